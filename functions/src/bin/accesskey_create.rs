@@ -1,0 +1,51 @@
+//! `POST /v1.0/accesskeys`: a key for a program. The answer is the only one that shows its token.
+
+use serde::Deserialize;
+use shared::auth::{PlainToken, caller};
+use shared::domain::event::What;
+use shared::domain::value::{Detail, Name};
+use shared::domain::{AccessKey, Error, Permission, access_key};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default)]
+    name: Name,
+    #[serde(default)]
+    detail: Detail,
+    /// Seconds.
+    expire: u64,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+    let body: Body = request.json()?;
+    let lifetime = access_key::lifetime(body.expire)?;
+
+    let now = app.now();
+    let (account, id) = (caller.customer.id, app.new_id(now));
+    let token = PlainToken::access_key(account, id, app.new_secret());
+    let key = AccessKey {
+        id,
+        name: body.name,
+        detail: body.detail,
+        token_prefix: token.prefix(),
+        token_hash: token.hash(),
+        permission: caller.permission,
+        tm_expire: now.plus(lifetime),
+        tm_create: now,
+        tm_update: now,
+        version: 1,
+    };
+    let event = app.event(What::AccessKeyCreated, account, vec![id.to_string()], now);
+    app.store.insert_access_key(account, &key, &event).await?;
+
+    Reply::ok(view::AccessKey::new(account, &key).with_token(&token))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,27 @@
+//! `DELETE /v1.0/accesskeys/{id}`: deletes a key of the caller's account. It stops working at once.
+
+use shared::auth::caller_and_access_key;
+use shared::domain::event::What;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, key) = caller_and_access_key(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+
+    let (account, key, now) = (caller.customer.id, key?, app.now());
+    let event = app.event(
+        What::AccessKeyDeleted,
+        account,
+        vec![key.id.to_string()],
+        now,
+    );
+    app.store.delete_access_key(account, &key, &event).await?;
+
+    Reply::ok(view::AccessKey::new(account, &key).deleted(now))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,17 @@
+//! `GET /v1.0/accesskeys/{id}`: a key of the caller's account.
+
+use shared::auth::caller_and_access_key;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, key) = caller_and_access_key(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+
+    Reply::ok(view::AccessKey::new(caller.customer.id, &key?))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

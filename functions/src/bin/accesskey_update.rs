@@ -1,0 +1,35 @@
+//! `PUT /v1.0/accesskeys/{id}`: replaces the fields that the body names and keeps the others.
+
+use serde::Deserialize;
+use shared::auth::caller_and_access_key;
+use shared::domain::value::{Detail, Name, deserialize_present};
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default, deserialize_with = "deserialize_present")]
+    name: Option<Name>,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    detail: Option<Detail>,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, key) = caller_and_access_key(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+    let body: Body = request.json()?;
+
+    let before = key?;
+    let after = before.updated(body.name, body.detail, app.now());
+    app.store
+        .update_access_key(caller.customer.id, &before, &after)
+        .await?;
+
+    Reply::ok(view::AccessKey::new(caller.customer.id, &after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

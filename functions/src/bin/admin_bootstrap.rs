@@ -1,0 +1,69 @@
+//! Creates the project's own account and its first admin. Invoked by hand, once: `{"username", "password"}`.
+//!
+//! The account's id is fixed, so there is one; when it is there already, nothing changes.
+
+use serde::{Deserialize, Serialize};
+use shared::auth::password;
+use shared::domain::customer::Record;
+use shared::domain::value::Password;
+use shared::domain::{Agent, Customer, Error, Permission, Status, Username};
+use shared::runtime::{self, App, Deadline};
+use shared::store::customer::NewCustomer;
+use shared::store::login::Login;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    username: Username,
+    password: Password,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// Whether the admin was created now; if not, there is one already.
+    created: bool,
+    customer_id: String,
+}
+
+async fn handle(app: &'static App, wanted: Wanted, _: Deadline) -> Result<Answer, Error> {
+    let now = app.now();
+    let record = Record {
+        system: true,
+        ..Record::default()
+    };
+    let blank = Customer::blank(Customer::PROJECT, now);
+    let customer = Customer {
+        status: Status::Active,
+        email_verified: true,
+        record,
+        ..blank
+    };
+    let agent = Agent {
+        id: app.new_id(now),
+        permission: Permission::PROJECT_ADMIN | Permission::ADMIN,
+        epoch: 0,
+        tm_create: now,
+    };
+    let login = Login {
+        customer: customer.id,
+        agent: agent.id,
+        password_hash: password::hash(&wanted.password)?,
+        epoch: agent.epoch,
+    };
+    let new = NewCustomer {
+        customer: &customer,
+        agent: &agent,
+        username: &wanted.username,
+        login: &login,
+    };
+
+    let created = app.store.insert_project(&new).await?;
+    Ok(Answer {
+        created,
+        customer_id: customer.id.to_string(),
+    })
+}
+
+fn main() -> runtime::Result {
+    runtime::serve_event(handle)
+}

@@ -1,0 +1,61 @@
+//! `POST /auth/login`: a session for a user name and its password.
+//!
+//! Round trips: attempts and lock together, then the session. Whoever the user name belongs to, and
+//! whether to anyone, costs the same reads and the same hash.
+
+use serde::{Deserialize, Serialize};
+use shared::auth::{PlainToken, password, reserve_attempt};
+use shared::domain::value::Password;
+use shared::domain::{Error, Session, Username, session};
+use shared::http::{Reply, Request};
+use shared::runtime::{self, App};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    username: Username,
+    password: Password,
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    username: &'a str,
+    token: &'a str,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let body: Body = request.json()?;
+    let login = body.username.login_key();
+
+    let (reserved, found) = futures_util::future::join(
+        reserve_attempt(app, &request, login),
+        app.store.get_login(login),
+    )
+    .await;
+    reserved?;
+    let found = found?;
+    let valid = password::verify(
+        &body.password,
+        found.as_ref().map(|found| &found.password_hash),
+    );
+    let found = found.filter(|_| valid).ok_or(Error::InvalidCredentials)?;
+
+    let token = PlainToken::session(found.customer, found.agent, login, app.new_secret());
+    let session = Session {
+        agent: found.agent,
+        epoch: found.epoch,
+        tm_expire: app.now().plus(session::LIFETIME),
+    };
+    app.store
+        .insert_session(found.customer, &token.hash(), &session, login)
+        .await?;
+
+    Reply::ok(View {
+        username: body.username.expose(),
+        token: token.expose(),
+    })
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

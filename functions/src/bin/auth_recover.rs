@@ -1,0 +1,21 @@
+//! `DELETE /auth/unregister`: stay after all. The account becomes what it was.
+
+use shared::auth::caller_with_password;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller_with_password(app, &request, None).await?;
+    caller.require(Permission::ADMIN)?;
+
+    let (_, after) = transition(app, caller.customer, &Command::Recover).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,91 @@
+//! `POST /auth/unregister`: leave, with 30 days' grace or at once.
+//!
+//! | | agent | access key |
+//! |---|---|---|
+//! | with grace | `password` | `confirmation_phrase` |
+//! | at once (`immediate`) | both | not at all |
+
+use serde::Deserialize;
+use shared::auth::{Caller, Identity, caller_with_password};
+use shared::domain::lifecycle::Command;
+use shared::domain::value::Password;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+/// What to write in `confirmation_phrase`, in capitals.
+const PHRASE: &str = "DELETE";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(
+        default,
+        deserialize_with = "shared::domain::value::deserialize_present"
+    )]
+    password: Option<Password>,
+    #[serde(
+        default,
+        deserialize_with = "shared::domain::value::deserialize_present"
+    )]
+    confirmation_phrase: Option<String>,
+    #[serde(default)]
+    immediate: bool,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let body = request.json::<Body>().and_then(Body::phrase_is_exact);
+    let password = body.as_ref().ok().and_then(|body| body.password.as_ref());
+    let caller = caller_with_password(app, &request, password).await?;
+    caller.require(Permission::ADMIN)?;
+    let body = body?;
+    body.is_enough_for(&caller)?;
+
+    let command = if body.immediate {
+        Command::Leave
+    } else {
+        Command::Freeze
+    };
+    let (_, after) = transition(app, caller.customer, &command).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+impl Body {
+    fn phrase_is_exact(self) -> Result<Self, Error> {
+        match self.confirmation_phrase.as_deref() {
+            None | Some(PHRASE) => Ok(self),
+            Some(_) => Err(Error::invalid_field(
+                "confirmation_phrase",
+                "must be DELETE, in capitals",
+            )),
+        }
+    }
+
+    fn is_enough_for(&self, caller: &Caller) -> Result<(), Error> {
+        let (has_password, has_phrase) =
+            (self.password.is_some(), self.confirmation_phrase.is_some());
+        match (caller.identity, self.immediate) {
+            (Identity::AccessKey(_), true) => Err(Error::PermissionDenied),
+            (Identity::AccessKey(_), false) if has_password => Err(Error::invalid_field(
+                "password",
+                "an access key has none; send confirmation_phrase instead",
+            )),
+            (Identity::AccessKey(_), false) if !has_phrase => {
+                Err(Error::invalid_field("confirmation_phrase", "is missing"))
+            }
+            (Identity::Agent(_), _) if !has_password => {
+                Err(Error::invalid_field("password", "is missing"))
+            }
+            (Identity::Agent(_), true) if !has_phrase => {
+                Err(Error::invalid_field("confirmation_phrase", "is missing"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

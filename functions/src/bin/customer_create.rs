@@ -1,0 +1,89 @@
+//! `POST /v1.0/customers`: an account and its first agent, who administers it.
+//!
+//! One transaction: account, agent, the locks on user name and e-mail address, event.
+
+use serde::Deserialize;
+use shared::auth::{caller, password};
+use shared::domain::customer::Profile;
+use shared::domain::event::What;
+use shared::domain::value::{
+    Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
+};
+use shared::domain::{Agent, Customer, Error, Permission, Username};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+use shared::store::customer::NewCustomer;
+use shared::store::login::Login;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    username: Username,
+    password: Password,
+    #[serde(default)]
+    name: Name,
+    #[serde(default)]
+    detail: Detail,
+    #[serde(default)]
+    email: Email,
+    #[serde(default)]
+    phone_number: PhoneNumber,
+    #[serde(default)]
+    address: Address,
+    #[serde(default)]
+    webhook_method: WebhookMethod,
+    #[serde(default)]
+    webhook_uri: WebhookUri,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    caller(app, &request)
+        .await?
+        .require(Permission::PROJECT_ADMIN)?;
+    let body: Body = request.json()?;
+
+    let now = app.now();
+    let password_hash = password::hash(&body.password)?;
+    let username = body.username.clone();
+    let customer = Customer::blank(app.new_id(now), now).with(body.into());
+    let agent = Agent {
+        id: app.new_id(now),
+        permission: Permission::ADMIN,
+        epoch: 0,
+        tm_create: now,
+    };
+    let login = Login {
+        customer: customer.id,
+        agent: agent.id,
+        password_hash,
+        epoch: agent.epoch,
+    };
+    let new = NewCustomer {
+        customer: &customer,
+        agent: &agent,
+        username: &username,
+        login: &login,
+    };
+    let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
+    app.store.insert_customer(&new, &event).await?;
+
+    Reply::ok(view::Customer::from(&customer))
+}
+
+impl From<Body> for Profile {
+    fn from(body: Body) -> Self {
+        Self {
+            name: Some(body.name),
+            detail: Some(body.detail),
+            email: Some(body.email),
+            phone_number: Some(body.phone_number),
+            address: Some(body.address),
+            webhook_method: Some(body.webhook_method),
+            webhook_uri: Some(body.webhook_uri),
+        }
+    }
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

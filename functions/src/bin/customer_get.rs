@@ -1,0 +1,17 @@
+//! `GET /v1.0/customers/{id}`: one account; of a deleted one, its tombstone.
+
+use shared::auth::caller_and_customer;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+
+    Reply::ok(view::Customer::from(&customer?))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,22 @@
+//! `PUT /v1.0/customer/metadata`: sets switches of the caller's own account.
+
+use shared::auth::caller;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+
+    let command = Command::SetMetadata(request.json()?);
+    let (_, after) = transition(app, caller.customer, &command).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,14 @@
+//! Whatever no other route takes: says so in the same envelope as every other error.
+
+use shared::domain::Error;
+use shared::domain::error::Kind;
+use shared::http::{Reply, Request};
+use shared::runtime::{self, Nothing};
+
+async fn handle(_: &'static Nothing, _: Request) -> Result<Reply, Error> {
+    Err(Error::NotFound(Kind::Route))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

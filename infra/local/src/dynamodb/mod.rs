@@ -1,0 +1,366 @@
+//! `DynamoDB`: a thin layer in front of an embedded emulator that counts who asked for what.
+//!
+//! Every call, over HTTP or not, goes through [`DynamoDb::dispatch`].
+
+mod tables;
+
+use std::{path::Path, sync::Arc};
+
+use dynoxide::{Database, DynoxideError};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{Error, stats::Stats, streams::Doorbell, template};
+
+/// The template's tables.
+pub(crate) struct DynamoDb {
+    database: Database,
+    tables: Vec<template::Table>,
+    stats: Arc<Stats>,
+    /// Rung after every write.
+    doorbells: Vec<Arc<Doorbell>>,
+}
+
+/// Who makes a call, as its credentials tell.
+pub(crate) struct Caller {
+    pub(crate) function: String,
+    pub(crate) process: String,
+}
+
+/// An answer as it goes over the wire.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// Which capacity an operation consumes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Read,
+    Write,
+}
+
+impl DynamoDb {
+    /// Opens the database in `directory`, or one in memory, and makes the tables it lacks.
+    pub(crate) fn open(
+        tables: Vec<template::Table>,
+        directory: Option<&Path>,
+        stats: Arc<Stats>,
+        doorbells: Vec<Arc<Doorbell>>,
+    ) -> Result<Arc<Self>, Error> {
+        let opened = match directory {
+            Some(directory) => Database::new(&directory.join("tables.db").to_string_lossy()),
+            None => Database::memory(),
+        };
+        let database =
+            opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
+        tables::create(&database, &tables)?;
+        Ok(Arc::new(Self {
+            database,
+            tables,
+            stats,
+            doorbells,
+        }))
+    }
+
+    /// Answers one call: `operation` is its name, `body` its request in JSON.
+    pub(crate) async fn dispatch(
+        self: &Arc<Self>,
+        caller: Option<&Caller>,
+        operation: &str,
+        body: &[u8],
+    ) -> Reply {
+        let call = caller.map(|Caller { function, process }| {
+            self.stats.begin_call(function, process, operation)
+        });
+        let Ok(request @ Value::Object(_)) = serde_json::from_slice(body) else {
+            return Reply::error(&DynoxideError::SerializationException(String::new()));
+        };
+        let metered = self.metered(operation, request).await;
+        drop(call);
+        match metered {
+            Ok((response, read, written)) => {
+                if let Some(caller) = caller {
+                    self.stats.count(&caller.function, |counters| {
+                        counters.dynamodb.rcu += read;
+                        counters.dynamodb.wcu += written;
+                    });
+                }
+                Reply {
+                    status: 200,
+                    body: response.to_string(),
+                }
+            }
+            Err(error) => Reply::error(&error),
+        }
+    }
+
+    /// Executes with capacity reported; gives it beside the response, and in it only if asked for.
+    async fn metered(
+        self: &Arc<Self>,
+        operation: &str,
+        mut request: Value,
+    ) -> Result<(Value, f64, f64), DynoxideError> {
+        let asked = matches!(&request["ReturnConsumedCapacity"], Value::String(s) if s != "NONE");
+        if !asked {
+            request["ReturnConsumedCapacity"] = json!("TOTAL");
+        }
+        let mut response = self.blocking(operation, request).await?;
+        let axis = axis(operation);
+        let (read, written) = consumed(&response["ConsumedCapacity"], axis);
+        if let (false, Some(response)) = (asked, response.as_object_mut()) {
+            response.remove("ConsumedCapacity");
+        }
+        if axis == Axis::Write {
+            self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+        }
+        Ok((response, read, written))
+    }
+
+    /// Executes without counting: the stack's own reads.
+    pub(crate) async fn blocking(
+        self: &Arc<Self>,
+        operation: &str,
+        request: Value,
+    ) -> Result<Value, DynoxideError> {
+        let (this, operation) = (Arc::clone(self), operation.to_owned());
+        let work = move || execute(&this.database, &operation, &request);
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
+    }
+
+    /// All items of the table with this logical id.
+    pub(crate) async fn items(self: &Arc<Self>, id: &str) -> Option<Result<Vec<Value>, Error>> {
+        let name = self
+            .tables
+            .iter()
+            .find(|table| table.id == id)?
+            .name
+            .clone();
+        let this = Arc::clone(self);
+        let scan = move || tables::scan(&this.database, json!({"TableName": name}));
+        Some(join(tokio::task::spawn_blocking(scan).await))
+    }
+
+    /// Deletes what expired before `now`, in seconds since 1970; gives the number of items.
+    pub(crate) async fn sweep(self: &Arc<Self>, now: i64) -> Result<usize, Error> {
+        let this = Arc::clone(self);
+        let sweep = move || tables::sweep(&this.database, &this.tables, now);
+        let swept = join(tokio::task::spawn_blocking(sweep).await)?;
+        self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+        Ok(swept)
+    }
+
+    /// Logical ids of all tables.
+    pub(crate) fn table_ids(&self) -> Vec<&str> {
+        self.tables.iter().map(|table| table.id.as_str()).collect()
+    }
+}
+
+impl Reply {
+    fn error(error: &DynoxideError) -> Self {
+        Self {
+            status: error.status_code(),
+            body: error.to_json(),
+        }
+    }
+}
+
+fn execute(database: &Database, operation: &str, request: &Value) -> Result<Value, DynoxideError> {
+    match operation {
+        "BatchGetItem" => run(request, |r| database.batch_get_item(r)),
+        "BatchWriteItem" => run(request, |r| database.batch_write_item(r)),
+        "DeleteItem" => run(request, |r| database.delete_item(r)),
+        "DescribeTable" => run(request, |r| database.describe_table(r)),
+        "GetItem" => run(request, |r| database.get_item(r)),
+        "GetRecords" => run(request, |r| database.get_records(r)),
+        "GetShardIterator" => run(request, |r| database.get_shard_iterator(r)),
+        "ListTables" => run(request, |r| database.list_tables(r)),
+        "PutItem" => run(request, |r| database.put_item(r)),
+        "Query" => run(request, |r| database.query(r)),
+        "Scan" => run(request, |r| database.scan(r)),
+        "TransactGetItems" => run(request, |r| database.transact_get_items(r)),
+        "TransactWriteItems" => run(request, |r| database.transact_write_items(r)),
+        "UpdateItem" => run(request, |r| database.update_item(r)),
+        _ => Err(DynoxideError::ValidationException(format!(
+            "the local stack does not play {operation}"
+        ))),
+    }
+}
+
+fn run<I: DeserializeOwned, O: Serialize>(
+    request: &Value,
+    operation: impl FnOnce(I) -> dynoxide::Result<O>,
+) -> Result<Value, DynoxideError> {
+    let request =
+        serde_json::from_str(&request.to_string()).map_err(|e| refusal(&e.to_string()))?;
+    serde_json::to_value(operation(request)?)
+        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// The error for a request that does not fit its type: the emulator marks in the message what
+/// `DynamoDB` would call it.
+fn refusal(message: &str) -> DynoxideError {
+    let message = message.split(" at line ").next().unwrap_or_default();
+    match message.split_once(':') {
+        Some(("VALIDATION" | "VALIDATION_REQUEST", rest)) => {
+            DynoxideError::ValidationException(rest.into())
+        }
+        Some(("SERIALIZATION", rest)) => DynoxideError::SerializationException(rest.into()),
+        _ => DynoxideError::ValidationException(message.into()),
+    }
+}
+
+fn axis(operation: &str) -> Axis {
+    match operation {
+        "BatchWriteItem" | "DeleteItem" | "PutItem" | "TransactWriteItems" | "UpdateItem" => {
+            Axis::Write
+        }
+        _ => Axis::Read,
+    }
+}
+
+/// Units read and written. Only transactions tell the two apart; of the rest, the operation does.
+fn consumed(capacity: &Value, axis: Axis) -> (f64, f64) {
+    if let Some(tables) = capacity.as_array() {
+        let units = tables.iter().map(|table| consumed(table, axis));
+        return units.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    }
+    let units = |key: &str| capacity[key].as_f64();
+    match (
+        units("ReadCapacityUnits"),
+        units("WriteCapacityUnits"),
+        axis,
+    ) {
+        (None, None, Axis::Read) => (units("CapacityUnits").unwrap_or_default(), 0.0),
+        (None, None, Axis::Write) => (0.0, units("CapacityUnits").unwrap_or_default()),
+        (read, written, _) => (read.unwrap_or_default(), written.unwrap_or_default()),
+    }
+}
+
+fn join<T>(done: Result<Result<T, DynoxideError>, tokio::task::JoinError>) -> Result<T, Error> {
+    done.map_err(|error| Error::new(error.to_string()))?
+        .map_err(|error| Error::new(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Caller, DynamoDb};
+    use crate::{stats::Stats, template};
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    fn open() -> (Arc<DynamoDb>, Arc<Stats>) {
+        let table = template::Table {
+            id: "Table".into(),
+            name: "Table".into(),
+            request: json!({
+                "TableName": "Table",
+                "BillingMode": "PAY_PER_REQUEST",
+                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            }),
+            ttl_attribute: Some("expires_at".into()),
+        };
+        let stats = Arc::new(Stats::new(["Fn".to_owned()].into_iter()));
+        let dynamodb = DynamoDb::open(vec![table], None, Arc::clone(&stats), Vec::new());
+        (dynamodb.unwrap(), stats)
+    }
+
+    async fn call(dynamodb: &Arc<DynamoDb>, operation: &str, body: Value) -> (u16, Value) {
+        let caller = Caller {
+            function: "Fn".into(),
+            process: "1".into(),
+        };
+        let reply = dynamodb
+            .dispatch(Some(&caller), operation, body.to_string().as_bytes())
+            .await;
+        (reply.status, serde_json::from_str(&reply.body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn counts_calls_and_keeps_capacity_out_of_the_answer() {
+        let (dynamodb, stats) = open();
+        let item = json!({"pk": {"S": "a"}});
+        let put = json!({"TableName": "Table", "Item": item});
+        let get = json!({"TableName": "Table", "Key": item, "ConsistentRead": true});
+        let transaction = json!({"TransactItems": [{"Put": put}]});
+        assert_eq!(call(&dynamodb, "PutItem", put).await, (200, json!({})));
+        assert_eq!(
+            call(&dynamodb, "GetItem", get).await,
+            (200, json!({"Item": item}))
+        );
+        assert_eq!(
+            call(&dynamodb, "TransactWriteItems", transaction).await,
+            (200, json!({}))
+        );
+        assert_eq!(
+            stats.report()["functions"]["Fn"]["dynamodb"],
+            json!({
+                "calls": {"GetItem": 1, "PutItem": 1, "TransactWriteItems": 1},
+                "rcu": 1.0,
+                "wcu": 3.0,
+                "steps": 3,
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn answers_errors_as_dynamodb_does() {
+        let (dynamodb, _) = open();
+        let put = json!({
+            "TableName": "Table",
+            "Item": {"pk": {"S": "a"}},
+            "ConditionExpression": "attribute_exists(pk)",
+        });
+        let (status, body) = call(&dynamodb, "PutItem", put.clone()).await;
+        assert_eq!(status, 400);
+        assert!(
+            body["__type"]
+                .as_str()
+                .unwrap()
+                .ends_with("#ConditionalCheckFailedException")
+        );
+        let (_, body) = call(
+            &dynamodb,
+            "TransactWriteItems",
+            json!({"TransactItems": [{"Put": put}]}),
+        )
+        .await;
+        assert_eq!(
+            body["CancellationReasons"][0]["Code"],
+            "ConditionalCheckFailed"
+        );
+        let (status, body) = call(&dynamodb, "GetItem", json!({"TableName": "Table"})).await;
+        assert_eq!(status, 400);
+        assert!(
+            body["__type"]
+                .as_str()
+                .unwrap()
+                .ends_with("#ValidationException"),
+            "{body}"
+        );
+        let (status, _) = call(&dynamodb, "DropEverything", json!({})).await;
+        assert_eq!(status, 400);
+    }
+
+    #[tokio::test]
+    async fn sweeps_what_expired() {
+        let (dynamodb, _) = open();
+        for (pk, expires_at) in [("old", "100"), ("new", "5000")] {
+            let item = json!({"pk": {"S": pk}, "expires_at": {"N": expires_at}});
+            call(
+                &dynamodb,
+                "PutItem",
+                json!({"TableName": "Table", "Item": item}),
+            )
+            .await;
+        }
+        assert_eq!(dynamodb.sweep(1_000).await.unwrap(), 1);
+        let items = dynamodb.items("Table").await.unwrap().unwrap();
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0]["pk"]["S"], "new");
+    }
+}

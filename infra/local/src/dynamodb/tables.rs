@@ -1,0 +1,115 @@
+//! Tables as a whole: making them, reading all of one, and expiring items.
+
+use dynoxide::{Database, DynoxideError};
+use serde_json::{Map, Value, json};
+
+use super::execute;
+use crate::{Error, template};
+
+/// Makes the tables that are not there; checks that those which are look as the template says.
+pub(super) fn create(database: &Database, tables: &[template::Table]) -> Result<(), Error> {
+    for table in tables {
+        let fails = |error: &dyn std::fmt::Display| Error::at(&table.id, error.to_string());
+        let existing = json!({"TableName": table.name});
+        match execute(database, "DescribeTable", &existing) {
+            Ok(existing) if shape(&existing["Table"]) == shape(&table.request) => {}
+            Ok(_) => {
+                let complaint = "the kept table has other keys, indexes or streams; \
+                                 start once with --reset to make it anew";
+                return Err(fails(&complaint));
+            }
+            Err(DynoxideError::ResourceNotFoundException(_)) => {
+                let request = serde_json::from_value(table.request.clone());
+                let request = request.map_err(|error| fails(&error))?;
+                database
+                    .create_table(request)
+                    .map_err(|error| fails(&error))?;
+            }
+            Err(error) => return Err(fails(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// All items a scan finds, page after page.
+pub(super) fn scan(database: &Database, mut request: Value) -> Result<Vec<Value>, DynoxideError> {
+    let mut items = Vec::new();
+    loop {
+        let mut page = execute(database, "Scan", &request)?;
+        if let Value::Array(found) = page["Items"].take() {
+            items.extend(found);
+        }
+        match page["LastEvaluatedKey"].take() {
+            Value::Null => return Ok(items),
+            key => request["ExclusiveStartKey"] = key,
+        }
+    }
+}
+
+/// Deletes expired items. The emulator's own sweep goes by the machine's clock, not by ours.
+pub(super) fn sweep(
+    database: &Database,
+    tables: &[template::Table],
+    now: i64,
+) -> Result<usize, DynoxideError> {
+    let mut swept = 0;
+    for table in tables {
+        if let Some(attribute) = &table.ttl_attribute {
+            swept += sweep_table(database, table, attribute, now)?;
+        }
+    }
+    Ok(swept)
+}
+
+fn sweep_table(
+    database: &Database,
+    table: &template::Table,
+    attribute: &str,
+    now: i64,
+) -> Result<usize, DynoxideError> {
+    const EXPIRED: &str = "#expiry <= :now";
+    let request = json!({
+        "TableName": table.name,
+        "ExpressionAttributeNames": {"#expiry": attribute},
+        "ExpressionAttributeValues": {":now": {"N": now.to_string()}},
+    });
+    let mut find = request.clone();
+    find["FilterExpression"] = json!(EXPIRED);
+    let mut delete = request;
+    delete["ConditionExpression"] = json!(EXPIRED);
+    let mut swept = 0;
+    for item in scan(database, find)? {
+        delete["Key"] = key_of(&item, &table.request);
+        match execute(database, "DeleteItem", &delete) {
+            Ok(_) => swept += 1,
+            // It was given longer since it was found.
+            Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(swept)
+}
+
+fn key_of(item: &Value, table: &Value) -> Value {
+    let keys = table["KeySchema"].as_array().into_iter().flatten();
+    let names = keys.filter_map(|key| key["AttributeName"].as_str());
+    let key: Map<_, _> = names
+        .map(|name| (name.to_owned(), item[name].clone()))
+        .collect();
+    key.into()
+}
+
+/// What of a table cannot change without making it anew.
+fn shape(table: &Value) -> Value {
+    let mut indexes: Vec<_> = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
+        .iter()
+        .flat_map(|kind| table[kind].as_array().into_iter().flatten())
+        .map(|index| json!([index["IndexName"], index["KeySchema"], index["Projection"]]))
+        .collect();
+    indexes.sort_by_key(Value::to_string);
+    json!([
+        table["KeySchema"],
+        indexes,
+        table["StreamSpecification"]["StreamViewType"]
+    ])
+}

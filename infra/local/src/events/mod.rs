@@ -1,0 +1,161 @@
+//! `EventBridge`: buses, the rules on them, and what passed.
+
+pub(crate) mod pattern;
+
+use std::{collections::BTreeSet, sync::Arc, sync::Mutex};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    ACCOUNT, REGION,
+    clock::{Clock, unique_id},
+    lambda::Lambda,
+    lock,
+    template::Rule,
+};
+
+/// Most entries in one `PutEvents`.
+const MOST_ENTRIES: usize = 10;
+
+/// The template's buses and rules.
+pub(crate) struct Events {
+    buses: BTreeSet<String>,
+    rules: Vec<Rule>,
+    lambda: Arc<Lambda>,
+    clock: Arc<Clock>,
+    seen: Mutex<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request {
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    source: Option<String>,
+    detail_type: Option<String>,
+    detail: Option<String>,
+    event_bus_name: Option<String>,
+    /// Seconds since 1970.
+    time: Option<f64>,
+    #[serde(default)]
+    resources: Vec<String>,
+}
+
+/// Why an entry is refused: a code and a message, as in `PutEvents` results.
+struct Refusal(&'static str, String);
+
+impl Events {
+    pub(crate) fn new(
+        buses: Vec<String>,
+        rules: Vec<Rule>,
+        lambda: Arc<Lambda>,
+        clock: Arc<Clock>,
+    ) -> Arc<Self> {
+        let buses = buses.into_iter().chain(["default".to_owned()]).collect();
+        Arc::new(Self {
+            buses,
+            rules,
+            lambda,
+            clock,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Every event that reached a bus, oldest first, with the bus and the rules that took it.
+    pub(crate) fn seen(&self) -> Vec<Value> {
+        lock(&self.seen).clone()
+    }
+
+    /// Answers `PutEvents`: the result of each entry, or why the request makes no sense.
+    pub(crate) fn put(&self, body: &[u8]) -> Result<Value, String> {
+        let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if request.entries.is_empty() || request.entries.len() > MOST_ENTRIES {
+            return Err(format!("PutEvents takes 1 to {MOST_ENTRIES} entries"));
+        }
+        let results: Vec<_> = request
+            .entries
+            .iter()
+            .map(|entry| self.put_one(entry))
+            .collect();
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        let entries: Vec<_> = results
+            .into_iter()
+            .map(|result| match result {
+                Ok(id) => json!({"EventId": id}),
+                Err(Refusal(code, message)) => json!({"ErrorCode": code, "ErrorMessage": message}),
+            })
+            .collect();
+        Ok(json!({"FailedEntryCount": failed, "Entries": entries}))
+    }
+
+    fn put_one(&self, entry: &Entry) -> Result<String, Refusal> {
+        let bus = entry.event_bus_name.as_deref().unwrap_or("default");
+        let bus = bus.rsplit("event-bus/").next().unwrap_or_default();
+        if !self.buses.contains(bus) {
+            let message = format!("Event bus {bus} does not exist.");
+            return Err(Refusal("ResourceNotFoundException", message));
+        }
+        let (id, event) = self.envelope(entry)?;
+        self.route(bus, &event);
+        Ok(id)
+    }
+
+    fn envelope(&self, entry: &Entry) -> Result<(String, Value), Refusal> {
+        let missing = |name: &str| Refusal("InvalidArgument", format!("{name} is required."));
+        let source = entry.source.as_deref().ok_or_else(|| missing("Source"))?;
+        let detail_type = entry
+            .detail_type
+            .as_deref()
+            .ok_or_else(|| missing("DetailType"))?;
+        let detail = entry.detail.as_deref().ok_or_else(|| missing("Detail"))?;
+        let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail) else {
+            return Err(Refusal("MalformedDetail", "Detail is malformed.".into()));
+        };
+        let id = unique_id();
+        let event = json!({
+            "version": "0",
+            "id": id,
+            "detail-type": detail_type,
+            "source": source,
+            "account": ACCOUNT,
+            "time": entry.time().unwrap_or_else(|| self.clock.now_to_the_second()),
+            "region": REGION,
+            "resources": entry.resources,
+            "detail": detail,
+        });
+        Ok((id, event))
+    }
+
+    fn route(&self, bus: &str, event: &Value) {
+        let takes = |rule: &&Rule| rule.bus == bus && rule.pattern.matches(event);
+        let rules: Vec<_> = self.rules.iter().filter(takes).collect();
+        for rule in &rules {
+            for function in &rule.functions {
+                self.lambda
+                    .invoke_later(function, event.to_string().into(), &rule.id);
+            }
+        }
+        let rules: Vec<_> = rules.iter().map(|rule| &rule.id).collect();
+        let seen = json!({"bus": bus, "rules": rules, "event": event});
+        lock(&self.seen).push(seen);
+    }
+}
+
+impl Entry {
+    fn time(&self) -> Option<String> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "EventBridge times are whole seconds"
+        )]
+        let seconds = self.time?.floor() as i64;
+        Timestamp::from_second(seconds)
+            .ok()
+            .map(|time| time.to_string())
+    }
+}

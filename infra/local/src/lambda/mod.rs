@@ -1,0 +1,336 @@
+//! Lambda: the template's functions, each a pool of processes that run its binary.
+
+mod process;
+pub(crate) mod runtime_api;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+use tokio::{
+    process::Command,
+    sync::{Semaphore, watch},
+};
+
+use crate::{
+    ACCOUNT, Error, REGION,
+    activity::Activity,
+    clock::{Clock, unique_id},
+    console::Console,
+    lock,
+    stats::Stats,
+    template,
+};
+use process::{Process, Refusal};
+
+/// Processes of one function at a time, unless the template reserves fewer.
+const MOST_PROCESSES: usize = 8;
+
+/// Pause before an asynchronous invocation is tried again, doubled each time. AWS waits minutes.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// The functions and their processes.
+pub(crate) struct Lambda {
+    functions: BTreeMap<String, Function>,
+    /// Running processes by id, for the Runtime API.
+    processes: Mutex<HashMap<String, Arc<Process>>>,
+    surroundings: Surroundings,
+}
+
+/// What the functions run in.
+pub(crate) struct Surroundings {
+    pub(crate) binaries: PathBuf,
+    /// Where functions find the Runtime API, `DynamoDB` and `EventBridge`.
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) console: Arc<Console>,
+    pub(crate) activity: Arc<Activity>,
+    /// Ends every process once it is true, or its sender is gone.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+struct Function {
+    definition: template::Function,
+    slots: Semaphore,
+    idle: Mutex<Vec<Arc<Process>>>,
+}
+
+/// Why an invocation has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The function answered with an error of its own.
+    Function(Bytes),
+    /// The process ended before it answered.
+    Exited(String),
+    TimedOut(Duration),
+    /// The process could not be started, or did not ask for its first event.
+    NotStarted(String),
+    NoSuchFunction(String),
+}
+
+impl Lambda {
+    /// Prepares the functions; their processes start when they are called.
+    pub(crate) fn new(
+        functions: Vec<template::Function>,
+        surroundings: Surroundings,
+    ) -> Result<Arc<Self>, Error> {
+        for function in &functions {
+            let file = surroundings.binaries.join(&function.binary);
+            if !file.is_file() {
+                let place = format!("{}.Metadata.BuildProperties.Binary", function.id);
+                return Err(Error::at(
+                    &place,
+                    format!("there is no file {}", file.display()),
+                ));
+            }
+        }
+        let functions = functions
+            .into_iter()
+            .map(|one| (one.id.clone(), Function::new(one)));
+        let functions = functions.collect();
+        Ok(Arc::new(Self {
+            functions,
+            processes: Mutex::default(),
+            surroundings,
+        }))
+    }
+
+    pub(crate) fn has(&self, function: &str) -> bool {
+        self.functions.contains_key(function)
+    }
+
+    /// Calls a function and waits for its answer. As on AWS, it goes on if the caller gives up.
+    pub(crate) async fn invoke(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<Bytes, Failure> {
+        let (lambda, function) = (Arc::clone(self), function.to_owned());
+        let call = tokio::spawn(async move { lambda.call(&function, payload).await });
+        call.await
+            .unwrap_or_else(|error| Err(Failure::NotStarted(error.to_string())))
+    }
+
+    /// Calls a function without waiting; retries, then keeps the event as a dead letter.
+    pub(crate) fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes, cause: &str) {
+        let (lambda, busy) = (Arc::clone(self), self.surroundings.activity.begin());
+        let (function, cause) = (function.to_owned(), cause.to_owned());
+        tokio::spawn(async move {
+            lambda.call_until_done(&function, payload, &cause).await;
+            drop(busy);
+        });
+    }
+
+    /// Waits until every process has ended.
+    pub(crate) async fn ended(&self) {
+        let processes: Vec<_> = lock(&self.processes).values().cloned().collect();
+        for process in processes {
+            process.end().await;
+        }
+    }
+
+    /// Ends the processes that wait for an event; `release` ends the others once they are done.
+    /// Those to come start with the new time.
+    pub(crate) fn retire_idle(&self) {
+        for function in self.functions.values() {
+            lock(&function.idle)
+                .drain(..)
+                .for_each(|process| process.kill());
+        }
+    }
+
+    async fn call_until_done(&self, function: &str, payload: Bytes, cause: &str) {
+        let retries = self
+            .functions
+            .get(function)
+            .map_or(0, |one| one.definition.async_retries);
+        for attempt in 0..=retries {
+            match self.call(function, payload.clone()).await {
+                Ok(_) => return,
+                Err(failure) if attempt == retries => {
+                    let event = serde_json::from_slice(&payload).unwrap_or_default();
+                    let Surroundings { activity, .. } = &self.surroundings;
+                    activity.give_up(cause, function, &event, &failure.payload());
+                }
+                Err(_) => tokio::time::sleep(RETRY_PAUSE * 2u32.saturating_pow(attempt)).await,
+            }
+        }
+    }
+
+    async fn call(&self, id: &str, payload: Bytes) -> Result<Bytes, Failure> {
+        let unknown = || Failure::NoSuchFunction(id.to_owned());
+        let function = self.functions.get(id).ok_or_else(unknown)?;
+        let slot = function.slots.acquire().await;
+        let answer = self.call_process(function, payload).await;
+        drop(slot);
+        self.surroundings.stats.count(id, |counters| {
+            counters.invocations += 1;
+            counters.errors += u64::from(answer.is_err());
+        });
+        if let Err(failure) = &answer {
+            self.surroundings
+                .console
+                .say(&format!("{id} failed: {}", failure.payload()));
+        }
+        answer
+    }
+
+    async fn call_process(&self, function: &Function, payload: Bytes) -> Result<Bytes, Failure> {
+        loop {
+            let process = match lock(&function.idle).pop() {
+                Some(process) => process,
+                None => self.start(function)?,
+            };
+            match process
+                .handle(payload.clone(), function.definition.timeout)
+                .await
+            {
+                // A process that died while it had nothing to do is nobody's failure.
+                Err(Refusal::DiedIdle) => {}
+                Err(Refusal::Failure(failure)) => {
+                    self.after_failure(function, process, &failure);
+                    return Err(failure);
+                }
+                Ok(answer) => {
+                    self.release(function, process);
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    /// A function's own error leaves its process fit for more; anything else does not.
+    fn after_failure(&self, function: &Function, process: Arc<Process>, failure: &Failure) {
+        if matches!(failure, Failure::Function(_)) {
+            self.release(function, process);
+        } else {
+            process.kill();
+        }
+    }
+
+    /// Keeps the process for the next call, unless the clock moved while it worked.
+    fn release(&self, function: &Function, process: Arc<Process>) {
+        if process.clock_offset() == self.surroundings.clock.offset_seconds() {
+            lock(&function.idle).push(process);
+        } else {
+            process.kill();
+        }
+    }
+
+    fn start(&self, function: &Function) -> Result<Arc<Process>, Failure> {
+        let definition = &function.definition;
+        let id = unique_id();
+        let offset = self.surroundings.clock.offset_seconds();
+        let command = self.command(definition, &id, offset);
+        let process = Process::start(command, id, offset, &definition.id, &self.surroundings)
+            .map_err(|error| Failure::NotStarted(error.to_string()))?;
+        self.surroundings
+            .stats
+            .count(&definition.id, |counters| counters.cold_starts += 1);
+        lock(&self.processes).insert(process.id().to_owned(), Arc::clone(&process));
+        Ok(process)
+    }
+
+    /// The environment is what Lambda gives, what the template gives, and where to find the stack.
+    fn command(&self, function: &template::Function, process: &str, offset: i64) -> Command {
+        let Surroundings {
+            binaries, address, ..
+        } = &self.surroundings;
+        let mut command = Command::new(absolute(binaries).join(&function.binary));
+        command.env_clear().envs(&function.environment).envs([
+            ("AWS_LAMBDA_FUNCTION_NAME", function.id.as_str()),
+            (
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+                &function.memory_mb.to_string(),
+            ),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_LOG_FORMAT", &function.log_format),
+            (
+                "AWS_LAMBDA_LOG_GROUP_NAME",
+                &format!("/aws/lambda/{}", function.id),
+            ),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", process),
+            // A runtime API with a path needs its scheme spelled out.
+            (
+                "AWS_LAMBDA_RUNTIME_API",
+                &format!("http://{address}/{process}"),
+            ),
+            ("_HANDLER", &function.handler),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            // Calls are told apart by their credentials: the function, and the process.
+            ("AWS_ACCESS_KEY_ID", &function.id),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_SESSION_TOKEN", process),
+            ("LANG", "en_US.UTF-8"),
+            ("TZ", ":UTC"),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{address}")),
+            ("AWS_ENDPOINT_URL_EVENTBRIDGE", &format!("http://{address}")),
+            ("TENURE_CLOCK_OFFSET_SECONDS", &offset.to_string()),
+        ]);
+        if let Some(level) = &function.log_level {
+            command.env("AWS_LAMBDA_LOG_LEVEL", level);
+        }
+        command
+    }
+
+    fn process(&self, id: &str) -> Option<Arc<Process>> {
+        let mut processes = lock(&self.processes);
+        processes.retain(|_, process| !process.has_ended());
+        processes.get(id).cloned()
+    }
+}
+
+impl Function {
+    fn new(definition: template::Function) -> Self {
+        let most = definition.concurrency.unwrap_or(MOST_PROCESSES);
+        Self {
+            definition,
+            slots: Semaphore::new(most),
+            idle: Mutex::default(),
+        }
+    }
+}
+
+impl Failure {
+    /// The error as Lambda's callers see it.
+    pub(crate) fn payload(&self) -> Value {
+        let error =
+            |kind: &str, message: String| json!({"errorType": kind, "errorMessage": message});
+        match self {
+            Self::Function(body) => serde_json::from_slice(body)
+                .unwrap_or_else(|_| error("Unhandled", String::from_utf8_lossy(body).into_owned())),
+            Self::Exited(status) => error(
+                "Runtime.ExitError",
+                format!("Runtime exited with error: {status}"),
+            ),
+            Self::TimedOut(limit) => {
+                let message = format!("Task timed out after {:.2} seconds", limit.as_secs_f64());
+                error("Sandbox.Timedout", message)
+            }
+            Self::NotStarted(why) => error("Runtime.InvalidEntrypoint", why.clone()),
+            Self::NoSuchFunction(id) => error(
+                "ResourceNotFoundException",
+                format!("Function not found: {id}"),
+            ),
+        }
+    }
+}
+
+/// The Amazon Resource Name of a function.
+fn arn(function: &str) -> String {
+    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}")
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

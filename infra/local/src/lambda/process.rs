@@ -1,0 +1,219 @@
+//! One process of a function: it takes one event at a time and answers it, or dies.
+
+use std::{
+    process::Stdio,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use axum::body::Bytes;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot, watch},
+};
+
+use super::{Failure, Surroundings};
+use crate::{clock::unique_id, console::Console, lock, stats::Stats};
+
+/// How long a process may take before it asks for its first event, as on Lambda.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+type Answer = Result<Bytes, Bytes>;
+
+/// A running process, from its start to its end.
+pub(crate) struct Process {
+    id: String,
+    function: String,
+    clock_offset: i64,
+    started: Instant,
+    init: OnceLock<Duration>,
+    inbox: mpsc::Sender<Event>,
+    waiting: AsyncMutex<mpsc::Receiver<Event>>,
+    current: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
+    kill: Arc<Notify>,
+    ended: watch::Receiver<Option<String>>,
+    stats: Arc<Stats>,
+}
+
+/// An event on its way into the process.
+pub(super) struct Event {
+    pub(super) request_id: String,
+    pub(super) payload: Bytes,
+    pub(super) timeout: Duration,
+    taken: oneshot::Sender<()>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Why a process did not answer.
+pub(super) enum Refusal {
+    /// It had died before, between two events; the event was not touched.
+    DiedIdle,
+    Failure(Failure),
+}
+
+impl Process {
+    pub(super) fn start(
+        mut command: Command,
+        id: String,
+        clock_offset: i64,
+        function: &str,
+        surroundings: &Surroundings,
+    ) -> std::io::Result<Arc<Self>> {
+        let started = Instant::now();
+        // Its own group: Ctrl-C in a terminal is for the stack, which then ends its processes.
+        command.process_group(0).kill_on_drop(true);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let console = &surroundings.console;
+        relay(child.stdout.take(), function, console);
+        relay(child.stderr.take(), function, console);
+        let kill = Arc::new(Notify::new());
+        let (ended_sender, ended) = watch::channel(None);
+        let (stopping, killed) = (surroundings.stopping.clone(), Arc::clone(&kill));
+        tokio::spawn(async move {
+            let status = attend(child, &killed, stopping).await;
+            ended_sender.send_replace(Some(status));
+        });
+        let (inbox, waiting) = mpsc::channel(1);
+        Ok(Arc::new(Self {
+            id,
+            function: function.to_owned(),
+            clock_offset,
+            started,
+            init: OnceLock::new(),
+            inbox,
+            waiting: AsyncMutex::new(waiting),
+            current: Mutex::default(),
+            kill,
+            ended,
+            stats: Arc::clone(&surroundings.stats),
+        }))
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn function(&self) -> &str {
+        &self.function
+    }
+
+    pub(super) fn clock_offset(&self) -> i64 {
+        self.clock_offset
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    pub(super) fn kill(&self) {
+        self.kill.notify_one();
+    }
+
+    /// Gives the process an event and waits for its answer.
+    pub(super) async fn handle(&self, payload: Bytes, timeout: Duration) -> Result<Bytes, Refusal> {
+        let (taken_sender, taken) = oneshot::channel();
+        let (answer_sender, answer) = oneshot::channel();
+        let event = Event {
+            request_id: unique_id(),
+            payload,
+            timeout,
+            taken: taken_sender,
+            answer: answer_sender,
+        };
+        // Fails only if an earlier event was never taken, in which case the process is dead.
+        let _ = self.inbox.try_send(event);
+        tokio::select! {
+            biased;
+            Ok(()) = taken => {}
+            status = self.end() => return Err(self.died_before_taking(&status)),
+            () = tokio::time::sleep(INIT_LIMIT) => {
+                return Err(Refusal::Failure(Failure::TimedOut(INIT_LIMIT)));
+            }
+        }
+        let failure = tokio::select! {
+            biased;
+            Ok(answer) = answer => match answer {
+                Ok(body) => return Ok(body),
+                Err(body) => Failure::Function(body),
+            },
+            status = self.end() => Failure::Exited(status),
+            () = tokio::time::sleep(timeout) => Failure::TimedOut(timeout),
+        };
+        Err(Refusal::Failure(failure))
+    }
+
+    /// The next event for the process, which by asking shows that it is ready.
+    pub(super) async fn next(&self) -> Option<Event> {
+        if self.init.set(self.started.elapsed()).is_ok() {
+            let init = self.started.elapsed().as_secs_f64() * 1_000.0;
+            let init = (init * 100.0).round() / 100.0;
+            self.stats
+                .count(&self.function, |counters| counters.init_ms = Some(init));
+        }
+        self.waiting.lock().await.recv().await
+    }
+
+    /// Notes that the process has the event: from here on its death is that event's failure.
+    pub(super) fn take(&self, event: Event) {
+        *lock(&self.current) = Some((event.request_id, event.answer));
+        // The caller may have given up, but the process has the event all the same.
+        let _ = event.taken.send(());
+    }
+
+    /// Passes the answer on; false if the process has no such event.
+    pub(super) fn answer(&self, request_id: &str, answer: Answer) -> bool {
+        let mut current = lock(&self.current);
+        match current.take_if(|(id, _)| id == request_id) {
+            Some((_, waiting)) => waiting.send(answer).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Waits for the end; gives the exit status.
+    pub(super) async fn end(&self) -> String {
+        let mut ended = self.ended.clone();
+        let status = ended
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|status| status.clone());
+        status.unwrap_or_else(|| "stopped".into())
+    }
+
+    fn died_before_taking(&self, status: &str) -> Refusal {
+        match self.init.get() {
+            Some(_) => Refusal::DiedIdle,
+            None => Refusal::Failure(Failure::NotStarted(format!(
+                "ended while starting: {status}"
+            ))),
+        }
+    }
+}
+
+/// Waits for the end of a process, or brings it about.
+async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<bool>) -> String {
+    tokio::select! {
+        status = child.wait() => return status.map_or_else(|e| e.to_string(), |s| s.to_string()),
+        () = kill.notified() => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+    // Fails only if it has just ended by itself.
+    let _ = child.kill().await;
+    "stopped".into()
+}
+
+fn relay(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, function: &str, to: &Arc<Console>) {
+    let Some(pipe) = pipe else { return };
+    let (function, console) = (function.to_owned(), Arc::clone(to));
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(pipe).split(b'\n');
+        while let Ok(Some(line)) = lines.next_segment().await {
+            console.relay(&function, String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+}

@@ -1,0 +1,107 @@
+//! The Lambda Runtime API, which each process talks to under its own prefix.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+
+use super::{Lambda, arn};
+use crate::clock::{real_now, unique_id};
+
+const VERSION: &str = "/{process}/2018-06-01/runtime";
+
+/// The Runtime API of all processes.
+pub(crate) fn router(lambda: Arc<Lambda>) -> Router {
+    Router::new()
+        .route(&format!("{VERSION}/invocation/next"), get(next))
+        .route(
+            &format!("{VERSION}/invocation/{{request}}/response"),
+            post(response),
+        )
+        .route(
+            &format!("{VERSION}/invocation/{{request}}/error"),
+            post(error),
+        )
+        .route(&format!("{VERSION}/init/error"), post(init_error))
+        .with_state(lambda)
+}
+
+async fn next(State(lambda): State<Arc<Lambda>>, Path(process): Path<String>) -> Response {
+    let Some(process) = lambda.process(&process) else {
+        return forbidden();
+    };
+    let Some(event) = process.next().await else {
+        return forbidden();
+    };
+    let timeout = i64::try_from(event.timeout.as_millis()).unwrap_or(i64::MAX);
+    // Real time: the process measures what is left by the machine's clock.
+    let deadline = real_now().as_millisecond().saturating_add(timeout);
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("lambda-runtime-aws-request-id", event.request_id.clone()),
+        ("lambda-runtime-deadline-ms", deadline.to_string()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            arn(process.function()),
+        ),
+        ("lambda-runtime-trace-id", trace_id()),
+    ];
+    let response = (headers, event.payload.clone()).into_response();
+    process.take(event);
+    response
+}
+
+async fn response(
+    State(lambda): State<Arc<Lambda>>,
+    Path((process, request)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    accept(&lambda, &process, &request, Ok(body))
+}
+
+async fn error(
+    State(lambda): State<Arc<Lambda>>,
+    Path((process, request)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    accept(&lambda, &process, &request, Err(body))
+}
+
+/// The process ends itself after this; that is what its caller is told.
+async fn init_error(Path(_process): Path<String>) -> Response {
+    accepted()
+}
+
+fn accept(lambda: &Lambda, process: &str, request: &str, answer: Result<Bytes, Bytes>) -> Response {
+    match lambda.process(process) {
+        Some(process) if process.answer(request, answer) => accepted(),
+        _ => forbidden(),
+    }
+}
+
+fn accepted() -> Response {
+    (StatusCode::ACCEPTED, Json(json!({"status": "OK"}))).into_response()
+}
+
+fn forbidden() -> Response {
+    let body: Value =
+        json!({"errorType": "InvalidRequestID", "errorMessage": "No such invocation"});
+    (StatusCode::FORBIDDEN, Json(body)).into_response()
+}
+
+fn trace_id() -> String {
+    let hex = unique_id().replace('-', "");
+    format!(
+        "Root=1-{}-{};Parent={};Sampled=0",
+        &hex[..8],
+        &hex[8..],
+        &hex[16..]
+    )
+}

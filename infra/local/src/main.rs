@@ -1,0 +1,138 @@
+//! `cargo local`: builds the functions and runs `template.yaml` on this machine.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use local::{Data, Options, Stack};
+use tokio::{
+    process::Command,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+/// Runs template.yaml on this machine: real function binaries, an embedded database, no AWS.
+#[derive(Parser)]
+#[command(name = "cargo local", bin_name = "cargo local")]
+struct Arguments {
+    /// Port to listen on, on this machine only; 0 takes any
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// Keep nothing: data ends with the stack
+    #[arg(long)]
+    in_memory: bool,
+    /// Remove what earlier runs kept in .local/
+    #[arg(long)]
+    reset: bool,
+}
+
+/// Ctrl-C and what a supervisor sends.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[tokio::main]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command-line program talks to people on stderr"
+)]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let mut signals = Signals::listen()?;
+    let options = options(arguments)?;
+    let start = async {
+        build().await?;
+        Ok::<_, Box<dyn std::error::Error>>(Stack::start(options).await?)
+    };
+    let stack = tokio::select! {
+        stack = start => stack?,
+        () = signals.received() => return Ok(()),
+    };
+    announce(&stack)?;
+    signals.received().await;
+    stack.stop().await;
+    Ok(())
+}
+
+fn options(arguments: &Arguments) -> std::io::Result<Options> {
+    let root = workspace();
+    let data = if arguments.in_memory {
+        Data::InMemory
+    } else {
+        Data::Directory(root.join(".local"))
+    };
+    // Cargo puts the functions next to this program.
+    let program = std::env::current_exe()?;
+    let binaries = program.parent().unwrap_or(Path::new(".")).to_owned();
+    let template = root.join("template.yaml");
+    let Arguments { port, reset, .. } = *arguments;
+    Ok(Options {
+        template,
+        binaries,
+        data,
+        reset,
+        port,
+        echo: true,
+    })
+}
+
+fn workspace() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    root.pop();
+    root.pop();
+    root
+}
+
+/// Builds the functions, with Cargo's own progress.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Cargo names itself in the environment"
+)]
+async fn build() -> Result<(), Box<dyn std::error::Error>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--package", "functions", "--bins"])
+        .current_dir(workspace());
+    let status = command.kill_on_drop(true).status().await?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("the functions do not build".into())
+    }
+}
+
+/// The one line on stdout, for programs that wait for the stack.
+fn announce(stack: &Stack) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on {}", stack.url())?;
+    stdout.flush()
+}

@@ -1,0 +1,200 @@
+//! Who is calling. One round trip reads the account, the session or key, and the agent, as they are now:
+//! whoever lost a right has lost it at the next request.
+
+use super::Credential;
+use crate::domain::error::Kind;
+use crate::domain::username::LoginKey;
+use crate::domain::value::Password;
+use crate::domain::{AccessKey, Agent, Customer, Error, Id, Permission, Status, Timestamp};
+use crate::http::Request;
+use crate::runtime::App;
+use crate::store::key::{self, Key};
+use crate::store::{Items, login::Login};
+
+/// Who is calling, and what they may do.
+#[derive(Debug)]
+pub struct Caller {
+    /// The caller's account.
+    pub customer: Customer,
+    /// What the caller may do.
+    pub permission: Permission,
+    /// What the caller is.
+    pub identity: Identity,
+}
+
+/// What a caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A person who logged in.
+    Agent(Id<Agent>),
+    /// A program with a key.
+    AccessKey(Id<AccessKey>),
+}
+
+impl Caller {
+    /// Refuses a caller who has none of these permissions.
+    pub const fn require(&self, permission: Permission) -> Result<(), Error> {
+        if self.permission.allows(permission) {
+            Ok(())
+        } else {
+            Err(Error::PermissionDenied)
+        }
+    }
+
+    /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
+    fn require_not_frozen(self) -> Result<Self, Error> {
+        match self.customer.status {
+            Status::Frozen => Err(Error::AccountFrozen {
+                scheduled: self.customer.record.tm_freeze,
+                effective: self.customer.tm_deletion_scheduled,
+            }),
+            _ => Ok(self),
+        }
+    }
+
+    fn identify(credential: &Credential, items: &Items, now: Timestamp) -> Result<Self, Error> {
+        let customer = items.get(&key::customer(credential.customer()))?;
+        let customer = customer
+            .filter(|customer| customer.status != Status::Deleted)
+            .ok_or(Error::InvalidCredentials)?;
+        let (permission, identity) = match credential {
+            Credential::Session {
+                customer,
+                agent,
+                hash,
+                ..
+            } => {
+                let session = items
+                    .get(&key::session(*customer, hash))?
+                    .ok_or(Error::InvalidCredentials)?;
+                let found = items
+                    .get(&key::agent(*customer, *agent))?
+                    .ok_or(Error::InvalidCredentials)?;
+                let valid = session.agent == *agent
+                    && session.epoch == found.epoch
+                    && now < session.tm_expire;
+                (valid.then_some(found.permission), Identity::Agent(*agent))
+            }
+            Credential::AccessKey {
+                customer,
+                key,
+                hash,
+            } => {
+                let found = items
+                    .get(&key::access_key(*customer, *key))?
+                    .ok_or(Error::InvalidCredentials)?;
+                let valid = found.token_hash == *hash && now < found.tm_expire;
+                (valid.then_some(found.permission), Identity::AccessKey(*key))
+            }
+        };
+        Ok(Self {
+            customer,
+            permission: permission.ok_or(Error::InvalidCredentials)?,
+            identity,
+        })
+    }
+}
+
+/// Who is calling.
+pub async fn caller(app: &App, request: &Request) -> Result<Caller, Error> {
+    let (caller, _) = identify_and_read(app, &credential(request)?, None).await?;
+    caller.require_not_frozen()
+}
+
+/// Who is calling, and the account that the path names. Ask the caller's permission before looking at
+/// the account: whether it exists is not for everyone to know.
+pub async fn caller_and_customer(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<Customer, Error>), Error> {
+    let wanted = request.path_id().map(key::customer);
+    let (caller, items) = identify_and_read(
+        app,
+        &credential(request)?,
+        wanted.as_ref().ok().map(Key::untyped),
+    )
+    .await?;
+    let customer = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Kind::Customer)));
+    Ok((caller.require_not_frozen()?, customer))
+}
+
+/// Who is calling, and the key of the caller's own account that the path names.
+pub async fn caller_and_access_key(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<AccessKey, Error>), Error> {
+    let credential = credential(request)?;
+    let wanted = request
+        .path_id()
+        .map(|id| key::access_key(credential.customer(), id));
+    let (caller, items) =
+        identify_and_read(app, &credential, wanted.as_ref().ok().map(Key::untyped)).await?;
+    let access_key =
+        wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Kind::AccessKey)));
+    Ok((caller.require_not_frozen()?, access_key))
+}
+
+/// Who is calling, and a check that `password`, if any was sent, is the caller's own: an agent's, as a
+/// key has none. Lets frozen accounts in.
+///
+/// The attempt is reserved while the caller is read, before the hash: a session's token names the
+/// throttle that log-ins with the same user name share.
+pub async fn caller_with_password(
+    app: &App,
+    request: &Request,
+    password: Option<&Password>,
+) -> Result<Caller, Error> {
+    let credential = credential(request)?;
+    let (Some(password), Credential::Session { agent, login, .. }) = (password, &credential) else {
+        let (caller, _) = identify_and_read(app, &credential, None).await?;
+        return Ok(caller);
+    };
+    let lock = key::login(*login);
+    let reserved = reserve_attempt(app, request, *login);
+    let read = identify_and_read(app, &credential, Some(lock.untyped()));
+    let (read, reserved) = futures_util::future::join(read, reserved).await;
+    let (caller, items) = read?;
+    reserved?;
+    let found = items
+        .get(&lock)?
+        .filter(|found: &Login| found.agent == *agent);
+    if super::password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
+        Ok(caller)
+    } else {
+        Err(Error::InvalidCredentials)
+    }
+}
+
+/// Reserves an attempt at a password, by user name and by address. Comes before any hash.
+pub async fn reserve_attempt(app: &App, request: &Request, login: LoginKey) -> Result<(), Error> {
+    let now = app.now();
+    let by_name = app.store.reserve_attempt(login, now);
+    let by_address = app.store.reserve_address(request.source_ip(), now);
+    let (by_name, by_address) = futures_util::future::join(by_name, by_address).await;
+    by_address.and(by_name)
+}
+
+/// What the client's token says, if it is well formed.
+pub fn credential(request: &Request) -> Result<Credential, Error> {
+    Credential::parse(request.token()?).ok_or(Error::InvalidCredentials)
+}
+
+async fn identify_and_read(
+    app: &App,
+    credential: &Credential,
+    also: Option<Key<()>>,
+) -> Result<(Caller, Items), Error> {
+    let customer = credential.customer();
+    let mut keys = vec![key::customer(customer).untyped()];
+    match credential {
+        Credential::Session { agent, hash, .. } => {
+            keys.push(key::agent(customer, *agent).untyped());
+            keys.push(key::session(customer, hash).untyped());
+        }
+        Credential::AccessKey { key, .. } => keys.push(key::access_key(customer, *key).untyped()),
+    }
+    keys.extend(also);
+    let items = app.store.get_items(&keys).await?;
+    let caller = Caller::identify(credential, &items, app.now())?;
+    Ok((caller, items))
+}

@@ -1,0 +1,238 @@
+//! Tokens: `vbs_…` for a session, `vb_…` for an access key.
+//!
+//! A token names everything that must be read to check it, so one round trip does: the account, the
+//! agent or key, and for a session the user name's [`LoginKey`]. Then come 32 random bytes, which are
+//! what it proves, and a checksum, by which a mistyped token is refused without reading anything. In
+//! base 62, 22 digits per 16 bytes; the random part first, so that a key's prefix tells it from others.
+
+use std::fmt::Write as _;
+
+use uuid::Uuid;
+
+use crate::domain::digest::sha256;
+use crate::domain::username::LoginKey;
+use crate::domain::{AccessKey, Agent, Customer, Id};
+
+const SESSION: &str = "vbs_";
+const ACCESS_KEY: &str = "vb_";
+const DIGITS: usize = 22;
+const CHECKSUM_DIGITS: usize = 6;
+const PREFIX_LENGTH: usize = 11;
+
+/// A token as its owner sees it, once.
+pub struct PlainToken(String);
+
+impl PlainToken {
+    /// A new token for a session.
+    #[must_use]
+    pub fn session(
+        customer: Id<Customer>,
+        agent: Id<Agent>,
+        login: LoginKey,
+        secret: [u8; 32],
+    ) -> Self {
+        Self::build(
+            SESSION,
+            secret,
+            &[customer.uuid().as_u128(), agent.uuid().as_u128(), login.0],
+        )
+    }
+
+    /// A new token for an access key.
+    #[must_use]
+    pub fn access_key(customer: Id<Customer>, key: Id<AccessKey>, secret: [u8; 32]) -> Self {
+        Self::build(
+            ACCESS_KEY,
+            secret,
+            &[customer.uuid().as_u128(), key.uuid().as_u128()],
+        )
+    }
+
+    fn build(prefix: &str, secret: [u8; 32], names: &[u128]) -> Self {
+        let [high, low] = halves(secret);
+        let mut token = prefix.to_owned();
+        for number in [high, low].iter().chain(names) {
+            push_base62(&mut token, *number, DIGITS);
+        }
+        let checksum = checksum(&token);
+        push_base62(&mut token, checksum, CHECKSUM_DIGITS);
+        Self(token)
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The first characters, by which the owner can recognise the token.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        self.0.chars().take(PREFIX_LENGTH).collect()
+    }
+
+    /// What is stored instead of the token: its SHA-256, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        sha256(&self.0)
+    }
+}
+
+/// What a well-formed token says; whether it is true, the store knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A session's token.
+    Session {
+        /// The account.
+        customer: Id<Customer>,
+        /// Who logged in.
+        agent: Id<Agent>,
+        /// With which user name.
+        login: LoginKey,
+        /// The token's hash.
+        hash: String,
+    },
+    /// An access key's token.
+    AccessKey {
+        /// The account.
+        customer: Id<Customer>,
+        /// Which of its keys.
+        key: Id<AccessKey>,
+        /// The token's hash.
+        hash: String,
+    },
+}
+
+impl Credential {
+    /// Reads a token; `None` if it is not well formed or its checksum is wrong.
+    #[must_use]
+    pub fn parse(token: &str) -> Option<Self> {
+        let (body, sum) = token.split_at_checked(token.len().checked_sub(CHECKSUM_DIGITS)?)?;
+        if base62::decode(sum).ok()? != checksum(body) {
+            return None;
+        }
+        let hash = sha256(token);
+        if let Some(digits) = body.strip_prefix(SESSION) {
+            let [_, _, customer, agent, login] = numbers(digits)?;
+            return Some(Self::Session {
+                customer: id(customer),
+                agent: id(agent),
+                login: LoginKey(login),
+                hash,
+            });
+        }
+        let [_, _, customer, key] = numbers(body.strip_prefix(ACCESS_KEY)?)?;
+        Some(Self::AccessKey {
+            customer: id(customer),
+            key: id(key),
+            hash,
+        })
+    }
+
+    /// The account that the token belongs to.
+    #[must_use]
+    pub const fn customer(&self) -> Id<Customer> {
+        match self {
+            Self::Session { customer, .. } | Self::AccessKey { customer, .. } => *customer,
+        }
+    }
+}
+
+fn id<T>(number: u128) -> Id<T> {
+    Id::from_uuid(Uuid::from_u128(number))
+}
+
+fn halves(secret: [u8; 32]) -> [u128; 2] {
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u128::from(*byte))
+    };
+    let (high, low) = secret.split_at(16);
+    [number(high), number(low)]
+}
+
+/// Exactly `N` numbers of [`DIGITS`] digits each.
+fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
+    if digits.len() != N * DIGITS || !digits.is_ascii() {
+        return None;
+    }
+    let number = |part: &[u8]| base62::decode(part).ok();
+    digits
+        .as_bytes()
+        .chunks(DIGITS)
+        .map(number)
+        .collect::<Option<Vec<_>>>()?
+        .try_into()
+        .ok()
+}
+
+fn push_base62(text: &mut String, number: u128, digits: usize) {
+    let number = base62::encode(number);
+    let _ = write!(text, "{number:0>digits$}");
+}
+
+fn checksum(text: &str) -> u128 {
+    u128::from(crc32fast::hash(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn session(secret: [u8; 32]) -> PlainToken {
+        PlainToken::session(id(u128::MAX), id(7), LoginKey(0), secret)
+    }
+
+    #[test]
+    fn says_what_it_was_made_of() {
+        let token = session([0; 32]);
+        let expected = Credential::Session {
+            customer: id(u128::MAX),
+            agent: id(7),
+            login: LoginKey(0),
+            hash: token.hash(),
+        };
+        assert_eq!(Credential::parse(token.expose()), Some(expected));
+
+        let token = PlainToken::access_key(id(1), id(2), [255; 32]);
+        let expected = Credential::AccessKey {
+            customer: id(1),
+            key: id(2),
+            hash: token.hash(),
+        };
+        assert_eq!(Credential::parse(token.expose()), Some(expected));
+        assert!(token.prefix().starts_with(ACCESS_KEY) && token.prefix().len() == 11);
+    }
+
+    #[test]
+    fn other_tokens_are_refused() {
+        for text in [
+            "",
+            "vb_",
+            "vbs_",
+            "x",
+            "eyJhbGciOiJub25lIn0.e30.",
+            "vbs_ä",
+            "äääääää",
+            &"A".repeat(10_000),
+        ] {
+            assert_eq!(Credential::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_is_seen(secret: [u8; 32], position in 0_usize..120, replacement in "[0-9A-Za-z_]") {
+            let token = session(secret).0;
+            let mut damaged = token.clone();
+            damaged.replace_range(position..=position, &replacement);
+            prop_assume!(damaged != token);
+            prop_assert_eq!(Credential::parse(&damaged), None);
+            prop_assert_eq!(Credential::parse(&token[..position]), None);
+            prop_assert_eq!(Credential::parse(&format!("{token}{replacement}")), None);
+        }
+    }
+}

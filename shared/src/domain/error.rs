@@ -1,0 +1,76 @@
+//! What can go wrong, without a word about HTTP.
+
+use std::time::Duration;
+
+use super::Timestamp;
+
+/// Why a request was not fulfilled.
+#[derive(Debug)]
+pub enum Error {
+    /// A body is larger than it may be; the limit in bytes.
+    BodyTooLarge(usize),
+    /// A body is not declared to be JSON.
+    NotJson,
+    /// A body is not JSON, or not an object. Says what is wrong with it.
+    InvalidJson(String),
+    /// A field of the body is wrong: its name, and what it must be.
+    InvalidField(String, String),
+    /// A parameter of the query is wrong: its name, and what it must be.
+    InvalidParameter(&'static str, String),
+    /// A parameter of the query is not known: its name.
+    UnknownParameter(String),
+    /// The id in the path is not one.
+    InvalidId,
+    /// More than one credential was sent.
+    AmbiguousCredentials,
+    /// No credential was sent.
+    AuthenticationRequired,
+    /// The credential, or the user name and password, are not valid.
+    InvalidCredentials,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// The caller's account is frozen.
+    AccountFrozen {
+        /// When it was frozen.
+        scheduled: Option<Timestamp>,
+        /// When it will be deleted.
+        effective: Option<Timestamp>,
+    },
+    /// No such thing: its kind.
+    NotFound(Kind),
+    /// Another account's agent has the user name.
+    UsernameTaken,
+    /// Another account has the e-mail address.
+    EmailTaken,
+    /// The account's status does not allow it.
+    StateInvalid,
+    /// The account can no longer be recovered.
+    GracePeriodEnded,
+    /// The project's own account cannot be frozen or deleted.
+    LastProjectAdmin,
+    /// Too many attempts; the next may be made after this time.
+    TooManyAttempts(Duration),
+    /// Something that is needed does not answer, or too many write at once. Says what, for the log.
+    Unavailable(String),
+    /// A mistake of ours. Says what, for the log.
+    Internal(String),
+}
+
+/// What was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An account.
+    Customer,
+    /// An access key.
+    AccessKey,
+    /// A route.
+    Route,
+}
+
+impl Error {
+    /// The field `name` of the body is wrong; `rule` follows the name in the message.
+    #[must_use]
+    pub fn invalid_field(name: &str, rule: impl Into<String>) -> Self {
+        Self::InvalidField(name.to_owned(), rule.into())
+    }
+}

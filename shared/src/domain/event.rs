@@ -1,0 +1,56 @@
+//! What has happened to an account, for others to know.
+
+use super::{Customer, Id, Timestamp};
+
+/// Something that happened. Written to the outbox in the transaction of the change it tells of.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Names this event for ever, over all retries.
+    pub id: Id<Event>,
+    /// What happened.
+    pub what: What,
+    /// The account it happened to.
+    pub customer: Id<Customer>,
+    /// The things it happened to within the account; empty if to the account itself.
+    pub subjects: Vec<String>,
+    /// When it happened.
+    pub time: Timestamp,
+}
+
+/// What can happen. The names on the bus are the original's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An account was created.
+    CustomerCreated,
+    /// An account's fields changed.
+    CustomerUpdated,
+    /// An account was frozen until its deletion is due.
+    CustomerFrozen,
+    /// A frozen account was recovered.
+    CustomerRecovered,
+    /// An account is gone for good.
+    CustomerDeleted,
+    /// An access key was issued.
+    AccessKeyCreated,
+    /// An access key was deleted.
+    AccessKeyDeleted,
+    /// An agent was deleted.
+    AgentDeleted,
+}
+
+impl What {
+    /// The event's name on the bus.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CustomerCreated => "customer_created",
+            Self::CustomerUpdated => "customer_updated",
+            Self::CustomerFrozen => "customer_frozen",
+            Self::CustomerRecovered => "customer_recovered",
+            Self::CustomerDeleted => "customer_deleted",
+            Self::AccessKeyCreated => "accesskey_created",
+            Self::AccessKeyDeleted => "accesskey_deleted",
+            Self::AgentDeleted => "agent_deleted",
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The rules, without effects: values in, values out. `now` and ids are arguments.
+
+pub mod access_key;
+pub mod agent;
+pub mod customer;
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod lifecycle;
+pub mod page;
+pub mod permission;
+pub mod session;
+pub mod throttle;
+pub mod time;
+pub mod username;
+pub mod value;
+
+pub use access_key::AccessKey;
+pub use agent::Agent;
+pub use customer::{Customer, Status};
+pub use error::Error;
+pub use event::Event;
+pub use id::Id;
+pub use page::Page;
+pub use permission::Permission;
+pub use session::Session;
+pub use time::Timestamp;
+pub use username::Username;

@@ -1,0 +1,97 @@
+//! The one table from an error to what a client sees of it.
+
+use lambda_http::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::domain::Error;
+use crate::domain::error::Kind;
+
+/// What a client sees of an error.
+pub(super) struct Description {
+    pub(super) http: StatusCode,
+    pub(super) status: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    pub(super) details: Option<Value>,
+    /// Seconds after which another try makes sense.
+    pub(super) retry_after: Option<u64>,
+}
+
+pub(super) fn describe(error: &Error) -> Description {
+    use StatusCode as Http;
+
+    let (http, status, reason, message) = match error {
+        Error::BodyTooLarge(limit) => {
+            (Http::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT", "BODY_TOO_LARGE", format!("The body is too large: send at most {limit} bytes."))
+        }
+        Error::NotJson => {
+            (Http::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "Send JSON in UTF-8, with the header Content-Type: application/json.".to_owned())
+        }
+        Error::InvalidJson(problem) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_JSON_BODY", format!("The body is not valid JSON: {problem}.")),
+        Error::InvalidField(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ARGUMENT", format!("{name}: {rule}.")),
+        Error::InvalidParameter(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: {rule}.")),
+        Error::UnknownParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("The query may not have {name} here.")),
+        Error::InvalidId => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ID", "id: must be a UUID in lower case, as an earlier answer gave it.".to_owned()),
+        Error::AmbiguousCredentials => {
+            (Http::BAD_REQUEST, "INVALID_ARGUMENT", "AMBIGUOUS_CREDENTIALS", "More than one credential was sent: send one, best as Authorization: Bearer.".to_owned())
+        }
+        Error::AuthenticationRequired => {
+            (Http::UNAUTHORIZED, "UNAUTHENTICATED", "AUTHENTICATION_REQUIRED", "Send a token: Authorization: Bearer <token from POST /auth/login, or an access key>.".to_owned())
+        }
+        Error::InvalidCredentials => {
+            (Http::UNAUTHORIZED, "UNAUTHENTICATED", "INVALID_CREDENTIALS", "The credentials are not valid, or no longer: log in again, or use another key.".to_owned())
+        }
+        Error::PermissionDenied => (Http::FORBIDDEN, "PERMISSION_DENIED", "PERMISSION_DENIED", "You may not do this.".to_owned()),
+        Error::AccountFrozen { .. } => {
+            (Http::FORBIDDEN, "PERMISSION_DENIED", "ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.".to_owned())
+        }
+        Error::NotFound(Kind::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
+        Error::NotFound(Kind::AccessKey) => (Http::NOT_FOUND, "NOT_FOUND", "ACCESSKEY_NOT_FOUND", "There is no access key with this id in your account.".to_owned()),
+        Error::NotFound(Kind::Route) => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
+        Error::UsernameTaken => (Http::CONFLICT, "ALREADY_EXISTS", "USERNAME_TAKEN", "username: is taken; choose another.".to_owned()),
+        Error::EmailTaken => (Http::CONFLICT, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: another account has this address.".to_owned()),
+        Error::StateInvalid => (Http::CONFLICT, "FAILED_PRECONDITION", "STATE_INVALID", "The account's status does not allow this.".to_owned()),
+        Error::GracePeriodEnded => (Http::CONFLICT, "FAILED_PRECONDITION", "GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.".to_owned()),
+        Error::LastProjectAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_PROJECT_ADMIN", "The project's own account cannot be frozen or deleted.".to_owned()),
+        Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts: wait as long as Retry-After says.".to_owned()),
+        Error::Unavailable(_) => (Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", "SERVICE_UNAVAILABLE", "The service is busy; nothing is known to be wrong with the request: try again.".to_owned()),
+        Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
+    };
+    Description {
+        http,
+        status,
+        reason,
+        message,
+        details: details(error),
+        retry_after: retry_after(error),
+    }
+}
+
+fn details(error: &Error) -> Option<Value> {
+    match error {
+        Error::AccountFrozen {
+            scheduled,
+            effective,
+        } => Some(json!({
+            "deletion_scheduled_at": scheduled,
+            "deletion_effective_at": effective,
+            "recovery_endpoint": "DELETE /auth/unregister",
+        })),
+        Error::InvalidField(name, _) => Some(json!({ "field": name })),
+        Error::InvalidParameter(name, _) => Some(json!({ "field": name })),
+        _ => None,
+    }
+}
+
+fn retry_after(error: &Error) -> Option<u64> {
+    match error {
+        Error::TooManyAttempts(wait) => Some(
+            wait.as_millis()
+                .div_ceil(1000)
+                .try_into()
+                .unwrap_or(u64::MAX),
+        ),
+        Error::Unavailable(_) => Some(1),
+        _ => None,
+    }
+}

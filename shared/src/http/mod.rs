@@ -1,0 +1,10 @@
+//! Requests in, replies and errors out. Knows nothing of the store.
+
+mod error;
+mod json;
+mod reply;
+mod request;
+pub mod view;
+
+pub use reply::Reply;
+pub use request::{PageQuery, Request};

@@ -1,0 +1,116 @@
+//! What a client gets.
+
+use lambda_http::Body;
+use lambda_http::http::{Response, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error::describe;
+use crate::domain::Error;
+
+/// What a client gets.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    reason: &'static str,
+    retry_after: Option<u64>,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: View<'a>,
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    status: &'static str,
+    reason: &'static str,
+    message: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<[Value; 1]>,
+}
+
+impl Reply {
+    /// Success, with `body` as JSON.
+    pub fn ok(body: impl Serialize) -> Result<Self, Error> {
+        let body =
+            serde_json::to_string(&body).map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Self {
+            status: StatusCode::OK,
+            reason: "",
+            retry_after: None,
+            body,
+        })
+    }
+
+    /// The error envelope: the same for every error of every route.
+    #[must_use]
+    pub fn error(error: &Error, request_id: &str) -> Self {
+        let description = describe(error);
+        let envelope = Envelope {
+            error: View {
+                status: description.status,
+                reason: description.reason,
+                message: &description.message,
+                request_id,
+                details: description.details.map(|details| [details]),
+            },
+        };
+        Self {
+            status: description.http,
+            reason: description.reason,
+            retry_after: description.retry_after,
+            body: serde_json::to_string(&envelope).unwrap_or_default(),
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The error's reason; empty on success.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The response, with the headers that every response has.
+    pub(crate) fn into_response(self, request_id: &str) -> Response<Body> {
+        let mut response = Response::new(Body::Text(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
+        headers.insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("no-store"),
+        );
+        headers.insert(
+            header::REFERRER_POLICY,
+            header::HeaderValue::from_static("no-referrer"),
+        );
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            header::HeaderValue::from_static("nosniff"),
+        );
+        if let Ok(id) = header::HeaderValue::from_str(request_id) {
+            headers.insert("x-request-id", id);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                header::HeaderValue::from_static("Bearer"),
+            );
+        }
+        response
+    }
+}

@@ -1,0 +1,205 @@
+//! What a client sent.
+
+use lambda_http::RequestExt as _;
+use lambda_http::request::RequestContext;
+use serde::de::DeserializeOwned;
+
+use super::json;
+use crate::domain::page::MAX_PAGE_SIZE;
+use crate::domain::{Error, Id};
+
+/// A request, with its credentials put aside: nothing else sees them.
+pub struct Request {
+    id: String,
+    route: String,
+    source_ip: String,
+    path_id: Option<String>,
+    content_type: Option<String>,
+    query: Vec<(String, String)>,
+    tokens: Vec<String>,
+    body: Vec<u8>,
+}
+
+/// Which page of a list is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PageQuery<'a> {
+    /// How many rows, 1 to 100.
+    pub size: usize,
+    /// Where it starts, in the text form that the page before gave; `None` for the first page.
+    pub token: Option<&'a str>,
+}
+
+impl<'a> PageQuery<'a> {
+    /// Where the page starts, read by `parse`.
+    pub fn cursor<T>(&self, parse: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>, Error> {
+        let invalid = || {
+            Error::InvalidParameter(
+                "page_token",
+                "must be the next_page_token of an earlier page".to_owned(),
+            )
+        };
+        self.token
+            .map(|token| parse(token).ok_or_else(invalid))
+            .transpose()
+    }
+}
+
+impl Request {
+    /// Takes over what the gateway sent.
+    #[must_use]
+    pub fn new(request: lambda_http::Request) -> Self {
+        let header = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        let (route, source_ip) = match request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                (context.route_key.clone(), context.http.source_ip.clone())
+            }
+            _ => (None, None),
+        };
+        let versioned = request.raw_http_path().starts_with("/v1.0/");
+        let mut tokens: Vec<String> = request
+            .headers()
+            .get_all("authorization")
+            .iter()
+            .map(bearer)
+            .collect();
+        let mut query: Vec<(String, String)> =
+            url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        let is_credential =
+            |(name, _): &mut (String, String)| name == "token" || name == "accesskey";
+        let sent_in_query: Vec<_> = query.extract_if(.., is_credential).collect();
+        // Elsewhere than under /v1.0 a credential in the URL is no credential.
+        tokens.extend(
+            sent_in_query
+                .into_iter()
+                .filter(|_| versioned)
+                .map(|(_, token)| token),
+        );
+        Self {
+            id: header("x-request-id")
+                .filter(|id| is_request_id(id))
+                .unwrap_or_else(new_request_id),
+            route: route.unwrap_or_default(),
+            source_ip: source_ip.unwrap_or_default(),
+            path_id: request
+                .path_parameters_ref()
+                .and_then(|parameters| parameters.first("id"))
+                .map(str::to_owned),
+            content_type: header("content-type"),
+            query,
+            tokens,
+            body: request.into_body().to_vec(),
+        }
+    }
+
+    /// The request's id: the client's own, if it sent a good one.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The route that the gateway chose, such as `GET /v1.0/customers/{id}`.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    /// The address that the request came from, as the gateway saw it. Headers say nothing about it.
+    #[must_use]
+    pub fn source_ip(&self) -> &str {
+        &self.source_ip
+    }
+
+    /// The one token that the client sent, in the header or in the query.
+    pub fn token(&self) -> Result<&str, Error> {
+        match self.tokens.as_slice() {
+            [] => Err(Error::AuthenticationRequired),
+            [token] => Ok(token),
+            _ => Err(Error::AmbiguousCredentials),
+        }
+    }
+
+    /// The id in the path.
+    pub fn path_id<T>(&self) -> Result<Id<T>, Error> {
+        self.path_id
+            .as_deref()
+            .and_then(Id::parse)
+            .ok_or(Error::InvalidId)
+    }
+
+    /// The body, read as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        json::parse(self.content_type.as_deref(), &self.body)
+    }
+
+    /// The page that the query asks for.
+    pub fn page(&self) -> Result<PageQuery<'_>, Error> {
+        let mut page = PageQuery {
+            size: MAX_PAGE_SIZE,
+            token: None,
+        };
+        let mut seen = Vec::new();
+        for (name, value) in &self.query {
+            if seen.contains(&name) {
+                return Err(Error::UnknownParameter(format!("a second {name}")));
+            }
+            seen.push(name);
+            match name.as_str() {
+                "page_size" => page.size = page_size(value)?,
+                "page_token" => page.token = Some(value.as_str()).filter(|token| !token.is_empty()),
+                _ => return Err(Error::UnknownParameter(name.chars().take(64).collect())),
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn page_size(text: &str) -> Result<usize, Error> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A number too long to read is larger than the largest page, as any other large number.
+    let size = if digits {
+        text.parse().unwrap_or(usize::MAX)
+    } else {
+        0
+    };
+    if size == 0 {
+        return Err(Error::InvalidParameter(
+            "page_size",
+            "must be a whole number from 1 to 100".to_owned(),
+        ));
+    }
+    Ok(size.min(MAX_PAGE_SIZE))
+}
+
+/// The token in an `Authorization` header; what is not a bearer token stays what it is and fits nowhere.
+fn bearer(value: &lambda_http::http::HeaderValue) -> String {
+    let value = value.to_str().unwrap_or_default();
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
+        _ => value.to_owned(),
+    }
+}
+
+fn is_request_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn new_request_id() -> String {
+    let mut random = [0; 16];
+    // An id that is not unique is no danger; a request that fails for want of one would be.
+    let _ = getrandom::fill(&mut random);
+    format!(
+        "req_{}",
+        data_encoding::BASE32_NOPAD.encode(&random).to_lowercase()
+    )
+}

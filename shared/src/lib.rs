@@ -1,0 +1,24 @@
+//! What Tenure's functions have in common.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`domain`] | the rules: values, permissions, lifecycle. No AWS, HTTP, environment, clock or randomness |
+//! | [`store`] | the three DynamoDB tables: keys, items, one transaction per change |
+//! | [`auth`] | passwords, tokens, and who is calling |
+//! | [`http`] | requests in, replies and errors out |
+//! | [`lifecycle`] | decide and persist, again if another writer came first |
+//! | [`purge`] | the cascade that leaves a tombstone and nothing else |
+//! | [`bus`] | events on their way out |
+//! | [`runtime`] | configuration, clock, logs; runs a handler as a Lambda function |
+//!
+//! Functions use `http`, `auth` and `runtime`; those use `store`; all use `domain`, which uses none
+//! of them. `store` and `http` do not know each other.
+
+pub mod auth;
+pub mod bus;
+pub mod domain;
+pub mod http;
+pub mod lifecycle;
+pub mod purge;
+pub mod runtime;
+pub mod store;

@@ -1,0 +1,38 @@
+//! Decide and persist, again if another writer came first.
+
+use crate::domain::lifecycle::{Command, Transition, decide};
+use crate::domain::{Customer, Error};
+use crate::runtime::App;
+use crate::store::customer::Update;
+
+/// How often a change is decided anew because the account changed meanwhile.
+const MAX_DECISIONS: u32 = 8;
+
+/// Does `command` to an account: one conditional transaction with its event. Returns the account as it
+/// was decided on, and as it is now.
+pub async fn transition(
+    app: &App,
+    customer: Customer,
+    command: &Command,
+) -> Result<(Customer, Customer), Error> {
+    let mut before = customer;
+    for _ in 0..MAX_DECISIONS {
+        let now = app.now();
+        let (after, what) = match decide(&before, command, now)? {
+            Transition::Unchanged => return Ok((before.clone(), before)),
+            Transition::Changed(after, what) => (*after, what),
+        };
+        let event = what.map(|what| app.event(what, after.id, Vec::new(), now));
+        match app
+            .store
+            .update_customer(&before, &after, event.as_ref())
+            .await?
+        {
+            Update::Written => return Ok((before, after)),
+            Update::Outdated(current) => before = *current,
+        }
+    }
+    Err(Error::Unavailable(
+        "the account changes too fast".to_owned(),
+    ))
+}

@@ -1,0 +1,73 @@
+//! Time: the only place that reads it.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::config;
+use crate::domain::{Error, Timestamp};
+
+/// The local stack moves its functions' time by this variable, in seconds. No deployment sets it; a
+/// test sees to that.
+const OFFSET: &str = "TENURE_CLOCK_OFFSET_SECONDS";
+
+/// Tells the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    offset: Duration,
+}
+
+impl Clock {
+    /// The system's clock, moved by the local stack's offset if there is one.
+    pub fn from_environment() -> Result<Self, Error> {
+        let seconds = config::optional(OFFSET).map_or(Ok(0), |seconds| seconds.parse());
+        let seconds =
+            seconds.map_err(|_| Error::Internal(format!("{OFFSET} is not a number of seconds")))?;
+        Ok(Self {
+            offset: Duration::from_secs(seconds),
+        })
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let since_1970 = system_time() + self.offset;
+        let micros = i64::try_from(since_1970.as_micros()).ok();
+        micros
+            .and_then(Timestamp::from_micros)
+            .unwrap_or(Timestamp::MAX)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where time is read")]
+fn system_time() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// The moment at which Lambda ends an invocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: Instant,
+}
+
+impl Deadline {
+    /// Work that takes longer than this is not begun before the deadline: 20 s, or a third of the time
+    /// there is if that is less.
+    const MARGIN: Duration = Duration::from_secs(20);
+
+    /// The deadline `epoch_ms` milliseconds after 1970, by the system's own clock.
+    #[must_use]
+    pub fn at(epoch_ms: u64) -> Self {
+        let left = Duration::from_millis(epoch_ms).saturating_sub(system_time());
+        let margin = Self::MARGIN.min(left / 3);
+        Self {
+            at: Instant::now() + left.saturating_sub(margin),
+        }
+    }
+
+    /// Whether it is time to stop.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        Instant::now() >= self.at
+    }
+}

@@ -1,0 +1,102 @@
+//! The edge: what Lambda calls.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Build, Deadline};
+use crate::domain::Error;
+use crate::http::{Reply, Request};
+
+/// Runs an endpoint. Every error, and a panic too, becomes a reply here and is logged here, once: an
+/// error that went further would become the gateway's own, without a request id.
+pub fn serve<P, H, F>(handle: H) -> super::Result
+where
+    P: Build,
+    H: Fn(&'static P, Request) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, Error>> + Send + 'static,
+{
+    let parts = start::<P>()?;
+    let answer = move |request: lambda_http::Request| async move {
+        let started = Instant::now();
+        let request = Request::new(request);
+        let (id, route) = (request.id().to_owned(), request.route().to_owned());
+        let outcome = AssertUnwindSafe(handle(parts, request))
+            .catch_unwind()
+            .await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::Internal("panic".to_owned())));
+        if let Err(Error::Internal(cause) | Error::Unavailable(cause)) = &outcome {
+            tracing::error!(request_id = id, cause, "request failed");
+        }
+        let reply = outcome.unwrap_or_else(|error| Reply::error(&error, &id));
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request_id = id,
+            route,
+            status = reply.status(),
+            reason = reply.reason(),
+            duration_ms,
+            "request"
+        );
+        Ok::<_, Infallible>(reply.into_response(&id))
+    };
+    block_on(lambda_http::run(lambda_http::service_fn(answer)))
+}
+
+/// Runs a function that something other than the API calls. An error makes Lambda try again, where
+/// the caller waits for no answer.
+pub fn serve_event<P, E, R, H, F>(handle: H) -> super::Result
+where
+    P: Build,
+    E: DeserializeOwned + Send + 'static,
+    R: Serialize + Send + 'static,
+    H: Fn(&'static P, E, Deadline) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<R, Error>> + Send + 'static,
+{
+    let parts = start::<P>()?;
+    let answer = move |event: LambdaEvent<E>| async move {
+        let deadline = Deadline::at(event.context.deadline);
+        let request_id = event.context.request_id;
+        handle(parts, event.payload, deadline)
+            .await
+            .map_err(|error| {
+                tracing::error!(request_id, cause = ?error, "event failed");
+                format!("{error:?}")
+            })
+    };
+    block_on(lambda_runtime::run(service_fn(answer)))
+}
+
+fn start<P: Build>() -> Result<&'static P, String> {
+    // One JSON object per line. The fields are those that the call sites name; none is personal.
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::stderr)
+        .init();
+    let parts = P::build().map_err(|error| {
+        tracing::error!(cause = ?error, "cannot start");
+        format!("{error:?}")
+    })?;
+    Ok(Box::leak(Box::new(parts)))
+}
+
+/// A Lambda process has one request at a time.
+fn block_on<E: Into<lambda_runtime::Error>>(
+    run: impl Future<Output = Result<(), E>>,
+) -> super::Result {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(run)
+        .map_err(Into::into)
+}

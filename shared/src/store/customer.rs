@@ -1,0 +1,363 @@
+//! Accounts.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::agent::AgentAttributes;
+use super::login::{Login, LoginAttributes};
+use super::transaction::{Condition, Leg, Outcome};
+use super::{Store, Stored, failure, item, key, outbox, read, string};
+use crate::domain::customer::{IdentityVerification, Record};
+use crate::domain::page::Page;
+use crate::domain::value::{
+    Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
+};
+use crate::domain::{Agent, Customer, Error, Event, Id, Status, Timestamp, Username};
+
+/// As it is stored.
+#[derive(Serialize, Deserialize)]
+pub struct CustomerAttributes {
+    id: Id<Customer>,
+    name: String,
+    detail: String,
+    email: String,
+    phone_number: String,
+    address: String,
+    webhook_method: String,
+    webhook_uri: String,
+    billing_account_id: Uuid,
+    metadata: Metadata,
+    email_verified: bool,
+    status: Status,
+    identity_verification_status: IdentityVerification,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tm_deletion_scheduled: Option<Timestamp>,
+    tm_create: Timestamp,
+    tm_update: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tm_delete: Option<Timestamp>,
+
+    version: u64,
+    epoch: u64,
+    system: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_from: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tm_freeze: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tm_purge: Option<Timestamp>,
+
+    // Index keys are absent from items that are not in the index, never NULL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_pk: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_sk: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_pk: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_sk: Option<String>,
+}
+
+impl From<&Customer> for CustomerAttributes {
+    fn from(customer: &Customer) -> Self {
+        let listed = customer.status != Status::Deleted && !customer.record.system;
+        let due = customer.due();
+        Self {
+            id: customer.id,
+            name: customer.name.expose().to_owned(),
+            detail: customer.detail.expose().to_owned(),
+            email: customer.email.expose().to_owned(),
+            phone_number: customer.phone_number.expose().to_owned(),
+            address: customer.address.expose().to_owned(),
+            webhook_method: customer.webhook_method.name().to_owned(),
+            webhook_uri: customer.webhook_uri.expose().to_owned(),
+            billing_account_id: customer.billing_account_id,
+            metadata: customer.metadata,
+            email_verified: customer.email_verified,
+            status: customer.status,
+            identity_verification_status: customer.identity_verification_status,
+            tm_deletion_scheduled: customer.tm_deletion_scheduled,
+            tm_create: customer.tm_create,
+            tm_update: customer.tm_update,
+            tm_delete: customer.tm_delete,
+            version: customer.record.version,
+            epoch: customer.record.epoch,
+            system: customer.record.system,
+            frozen_from: customer.record.frozen_from,
+            tm_freeze: customer.record.tm_freeze,
+            tm_purge: customer.record.tm_purge,
+            list_pk: listed.then(|| key::LIST.to_owned()),
+            list_sk: listed.then(|| key::list(customer.tm_create, customer.id)),
+            due_pk: due.map(|_| key::due_partition(customer.id).to_owned()),
+            due_sk: due.map(|when| key::due(when, customer.id)),
+        }
+    }
+}
+
+impl From<CustomerAttributes> for Customer {
+    fn from(stored: CustomerAttributes) -> Self {
+        Self {
+            id: stored.id,
+            name: Name::trusted(stored.name),
+            detail: Detail::trusted(stored.detail),
+            email: Email::trusted(stored.email),
+            phone_number: PhoneNumber::trusted(stored.phone_number),
+            address: Address::trusted(stored.address),
+            webhook_method: WebhookMethod::from_text(&stored.webhook_method).unwrap_or_default(),
+            webhook_uri: WebhookUri::trusted(stored.webhook_uri),
+            billing_account_id: stored.billing_account_id,
+            metadata: stored.metadata,
+            email_verified: stored.email_verified,
+            status: stored.status,
+            identity_verification_status: stored.identity_verification_status,
+            tm_deletion_scheduled: stored.tm_deletion_scheduled,
+            tm_create: stored.tm_create,
+            tm_update: stored.tm_update,
+            tm_delete: stored.tm_delete,
+            record: Record {
+                version: stored.version,
+                epoch: stored.epoch,
+                system: stored.system,
+                frozen_from: stored.frozen_from,
+                tm_freeze: stored.tm_freeze,
+                tm_purge: stored.tm_purge,
+            },
+        }
+    }
+}
+
+impl Stored for Customer {
+    type Attributes = CustomerAttributes;
+}
+
+/// A status as it is stored.
+pub(super) const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Initial => "initial",
+        Status::Active => "active",
+        Status::Frozen => "frozen",
+        Status::Deleted => "deleted",
+    }
+}
+
+/// How an update ended.
+#[derive(Debug)]
+pub enum Update {
+    /// The account is now what it was to become.
+    Written,
+    /// Another writer came first and made the account this.
+    Outdated(Box<Customer>),
+}
+
+/// An account that is to be created together with its first agent.
+#[derive(Debug)]
+pub struct NewCustomer<'a> {
+    /// The account.
+    pub customer: &'a Customer,
+    /// Its first agent.
+    pub agent: &'a Agent,
+    /// The agent's user name.
+    pub username: &'a Username,
+    /// What the agent logs in with.
+    pub login: &'a Login,
+}
+
+/// Where a page of accounts starts: below an account created at this time, and if another was created
+/// at the same time, below this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    tm_create: Timestamp,
+    id: Option<Id<Customer>>,
+}
+
+impl Cursor {
+    /// Reads `<tm_create>` or `<tm_create>~<id>`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (time, id) = match text.split_once('~') {
+            Some((time, id)) => (time, Some(Id::parse(id)?)),
+            None => (text, None),
+        };
+        Some(Self {
+            tm_create: Timestamp::parse(time)?,
+            id,
+        })
+    }
+
+    fn sort_key(self) -> String {
+        self.id.map_or_else(
+            || key::list_before(self.tm_create),
+            |id| key::list(self.tm_create, id),
+        )
+    }
+}
+
+impl Store {
+    /// The account, read consistently.
+    pub async fn get_customer(&self, id: Id<Customer>) -> Result<Option<Customer>, Error> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.accounts)
+            .set_key(Some(key::customer(id).attributes()));
+        let answer = get.consistent_read(true).send().await.map_err(failure)?;
+        answer.item.map(read).transpose()
+    }
+
+    /// Creates an account, its agent, the locks on user name and e-mail address, and the event.
+    pub async fn insert_customer(&self, new: &NewCustomer<'_>, event: &Event) -> Result<(), Error> {
+        // The id is new: if it is there already, an answer was lost and this is a second try.
+        self.insert(new, Some(event)).await.map(drop)
+    }
+
+    /// Creates the project's own account and its admin, of which nobody is told. Whether they were not
+    /// there before.
+    pub async fn insert_project(&self, new: &NewCustomer<'_>) -> Result<bool, Error> {
+        self.insert(new, None).await
+    }
+
+    /// Whether the account was not there before.
+    async fn insert(&self, new: &NewCustomer<'_>, event: Option<&Event>) -> Result<bool, Error> {
+        let NewCustomer {
+            customer,
+            agent,
+            username,
+            login,
+        } = new;
+        let root = item(
+            &key::customer(customer.id),
+            CustomerAttributes::from(*customer),
+        )?;
+        let agent = item(
+            &key::agent(customer.id, agent.id),
+            AgentAttributes::new(agent, username),
+        )?;
+        let lock = item(
+            &key::login(username.login_key()),
+            LoginAttributes::from(*login),
+        )?;
+        let mut transaction = self.transaction();
+        transaction = transaction
+            .put(root, &Condition::absent())?
+            .put(lock, &Condition::absent())?
+            .put(agent, &Condition::absent())?;
+        if let Some(lock) = key::email(&customer.email) {
+            transaction = transaction.put(
+                item(
+                    &lock,
+                    EmailLock {
+                        customer_id: customer.id,
+                    },
+                )?,
+                &Condition::absent(),
+            )?;
+        }
+        if let Some(event) = event {
+            transaction = transaction.put_event(outbox::item(event)?)?;
+        }
+        match transaction.run().await? {
+            Outcome::Written => Ok(true),
+            Outcome::Refused(legs) => match legs.as_slice() {
+                [root, ..] if root.failed() => Ok(false),
+                [_, lock, ..] if lock.failed() => Err(Error::UsernameTaken),
+                _ => Err(Error::EmailTaken),
+            },
+        }
+    }
+
+    /// Makes the account `after`, if it still is `before`, and keeps the locks and the outbox in step.
+    pub async fn update_customer(
+        &self,
+        before: &Customer,
+        after: &Customer,
+        event: Option<&Event>,
+    ) -> Result<Update, Error> {
+        let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
+        let mut transaction = self
+            .transaction()
+            .put(root, &Condition::decided_on(before))?;
+        if before.email.canonical() != after.email.canonical() {
+            if let Some(lock) = key::email(&after.email) {
+                transaction = transaction.put(
+                    item(
+                        &lock,
+                        EmailLock {
+                            customer_id: after.id,
+                        },
+                    )?,
+                    &Condition::absent(),
+                )?;
+            }
+            if let Some(lock) = key::email(&before.email) {
+                transaction = transaction.delete(&lock, Some(&Condition::owned_by(before.id)))?;
+            }
+        }
+        if let Some(event) = event {
+            transaction = transaction.put_event(outbox::item(event)?)?;
+        }
+        match transaction.run().await? {
+            Outcome::Written => Ok(Update::Written),
+            Outcome::Refused(legs) => match legs.into_iter().next() {
+                Some(Leg::Failed(Some(current))) => Ok(Update::Outdated(Box::new(read(current)?))),
+                Some(Leg::Failed(None)) => Err(Error::Internal("the account is gone".to_owned())),
+                _ => Err(Error::EmailTaken),
+            },
+        }
+    }
+
+    /// A page of the accounts that are not deleted, newest first.
+    pub async fn list_customers(
+        &self,
+        size: usize,
+        after: Option<Cursor>,
+    ) -> Result<Page<Customer>, Error> {
+        let mut rows: Vec<Customer> = Vec::with_capacity(size + 1);
+        let mut resume = None;
+        let below = after.map_or_else(|| key::LIST_END.to_owned(), Cursor::sort_key);
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.accounts)
+                .index_name("list")
+                .scan_index_forward(false)
+                .key_condition_expression("list_pk = :list AND list_sk < :below")
+                .expression_attribute_values(":list", string(key::LIST))
+                .expression_attribute_values(":below", string(&below))
+                .set_exclusive_start_key(resume);
+            // One row more than asked for tells whether another page follows, and where ties are.
+            let wanted = size + 1 - rows.len();
+            let answer = query
+                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+                .send()
+                .await
+                .map_err(failure)?;
+            for item in answer.items.unwrap_or_default() {
+                rows.push(read(item)?);
+            }
+            resume = answer.last_evaluated_key;
+            if resume.is_none() || rows.len() > size {
+                return Ok(page(rows, size));
+            }
+        }
+    }
+}
+
+/// Cuts `rows` to `size`; the cursor names the last row's id only where its time does not say enough.
+fn page(mut rows: Vec<Customer>, size: usize) -> Page<Customer> {
+    let next = match (rows.get(size.saturating_sub(1)), rows.get(size)) {
+        (Some(last), Some(following)) if last.tm_create == following.tm_create => {
+            Some(format!("{}~{}", last.tm_create, last.id))
+        }
+        (Some(last), Some(_)) => Some(last.tm_create.to_string()),
+        _ => None,
+    };
+    rows.truncate(size);
+    Page { rows, next }
+}
+
+/// Keeps an e-mail address for one account.
+#[derive(Serialize)]
+struct EmailLock {
+    customer_id: Id<Customer>,
+}

@@ -1,0 +1,144 @@
+//! Every key string of every table.
+//!
+//! | item | pk | sk |
+//! |---|---|---|
+//! | account | `CUSTOMER#<id>` | `A` |
+//! | what it owns | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>` |
+//! | user name's lock | `USERNAME#<login key>` | `L` |
+//! | e-mail address's lock | `EMAIL#<hash>` | `L` |
+//! | attempts at a password | `THROTTLE#<login key>` | `T` |
+//! | attempts from an address | `ADDRESS#<hash>` | `<window>` |
+//!
+//! Everything an account owns is in its partition, after the account itself: one query is the
+//! inventory. Locks hold hashes, so that no key says whom it belongs to.
+
+use std::marker::PhantomData;
+
+use crate::domain::digest::sha256;
+use crate::domain::username::LoginKey;
+use crate::domain::value::Email;
+use crate::domain::{AccessKey, Agent, Customer, Id, Session, Timestamp};
+
+/// Where a `T` is kept in the accounts table.
+#[derive(Debug)]
+pub struct Key<T> {
+    pub(super) pk: String,
+    pub(super) sk: String,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Key<T> {
+    const fn new(pk: String, sk: String) -> Self {
+        Self {
+            pk,
+            sk,
+            kind: PhantomData,
+        }
+    }
+
+    /// The key without its type, to read it together with others.
+    #[must_use]
+    pub fn untyped(&self) -> Key<()> {
+        Key::new(self.pk.clone(), self.sk.clone())
+    }
+}
+
+/// Sort key of an account: before everything that it owns.
+pub(super) const ROOT: &str = "A";
+/// Sort keys of agents start so.
+pub(super) const AGENT: &str = "AGENT#";
+/// Sort keys of access keys start so.
+pub(super) const ACCESS_KEY: &str = "KEY#";
+const SESSION: &str = "SESSION#";
+const LOCK: &str = "L";
+
+/// Partition of an account and of everything that it owns.
+pub(super) fn partition(customer: Id<Customer>) -> String {
+    format!("CUSTOMER#{customer}")
+}
+
+/// An account.
+#[must_use]
+pub fn customer(id: Id<Customer>) -> Key<Customer> {
+    Key::new(partition(id), ROOT.to_owned())
+}
+
+/// An account's agent.
+#[must_use]
+pub fn agent(customer: Id<Customer>, id: Id<Agent>) -> Key<Agent> {
+    Key::new(partition(customer), format!("{AGENT}{id}"))
+}
+
+/// An account's access key.
+#[must_use]
+pub fn access_key(customer: Id<Customer>, id: Id<AccessKey>) -> Key<AccessKey> {
+    Key::new(partition(customer), format!("{ACCESS_KEY}{id}"))
+}
+
+/// A session, by its token's hash.
+#[must_use]
+pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
+    Key::new(partition(customer), format!("{SESSION}{token_hash}"))
+}
+
+/// A user name's lock.
+#[must_use]
+pub fn login(login: LoginKey) -> Key<super::login::Login> {
+    Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
+}
+
+/// An e-mail address's lock; `None` if this is no address.
+pub(super) fn email(email: &Email) -> Option<Key<()>> {
+    let hash = sha256(&email.canonical()?);
+    Some(Key::new(format!("EMAIL#{hash}"), LOCK.to_owned()))
+}
+
+/// Attempts at the password of a user name.
+pub(super) fn throttle(login: &str) -> Key<()> {
+    Key::new(format!("THROTTLE#{login}"), "T".to_owned())
+}
+
+/// The lock named by an agent's `login` attribute.
+pub(super) fn lock_of_agent(login: &str) -> Key<()> {
+    Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
+}
+
+/// Attempts from an address within one window of time.
+pub(super) fn address(ip: &str, window: i64) -> Key<()> {
+    Key::new(format!("ADDRESS#{}", sha256(ip)), window.to_string())
+}
+
+/// Partition of index `list`.
+pub(super) const LIST: &str = "CUSTOMERS";
+
+/// Sort key of index `list`.
+pub(super) fn list(tm_create: Timestamp, id: Id<Customer>) -> String {
+    format!("{}#{id}", tm_create.fixed())
+}
+
+/// Comes after every sort key in index `list`.
+pub(super) const LIST_END: &str = "~";
+
+/// Comes before the sort key in index `list` of every account created at `tm_create` or later.
+pub(super) fn list_before(tm_create: Timestamp) -> String {
+    format!("{}#", tm_create.fixed())
+}
+
+/// Partitions of index `due`. More than one, so that a wave of deletions is not one hot partition.
+pub(super) const DUE: [&str; 4] = ["DUE#0", "DUE#1", "DUE#2", "DUE#3"];
+
+/// The partition of index `due` that an account belongs to.
+pub(super) fn due_partition(id: Id<Customer>) -> &'static str {
+    // The last bits are random; the first are the time.
+    DUE[usize::from(id.uuid().as_bytes()[15]) % DUE.len()]
+}
+
+/// Sort key of index `due`.
+pub(super) fn due(when: Timestamp, id: Id<Customer>) -> String {
+    format!("{}#{id}", when.fixed())
+}
+
+/// Comes after the sort key in index `due` of every account due at `now` or before.
+pub(super) fn due_until(now: Timestamp) -> String {
+    format!("{}$", now.fixed())
+}

@@ -1,0 +1,75 @@
+//! User names: the lock that keeps a name for one agent holds all that a log-in needs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Store, Stored, failure, key, read};
+use crate::domain::username::LoginKey;
+use crate::domain::value::PasswordHash;
+use crate::domain::{Agent, Customer, Error, Id};
+
+/// Who has a user name, and how to tell.
+#[derive(Clone)]
+pub struct Login {
+    /// The account.
+    pub customer: Id<Customer>,
+    /// Its agent.
+    pub agent: Id<Agent>,
+    /// What the agent's password must hash to.
+    pub password_hash: PasswordHash,
+    /// The agent's epoch.
+    pub epoch: u64,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.agent)
+    }
+}
+
+/// As it is stored.
+#[derive(Serialize, Deserialize)]
+pub struct LoginAttributes {
+    customer_id: Id<Customer>,
+    agent_id: Id<Agent>,
+    password_hash: String,
+    epoch: u64,
+}
+
+impl From<&Login> for LoginAttributes {
+    fn from(login: &Login) -> Self {
+        Self {
+            customer_id: login.customer,
+            agent_id: login.agent,
+            password_hash: login.password_hash.expose().to_owned(),
+            epoch: login.epoch,
+        }
+    }
+}
+
+impl From<LoginAttributes> for Login {
+    fn from(stored: LoginAttributes) -> Self {
+        Self {
+            customer: stored.customer_id,
+            agent: stored.agent_id,
+            password_hash: PasswordHash::stored(stored.password_hash),
+            epoch: stored.epoch,
+        }
+    }
+}
+
+impl Stored for Login {
+    type Attributes = LoginAttributes;
+}
+
+impl Store {
+    /// Who has the user name, read consistently.
+    pub async fn get_login(&self, login: LoginKey) -> Result<Option<Login>, Error> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.accounts)
+            .set_key(Some(key::login(login).attributes()));
+        let answer = get.consistent_read(true).send().await.map_err(failure)?;
+        answer.item.map(read).transpose()
+    }
+}

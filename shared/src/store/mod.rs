@@ -1,0 +1,193 @@
+//! The DynamoDB tables: one file per aggregate, keys in [`key`], one transaction per change.
+//!
+//! The verbs say the condition: `insert_` must not exist, `get_` may not exist, `update_` must be the
+//! version it was decided on, `delete_` may be gone already.
+
+pub mod access_key;
+pub mod agent;
+pub mod customer;
+pub mod due;
+pub mod key;
+pub mod login;
+pub mod outbox;
+pub mod owned;
+pub mod session;
+pub mod throttle;
+mod transaction;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::Error;
+use key::Key;
+
+/// The tables.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    accounts: String,
+    outbox: String,
+}
+
+/// An item as DynamoDB has it.
+type Item = HashMap<String, AttributeValue>;
+
+/// Something that is kept as an item.
+pub trait Stored: Sized {
+    /// The item's attributes.
+    type Attributes: DeserializeOwned + Into<Self>;
+}
+
+/// Items that were read together.
+#[derive(Debug, Default)]
+pub struct Items(HashMap<(String, String), Item>);
+
+impl Items {
+    /// The `T` at `key`, if it was there.
+    pub fn get<T: Stored>(&self, key: &Key<T>) -> Result<Option<T>, Error> {
+        let item = self.0.get(&(key.pk.clone(), key.sk.clone()));
+        item.map(|item| read::<T>(item.clone())).transpose()
+    }
+}
+
+impl Store {
+    /// The tables with these names.
+    #[must_use]
+    pub const fn new(client: Client, accounts: String, outbox: String) -> Self {
+        Self {
+            client,
+            accounts,
+            outbox,
+        }
+    }
+
+    /// Reads all of `keys` in one consistent round trip.
+    pub async fn get_items(&self, keys: &[Key<()>]) -> Result<Items, Error> {
+        let mut wanted: Vec<Item> = Vec::with_capacity(keys.len());
+        for key in keys.iter().map(Key::attributes) {
+            // The same key twice is a mistake to DynamoDB, but a caller may well read its own account.
+            if !wanted.contains(&key) {
+                wanted.push(key);
+            }
+        }
+        let mut items = Items::default();
+        for item in self.batch_get(&self.accounts, wanted).await? {
+            items
+                .0
+                .insert((text(&item, "pk")?, text(&item, "sk")?), item);
+        }
+        Ok(items)
+    }
+
+    async fn batch_get(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::with_capacity(wanted.len());
+        for attempt in 0..MAX_TRIES {
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build();
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(table, request.map_err(unavailable)?);
+            let answer = answer.send().await.map_err(failure)?;
+            items.extend(
+                answer
+                    .responses
+                    .unwrap_or_default()
+                    .remove(table)
+                    .unwrap_or_default(),
+            );
+            wanted = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .remove(table)
+                .map(|rest| rest.keys)
+                .unwrap_or_default();
+            if wanted.is_empty() {
+                return Ok(items);
+            }
+            pause(attempt).await;
+        }
+        Err(Error::Unavailable(
+            "DynamoDB left keys unprocessed".to_owned(),
+        ))
+    }
+}
+
+impl<T> Key<T> {
+    fn attributes(&self) -> Item {
+        HashMap::from([
+            ("pk".to_owned(), string(&self.pk)),
+            ("sk".to_owned(), string(&self.sk)),
+        ])
+    }
+}
+
+/// How often something is tried that other writers or a busy table got in the way of.
+const MAX_TRIES: u32 = 6;
+
+/// Waits before try `attempt + 1`: up to 25 ms, 50 ms, 100 ms … with full jitter.
+async fn pause(attempt: u32) {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    let longest = Duration::from_millis(25) * 2_u32.pow(attempt.min(5));
+    tokio::time::sleep(longest * u32::from(byte[0]) / 255).await;
+}
+
+fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn number(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn text(item: &Item, name: &str) -> Result<String, Error> {
+    let value = item.get(name).and_then(|value| value.as_s().ok());
+    value
+        .cloned()
+        .ok_or_else(|| Error::Internal(format!("an item has no {name}")))
+}
+
+fn read<T: Stored>(item: Item) -> Result<T, Error> {
+    let attributes = serde_dynamo::from_item::<_, T::Attributes>(item);
+    attributes
+        .map(Into::into)
+        .map_err(|error| Error::Internal(format!("unreadable item: {error}")))
+}
+
+/// The item at `key` with these attributes.
+fn item<T>(key: &Key<T>, attributes: impl Serialize) -> Result<Item, Error> {
+    let mut item: Item =
+        serde_dynamo::to_item(attributes).map_err(|error| Error::Internal(error.to_string()))?;
+    item.extend(key.attributes());
+    Ok(item)
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Error {
+    Error::Unavailable(error.to_string())
+}
+
+/// Whatever DynamoDB did not do is "unavailable": the caller may try again. The text is for the log and
+/// holds DynamoDB's own words, never an item's.
+fn failure<E, R>(error: SdkError<E, R>) -> Error
+where
+    E: ProvideErrorMetadata,
+{
+    let code = error.code().unwrap_or(match &error {
+        SdkError::TimeoutError(_) => "timeout",
+        SdkError::DispatchFailure(_) => "no connection",
+        _ => "no answer",
+    });
+    Error::Unavailable(format!(
+        "DynamoDB: {code}: {}",
+        error.message().unwrap_or_default()
+    ))
+}

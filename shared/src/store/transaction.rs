@@ -1,0 +1,255 @@
+//! One transaction per change.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
+
+use super::key::Key;
+use super::{Item, MAX_TRIES, Store, failure, number, pause, string, unavailable};
+use crate::domain::{Customer, Error, Id, Status};
+
+/// What must hold of an item for a transaction to be carried out.
+#[derive(Debug, Default)]
+pub(super) struct Condition {
+    expression: String,
+    values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Condition {
+    /// There is no such item.
+    pub(super) fn absent() -> Self {
+        Self::new("attribute_not_exists(pk)", [])
+    }
+
+    /// The item is at this version.
+    pub(super) fn version(version: u64) -> Self {
+        Self::new("version = :version", [(":version", number(version))])
+    }
+
+    /// The item is the account at the version and status it was decided on.
+    pub(super) fn decided_on(customer: &Customer) -> Self {
+        let values = [
+            (":version", number(customer.record.version)),
+            (":status", string(super::customer::status(customer.status))),
+        ];
+        Self::new("version = :version AND #status = :status", values)
+    }
+
+    /// The item is an account in one of these states. What an account owns is written under this
+    /// condition only, or else the purge could not be shown to end.
+    pub(super) fn status_in(states: &[Status]) -> Self {
+        const NAMES: [&str; 3] = [":a", ":b", ":c"];
+        let values: Vec<_> = NAMES
+            .into_iter()
+            .zip(
+                states
+                    .iter()
+                    .map(|state| string(super::customer::status(*state))),
+            )
+            .collect();
+        let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
+        Self {
+            expression: format!("#status IN ({})", names.join(", ")),
+            values,
+        }
+    }
+
+    /// The item belongs to this account, or is gone.
+    pub(super) fn owned_by(customer: Id<Customer>) -> Self {
+        Self::new(
+            "attribute_not_exists(pk) OR customer_id = :customer",
+            [(":customer", string(customer.to_string()))],
+        )
+    }
+
+    fn new<const N: usize>(expression: &str, values: [(&'static str, AttributeValue); N]) -> Self {
+        Self {
+            expression: expression.to_owned(),
+            values: values.into(),
+        }
+    }
+
+    /// `status` is a reserved word.
+    fn names(&self) -> Option<HashMap<String, String>> {
+        self.expression
+            .contains("#status")
+            .then(|| HashMap::from([("#status".to_owned(), "status".to_owned())]))
+    }
+
+    fn values(&self) -> Option<Item> {
+        let values = self
+            .values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
+        (!self.values.is_empty()).then(|| values.collect())
+    }
+}
+
+/// Writes that happen together or not at all.
+#[derive(Debug)]
+pub(super) struct Transaction<'a> {
+    store: &'a Store,
+    legs: Vec<TransactWriteItem>,
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// All was written.
+    Written,
+    /// Nothing was written. Per leg: whether its condition failed, and the item it found.
+    Refused(Vec<Leg>),
+}
+
+/// How one leg of a refused transaction fared.
+#[derive(Debug)]
+pub(super) enum Leg {
+    /// Its condition held.
+    Held,
+    /// Its condition failed on this item, or on there being none.
+    Failed(Option<Item>),
+}
+
+impl Leg {
+    pub(super) const fn failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+
+impl Store {
+    pub(super) const fn transaction(&self) -> Transaction<'_> {
+        Transaction {
+            store: self,
+            legs: Vec::new(),
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Puts an item into the accounts table.
+    pub(super) fn put(self, item: Item, condition: &Condition) -> Result<Self, Error> {
+        let put = Put::builder()
+            .table_name(&self.store.accounts)
+            .set_item(Some(item));
+        let put = put
+            .condition_expression(&condition.expression)
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values());
+        let put = put
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().put(put).build()))
+    }
+
+    /// Puts an item into the outbox.
+    pub(super) fn put_event(self, item: Item) -> Result<Self, Error> {
+        let put = Put::builder()
+            .table_name(&self.store.outbox)
+            .set_item(Some(item))
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().put(put).build()))
+    }
+
+    /// Deletes an item.
+    pub(super) fn delete<T>(
+        self,
+        key: &Key<T>,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
+        let mut delete = Delete::builder()
+            .table_name(&self.store.accounts)
+            .set_key(Some(key.attributes()));
+        if let Some(condition) = condition {
+            delete = delete
+                .condition_expression(&condition.expression)
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values());
+        }
+        let delete = delete
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().delete(delete).build()))
+    }
+
+    /// Changes nothing, but asks for `condition`.
+    pub(super) fn check<T>(self, key: &Key<T>, condition: &Condition) -> Result<Self, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.store.accounts)
+            .set_key(Some(key.attributes()));
+        let check = check
+            .condition_expression(&condition.expression)
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values());
+        let check = check
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
+    }
+
+    fn leg(mut self, leg: TransactWriteItem) -> Self {
+        self.legs.push(leg);
+        self
+    }
+
+    /// Carries the transaction out; again while another one is at work on the same items.
+    pub(super) async fn run(self) -> Result<Outcome, Error> {
+        for attempt in 0..MAX_TRIES {
+            let request = self
+                .store
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(self.legs.clone()));
+            let Err(error) = request.send().await else {
+                return Ok(Outcome::Written);
+            };
+            let Some(reasons) = reasons(&error) else {
+                return Err(failure(error));
+            };
+            if reasons
+                .iter()
+                .any(|reason| reason.code() == Some("ConditionalCheckFailed"))
+            {
+                return Ok(Outcome::Refused(reasons.iter().map(leg).collect()));
+            }
+            if !reasons
+                .iter()
+                .any(|reason| reason.code() == Some("TransactionConflict"))
+            {
+                return Err(failure(error));
+            }
+            pause(attempt).await;
+        }
+        Err(Error::Unavailable(
+            "too many write to the same items at once".to_owned(),
+        ))
+    }
+}
+
+fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[CancellationReason]> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(canceled) => {
+            Some(canceled.cancellation_reasons())
+        }
+        _ => None,
+    }
+}
+
+fn leg(reason: &CancellationReason) -> Leg {
+    match reason.code() {
+        Some("ConditionalCheckFailed") => {
+            Leg::Failed(reason.item.clone().filter(|item| !item.is_empty()))
+        }
+        _ => Leg::Held,
+    }
+}
