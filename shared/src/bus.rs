@@ -28,11 +28,7 @@ pub struct Publisher {
 impl Build for Publisher {
     fn build() -> Result<Self, Error> {
         let client = Client::from_conf(runtime::eventbridge_config()?);
-        Ok(Self {
-            app: App::build()?,
-            client,
-            bus: runtime::config::required("BUS_NAME")?,
-        })
+        Ok(Self { app: App::build()?, client, bus: runtime::config::required("BUS_NAME")? })
     }
 }
 
@@ -42,17 +38,9 @@ impl Publisher {
         let mut refused = Vec::new();
         for batch in events.chunks(BATCH) {
             let entries = batch.iter().map(|event| self.entry(event)).collect();
-            let answer = self
-                .client
-                .put_events()
-                .set_entries(Some(entries))
-                .send()
-                .await;
+            let answer = self.client.put_events().set_entries(Some(entries)).send().await;
             let answer = answer.map_err(|error| {
-                Error::Unavailable(format!(
-                    "EventBridge: {}",
-                    error.code().unwrap_or("no answer")
-                ))
+                Error::Unavailable(format!("EventBridge: {}", error.code().unwrap_or("no answer")))
             })?;
             let results = answer.entries.unwrap_or_default();
             refused.extend(

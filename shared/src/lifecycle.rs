@@ -23,16 +23,10 @@ pub async fn transition(
             Transition::Changed(after, what) => (*after, what),
         };
         let event = what.map(|what| app.event(what, after.id, Vec::new(), now));
-        match app
-            .store
-            .update_customer(&before, &after, event.as_ref())
-            .await?
-        {
+        match app.store.update_customer(&before, &after, event.as_ref()).await? {
             Update::Written => return Ok((before, after)),
             Update::Outdated(current) => before = *current,
         }
     }
-    Err(Error::Unavailable(
-        "the account changes too fast".to_owned(),
-    ))
+    Err(Error::Unavailable("the account changes too fast".to_owned()))
 }

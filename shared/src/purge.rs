@@ -134,9 +134,7 @@ async fn announce(app: &App, customer: Id<Customer>, page: &[Owned]) -> Result<(
             .map(|owned| owned.id().to_owned())
             .collect();
         for ids in ids.chunks(IDS_PER_EVENT) {
-            app.store
-                .insert_event(&app.event(what, customer, ids.to_vec(), app.now()))
-                .await?;
+            app.store.insert_event(&app.event(what, customer, ids.to_vec(), app.now())).await?;
         }
     }
     Ok(())

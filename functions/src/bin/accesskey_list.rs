@@ -8,9 +8,7 @@ use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let asked = request
-        .page()
-        .and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));
+    let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));
     let account = credential(&request)?.customer();
     let rows = async {
         match asked {
@@ -21,9 +19,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
     caller?.require(Permission::ADMIN)?;
 
-    Reply::ok(view::List::new(&page?, |key| {
-        view::AccessKey::new(account, key)
-    }))
+    Reply::ok(view::List::new(&page?, |key| view::AccessKey::new(account, key)))
 }
 
 fn main() -> runtime::Result {

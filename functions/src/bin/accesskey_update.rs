@@ -23,9 +23,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let before = key?;
     let after = before.updated(body.name, body.detail, app.now());
-    app.store
-        .update_access_key(caller.customer.id, &before, &after)
-        .await?;
+    app.store.update_access_key(caller.customer.id, &before, &after).await?;
 
     Reply::ok(view::AccessKey::new(caller.customer.id, &after))
 }

@@ -27,17 +27,9 @@ struct Answer {
 
 async fn handle(app: &'static App, wanted: Wanted, _: Deadline) -> Result<Answer, Error> {
     let now = app.now();
-    let record = Record {
-        system: true,
-        ..Record::default()
-    };
+    let record = Record { system: true, ..Record::default() };
     let blank = Customer::blank(Customer::PROJECT, now);
-    let customer = Customer {
-        status: Status::Active,
-        email_verified: true,
-        record,
-        ..blank
-    };
+    let customer = Customer { status: Status::Active, email_verified: true, record, ..blank };
     let agent = Agent {
         id: app.new_id(now),
         permission: Permission::PROJECT_ADMIN | Permission::ADMIN,
@@ -58,10 +50,7 @@ async fn handle(app: &'static App, wanted: Wanted, _: Deadline) -> Result<Answer
     };
 
     let created = app.store.insert_project(&new).await?;
-    Ok(Answer {
-        created,
-        customer_id: customer.id.to_string(),
-    })
+    Ok(Answer { created, customer_id: customer.id.to_string() })
 }
 
 fn main() -> runtime::Result {

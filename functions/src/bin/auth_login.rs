@@ -34,10 +34,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     .await;
     reserved?;
     let found = found?;
-    let valid = password::verify(
-        &body.password,
-        found.as_ref().map(|found| &found.password_hash),
-    );
+    let valid = password::verify(&body.password, found.as_ref().map(|found| &found.password_hash));
     let found = found.filter(|_| valid).ok_or(Error::InvalidCredentials)?;
 
     let token = PlainToken::session(found.customer, found.agent, login, app.new_secret());
@@ -46,14 +43,9 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         epoch: found.epoch,
         tm_expire: app.now().plus(session::LIFETIME),
     };
-    app.store
-        .insert_session(found.customer, &token.hash(), &session, login)
-        .await?;
+    app.store.insert_session(found.customer, &token.hash(), &session, login).await?;
 
-    Reply::ok(View {
-        username: body.username.expose(),
-        token: token.expose(),
-    })
+    Reply::ok(View { username: body.username.expose(), token: token.expose() })
 }
 
 fn main() -> runtime::Result {

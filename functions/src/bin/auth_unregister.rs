@@ -20,15 +20,9 @@ const PHRASE: &str = "DELETE";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    #[serde(
-        default,
-        deserialize_with = "shared::domain::value::deserialize_present"
-    )]
+    #[serde(default, deserialize_with = "shared::domain::value::deserialize_present")]
     password: Option<Password>,
-    #[serde(
-        default,
-        deserialize_with = "shared::domain::value::deserialize_present"
-    )]
+    #[serde(default, deserialize_with = "shared::domain::value::deserialize_present")]
     confirmation_phrase: Option<String>,
     #[serde(default)]
     immediate: bool,
@@ -42,11 +36,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = body?;
     body.is_enough_for(&caller)?;
 
-    let command = if body.immediate {
-        Command::Leave
-    } else {
-        Command::Freeze
-    };
+    let command = if body.immediate { Command::Leave } else { Command::Freeze };
     let (_, after) = transition(app, caller.customer, &command).await?;
 
     Reply::ok(view::Customer::from(&after))
@@ -56,10 +46,9 @@ impl Body {
     fn phrase_is_exact(self) -> Result<Self, Error> {
         match self.confirmation_phrase.as_deref() {
             None | Some(PHRASE) => Ok(self),
-            Some(_) => Err(Error::invalid_field(
-                "confirmation_phrase",
-                "must be DELETE, in capitals",
-            )),
+            Some(_) => {
+                Err(Error::invalid_field("confirmation_phrase", "must be DELETE, in capitals"))
+            }
         }
     }
 

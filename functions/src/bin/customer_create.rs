@@ -37,33 +37,18 @@ struct Body {
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    caller(app, &request)
-        .await?
-        .require(Permission::PROJECT_ADMIN)?;
+    caller(app, &request).await?.require(Permission::PROJECT_ADMIN)?;
     let body: Body = request.json()?;
 
     let now = app.now();
     let password_hash = password::hash(&body.password)?;
     let username = body.username.clone();
     let customer = Customer::blank(app.new_id(now), now).with(body.into());
-    let agent = Agent {
-        id: app.new_id(now),
-        permission: Permission::ADMIN,
-        epoch: 0,
-        tm_create: now,
-    };
-    let login = Login {
-        customer: customer.id,
-        agent: agent.id,
-        password_hash,
-        epoch: agent.epoch,
-    };
-    let new = NewCustomer {
-        customer: &customer,
-        agent: &agent,
-        username: &username,
-        login: &login,
-    };
+    let agent =
+        Agent { id: app.new_id(now), permission: Permission::ADMIN, epoch: 0, tm_create: now };
+    let login = Login { customer: customer.id, agent: agent.id, password_hash, epoch: agent.epoch };
+    let new =
+        NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
     let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
     app.store.insert_customer(&new, &event).await?;
 

@@ -9,9 +9,7 @@ use shared::runtime::{self, App};
 use shared::store::customer::Cursor;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let asked = request
-        .page()
-        .and_then(|page| Ok((page.size, page.cursor(Cursor::parse)?)));
+    let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Cursor::parse)?)));
     let rows = async {
         match asked {
             Ok((size, after)) => app.store.list_customers(size, after).await,

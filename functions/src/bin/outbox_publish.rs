@@ -50,21 +50,15 @@ struct Failure {
 }
 
 async fn handle(publisher: &'static Publisher, batch: Batch, _: Deadline) -> Result<Answer, Error> {
-    let ids: Vec<String> = batch
-        .records
-        .iter()
-        .map(|record| record.dynamodb.keys.id.text.clone())
-        .collect();
+    let ids: Vec<String> =
+        batch.records.iter().map(|record| record.dynamodb.keys.id.text.clone()).collect();
     let events = publisher.app.store.get_events(&ids).await?;
     let refused = publisher.publish(&events).await?;
 
     let failed = |record: &&Record| refused.contains(&record.dynamodb.keys.id.text);
-    let failure = |record: &Record| Failure {
-        item_identifier: record.dynamodb.sequence_number.clone(),
-    };
-    Ok(Answer {
-        batch_item_failures: batch.records.iter().filter(failed).map(failure).collect(),
-    })
+    let failure =
+        |record: &Record| Failure { item_identifier: record.dynamodb.sequence_number.clone() };
+    Ok(Answer { batch_item_failures: batch.records.iter().filter(failed).map(failure).collect() })
 }
 
 fn main() -> runtime::Result {

@@ -18,10 +18,7 @@ pub(crate) struct Busy(Arc<Activity>);
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            running: watch::Sender::new(0),
-            dead_letters: Mutex::default(),
-        })
+        Arc::new(Self { running: watch::Sender::new(0), dead_letters: Mutex::default() })
     }
 
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
@@ -32,11 +29,7 @@ impl Activity {
     /// Waits until nothing is under way.
     pub(crate) async fn settled(&self) {
         // The sender is ours, so waiting cannot fail.
-        let _ = self
-            .running
-            .subscribe()
-            .wait_for(|running| *running == 0)
-            .await;
+        let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
     /// Records what will not be tried again: the event, whom it was for, and why.

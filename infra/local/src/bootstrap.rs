@@ -25,9 +25,7 @@ pub(crate) async fn run(lambda: &Arc<Lambda>) -> Result<bool, Error> {
         Err(failure) => {
             let payload = failure.payload();
             let why = payload["errorMessage"].as_str().unwrap_or_default();
-            Err(Error::new(format!(
-                "{FUNCTION} could not create the first admin: {why}"
-            )))
+            Err(Error::new(format!("{FUNCTION} could not create the first admin: {why}")))
         }
     }
 }

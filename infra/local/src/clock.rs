@@ -17,16 +17,9 @@ impl Clock {
     /// A clock that keeps its offset in `directory`, if there is one.
     pub(crate) fn open(directory: Option<&std::path::Path>) -> Result<Self, Error> {
         let file = directory.map(|directory| directory.join("clock.json"));
-        let saved = file
-            .as_deref()
-            .map(state::read)
-            .transpose()?
-            .unwrap_or_default();
+        let saved = file.as_deref().map(state::read).transpose()?.unwrap_or_default();
         let seconds = saved["offset_seconds"].as_i64().unwrap_or_default();
-        Ok(Self {
-            offset: Mutex::new(SignedDuration::from_secs(seconds)),
-            file,
-        })
+        Ok(Self { offset: Mutex::new(SignedDuration::from_secs(seconds)), file })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -36,9 +29,7 @@ impl Clock {
     /// The form in which AWS events carry the time.
     pub(crate) fn now_to_the_second(&self) -> String {
         let now = self.now();
-        Timestamp::from_second(now.as_second())
-            .unwrap_or(now)
-            .to_string()
+        Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
     }
 
     pub(crate) fn offset_seconds(&self) -> i64 {
@@ -51,9 +42,7 @@ impl Clock {
         let moved = offset.checked_add(by).filter(|_| !by.is_negative());
         let now = moved.and_then(|moved| real_now().checked_add(moved).ok());
         let (Some(moved), Some(now)) = (moved, now) else {
-            return Err(Error::new(
-                "the clock moves forward only, and not past the year 9999",
-            ));
+            return Err(Error::new("the clock moves forward only, and not past the year 9999"));
         };
         if moved != *offset {
             *offset = moved;
@@ -66,10 +55,7 @@ impl Clock {
 }
 
 /// The machine's clock: what a function's deadline is measured by.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where the local stack reads time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where the local stack reads time")]
 pub(crate) fn real_now() -> Timestamp {
     Timestamp::now()
 }
@@ -79,10 +65,6 @@ pub(crate) fn unique_id() -> String {
     let now = real_now();
     let seconds = now.as_second().unsigned_abs();
     let nanoseconds = now.subsec_nanosecond().unsigned_abs();
-    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
-        uuid::NoContext,
-        seconds,
-        nanoseconds,
-    ))
-    .to_string()
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds))
+        .to_string()
 }

@@ -12,10 +12,7 @@ pub(crate) struct Console {
 
 impl Console {
     pub(crate) fn new(echo: bool) -> Self {
-        Self {
-            echo,
-            lines: Mutex::default(),
-        }
+        Self { echo, lines: Mutex::default() }
     }
 
     /// A message of the stack's own.
@@ -33,10 +30,7 @@ impl Console {
         lock(&self.lines).clone()
     }
 
-    #[expect(
-        clippy::print_stderr,
-        reason = "a command-line program talks to people on stderr"
-    )]
+    #[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
     fn show(&self, speaker: &str, message: &str) {
         if self.echo {
             eprintln!("[{speaker}] {message}");

@@ -67,9 +67,7 @@ impl Control {
     /// Waits until streams are drained and no asynchronous invocation runs; false if that is not
     /// so after half a minute.
     pub(crate) async fn settle(&self) -> bool {
-        tokio::time::timeout(LONGEST_SETTLE, self.activity.settled())
-            .await
-            .is_ok()
+        tokio::time::timeout(LONGEST_SETTLE, self.activity.settled()).await.is_ok()
     }
 
     fn time(&self) -> Value {
@@ -106,9 +104,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
 /// name the page in `Origin`, and a host name that was pointed here in `Host`.
 async fn refuse_browsers(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host.parse::<Authority>().ok());
     let is_local = host.is_some_and(|host| matches!(host.host(), "127.0.0.1" | "localhost"));
     if !is_local || headers.contains_key(header::ORIGIN) {
@@ -146,10 +142,7 @@ async fn clock(State(control): Shared) -> Json<Value> {
 async fn advance(State(control): Shared, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(seconds) = body["advance_seconds"].as_i64() else {
-        return error(
-            StatusCode::BAD_REQUEST,
-            "send {\"advance_seconds\": N}, a whole number",
-        );
+        return error(StatusCode::BAD_REQUEST, "send {\"advance_seconds\": N}, a whole number");
     };
     match control.advance(seconds).await {
         Ok(report) => Json(report).into_response(),
@@ -176,10 +169,7 @@ async fn settle(State(control): Shared) -> Response {
     if control.settle().await {
         return Json(json!({"settled": true})).into_response();
     }
-    error(
-        StatusCode::GATEWAY_TIMEOUT,
-        "streams or asynchronous invocations are still running",
-    )
+    error(StatusCode::GATEWAY_TIMEOUT, "streams or asynchronous invocations are still running")
 }
 
 /// Lambda's Invoke API, for functions that have no route.
@@ -189,14 +179,8 @@ async fn invoke(
     headers: HeaderMap,
     payload: Bytes,
 ) -> Response {
-    let payload = if payload.is_empty() {
-        Bytes::from_static(b"{}")
-    } else {
-        payload
-    };
-    let kind = headers
-        .get("x-amz-invocation-type")
-        .and_then(|kind| kind.to_str().ok());
+    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+    let kind = headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok());
     match kind {
         _ if !control.lambda.has(&function) => {
             let message =
@@ -211,11 +195,9 @@ async fn invoke(
         }
         _ => match control.lambda.invoke(&function, payload).await {
             Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
-            Err(failure) => (
-                [("x-amz-function-error", "Unhandled")],
-                Json(failure.payload()),
-            )
-                .into_response(),
+            Err(failure) => {
+                ([("x-amz-function-error", "Unhandled")], Json(failure.payload())).into_response()
+            }
         },
     }
 }
@@ -227,11 +209,7 @@ async fn unknown() -> Response {
 
 fn no_such(kind: &str, id: &str, there_are: &[&str]) -> Response {
     let message = format!("template.yaml has no {kind} {id}");
-    (
-        StatusCode::NOT_FOUND,
-        Json(json!({"error": message, "there_are": there_are})),
-    )
-        .into_response()
+    (StatusCode::NOT_FOUND, Json(json!({"error": message, "there_are": there_are}))).into_response()
 }
 
 fn error(status: StatusCode, message: &str) -> Response {

@@ -40,10 +40,7 @@ impl Held {
         if reset {
             empty(directory).map_err(failed)?;
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { directory: directory.to_owned(), _lock: lock })
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -26,9 +26,7 @@ struct Services {
 
 /// The endpoint of both services.
 pub(crate) fn router(dynamodb: Arc<DynamoDb>, events: Arc<Events>) -> Router {
-    Router::new()
-        .route("/", post(call))
-        .with_state(Services { dynamodb, events })
+    Router::new().route("/", post(call)).with_state(Services { dynamodb, events })
 }
 
 async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
@@ -36,27 +34,18 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
     match text("x-amz-target").and_then(|target| target.split_once('.')) {
         Some(("DynamoDB_20120810", operation)) => {
             let caller = caller(text("authorization"), text("x-amz-security-token"));
-            let reply = services
-                .dynamodb
-                .dispatch(caller.as_ref(), operation, &body)
-                .await;
+            let reply = services.dynamodb.dispatch(caller.as_ref(), operation, &body).await;
             respond(reply, "application/x-amz-json-1.0")
         }
         Some(("AWSEvents", "PutEvents")) => {
             let reply = match services.events.put(&body) {
-                Ok(results) => Reply {
-                    status: 200,
-                    body: results.to_string(),
-                },
+                Ok(results) => Reply { status: 200, body: results.to_string() },
                 Err(message) => refusal("ValidationException", &message),
             };
             respond(reply, "application/x-amz-json-1.1")
         }
         _ => {
-            let reply = refusal(
-                "UnknownOperationException",
-                "the local stack does not play this",
-            );
+            let reply = refusal("UnknownOperationException", "the local stack does not play this");
             respond(reply, "application/x-amz-json-1.0")
         }
     }
@@ -66,17 +55,11 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
 fn caller(authorization: Option<&str>, token: Option<&str>) -> Option<Caller> {
     let (_, credential) = authorization?.split_once("Credential=")?;
     let function = credential.split('/').next()?.to_owned();
-    Some(Caller {
-        function,
-        process: token.unwrap_or_default().to_owned(),
-    })
+    Some(Caller { function, process: token.unwrap_or_default().to_owned() })
 }
 
 fn refusal(kind: &str, message: &str) -> Reply {
-    Reply {
-        status: 400,
-        body: json!({"__type": kind, "message": message}).to_string(),
-    }
+    Reply { status: 400, body: json!({"__type": kind, "message": message}).to_string() }
 }
 
 fn respond(reply: Reply, content_type: &str) -> Response {
@@ -96,10 +79,7 @@ mod tests {
     fn callers_are_told_by_their_credentials() {
         let header = "AWS4-HMAC-SHA256 Credential=Fn/20261120/us-east-1/dynamodb/aws4_request, Sig";
         let caller = caller(Some(header), Some("process-1")).unwrap();
-        assert_eq!(
-            (caller.function.as_str(), caller.process.as_str()),
-            ("Fn", "process-1")
-        );
+        assert_eq!((caller.function.as_str(), caller.process.as_str()), ("Fn", "process-1"));
         assert!(super::caller(None, None).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{ExitCode, Stdio},
 };
 
 use clap::Parser;
@@ -51,10 +51,7 @@ impl Signals {
 }
 
 #[tokio::main]
-#[expect(
-    clippy::print_stderr,
-    reason = "a command-line program talks to people on stderr"
-)]
+#[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
 async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,24 +81,14 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 fn options(arguments: &Arguments) -> std::io::Result<Options> {
     let root = workspace();
-    let data = if arguments.in_memory {
-        Data::InMemory
-    } else {
-        Data::Directory(root.join(".local"))
-    };
+    let data =
+        if arguments.in_memory { Data::InMemory } else { Data::Directory(root.join(".local")) };
     // Cargo puts the functions next to this program.
     let program = std::env::current_exe()?;
     let binaries = program.parent().unwrap_or(Path::new(".")).to_owned();
     let template = root.join("template.yaml");
     let Arguments { port, reset, .. } = *arguments;
-    Ok(Options {
-        template,
-        binaries,
-        data,
-        reset,
-        port,
-        echo: true,
-    })
+    Ok(Options { template, binaries, data, reset, port, echo: true })
 }
 
 fn workspace() -> PathBuf {
@@ -112,18 +99,23 @@ fn workspace() -> PathBuf {
 }
 
 /// Builds the functions, with Cargo's own progress.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "Cargo names itself in the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "Cargo names itself in the environment")]
 async fn build() -> Result<(), Box<dyn std::error::Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .args(["build", "--package", "functions", "--bins"])
-        .current_dir(workspace());
-    let status = command.kill_on_drop(true).status().await?;
-    if status.success() {
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    // `cargo run` describes this program to it; a dependency would be built anew for that.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    if command.status().await?.success() {
         Ok(())
     } else {
         Err("the functions do not build".into())

@@ -12,10 +12,7 @@ pub(crate) fn read(file: &Path) -> Result<Value, Error> {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|error| Error::new(format!("{} is damaged: {error}", file.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Value::Null),
-        Err(error) => Err(Error::new(format!(
-            "cannot read {}: {error}",
-            file.display()
-        ))),
+        Err(error) => Err(Error::new(format!("cannot read {}: {error}", file.display()))),
     }
 }
 

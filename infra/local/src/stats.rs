@@ -47,10 +47,7 @@ pub(crate) struct Call {
 impl Stats {
     pub(crate) fn new(functions: impl Iterator<Item = String>) -> Self {
         let zero = |id| (id, Counters::default());
-        Self {
-            functions: Mutex::new(functions.map(zero).collect()),
-            in_flight: Mutex::default(),
-        }
+        Self { functions: Mutex::new(functions.map(zero).collect()), in_flight: Mutex::default() }
     }
 
     /// Changes the counters of `function`; others than the template's are not counted.
@@ -72,10 +69,7 @@ impl Stats {
             *counters.dynamodb.calls.entry(name.to_owned()).or_default() += 1;
             counters.dynamodb.steps += u64::from(alone);
         });
-        Call {
-            stats: Arc::clone(self),
-            process: process.to_owned(),
-        }
+        Call { stats: Arc::clone(self), process: process.to_owned() }
     }
 
     pub(crate) fn reset(&self) {

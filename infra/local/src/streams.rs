@@ -62,11 +62,7 @@ enum Outcome {
 impl Doorbell {
     pub(crate) fn new(activity: &Arc<Activity>) -> Arc<Self> {
         let activity = Arc::clone(activity);
-        Arc::new(Self {
-            activity,
-            busy: Mutex::default(),
-            bell: Notify::new(),
-        })
+        Arc::new(Self { activity, busy: Mutex::default(), bell: Notify::new() })
     }
 
     pub(crate) fn ring(&self) {
@@ -131,20 +127,12 @@ impl Stream {
             start["SequenceNumber"] = json!(after);
         }
         let failed = |error: dynoxide::DynoxideError| Error::new(error.to_string());
-        let iterator = self
-            .dynamodb
-            .blocking("GetShardIterator", start)
-            .await
-            .map_err(failed)?;
+        let iterator = self.dynamodb.blocking("GetShardIterator", start).await.map_err(failed)?;
         let request = json!({
             "ShardIterator": iterator["ShardIterator"],
             "Limit": self.mapping.batch_size,
         });
-        let mut page = self
-            .dynamodb
-            .blocking("GetRecords", request)
-            .await
-            .map_err(failed)?;
+        let mut page = self.dynamodb.blocking("GetRecords", request).await.map_err(failed)?;
         let Value::Array(mut records) = page["Records"].take() else {
             return Ok(Vec::new());
         };
@@ -161,10 +149,7 @@ impl Stream {
         records.retain(|record| {
             filters.is_empty() || filters.iter().any(|filter| filter.matches(record))
         });
-        let mut batches = VecDeque::from([Batch {
-            records,
-            failures: 0,
-        }]);
+        let mut batches = VecDeque::from([Batch { records, failures: 0 }]);
         while let Some(mut batch) = batches.pop_front() {
             let Outcome::FailedFrom(done, reason) = self.call(&batch.records).await else {
                 continue;
@@ -173,16 +158,9 @@ impl Stream {
             if self.mapping.bisect && batch.records.len() > 1 {
                 // Halving finds the record at fault; as on AWS it is not counted as a retry.
                 let half = batch.records.split_off(batch.records.len() / 2);
-                batches.push_front(Batch {
-                    records: half,
-                    failures: batch.failures,
-                });
+                batches.push_front(Batch { records: half, failures: batch.failures });
                 batches.push_front(batch);
-            } else if self
-                .mapping
-                .retries
-                .is_some_and(|most| batch.failures >= most)
-            {
+            } else if self.mapping.retries.is_some_and(|most| batch.failures >= most) {
                 self.give_up(&batch, &reason);
             } else {
                 let pause = RETRY_PAUSE * 2u32.saturating_pow(batch.failures.min(16));
@@ -198,11 +176,7 @@ impl Stream {
             return Outcome::Done;
         }
         let event = json!({"Records": records}).to_string();
-        match self
-            .lambda
-            .invoke(&self.mapping.function, event.into())
-            .await
-        {
+        match self.lambda.invoke(&self.mapping.function, event.into()).await {
             Ok(answer) if self.mapping.reports_failures => reported(&answer, records),
             Ok(_) => Outcome::Done,
             Err(failure) => Outcome::FailedFrom(0, failure.payload()),
@@ -210,21 +184,14 @@ impl Stream {
     }
 
     fn give_up(&self, batch: &Batch, reason: &Value) {
-        let StreamMapping {
-            id,
-            function,
-            dead_letters,
-            ..
-        } = &self.mapping;
+        let StreamMapping { id, function, dead_letters, .. } = &self.mapping;
         let event = json!({"Records": batch.records, "destination": dead_letters});
         self.activity.give_up(id, function, &event, reason);
     }
 }
 
 fn sequence_number(record: &Value) -> &str {
-    record["dynamodb"]["SequenceNumber"]
-        .as_str()
-        .unwrap_or_default()
+    record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default()
 }
 
 /// Reads `batchItemFailures`: the first record named is where the rest of the batch is repeated
@@ -234,10 +201,7 @@ fn reported(answer: &[u8], records: &[Value]) -> Outcome {
     let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
     let position = |failure: &Value| {
         let failed = failure["itemIdentifier"].as_str();
-        records
-            .iter()
-            .position(|record| Some(sequence_number(record)) == failed)
-            .unwrap_or(0)
+        records.iter().position(|record| Some(sequence_number(record)) == failed).unwrap_or(0)
     };
     match failures.map(position).min() {
         Some(first) => Outcome::FailedFrom(first, answer),
@@ -262,9 +226,6 @@ mod tests {
         assert_eq!(first(r#"{"batchItemFailures":[]}"#), None);
         let answer = r#"{"batchItemFailures":[{"itemIdentifier":"3"},{"itemIdentifier":"2"}]}"#;
         assert_eq!(first(answer), Some(1));
-        assert_eq!(
-            first(r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#),
-            Some(0)
-        );
+        assert_eq!(first(r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#), Some(0));
     }
 }

@@ -34,11 +34,7 @@ pub enum Identity {
 impl Caller {
     /// Refuses a caller who has none of these permissions.
     pub const fn require(&self, permission: Permission) -> Result<(), Error> {
-        if self.permission.allows(permission) {
-            Ok(())
-        } else {
-            Err(Error::PermissionDenied)
-        }
+        if self.permission.allows(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
     }
 
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
@@ -58,28 +54,17 @@ impl Caller {
             .filter(|customer| customer.status != Status::Deleted)
             .ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
-            Credential::Session {
-                customer,
-                agent,
-                hash,
-                ..
-            } => {
-                let session = items
-                    .get(&key::session(*customer, hash))?
-                    .ok_or(Error::InvalidCredentials)?;
-                let found = items
-                    .get(&key::agent(*customer, *agent))?
-                    .ok_or(Error::InvalidCredentials)?;
+            Credential::Session { customer, agent, hash, .. } => {
+                let session =
+                    items.get(&key::session(*customer, hash))?.ok_or(Error::InvalidCredentials)?;
+                let found =
+                    items.get(&key::agent(*customer, *agent))?.ok_or(Error::InvalidCredentials)?;
                 let valid = session.agent == *agent
                     && session.epoch == found.epoch
                     && now < session.tm_expire;
                 (valid.then_some(found.permission), Identity::Agent(*agent))
             }
-            Credential::AccessKey {
-                customer,
-                key,
-                hash,
-            } => {
+            Credential::AccessKey { customer, key, hash } => {
                 let found = items
                     .get(&key::access_key(*customer, *key))?
                     .ok_or(Error::InvalidCredentials)?;
@@ -87,11 +72,7 @@ impl Caller {
                 (valid.then_some(found.permission), Identity::AccessKey(*key))
             }
         };
-        Ok(Self {
-            customer,
-            permission: permission.ok_or(Error::InvalidCredentials)?,
-            identity,
-        })
+        Ok(Self { customer, permission: permission.ok_or(Error::InvalidCredentials)?, identity })
     }
 }
 
@@ -108,12 +89,9 @@ pub async fn caller_and_customer(
     request: &Request,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let wanted = request.path_id().map(key::customer);
-    let (caller, items) = identify_and_read(
-        app,
-        &credential(request)?,
-        wanted.as_ref().ok().map(Key::untyped),
-    )
-    .await?;
+    let (caller, items) =
+        identify_and_read(app, &credential(request)?, wanted.as_ref().ok().map(Key::untyped))
+            .await?;
     let customer = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Kind::Customer)));
     Ok((caller.require_not_frozen()?, customer))
 }
@@ -124,9 +102,7 @@ pub async fn caller_and_access_key(
     request: &Request,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
     let credential = credential(request)?;
-    let wanted = request
-        .path_id()
-        .map(|id| key::access_key(credential.customer(), id));
+    let wanted = request.path_id().map(|id| key::access_key(credential.customer(), id));
     let (caller, items) =
         identify_and_read(app, &credential, wanted.as_ref().ok().map(Key::untyped)).await?;
     let access_key =
@@ -155,9 +131,7 @@ pub async fn caller_with_password(
     let (read, reserved) = futures_util::future::join(read, reserved).await;
     let (caller, items) = read?;
     reserved?;
-    let found = items
-        .get(&lock)?
-        .filter(|found: &Login| found.agent == *agent);
+    let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if super::password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok(caller)
     } else {

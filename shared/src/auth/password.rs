@@ -38,11 +38,7 @@ mod tests {
     #[test]
     fn verifies_only_the_password_it_was_made_of() {
         let stored = hash(&password("correct horse")).unwrap();
-        assert!(
-            stored
-                .expose()
-                .starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
-        );
+        assert!(stored.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(verify(&password("correct horse"), Some(&stored)));
         assert!(!verify(&password("correct horsf"), Some(&stored)));
         assert!(!verify(&password("correct horse"), None));

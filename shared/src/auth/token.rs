@@ -31,21 +31,13 @@ impl PlainToken {
         login: LoginKey,
         secret: [u8; 32],
     ) -> Self {
-        Self::build(
-            SESSION,
-            secret,
-            &[customer.uuid().as_u128(), agent.uuid().as_u128(), login.0],
-        )
+        Self::build(SESSION, secret, &[customer.uuid().as_u128(), agent.uuid().as_u128(), login.0])
     }
 
     /// A new token for an access key.
     #[must_use]
     pub fn access_key(customer: Id<Customer>, key: Id<AccessKey>, secret: [u8; 32]) -> Self {
-        Self::build(
-            ACCESS_KEY,
-            secret,
-            &[customer.uuid().as_u128(), key.uuid().as_u128()],
-        )
+        Self::build(ACCESS_KEY, secret, &[customer.uuid().as_u128(), key.uuid().as_u128()])
     }
 
     fn build(prefix: &str, secret: [u8; 32], names: &[u128]) -> Self {
@@ -122,11 +114,7 @@ impl Credential {
             });
         }
         let [_, _, customer, key] = numbers(body.strip_prefix(ACCESS_KEY)?)?;
-        Some(Self::AccessKey {
-            customer: id(customer),
-            key: id(key),
-            hash,
-        })
+        Some(Self::AccessKey { customer: id(customer), key: id(key), hash })
     }
 
     /// The account that the token belongs to.
@@ -143,11 +131,8 @@ fn id<T>(number: u128) -> Id<T> {
 }
 
 fn halves(secret: [u8; 32]) -> [u128; 2] {
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | u128::from(*byte))
-    };
+    let number =
+        |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
     let (high, low) = secret.split_at(16);
     [number(high), number(low)]
 }
@@ -158,13 +143,7 @@ fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
         return None;
     }
     let number = |part: &[u8]| base62::decode(part).ok();
-    digits
-        .as_bytes()
-        .chunks(DIGITS)
-        .map(number)
-        .collect::<Option<Vec<_>>>()?
-        .try_into()
-        .ok()
+    digits.as_bytes().chunks(DIGITS).map(number).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 fn push_base62(text: &mut String, number: u128, digits: usize) {
@@ -198,11 +177,7 @@ mod tests {
         assert_eq!(Credential::parse(token.expose()), Some(expected));
 
         let token = PlainToken::access_key(id(1), id(2), [255; 32]);
-        let expected = Credential::AccessKey {
-            customer: id(1),
-            key: id(2),
-            hash: token.hash(),
-        };
+        let expected = Credential::AccessKey { customer: id(1), key: id(2), hash: token.hash() };
         assert_eq!(Credential::parse(token.expose()), Some(expected));
         assert!(token.prefix().starts_with(ACCESS_KEY) && token.prefix().len() == 11);
     }

@@ -52,22 +52,13 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
 
     match (command, customer.status) {
         (Command::Update(profile), Initial | Active) => Ok(changed(
-            Customer {
-                tm_update: now,
-                ..customer.clone().with(profile.clone())
-            },
+            Customer { tm_update: now, ..customer.clone().with(profile.clone()) },
             What::CustomerUpdated,
         )),
         (Command::SetMetadata(said), Initial | Active) => {
-            let metadata = Metadata {
-                rtp_debug: said.rtp_debug.or(customer.metadata.rtp_debug),
-            };
+            let metadata = Metadata { rtp_debug: said.rtp_debug.or(customer.metadata.rtp_debug) };
             Ok(changed(
-                Customer {
-                    metadata,
-                    tm_update: now,
-                    ..customer.clone()
-                },
+                Customer { metadata, tm_update: now, ..customer.clone() },
                 What::CustomerUpdated,
             ))
         }
@@ -90,10 +81,7 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::Recover, _) => Err(Error::StateInvalid),
 
         (Command::Leave, Initial | Active | Frozen) => Ok(changed(
-            Customer {
-                tm_update: now,
-                ..tombstone(customer, now)
-            },
+            Customer { tm_update: now, ..tombstone(customer, now) },
             What::CustomerDeleted,
         )),
         // An operator's deletion leaves `tm_update` as it was: the seed's answer shows it so.
@@ -103,10 +91,7 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::Leave | Command::Delete, Deleted) => Ok(Transition::Unchanged),
 
         (Command::Claim, Frozen) if is_due(customer, now) => Ok(changed(
-            claimed(Customer {
-                tm_update: now,
-                ..tombstone(customer, now)
-            }),
+            claimed(Customer { tm_update: now, ..tombstone(customer, now) }),
             What::CustomerDeleted,
         )),
         (Command::Claim, Deleted) if customer.record.tm_purge.is_none() => {
@@ -115,14 +100,8 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::Claim, _) => Ok(Transition::Unchanged),
 
         (Command::Finish, Deleted) if customer.record.tm_purge.is_none() => {
-            let record = Record {
-                tm_purge: Some(now),
-                ..customer.record.clone()
-            };
-            Ok(silently(Customer {
-                record,
-                ..customer.clone()
-            }))
+            let record = Record { tm_purge: Some(now), ..customer.record.clone() };
+            Ok(silently(Customer { record, ..customer.clone() }))
         }
         (Command::Finish, _) => Ok(Transition::Unchanged),
     }
@@ -164,11 +143,7 @@ fn recovered(customer: &Customer, now: Timestamp) -> Customer {
         status: customer.record.frozen_from.unwrap_or(Status::Active),
         tm_deletion_scheduled: None,
         tm_update: now,
-        record: Record {
-            frozen_from: None,
-            tm_freeze: None,
-            ..customer.record.clone()
-        },
+        record: Record { frozen_from: None, tm_freeze: None, ..customer.record.clone() },
         ..customer.clone()
     }
 }
@@ -203,21 +178,13 @@ mod tests {
     use crate::domain::value::{FromText, Name};
 
     fn at(days: u64) -> Timestamp {
-        Timestamp::from_micros(1_700_000_000_000_000)
-            .unwrap()
-            .plus(Duration::from_hours(days * 24))
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(days * 24))
     }
 
     fn account(status: Status) -> Customer {
         let name = Some(Name::from_text("Ann").unwrap());
         let blank = Customer::blank(Id::new(at(0), [1; 10]), at(0));
-        Customer {
-            status,
-            ..blank.with(Profile {
-                name,
-                ..Profile::default()
-            })
-        }
+        Customer { status, ..blank.with(Profile { name, ..Profile::default() }) }
     }
 
     fn after(customer: &Customer, command: &Command, now: Timestamp) -> Customer {
@@ -240,10 +207,7 @@ mod tests {
         for before in [Status::Initial, Status::Active] {
             let frozen = after(&account(before), &Command::Freeze, at(1));
             let recovered = after(&frozen, &Command::Recover, at(30));
-            assert_eq!(
-                (recovered.status, recovered.tm_deletion_scheduled),
-                (before, None)
-            );
+            assert_eq!((recovered.status, recovered.tm_deletion_scheduled), (before, None));
         }
     }
 
@@ -264,19 +228,14 @@ mod tests {
         let mut own = account(Status::Active);
         own.record.system = true;
         for command in [Command::Freeze, Command::Leave, Command::Delete] {
-            assert!(matches!(
-                decide(&own, &command, at(1)),
-                Err(Error::LastProjectAdmin)
-            ));
+            assert!(matches!(decide(&own, &command, at(1)), Err(Error::LastProjectAdmin)));
         }
     }
 
     fn commands() -> impl Strategy<Value = Command> {
         prop_oneof![
             Just(Command::Update(Profile::default())),
-            Just(Command::SetMetadata(Metadata {
-                rtp_debug: Some(true)
-            })),
+            Just(Command::SetMetadata(Metadata { rtp_debug: Some(true) })),
             Just(Command::Freeze),
             Just(Command::Recover),
             Just(Command::Leave),

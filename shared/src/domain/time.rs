@@ -31,11 +31,7 @@ impl Timestamp {
     /// This moment and `duration` later, or the end of time.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(duration)
-                .unwrap_or(jiff::Timestamp::MAX),
-        )
+        Self(self.0.saturating_add(duration).unwrap_or(jiff::Timestamp::MAX))
     }
 
     /// How long it takes from `earlier` until this moment; zero if it was before.

@@ -25,12 +25,7 @@ impl Username {
     #[must_use]
     pub fn login_key(&self) -> LoginKey {
         let digest = Sha256::digest(self.0.as_bytes());
-        LoginKey(
-            digest
-                .iter()
-                .take(16)
-                .fold(0, |key, byte| key << 8 | u128::from(*byte)),
-        )
+        LoginKey(digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte)))
     }
 }
 

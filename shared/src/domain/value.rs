@@ -148,9 +148,7 @@ impl fmt::Debug for Email {
 }
 
 fn is_address(text: &str) -> bool {
-    let options = Options::default()
-        .without_display_text()
-        .without_domain_literal();
+    let options = Options::default().without_display_text().without_domain_literal();
     EmailAddress::parse_with_options(text, options).is_ok()
 }
 
@@ -250,9 +248,7 @@ impl Password {
 
 impl FromText for Password {
     fn from_text(text: &str) -> Option<Self> {
-        (8..=1024)
-            .contains(&text.len())
-            .then(|| Self(text.to_owned()))
+        (8..=1024).contains(&text.len()).then(|| Self(text.to_owned()))
     }
     fn rule() -> String {
         "text of 8 to 1024 bytes".to_owned()
@@ -332,11 +328,9 @@ mod tests {
 
     #[test]
     fn webhook_uri_is_https_and_plain() {
-        for good in [
-            "",
-            "https://webhooks.test-company.com/voipbin",
-            "https://example.com:443/a?b=c",
-        ] {
+        for good in
+            ["", "https://webhooks.test-company.com/voipbin", "https://example.com:443/a?b=c"]
+        {
             assert!(WebhookUri::from_text(good).is_some(), "{good}");
         }
         for bad in [

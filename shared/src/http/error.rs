@@ -69,10 +69,7 @@ pub(super) fn describe(error: &Error) -> Description {
 
 fn details(error: &Error) -> Option<Value> {
     match error {
-        Error::AccountFrozen {
-            scheduled,
-            effective,
-        } => Some(json!({
+        Error::AccountFrozen { scheduled, effective } => Some(json!({
             "deletion_scheduled_at": scheduled,
             "deletion_effective_at": effective,
             "recovery_endpoint": "DELETE /auth/unregister",
@@ -85,12 +82,9 @@ fn details(error: &Error) -> Option<Value> {
 
 fn retry_after(error: &Error) -> Option<u64> {
     match error {
-        Error::TooManyAttempts(wait) => Some(
-            wait.as_millis()
-                .div_ceil(1000)
-                .try_into()
-                .unwrap_or(u64::MAX),
-        ),
+        Error::TooManyAttempts(wait) => {
+            Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+        }
         Error::Unavailable(_) => Some(1),
         _ => None,
     }

@@ -35,9 +35,7 @@ pub(super) fn parse<T: DeserializeOwned>(
 
 /// `application/json`, in UTF-8 if it says.
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type
-        .split(';')
-        .map(|part| part.trim().to_ascii_lowercase());
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
     parts.next().as_deref() == Some("application/json")
         && parts.all(|part| part == "charset=utf-8" || part == "charset=\"utf-8\"")
 }
@@ -48,18 +46,15 @@ fn explain(path: &str, error: &serde_json::Error) -> Error {
     if error.classify() != Category::Data {
         return Error::InvalidJson(message);
     }
-    let message = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(message, _)| message);
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
     if let Some(name) = named(message, "missing field `") {
         return Error::invalid_field(name, "is missing");
     }
     if let Some(name) = named(message, "duplicate field `") {
         return Error::invalid_field(name, "is there more than once");
     }
-    if let Some((name, known)) = message
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.rsplit_once("`, expected "))
+    if let Some((name, known)) =
+        message.strip_prefix("unknown field `").and_then(|rest| rest.rsplit_once("`, expected "))
     {
         let name: String = name.chars().take(MAX_ECHO).collect();
         return Error::invalid_field(&name, format!("is not a field here; known: {known}"));
@@ -111,10 +106,7 @@ mod tests {
     #[test]
     fn names_the_field() {
         assert_eq!(wrong("{}"), "name: is missing");
-        assert_eq!(
-            wrong(r#"{"name":"a","name":"b"}"#),
-            "name: is there more than once"
-        );
+        assert_eq!(wrong(r#"{"name":"a","name":"b"}"#), "name: is there more than once");
         assert_eq!(
             wrong(r#"{"name":"a","immedi\u0061te":true,"immediate":false}"#),
             "immediate: is there more than once"
@@ -131,10 +123,7 @@ mod tests {
             wrong(r#"{"name":null}"#),
             "name: must be text of at most 255 characters, without control characters"
         );
-        assert_eq!(
-            wrong(r#"{"name":"a","immediate":1}"#),
-            "immediate: must be a boolean"
-        );
+        assert_eq!(wrong(r#"{"name":"a","immediate":1}"#), "immediate: must be a boolean");
     }
 
     #[test]
@@ -179,10 +168,7 @@ mod tests {
     #[test]
     fn content_type_must_be_json() {
         for good in ["application/json", "Application/JSON; charset=UTF-8"] {
-            assert!(
-                parse::<Body>(Some(good), br#"{"name":"a"}"#).is_ok(),
-                "{good}"
-            );
+            assert!(parse::<Body>(Some(good), br#"{"name":"a"}"#).is_ok(), "{good}");
         }
         for bad in [
             None,
@@ -200,9 +186,6 @@ mod tests {
     #[test]
     fn size_comes_before_parsing() {
         let body = vec![b'x'; MAX_BODY + 1];
-        assert!(matches!(
-            parse::<Body>(None, &body),
-            Err(Error::BodyTooLarge(MAX_BODY))
-        ));
+        assert!(matches!(parse::<Body>(None, &body), Err(Error::BodyTooLarge(MAX_BODY))));
     }
 }

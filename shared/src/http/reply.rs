@@ -37,12 +37,7 @@ impl Reply {
     pub fn ok(body: impl Serialize) -> Result<Self, Error> {
         let body =
             serde_json::to_string(&body).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(Self {
-            status: StatusCode::OK,
-            reason: "",
-            retry_after: None,
-            body,
-        })
+        Ok(Self { status: StatusCode::OK, reason: "", retry_after: None, body })
     }
 
     /// The error envelope: the same for every error of every route.
@@ -83,22 +78,10 @@ impl Reply {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            header::HeaderValue::from_static("application/json"),
-        );
-        headers.insert(
-            header::CACHE_CONTROL,
-            header::HeaderValue::from_static("no-store"),
-        );
-        headers.insert(
-            header::REFERRER_POLICY,
-            header::HeaderValue::from_static("no-referrer"),
-        );
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            header::HeaderValue::from_static("nosniff"),
-        );
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
         if let Ok(id) = header::HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
         }
@@ -106,10 +89,7 @@ impl Reply {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                header::HeaderValue::from_static("Bearer"),
-            );
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -38,9 +38,7 @@ impl<'a> PageQuery<'a> {
                 "must be the next_page_token of an earlier page".to_owned(),
             )
         };
-        self.token
-            .map(|token| parse(token).ok_or_else(invalid))
-            .transpose()
+        self.token.map(|token| parse(token).ok_or_else(invalid)).transpose()
     }
 }
 
@@ -49,11 +47,7 @@ impl Request {
     #[must_use]
     pub fn new(request: lambda_http::Request) -> Self {
         let header = |name: &str| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
+            request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
         let (route, source_ip) = match request.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => {
@@ -62,12 +56,8 @@ impl Request {
             _ => (None, None),
         };
         let versioned = request.raw_http_path().starts_with("/v1.0/");
-        let mut tokens: Vec<String> = request
-            .headers()
-            .get_all("authorization")
-            .iter()
-            .map(bearer)
-            .collect();
+        let mut tokens: Vec<String> =
+            request.headers().get_all("authorization").iter().map(bearer).collect();
         let mut query: Vec<(String, String)> =
             url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                 .into_owned()
@@ -76,12 +66,7 @@ impl Request {
             |(name, _): &mut (String, String)| name == "token" || name == "accesskey";
         let sent_in_query: Vec<_> = query.extract_if(.., is_credential).collect();
         // Elsewhere than under /v1.0 a credential in the URL is no credential.
-        tokens.extend(
-            sent_in_query
-                .into_iter()
-                .filter(|_| versioned)
-                .map(|(_, token)| token),
-        );
+        tokens.extend(sent_in_query.into_iter().filter(|_| versioned).map(|(_, token)| token));
         Self {
             id: header("x-request-id")
                 .filter(|id| is_request_id(id))
@@ -128,10 +113,7 @@ impl Request {
 
     /// The id in the path.
     pub fn path_id<T>(&self) -> Result<Id<T>, Error> {
-        self.path_id
-            .as_deref()
-            .and_then(Id::parse)
-            .ok_or(Error::InvalidId)
+        self.path_id.as_deref().and_then(Id::parse).ok_or(Error::InvalidId)
     }
 
     /// The body, read as JSON.
@@ -141,10 +123,7 @@ impl Request {
 
     /// The page that the query asks for.
     pub fn page(&self) -> Result<PageQuery<'_>, Error> {
-        let mut page = PageQuery {
-            size: MAX_PAGE_SIZE,
-            token: None,
-        };
+        let mut page = PageQuery { size: MAX_PAGE_SIZE, token: None };
         let mut seen = Vec::new();
         for (name, value) in &self.query {
             if seen.contains(&name) {
@@ -164,11 +143,7 @@ impl Request {
 fn page_size(text: &str) -> Result<usize, Error> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // A number too long to read is larger than the largest page, as any other large number.
-    let size = if digits {
-        text.parse().unwrap_or(usize::MAX)
-    } else {
-        0
-    };
+    let size = if digits { text.parse().unwrap_or(usize::MAX) } else { 0 };
     if size == 0 {
         return Err(Error::InvalidParameter(
             "page_size",
@@ -189,17 +164,12 @@ fn bearer(value: &lambda_http::http::HeaderValue) -> String {
 
 fn is_request_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn new_request_id() -> String {
     let mut random = [0; 16];
     // An id that is not unique is no danger; a request that fails for want of one would be.
     let _ = getrandom::fill(&mut random);
-    format!(
-        "req_{}",
-        data_encoding::BASE32_NOPAD.encode(&random).to_lowercase()
-    )
+    format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_lowercase())
 }

@@ -91,19 +91,13 @@ impl<'a> AccessKey<'a> {
     /// The key with its token, once.
     #[must_use]
     pub fn with_token(self, token: &'a PlainToken) -> Self {
-        Self {
-            token: Some(token.expose()),
-            ..self
-        }
+        Self { token: Some(token.expose()), ..self }
     }
 
     /// The key that was deleted at `now`.
     #[must_use]
     pub fn deleted(self, now: Timestamp) -> Self {
-        Self {
-            tm_delete: Some(now),
-            ..self
-        }
+        Self { tm_delete: Some(now), ..self }
     }
 }
 

@@ -22,10 +22,7 @@ impl Build for App {
             config::required("ACCOUNTS_TABLE")?,
             config::required("OUTBOX_TABLE")?,
         );
-        Ok(Self {
-            store,
-            clock: Clock::from_environment()?,
-        })
+        Ok(Self { store, clock: Clock::from_environment()? })
     }
 }
 
@@ -57,13 +54,7 @@ impl App {
         subjects: Vec<String>,
         now: Timestamp,
     ) -> Event {
-        Event {
-            id: self.new_id(now),
-            what,
-            customer,
-            subjects,
-            time: now,
-        }
+        Event { id: self.new_id(now), what, customer, subjects, time: now }
     }
 }
 

@@ -21,9 +21,7 @@ impl Clock {
         let seconds = config::optional(OFFSET).map_or(Ok(0), |seconds| seconds.parse());
         let seconds =
             seconds.map_err(|_| Error::Internal(format!("{OFFSET} is not a number of seconds")))?;
-        Ok(Self {
-            offset: Duration::from_secs(seconds),
-        })
+        Ok(Self { offset: Duration::from_secs(seconds) })
     }
 
     /// Now.
@@ -31,17 +29,13 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let since_1970 = system_time() + self.offset;
         let micros = i64::try_from(since_1970.as_micros()).ok();
-        micros
-            .and_then(Timestamp::from_micros)
-            .unwrap_or(Timestamp::MAX)
+        micros.and_then(Timestamp::from_micros).unwrap_or(Timestamp::MAX)
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where time is read")]
 fn system_time() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The moment at which Lambda ends an invocation.
@@ -60,9 +54,7 @@ impl Deadline {
     pub fn at(epoch_ms: u64) -> Self {
         let left = Duration::from_millis(epoch_ms).saturating_sub(system_time());
         let margin = Self::MARGIN.min(left / 3);
-        Self {
-            at: Instant::now() + left.saturating_sub(margin),
-        }
+        Self { at: Instant::now() + left.saturating_sub(margin) }
     }
 
     /// Whether it is time to stop.

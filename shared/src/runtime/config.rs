@@ -12,10 +12,7 @@ pub fn required(name: &str) -> Result<String, Error> {
 }
 
 /// The value of a variable that may be absent.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 #[must_use]
 pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -48,13 +48,7 @@ fn region() -> Result<Region, Error> {
 fn credentials() -> Result<Credentials, Error> {
     let id = config::required("AWS_ACCESS_KEY_ID")?;
     let secret = config::required("AWS_SECRET_ACCESS_KEY")?;
-    Ok(Credentials::new(
-        id,
-        secret,
-        config::optional("AWS_SESSION_TOKEN"),
-        None,
-        "environment",
-    ))
+    Ok(Credentials::new(id, secret, config::optional("AWS_SESSION_TOKEN"), None, "environment"))
 }
 
 /// Three tries fit into the shortest function's time.
@@ -66,7 +60,5 @@ fn timeouts() -> TimeoutConfig {
 }
 
 fn http_client() -> SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }

@@ -26,9 +26,7 @@ where
         let started = Instant::now();
         let request = Request::new(request);
         let (id, route) = (request.id().to_owned(), request.route().to_owned());
-        let outcome = AssertUnwindSafe(handle(parts, request))
-            .catch_unwind()
-            .await;
+        let outcome = AssertUnwindSafe(handle(parts, request)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::Internal("panic".to_owned())));
         if let Err(Error::Internal(cause) | Error::Unavailable(cause)) = &outcome {
             tracing::error!(request_id = id, cause, "request failed");
@@ -62,12 +60,10 @@ where
     let answer = move |event: LambdaEvent<E>| async move {
         let deadline = Deadline::at(event.context.deadline);
         let request_id = event.context.request_id;
-        handle(parts, event.payload, deadline)
-            .await
-            .map_err(|error| {
-                tracing::error!(request_id, cause = ?error, "event failed");
-                format!("{error:?}")
-            })
+        handle(parts, event.payload, deadline).await.map_err(|error| {
+            tracing::error!(request_id, cause = ?error, "event failed");
+            format!("{error:?}")
+        })
     };
     block_on(lambda_runtime::run(service_fn(answer)))
 }

@@ -72,10 +72,7 @@ impl Store {
         new: &AccessKey,
         event: &Event,
     ) -> Result<(), Error> {
-        let item = item(
-            &key::access_key(customer, new.id),
-            AccessKeyAttributes::from(new),
-        )?;
+        let item = item(&key::access_key(customer, new.id), AccessKeyAttributes::from(new))?;
         let transaction = self
             .transaction()
             .check(&key::customer(customer), &Condition::status_in(&LIVE))?
@@ -97,10 +94,7 @@ impl Store {
         before: &AccessKey,
         after: &AccessKey,
     ) -> Result<(), Error> {
-        let item = item(
-            &key::access_key(customer, after.id),
-            AccessKeyAttributes::from(after),
-        )?;
+        let item = item(&key::access_key(customer, after.id), AccessKeyAttributes::from(after))?;
         let transaction = self
             .transaction()
             .check(&key::customer(customer), &Condition::status_in(&LIVE))?
@@ -110,9 +104,7 @@ impl Store {
             Outcome::Refused(legs) => match legs.as_slice() {
                 [root, ..] if root.failed() => Err(Error::StateInvalid),
                 [_, Leg::Failed(None)] => Err(Error::NotFound(Kind::AccessKey)),
-                _ => Err(Error::Unavailable(
-                    "the key was changed by another request".to_owned(),
-                )),
+                _ => Err(Error::Unavailable("the key was changed by another request".to_owned())),
             },
         }
     }
@@ -167,10 +159,7 @@ impl Store {
         }
         let follows = rows.len() > size;
         rows.truncate(size);
-        let next = rows
-            .last()
-            .filter(|_| follows)
-            .map(|last| last.id.to_string());
+        let next = rows.last().filter(|_| follows).map(|last| last.id.to_string());
         Ok(Page { rows, next })
     }
 }

@@ -178,17 +178,11 @@ impl Cursor {
             Some((time, id)) => (time, Some(Id::parse(id)?)),
             None => (text, None),
         };
-        Some(Self {
-            tm_create: Timestamp::parse(time)?,
-            id,
-        })
+        Some(Self { tm_create: Timestamp::parse(time)?, id })
     }
 
     fn sort_key(self) -> String {
-        self.id.map_or_else(
-            || key::list_before(self.tm_create),
-            |id| key::list(self.tm_create, id),
-        )
+        self.id.map_or_else(|| key::list_before(self.tm_create), |id| key::list(self.tm_create, id))
     }
 }
 
@@ -218,39 +212,19 @@ impl Store {
 
     /// Whether the account was not there before.
     async fn insert(&self, new: &NewCustomer<'_>, event: Option<&Event>) -> Result<bool, Error> {
-        let NewCustomer {
-            customer,
-            agent,
-            username,
-            login,
-        } = new;
-        let root = item(
-            &key::customer(customer.id),
-            CustomerAttributes::from(*customer),
-        )?;
-        let agent = item(
-            &key::agent(customer.id, agent.id),
-            AgentAttributes::new(agent, username),
-        )?;
-        let lock = item(
-            &key::login(username.login_key()),
-            LoginAttributes::from(*login),
-        )?;
+        let NewCustomer { customer, agent, username, login } = new;
+        let root = item(&key::customer(customer.id), CustomerAttributes::from(*customer))?;
+        let agent =
+            item(&key::agent(customer.id, agent.id), AgentAttributes::new(agent, username))?;
+        let lock = item(&key::login(username.login_key()), LoginAttributes::from(*login))?;
         let mut transaction = self.transaction();
         transaction = transaction
             .put(root, &Condition::absent())?
             .put(lock, &Condition::absent())?
             .put(agent, &Condition::absent())?;
         if let Some(lock) = key::email(&customer.email) {
-            transaction = transaction.put(
-                item(
-                    &lock,
-                    EmailLock {
-                        customer_id: customer.id,
-                    },
-                )?,
-                &Condition::absent(),
-            )?;
+            transaction = transaction
+                .put(item(&lock, EmailLock { customer_id: customer.id })?, &Condition::absent())?;
         }
         if let Some(event) = event {
             transaction = transaction.put_event(outbox::item(event)?)?;
@@ -273,20 +247,11 @@ impl Store {
         event: Option<&Event>,
     ) -> Result<Update, Error> {
         let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
-        let mut transaction = self
-            .transaction()
-            .put(root, &Condition::decided_on(before))?;
+        let mut transaction = self.transaction().put(root, &Condition::decided_on(before))?;
         if before.email.canonical() != after.email.canonical() {
             if let Some(lock) = key::email(&after.email) {
-                transaction = transaction.put(
-                    item(
-                        &lock,
-                        EmailLock {
-                            customer_id: after.id,
-                        },
-                    )?,
-                    &Condition::absent(),
-                )?;
+                transaction = transaction
+                    .put(item(&lock, EmailLock { customer_id: after.id })?, &Condition::absent())?;
             }
             if let Some(lock) = key::email(&before.email) {
                 transaction = transaction.delete(&lock, Some(&Condition::owned_by(before.id)))?;

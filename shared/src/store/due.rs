@@ -12,9 +12,7 @@ impl Store {
     /// Accounts that the purge must look at, longest due first in each partition. A later look after
     /// these are done brings others.
     pub async fn list_due(&self, now: Timestamp) -> Result<Vec<Id<Customer>>, Error> {
-        let partitions = key::DUE
-            .iter()
-            .map(|partition| self.list_due_in(partition, now));
+        let partitions = key::DUE.iter().map(|partition| self.list_due_in(partition, now));
         Ok(try_join_all(partitions).await?.concat())
     }
 

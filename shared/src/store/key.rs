@@ -29,11 +29,7 @@ pub struct Key<T> {
 
 impl<T> Key<T> {
     const fn new(pk: String, sk: String) -> Self {
-        Self {
-            pk,
-            sk,
-            kind: PhantomData,
-        }
+        Self { pk, sk, kind: PhantomData }
     }
 
     /// The key without its type, to read it together with others.

@@ -60,11 +60,7 @@ impl Store {
     /// The tables with these names.
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String) -> Self {
-        Self {
-            client,
-            accounts,
-            outbox,
-        }
+        Self { client, accounts, outbox }
     }
 
     /// Reads all of `keys` in one consistent round trip.
@@ -78,9 +74,7 @@ impl Store {
         }
         let mut items = Items::default();
         for item in self.batch_get(&self.accounts, wanted).await? {
-            items
-                .0
-                .insert((text(&item, "pk")?, text(&item, "sk")?), item);
+            items.0.insert((text(&item, "pk")?, text(&item, "sk")?), item);
         }
         Ok(items)
     }
@@ -88,22 +82,12 @@ impl Store {
     async fn batch_get(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>, Error> {
         let mut items = Vec::with_capacity(wanted.len());
         for attempt in 0..MAX_TRIES {
-            let request = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
-                .consistent_read(true)
-                .build();
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(table, request.map_err(unavailable)?);
+            let request =
+                KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+            let answer =
+                self.client.batch_get_item().request_items(table, request.map_err(unavailable)?);
             let answer = answer.send().await.map_err(failure)?;
-            items.extend(
-                answer
-                    .responses
-                    .unwrap_or_default()
-                    .remove(table)
-                    .unwrap_or_default(),
-            );
+            items.extend(answer.responses.unwrap_or_default().remove(table).unwrap_or_default());
             wanted = answer
                 .unprocessed_keys
                 .unwrap_or_default()
@@ -115,18 +99,13 @@ impl Store {
             }
             pause(attempt).await;
         }
-        Err(Error::Unavailable(
-            "DynamoDB left keys unprocessed".to_owned(),
-        ))
+        Err(Error::Unavailable("DynamoDB left keys unprocessed".to_owned()))
     }
 }
 
 impl<T> Key<T> {
     fn attributes(&self) -> Item {
-        HashMap::from([
-            ("pk".to_owned(), string(&self.pk)),
-            ("sk".to_owned(), string(&self.sk)),
-        ])
+        HashMap::from([("pk".to_owned(), string(&self.pk)), ("sk".to_owned(), string(&self.sk))])
     }
 }
 
@@ -151,16 +130,12 @@ fn number(number: impl ToString) -> AttributeValue {
 
 fn text(item: &Item, name: &str) -> Result<String, Error> {
     let value = item.get(name).and_then(|value| value.as_s().ok());
-    value
-        .cloned()
-        .ok_or_else(|| Error::Internal(format!("an item has no {name}")))
+    value.cloned().ok_or_else(|| Error::Internal(format!("an item has no {name}")))
 }
 
 fn read<T: Stored>(item: Item) -> Result<T, Error> {
     let attributes = serde_dynamo::from_item::<_, T::Attributes>(item);
-    attributes
-        .map(Into::into)
-        .map_err(|error| Error::Internal(format!("unreadable item: {error}")))
+    attributes.map(Into::into).map_err(|error| Error::Internal(format!("unreadable item: {error}")))
 }
 
 /// The item at `key` with these attributes.
@@ -186,8 +161,5 @@ where
         SdkError::DispatchFailure(_) => "no connection",
         _ => "no answer",
     });
-    Error::Unavailable(format!(
-        "DynamoDB: {code}: {}",
-        error.message().unwrap_or_default()
-    ))
+    Error::Unavailable(format!("DynamoDB: {code}: {}", error.message().unwrap_or_default()))
 }

@@ -45,21 +45,14 @@ pub(super) fn item(event: &Event) -> Result<Item, Error> {
 impl Store {
     /// Puts an event into the outbox that no other change goes with.
     pub async fn insert_event(&self, event: &Event) -> Result<(), Error> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.outbox)
-            .set_item(Some(item(event)?));
+        let put = self.client.put_item().table_name(&self.outbox).set_item(Some(item(event)?));
         put.send().await.map_err(failure)?;
         Ok(())
     }
 
     /// The events with these ids; those that are gone are left out.
     pub async fn get_events(&self, ids: &[String]) -> Result<Vec<OutboxItem>, Error> {
-        let wanted = ids
-            .iter()
-            .map(|id| HashMap::from([("id".to_owned(), string(id))]))
-            .collect();
+        let wanted = ids.iter().map(|id| HashMap::from([("id".to_owned(), string(id))])).collect();
         let items = self.batch_get(&self.outbox, wanted).await?;
         serde_dynamo::from_items(items)
             .map_err(|error| Error::Internal(format!("unreadable event: {error}")))

@@ -58,20 +58,10 @@ impl Store {
             .projection_expression("sk, login")
             .expression_attribute_values(":pk", string(key::partition(customer)))
             .expression_attribute_values(":root", string(key::ROOT));
-        let items = query
-            .send()
-            .await
-            .map_err(failure)?
-            .items
-            .unwrap_or_default();
+        let items = query.send().await.map_err(failure)?.items.unwrap_or_default();
         items
             .iter()
-            .map(|item| {
-                Ok(Owned {
-                    sk: text(item, "sk")?,
-                    login: text(item, "login").ok(),
-                })
-            })
+            .map(|item| Ok(Owned { sk: text(item, "sk")?, login: text(item, "login").ok() }))
             .collect()
     }
 
@@ -94,35 +84,26 @@ impl Store {
 
     /// Frees a user name, if it is this account's, and forgets attempts at its password.
     async fn release_login(&self, customer: Id<Customer>, login: &str) -> Result<(), Error> {
-        let transaction = self.transaction().delete(
-            &key::lock_of_agent(login),
-            Some(&Condition::owned_by(customer)),
-        )?;
+        let transaction = self
+            .transaction()
+            .delete(&key::lock_of_agent(login), Some(&Condition::owned_by(customer)))?;
         let release = async move {
             // Refused means that the name is another account's by now, and its lock must stay.
             transaction.run().await.map(drop)
         };
-        let forget = async {
-            self.batch_delete(vec![key::throttle(login).attributes()])
-                .await
-        };
+        let forget = async { self.batch_delete(vec![key::throttle(login).attributes()]).await };
         try_join(release, forget).await.map(drop)
     }
 
     async fn batch_delete(&self, keys: Vec<Item>) -> Result<(), Error> {
         let delete = |key| -> Result<WriteRequest, Error> {
-            let delete = DeleteRequest::builder()
-                .set_key(Some(key))
-                .build()
-                .map_err(unavailable)?;
+            let delete =
+                DeleteRequest::builder().set_key(Some(key)).build().map_err(unavailable)?;
             Ok(WriteRequest::builder().delete_request(delete).build())
         };
         let mut left: Vec<WriteRequest> = keys.into_iter().map(delete).collect::<Result<_, _>>()?;
         for attempt in 0..MAX_TRIES {
-            let write = self
-                .client
-                .batch_write_item()
-                .request_items(&self.accounts, left);
+            let write = self.client.batch_write_item().request_items(&self.accounts, left);
             let answer = write.send().await.map_err(failure)?;
             left = answer
                 .unprocessed_items
@@ -134,8 +115,6 @@ impl Store {
             }
             pause(attempt).await;
         }
-        Err(Error::Unavailable(
-            "DynamoDB left deletions unprocessed".to_owned(),
-        ))
+        Err(Error::Unavailable("DynamoDB left deletions unprocessed".to_owned()))
     }
 }

@@ -30,11 +30,7 @@ impl From<&Session> for SessionAttributes {
 
 impl From<SessionAttributes> for Session {
     fn from(stored: SessionAttributes) -> Self {
-        Self {
-            agent: stored.agent_id,
-            epoch: stored.epoch,
-            tm_expire: stored.tm_expire,
-        }
+        Self { agent: stored.agent_id, epoch: stored.epoch, tm_expire: stored.tm_expire }
     }
 }
 
@@ -52,10 +48,7 @@ impl Store {
         login: LoginKey,
     ) -> Result<(), Error> {
         let not_deleted = Condition::status_in(&[Status::Initial, Status::Active, Status::Frozen]);
-        let session = item(
-            &key::session(customer, token_hash),
-            SessionAttributes::from(session),
-        )?;
+        let session = item(&key::session(customer, token_hash), SessionAttributes::from(session))?;
         let transaction = self
             .transaction()
             .check(&key::customer(customer), &not_deleted)?

@@ -46,17 +46,10 @@ impl Condition {
         const NAMES: [&str; 3] = [":a", ":b", ":c"];
         let values: Vec<_> = NAMES
             .into_iter()
-            .zip(
-                states
-                    .iter()
-                    .map(|state| string(super::customer::status(*state))),
-            )
+            .zip(states.iter().map(|state| string(super::customer::status(*state))))
             .collect();
         let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
-        Self {
-            expression: format!("#status IN ({})", names.join(", ")),
-            values,
-        }
+        Self { expression: format!("#status IN ({})", names.join(", ")), values }
     }
 
     /// The item belongs to this account, or is gone.
@@ -68,10 +61,7 @@ impl Condition {
     }
 
     fn new<const N: usize>(expression: &str, values: [(&'static str, AttributeValue); N]) -> Self {
-        Self {
-            expression: expression.to_owned(),
-            values: values.into(),
-        }
+        Self { expression: expression.to_owned(), values: values.into() }
     }
 
     /// `status` is a reserved word.
@@ -82,10 +72,7 @@ impl Condition {
     }
 
     fn values(&self) -> Option<Item> {
-        let values = self
-            .values
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let values = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         (!self.values.is_empty()).then(|| values.collect())
     }
 }
@@ -125,27 +112,20 @@ const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionChec
 
 impl Store {
     pub(super) const fn transaction(&self) -> Transaction<'_> {
-        Transaction {
-            store: self,
-            legs: Vec::new(),
-        }
+        Transaction { store: self, legs: Vec::new() }
     }
 }
 
 impl Transaction<'_> {
     /// Puts an item into the accounts table.
     pub(super) fn put(self, item: Item, condition: &Condition) -> Result<Self, Error> {
-        let put = Put::builder()
-            .table_name(&self.store.accounts)
-            .set_item(Some(item));
+        let put = Put::builder().table_name(&self.store.accounts).set_item(Some(item));
         let put = put
             .condition_expression(&condition.expression)
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values());
-        let put = put
-            .return_values_on_condition_check_failure(ALL_OLD)
-            .build()
-            .map_err(unavailable)?;
+        let put =
+            put.return_values_on_condition_check_failure(ALL_OLD).build().map_err(unavailable)?;
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
@@ -165,9 +145,8 @@ impl Transaction<'_> {
         key: &Key<T>,
         condition: Option<&Condition>,
     ) -> Result<Self, Error> {
-        let mut delete = Delete::builder()
-            .table_name(&self.store.accounts)
-            .set_key(Some(key.attributes()));
+        let mut delete =
+            Delete::builder().table_name(&self.store.accounts).set_key(Some(key.attributes()));
         if let Some(condition) = condition {
             delete = delete
                 .condition_expression(&condition.expression)
@@ -190,10 +169,8 @@ impl Transaction<'_> {
             .condition_expression(&condition.expression)
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values());
-        let check = check
-            .return_values_on_condition_check_failure(ALL_OLD)
-            .build()
-            .map_err(unavailable)?;
+        let check =
+            check.return_values_on_condition_check_failure(ALL_OLD).build().map_err(unavailable)?;
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
     }
 
@@ -216,23 +193,15 @@ impl Transaction<'_> {
             let Some(reasons) = reasons(&error) else {
                 return Err(failure(error));
             };
-            if reasons
-                .iter()
-                .any(|reason| reason.code() == Some("ConditionalCheckFailed"))
-            {
+            if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
                 return Ok(Outcome::Refused(reasons.iter().map(leg).collect()));
             }
-            if !reasons
-                .iter()
-                .any(|reason| reason.code() == Some("TransactionConflict"))
-            {
+            if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
                 return Err(failure(error));
             }
             pause(attempt).await;
         }
-        Err(Error::Unavailable(
-            "too many write to the same items at once".to_owned(),
-        ))
+        Err(Error::Unavailable("too many write to the same items at once".to_owned()))
     }
 }
 

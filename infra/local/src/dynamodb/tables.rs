@@ -21,9 +21,7 @@ pub(super) fn create(database: &Database, tables: &[template::Table]) -> Result<
             Err(DynoxideError::ResourceNotFoundException(_)) => {
                 let request = serde_json::from_value(table.request.clone());
                 let request = request.map_err(|error| fails(&error))?;
-                database
-                    .create_table(request)
-                    .map_err(|error| fails(&error))?;
+                database.create_table(request).map_err(|error| fails(&error))?;
             }
             Err(error) => return Err(fails(&error)),
         }
@@ -93,9 +91,7 @@ fn sweep_table(
 fn key_of(item: &Value, table: &Value) -> Value {
     let keys = table["KeySchema"].as_array().into_iter().flatten();
     let names = keys.filter_map(|key| key["AttributeName"].as_str());
-    let key: Map<_, _> = names
-        .map(|name| (name.to_owned(), item[name].clone()))
-        .collect();
+    let key: Map<_, _> = names.map(|name| (name.to_owned(), item[name].clone())).collect();
     key.into()
 }
 
@@ -107,9 +103,5 @@ fn shape(table: &Value) -> Value {
         .map(|index| json!([index["IndexName"], index["KeySchema"], index["Projection"]]))
         .collect();
     indexes.sort_by_key(Value::to_string);
-    json!([
-        table["KeySchema"],
-        indexes,
-        table["StreamSpecification"]["StreamViewType"]
-    ])
+    json!([table["KeySchema"], indexes, table["StreamSpecification"]["StreamViewType"]])
 }

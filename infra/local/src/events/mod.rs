@@ -58,13 +58,7 @@ impl Events {
         clock: Arc<Clock>,
     ) -> Arc<Self> {
         let buses = buses.into_iter().chain(["default".to_owned()]).collect();
-        Arc::new(Self {
-            buses,
-            rules,
-            lambda,
-            clock,
-            seen: Mutex::default(),
-        })
+        Arc::new(Self { buses, rules, lambda, clock, seen: Mutex::default() })
     }
 
     /// Every event that reached a bus, oldest first, with the bus and the rules that took it.
@@ -78,11 +72,7 @@ impl Events {
         if request.entries.is_empty() || request.entries.len() > MOST_ENTRIES {
             return Err(format!("PutEvents takes 1 to {MOST_ENTRIES} entries"));
         }
-        let results: Vec<_> = request
-            .entries
-            .iter()
-            .map(|entry| self.put_one(entry))
-            .collect();
+        let results: Vec<_> = request.entries.iter().map(|entry| self.put_one(entry)).collect();
         let failed = results.iter().filter(|result| result.is_err()).count();
         let entries: Vec<_> = results
             .into_iter()
@@ -109,10 +99,7 @@ impl Events {
     fn envelope(&self, entry: &Entry) -> Result<(String, Value), Refusal> {
         let missing = |name: &str| Refusal("InvalidArgument", format!("{name} is required."));
         let source = entry.source.as_deref().ok_or_else(|| missing("Source"))?;
-        let detail_type = entry
-            .detail_type
-            .as_deref()
-            .ok_or_else(|| missing("DetailType"))?;
+        let detail_type = entry.detail_type.as_deref().ok_or_else(|| missing("DetailType"))?;
         let detail = entry.detail.as_deref().ok_or_else(|| missing("Detail"))?;
         let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail) else {
             return Err(Refusal("MalformedDetail", "Detail is malformed.".into()));
@@ -137,8 +124,7 @@ impl Events {
         let rules: Vec<_> = self.rules.iter().filter(takes).collect();
         for rule in &rules {
             for function in &rule.functions {
-                self.lambda
-                    .invoke_later(function, event.to_string().into(), &rule.id);
+                self.lambda.invoke_later(function, event.to_string().into(), &rule.id);
             }
         }
         let rules: Vec<_> = rules.iter().map(|rule| &rule.id).collect();
@@ -149,13 +135,8 @@ impl Events {
 
 impl Entry {
     fn time(&self) -> Option<String> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "EventBridge times are whole seconds"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "EventBridge times are whole seconds")]
         let seconds = self.time?.floor() as i64;
-        Timestamp::from_second(seconds)
-            .ok()
-            .map(|time| time.to_string())
+        Timestamp::from_second(seconds).ok().map(|time| time.to_string())
     }
 }

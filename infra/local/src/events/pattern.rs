@@ -37,12 +37,10 @@ enum Comparison {
 impl Pattern {
     /// Reads a pattern, or says what in it is not understood.
     pub(crate) fn parse(pattern: &Value) -> Result<Self, String> {
-        let fields = pattern
-            .as_object()
-            .ok_or("expected a map of fields to lists of conditions")?;
-        let fields = fields
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), Field::parse(name, value)?)));
+        let fields =
+            pattern.as_object().ok_or("expected a map of fields to lists of conditions")?;
+        let fields =
+            fields.iter().map(|(name, value)| Ok((name.clone(), Field::parse(name, value)?)));
         fields.collect::<Result<_, String>>().map(Self)
     }
 
@@ -59,16 +57,12 @@ impl Pattern {
 impl Field {
     fn parse(name: &str, value: &Value) -> Result<Self, String> {
         match value {
-            Value::Array(patterns) if name == "$or" => patterns
-                .iter()
-                .map(Pattern::parse)
-                .collect::<Result<_, _>>()
-                .map(Self::Either),
-            Value::Array(conditions) => conditions
-                .iter()
-                .map(Condition::parse)
-                .collect::<Result<_, _>>()
-                .map(Self::AnyOf),
+            Value::Array(patterns) if name == "$or" => {
+                patterns.iter().map(Pattern::parse).collect::<Result<_, _>>().map(Self::Either)
+            }
+            Value::Array(conditions) => {
+                conditions.iter().map(Condition::parse).collect::<Result<_, _>>().map(Self::AnyOf)
+            }
             Value::Object(_) => Pattern::parse(value).map(Self::Nested),
             _ => Err(format!("{name} must be a list of conditions")),
         }
@@ -88,11 +82,9 @@ impl Condition {
                 Ok(Self::EqualsIgnoringCase(text.to_lowercase()))
             }
             ("exists", Value::Bool(wanted)) => Ok(Self::Exists(*wanted)),
-            ("anything-but", Value::Array(several)) => several
-                .iter()
-                .map(Self::parse)
-                .collect::<Result<_, _>>()
-                .map(Self::Not),
+            ("anything-but", Value::Array(several)) => {
+                several.iter().map(Self::parse).collect::<Result<_, _>>().map(Self::Not)
+            }
             ("anything-but", one) => Ok(Self::Not(vec![Self::parse(one)?])),
             ("numeric", Value::Array(parts)) => {
                 comparisons(parts).map(Self::Numeric).ok_or_else(unknown)
@@ -210,23 +202,11 @@ mod tests {
     fn refuses_what_it_does_not_understand() {
         for (pattern, complaint) in [
             (json!([]), "expected a map"),
-            (
-                json!({"source": "tenure"}),
-                "source must be a list of conditions",
-            ),
-            (
-                json!({"a": [{"cidr": "10.0.0.0/8"}]}),
-                "the local stack does not know the condition",
-            ),
-            (
-                json!({"a": [{"numeric": ["~", 1]}]}),
-                "the local stack does not know the condition",
-            ),
+            (json!({"source": "tenure"}), "source must be a list of conditions"),
+            (json!({"a": [{"cidr": "10.0.0.0/8"}]}), "the local stack does not know the condition"),
+            (json!({"a": [{"numeric": ["~", 1]}]}), "the local stack does not know the condition"),
         ] {
-            assert!(
-                Pattern::parse(&pattern).unwrap_err().starts_with(complaint),
-                "{pattern}"
-            );
+            assert!(Pattern::parse(&pattern).unwrap_err().starts_with(complaint), "{pattern}");
         }
     }
 }

@@ -58,35 +58,22 @@ impl Incoming<'_> {
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.parts
-            .headers
-            .get(name)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        self.parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// One value per name: those sent, joined, and those API Gateway adds. Cookies go elsewhere.
     fn headers(&self, request_id: &str) -> BTreeMap<&str, String> {
         let headers = &self.parts.headers;
-        let names = headers
-            .keys()
-            .filter(|name| *name != HeaderName::from_static("cookie"));
-        let mut joined: BTreeMap<_, _> = names
-            .map(|name| (name.as_str(), values(headers, name).join(",")))
-            .collect();
-        let forwarded = joined
-            .get("x-forwarded-for")
-            .map(|earlier| format!("{earlier}, "));
+        let names = headers.keys().filter(|name| *name != HeaderName::from_static("cookie"));
+        let mut joined: BTreeMap<_, _> =
+            names.map(|name| (name.as_str(), values(headers, name).join(","))).collect();
+        let forwarded = joined.get("x-forwarded-for").map(|earlier| format!("{earlier}, "));
         let forwarded = forwarded.unwrap_or_default() + &self.source.to_string();
         joined.insert("x-forwarded-for", forwarded);
         joined.insert("x-forwarded-proto", "https".into());
         joined.insert("x-forwarded-port", "443".into());
-        joined.insert(
-            "x-amzn-trace-id",
-            format!("Root=1-{}", request_id.replace('-', "")),
-        );
-        joined
-            .entry("content-length")
-            .or_insert_with(|| self.body.len().to_string());
+        joined.insert("x-amzn-trace-id", format!("Root=1-{}", request_id.replace('-', "")));
+        joined.entry("content-length").or_insert_with(|| self.body.len().to_string());
         joined
     }
 
@@ -95,11 +82,7 @@ impl Incoming<'_> {
         let cookies: Vec<_> = lines
             .iter()
             .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
-            .flat_map(|line| {
-                line.split(';')
-                    .map(|one| one.trim().to_owned())
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(|line| line.split(';').map(|one| one.trim().to_owned()).collect::<Vec<_>>())
             .filter(|cookie| !cookie.is_empty())
             .collect();
         (!cookies.is_empty()).then(|| cookies.into())
@@ -138,32 +121,21 @@ impl Incoming<'_> {
                 content_type,
                 "application/json" | "application/xml" | "application/javascript"
             );
-        is_text
-            .then(|| std::str::from_utf8(self.body).ok())
-            .flatten()
+        is_text.then(|| std::str::from_utf8(self.body).ok()).flatten()
     }
 }
 
 fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     let values = headers.get_all(name).iter();
-    values
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .collect()
+    values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
 }
 
 fn protocol(version: Version) -> &'static str {
-    if version == Version::HTTP_10 {
-        "HTTP/1.0"
-    } else {
-        "HTTP/1.1"
-    }
+    if version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
 }
 
 fn path_parameters(route: &Found<'_>) -> Option<Value> {
-    let parameters = route
-        .parameters
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value));
+    let parameters = route.parameters.iter().map(|(name, value)| ((*name).to_owned(), value));
     let parameters: BTreeMap<_, _> = parameters.collect();
     (!parameters.is_empty()).then(|| json!(parameters))
 }
@@ -174,15 +146,10 @@ fn query_parameters(query: &str) -> Option<Value> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let plain = |text: &str| decode(&text.replace('+', " ")).into_owned();
-        parameters
-            .entry(plain(name))
-            .or_default()
-            .push(plain(value));
+        parameters.entry(plain(name)).or_default().push(plain(value));
     }
-    let joined: Map<_, _> = parameters
-        .into_iter()
-        .map(|(name, values)| (name, values.join(",").into()))
-        .collect();
+    let joined: Map<_, _> =
+        parameters.into_iter().map(|(name, values)| (name, values.join(",").into())).collect();
     (!joined.is_empty()).then_some(Value::Object(joined))
 }
 
@@ -194,20 +161,11 @@ mod tests {
 
     fn event(request: axum::http::request::Builder, body: &[u8]) -> Value {
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let found = Found {
-            key: "PUT /pets/{id}",
-            function: "Fn",
-            parameters: vec![("id", "a b".into())],
-        };
+        let found =
+            Found { key: "PUT /pets/{id}", function: "Fn", parameters: vec![("id", "a b".into())] };
         let source = [127, 0, 0, 1].into();
         let now = "2026-11-20T10:07:30.5Z".parse().unwrap();
-        Incoming {
-            parts: &parts,
-            body,
-            source,
-            now,
-        }
-        .event(&found)
+        Incoming { parts: &parts, body, source, now }.event(&found)
     }
 
     #[test]
@@ -227,10 +185,7 @@ mod tests {
         assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
         assert_eq!(event["headers"]["x-many"], "1,2");
         assert_eq!(event["headers"].get("cookie"), None);
-        assert_eq!(
-            event["queryStringParameters"],
-            json!({"x": "1,2", "y": "é z", "flag": ""})
-        );
+        assert_eq!(event["queryStringParameters"], json!({"x": "1,2", "y": "é z", "flag": ""}));
         assert_eq!(event["pathParameters"], json!({"id": "a b"}));
         assert_eq!(event["body"], "{}");
         assert_eq!(event["isBase64Encoded"], false);
@@ -253,15 +208,8 @@ mod tests {
         assert_eq!(plain["rawPath"], "/pets/a");
         assert_eq!(plain["rawQueryString"], "");
         for (content_type, body) in [("application/octet-stream", "a"), ("text/plain", "\u{0}")] {
-            let bytes = if content_type == "text/plain" {
-                &[0xff][..]
-            } else {
-                body.as_bytes()
-            };
-            let event = event(
-                Request::put("/").header("content-type", content_type),
-                bytes,
-            );
+            let bytes = if content_type == "text/plain" { &[0xff][..] } else { body.as_bytes() };
+            let event = event(Request::put("/").header("content-type", content_type), bytes);
             assert_eq!(event["isBase64Encoded"], true);
         }
     }

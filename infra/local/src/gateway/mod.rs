@@ -39,11 +39,7 @@ impl Gateway {
         lambda: Arc<Lambda>,
         clock: Arc<Clock>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            routes: Routes::new(routes),
-            lambda,
-            clock,
-        })
+        Arc::new(Self { routes: Routes::new(routes), lambda, clock })
     }
 
     async fn answer(&self, source: SocketAddr, request: Request) -> Response {
@@ -57,12 +53,8 @@ impl Gateway {
         let Some(found) = self.routes.find(parts.method.as_str(), parts.uri.path()) else {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
-        let incoming = Incoming {
-            parts: &parts,
-            body: &body,
-            source: source.ip(),
-            now: self.clock.now(),
-        };
+        let incoming =
+            Incoming { parts: &parts, body: &body, source: source.ip(), now: self.clock.now() };
         let payload = Bytes::from(incoming.event(&found).to_string());
         let call = self.lambda.invoke(found.function, payload);
         match tokio::time::timeout(LONGEST_WAIT, call).await {
@@ -84,10 +76,7 @@ pub(crate) async fn handle(
 
 /// AWS routes by host name, so a function never sees one that is not well formed.
 fn has_valid_host(parts: &axum::http::request::Parts) -> bool {
-    let host = parts
-        .headers
-        .get("host")
-        .and_then(|host| host.to_str().ok());
+    let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
     host.is_some_and(|host| host.parse::<Authority>().is_ok())
 }
 

@@ -34,9 +34,7 @@ pub(super) fn from_function(answer: &[u8]) -> Option<Response> {
         serde_json::from_value(value).ok()?
     } else {
         // An answer that names no status is a body by itself.
-        let body = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
+        let body = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Answer {
             status_code: 200,
             headers: BTreeMap::new(),
@@ -51,22 +49,13 @@ pub(super) fn from_function(answer: &[u8]) -> Option<Response> {
 impl Answer {
     fn response(self) -> Option<Response> {
         let body = self.body.unwrap_or_default();
-        let body = if self.is_base64_encoded {
-            STANDARD.decode(body).ok()?
-        } else {
-            body.into()
-        };
+        let body = if self.is_base64_encoded { STANDARD.decode(body).ok()? } else { body.into() };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(self.status_code).ok()?;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in &self.headers {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let name = HeaderName::try_from(name).ok()?;
             // The length is that of the body, whatever the function said.
             if name != header::CONTENT_LENGTH {
@@ -100,12 +89,7 @@ mod tests {
 
     #[test]
     fn refuses_what_the_gateway_would() {
-        for answer in [
-            "",
-            "{",
-            r#"{"statusCode":"x"}"#,
-            r#"{"statusCode":200,"body":{}}"#,
-        ] {
+        for answer in ["", "{", r#"{"statusCode":"x"}"#, r#"{"statusCode":200,"body":{}}"#] {
             assert!(from_function(answer.as_bytes()).is_none(), "{answer}");
         }
     }

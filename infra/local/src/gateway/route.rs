@@ -37,10 +37,7 @@ impl Routes {
     pub(super) fn new(routes: Vec<template::Route>) -> Self {
         let mut routes: Vec<_> = routes.into_iter().map(Route::new).collect();
         routes.sort_by_cached_key(|route| {
-            let kinds = route
-                .segments
-                .as_ref()
-                .map(|all| all.iter().map(Segment::rank).collect());
+            let kinds = route.segments.as_ref().map(|all| all.iter().map(Segment::rank).collect());
             let kinds: Reverse<Option<Vec<_>>> = Reverse(kinds);
             (kinds, route.method == "ANY")
         });
@@ -50,37 +47,19 @@ impl Routes {
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Found<'_>> {
         self.0.iter().find_map(|route| {
             let parameters = route.take(method, path)?;
-            Some(Found {
-                key: &route.key,
-                function: &route.function,
-                parameters,
-            })
+            Some(Found { key: &route.key, function: &route.function, parameters })
         })
     }
 }
 
 impl Route {
     fn new(route: template::Route) -> Self {
-        let template::Route {
-            method,
-            path,
-            function,
-        } = route;
+        let template::Route { method, path, function } = route;
         if path == "$default" {
-            return Self {
-                key: path,
-                method: "ANY".into(),
-                function,
-                segments: None,
-            };
+            return Self { key: path, method: "ANY".into(), function, segments: None };
         }
         let segments = path.split('/').skip(1).map(Segment::parse).collect();
-        Self {
-            key: format!("{method} {path}"),
-            method,
-            function,
-            segments: Some(segments),
-        }
+        Self { key: format!("{method} {path}"), method, function, segments: Some(segments) }
     }
 
     /// The path's parameters if this route takes the request.
@@ -96,9 +75,7 @@ impl Route {
         for segment in segments {
             let (part, after) = match segment {
                 Segment::Greedy(_) => (rest?, None),
-                _ => rest?
-                    .split_once('/')
-                    .map_or((rest?, None), |(part, rest)| (part, Some(rest))),
+                _ => rest?.split_once('/').map_or((rest?, None), |(part, rest)| (part, Some(rest))),
             };
             let part = decode(part);
             match segment {
@@ -117,10 +94,7 @@ impl Route {
 
 impl Segment {
     fn parse(text: &str) -> Self {
-        match text
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'))
-        {
+        match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
             Some(name) => match name.strip_suffix('+') {
                 Some(name) => Self::Greedy(name.into()),
                 None => Self::Parameter(name.into()),
@@ -160,18 +134,11 @@ mod tests {
         ];
         let route = |key: &&str| {
             let (method, path) = key.split_once(' ').unwrap_or(("ANY", key));
-            Route {
-                method: method.into(),
-                path: path.into(),
-                function: "Fn".into(),
-            }
+            Route { method: method.into(), path: path.into(), function: "Fn".into() }
         };
         let routes = Routes::new(keys.iter().map(route).collect());
         let found = routes.find(method, path)?;
-        let parameters = found
-            .parameters
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
+        let parameters = found.parameters.iter().map(|(name, value)| format!("{name}={value}"));
         Some((found.key.to_owned(), parameters.collect()))
     }
 
@@ -183,18 +150,8 @@ mod tests {
             ("PUT", "/pets/cat", "ANY /pets/{id}", vec!["id=cat"]),
             ("PUT", "/pets/dog", "ANY /pets/{id}", vec!["id=dog"]),
             ("GET", "/pets/a%2Fb%20c", "GET /pets/{id}", vec!["id=a/b c"]),
-            (
-                "GET",
-                "/pets/cat/toys",
-                "GET /pets/{id}/toys",
-                vec!["id=cat"],
-            ),
-            (
-                "GET",
-                "/pets/cat/toys/1",
-                "ANY /pets/{proxy+}",
-                vec!["proxy=cat/toys/1"],
-            ),
+            ("GET", "/pets/cat/toys", "GET /pets/{id}/toys", vec!["id=cat"]),
+            ("GET", "/pets/cat/toys/1", "ANY /pets/{proxy+}", vec!["proxy=cat/toys/1"]),
             ("POST", "/v1.0/pets", "POST /v1.0/pets", vec![]),
             ("GET", "/v1.0/pets", "$default", vec![]),
             ("POST", "/v1.0/pets/", "$default", vec![]),
@@ -213,11 +170,7 @@ mod tests {
 
     #[test]
     fn without_a_default_route_nothing_takes_the_rest() {
-        let route = Route {
-            method: "GET".into(),
-            path: "/a".into(),
-            function: "Fn".into(),
-        };
+        let route = Route { method: "GET".into(), path: "/a".into(), function: "Fn".into() };
         let routes = Routes::new(vec![route]);
         assert!(routes.find("GET", "/a").is_some());
         assert!(routes.find("POST", "/a").is_none());

@@ -84,22 +84,15 @@ impl Lambda {
         for function in &functions {
             let file = surroundings.binaries.join(&function.binary);
             if !file.is_file() {
-                let place = format!("{}.Metadata.BuildProperties.Binary", function.id);
-                return Err(Error::at(
-                    &place,
-                    format!("there is no file {}", file.display()),
-                ));
+                let (id, file) = (&function.id, file.display());
+                return Err(Error::new(format!(
+                    "the template wants a binary for {id} that is not there: {file}"
+                )));
             }
         }
-        let functions = functions
-            .into_iter()
-            .map(|one| (one.id.clone(), Function::new(one)));
+        let functions = functions.into_iter().map(|one| (one.id.clone(), Function::new(one)));
         let functions = functions.collect();
-        Ok(Arc::new(Self {
-            functions,
-            processes: Mutex::default(),
-            surroundings,
-        }))
+        Ok(Arc::new(Self { functions, processes: Mutex::default(), surroundings }))
     }
 
     pub(crate) fn has(&self, function: &str) -> bool {
@@ -114,8 +107,7 @@ impl Lambda {
     ) -> Result<Bytes, Failure> {
         let (lambda, function) = (Arc::clone(self), function.to_owned());
         let call = tokio::spawn(async move { lambda.call(&function, payload).await });
-        call.await
-            .unwrap_or_else(|error| Err(Failure::NotStarted(error.to_string())))
+        call.await.unwrap_or_else(|error| Err(Failure::NotStarted(error.to_string())))
     }
 
     /// Calls a function without waiting; retries, then keeps the event as a dead letter.
@@ -140,17 +132,12 @@ impl Lambda {
     /// Those to come start with the new time.
     pub(crate) fn retire_idle(&self) {
         for function in self.functions.values() {
-            lock(&function.idle)
-                .drain(..)
-                .for_each(|process| process.kill());
+            lock(&function.idle).drain(..).for_each(|process| process.kill());
         }
     }
 
     async fn call_until_done(&self, function: &str, payload: Bytes, cause: &str) {
-        let retries = self
-            .functions
-            .get(function)
-            .map_or(0, |one| one.definition.async_retries);
+        let retries = self.functions.get(function).map_or(0, |one| one.definition.async_retries);
         for attempt in 0..=retries {
             match self.call(function, payload.clone()).await {
                 Ok(_) => return,
@@ -175,9 +162,7 @@ impl Lambda {
             counters.errors += u64::from(answer.is_err());
         });
         if let Err(failure) = &answer {
-            self.surroundings
-                .console
-                .say(&format!("{id} failed: {}", failure.payload()));
+            self.surroundings.console.say(&format!("{id} failed: {}", failure.payload()));
         }
         answer
     }
@@ -188,10 +173,7 @@ impl Lambda {
                 Some(process) => process,
                 None => self.start(function)?,
             };
-            match process
-                .handle(payload.clone(), function.definition.timeout)
-                .await
-            {
+            match process.handle(payload.clone(), function.definition.timeout).await {
                 // A process that died while it had nothing to do is nobody's failure.
                 Err(Refusal::DiedIdle) => {}
                 Err(Refusal::Failure(failure)) => {
@@ -231,38 +213,25 @@ impl Lambda {
         let command = self.command(definition, &id, offset);
         let process = Process::start(command, id, offset, &definition.id, &self.surroundings)
             .map_err(|error| Failure::NotStarted(error.to_string()))?;
-        self.surroundings
-            .stats
-            .count(&definition.id, |counters| counters.cold_starts += 1);
+        self.surroundings.stats.count(&definition.id, |counters| counters.cold_starts += 1);
         lock(&self.processes).insert(process.id().to_owned(), Arc::clone(&process));
         Ok(process)
     }
 
     /// The environment is what Lambda gives, what the template gives, and where to find the stack.
     fn command(&self, function: &template::Function, process: &str, offset: i64) -> Command {
-        let Surroundings {
-            binaries, address, ..
-        } = &self.surroundings;
+        let Surroundings { binaries, address, .. } = &self.surroundings;
         let mut command = Command::new(absolute(binaries).join(&function.binary));
         command.env_clear().envs(&function.environment).envs([
             ("AWS_LAMBDA_FUNCTION_NAME", function.id.as_str()),
-            (
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-                &function.memory_mb.to_string(),
-            ),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mb.to_string()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
             ("AWS_LAMBDA_LOG_FORMAT", &function.log_format),
-            (
-                "AWS_LAMBDA_LOG_GROUP_NAME",
-                &format!("/aws/lambda/{}", function.id),
-            ),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.id)),
             ("AWS_LAMBDA_LOG_STREAM_NAME", process),
             // A runtime API with a path needs its scheme spelled out.
-            (
-                "AWS_LAMBDA_RUNTIME_API",
-                &format!("http://{address}/{process}"),
-            ),
+            ("AWS_LAMBDA_RUNTIME_API", &format!("http://{address}/{process}")),
             ("_HANDLER", &function.handler),
             ("AWS_REGION", REGION),
             ("AWS_DEFAULT_REGION", REGION),
@@ -293,11 +262,7 @@ impl Lambda {
 impl Function {
     fn new(definition: template::Function) -> Self {
         let most = definition.concurrency.unwrap_or(MOST_PROCESSES);
-        Self {
-            definition,
-            slots: Semaphore::new(most),
-            idle: Mutex::default(),
-        }
+        Self { definition, slots: Semaphore::new(most), idle: Mutex::default() }
     }
 }
 
@@ -309,19 +274,17 @@ impl Failure {
         match self {
             Self::Function(body) => serde_json::from_slice(body)
                 .unwrap_or_else(|_| error("Unhandled", String::from_utf8_lossy(body).into_owned())),
-            Self::Exited(status) => error(
-                "Runtime.ExitError",
-                format!("Runtime exited with error: {status}"),
-            ),
+            Self::Exited(status) => {
+                error("Runtime.ExitError", format!("Runtime exited with error: {status}"))
+            }
             Self::TimedOut(limit) => {
                 let message = format!("Task timed out after {:.2} seconds", limit.as_secs_f64());
                 error("Sandbox.Timedout", message)
             }
             Self::NotStarted(why) => error("Runtime.InvalidEntrypoint", why.clone()),
-            Self::NoSuchFunction(id) => error(
-                "ResourceNotFoundException",
-                format!("Function not found: {id}"),
-            ),
+            Self::NoSuchFunction(id) => {
+                error("ResourceNotFoundException", format!("Function not found: {id}"))
+            }
         }
     }
 }

@@ -63,10 +63,7 @@ impl Process {
         let started = Instant::now();
         // Its own group: Ctrl-C in a terminal is for the stack, which then ends its processes.
         command.process_group(0).kill_on_drop(true);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let console = &surroundings.console;
         relay(child.stdout.take(), function, console);
@@ -152,8 +149,7 @@ impl Process {
         if self.init.set(self.started.elapsed()).is_ok() {
             let init = self.started.elapsed().as_secs_f64() * 1_000.0;
             let init = (init * 100.0).round() / 100.0;
-            self.stats
-                .count(&self.function, |counters| counters.init_ms = Some(init));
+            self.stats.count(&self.function, |counters| counters.init_ms = Some(init));
         }
         self.waiting.lock().await.recv().await
     }
@@ -177,20 +173,16 @@ impl Process {
     /// Waits for the end; gives the exit status.
     pub(super) async fn end(&self) -> String {
         let mut ended = self.ended.clone();
-        let status = ended
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|status| status.clone());
+        let status = ended.wait_for(Option::is_some).await.ok().and_then(|status| status.clone());
         status.unwrap_or_else(|| "stopped".into())
     }
 
     fn died_before_taking(&self, status: &str) -> Refusal {
         match self.init.get() {
             Some(_) => Refusal::DiedIdle,
-            None => Refusal::Failure(Failure::NotStarted(format!(
-                "ended while starting: {status}"
-            ))),
+            None => {
+                Refusal::Failure(Failure::NotStarted(format!("ended while starting: {status}")))
+            }
         }
     }
 }

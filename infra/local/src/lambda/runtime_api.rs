@@ -21,14 +21,8 @@ const VERSION: &str = "/{process}/2018-06-01/runtime";
 pub(crate) fn router(lambda: Arc<Lambda>) -> Router {
     Router::new()
         .route(&format!("{VERSION}/invocation/next"), get(next))
-        .route(
-            &format!("{VERSION}/invocation/{{request}}/response"),
-            post(response),
-        )
-        .route(
-            &format!("{VERSION}/invocation/{{request}}/error"),
-            post(error),
-        )
+        .route(&format!("{VERSION}/invocation/{{request}}/response"), post(response))
+        .route(&format!("{VERSION}/invocation/{{request}}/error"), post(error))
         .route(&format!("{VERSION}/init/error"), post(init_error))
         .with_state(lambda)
 }
@@ -47,10 +41,7 @@ async fn next(State(lambda): State<Arc<Lambda>>, Path(process): Path<String>) ->
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", event.request_id.clone()),
         ("lambda-runtime-deadline-ms", deadline.to_string()),
-        (
-            "lambda-runtime-invoked-function-arn",
-            arn(process.function()),
-        ),
+        ("lambda-runtime-invoked-function-arn", arn(process.function())),
         ("lambda-runtime-trace-id", trace_id()),
     ];
     let response = (headers, event.payload.clone()).into_response();
@@ -98,10 +89,5 @@ fn forbidden() -> Response {
 
 fn trace_id() -> String {
     let hex = unique_id().replace('-', "");
-    format!(
-        "Root=1-{}-{};Parent={};Sampled=0",
-        &hex[..8],
-        &hex[8..],
-        &hex[16..]
-    )
+    format!("Root=1-{}-{};Parent={};Sampled=0", &hex[..8], &hex[8..], &hex[16..])
 }

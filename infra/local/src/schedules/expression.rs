@@ -25,9 +25,8 @@ pub(crate) struct Cron {
     years: Vec<i16>,
 }
 
-const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// A cron expression that names no day within this many is never due.
@@ -104,9 +103,7 @@ impl Cron {
         self.years.contains(&day.year())
             && self.months.contains(&day.month().into())
             && self.days.contains(&day.day().into())
-            && self
-                .weekdays
-                .contains(&(i16::from(days_since_sunday(day.weekday())) + 1))
+            && self.weekdays.contains(&(i16::from(days_since_sunday(day.weekday())) + 1))
     }
 
     fn times_of(&self, day: Date) -> impl Iterator<Item = DateTime> {
@@ -128,13 +125,9 @@ fn parse_field(text: &str, least: i16, most: i16, names: &[&str]) -> Result<Vec<
     let mut values = Vec::new();
     for part in text.split(',') {
         let number = |text: &str| {
-            let position = names
-                .iter()
-                .position(|name| name.eq_ignore_ascii_case(text));
+            let position = names.iter().position(|name| name.eq_ignore_ascii_case(text));
             let value = position.and_then(|position| i16::try_from(position).ok());
-            let value = value
-                .map(|value| value + least)
-                .or_else(|| text.parse().ok());
+            let value = value.map(|value| value + least).or_else(|| text.parse().ok());
             value.ok_or_else(|| unreadable(part))
         };
         let (range, step) = match part.split_once('/') {
@@ -168,9 +161,7 @@ mod tests {
 
     fn next(expression: &str, now: &str) -> String {
         let expression = Expression::parse(expression).unwrap();
-        expression
-            .next_after(now.parse().unwrap())
-            .map_or("never".into(), |due| due.to_string())
+        expression.next_after(now.parse().unwrap()).map_or("never".into(), |due| due.to_string())
     }
 
     #[test]
@@ -196,28 +187,13 @@ mod tests {
     fn says_what_is_wrong() {
         for (expression, complaint) in [
             ("hourly", "hourly: expected rate(…) or cron(…)"),
-            (
-                "rate(1 minutes)",
-                "rate(1 minutes): after 1 comes minute, hour or day",
-            ),
-            (
-                "rate(5 minute)",
-                "rate(5 minute): after 5 comes minutes, hours or days",
-            ),
+            ("rate(1 minutes)", "rate(1 minutes): after 1 comes minute, hour or day"),
+            ("rate(5 minute)", "rate(5 minute): after 5 comes minutes, hours or days"),
             ("rate(0 hours)", "rate(0 hours): the number must be above 0"),
             ("cron(* * * * *)", "cron(* * * * *): expected six fields"),
-            (
-                "cron(0 0 1 * 1 *)",
-                "cron(0 0 1 * 1 *): exactly one of day and weekday must be ?",
-            ),
-            (
-                "cron(60 0 1 * ? *)",
-                "cron(60 0 1 * ? *): 60 is not within 0 to 59",
-            ),
-            (
-                "cron(0 0 L * ? *)",
-                "cron(0 0 L * ? *): the local stack cannot read L",
-            ),
+            ("cron(0 0 1 * 1 *)", "cron(0 0 1 * 1 *): exactly one of day and weekday must be ?"),
+            ("cron(60 0 1 * ? *)", "cron(60 0 1 * ? *): 60 is not within 0 to 59"),
+            ("cron(0 0 L * ? *)", "cron(0 0 L * ? *): the local stack cannot read L"),
         ] {
             let error = Expression::parse(expression).unwrap_err();
             assert!(error.starts_with(complaint), "{error}");

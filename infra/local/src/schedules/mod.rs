@@ -32,23 +32,14 @@ impl Schedules {
         schedules: Vec<template::Schedule>,
         clock: Arc<Clock>,
         lambda: Arc<Lambda>,
-    ) -> Self {
-        let by_id: BTreeMap<_, _> = schedules
-            .into_iter()
-            .map(|schedule| (schedule.id.clone(), schedule))
-            .collect();
+    ) -> Arc<Self> {
+        let by_id: BTreeMap<_, _> =
+            schedules.into_iter().map(|schedule| (schedule.id.clone(), schedule)).collect();
         let now = clock.now();
         let next = |schedule: &template::Schedule| schedule.expression.next_after(now);
-        let due = by_id
-            .iter()
-            .filter_map(|(id, one)| Some((id.clone(), next(one)?)))
-            .collect();
-        Self {
-            by_id,
-            due: Mutex::new(due),
-            clock,
-            lambda,
-        }
+        let due = by_id.iter().filter_map(|(id, one)| Some((id.clone(), next(one)?))).collect();
+        let due = Mutex::new(due);
+        Arc::new(Self { by_id, due, clock, lambda })
     }
 
     /// Calls the functions as their times come, for as long as the stack runs.
@@ -57,8 +48,7 @@ impl Schedules {
             tokio::time::sleep(TICK).await;
             for id in self.take_due(SignedDuration::ZERO).unwrap_or_default() {
                 let schedule = &self.by_id[&id];
-                self.lambda
-                    .invoke_later(&schedule.function, self.event(schedule), &id);
+                self.lambda.invoke_later(&schedule.function, self.event(schedule), &id);
             }
         }
     }
@@ -83,10 +73,7 @@ impl Schedules {
     /// Calls the function of a schedule now; gives its result. `None`: there is no such schedule.
     pub(crate) async fn fire(&self, id: &str) -> Option<Value> {
         let schedule = self.by_id.get(id)?;
-        let answer = self
-            .lambda
-            .invoke(&schedule.function, self.event(schedule))
-            .await;
+        let answer = self.lambda.invoke(&schedule.function, self.event(schedule)).await;
         Some(match answer {
             Ok(body) => serde_json::from_slice(&body).unwrap_or_default(),
             Err(failure) => failure.payload(),
@@ -103,11 +90,8 @@ impl Schedules {
     fn take_due(&self, advance: SignedDuration) -> Result<Vec<String>, Error> {
         let mut times = lock(&self.due);
         let now = self.clock.advance(advance)?;
-        let due: Vec<_> = times
-            .iter()
-            .filter(|(_, time)| **time <= now)
-            .map(|(id, _)| id.clone())
-            .collect();
+        let due: Vec<_> =
+            times.iter().filter(|(_, time)| **time <= now).map(|(id, _)| id.clone()).collect();
         for id in &due {
             match self.by_id[id].expression.next_after(now) {
                 Some(next) => times.insert(id.clone(), next),
@@ -119,17 +103,9 @@ impl Schedules {
 
     fn event(&self, schedule: &template::Schedule) -> Bytes {
         let (source, resource, detail) = if schedule.scheduler {
-            (
-                "aws.scheduler",
-                format!("scheduler:{REGION}:{ACCOUNT}:schedule/default"),
-                json!("{}"),
-            )
+            ("aws.scheduler", format!("scheduler:{REGION}:{ACCOUNT}:schedule/default"), json!("{}"))
         } else {
-            (
-                "aws.events",
-                format!("events:{REGION}:{ACCOUNT}:rule"),
-                json!({}),
-            )
+            ("aws.events", format!("events:{REGION}:{ACCOUNT}:rule"), json!({}))
         };
         let usual = || {
             json!({

@@ -186,8 +186,7 @@ impl Template {
             self.rules.push(rule(id, properties, &pattern, functions)?);
         } else {
             for function in functions {
-                self.schedules
-                    .push(schedule(id, &function, properties, "ScheduleExpression")?);
+                self.schedules.push(schedule(id, &function, properties, "ScheduleExpression")?);
             }
         }
         Ok(())
@@ -236,9 +235,7 @@ fn overlay(below: &Value, above: &Value) -> Value {
         (Value::Object(below), Value::Object(above)) => {
             let mut merged = below.clone();
             for (key, value) in above {
-                let value = below
-                    .get(key)
-                    .map_or(value.clone(), |under| overlay(under, value));
+                let value = below.get(key).map_or(value.clone(), |under| overlay(under, value));
                 merged.insert(key.clone(), value);
             }
             merged.into()
@@ -271,18 +268,14 @@ fn function(id: &str, place: &Place<'_>, properties: &Place<'_>) -> Result<Funct
     Ok(Function {
         id: id.to_owned(),
         binary: binary.text()?,
-        handler: properties
-            .text_at("Handler")?
-            .unwrap_or_else(|| "bootstrap".into()),
+        handler: properties.text_at("Handler")?.unwrap_or_else(|| "bootstrap".into()),
         environment,
         timeout: Duration::from_secs(timeout.unsigned_abs()),
         memory_mb: properties.number_at("MemorySize")?.unwrap_or(128),
         log_format: logging("LogFormat")?.unwrap_or_else(|| "Text".into()),
         log_level: logging("ApplicationLogLevel")?,
         concurrency: concurrency.and_then(|number| usize::try_from(number).ok()),
-        async_retries: retries
-            .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or(2),
+        async_retries: retries.and_then(|number| u32::try_from(number).ok()).unwrap_or(2),
     })
 }
 
@@ -291,23 +284,13 @@ fn route(function: &str, event: &Place<'_>) -> Result<Route, Error> {
         Some(place) => place.text().map(Some),
         None => Ok(None),
     };
-    let method = property("Method")?
-        .unwrap_or_else(|| "ANY".into())
-        .to_uppercase();
-    let method = if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" {
-        "ANY".into()
-    } else {
-        method
-    };
+    let method = property("Method")?.unwrap_or_else(|| "ANY".into()).to_uppercase();
+    let method = if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" { "ANY".into() } else { method };
     let path = property("Path")?.unwrap_or_else(|| "$default".into());
     if path != "$default" && !path.starts_with('/') {
         return Err(event.error(format!("the path {path} does not begin with /")));
     }
-    Ok(Route {
-        method,
-        path,
-        function: function.to_owned(),
-    })
+    Ok(Route { method, path, function: function.to_owned() })
 }
 
 fn table(scope: &Scope, id: &str, place: &Place<'_>) -> Result<Table, Error> {
@@ -339,19 +322,11 @@ fn table(scope: &Scope, id: &str, place: &Place<'_>) -> Result<Table, Error> {
         }
         _ => None,
     };
-    Ok(Table {
-        id: id.to_owned(),
-        name,
-        request: request.into(),
-        ttl_attribute,
-    })
+    Ok(Table { id: id.to_owned(), name, request: request.into(), ttl_attribute })
 }
 
 fn physical_id(scope: &Scope, id: &str) -> Result<String, Error> {
-    scope::text(
-        &scope.resolve(&json!({"Ref": id}), id)?.unwrap_or_default(),
-        id,
-    )
+    scope::text(&scope.resolve(&json!({"Ref": id}), id)?.unwrap_or_default(), id)
 }
 
 fn rule(
@@ -360,21 +335,10 @@ fn rule(
     pattern: &Place<'_>,
     functions: Vec<String>,
 ) -> Result<Rule, Error> {
-    let bus = properties
-        .text_at("EventBusName")?
-        .unwrap_or_else(|| "default".into());
-    let bus = bus
-        .rsplit("event-bus/")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let bus = properties.text_at("EventBusName")?.unwrap_or_else(|| "default".into());
+    let bus = bus.rsplit("event-bus/").next().unwrap_or_default().to_owned();
     let pattern = Pattern::parse(&pattern.resolved()?).map_err(|why| pattern.error(why))?;
-    Ok(Rule {
-        id: id.to_owned(),
-        bus,
-        pattern,
-        functions,
-    })
+    Ok(Rule { id: id.to_owned(), bus, pattern, functions })
 }
 
 fn schedule(
@@ -390,13 +354,7 @@ fn schedule(
     };
     let input = properties.get("Input")?.map(parse).transpose()?;
     let (id, function) = (id.to_owned(), function.to_owned());
-    Ok(Schedule {
-        id,
-        expression,
-        function,
-        input,
-        scheduler: false,
-    })
+    Ok(Schedule { id, expression, function, input, scheduler: false })
 }
 
 fn stream(id: &str, function: &str, properties: &Place<'_>) -> Result<StreamMapping, Error> {
@@ -427,9 +385,7 @@ fn stream(id: &str, function: &str, properties: &Place<'_>) -> Result<StreamMapp
         function: function.to_owned(),
         batch_size: usize::try_from(batch_size).unwrap_or(100).clamp(1, 1000),
         retries: u32::try_from(retries).ok(),
-        bisect: properties
-            .flag_at("BisectBatchOnFunctionError")?
-            .unwrap_or(false),
+        bisect: properties.flag_at("BisectBatchOnFunctionError")?.unwrap_or(false),
         reports_failures: response_types == Some(json!(["ReportBatchItemFailures"])),
         filters,
         dead_letters: dead_letters.map(|place| place.text()).transpose()?,
@@ -509,28 +465,19 @@ Resources:
             (function.log_format.as_str(), function.log_level.as_deref()),
             ("JSON", Some("INFO"))
         );
-        let variables: Vec<_> = function
-            .environment
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
+        let variables: Vec<_> =
+            function.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(variables, ["BUS=events", "SHARED=b", "TABLE=Table"]);
         let route = |method: &str, path: &str| Route {
             method: method.into(),
             path: path.into(),
             function: "Fn".into(),
         };
-        assert_eq!(
-            template.routes,
-            [route("ANY", "$default"), route("GET", "/a/{id}")]
-        );
+        assert_eq!(template.routes, [route("ANY", "$default"), route("GET", "/a/{id}")]);
         assert_eq!(template.schedules.len(), 1);
         assert_eq!(template.schedules[0].id, "FnHourly");
         assert_eq!(
-            (
-                template.rules[0].id.as_str(),
-                template.rules[0].bus.as_str()
-            ),
+            (template.rules[0].id.as_str(), template.rules[0].bus.as_str()),
             ("FnMade", "events")
         );
         let stream = &template.streams[0];
@@ -539,10 +486,7 @@ Resources:
             ("Table", 100, None)
         );
         assert!(stream.reports_failures && stream.filters.len() == 1);
-        assert_eq!(
-            template.tables[0].ttl_attribute.as_deref(),
-            Some("expires_at")
-        );
+        assert_eq!(template.tables[0].ttl_attribute.as_deref(), Some("expires_at"));
     }
 
     #[test]

@@ -16,11 +16,7 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub(super) fn new(scope: &'a Scope, value: &'a Value, path: &'a str) -> Self {
-        Self {
-            scope,
-            value,
-            path: Cow::Borrowed(path),
-        }
+        Self { scope, value, path: Cow::Borrowed(path) }
     }
 
     pub(super) fn error(&self, complaint: impl std::fmt::Display) -> Error {
@@ -30,28 +26,17 @@ impl<'a> Place<'a> {
     /// What is written under `key`, if anything.
     pub(super) fn get(&self, key: &str) -> Result<Option<Self>, Error> {
         let path = format!("{}.{key}", self.path);
-        let Some(value) = self
-            .scope
-            .branch(self.value, &self.path)?
-            .and_then(|v| v.get(key))
+        let Some(value) = self.scope.branch(self.value, &self.path)?.and_then(|v| v.get(key))
         else {
             return Ok(None);
         };
         let value = self.scope.branch(value, &path)?;
-        Ok(value.map(|value| Self {
-            scope: self.scope,
-            value,
-            path: path.into(),
-        }))
+        Ok(value.map(|value| Self { scope: self.scope, value, path: path.into() }))
     }
 
     /// What is written at the end of a path of keys, if anything.
     pub(super) fn find(&self, keys: &[&str]) -> Result<Option<Self>, Error> {
-        let start = Self {
-            scope: self.scope,
-            value: self.value,
-            path: self.path.clone(),
-        };
+        let start = Self { scope: self.scope, value: self.value, path: self.path.clone() };
         keys.iter().try_fold(Some(start), |place, key| match place {
             Some(place) => place.get(key),
             None => Ok(None),
@@ -59,16 +44,12 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn require(&self, key: &str) -> Result<Self, Error> {
-        self.get(key)?
-            .ok_or_else(|| self.error(format!("{key} is missing")))
+        self.get(key)?.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
     /// The entries of a map, in alphabetical order.
     pub(super) fn entries(&self) -> Result<Vec<(&'a str, Self)>, Error> {
-        let map = self
-            .value
-            .as_object()
-            .ok_or_else(|| self.error("expected a map"))?;
+        let map = self.value.as_object().ok_or_else(|| self.error("expected a map"))?;
         let mut entries = Vec::new();
         for key in map.keys() {
             entries.extend(self.get(key)?.map(|place| (key.as_str(), place)));
@@ -78,10 +59,7 @@ impl<'a> Place<'a> {
 
     /// The items of a list.
     pub(super) fn items(&self) -> Result<Vec<Self>, Error> {
-        let list = self
-            .value
-            .as_array()
-            .ok_or_else(|| self.error("expected a list"))?;
+        let list = self.value.as_array().ok_or_else(|| self.error("expected a list"))?;
         let place = |(i, value)| Self {
             scope: self.scope,
             value,
@@ -91,10 +69,7 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn resolved(&self) -> Result<Value, Error> {
-        Ok(self
-            .scope
-            .resolve(self.value, &self.path)?
-            .unwrap_or_default())
+        Ok(self.scope.resolve(self.value, &self.path)?.unwrap_or_default())
     }
 
     pub(super) fn text(&self) -> Result<String, Error> {
@@ -106,22 +81,14 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn number_at(&self, key: &str) -> Result<Option<i64>, Error> {
-        let parse = |place: Self| {
-            place
-                .text()?
-                .parse()
-                .map_err(|_| place.error("expected a whole number"))
-        };
+        let parse =
+            |place: Self| place.text()?.parse().map_err(|_| place.error("expected a whole number"));
         self.get(key)?.map(parse).transpose()
     }
 
     pub(super) fn flag_at(&self, key: &str) -> Result<Option<bool>, Error> {
-        let parse = |place: Self| {
-            place
-                .text()?
-                .parse()
-                .map_err(|_| place.error("expected true or false"))
-        };
+        let parse =
+            |place: Self| place.text()?.parse().map_err(|_| place.error("expected true or false"));
         self.get(key)?.map(parse).transpose()
     }
 

@@ -92,23 +92,18 @@ impl Scope {
         match (name, argument) {
             ("Ref", Value::String(target)) => self.reference(target, path),
             ("Fn::GetAtt", Value::Array(parts)) => match parts.as_slice() {
-                [Value::String(id), Value::String(attribute)] => self
-                    .attribute(id, attribute, path)
-                    .map(|text| Some(text.into())),
+                [Value::String(id), Value::String(attribute)] => {
+                    self.attribute(id, attribute, path).map(|text| Some(text.into()))
+                }
                 _ => Err(malformed(name, path)),
             },
-            ("Fn::Sub", _) => self
-                .substitute(argument, path)
-                .map(|text| Some(text.into())),
+            ("Fn::Sub", _) => self.substitute(argument, path).map(|text| Some(text.into())),
             ("Fn::Join", Value::Array(parts)) => {
                 self.join(parts, path).map(|text| Some(text.into()))
             }
             ("Fn::If", _) => self.resolve(self.chosen(argument, path)?, path),
             ("Ref" | "Fn::GetAtt" | "Fn::Join", _) => Err(malformed(name, path)),
-            _ => Err(Error::at(
-                path,
-                format!("the local stack does not know {name}"),
-            )),
+            _ => Err(Error::at(path, format!("the local stack does not know {name}"))),
         }
     }
 
@@ -122,15 +117,11 @@ impl Scope {
         if let Some(parameter) = self.section("Parameters").and_then(|all| all.get(name)) {
             return match parameter.get("Default") {
                 Some(value) => Ok(Some(value.clone())),
-                None => Err(Error::at(
-                    path,
-                    format!("the parameter {name} has no Default"),
-                )),
+                None => Err(Error::at(path, format!("the parameter {name} has no Default"))),
             };
         }
         let resource = self.resource(name, path)?;
-        self.physical_id(name, resource, path)
-            .map(|id| Some(id.into()))
+        self.physical_id(name, resource, path).map(|id| Some(id.into()))
     }
 
     fn resource(&self, id: &str, path: &str) -> Result<&Value, Error> {
@@ -139,17 +130,11 @@ impl Scope {
                 format!("\"{id}\" is neither a parameter nor a resource of this template");
             Error::at(path, complaint)
         };
-        let resource = self
-            .section("Resources")
-            .and_then(|all| all.get(id))
-            .ok_or_else(unknown)?;
+        let resource = self.section("Resources").and_then(|all| all.get(id)).ok_or_else(unknown)?;
         if self.is_present(id, resource)? {
             Ok(resource)
         } else {
-            Err(Error::at(
-                path,
-                format!("refers to {id}, whose Condition is false"),
-            ))
+            Err(Error::at(path, format!("refers to {id}, whose Condition is false")))
         }
     }
 
@@ -184,10 +169,7 @@ impl Scope {
             ("AWS::Serverless::Function", "Arn") => arn("lambda", format!("function:{id}")),
             ("AWS::DynamoDB::Table", "Arn") => arn("dynamodb", format!("table/{name}")),
             ("AWS::DynamoDB::Table", "StreamArn") => {
-                if resource
-                    .pointer("/Properties/StreamSpecification")
-                    .is_none()
-                {
+                if resource.pointer("/Properties/StreamSpecification").is_none() {
                     return Err(Error::at(path, format!("{id} has no StreamSpecification")));
                 }
                 arn("dynamodb", format!("table/{name}/stream/local"))
@@ -217,9 +199,7 @@ impl Scope {
         let mut result = String::new();
         let mut rest = pattern.as_str();
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after
-                .split_once('}')
-                .ok_or_else(|| malformed("Fn::Sub", path))?;
+            let (name, after) = after.split_once('}').ok_or_else(|| malformed("Fn::Sub", path))?;
             result.push_str(before);
             result.push_str(&self.variable(name, variables, path)?);
             rest = after;
@@ -236,10 +216,7 @@ impl Scope {
         if let Some(literal) = name.strip_prefix('!') {
             return Ok(format!("${{{literal}}}"));
         }
-        let value = match (
-            variables.and_then(|all| all.get(name)),
-            name.split_once('.'),
-        ) {
+        let value = match (variables.and_then(|all| all.get(name)), name.split_once('.')) {
             (Some(value), _) => self.resolve(value, path)?,
             (None, Some((id, attribute))) => return self.attribute(id, attribute, path),
             (None, None) => self.reference(name, path)?,
@@ -254,30 +231,23 @@ impl Scope {
         let Some(Value::Array(items)) = self.resolve(list, path)? else {
             return Err(malformed("Fn::Join", path));
         };
-        let words: Vec<_> = items
-            .iter()
-            .map(|item| text(item, path))
-            .collect::<Result<_, _>>()?;
+        let words: Vec<_> = items.iter().map(|item| text(item, path)).collect::<Result<_, _>>()?;
         Ok(words.join(separator))
     }
 
     fn chosen<'a>(&self, argument: &'a Value, path: &str) -> Result<&'a Value, Error> {
         match argument.as_array().map(Vec::as_slice) {
-            Some([Value::String(name), yes, no]) => Ok(if self.condition_named(name, path)? {
-                yes
-            } else {
-                no
-            }),
+            Some([Value::String(name), yes, no]) => {
+                Ok(if self.condition_named(name, path)? { yes } else { no })
+            }
             _ => Err(malformed("Fn::If", path)),
         }
     }
 
     fn condition_named(&self, name: &str, path: &str) -> Result<bool, Error> {
         let unknown = || Error::at(path, format!("there is no condition \"{name}\""));
-        let condition = self
-            .section("Conditions")
-            .and_then(|all| all.get(name))
-            .ok_or_else(unknown)?;
+        let condition =
+            self.section("Conditions").and_then(|all| all.get(name)).ok_or_else(unknown)?;
         self.condition(condition, &format!("Conditions.{name}"))
     }
 
@@ -296,12 +266,12 @@ impl Scope {
                 [inner] => self.condition(inner, path).map(|holds| !holds),
                 _ => Err(malformed("Fn::Not", path)),
             },
-            Some(("Fn::And", all)) => all
-                .iter()
-                .try_fold(true, |so_far, one| Ok(so_far & self.condition(one, path)?)),
-            Some(("Fn::Or", any)) => any
-                .iter()
-                .try_fold(false, |so_far, one| Ok(so_far | self.condition(one, path)?)),
+            Some(("Fn::And", all)) => {
+                all.iter().try_fold(true, |so_far, one| Ok(so_far & self.condition(one, path)?))
+            }
+            Some(("Fn::Or", any)) => {
+                any.iter().try_fold(false, |so_far, one| Ok(so_far | self.condition(one, path)?))
+            }
             _ => Err(Error::at(path, "this is not a condition")),
         }
     }
@@ -313,10 +283,7 @@ impl Scope {
 }
 
 pub(super) fn resource_type(resource: &Value) -> &str {
-    resource
-        .get("Type")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    resource.get("Type").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A scalar as text.
@@ -380,9 +347,7 @@ Resources:
 
     fn resolve(value: &str) -> Result<Option<Value>, String> {
         let scope = Scope::new(yaml::parse(TEMPLATE).unwrap());
-        scope
-            .resolve(&yaml::parse(value).unwrap(), "Here")
-            .map_err(|error| error.to_string())
+        scope.resolve(&yaml::parse(value).unwrap(), "Here").map_err(|error| error.to_string())
     }
 
     #[test]
@@ -391,24 +356,15 @@ Resources:
             ("!Ref Stage", json!("dev")),
             ("!Ref Table", json!("t-dev")),
             ("!Ref Bus", json!("Bus")),
-            (
-                "!GetAtt Table.Arn",
-                json!("arn:aws:dynamodb:us-east-1:000000000000:table/t-dev"),
-            ),
+            ("!GetAtt Table.Arn", json!("arn:aws:dynamodb:us-east-1:000000000000:table/t-dev")),
             (
                 "!Sub '${Stage}/${!raw}/${Table.Arn}'",
                 json!("dev/${raw}/arn:aws:dynamodb:us-east-1:000000000000:table/t-dev"),
             ),
-            (
-                "!Sub ['${a}-${Days}', {a: !Ref AWS::Region}]",
-                json!("us-east-1-30"),
-            ),
+            ("!Sub ['${a}-${Days}', {a: !Ref AWS::Region}]", json!("us-east-1-30")),
             ("!Join [':', [a, !Ref Stage]]", json!("a:dev")),
             ("[a, !Ref AWS::NoValue]", json!(["a"])),
-            (
-                "{a: !If [IsProd, 1, !Ref AWS::NoValue], b: !If [Thirty, 1, 2]}",
-                json!({"b": 1}),
-            ),
+            ("{a: !If [IsProd, 1, !Ref AWS::NoValue], b: !If [Thirty, 1, 2]}", json!({"b": 1})),
         ] {
             assert_eq!(resolve(value).unwrap(), Some(expected), "{value}");
         }
@@ -417,27 +373,12 @@ Resources:
     #[test]
     fn says_what_cannot_be_resolved_and_where() {
         for (value, complaint) in [
-            (
-                "{a: [!Ref Nobody]}",
-                "Here.a[0]: \"Nobody\" is neither a parameter nor a resource",
-            ),
+            ("{a: [!Ref Nobody]}", "Here.a[0]: \"Nobody\" is neither a parameter nor a resource"),
             ("!Ref Secret", "Here: the parameter Secret has no Default"),
-            (
-                "!Ref Mirror",
-                "Here: refers to Mirror, whose Condition is false",
-            ),
-            (
-                "!GetAtt Table.Size",
-                "Here: the local stack does not know Size of Table",
-            ),
-            (
-                "!GetAtt Table.StreamArn",
-                "Here: Table has no StreamSpecification",
-            ),
-            (
-                "!Select [0, []]",
-                "Here: the local stack does not know Fn::Select",
-            ),
+            ("!Ref Mirror", "Here: refers to Mirror, whose Condition is false"),
+            ("!GetAtt Table.Size", "Here: the local stack does not know Size of Table"),
+            ("!GetAtt Table.StreamArn", "Here: Table has no StreamSpecification"),
+            ("!Select [0, []]", "Here: the local stack does not know Fn::Select"),
             ("!If [Nope, 1, 2]", "Here: there is no condition \"Nope\""),
             ("!Sub '${a'", "Here: Fn::Sub is not written as it should be"),
         ] {

@@ -50,10 +50,7 @@ fn long_form(tag: &Tag, argument: Value) -> Value {
         (name @ ("Ref" | "Condition"), argument) => (name.to_owned(), argument),
         ("GetAtt", Value::String(dotted)) => {
             let (resource, attribute) = dotted.split_once('.').unwrap_or((&dotted, ""));
-            (
-                "Fn::GetAtt".to_owned(),
-                Value::from(vec![resource, attribute]),
-            )
+            ("Fn::GetAtt".to_owned(), Value::from(vec![resource, attribute]))
         }
         (name, argument) => (format!("Fn::{name}"), argument),
     };

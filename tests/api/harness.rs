@@ -1,0 +1,218 @@
+//! A stack of its own for every test, and a client for it.
+
+use std::path::{Path, PathBuf};
+
+use local::{Options, Stack};
+use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
+use serde_json::{Value, json};
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+const DAY: i64 = 24 * 60 * 60;
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub(crate) fn options() -> Options {
+    let binaries = Path::new(env!("CARGO_BIN_EXE_auth_login"));
+    Options::in_memory(root().join("template.yaml"), binaries.parent().unwrap())
+}
+
+/// A template of a test's own, made from the real one.
+pub(crate) struct Template(tempfile::NamedTempFile);
+
+impl Template {
+    /// The real template as text.
+    pub(crate) fn text() -> String {
+        std::fs::read_to_string(root().join("template.yaml")).unwrap()
+    }
+
+    /// The real template after `edit`, which must change it.
+    pub(crate) fn edited(edit: impl FnOnce(String) -> String) -> Self {
+        let (before, file) = (Self::text(), tempfile::NamedTempFile::with_suffix(".yaml").unwrap());
+        let after = edit(before.clone());
+        assert_ne!(after, before, "the edit found nothing to change");
+        std::fs::write(file.path(), after).unwrap();
+        Self(file)
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options { template: self.0.path().into(), ..options() }
+    }
+}
+
+/// A running stack.
+pub(crate) struct Tenure {
+    pub(crate) stack: Stack,
+    pub(crate) client: Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+/// An account and its admin's session.
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl Answer {
+    /// The body of a success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.body
+    }
+
+    /// The reason of an error, after a look at its envelope.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{}", self.text);
+        let error = self.body["error"].as_object().expect("an envelope");
+        for field in ["status", "reason", "message", "request_id"] {
+            let text = error[field].as_str().expect("text");
+            assert!(!text.is_empty(), "{field} is empty in {}", self.text);
+        }
+        assert_eq!(self.headers["x-request-id"], error["request_id"].as_str().unwrap());
+        assert_eq!(self.headers["cache-control"], "no-store");
+        error["reason"].as_str().unwrap()
+    }
+
+    /// The message of an error.
+    pub(crate) fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or_default()
+    }
+}
+
+impl Tenure {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(options()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
+        let stack = Stack::start(options).await.expect("the stack starts");
+        Self { stack, client: Client::new() }
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("{}{path}", self.stack.url()))
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let answer = request.send().await.expect("an answer");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().await.expect("a text");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, headers, text, body }
+    }
+
+    /// Calls with a bearer token.
+    pub(crate) async fn call(&self, token: &str, method: &str, path: &str) -> Answer {
+        self.send(self.request(method, path).bearer_auth(token)).await
+    }
+
+    /// Calls with a bearer token and a JSON body.
+    pub(crate) async fn call_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        self.send(self.request(method, path).bearer_auth(token).json(&body)).await
+    }
+
+    pub(crate) async fn try_login(&self, username: &str, password: &str) -> Answer {
+        let body = json!({"username": username, "password": password});
+        self.send(self.request("POST", "/auth/login").json(&body)).await
+    }
+
+    pub(crate) async fn login(&self, username: &str, password: &str) -> String {
+        let answer = self.try_login(username, password).await.ok();
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The project admin's session.
+    pub(crate) async fn admin(&self) -> String {
+        self.login("admin@localhost", "local-admin-password").await
+    }
+
+    /// A new account with every field filled, and its admin's session.
+    pub(crate) async fn account(&self, admin: &str, username: &str) -> Account {
+        let body = new_customer(username);
+        let created = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
+        let token = self.login(username, PASSWORD).await;
+        Account { id: created["id"].as_str().unwrap().to_owned(), token }
+    }
+
+    /// A new access key's token.
+    pub(crate) async fn access_key(&self, token: &str) -> String {
+        let key =
+            self.call_with(token, "POST", "/v1.0/accesskeys", json!({"expire": 86_400})).await.ok();
+        key["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn unregister(&self, token: &str, body: Value) -> Answer {
+        self.call_with(token, "POST", "/auth/unregister", body).await
+    }
+
+    /// Every item of a table, sorted.
+    pub(crate) async fn items(&self, table: &str) -> Vec<Value> {
+        let answer = self.send(self.request("GET", &format!("/_local/tables/{table}"))).await.ok();
+        let mut items = answer["items"].as_array().unwrap().clone();
+        items.sort_by_key(ToString::to_string);
+        items
+    }
+
+    /// What the accounts table has in an account's partition, by sort key.
+    pub(crate) async fn partition(&self, id: &str) -> Vec<String> {
+        let pk = format!("CUSTOMER#{id}");
+        let items = self.items("AccountsTable").await;
+        let own = items.iter().filter(|item| item["pk"]["S"] == *pk);
+        own.map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The accounts table without the counts of attempts, which a refused log-in leaves.
+    pub(crate) async fn accounts(&self) -> Vec<Value> {
+        let items = self.items("AccountsTable").await;
+        let is_count = |item: &Value| {
+            let pk = item["pk"]["S"].as_str().unwrap();
+            pk.starts_with("THROTTLE#") || pk.starts_with("ADDRESS#")
+        };
+        items.into_iter().filter(|item| !is_count(item)).collect()
+    }
+
+    pub(crate) async fn advance_days(&self, days: i64) -> Value {
+        self.stack.advance_clock(days * DAY).await.expect("the clock moves")
+    }
+
+    /// Names of the events that reached the bus about an account.
+    pub(crate) async fn events_of(&self, id: &str) -> Vec<String> {
+        assert!(self.stack.settle().await, "events keep coming");
+        let events = self.stack.events();
+        let own = events.iter().filter(|seen| seen["event"]["detail"]["customer_id"] == *id);
+        own.map(|seen| seen["event"]["detail-type"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// A customer with every field filled, each by something that the user name is part of.
+pub(crate) fn new_customer(username: &str) -> Value {
+    json!({
+        "username": username,
+        "password": PASSWORD,
+        "name": format!("Name of {username}"),
+        "detail": format!("Detail of {username}"),
+        "email": format!("{username}@example.com"),
+        "phone_number": format!("Phone of {username}"),
+        "address": format!("Address of {username}"),
+        "webhook_method": "POST",
+        "webhook_uri": format!("https://example.com/{username}"),
+    })
+}

@@ -1,0 +1,333 @@
+//! Bad input of every kind: the right status and reason, the field by name, and nothing written.
+
+use serde_json::json;
+
+use crate::harness::{PASSWORD, Template, Tenure, new_customer};
+
+/// Every route of the template: method and path.
+fn routes() -> Vec<(String, String)> {
+    let text = Template::text();
+    let after = |line: &str, key: &str| {
+        let rest = line.split_once(key)?.1;
+        Some(rest.split([',', '}']).next()?.trim_matches([' ', '"']).to_owned())
+    };
+    let route = |line: &str| {
+        let path = line.split_once("Path: ")?.1.trim_end_matches("}}").trim_matches('"').to_owned();
+        Some((after(line, "Method: ")?, path))
+    };
+    text.lines().filter_map(route).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_but_log_in_asks_who_is_calling() {
+    let tenure = Tenure::start().await;
+    let before = tenure.accounts().await;
+    let routes = routes();
+    assert!(routes.len() >= 14, "{routes:?}");
+    for (method, path) in routes.iter().filter(|(_, path)| path != "/auth/login") {
+        let path = path.replace("{id}", "5e4a0680-804e-11ec-8477-2fea5968d85b");
+        let anonymous = tenure.send(tenure.request(method, &path).json(&json!({}))).await;
+        assert_eq!(anonymous.refused(401), "AUTHENTICATION_REQUIRED", "{method} {path}");
+        let garbage = tenure.call_with("vb_garbage", method, &path, json!({})).await;
+        assert_eq!(garbage.refused(401), "INVALID_CREDENTIALS", "{method} {path}");
+        let basic =
+            tenure.request(method, &path).header("authorization", "Basic YTpi").json(&json!({}));
+        assert_eq!(tenure.send(basic).await.refused(401), "INVALID_CREDENTIALS", "{method} {path}");
+    }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_fields_are_named() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let before = tenure.accounts().await;
+    let customer = format!("/v1.0/customers/{}", account.id);
+
+    // (route, field, value): the value is put into a good body.
+    let long = "x".repeat(3000);
+    let creates = [
+        ("username", json!(5)),
+        ("username", json!(null)),
+        ("username", json!("")),
+        ("username", json!("a b")),
+        ("username", json!(long)),
+        ("username", json!("a\u{200b}b")),
+        ("username", json!("a\u{202e}b")),
+        ("username", json!("a\u{0}")),
+        ("password", json!(12_345_678)),
+        ("password", json!(null)),
+        ("password", json!([])),
+        ("password", json!("short")),
+        ("password", json!("")),
+        ("password", json!("x".repeat(1025))),
+        ("name", json!(true)),
+        ("name", json!(null)),
+        ("name", json!("x".repeat(256))),
+        ("name", json!("a\u{0}b")),
+        ("detail", json!({})),
+        ("detail", json!(long)),
+        ("email", json!("not-an-address")),
+        ("email", json!("a@b@c")),
+        ("email", json!(1)),
+        ("email", json!("a@example.com\r\nBcc: b@example.com")),
+        ("phone_number", json!(15_551_234_567_u64)),
+        ("address", json!("x".repeat(1025))),
+        ("webhook_method", json!("PATCH")),
+        ("webhook_method", json!("post")),
+        ("webhook_method", json!("POST\r\nX: y")),
+        ("webhook_uri", json!("http://example.com/")),
+        ("webhook_uri", json!("https://user@example.com/")),
+        ("webhook_uri", json!("ht\ntps://example.com")),
+        ("webhook_uri", json!("nowhere")),
+        ("webhook_uri", json!("https://example.com\\@127.0.0.1/")),
+        // What only the system sets.
+        ("id", json!(account.id)),
+        ("status", json!("active")),
+        ("email_verified", json!(true)),
+        ("permission", json!(1)),
+        ("billing_account_id", json!(account.id)),
+        ("tm_create", json!("2024-01-15T10:30:00Z")),
+        ("customer_id", json!(account.id)),
+        ("surprise", json!(1)),
+    ];
+    for (field, value) in creates {
+        let mut body = new_customer("test2");
+        body[field] = value;
+        let answer = tenure.call_with(&admin, "POST", "/v1.0/customers", body.clone()).await;
+        assert_eq!(answer.refused(400), "INVALID_ARGUMENT", "{body}");
+        assert!(answer.message().starts_with(&format!("{field}: ")), "{}", answer.text);
+        assert_eq!(answer.body["error"]["details"][0]["field"], field);
+    }
+    for field in ["username", "password"] {
+        let mut body = new_customer("test2");
+        body.as_object_mut().unwrap().remove(field);
+        let answer = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await;
+        assert!(answer.message().starts_with(&format!("{field}: is missing")), "{}", answer.text);
+    }
+
+    let others = [
+        (&admin, "PUT", customer.as_str(), "name", json!(null)),
+        (&admin, "PUT", customer.as_str(), "username", json!("x")),
+        (&admin, "PUT", customer.as_str(), "metadata", json!({})),
+        (&account.token, "PUT", "/v1.0/customer/metadata", "rtp_debug", json!("true")),
+        (&account.token, "PUT", "/v1.0/customer/metadata", "rtp_debug", json!(null)),
+        (&account.token, "PUT", "/v1.0/customer/metadata", "rtp_debug", json!({"rtp_debug": true})),
+        (&account.token, "PUT", "/v1.0/customer/metadata", "other", json!(true)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!(86_399)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!(0)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!(-1)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!(1e300)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!(86_400.5)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!(u64::MAX)),
+        (&account.token, "POST", "/v1.0/accesskeys", "expire", json!("86400")),
+        (&account.token, "POST", "/v1.0/accesskeys", "token", json!("vb_x")),
+        (&account.token, "POST", "/auth/unregister", "force", json!(true)),
+    ];
+    for (token, method, path, field, value) in others {
+        let answer = tenure.call_with(token, method, path, json!({ field: value })).await;
+        assert_eq!(answer.refused(400), "INVALID_ARGUMENT", "{method} {path} {field}");
+        assert!(answer.message().starts_with(&format!("{field}: ")), "{}", answer.text);
+    }
+    let missing = tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", json!({})).await;
+    assert!(missing.message().starts_with("expire: is missing"), "{}", missing.text);
+    for body in [
+        json!({"username": "test1", "password": 5}),
+        json!({"username": "test1"}),
+        json!({"username": "test1", "password": null}),
+    ] {
+        assert_eq!(
+            tenure.send(tenure.request("POST", "/auth/login").json(&body)).await.refused(400),
+            "INVALID_ARGUMENT"
+        );
+    }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_bodies_are_refused_before_they_are_read() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let before = tenure.accounts().await;
+    let good = new_customer("test1").to_string();
+    let twice = good.replacen('{', r#"{"name":"a","#, 1);
+    let deep = format!(r#"{{"name":{}"#, "[".repeat(50_000));
+    let bodies: [(&str, &[u8], u16, &str); 13] = [
+        ("application/json", b"", 400, "INVALID_JSON_BODY"),
+        ("application/json", b"{", 400, "INVALID_JSON_BODY"),
+        ("application/json", b"[]", 400, "INVALID_JSON_BODY"),
+        ("application/json", b"null", 400, "INVALID_JSON_BODY"),
+        ("application/json", b"\xef\xbb\xbf{}", 400, "INVALID_JSON_BODY"),
+        ("application/json", b"{\"username\":\"\xff\"}", 400, "INVALID_JSON_BODY"),
+        ("application/json", br#"{"username":"\ud800"}"#, 400, "INVALID_JSON_BODY"),
+        ("application/json", br#"{"username":"a"}{}"#, 400, "INVALID_ARGUMENT"),
+        ("application/json", twice.as_bytes(), 400, "INVALID_ARGUMENT"),
+        ("application/json", deep.as_bytes(), 400, "INVALID_ARGUMENT"),
+        ("text/plain", good.as_bytes(), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("application/x-www-form-urlencoded", b"username=a", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("application/json; charset=utf-16", good.as_bytes(), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ];
+    for (content_type, body, status, reason) in bodies {
+        let request = tenure
+            .request("POST", "/v1.0/customers")
+            .bearer_auth(&admin)
+            .header("content-type", content_type);
+        let answer = tenure.send(request.body(body.to_vec())).await;
+        assert_eq!(
+            answer.refused(status),
+            reason,
+            "{}",
+            String::from_utf8_lossy(&body[..body.len().min(80)])
+        );
+    }
+    for size in [64 * 1024 + 1, 1024 * 1024] {
+        let body = format!(r#"{{"name":"{}"}}"#, "x".repeat(size - 11));
+        let request = tenure
+            .request("POST", "/v1.0/customers")
+            .bearer_auth(&admin)
+            .header("content-type", "application/json");
+        assert_eq!(tenure.send(request.body(body)).await.refused(413), "BODY_TOO_LARGE");
+    }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_ids_pages_and_routes_are_refused() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    for id in [
+        "x",
+        "1",
+        "00000000-0000-0000-0000-000000000000",
+        "5E4A0680-804E-11EC-8477-2FEA5968D85B",
+        "%00",
+        "..%2f..",
+        "5e4a0680804e11ec84772fea5968d85b",
+    ] {
+        for (method, path) in [
+            ("GET", "customers"),
+            ("DELETE", "customers"),
+            ("GET", "accesskeys"),
+            ("DELETE", "accesskeys"),
+        ] {
+            assert_eq!(
+                tenure.call(&admin, method, &format!("/v1.0/{path}/{id}")).await.refused(400),
+                "INVALID_ID",
+                "{id}"
+            );
+        }
+    }
+    let missing = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+    assert_eq!(
+        tenure.call(&admin, "GET", &format!("/v1.0/customers/{missing}")).await.refused(404),
+        "CUSTOMER_NOT_FOUND"
+    );
+    assert_eq!(
+        tenure.call(&admin, "DELETE", &format!("/v1.0/accesskeys/{missing}")).await.refused(404),
+        "ACCESSKEY_NOT_FOUND"
+    );
+
+    let queries = [
+        "page_size=0",
+        "page_size=-1",
+        "page_size=1e3",
+        "page_size=abc",
+        "page_size=",
+        "page_size=%31%20",
+        "page_size=1&page_size=2",
+        "page_token=x",
+        "page_token=2024-01-15",
+        "page_token=99999-01-01T00:00:00Z",
+        "page_token=2024-01-15T10:30:00Z~x",
+        "page_token=%7B%22pk%22%3A%22x%22%7D",
+        "page_token=%27%20OR%201",
+        "customer_id=5e4a0680-804e-11ec-8477-2fea5968d85b",
+        "surprise=1",
+    ];
+    for query in queries {
+        for path in ["customers", "accesskeys"] {
+            let answer = tenure.call(&admin, "GET", &format!("/v1.0/{path}?{query}")).await;
+            assert_eq!(answer.refused(400), "INVALID_REQUEST_PARAMETER", "{query}");
+        }
+    }
+    for query in [
+        "page_size=1",
+        "page_size=100",
+        "page_size=1000000000",
+        "page_size=99999999999999999999999",
+        "page_token=",
+    ] {
+        tenure.call(&admin, "GET", &format!("/v1.0/customers?{query}")).await.ok();
+    }
+
+    let routes = [
+        ("GET", "/"),
+        ("GET", "/v1.0"),
+        ("GET", "/v1.0/customers/"),
+        ("GET", "//v1.0/customers"),
+        ("GET", "/V1.0/customers"),
+        ("GET", "/auth/login"),
+        ("PATCH", "/v1.0/customers"),
+        ("TRACE", "/v1.0/customers"),
+        ("POST", "/v1.0/customer/metadata"),
+        ("PUT", "/auth/unregister"),
+    ];
+    for (method, path) in routes {
+        assert_eq!(
+            tenure.call(&admin, method, path).await.refused(404),
+            "ROUTE_NOT_FOUND",
+            "{method} {path}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_request_id_comes_back() {
+    let tenure = Tenure::start().await;
+    let ask = |id: &str| tenure.request("GET", "/nowhere").header("x-request-id", id);
+    let answer = tenure.send(ask("my-request_1")).await;
+    assert_eq!(answer.body["error"]["request_id"], "my-request_1");
+    for bad in ["a b", "x\"y", &"x".repeat(65)] {
+        let answer = tenure.send(ask(bad)).await;
+        answer.refused(404);
+        assert!(answer.headers["x-request-id"].to_str().unwrap().starts_with("req_"));
+    }
+}
+
+/// Passwords, tokens and personal data show in no log line, event or error.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_and_personal_data_stay_inside() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "canary").await;
+    let key = tenure.access_key(&account.token).await;
+    let mut errors = Vec::new();
+    for body in [
+        json!({"username": "canary", "password": ["canary-password"]}),
+        json!({"username": 5, "password": "canary-password"}),
+    ] {
+        errors.push(tenure.send(tenure.request("POST", "/auth/login").json(&body)).await.text);
+    }
+    errors.push(tenure.try_login("canary", "canary-password").await.text);
+    errors.push(
+        tenure.call(&key, "GET", &format!("/v1.0/customers?token={}", account.token)).await.text,
+    );
+    tenure
+        .send(tenure.request("GET", &format!("/v1.0/accesskeys?token={}", account.token)))
+        .await
+        .ok();
+    assert!(tenure.stack.settle().await);
+
+    let sinks = [
+        tenure.stack.logs().join("\n"),
+        json!(tenure.stack.events()).to_string(),
+        errors.join("\n"),
+    ];
+    let secrets = [&account.token, &key, &admin, PASSWORD, "canary"];
+    for sink in sinks {
+        for secret in secrets {
+            assert!(!sink.contains(secret), "{secret} in {sink}");
+        }
+    }
+}

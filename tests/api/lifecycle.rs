@@ -1,0 +1,164 @@
+//! Leaving, staying after all, and who may decide it.
+
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Tenure};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_account_can_only_leave_or_come_back() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    let frozen = tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+
+    for token in [&account.token, &key] {
+        let refused = tenure.call(token, "GET", "/v1.0/accesskeys").await;
+        assert_eq!(refused.refused(403), "ACCOUNT_FROZEN");
+        let details = json!([{
+            "deletion_scheduled_at": frozen["tm_update"],
+            "deletion_effective_at": frozen["tm_deletion_scheduled"],
+            "recovery_endpoint": "DELETE /auth/unregister",
+        }]);
+        assert_eq!(refused.body["error"]["details"], details);
+    }
+    // Again, by another way: the same answer, the same date.
+    tenure.stack.advance_clock(60).await.unwrap();
+    let again = tenure.unregister(&key, json!({"confirmation_phrase": "DELETE"})).await.ok();
+    assert_eq!(again, frozen);
+    // Logging in is allowed: it takes a session to come back.
+    let token = tenure.login("test1", PASSWORD).await;
+    let recovered = tenure.call(&token, "DELETE", "/auth/unregister").await.ok();
+    assert_eq!(
+        (&recovered["status"], &recovered["tm_deletion_scheduled"]),
+        (&json!("initial"), &Value::Null)
+    );
+    tenure.call(&key, "GET", "/v1.0/accesskeys").await.ok();
+    assert_eq!(
+        tenure.call(&token, "DELETE", "/auth/unregister").await.refused(409),
+        "STATE_INVALID"
+    );
+
+    let expected =
+        ["customer_created", "accesskey_created", "customer_frozen", "customer_recovered"];
+    assert_eq!(tenure.events_of(&account.id).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_takes_what_it_says() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let other = tenure.account(&admin, "test2").await;
+    let key = tenure.access_key(&account.token).await;
+    let before = tenure.accounts().await;
+
+    let session = [
+        (json!({}), 400, "password"),
+        (json!({"confirmation_phrase": "DELETE"}), 400, "password"),
+        (json!({"password": PASSWORD, "immediate": true}), 400, "confirmation_phrase"),
+        (
+            json!({"password": PASSWORD, "immediate": true, "confirmation_phrase": "delete"}),
+            400,
+            "confirmation_phrase",
+        ),
+        (
+            json!({"password": PASSWORD, "immediate": true, "confirmation_phrase": "DELETE "}),
+            400,
+            "confirmation_phrase",
+        ),
+        (
+            json!({"password": PASSWORD, "immediate": true, "confirmation_phrase": "DЕLETE"}),
+            400,
+            "confirmation_phrase",
+        ),
+        (
+            json!({"password": PASSWORD, "immediate": 1, "confirmation_phrase": "DELETE"}),
+            400,
+            "immediate",
+        ),
+        (
+            json!({"password": PASSWORD, "immediate": "true", "confirmation_phrase": "DELETE"}),
+            400,
+            "immediate",
+        ),
+        (json!({"password": null}), 400, "password"),
+        (
+            json!({"password": "wrong password", "immediate": true, "confirmation_phrase": "DELETE"}),
+            401,
+            "",
+        ),
+    ];
+    for (body, status, names) in session {
+        let answer = tenure.unregister(&account.token, body).await;
+        answer.refused(status);
+        assert!(answer.message().starts_with(names), "{}", answer.text);
+    }
+    let program = [
+        (json!({"password": PASSWORD}), 400),
+        (json!({}), 400),
+        (json!({"confirmation_phrase": "DELETE", "immediate": true}), 403),
+    ];
+    for (body, status) in program {
+        tenure.unregister(&key, body).await.refused(status);
+    }
+    assert_eq!(tenure.accounts().await, before);
+
+    tenure.unregister(&key, json!({"confirmation_phrase": "DELETE"})).await.ok();
+    tenure.call(&other.token, "GET", "/v1.0/accesskeys").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_projects_own_account_stays() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let own = "/v1.0/customers/00000000-0000-0000-0000-000000000002";
+    let before = tenure.accounts().await;
+    assert_eq!(tenure.call(&admin, "DELETE", own).await.refused(409), "LAST_PROJECT_ADMIN");
+    for body in [
+        json!({"password": "local-admin-password"}),
+        json!({"password": "local-admin-password", "confirmation_phrase": "DELETE", "immediate": true}),
+    ] {
+        assert_eq!(tenure.unregister(&admin, body).await.refused(409), "LAST_PROJECT_ADMIN");
+    }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bootstrap_happens_once() {
+    let tenure = Tenure::start().await;
+    let before = tenure.accounts().await;
+    let path = "/2015-03-31/functions/AdminBootstrapFunction/invocations";
+    let body = json!({"username": "intruder", "password": "intruder-password"});
+    let answer = tenure.send(tenure.request("POST", path).json(&body)).await.ok();
+    assert_eq!(answer["created"], false);
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_twice_is_deleting_once() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+
+    let first = tenure.call(&admin, "DELETE", &path).await.ok();
+    assert_eq!((&first["status"], &first["name"]), (&json!("deleted"), &json!("Name of test1")));
+    let second = tenure.call(&admin, "DELETE", &path).await.ok();
+    assert_eq!(
+        (&second["status"], &second["name"], &second["tm_delete"]),
+        (&json!("deleted"), &json!(""), &first["tm_delete"])
+    );
+    assert_eq!(tenure.call(&admin, "GET", &path).await.ok(), second);
+    assert_eq!(
+        tenure.call_with(&admin, "PUT", &path, json!({"name": "x"})).await.refused(409),
+        "STATE_INVALID"
+    );
+    let deleted = tenure
+        .events_of(&account.id)
+        .await
+        .into_iter()
+        .filter(|name| name == "customer_deleted")
+        .count();
+    assert_eq!(deleted, 1);
+}

@@ -1,0 +1,151 @@
+//! What is left of an account that is gone: a tombstone, and nothing else.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Account, PASSWORD, Template, Tenure};
+
+/// Nothing of the account works, and nothing of it is left.
+async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str) {
+    for token in [account.token.as_str(), key] {
+        assert_eq!(
+            tenure.call(token, "GET", "/v1.0/accesskeys").await.refused(401),
+            "INVALID_CREDENTIALS"
+        );
+        assert_eq!(
+            tenure.call(token, "DELETE", "/auth/unregister").await.refused(401),
+            "INVALID_CREDENTIALS"
+        );
+    }
+    assert_eq!(tenure.try_login("test1", PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
+    assert_eq!(tenure.partition(&account.id).await, ["A"], "the tombstone");
+    for table in ["AccountsTable", "OutboxTable"] {
+        let left = json!(tenure.items(table).await).to_string();
+        assert!(!left.contains("test1"), "something personal is left in {table}: {left}");
+    }
+    // The user name and the address are free for somebody else.
+    let reused = tenure.account(admin, "test1").await;
+    assert_ne!(reused.id, account.id);
+    assert_eq!(
+        tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_purges_what_is_due_and_nothing_else() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let leaving = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&leaving.token).await;
+    let staying = tenure.account(&admin, "test2").await;
+    let neighbour = tenure.partition(&staying.id).await;
+    tenure.unregister(&leaving.token, json!({"password": PASSWORD})).await.ok();
+
+    let early = tenure.advance_days(29).await;
+    assert_eq!(early["schedules"]["PurgeRunFunctionSchedule"]["finished"], 0);
+    assert!(tenure.partition(&leaving.id).await.len() > 1);
+
+    let due = tenure.advance_days(2).await;
+    assert_eq!(due["schedules"]["PurgeRunFunctionSchedule"]["finished"], 1);
+    assert!(tenure.stack.settle().await);
+    let admin = tenure.admin().await;
+    assert_gone(&tenure, &admin, &leaving, &key).await;
+    let left = tenure.partition(&staying.id).await;
+    let lasting = |key: &&String| !key.starts_with("SESSION#");
+    assert!(left.iter().filter(lasting).eq(neighbour.iter().filter(lasting)));
+
+    let again = tenure.advance_days(1).await;
+    assert_eq!(
+        again["schedules"]["PurgeRunFunctionSchedule"],
+        json!({"finished": 0, "deleted": 0, "failed": 0, "unfinished": false})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_at_once_is_purged_at_once() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    let body = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+    tenure.unregister(&account.token, body).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_gone(&tenure, &admin, &account, &key).await;
+
+    let mut events = tenure.events_of(&account.id).await;
+    events.sort();
+    assert_eq!(
+        events,
+        [
+            "accesskey_created",
+            "accesskey_deleted",
+            "agent_deleted",
+            "customer_created",
+            "customer_deleted"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_deletion_is_purged_at_once() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_gone(&tenure, &admin, &account, &key).await;
+}
+
+/// More than one batch, and more than one page of the query: 1,101 things of 2 KB each are over 1 MB.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_goes_whatever_the_size() {
+    let tenure = std::sync::Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let detail = "x".repeat(1900);
+    let mut creating = tokio::task::JoinSet::new();
+    for worker in 0..8 {
+        let (tenure, token, detail) =
+            (std::sync::Arc::clone(&tenure), account.token.clone(), detail.clone());
+        creating.spawn(async move {
+            for number in 0..138 {
+                let body = json!({"name": format!("{worker}-{number}"), "detail": detail, "expire": 86_400});
+                tenure.call_with(&token, "POST", "/v1.0/accesskeys", body).await.ok();
+            }
+        });
+    }
+    creating.join_all().await;
+    assert_eq!(tenure.partition(&account.id).await.len(), 8 * 138 + 3);
+    let body = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+    tenure.unregister(&account.token, body).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+}
+
+/// The queue is worked off by runs that each have little time: the function's timeout in the template
+/// is what they have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_no_time_left_leaves_the_rest_to_the_next() {
+    // A third of the time is kept back: of one second, 0.33 s.
+    let short = Template::edited(|text| text.replace("Timeout: 900", "Timeout: 1"));
+    let tenure = Tenure::start_with(short.options()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    for _ in 0..60 {
+        let body = json!({"detail": "x".repeat(2000), "expire": 86_400});
+        tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", body).await.ok();
+    }
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    tenure.advance_days(31).await;
+    let mut runs = 0;
+    while tenure.partition(&account.id).await.len() > 1 {
+        runs += 1;
+        assert!(runs < 20, "the purge does not end");
+        let run: Value = tenure
+            .send(tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run"))
+            .await
+            .body;
+        assert_eq!(run["failed"], 0, "{run}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Two at once: one effect.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{PASSWORD, Template, Tenure, new_customer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_many_creates_wins_and_the_others_leave_nothing() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let before = tenure.accounts().await.len();
+    let mut creates = JoinSet::new();
+    for number in 0..40 {
+        let (tenure, admin) = (Arc::clone(&tenure), admin.clone());
+        creates.spawn(async move {
+            let mut body = new_customer("test1");
+            body["email"] = json!(format!("{number}@example.com"));
+            tenure.call_with(&admin, "POST", "/v1.0/customers", body).await
+        });
+    }
+    let answers = creates.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
+        assert_eq!(answer.refused(409), "USERNAME_TAKEN");
+    }
+    // Account, agent, and the locks on name and address; one event.
+    assert_eq!(tenure.accounts().await.len(), before + 4);
+    assert_eq!(tenure.items("OutboxTable").await.len(), 1);
+    tenure.login("test1", PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unregistering_twice_at_once_gives_one_date_and_one_event() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..16 {
+        let (tenure, key) = (Arc::clone(&tenure), key.clone());
+        calls.spawn(async move {
+            tenure.unregister(&key, json!({"confirmation_phrase": "DELETE"})).await.ok()
+        });
+    }
+    let dates: Vec<_> = calls
+        .join_all()
+        .await
+        .into_iter()
+        .map(|answer| answer["tm_deletion_scheduled"].clone())
+        .collect();
+    assert!(dates.iter().all(|date| *date == dates[0]), "{dates:?}");
+    let frozen = tenure
+        .events_of(&account.id)
+        .await
+        .into_iter()
+        .filter(|name| name == "customer_frozen")
+        .count();
+    assert_eq!(frozen, 1);
+}
+
+/// A stack whose schedule does not fire by itself.
+async fn unscheduled() -> Tenure {
+    let rarely =
+        Template::edited(|text| text.replace("Default: rate(1 hour)", "Default: rate(365 days)"));
+    Tenure::start_with(rarely.options()).await
+}
+
+async fn run_purge(tenure: &Tenure) -> Value {
+    tenure.send(tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run")).await.ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_date_nobody_recovers_even_if_the_purge_is_late() {
+    let tenure = unscheduled().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let body = json!({"expire": 90 * 86_400});
+    let key = tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", body).await.ok();
+    let key = key["token"].as_str().unwrap();
+    tenure.unregister(key, json!({"confirmation_phrase": "DELETE"})).await.ok();
+    tenure.advance_days(31).await;
+    assert_eq!(
+        tenure.call(key, "DELETE", "/auth/unregister").await.refused(409),
+        "GRACE_PERIOD_ENDED"
+    );
+    assert_eq!(run_purge(&tenure).await["finished"], 1);
+    assert_eq!(
+        tenure.call(key, "DELETE", "/auth/unregister").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+}
+
+/// Over the second in which the grace period ends, accounts recover while the purge runs: each is
+/// recovered with all that it owns, or gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn recover_or_purge_exactly_one() {
+    let tenure = Arc::new(unscheduled().await);
+    let admin = tenure.admin().await;
+    let mut accounts = Vec::new();
+    for number in 0..12 {
+        let account = tenure.account(&admin, &format!("test{number}")).await;
+        let body = json!({"expire": 90 * 86_400});
+        let key = tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", body).await.ok();
+        accounts.push((account.id, key["token"].as_str().unwrap().to_owned()));
+    }
+    for (_, key) in &accounts {
+        tenure.unregister(key, json!({"confirmation_phrase": "DELETE"})).await.ok();
+    }
+    // The accounts were frozen over some time; this is within a second or two of their dates.
+    tenure.stack.advance_clock(30 * 86_400 - 1).await.unwrap();
+    let mut calls = JoinSet::new();
+    for (id, key) in accounts {
+        let tenure = Arc::clone(&tenure);
+        calls.spawn(async move {
+            let status = tenure.call(&key, "DELETE", "/auth/unregister").await.status;
+            assert!([200, 401, 409].contains(&status), "{status}");
+            (id, status == 200)
+        });
+    }
+    for _ in 0..6 {
+        run_purge(&tenure).await;
+    }
+    let recovered = calls.join_all().await;
+    tenure.stack.advance_clock(60).await.unwrap();
+    run_purge(&tenure).await;
+    for (id, recovered) in recovered {
+        let shown = tenure.call(&admin, "GET", &format!("/v1.0/customers/{id}")).await;
+        let left = tenure.partition(&id).await;
+        let keys = left.iter().filter(|key| key.starts_with("KEY#")).count();
+        assert_eq!(keys, usize::from(recovered), "{id}: {left:?}, {}", shown.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_of_every_kind_at_once_are_one() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let mut calls = JoinSet::new();
+    for kind in 0..12 {
+        let (tenure, admin, token, id) =
+            (Arc::clone(&tenure), admin.clone(), account.token.clone(), account.id.clone());
+        calls.spawn(async move {
+            let now =
+                json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+            match kind % 4 {
+                0 => tenure.unregister(&token, now).await,
+                1 => tenure.unregister(&token, json!({"password": PASSWORD})).await,
+                2 => tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{id}")).await,
+                _ => {
+                    tenure
+                        .send(
+                            tenure
+                                .request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run"),
+                        )
+                        .await
+                }
+            }
+            .status
+        });
+    }
+    let statuses = calls.join_all().await;
+    assert!(statuses.iter().all(|status| [200, 401, 409, 429].contains(status)), "{statuses:?}");
+    let deleted = tenure
+        .events_of(&account.id)
+        .await
+        .into_iter()
+        .filter(|name| name == "customer_deleted")
+        .count();
+    assert_eq!(deleted, 1);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+}

@@ -1,0 +1,161 @@
+//! Crashes and restarts.
+
+use std::path::PathBuf;
+
+use local::{Data, Options};
+use serde_json::json;
+
+use crate::harness::{PASSWORD, Template, Tenure, options};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_function_fails_one_call_and_the_next_one_works() {
+    let mark = format!("crash-{}", std::process::id());
+    let template = Template::edited(|text| {
+        text.replace(
+            "        ACCOUNTS_TABLE:",
+            &format!("        MARK: {mark}\n        ACCOUNTS_TABLE:"),
+        )
+    });
+    let tenure = Tenure::start_with(template.options()).await;
+    let admin = tenure.admin().await;
+    let list = async || tenure.call(&admin, "GET", "/v1.0/customers").await;
+    list().await.ok();
+    for _ in 0..3 {
+        let victims = processes(&mark, "customer_list");
+        assert!(!victims.is_empty());
+        for process in victims {
+            // A signal to a process that is gone already is no error here.
+            let _ = std::process::Command::new("kill").args(["-9", &process]).status();
+        }
+        let answer = list().await;
+        assert!([200, 500].contains(&answer.status), "{}", answer.text);
+        list().await.ok();
+    }
+}
+
+/// Ids of the processes that run `binary` with `mark` in their environment.
+fn processes(mark: &str, binary: &str) -> Vec<String> {
+    let entries =
+        std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let is_ours = |path: &PathBuf| {
+        let runs = std::fs::read_link(path.join("exe")).is_ok_and(|exe| exe.ends_with(binary));
+        runs && std::fs::read(path.join("environ"))
+            .is_ok_and(|env| String::from_utf8_lossy(&env).contains(mark))
+    };
+    entries
+        .filter(is_ours)
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_starts_again_with_its_data_and_its_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = || Options { data: Data::Directory(directory.path().to_owned()), ..options() };
+    let tenure = Tenure::start_with(kept()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    tenure.advance_days(3).await;
+    // Dropped, not stopped: nothing is written on the way out.
+    drop(tenure);
+
+    let tenure = Tenure::start_with(kept()).await;
+    assert_eq!(
+        tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.refused(403),
+        "ACCOUNT_FROZEN"
+    );
+    let purged = tenure.advance_days(28).await;
+    assert_eq!(purged["schedules"]["PurgeRunFunctionSchedule"]["finished"], 1);
+    assert_eq!(
+        tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+    tenure.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure
+        .call_with(&account.token, "POST", "/v1.0/accesskeys", json!({"expire": 86_400}))
+        .await
+        .ok();
+    let key = format!("/v1.0/accesskeys/{}", key["id"].as_str().unwrap());
+    let customer = format!("/v1.0/customers/{}", account.id);
+    let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+
+    let calls = [
+        ("CustomerListFunction", &admin, "GET", "/v1.0/customers", None, 1),
+        ("CustomerGetFunction", &admin, "GET", customer.as_str(), None, 1),
+        ("AccesskeyListFunction", &account.token, "GET", "/v1.0/accesskeys", None, 1),
+        ("AccesskeyGetFunction", &account.token, "GET", key.as_str(), None, 1),
+        ("CustomerUpdateFunction", &admin, "PUT", customer.as_str(), Some(json!({"name": "x"})), 2),
+        (
+            "OwnMetadataUpdateFunction",
+            &account.token,
+            "PUT",
+            "/v1.0/customer/metadata",
+            Some(json!({"rtp_debug": true})),
+            2,
+        ),
+        (
+            "AccesskeyUpdateFunction",
+            &account.token,
+            "PUT",
+            key.as_str(),
+            Some(json!({"name": "x"})),
+            2,
+        ),
+        (
+            "AccesskeyCreateFunction",
+            &account.token,
+            "POST",
+            "/v1.0/accesskeys",
+            Some(json!({"expire": 86_400})),
+            2,
+        ),
+        ("AccesskeyDeleteFunction", &account.token, "DELETE", key.as_str(), None, 2),
+        (
+            "CustomerCreateFunction",
+            &admin,
+            "POST",
+            "/v1.0/customers",
+            Some(crate::harness::new_customer("test2")),
+            2,
+        ),
+        (
+            "AuthLoginFunction",
+            &admin,
+            "POST",
+            "/auth/login",
+            Some(json!({"username": "test1", "password": PASSWORD})),
+            2,
+        ),
+        (
+            "AuthUnregisterFunction",
+            &account.token,
+            "POST",
+            "/auth/unregister",
+            Some(json!({"password": PASSWORD})),
+            2,
+        ),
+        ("AuthRecoverFunction", &account.token, "DELETE", "/auth/unregister", None, 2),
+        ("AuthUnregisterFunction", &account.token, "POST", "/auth/unregister", Some(leave), 2),
+        ("CustomerDeleteFunction", &admin, "DELETE", customer.as_str(), None, 1),
+    ];
+    for (function, token, method, path, body, most) in calls {
+        tenure.stack.reset_stats();
+        let request = tenure.request(method, path).bearer_auth(token);
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        tenure.send(request).await.ok();
+        let steps =
+            tenure.stack.stats()["functions"][function]["dynamodb"]["steps"].as_u64().unwrap();
+        assert!((1..=most).contains(&steps), "{function}: {steps} round trips");
+    }
+}

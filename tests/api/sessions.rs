@@ -1,0 +1,202 @@
+//! Who gets in, and with what.
+
+use serde_json::json;
+
+use crate::harness::{PASSWORD, Tenure};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_password_and_unknown_user_look_alike() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+
+    tenure.stack.reset_stats();
+    let wrong = tenure.try_login("test1", "wrong password").await;
+    let wrong_cost = calls(&tenure);
+    tenure.stack.reset_stats();
+    let unknown = tenure.try_login("nobody", "wrong password").await;
+    assert_eq!(calls(&tenure), wrong_cost);
+    assert_eq!(wrong.refused(401), "INVALID_CREDENTIALS");
+    assert_eq!(wrong.message(), unknown.message());
+    assert_eq!(unknown.refused(401), "INVALID_CREDENTIALS");
+}
+
+fn calls(tenure: &Tenure) -> serde_json::Value {
+    tenure.stack.stats()["functions"]["AuthLoginFunction"]["dynamodb"]["calls"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_are_throttled_by_name_for_log_in_and_unregister_alike() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+
+    for _ in 0..3 {
+        assert_eq!(
+            tenure.try_login("TEST1", "wrong password").await.refused(401),
+            "INVALID_CREDENTIALS"
+        );
+    }
+    for _ in 0..2 {
+        let wrong = json!({"password": "wrong password"});
+        assert_eq!(
+            tenure.unregister(&account.token, wrong).await.refused(401),
+            "INVALID_CREDENTIALS"
+        );
+    }
+    for answer in [
+        tenure.try_login("test1", PASSWORD).await,
+        tenure.unregister(&account.token, json!({"password": PASSWORD})).await,
+    ] {
+        assert_eq!(answer.refused(429), "RATE_LIMIT_EXCEEDED");
+        let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=30).contains(&wait), "{wait}");
+    }
+    tenure.stack.advance_clock(31).await.unwrap();
+    // The sixth attempt, in time; a success clears the count.
+    tenure.login("test1", PASSWORD).await;
+    assert_eq!(
+        tenure.try_login("test1", "wrong password").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+    // And the name of somebody else was never touched.
+    tenure.admin().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_wrong_passwords_at_once_are_five_hashes() {
+    let tenure = std::sync::Arc::new(Tenure::start().await);
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let tenure = std::sync::Arc::clone(&tenure);
+        tries.spawn(async move { tenure.try_login("test1", "wrong password").await.status });
+    }
+    let statuses = tries.join_all().await;
+    let hashed = statuses.iter().filter(|status| **status == 401).count();
+    let throttled = statuses.iter().filter(|status| **status == 429).count();
+    assert_eq!((hashed, throttled), (5, 95));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_credential_in_one_place() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let path = "/v1.0/customers";
+
+    let none = tenure.send(tenure.request("GET", path)).await;
+    assert_eq!(none.refused(401), "AUTHENTICATION_REQUIRED");
+    for query in
+        [format!("token={admin}&token={admin}"), format!("token={admin}&accesskey={admin}")]
+    {
+        let twice = tenure.send(tenure.request("GET", &format!("{path}?{query}"))).await;
+        assert_eq!(twice.refused(400), "AMBIGUOUS_CREDENTIALS");
+    }
+    let both = tenure.call(&admin, "GET", &format!("{path}?token={admin}")).await;
+    assert_eq!(both.refused(400), "AMBIGUOUS_CREDENTIALS");
+    for name in ["token", "accesskey"] {
+        tenure.send(tenure.request("GET", &format!("{path}?{name}={admin}"))).await.ok();
+    }
+    // Under /auth a URL carries no credential.
+    let in_url =
+        tenure.send(tenure.request("DELETE", &format!("/auth/unregister?token={admin}"))).await;
+    assert_eq!(in_url.refused(401), "AUTHENTICATION_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_tokens_are_refused_without_a_look_at_the_table() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let flipped: String = admin.chars().map(|c| if c == 'a' { 'A' } else { 'a' }).collect();
+    let damaged = [
+        &admin[1..],
+        &admin[..admin.len() - 1],
+        &format!("{admin}0"),
+        &flipped,
+        "x",
+        "eyJhbGciOiJub25lIn0.e30.",
+    ];
+    tenure.stack.reset_stats();
+    for token in damaged {
+        for path in [
+            "/v1.0/customers/5e4a0680-804e-11ec-8477-2fea5968d85b",
+            "/v1.0/accesskeys/5e4a0680-804e-11ec-8477-2fea5968d85b",
+        ] {
+            assert_eq!(tenure.call(token, "GET", path).await.refused(401), "INVALID_CREDENTIALS");
+        }
+    }
+    let stats = tenure.stack.stats();
+    for function in ["CustomerGetFunction", "AccesskeyGetFunction"] {
+        assert_eq!(stats["functions"][function]["dynamodb"]["calls"], json!({}), "{function}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_keys_expire() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    tenure.call(&key, "GET", "/v1.0/accesskeys").await.ok();
+    tenure.advance_days(1).await;
+    assert_eq!(
+        tenure.call(&key, "GET", "/v1.0/accesskeys").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+    tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.ok();
+    tenure.advance_days(6).await;
+    assert_eq!(
+        tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_sees_and_touches_only_its_own() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let (ours, theirs) =
+        (tenure.account(&admin, "ours").await, tenure.account(&admin, "theirs").await);
+    let their_key = tenure
+        .call_with(&theirs.token, "POST", "/v1.0/accesskeys", json!({"expire": 86_400}))
+        .await
+        .ok();
+    let key_path = format!("/v1.0/accesskeys/{}", their_key["id"].as_str().unwrap());
+    let customer_path = format!("/v1.0/customers/{}", theirs.id);
+    let before = tenure.accounts().await;
+
+    // Existing, missing and malformed ids look alike to whom they do not concern.
+    for path in [
+        customer_path.as_str(),
+        "/v1.0/customers/5e4a0680-804e-11ec-8477-2fea5968d85b",
+        "/v1.0/customers/x",
+    ] {
+        for method in ["GET", "PUT", "DELETE"] {
+            assert_eq!(
+                tenure
+                    .call_with(&ours.token, method, path, json!({"name": "x"}))
+                    .await
+                    .refused(403),
+                "PERMISSION_DENIED"
+            );
+        }
+    }
+    assert_eq!(
+        tenure.call(&ours.token, "GET", "/v1.0/customers").await.refused(403),
+        "PERMISSION_DENIED"
+    );
+    let create = crate::harness::new_customer("third");
+    assert_eq!(
+        tenure.call_with(&ours.token, "POST", "/v1.0/customers", create).await.refused(403),
+        "PERMISSION_DENIED"
+    );
+    for method in ["GET", "PUT", "DELETE"] {
+        assert_eq!(
+            tenure
+                .call_with(&ours.token, method, &key_path, json!({"name": "x"}))
+                .await
+                .refused(404),
+            "ACCESSKEY_NOT_FOUND"
+        );
+    }
+    assert_eq!(tenure.accounts().await, before);
+}

@@ -1,0 +1,66 @@
+//! The template is what runs, and holds to our rules.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::harness::{Template, Tenure, root};
+
+/// A template without the lines from `first` to the next blank one.
+fn without_block(text: &str, first: &str) -> String {
+    let start = text.find(first).unwrap();
+    let end = start + text[start..].find("\n\n").unwrap();
+    format!("{}{}", &text[..start], &text[end..])
+}
+
+#[test]
+fn every_binary_is_a_function_and_every_function_a_binary() {
+    let text = Template::text();
+    let named: BTreeSet<_> = text
+        .split("Binary: ")
+        .skip(1)
+        .map(|rest| rest.split('}').next().unwrap().to_owned())
+        .collect();
+    let files = std::fs::read_dir(root().join("functions/src/bin")).unwrap();
+    let built: BTreeSet<_> = files
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(named, built);
+}
+
+#[test]
+fn no_permission_is_wider_than_named_and_none_reads_whole_tables() {
+    let text = Template::text();
+    for line in text.lines().filter(|line| line.contains("Action:") || line.contains("Resource:")) {
+        assert!(!line.contains('*') && !line.contains("Scan"), "{line}");
+    }
+}
+
+#[test]
+fn no_deployment_moves_the_clock_or_the_endpoints() {
+    let text = Template::text();
+    assert!(!text.contains("TENURE_CLOCK_OFFSET_SECONDS") && !text.contains("AWS_ENDPOINT_URL"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_taken_out_is_gone_and_only_that() {
+    let template = Template::edited(|text| without_block(&text, "  CustomerListFunction:"));
+    let tenure = Tenure::start_with(template.options()).await;
+    let admin = tenure.admin().await;
+    assert_eq!(tenure.call(&admin, "GET", "/v1.0/customers").await.refused(404), "ROUTE_NOT_FOUND");
+    tenure.account(&admin, "test1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_taken_out_breaks_what_needs_it_and_only_that() {
+    let template =
+        Template::edited(|text| text.replace("Variables: {BUS_NAME: !Ref Bus}", "Variables: {}"));
+    let tenure = Tenure::start_with(template.options()).await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let batch = json!({"Records": []});
+    let path = "/2015-03-31/functions/OutboxPublishFunction/invocations";
+    let answer = tenure.send(tenure.request("POST", path).json(&batch)).await;
+    assert!(answer.headers.contains_key("x-amz-function-error"), "{}", answer.text);
+    assert!(tenure.stack.logs().iter().any(|line| line.contains("BUS_NAME is not set")));
+}
