@@ -2,8 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use http::{HeaderMap, Request, request};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use local::{Options, Stack};
-use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -44,7 +51,31 @@ impl Template {
 /// A running stack.
 pub(crate) struct Tenure {
     pub(crate) stack: Stack,
-    pub(crate) client: Client,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A request in the making.
+pub(crate) struct Call {
+    head: request::Builder,
+    body: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        Self { head: self.head.header(name, value), ..self }
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    pub(crate) fn json(self, body: &impl Serialize) -> Self {
+        self.header("content-type", "application/json").body(serde_json::to_vec(body).unwrap())
+    }
 }
 
 /// What came back.
@@ -97,25 +128,26 @@ impl Tenure {
 
     pub(crate) async fn start_with(options: Options) -> Self {
         let stack = Stack::start(options).await.expect("the stack starts");
-        Self { stack, client: Client::new() }
+        Self { stack, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        self.client.request(method, format!("{}{path}", self.stack.url()))
+    pub(crate) fn request(&self, method: &str, path: &str) -> Call {
+        let head = Request::builder().method(method).uri(format!("{}{path}", self.stack.url()));
+        Call { head, body: Vec::new() }
     }
 
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        let answer = request.send().await.expect("an answer");
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let text = answer.text().await.expect("a text");
+    pub(crate) async fn send(&self, call: Call) -> Answer {
+        let request = call.head.body(Full::from(call.body)).expect("a request");
+        let (head, body) = self.client.request(request).await.expect("an answer").into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(bytes.into()).expect("text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, body }
+        Answer { status: head.status.as_u16(), headers: head.headers, text, body }
     }
 
     /// Calls with a bearer token.
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str) -> Answer {
-        self.send(self.request(method, path).bearer_auth(token)).await
+        self.send(self.request(method, path).bearer(token)).await
     }
 
     /// Calls with a bearer token and a JSON body.
@@ -126,7 +158,7 @@ impl Tenure {
         path: &str,
         body: Value,
     ) -> Answer {
-        self.send(self.request(method, path).bearer_auth(token).json(&body)).await
+        self.send(self.request(method, path).bearer(token).json(&body)).await
     }
 
     pub(crate) async fn try_login(&self, username: &str, password: &str) -> Answer {

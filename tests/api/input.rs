@@ -171,7 +171,7 @@ async fn broken_bodies_are_refused_before_they_are_read() {
     for (content_type, body, status, reason) in bodies {
         let request = tenure
             .request("POST", "/v1.0/customers")
-            .bearer_auth(&admin)
+            .bearer(&admin)
             .header("content-type", content_type);
         let answer = tenure.send(request.body(body.to_vec())).await;
         assert_eq!(
@@ -185,7 +185,7 @@ async fn broken_bodies_are_refused_before_they_are_read() {
         let body = format!(r#"{{"name":"{}"}}"#, "x".repeat(size - 11));
         let request = tenure
             .request("POST", "/v1.0/customers")
-            .bearer_auth(&admin)
+            .bearer(&admin)
             .header("content-type", "application/json");
         assert_eq!(tenure.send(request.body(body)).await.refused(413), "BODY_TOO_LARGE");
     }

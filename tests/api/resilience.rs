@@ -148,7 +148,7 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
     ];
     for (function, token, method, path, body, most) in calls {
         tenure.stack.reset_stats();
-        let request = tenure.request(method, path).bearer_auth(token);
+        let request = tenure.request(method, path).bearer(token);
         let request = match &body {
             Some(body) => request.json(body),
             None => request,

@@ -53,7 +53,7 @@ impl Example {
         let request = if path.starts_with("/v1.0/") {
             tenure.request(&self.method, &format!("{path}?token={token}"))
         } else {
-            tenure.request(&self.method, &path).bearer_auth(token)
+            tenure.request(&self.method, &path).bearer(token)
         };
         let request = match &self.body {
             Some(body) => request

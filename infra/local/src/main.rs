@@ -104,7 +104,8 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--package", "functions", "--bins"])
+        // This program too, for one set of features over all: see its Cargo.toml.
+        .args(["build", "--package", "functions", "--package", "local", "--bins"])
         .current_dir(workspace())
         .stdin(Stdio::null())
         .kill_on_drop(true);
