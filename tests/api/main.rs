@@ -1,5 +1,7 @@
 //! The API as its clients see it: HTTP to the real binaries, through the real template.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod harness;
 mod input;
 mod lifecycle;
