@@ -173,3 +173,37 @@ async fn deletions_of_every_kind_at_once_are_one() {
     assert_eq!(deleted, 1);
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
 }
+
+/// Log-ins and new keys press on while the account is deleted and purged. None may outlive it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_added_to_an_account_that_is_being_purged() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    for number in 0..4 {
+        let username = format!("test{number}");
+        let account = tenure.account(&admin, &username).await;
+        let mut calls = JoinSet::new();
+        for _ in 0..6 {
+            let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
+            calls.spawn(async move {
+                let body = json!({"expire": 86_400});
+                // Until the account is gone; then the session is.
+                while tenure
+                    .call_with(&token, "POST", "/v1.0/accesskeys", body.clone())
+                    .await
+                    .status
+                    == 200
+                {}
+            });
+        }
+        let (tenure_, username_) = (Arc::clone(&tenure), username.clone());
+        calls.spawn(
+            async move { while tenure_.try_login(&username_, PASSWORD).await.status == 200 {} },
+        );
+        let now = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+        assert_eq!(tenure.unregister(&account.token, now).await.ok()["status"], "deleted");
+        calls.join_all().await;
+        assert!(tenure.stack.settle().await);
+        assert_eq!(tenure.partition(&account.id).await, ["A"], "{username}");
+    }
+}
