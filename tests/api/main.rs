@@ -10,4 +10,5 @@ mod races;
 mod resilience;
 mod seed;
 mod sessions;
+mod store;
 mod template;

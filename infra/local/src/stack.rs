@@ -78,6 +78,7 @@ impl Options {
 /// A running stack. Dropping it ends it, and every process it started.
 pub struct Stack {
     url: String,
+    database_url: String,
     control: Arc<Control>,
     api: JoinHandle<()>,
     /// Each ends its part when it becomes true or is dropped: first the API, then the processes.
@@ -105,6 +106,7 @@ impl Stack {
             Data::Directory(directory) => Some(Held::hold(directory, options.reset)?),
         };
         let inside = listen(0).await?;
+        let database_url = format!("http://{}", address(&inside)?);
         let stopping = watch::Sender::new(false);
         let clock = Arc::new(Clock::open(held.as_ref().map(Held::directory))?);
         let surroundings = Surroundings {
@@ -125,13 +127,19 @@ impl Stack {
         let routes = control::router(Arc::clone(&control))
             .merge(Router::new().fallback(gateway::handle).with_state(gateway));
         let api = tokio::spawn(serve(listener, routes, closing.subscribe()));
-        Ok(Self { url, control, api, closing, stopping, background, _held: held })
+        Ok(Self { url, database_url, control, api, closing, stopping, background, _held: held })
     }
 
     /// Where the stack listens: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where the functions find DynamoDB: the tables are named by their logical ids.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.database_url
     }
 
     /// Every line the functions wrote so far.

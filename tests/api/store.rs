@@ -1,0 +1,146 @@
+//! What the tables refuse, whoever asks and however late: the conditions that races run into. The
+//! store is called directly, since no client can be slow enough at the right moment.
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::{Client, Config};
+use aws_smithy_http_client::Builder;
+use serde_json::json;
+use shared::auth::PlainToken;
+use shared::domain::event::What;
+use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
+use shared::domain::{
+    AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
+};
+use shared::store::{Store, customer::NewCustomer, key, login::Login};
+
+use crate::harness::{PASSWORD, Tenure};
+
+fn store(tenure: &Tenure) -> Store {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(tenure.stack.database_url())
+        .http_client(Builder::new().build_http())
+        .build();
+    Store::new(Client::from_conf(config), "AccountsTable".to_owned(), "OutboxTable".to_owned())
+}
+
+fn now() -> Timestamp {
+    Timestamp::parse("2026-01-01T00:00:00Z").unwrap()
+}
+
+fn id<T>(number: u8) -> Id<T> {
+    Id::new(now(), [number; 10])
+}
+
+fn event(customer: Id<Customer>, number: u8) -> Event {
+    Event {
+        id: id(number),
+        what: What::AccessKeyCreated,
+        customer,
+        subjects: Vec::new(),
+        time: now(),
+    }
+}
+
+fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
+    let token = PlainToken::access_key(customer, id(number), [number; 32]);
+    AccessKey {
+        id: id(number),
+        name: Name::from_text("late").unwrap(),
+        detail: Detail::from_text("").unwrap(),
+        token_prefix: token.prefix(),
+        token_hash: token.hash(),
+        permission: Permission::ADMIN,
+        tm_expire: now(),
+        tm_create: now(),
+        tm_update: now(),
+        version: 1,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_account_takes_nothing_in() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let customer = Id::parse(&account.id).unwrap();
+    let username = Username::from_text("test1").unwrap();
+
+    // As long as the account lives, each of these is taken.
+    let before = access_key(customer, 1);
+    store.insert_access_key(customer, &before, &event(customer, 1)).await.unwrap();
+    let session = Session { agent: id(2), epoch: 0, tm_expire: now() };
+    store.insert_session(customer, "hash", &session, username.login_key()).await.unwrap();
+
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    let events = tenure.items("OutboxTable").await.len();
+
+    let late = access_key(customer, 3);
+    let after = late.updated(None, None, now());
+    let refused = [
+        store.insert_access_key(customer, &late, &event(customer, 3)).await,
+        store.update_access_key(customer, &before, &after).await,
+        store.delete_access_key(customer, &before, &event(customer, 4)).await,
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(Error::StateInvalid)), "{refused:?}");
+    }
+    let login = store.insert_session(customer, "late", &session, username.login_key()).await;
+    assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    assert_eq!(tenure.items("OutboxTable").await.len(), events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_purge_does_not_free_a_name_that_is_somebody_elses_by_now() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let admin = tenure.admin().await;
+    let first = tenure.account(&admin, "test1").await;
+    let first_id = Id::parse(&first.id).unwrap();
+    let owned = store.list_owned(first_id, true).await.unwrap();
+    assert_eq!(owned.len(), 2, "agent and session");
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", first.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    tenure.account(&admin, "test1").await;
+
+    // A run that read its page before, and comes to delete it only now.
+    store.delete_owned(first_id, &owned).await.unwrap();
+    tenure.login("test1", PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_answer_was_lost_can_be_tried_again() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let customer = Customer::blank(id(1), now());
+    let agent = Agent { id: id(2), permission: Permission::ADMIN, epoch: 0, tm_create: now() };
+    let username = Username::from_text("test1").unwrap();
+    let password_hash = PasswordHash::stored(String::new());
+    let login = Login { customer: customer.id, agent: agent.id, password_hash, epoch: 0 };
+    let new =
+        NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
+    let key = access_key(customer.id, 3);
+    for _ in 0..2 {
+        store.insert_customer(&new, &event(customer.id, 4)).await.unwrap();
+        store.insert_access_key(customer.id, &key, &event(customer.id, 5)).await.unwrap();
+    }
+    assert_eq!(tenure.partition(&customer.id.to_string()).await.len(), 3);
+
+    // Another account with the same name is another matter, and leaves nothing.
+    let other = Customer::blank(id(6), now());
+    let login = Login { customer: other.id, ..login.clone() };
+    let new = NewCustomer { customer: &other, login: &login, ..new };
+    assert!(matches!(
+        store.insert_customer(&new, &event(other.id, 7)).await,
+        Err(Error::UsernameTaken)
+    ));
+    let left = json!(tenure.items("AccountsTable").await).to_string();
+    assert!(!left.contains(&other.id.to_string()), "{left}");
+    let items = store.get_items(&[key::customer(customer.id).untyped()]).await.unwrap();
+    assert!(items.get(&key::customer(customer.id)).unwrap().is_some());
+}
