@@ -149,3 +149,55 @@ async fn a_run_that_has_no_time_left_leaves_the_rest_to_the_next() {
         assert_eq!(run["failed"], 0, "{run}");
     }
 }
+
+/// The purge is pointed at accounts that are not due: it looks for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_names_an_account_does_not_make_it_due() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let (frozen, live) =
+        (tenure.account(&admin, "test1").await, tenure.account(&admin, "test2").await);
+    tenure.unregister(&frozen.token, json!({"password": PASSWORD})).await.ok();
+    let before = tenure.accounts().await;
+    let missing = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+    let project = "00000000-0000-0000-0000-000000000002";
+    for id in [frozen.id.as_str(), &live.id, missing, project] {
+        let event = json!({"source": "tenure", "detail-type": "customer_deleted", "detail": {"customer_id": id}});
+        let path = "/2015-03-31/functions/PurgeRunFunction/invocations";
+        let run = tenure.send(tenure.request("POST", path).json(&event)).await.ok();
+        assert_eq!(run, json!({"finished": 0, "deleted": 0, "failed": 0, "unfinished": false}));
+    }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+/// From the deletion on nothing of the account works, however late the purge is; the next run of the
+/// schedule finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_account_is_refused_before_it_is_purged() {
+    let unheard = Template::edited(|text| {
+        text.replace("detail-type: [customer_deleted]", "detail-type: [nothing]")
+    });
+    let tenure = Tenure::start_with(unheard.options()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&account.id).await.len(), 4);
+
+    for token in [&account.token, &key] {
+        let calls = [
+            ("GET", "/v1.0/accesskeys"),
+            ("PUT", "/v1.0/customer/metadata"),
+            ("DELETE", "/auth/unregister"),
+        ];
+        for (method, path) in calls {
+            let answer = tenure.call_with(token, method, path, json!({})).await;
+            assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
+        }
+    }
+    assert_eq!(tenure.try_login("test1", PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
+    let run = tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run");
+    assert_eq!(tenure.send(run).await.ok()["finished"], 1);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+}
