@@ -37,23 +37,17 @@ pub struct Run {
 /// Purges every account that is due, until none is left or the deadline is near.
 pub async fn purge_due(app: &App, deadline: Deadline) -> Result<Run, Error> {
     let mut run = Run::default();
-    let mut seen: Vec<Id<Customer>> = Vec::new();
-    loop {
-        let due = app.store.list_due(app.now()).await?;
-        // An account that stays in the queue has failed in this run; it must not keep others waiting.
-        let fresh: Vec<_> = due.into_iter().filter(|id| !seen.contains(id)).collect();
-        if fresh.is_empty() {
-            return Ok(run);
-        }
-        for id in fresh {
+    let mut due = app.store.due_accounts(app.now());
+    while let Some(accounts) = due.next().await? {
+        for id in accounts {
             if deadline.is_near() {
                 run.unfinished = true;
                 return Ok(run);
             }
-            seen.push(id);
             purge_account(app, id, deadline, &mut run).await;
         }
     }
+    Ok(run)
 }
 
 /// Purges one account, if it is due.

@@ -225,6 +225,11 @@ impl Tenure {
         self.stack.advance_clock(days * DAY).await.expect("the clock moves")
     }
 
+    /// How many events of this name reached the bus about an account.
+    pub(crate) async fn count_events(&self, id: &str, name: &str) -> usize {
+        self.events_of(id).await.iter().filter(|event| *event == name).count()
+    }
+
     /// Names of the events that reached the bus about an account.
     pub(crate) async fn events_of(&self, id: &str) -> Vec<String> {
         assert!(self.stack.settle().await, "events keep coming");

@@ -5,6 +5,7 @@
 //! | with grace | `password` | `confirmation_phrase` |
 //! | at once (`immediate`) | both | not at all |
 
+use futures_util::future::join;
 use serde::Deserialize;
 use shared::auth::{Caller, Identity, caller_with_password};
 use shared::domain::lifecycle::Command;
@@ -37,9 +38,19 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     body.is_enough_for(&caller)?;
 
     let command = if body.immediate { Command::Leave } else { Command::Freeze };
-    let (_, after) = transition(app, caller.customer, &command).await?;
+    let changed = transition(app, caller.customer, &command);
+    let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;
+    let (_, after) = changed?;
 
     Reply::ok(view::Customer::from(&after))
+}
+
+/// The password was right. If the count of attempts stays nevertheless, the next one waits: no reason to
+/// fail this one.
+async fn forget_attempts(app: &App, identity: Identity) {
+    if let Identity::Agent(_, login) = identity {
+        let _ = app.store.forget_attempts(login).await;
+    }
 }
 
 impl Body {
@@ -64,10 +75,10 @@ impl Body {
             (Identity::AccessKey(_), false) if !has_phrase => {
                 Err(Error::invalid_field("confirmation_phrase", "is missing"))
             }
-            (Identity::Agent(_), _) if !has_password => {
+            (Identity::Agent(..), _) if !has_password => {
                 Err(Error::invalid_field("password", "is missing"))
             }
-            (Identity::Agent(_), true) if !has_phrase => {
+            (Identity::Agent(..), true) if !has_phrase => {
                 Err(Error::invalid_field("confirmation_phrase", "is missing"))
             }
             _ => Ok(()),

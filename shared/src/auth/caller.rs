@@ -22,11 +22,11 @@ pub struct Caller {
     pub identity: Identity,
 }
 
-/// What a caller is.
+/// What a caller is, and how it is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A person who logged in.
-    Agent(Id<Agent>),
+    /// A person who logged in, with the user name that this stands for.
+    Agent(Id<Agent>, LoginKey),
     /// A program with a key.
     AccessKey(Id<AccessKey>),
 }
@@ -54,7 +54,7 @@ impl Caller {
             .filter(|customer| customer.status != Status::Deleted)
             .ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
-            Credential::Session { customer, agent, hash, .. } => {
+            Credential::Session { customer, agent, login, hash } => {
                 let session =
                     items.get(&key::session(*customer, hash))?.ok_or(Error::InvalidCredentials)?;
                 let found =
@@ -62,7 +62,7 @@ impl Caller {
                 let valid = session.agent == *agent
                     && session.epoch == found.epoch
                     && now < session.tm_expire;
-                (valid.then_some(found.permission), Identity::Agent(*agent))
+                (valid.then_some(found.permission), Identity::Agent(*agent, *login))
             }
             Credential::AccessKey { customer, key, hash } => {
                 let found = items

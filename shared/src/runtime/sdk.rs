@@ -12,32 +12,27 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use super::config;
 use crate::domain::Error;
 
+/// The SDK's crates have no type in common for their configuration.
+macro_rules! config {
+    ($sdk:ident, $endpoint:literal) => {{
+        let mut builder = $sdk::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(region()?)
+            .credentials_provider(credentials()?)
+            .timeout_config(timeouts())
+            .retry_config(RetryConfig::standard())
+            .http_client(http_client());
+        builder.set_endpoint_url(config::optional($endpoint));
+        Ok(builder.build())
+    }};
+}
+
 pub(super) fn dynamodb_config() -> Result<aws_sdk_dynamodb::Config, Error> {
-    let builder = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(region()?)
-        .credentials_provider(credentials()?)
-        .timeout_config(timeouts())
-        .retry_config(RetryConfig::standard())
-        .http_client(http_client());
-    Ok(match config::optional("AWS_ENDPOINT_URL_DYNAMODB") {
-        Some(url) => builder.endpoint_url(url).build(),
-        None => builder.build(),
-    })
+    config!(aws_sdk_dynamodb, "AWS_ENDPOINT_URL_DYNAMODB")
 }
 
 pub(crate) fn eventbridge_config() -> Result<aws_sdk_eventbridge::Config, Error> {
-    let builder = aws_sdk_eventbridge::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(region()?)
-        .credentials_provider(credentials()?)
-        .timeout_config(timeouts())
-        .retry_config(RetryConfig::standard())
-        .http_client(http_client());
-    Ok(match config::optional("AWS_ENDPOINT_URL_EVENTBRIDGE") {
-        Some(url) => builder.endpoint_url(url).build(),
-        None => builder.build(),
-    })
+    config!(aws_sdk_eventbridge, "AWS_ENDPOINT_URL_EVENTBRIDGE")
 }
 
 fn region() -> Result<Region, Error> {

@@ -22,6 +22,10 @@ pub struct Owned {
 }
 
 impl Owned {
+    fn read(item: &Item) -> Result<Self, Error> {
+        Ok(Self { sk: text(item, "sk")?, login: text(item, "login").ok() })
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -43,26 +47,32 @@ impl Owned {
 
 impl Store {
     /// The first page of what an account owns: as much as one query reads, 1 MB. Deleting it makes the
-    /// next page the first.
+    /// next page the first. Empty only if nothing is left.
     pub async fn list_owned(
         &self,
         customer: Id<Customer>,
         consistent: bool,
     ) -> Result<Vec<Owned>, Error> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.accounts)
-            .consistent_read(consistent)
-            .key_condition_expression("pk = :pk AND sk > :root")
-            .projection_expression("sk, login")
-            .expression_attribute_values(":pk", string(key::partition(customer)))
-            .expression_attribute_values(":root", string(key::ROOT));
-        let items = query.send().await.map_err(failure)?.items.unwrap_or_default();
-        items
-            .iter()
-            .map(|item| Ok(Owned { sk: text(item, "sk")?, login: text(item, "login").ok() }))
-            .collect()
+        let mut start = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.accounts)
+                .consistent_read(consistent)
+                .key_condition_expression("pk = :pk AND sk > :root")
+                .projection_expression("sk, login")
+                .expression_attribute_values(":pk", string(key::partition(customer)))
+                .expression_attribute_values(":root", string(key::ROOT))
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(failure)?;
+            let items = answer.items.unwrap_or_default();
+            start = answer.last_evaluated_key;
+            // DynamoDB may answer with an empty page and more behind it.
+            if !items.is_empty() || start.is_none() {
+                return items.iter().map(Owned::read).collect();
+            }
+        }
     }
 
     /// Deletes these things of an account. Locks go first: an agent that is left still names its own.

@@ -61,9 +61,16 @@ impl Store {
                 return Err(Error::TooManyAttempts(wait));
             }
             // Forgotten, but not gone yet: TTL is late. Gone only if nobody tried in between.
-            self.forget_attempts(&key, &found).await?;
+            self.forget_expired(&key, &found).await?;
         }
         Err(Error::TooManyAttempts(Duration::from_secs(1)))
+    }
+
+    /// Forgets the attempts at the password of `login`: the last one was right.
+    pub async fn forget_attempts(&self, login: LoginKey) -> Result<(), Error> {
+        let key = key::throttle(&login.to_string()).attributes();
+        let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
+        delete.send().await.map(drop).map_err(failure)
     }
 
     /// Reserves an attempt from the address `ip`, or says how long to wait.
@@ -96,7 +103,7 @@ impl Store {
         }
     }
 
-    async fn forget_attempts(&self, key: &key::Key<()>, found: &Item) -> Result<(), Error> {
+    async fn forget_expired(&self, key: &key::Key<()>, found: &Item) -> Result<(), Error> {
         let last = found.get("last_at").cloned().unwrap_or_else(|| number(0));
         let delete = self
             .client
