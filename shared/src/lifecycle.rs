@@ -3,7 +3,7 @@
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::{Customer, Error};
 use crate::runtime::App;
-use crate::store::customer::Update;
+use crate::store::Update;
 
 /// How often a change is decided anew because the account changed meanwhile.
 const MAX_DECISIONS: u32 = 8;

@@ -5,7 +5,7 @@
 //!
 //! 1. *Claim*: a frozen account whose date has come is deleted, wiped to its tombstone and told of, in
 //!    one transaction. From here on nothing can be added to it.
-//! 2. *Cascade*: page by page, what is about to go is told of, then goes.
+//! 2. *Cascade*: page by page and slice by slice, what is about to go is told of, then goes.
 //! 3. *Verify*: a consistent read finds nothing but the tombstone. Then the account leaves the queue,
 //!    unless another run has claimed it meanwhile and will do so itself.
 
@@ -15,11 +15,11 @@ use crate::domain::event::What;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::{Customer, Error, Id, Status};
 use crate::runtime::{App, Deadline};
-use crate::store::customer::Update;
+use crate::store::Update;
 use crate::store::owned::Owned;
 
-/// How many ids one event names.
-const IDS_PER_EVENT: usize = 500;
+/// How many things are told of and deleted before the next look at the time: what one event names.
+const SLICE: usize = 250;
 
 /// What one run did.
 #[derive(Debug, Default, Serialize)]
@@ -103,9 +103,14 @@ async fn claim_and_cascade(
         if page.is_empty() {
             return finish(app, &claimed).await;
         }
-        announce(app, id, &page).await?;
-        app.store.delete_owned(id, &page).await?;
-        *deleted += page.len() as u64;
+        for slice in page.chunks(SLICE) {
+            if deadline.is_near() {
+                return Ok(Progress::Unfinished);
+            }
+            announce(app, id, slice).await?;
+            app.store.delete_owned(id, slice).await?;
+            *deleted += slice.len() as u64;
+        }
     }
 }
 
@@ -120,15 +125,13 @@ async fn claim(app: &App, id: Id<Customer>) -> Result<Option<Customer>, Error> {
 }
 
 /// Tells owners elsewhere what is about to go, so that they can release what belongs to it.
-async fn announce(app: &App, customer: Id<Customer>, page: &[Owned]) -> Result<(), Error> {
+async fn announce(app: &App, customer: Id<Customer>, slice: &[Owned]) -> Result<(), Error> {
     for what in [What::AgentDeleted, What::AccessKeyDeleted] {
-        let ids: Vec<String> = page
-            .iter()
-            .filter(|owned| owned.deletion() == Some(what))
-            .map(|owned| owned.id().to_owned())
-            .collect();
-        for ids in ids.chunks(IDS_PER_EVENT) {
-            app.store.insert_event(&app.event(what, customer, ids.to_vec(), app.now())).await?;
+        let is_told = |owned: &&Owned| owned.deletion() == Some(what);
+        let ids: Vec<String> =
+            slice.iter().filter(is_told).map(|owned| owned.id().to_owned()).collect();
+        if !ids.is_empty() {
+            app.store.insert_event(&app.event(what, customer, ids, app.now())).await?;
         }
     }
     Ok(())

@@ -142,6 +142,10 @@ impl Tenure {
         let bytes = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(bytes.into()).expect("text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if head.status.is_server_error() {
+            // Shown only if the test fails.
+            println!("{}: {text}\n{}", head.status, self.stack.logs().join("\n"));
+        }
         Answer { status: head.status.as_u16(), headers: head.headers, text, body }
     }
 

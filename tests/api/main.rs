@@ -1,6 +1,11 @@
 //! The API as its clients see it: HTTP to the real binaries, through the real template.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, and says why"
+)]
 
 mod harness;
 mod input;

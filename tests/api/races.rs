@@ -195,3 +195,22 @@ async fn nothing_is_added_to_an_account_that_is_being_purged() {
         assert_eq!(tenure.partition(&account.id).await, ["A"], "{username}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_of_one_key_at_once_all_succeed() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let body = json!({"expire": 86_400});
+    let key = tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", body).await.ok();
+    let path = format!("/v1.0/accesskeys/{}", key["id"].as_str().unwrap());
+    let mut calls = JoinSet::new();
+    for number in 0..8 {
+        let (tenure, token, path) = (Arc::clone(&tenure), account.token.clone(), path.clone());
+        let body = if number % 2 == 0 { json!({"name": "n"}) } else { json!({"detail": "d"}) };
+        calls.spawn(async move { tenure.call_with(&token, "PUT", &path, body).await.ok() });
+    }
+    calls.join_all().await;
+    let shown = tenure.call(&account.token, "GET", &path).await.ok();
+    assert_eq!((&shown["name"], &shown["detail"]), (&json!("n"), &json!("d")));
+}

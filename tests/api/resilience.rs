@@ -1,6 +1,7 @@
 //! Crashes and restarts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use local::{Data, Options};
 use serde_json::json;
@@ -76,7 +77,9 @@ async fn a_stack_starts_again_with_its_data_and_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
-    let tenure = Tenure::start().await;
+    // Long enough for calls to meet that are made side by side, on a busy machine too.
+    let slow = Options { latency: Duration::from_millis(200), ..options() };
+    let tenure = Tenure::start_with(slow).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let key = tenure

@@ -268,6 +268,9 @@ async fn update_replaces_what_it_names_and_keeps_the_rest() {
     expected["tm_update"] = after["tm_update"].clone();
     assert_eq!(after, expected);
 
+    // A body that says nothing changes nothing.
+    assert_eq!(tenure.call_with(&admin, "PUT", &path, json!({})).await.ok(), after);
+
     // The old address is free, the new one is taken.
     let taken = json!({"username": "test2", "password": PASSWORD, "email": "NEW@example.com"});
     assert_eq!(

@@ -91,6 +91,8 @@ async fn one_credential_in_one_place() {
         let twice = tenure.send(tenure.request("GET", &format!("{path}?{query}"))).await;
         assert_eq!(twice.refused(400), "AMBIGUOUS_CREDENTIALS");
     }
+    let headers = tenure.request("GET", path).bearer(&admin).bearer(&admin);
+    assert_eq!(tenure.send(headers).await.refused(400), "AMBIGUOUS_CREDENTIALS");
     let both = tenure.call(&admin, "GET", &format!("{path}?token={admin}")).await;
     assert_eq!(both.refused(400), "AMBIGUOUS_CREDENTIALS");
     for name in ["token", "accesskey"] {

@@ -2,6 +2,7 @@
 //! store is called directly, since no client can be slow enough at the right moment.
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_http_client::Builder;
 use serde_json::json;
@@ -15,7 +16,7 @@ use shared::store::{Store, customer::NewCustomer, key, login::Login};
 
 use crate::harness::{PASSWORD, Tenure};
 
-fn store(tenure: &Tenure) -> Store {
+fn client(tenure: &Tenure) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -23,7 +24,11 @@ fn store(tenure: &Tenure) -> Store {
         .endpoint_url(tenure.stack.database_url())
         .http_client(Builder::new().build_http())
         .build();
-    Store::new(Client::from_conf(config), "AccountsTable".to_owned(), "OutboxTable".to_owned())
+    Client::from_conf(config)
+}
+
+fn store(tenure: &Tenure) -> Store {
+    Store::new(client(tenure), "AccountsTable".to_owned(), "OutboxTable".to_owned())
 }
 
 fn now() -> Timestamp {
@@ -83,7 +88,7 @@ async fn a_deleted_account_takes_nothing_in() {
     let after = late.updated(None, None, now());
     let refused = [
         store.insert_access_key(customer, &late, &event(customer, 3)).await,
-        store.update_access_key(customer, &before, &after).await,
+        store.update_access_key(customer, &before, &after).await.map(drop),
         store.delete_access_key(customer, &before, &event(customer, 4)).await,
     ];
     for refused in refused {
@@ -143,4 +148,30 @@ async fn a_write_whose_answer_was_lost_can_be_tried_again() {
     assert!(!left.contains(&other.id.to_string()), "{left}");
     let items = store.get_items(&[key::customer(customer.id).untyped()]).await.unwrap();
     assert!(items.get(&key::customer(customer.id)).unwrap().is_some());
+}
+
+/// Each agent has a lock of its own: more of them than there can be connections at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_with_very_many_agents_is_purged() {
+    const AGENTS: usize = 1500;
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let client = client(&tenure);
+    let text = |text: String| AttributeValue::S(text);
+    let agent = |number: usize| {
+        let put = PutRequest::builder()
+            .item("pk", text(format!("CUSTOMER#{}", account.id)))
+            .item("sk", text(format!("AGENT#{number}")))
+            .item("login", text(format!("{number:032x}")));
+        WriteRequest::builder().put_request(put.build().unwrap()).build()
+    };
+    for batch in (0..AGENTS).collect::<Vec<_>>().chunks(25) {
+        let writes = batch.iter().map(|number| agent(*number)).collect();
+        client.batch_write_item().request_items("AccountsTable", writes).send().await.unwrap();
+    }
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    assert!(tenure.stack.stats()["functions"]["PurgeRunFunction"]["errors"] == 0);
 }

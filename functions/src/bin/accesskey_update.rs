@@ -6,6 +6,7 @@ use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
+use shared::store::Update;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,11 +22,14 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.require(Permission::ADMIN)?;
     let body: Body = request.json()?;
 
-    let before = key?;
-    let after = before.updated(body.name, body.detail, app.now());
-    app.store.update_access_key(caller.customer.id, &before, &after).await?;
-
-    Reply::ok(view::AccessKey::new(caller.customer.id, &after))
+    let (account, mut before) = (caller.customer.id, key?);
+    loop {
+        let after = before.updated(body.name.clone(), body.detail.clone(), app.now());
+        match app.store.update_access_key(account, &before, &after).await? {
+            Update::Written => return Reply::ok(view::AccessKey::new(account, &after)),
+            Update::Outdated(current) => before = *current,
+        }
+    }
 }
 
 fn main() -> runtime::Result {

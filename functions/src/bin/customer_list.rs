@@ -2,7 +2,7 @@
 //!
 //! Round trips: one; the caller and the page are read at the same time.
 
-use shared::auth::caller;
+use shared::auth::{caller, credential};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
@@ -10,6 +10,8 @@ use shared::store::customer::Cursor;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Cursor::parse)?)));
+    // Nothing is read for somebody who does not even say who they are.
+    credential(&request)?;
     let rows = async {
         match asked {
             Ok((size, after)) => app.store.list_customers(size, after).await,

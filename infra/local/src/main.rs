@@ -88,7 +88,7 @@ fn options(arguments: &Arguments) -> std::io::Result<Options> {
     let binaries = program.parent().unwrap_or(Path::new(".")).to_owned();
     let template = root.join("template.yaml");
     let Arguments { port, reset, .. } = *arguments;
-    Ok(Options { template, binaries, data, reset, port, echo: true })
+    Ok(Options { data, reset, port, echo: true, ..Options::in_memory(template, binaries) })
 }
 
 fn workspace() -> PathBuf {

@@ -40,6 +40,9 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// How long requests under way may take to end when the stack stops.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a table that is near takes to answer.
+const LATENCY: Duration = Duration::from_millis(4);
+
 /// How often expired items are swept in real time.
 const SWEEP_PERIOD: Duration = Duration::from_mins(1);
 
@@ -58,6 +61,10 @@ pub struct Options {
     pub port: u16,
     /// Whether what the functions and the stack say is shown on stderr.
     pub echo: bool,
+    /// How long the database holds back each answer. The embedded one answers in a fraction of a
+    /// millisecond, a real table takes a few. Calls that a function makes side by side must be under way
+    /// side by side here too, or else they would count as round trips in sequence.
+    pub latency: Duration,
 }
 
 impl Options {
@@ -71,6 +78,7 @@ impl Options {
             reset: false,
             port: 0,
             echo: false,
+            latency: LATENCY,
         }
     }
 }
@@ -119,7 +127,7 @@ impl Stack {
             stopping: stopping.subscribe(),
         };
         let directory = held.as_ref().map(Held::directory);
-        let mut parts = Parts::assemble(template, surroundings, directory)?;
+        let mut parts = Parts::assemble(template, surroundings, directory, options.latency)?;
         let background = parts.run(inside, stopping.subscribe());
         let Parts { control, gateway, .. } = parts;
         bootstrap(&control, &url).await?;
@@ -192,6 +200,7 @@ impl Parts {
         template: Template,
         surroundings: Surroundings,
         directory: Option<&Path>,
+        latency: Duration,
     ) -> Result<Self, Error> {
         let clock = Arc::clone(&surroundings.clock);
         let stats = Arc::clone(&surroundings.stats);
@@ -199,8 +208,13 @@ impl Parts {
         let activity = Arc::clone(&surroundings.activity);
         let lambda = Lambda::new(template.functions, surroundings)?;
         let doorbells: Vec<_> = template.streams.iter().map(|_| Doorbell::new(&activity)).collect();
-        let dynamodb =
-            DynamoDb::open(template.tables, directory, Arc::clone(&stats), doorbells.clone())?;
+        let dynamodb = DynamoDb::open(
+            template.tables,
+            directory,
+            Arc::clone(&stats),
+            doorbells.clone(),
+            latency,
+        )?;
         let (buses, rules) = (template.buses, template.rules);
         let events = Events::new(buses, rules, Arc::clone(&lambda), Arc::clone(&clock));
         let schedules = Schedules::new(template.schedules, Arc::clone(&clock), Arc::clone(&lambda));

@@ -105,7 +105,7 @@ pub enum IdentityVerification {
 }
 
 /// What an operator or a customer says about an account; absent fields are not said.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
     /// See [`Customer::name`].

@@ -51,6 +51,9 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
     use Status::{Active, Deleted, Frozen, Initial};
 
     match (command, customer.status) {
+        (Command::Update(said), Initial | Active) if *said == Profile::default() => {
+            Ok(Transition::Unchanged)
+        }
         (Command::Update(profile), Initial | Active) => Ok(changed(
             Customer { tm_update: now, ..customer.clone().with(profile.clone()) },
             What::CustomerUpdated,

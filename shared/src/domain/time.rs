@@ -34,12 +34,6 @@ impl Timestamp {
         Self(self.0.saturating_add(duration).unwrap_or(jiff::Timestamp::MAX))
     }
 
-    /// How long it takes from `earlier` until this moment; zero if it was before.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or_default()
-    }
-
     /// 27 characters, always six decimals: sorts as text in the order of time.
     #[must_use]
     pub fn fixed(self) -> String {

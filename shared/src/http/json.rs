@@ -61,6 +61,7 @@ fn explain(path: &str, error: &serde_json::Error) -> Error {
     }
     // What is expected is ours to word and comes last; what came instead is the client's.
     match message.rsplit_once(", expected ") {
+        Some((_, "u64")) => Error::invalid_field(path, "must be a whole number"),
         Some((_, rule)) => Error::invalid_field(path, format!("must be {rule}")),
         None => Error::invalid_field(path, message),
     }

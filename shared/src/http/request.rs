@@ -56,8 +56,10 @@ impl Request {
             _ => (None, None),
         };
         let versioned = request.raw_http_path().starts_with("/v1.0/");
-        let mut tokens: Vec<String> =
-            request.headers().get_all("authorization").iter().map(bearer).collect();
+        // The gateway joins headers of one name by commas; no token has one.
+        let authorization = header("authorization");
+        let sent = authorization.iter().flat_map(|header| header.split(','));
+        let mut tokens: Vec<String> = sent.map(|value| bearer(value.trim())).collect();
         let mut query: Vec<(String, String)> =
             url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                 .into_owned()
@@ -154,8 +156,7 @@ fn page_size(text: &str) -> Result<usize, Error> {
 }
 
 /// The token in an `Authorization` header; what is not a bearer token stays what it is and fits nowhere.
-fn bearer(value: &lambda_http::http::HeaderValue) -> String {
-    let value = value.to_str().unwrap_or_default();
+fn bearer(value: &str) -> String {
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
         _ => value.to_owned(),

@@ -33,6 +33,11 @@ impl Clock {
     }
 }
 
+/// How long it is, by the system's own clock, until `epoch_ms` milliseconds after 1970.
+pub(super) fn time_until(epoch_ms: u64) -> Duration {
+    Duration::from_millis(epoch_ms).saturating_sub(system_time())
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is where time is read")]
 fn system_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -52,7 +57,7 @@ impl Deadline {
     /// The deadline `epoch_ms` milliseconds after 1970, by the system's own clock.
     #[must_use]
     pub fn at(epoch_ms: u64) -> Self {
-        let left = Duration::from_millis(epoch_ms).saturating_sub(system_time());
+        let left = time_until(epoch_ms);
         let margin = Self::MARGIN.min(left / 3);
         Self { at: Instant::now() + left.saturating_sub(margin) }
     }

@@ -50,7 +50,7 @@ fn credentials() -> Result<Credentials, Error> {
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_millis(2500))
+        .operation_attempt_timeout(Duration::from_secs(2))
         .build()
 }
 

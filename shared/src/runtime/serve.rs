@@ -2,13 +2,15 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use lambda_http::RequestExt as _;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::clock::time_until;
 use super::{Build, Deadline};
 use crate::domain::Error;
 use crate::http::{Reply, Request};
@@ -24,10 +26,15 @@ where
     let parts = start::<P>()?;
     let answer = move |request: lambda_http::Request| async move {
         let started = Instant::now();
+        let left = time_left(&request);
         let request = Request::new(request);
         let (id, route) = (request.id().to_owned(), request.route().to_owned());
-        let outcome = AssertUnwindSafe(handle(parts, request)).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|_| Err(Error::Internal("panic".to_owned())));
+        let work = AssertUnwindSafe(handle(parts, request)).catch_unwind();
+        let outcome = match tokio::time::timeout(left, work).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::Internal("panic".to_owned())),
+            Err(_) => Err(Error::Unavailable("the time is up".to_owned())),
+        };
         if let Err(Error::Internal(cause) | Error::Unavailable(cause)) = &outcome {
             tracing::error!(request_id = id, cause, "request failed");
         }
@@ -66,6 +73,15 @@ where
         })
     };
     block_on(lambda_runtime::run(service_fn(answer)))
+}
+
+/// How long the handler may take: as long as the function has, less what it takes to say so.
+fn time_left(request: &lambda_http::Request) -> Duration {
+    const TO_ANSWER: Duration = Duration::from_millis(500);
+    /// Outside Lambda there is no deadline.
+    const AT_MOST: Duration = Duration::from_secs(29);
+    let deadline = request.lambda_context_ref().map(|context| context.deadline);
+    deadline.map_or(AT_MOST, |deadline| time_until(deadline).saturating_sub(TO_ANSWER).min(AT_MOST))
 }
 
 fn start<P: Build>() -> Result<&'static P, String> {

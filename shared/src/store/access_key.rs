@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::transaction::{Condition, Leg, Outcome};
-use super::{Store, Stored, failure, item, key, outbox, read, string};
+use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
 use crate::domain::error::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
@@ -93,18 +93,20 @@ impl Store {
         customer: Id<Customer>,
         before: &AccessKey,
         after: &AccessKey,
-    ) -> Result<(), Error> {
+    ) -> Result<Update<AccessKey>, Error> {
         let item = item(&key::access_key(customer, after.id), AccessKeyAttributes::from(after))?;
         let transaction = self
             .transaction()
             .check(&key::customer(customer), &Condition::status_in(&LIVE))?
             .put(item, &Condition::version(before.version))?;
         match transaction.run().await? {
-            Outcome::Written => Ok(()),
-            Outcome::Refused(legs) => match legs.as_slice() {
-                [root, ..] if root.failed() => Err(Error::StateInvalid),
-                [_, Leg::Failed(None)] => Err(Error::NotFound(Kind::AccessKey)),
-                _ => Err(Error::Unavailable("the key was changed by another request".to_owned())),
+            Outcome::Written => Ok(Update::Written),
+            Outcome::Refused(legs) => match <[Leg; 2]>::try_from(legs) {
+                Ok([root, _]) if root.failed() => Err(Error::StateInvalid),
+                Ok([_, Leg::Failed(Some(current))]) => {
+                    Ok(Update::Outdated(Box::new(read(current)?)))
+                }
+                _ => Err(Error::NotFound(Kind::AccessKey)),
             },
         }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::agent::AgentAttributes;
 use super::login::{Login, LoginAttributes};
 use super::transaction::{Condition, Leg, Outcome};
-use super::{Store, Stored, failure, item, key, outbox, read, string};
+use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
 use crate::domain::customer::{IdentityVerification, Record};
 use crate::domain::page::Page;
 use crate::domain::value::{
@@ -140,15 +140,6 @@ pub(super) const fn status(status: Status) -> &'static str {
     }
 }
 
-/// How an update ended.
-#[derive(Debug)]
-pub enum Update {
-    /// The account is now what it was to become.
-    Written,
-    /// Another writer came first and made the account this.
-    Outdated(Box<Customer>),
-}
-
 /// An account that is to be created together with its first agent.
 #[derive(Debug)]
 pub struct NewCustomer<'a> {
@@ -245,7 +236,7 @@ impl Store {
         before: &Customer,
         after: &Customer,
         event: Option<&Event>,
-    ) -> Result<Update, Error> {
+    ) -> Result<Update<Customer>, Error> {
         let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
         let mut transaction = self.transaction().put(root, &Condition::decided_on(before))?;
         if before.email.canonical() != after.email.canonical() {

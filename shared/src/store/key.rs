@@ -80,7 +80,7 @@ pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
 /// A user name's lock.
 #[must_use]
 pub fn login(login: LoginKey) -> Key<super::login::Login> {
-    Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
+    lock_of_agent(&login.to_string())
 }
 
 /// An e-mail address's lock; `None` if this is no address.
@@ -95,7 +95,7 @@ pub(super) fn throttle(login: &str) -> Key<()> {
 }
 
 /// The lock named by an agent's `login` attribute.
-pub(super) fn lock_of_agent(login: &str) -> Key<()> {
+pub(super) fn lock_of_agent(login: &str) -> Key<super::login::Login> {
     Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
 }
 

@@ -35,6 +35,15 @@ pub struct Store {
     outbox: String,
 }
 
+/// How an update ended.
+#[derive(Debug)]
+pub enum Update<T> {
+    /// It is now what it was to become.
+    Written,
+    /// Another writer came first and made it this.
+    Outdated(Box<T>),
+}
+
 /// An item as DynamoDB has it.
 type Item = HashMap<String, AttributeValue>;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
+use futures_util::stream::{self, TryStreamExt as _};
 
 use super::transaction::Condition;
 use super::{Item, MAX_TRIES, Store, failure, key, pause, string, text, unavailable};
@@ -12,6 +13,9 @@ use crate::domain::{Customer, Error, Id};
 
 /// How many items one batch deletes: DynamoDB's limit.
 const BATCH: usize = 25;
+
+/// How many locks are released at the same time: each takes a connection.
+const LOCKS_AT_ONCE: usize = 8;
 
 /// Something that an account owns.
 #[derive(Clone, Debug)]
@@ -78,7 +82,10 @@ impl Store {
     /// Deletes these things of an account. Locks go first: an agent that is left still names its own.
     pub async fn delete_owned(&self, customer: Id<Customer>, owned: &[Owned]) -> Result<(), Error> {
         let locks = owned.iter().filter_map(|owned| owned.login.as_deref());
-        try_join_all(locks.map(|login| self.release_login(customer, login))).await?;
+        let releases = locks.map(|login| self.release_login(customer, login));
+        stream::iter(releases.map(Ok))
+            .try_for_each_concurrent(LOCKS_AT_ONCE, |release| release)
+            .await?;
         let partition = key::partition(customer);
         for batch in owned.chunks(BATCH) {
             let keys = batch.iter().map(|owned| {

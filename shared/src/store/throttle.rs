@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
-use super::{Item, Store, failure, key, number};
+use super::{Item, MAX_TRIES, Store, failure, key, number, pause};
 use crate::domain::throttle::{
     ADDRESS_ATTEMPTS, ADDRESS_WINDOW, FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY,
 };
@@ -21,7 +21,7 @@ impl Store {
     /// is over; any number of attempts at once pass it one at a time.
     pub async fn reserve_attempt(&self, login: LoginKey, now: Timestamp) -> Result<(), Error> {
         let key = key::throttle(&login.to_string());
-        for _ in 0..2 {
+        for attempt in 0..MAX_TRIES {
             let update = self
                 .client
                 .update_item()
@@ -50,10 +50,14 @@ impl Store {
             let Err(error) = update.send().await else {
                 return Ok(());
             };
-            let Some(UpdateItemError::ConditionalCheckFailedException(refused)) =
-                error.as_service_error()
-            else {
-                return Err(failure(error));
+            let refused = match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused,
+                // Somebody's log-in with this name is just being written.
+                Some(UpdateItemError::TransactionConflictException(_)) => {
+                    pause(attempt).await;
+                    continue;
+                }
+                _ => return Err(failure(error)),
             };
             let found = refused.item.clone().unwrap_or_default();
             let wait = wait(&found, now);

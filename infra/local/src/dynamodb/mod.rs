@@ -12,11 +12,6 @@ use serde_json::{Value, json};
 
 use crate::{Error, stats::Stats, streams::Doorbell, template};
 
-/// How long an answer is held back. The embedded store answers in a fraction of a millisecond; a real
-/// table takes a few. Calls that a function makes side by side must be under way side by side here too,
-/// or else they would count as made in sequence.
-const LATENCY: Duration = Duration::from_millis(4);
-
 /// The template's tables.
 pub(crate) struct DynamoDb {
     database: Database,
@@ -24,6 +19,8 @@ pub(crate) struct DynamoDb {
     stats: Arc<Stats>,
     /// Rung after every write.
     doorbells: Vec<Arc<Doorbell>>,
+    /// See [`Options::latency`](crate::Options).
+    latency: Duration,
 }
 
 /// Who makes a call, as its credentials tell.
@@ -53,6 +50,7 @@ impl DynamoDb {
         directory: Option<&Path>,
         stats: Arc<Stats>,
         doorbells: Vec<Arc<Doorbell>>,
+        latency: Duration,
     ) -> Result<Arc<Self>, Error> {
         let opened = match directory {
             Some(directory) => Database::new(&directory.join("tables.db").to_string_lossy()),
@@ -61,7 +59,7 @@ impl DynamoDb {
         let database =
             opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
         tables::create(&database, &tables)?;
-        Ok(Arc::new(Self { database, tables, stats, doorbells }))
+        Ok(Arc::new(Self { database, tables, stats, doorbells, latency }))
     }
 
     /// Answers one call: `operation` is its name, `body` its request in JSON.
@@ -79,7 +77,7 @@ impl DynamoDb {
         };
         let metered = self.metered(operation, request).await;
         if caller.is_some() {
-            tokio::time::sleep(LATENCY).await;
+            tokio::time::sleep(self.latency).await;
         }
         drop(call);
         match metered {
@@ -253,7 +251,13 @@ mod tests {
             ttl_attribute: Some("expires_at".into()),
         };
         let stats = Arc::new(Stats::new(["Fn".to_owned()].into_iter()));
-        let dynamodb = DynamoDb::open(vec![table], None, Arc::clone(&stats), Vec::new());
+        let dynamodb = DynamoDb::open(
+            vec![table],
+            None,
+            Arc::clone(&stats),
+            Vec::new(),
+            std::time::Duration::ZERO,
+        );
         (dynamodb.unwrap(), stats)
     }
 
