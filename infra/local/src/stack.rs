@@ -217,7 +217,9 @@ impl Parts {
         )?;
         let (buses, rules) = (template.buses, template.rules);
         let events = Events::new(buses, rules, Arc::clone(&lambda), Arc::clone(&clock));
-        let schedules = Schedules::new(template.schedules, Arc::clone(&clock), Arc::clone(&lambda));
+        let resumed = directory.is_some();
+        let schedules =
+            Schedules::new(template.schedules, Arc::clone(&clock), Arc::clone(&lambda), resumed);
         let gateway = Gateway::new(template.routes, Arc::clone(&lambda), Arc::clone(&clock));
         let stream = |(mapping, doorbell)| Stream {
             file: directory.map(|directory| Stream::file(directory, &mapping)),

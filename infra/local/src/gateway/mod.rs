@@ -77,7 +77,8 @@ pub(crate) async fn handle(
 /// AWS routes by host name, so a function never sees one that is not well formed.
 fn has_valid_host(parts: &axum::http::request::Parts) -> bool {
     let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
-    host.is_some_and(|host| host.parse::<Authority>().is_ok())
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|host| host.port().is_some() == host.port_u16().is_some())
 }
 
 fn internal_error() -> Response {

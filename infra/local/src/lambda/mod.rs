@@ -211,10 +211,13 @@ impl Lambda {
         let id = unique_id();
         let offset = self.surroundings.clock.offset_seconds();
         let command = self.command(definition, &id, offset);
+        // Held until the process is known: a quick one asks for its first event before this returns.
+        let mut processes = lock(&self.processes);
         let process = Process::start(command, id, offset, &definition.id, &self.surroundings)
             .map_err(|error| Failure::NotStarted(error.to_string()))?;
+        processes.insert(process.id().to_owned(), Arc::clone(&process));
+        drop(processes);
         self.surroundings.stats.count(&definition.id, |counters| counters.cold_starts += 1);
-        lock(&self.processes).insert(process.id().to_owned(), Arc::clone(&process));
         Ok(process)
     }
 

@@ -32,11 +32,15 @@ impl Schedules {
         schedules: Vec<template::Schedule>,
         clock: Arc<Clock>,
         lambda: Arc<Lambda>,
+        resumed: bool,
     ) -> Arc<Self> {
         let by_id: BTreeMap<_, _> =
             schedules.into_iter().map(|schedule| (schedule.id.clone(), schedule)).collect();
         let now = clock.now();
-        let next = |schedule: &template::Schedule| schedule.expression.next_after(now);
+        // What came due while a stack with data was down is due when it is up again.
+        let next = |schedule: &template::Schedule| {
+            if resumed { Some(now) } else { schedule.expression.next_after(now) }
+        };
         let due = by_id.iter().filter_map(|(id, one)| Some((id.clone(), next(one)?))).collect();
         let due = Mutex::new(due);
         Arc::new(Self { by_id, due, clock, lambda })
