@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::domain::event::What;
 use crate::domain::lifecycle::{Command, Transition, decide};
+use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id, Status};
 use crate::runtime::{App, Deadline};
 use crate::store::Update;
@@ -126,7 +127,7 @@ async fn claim(app: &App, id: Id<Customer>) -> Result<Option<Customer>, Error> {
 
 /// Tells owners elsewhere what is about to go, so that they can release what belongs to it.
 async fn announce(app: &App, customer: Id<Customer>, slice: &[Owned]) -> Result<(), Error> {
-    for what in [What::AgentDeleted, What::AccessKeyDeleted] {
+    for what in Kind::ALL.iter().copied().map(What::Deleted) {
         let is_told = |owned: &&Owned| owned.deletion() == Some(what);
         let ids: Vec<String> =
             slice.iter().filter(is_told).map(|owned| owned.id().to_owned()).collect();

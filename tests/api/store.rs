@@ -8,6 +8,7 @@ use aws_smithy_http_client::Builder;
 use serde_json::json;
 use shared::auth::PlainToken;
 use shared::domain::event::What;
+use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
@@ -42,7 +43,7 @@ fn id<T>(number: u8) -> Id<T> {
 fn event(customer: Id<Customer>, number: u8) -> Event {
     Event {
         id: id(number),
-        what: What::AccessKeyCreated,
+        what: What::Created(Kind::AccessKey),
         customer,
         subjects: Vec::new(),
         time: now(),

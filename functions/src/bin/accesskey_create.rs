@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::auth::{PlainToken, caller};
 use shared::domain::event::What;
+use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, Name};
 use shared::domain::{AccessKey, Error, Permission, access_key};
 use shared::http::{Reply, Request, view};
@@ -40,7 +41,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         tm_update: now,
         version: 1,
     };
-    let event = app.event(What::AccessKeyCreated, account, vec![id.to_string()], now);
+    let event = app.event(What::Created(Kind::AccessKey), account, vec![id.to_string()], now);
     app.store.insert_access_key(account, &key, &event).await?;
 
     Reply::ok(view::AccessKey::new(account, &key).with_token(&token))

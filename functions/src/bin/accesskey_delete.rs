@@ -2,6 +2,7 @@
 
 use shared::auth::caller_and_access_key;
 use shared::domain::event::What;
+use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
@@ -11,7 +12,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.require(Permission::ADMIN)?;
 
     let (account, key, now) = (caller.customer.id, key?, app.now());
-    let event = app.event(What::AccessKeyDeleted, account, vec![key.id.to_string()], now);
+    let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.to_string()], now);
     app.store.delete_access_key(account, &key, &event).await?;
 
     Reply::ok(view::AccessKey::new(account, &key).deleted(now))

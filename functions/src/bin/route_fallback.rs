@@ -1,12 +1,12 @@
 //! Whatever no other route takes: says so in the same envelope as every other error.
 
 use shared::domain::Error;
-use shared::domain::error::Kind;
+use shared::domain::error::Missing;
 use shared::http::{Reply, Request};
 use shared::runtime::{self, Nothing};
 
 async fn handle(_: &'static Nothing, _: Request) -> Result<Reply, Error> {
-    Err(Error::NotFound(Kind::Route))
+    Err(Error::NotFound(Missing::Route))
 }
 
 fn main() -> runtime::Result {

@@ -2,7 +2,8 @@
 //! whoever lost a right has lost it at the next request.
 
 use super::Credential;
-use crate::domain::error::Kind;
+use crate::domain::error::Missing;
+use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{AccessKey, Agent, Customer, Error, Id, Permission, Status, Timestamp};
@@ -92,7 +93,8 @@ pub async fn caller_and_customer(
     let (caller, items) =
         identify_and_read(app, &credential(request)?, wanted.as_ref().ok().map(Key::untyped))
             .await?;
-    let customer = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Kind::Customer)));
+    let customer =
+        wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Missing::Customer)));
     Ok((caller.require_not_frozen()?, customer))
 }
 
@@ -105,8 +107,8 @@ pub async fn caller_and_access_key(
     let wanted = request.path_id().map(|id| key::access_key(credential.customer(), id));
     let (caller, items) =
         identify_and_read(app, &credential, wanted.as_ref().ok().map(Key::untyped)).await?;
-    let access_key =
-        wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Kind::AccessKey)));
+    let access_key = wanted
+        .and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Missing::Owned(Kind::AccessKey))));
     Ok((caller.require_not_frozen()?, access_key))
 }
 

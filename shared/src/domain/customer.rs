@@ -55,6 +55,10 @@ pub struct Customer {
 pub struct Record {
     /// Counts changes: every write is conditioned on the version it was decided on.
     pub version: u64,
+    /// Counts changes of what the account owns, sessions left out. Only within one version does it
+    /// never go back: writers of the account do not wait for those of what it owns. So what the
+    /// account owns is the same as long as neither has moved.
+    pub inventory: u64,
     /// Counts claims by the purge: a run whose epoch is not the account's has been overtaken.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.

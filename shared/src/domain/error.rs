@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
+use super::owned::Kind;
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ pub enum Error {
         /// When it will be deleted.
         effective: Option<Timestamp>,
     },
-    /// No such thing: its kind.
-    NotFound(Kind),
+    /// There is no such thing.
+    NotFound(Missing),
     /// Another account's agent has the user name.
     UsernameTaken,
     /// Another account has the e-mail address.
@@ -58,11 +59,11 @@ pub enum Error {
 
 /// What was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Missing {
     /// An account.
     Customer,
-    /// An access key.
-    AccessKey,
+    /// Something that an account owns.
+    Owned(Kind),
     /// A route.
     Route,
 }

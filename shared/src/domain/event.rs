@@ -1,5 +1,6 @@
 //! What has happened to an account, for others to know.
 
+use super::owned::Kind;
 use super::{Customer, Id, Timestamp};
 
 /// Something that happened. Written to the outbox in the transaction of the change it tells of.
@@ -30,12 +31,10 @@ pub enum What {
     CustomerRecovered,
     /// An account is gone for good.
     CustomerDeleted,
-    /// An access key was issued.
-    AccessKeyCreated,
-    /// An access key was deleted.
-    AccessKeyDeleted,
-    /// An agent was deleted.
-    AgentDeleted,
+    /// Something was added to what an account owns.
+    Created(Kind),
+    /// Something that an account owned is gone, or is about to go with the account.
+    Deleted(Kind),
 }
 
 impl What {
@@ -48,9 +47,8 @@ impl What {
             Self::CustomerFrozen => "customer_frozen",
             Self::CustomerRecovered => "customer_recovered",
             Self::CustomerDeleted => "customer_deleted",
-            Self::AccessKeyCreated => "accesskey_created",
-            Self::AccessKeyDeleted => "accesskey_deleted",
-            Self::AgentDeleted => "agent_deleted",
+            Self::Created(kind) => kind.created(),
+            Self::Deleted(kind) => kind.deleted(),
         }
     }
 }

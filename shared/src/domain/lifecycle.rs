@@ -160,6 +160,7 @@ fn tombstone(customer: &Customer, now: Timestamp) -> Customer {
         tm_delete: Some(now),
         record: Record {
             version: customer.record.version,
+            inventory: customer.record.inventory,
             epoch: customer.record.epoch,
             ..Record::default()
         },

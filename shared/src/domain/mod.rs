@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod lifecycle;
+pub mod owned;
 pub mod page;
 pub mod permission;
 pub mod session;

@@ -4,7 +4,7 @@ use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::domain::Error;
-use crate::domain::error::Kind;
+use crate::domain::error::Missing;
 
 /// What a client sees of an error.
 pub(super) struct Description {
@@ -45,9 +45,9 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::AccountFrozen { .. } => {
             (Http::FORBIDDEN, "PERMISSION_DENIED", "ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.".to_owned())
         }
-        Error::NotFound(Kind::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
-        Error::NotFound(Kind::AccessKey) => (Http::NOT_FOUND, "NOT_FOUND", "ACCESSKEY_NOT_FOUND", "There is no access key with this id in your account.".to_owned()),
-        Error::NotFound(Kind::Route) => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
+        Error::NotFound(Missing::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
+        Error::NotFound(Missing::Owned(kind)) => (Http::NOT_FOUND, "NOT_FOUND", kind.not_found(), format!("There is no {} with this id in the account.", kind.one())),
+        Error::NotFound(Missing::Route) => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
         Error::UsernameTaken => (Http::CONFLICT, "ALREADY_EXISTS", "USERNAME_TAKEN", "username: is taken; choose another.".to_owned()),
         Error::EmailTaken => (Http::CONFLICT, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: another account has this address.".to_owned()),
         Error::StateInvalid => (Http::CONFLICT, "FAILED_PRECONDITION", "STATE_INVALID", "The account's status does not allow this.".to_owned()),

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
-use crate::domain::error::Kind;
+use crate::domain::error::Missing;
+use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
-use crate::domain::{AccessKey, Customer, Error, Event, Id, Permission, Status, Timestamp};
+use crate::domain::{AccessKey, Customer, Error, Event, Id, Permission, Timestamp};
 
 /// As it is stored.
 #[derive(Serialize, Deserialize)]
@@ -62,8 +63,6 @@ impl Stored for AccessKey {
     type Attributes = AccessKeyAttributes;
 }
 
-const LIVE: [Status; 2] = [Status::Initial, Status::Active];
-
 impl Store {
     /// Creates a key, if the account is live.
     pub async fn insert_access_key(
@@ -75,7 +74,7 @@ impl Store {
         let item = item(&key::access_key(customer, new.id), AccessKeyAttributes::from(new))?;
         let transaction = self
             .transaction()
-            .check(&key::customer(customer), &Condition::status_in(&LIVE))?
+            .change_inventory(customer)?
             .put(item, &Condition::absent())?
             .put_event(outbox::item(event)?)?;
         match transaction.run().await? {
@@ -97,7 +96,7 @@ impl Store {
         let item = item(&key::access_key(customer, after.id), AccessKeyAttributes::from(after))?;
         let transaction = self
             .transaction()
-            .check(&key::customer(customer), &Condition::status_in(&LIVE))?
+            .change_inventory(customer)?
             .put(item, &Condition::version(before.version))?;
         match transaction.run().await? {
             Outcome::Written => Ok(Update::Written),
@@ -106,7 +105,7 @@ impl Store {
                 Ok([_, Leg::Failed(Some(current))]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }
-                _ => Err(Error::NotFound(Kind::AccessKey)),
+                _ => Err(Error::NotFound(Missing::Owned(Kind::AccessKey))),
             },
         }
     }
@@ -120,7 +119,7 @@ impl Store {
     ) -> Result<(), Error> {
         let transaction = self
             .transaction()
-            .check(&key::customer(customer), &Condition::status_in(&LIVE))?
+            .change_inventory(customer)?
             .delete(&key::access_key(customer, key.id), None)?
             .put_event(outbox::item(event)?)?;
         match transaction.run().await? {
@@ -147,7 +146,7 @@ impl Store {
                 .scan_index_forward(false)
                 .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
                 .expression_attribute_values(":pk", string(key::partition(customer)))
-                .expression_attribute_values(":kind", string(key::ACCESS_KEY))
+                .expression_attribute_values(":kind", string(Kind::AccessKey.prefix()))
                 .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start);
             let answer = query.send().await.map_err(failure)?;

@@ -37,8 +37,14 @@ pub struct CustomerAttributes {
     #[serde(skip_serializing_if = "Option::is_none")]
     tm_delete: Option<Timestamp>,
 
+    // What only the system knows. Rows of index `list` are for showing, and lack it.
+    #[serde(default)]
     version: u64,
+    #[serde(default)]
+    inventory: u64,
+    #[serde(default)]
     epoch: u64,
+    #[serde(default)]
     system: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen_from: Option<Status>,
@@ -81,6 +87,7 @@ impl From<&Customer> for CustomerAttributes {
             tm_update: customer.tm_update,
             tm_delete: customer.tm_delete,
             version: customer.record.version,
+            inventory: customer.record.inventory,
             epoch: customer.record.epoch,
             system: customer.record.system,
             frozen_from: customer.record.frozen_from,
@@ -116,6 +123,7 @@ impl From<CustomerAttributes> for Customer {
             tm_delete: stored.tm_delete,
             record: Record {
                 version: stored.version,
+                inventory: stored.inventory,
                 epoch: stored.epoch,
                 system: stored.system,
                 frozen_from: stored.frozen_from,

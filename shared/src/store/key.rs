@@ -3,7 +3,7 @@
 //! | item | pk | sk |
 //! |---|---|---|
 //! | account | `CUSTOMER#<id>` | `A` |
-//! | what it owns | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>` |
+//! | what it owns | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>`, … by its [`Kind`] |
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | attempts at a password | `THROTTLE#<login key>` | `T` |
@@ -15,6 +15,7 @@
 use std::marker::PhantomData;
 
 use crate::domain::digest::sha256;
+use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
 use crate::domain::{AccessKey, Agent, Customer, Id, Session, Timestamp};
@@ -41,16 +42,16 @@ impl<T> Key<T> {
 
 /// Sort key of an account: before everything that it owns.
 pub(super) const ROOT: &str = "A";
-/// Sort keys of agents start so.
-pub(super) const AGENT: &str = "AGENT#";
-/// Sort keys of access keys start so.
-pub(super) const ACCESS_KEY: &str = "KEY#";
-const SESSION: &str = "SESSION#";
 const LOCK: &str = "L";
 
 /// Partition of an account and of everything that it owns.
 pub(super) fn partition(customer: Id<Customer>) -> String {
     format!("CUSTOMER#{customer}")
+}
+
+/// Sort key of something that an account owns.
+fn owned(kind: Kind, id: impl std::fmt::Display) -> String {
+    format!("{}{id}", kind.prefix())
 }
 
 /// An account.
@@ -62,19 +63,19 @@ pub fn customer(id: Id<Customer>) -> Key<Customer> {
 /// An account's agent.
 #[must_use]
 pub fn agent(customer: Id<Customer>, id: Id<Agent>) -> Key<Agent> {
-    Key::new(partition(customer), format!("{AGENT}{id}"))
+    Key::new(partition(customer), owned(Kind::Agent, id))
 }
 
 /// An account's access key.
 #[must_use]
 pub fn access_key(customer: Id<Customer>, id: Id<AccessKey>) -> Key<AccessKey> {
-    Key::new(partition(customer), format!("{ACCESS_KEY}{id}"))
+    Key::new(partition(customer), owned(Kind::AccessKey, id))
 }
 
 /// A session, by its token's hash.
 #[must_use]
 pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
-    Key::new(partition(customer), format!("{SESSION}{token_hash}"))
+    Key::new(partition(customer), owned(Kind::Session, token_hash))
 }
 
 /// A user name's lock.

@@ -9,6 +9,7 @@ use futures_util::stream::{self, TryStreamExt as _};
 use super::transaction::Condition;
 use super::{Item, MAX_TRIES, Store, failure, key, pause, string, text, unavailable};
 use crate::domain::event::What;
+use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
 
 /// How many items one batch deletes: DynamoDB's limit.
@@ -39,13 +40,7 @@ impl Owned {
     /// What is said of its deletion, if anything.
     #[must_use]
     pub fn deletion(&self) -> Option<What> {
-        if self.sk.starts_with(key::AGENT) {
-            Some(What::AgentDeleted)
-        } else if self.sk.starts_with(key::ACCESS_KEY) {
-            Some(What::AccessKeyDeleted)
-        } else {
-            None
-        }
+        Kind::of_sort_key(&self.sk).filter(|kind| kind.is_announced()).map(What::Deleted)
     }
 }
 

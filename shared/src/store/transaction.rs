@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put,
-    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
 use super::key::Key;
@@ -40,8 +40,7 @@ impl Condition {
         Self::new("version = :version AND #status = :status", values)
     }
 
-    /// The item is an account in one of these states. What an account owns is written under this
-    /// condition only, or else the purge could not be shown to end.
+    /// The item is an account in one of these states.
     pub(super) fn status_in(states: &[Status]) -> Self {
         const NAMES: [&str; 3] = [":a", ":b", ":c"];
         let values: Vec<_> = NAMES
@@ -172,6 +171,25 @@ impl Transaction<'_> {
         let check =
             check.return_values_on_condition_check_failure(ALL_OLD).build().map_err(unavailable)?;
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
+    }
+
+    /// Counts a change of what an account owns, if the account is live. Whatever an account owns is
+    /// written in a transaction with this leg, or else the purge could not be shown to end.
+    pub(super) fn change_inventory(self, customer: Id<Customer>) -> Result<Self, Error> {
+        let live = Condition::status_in(&[Status::Initial, Status::Active]);
+        let mut values = live.values().unwrap_or_default();
+        values.insert(":one".to_owned(), number(1));
+        let update = Update::builder()
+            .table_name(&self.store.accounts)
+            .set_key(Some(super::key::customer(customer).attributes()))
+            .update_expression("ADD inventory :one")
+            .condition_expression(&live.expression)
+            .set_expression_attribute_names(live.names())
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().update(update).build()))
     }
 
     fn leg(mut self, leg: TransactWriteItem) -> Self {
