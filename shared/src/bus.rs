@@ -59,7 +59,7 @@ impl Publisher {
             "id": event.id,
             "type": event.name,
             "customer_id": event.customer_id,
-            "subjects": event.subjects,
+            "subjects": event.subjects(),
             "tm_event": event.tm_event,
         });
         PutEventsRequestEntry::builder()

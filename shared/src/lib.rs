@@ -7,7 +7,8 @@
 //! | [`auth`] | passwords, tokens, and who is calling |
 //! | [`http`] | requests in, replies and errors out |
 //! | [`lifecycle`] | decide and persist, again if another writer came first |
-//! | [`purge`] | the cascade that leaves a tombstone and nothing else |
+//! | [`erasure`] | deletions that are planned |
+//! | [`purge`] | the cascade that leaves a tombstone, a receipt, and nothing else |
 //! | [`bus`] | events on their way out |
 //! | [`runtime`] | configuration, clock, logs; runs a handler as a Lambda function |
 //!
@@ -17,6 +18,7 @@
 pub mod auth;
 pub mod bus;
 pub mod domain;
+pub mod erasure;
 pub mod http;
 pub mod lifecycle;
 pub mod purge;

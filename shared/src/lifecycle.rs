@@ -8,8 +8,8 @@ use crate::store::Update;
 /// How often a change is decided anew because the account changed meanwhile.
 const MAX_DECISIONS: u32 = 8;
 
-/// Does `command` to an account: one conditional transaction with its event. Returns the account as it
-/// was decided on, and as it is now.
+/// Does `command` to an account: one conditional transaction with its event and its entry in the
+/// ledger. Returns the account as it was decided on, and as it is now.
 pub async fn transition(
     app: &App,
     customer: Customer,
@@ -18,13 +18,12 @@ pub async fn transition(
     let mut before = customer;
     for _ in 0..MAX_DECISIONS {
         let now = app.now();
-        let (after, what) = match decide(&before, command, now)? {
-            Transition::Unchanged => return Ok((before.clone(), before)),
-            Transition::Changed(after, what) => (*after, what),
+        let Transition::Changed(change) = decide(&before, command, now)? else {
+            return Ok((before.clone(), before));
         };
-        let event = what.map(|what| app.event(what, after.id, Vec::new(), now));
-        match app.store.update_customer(&before, &after, event.as_ref()).await? {
-            Update::Written => return Ok((before, after)),
+        let event = change.event.map(|what| app.event(what, before.id, Vec::new(), now));
+        match app.store.update_customer(&before, &change, event.as_ref()).await? {
+            Update::Written => return Ok((before, change.after)),
             Update::Outdated(current) => before = *current,
         }
     }

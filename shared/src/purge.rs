@@ -4,147 +4,568 @@
 //! last of all, so a run that dies anywhere is resumed by the next one:
 //!
 //! 1. *Claim*: a frozen account whose date has come is deleted, wiped to its tombstone and told of, in
-//!    one transaction. From here on nothing can be added to it.
-//! 2. *Cascade*: page by page and slice by slice, what is about to go is told of, then goes.
-//! 3. *Verify*: a consistent read finds nothing but the tombstone. Then the account leaves the queue,
-//!    unless another run has claimed it meanwhile and will do so itself.
+//!    one transaction. From here on nothing can be added to it. The claim moves the account's epoch on:
+//!    a run that held it before can count nothing any more. How many purges may begin within an hour is
+//!    limited (the breaker); what has begun goes on.
+//! 2. *Cascade*: page by page and slice by slice, what is about to go is written down in one transaction
+//!    (counted in the ledger, told of in the outbox, user names freed), then goes. Whoever resumes
+//!    deletes the last slice written down and counts the rest, so each thing is counted once.
+//! 3. *Verify*: a consistent pass finds nothing but the tombstone. Then the account leaves the queue.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
+use uuid::Uuid;
 
+use crate::domain::erasure::{SLICE, Slice};
 use crate::domain::event::What;
 use crate::domain::lifecycle::{Command, Transition, decide};
-use crate::domain::owned::Kind;
-use crate::domain::{Customer, Error, Id, Status};
-use crate::runtime::{App, Deadline};
+use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+use crate::runtime::{App, Build, Deadline, config, metrics};
 use crate::store::Update;
-use crate::store::owned::Owned;
+use crate::store::due::{Due, Part, Place};
+use crate::store::owned::{Owned, OwnedPage, Position};
 
-/// How many things are told of and deleted before the next look at the time: what one event names.
-const SLICE: usize = 250;
+/// How many accounts are worked on at the same time.
+const LANES: usize = 4;
 
-/// What one run did.
+/// How many pages of one account are deleted before others get their turn.
+const TURN: usize = 8;
+
+/// How many agents one slice may have: the user name and the attempts of each are two more legs of its
+/// transaction, which may have a hundred.
+const AGENTS: usize = 40;
+
+/// Cheap, eventually consistent reads are trusted only of what has been at rest for this long.
+const LAG: Duration = Duration::from_secs(10);
+
+/// Purges accounts.
+#[derive(Debug)]
+pub struct Purger {
+    /// The tables and the time.
+    pub app: App,
+    /// Whether anything is purged at all.
+    enabled: bool,
+    /// How many purges may begin within one hour.
+    breaker: u64,
+}
+
+impl Build for Purger {
+    fn build() -> Result<Self, Error> {
+        let breaker = config::required("BREAKER_ACCOUNTS")?;
+        let breaker = breaker
+            .parse()
+            .map_err(|_| Error::Internal("BREAKER_ACCOUNTS is not a number".to_owned()))?;
+        let enabled = config::required("PURGE_ENABLED")? == "true";
+        Ok(Self { app: App::build()?, enabled, breaker })
+    }
+}
+
+/// What one run did, and what it saw.
 #[derive(Debug, Default, Serialize)]
 pub struct Run {
+    /// Accounts in the queue that were due.
+    pub due: u64,
+    /// Accounts whose purge began.
+    pub claimed: u64,
     /// Accounts whose purge ended.
     pub finished: u64,
     /// Things deleted that accounts owned.
     pub deleted: u64,
+    /// Accounts that own something which the purge does not know; they are not finished.
+    pub quarantined: u64,
     /// Accounts that could not be purged; the next run tries again.
     pub failed: u64,
+    /// For how many seconds the account that has waited longest has been due.
+    pub oldest_overdue_seconds: u64,
     /// Whether the run stopped before its deadline with work left for the next one.
     pub unfinished: bool,
+    /// Whether as many purges as may begin within an hour have begun.
+    pub breaker_open: bool,
+    /// Whether purging is switched off.
+    pub stopped: bool,
 }
 
-/// Purges every account that is due, until none is left or the deadline is near.
-pub async fn purge_due(app: &App, deadline: Deadline) -> Result<Run, Error> {
-    let mut run = Run::default();
-    let mut due = app.store.due_accounts(app.now());
-    while let Some(accounts) = due.next().await? {
-        for id in accounts {
-            if deadline.is_near() {
-                run.unfinished = true;
-                return Ok(run);
-            }
-            purge_account(app, id, deadline, &mut run).await;
-        }
-    }
-    Ok(run)
+/// The purge of one account under way.
+struct Job {
+    account: Customer,
+    ledger: Erasure,
+    /// What the next page was already read to be.
+    page: Option<OwnedPage>,
+    pass: Pass,
+    /// Up to here, runs before this one have deleted.
+    cursor: Position,
 }
 
-/// Purges one account, if it is due.
-pub async fn purge_one(app: &App, id: Id<Customer>, deadline: Deadline) -> Run {
-    let mut run = Run::default();
-    purge_account(app, id, deadline, &mut run).await;
-    run
+/// A way through everything an account owns, from the beginning.
+struct Pass {
+    /// Whether it may only be read consistently.
+    verifying: bool,
+    /// Whether all of it was read consistently.
+    consistent: bool,
+    /// Whether there was something to delete.
+    deleted: bool,
+    /// How many unknown things it met.
+    unknown: u64,
 }
 
-/// Purges one account and counts what came of it; a failure is this account's alone.
-async fn purge_account(app: &App, id: Id<Customer>, deadline: Deadline, run: &mut Run) {
-    match claim_and_cascade(app, id, deadline, &mut run.deleted).await {
-        Ok(Progress::Finished) => run.finished += 1,
-        Ok(Progress::Unfinished) => run.unfinished = true,
-        Ok(Progress::NotDue | Progress::Overtaken) => {}
-        Err(error) => {
-            run.failed += 1;
-            tracing::error!(customer_id = %id, cause = ?error, "purge failed");
-        }
+impl Pass {
+    const fn start(verifying: bool) -> Self {
+        Self { verifying, consistent: true, deleted: false, unknown: 0 }
     }
 }
 
-/// How far the purge of an account came.
+/// What an account has come to.
 enum Progress {
     /// Nothing is left but the tombstone.
     Finished,
+    /// Nothing is left but what the purge does not know.
+    Quarantined,
+    /// There is more to do than one turn.
+    Long(Box<Job>),
     /// The deadline came first.
     Unfinished,
     /// The account is not due, or its purge has ended.
     NotDue,
     /// Another run has claimed the account.
     Overtaken,
+    /// The account must wait for its purge to begin.
+    BreakerOpen,
 }
 
-async fn claim_and_cascade(
-    app: &App,
+/// What lanes have done so far.
+#[derive(Default)]
+struct Tally {
+    claimed: AtomicU64,
+    deleted: AtomicU64,
+}
+
+/// Purges every account that is due, until none is left or the deadline is near.
+pub async fn purge_due(purger: &Purger, deadline: Deadline) -> Result<Run, Error> {
+    let queue = Queue::open(purger).await?;
+    purge(purger, queue, deadline).await
+}
+
+/// Purges one account, if it is due.
+pub async fn purge_one(
+    purger: &Purger,
     id: Id<Customer>,
     deadline: Deadline,
-    deleted: &mut u64,
-) -> Result<Progress, Error> {
-    let Some(claimed) = claim(app, id).await? else {
-        return Ok(Progress::NotDue);
-    };
+) -> Result<Run, Error> {
+    purge(purger, Queue::of_one(purger, id), deadline).await
+}
+
+async fn purge(purger: &Purger, mut queue: Queue<'_>, deadline: Deadline) -> Result<Run, Error> {
+    let mut run = Run { stopped: !purger.enabled, ..Run::default() };
+    let tally = Tally::default();
+    let mut result = Ok(());
+    if purger.enabled {
+        result = work(purger, &mut queue, deadline, &tally, &mut run).await;
+    }
+    run.due = queue.due;
+    run.oldest_overdue_seconds = queue.oldest_overdue().as_secs();
+    run.claimed = tally.claimed.into_inner();
+    run.deleted = tally.deleted.into_inner();
+    run.emit(purger.app.now());
+    result.map(|()| run)
+}
+
+impl Run {
+    /// The erasure clock, for alarms.
+    fn emit(&self, now: Timestamp) {
+        metrics::emit(
+            now,
+            &[
+                ("PurgeDue", "Count", self.due),
+                ("PurgeClaimed", "Count", self.claimed),
+                ("PurgeFinished", "Count", self.finished),
+                ("PurgeDeletedItems", "Count", self.deleted),
+                ("PurgeQuarantined", "Count", self.quarantined),
+                ("PurgeFailed", "Count", self.failed),
+                ("PurgeOldestOverdue", "Seconds", self.oldest_overdue_seconds),
+                ("PurgeBreakerOpen", "Count", u64::from(self.breaker_open)),
+                ("PurgeStopped", "Count", u64::from(self.stopped)),
+            ],
+        );
+    }
+}
+
+/// Works on several accounts at the same time. Of those that take many turns one has a lane, the rest
+/// are for the others: a large account does not make small ones wait.
+async fn work(
+    purger: &Purger,
+    queue: &mut Queue<'_>,
+    deadline: Deadline,
+    tally: &Tally,
+    run: &mut Run,
+) -> Result<(), Error> {
+    let mut lanes = FuturesUnordered::new();
+    let mut long: VecDeque<Box<Job>> = VecDeque::new();
+    let mut is_long_in_lane = false;
+    let mut result = Ok(());
     loop {
-        if deadline.is_near() {
-            return Ok(Progress::Unfinished);
+        while lanes.len() < LANES && !deadline.is_near() {
+            let resumed = if is_long_in_lane { None } else { long.pop_front() };
+            let next = match resumed {
+                Some(job) => Some(Work::Resume(job)),
+                None => match queue.next().await {
+                    Ok(Some(id)) => Some(Work::Take(id)),
+                    Ok(None) => long.pop_front().map(Work::Resume),
+                    Err(error) => {
+                        queue.close();
+                        result = Err(error);
+                        None
+                    }
+                },
+            };
+            let Some(next) = next else { break };
+            is_long_in_lane |= matches!(next, Work::Resume(_));
+            lanes.push(purger.account(next, deadline, tally));
         }
-        // Cheap reads while there is much to delete; the read that finds nothing must be consistent.
-        let mut page = app.store.list_owned(id, false).await?;
-        if page.is_empty() {
-            page = app.store.list_owned(id, true).await?;
-        }
-        if page.is_empty() {
-            return finish(app, &claimed).await;
-        }
-        for slice in page.chunks(SLICE) {
-            if deadline.is_near() {
-                return Ok(Progress::Unfinished);
+        let Some((was_long, id, progress)) = lanes.next().await else { break };
+        is_long_in_lane &= !was_long;
+        match progress {
+            Ok(Progress::Finished) => run.finished += 1,
+            Ok(Progress::Quarantined) => run.quarantined += 1,
+            Ok(Progress::Long(job)) => long.push_back(job),
+            Ok(Progress::Unfinished) => run.unfinished = true,
+            Ok(Progress::NotDue | Progress::Overtaken) => {}
+            Ok(Progress::BreakerOpen) => {
+                run.breaker_open = true;
+                queue.begin_no_more();
             }
-            announce(app, id, slice).await?;
-            app.store.delete_owned(id, slice).await?;
-            *deleted += slice.len() as u64;
+            Err(error) => {
+                run.failed += 1;
+                tracing::error!(customer_id = %id, cause = ?error, "purge failed");
+            }
         }
+    }
+    run.unfinished |= !long.is_empty() || !queue.is_empty();
+    result
+}
+
+/// What a lane works on.
+enum Work {
+    Take(Id<Customer>),
+    Resume(Box<Job>),
+}
+
+impl Purger {
+    /// One turn of work on an account. A failure is this account's alone.
+    async fn account(
+        &self,
+        work: Work,
+        deadline: Deadline,
+        tally: &Tally,
+    ) -> (bool, Id<Customer>, Result<Progress, Error>) {
+        match work {
+            Work::Resume(job) => (true, job.account.id, self.turn(job, deadline, tally).await),
+            Work::Take(id) => {
+                let progress = match self.claim(id, tally).await {
+                    Ok(Ok(job)) => self.turn(job, deadline, tally).await,
+                    Ok(Err(progress)) => Ok(progress),
+                    Err(error) => Err(error),
+                };
+                (false, id, progress)
+            }
+        }
+    }
+
+    /// Takes an account for this run: it is deleted afterwards. Otherwise says why not.
+    async fn claim(
+        &self,
+        id: Id<Customer>,
+        tally: &Tally,
+    ) -> Result<Result<Box<Job>, Progress>, Error> {
+        let store = &self.app.store;
+        let (Some(mut before), ledger) = store.get_customer_and_erasure(id).await? else {
+            return Ok(Err(Progress::NotDue));
+        };
+        let mut ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
+        loop {
+            let now = self.app.now();
+            let Transition::Changed(change) = decide(&before, &Command::Claim, now)? else {
+                return Ok(Err(Progress::NotDue));
+            };
+            let event = change.event.map(|what| self.app.event(what, id, Vec::new(), now));
+            let is_first = before.record.epoch == 0;
+            let event = event.as_ref();
+            let update = if is_first {
+                store.claim_customer(&before, &change, event, self.breaker, now).await?
+            } else {
+                store.update_customer(&before, &change, event).await.map(Some)?
+            };
+            match update {
+                None => return Ok(Err(Progress::BreakerOpen)),
+                Some(Update::Outdated(current)) => before = *current,
+                Some(Update::Written) => {
+                    if is_first {
+                        tally.claimed.fetch_add(1, Ordering::Relaxed);
+                        ledger.tm_claim = Some(now);
+                        ledger.attempts += 1;
+                        ledger.epoch = change.after.record.epoch;
+                    } else {
+                        // The run before may have counted a slice since the ledger was read.
+                        ledger = store.get_erasure(id).await?.unwrap_or(ledger);
+                    }
+                    return self.begin(change.after, ledger).await.map(Ok);
+                }
+            }
+        }
+    }
+
+    /// Deletes what is left of the slice that was written down last, if a run has died over it.
+    async fn begin(&self, account: Customer, ledger: Erasure) -> Result<Box<Job>, Error> {
+        let left = Owned::of_slice(&ledger.slice);
+        if !left.is_empty() {
+            self.app.store.delete_owned(account.id, &left).await?;
+        }
+        let cursor = left.last().map_or_else(Position::start, Owned::position);
+        Ok(Box::new(Job { account, ledger, page: None, pass: Pass::start(false), cursor }))
+    }
+
+    /// Deletes some pages of what an account owns.
+    async fn turn(
+        &self,
+        mut job: Box<Job>,
+        deadline: Deadline,
+        tally: &Tally,
+    ) -> Result<Progress, Error> {
+        match self.pages(&mut job, deadline, tally).await {
+            Ok(Some(progress)) => Ok(progress),
+            Ok(None) => Ok(Progress::Long(job)),
+            Err(error) => {
+                job.ledger.last_error = Some(error.word().to_owned());
+                // The error itself is told; that the ledger could not be told is the same trouble.
+                let _ = self.app.store.note_trouble(&job.ledger, self.app.now()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// `None` if there is more to do than one turn.
+    async fn pages(
+        &self,
+        job: &mut Job,
+        deadline: Deadline,
+        tally: &Tally,
+    ) -> Result<Option<Progress>, Error> {
+        for _ in 0..TURN {
+            let page = match job.page.take() {
+                Some(page) => page,
+                None => self.look(job, Position::start()).await?,
+            };
+            // The next page is read while this one is deleted.
+            let ahead = page.next.clone().map(|next| self.look(job, next));
+            let ahead = async {
+                match ahead {
+                    Some(look) => look.await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (stop, ahead) =
+                try_join(self.delete(job, page.items, deadline, tally), ahead).await?;
+            if stop.is_some() {
+                return Ok(stop);
+            }
+            job.page = ahead;
+            if job.page.is_none()
+                && let Some(progress) = self.end_pass(job).await?
+            {
+                return Ok(Some(progress));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the page that begins at `at`.
+    fn look<'a>(
+        &'a self,
+        job: &mut Job,
+        at: Position,
+    ) -> impl Future<Output = Result<OwnedPage, Error>> + use<'a> {
+        let is_settled = job.account.tm_delete.is_some_and(|at| self.app.now().since(at) >= LAG);
+        let consistent = job.pass.verifying || at < job.cursor || !is_settled;
+        job.pass.consistent &= consistent;
+        let (store, id) = (&self.app.store, job.account.id);
+        async move { store.list_owned(id, &at, consistent).await }
+    }
+
+    /// Deletes these things, slice by slice. `None` if all are gone that can go.
+    async fn delete(
+        &self,
+        job: &mut Job,
+        items: Vec<Owned>,
+        deadline: Deadline,
+        tally: &Tally,
+    ) -> Result<Option<Progress>, Error> {
+        let all = items.len();
+        let known: Vec<Owned> = items.into_iter().filter(|owned| owned.known.is_some()).collect();
+        job.pass.unknown += (all - known.len()) as u64;
+        job.pass.deleted |= !known.is_empty();
+        for slice in slices(&known) {
+            if deadline.is_near() {
+                return Ok(Some(Progress::Unfinished));
+            }
+            let counted = job.ledger.with_slice(ids(slice));
+            let now = self.app.now();
+            let told = counted.slice.iter().filter(|(kind, _)| kind.is_announced());
+            let events: Vec<Event> = told
+                .map(|(kind, ids)| {
+                    let subjects = ids.iter().filter_map(|id| Uuid::from_slice(id).ok());
+                    self.app.event(What::Deleted(*kind), job.account.id, subjects.collect(), now)
+                })
+                .collect();
+            let logins: Vec<String> =
+                slice.iter().filter_map(|owned| owned.login.clone()).collect();
+            if !self.app.store.count_slice(&counted, &events, &logins).await? {
+                return Ok(Some(Progress::Overtaken));
+            }
+            job.ledger = counted;
+            self.app.store.delete_owned(job.account.id, slice).await?;
+            tally.deleted.fetch_add(slice.len() as u64, Ordering::Relaxed);
+        }
+        Ok(None)
+    }
+
+    /// Ends the purge if the pass found nothing, or begins the pass that will tell.
+    async fn end_pass(&self, job: &mut Job) -> Result<Option<Progress>, Error> {
+        if job.pass.deleted || !job.pass.consistent {
+            job.pass = Pass::start(true);
+            return Ok(None);
+        }
+        if job.pass.unknown == 0 {
+            return self.finish(job).await.map(Some);
+        }
+        job.ledger.quarantined = job.pass.unknown;
+        job.ledger.last_error = None;
+        self.app.store.note_trouble(&job.ledger, self.app.now()).await?;
+        tracing::error!(customer_id = %job.account.id, count = job.pass.unknown, "unknown things");
+        Ok(Some(Progress::Quarantined))
+    }
+
+    /// Takes the account out of the queue, if no other run has claimed it.
+    async fn finish(&self, job: &Job) -> Result<Progress, Error> {
+        let Transition::Changed(change) = decide(&job.account, &Command::Finish, self.app.now())?
+        else {
+            return Ok(Progress::NotDue);
+        };
+        let finished = self.app.store.finish_erasure(&job.account, &change, &job.ledger).await?;
+        Ok(match finished {
+            Update::Written => Progress::Finished,
+            // An answer was lost: it was this very run that finished.
+            Update::Outdated(current)
+                if current.record.tm_purge.is_some()
+                    && current.record.epoch == job.account.record.epoch =>
+            {
+                Progress::Finished
+            }
+            Update::Outdated(_) => Progress::Overtaken,
+        })
     }
 }
 
-/// Takes the account for this run: it is deleted afterwards. `None` if there is nothing to purge.
-async fn claim(app: &App, id: Id<Customer>) -> Result<Option<Customer>, Error> {
-    let Some(customer) = app.store.get_customer(id).await? else {
-        return Ok(None);
-    };
-    let (before, after) = crate::lifecycle::transition(app, customer, &Command::Claim).await?;
-    let claimed = after.status == Status::Deleted && after.record.epoch > before.record.epoch;
-    Ok(claimed.then_some(after))
-}
-
-/// Tells owners elsewhere what is about to go, so that they can release what belongs to it.
-async fn announce(app: &App, customer: Id<Customer>, slice: &[Owned]) -> Result<(), Error> {
-    for what in Kind::ALL.iter().copied().map(What::Deleted) {
-        let is_told = |owned: &&Owned| owned.deletion() == Some(what);
-        let ids: Vec<String> =
-            slice.iter().filter(is_told).map(|owned| owned.id().to_owned()).collect();
-        if !ids.is_empty() {
-            app.store.insert_event(&app.event(what, customer, ids, app.now())).await?;
-        }
+/// The ids of these things, by kind.
+fn ids(slice: &[Owned]) -> Slice {
+    let mut ids = Slice::new();
+    for (kind, id) in slice.iter().filter_map(|owned| owned.known.clone()) {
+        ids.entry(kind).or_default().push(id);
     }
-    Ok(())
+    ids
 }
 
-/// Takes the account out of the queue, if no other run has claimed it.
-async fn finish(app: &App, claimed: &Customer) -> Result<Progress, Error> {
-    let Transition::Changed(tombstone, _) = decide(claimed, &Command::Finish, app.now())? else {
-        return Ok(Progress::NotDue);
-    };
-    match app.store.update_customer(claimed, &tombstone, None).await? {
-        Update::Written => Ok(Progress::Finished),
-        Update::Outdated(_) => Ok(Progress::Overtaken),
+/// Cuts a page so that each slice fits into one transaction.
+fn slices(mut items: &[Owned]) -> impl Iterator<Item = &[Owned]> {
+    std::iter::from_fn(move || {
+        let mut agents = 0;
+        let fits = |owned: &&Owned| {
+            agents += usize::from(owned.login.is_some());
+            agents <= AGENTS
+        };
+        let length = items.iter().take(SLICE).take_while(fits).count();
+        let (slice, rest) = items.split_at(length);
+        items = rest;
+        (length > 0).then_some(slice)
+    })
+}
+
+/// The accounts that are due, one after the other.
+struct Queue<'a> {
+    purger: &'a Purger,
+    /// When the run began: what falls due later is for the next one.
+    until: Timestamp,
+    /// First those whose purge has begun.
+    lines: VecDeque<Line>,
+    oldest: Option<Timestamp>,
+    due: u64,
+}
+
+struct Line {
+    part: Part,
+    ready: VecDeque<Due>,
+    place: Place,
+}
+
+impl<'a> Queue<'a> {
+    async fn open(purger: &'a Purger) -> Result<Self, Error> {
+        let lines = VecDeque::new();
+        let mut queue = Self { purger, until: purger.app.now(), lines, oldest: None, due: 0 };
+        let look = |part| purger.app.store.list_due(Place::start(part), queue.until);
+        let (begun, waiting) = try_join(look(Part::Begun), look(Part::Waiting)).await?;
+        for (part, (found, place)) in [(Part::Begun, begun), (Part::Waiting, waiting)] {
+            queue.saw(&found);
+            queue.lines.push_back(Line { part, ready: found.into(), place });
+        }
+        Ok(queue)
+    }
+
+    fn of_one(purger: &'a Purger, id: Id<Customer>) -> Self {
+        let until = purger.app.now();
+        let ready = [Due { id, since: until }].into();
+        let line = Line { part: Part::Waiting, ready, place: Place::end() };
+        Self { purger, until, lines: [line].into(), oldest: None, due: 0 }
+    }
+
+    async fn next(&mut self) -> Result<Option<Id<Customer>>, Error> {
+        while let Some(line) = self.lines.front_mut() {
+            if let Some(due) = line.ready.pop_front() {
+                return Ok(Some(due.id));
+            }
+            if line.place.is_end() {
+                self.lines.pop_front();
+                continue;
+            }
+            let place = std::mem::replace(&mut line.place, Place::end());
+            let (found, place) = self.purger.app.store.list_due(place, self.until).await?;
+            (line.ready, line.place) = (found.iter().copied().collect(), place);
+            self.saw(&found);
+        }
+        Ok(None)
+    }
+
+    fn saw(&mut self, found: &[Due]) {
+        self.due += found.len() as u64;
+        self.oldest = self.oldest.into_iter().chain(found.iter().map(|due| due.since)).min();
+    }
+
+    /// Leaves out the accounts whose purge has not begun.
+    fn begin_no_more(&mut self) {
+        self.lines.retain(|line| line.part == Part::Begun);
+    }
+
+    fn close(&mut self) {
+        self.lines.clear();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.iter().all(|line| line.ready.is_empty() && line.place.is_end())
+    }
+
+    fn oldest_overdue(&self) -> Duration {
+        self.oldest.map_or(Duration::ZERO, |oldest| self.until.since(oldest))
     }
 }

@@ -31,6 +31,15 @@ async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str)
     );
 }
 
+/// A run that found nothing to do.
+#[track_caller]
+fn assert_idle(run: &Value) {
+    for (name, value) in run.as_object().expect("a run") {
+        assert!(*value == json!(0) || *value == json!(false), "{name}: {value}");
+    }
+    assert!(run.get("due").is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schedule_purges_what_is_due_and_nothing_else() {
     let tenure = Tenure::start().await;
@@ -55,10 +64,7 @@ async fn the_schedule_purges_what_is_due_and_nothing_else() {
     assert!(left.iter().filter(lasting).eq(neighbour.iter().filter(lasting)));
 
     let again = tenure.advance_days(1).await;
-    assert_eq!(
-        again["schedules"]["PurgeRunFunctionSchedule"],
-        json!({"finished": 0, "deleted": 0, "failed": 0, "unfinished": false})
-    );
+    assert_idle(&again["schedules"]["PurgeRunFunctionSchedule"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +171,7 @@ async fn a_call_that_names_an_account_does_not_make_it_due() {
         let event = json!({"source": "tenure", "detail-type": "customer_deleted", "detail": {"customer_id": id}});
         let path = "/2015-03-31/functions/PurgeRunFunction/invocations";
         let run = tenure.send(tenure.request("POST", path).json(&event)).await.ok();
-        assert_eq!(run, json!({"finished": 0, "deleted": 0, "failed": 0, "unfinished": false}));
+        assert_idle(&run);
     }
     assert_eq!(tenure.accounts().await, before);
 }

@@ -57,8 +57,9 @@ async fn unregistering_twice_at_once_gives_one_date_and_one_event() {
 
 /// A stack whose schedule does not fire by itself.
 async fn unscheduled() -> Tenure {
-    let rarely =
-        Template::edited(|text| text.replace("Default: rate(1 hour)", "Default: rate(365 days)"));
+    let rarely = Template::edited(|text| {
+        text.replace("Default: rate(15 minutes)", "Default: rate(365 days)")
+    });
     Tenure::start_with(rarely.options()).await
 }
 

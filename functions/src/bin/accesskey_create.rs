@@ -41,7 +41,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         tm_update: now,
         version: 1,
     };
-    let event = app.event(What::Created(Kind::AccessKey), account, vec![id.to_string()], now);
+    let event = app.event(What::Created(Kind::AccessKey), account, vec![id.uuid()], now);
     app.store.insert_access_key(account, &key, &event).await?;
 
     Reply::ok(view::AccessKey::new(account, &key).with_token(&token))

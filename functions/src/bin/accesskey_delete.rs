@@ -12,7 +12,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.require(Permission::ADMIN)?;
 
     let (account, key, now) = (caller.customer.id, key?, app.now());
-    let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.to_string()], now);
+    let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
     app.store.delete_access_key(account, &key, &event).await?;
 
     Reply::ok(view::AccessKey::new(account, &key).deleted(now))

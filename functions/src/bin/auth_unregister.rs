@@ -8,6 +8,7 @@
 use futures_util::future::join;
 use serde::Deserialize;
 use shared::auth::{Caller, Identity, caller_with_password};
+use shared::domain::erasure::Reason;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::Password;
 use shared::domain::{Error, Permission};
@@ -37,7 +38,9 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = body?;
     body.is_enough_for(&caller)?;
 
-    let command = if body.immediate { Command::Leave } else { Command::Freeze };
+    let by = caller.requester();
+    let command =
+        if body.immediate { Command::Leave(by) } else { Command::Freeze(Reason::Unregister, by) };
     let changed = transition(app, caller.customer, &command);
     let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;
     let (_, after) = changed?;

@@ -1,20 +1,23 @@
-//! `DELETE /v1.0/customers/{id}`: deletes an account at once. Erasure follows.
+//! `DELETE /v1.0/customers/{id}`: deletes an account at once; with `?plan=<digest>` only if that plan is
+//! still true. Erasure follows.
 //!
 //! The answer shows the account once more as it was, with its new status; deleting it again shows the
 //! tombstone.
 
 use shared::auth::caller_and_customer;
-use shared::domain::lifecycle::Command;
+use shared::domain::erasure::Plan;
 use shared::domain::{Customer, Error, Permission};
+use shared::erasure::delete;
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
 use shared::runtime::{self, App};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;
     caller.require(Permission::PROJECT_ADMIN)?;
+    let customer = customer?;
+    let plan = plan(&request, &customer)?;
 
-    let (before, after) = transition(app, customer?, &Command::Delete).await?;
+    let (before, after) = delete(app, customer, caller.requester(), plan).await?;
 
     let shown = Customer {
         status: after.status,
@@ -23,6 +26,15 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         ..before
     };
     Reply::ok(view::Customer::from(&shown))
+}
+
+fn plan(request: &Request, customer: &Customer) -> Result<Option<Plan>, Error> {
+    let rule = "must be the digest of a plan for this account";
+    let read = |digest| {
+        let plan = Plan::parse(digest, customer.id);
+        plan.ok_or_else(|| Error::InvalidParameter("plan", rule.to_owned()))
+    };
+    request.parameter("plan")?.map(read).transpose()
 }
 
 fn main() -> runtime::Result {

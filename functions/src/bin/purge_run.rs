@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Id};
-use shared::purge::{Run, purge_due, purge_one};
-use shared::runtime::{self, App, Deadline};
+use shared::purge::{Purger, Run, purge_due, purge_one};
+use shared::runtime::{self, Deadline};
 
 /// An EventBridge event, as far as it matters here.
 #[derive(Deserialize)]
@@ -18,10 +18,10 @@ struct Detail {
     customer_id: Option<Id<Customer>>,
 }
 
-async fn handle(app: &'static App, call: Call, deadline: Deadline) -> Result<Run, Error> {
+async fn handle(purger: &'static Purger, call: Call, deadline: Deadline) -> Result<Run, Error> {
     match call.detail.customer_id {
-        Some(id) => Ok(purge_one(app, id, deadline).await),
-        None => purge_due(app, deadline).await,
+        Some(id) => purge_one(purger, id, deadline).await,
+        None => purge_due(purger, deadline).await,
     }
 }
 

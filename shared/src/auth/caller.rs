@@ -2,6 +2,7 @@
 //! whoever lost a right has lost it at the next request.
 
 use super::Credential;
+use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
@@ -36,6 +37,17 @@ impl Caller {
     /// Refuses a caller who has none of these permissions.
     pub const fn require(&self, permission: Permission) -> Result<(), Error> {
         if self.permission.allows(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
+    }
+
+    /// Who asks, as the ledger of erasures remembers it.
+    #[must_use]
+    pub fn requester(&self) -> Requester {
+        let (role, id) = match self.identity {
+            Identity::Agent(id, _) => (Role::CustomerAdmin, id.to_string()),
+            Identity::AccessKey(id) => (Role::AccessKey, id.to_string()),
+        };
+        let is_operator = self.permission.allows(Permission::PROJECT_ADMIN);
+        Requester { role: if is_operator { Role::ProjectAdmin } else { role }, id }
     }
 
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.

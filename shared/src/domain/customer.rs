@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::erasure::Hold;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -69,6 +70,8 @@ pub struct Record {
     pub tm_freeze: Option<Timestamp>,
     /// When the purge of a deleted account ended.
     pub tm_purge: Option<Timestamp>,
+    /// The order that the account must not be erased, if there is one.
+    pub hold: Option<Hold>,
 }
 
 /// Where an account is in its life.
@@ -183,6 +186,7 @@ impl Customer {
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.status {
+            _ if self.record.hold.is_some() => None,
             Status::Frozen => self.tm_deletion_scheduled,
             Status::Deleted if self.record.tm_purge.is_none() => self.tm_delete,
             _ => None,

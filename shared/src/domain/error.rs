@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
+use super::erasure::Difference;
 use super::owned::Kind;
 
 /// Why a request was not fulfilled.
@@ -49,6 +50,10 @@ pub enum Error {
     GracePeriodEnded,
     /// The project's own account cannot be frozen or deleted.
     LastProjectAdmin,
+    /// The account is held and must not be erased.
+    LegalHold,
+    /// The plan of a deletion is not true any more: how the account differs from it.
+    PlanOutdated(Box<Difference>),
     /// Too many attempts; the next may be made after this time.
     TooManyAttempts(Duration),
     /// Something that is needed does not answer, or too many write at once. Says what, for the log.
@@ -64,11 +69,23 @@ pub enum Missing {
     Customer,
     /// Something that an account owns.
     Owned(Kind),
+    /// Anything about an erasure: nobody asked for one.
+    Erasure,
     /// A route.
     Route,
 }
 
 impl Error {
+    /// What is wrong in a word, for those who must not see more.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+            _ => "refused",
+        }
+    }
+
     /// The field `name` of the body is wrong; `rule` follows the name in the message.
     #[must_use]
     pub fn invalid_field(name: &str, rule: impl Into<String>) -> Self {

@@ -1,5 +1,7 @@
 //! What has happened to an account, for others to know.
 
+use uuid::Uuid;
+
 use super::owned::Kind;
 use super::{Customer, Id, Timestamp};
 
@@ -13,7 +15,7 @@ pub struct Event {
     /// The account it happened to.
     pub customer: Id<Customer>,
     /// The things it happened to within the account; empty if to the account itself.
-    pub subjects: Vec<String>,
+    pub subjects: Vec<Uuid>,
     /// When it happened.
     pub time: Timestamp,
 }
@@ -31,6 +33,10 @@ pub enum What {
     CustomerRecovered,
     /// An account is gone for good.
     CustomerDeleted,
+    /// An account must not be erased, whatever is due.
+    CustomerHeld,
+    /// An account that was held goes its way again.
+    CustomerReleased,
     /// Something was added to what an account owns.
     Created(Kind),
     /// Something that an account owned is gone, or is about to go with the account.
@@ -47,6 +53,8 @@ impl What {
             Self::CustomerFrozen => "customer_frozen",
             Self::CustomerRecovered => "customer_recovered",
             Self::CustomerDeleted => "customer_deleted",
+            Self::CustomerHeld => "customer_held",
+            Self::CustomerReleased => "customer_released",
             Self::Created(kind) => kind.created(),
             Self::Deleted(kind) => kind.deleted(),
         }

@@ -5,16 +5,22 @@
 //!        ▲                        │                              ▲
 //!        └──────── Recover ───────┘      Leave, Delete ──────────┘ (from initial, active, frozen)
 //! ```
+//!
+//! A hold stops every way to `deleted`, and none to `frozen` or back.
 
 use std::time::Duration;
 
 use super::customer::{Profile, Record};
+use super::erasure::{Entry, Hold, HoldReason, Plan, Reason, Request, Requester};
 use super::event::What;
 use super::value::Metadata;
 use super::{Customer, Error, Status, Timestamp};
 
 /// How long a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
+
+/// How long an account that was held is safe when the hold is lifted, however long it has been due.
+pub const GRACE_AFTER_HOLD: Duration = Duration::from_hours(24);
 
 /// Something that shall happen to an account.
 #[derive(Clone, Debug)]
@@ -24,13 +30,17 @@ pub enum Command {
     /// Set switches.
     SetMetadata(Metadata),
     /// Freeze the account; its deletion is due when the grace period ends.
-    Freeze,
+    Freeze(Reason, Requester),
     /// Make a frozen account what it was.
     Recover,
     /// Delete the account at once, for its owner.
-    Leave,
-    /// Delete the account at once, for an operator.
-    Delete,
+    Leave(Requester),
+    /// Delete the account at once, for an operator; if there is a plan, only if it is still true.
+    Delete(Reason, Requester, Option<Plan>),
+    /// Keep the account, whatever is due.
+    Hold(HoldReason, Requester),
+    /// Let the account go its way again.
+    Lift,
     /// Take a due account for purging: whoever held it before is overtaken.
     Claim,
     /// Record that nothing of a deleted account is left but its tombstone.
@@ -42,8 +52,21 @@ pub enum Command {
 pub enum Transition {
     /// It is already so.
     Unchanged,
-    /// It becomes this, and others are told.
-    Changed(Box<Customer>, Option<What>),
+    /// It changes.
+    Changed(Box<Change>),
+}
+
+/// How an account changes, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What it becomes.
+    pub after: Customer,
+    /// What others are told.
+    pub event: Option<What>,
+    /// What the ledger is told.
+    pub entry: Option<Entry>,
+    /// Whether what the account owns must not have changed either.
+    pub inventory_must_hold: bool,
 }
 
 /// Decides what becomes of `customer` if `command` happens to it at `now`.
@@ -67,38 +90,69 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         }
         (Command::Update(_) | Command::SetMetadata(_), _) => Err(Error::StateInvalid),
 
-        (Command::Freeze | Command::Leave | Command::Delete, _) if customer.record.system => {
+        (Command::Freeze(..) | Command::Leave(_) | Command::Delete(..), _)
+            if customer.record.system =>
+        {
             Err(Error::LastProjectAdmin)
         }
 
-        (Command::Freeze, Initial | Active) => {
-            Ok(changed(frozen(customer, now), What::CustomerFrozen))
+        (Command::Freeze(reason, by), Initial | Active) => {
+            let request = request(*reason, by, now, now.plus(GRACE));
+            Ok(changed(frozen(customer, now), What::CustomerFrozen)
+                .enter(Entry::Requested(request)))
         }
-        (Command::Freeze, Frozen) => Ok(Transition::Unchanged),
-        (Command::Freeze, Deleted) => Err(Error::StateInvalid),
+        (Command::Freeze(..), Frozen) => Ok(Transition::Unchanged),
+        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid),
 
-        (Command::Recover, Frozen) if is_due(customer, now) => Err(Error::GracePeriodEnded),
+        (Command::Recover, Frozen) if has_ended(customer, now) => Err(Error::GracePeriodEnded),
         (Command::Recover, Frozen) => {
-            Ok(changed(recovered(customer, now), What::CustomerRecovered))
+            Ok(changed(recovered(customer, now), What::CustomerRecovered)
+                .enter(Entry::Withdrawn(now)))
         }
         (Command::Recover, _) => Err(Error::StateInvalid),
 
-        (Command::Leave, Initial | Active | Frozen) => Ok(changed(
+        (Command::Leave(_) | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
+        (Command::Delete(_, _, Some(plan)), _) if !plan.is_true_of(customer) => {
+            Err(Error::PlanOutdated(Box::new(plan.difference(customer, None))))
+        }
+        (Command::Leave(_) | Command::Delete(..), _) if customer.record.hold.is_some() => {
+            Err(Error::LegalHold)
+        }
+        (Command::Leave(by), Initial | Active | Frozen) => Ok(changed(
             Customer { tm_update: now, ..tombstone(customer, now) },
             What::CustomerDeleted,
-        )),
+        )
+        .enter(Entry::Requested(request(Reason::Immediate, by, now, now)))),
         // An operator's deletion leaves `tm_update` as it was: the seed's answer shows it so.
-        (Command::Delete, Initial | Active | Frozen) => {
-            Ok(changed(tombstone(customer, now), What::CustomerDeleted))
+        (Command::Delete(reason, by, plan), Initial | Active | Frozen) => {
+            let plan_hash = plan.as_ref().map(Plan::hash);
+            let request = Request { plan: plan_hash, ..request(*reason, by, now, now) };
+            let change = changed(tombstone(customer, now), What::CustomerDeleted)
+                .enter(Entry::Requested(request));
+            Ok(if plan.is_some() { change.if_inventory_holds() } else { change })
         }
-        (Command::Leave | Command::Delete, Deleted) => Ok(Transition::Unchanged),
 
-        (Command::Claim, Frozen) if is_due(customer, now) => Ok(changed(
+        (Command::Hold(..), Deleted) => Err(Error::StateInvalid),
+        (Command::Hold(reason, by), _) => {
+            let hold = Hold { reason: reason.clone(), by: by.clone(), tm_hold: now };
+            let record = Record { hold: Some(hold.clone()), ..customer.record.clone() };
+            Ok(changed(Customer { record, ..customer.clone() }, What::CustomerHeld)
+                .enter(Entry::Held(hold)))
+        }
+        (Command::Lift, _) if customer.record.hold.is_none() => Ok(Transition::Unchanged),
+        (Command::Lift, _) => {
+            let after = lifted(customer, now);
+            let due = after.due();
+            Ok(changed(after, What::CustomerReleased).enter(Entry::Lifted(now, due)))
+        }
+
+        (Command::Claim, Frozen) if customer.due().is_some_and(|due| due <= now) => Ok(changed(
             claimed(Customer { tm_update: now, ..tombstone(customer, now) }),
             What::CustomerDeleted,
-        )),
+        )
+        .enter(Entry::Claimed(now))),
         (Command::Claim, Deleted) if customer.record.tm_purge.is_none() => {
-            Ok(silently(claimed(customer.clone())))
+            Ok(silently(claimed(customer.clone())).enter(Entry::Claimed(now)))
         }
         (Command::Claim, _) => Ok(Transition::Unchanged),
 
@@ -111,20 +165,47 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
 }
 
 fn changed(customer: Customer, what: What) -> Transition {
-    Transition::Changed(Box::new(next_version(customer)), Some(what))
+    change(customer, Some(what))
 }
 
 fn silently(customer: Customer) -> Transition {
-    Transition::Changed(Box::new(next_version(customer)), None)
+    change(customer, None)
 }
 
-fn next_version(mut customer: Customer) -> Customer {
-    customer.record.version += 1;
-    customer
+fn change(mut after: Customer, event: Option<What>) -> Transition {
+    after.record.version += 1;
+    Transition::Changed(Box::new(Change { after, event, entry: None, inventory_must_hold: false }))
 }
 
-fn is_due(customer: &Customer, now: Timestamp) -> bool {
-    customer.due().is_some_and(|due| due <= now)
+impl Transition {
+    fn with(self, set: impl FnOnce(&mut Change)) -> Self {
+        match self {
+            Self::Unchanged => Self::Unchanged,
+            Self::Changed(mut change) => {
+                set(&mut change);
+                Self::Changed(change)
+            }
+        }
+    }
+
+    /// Tells the ledger, too.
+    fn enter(self, entry: Entry) -> Self {
+        self.with(|change| change.entry = Some(entry))
+    }
+
+    /// Only if what the account owns has not changed.
+    fn if_inventory_holds(self) -> Self {
+        self.with(|change| change.inventory_must_hold = true)
+    }
+}
+
+fn request(reason: Reason, by: &Requester, now: Timestamp, due: Timestamp) -> Request {
+    Request { reason, by: by.clone(), tm_request: now, tm_due: due, plan: None }
+}
+
+/// Whether the grace period is over; a hold that keeps the account does not lengthen it.
+fn has_ended(customer: &Customer, now: Timestamp) -> bool {
+    customer.tm_deletion_scheduled.is_some_and(|due| due <= now)
 }
 
 fn frozen(customer: &Customer, now: Timestamp) -> Customer {
@@ -147,6 +228,15 @@ fn recovered(customer: &Customer, now: Timestamp) -> Customer {
         tm_deletion_scheduled: None,
         tm_update: now,
         record: Record { frozen_from: None, tm_freeze: None, ..customer.record.clone() },
+        ..customer.clone()
+    }
+}
+
+fn lifted(customer: &Customer, now: Timestamp) -> Customer {
+    let not_before = now.plus(GRACE_AFTER_HOLD);
+    Customer {
+        tm_deletion_scheduled: customer.tm_deletion_scheduled.map(|due| due.max(not_before)),
+        record: Record { hold: None, ..customer.record.clone() },
         ..customer.clone()
     }
 }
@@ -179,6 +269,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Id;
+    use crate::domain::erasure::Role;
     use crate::domain::value::{FromText, Name};
 
     fn at(days: u64) -> Timestamp {
@@ -191,25 +282,37 @@ mod tests {
         Customer { status, ..blank.with(Profile { name, ..Profile::default() }) }
     }
 
+    fn by() -> Requester {
+        Requester { role: Role::CustomerAdmin, id: String::new() }
+    }
+
+    fn freeze() -> Command {
+        Command::Freeze(Reason::Unregister, by())
+    }
+
+    fn hold() -> Command {
+        Command::Hold(HoldReason::from_text("Court order 7").unwrap(), by())
+    }
+
     fn after(customer: &Customer, command: &Command, now: Timestamp) -> Customer {
         match decide(customer, command, now).unwrap() {
-            Transition::Changed(next, _) => *next,
+            Transition::Changed(change) => change.after,
             Transition::Unchanged => customer.clone(),
         }
     }
 
     #[test]
     fn freezing_again_keeps_the_date() {
-        let first = after(&account(Status::Active), &Command::Freeze, at(1));
+        let first = after(&account(Status::Active), &freeze(), at(1));
         assert_eq!(first.tm_deletion_scheduled, Some(at(31)));
-        let second = after(&first, &Command::Freeze, at(9));
+        let second = after(&first, &freeze(), at(9));
         assert_eq!(second.tm_deletion_scheduled, Some(at(31)));
     }
 
     #[test]
     fn recovering_gives_back_what_was() {
         for before in [Status::Initial, Status::Active] {
-            let frozen = after(&account(before), &Command::Freeze, at(1));
+            let frozen = after(&account(before), &freeze(), at(1));
             let recovered = after(&frozen, &Command::Recover, at(30));
             assert_eq!((recovered.status, recovered.tm_deletion_scheduled), (before, None));
         }
@@ -217,7 +320,7 @@ mod tests {
 
     #[test]
     fn recover_or_purge_never_both() {
-        let frozen = after(&account(Status::Active), &Command::Freeze, at(0));
+        let frozen = after(&account(Status::Active), &freeze(), at(0));
         let due = frozen.tm_deletion_scheduled.unwrap();
         for micros in -2..=2 {
             let now = Timestamp::from_micros(due.millis() * 1000 + micros).unwrap();
@@ -228,10 +331,39 @@ mod tests {
     }
 
     #[test]
+    fn a_hold_keeps_the_account_and_a_day_more() {
+        let frozen = after(&account(Status::Active), &freeze(), at(0));
+        let held = after(&frozen, &hold(), at(10));
+        assert_eq!(held.due(), None);
+        for command in [Command::Leave(by()), Command::Delete(Reason::Delete, by(), None)] {
+            assert!(matches!(decide(&held, &command, at(11)), Err(Error::LegalHold)));
+        }
+        assert_eq!(after(&held, &Command::Claim, at(400)).status, Status::Frozen);
+        // Lifted early, the date stays; lifted late, there is a day.
+        assert_eq!(after(&held, &Command::Lift, at(11)).due(), Some(at(30)));
+        assert_eq!(after(&held, &Command::Lift, at(400)).due(), Some(at(401)));
+        // The hold is no way around the end of the grace period.
+        assert!(decide(&held, &Command::Recover, at(29)).is_ok());
+        assert!(matches!(decide(&held, &Command::Recover, at(30)), Err(Error::GracePeriodEnded)));
+    }
+
+    #[test]
+    fn a_plan_that_is_not_true_any_more_stops_the_deletion() {
+        let planned = account(Status::Active);
+        let plan = Plan::new(&planned, &std::collections::BTreeMap::new());
+        let delete = Command::Delete(Reason::Delete, by(), Some(plan));
+        assert_eq!(after(&planned, &delete, at(1)).status, Status::Deleted);
+        let mut grown = planned;
+        grown.record.inventory += 1;
+        assert!(matches!(decide(&grown, &delete, at(1)), Err(Error::PlanOutdated(_))));
+    }
+
+    #[test]
     fn the_projects_own_account_stays() {
         let mut own = account(Status::Active);
         own.record.system = true;
-        for command in [Command::Freeze, Command::Leave, Command::Delete] {
+        let delete = Command::Delete(Reason::Delete, by(), None);
+        for command in [freeze(), Command::Leave(by()), delete] {
             assert!(matches!(decide(&own, &command, at(1)), Err(Error::LastProjectAdmin)));
         }
     }
@@ -240,10 +372,12 @@ mod tests {
         prop_oneof![
             Just(Command::Update(Profile::default())),
             Just(Command::SetMetadata(Metadata { rtp_debug: Some(true) })),
-            Just(Command::Freeze),
+            Just(freeze()),
             Just(Command::Recover),
-            Just(Command::Leave),
-            Just(Command::Delete),
+            Just(Command::Leave(by())),
+            Just(Command::Delete(Reason::Delete, by(), None)),
+            Just(hold()),
+            Just(Command::Lift),
             Just(Command::Claim),
             Just(Command::Finish),
         ]
@@ -260,8 +394,9 @@ mod tests {
             for (command, days) in steps {
                 day += days;
                 let before = customer.clone();
-                let Ok(Transition::Changed(next, what)) = decide(&before, &command, at(day)) else { continue };
-                customer = *next;
+                let Ok(Transition::Changed(change)) = decide(&before, &command, at(day)) else { continue };
+                let what = change.event;
+                customer = change.after;
 
                 prop_assert_eq!(customer.record.version, before.record.version + 1);
                 prop_assert_eq!(customer.status == Status::Frozen, customer.tm_deletion_scheduled.is_some());
@@ -276,6 +411,9 @@ mod tests {
                 }
                 if let (Command::Claim, Status::Frozen) = (&command, before.status) {
                     prop_assert!(before.tm_deletion_scheduled.unwrap() <= at(day));
+                }
+                if before.record.hold.is_some() {
+                    prop_assert_ne!(customer.status, Status::Deleted);
                 }
             }
         }

@@ -104,6 +104,15 @@ impl Kind {
         self.nature() == Nature::Resource
     }
 
+    /// How long the ids of this kind are, in bytes: UUIDs, but for sessions, whose id is a hash.
+    #[must_use]
+    pub const fn id_length(self) -> usize {
+        match self {
+            Self::Session => 32,
+            _ => 16,
+        }
+    }
+
     /// Whether others are told of it.
     #[must_use]
     pub fn is_announced(self) -> bool {

@@ -40,6 +40,19 @@ impl Timestamp {
         format!("{:.6}", self.0)
     }
 
+    /// Reads the form that [`fixed`](Self::fixed) writes and nothing else.
+    #[must_use]
+    pub fn parse_fixed(text: &str) -> Option<Self> {
+        let moment = Self(text.parse().ok()?);
+        (moment.fixed() == text).then_some(moment)
+    }
+
+    /// How long it has been since `earlier`; nothing if that is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.duration_since(earlier.0).try_into().unwrap_or_default()
+    }
+
     /// Whole seconds since 1970, as DynamoDB's time to live wants them.
     #[must_use]
     pub fn seconds(self) -> i64 {

@@ -47,12 +47,15 @@ pub(super) fn describe(error: &Error) -> Description {
         }
         Error::NotFound(Missing::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
         Error::NotFound(Missing::Owned(kind)) => (Http::NOT_FOUND, "NOT_FOUND", kind.not_found(), format!("There is no {} with this id in the account.", kind.one())),
+        Error::NotFound(Missing::Erasure) => (Http::NOT_FOUND, "NOT_FOUND", "ERASURE_NOT_FOUND", "Nobody has asked for this account to be erased.".to_owned()),
         Error::NotFound(Missing::Route) => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
         Error::UsernameTaken => (Http::CONFLICT, "ALREADY_EXISTS", "USERNAME_TAKEN", "username: is taken; choose another.".to_owned()),
         Error::EmailTaken => (Http::CONFLICT, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: another account has this address.".to_owned()),
         Error::StateInvalid => (Http::CONFLICT, "FAILED_PRECONDITION", "STATE_INVALID", "The account's status does not allow this.".to_owned()),
         Error::GracePeriodEnded => (Http::CONFLICT, "FAILED_PRECONDITION", "GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.".to_owned()),
         Error::LastProjectAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_PROJECT_ADMIN", "The project's own account cannot be frozen or deleted.".to_owned()),
+        Error::LegalHold => (Http::CONFLICT, "FAILED_PRECONDITION", "LEGAL_HOLD", "The account is held and must not be deleted: lift the hold first, with DELETE /v1.0/customers/{id}/hold.".to_owned()),
+        Error::PlanOutdated(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "PLAN_OUTDATED", "plan: is not true any more; see the difference in details, and make another with POST /v1.0/customers/{id}/erasure/plan.".to_owned()),
         Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts: wait as long as Retry-After says.".to_owned()),
         Error::Unavailable(_) => (Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", "SERVICE_UNAVAILABLE", "The service is busy; nothing is known to be wrong with the request: try again.".to_owned()),
         Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
@@ -73,6 +76,12 @@ fn details(error: &Error) -> Option<Value> {
             "deletion_scheduled_at": scheduled,
             "deletion_effective_at": effective,
             "recovery_endpoint": "DELETE /auth/unregister",
+        })),
+        Error::PlanOutdated(difference) => Some(json!({
+            "account_changed": difference.account_changed,
+            "resources": difference.counts.iter().map(|(kind, (planned, found))| {
+                (kind.many().to_owned(), json!({ "planned": planned, "found": found }))
+            }).collect::<serde_json::Map<_, _>>(),
         })),
         Error::InvalidField(name, _) => Some(json!({ "field": name })),
         Error::InvalidParameter(name, _) => Some(json!({ "field": name })),

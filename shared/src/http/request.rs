@@ -123,6 +123,16 @@ impl Request {
         json::parse(self.content_type.as_deref(), &self.body)
     }
 
+    /// The parameter `name` of the query, where the query may have this one and no other.
+    pub fn parameter(&self, name: &'static str) -> Result<Option<&str>, Error> {
+        match self.query.as_slice() {
+            [] => Ok(None),
+            [(only, value)] if only == name => Ok(Some(value)),
+            [(only, _)] if only != name => Err(unknown_parameter(only)),
+            _ => Err(Error::UnknownParameter("more than one parameter".to_owned())),
+        }
+    }
+
     /// The page that the query asks for.
     pub fn page(&self) -> Result<PageQuery<'_>, Error> {
         let mut page = PageQuery { size: MAX_PAGE_SIZE, token: None };
@@ -135,11 +145,15 @@ impl Request {
             match name.as_str() {
                 "page_size" => page.size = page_size(value)?,
                 "page_token" => page.token = Some(value.as_str()).filter(|token| !token.is_empty()),
-                _ => return Err(Error::UnknownParameter(name.chars().take(64).collect())),
+                _ => return Err(unknown_parameter(name)),
             }
         }
         Ok(page)
     }
+}
+
+fn unknown_parameter(name: &str) -> Error {
+    Error::UnknownParameter(name.chars().take(64).collect())
 }
 
 fn page_size(text: &str) -> Result<usize, Error> {

@@ -1,10 +1,14 @@
 //! What clients may see, field by field as the seed shows it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::auth::PlainToken;
 use crate::domain::customer::IdentityVerification;
+use crate::domain::erasure::{Capacity, Counts, Reason, Requester, Stage};
+use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
 use crate::domain::{self, Id, Page, Status, Timestamp};
 
@@ -98,6 +102,101 @@ impl<'a> AccessKey<'a> {
     #[must_use]
     pub fn deleted(self, now: Timestamp) -> Self {
         Self { tm_delete: Some(now), ..self }
+    }
+}
+
+/// How far the erasure of an account is.
+#[derive(Debug, Serialize)]
+pub struct Erasure<'a> {
+    customer_id: Id<domain::Customer>,
+    stage: Stage,
+    reason: Option<Reason>,
+    requested_by: Option<&'a Requester>,
+    plan: Option<&'a str>,
+    tm_request: Option<Timestamp>,
+    tm_due: Option<Timestamp>,
+    tm_withdraw: Option<Timestamp>,
+    hold: Option<Hold<'a>>,
+    tm_claim: Option<Timestamp>,
+    tm_finish: Option<Timestamp>,
+    resources: BTreeMap<&'static str, Progress>,
+    attempts: u64,
+    quarantined: u64,
+    last_error: Option<&'a str>,
+    receipt: Option<&'a str>,
+}
+
+/// An order that an account must not be erased.
+#[derive(Debug, Serialize)]
+struct Hold<'a> {
+    reason: &'a str,
+    by: &'a Requester,
+    since: Timestamp,
+}
+
+/// How many things of a kind the purge has found, and how many of them are gone.
+#[derive(Debug, Serialize)]
+struct Progress {
+    found: u64,
+    deleted: u64,
+}
+
+impl<'a> Erasure<'a> {
+    /// The erasure as it is at `now`.
+    #[must_use]
+    pub fn at(erasure: &'a domain::Erasure, now: Timestamp) -> Self {
+        let request = erasure.request.as_ref();
+        let progress = |(kind, found): (&Kind, &u64)| {
+            let deleted = erasure.deleted.get(kind).copied().unwrap_or_default();
+            (kind.many(), Progress { found: *found, deleted })
+        };
+        let hold = |hold: &'a domain::erasure::Hold| Hold {
+            reason: hold.reason.expose(),
+            by: &hold.by,
+            since: hold.tm_hold,
+        };
+        Self {
+            customer_id: erasure.customer,
+            stage: erasure.stage(now),
+            reason: request.map(|request| request.reason),
+            requested_by: request.map(|request| &request.by),
+            plan: request.and_then(|request| request.plan.as_deref()),
+            tm_request: request.map(|request| request.tm_request),
+            tm_due: request.map(|request| request.tm_due),
+            tm_withdraw: erasure.tm_withdraw,
+            hold: erasure.hold.as_ref().map(hold),
+            tm_claim: erasure.tm_claim,
+            tm_finish: erasure.tm_finish,
+            resources: erasure.found.iter().map(progress).collect(),
+            attempts: erasure.attempts,
+            quarantined: erasure.quarantined,
+            last_error: erasure.last_error.as_deref(),
+            receipt: erasure.receipt.as_deref(),
+        }
+    }
+}
+
+/// What an erasure would do.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    customer_id: Id<domain::Customer>,
+    digest: String,
+    blockers: Vec<&'static str>,
+    resources: BTreeMap<&'static str, u64>,
+    capacity: Capacity,
+}
+
+impl Plan {
+    /// The plan of the erasure of `customer`, who owns this much.
+    #[must_use]
+    pub fn new(customer: &domain::Customer, counts: &Counts, kilobytes: u64) -> Self {
+        Self {
+            customer_id: customer.id,
+            digest: domain::erasure::Plan::new(customer, counts).digest(),
+            blockers: domain::erasure::blockers(customer),
+            resources: counts.iter().map(|(kind, count)| (kind.many(), *count)).collect(),
+            capacity: Capacity::of(counts.values().sum(), kilobytes),
+        }
     }
 }
 

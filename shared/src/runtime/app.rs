@@ -1,5 +1,7 @@
 //! What most handlers work with.
 
+use uuid::Uuid;
+
 use super::clock::Clock;
 use super::{Build, config, sdk};
 use crate::domain::event::What;
@@ -21,6 +23,7 @@ impl Build for App {
             client,
             config::required("ACCOUNTS_TABLE")?,
             config::required("OUTBOX_TABLE")?,
+            config::required("ERASURES_TABLE")?,
         );
         Ok(Self { store, clock: Clock::from_environment()? })
     }
@@ -51,7 +54,7 @@ impl App {
         &self,
         what: What,
         customer: Id<Customer>,
-        subjects: Vec<String>,
+        subjects: Vec<Uuid>,
         now: Timestamp,
     ) -> Event {
         Event { id: self.new_id(now), what, customer, subjects, time: now }

@@ -3,6 +3,7 @@
 mod app;
 pub mod clock;
 pub mod config;
+pub mod metrics;
 mod sdk;
 mod serve;
 

@@ -5,9 +5,11 @@ use uuid::Uuid;
 
 use super::agent::AgentAttributes;
 use super::login::{Login, LoginAttributes};
-use super::transaction::{Condition, Leg, Outcome};
+use super::transaction::{Condition, Leg, Outcome, Transaction};
 use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
 use crate::domain::customer::{IdentityVerification, Record};
+use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
+use crate::domain::lifecycle::Change;
 use crate::domain::page::Page;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
@@ -52,6 +54,14 @@ pub struct CustomerAttributes {
     tm_freeze: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tm_purge: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_role: Option<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_requester: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tm_hold: Option<Timestamp>,
 
     // Index keys are absent from items that are not in the index, never NULL.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +78,7 @@ impl From<&Customer> for CustomerAttributes {
     fn from(customer: &Customer) -> Self {
         let listed = customer.status != Status::Deleted && !customer.record.system;
         let due = customer.due();
+        let hold = customer.record.hold.as_ref();
         Self {
             id: customer.id,
             name: customer.name.expose().to_owned(),
@@ -93,9 +104,13 @@ impl From<&Customer> for CustomerAttributes {
             frozen_from: customer.record.frozen_from,
             tm_freeze: customer.record.tm_freeze,
             tm_purge: customer.record.tm_purge,
+            hold_reason: hold.map(|hold| hold.reason.expose().to_owned()),
+            hold_role: hold.map(|hold| hold.by.role),
+            hold_requester: hold.map(|hold| hold.by.id.clone()),
+            tm_hold: hold.map(|hold| hold.tm_hold),
             list_pk: listed.then(|| key::LIST.to_owned()),
             list_sk: listed.then(|| key::list(customer.tm_create, customer.id)),
-            due_pk: due.map(|_| key::due_partition(customer.id).to_owned()),
+            due_pk: due.map(|_| key::due_partition(customer).to_owned()),
             due_sk: due.map(|when| key::due(when, customer.id)),
         }
     }
@@ -103,6 +118,7 @@ impl From<&Customer> for CustomerAttributes {
 
 impl From<CustomerAttributes> for Customer {
     fn from(stored: CustomerAttributes) -> Self {
+        let hold = hold(&stored);
         Self {
             id: stored.id,
             name: Name::trusted(stored.name),
@@ -129,9 +145,19 @@ impl From<CustomerAttributes> for Customer {
                 frozen_from: stored.frozen_from,
                 tm_freeze: stored.tm_freeze,
                 tm_purge: stored.tm_purge,
+                hold,
             },
         }
     }
+}
+
+fn hold(stored: &CustomerAttributes) -> Option<Hold> {
+    let requester = stored.hold_requester.clone().unwrap_or_default();
+    Some(Hold {
+        reason: HoldReason::trusted(stored.hold_reason.clone()?),
+        by: Requester { role: stored.hold_role?, id: requester },
+        tm_hold: stored.tm_hold?,
+    })
 }
 
 impl Stored for Customer {
@@ -238,15 +264,74 @@ impl Store {
         }
     }
 
-    /// Makes the account `after`, if it still is `before`, and keeps the locks and the outbox in step.
+    /// Changes an account, if it still is `before`, and keeps the locks, the outbox and the ledger in
+    /// step.
     pub async fn update_customer(
         &self,
         before: &Customer,
-        after: &Customer,
+        change: &Change,
         event: Option<&Event>,
     ) -> Result<Update<Customer>, Error> {
+        let transaction = self.change_customer(before, change, event)?;
+        match transaction.run().await? {
+            Outcome::Refused(legs) if is_foreign_lock(&legs, change) => {
+                let before = without_email(before);
+                updated(self.change_customer(&before, change, event)?.run().await?)
+            }
+            outcome => updated(outcome),
+        }
+    }
+
+    /// Changes an account that the purge takes for the first time, and counts that. `None` if `most`
+    /// were counted within the same hour.
+    pub async fn claim_customer(
+        &self,
+        before: &Customer,
+        change: &Change,
+        event: Option<&Event>,
+        most: u64,
+        now: Timestamp,
+    ) -> Result<Option<Update<Customer>>, Error> {
+        let claim = |before| self.change_customer(before, change, event)?.count_claim(most, now);
+        let mut outcome = claim(before)?.run().await?;
+        if let Outcome::Refused(legs) = &outcome
+            && is_foreign_lock(legs, change)
+        {
+            outcome = claim(&without_email(before))?.run().await?;
+        }
+        match outcome {
+            Outcome::Refused(legs) if legs.last().is_some_and(Leg::failed) => Ok(None),
+            outcome => updated(outcome).map(Some),
+        }
+    }
+
+    fn change_customer(
+        &self,
+        before: &Customer,
+        change: &Change,
+        event: Option<&Event>,
+    ) -> Result<Transaction<'_>, Error> {
+        let transaction = self.replace_customer(before, change)?.enter(change)?;
+        match event {
+            Some(event) => transaction.put_event(outbox::item(event)?),
+            None => Ok(transaction),
+        }
+    }
+
+    /// The account's new row, on the condition that it still is `before`, and its e-mail address's
+    /// lock.
+    pub(super) fn replace_customer(
+        &self,
+        before: &Customer,
+        change: &Change,
+    ) -> Result<Transaction<'_>, Error> {
+        let after = &change.after;
         let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
-        let mut transaction = self.transaction().put(root, &Condition::decided_on(before))?;
+        let mut condition = Condition::decided_on(before);
+        if change.inventory_must_hold {
+            condition = condition.and_inventory(before.record.inventory);
+        }
+        let mut transaction = self.transaction().put(root, &condition)?;
         if before.email.canonical() != after.email.canonical() {
             if let Some(lock) = key::email(&after.email) {
                 transaction = transaction
@@ -256,17 +341,7 @@ impl Store {
                 transaction = transaction.delete(&lock, Some(&Condition::owned_by(before.id)))?;
             }
         }
-        if let Some(event) = event {
-            transaction = transaction.put_event(outbox::item(event)?)?;
-        }
-        match transaction.run().await? {
-            Outcome::Written => Ok(Update::Written),
-            Outcome::Refused(legs) => match legs.into_iter().next() {
-                Some(Leg::Failed(Some(current))) => Ok(Update::Outdated(Box::new(read(current)?))),
-                Some(Leg::Failed(None)) => Err(Error::Internal("the account is gone".to_owned())),
-                _ => Err(Error::EmailTaken),
-            },
-        }
+        Ok(transaction)
     }
 
     /// A page of the accounts that are not deleted, newest first.
@@ -305,6 +380,30 @@ impl Store {
             }
         }
     }
+}
+
+/// How a change of an account ended.
+pub(super) fn updated(outcome: Outcome) -> Result<Update<Customer>, Error> {
+    match outcome {
+        Outcome::Written => Ok(Update::Written),
+        Outcome::Refused(legs) => match legs.into_iter().next() {
+            Some(Leg::Failed(Some(current))) => Ok(Update::Outdated(Box::new(read(current)?))),
+            Some(Leg::Failed(None)) => Err(Error::Internal("the account is gone".to_owned())),
+            _ => Err(Error::EmailTaken),
+        },
+    }
+}
+
+/// Whether nothing but the release of an e-mail address stands in a deletion's way: after a restore, its
+/// lock may be another account's, which keeps it.
+fn is_foreign_lock(legs: &[Leg], change: &Change) -> bool {
+    let [root, lock, ..] = legs else { return false };
+    change.after.status == Status::Deleted && !root.failed() && lock.failed()
+}
+
+/// The account without an address to release.
+fn without_email(customer: &Customer) -> Customer {
+    Customer { email: Email::default(), ..customer.clone() }
 }
 
 /// Cuts `rows` to `size`; the cursor names the last row's id only where its time does not say enough.

@@ -8,17 +8,23 @@
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | attempts at a password | `THROTTLE#<login key>` | `T` |
 //! | attempts from an address | `ADDRESS#<hash>` | `<window>` |
+//! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
+//!
+//! In the ledger: an account's row is `CUSTOMER#<id>`, `E`.
 //!
 //! Everything an account owns is in its partition, after the account itself: one query is the
 //! inventory. Locks hold hashes, so that no key says whom it belongs to.
 
 use std::marker::PhantomData;
 
+use data_encoding::HEXLOWER;
+use uuid::Uuid;
+
 use crate::domain::digest::sha256;
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
-use crate::domain::{AccessKey, Agent, Customer, Id, Session, Timestamp};
+use crate::domain::{AccessKey, Agent, Customer, Erasure, Id, Session, Timestamp};
 
 /// Where a `T` is kept in the accounts table.
 #[derive(Debug)]
@@ -52,6 +58,27 @@ pub(super) fn partition(customer: Id<Customer>) -> String {
 /// Sort key of something that an account owns.
 fn owned(kind: Kind, id: impl std::fmt::Display) -> String {
     format!("{}{id}", kind.prefix())
+}
+
+/// Sort key of something that an account owns, by the bytes of its id.
+pub(super) fn owned_by_bytes(kind: Kind, id: &[u8]) -> String {
+    match Uuid::from_slice(id) {
+        Ok(uuid) => owned(kind, uuid),
+        Err(_) => owned(kind, HEXLOWER.encode(id)),
+    }
+}
+
+/// What a sort key says: the kind of the thing and the bytes of its id. `None` if it is of no known kind
+/// or its id is none that we give.
+pub(super) fn kind_and_bytes(sk: &str) -> Option<(Kind, Vec<u8>)> {
+    let kind = Kind::of_sort_key(sk)?;
+    let id = sk.strip_prefix(kind.prefix())?;
+    let bytes = match Uuid::try_parse(id) {
+        Ok(uuid) => uuid.as_bytes().to_vec(),
+        Err(_) => HEXLOWER.decode(id.as_bytes()).ok()?,
+    };
+    let ours = bytes.len() == kind.id_length() && owned_by_bytes(kind, &bytes) == sk;
+    ours.then_some((kind, bytes))
 }
 
 /// An account.
@@ -90,6 +117,17 @@ pub(super) fn email(email: &Email) -> Option<Key<()>> {
     Some(Key::new(format!("EMAIL#{hash}"), LOCK.to_owned()))
 }
 
+/// An account's row in the ledger of erasures.
+#[must_use]
+pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
+    Key::new(partition(customer), "E".to_owned())
+}
+
+/// How many purges have begun within an hour.
+pub(super) fn breaker(hour: i64) -> Key<()> {
+    Key::new(format!("BREAKER#{hour}"), "B".to_owned())
+}
+
 /// Attempts at the password of a user name.
 pub(super) fn throttle(login: &str) -> Key<()> {
     Key::new(format!("THROTTLE#{login}"), "T".to_owned())
@@ -121,13 +159,18 @@ pub(super) fn list_before(tm_create: Timestamp) -> String {
     format!("{}#", tm_create.fixed())
 }
 
-/// Partitions of index `due`. More than one, so that a wave of deletions is not one hot partition.
+/// Partitions of index `due` with accounts whose purge has begun. They are looked at first.
+pub(super) const BEGUN: [&str; 4] = ["BEGUN#0", "BEGUN#1", "BEGUN#2", "BEGUN#3"];
+
+/// Partitions of index `due` with accounts whose purge has not begun. More than one, so that a wave of
+/// deletions is not one hot partition.
 pub(super) const DUE: [&str; 4] = ["DUE#0", "DUE#1", "DUE#2", "DUE#3"];
 
 /// The partition of index `due` that an account belongs to.
-pub(super) fn due_partition(id: Id<Customer>) -> &'static str {
+pub(super) fn due_partition(customer: &Customer) -> &'static str {
+    let partitions = if customer.record.epoch == 0 { DUE } else { BEGUN };
     // The last bits are random; the first are the time.
-    DUE[usize::from(id.uuid().as_bytes()[15]) % DUE.len()]
+    partitions[usize::from(customer.id.uuid().as_bytes()[15]) % partitions.len()]
 }
 
 /// Sort key of index `due`.
@@ -138,4 +181,29 @@ pub(super) fn due(when: Timestamp, id: Id<Customer>) -> String {
 /// Comes after the sort key in index `due` of every account due at `now` or before.
 pub(super) fn due_until(now: Timestamp) -> String {
     format!("{}$", now.fixed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sort_keys_are_read_as_they_are_written() {
+        for kind in Kind::ALL {
+            let id = vec![0xab; kind.id_length()];
+            let sk = owned_by_bytes(*kind, &id);
+            assert_eq!(kind_and_bytes(&sk), Some((*kind, id)), "{sk}");
+        }
+        for unknown in [
+            "A",
+            "AGENT#",
+            "AGENT#7",
+            "AGENT#5E4A0680-804E-11EC-8477-2FEA5968D85B",
+            "AGENT#5e4a0680804e11ec84772fea5968d85b",
+            "SESSION#00",
+            "GHOST#5e4a0680-804e-11ec-8477-2fea5968d85b",
+        ] {
+            assert_eq!(kind_and_bytes(unknown), None, "{unknown}");
+        }
+    }
 }

@@ -5,8 +5,10 @@
 
 pub mod access_key;
 pub mod agent;
+mod assignment;
 pub mod customer;
 pub mod due;
+pub mod erasure;
 pub mod key;
 pub mod login;
 pub mod outbox;
@@ -33,6 +35,7 @@ pub struct Store {
     client: Client,
     accounts: String,
     outbox: String,
+    erasures: String,
 }
 
 /// How an update ended.
@@ -68,41 +71,50 @@ impl Items {
 impl Store {
     /// The tables with these names.
     #[must_use]
-    pub const fn new(client: Client, accounts: String, outbox: String) -> Self {
-        Self { client, accounts, outbox }
+    pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
+        Self { client, accounts, outbox, erasures }
     }
 
-    /// Reads all of `keys` in one consistent round trip.
+    /// Reads all of `keys` of the accounts table in one consistent round trip.
     pub async fn get_items(&self, keys: &[Key<()>]) -> Result<Items, Error> {
-        let mut wanted: Vec<Item> = Vec::with_capacity(keys.len());
-        for key in keys.iter().map(Key::attributes) {
-            // The same key twice is a mistake to DynamoDB, but a caller may well read its own account.
-            if !wanted.contains(&key) {
-                wanted.push(key);
+        self.get_from([(self.accounts.as_str(), keys)]).await
+    }
+
+    /// Reads keys of several tables in one consistent round trip.
+    async fn get_from<const N: usize>(
+        &self,
+        tables: [(&str, &[Key<()>]); N],
+    ) -> Result<Items, Error> {
+        let mut wanted: HashMap<String, Vec<Item>> = HashMap::new();
+        for (table, keys) in tables {
+            let wanted = wanted.entry(table.to_owned()).or_default();
+            for key in keys.iter().map(Key::attributes) {
+                // The same key twice is a mistake to DynamoDB, but a caller may well read its own account.
+                if !wanted.contains(&key) {
+                    wanted.push(key);
+                }
             }
         }
         let mut items = Items::default();
-        for item in self.batch_get(&self.accounts, wanted).await? {
+        for item in self.batch_get(wanted).await? {
             items.0.insert((text(&item, "pk")?, text(&item, "sk")?), item);
         }
         Ok(items)
     }
 
-    async fn batch_get(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>, Error> {
-        let mut items = Vec::with_capacity(wanted.len());
+    /// Reads these keys, per table, consistently.
+    async fn batch_get(&self, mut wanted: HashMap<String, Vec<Item>>) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::new();
         for attempt in 0..MAX_TRIES {
-            let request =
-                KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
-            let answer =
-                self.client.batch_get_item().request_items(table, request.map_err(unavailable)?);
-            let answer = answer.send().await.map_err(failure)?;
-            items.extend(answer.responses.unwrap_or_default().remove(table).unwrap_or_default());
-            wanted = answer
-                .unprocessed_keys
-                .unwrap_or_default()
-                .remove(table)
-                .map(|rest| rest.keys)
-                .unwrap_or_default();
+            let mut request = self.client.batch_get_item();
+            for (table, keys) in wanted {
+                let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+                request = request.request_items(table, keys.build().map_err(unavailable)?);
+            }
+            let answer = request.send().await.map_err(failure)?;
+            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
+            wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();
             if wanted.is_empty() {
                 return Ok(items);
             }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::{Item, Store, failure, string};
+use super::{Item, Store, string};
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
 /// How long an event stays in the outbox: 7 days.
@@ -21,13 +22,21 @@ pub struct OutboxItem {
     pub name: String,
     /// The account.
     pub customer_id: Id<Customer>,
-    /// Ids of what it happened to within the account.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subjects: Vec<String>,
+    /// Ids of what it happened to within the account: 16 bytes each, one after the other.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    subjects: Vec<u8>,
     /// When it happened.
     pub tm_event: Timestamp,
     /// When the item may go, in seconds since 1970.
     expires_at: i64,
+}
+
+impl OutboxItem {
+    /// Ids of what it happened to within the account.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<Uuid> {
+        self.subjects.chunks(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect()
+    }
 }
 
 pub(super) fn item(event: &Event) -> Result<Item, Error> {
@@ -35,7 +44,7 @@ pub(super) fn item(event: &Event) -> Result<Item, Error> {
         id: event.id,
         name: event.what.name().to_owned(),
         customer_id: event.customer,
-        subjects: event.subjects.clone(),
+        subjects: event.subjects.iter().flat_map(|id| id.into_bytes()).collect(),
         tm_event: event.time,
         expires_at: event.time.plus(LIFETIME).seconds(),
     };
@@ -43,17 +52,10 @@ pub(super) fn item(event: &Event) -> Result<Item, Error> {
 }
 
 impl Store {
-    /// Puts an event into the outbox that no other change goes with.
-    pub async fn insert_event(&self, event: &Event) -> Result<(), Error> {
-        let put = self.client.put_item().table_name(&self.outbox).set_item(Some(item(event)?));
-        put.send().await.map_err(failure)?;
-        Ok(())
-    }
-
     /// The events with these ids; those that are gone are left out.
     pub async fn get_events(&self, ids: &[String]) -> Result<Vec<OutboxItem>, Error> {
         let wanted = ids.iter().map(|id| HashMap::from([("id".to_owned(), string(id))])).collect();
-        let items = self.batch_get(&self.outbox, wanted).await?;
+        let items = self.batch_get(HashMap::from([(self.outbox.clone(), wanted)])).await?;
         serde_dynamo::from_items(items)
             .map_err(|error| Error::Internal(format!("unreadable event: {error}")))
     }

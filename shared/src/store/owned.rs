@@ -2,109 +2,152 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
-use futures_util::future::try_join;
-use futures_util::stream::{self, TryStreamExt as _};
+use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::transaction::Condition;
 use super::{Item, MAX_TRIES, Store, failure, key, pause, string, text, unavailable};
-use crate::domain::event::What;
+use crate::domain::erasure::{Counts, Slice};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
 
 /// How many items one batch deletes: DynamoDB's limit.
 const BATCH: usize = 25;
 
-/// How many locks are released at the same time: each takes a connection.
-const LOCKS_AT_ONCE: usize = 8;
+/// How many batches are deleted at the same time: each takes a connection.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// Something that an account owns.
 #[derive(Clone, Debug)]
 pub struct Owned {
     sk: String,
+    /// Its kind and the bytes of its id; none if it is nothing that we know.
+    pub known: Option<(Kind, Vec<u8>)>,
     /// Names the user name's lock of an agent.
-    login: Option<String>,
+    pub login: Option<String>,
+}
+
+/// As much of what an account owns as one query reads: 1 MB.
+#[derive(Clone, Debug)]
+pub struct OwnedPage {
+    /// In the order of their sort keys.
+    pub items: Vec<Owned>,
+    /// Where the next page starts; none if this is the last one.
+    pub next: Option<Position>,
+}
+
+/// A place in the order in which an account's things are read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(String);
+
+impl Position {
+    /// Before everything.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(key::ROOT.to_owned())
+    }
 }
 
 impl Owned {
     fn read(item: &Item) -> Result<Self, Error> {
-        Ok(Self { sk: text(item, "sk")?, login: text(item, "login").ok() })
+        let sk = text(item, "sk")?;
+        Ok(Self { known: key::kind_and_bytes(&sk), sk, login: text(item, "login").ok() })
     }
 
-    /// Its id.
+    /// The things of a slice, in the order of their sort keys.
     #[must_use]
-    pub fn id(&self) -> &str {
-        self.sk.split_once('#').map_or("", |(_, id)| id)
+    pub fn of_slice(slice: &Slice) -> Vec<Self> {
+        let ids = slice.iter().flat_map(|(kind, ids)| ids.iter().map(|id| (*kind, id)));
+        let of_id = |(kind, id): (Kind, &Vec<u8>)| Self {
+            sk: key::owned_by_bytes(kind, id),
+            known: Some((kind, id.clone())),
+            login: None,
+        };
+        let mut things: Vec<Self> = ids.map(of_id).collect();
+        things.sort_by(|one, other| one.sk.cmp(&other.sk));
+        things
     }
 
-    /// What is said of its deletion, if anything.
+    /// The place right behind it.
     #[must_use]
-    pub fn deletion(&self) -> Option<What> {
-        Kind::of_sort_key(&self.sk).filter(|kind| kind.is_announced()).map(What::Deleted)
+    pub fn position(&self) -> Position {
+        Position(self.sk.clone())
     }
 }
 
 impl Store {
-    /// The first page of what an account owns: as much as one query reads, 1 MB. Deleting it makes the
-    /// next page the first. Empty only if nothing is left.
+    /// A page of what an account owns.
     pub async fn list_owned(
         &self,
         customer: Id<Customer>,
+        behind: &Position,
         consistent: bool,
-    ) -> Result<Vec<Owned>, Error> {
-        let mut start = None;
+    ) -> Result<OwnedPage, Error> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.accounts)
+            .consistent_read(consistent)
+            .key_condition_expression("pk = :pk AND sk > :behind")
+            .projection_expression("sk, login")
+            .expression_attribute_values(":pk", string(key::partition(customer)))
+            .expression_attribute_values(":behind", string(&behind.0));
+        let answer = query.send().await.map_err(failure)?;
+        let last = answer.last_evaluated_key.as_ref().map(|key| text(key, "sk")).transpose()?;
+        let items = answer.items.unwrap_or_default();
+        Ok(OwnedPage {
+            items: items.iter().map(Owned::read).collect::<Result<_, _>>()?,
+            next: last.map(Position),
+        })
+    }
+
+    /// How many things of each kind an account owns, and how many kilobytes they are in all.
+    pub async fn count_owned(&self, customer: Id<Customer>) -> Result<(Counts, u64), Error> {
+        let counting = Kind::ALL.iter().map(|kind| self.count_kind(customer, *kind));
+        let counted = try_join_all(counting).await?;
+        let kilobytes = counted.iter().map(|(_, kilobytes)| kilobytes).sum();
+        let counts = Kind::ALL.iter().copied().zip(counted.into_iter().map(|(count, _)| count));
+        Ok((counts.filter(|(_, count)| *count > 0).collect(), kilobytes))
+    }
+
+    async fn count_kind(&self, customer: Id<Customer>, kind: Kind) -> Result<(u64, u64), Error> {
+        let (mut count, mut kilobytes, mut start) = (0, 0, None);
         loop {
             let query = self
                 .client
                 .query()
                 .table_name(&self.accounts)
-                .consistent_read(consistent)
-                .key_condition_expression("pk = :pk AND sk > :root")
-                .projection_expression("sk, login")
+                .consistent_read(true)
+                .select(Select::Count)
+                .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
                 .expression_attribute_values(":pk", string(key::partition(customer)))
-                .expression_attribute_values(":root", string(key::ROOT))
+                .expression_attribute_values(":kind", string(kind.prefix()))
                 .set_exclusive_start_key(start);
             let answer = query.send().await.map_err(failure)?;
-            let items = answer.items.unwrap_or_default();
+            count += u64::try_from(answer.count).unwrap_or_default();
+            kilobytes +=
+                answer.consumed_capacity.and_then(|used| used.capacity_units).map_or(0, size);
             start = answer.last_evaluated_key;
-            // DynamoDB may answer with an empty page and more behind it.
-            if !items.is_empty() || start.is_none() {
-                return items.iter().map(Owned::read).collect();
+            if start.is_none() {
+                return Ok((count, if count == 0 { 0 } else { kilobytes }));
             }
         }
     }
 
-    /// Deletes these things of an account. Locks go first: an agent that is left still names its own.
+    /// Deletes these things of an account. Those that are gone already are no error.
     pub async fn delete_owned(&self, customer: Id<Customer>, owned: &[Owned]) -> Result<(), Error> {
-        let locks = owned.iter().filter_map(|owned| owned.login.as_deref());
-        let releases = locks.map(|login| self.release_login(customer, login));
-        stream::iter(releases.map(Ok))
-            .try_for_each_concurrent(LOCKS_AT_ONCE, |release| release)
-            .await?;
         let partition = key::partition(customer);
-        for batch in owned.chunks(BATCH) {
-            let keys = batch.iter().map(|owned| {
-                HashMap::from([
-                    ("pk".to_owned(), string(&partition)),
-                    ("sk".to_owned(), string(&owned.sk)),
-                ])
-            });
-            self.batch_delete(keys.collect()).await?;
-        }
-        Ok(())
-    }
-
-    /// Frees a user name, if it is this account's, and forgets attempts at its password.
-    async fn release_login(&self, customer: Id<Customer>, login: &str) -> Result<(), Error> {
-        let transaction = self
-            .transaction()
-            .delete(&key::lock_of_agent(login), Some(&Condition::owned_by(customer)))?;
-        let release = async move {
-            // Refused means that the name is another account's by now, and its lock must stay.
-            transaction.run().await.map(drop)
+        let key = |owned: &Owned| {
+            HashMap::from([
+                ("pk".to_owned(), string(&partition)),
+                ("sk".to_owned(), string(&owned.sk)),
+            ])
         };
-        let forget = async { self.batch_delete(vec![key::throttle(login).attributes()]).await };
-        try_join(release, forget).await.map(drop)
+        let keys: Vec<Item> = owned.iter().map(key).collect();
+        let batches: Vec<_> =
+            keys.chunks(BATCH).map(|batch| self.batch_delete(batch.to_vec())).collect();
+        stream::iter(batches).buffer_unordered(BATCHES_AT_ONCE).try_collect().await
     }
 
     async fn batch_delete(&self, keys: Vec<Item>) -> Result<(), Error> {
@@ -129,4 +172,14 @@ impl Store {
         }
         Err(Error::Unavailable("DynamoDB left deletions unprocessed".to_owned()))
     }
+}
+
+/// The size in kilobytes of what a consistent read of this many units has read: 4 each.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of units is small and not negative"
+)]
+fn size(units: f64) -> u64 {
+    (units * 4.0).ceil() as u64
 }

@@ -9,9 +9,10 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
-use super::key::Key;
+use super::assignment::Assignment;
+use super::key::{self, Key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, string, unavailable};
-use crate::domain::{Customer, Error, Id, Status};
+use crate::domain::{Customer, Erasure, Error, Id, Status, Timestamp};
 
 /// What must hold of an item for a transaction to be carried out.
 #[derive(Debug, Default)]
@@ -49,6 +50,32 @@ impl Condition {
             .collect();
         let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
         Self { expression: format!("#status IN ({})", names.join(", ")), values }
+    }
+
+    /// What the account owns is as it was decided on, too.
+    pub(super) fn and_inventory(mut self, inventory: u64) -> Self {
+        self.expression += " AND inventory = :inventory";
+        self.values.push((":inventory", number(inventory)));
+        self
+    }
+
+    /// The row is held by the run that claimed the account at this epoch.
+    pub(super) fn epoch(epoch: u64) -> Self {
+        Self::new("epoch = :held_epoch", [(":held_epoch", number(epoch))])
+    }
+
+    /// The row is held by the run that counts, and has all slices but the last.
+    pub(super) fn counted(erasure: &Erasure) -> Self {
+        let values = [
+            (":held_epoch", number(erasure.epoch)),
+            (":before", number(erasure.slices.saturating_sub(1))),
+        ];
+        Self::new("epoch = :held_epoch AND slices = :before", values)
+    }
+
+    /// Fewer than `most` purges were counted, or none.
+    pub(super) fn below(most: u64) -> Self {
+        Self::new("attribute_not_exists(pk) OR claims < :most", [(":most", number(most))])
     }
 
     /// The item belongs to this account, or is gone.
@@ -177,15 +204,48 @@ impl Transaction<'_> {
     /// written in a transaction with this leg, or else the purge could not be shown to end.
     pub(super) fn change_inventory(self, customer: Id<Customer>) -> Result<Self, Error> {
         let live = Condition::status_in(&[Status::Initial, Status::Active]);
-        let mut values = live.values().unwrap_or_default();
-        values.insert(":one".to_owned(), number(1));
+        let counted = Assignment::default().count("inventory")?;
+        let table = &self.store.accounts;
+        self.update(table, &key::customer(customer), &counted, Some(&live))
+    }
+
+    /// Changes an account's row of the ledger, which need not be there.
+    pub(super) fn update_ledger(
+        self,
+        customer: Id<Customer>,
+        row: &Assignment,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
+        let table = &self.store.erasures;
+        self.update(table, &key::erasure(customer), row, condition)
+    }
+
+    /// Counts the beginning of a purge, if fewer than `most` have begun within the same hour.
+    pub(super) fn count_claim(self, most: u64, now: Timestamp) -> Result<Self, Error> {
+        const HOUR: i64 = 3600;
+        let hour = now.seconds().div_euclid(HOUR);
+        let counted =
+            Assignment::default().count("claims")?.set("expires_at", (hour + 24) * HOUR)?;
+        let table = &self.store.accounts;
+        self.update(table, &key::breaker(hour), &counted, Some(&Condition::below(most)))
+    }
+
+    fn update<T>(
+        self,
+        table: &str,
+        key: &Key<T>,
+        assignment: &Assignment,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
         let update = Update::builder()
-            .table_name(&self.store.accounts)
-            .set_key(Some(super::key::customer(customer).attributes()))
-            .update_expression("ADD inventory :one")
-            .condition_expression(&live.expression)
-            .set_expression_attribute_names(live.names())
-            .set_expression_attribute_values(Some(values))
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+            .update_expression(assignment.expression())
+            .set_condition_expression(condition.map(|condition| condition.expression.clone()))
+            .set_expression_attribute_names(assignment.names(condition.and_then(Condition::names)))
+            .set_expression_attribute_values(
+                assignment.values(condition.and_then(Condition::values)),
+            )
             .return_values_on_condition_check_failure(ALL_OLD)
             .build()
             .map_err(unavailable)?;

@@ -1,0 +1,23 @@
+//! `POST /v1.0/customers/{id}/freeze`: freezes an account; its deletion is due in 30 days.
+
+use shared::auth::caller_and_customer;
+use shared::domain::erasure::Reason;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+
+    let command = Command::Freeze(Reason::Freeze, caller.requester());
+    let (_, after) = transition(app, customer?, &command).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,21 @@
+//! `POST /v1.0/customers/{id}/recover`: makes a frozen account what it was.
+
+use shared::auth::caller_and_customer;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+
+    let (_, after) = transition(app, customer?, &Command::Recover).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,26 @@
+//! `GET /v1.0/customers/{id}/erasure`: why and by whom an erasure was asked for, how far it is, and in
+//! the end its signed receipt.
+//!
+//! Round trips: one; the caller and the ledger are read at the same time.
+
+use futures_util::future::join;
+use shared::auth::{caller, credential};
+use shared::domain::error::Missing;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    // Nothing is read for somebody who does not even say who they are.
+    credential(&request)?;
+    let ledger = async { app.store.get_erasure(request.path_id()?).await };
+    let (caller, erasure) = join(caller(app, &request), ledger).await;
+    caller?.require(Permission::PROJECT_ADMIN)?;
+
+    let erasure = erasure?.ok_or(Error::NotFound(Missing::Erasure))?;
+    Reply::ok(view::Erasure::at(&erasure, app.now()))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,25 @@
+//! `POST /v1.0/customers/{id}/erasure/plan`: what deleting an account would do. Changes nothing.
+//!
+//! The digest binds a deletion to the plan: `DELETE /v1.0/customers/{id}?plan=<digest>`.
+
+use shared::auth::caller_and_customer;
+use shared::domain::{Error, Permission, Status};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+    let customer = customer?;
+    if customer.status == Status::Deleted {
+        return Err(Error::StateInvalid);
+    }
+
+    let (counts, kilobytes) = app.store.count_owned(customer.id).await?;
+
+    Reply::ok(view::Plan::new(&customer, &counts, kilobytes))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

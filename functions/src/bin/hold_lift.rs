@@ -1,0 +1,22 @@
+//! `DELETE /v1.0/customers/{id}/hold`: the account goes its way again. If it is frozen, it is purged when
+//! it is due, but not before 24 hours from now.
+
+use shared::auth::caller_and_customer;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+
+    let (_, after) = transition(app, customer?, &Command::Lift).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,33 @@
+//! `PUT /v1.0/customers/{id}/hold`: the account must not be erased, whatever is due, until the hold is
+//! lifted. It can still be frozen and recovered.
+
+use serde::Deserialize;
+use shared::auth::caller_and_customer;
+use shared::domain::erasure::HoldReason;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition;
+use shared::runtime::{self, App};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    /// Kept in the ledger, so nothing personal belongs into it.
+    reason: HoldReason,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+
+    let body: Body = request.json()?;
+    let command = Command::Hold(body.reason, caller.requester());
+    let (_, after) = transition(app, customer?, &command).await?;
+
+    Reply::ok(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

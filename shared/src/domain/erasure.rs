@@ -1,0 +1,408 @@
+//! The erasure of an account: who asked for it, what it will take, how far it is. The ledger keeps this,
+//! without personal data, when the account itself is gone.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::owned::Kind;
+use super::value::{FromText, Text, deserialize_from_text, deserialize_text};
+use super::{Customer, Id, Timestamp};
+
+/// How many things there are, by kind.
+pub type Counts = BTreeMap<Kind, u64>;
+
+/// Why an account is erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Its owner left, with grace.
+    Unregister,
+    /// Its owner left at once.
+    Immediate,
+    /// An operator froze it.
+    Freeze,
+    /// An operator deleted it.
+    Delete,
+    /// It had been erased before, and came back with a restored table.
+    Restored,
+}
+
+/// As what somebody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An agent who administers the account.
+    CustomerAdmin,
+    /// A program with a key of the account.
+    AccessKey,
+    /// An operator.
+    ProjectAdmin,
+    /// This system, when it repeats an erasure.
+    System,
+}
+
+/// Who asks. The id is an agent's or a key's: it says nothing about a person once the agent is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requester {
+    /// As what.
+    pub role: Role,
+    /// Which agent or key; empty for the system.
+    pub id: String,
+}
+
+/// The wish that an account be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Why.
+    pub reason: Reason,
+    /// Who asks.
+    pub by: Requester,
+    /// When.
+    pub tm_request: Timestamp,
+    /// When the erasure is due.
+    pub tm_due: Timestamp,
+    /// The hash of the plan that it is bound to, if it is bound to one.
+    pub plan: Option<String>,
+}
+
+/// Why an account must not be erased: 1 to 500 characters, without personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldReason(Text<500>);
+
+impl HoldReason {
+    /// Text that was checked when it was stored.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(Text::trusted(text))
+    }
+
+    /// The reason itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl FromText for HoldReason {
+    fn from_text(text: &str) -> Option<Self> {
+        Text::from_text(text).filter(|_| !text.trim().is_empty()).map(Self)
+    }
+    fn rule() -> String {
+        "text of 1 to 500 characters, without control characters".to_owned()
+    }
+}
+
+deserialize_from_text!(HoldReason);
+
+/// An order that an account must not be erased, whatever is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: HoldReason,
+    /// Who set it.
+    pub by: Requester,
+    /// Since when.
+    pub tm_hold: Timestamp,
+}
+
+/// What the ledger is told in the transaction of a transition.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// Somebody asked.
+    Requested(Request),
+    /// The account was recovered.
+    Withdrawn(Timestamp),
+    /// An order to keep the account was given.
+    Held(Hold),
+    /// The order was lifted; when the erasure is due now, if it is scheduled.
+    Lifted(Timestamp, Option<Timestamp>),
+    /// The purge took the account.
+    Claimed(Timestamp),
+}
+
+/// The ledger's row of one account.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    /// The account.
+    pub customer: Id<Customer>,
+    /// What was asked for last; none if the account is only held, or if the ledger is younger.
+    pub request: Option<Request>,
+    /// When the request was withdrawn, if it was.
+    pub tm_withdraw: Option<Timestamp>,
+    /// The order that the account must not be erased, if there is one.
+    pub hold: Option<Hold>,
+    /// When the purge first took the account.
+    pub tm_claim: Option<Timestamp>,
+    /// When nothing was left.
+    pub tm_finish: Option<Timestamp>,
+    /// The epoch of the account at the purge's last claim.
+    pub epoch: u64,
+    /// How often the purge has taken the account.
+    pub attempts: u64,
+    /// How many slices were counted.
+    pub slices: u64,
+    /// What was found, and counted, before it was deleted.
+    pub found: Counts,
+    /// What is known to be deleted.
+    pub deleted: Counts,
+    /// The slice that was counted last: what of it is left was counted already.
+    pub slice: Slice,
+    /// Things that the purge does not know and therefore leaves alone.
+    pub quarantined: u64,
+    /// What went wrong last, in a word.
+    pub last_error: Option<String>,
+    /// The signed receipt of the last erasure.
+    pub receipt: Option<String>,
+}
+
+/// Things that are counted and deleted together: their ids, by kind.
+pub type Slice = BTreeMap<Kind, Vec<Vec<u8>>>;
+
+/// How far an erasure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Nobody asked; the account is only held.
+    None,
+    /// Asked for, not due yet.
+    Scheduled,
+    /// Recovered before it was due.
+    Withdrawn,
+    /// An order keeps the account.
+    Held,
+    /// Due, and not begun.
+    Due,
+    /// Under way.
+    Running,
+    /// Nothing is left.
+    Finished,
+}
+
+impl Erasure {
+    /// A row that says nothing yet.
+    #[must_use]
+    pub fn blank(customer: Id<Customer>) -> Self {
+        Self {
+            customer,
+            request: None,
+            tm_withdraw: None,
+            hold: None,
+            tm_claim: None,
+            tm_finish: None,
+            epoch: 0,
+            attempts: 0,
+            slices: 0,
+            found: Counts::new(),
+            deleted: Counts::new(),
+            slice: Slice::new(),
+            quarantined: 0,
+            last_error: None,
+            receipt: None,
+        }
+    }
+
+    /// The row once another slice is written down. Of what was counted before, nothing is left.
+    #[must_use]
+    pub fn with_slice(&self, slice: Slice) -> Self {
+        let mut found = self.found.clone();
+        for (kind, ids) in &slice {
+            *found.entry(*kind).or_default() += ids.len() as u64;
+        }
+        Self { found, deleted: self.found.clone(), slice, slices: self.slices + 1, ..self.clone() }
+    }
+
+    /// How far the erasure is at `now`.
+    #[must_use]
+    pub fn stage(&self, now: Timestamp) -> Stage {
+        match &self.request {
+            _ if self.tm_finish.is_some() => Stage::Finished,
+            _ if self.tm_claim.is_some() => Stage::Running,
+            _ if self.hold.is_some() => Stage::Held,
+            None => Stage::None,
+            Some(_) if self.tm_withdraw.is_some() => Stage::Withdrawn,
+            Some(request) if now < request.tm_due => Stage::Scheduled,
+            Some(_) => Stage::Due,
+        }
+    }
+}
+
+/// What an erasure would do, and what it was counted at. As long as neither the account nor what it owns
+/// has changed, the plan is true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    customer: Id<Customer>,
+    version: u64,
+    inventory: u64,
+    /// What would be deleted. Sessions come and go and are not counted on.
+    pub counts: Counts,
+}
+
+impl Plan {
+    /// The plan for an account that owns this much.
+    #[must_use]
+    pub fn new(customer: &Customer, counts: &Counts) -> Self {
+        let lasting = counts.iter().filter(|(kind, _)| kind.is_announced());
+        Self {
+            customer: customer.id,
+            version: customer.record.version,
+            inventory: customer.record.inventory,
+            counts: lasting.map(|(kind, count)| (*kind, *count)).collect(),
+        }
+    }
+
+    /// Whether the account, and what it owns, are as they were planned on.
+    #[must_use]
+    pub fn is_true_of(&self, customer: &Customer) -> bool {
+        let Customer { id, record, .. } = customer;
+        (self.customer, self.version, self.inventory) == (*id, record.version, record.inventory)
+    }
+
+    /// How the account differs from the plan. What it owns is compared if it was counted.
+    #[must_use]
+    pub fn difference(&self, customer: &Customer, counted: Option<&Counts>) -> Difference {
+        let count = |counts: &Counts, kind| counts.get(&kind).copied().unwrap_or_default();
+        let compare = |counted| {
+            let both =
+                planned().map(|kind| (kind, (count(&self.counts, kind), count(counted, kind))));
+            both.filter(|(_, (planned, found))| planned != found).collect()
+        };
+        Difference {
+            account_changed: self.version != customer.record.version,
+            counts: counted.map(compare).unwrap_or_default(),
+        }
+    }
+
+    /// The plan in short: what it was counted at, and a hash that binds it to the account.
+    /// `<version>.<inventory>.<count>.….<SHA-256>`, counts in the order of [`Kind::ALL`].
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut digest = self.numbers();
+        let _ = write!(digest, ".{}", self.hash());
+        digest
+    }
+
+    /// The hash alone: 64 hexadecimal digits.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let text = format!("erasure plan {} {}", self.customer, self.numbers());
+        data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+    }
+
+    /// Reads the digest of a plan for this account; `None` if it is not one.
+    #[must_use]
+    pub fn parse(digest: &str, customer: Id<Customer>) -> Option<Self> {
+        let (numbers, _) = digest.rsplit_once('.')?;
+        let mut numbers = numbers.split('.').map(|number| number.parse::<u64>().ok());
+        let (version, inventory) = (numbers.next()??, numbers.next()??);
+        let mut counts = Counts::new();
+        for kind in planned() {
+            match numbers.next()?? {
+                0 => {}
+                count => drop(counts.insert(kind, count)),
+            }
+        }
+        let plan = Self { customer, version, inventory, counts };
+        (plan.digest() == digest).then_some(plan)
+    }
+
+    fn numbers(&self) -> String {
+        let counts = planned().map(|kind| self.counts.get(&kind).copied().unwrap_or_default());
+        let mut text = format!("{}.{}", self.version, self.inventory);
+        counts.for_each(|count| {
+            let _ = write!(text, ".{count}");
+        });
+        text
+    }
+}
+
+/// How an account differs from a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Whether the account itself has changed, whatever it owns.
+    pub account_changed: bool,
+    /// How many there were when it was planned, and how many there are, where that differs.
+    pub counts: BTreeMap<Kind, (u64, u64)>,
+}
+
+/// The kinds that a plan counts.
+fn planned() -> impl Iterator<Item = Kind> {
+    Kind::ALL.iter().copied().filter(|kind| kind.is_announced())
+}
+
+/// What stands in the way of an erasure: the reasons that a deletion would be refused with.
+#[must_use]
+pub fn blockers(customer: &Customer) -> Vec<&'static str> {
+    let system = customer.record.system.then_some("LAST_PROJECT_ADMIN");
+    let hold = customer.record.hold.as_ref().map(|_| "LEGAL_HOLD");
+    system.into_iter().chain(hold).collect()
+}
+
+/// What an erasure is expected to cost in DynamoDB's capacity units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Capacity {
+    /// Write units.
+    pub wcu: u64,
+    /// Read units.
+    pub rcu: u64,
+}
+
+impl Capacity {
+    /// For `items` things of `kilobytes` in all.
+    ///
+    /// Each deletion is one unit per kilobyte, at least one; each slice writes its ids twice, to the
+    /// ledger and to the outbox, in a transaction; claim and finish are the rest.
+    #[must_use]
+    pub fn of(items: u64, kilobytes: u64) -> Self {
+        const CLAIM_AND_FINISH: u64 = 24;
+        let slices = items.div_ceil(SLICE as u64);
+        let ids = (items * 16).div_ceil(1024) * 4;
+        Self {
+            wcu: items.max(kilobytes) + ids + slices * 6 + CLAIM_AND_FINISH,
+            rcu: kilobytes.div_ceil(8) + 6,
+        }
+    }
+}
+
+/// How many things are counted, told of and deleted together. Larger slices cost less; a smaller one is
+/// all that a crash makes the next run look at twice.
+pub const SLICE: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn customer() -> Customer {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        Customer::blank(Id::new(now, [7; 10]), now)
+    }
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written() {
+        let counts = [(Kind::Agent, 2), (Kind::Number, 1_000_000), (Kind::Session, 9)].into();
+        let plan = Plan::new(&customer(), &counts);
+        assert_eq!(Plan::parse(&plan.digest(), customer().id), Some(plan.clone()));
+        assert!(plan.is_true_of(&customer()));
+        assert!(!plan.counts.contains_key(&Kind::Session));
+    }
+
+    #[test]
+    fn a_plan_holds_for_one_account_as_it_was() {
+        let plan = Plan::new(&customer(), &Counts::new());
+        let digest = plan.digest();
+        let other = Id::new(Timestamp::from_micros(0).unwrap(), [8; 10]);
+        assert_eq!(Plan::parse(&digest, other), None);
+        for wrong in
+            ["", "1", "x.y", &digest[1..], &format!("{digest}0"), &digest.replace("0.", "1.")]
+        {
+            assert_eq!(Plan::parse(wrong, customer().id), None, "{wrong}");
+        }
+        let mut changed = customer();
+        changed.record.inventory += 1;
+        assert!(!plan.is_true_of(&changed));
+        changed = customer();
+        changed.record.version += 1;
+        assert!(!plan.is_true_of(&changed));
+    }
+}

@@ -1,0 +1,35 @@
+//! Metrics, as lines that CloudWatch reads out of the log: the embedded metric format
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::config;
+use crate::domain::Timestamp;
+
+/// The namespace of all our metrics.
+const NAMESPACE: &str = "Tenure";
+
+/// Puts metrics of `now` into the log: per metric its name, its unit as CloudWatch names it, its value.
+/// Their one dimension is the installation's name.
+pub fn emit(now: Timestamp, metrics: &[(&str, &str, u64)]) {
+    let definitions: Vec<Value> =
+        metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": now.millis(),
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [["Stage"]],
+                "Metrics": definitions,
+            }],
+        }),
+    );
+    line.insert("Stage".to_owned(), json!(config::optional("STAGE").unwrap_or_default()));
+    line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
+    // A run that cannot say what it did has done it all the same.
+    let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
+}

@@ -1,0 +1,300 @@
+//! The ledger of erasures: one row per account, in a table of its own that outlives the accounts.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+
+use super::assignment::Assignment;
+use super::customer::updated;
+use super::transaction::{Condition, Outcome, Transaction};
+use super::{Store, Stored, Update, failure, key, outbox};
+use crate::domain::erasure::{
+    Counts, Entry, Hold, HoldReason, Reason, Request, Requester, Role, Slice,
+};
+use crate::domain::lifecycle::Change;
+use crate::domain::owned::Kind;
+use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+
+/// As it is stored.
+#[derive(Deserialize)]
+pub struct ErasureAttributes {
+    customer_id: Id<Customer>,
+    reason: Option<Reason>,
+    role: Option<Role>,
+    requester: Option<String>,
+    tm_request: Option<Timestamp>,
+    tm_due: Option<Timestamp>,
+    plan: Option<String>,
+    tm_withdraw: Option<Timestamp>,
+    hold_reason: Option<String>,
+    hold_role: Option<Role>,
+    hold_requester: Option<String>,
+    tm_hold: Option<Timestamp>,
+    tm_claim: Option<Timestamp>,
+    tm_finish: Option<Timestamp>,
+    #[serde(default)]
+    epoch: u64,
+    #[serde(default)]
+    attempts: u64,
+    #[serde(default)]
+    slices: u64,
+    #[serde(default)]
+    found: BTreeMap<String, u64>,
+    #[serde(default)]
+    deleted: BTreeMap<String, u64>,
+    #[serde(default)]
+    slice: BTreeMap<String, ByteBuf>,
+    #[serde(default)]
+    quarantined: u64,
+    last_error: Option<String>,
+    #[serde(default)]
+    receipts: Vec<String>,
+}
+
+impl From<ErasureAttributes> for Erasure {
+    fn from(stored: ErasureAttributes) -> Self {
+        Self {
+            request: request(&stored),
+            hold: hold(&stored),
+            customer: stored.customer_id,
+            tm_withdraw: stored.tm_withdraw,
+            tm_claim: stored.tm_claim,
+            tm_finish: stored.tm_finish,
+            epoch: stored.epoch,
+            attempts: stored.attempts,
+            slices: stored.slices,
+            found: counts(&stored.found),
+            deleted: counts(&stored.deleted),
+            slice: slice(&stored.slice),
+            quarantined: stored.quarantined,
+            last_error: stored.last_error,
+            receipt: stored.receipts.last().cloned(),
+        }
+    }
+}
+
+fn request(stored: &ErasureAttributes) -> Option<Request> {
+    Some(Request {
+        reason: stored.reason?,
+        by: Requester { role: stored.role?, id: stored.requester.clone().unwrap_or_default() },
+        tm_request: stored.tm_request?,
+        tm_due: stored.tm_due?,
+        plan: stored.plan.clone(),
+    })
+}
+
+fn hold(stored: &ErasureAttributes) -> Option<Hold> {
+    let requester = stored.hold_requester.clone().unwrap_or_default();
+    Some(Hold {
+        reason: HoldReason::trusted(stored.hold_reason.clone()?),
+        by: Requester { role: stored.hold_role?, id: requester },
+        tm_hold: stored.tm_hold?,
+    })
+}
+
+fn counts(stored: &BTreeMap<String, u64>) -> Counts {
+    let named = |kind: &Kind| Some((*kind, *stored.get(kind.many())?));
+    Kind::ALL.iter().filter_map(named).collect()
+}
+
+fn named(counts: &Counts) -> BTreeMap<&'static str, u64> {
+    counts.iter().map(|(kind, count)| (kind.many(), *count)).collect()
+}
+
+/// Ids of one kind are all as long as the kind's are; stored one after the other.
+fn slice(stored: &BTreeMap<String, ByteBuf>) -> Slice {
+    let ids = |kind: &Kind| {
+        let bytes = stored.get(kind.many())?;
+        Some((*kind, bytes.chunks(kind.id_length()).map(<[u8]>::to_vec).collect()))
+    };
+    Kind::ALL.iter().filter_map(ids).collect()
+}
+
+fn packed(slice: &Slice) -> BTreeMap<&'static str, ByteBuf> {
+    slice.iter().map(|(kind, ids)| (kind.many(), ByteBuf::from(ids.concat()))).collect()
+}
+
+impl Stored for Erasure {
+    type Attributes = ErasureAttributes;
+}
+
+/// What the purge has left of an earlier request, and a new request starts without.
+const EARLIER: [&str; 8] = [
+    "tm_withdraw",
+    "tm_claim",
+    "tm_finish",
+    "found",
+    "deleted",
+    "slice",
+    "quarantined",
+    "last_error",
+];
+
+/// What an entry writes into the row of `customer`, whose purge is at `epoch`.
+fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assignment, Error> {
+    let row = Assignment::default().set("customer_id", customer)?;
+    match entry {
+        Entry::Requested(request) => row
+            .set("reason", request.reason)?
+            .set("role", request.by.role)?
+            .set("requester", &request.by.id)?
+            .set("tm_request", request.tm_request)?
+            .set("tm_due", request.tm_due)?
+            .set("attempts", 0)?
+            .set_or_remove("plan", request.plan.as_ref())
+            .map(|row| row.remove(&EARLIER)),
+        Entry::Withdrawn(now) => row.set("tm_withdraw", now),
+        Entry::Held(hold) => row
+            .set("hold_reason", hold.reason.expose())?
+            .set("hold_role", hold.by.role)?
+            .set("hold_requester", &hold.by.id)?
+            .set("tm_hold", hold.tm_hold)
+            .map(|row| row.remove(&["tm_lift"])),
+        Entry::Lifted(now, due) => {
+            let row = row.set("tm_lift", now)?.remove(&["hold_reason"]);
+            match due {
+                Some(due) => row.set("tm_due", due),
+                None => Ok(row),
+            }
+        }
+        Entry::Claimed(now) => row
+            .set("epoch", epoch)?
+            .set_first("tm_claim", now)?
+            .set_first("slices", 0)?
+            .count("attempts"),
+    }
+}
+
+impl Transaction<'_> {
+    /// Tells the ledger, if the change has something to tell.
+    pub(super) fn enter(self, change: &Change) -> Result<Self, Error> {
+        let (id, epoch) = (change.after.id, change.after.record.epoch);
+        match &change.entry {
+            Some(entry) => self.update_ledger(id, &assignment(id, entry, epoch)?, None),
+            None => Ok(self),
+        }
+    }
+}
+
+impl Store {
+    /// What the ledger says of an account's erasure.
+    pub async fn get_erasure(&self, customer: Id<Customer>) -> Result<Option<Erasure>, Error> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.erasures)
+            .set_key(Some(key::erasure(customer).attributes()));
+        let answer = get.consistent_read(true).send().await.map_err(failure)?;
+        answer.item.map(super::read).transpose()
+    }
+
+    /// An account and what the ledger says of its erasure, read together.
+    pub async fn get_customer_and_erasure(
+        &self,
+        id: Id<Customer>,
+    ) -> Result<(Option<Customer>, Option<Erasure>), Error> {
+        let (customer, erasure) = (key::customer(id), key::erasure(id));
+        let items = self
+            .get_from([
+                (&self.accounts, &[customer.untyped()]),
+                (&self.erasures, &[erasure.untyped()]),
+            ])
+            .await?;
+        Ok((items.get(&customer)?, items.get(&erasure)?))
+    }
+
+    /// Writes down a slice that is about to be deleted: counts it, tells of it, frees the user names of
+    /// its agents and forgets the attempts at their passwords; once, however often a slice is tried.
+    /// False if another run has taken the account.
+    pub async fn count_slice(
+        &self,
+        after: &Erasure,
+        events: &[Event],
+        logins: &[String],
+    ) -> Result<bool, Error> {
+        let row = Assignment::default()
+            .set("found", named(&after.found))?
+            .set("deleted", named(&after.deleted))?
+            .set("slice", packed(&after.slice))?
+            .set("slices", after.slices)?;
+        // A name that is another account's by now keeps its lock.
+        let mut foreign = Vec::new();
+        loop {
+            let mut transaction = self.transaction().update_ledger(
+                after.customer,
+                &row,
+                Some(&Condition::counted(after)),
+            )?;
+            for event in events {
+                transaction = transaction.put_event(outbox::item(event)?)?;
+            }
+            let ours: Vec<_> = logins.iter().filter(|login| !foreign.contains(login)).collect();
+            for login in &ours {
+                let owned = Condition::owned_by(after.customer);
+                transaction = transaction.delete(&key::lock_of_agent(login), Some(&owned))?;
+            }
+            for login in &ours {
+                transaction = transaction.delete(&key::throttle(login), None)?;
+            }
+            let Outcome::Refused(legs) = transaction.run().await? else { return Ok(true) };
+            if legs.first().is_some_and(super::transaction::Leg::failed) {
+                return self.has_counted(after).await;
+            }
+            let locks = legs.iter().skip(1 + events.len());
+            let refused = ours.into_iter().zip(locks).filter(|(_, leg)| leg.failed());
+            foreign.extend(refused.map(|(login, _)| login));
+        }
+    }
+
+    /// Whether the slice was written down by this very run, whose answer was lost.
+    async fn has_counted(&self, after: &Erasure) -> Result<bool, Error> {
+        let row = self.get_erasure(after.customer).await?;
+        Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
+    }
+
+    /// Takes an account out of the purge's queue, if no other run has taken the account.
+    pub async fn finish_erasure(
+        &self,
+        before: &Customer,
+        change: &Change,
+        erasure: &Erasure,
+    ) -> Result<Update<Customer>, Error> {
+        let row = Assignment::default()
+            .set("deleted", named(&erasure.found))?
+            .set("tm_finish", change.after.record.tm_purge)?
+            .remove(&["slice", "quarantined", "last_error"]);
+        let transaction = self.replace_customer(before, change)?.update_ledger(
+            before.id,
+            &row,
+            Some(&Condition::epoch(erasure.epoch)),
+        )?;
+        updated(transaction.run().await?)
+    }
+
+    /// Writes down what stands in the way of an erasure, if no other run has taken the account.
+    pub async fn note_trouble(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
+        let row = Assignment::default()
+            .set("quarantined", erasure.quarantined)?
+            .set_or_remove("last_error", erasure.last_error.as_ref())?
+            .set("tm_error", now)?;
+        let condition = Condition::epoch(erasure.epoch);
+        let transaction =
+            self.transaction().update_ledger(erasure.customer, &row, Some(&condition))?;
+        transaction.run().await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_read_as_it_was_written() {
+        let slice: Slice =
+            [(Kind::Number, vec![vec![1; 16], vec![2; 16]]), (Kind::Session, vec![vec![3; 32]])]
+                .into();
+        let stored = packed(&slice).into_iter().map(|(kind, ids)| (kind.to_owned(), ids)).collect();
+        assert_eq!(super::slice(&stored), slice);
+    }
+}
