@@ -25,6 +25,11 @@ pub(crate) fn options() -> Options {
     Options::in_memory(root().join("template.yaml"), binaries.parent().unwrap())
 }
 
+/// The real template with one parameter other than by default.
+pub(crate) fn options_with(name: &str, value: &str) -> Options {
+    Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
+}
+
 /// A template of a test's own, made from the real one.
 pub(crate) struct Template(tempfile::NamedTempFile);
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Template, Tenure, new_customer};
+use crate::harness::{PASSWORD, Tenure, new_customer, options_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_many_creates_wins_and_the_others_leave_nothing() {
@@ -57,10 +57,7 @@ async fn unregistering_twice_at_once_gives_one_date_and_one_event() {
 
 /// A stack whose schedule does not fire by itself.
 async fn unscheduled() -> Tenure {
-    let rarely = Template::edited(|text| {
-        text.replace("Default: rate(15 minutes)", "Default: rate(365 days)")
-    });
-    Tenure::start_with(rarely.options()).await
+    Tenure::start_with(options_with("PurgeSchedule", "rate(365 days)")).await
 }
 
 async fn run_purge(tenure: &Tenure) -> Value {

@@ -23,9 +23,17 @@ struct Arguments {
     /// Keep nothing: data ends with the stack
     #[arg(long)]
     in_memory: bool,
+    /// A parameter of the template, other than by default; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
     /// Remove what earlier runs kept in .local/
     #[arg(long)]
     reset: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Ctrl-C and what a supervisor sends.
@@ -88,7 +96,15 @@ fn options(arguments: &Arguments) -> std::io::Result<Options> {
     let binaries = program.parent().unwrap_or(Path::new(".")).to_owned();
     let template = root.join("template.yaml");
     let Arguments { port, reset, .. } = *arguments;
-    Ok(Options { data, reset, port, echo: true, ..Options::in_memory(template, binaries) })
+    let parameters = arguments.parameters.iter().cloned().collect();
+    Ok(Options {
+        data,
+        reset,
+        port,
+        parameters,
+        echo: true,
+        ..Options::in_memory(template, binaries)
+    })
 }
 
 fn workspace() -> PathBuf {

@@ -1,6 +1,7 @@
 //! A stack as a whole: putting its parts together, serving them, and ending them.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -51,6 +52,8 @@ const SWEEP_PERIOD: Duration = Duration::from_mins(1);
 pub struct Options {
     /// The SAM template.
     pub template: PathBuf,
+    /// The template's parameters that are not to be as by default, by name.
+    pub parameters: BTreeMap<String, String>,
     /// The directory with the functions' binaries.
     pub binaries: PathBuf,
     /// Where data is kept.
@@ -73,6 +76,7 @@ impl Options {
     pub fn in_memory(template: impl Into<PathBuf>, binaries: impl Into<PathBuf>) -> Self {
         Self {
             template: template.into(),
+            parameters: BTreeMap::new(),
             binaries: binaries.into(),
             data: Data::InMemory,
             reset: false,
@@ -108,7 +112,7 @@ impl Stack {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let listener = listen(options.port).await?;
         let url = format!("http://{}", address(&listener)?);
-        let template = Template::read(&options.template)?;
+        let template = Template::read(&options.template, &options.parameters)?;
         let held = match &options.data {
             Data::InMemory => None,
             Data::Directory(directory) => Some(Held::hold(directory, options.reset)?),

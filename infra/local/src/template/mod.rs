@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use serde_json::{Map, Value, json};
 
 use crate::{Error, events::pattern::Pattern, schedules::Expression};
+pub(crate) use scope::Parameters;
+
 use place::Place;
 use scope::{Scope, resource_type};
 
@@ -99,16 +101,16 @@ pub(crate) struct StreamMapping {
 }
 
 impl Template {
-    /// Reads the template in the file at `path`.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+    /// Reads the template in the file at `path`, with these parameters other than by default.
+    pub(crate) fn read(path: &Path, parameters: &Parameters) -> Result<Self, Error> {
         let name = path.file_name().unwrap_or_default().display();
         let text = fs::read_to_string(path)
             .map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
-        Self::parse(&text).map_err(|error| Error::new(format!("{name}: {error}")))
+        Self::parse(&text, parameters).map_err(|error| Error::new(format!("{name}: {error}")))
     }
 
-    fn parse(text: &str) -> Result<Self, Error> {
-        let scope = Scope::new(yaml::parse(text).map_err(Error::new)?);
+    fn parse(text: &str, parameters: &Parameters) -> Result<Self, Error> {
+        let scope = Scope::new(yaml::parse(text).map_err(Error::new)?, parameters)?;
         let mut template = Self::default();
         for (id, resource) in scope.resources()? {
             let place = Place::new(&scope, resource, id);
@@ -413,7 +415,7 @@ fn is_disabled(properties: &Place<'_>) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Route, Template};
+    use super::{Parameters, Route, Template};
     use std::time::Duration;
 
     const TEMPLATE: &str = r#"
@@ -453,12 +455,12 @@ Resources:
 "#;
 
     fn complaint(change: impl Fn(&str) -> String) -> String {
-        Template::parse(&change(TEMPLATE)).unwrap_err().to_string()
+        Template::parse(&change(TEMPLATE), &Parameters::new()).unwrap_err().to_string()
     }
 
     #[test]
     fn reads_functions_and_what_calls_them() {
-        let template = Template::parse(TEMPLATE).unwrap();
+        let template = Template::parse(TEMPLATE, &Parameters::new()).unwrap();
         let function = &template.functions[0];
         assert_eq!(function.timeout, Duration::from_secs(2));
         assert_eq!(

@@ -1,8 +1,8 @@
 //! What names mean in a template: parameters, conditions, resources, and the functions over them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{ACCOUNT, Error, REGION};
 
@@ -11,11 +11,23 @@ pub(super) struct Scope {
     root: Value,
 }
 
+/// Values of the template's parameters, by name.
+pub(crate) type Parameters = BTreeMap<String, String>;
+
 type Resolved = Result<Option<Value>, Error>;
 
 impl Scope {
-    pub(super) fn new(root: Value) -> Self {
-        Self { root }
+    /// The template `root`, with these parameters other than by default.
+    pub(super) fn new(mut root: Value, parameters: &Parameters) -> Result<Self, Error> {
+        for (name, value) in parameters {
+            let declared = root.get_mut("Parameters").and_then(|all| all.get_mut(name));
+            let declared = declared.and_then(Value::as_object_mut).ok_or_else(|| {
+                Error::new(format!("there is no parameter {name} in the template"))
+            })?;
+            check(name, value, declared)?;
+            declared.insert("Default".to_owned(), json!(value));
+        }
+        Ok(Self { root })
     }
 
     pub(super) fn root(&self) -> &Value {
@@ -325,9 +337,25 @@ fn malformed(function: &str, path: &str) -> Error {
     Error::at(path, format!("{function} is not written as it should be"))
 }
 
+/// What CloudFormation would say of a parameter's value.
+fn check(name: &str, value: &str, declared: &Map<String, Value>) -> Result<(), Error> {
+    let allowed = declared.get("AllowedValues").and_then(Value::as_array);
+    if let Some(allowed) = allowed
+        && !allowed.iter().any(|one| one == value)
+    {
+        let allowed = Value::Array(allowed.clone());
+        return Err(Error::new(format!("the parameter {name} must be one of {allowed}")));
+    }
+    let is_number = declared.get("Type").and_then(Value::as_str) == Some("Number");
+    if is_number && value.parse::<f64>().is_err() {
+        return Err(Error::new(format!("the parameter {name} must be a number")));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{super::yaml, Scope};
+    use super::{super::yaml, Parameters, Scope};
     use serde_json::{Value, json};
 
     const TEMPLATE: &str = r#"
@@ -346,7 +374,7 @@ Resources:
 "#;
 
     fn resolve(value: &str) -> Result<Option<Value>, String> {
-        let scope = Scope::new(yaml::parse(TEMPLATE).unwrap());
+        let scope = Scope::new(yaml::parse(TEMPLATE).unwrap(), &Parameters::new()).unwrap();
         scope.resolve(&yaml::parse(value).unwrap(), "Here").map_err(|error| error.to_string())
     }
 

@@ -1,0 +1,215 @@
+//! A deletion that can be planned, stopped, followed and proven.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Account, PASSWORD, Tenure, options_with};
+
+const DAY: i64 = 86_400;
+
+fn path(account: &Account, rest: &str) -> String {
+    format!("/v1.0/customers/{}{rest}", account.id)
+}
+
+async fn erasure(tenure: &Tenure, admin: &str, account: &Account) -> Value {
+    tenure.call(admin, "GET", &path(account, "/erasure")).await.ok()
+}
+
+async fn plan(tenure: &Tenure, admin: &str, account: &Account) -> Value {
+    tenure.call(admin, "POST", &path(account, "/erasure/plan")).await.ok()
+}
+
+async fn delete(tenure: &Tenure, admin: &str, account: &Account) -> Value {
+    tenure.call(admin, "DELETE", &path(account, "")).await.ok()
+}
+
+async fn run_purge(tenure: &Tenure) -> Value {
+    tenure.send(tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run")).await.ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_tells_a_life_from_the_request_to_the_end() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.access_key(&account.token).await;
+    let none = tenure.call(&admin, "GET", &path(&account, "/erasure")).await;
+    assert_eq!(none.refused(404), "ERASURE_NOT_FOUND");
+
+    let left = tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    let scheduled = erasure(&tenure, &admin, &account).await;
+    assert_eq!(scheduled["stage"], "scheduled");
+    assert_eq!(scheduled["reason"], "unregister");
+    assert_eq!(scheduled["requested_by"]["role"], "customer_admin");
+    assert_eq!(scheduled["tm_due"], left["tm_deletion_scheduled"]);
+
+    tenure.call(&account.token, "DELETE", "/auth/unregister").await.ok();
+    assert_eq!(erasure(&tenure, &admin, &account).await["stage"], "withdrawn");
+
+    tenure.call(&admin, "POST", &path(&account, "/freeze")).await.ok();
+    let again = erasure(&tenure, &admin, &account).await;
+    assert_eq!((&again["stage"], &again["reason"]), (&json!("scheduled"), &json!("freeze")));
+    assert_eq!(again["tm_withdraw"], Value::Null);
+    tenure.call(&admin, "POST", &path(&account, "/recover")).await.ok();
+    tenure.call(&admin, "POST", &path(&account, "/freeze")).await.ok();
+
+    tenure.advance_days(31).await;
+    assert!(tenure.stack.settle().await);
+    let admin = tenure.admin().await;
+    let finished = erasure(&tenure, &admin, &account).await;
+    assert_eq!(finished["stage"], "finished");
+    assert_eq!(finished["requested_by"]["role"], "project_admin");
+    assert_eq!(finished["resources"]["agents"], json!({"found": 1, "deleted": 1}));
+    assert_eq!(finished["attempts"], 1);
+    assert!(finished["tm_claim"].as_str() >= finished["tm_due"].as_str());
+    assert!(finished["tm_finish"].as_str() >= finished["tm_claim"].as_str());
+    let ledger = json!(tenure.items("ErasuresTable").await).to_string();
+    assert!(!ledger.contains("test1"), "{ledger}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_changes_nothing_and_binds_a_deletion() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.access_key(&account.token).await;
+
+    let before = tenure.accounts().await;
+    let first = plan(&tenure, &admin, &account).await;
+    assert_eq!(tenure.accounts().await, before);
+    assert_eq!(first["resources"], json!({"agents": 1, "accesskeys": 1, "sessions": 1}));
+    assert_eq!(first["blockers"], json!([]));
+    assert!(first["capacity"]["wcu"].as_u64() > Some(0));
+
+    // A log-in does not make a plan untrue; a key does, and so does a change of the account.
+    tenure.login("test1", PASSWORD).await;
+    assert_eq!(plan(&tenure, &admin, &account).await["digest"], first["digest"]);
+    tenure.access_key(&account.token).await;
+    let digest = first["digest"].as_str().unwrap();
+    let outdated = tenure.call(&admin, "DELETE", &path(&account, &format!("?plan={digest}"))).await;
+    assert_eq!(outdated.refused(409), "PLAN_OUTDATED");
+    assert_eq!(
+        outdated.body["error"]["details"][0],
+        json!({"account_changed": false, "resources": {"accesskeys": {"planned": 1, "found": 2}}})
+    );
+    let second = plan(&tenure, &admin, &account).await;
+    let body = json!({"detail": "changed"});
+    tenure.call_with(&admin, "PUT", &path(&account, ""), body).await.ok();
+    let digest = second["digest"].as_str().unwrap();
+    let outdated = tenure.call(&admin, "DELETE", &path(&account, &format!("?plan={digest}"))).await;
+    assert_eq!(outdated.refused(409), "PLAN_OUTDATED");
+    assert_eq!(outdated.body["error"]["details"][0]["account_changed"], true);
+
+    let other = tenure.account(&admin, "test2").await;
+    let third = plan(&tenure, &admin, &account).await;
+    let digest = third["digest"].as_str().unwrap();
+    for wrong in
+        ["", "x", &digest[1..], &format!("{digest}&plan={digest}"), &format!("{digest}&x=1")]
+    {
+        let answer =
+            tenure.call(&admin, "DELETE", &path(&account, &format!("?plan={wrong}"))).await;
+        assert_eq!(answer.refused(400), "INVALID_REQUEST_PARAMETER", "{wrong}");
+    }
+    let foreign = tenure.call(&admin, "DELETE", &path(&other, &format!("?plan={digest}"))).await;
+    assert_eq!(foreign.refused(400), "INVALID_REQUEST_PARAMETER");
+
+    tenure.call(&admin, "DELETE", &path(&account, &format!("?plan={digest}"))).await.ok();
+    assert!(tenure.stack.settle().await);
+    let finished = erasure(&tenure, &admin, &account).await;
+    assert_eq!(finished["stage"], "finished");
+    assert_eq!(finished["plan"].as_str(), digest.rsplit_once('.').map(|(_, hash)| hash));
+    assert_eq!(finished["resources"]["accesskeys"], json!({"found": 2, "deleted": 2}));
+    let gone = tenure.call(&admin, "POST", &path(&account, "/erasure/plan")).await;
+    assert_eq!(gone.refused(409), "STATE_INVALID");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stops_the_purge_until_a_day_after_it_is_lifted() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let reason = json!({"reason": "Case 7 of the court"});
+    tenure.call_with(&admin, "PUT", &path(&account, "/hold"), reason).await.ok();
+    for wrong in [json!({}), json!({"reason": " "}), json!({"reason": "x".repeat(501)})] {
+        let answer = tenure.call_with(&admin, "PUT", &path(&account, "/hold"), wrong).await;
+        assert_eq!(answer.refused(400), "INVALID_ARGUMENT");
+    }
+
+    // It can be frozen, and not deleted.
+    let now = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+    assert_eq!(tenure.unregister(&account.token, now).await.refused(409), "LEGAL_HOLD");
+    assert_eq!(tenure.call(&admin, "DELETE", &path(&account, "")).await.refused(409), "LEGAL_HOLD");
+    assert_eq!(plan(&tenure, &admin, &account).await["blockers"], json!(["LEGAL_HOLD"]));
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    let run = &tenure.advance_days(40).await["schedules"]["PurgeRunFunctionSchedule"];
+    assert_eq!((&run["due"], &run["finished"]), (&json!(0), &json!(0)));
+
+    let admin = tenure.admin().await;
+    let held = erasure(&tenure, &admin, &account).await;
+    assert_eq!(held["stage"], "held");
+    assert_eq!(held["hold"]["reason"], "Case 7 of the court");
+    assert_eq!(held["hold"]["by"]["role"], "project_admin");
+    tenure.call(&admin, "DELETE", &path(&account, "/hold")).await.ok();
+    let lifted = erasure(&tenure, &admin, &account).await;
+    assert_eq!((&lifted["stage"], &lifted["hold"]), (&json!("scheduled"), &Value::Null));
+
+    let early = tenure.stack.advance_clock(DAY - 60).await.unwrap();
+    assert_eq!(early["schedules"]["PurgeRunFunctionSchedule"]["finished"], 0);
+    let late = tenure.stack.advance_clock(1800).await.unwrap();
+    assert_eq!(late["schedules"]["PurgeRunFunctionSchedule"]["finished"], 1);
+    let events = tenure.events_of(&account.id).await;
+    for name in ["customer_held", "customer_released", "customer_deleted"] {
+        assert!(events.iter().any(|event| event == name), "{events:?}");
+    }
+    let admin = tenure.admin().await;
+    let late = json!({"reason": "too late"});
+    let answer = tenure.call_with(&admin, "PUT", &path(&account, "/hold"), late).await;
+    assert_eq!(answer.refused(409), "STATE_INVALID");
+}
+
+/// Scheduled and immediate deletions count alike; what has begun goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_breaker_stops_a_wave_of_purges_and_lets_it_trickle() {
+    let tenure = Tenure::start_with(options_with("BreakerAccounts", "3")).await;
+    let admin = tenure.admin().await;
+    let mut accounts = Vec::new();
+    for number in 0..6 {
+        let account = tenure.account(&admin, &format!("test{number}")).await;
+        if number < 4 {
+            tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+        }
+        accounts.push(account);
+    }
+    let run = &tenure.advance_days(31).await["schedules"]["PurgeRunFunctionSchedule"];
+    assert_eq!((&run["claimed"], &run["finished"]), (&json!(3), &json!(3)), "{run}");
+    assert_eq!((&run["due"], &run["breaker_open"]), (&json!(4), &json!(true)), "{run}");
+    let admin = tenure.admin().await;
+    for account in &accounts[4..] {
+        delete(&tenure, &admin, account).await;
+    }
+    assert!(tenure.stack.settle().await);
+    // They are deleted, so nobody gets in; what they own waits.
+    for account in &accounts[4..] {
+        assert_eq!(erasure(&tenure, &admin, account).await["stage"], "due");
+        assert!(tenure.partition(&account.id).await.len() > 1);
+    }
+    let metrics = tenure.stack.logs().into_iter().filter(|line| line.contains("PurgeBreakerOpen"));
+    assert!(metrics.filter(|line| line.contains("\"PurgeBreakerOpen\":1")).count() >= 3);
+
+    let run =
+        &tenure.stack.advance_clock(3600).await.unwrap()["schedules"]["PurgeRunFunctionSchedule"];
+    assert_eq!((&run["finished"], &run["breaker_open"]), (&json!(3), &json!(false)), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kill_switch_stops_all_purging() {
+    let tenure = Tenure::start_with(options_with("PurgeEnabled", "false")).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    delete(&tenure, &admin, &account).await;
+    assert!(tenure.stack.settle().await);
+    tenure.stack.advance_clock(3 * 3600).await.unwrap();
+    let run = run_purge(&tenure).await;
+    assert_eq!((&run["stopped"], &run["due"]), (&json!(true), &json!(1)), "{run}");
+    assert!(run["oldest_overdue_seconds"].as_u64() >= Some(3 * 3600), "{run}");
+    assert!(tenure.partition(&account.id).await.len() > 1);
+}
