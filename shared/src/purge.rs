@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::domain::erasure::{SLICE, Slice};
 use crate::domain::event::What;
 use crate::domain::lifecycle::{Command, Transition, decide};
-use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+use crate::domain::{Customer, Erasure, Error, Event, Id, Status, Timestamp};
 use crate::runtime::{App, Build, Deadline, config, metrics};
 use crate::store::Update;
 use crate::store::due::{Due, Part, Place};
@@ -40,8 +40,9 @@ const TURN: usize = 8;
 /// transaction, which may have a hundred.
 const AGENTS: usize = 40;
 
-/// Cheap, eventually consistent reads are trusted only of what has been at rest for this long.
-const LAG: Duration = Duration::from_secs(10);
+/// Cheap, eventually consistent reads are trusted only of what has been at rest for this long. What a
+/// frozen account owns has been for 30 days.
+const LAG: Duration = Duration::from_secs(5);
 
 /// Purges accounts.
 #[derive(Debug)]
@@ -99,6 +100,8 @@ struct Job {
     pass: Pass,
     /// Up to here, runs before this one have deleted.
     cursor: Position,
+    /// When cheap reads can be trusted.
+    settled: Timestamp,
 }
 
 /// A way through everything an account owns, from the beginning.
@@ -150,7 +153,7 @@ pub async fn purge_due(purger: &Purger, deadline: Deadline) -> Result<Run, Error
     purge(purger, queue, deadline).await
 }
 
-/// Purges one account, if it is due.
+/// Purges one account, if it is due and its purge has not begun: what has begun is the queue's.
 pub async fn purge_one(
     purger: &Purger,
     id: Id<Customer>,
@@ -213,7 +216,7 @@ async fn work(
             let next = match resumed {
                 Some(job) => Some(Work::Resume(job)),
                 None => match queue.next().await {
-                    Ok(Some(id)) => Some(Work::Take(id)),
+                    Ok(Some((id, part))) => Some(Work::Take(id, part == Part::Begun)),
                     Ok(None) => long.pop_front().map(Work::Resume),
                     Err(error) => {
                         queue.close();
@@ -250,7 +253,8 @@ async fn work(
 
 /// What a lane works on.
 enum Work {
-    Take(Id<Customer>),
+    /// An account out of the queue; whether to go on where another run has begun.
+    Take(Id<Customer>, bool),
     Resume(Box<Job>),
 }
 
@@ -264,8 +268,8 @@ impl Purger {
     ) -> (bool, Id<Customer>, Result<Progress, Error>) {
         match work {
             Work::Resume(job) => (true, job.account.id, self.turn(job, deadline, tally).await),
-            Work::Take(id) => {
-                let progress = match self.claim(id, tally).await {
+            Work::Take(id, resume) => {
+                let progress = match self.claim(id, resume, tally).await {
                     Ok(Ok(job)) => self.turn(job, deadline, tally).await,
                     Ok(Err(progress)) => Ok(progress),
                     Err(error) => Err(error),
@@ -279,6 +283,7 @@ impl Purger {
     async fn claim(
         &self,
         id: Id<Customer>,
+        resume: bool,
         tally: &Tally,
     ) -> Result<Result<Box<Job>, Progress>, Error> {
         let store = &self.app.store;
@@ -293,6 +298,9 @@ impl Purger {
             };
             let event = change.event.map(|what| self.app.event(what, id, Vec::new(), now));
             let is_first = before.record.epoch == 0;
+            if !is_first && !resume {
+                return Ok(Err(Progress::NotDue));
+            }
             let event = event.as_ref();
             let update = if is_first {
                 store.claim_customer(&before, &change, event, self.breaker, now).await?
@@ -312,20 +320,27 @@ impl Purger {
                         // The run before may have counted a slice since the ledger was read.
                         ledger = store.get_erasure(id).await?.unwrap_or(ledger);
                     }
-                    return self.begin(change.after, ledger).await.map(Ok);
+                    let settled = if before.status == Status::Frozen { now } else { now.plus(LAG) };
+                    return self.begin(change.after, ledger, settled).await.map(Ok);
                 }
             }
         }
     }
 
     /// Deletes what is left of the slice that was written down last, if a run has died over it.
-    async fn begin(&self, account: Customer, ledger: Erasure) -> Result<Box<Job>, Error> {
+    async fn begin(
+        &self,
+        account: Customer,
+        ledger: Erasure,
+        settled: Timestamp,
+    ) -> Result<Box<Job>, Error> {
         let left = Owned::of_slice(&ledger.slice);
         if !left.is_empty() {
             self.app.store.delete_owned(account.id, &left).await?;
         }
         let cursor = left.last().map_or_else(Position::start, Owned::position);
-        Ok(Box::new(Job { account, ledger, page: None, pass: Pass::start(false), cursor }))
+        let pass = Pass::start(false);
+        Ok(Box::new(Job { account, ledger, page: None, pass, cursor, settled }))
     }
 
     /// Deletes some pages of what an account owns.
@@ -388,7 +403,7 @@ impl Purger {
         job: &mut Job,
         at: Position,
     ) -> impl Future<Output = Result<OwnedPage, Error>> + use<'a> {
-        let is_settled = job.account.tm_delete.is_some_and(|at| self.app.now().since(at) >= LAG);
+        let is_settled = job.settled <= self.app.now();
         let consistent = job.pass.verifying || at < job.cursor || !is_settled;
         job.pass.consistent &= consistent;
         let (store, id) = (&self.app.store, job.account.id);
@@ -530,10 +545,10 @@ impl<'a> Queue<'a> {
         Self { purger, until, lines: [line].into(), oldest: None, due: 0 }
     }
 
-    async fn next(&mut self) -> Result<Option<Id<Customer>>, Error> {
+    async fn next(&mut self) -> Result<Option<(Id<Customer>, Part)>, Error> {
         while let Some(line) = self.lines.front_mut() {
             if let Some(due) = line.ready.pop_front() {
-                return Ok(Some(due.id));
+                return Ok(Some((due.id, line.part)));
             }
             if line.place.is_end() {
                 self.lines.pop_front();

@@ -14,6 +14,7 @@ mod lifecycle;
 mod purge;
 mod races;
 mod resilience;
+mod scale;
 mod seed;
 mod sessions;
 mod store;

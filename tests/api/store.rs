@@ -19,7 +19,7 @@ use shared::store::{Store, customer::NewCustomer, key, login::Login};
 
 use crate::harness::{PASSWORD, Tenure};
 
-fn client(tenure: &Tenure) -> Client {
+pub(crate) fn client(tenure: &Tenure) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
