@@ -1,10 +1,14 @@
-//! Deletions that are planned: counted first, and carried out only as they were counted.
+//! Deletions that are planned: counted first, and carried out only as they were counted. And deletions
+//! that are kept: repeated if a restored table brings an erased account back.
 
-use crate::domain::erasure::{Plan, Reason, Requester};
+use serde::Serialize;
+
+use crate::domain::erasure::{Plan, Reason, Requester, Role};
 use crate::domain::lifecycle::Command;
-use crate::domain::{Customer, Error};
+use crate::domain::time::Month;
+use crate::domain::{Customer, Error, Id, Status};
 use crate::lifecycle::transition;
-use crate::runtime::App;
+use crate::runtime::{App, Deadline};
 
 /// Deletes an account at once, for an operator; if there is a plan, only if it is still true. Returns the
 /// account as it was, and as it is now.
@@ -23,5 +27,63 @@ pub async fn delete(
             Err(Error::PlanOutdated(Box::new(counted)))
         }
         (deleted, _) => deleted,
+    }
+}
+
+/// What a replay of the ledger did.
+#[derive(Debug, Default, Serialize)]
+pub struct Replay {
+    /// Erasures that the ledger knows.
+    pub checked: u64,
+    /// Accounts that had come back and are deleted again; the purge follows.
+    pub erased_again: u64,
+    /// Accounts that had come back and could not be deleted, because they came back with a hold.
+    pub refused: u64,
+    /// The month to go on with, if the time was up.
+    pub unfinished_from: Option<String>,
+}
+
+/// Deletes every account again whose erasure ended in the month `from` or later, and that is there
+/// nevertheless.
+pub async fn replay(app: &App, from: Month, deadline: Deadline) -> Result<Replay, Error> {
+    let mut replay = Replay::default();
+    let last = Month::of(app.now());
+    let mut month = Some(from);
+    while let Some(this) = month.filter(|month| *month <= last) {
+        let mut place = None;
+        loop {
+            let (ids, next) = app.store.list_finished(this, place).await?;
+            for id in ids {
+                if deadline.is_near() {
+                    replay.unfinished_from = Some(this.to_string());
+                    return Ok(replay);
+                }
+                replay.account(app, id).await?;
+            }
+            place = next;
+            if place.is_none() {
+                break;
+            }
+        }
+        month = this.next();
+    }
+    Ok(replay)
+}
+
+impl Replay {
+    async fn account(&mut self, app: &App, id: Id<Customer>) -> Result<(), Error> {
+        self.checked += 1;
+        let back = app.store.get_customer(id).await?;
+        let Some(customer) = back.filter(|customer| customer.status != Status::Deleted) else {
+            return Ok(());
+        };
+        let by = Requester { role: Role::System, id: String::new() };
+        let command = Command::Delete(Reason::Restored, by, None);
+        match transition(app, customer, &command).await {
+            Ok(_) => self.erased_again += 1,
+            Err(Error::LegalHold) => self.refused += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }

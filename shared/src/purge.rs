@@ -21,7 +21,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::erasure::{SLICE, Slice};
+use crate::domain::erasure::{Entry, SLICE, Slice};
 use crate::domain::event::What;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::{Customer, Erasure, Error, Event, Id, Status, Timestamp};
@@ -293,9 +293,12 @@ impl Purger {
         let mut ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
         loop {
             let now = self.app.now();
-            let Transition::Changed(change) = decide(&before, &Command::Claim, now)? else {
+            let Transition::Changed(mut change) = decide(&before, &Command::Claim, now)? else {
                 return Ok(Err(Progress::NotDue));
             };
+            if ledger.tm_finish.is_some() {
+                change.entry = Some(Entry::Repeated(now));
+            }
             let event = change.event.map(|what| self.app.event(what, id, Vec::new(), now));
             let is_first = before.record.epoch == 0;
             if !is_first && !resume {
@@ -311,8 +314,8 @@ impl Purger {
                 None => return Ok(Err(Progress::BreakerOpen)),
                 Some(Update::Outdated(current)) => before = *current,
                 Some(Update::Written) => {
-                    if is_first {
-                        tally.claimed.fetch_add(1, Ordering::Relaxed);
+                    tally.claimed.fetch_add(u64::from(is_first), Ordering::Relaxed);
+                    if is_first && ledger.tm_finish.is_none() {
                         ledger.tm_claim = Some(now);
                         ledger.attempts += 1;
                         ledger.epoch = change.after.record.epoch;

@@ -213,3 +213,37 @@ async fn the_kill_switch_stops_all_purging() {
     assert!(run["oldest_overdue_seconds"].as_u64() >= Some(3 * 3600), "{run}");
     assert!(tenure.partition(&account.id).await.len() > 1);
 }
+
+/// A backup of the accounts table is restored; the ledger is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restored_table_brings_back_is_erased_again() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let (gone, stays) =
+        (tenure.account(&admin, "test1").await, tenure.account(&admin, "test2").await);
+    let backup = tenure.items("AccountsTable").await;
+    delete(&tenure, &admin, &gone).await;
+    assert!(tenure.stack.settle().await);
+    let first = erasure(&tenure, &admin, &gone).await;
+
+    crate::store::restore(&tenure, &backup).await;
+    assert_eq!(tenure.try_login("test1", PASSWORD).await.status, 200, "it is back");
+
+    let month = &first["tm_finish"].as_str().unwrap()[..7];
+    let path = "/2015-03-31/functions/ErasureReplayFunction/invocations";
+    let call = tenure.request("POST", path).json(&json!({"from": month}));
+    let replay = tenure.send(call).await.ok();
+    assert_eq!((&replay["checked"], &replay["erased_again"]), (&json!(1), &json!(1)), "{replay}");
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.try_login("test1", PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
+    assert_eq!(tenure.partition(&gone.id).await, ["A"]);
+    let second = erasure(&tenure, &admin, &gone).await;
+    assert_eq!((&second["stage"], &second["reason"]), (&json!("finished"), &json!("restored")));
+    assert_eq!(second["requested_by"]["role"], "system");
+    tenure.call(&stays.token, "GET", "/v1.0/accesskeys").await.ok();
+
+    let again = tenure.request("POST", path).json(&json!({"from": month}));
+    assert_eq!(tenure.send(again).await.ok()["erased_again"], 0);
+    let wrong = tenure.send(tenure.request("POST", path).json(&json!({"from": "x"}))).await;
+    assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
+}

@@ -183,3 +183,23 @@ async fn an_account_with_very_many_agents_is_purged() {
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
     assert!(tenure.stack.stats()["functions"]["PurgeRunFunction"]["errors"] == 0);
 }
+
+/// Puts items back into the accounts table, as a restore from a backup would.
+pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
+    let client = client(tenure);
+    let value = |value: &serde_json::Value| {
+        let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+        match kind.as_str() {
+            "S" => AttributeValue::S(value.as_str().unwrap().to_owned()),
+            "N" => AttributeValue::N(value.as_str().unwrap().to_owned()),
+            "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
+            "M" => AttributeValue::M(std::collections::HashMap::new()),
+            kind => panic!("an attribute of type {kind}"),
+        }
+    };
+    for item in items {
+        let item = item.as_object().unwrap().iter();
+        let item = item.map(|(name, content)| (name.clone(), value(content))).collect();
+        client.put_item().table_name("AccountsTable").set_item(Some(item)).send().await.unwrap();
+    }
+}

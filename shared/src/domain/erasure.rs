@@ -120,6 +120,8 @@ pub enum Entry {
     Lifted(Timestamp, Option<Timestamp>),
     /// The purge took the account.
     Claimed(Timestamp),
+    /// The purge took an account that had been erased before, and came back with a restored table.
+    Repeated(Timestamp),
 }
 
 /// The ledger's row of one account.

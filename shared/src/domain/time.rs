@@ -66,6 +66,37 @@ impl Timestamp {
     }
 }
 
+/// A month of the calendar, in UTC. Shown as `2026-11`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Month(jiff::civil::Date);
+
+impl Month {
+    /// The month that `moment` is in.
+    #[must_use]
+    pub fn of(moment: Timestamp) -> Self {
+        Self(jiff::tz::Offset::UTC.to_datetime(moment.0).date().first_of_month())
+    }
+
+    /// Reads the form that [`Display`](fmt::Display) writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let month = Self(format!("{text}-01").parse().ok()?);
+        (month.to_string() == text).then_some(month)
+    }
+
+    /// The month after it; none at the end of time.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(jiff::Span::new().months(1)).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.strftime("%Y-%m"))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -100,6 +131,16 @@ mod tests {
             "2024-01-15",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn months_follow_each_other() {
+        let month = Month::of(at("2026-12-31T23:59:59.999999Z"));
+        assert_eq!(month.to_string(), "2026-12");
+        assert_eq!(month.next(), Month::parse("2027-01"));
+        for text in ["2026-13", "2026-1", "26-01", "2026-01-01", ""] {
+            assert_eq!(Month::parse(text), None, "{text}");
         }
     }
 

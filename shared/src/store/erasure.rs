@@ -8,12 +8,13 @@ use serde_bytes::ByteBuf;
 use super::assignment::Assignment;
 use super::customer::updated;
 use super::transaction::{Condition, Outcome, Transaction};
-use super::{Store, Stored, Update, failure, key, outbox};
+use super::{Item, Store, Stored, Update, failure, key, outbox, string, text};
 use crate::domain::erasure::{
     Counts, Entry, Hold, HoldReason, Reason, Request, Requester, Role, Slice,
 };
 use crate::domain::lifecycle::Change;
 use crate::domain::owned::Kind;
+use crate::domain::time::Month;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
 /// As it is stored.
@@ -115,6 +116,10 @@ fn packed(slice: &Slice) -> BTreeMap<&'static str, ByteBuf> {
     slice.iter().map(|(kind, ids)| (kind.many(), ByteBuf::from(ids.concat()))).collect()
 }
 
+/// A place among the erasures that ended within a month.
+#[derive(Debug)]
+pub struct Finished(Item);
+
 impl Stored for Erasure {
     type Attributes = ErasureAttributes;
 }
@@ -157,6 +162,19 @@ fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assig
                 Some(due) => row.set("tm_due", due),
                 None => Ok(row),
             }
+        }
+        Entry::Repeated(now) => {
+            let earlier: Vec<_> = EARLIER.into_iter().filter(|name| *name != "tm_claim").collect();
+            row.remove(&earlier)
+                .set("reason", Reason::Restored)?
+                .set("role", Role::System)?
+                .set("requester", "")?
+                .set("tm_request", now)?
+                .set("tm_due", now)?
+                .set("tm_claim", now)?
+                .set("epoch", epoch)?
+                .set_first("slices", 0)?
+                .set("attempts", 1)
         }
         Entry::Claimed(now) => row
             .set("epoch", epoch)?
@@ -260,9 +278,12 @@ impl Store {
         change: &Change,
         erasure: &Erasure,
     ) -> Result<Update<Customer>, Error> {
+        let now = change.after.record.tm_purge;
         let row = Assignment::default()
             .set("deleted", named(&erasure.found))?
-            .set("tm_finish", change.after.record.tm_purge)?
+            .set("tm_finish", now)?
+            .set("finished_pk", now.map(Month::of).map(key::finished))?
+            .set("finished_sk", now.map(Timestamp::fixed))?
             .remove(&["slice", "quarantined", "last_error"]);
         let transaction = self.replace_customer(before, change)?.update_ledger(
             before.id,
@@ -270,6 +291,26 @@ impl Store {
             Some(&Condition::epoch(erasure.epoch)),
         )?;
         updated(transaction.run().await?)
+    }
+
+    /// Accounts whose erasure ended within a month, from the place where an earlier page ended.
+    pub async fn list_finished(
+        &self,
+        month: Month,
+        behind: Option<Finished>,
+    ) -> Result<(Vec<Id<Customer>>, Option<Finished>), Error> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.erasures)
+            .index_name("finished")
+            .key_condition_expression("finished_pk = :month")
+            .expression_attribute_values(":month", string(key::finished(month)))
+            .set_exclusive_start_key(behind.map(|place| place.0));
+        let answer = query.send().await.map_err(failure)?;
+        let account = |row: &Item| key::customer_of(&text(row, "pk")?);
+        let ids = answer.items.unwrap_or_default().iter().map(account).collect::<Result<_, _>>()?;
+        Ok((ids, answer.last_evaluated_key.map(Finished)))
     }
 
     /// Writes down what stands in the way of an erasure, if no other run has taken the account.

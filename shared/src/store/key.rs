@@ -22,9 +22,10 @@ use uuid::Uuid;
 
 use crate::domain::digest::sha256;
 use crate::domain::owned::Kind;
+use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
-use crate::domain::{AccessKey, Agent, Customer, Erasure, Id, Session, Timestamp};
+use crate::domain::{AccessKey, Agent, Customer, Erasure, Error, Id, Session, Timestamp};
 
 /// Where a `T` is kept in the accounts table.
 #[derive(Debug)]
@@ -121,6 +122,17 @@ pub(super) fn email(email: &Email) -> Option<Key<()>> {
 #[must_use]
 pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
     Key::new(partition(customer), "E".to_owned())
+}
+
+/// Partition of the ledger's index `finished`.
+pub(super) fn finished(month: Month) -> String {
+    format!("FINISHED#{month}")
+}
+
+/// The account whose partition this is.
+pub(super) fn customer_of(pk: &str) -> Result<Id<Customer>, Error> {
+    let id = pk.strip_prefix("CUSTOMER#").and_then(Id::parse);
+    id.ok_or_else(|| Error::Internal("a key names no account".to_owned()))
 }
 
 /// How many purges have begun within an hour.

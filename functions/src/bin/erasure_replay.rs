@@ -1,0 +1,26 @@
+//! Keeps what is erased erased. Invoked by hand after the accounts table was restored from a backup:
+//! `{"from": "2026-11"}`, the month that the backup is of.
+//!
+//! The ledger is not restored with the accounts, so it knows what was erased since.
+
+use serde::Deserialize;
+use shared::domain::Error;
+use shared::domain::time::Month;
+use shared::erasure::{Replay, replay};
+use shared::runtime::{self, App, Deadline};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    from: String,
+}
+
+async fn handle(app: &'static App, call: Call, deadline: Deadline) -> Result<Replay, Error> {
+    let rule = "must be a month such as 2026-11";
+    let from = Month::parse(&call.from).ok_or_else(|| Error::invalid_field("from", rule))?;
+    replay(app, from, deadline).await
+}
+
+fn main() -> runtime::Result {
+    runtime::serve_event(handle)
+}
