@@ -10,6 +10,7 @@
 //! | [`erasure`] | deletions that are planned |
 //! | [`purge`] | the cascade that leaves a tombstone, a receipt, and nothing else |
 //! | [`bus`] | events on their way out |
+//! | [`signature`] | erasure receipts, signed, and the keys that check them |
 //! | [`runtime`] | configuration, clock, logs; runs a handler as a Lambda function |
 //!
 //! Functions use `http`, `auth` and `runtime`; those use `store`; all use `domain`, which uses none
@@ -23,4 +24,5 @@ pub mod http;
 pub mod lifecycle;
 pub mod purge;
 pub mod runtime;
+pub mod signature;
 pub mod store;

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod owned;
 pub mod page;
 pub mod permission;
+pub mod receipt;
 pub mod session;
 pub mod throttle;
 pub mod time;

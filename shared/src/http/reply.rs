@@ -1,5 +1,7 @@
 //! What a client gets.
 
+use std::time::Duration;
+
 use lambda_http::Body;
 use lambda_http::http::{Response, StatusCode, header};
 use serde::Serialize;
@@ -14,6 +16,7 @@ pub struct Reply {
     status: StatusCode,
     reason: &'static str,
     retry_after: Option<u64>,
+    max_age: Option<Duration>,
     body: String,
 }
 
@@ -37,7 +40,14 @@ impl Reply {
     pub fn ok(body: impl Serialize) -> Result<Self, Error> {
         let body =
             serde_json::to_string(&body).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(Self { status: StatusCode::OK, reason: "", retry_after: None, body })
+        Ok(Self { status: StatusCode::OK, reason: "", retry_after: None, max_age: None, body })
+    }
+
+    /// The same, to be kept by whoever passes it on or gets it for as long as `max_age`. What is not
+    /// cacheable may be kept by nobody.
+    #[must_use]
+    pub fn cacheable(self, max_age: Duration) -> Self {
+        Self { max_age: Some(max_age), ..self }
     }
 
     /// The error envelope: the same for every error of every route.
@@ -57,6 +67,7 @@ impl Reply {
             status: description.http,
             reason: description.reason,
             retry_after: description.retry_after,
+            max_age: None,
             body: serde_json::to_string(&envelope).unwrap_or_default(),
         }
     }
@@ -79,7 +90,7 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        headers.insert(header::CACHE_CONTROL, cache_control(self.max_age));
         headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
         if let Ok(id) = header::HeaderValue::from_str(request_id) {
@@ -93,4 +104,10 @@ impl Reply {
         }
         response
     }
+}
+
+fn cache_control(max_age: Option<Duration>) -> header::HeaderValue {
+    let cacheable = max_age.map(|age| format!("public, max-age={}", age.as_secs()));
+    let value = cacheable.and_then(|value| value.try_into().ok());
+    value.unwrap_or(header::HeaderValue::from_static("no-store"))
 }

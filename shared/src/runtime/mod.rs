@@ -9,7 +9,7 @@ mod serve;
 
 pub use app::App;
 pub use clock::Deadline;
-pub(crate) use sdk::eventbridge_config;
+pub(crate) use sdk::{eventbridge_config, kms_config};
 pub use serve::{serve, serve_event};
 
 use crate::domain::Error;

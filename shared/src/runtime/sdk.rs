@@ -35,6 +35,10 @@ pub(crate) fn eventbridge_config() -> Result<aws_sdk_eventbridge::Config, Error>
     config!(aws_sdk_eventbridge, "AWS_ENDPOINT_URL_EVENTBRIDGE")
 }
 
+pub(crate) fn kms_config() -> Result<aws_sdk_kms::Config, Error> {
+    config!(aws_sdk_kms, "AWS_ENDPOINT_URL_KMS")
+}
+
 fn region() -> Result<Region, Error> {
     Ok(Region::new(config::required("AWS_REGION")?))
 }

@@ -1,0 +1,120 @@
+//! What an erasure receipt states.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::erasure::{Erasure, Reason, Role};
+use super::{Customer, Id, Timestamp};
+
+/// Who states it.
+const ISSUER: &str = "tenure";
+
+/// The claims of an erasure receipt: what was deleted and erased, when, and at whose request. Nothing
+/// in it is personal: the account is named by its id alone, and who asked by the role alone.
+///
+/// Receipts of the same are the same text: the fields come in this order, the counts in alphabetical
+/// order, and it is issued at the moment the erasure ended, whenever it is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Receipt<'a> {
+    iss: &'static str,
+    /// The account.
+    sub: Id<Customer>,
+    /// Names the receipt: the account, the claim under which the purge ended, and when it did.
+    jti: String,
+    iat: i64,
+    /// How many things of each kind were deleted.
+    counts: BTreeMap<&'static str, u64>,
+    /// The account's own fields that were erased.
+    fields_erased: &'a [&'static str],
+    tm_request: Option<Timestamp>,
+    tm_due: Option<Timestamp>,
+    tm_claim: Option<Timestamp>,
+    tm_finish: Timestamp,
+    requested_by: Option<Role>,
+    reason: Option<Reason>,
+    /// The hash of the plan that the deletion was bound to.
+    plan: Option<&'a str>,
+    software: Software,
+}
+
+/// The program that did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Software {
+    name: &'static str,
+    version: &'static str,
+}
+
+const SOFTWARE: Software = Software { name: ISSUER, version: env!("CARGO_PKG_VERSION") };
+
+impl<'a> Receipt<'a> {
+    /// The receipt for an erasure that was found to be complete at `tm_finish`: everything that the
+    /// ledger says was found is gone, and so are these fields of the account.
+    #[must_use]
+    pub fn new(
+        ledger: &'a Erasure,
+        fields_erased: &'a [&'static str],
+        tm_finish: Timestamp,
+    ) -> Self {
+        let request = ledger.request.as_ref();
+        let iat = tm_finish.seconds();
+        Self {
+            iss: ISSUER,
+            sub: ledger.customer,
+            jti: format!("{}.{}.{iat}", ledger.customer, ledger.epoch),
+            iat,
+            counts: ledger.found.iter().map(|(kind, count)| (kind.many(), *count)).collect(),
+            fields_erased,
+            tm_request: request.map(|request| request.tm_request),
+            tm_due: request.map(|request| request.tm_due),
+            tm_claim: ledger.tm_claim,
+            tm_finish,
+            requested_by: request.map(|request| request.by.role),
+            reason: request.map(|request| request.reason),
+            plan: request.and_then(|request| request.plan.as_deref()),
+            software: SOFTWARE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::erasure::{Request, Requester};
+    use crate::domain::owned::Kind;
+
+    #[test]
+    fn says_all_in_one_order_and_no_more() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
+        let request = Request {
+            reason: Reason::Unregister,
+            by: Requester { role: Role::CustomerAdmin, id: "an agent's id".to_owned() },
+            tm_request: at("2026-10-01T08:00:00Z"),
+            tm_due: at("2026-10-31T08:00:00Z"),
+            plan: None,
+        };
+        let ledger = Erasure {
+            request: Some(request),
+            tm_claim: Some(at("2026-10-31T08:10:00.5Z")),
+            epoch: 3,
+            found: [(Kind::Number, 1_001), (Kind::Agent, 1), (Kind::Flow, 0)].into(),
+            ..Erasure::blank(customer)
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let receipt = Receipt::new(&ledger, &["name", "email"], at("2026-10-31T08:10:02.000123Z"));
+        assert_eq!(
+            serde_json::to_string(&receipt).unwrap(),
+            [
+                r#"{"iss":"tenure","sub":"5e4a0680-804e-11ec-8477-2fea5968d85b","#,
+                r#""jti":"5e4a0680-804e-11ec-8477-2fea5968d85b.3.1793434202","iat":1793434202,"#,
+                r#""counts":{"agents":1,"flows":0,"numbers":1001},"fields_erased":["name","email"],"#,
+                r#""tm_request":"2026-10-01T08:00:00Z","tm_due":"2026-10-31T08:00:00Z","#,
+                r#""tm_claim":"2026-10-31T08:10:00.5Z","tm_finish":"2026-10-31T08:10:02.000123Z","#,
+                r#""requested_by":"customer_admin","reason":"unregister","plan":null,"#,
+                &format!(r#""software":{{"name":"tenure","version":"{version}"}}}}"#),
+            ]
+            .concat()
+        );
+    }
+}

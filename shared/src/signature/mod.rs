@@ -1,0 +1,125 @@
+//! Erasure receipts, signed by a key that never leaves AWS KMS, and the public keys that check them.
+//!
+//! A signed receipt is a JSON Web Signature in compact form (RFC 7515), readable by any JOSE library.
+
+mod jwk;
+
+use aws_sdk_kms::Client;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
+use data_encoding::BASE64URL_NOPAD;
+use futures_util::future::try_join_all;
+use p256::ecdsa::Signature;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::domain::Error;
+use crate::domain::receipt::Receipt;
+use crate::runtime::{Build, config, kms_config};
+pub use jwk::{Jwk, Jwks};
+
+/// What a signed receipt says it is, so that no other token of ours is taken for one (RFC 8725, 3.11).
+pub const TYPE: &str = "erasure-receipt+jwt";
+
+/// Signs receipts.
+#[derive(Debug)]
+pub struct Signer {
+    kms: Client,
+    key: String,
+    kid: OnceCell<String>,
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'static str,
+    typ: &'static str,
+    kid: &'a str,
+}
+
+impl Build for Signer {
+    fn build() -> Result<Self, Error> {
+        Ok(Self::new(Client::from_conf(kms_config()?), config::required("RECEIPT_KEY_ID")?))
+    }
+}
+
+impl Signer {
+    /// Signs with the KMS key `key`, which is on P-256 and made for signing.
+    #[must_use]
+    pub const fn new(kms: Client, key: String) -> Self {
+        Self { kms, key, kid: OnceCell::const_new() }
+    }
+
+    /// The receipt, signed. The same receipt is signed differently each time, since ECDSA takes a
+    /// random number.
+    pub async fn sign(&self, receipt: &Receipt<'_>) -> Result<String, Error> {
+        let header = Header { alg: "ES256", typ: TYPE, kid: self.kid().await? };
+        let signed = format!("{}.{}", segment(&header)?, segment(receipt)?);
+        let answer = self
+            .kms
+            .sign()
+            .key_id(&self.key)
+            .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+            .message_type(MessageType::Digest)
+            .message(Blob::new(Sha256::digest(signed.as_bytes()).to_vec()))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let der = answer.signature.unwrap_or_else(|| Blob::new(""));
+        // KMS gives the two numbers as ASN.1; a JWS has them side by side (RFC 7518, 3.4).
+        let signature = Signature::from_der(der.as_ref())
+            .map_err(|_| Error::Internal("KMS gave no ECDSA signature".to_owned()))?;
+        Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature.to_bytes())))
+    }
+
+    /// The id of the key, asked for once per process.
+    async fn kid(&self) -> Result<&str, Error> {
+        let ask = || async { Ok(public_key(&self.kms, &self.key).await?.kid().to_owned()) };
+        self.kid.get_or_try_init(ask).await.map(String::as_str)
+    }
+}
+
+/// The public halves of the keys that sign receipts or once did.
+#[derive(Debug)]
+pub struct PublicKeys {
+    kms: Client,
+    keys: Vec<String>,
+    set: OnceCell<Jwks>,
+}
+
+impl Build for PublicKeys {
+    fn build() -> Result<Self, Error> {
+        let kms = Client::from_conf(kms_config()?);
+        let keys = config::required("RECEIPT_KEY_IDS")?.split(',').map(str::to_owned).collect();
+        Ok(Self { kms, keys, set: OnceCell::new() })
+    }
+}
+
+impl PublicKeys {
+    /// The keys, asked for once per process: they never change.
+    pub async fn get(&self) -> Result<&Jwks, Error> {
+        let ask = || async {
+            let keys = self.keys.iter().map(|key| public_key(&self.kms, key));
+            Ok(Jwks { keys: try_join_all(keys).await? })
+        };
+        self.set.get_or_try_init(ask).await
+    }
+}
+
+async fn public_key(kms: &Client, key: &str) -> Result<Jwk, Error> {
+    let answer = kms.get_public_key().key_id(key).send().await.map_err(unavailable)?;
+    let der = answer.public_key.unwrap_or_else(|| Blob::new(""));
+    Jwk::from_der(der.as_ref())
+        .ok_or_else(|| Error::Internal("the receipts' key is not on P-256".to_owned()))
+}
+
+/// A part of a JWS: JSON in base64url.
+fn segment(part: &impl Serialize) -> Result<String, Error> {
+    let json = serde_json::to_vec(part).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(BASE64URL_NOPAD.encode(&json))
+}
+
+fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Error {
+    Error::Unavailable(format!("KMS: {}", error.code().unwrap_or("no answer")))
+}
