@@ -1,4 +1,4 @@
-//! Where the functions' SDKs call AWS: `DynamoDB` and `EventBridge`, told apart by `X-Amz-Target`.
+//! Where the functions' SDKs call AWS: `DynamoDB`, `EventBridge` and KMS, told apart by `X-Amz-Target`.
 
 use std::sync::Arc;
 
@@ -16,24 +16,29 @@ use crate::{
     clock::unique_id,
     dynamodb::{Caller, DynamoDb, Reply},
     events::Events,
+    kms::{Kms, Refusal},
+    stats::Stats,
 };
 
+/// What answers.
 #[derive(Clone)]
-struct Services {
-    dynamodb: Arc<DynamoDb>,
-    events: Arc<Events>,
+pub(crate) struct Services {
+    pub(crate) dynamodb: Arc<DynamoDb>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) kms: Arc<Kms>,
+    pub(crate) stats: Arc<Stats>,
 }
 
-/// The endpoint of both services.
-pub(crate) fn router(dynamodb: Arc<DynamoDb>, events: Arc<Events>) -> Router {
-    Router::new().route("/", post(call)).with_state(Services { dynamodb, events })
+/// The endpoint of all services.
+pub(crate) fn router(services: Services) -> Router {
+    Router::new().route("/", post(call)).with_state(services)
 }
 
 async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let caller = caller(text("authorization"), text("x-amz-security-token"));
     match text("x-amz-target").and_then(|target| target.split_once('.')) {
         Some(("DynamoDB_20120810", operation)) => {
-            let caller = caller(text("authorization"), text("x-amz-security-token"));
             let reply = services.dynamodb.dispatch(caller.as_ref(), operation, &body).await;
             respond(reply, "application/x-amz-json-1.0")
         }
@@ -41,6 +46,18 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
             let reply = match services.events.put(&body) {
                 Ok(results) => Reply { status: 200, body: results.to_string() },
                 Err(message) => refusal("ValidationException", &message),
+            };
+            respond(reply, "application/x-amz-json-1.1")
+        }
+        Some(("TrentService", operation)) => {
+            if let Some(Caller { function, .. }) = &caller {
+                services.stats.count(function, |counters| {
+                    *counters.kms.entry(operation.to_owned()).or_default() += 1;
+                });
+            }
+            let reply = match services.kms.call(operation, &body) {
+                Ok(answer) => Reply { status: 200, body: answer.to_string() },
+                Err(Refusal(kind, message)) => refusal(kind, &message),
             };
             respond(reply, "application/x-amz-json-1.1")
         }

@@ -6,7 +6,7 @@
 //! ```text
 //! client ─► gateway ─► lambda (processes, Runtime API) ─► binary
 //!                        ▲   ▲                              │ AWS SDK
-//!             schedules ─┘   ├── events (rules) ◄───────── endpoint ─► dynamodb
+//!             schedules ─┘   ├── events (rules) ◄───────── endpoint ─► dynamodb, kms
 //!                            └── streams ◄──────── writes ────────────────┘
 //! ```
 //!
@@ -24,6 +24,7 @@ mod endpoint;
 mod error;
 mod events;
 mod gateway;
+mod kms;
 mod lambda;
 mod schedules;
 mod stack;

@@ -28,6 +28,7 @@ use crate::{
     endpoint,
     events::Events,
     gateway::{self, Gateway},
+    kms::Kms,
     lambda::{Lambda, Surroundings, runtime_api},
     schedules::Schedules,
     stats::Stats,
@@ -104,6 +105,7 @@ pub struct Stack {
 struct Parts {
     control: Arc<Control>,
     gateway: Arc<Gateway>,
+    kms: Arc<Kms>,
     streams: Vec<Stream>,
 }
 
@@ -148,7 +150,7 @@ impl Stack {
         &self.url
     }
 
-    /// Where the functions find DynamoDB: the tables are named by their logical ids.
+    /// Where the functions find DynamoDB and KMS: tables and keys are named by their logical ids.
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
@@ -219,6 +221,7 @@ impl Parts {
             doorbells.clone(),
             latency,
         )?;
+        let kms = Arc::new(Kms::open(template.keys, directory)?);
         let (buses, rules) = (template.buses, template.rules);
         let events = Events::new(buses, rules, Arc::clone(&lambda), Arc::clone(&clock));
         let resumed = directory.is_some();
@@ -237,14 +240,20 @@ impl Parts {
         let streams = template.streams.into_iter().zip(doorbells).map(stream).collect();
         let control =
             Control { lambda, dynamodb, events, schedules, clock, stats, activity, console };
-        Ok(Self { control: Arc::new(control), gateway, streams })
+        Ok(Self { control: Arc::new(control), gateway, kms, streams })
     }
 
     /// Starts what works without being asked, and what the functions call.
     fn run(&mut self, inside: TcpListener, stopping: watch::Receiver<bool>) -> JoinSet<()> {
-        let Control { lambda, dynamodb, events, schedules, clock, .. } = &*self.control;
+        let Control { lambda, dynamodb, events, schedules, clock, stats, .. } = &*self.control;
+        let services = endpoint::Services {
+            dynamodb: Arc::clone(dynamodb),
+            events: Arc::clone(events),
+            kms: Arc::clone(&self.kms),
+            stats: Arc::clone(stats),
+        };
         let routes = runtime_api::router(Arc::clone(lambda))
-            .merge(endpoint::router(Arc::clone(dynamodb), Arc::clone(events)))
+            .merge(endpoint::router(services))
             .layer(DefaultBodyLimit::max(MOST_BYTES));
         let mut background = JoinSet::new();
         background.spawn(serve(inside, routes, stopping));

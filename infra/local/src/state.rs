@@ -1,6 +1,11 @@
 //! Small facts kept next to the tables, one JSON file each.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use serde_json::Value;
 
@@ -19,7 +24,12 @@ pub(crate) fn read(file: &Path) -> Result<Value, Error> {
 /// Replaces the file as a whole, so that a stack killed while writing leaves the old one.
 pub(crate) fn write(file: &Path, value: &Value) -> Result<(), Error> {
     let fresh = file.with_extension("new");
-    fs::write(&fresh, value.to_string())
+    // Keys are among what is kept: nobody else may read it.
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(&fresh)
+        .and_then(|mut opened| opened.write_all(value.to_string().as_bytes()))
         .and_then(|()| fs::rename(&fresh, file))
         .map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))
 }

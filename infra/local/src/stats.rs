@@ -26,6 +26,8 @@ pub(crate) struct Counters {
     pub(crate) init_ms: Option<f64>,
     pub(crate) errors: u64,
     pub(crate) dynamodb: DatabaseCounters,
+    /// KMS calls by operation.
+    pub(crate) kms: BTreeMap<String, u64>,
 }
 
 /// What one function asked of the database.

@@ -46,7 +46,7 @@ pub(crate) struct Lambda {
 /// What the functions run in.
 pub(crate) struct Surroundings {
     pub(crate) binaries: PathBuf,
-    /// Where functions find the Runtime API, `DynamoDB` and `EventBridge`.
+    /// Where functions find the Runtime API, `DynamoDB`, `EventBridge` and KMS.
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<Clock>,
     pub(crate) stats: Arc<Stats>,
@@ -247,6 +247,7 @@ impl Lambda {
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
             ("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{address}")),
             ("AWS_ENDPOINT_URL_EVENTBRIDGE", &format!("http://{address}")),
+            ("AWS_ENDPOINT_URL_KMS", &format!("http://{address}")),
             ("TENURE_CLOCK_OFFSET_SECONDS", &offset.to_string()),
         ]);
         if let Some(level) = &function.log_level {

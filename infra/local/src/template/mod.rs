@@ -20,6 +20,7 @@ pub(crate) struct Template {
     pub(crate) functions: Vec<Function>,
     pub(crate) routes: Vec<Route>,
     pub(crate) tables: Vec<Table>,
+    pub(crate) keys: Vec<Key>,
     /// Names of event buses, beside `default`.
     pub(crate) buses: Vec<String>,
     pub(crate) rules: Vec<Rule>,
@@ -60,6 +61,14 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) request: Value,
     pub(crate) ttl_attribute: Option<String>,
+}
+
+/// A KMS key; its logical id is its id.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) spec: String,
+    pub(crate) usage: String,
 }
 
 /// A rule that carries matching events of a bus to functions.
@@ -117,6 +126,7 @@ impl Template {
             match resource_type(resource) {
                 "AWS::Serverless::Function" => template.add_function(&scope, id, resource)?,
                 "AWS::DynamoDB::Table" => template.tables.push(table(&scope, id, &place)?),
+                "AWS::KMS::Key" => template.keys.push(key(id, &place.require("Properties")?)?),
                 "AWS::Events::EventBus" => template.buses.push(physical_id(&scope, id)?),
                 "AWS::Events::Rule" => template.add_rule(id, &place.require("Properties")?)?,
                 _ => {}
@@ -327,6 +337,12 @@ fn table(scope: &Scope, id: &str, place: &Place<'_>) -> Result<Table, Error> {
     Ok(Table { id: id.to_owned(), name, request: request.into(), ttl_attribute })
 }
 
+fn key(id: &str, properties: &Place<'_>) -> Result<Key, Error> {
+    let spec = properties.text_at("KeySpec")?.unwrap_or_else(|| "SYMMETRIC_DEFAULT".into());
+    let usage = properties.text_at("KeyUsage")?.unwrap_or_else(|| "ENCRYPT_DECRYPT".into());
+    Ok(Key { id: id.to_owned(), spec, usage })
+}
+
 fn physical_id(scope: &Scope, id: &str) -> Result<String, Error> {
     scope::text(&scope.resolve(&json!({"Ref": id}), id)?.unwrap_or_default(), id)
 }
@@ -433,6 +449,7 @@ Resources:
       StreamSpecification: {StreamViewType: KEYS_ONLY}
       TimeToLiveSpecification: {AttributeName: expires_at, Enabled: true}
   Bus: {Type: AWS::Events::EventBus, Properties: {Name: events}}
+  Key: {Type: AWS::KMS::Key, Properties: {KeySpec: ECC_NIST_P256, KeyUsage: SIGN_VERIFY}}
   Fn:
     Type: AWS::Serverless::Function
     Metadata: {BuildProperties: {Binary: fn}}
@@ -477,6 +494,8 @@ Resources:
         };
         assert_eq!(template.routes, [route("ANY", "$default"), route("GET", "/a/{id}")]);
         assert_eq!(template.schedules.len(), 1);
+        let keys: Vec<_> = template.keys.iter().map(|key| (&*key.id, &*key.spec)).collect();
+        assert_eq!(keys, [("Key", "ECC_NIST_P256")]);
         assert_eq!(template.schedules[0].id, "FnHourly");
         assert_eq!(
             (template.rules[0].id.as_str(), template.rules[0].bus.as_str()),

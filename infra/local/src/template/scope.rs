@@ -370,6 +370,7 @@ Conditions:
 Resources:
   Table: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Sub "t-${Stage}"}}
   Bus: {Type: AWS::Events::EventBus}
+  Key: {Type: AWS::KMS::Key}
   Mirror: {Type: AWS::DynamoDB::Table, Condition: IsProd}
 "#;
 
@@ -384,6 +385,8 @@ Resources:
             ("!Ref Stage", json!("dev")),
             ("!Ref Table", json!("t-dev")),
             ("!Ref Bus", json!("Bus")),
+            ("!Ref Key", json!("Key")),
+            ("!GetAtt Key.Arn", json!("arn:aws:kms:us-east-1:000000000000:key/Key")),
             ("!GetAtt Table.Arn", json!("arn:aws:dynamodb:us-east-1:000000000000:table/t-dev")),
             (
                 "!Sub '${Stage}/${!raw}/${Table.Arn}'",
