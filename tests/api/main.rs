@@ -13,6 +13,7 @@ mod input;
 mod lifecycle;
 mod purge;
 mod races;
+mod receipt;
 mod resilience;
 mod scale;
 mod seed;

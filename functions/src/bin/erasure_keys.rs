@@ -1,0 +1,19 @@
+//! `GET /v1.0/erasure-keys`: the public keys that check erasure receipts. For everybody, and to be kept
+//! for a while: they change when a key is replaced, if ever.
+
+use std::time::Duration;
+
+use shared::domain::Error;
+use shared::http::{Reply, Request};
+use shared::runtime;
+use shared::signature::PublicKeys;
+
+const FRESH: Duration = Duration::from_hours(1);
+
+async fn handle(keys: &'static PublicKeys, _: Request) -> Result<Reply, Error> {
+    Ok(Reply::ok(keys.get().await?)?.cacheable(FRESH))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}
