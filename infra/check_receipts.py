@@ -1,0 +1,115 @@
+"""Checks receipts with a JOSE library that is not ours, through verify_receipt.py.
+
+    pip install joserfc==1.8.0
+    python3 infra/check_receipts.py target/tmp   # the receipt that `cargo test` leaves there
+    python3 infra/check_receipts.py              # one of an account that the local stack has erased
+
+The receipt must be genuine; with any byte changed, or by another key, it must not be.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+
+from verify_receipt import ISSUER, TYPE, NotGenuine, claims_of
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+STACK = ["cargo", "local", "--in-memory", "--port", "0"]
+
+
+def call(url, body=None, token=None):
+    """GET, or POST if there is a body; the answer as JSON."""
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers)) as answer:
+        return json.load(answer)
+
+
+def of_an_erased_account():
+    """The receipt of an account that the local stack has erased, and the keys it publishes."""
+    stack = subprocess.Popen(STACK, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        api = stack.stdout.readline().removeprefix("listening on ").strip()
+        account = {"username": "leaving", "password": "correct horse battery staple"}
+        admin = {"username": "admin@localhost", "password": "local-admin-password"}
+        admin = call(f"{api}/auth/login", admin)["token"]
+        customer = call(f"{api}/v1.0/customers", {**account, "name": "Leaving"}, admin)["id"]
+        token = call(f"{api}/auth/login", account)["token"]
+        at_once = {"password": account["password"], "confirmation_phrase": "DELETE", "immediate": True}
+        call(f"{api}/auth/unregister", at_once, token)
+        call(f"{api}/_local/settle", {})
+        ledger = call(f"{api}/v1.0/customers/{customer}/erasure", token=admin)
+        return ledger["receipt"], call(f"{api}/v1.0/erasure-keys")
+    finally:
+        stack.terminate()
+        stack.wait()
+
+
+def is_genuine(receipt, keys):
+    try:
+        claims_of(receipt, keys)
+    except NotGenuine:
+        return False
+    return True
+
+
+def check(receipt, published):
+    keys = KeySet.import_key_set(published)
+    claims = claims_of(receipt, keys)
+    assert sum(claims["counts"].values()) > 0, claims
+    for key in keys.keys:
+        assert key.thumbprint() == key.kid, "a key's id is its thumbprint"
+
+    for place in range(len(receipt)):
+        changed = receipt[:place] + chr(ord(receipt[place]) ^ 1) + receipt[place + 1 :]
+        assert not is_genuine(changed, keys), f"byte {place} makes no difference"
+    parts = receipt.split(".")
+    for fewer in (parts[:2], [parts[0], "", parts[2]], parts + [""]):
+        assert not is_genuine(".".join(fewer), keys), fewer
+
+    # Another key, under its own name and under the name of the one that signed.
+    other = ECKey.generate_key("P-256").as_dict(private=False)
+    for kid in ("other", published["keys"][0]["kid"]):
+        stranger = KeySet.import_key_set({"keys": [{**other, "kid": kid}]})
+        assert not is_genuine(receipt, stranger), "another key takes it"
+    check_what_is_signed()
+    check_program(receipt, published)
+
+
+def check_what_is_signed():
+    """A good signature under something that is no receipt of ours proves nothing."""
+    key = ECKey.generate_key("P-256", {"kid": "ours"})
+    for typ, issuer, genuine in ((TYPE, ISSUER, True), ("JWT", ISSUER, False), (TYPE, "other", False)):
+        header = {"alg": "ES256", "typ": typ, "kid": "ours"}
+        token = jwt.encode(header, {"iss": issuer}, key)
+        assert is_genuine(token, KeySet([key])) == genuine, (typ, issuer)
+
+
+def check_program(receipt, published):
+    """The program says the same, by its exit code and in words."""
+    with tempfile.TemporaryDirectory() as directory:
+        signed, keys = pathlib.Path(directory, "receipt.jws"), pathlib.Path(directory, "keys.json")
+        keys.write_text(json.dumps(published))
+        for text, code in ((receipt + "\n", 0), (receipt[::-1], 1)):
+            signed.write_text(text)
+            program = [sys.executable, ROOT / "infra/verify_receipt.py", signed, keys]
+            run = subprocess.run(program, capture_output=True, text=True, check=False)
+            assert run.returncode == code, run
+            said = json.loads(run.stdout)["iss"] == "tenure" if code == 0 else "NOT GENUINE" in run.stderr
+            assert said, run
+
+
+if len(sys.argv) > 1:
+    left = pathlib.Path(sys.argv[1])
+    check((left / "receipt.jws").read_text(), json.loads((left / "erasure-keys.json").read_text()))
+else:
+    check(*of_an_erased_account())
+print("the receipt is genuine, and no changed one is")

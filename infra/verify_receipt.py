@@ -1,0 +1,60 @@
+"""Checks an erasure receipt offline and prints what it states.
+
+    pip install joserfc==1.8.0
+    python3 infra/verify_receipt.py RECEIPT.jws KEYS.json
+
+KEYS.json is what GET /v1.0/erasure-keys answers. Get it once, from the service itself, and keep it: a
+receipt is worth as much as the way in which the keys came.
+
+Exit code: 0 if the receipt is genuine, 1 if it is not, 2 if a file cannot be read.
+"""
+
+import json
+import pathlib
+import sys
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+TYPE = "erasure-receipt+jwt"
+ISSUER = "tenure"
+
+
+class NotGenuine(Exception):
+    """Why a receipt proves nothing."""
+
+
+def claims_of(receipt, keys):
+    """What a receipt states, if one of the keys signed it."""
+    try:
+        token = jwt.decode(receipt, keys, algorithms=["ES256"])
+    except (JoseError, ValueError) as problem:
+        raise NotGenuine(f"not signed by any of the keys, or changed since ({problem})") from problem
+    if token.header.get("typ") != TYPE:
+        raise NotGenuine(f"signed, but as something else than {TYPE}")
+    if token.claims.get("iss") != ISSUER:
+        raise NotGenuine(f"signed, but not issued by {ISSUER}")
+    return token.claims
+
+
+def main(arguments):
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        receipt, keys = (pathlib.Path(name).read_text("utf-8") for name in arguments)
+        keys = KeySet.import_key_set(json.loads(keys))
+    except (OSError, ValueError, KeyError, TypeError, JoseError) as problem:
+        print(f"cannot read: {problem!r}", file=sys.stderr)
+        return 2
+    try:
+        print(json.dumps(claims_of(receipt.strip(), keys), indent=2))
+    except NotGenuine as problem:
+        print(f"NOT GENUINE: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
