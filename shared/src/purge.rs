@@ -1,4 +1,4 @@
-//! The cascade that leaves a tombstone and nothing else.
+//! The cascade that leaves a tombstone, a receipt, and nothing else.
 //!
 //! The work queue is the index `due`. An account enters it when it is frozen or deleted and leaves it
 //! last of all, so a run that dies anywhere is resumed by the next one:
@@ -10,7 +10,8 @@
 //! 2. *Cascade*: page by page and slice by slice, what is about to go is written down in one transaction
 //!    (counted in the ledger, told of in the outbox, user names freed), then goes. Whoever resumes
 //!    deletes the last slice written down and counts the rest, so each thing is counted once.
-//! 3. *Verify*: a consistent pass finds nothing but the tombstone. Then the account leaves the queue.
+//! 3. *Verify*: a consistent pass finds nothing but the tombstone. Then the receipt is signed and the
+//!    account leaves the queue, in one transaction.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,11 +25,14 @@ use uuid::Uuid;
 use crate::domain::erasure::{Entry, SLICE, Slice};
 use crate::domain::event::What;
 use crate::domain::lifecycle::{Command, Transition, decide};
+use crate::domain::receipt::Receipt;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Status, Timestamp};
 use crate::runtime::{App, Build, Deadline, config, metrics};
-use crate::store::Update;
+use crate::signature::Signer;
+use crate::store::customer::CustomerAttributes;
 use crate::store::due::{Due, Part, Place};
 use crate::store::owned::{Owned, OwnedPage, Position};
+use crate::store::{Update, fields};
 
 /// How many accounts are worked on at the same time.
 const LANES: usize = 4;
@@ -49,6 +53,9 @@ const LAG: Duration = Duration::from_secs(5);
 pub struct Purger {
     /// The tables and the time.
     pub app: App,
+    signer: Signer,
+    /// The account's own fields that are erased.
+    erased: Vec<&'static str>,
     /// Whether anything is purged at all.
     enabled: bool,
     /// How many purges may begin within one hour.
@@ -62,7 +69,8 @@ impl Build for Purger {
             .parse()
             .map_err(|_| Error::Internal("BREAKER_ACCOUNTS is not a number".to_owned()))?;
         let enabled = config::required("PURGE_ENABLED")? == "true";
-        Ok(Self { app: App::build()?, enabled, breaker })
+        let erased = fields::blanked::<CustomerAttributes>();
+        Ok(Self { app: App::build()?, signer: Signer::build()?, erased, enabled, breaker })
     }
 }
 
@@ -73,7 +81,7 @@ pub struct Run {
     pub due: u64,
     /// Accounts whose purge began.
     pub claimed: u64,
-    /// Accounts whose purge ended.
+    /// Accounts whose purge ended, with a receipt.
     pub finished: u64,
     /// Things deleted that accounts owned.
     pub deleted: u64,
@@ -466,13 +474,15 @@ impl Purger {
         Ok(Some(Progress::Quarantined))
     }
 
-    /// Takes the account out of the queue, if no other run has claimed it.
+    /// Signs the receipt and takes the account out of the queue, if no other run has claimed it.
     async fn finish(&self, job: &Job) -> Result<Progress, Error> {
-        let Transition::Changed(change) = decide(&job.account, &Command::Finish, self.app.now())?
-        else {
+        let (account, now) = (&job.account, self.app.now());
+        let Transition::Changed(change) = decide(account, &Command::Finish, now)? else {
             return Ok(Progress::NotDue);
         };
-        let finished = self.app.store.finish_erasure(&job.account, &change, &job.ledger).await?;
+        let receipt = self.signer.sign(&Receipt::new(&job.ledger, &self.erased, now)).await?;
+        let finished =
+            self.app.store.finish_erasure(account, &change, &job.ledger, &receipt).await?;
         Ok(match finished {
             Update::Written => Progress::Finished,
             // An answer was lost: it was this very run that finished.

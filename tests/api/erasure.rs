@@ -60,6 +60,7 @@ async fn the_ledger_tells_a_life_from_the_request_to_the_end() {
     assert_eq!(finished["requested_by"]["role"], "project_admin");
     assert_eq!(finished["resources"]["agents"], json!({"found": 1, "deleted": 1}));
     assert_eq!(finished["attempts"], 1);
+    assert_eq!(finished["receipt"].as_str().unwrap().split('.').count(), 3);
     assert!(finished["tm_claim"].as_str() >= finished["tm_due"].as_str());
     assert!(finished["tm_finish"].as_str() >= finished["tm_claim"].as_str());
     let ledger = json!(tenure.items("ErasuresTable").await).to_string();
@@ -240,6 +241,7 @@ async fn what_a_restored_table_brings_back_is_erased_again() {
     let second = erasure(&tenure, &admin, &gone).await;
     assert_eq!((&second["stage"], &second["reason"]), (&json!("finished"), &json!("restored")));
     assert_eq!(second["requested_by"]["role"], "system");
+    assert_ne!(second["receipt"], first["receipt"]);
     tenure.call(&stays.token, "GET", "/v1.0/accesskeys").await.ok();
 
     let again = tenure.request("POST", path).json(&json!({"from": month}));

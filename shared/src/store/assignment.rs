@@ -38,6 +38,12 @@ impl Assignment {
         self.set_to(name, sum, 1)?.value(":zero".to_owned(), 0)
     }
 
+    /// Appends to a list that begins empty.
+    pub(super) fn append(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
+        let list = format!("list_append(if_not_exists(#{name}, :empty), :{name})");
+        self.set_to(name, list, [value])?.value(":empty".to_owned(), [(); 0])
+    }
+
     /// Sets an attribute, or removes it.
     pub(super) fn set_or_remove(
         self,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::agent::AgentAttributes;
+use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::transaction::{Condition, Leg, Outcome, Transaction};
 use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
@@ -16,62 +17,64 @@ use crate::domain::value::{
 };
 use crate::domain::{Agent, Customer, Error, Event, Id, Status, Timestamp, Username};
 
-/// As it is stored.
-#[derive(Serialize, Deserialize)]
-pub struct CustomerAttributes {
-    id: Id<Customer>,
-    name: String,
-    detail: String,
-    email: String,
-    phone_number: String,
-    address: String,
-    webhook_method: String,
-    webhook_uri: String,
-    billing_account_id: Uuid,
-    metadata: Metadata,
-    email_verified: bool,
-    status: Status,
-    identity_verification_status: IdentityVerification,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tm_deletion_scheduled: Option<Timestamp>,
-    tm_create: Timestamp,
-    tm_update: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tm_delete: Option<Timestamp>,
+stored! {
+    /// As it is stored.
+    #[derive(Serialize, Deserialize)]
+    pub struct CustomerAttributes {
+        id: Id<Customer> => Kept,
+        name: String => Blanked personal,
+        detail: String => Blanked personal,
+        email: String => Blanked personal,
+        phone_number: String => Blanked personal,
+        address: String => Blanked personal,
+        webhook_method: String => Blanked,
+        webhook_uri: String => Blanked personal,
+        billing_account_id: Uuid => Blanked,
+        metadata: Metadata => Blanked,
+        email_verified: bool => Blanked,
+        status: Status => Kept,
+        identity_verification_status: IdentityVerification => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_deletion_scheduled: Option<Timestamp> => Blanked,
+        tm_create: Timestamp => Kept,
+        tm_update: Timestamp => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_delete: Option<Timestamp> => Kept,
 
-    // What only the system knows. Rows of index `list` are for showing, and lack it.
-    #[serde(default)]
-    version: u64,
-    #[serde(default)]
-    inventory: u64,
-    #[serde(default)]
-    epoch: u64,
-    #[serde(default)]
-    system: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frozen_from: Option<Status>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tm_freeze: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tm_purge: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_role: Option<Role>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_requester: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tm_hold: Option<Timestamp>,
+        // What only the system knows. Rows of index `list` are for showing, and lack it.
+        #[serde(default)]
+        version: u64 => Kept,
+        #[serde(default)]
+        inventory: u64 => Kept,
+        #[serde(default)]
+        epoch: u64 => Kept,
+        #[serde(default)]
+        system: bool => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        frozen_from: Option<Status> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_freeze: Option<Timestamp> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_purge: Option<Timestamp> => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_reason: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_role: Option<Role> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_requester: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_hold: Option<Timestamp> => Blanked,
 
-    // Index keys are absent from items that are not in the index, never NULL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    list_pk: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    list_sk: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_pk: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_sk: Option<String>,
+        // Index keys are absent from items that are not in the index, never NULL.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        list_pk: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        list_sk: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        due_pk: Option<String> => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        due_sk: Option<String> => Kept,
+    }
 }
 
 impl From<&Customer> for CustomerAttributes {

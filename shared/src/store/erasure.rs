@@ -271,12 +271,14 @@ impl Store {
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Takes an account out of the purge's queue, if no other run has taken the account.
+    /// Takes an account out of the purge's queue and writes down the receipt, if no other run has taken
+    /// the account.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
         change: &Change,
         erasure: &Erasure,
+        receipt: &str,
     ) -> Result<Update<Customer>, Error> {
         let now = change.after.record.tm_purge;
         let row = Assignment::default()
@@ -284,6 +286,7 @@ impl Store {
             .set("tm_finish", now)?
             .set("finished_pk", now.map(Month::of).map(key::finished))?
             .set("finished_sk", now.map(Timestamp::fixed))?
+            .append("receipts", receipt)?
             .remove(&["slice", "quarantined", "last_error"]);
         let transaction = self.replace_customer(before, change)?.update_ledger(
             before.id,

@@ -9,6 +9,7 @@ mod assignment;
 pub mod customer;
 pub mod due;
 pub mod erasure;
+pub mod fields;
 pub mod key;
 pub mod login;
 pub mod outbox;
