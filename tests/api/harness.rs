@@ -13,6 +13,8 @@ use local::{Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::canaries::Canaries;
+
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const DAY: i64 = 24 * 60 * 60;
 
@@ -53,8 +55,9 @@ impl Template {
     }
 }
 
-/// A running stack.
+/// A running stack. When it goes, whatever it said is searched for what it must not say.
 pub(crate) struct Tenure {
+    canaries: Canaries,
     pub(crate) stack: Stack,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -133,7 +136,8 @@ impl Tenure {
 
     pub(crate) async fn start_with(options: Options) -> Self {
         let stack = Stack::start(options).await.expect("the stack starts");
-        Self { stack, client: Client::builder(TokioExecutor::new()).build_http() }
+        let canaries = Canaries::new(stack.sinks());
+        Self { canaries, stack, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> Call {
@@ -142,7 +146,9 @@ impl Tenure {
     }
 
     pub(crate) async fn send(&self, call: Call) -> Answer {
-        let request = call.head.body(Full::from(call.body)).expect("a request");
+        let request = call.head.body(call.body).expect("a request");
+        self.canaries.sent(&request);
+        let request = request.map(Full::from);
         let (head, body) = self.client.request(request).await.expect("an answer").into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(bytes.into()).expect("text");
@@ -151,7 +157,9 @@ impl Tenure {
             // Shown only if the test fails.
             println!("{}: {text}\n{}", head.status, self.stack.logs().join("\n"));
         }
-        Answer { status: head.status.as_u16(), headers: head.headers, text, body }
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, text, body };
+        self.canaries.answered(&answer);
+        answer
     }
 
     /// Calls with a bearer token.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{PASSWORD, Template, Tenure, new_customer};
+use crate::harness::{Template, Tenure, new_customer};
 
 /// Every route of the template: method and path.
 fn routes() -> Vec<(String, String)> {
@@ -292,42 +292,5 @@ async fn a_good_request_id_comes_back() {
         let answer = tenure.send(ask(bad)).await;
         answer.refused(404);
         assert!(answer.headers["x-request-id"].to_str().unwrap().starts_with("req_"));
-    }
-}
-
-/// Passwords, tokens and personal data show in no log line, event or error.
-#[tokio::test(flavor = "multi_thread")]
-async fn secrets_and_personal_data_stay_inside() {
-    let tenure = Tenure::start().await;
-    let admin = tenure.admin().await;
-    let account = tenure.account(&admin, "canary").await;
-    let key = tenure.access_key(&account.token).await;
-    let mut errors = Vec::new();
-    for body in [
-        json!({"username": "canary", "password": ["canary-password"]}),
-        json!({"username": 5, "password": "canary-password"}),
-    ] {
-        errors.push(tenure.send(tenure.request("POST", "/auth/login").json(&body)).await.text);
-    }
-    errors.push(tenure.try_login("canary", "canary-password").await.text);
-    errors.push(
-        tenure.call(&key, "GET", &format!("/v1.0/customers?token={}", account.token)).await.text,
-    );
-    tenure
-        .send(tenure.request("GET", &format!("/v1.0/accesskeys?token={}", account.token)))
-        .await
-        .ok();
-    assert!(tenure.stack.settle().await);
-
-    let sinks = [
-        tenure.stack.logs().join("\n"),
-        json!(tenure.stack.events()).to_string(),
-        errors.join("\n"),
-    ];
-    let secrets = [&account.token, &key, &admin, PASSWORD, "canary"];
-    for sink in sinks {
-        for secret in secrets {
-            assert!(!sink.contains(secret), "{secret} in {sink}");
-        }
     }
 }

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed, and says why"
 )]
 
+mod canaries;
 mod erasure;
 mod harness;
 mod input;

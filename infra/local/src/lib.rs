@@ -37,7 +37,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use data::Data;
 pub use error::Error;
-pub use stack::{Options, Stack};
+pub use stack::{Options, Sinks, Stack};
 
 /// The region and the account the stack pretends to be in.
 const REGION: &str = "us-east-1";

@@ -92,6 +92,7 @@ impl Options {
 pub struct Stack {
     url: String,
     database_url: String,
+    routes: Vec<String>,
     control: Arc<Control>,
     api: JoinHandle<()>,
     /// Each ends its part when it becomes true or is dropped: first the API, then the processes.
@@ -99,6 +100,35 @@ pub struct Stack {
     stopping: watch::Sender<bool>,
     background: JoinSet<()>,
     _held: Option<Held>,
+}
+
+/// What the functions of a stack leave behind where others see it.
+pub struct Sinks(Arc<Control>);
+
+impl Sinks {
+    /// Every line the functions wrote so far.
+    #[must_use]
+    pub fn logs(&self) -> Vec<String> {
+        self.0.console.lines()
+    }
+
+    /// Every event that reached a bus.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        self.0.events.seen()
+    }
+
+    /// Every event that was given up.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<Value> {
+        self.0.activity.dead_letters()
+    }
+
+    /// All items of the table with this logical id. Waits for the database on this thread.
+    pub fn items(&self, table: &str) -> Result<Vec<Value>, Error> {
+        let items = self.0.dynamodb.items_at_once(table);
+        items.unwrap_or_else(|| Err(Error::new(format!("template.yaml has no table {table}"))))
+    }
 }
 
 /// The parts of a stack that serve others.
@@ -138,10 +168,21 @@ impl Stack {
         let Parts { control, gateway, .. } = parts;
         bootstrap(&control, &url).await?;
         let closing = watch::Sender::new(false);
-        let routes = control::router(Arc::clone(&control))
+        let routes = gateway.routes();
+        let endpoints = control::router(Arc::clone(&control))
             .merge(Router::new().fallback(gateway::handle).with_state(gateway));
-        let api = tokio::spawn(serve(listener, routes, closing.subscribe()));
-        Ok(Self { url, database_url, control, api, closing, stopping, background, _held: held })
+        let api = tokio::spawn(serve(listener, endpoints, closing.subscribe()));
+        Ok(Self {
+            url,
+            database_url,
+            routes,
+            control,
+            api,
+            closing,
+            stopping,
+            background,
+            _held: held,
+        })
     }
 
     /// Where the stack listens: `http://127.0.0.1:PORT`.
@@ -154,6 +195,24 @@ impl Stack {
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
+    }
+
+    /// The routes of the API, such as `GET /pets/{id}` or `$default`.
+    #[must_use]
+    pub fn routes(&self) -> &[String] {
+        &self.routes
+    }
+
+    /// Logical ids of all tables.
+    #[must_use]
+    pub fn tables(&self) -> Vec<&str> {
+        self.control.dynamodb.table_ids()
+    }
+
+    /// What the functions leave behind, to be looked at also when the stack has ended.
+    #[must_use]
+    pub fn sinks(&self) -> Sinks {
+        Sinks(Arc::clone(&self.control))
     }
 
     /// Every line the functions wrote so far.

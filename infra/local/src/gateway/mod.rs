@@ -42,6 +42,11 @@ impl Gateway {
         Arc::new(Self { routes: Routes::new(routes), lambda, clock })
     }
 
+    /// The keys of all routes, such as `GET /pets/{id}` or `$default`.
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.routes.keys()
+    }
+
     async fn answer(&self, source: SocketAddr, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         if !has_valid_host(&parts) {

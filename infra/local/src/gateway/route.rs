@@ -44,6 +44,10 @@ impl Routes {
         Self(routes)
     }
 
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.0.iter().map(|route| route.key.clone()).collect()
+    }
+
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Found<'_>> {
         self.0.iter().find_map(|route| {
             let parameters = route.take(method, path)?;

@@ -1,0 +1,314 @@
+//! No token, no password and nothing personal in a log line, an error, a header, an event, a dead letter
+//! or the outbox. Every stack of the tests is searched when it goes, without being asked.
+//!
+//! A canary is any text that a test sends in a body or as a credential, and any token that it gets, unless
+//! it is so short or so plain that it may well stand somewhere for another reason. It is searched as it
+//! is, whatever its case, and in hexadecimal, base 64, percent encoding and JSON's escapes.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use aho_corasick::AhoCorasick;
+use data_encoding::{BASE64_NOPAD, HEXLOWER};
+use http::Request;
+use local::Sinks;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Tenure, new_customer};
+
+/// Fields whose values are the API's own words.
+const OWN_WORDS: [&str; 3] = ["confirmation_phrase", "status", "webhook_method"];
+
+/// Fields of answers that are secret.
+const SECRETS: [&str; 2] = ["token", "webhook_secret"];
+
+/// What must not come out of a stack, and what came out of it.
+pub(crate) struct Canaries {
+    sinks: Sinks,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    canaries: BTreeSet<String>,
+    /// Errors and headers.
+    said: Vec<String>,
+    request_ids: HashSet<String>,
+}
+
+impl Canaries {
+    pub(crate) fn new(sinks: Sinks) -> Self {
+        Self { sinks, seen: Mutex::default() }
+    }
+
+    /// Takes note of what a test sends.
+    pub(crate) fn sent(&self, request: &Request<Vec<u8>>) {
+        let mut texts = Vec::new();
+        for value in request.headers().get_all("authorization") {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            texts.push(value.split_once(' ').map_or(&*value, |(_, token)| token).to_owned());
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let query = url::form_urlencoded::parse(query.as_bytes());
+        let credentials = query.filter(|(name, _)| name == "token" || name == "accesskey");
+        texts.extend(credentials.map(|(_, value)| value.into_owned()));
+        if let Ok(body) = serde_json::from_slice(request.body()) {
+            collect(&body, &mut texts);
+        }
+        let canaries = texts.into_iter().filter(|text| is_recognisable(text));
+        self.seen.lock().unwrap().canaries.extend(canaries);
+    }
+
+    /// Takes note of what a test gets.
+    pub(crate) fn answered(&self, answer: &Answer) {
+        let mut seen = self.seen.lock().unwrap();
+        let secrets = SECRETS.iter().filter_map(|name| answer.body[name].as_str());
+        seen.canaries.extend(secrets.map(str::to_owned));
+        seen.said.push(format!("{:?}", answer.headers));
+        if answer.status >= 400 {
+            seen.said.push(answer.text.clone());
+        }
+        let id = answer.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        seen.request_ids.extend(id.map(str::to_owned));
+    }
+
+    /// What came out, by where it did.
+    fn sinks(&self) -> [(&'static str, Vec<String>); 5] {
+        let texts = |values: Vec<Value>| values.iter().map(Value::to_string).collect();
+        let outbox = self.sinks.items("OutboxTable").expect("the outbox can be read");
+        [
+            ("the log", self.all_logs()),
+            ("an answer", self.seen.lock().unwrap().said.clone()),
+            ("an event", texts(self.sinks.events())),
+            ("a dead letter", texts(self.sinks.dead_letters())),
+            ("the outbox", texts(outbox)),
+        ]
+    }
+
+    /// The log, once it has a line about every request: a function writes it before it answers, but the
+    /// stack reads it when it comes to it.
+    fn all_logs(&self) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        loop {
+            let lines = self.sinks.logs();
+            let logged: HashSet<String> =
+                lines.iter().filter_map(|line| request_id(line)).collect();
+            let complete = self.seen.lock().unwrap().request_ids.is_subset(&logged);
+            if complete || Instant::now() > deadline {
+                return lines;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Every place where a canary shows.
+    fn leaks(&self) -> Vec<String> {
+        let needles = Needles::new(&self.seen.lock().unwrap().canaries);
+        let mut leaks = Vec::new();
+        for (name, texts) in self.sinks() {
+            for text in texts {
+                leaks.extend(
+                    needles.found_in(&text).map(|canary| format!("{canary:?} in {name}: {text}")),
+                );
+            }
+        }
+        leaks
+    }
+}
+
+impl Drop for Canaries {
+    fn drop(&mut self) {
+        // A test that has failed already says why.
+        if !std::thread::panicking() {
+            let leaks = self.leaks();
+            assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+        }
+    }
+}
+
+fn request_id(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    line["request_id"].as_str().map(str::to_owned)
+}
+
+/// Every text in `value`.
+fn collect(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, texts)),
+        Value::Object(fields) => {
+            let sent = fields.iter().filter(|(name, _)| !OWN_WORDS.contains(&name.as_str()));
+            sent.for_each(|(_, value)| collect(value, texts));
+        }
+        _ => {}
+    }
+}
+
+/// Whether where `text` shows, nothing else can be meant.
+fn is_recognisable(text: &str) -> bool {
+    let length = text.chars().count();
+    let plain_word = length < 12 && text.chars().all(char::is_alphabetic);
+    let plain_number = length < 9 && text.chars().all(|c| c.is_ascii_digit());
+    let known_anyway =
+        text.parse::<uuid::Uuid>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
+    length >= 5 && !plain_word && !plain_number && !known_anyway
+}
+
+/// Canaries in all their forms.
+struct Needles {
+    /// As they are and in hexadecimal, in lower case.
+    folded: Forms,
+    /// In base 64, in which case matters.
+    exact: Forms,
+}
+
+struct Forms {
+    canaries: Vec<String>,
+    search: AhoCorasick,
+}
+
+impl Needles {
+    fn new(canaries: &BTreeSet<String>) -> Self {
+        let folded = |canary: &str| {
+            let hex = HEXLOWER.encode(canary.as_bytes());
+            vec![canary.to_lowercase(), hex]
+        };
+        Self { folded: Forms::new(canaries, folded), exact: Forms::new(canaries, base64) }
+    }
+
+    fn found_in(&self, text: &str) -> impl Iterator<Item = String> {
+        let mut found = BTreeSet::new();
+        for view in [text.to_owned(), unescaped(text)] {
+            let decoded =
+                percent_encoding::percent_decode_str(&view).decode_utf8_lossy().replace('+', " ");
+            self.exact.add_found(&view.replace('-', "+").replace('_', "/"), &mut found);
+            self.folded.add_found(&view.to_lowercase(), &mut found);
+            self.folded.add_found(&decoded.to_lowercase(), &mut found);
+        }
+        found.into_iter()
+    }
+}
+
+impl Forms {
+    fn new(canaries: &BTreeSet<String>, forms: impl Fn(&str) -> Vec<String>) -> Self {
+        let all = canaries
+            .iter()
+            .flat_map(|canary| forms(canary).into_iter().map(move |form| (form, canary.clone())));
+        let (forms, canaries): (Vec<String>, Vec<String>) = all.unzip();
+        Self { canaries, search: AhoCorasick::new(forms).expect("a search for canaries") }
+    }
+
+    fn add_found(&self, text: &str, found: &mut BTreeSet<String>) {
+        let matches = self.search.find_iter(text);
+        found.extend(matches.map(|hit| self.canaries[hit.pattern().as_usize()].clone()));
+    }
+}
+
+/// The part of `canary` that shows in base 64 whatever stands around it, for each of three alignments.
+fn base64(canary: &str) -> Vec<String> {
+    let at = |shift: usize| {
+        let bytes = [&[0; 2][..shift], canary.as_bytes()].concat();
+        let encoded = BASE64_NOPAD.encode(&bytes);
+        let whole = bytes.len() * 8 / 6;
+        encoded[[0, 2, 3][shift]..whole].to_owned()
+    };
+    (0..3).map(at).filter(|form| form.len() >= 8).collect()
+}
+
+/// All texts in a JSON text, and in the JSON texts in it, as they were before they were escaped.
+fn unescaped(text: &str) -> String {
+    fn push(value: &Value, into: &mut String) {
+        match value {
+            Value::String(text) => {
+                let _ = writeln!(into, "{text}");
+                if let Ok(inner @ (Value::Array(_) | Value::Object(_))) = serde_json::from_str(text)
+                {
+                    push(&inner, into);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| push(value, into)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                let _ = writeln!(into, "{name}");
+                push(value, into);
+            }),
+            _ => {}
+        }
+    }
+    let mut texts = String::new();
+    if let Ok(value) = serde_json::from_str(text) {
+        push(&value, &mut texts);
+    }
+    texts
+}
+
+#[test]
+fn a_canary_is_found_in_every_form() {
+    let canary = "Zoë \"Q\" <zoe@example.com>";
+    let needles = Needles::new(&BTreeSet::from([canary.to_owned()]));
+    let found = |text: &str| needles.found_in(text).next().is_some();
+    let nested = json!({"cause": json!({"email": canary}).to_string()}).to_string();
+    let escaped = r#"{"a":"Zo\u00eb \"Q\" \u003czoe@example.com>"}"#;
+    let percent: String =
+        canary.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
+    let form: String = url::form_urlencoded::byte_serialize(canary.as_bytes()).collect();
+    for text in [canary, &canary.to_uppercase(), &nested, escaped, &percent, &form] {
+        assert!(found(&format!("x{text}y")) || found(text), "{text}");
+    }
+    assert!(found(&HEXLOWER.encode(canary.as_bytes()).to_uppercase()));
+    for around in ["", "a", "ab", "abc"] {
+        let encoded = BASE64_NOPAD.encode(format!("{around}{canary}{around}").as_bytes());
+        assert!(found(&encoded), "{encoded}");
+        assert!(found(&encoded.replace('+', "-").replace('/', "_")), "{encoded}");
+    }
+    assert!(!found("Zoë") && !found(r#"{"status":"PERMISSION_DENIED"}"#));
+}
+
+/// Canaries in every field, place and malformed shape of every route. What is asserted is the search.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_repeats_what_it_was_told() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "canary-1").await;
+    let key = tenure.access_key(&account.token).await;
+    let good = new_customer("canary-2");
+    let mut bodies = vec![json!({"expire": 86_400, "canary-name": "canary-value"})];
+    for (name, value) in good.as_object().unwrap() {
+        for odd in [json!([value]), json!({"canary-key-1": value}), json!(format!("{value}\u{0}"))]
+        {
+            bodies.push(json!({ name: odd }));
+        }
+    }
+    let broken = [
+        good.to_string().replace('}', ""),
+        format!("{good}{good}"),
+        good.to_string().replace("\"name\"", "name"),
+        good.to_string().replacen(r#"":""#, r#"":"\ud800"#, 1),
+    ];
+    let routes: Vec<String> = tenure.stack.routes().to_vec();
+    for route in &routes {
+        let (method, path) = route.split_once(' ').unwrap_or(("GET", "/canary-path-1"));
+        let path = path.replace("{id}", "canary-path-id");
+        for token in [&admin, &account.token, &key] {
+            let in_query = format!("{path}?token={token}&canary=canary-query-1");
+            tenure.send(tenure.request(method, &in_query)).await;
+            tenure.call(&format!("{token}x"), method, &path).await;
+            tenure.call(&token.to_uppercase(), method, &path).await;
+        }
+        for body in &bodies {
+            tenure.call_with(&admin, method, &path, body.clone()).await;
+        }
+        for body in &broken {
+            for content_type in ["application/json", "text/plain"] {
+                let call = tenure.request(method, &path).bearer(&admin);
+                let call =
+                    call.header("content-type", content_type).header("user-agent", "canary-agent");
+                tenure
+                    .send(call.header("x-request-id", "canary request").body(body.as_bytes()))
+                    .await;
+            }
+        }
+    }
+    assert!(tenure.stack.settle().await);
+}
