@@ -11,6 +11,7 @@ mod canaries;
 mod erasure;
 mod harness;
 mod input;
+mod isolation;
 mod lifecycle;
 mod purge;
 mod races;

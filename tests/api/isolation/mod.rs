@@ -1,0 +1,177 @@
+//! The isolation matrix: every route × caller × credential × account status × target, each with the one
+//! answer it must get, against the real binaries. What is refused leaves every table as it was.
+//!
+//! - `rows.rs` is the data: who may do what. **A new route is one row there**, in the words of design.md:
+//!   the route as template.yaml has it, who may (`who`), whose account may be frozen (`lets_in`), what the
+//!   path's `{id}` names (`target`, with the answer to each wrong one), a body that is good, and what a
+//!   success uses up (`uses_up`). What a row does not say is as in the row that it ends with (`..OWN`).
+//!   Things that an account owns (`Thing`) are made by their own API before the matrix starts: a new
+//!   collection needs its path and the body that creates one, nothing else. A route without a row and a
+//!   row without a route fail.
+//! - `cell.rs` turns rows into cells and says what each must get. It knows nothing of the code it tests.
+//! - `world.rs` makes the accounts that call and are called upon, and sends.
+//!
+//! Run it alone: `cargo test -p functions --test api isolation`.
+
+mod cell;
+mod rows;
+mod world;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use local::{Data, Options};
+
+use crate::harness::{Answer, Tenure, options};
+use cell::{Cell, Level, Target, cells};
+use rows::{OK, PROJECT, ROWS};
+use world::World;
+
+/// Calls under way at a time.
+const AT_ONCE: usize = 8;
+
+/// So few cells that no account has more attempts at its password than are free.
+const PASSWORDS_IN_A_ROW: usize = 80;
+
+/// Failures shown in full.
+const SHOWN: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_has_rows_and_every_row_a_route() {
+    let tenure = Tenure::start().await;
+    let routes: BTreeSet<&str> = tenure.stack.routes().iter().map(String::as_str).collect();
+    let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.route).collect();
+    let missing: Vec<_> = routes.difference(&rows).collect();
+    assert!(missing.is_empty(), "add rows to tests/api/isolation/rows.rs for {missing:?}");
+    let extra: Vec<_> = rows.difference(&routes).collect();
+    assert!(extra.is_empty(), "template.yaml has no {extra:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_in_and_nobody_gets_across() {
+    let tenure = Tenure::start_with(Options { latency: Duration::ZERO, ..options() }).await;
+    let mut matrix = Matrix::new(World::create(tenure, Level::ALL).await);
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        ROWS.iter().flat_map(cells).partition(|cell| cell.expected() == OK);
+    matrix.refuse(&refused).await;
+
+    // What is its owner's to do changes no other account; running the project does.
+    let (project, own): (Vec<_>, Vec<_>) =
+        allowed.into_iter().partition(|cell| cell.row.who == PROJECT);
+    let before = matrix.world.foreign_partition().await;
+    matrix.ask(&own).await;
+    if matrix.world.foreign_partition().await != before {
+        matrix.failures.push("a foreign account was changed".to_owned());
+    }
+    matrix.ask(&project).await;
+    matrix.report("isolation matrix");
+}
+
+/// A session's and a key's end is data: neither memory nor a restart brings them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_stays_over_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = || Options {
+        data: Data::Directory(directory.path().to_owned()),
+        latency: Duration::ZERO,
+        ..options()
+    };
+    let level = Level::Admin;
+    let world = World::create(Tenure::start_with(kept()).await, &[level]).await;
+    let is_over = |cell: &Cell| cell.level == level && cell.target == Target::Own && cell.is_over();
+    let over: Vec<_> = ROWS.iter().flat_map(cells).filter(is_over).collect();
+    let mut matrix = Matrix::new(world);
+    matrix.refuse(&over).await;
+    matrix.world = matrix.world.restarted(async || Tenure::start_with(kept()).await).await;
+    matrix.refuse(&over).await;
+    matrix.report("isolation matrix, before and after a restart");
+}
+
+/// The cells asked so far.
+struct Matrix {
+    world: World,
+    count: usize,
+    failures: Vec<String>,
+}
+
+impl Matrix {
+    const fn new(world: World) -> Self {
+        Self { world, count: 0, failures: Vec::new() }
+    }
+
+    /// Asks cells that must be refused, and compares every table with what it was.
+    async fn refuse(&mut self, cells: &[Cell]) {
+        let (guessing, plain): (Vec<Cell>, Vec<Cell>) =
+            cells.iter().partition(|cell| cell.row.tries_a_password());
+
+        let (before, known) = (self.world.tables().await, self.failures.len());
+        self.ask(&plain).await;
+        // A wrong answer explains a change.
+        if self.failures.len() == known && self.world.tables().await != before {
+            self.find_writers(&plain).await;
+        }
+
+        // Attempts at passwords are counted, which is all they may leave.
+        let before = self.world.tables_without_attempts().await;
+        for cells in guessing.chunks(PASSWORDS_IN_A_ROW) {
+            self.ask(cells).await;
+            self.world.forget_attempts().await;
+        }
+        if self.failures.len() == known && self.world.tables_without_attempts().await != before {
+            self.failures.push("a refused attempt at a password wrote more than its count".into());
+        }
+    }
+
+    /// Names the refused cells that write: halves that change something are halved again.
+    async fn find_writers(&mut self, cells: &[Cell]) {
+        let mut suspects = vec![cells];
+        while let Some(part) = suspects.pop() {
+            let before = self.world.tables().await;
+            self.answers(part).await;
+            if self.world.tables().await == before {
+                continue;
+            }
+            if let [cell] = part {
+                self.failures.push(format!("{cell}: refused, but writes"));
+            } else {
+                let (one, other) = part.split_at(part.len() / 2);
+                suspects.extend([other, one]);
+            }
+        }
+        if self.failures.is_empty() {
+            self.failures.push("a refused cell wrote something, once".to_owned());
+        }
+    }
+
+    /// Asks cells, and takes note of wrong answers.
+    async fn ask(&mut self, cells: &[Cell]) {
+        let answers = self.answers(cells).await;
+        let judged =
+            cells.iter().zip(&answers).filter_map(|(cell, answer)| self.world.judge(cell, answer));
+        self.failures.extend(judged);
+        self.count += cells.len();
+    }
+
+    async fn answers(&self, cells: &[Cell]) -> Vec<Answer> {
+        let calls = stream::iter(cells).map(|cell| self.world.send(cell));
+        calls.buffered(AT_ONCE).collect().await
+    }
+
+    #[track_caller]
+    fn report(self, name: &str) {
+        let Self { count, failures, .. } = self;
+        // Past the test runner, which would show it of a failed test only.
+        let _ = writeln!(std::io::stderr(), "{name}: {count} cells, {} failures", failures.len());
+        let shown: Vec<_> = failures.iter().take(SHOWN).map(String::as_str).collect();
+        assert!(
+            failures.is_empty(),
+            "{} of {}:\n{}",
+            shown.len(),
+            failures.len(),
+            shown.join("\n")
+        );
+    }
+}

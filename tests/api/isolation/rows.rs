@@ -1,0 +1,222 @@
+//! Who may do what: the data of the matrix. `mod.rs` says how to add a row.
+
+use Level::{Admin, Agent, Manager, ProjectAdmin};
+use Status::{Active, Frozen, Initial};
+
+use super::cell::{Level, Status};
+
+/// HTTP status and reason.
+pub(super) type Outcome = (u16, &'static str);
+
+pub(super) const OK: Outcome = (200, "");
+pub(super) const AMBIGUOUS: Outcome = (400, "AMBIGUOUS_CREDENTIALS");
+pub(super) const BAD_FIELD: Outcome = (400, "INVALID_ARGUMENT");
+pub(super) const BAD_ID: Outcome = (400, "INVALID_ID");
+pub(super) const BAD_PARAMETER: Outcome = (400, "INVALID_REQUEST_PARAMETER");
+pub(super) const NO_CREDENTIALS: Outcome = (401, "AUTHENTICATION_REQUIRED");
+pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
+pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
+pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
+const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
+const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
+const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
+const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
+const WRONG_STATE: Outcome = (409, "STATE_INVALID");
+
+pub(super) const PROJECT: &[Level] = &[ProjectAdmin];
+pub(super) const ADMINS: &[Level] = &[Admin, ProjectAdmin];
+pub(super) const ANYONE: &[Level] = &[Agent, Manager, Admin, ProjectAdmin];
+
+const LIVE: &[Status] = &[Initial, Active];
+const NOT_DELETED: &[Status] = &[Initial, Active, Frozen];
+const ANY_STATUS: &[Status] = Status::ALL;
+
+/// Where a route looks for a credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    /// In the header and in the query.
+    Everywhere,
+    /// In the header.
+    AtHeader,
+    /// Nowhere: anyone may come.
+    Nowhere,
+}
+
+/// What a success uses up, so that the next one needs a new one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum UsesUp {
+    Nothing,
+    /// What the path names, of the caller's own account.
+    Target,
+    /// The account that calls, or that is called upon.
+    Account,
+}
+
+/// What a path's `{id}` names.
+#[derive(PartialEq, Eq)]
+pub(super) struct Thing {
+    /// Where things of this kind are made and found.
+    pub(super) collection: &'static str,
+    /// What makes one.
+    pub(super) new: &'static str,
+}
+
+pub(super) const CUSTOMER: Thing = Thing {
+    collection: "/v1.0/customers",
+    new: r#"{"username": "$unique", "password": "password of its own"}"#,
+};
+
+pub(super) const ACCESS_KEY: Thing =
+    Thing { collection: "/v1.0/accesskeys", new: r#"{"expire": 86400}"# };
+
+/// Things that an account owns.
+pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY];
+
+/// A route, and what must come of calling it.
+pub(super) struct Row {
+    /// As template.yaml has it.
+    pub(super) route: &'static str,
+    pub(super) looks: Looks,
+    pub(super) who: &'static [Level],
+    /// Status of accounts that are let in. A frozen one that is not is told so.
+    pub(super) lets_in: &'static [Status],
+    /// Status of accounts in which it can be done, and the answer in another one.
+    pub(super) works_in: (&'static [Status], Outcome),
+    /// The answer to an agent's session that may.
+    pub(super) session: Outcome,
+    /// The answer to an access key that may.
+    pub(super) key: Outcome,
+    /// What `{id}` names.
+    pub(super) target: Option<&'static Thing>,
+    /// The answer if that is the caller's own; without `{id}`, always.
+    pub(super) own: Outcome,
+    /// The answer if that is another account's; without `{id}`, if the query says
+    /// `customer_id=<another account>`.
+    pub(super) foreign: Outcome,
+    /// The answer if that never was.
+    pub(super) missing: Outcome,
+    /// The answer if that is deleted.
+    pub(super) deleted: Outcome,
+    /// A good body. `$username` and `$password` are the caller's, `$unique` is never the same.
+    pub(super) body: &'static str,
+    pub(super) uses_up: UsesUp,
+    /// Where an account that is called upon is used up: its status before.
+    pub(super) from: Status,
+}
+
+impl Row {
+    /// Whether a call may be counted as an attempt at a password.
+    pub(super) fn tries_a_password(&self) -> bool {
+        self.body.contains("$password")
+    }
+}
+
+/// A route for customers, about their own account.
+const OWN: Row = Row {
+    route: "",
+    looks: Looks::Everywhere,
+    who: ADMINS,
+    lets_in: LIVE,
+    works_in: (ANY_STATUS, OK),
+    session: OK,
+    key: OK,
+    target: None,
+    own: OK,
+    foreign: OK,
+    missing: OK,
+    deleted: OK,
+    body: "",
+    uses_up: UsesUp::Nothing,
+    from: Active,
+};
+
+/// A route for those who run the project.
+const PROJECTS: Row = Row { who: PROJECT, ..OWN };
+
+/// The same, about the account that the path names.
+const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
+
+/// A route about an access key of the caller's own account.
+const OWN_KEY: Row =
+    Row { target: Some(&ACCESS_KEY), foreign: NO_KEY, missing: NO_KEY, deleted: NO_KEY, ..OWN };
+
+/// A route about leaving, for which a frozen account is let in.
+const LEAVING: Row =
+    Row { looks: Looks::AtHeader, lets_in: NOT_DELETED, uses_up: UsesUp::Account, ..OWN };
+
+/// A route for everybody.
+const PUBLIC: Row = Row { looks: Looks::Nowhere, who: ANYONE, lets_in: ANY_STATUS, ..OWN };
+
+pub(super) const ROWS: &[Row] = &[
+    Row { route: "$default", own: NO_ROUTE, ..PUBLIC },
+    Row {
+        route: "POST /auth/login",
+        works_in: (NOT_DELETED, NOT_VALID),
+        body: r#"{"username": "$username", "password": "$password"}"#,
+        ..PUBLIC
+    },
+    Row {
+        route: "POST /auth/unregister",
+        body: r#"{"password": "$password"}"#,
+        key: BAD_FIELD,
+        ..LEAVING
+    },
+    Row {
+        route: "POST /auth/unregister",
+        body: r#"{"confirmation_phrase": "DELETE"}"#,
+        session: BAD_FIELD,
+        ..LEAVING
+    },
+    Row {
+        route: "POST /auth/unregister",
+        body: r#"{"password": "$password", "confirmation_phrase": "DELETE", "immediate": true}"#,
+        key: DENIED,
+        ..LEAVING
+    },
+    Row { route: "DELETE /auth/unregister", works_in: (&[Frozen], WRONG_STATE), ..LEAVING },
+    Row { route: "GET /v1.0/customers", foreign: BAD_PARAMETER, ..PROJECTS },
+    Row { route: "POST /v1.0/customers", body: CUSTOMER.new, ..PROJECTS },
+    Row { route: "GET /v1.0/customers/{id}", ..ANY_ACCOUNT },
+    Row {
+        route: "PUT /v1.0/customers/{id}",
+        body: r#"{"detail": "changed"}"#,
+        deleted: WRONG_STATE,
+        ..ANY_ACCOUNT
+    },
+    Row { route: "DELETE /v1.0/customers/{id}", uses_up: UsesUp::Account, ..ANY_ACCOUNT },
+    Row {
+        route: "POST /v1.0/customers/{id}/freeze",
+        deleted: WRONG_STATE,
+        uses_up: UsesUp::Account,
+        ..ANY_ACCOUNT
+    },
+    Row {
+        route: "POST /v1.0/customers/{id}/recover",
+        own: WRONG_STATE,
+        deleted: WRONG_STATE,
+        uses_up: UsesUp::Account,
+        from: Frozen,
+        ..ANY_ACCOUNT
+    },
+    Row {
+        route: "GET /v1.0/customers/{id}/erasure",
+        own: NO_ERASURE,
+        foreign: NO_ERASURE,
+        missing: NO_ERASURE,
+        ..ANY_ACCOUNT
+    },
+    Row { route: "POST /v1.0/customers/{id}/erasure/plan", deleted: WRONG_STATE, ..ANY_ACCOUNT },
+    Row {
+        route: "PUT /v1.0/customers/{id}/hold",
+        body: r#"{"reason": "Court order 7"}"#,
+        deleted: WRONG_STATE,
+        ..ANY_ACCOUNT
+    },
+    Row { route: "DELETE /v1.0/customers/{id}/hold", ..ANY_ACCOUNT },
+    Row { route: "PUT /v1.0/customer/metadata", body: r#"{"rtp_debug": true}"#, ..OWN },
+    Row { route: "GET /v1.0/accesskeys", foreign: BAD_PARAMETER, ..OWN },
+    Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, ..OWN },
+    Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },
+    Row { route: "PUT /v1.0/accesskeys/{id}", body: r#"{"name": "changed"}"#, ..OWN_KEY },
+    Row { route: "DELETE /v1.0/accesskeys/{id}", uses_up: UsesUp::Target, ..OWN_KEY },
+];

@@ -1,0 +1,402 @@
+//! The accounts of the matrix, and its requests.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::{Value, json};
+use shared::domain::digest::sha256;
+
+use super::AT_ONCE;
+use super::cell::{Cell, Form, Holder, Level, Status, Target};
+use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, OK, OWNED, PROJECT, Thing, UsesUp};
+use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
+use crate::store::client;
+
+/// An id that nothing has.
+const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+
+/// Stands in every field of the account that is foreign to all others.
+const FOREIGN: &str = "foreign-account";
+
+/// The accounts that call, and those that are called upon.
+pub(super) struct World {
+    tenure: Tenure,
+    admin: String,
+    callers: BTreeMap<(Level, Status), Account>,
+    foreign: Account,
+    /// An account that was deleted and purged.
+    gone: String,
+    unique: AtomicUsize,
+}
+
+impl World {
+    pub(super) async fn create(tenure: Tenure, levels: &[Level]) -> Self {
+        let admin = tenure.admin().await;
+        let foreign = Account::create(&tenure, &admin, FOREIGN).await;
+        let gone = tenure.account(&admin, "gone-account").await.id;
+        tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{gone}")).await.ok();
+        let pairs =
+            levels.iter().flat_map(|level| Status::ALL.iter().map(|status| (*level, *status)));
+        let callers = stream::iter(pairs).map(async |(level, status)| {
+            let name = format!("{level:?}-{status:?}-account").to_lowercase();
+            let mut account = Account::create(&tenure, &admin, &name).await;
+            account.add_dead_credentials(&tenure).await;
+            account.become_(&tenure, &admin, level, status).await;
+            ((level, status), account)
+        });
+        let callers = callers.buffer_unordered(AT_ONCE).collect().await;
+        let world = Self { tenure, admin, callers, foreign, gone, unique: AtomicUsize::new(0) };
+        world.use_every_credential().await;
+        assert!(world.tenure.stack.settle().await, "events keep coming");
+        world
+    }
+
+    /// The same accounts on a stack that was ended and started again.
+    pub(super) async fn restarted(self, start: impl AsyncFnOnce() -> Tenure) -> Self {
+        drop(self.tenure);
+        Self { tenure: start().await, ..self }
+    }
+
+    /// Whatever is written at a credential's first use is written now, and no refused cell's fault.
+    async fn use_every_credential(&self) {
+        let tokens =
+            self.callers.values().flat_map(|account| [&account.session.valid, &account.key.valid]);
+        let forms = [Form::Bearer, Form::QueryToken, Form::QueryAccesskey];
+        let uses = tokens.flat_map(|token| forms.map(|form| (form, token)));
+        let uses = stream::iter(uses).map(|(form, token)| {
+            self.tenure.send(with_credential(
+                &self.tenure,
+                "GET",
+                "/v1.0/accesskeys",
+                "",
+                form,
+                token,
+            ))
+        });
+        uses.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    }
+
+    /// Every item of every table.
+    pub(super) async fn tables(&self) -> Vec<Vec<Value>> {
+        let mut tables = Vec::new();
+        for table in self.tenure.stack.tables() {
+            tables.push(self.tenure.items(table).await);
+        }
+        tables
+    }
+
+    /// The same without the counts of attempts at passwords.
+    pub(super) async fn tables_without_attempts(&self) -> Vec<Vec<Value>> {
+        let mut tables = self.tables().await;
+        tables.iter_mut().for_each(|items| items.retain(|item| !is_count(item)));
+        tables
+    }
+
+    pub(super) async fn forget_attempts(&self) {
+        let items = self.tenure.items("AccountsTable").await;
+        for item in items.iter().filter(|item| is_count(item)) {
+            let key = ["pk", "sk"].map(|name| item[name]["S"].as_str().unwrap());
+            remove(&self.tenure, key).await;
+        }
+    }
+
+    /// What the foreign account is and owns.
+    pub(super) async fn foreign_partition(&self) -> Vec<Value> {
+        let mut items = self.tenure.items("AccountsTable").await;
+        items.retain(|item| item["pk"]["S"] == *partition(&self.foreign.id));
+        items
+    }
+
+    pub(super) async fn send(&self, cell: &Cell) -> Answer {
+        let Cell { row, form, target, holder, level, status } = *cell;
+        let used_up = if cell.expected() == OK { row.uses_up } else { UsesUp::Nothing };
+        let fresh = match (used_up, target) {
+            (UsesUp::Account, Target::Own) => Some(self.fresh_account(level, status).await),
+            _ => None,
+        };
+        let caller = fresh.as_ref().unwrap_or(&self.callers[&(level, status)]);
+        let (method, path) = row.route.split_once(' ').unwrap_or(("GET", "/nowhere"));
+        let (mut path, mut query) = (path.to_owned(), String::new());
+        if let Some(thing) = row.target {
+            let id = match (used_up, target) {
+                (UsesUp::Target, Target::Own) => self.fresh_thing(caller, thing).await,
+                (UsesUp::Account, Target::Foreign) => self.fresh_account(level, row.from).await.id,
+                _ => self.id(caller, thing, target),
+            };
+            path = path.replace("{id}", &id);
+        } else if target == Target::Foreign {
+            query = format!("customer_id={}", self.foreign.id);
+        }
+        let tokens = match holder {
+            Holder::Session => &caller.session,
+            Holder::AccessKey => &caller.key,
+        };
+        let token = match form {
+            Form::Expired => tokens.expired.clone(),
+            Form::Revoked => tokens.revoked.clone(),
+            Form::Garbage => broken(&tokens.valid),
+            _ => tokens.valid.clone(),
+        };
+        // Who is calling follows from the credential: none of these names anybody.
+        let call = with_credential(&self.tenure, method, &path, &query, form, &token)
+            .header("x-customer-id", &self.foreign.id)
+            .header("cookie", &format!("customer_id={}; token={}", self.foreign.id, self.admin))
+            .header("x-forwarded-for", "192.0.2.1");
+        self.tenure.send(self.with_body(call, row.body, &caller.username)).await
+    }
+
+    /// What is wrong with the answer, if anything is.
+    pub(super) fn judge(&self, cell: &Cell, answer: &Answer) -> Option<String> {
+        let (expected, error) = (cell.expected(), &answer.body["error"]);
+        let reason = error["reason"].as_str().unwrap_or_default();
+        let wrong = if (answer.status, reason) != expected {
+            format!("wants {expected:?}, got {} {reason}", answer.status)
+        } else if expected != OK && !is_whole(answer) {
+            format!("the envelope lacks something: {}", answer.text)
+        } else if expected == IS_FROZEN && !tells_the_way_back(&error["details"]) {
+            format!("does not tell the way back: {}", answer.text)
+        } else if self.shows_foreign(answer) && (expected != OK || cell.row.who != PROJECT) {
+            format!("shows a foreign account: {}", answer.text)
+        } else {
+            return None;
+        };
+        Some(format!("{cell}: {wrong}"))
+    }
+
+    fn shows_foreign(&self, answer: &Answer) -> bool {
+        answer.text.contains(FOREIGN) || answer.text.contains(&self.foreign.id)
+    }
+
+    fn id(&self, caller: &Account, thing: &Thing, target: Target) -> String {
+        let of = |account: &Account, which: usize| {
+            if *thing == CUSTOMER {
+                account.id.clone()
+            } else {
+                account.things[thing.collection][which].clone()
+            }
+        };
+        match target {
+            Target::Own => of(caller, 0),
+            Target::Foreign => of(&self.foreign, 0),
+            Target::Deleted if *thing == CUSTOMER => self.gone.clone(),
+            Target::Deleted => of(caller, 1),
+            Target::Missing => MISSING.to_owned(),
+            Target::Malformed => of(&self.foreign, 0).to_uppercase(),
+        }
+    }
+
+    fn with_body(&self, call: Call, body: &str, username: &str) -> Call {
+        if body.is_empty() {
+            return call;
+        }
+        let body = filled(body, username, &self.unique());
+        call.header("content-type", "application/json").body(body)
+    }
+
+    fn unique(&self) -> String {
+        format!("fresh-{}-account", self.unique.fetch_add(1, Ordering::Relaxed))
+    }
+
+    async fn fresh_account(&self, level: Level, status: Status) -> Account {
+        let account = Account::create(&self.tenure, &self.admin, &self.unique()).await;
+        account.become_(&self.tenure, &self.admin, level, status).await;
+        account
+    }
+
+    async fn fresh_thing(&self, owner: &Account, thing: &Thing) -> String {
+        create(&self.tenure, &owner.session.valid, thing, &self.unique()).await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+}
+
+/// An account with one agent, its credentials, and one of everything that it can own.
+struct Account {
+    id: String,
+    username: String,
+    session: Tokens,
+    key: Tokens,
+    /// Sort keys of the agent and its key, which say what they may do.
+    permitted: Vec<String>,
+    /// By collection: one that is there, and one that was deleted.
+    things: BTreeMap<&'static str, [String; 2]>,
+}
+
+#[derive(Default)]
+struct Tokens {
+    valid: String,
+    expired: String,
+    revoked: String,
+}
+
+impl Account {
+    /// A new account, its agent an admin.
+    async fn create(tenure: &Tenure, admin: &str, username: &str) -> Self {
+        let mut body = new_customer(username);
+        // Nothing is to be delivered while tables are compared.
+        body["webhook_uri"] = json!("");
+        let created = tenure.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
+        let id = created["id"].as_str().unwrap().to_owned();
+        let session = Tokens { valid: tenure.login(username, PASSWORD).await, ..Tokens::default() };
+        let key = Tokens { valid: tenure.access_key(&session.valid).await, ..Tokens::default() };
+        let mut permitted = tenure.partition(&id).await;
+        permitted.retain(|sk| sk.starts_with("AGENT#") || sk.starts_with("KEY#"));
+        let mut things = BTreeMap::new();
+        for thing in OWNED {
+            let mut ids = [String::new(), String::new()];
+            for (number, id) in ids.iter_mut().enumerate() {
+                let created =
+                    create(tenure, &session.valid, thing, &format!("{username}-{number}")).await;
+                created["id"].as_str().unwrap().clone_into(id);
+            }
+            tenure
+                .call(&session.valid, "DELETE", &format!("{}/{}", thing.collection, ids[1]))
+                .await
+                .ok();
+            things.insert(thing.collection, ids);
+        }
+        Self { id, username: username.to_owned(), session, key, permitted, things }
+    }
+
+    /// Credentials whose time is over though their items are still there, and revoked ones.
+    async fn add_dead_credentials(&mut self, tenure: &Tenure) {
+        let session = async || {
+            let token = tenure.login(&self.username, PASSWORD).await;
+            let sk = format!("SESSION#{}", sha256(&token));
+            (token, sk)
+        };
+        let key = async || {
+            let key = create(tenure, &self.session.valid, &ACCESS_KEY, "").await;
+            let sk = format!("KEY#{}", key["id"].as_str().unwrap());
+            (key["token"].as_str().unwrap().to_owned(), sk)
+        };
+        let past = || AttributeValue::S("2020-01-01T00:00:00Z".to_owned());
+        let ((session_expired, sk), (key_expired, key_sk)) = (session().await, key().await);
+        for sk in [sk, key_sk] {
+            set(tenure, &self.id, &sk, "tm_expire", past()).await;
+        }
+        let ((session_revoked, sk), (key_revoked, key_sk)) = (session().await, key().await);
+        remove(tenure, [&partition(&self.id), &sk]).await;
+        let path = format!("/v1.0/accesskeys/{}", key_sk.trim_start_matches("KEY#"));
+        tenure.call(&self.session.valid, "DELETE", &path).await.ok();
+        (self.session.expired, self.session.revoked) = (session_expired, session_revoked);
+        (self.key.expired, self.key.revoked) = (key_expired, key_revoked);
+    }
+
+    /// Gives agent and key their level, and the account its status.
+    async fn become_(&self, tenure: &Tenure, admin: &str, level: Level, status: Status) {
+        if status == Status::Frozen {
+            tenure.unregister(&self.session.valid, json!({"password": PASSWORD})).await.ok();
+        }
+        for sk in &self.permitted {
+            set(tenure, &self.id, sk, "permission", AttributeValue::N(level.bits().to_string()))
+                .await;
+        }
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        match status {
+            Status::Initial | Status::Frozen => {}
+            // Nobody verifies addresses here.
+            Status::Active => set(tenure, &self.id, "A", "status", text("active")).await,
+            // As between a deletion and its purge.
+            Status::Deleted => set(tenure, &self.id, "A", "status", text("deleted")).await,
+            Status::Purged => {
+                tenure.call(admin, "DELETE", &format!("/v1.0/customers/{}", self.id)).await.ok();
+            }
+        }
+    }
+}
+
+async fn create(tenure: &Tenure, token: &str, thing: &Thing, unique: &str) -> Value {
+    let body = serde_json::from_str(&filled(thing.new, "", unique)).unwrap();
+    tenure.call_with(token, "POST", thing.collection, body).await.ok()
+}
+
+fn filled(body: &str, username: &str, unique: &str) -> String {
+    let body = body.replace("$username", username).replace("$password", PASSWORD);
+    body.replace("$unique", unique)
+}
+
+fn with_credential(
+    tenure: &Tenure,
+    method: &str,
+    path: &str,
+    query: &str,
+    form: Form,
+    token: &str,
+) -> Call {
+    let (bearers, parameters) = match form {
+        Form::Nothing => (0, String::new()),
+        Form::QueryToken => (0, format!("token={token}")),
+        Form::QueryAccesskey => (0, format!("accesskey={token}")),
+        Form::TwoInQuery => (0, format!("token={token}&accesskey={token}")),
+        Form::HeaderAndQuery => (1, format!("token={token}")),
+        Form::TwoHeaders => (2, String::new()),
+        Form::Bearer | Form::Expired | Form::Revoked | Form::Garbage => (1, String::new()),
+    };
+    let query = [query, &parameters]
+        .iter()
+        .filter(|part| !part.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join("&");
+    let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    (0..bearers).fold(tenure.request(method, &uri), |call, _| call.bearer(token))
+}
+
+/// The token with another last character.
+fn broken(token: &str) -> String {
+    let (rest, last) = token.split_at(token.len() - 1);
+    format!("{rest}{}", if last == "0" { "1" } else { "0" })
+}
+
+fn partition(id: &str) -> String {
+    format!("CUSTOMER#{id}")
+}
+
+fn is_count(item: &Value) -> bool {
+    let pk = item["pk"]["S"].as_str().unwrap_or_default();
+    pk.starts_with("THROTTLE#") || pk.starts_with("ADDRESS#")
+}
+
+fn is_whole(answer: &Answer) -> bool {
+    let error = &answer.body["error"];
+    let is_text = |name: &&str| error[name].as_str().is_some_and(|text| !text.is_empty());
+    ["status", "reason", "message", "request_id"].iter().all(|name| is_text(&name))
+        && answer
+            .headers
+            .get("x-request-id")
+            .is_some_and(|id| *id == error["request_id"].as_str().unwrap_or_default())
+        && answer.headers.get("cache-control").is_some_and(|value| value == "no-store")
+}
+
+fn tells_the_way_back(details: &Value) -> bool {
+    details[0]["deletion_effective_at"].is_string()
+        && details[0]["deletion_scheduled_at"].is_string()
+        && details[0]["recovery_endpoint"] == "DELETE /auth/unregister"
+}
+
+async fn set(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeValue) {
+    let update = client(tenure)
+        .update_item()
+        .table_name("AccountsTable")
+        .key("pk", AttributeValue::S(partition(id)))
+        .key("sk", AttributeValue::S(sk.to_owned()))
+        .condition_expression("attribute_exists(#name)")
+        .update_expression("SET #name = :value")
+        .expression_attribute_names("#name", name)
+        .expression_attribute_values(":value", value);
+    update.send().await.expect("an item to change");
+}
+
+async fn remove(tenure: &Tenure, [pk, sk]: [&str; 2]) {
+    let delete = client(tenure)
+        .delete_item()
+        .table_name("AccountsTable")
+        .key("pk", AttributeValue::S(pk.to_owned()))
+        .key("sk", AttributeValue::S(sk.to_owned()));
+    delete.send().await.unwrap();
+}
