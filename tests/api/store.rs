@@ -134,7 +134,13 @@ async fn a_write_whose_answer_was_lost_can_be_tried_again() {
     let agent = Agent { id: id(2), permission: Permission::ADMIN, epoch: 0, tm_create: now() };
     let username = Username::from_text("test1").unwrap();
     let password_hash = PasswordHash::stored(String::new());
-    let login = Login { customer: customer.id, agent: agent.id, password_hash, epoch: 0 };
+    let login = Login {
+        customer: customer.id,
+        agent: agent.id,
+        username_digest: username.digest(),
+        password_hash,
+        epoch: 0,
+    };
     let new =
         NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
     let key = access_key(customer.id, 3);

@@ -39,6 +39,7 @@ async fn handle(app: &'static App, wanted: Wanted, _: Deadline) -> Result<Answer
     let login = Login {
         customer: customer.id,
         agent: agent.id,
+        username_digest: wanted.username.digest(),
         password_hash: password::hash(&wanted.password)?,
         epoch: agent.epoch,
     };

@@ -29,7 +29,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let (reserved, found) = futures_util::future::join(
         reserve_attempt(app, &request, login),
-        app.store.get_login(login),
+        app.store.get_login(&body.username),
     )
     .await;
     reserved?;

@@ -46,7 +46,13 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let customer = Customer::blank(app.new_id(now), now).with(body.into());
     let agent =
         Agent { id: app.new_id(now), permission: Permission::ADMIN, epoch: 0, tm_create: now };
-    let login = Login { customer: customer.id, agent: agent.id, password_hash, epoch: agent.epoch };
+    let login = Login {
+        customer: customer.id,
+        agent: agent.id,
+        username_digest: username.digest(),
+        password_hash,
+        epoch: agent.epoch,
+    };
     let new =
         NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
     let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);

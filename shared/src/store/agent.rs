@@ -2,8 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Stored;
-use crate::domain::{Agent, Id, Permission, Timestamp, Username};
+use super::assignment::Assignment;
+use super::transaction::{Condition, Outcome};
+use super::{Store, Stored, key};
+use crate::domain::username::LoginKey;
+use crate::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
+
+/// An agent's epoch is in two items: with the agent, where every request looks, and with the user name,
+/// where a log-in takes it from. They change together or not at all.
+pub(super) const EPOCH: &str = "epoch";
 
 /// As it is stored.
 #[derive(Serialize, Deserialize)]
@@ -43,4 +50,26 @@ impl From<AgentAttributes> for Agent {
 
 impl Stored for Agent {
     type Attributes = AgentAttributes;
+}
+
+impl Store {
+    /// Ends every session of an agent: each has the epoch in which it began. One that is just beginning
+    /// ends too, as it has the old epoch.
+    pub async fn end_sessions(
+        &self,
+        customer: Id<Customer>,
+        agent: Id<Agent>,
+        login: LoginKey,
+    ) -> Result<(), Error> {
+        let next = Assignment::default().count(EPOCH)?;
+        let transaction = self
+            .transaction()
+            .change(&key::agent(customer, agent), &next, &Condition::present())?
+            .change(&key::login(login), &next, &Condition::of_agent(agent))?;
+        match transaction.run().await? {
+            Outcome::Written => Ok(()),
+            // The agent has gone, and its sessions with it.
+            Outcome::Refused(_) => Err(Error::InvalidCredentials),
+        }
+    }
 }

@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Store, Stored, failure, key, read};
-use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
-use crate::domain::{Agent, Customer, Error, Id};
+use crate::domain::{Agent, Customer, Error, Id, Username};
 
 /// Who has a user name, and how to tell.
 #[derive(Clone)]
@@ -14,6 +13,8 @@ pub struct Login {
     pub customer: Id<Customer>,
     /// Its agent.
     pub agent: Id<Agent>,
+    /// Which of the names that look alike it is: the user name's [digest](crate::domain::Username::digest).
+    pub username_digest: String,
     /// What the agent's password must hash to.
     pub password_hash: PasswordHash,
     /// The agent's epoch.
@@ -31,6 +32,7 @@ impl std::fmt::Debug for Login {
 pub struct LoginAttributes {
     customer_id: Id<Customer>,
     agent_id: Id<Agent>,
+    username_digest: String,
     password_hash: String,
     epoch: u64,
 }
@@ -40,6 +42,7 @@ impl From<&Login> for LoginAttributes {
         Self {
             customer_id: login.customer,
             agent_id: login.agent,
+            username_digest: login.username_digest.clone(),
             password_hash: login.password_hash.expose().to_owned(),
             epoch: login.epoch,
         }
@@ -51,6 +54,7 @@ impl From<LoginAttributes> for Login {
         Self {
             customer: stored.customer_id,
             agent: stored.agent_id,
+            username_digest: stored.username_digest,
             password_hash: PasswordHash::stored(stored.password_hash),
             epoch: stored.epoch,
         }
@@ -62,14 +66,15 @@ impl Stored for Login {
 }
 
 impl Store {
-    /// Who has the user name, read consistently.
-    pub async fn get_login(&self, login: LoginKey) -> Result<Option<Login>, Error> {
+    /// Who has the user name, read consistently; nobody, if the name that is taken only looks like it.
+    pub async fn get_login(&self, username: &Username) -> Result<Option<Login>, Error> {
         let get = self
             .client
             .get_item()
             .table_name(&self.accounts)
-            .set_key(Some(key::login(login).attributes()));
+            .set_key(Some(key::login(username.login_key()).attributes()));
         let answer = get.consistent_read(true).send().await.map_err(failure)?;
-        answer.item.map(read).transpose()
+        let found: Option<Login> = answer.item.map(read).transpose()?;
+        Ok(found.filter(|found| found.username_digest == username.digest()))
     }
 }

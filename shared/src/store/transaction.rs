@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use super::assignment::Assignment;
 use super::key::{self, Key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, string, unavailable};
-use crate::domain::{Customer, Erasure, Error, Id, Status, Timestamp};
+use crate::domain::{Agent, Customer, Erasure, Error, Id, Status, Timestamp};
 
 /// What must hold of an item for a transaction to be carried out.
 #[derive(Debug, Default)]
@@ -25,6 +25,16 @@ impl Condition {
     /// There is no such item.
     pub(super) fn absent() -> Self {
         Self::new("attribute_not_exists(pk)", [])
+    }
+
+    /// The item is this agent's.
+    pub(super) fn of_agent(agent: Id<Agent>) -> Self {
+        Self::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
+    }
+
+    /// There is such an item.
+    pub(super) fn present() -> Self {
+        Self::new("attribute_exists(pk)", [])
     }
 
     /// The item is at this version.
@@ -186,6 +196,17 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().delete(delete).build()))
     }
 
+    /// Changes some attributes of an item. Let `condition` ask that the item is there, or else it is made.
+    pub(super) fn change<T>(
+        self,
+        key: &Key<T>,
+        assignment: &Assignment,
+        condition: &Condition,
+    ) -> Result<Self, Error> {
+        let table = &self.store.accounts;
+        self.update(table, key, assignment, Some(condition))
+    }
+
     /// Changes nothing, but asks for `condition`.
     pub(super) fn check<T>(self, key: &Key<T>, condition: &Condition) -> Result<Self, Error> {
         let check = ConditionCheck::builder()
@@ -204,9 +225,7 @@ impl Transaction<'_> {
     /// written in a transaction with this leg, or else the purge could not be shown to end.
     pub(super) fn change_inventory(self, customer: Id<Customer>) -> Result<Self, Error> {
         let live = Condition::status_in(&[Status::Initial, Status::Active]);
-        let counted = Assignment::default().count("inventory")?;
-        let table = &self.store.accounts;
-        self.update(table, &key::customer(customer), &counted, Some(&live))
+        self.change(&key::customer(customer), &Assignment::default().count("inventory")?, &live)
     }
 
     /// Changes an account's row of the ledger, which need not be there.
@@ -226,8 +245,7 @@ impl Transaction<'_> {
         let hour = now.seconds().div_euclid(HOUR);
         let counted =
             Assignment::default().count("claims")?.set("expires_at", (hour + 24) * HOUR)?;
-        let table = &self.store.accounts;
-        self.update(table, &key::breaker(hour), &counted, Some(&Condition::below(most)))
+        self.change(&key::breaker(hour), &counted, &Condition::below(most))
     }
 
     fn update<T>(
