@@ -251,7 +251,7 @@ async fn work(
             }
             Err(error) => {
                 run.failed += 1;
-                tracing::error!(customer_id = %id, cause = ?error, "purge failed");
+                tracing::error!(customer_id = %id, cause = error.cause(), "purge failed");
             }
         }
     }

@@ -233,7 +233,7 @@ impl Tenure {
         let items = self.items("AccountsTable").await;
         let is_count = |item: &Value| {
             let pk = item["pk"]["S"].as_str().unwrap();
-            pk.starts_with("THROTTLE#") || pk.starts_with("ADDRESS#")
+            pk.starts_with("THROTTLE#") || pk.starts_with("NETWORK#")
         };
         items.into_iter().filter(|item| !is_count(item)).collect()
     }

@@ -82,8 +82,9 @@ async fn a_deleted_account_takes_nothing_in() {
     // As long as the account lives, each of these is taken.
     let before = access_key(customer, 1);
     store.insert_access_key(customer, &before, &event(customer, 1)).await.unwrap();
-    let session = Session { agent: id(2), epoch: 0, tm_expire: now() };
-    store.insert_session(customer, &"0".repeat(64), &session, username.login_key()).await.unwrap();
+    let session = Session { agent: id(2), epoch: 0, tm_expire: now(), url_exposed: false };
+    let hash = "0".repeat(64);
+    store.insert_session(customer, &hash, &session, username.login_key(), None).await.unwrap();
 
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     assert!(tenure.stack.settle().await);
@@ -99,7 +100,7 @@ async fn a_deleted_account_takes_nothing_in() {
     for refused in refused {
         assert!(matches!(refused, Err(Error::StateInvalid)), "{refused:?}");
     }
-    let login = store.insert_session(customer, "late", &session, username.login_key()).await;
+    let login = store.insert_session(customer, "late", &session, username.login_key(), None).await;
     assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
     assert_eq!(tenure.items("OutboxTable").await.len(), events);

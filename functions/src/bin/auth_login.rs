@@ -9,6 +9,7 @@ use shared::domain::value::Password;
 use shared::domain::{Error, Session, Username, session};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, App};
+use shared::store::session::Rehash;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,8 +43,11 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         agent: found.agent,
         epoch: found.epoch,
         tm_expire: app.now().plus(session::LIFETIME),
+        url_exposed: false,
     };
-    app.store.insert_session(found.customer, &token.hash(), &session, login).await?;
+    let stronger = password::rehash(&body.password, &found.password_hash)?;
+    let rehash = stronger.as_ref().map(|new| Rehash { old: &found.password_hash, new });
+    app.store.insert_session(found.customer, &token.hash(), &session, login, rehash).await?;
 
     Reply::ok(View { username: body.username.expose(), token: token.expose() })
 }

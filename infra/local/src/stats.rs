@@ -25,6 +25,8 @@ pub(crate) struct Counters {
     /// Of the last cold start: from its begin to the first request for an event.
     pub(crate) init_ms: Option<f64>,
     pub(crate) errors: u64,
+    /// Password hashes computed, as the function's log says.
+    pub(crate) hashes: u64,
     pub(crate) dynamodb: DatabaseCounters,
     /// KMS calls by operation.
     pub(crate) kms: BTreeMap<String, u64>,
@@ -72,6 +74,14 @@ impl Stats {
             counters.dynamodb.steps += u64::from(alone);
         });
         Call { stats: Arc::clone(self), process: process.to_owned() }
+    }
+
+    /// Counts what a line of a function's log tells of.
+    pub(crate) fn read_log(&self, function: &str, line: &str) {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        if let Some(hashes) = line["hashes"].as_u64() {
+            self.count(function, |counters| counters.hashes += hashes);
+        }
     }
 
     pub(crate) fn reset(&self) {

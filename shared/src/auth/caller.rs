@@ -5,9 +5,12 @@ use super::Credential;
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
+use crate::domain::throttle::Network;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
-use crate::domain::{AccessKey, Agent, Customer, Error, Id, Permission, Status, Timestamp};
+use crate::domain::{
+    AccessKey, Agent, Customer, Error, Id, Permission, Session, Status, Timestamp,
+};
 use crate::http::Request;
 use crate::runtime::App;
 use crate::store::key::{self, Key};
@@ -68,7 +71,7 @@ impl Caller {
             .ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
             Credential::Session { customer, agent, login, hash } => {
-                let session =
+                let session: Session =
                     items.get(&key::session(*customer, hash))?.ok_or(Error::InvalidCredentials)?;
                 let found =
                     items.get(&key::agent(*customer, *agent))?.ok_or(Error::InvalidCredentials)?;
@@ -91,7 +94,7 @@ impl Caller {
 
 /// Who is calling.
 pub async fn caller(app: &App, request: &Request) -> Result<Caller, Error> {
-    let (caller, _) = identify_and_read(app, &credential(request)?, None).await?;
+    let (caller, _) = identify_and_read(app, request, &credential(request)?, None).await?;
     caller.require_not_frozen()
 }
 
@@ -102,9 +105,13 @@ pub async fn caller_and_customer(
     request: &Request,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let wanted = request.path_id().map(key::customer);
-    let (caller, items) =
-        identify_and_read(app, &credential(request)?, wanted.as_ref().ok().map(Key::untyped))
-            .await?;
+    let (caller, items) = identify_and_read(
+        app,
+        request,
+        &credential(request)?,
+        wanted.as_ref().ok().map(Key::untyped),
+    )
+    .await?;
     let customer =
         wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Missing::Customer)));
     Ok((caller.require_not_frozen()?, customer))
@@ -118,7 +125,8 @@ pub async fn caller_and_access_key(
     let credential = credential(request)?;
     let wanted = request.path_id().map(|id| key::access_key(credential.customer(), id));
     let (caller, items) =
-        identify_and_read(app, &credential, wanted.as_ref().ok().map(Key::untyped)).await?;
+        identify_and_read(app, request, &credential, wanted.as_ref().ok().map(Key::untyped))
+            .await?;
     let access_key = wanted
         .and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Missing::Owned(Kind::AccessKey))));
     Ok((caller.require_not_frozen()?, access_key))
@@ -128,20 +136,24 @@ pub async fn caller_and_access_key(
 /// key has none. Lets frozen accounts in.
 ///
 /// The attempt is reserved while the caller is read, before the hash: a session's token names the
-/// throttle that log-ins with the same user name share.
+/// throttle that log-ins with the same user name share. Only a session that is there reserves any.
 pub async fn caller_with_password(
     app: &App,
     request: &Request,
     password: Option<&Password>,
 ) -> Result<Caller, Error> {
     let credential = credential(request)?;
-    let (Some(password), Credential::Session { agent, login, .. }) = (password, &credential) else {
-        let (caller, _) = identify_and_read(app, &credential, None).await?;
+    let (Some(password), Credential::Session { customer, agent, login, hash }) =
+        (password, &credential)
+    else {
+        let (caller, _) = identify_and_read(app, request, &credential, None).await?;
         return Ok(caller);
     };
-    let lock = key::login(*login);
-    let reserved = reserve_attempt(app, request, *login);
-    let read = identify_and_read(app, &credential, Some(lock.untyped()));
+    let (lock, session) = (key::login(*login), key::session(*customer, hash));
+    let now = app.now();
+    let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now);
+    let reserved = reserve(app, request, now, by_name);
+    let read = identify_and_read(app, request, &credential, Some(lock.untyped()));
     let (read, reserved) = futures_util::future::join(read, reserved).await;
     let (caller, items) = read?;
     reserved?;
@@ -153,13 +165,30 @@ pub async fn caller_with_password(
     }
 }
 
-/// Reserves an attempt at a password, by user name and by address. Comes before any hash.
+/// Reserves an attempt at a password, by user name and by network. Comes before any hash.
 pub async fn reserve_attempt(app: &App, request: &Request, login: LoginKey) -> Result<(), Error> {
     let now = app.now();
-    let by_name = app.store.reserve_attempt(login, now);
-    let by_address = app.store.reserve_address(request.source_ip(), now);
-    let (by_name, by_address) = futures_util::future::join(by_name, by_address).await;
-    by_address.and(by_name)
+    reserve(app, request, now, app.store.reserve_attempt(login, None, now)).await
+}
+
+/// Both are counted in one round trip. A network that is known to be exhausted is refused before, so
+/// that it cannot go on to count against user names.
+async fn reserve(
+    app: &App,
+    request: &Request,
+    now: Timestamp,
+    by_name: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let network = Network::of(request.source_ip());
+    if let Some(wait) = app.exhausted().wait(&network, now) {
+        return Err(Error::TooManyAttempts(wait));
+    }
+    let by_network = app.store.reserve_network(&network, now);
+    let (by_name, by_network) = futures_util::future::join(by_name, by_network).await;
+    if let Err(Error::TooManyAttempts(wait)) = by_network {
+        app.exhausted().insert(network, wait, now);
+    }
+    by_network.and(by_name)
 }
 
 /// What the client's token says, if it is well formed.
@@ -169,6 +198,7 @@ pub fn credential(request: &Request) -> Result<Credential, Error> {
 
 async fn identify_and_read(
     app: &App,
+    request: &Request,
     credential: &Credential,
     also: Option<Key<()>>,
 ) -> Result<(Caller, Items), Error> {
@@ -182,7 +212,27 @@ async fn identify_and_read(
         Credential::AccessKey { key, .. } => keys.push(key::access_key(customer, *key).untyped()),
     }
     keys.extend(also);
-    let items = app.store.get_items(&keys).await?;
-    let caller = Caller::identify(credential, &items, app.now())?;
+    let (items, now) = (app.store.get_items(&keys).await?, app.now());
+    let caller = Caller::identify(credential, &items, now)?;
+    if request.has_token_in_url() {
+        note_exposure(app, credential, &items, now)?;
+    }
     Ok((caller, items))
+}
+
+/// A session whose token was in a URL does not last as long. That is written once in its life, beside
+/// whatever else the request does.
+fn note_exposure(
+    app: &App,
+    credential: &Credential,
+    items: &Items,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Credential::Session { customer, hash, .. } = credential else { return Ok(()) };
+    let key = key::session(*customer, hash);
+    if let Some(session) = items.get(&key)?.filter(|session| !session.url_exposed) {
+        let store = app.store.clone();
+        app.beside(async move { store.expose_session(&key, &session.exposed(now)).await });
+    }
+    Ok(())
 }

@@ -1,12 +1,31 @@
 //! Password hashes: argon2id, version 0x13, m = 19,456 KiB, t = 2, p = 1 (OWASP's minimum), as PHC strings.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
 use crate::domain::Error;
 use crate::domain::value::{Password, PasswordHash};
 
+const ALGORITHM: Algorithm = Algorithm::Argon2id;
+const VERSION: Version = Version::V0x13;
+const PARAMS: Params = Params::DEFAULT;
+
+/// What this process has computed.
+static COMPUTED: AtomicU64 = AtomicU64::new(0);
+
+/// How many hashes this process has computed since it started: they are what an attack on passwords
+/// costs, so the log says how many a request took.
+#[must_use]
+pub fn computed() -> u64 {
+    COMPUTED.load(Ordering::Relaxed)
+}
+
+/// Every hash is computed by what this gives.
 fn argon2() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+    COMPUTED.fetch_add(1, Ordering::Relaxed);
+    Argon2::new(ALGORITHM, VERSION, PARAMS)
 }
 
 /// Hashes `password` with a salt of its own.
@@ -26,6 +45,24 @@ pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
     argon2().verify_password(password.expose(), phc).is_ok() && stored.is_some()
 }
 
+/// A new hash of `password`, if `stored` was made with weaker parameters than today's. One that is
+/// stronger in any way stays: a rehash never makes a password easier to guess.
+pub fn rehash(password: &Password, stored: &PasswordHash) -> Result<Option<PasswordHash>, Error> {
+    if is_weaker(stored.expose()) { hash(password).map(Some) } else { Ok(None) }
+}
+
+fn is_weaker(stored: &str) -> bool {
+    let Ok(stored) = phc::PasswordHash::new(stored) else { return false };
+    let Ok(params) = Params::try_from(&stored) else { return false };
+    let cost = |params: &Params| [params.m_cost(), params.t_cost(), params.p_cost()];
+    let (stored_cost, cost) = (cost(&params), cost(&PARAMS));
+    let no_stronger = stored_cost.iter().zip(&cost).all(|(stored, today)| stored <= today);
+    let same = stored_cost == cost
+        && stored.algorithm == ALGORITHM.ident()
+        && stored.version == Some(VERSION.into());
+    no_stronger && !same
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +79,41 @@ mod tests {
         assert!(verify(&password("correct horse"), Some(&stored)));
         assert!(!verify(&password("correct horsf"), Some(&stored)));
         assert!(!verify(&password("correct horse"), None));
+    }
+
+    #[test]
+    fn hashes_are_made_anew_only_to_be_stronger() {
+        let with = |start: &str| {
+            is_weaker(&format!(
+                "{start}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+            ))
+        };
+        for weaker in [
+            "$argon2id$v=19$m=8192,t=2,p=1",
+            "$argon2id$v=19$m=19456,t=1,p=1",
+            "$argon2id$v=16$m=19456,t=2,p=1",
+            "$argon2i$v=19$m=19456,t=2,p=1",
+        ] {
+            assert!(with(weaker), "{weaker}");
+        }
+        for kept in [
+            "$argon2id$v=19$m=19456,t=2,p=1",
+            "$argon2id$v=19$m=65536,t=3,p=4",
+            "$argon2id$v=19$m=65536,t=1,p=1",
+            "$argon2id$v=19$m=8192,t=3,p=1",
+            "$scrypt$ln=14,r=8,p=1",
+            "",
+        ] {
+            assert!(!with(kept), "{kept}");
+        }
+        assert!(!is_weaker(hash(&password("correct horse")).unwrap().expose()));
+    }
+
+    #[test]
+    fn counts_what_it_computes() {
+        let before = computed();
+        verify(&password("correct horse"), None);
+        assert!(computed() > before);
     }
 
     #[test]

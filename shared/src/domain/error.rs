@@ -86,6 +86,15 @@ impl Error {
         }
     }
 
+    /// What the log may say of it.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        match self {
+            Self::Unavailable(cause) | Self::Internal(cause) => cause,
+            _ => "refused",
+        }
+    }
+
     /// The field `name` of the body is wrong; `rule` follows the name in the message.
     #[must_use]
     pub fn invalid_field(name: &str, rule: impl Into<String>) -> Self {

@@ -34,6 +34,12 @@ impl Timestamp {
         Self(self.0.saturating_add(duration).unwrap_or(jiff::Timestamp::MAX))
     }
 
+    /// How long it is from this moment until `later`; nothing, if that is over.
+    #[must_use]
+    pub fn until(self, later: Self) -> Duration {
+        later.0.duration_since(self.0).try_into().unwrap_or_default()
+    }
+
     /// 27 characters, always six decimals: sorts as text in the order of time.
     #[must_use]
     pub fn fixed(self) -> String {

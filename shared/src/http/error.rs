@@ -17,6 +17,12 @@ pub(super) struct Description {
     pub(super) retry_after: Option<u64>,
 }
 
+/// What a person is told of an error.
+#[must_use]
+pub fn message(error: &Error) -> String {
+    describe(error).message
+}
+
 pub(super) fn describe(error: &Error) -> Description {
     use StatusCode as Http;
 

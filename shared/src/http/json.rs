@@ -1,12 +1,16 @@
 //! JSON bodies, strictly: size before parsing, an object, known fields, each once.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::domain::Error;
 
 /// The largest body, in bytes: 64 KiB.
 const MAX_BODY: usize = 64 * 1024;
+
+/// What the whole of it must be: a struct would also be read from an array.
+const OBJECT: &str = "it must be an object";
 
 /// Longest part of a client's own words that is repeated to it.
 const MAX_ECHO: usize = 64;
@@ -22,15 +26,23 @@ pub(super) fn parse<T: DeserializeOwned>(
     if !content_type.is_some_and(is_json) {
         return Err(Error::NotJson);
     }
-    // A struct would also be read from an array.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Error::InvalidJson("it must be an object".to_owned()));
+        return Err(Error::InvalidJson(OBJECT.to_owned()));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
     reader.end().map_err(|error| explain(".", &error))?;
     Ok(value)
+}
+
+/// Reads an event that did not come through the API. An error repeats no value, which may be a secret.
+pub fn event<T: DeserializeOwned>(event: Value) -> Result<T, Error> {
+    if !event.is_object() {
+        return Err(Error::InvalidJson(OBJECT.to_owned()));
+    }
+    serde_path_to_error::deserialize(event)
+        .map_err(|error| explain(&error.path().to_string(), error.inner()))
 }
 
 /// `application/json`, in UTF-8 if it says.
@@ -135,6 +147,22 @@ mod tests {
             r#"{"name":"a","immediate":"hunter2"}"#,
         ] {
             assert!(!wrong(secret).contains("hunter2"), "{}", wrong(secret));
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_as_carefully() {
+        let wrong = |text: &str| match event::<Body>(serde_json::from_str(text).unwrap()) {
+            Err(Error::InvalidField(name, rule)) => format!("{name}: {rule}"),
+            other => format!("{other:?}"),
+        };
+        assert!(wrong(r#"{"name":"a"}"#).starts_with("Ok("));
+        assert_eq!(
+            wrong(r#"{"name":"a","password":"hunter2"}"#),
+            "password: must be text of 8 to 1024 bytes"
+        );
+        for text in [r#""hunter2""#, r#"["hunter2"]"#, "5", "null"] {
+            assert_eq!(wrong(text), r#"Err(InvalidJson("it must be an object"))"#);
         }
     }
 

@@ -6,5 +6,7 @@ mod reply;
 mod request;
 pub mod view;
 
+pub use error::message;
+pub use json::event;
 pub use reply::Reply;
 pub use request::{PageQuery, Request};

@@ -10,6 +10,11 @@ use serde_json::Value;
 use super::error::describe;
 use crate::domain::Error;
 
+/// Since when a token in the URL is advised against (RFC 9745): 1 January 2026.
+const DEPRECATION: &str = "@1767225600";
+/// And why: URLs are kept where secrets should not be.
+const DEPRECATION_LINK: &str = "<https://www.rfc-editor.org/rfc/rfc9700.html#section-4.3.2>; rel=\"deprecation\"; type=\"text/html\"";
+
 /// What a client gets.
 #[derive(Debug)]
 pub struct Reply {
@@ -85,7 +90,7 @@ impl Reply {
     }
 
     /// The response, with the headers that every response has.
-    pub(crate) fn into_response(self, request_id: &str) -> Response<Body> {
+    pub(crate) fn into_response(self, request_id: &str, has_token_in_url: bool) -> Response<Body> {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -95,6 +100,10 @@ impl Reply {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
         if let Ok(id) = header::HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
+        }
+        if has_token_in_url {
+            headers.insert("deprecation", header::HeaderValue::from_static(DEPRECATION));
+            headers.insert(header::LINK, header::HeaderValue::from_static(DEPRECATION_LINK));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());

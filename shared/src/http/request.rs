@@ -17,6 +17,7 @@ pub struct Request {
     content_type: Option<String>,
     query: Vec<(String, String)>,
     tokens: Vec<String>,
+    has_token_in_url: bool,
     body: Vec<u8>,
 }
 
@@ -68,6 +69,7 @@ impl Request {
             |(name, _): &mut (String, String)| name == "token" || name == "accesskey";
         let sent_in_query: Vec<_> = query.extract_if(.., is_credential).collect();
         // Elsewhere than under /v1.0 a credential in the URL is no credential.
+        let has_token_in_url = versioned && !sent_in_query.is_empty();
         tokens.extend(sent_in_query.into_iter().filter(|_| versioned).map(|(_, token)| token));
         Self {
             id: header("x-request-id")
@@ -82,6 +84,7 @@ impl Request {
             content_type: header("content-type"),
             query,
             tokens,
+            has_token_in_url,
             body: request.into_body().to_vec(),
         }
     }
@@ -113,6 +116,12 @@ impl Request {
         }
     }
 
+    /// Whether a token came in the URL, where it is seen by more than those whom it concerns.
+    #[must_use]
+    pub const fn has_token_in_url(&self) -> bool {
+        self.has_token_in_url
+    }
+
     /// The id in the path.
     pub fn path_id<T>(&self) -> Result<Id<T>, Error> {
         self.path_id.as_deref().and_then(Id::parse).ok_or(Error::InvalidId)
@@ -131,6 +140,11 @@ impl Request {
             [(only, _)] if only != name => Err(unknown_parameter(only)),
             _ => Err(Error::UnknownParameter("more than one parameter".to_owned())),
         }
+    }
+
+    /// The body, read as JSON; if there is none, all of its fields are what they are by default.
+    pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
+        if self.body.is_empty() { Ok(T::default()) } else { self.json() }
     }
 
     /// The page that the query asks for.

@@ -1,10 +1,15 @@
 //! What most handlers work with.
 
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::clock::Clock;
 use super::{Build, config, sdk};
 use crate::domain::event::What;
+use crate::domain::throttle::Exhausted;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::store::Store;
 
@@ -14,6 +19,8 @@ pub struct App {
     /// The tables.
     pub store: Store,
     clock: Clock,
+    exhausted: Mutex<Exhausted>,
+    beside: Mutex<JoinSet<()>>,
 }
 
 impl Build for App {
@@ -25,7 +32,17 @@ impl Build for App {
             config::required("OUTBOX_TABLE")?,
             config::required("ERASURES_TABLE")?,
         );
-        Ok(Self { store, clock: Clock::from_environment()? })
+        Ok(Self {
+            store,
+            clock: Clock::from_environment()?,
+            exhausted: Mutex::default(),
+            beside: Mutex::default(),
+        })
+    }
+
+    async fn settle(&self) {
+        let mut beside = mem::take(&mut *lock(&self.beside));
+        while beside.join_next().await.is_some() {}
     }
 }
 
@@ -48,6 +65,21 @@ impl App {
         random()
     }
 
+    /// The networks that have used up their attempts, as far as this process knows.
+    pub fn exhausted(&self) -> MutexGuard<'_, Exhausted> {
+        lock(&self.exhausted)
+    }
+
+    /// Does something beside the request that its answer does not depend on: should it fail, the log
+    /// says so. It ends before the answer is sent, as Lambda may stop the process after that.
+    pub fn beside(&self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
+        lock(&self.beside).spawn(async move {
+            if let Err(error) = work.await {
+                tracing::warn!(cause = error.cause(), "left undone");
+            }
+        });
+    }
+
     /// Tells of something that happened at `now`.
     #[must_use]
     pub fn event(
@@ -59,6 +91,10 @@ impl App {
     ) -> Event {
         Event { id: self.new_id(now), what, customer, subjects, time: now }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Bytes that nobody can guess.

@@ -3,6 +3,7 @@
 mod app;
 pub mod clock;
 pub mod config;
+mod log;
 pub mod metrics;
 mod sdk;
 mod serve;
@@ -21,6 +22,11 @@ pub type Result = std::result::Result<(), lambda_runtime::Error>;
 pub trait Build: Sized + Send + Sync + 'static {
     /// Builds it from the environment.
     fn build() -> std::result::Result<Self, Error>;
+
+    /// Waits for what a request has left to be done beside it.
+    fn settle(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// What a handler works with that needs nothing.

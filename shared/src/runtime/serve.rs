@@ -9,11 +9,13 @@ use lambda_http::RequestExt as _;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::clock::time_until;
-use super::{Build, Deadline};
+use super::{Build, Deadline, log};
+use crate::auth::password;
 use crate::domain::Error;
-use crate::http::{Reply, Request};
+use crate::http::{self, Reply, Request};
 
 /// Runs an endpoint. Every error, and a panic too, becomes a reply here and is logged here, once: an
 /// error that went further would become the gateway's own, without a request id.
@@ -25,18 +27,21 @@ where
 {
     let parts = start::<P>()?;
     let answer = move |request: lambda_http::Request| async move {
-        let started = Instant::now();
+        let (started, hashed) = (Instant::now(), password::computed());
         let left = time_left(&request);
         let request = Request::new(request);
         let (id, route) = (request.id().to_owned(), request.route().to_owned());
-        let work = AssertUnwindSafe(handle(parts, request)).catch_unwind();
-        let outcome = match tokio::time::timeout(left, work).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Error::Internal("panic".to_owned())),
-            Err(_) => Err(Error::Unavailable("the time is up".to_owned())),
+        let has_token_in_url = request.has_token_in_url();
+        let work = async {
+            let outcome = caught(handle(parts, request)).await;
+            parts.settle().await;
+            outcome
         };
-        if let Err(Error::Internal(cause) | Error::Unavailable(cause)) = &outcome {
-            tracing::error!(request_id = id, cause, "request failed");
+        let outcome = tokio::time::timeout(left, work).await;
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(Error::Unavailable("the time is up".to_owned())));
+        if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
+            tracing::error!(request_id = id, cause = error.cause(), "request failed");
         }
         let reply = outcome.unwrap_or_else(|error| Reply::error(&error, &id));
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -46,9 +51,10 @@ where
             status = reply.status(),
             reason = reply.reason(),
             duration_ms,
+            hashes = password::computed() - hashed,
             "request"
         );
-        Ok::<_, Infallible>(reply.into_response(&id))
+        Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url))
     };
     block_on(lambda_http::run(lambda_http::service_fn(answer)))
 }
@@ -64,15 +70,26 @@ where
     F: Future<Output = Result<R, Error>> + Send + 'static,
 {
     let parts = start::<P>()?;
-    let answer = move |event: LambdaEvent<E>| async move {
+    let answer = move |event: LambdaEvent<Value>| async move {
         let deadline = Deadline::at(event.context.deadline);
         let request_id = event.context.request_id;
-        handle(parts, event.payload, deadline).await.map_err(|error| {
-            tracing::error!(request_id, cause = ?error, "event failed");
-            format!("{error:?}")
+        let outcome = match http::event(event.payload) {
+            Ok(event) => caught(handle(parts, event, deadline)).await,
+            Err(error) => Err(error),
+        };
+        parts.settle().await;
+        outcome.map_err(|error| {
+            tracing::error!(request_id, cause = error.cause(), "event failed");
+            http::message(&error)
         })
     };
     block_on(lambda_runtime::run(service_fn(answer)))
+}
+
+/// What comes of `work`; a panic is a mistake of ours.
+async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(Error::Internal("panic".to_owned())))
 }
 
 /// How long the handler may take: as long as the function has, less what it takes to say so.
@@ -85,19 +102,10 @@ fn time_left(request: &lambda_http::Request) -> Duration {
 }
 
 fn start<P: Build>() -> Result<&'static P, String> {
-    // One JSON object per line. The fields are those that the call sites name; none is personal.
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(std::io::stderr)
-        .init();
+    log::start();
     let parts = P::build().map_err(|error| {
-        tracing::error!(cause = ?error, "cannot start");
-        format!("{error:?}")
+        tracing::error!(cause = error.cause(), "cannot start");
+        error.cause().to_owned()
     })?;
     Ok(Box::leak(Box::new(parts)))
 }

@@ -44,6 +44,23 @@ impl Assignment {
         self.set_to(name, list, [value])?.value(":empty".to_owned(), [(); 0])
     }
 
+    /// Doubles an attribute that begins at `first`.
+    pub(super) fn double(self, name: &'static str, first: impl Serialize) -> Result<Self, Error> {
+        let current = format!("if_not_exists(#{name}, :{name})");
+        self.set_to(name, format!("{current} + {current}"), first)
+    }
+
+    /// Sets an attribute to `value` and what the attribute `other` was, which this update
+    /// [doubles](Self::double).
+    pub(super) fn set_after(
+        self,
+        name: &'static str,
+        value: impl Serialize,
+        other: &'static str,
+    ) -> Result<Self, Error> {
+        self.set_to(name, format!(":{name} + if_not_exists(#{other}, :{other})"), value)
+    }
+
     /// Sets an attribute, or removes it.
     pub(super) fn set_or_remove(
         self,

@@ -7,7 +7,7 @@
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | attempts at a password | `THROTTLE#<login key>` | `T` |
-//! | attempts from an address | `ADDRESS#<hash>` | `<window>` |
+//! | attempts from a network | `NETWORK#<hash>` | `<window>` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //!
 //! In the ledger: an account's row is `CUSTOMER#<id>`, `E`.
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::domain::digest::sha256;
 use crate::domain::owned::Kind;
 use crate::domain::time::Month;
+use crate::domain::throttle::Network;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
 use crate::domain::{AccessKey, Agent, Customer, Erasure, Error, Id, Session, Timestamp};
@@ -150,9 +151,9 @@ pub(super) fn lock_of_agent(login: &str) -> Key<super::login::Login> {
     Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
 }
 
-/// Attempts from an address within one window of time.
-pub(super) fn address(ip: &str, window: i64) -> Key<()> {
-    Key::new(format!("ADDRESS#{}", sha256(ip)), window.to_string())
+/// Attempts from a network within one window of time.
+pub(super) fn network(network: &Network, window: i64) -> Key<()> {
+    Key::new(format!("NETWORK#{}", sha256(network.expose())), window.to_string())
 }
 
 /// Partition of index `list`.

@@ -18,6 +18,7 @@ pub mod session;
 pub mod throttle;
 mod transaction;
 
+use std::any::type_name;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -157,7 +158,10 @@ fn text(item: &Item, name: &str) -> Result<String, Error> {
 
 fn read<T: Stored>(item: Item) -> Result<T, Error> {
     let attributes = serde_dynamo::from_item::<_, T::Attributes>(item);
-    attributes.map(Into::into).map_err(|error| Error::Internal(format!("unreadable item: {error}")))
+    // What the error says may repeat a value of the item.
+    attributes
+        .map(Into::into)
+        .map_err(|_| Error::Internal(format!("unreadable {}", type_name::<T>())))
 }
 
 /// The item at `key` with these attributes.
@@ -173,7 +177,7 @@ fn unavailable(error: impl std::fmt::Display) -> Error {
 }
 
 /// Whatever DynamoDB did not do is "unavailable": the caller may try again. The text is for the log and
-/// holds DynamoDB's own words, never an item's.
+/// holds no item's content: of DynamoDB's own words only those that speak of tables and permissions.
 fn failure<E, R>(error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata,
@@ -183,5 +187,7 @@ where
         SdkError::DispatchFailure(_) => "no connection",
         _ => "no answer",
     });
-    Error::Unavailable(format!("DynamoDB: {code}: {}", error.message().unwrap_or_default()))
+    let about_tables = matches!(code, "AccessDeniedException" | "ResourceNotFoundException");
+    let message = error.message().filter(|_| about_tables).unwrap_or_default();
+    Error::Unavailable(format!("DynamoDB: {code} {message}"))
 }

@@ -1,10 +1,14 @@
 //! Sessions.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
-use super::transaction::{Condition, Outcome};
-use super::{Store, Stored, item, key};
+use super::assignment::Assignment;
+use super::key::{self, Key};
+use super::transaction::{Condition, Leg, Outcome};
+use super::{Store, Stored, failure, item, string};
 use crate::domain::username::LoginKey;
+use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Session, Status, Timestamp};
 
 /// As it is stored.
@@ -13,6 +17,8 @@ pub struct SessionAttributes {
     agent_id: Id<Agent>,
     epoch: u64,
     tm_expire: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    url_exposed: bool,
     /// When the item may go, in seconds since 1970. It goes late: readers look at `tm_expire`.
     expires_at: i64,
 }
@@ -23,6 +29,7 @@ impl From<&Session> for SessionAttributes {
             agent_id: session.agent,
             epoch: session.epoch,
             tm_expire: session.tm_expire,
+            url_exposed: session.url_exposed,
             expires_at: session.tm_expire.seconds(),
         }
     }
@@ -30,7 +37,12 @@ impl From<&Session> for SessionAttributes {
 
 impl From<SessionAttributes> for Session {
     fn from(stored: SessionAttributes) -> Self {
-        Self { agent: stored.agent_id, epoch: stored.epoch, tm_expire: stored.tm_expire }
+        Self {
+            agent: stored.agent_id,
+            epoch: stored.epoch,
+            tm_expire: stored.tm_expire,
+            url_exposed: stored.url_exposed,
+        }
     }
 }
 
@@ -38,28 +50,90 @@ impl Stored for Session {
     type Attributes = SessionAttributes;
 }
 
+/// A new hash of the password that has just proved right, in the place of the old one.
+#[derive(Clone, Copy)]
+pub struct Rehash<'a> {
+    /// The hash that the password was verified with.
+    pub old: &'a PasswordHash,
+    /// The stronger one.
+    pub new: &'a PasswordHash,
+}
+
+impl std::fmt::Debug for Rehash<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rehash(…)")
+    }
+}
+
 impl Store {
-    /// Writes a session and forgets the attempts that led to it, if the account is not deleted.
+    /// Writes a session and forgets the attempts that led to it, if the account is not deleted. With
+    /// `rehash`, only if the password has not changed meanwhile.
     pub async fn insert_session(
         &self,
         customer: Id<Customer>,
         token_hash: &str,
         session: &Session,
         login: LoginKey,
+        rehash: Option<Rehash<'_>>,
     ) -> Result<(), Error> {
         let not_deleted = Condition::status_in(&[Status::Initial, Status::Active, Status::Frozen]);
         let session = item(&key::session(customer, token_hash), SessionAttributes::from(session))?;
-        let transaction = self
+        let mut transaction = self
             .transaction()
-            .check(&key::customer(customer), &not_deleted)?
             .put(session, &Condition::absent())?
+            .check(&key::customer(customer), &not_deleted)?
             .delete(&key::throttle(&login.to_string()), None)?;
-        match transaction.run().await? {
-            Outcome::Refused(legs) if legs.first().is_some_and(super::transaction::Leg::failed) => {
-                Err(Error::InvalidCredentials)
-            }
-            // The token is random: if it is there already, an answer was lost and this is a second try.
-            Outcome::Written | Outcome::Refused(_) => Ok(()),
+        if let Some(Rehash { old, new }) = rehash {
+            let unchanged =
+                Condition::new("password_hash = :old", [(":old", string(old.expose()))]);
+            let renewed = Assignment::default().set("password_hash", new.expose())?;
+            transaction = transaction.change(&key::login(login), &renewed, &unchanged)?;
         }
+        match transaction.run().await? {
+            Outcome::Written => Ok(()),
+            // The token is random: if it is there already, an answer was lost and this is a second try.
+            Outcome::Refused(legs) if legs.first().is_some_and(Leg::failed) => Ok(()),
+            Outcome::Refused(_) => Err(Error::InvalidCredentials),
+        }
+    }
+
+    /// Makes a session what it becomes when its token was in a URL, if it is not that yet.
+    pub async fn expose_session(&self, key: &Key<Session>, exposed: &Session) -> Result<(), Error> {
+        let change = Assignment::default()
+            .set("url_exposed", true)?
+            .set("tm_expire", exposed.tm_expire)?
+            .set("expires_at", exposed.tm_expire.seconds())?;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.accounts)
+            .set_key(Some(key.attributes()))
+            .update_expression(change.expression())
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(url_exposed)")
+            .set_expression_attribute_names(change.names(None))
+            .set_expression_attribute_values(change.values(None));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            // It has just ended, or another request came first.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Ends a session.
+    pub async fn delete_session(
+        &self,
+        customer: Id<Customer>,
+        token_hash: &str,
+    ) -> Result<(), Error> {
+        let key = key::session(customer, token_hash).attributes();
+        let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
+        delete.send().await.map(drop).map_err(failure)
     }
 }

@@ -1,71 +1,114 @@
 //! Attempts at passwords, counted before a password is looked at.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
-use super::{Item, MAX_TRIES, Store, failure, key, number, pause};
+use super::assignment::Assignment;
+use super::key::{self, Key};
+use super::transaction::{Condition, Leg, Outcome};
+use super::{Item, MAX_TRIES, Store, failure, number, pause};
 use crate::domain::throttle::{
-    ADDRESS_ATTEMPTS, ADDRESS_WINDOW, FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY,
+    FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY, NETWORK_ATTEMPTS,
+    NETWORK_WINDOW, Network,
 };
 use crate::domain::username::LoginKey;
-use crate::domain::{Error, Timestamp};
+use crate::domain::{Agent, Error, Id, Session, Timestamp};
+
+/// The attempt is free, or the wait is over, and the count is of today.
+const ALLOWED: &str = "attribute_not_exists(pk) OR (expires_at > :seconds AND (attempts < :free \
+    OR (attempts < :max AND (next_at <= :now OR last_at <= :long_ago))))";
+
+/// What came of counting an attempt.
+enum Counted {
+    Yes,
+    /// It is too early, going by this item.
+    No(Item),
+}
 
 impl Store {
     /// Reserves an attempt at the password of `login`, or says how long to wait.
     ///
-    /// One atomic update counts the attempt and doubles the wait, on the condition that the last wait
-    /// is over; any number of attempts at once pass it one at a time.
-    pub async fn reserve_attempt(&self, login: LoginKey, now: Timestamp) -> Result<(), Error> {
+    /// One atomic update counts the attempt, on the condition that the last wait is over; any number of
+    /// attempts at once pass it one at a time. With `session`, also on the condition that the session is
+    /// there and is this agent's: a token that somebody made up names whom it likes, and must count
+    /// against nobody.
+    pub async fn reserve_attempt(
+        &self,
+        login: LoginKey,
+        session: Option<(&Key<Session>, Id<Agent>)>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let key = key::throttle(&login.to_string());
-        for attempt in 0..MAX_TRIES {
-            let update = self
-                .client
-                .update_item()
-                .table_name(&self.accounts)
-                .set_key(Some(key.attributes()))
-                .update_expression(
-                    "SET attempts = if_not_exists(attempts, :zero) + :one, \
-                     wait_ms = if_not_exists(wait_ms, :first) + if_not_exists(wait_ms, :first), \
-                     next_at = :now + if_not_exists(wait_ms, :first), last_at = :now, expires_at = :expires",
-                )
-                .condition_expression(
-                    "attribute_not_exists(pk) OR attempts < :free \
-                     OR (attempts < :max AND (next_at <= :now OR last_at <= :long_ago))",
-                )
-                .set_expression_attribute_values(Some(values([
-                    (":zero", 0),
-                    (":one", 1),
-                    (":first", millis(FIRST_WAIT)),
-                    (":now", now.millis()),
-                    (":long_ago", now.millis() - millis(LONGEST_WAIT)),
-                    (":free", i64::try_from(FREE_ATTEMPTS).unwrap_or(i64::MAX)),
-                    (":max", i64::try_from(MAX_ATTEMPTS).unwrap_or(i64::MAX)),
-                    (":expires", now.plus(MEMORY).seconds()),
-                ])))
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            let Err(error) = update.send().await else {
-                return Ok(());
-            };
-            let refused = match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => refused,
-                // Somebody's log-in with this name is just being written.
-                Some(UpdateItemError::TransactionConflictException(_)) => {
-                    pause(attempt).await;
-                    continue;
+        for _ in 0..MAX_TRIES {
+            let counted = match session {
+                None => self.count_attempt(&key, now).await?,
+                Some((session, agent)) => {
+                    self.count_attempt_in_session(&key, session, agent, now).await?
                 }
-                _ => return Err(failure(error)),
             };
-            let found = refused.item.clone().unwrap_or_default();
+            let Counted::No(found) = counted else { return Ok(()) };
             let wait = wait(&found, now);
             if !wait.is_zero() {
                 return Err(Error::TooManyAttempts(wait));
             }
             // Forgotten, but not gone yet: TTL is late. Gone only if nobody tried in between.
             self.forget_expired(&key, &found).await?;
+        }
+        Err(Error::TooManyAttempts(Duration::from_secs(1)))
+    }
+
+    async fn count_attempt_in_session(
+        &self,
+        key: &Key<()>,
+        session: &Key<Session>,
+        agent: Id<Agent>,
+        now: Timestamp,
+    ) -> Result<Counted, Error> {
+        let transaction = self
+            .transaction()
+            .check(session, &Condition::session_of(agent, now))?
+            .change(key, &count(now)?, &Condition::new(ALLOWED, limits(now)))?;
+        match transaction.run().await? {
+            Outcome::Written => Ok(Counted::Yes),
+            Outcome::Refused(legs) => match legs.as_slice() {
+                [Leg::Held, Leg::Failed(found)] => {
+                    Ok(Counted::No(found.clone().unwrap_or_default()))
+                }
+                _ => Err(Error::InvalidCredentials),
+            },
+        }
+    }
+
+    async fn count_attempt(&self, key: &Key<()>, now: Timestamp) -> Result<Counted, Error> {
+        let count = count(now)?;
+        for attempt in 0..MAX_TRIES {
+            let limits = limits(now).map(|(name, value)| (name.to_owned(), value));
+            let update = self
+                .client
+                .update_item()
+                .table_name(&self.accounts)
+                .set_key(Some(key.attributes()))
+                .update_expression(count.expression())
+                .condition_expression(ALLOWED)
+                .set_expression_attribute_names(count.names(None))
+                .set_expression_attribute_values(count.values(Some(limits.into())))
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
+            let Err(error) = update.send().await else {
+                return Ok(Counted::Yes);
+            };
+            match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    return Ok(Counted::No(refused.item.clone().unwrap_or_default()));
+                }
+                // Somebody's log-in with this name is just being written.
+                Some(UpdateItemError::TransactionConflictException(_)) => pause(attempt).await,
+                _ => return Err(failure(error)),
+            }
         }
         Err(Error::TooManyAttempts(Duration::from_secs(1)))
     }
@@ -77,22 +120,20 @@ impl Store {
         delete.send().await.map(drop).map_err(failure)
     }
 
-    /// Reserves an attempt from the address `ip`, or says how long to wait.
-    pub async fn reserve_address(&self, ip: &str, now: Timestamp) -> Result<(), Error> {
-        let window = i64::try_from(ADDRESS_WINDOW.as_secs()).unwrap_or(i64::MAX);
+    /// Reserves an attempt from `network`, or says how long to wait.
+    pub async fn reserve_network(&self, network: &Network, now: Timestamp) -> Result<(), Error> {
+        let window = i64::try_from(NETWORK_WINDOW.as_secs()).unwrap_or(i64::MAX);
         let start = now.seconds() - now.seconds().rem_euclid(window);
         let update = self
             .client
             .update_item()
             .table_name(&self.accounts)
-            .set_key(Some(key::address(ip, start).attributes()))
+            .set_key(Some(key::network(network, start).attributes()))
             .update_expression("ADD attempts :one SET expires_at = :expires")
             .condition_expression("attribute_not_exists(pk) OR attempts < :max")
-            .set_expression_attribute_values(Some(values([
-                (":one", 1),
-                (":max", i64::try_from(ADDRESS_ATTEMPTS).unwrap_or(i64::MAX)),
-                (":expires", start + 2 * window),
-            ])));
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":max", number(NETWORK_ATTEMPTS))
+            .expression_attribute_values(":expires", number(start + 2 * window));
         match update.send().await {
             Ok(_) => Ok(()),
             Err(error)
@@ -107,7 +148,7 @@ impl Store {
         }
     }
 
-    async fn forget_expired(&self, key: &key::Key<()>, found: &Item) -> Result<(), Error> {
+    async fn forget_expired(&self, key: &Key<()>, found: &Item) -> Result<(), Error> {
         let last = found.get("last_at").cloned().unwrap_or_else(|| number(0));
         let delete = self
             .client
@@ -130,29 +171,42 @@ impl Store {
     }
 }
 
-/// How long to wait, going by the counts of an item that refused an attempt.
+/// Counts an attempt and doubles the wait.
+fn count(now: Timestamp) -> Result<Assignment, Error> {
+    Assignment::default()
+        .count("attempts")?
+        .double("wait_ms", millis(FIRST_WAIT))?
+        .set_after("next_at", now.millis(), "wait_ms")?
+        .set("last_at", now.millis())?
+        .set("expires_at", now.plus(MEMORY).seconds())
+}
+
+/// The values of [`ALLOWED`].
+fn limits(now: Timestamp) -> [(&'static str, AttributeValue); 5] {
+    [
+        (":seconds", number(now.seconds())),
+        (":now", number(now.millis())),
+        (":long_ago", number(now.millis() - millis(LONGEST_WAIT))),
+        (":free", number(FREE_ATTEMPTS)),
+        (":max", number(MAX_ATTEMPTS)),
+    ]
+}
+
+/// How long to wait, going by the counts of an item that refused an attempt; not at all, if they are to
+/// be forgotten.
 fn wait(found: &Item, now: Timestamp) -> Duration {
     let read = |name: &str| -> i64 {
         let text = found.get(name).and_then(|value| value.as_n().ok());
         // The doubled wait outgrows an i64 long before it matters: the longest wait caps it.
         text.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX)
     };
+    let forgotten = read("expires_at").saturating_mul(1000);
     let exhausted = read("attempts") >= i64::try_from(MAX_ATTEMPTS).unwrap_or(i64::MAX);
-    let until = if exhausted {
-        read("expires_at").saturating_mul(1000)
-    } else {
-        read("next_at").min(read("last_at").saturating_add(millis(LONGEST_WAIT)))
-    };
+    let next = read("next_at").min(read("last_at").saturating_add(millis(LONGEST_WAIT)));
+    let until = if exhausted { forgotten } else { next.min(forgotten) };
     Duration::from_millis(u64::try_from(until.saturating_sub(now.millis())).unwrap_or_default())
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn values<const N: usize>(values: [(&str, i64); N]) -> Item {
-    values
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), number(value)))
-        .collect::<HashMap<_, _>>()
 }

@@ -32,6 +32,12 @@ impl Condition {
         Self::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
     }
 
+    /// The item is a session of this agent that is not over.
+    pub(super) fn session_of(agent: Id<Agent>, now: Timestamp) -> Self {
+        let values = [(":agent", string(agent.to_string())), (":now", number(now.seconds()))];
+        Self::new("agent_id = :agent AND expires_at > :now", values)
+    }
+
     /// There is such an item.
     pub(super) fn present() -> Self {
         Self::new("attribute_exists(pk)", [])
@@ -96,7 +102,10 @@ impl Condition {
         )
     }
 
-    fn new<const N: usize>(expression: &str, values: [(&'static str, AttributeValue); N]) -> Self {
+    pub(super) fn new<const N: usize>(
+        expression: &str,
+        values: [(&'static str, AttributeValue); N],
+    ) -> Self {
         Self { expression: expression.to_owned(), values: values.into() }
     }
 

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{Failure, Surroundings};
-use crate::{clock::unique_id, console::Console, lock, stats::Stats};
+use crate::{clock::unique_id, lock, stats::Stats};
 
 /// How long a process may take before it asks for its first event, as on Lambda.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
@@ -65,9 +65,8 @@ impl Process {
         command.process_group(0).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        let console = &surroundings.console;
-        relay(child.stdout.take(), function, console);
-        relay(child.stderr.take(), function, console);
+        relay(child.stdout.take(), function, surroundings);
+        relay(child.stderr.take(), function, surroundings);
         let kill = Arc::new(Notify::new());
         let (ended_sender, ended) = watch::channel(None);
         let (stopping, killed) = (surroundings.stopping.clone(), Arc::clone(&kill));
@@ -199,13 +198,16 @@ async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<b
     "stopped".into()
 }
 
-fn relay(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, function: &str, to: &Arc<Console>) {
+fn relay(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, function: &str, to: &Surroundings) {
     let Some(pipe) = pipe else { return };
-    let (function, console) = (function.to_owned(), Arc::clone(to));
+    let function = function.to_owned();
+    let (console, stats) = (Arc::clone(&to.console), Arc::clone(&to.stats));
     tokio::spawn(async move {
         let mut lines = BufReader::new(pipe).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
-            console.relay(&function, String::from_utf8_lossy(&line).into_owned());
+            let line = String::from_utf8_lossy(&line).into_owned();
+            stats.read_log(&function, &line);
+            console.relay(&function, line);
         }
     });
 }

@@ -1,0 +1,38 @@
+//! `POST /auth/logout`: ends the session that asks, or with `{"everywhere": true}` every session of its
+//! agent. An access key has no session: it ends when it is deleted.
+
+use serde::{Deserialize, Serialize};
+use shared::auth::{Credential, caller_with_password, credential};
+use shared::domain::Error;
+use shared::http::{Reply, Request};
+use shared::runtime::{self, App};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default)]
+    everywhere: bool,
+}
+
+#[derive(Serialize)]
+struct View {}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    caller_with_password(app, &request, None).await?;
+    let Credential::Session { customer, agent, login, hash } = credential(&request)? else {
+        return Err(Error::PermissionDenied);
+    };
+    let body: Body = request.json_if_any()?;
+
+    if body.everywhere {
+        app.store.end_sessions(customer, agent, login).await?;
+    } else {
+        app.store.delete_session(customer, &hash).await?;
+    }
+
+    Reply::ok(View {})
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}
