@@ -96,6 +96,9 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
         .ok();
     let key = format!("/v1.0/accesskeys/{}", key["id"].as_str().unwrap());
     let customer = format!("/v1.0/customers/{}", account.id);
+    let leaving = tenure.login("test1", PASSWORD).await;
+    // Another agent's, as it ends all of one's sessions.
+    let logged_out = tenure.account(&admin, "logged-out").await.token;
     let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
 
     let calls = [
@@ -154,6 +157,15 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
             2,
         ),
         ("AuthRecoverFunction", &account.token, "DELETE", "/auth/unregister", None, 2),
+        ("AuthLogoutFunction", &leaving, "POST", "/auth/logout", None, 2),
+        (
+            "AuthLogoutFunction",
+            &logged_out,
+            "POST",
+            "/auth/logout",
+            Some(json!({"everywhere": true})),
+            2,
+        ),
         ("AuthUnregisterFunction", &account.token, "POST", "/auth/unregister", Some(leave), 2),
         ("CustomerDeleteFunction", &admin, "DELETE", customer.as_str(), None, 1),
     ];

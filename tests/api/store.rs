@@ -30,7 +30,7 @@ pub(crate) fn client(tenure: &Tenure) -> Client {
     Client::from_conf(config)
 }
 
-fn store(tenure: &Tenure) -> Store {
+pub(crate) fn store(tenure: &Tenure) -> Store {
     let [accounts, outbox, erasures] =
         ["AccountsTable", "OutboxTable", "ErasuresTable"].map(str::to_owned);
     Store::new(client(tenure), accounts, outbox, erasures)

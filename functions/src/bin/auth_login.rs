@@ -28,13 +28,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
     let login = body.username.login_key();
 
-    let (reserved, found) = futures_util::future::join(
-        reserve_attempt(app, &request, login),
-        app.store.get_login(&body.username),
-    )
-    .await;
-    reserved?;
-    let found = found?;
+    let found = app.store.get_login(&body.username);
+    let found = reserve_attempt(app, &request, login, found).await?;
     let valid = password::verify(&body.password, found.as_ref().map(|found| &found.password_hash));
     let found = found.filter(|_| valid).ok_or(Error::InvalidCredentials)?;
 

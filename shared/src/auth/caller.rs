@@ -152,11 +152,8 @@ pub async fn caller_with_password(
     let (lock, session) = (key::login(*login), key::session(*customer, hash));
     let now = app.now();
     let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now);
-    let reserved = reserve(app, request, now, by_name);
     let read = identify_and_read(app, request, &credential, Some(lock.untyped()));
-    let (read, reserved) = futures_util::future::join(read, reserved).await;
-    let (caller, items) = read?;
-    reserved?;
+    let (caller, items) = reserve(app, request, now, by_name, read).await?;
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if super::password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok(caller)
@@ -165,30 +162,36 @@ pub async fn caller_with_password(
     }
 }
 
-/// Reserves an attempt at a password, by user name and by network. Comes before any hash.
-pub async fn reserve_attempt(app: &App, request: &Request, login: LoginKey) -> Result<(), Error> {
+/// Reserves an attempt at a password, by user name and by network, and does `read` in the same round
+/// trip. Comes before any hash.
+pub async fn reserve_attempt<T>(
+    app: &App,
+    request: &Request,
+    login: LoginKey,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let now = app.now();
-    reserve(app, request, now, app.store.reserve_attempt(login, None, now)).await
+    reserve(app, request, now, app.store.reserve_attempt(login, None, now), read).await
 }
 
-/// Both are counted in one round trip. A network that is known to be exhausted is refused before, so
-/// that it cannot go on to count against user names.
-async fn reserve(
+/// A network that is known to be exhausted is refused before anything is asked or counted.
+async fn reserve<T>(
     app: &App,
     request: &Request,
     now: Timestamp,
     by_name: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Error> {
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let network = Network::of(request.source_ip());
     if let Some(wait) = app.exhausted().wait(&network, now) {
         return Err(Error::TooManyAttempts(wait));
     }
     let by_network = app.store.reserve_network(&network, now);
-    let (by_name, by_network) = futures_util::future::join(by_name, by_network).await;
+    let (by_name, by_network, read) = futures_util::join!(by_name, by_network, read);
     if let Err(Error::TooManyAttempts(wait)) = by_network {
         app.exhausted().insert(network, wait, now);
     }
-    by_network.and(by_name)
+    by_network.and(by_name).and(read)
 }
 
 /// What the client's token says, if it is well formed.

@@ -1,0 +1,167 @@
+//! How sessions end: by logging out, here or everywhere, and sooner when a token was in a URL.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, PASSWORD, Tenure};
+
+const KEYS: &str = "/v1.0/accesskeys";
+
+async fn lives(tenure: &Tenure, token: &str) -> bool {
+    let answer = tenure.call(token, "GET", KEYS).await;
+    if answer.status == 200 {
+        return true;
+    }
+    assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_ends_this_session_and_no_other() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let other = tenure.login("test1", PASSWORD).await;
+
+    assert_eq!(tenure.call(&other, "POST", "/auth/logout").await.ok(), json!({}));
+    assert!(!lives(&tenure, &other).await && lives(&tenure, &account.token).await);
+    assert_eq!(
+        tenure.call(&other, "POST", "/auth/logout").await.refused(401),
+        "INVALID_CREDENTIALS"
+    );
+    let third = tenure.login("test1", PASSWORD).await;
+    for body in [json!({"everywhere": 1}), json!({"everywhere": null}), json!({"x": 1}), json!([])]
+    {
+        tenure.call_with(&third, "POST", "/auth/logout", body).await.refused(400);
+    }
+    let plain = tenure.request("POST", "/auth/logout").bearer(&third).body("{}");
+    assert_eq!(tenure.send(plain).await.refused(415), "UNSUPPORTED_MEDIA_TYPE");
+    assert!(lives(&tenure, &third).await);
+    tenure.call_with(&third, "POST", "/auth/logout", json!({"everywhere": false})).await.ok();
+    assert!(!lives(&tenure, &third).await && lives(&tenure, &account.token).await);
+    // Under /auth a URL carries no credential.
+    let in_url = tenure.request("POST", &format!("/auth/logout?token={}", account.token));
+    assert_eq!(tenure.send(in_url).await.refused(401), "AUTHENTICATION_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_everywhere_ends_all_of_the_agents_sessions_for_good() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let bystander = tenure.account(&admin, "test2").await;
+    let other = tenure.login("test1", PASSWORD).await;
+    let key = tenure.access_key(&account.token).await;
+
+    tenure.call_with(&other, "POST", "/auth/logout", json!({"everywhere": true})).await.ok();
+    for _ in 0..2 {
+        for token in [&account.token, &other] {
+            assert!(!lives(&tenure, token).await);
+            let everywhere = json!({"everywhere": true});
+            tenure.call_with(token, "POST", "/auth/logout", everywhere).await.refused(401);
+            tenure.unregister(token, json!({"password": PASSWORD})).await.refused(401);
+        }
+        // A key is not a session, and another agent another matter.
+        assert!(lives(&tenure, &key).await && lives(&tenure, &bystander.token).await);
+        // New processes know it too.
+        tenure.stack.advance_clock(60).await.unwrap();
+    }
+    let new = tenure.login("test1", PASSWORD).await;
+    assert!(lives(&tenure, &new).await && !lives(&tenure, &other).await);
+    tenure.unregister(&new, json!({"password": PASSWORD})).await.ok();
+    // A frozen account's sessions can be ended as well.
+    let second = tenure.login("test1", PASSWORD).await;
+    tenure.call(&second, "POST", "/auth/logout").await.ok();
+    assert_eq!(tenure.call(&second, "GET", KEYS).await.refused(401), "INVALID_CREDENTIALS");
+    tenure.call_with(&new, "POST", "/auth/logout", json!({"everywhere": true})).await.ok();
+    assert_eq!(tenure.call(&new, "GET", KEYS).await.refused(401), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_key_cannot_log_out() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    let before = tenure.accounts().await;
+    for body in [json!({}), json!({"everywhere": true})] {
+        let answer = tenure.call_with(&key, "POST", "/auth/logout", body).await;
+        assert_eq!(answer.refused(403), "PERMISSION_DENIED");
+    }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let kept = tenure.login("test1", PASSWORD).await;
+    let get = async |path: &str| {
+        tenure.stack.reset_stats();
+        tenure.send(tenure.request("GET", &format!("{path}?token={}", account.token))).await
+    };
+    let calls = |function: &str| -> Value {
+        tenure.stack.stats()["functions"][function]["dynamodb"].clone()
+    };
+    let is_marked = async || {
+        let items = tenure.items("AccountsTable").await;
+        let marked = items.iter().filter(|item| item["url_exposed"]["BOOL"] == true).count();
+        assert!(marked <= 1, "{items:?}");
+        marked == 1
+    };
+
+    let plain = tenure.call(&account.token, "GET", KEYS).await;
+    assert!(!plain.headers.contains_key("deprecation") && !is_marked().await);
+    plain.ok();
+    // A refusal counts: the token was in the URL.
+    let refused = get("/v1.0/customers").await;
+    assert_eq!(refused.refused(403), "PERMISSION_DENIED");
+    is_deprecated(&refused);
+    assert!(is_marked().await);
+    assert_eq!(calls("CustomerListFunction")["steps"], 2);
+    // From then on it is read and not written.
+    for _ in 0..2 {
+        let answer = get(KEYS).await;
+        is_deprecated(&answer);
+        answer.ok();
+        assert_eq!(calls("AccesskeyListFunction")["steps"], 1);
+        assert_eq!(calls("AccesskeyListFunction")["wcu"], 0.0);
+    }
+    // Hours later the day has not begun anew.
+    tenure.stack.advance_clock(23 * 3600).await.unwrap();
+    get(KEYS).await.ok();
+    assert!(lives(&tenure, &account.token).await);
+    tenure.stack.advance_clock(3600).await.unwrap();
+    assert!(!lives(&tenure, &account.token).await);
+    assert!(lives(&tenure, &kept).await);
+
+    // What ends within the day ends no later for it.
+    tenure.stack.advance_clock(5 * 86_400 + 43_200).await.unwrap();
+    tenure.send(tenure.request("GET", &format!("{KEYS}?token={kept}"))).await.ok();
+    tenure.stack.advance_clock(43_200).await.unwrap();
+    assert!(!lives(&tenure, &kept).await);
+}
+
+fn is_deprecated(answer: &Answer) {
+    assert!(answer.headers["deprecation"].to_str().unwrap().starts_with('@'));
+    assert!(answer.headers["link"].to_str().unwrap().contains("rel=\"deprecation\""));
+    assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_a_url_costs_a_change_no_round_trip() {
+    let slow = local::Options {
+        latency: std::time::Duration::from_millis(200),
+        ..crate::harness::options()
+    };
+    let tenure = Tenure::start_with(slow).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.stack.reset_stats();
+    let path = format!("/v1.0/customer/metadata?token={}", account.token);
+    tenure.send(tenure.request("PUT", &path).json(&json!({"rtp_debug": true}))).await.ok();
+    let stats = tenure.stack.stats();
+    let calls = &stats["functions"]["OwnMetadataUpdateFunction"]["dynamodb"];
+    assert_eq!(calls["steps"], 2, "{calls}");
+    assert_eq!(calls["calls"]["UpdateItem"], 1, "{calls}");
+}

@@ -1,0 +1,86 @@
+//! What is said of requests, and what is not.
+
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Tenure};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_is_json_with_known_fields_whatever_is_sent() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let injection = "canary\\n{\"level\":\"ERROR\",\"message\":\"canary\"}";
+    let requests = [
+        tenure.request("GET", "/v1.0/customers?page_size=canary").bearer(&admin),
+        tenure.request("GET", "/v1.0/customers?canary=1").bearer(&admin),
+        tenure.request("GET", "/v1.0/customers/canary").bearer(&admin),
+        tenure.request("GET", "/canary%0a%1b[31m").header("x-request-id", injection),
+        tenure.request("GET", "/canary").header("user-agent", &"canary".repeat(1000)),
+        tenure.request("POST", "/auth/login").json(&json!({"canary": "canary"})),
+        tenure.request("POST", "/auth/login").json(&json!({"username": "canary", "password": 1})),
+        tenure.request("POST", "/auth/login").header("content-type", "canary").body("canary"),
+        tenure
+            .request("POST", "/auth/login")
+            .header("content-type", "application/json")
+            .body(b"{\"username\":\"canary\xff\"".to_vec()),
+        tenure.request("POST", "/auth/logout").bearer("vbs_canary"),
+        tenure.request("GET", "/v1.0/customers?token=canary"),
+    ];
+    for request in requests {
+        let answer = tenure.send(request).await;
+        assert!((400..500).contains(&answer.status), "{}", answer.text);
+    }
+    let known = [
+        "at",
+        "cause",
+        "count",
+        "customer_id",
+        "duration_ms",
+        "hashes",
+        "level",
+        "message",
+        "reason",
+        "request_id",
+        "route",
+        "status",
+        "timestamp",
+    ];
+    let lines = tenure.stack.logs();
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        assert!(!line.contains("canary"), "{line}");
+        let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        if line.get("_aws").is_some() {
+            // Metrics: numbers with names of their own.
+            continue;
+        }
+        for field in line.as_object().unwrap().keys() {
+            assert!(known.contains(&field.as_str()), "{line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_called_by_hand_repeats_nothing() {
+    let tenure = Tenure::start().await;
+    let bodies = [
+        json!("canary-password"),
+        json!(["canary", "canary-password"]),
+        json!({"username": "canary", "password": ["canary-password"]}),
+        json!({"username": "canary user", "password": "canary-password"}),
+        json!({"username": "canary", "password": "canary"}),
+        json!({"username": "canary", "password": "canary-password", "more": "canary"}),
+    ];
+    for body in bodies {
+        let path = "/2015-03-31/functions/AdminBootstrapFunction/invocations";
+        let answer = tenure.send(tenure.request("POST", path).json(&body)).await;
+        assert!(answer.body["errorMessage"].as_str().is_some_and(|text| !text.is_empty()));
+        assert!(!answer.text.contains("canary"), "{}", answer.text);
+    }
+    assert!(!tenure.stack.logs().join("\n").contains("canary"));
+    // Whoever calls the API's functions without the gateway gets no further.
+    for event in [json!({}), json!({"body": PASSWORD}), json!("canary")] {
+        let path = "/2015-03-31/functions/CustomerListFunction/invocations";
+        let answer = tenure.send(tenure.request("POST", path).json(&event)).await;
+        assert!(!answer.text.contains("result"), "{}", answer.text);
+    }
+}

@@ -1,0 +1,356 @@
+//! Guessing at passwords: what it costs, how fast it goes, and what it tells.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::auth::PlainToken;
+use shared::domain::throttle::Network;
+use shared::domain::value::FromText as _;
+use shared::domain::{Error, Id, Timestamp, Username};
+use tokio::task::JoinSet;
+
+use crate::harness::{Answer, PASSWORD, Template, Tenure};
+use crate::store::{client, store};
+
+const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
+const UNREGISTER: (&str, &str) = ("AuthUnregisterFunction", "POST /auth/unregister");
+const WRONG: &str = "wrong password";
+
+/// How many hashes a function has computed, once its log has a line for each of its calls.
+async fn hashes(tenure: &Tenure, (function, route): (&str, &str)) -> u64 {
+    let route = format!("\"route\":\"{route}\"");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let calls = tenure.stack.stats()["functions"][function]["invocations"].as_u64().unwrap();
+        let lines = tenure.stack.logs().iter().filter(|line| line.contains(&route)).count();
+        if lines as u64 >= calls {
+            return tenure.stack.stats()["functions"][function]["hashes"].as_u64().unwrap();
+        }
+        assert!(Instant::now() < deadline, "{lines} lines of {calls} calls");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn database(tenure: &Tenure, function: &str) -> Value {
+    tenure.stack.stats()["functions"][function]["dynamodb"].clone()
+}
+
+fn wait(answer: &Answer) -> u64 {
+    assert_eq!(answer.refused(429), "RATE_LIMIT_EXCEEDED");
+    answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
+}
+
+async fn try_as_request_x(tenure: &Tenure, username: &str, password: &str) -> Answer {
+    let request = tenure.request("POST", "/auth/login").header("x-request-id", "x");
+    tenure.send(request.json(&json!({"username": username, "password": password}))).await
+}
+
+/// Everything that could tell one outcome from another.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    status: u16,
+    text: String,
+    headers: Vec<(String, String)>,
+    database: Value,
+    hashes: u64,
+}
+
+async fn outcome(tenure: &Tenure, username: &str, password: &str) -> Outcome {
+    let before = hashes(tenure, LOGIN).await;
+    let steps = database(tenure, LOGIN.0);
+    let answer = try_as_request_x(tenure, username, password).await;
+    let after = database(tenure, LOGIN.0);
+    let grown = |name: &str| after[name].as_f64().unwrap() - steps[name].as_f64().unwrap();
+    let calls = after["calls"].as_object().unwrap().iter().map(|(name, count)| {
+        (name.clone(), count.as_u64().unwrap() - steps["calls"][name].as_u64().unwrap_or_default())
+    });
+    let calls: Value =
+        calls.map(|(name, count)| (name, count.into())).collect::<serde_json::Map<_, _>>().into();
+    let told = |name: &str| !["date", "retry-after", "apigw-requestid"].contains(&name);
+    let headers = answer.headers.iter().filter(|(name, _)| told(name.as_str()));
+    Outcome {
+        status: answer.status,
+        text: answer.text.clone(),
+        headers: headers
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect(),
+        database: json!({"calls": calls, "wcu": grown("wcu"), "rcu": grown("rcu")}),
+        hashes: hashes(tenure, LOGIN).await - before,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_at_log_in_looks_and_costs_the_same() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let frozen = tenure.account(&admin, "frozen").await;
+    tenure.unregister(&frozen.token, json!({"password": PASSWORD})).await.ok();
+    let gone = tenure.account(&admin, "gone").await;
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", gone.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+
+    let wrong = outcome(&tenure, "test1", WRONG).await;
+    assert_eq!((wrong.status, wrong.hashes), (401, 1), "{wrong:?}");
+    for (username, password) in
+        [("nobody", WRONG), ("frozen", WRONG), ("gone", PASSWORD), ("tests1", WRONG)]
+    {
+        assert_eq!(outcome(&tenure, username, password).await, wrong, "{username}");
+    }
+    for username in ["test1", "nobody"] {
+        while try_as_request_x(&tenure, username, WRONG).await.status != 429 {}
+    }
+    let throttled = outcome(&tenure, "test1", PASSWORD).await;
+    assert_eq!((throttled.status, throttled.hashes), (429, 0), "{throttled:?}");
+    assert_eq!(outcome(&tenure, "nobody", WRONG).await, throttled);
+    // And the one that goes well costs no more hashes.
+    let well = outcome(&tenure, "frozen", PASSWORD).await;
+    assert_eq!((well.status, well.hashes), (200, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_counted_is_not_tried() {
+    let template = Template::edited(|text| {
+        text.replace(
+            "      MemorySize: 512\n      Policies:\n        - Statement:\n            - Effect: Allow\n              Action: [dynamodb:GetItem,",
+            "      MemorySize: 512\n      Environment: {Variables: {ACCOUNTS_TABLE: nowhere}}\n      Policies:\n        - Statement:\n            - Effect: Allow\n              Action: [dynamodb:GetItem,",
+        )
+    });
+    let tenure = Tenure::start_with(template.options()).await;
+    for username in ["admin@localhost", "nobody"] {
+        let answer = tenure.try_login(username, "local-admin-password").await;
+        assert_eq!(answer.refused(503), "SERVICE_UNAVAILABLE");
+        assert!(!answer.text.contains("nowhere"), "{}", answer.text);
+    }
+    assert_eq!(hashes(&tenure, LOGIN).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_wrong_passwords_at_once_are_five_hashes() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let before = hashes(&tenure, LOGIN).await;
+
+    let mut tries = JoinSet::new();
+    for _ in 0..500 {
+        let tenure = Arc::clone(&tenure);
+        tries.spawn(async move { tenure.try_login("test1", WRONG).await.status });
+    }
+    let statuses = tries.join_all().await;
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(401), count(429)), (5, 495));
+    assert_eq!(hashes(&tenure, LOGIN).await - before, 5);
+
+    let left = wait(&tenure.try_login("test1", PASSWORD).await);
+    assert!((1..=30).contains(&left), "{left}");
+    tenure.stack.advance_clock(30).await.unwrap();
+    tenure.login("test1", PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn right_passwords_at_once_do_not_lock_anybody_out() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let mut tries = JoinSet::new();
+    for _ in 0..12 {
+        let tenure = Arc::clone(&tenure);
+        tries.spawn(async move { tenure.try_login("test1", PASSWORD).await.status });
+    }
+    let statuses = tries.join_all().await;
+    assert!(statuses.iter().filter(|status| **status == 200).count() >= 5, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    // Whoever was refused gets in at once when the others are through.
+    tenure.login("test1", PASSWORD).await;
+}
+
+/// The numbers, without waiting for them: the store is asked at moments of our own.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_grow_to_an_hour_and_a_hundred_attempts_are_a_days() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let login = Username::from_text("test1").unwrap().login_key();
+    let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
+    let millisecond = Duration::from_millis(1);
+    let mut waits = Vec::new();
+    for attempt in 1..=100 {
+        store.reserve_attempt(login, None, now).await.unwrap();
+        if attempt < 5 {
+            continue;
+        }
+        match store.reserve_attempt(login, None, now).await {
+            Err(Error::TooManyAttempts(wait)) => {
+                waits.push(wait.as_secs());
+                let early = now.plus(wait.saturating_sub(millisecond));
+                let refused = store.reserve_attempt(login, None, early).await;
+                assert!(
+                    matches!(refused, Err(Error::TooManyAttempts(left)) if left == millisecond)
+                );
+                now = now.plus(wait);
+            }
+            other => panic!("attempt {attempt}: {other:?}"),
+        }
+    }
+    assert_eq!(waits[..9], [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    assert!(waits[9..95].iter().all(|wait| *wait == 3600), "{waits:?}");
+    assert_eq!(waits[95..], [24 * 3600]);
+    // A day later all is forgotten, although the item is still there: five are free again.
+    for _ in 0..5 {
+        store.reserve_attempt(login, None, now).await.unwrap();
+    }
+    assert!(store.reserve_attempt(login, None, now).await.is_err());
+    // Also a count that was not used up.
+    now = now.plus(Duration::from_hours(24));
+    for _ in 0..5 {
+        store.reserve_attempt(login, None, now).await.unwrap();
+    }
+    store.forget_attempts(login).await.unwrap();
+    store.reserve_attempt(login, None, now).await.unwrap();
+}
+
+/// Whoever knows a customer's ids can write a token with a right checksum. It must not count against the
+/// user name that it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_token_counts_against_nobody() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let agent = tenure.partition(&account.id).await;
+    let agent = agent.iter().find_map(|sk| sk.strip_prefix("AGENT#")).unwrap();
+    let login = Username::from_text("test1").unwrap().login_key();
+    let (customer, agent) = (Id::parse(&account.id).unwrap(), Id::parse(agent).unwrap());
+    let made_up = PlainToken::session(customer, agent, login, [7; 32]);
+
+    let before = tenure.accounts().await;
+    for password in [WRONG, WRONG, WRONG, WRONG, WRONG, WRONG, PASSWORD] {
+        let answer = tenure.unregister(made_up.expose(), json!({"password": password})).await;
+        assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
+    }
+    assert_eq!(hashes(&tenure, UNREGISTER).await, 0);
+    assert_eq!(tenure.accounts().await, before);
+    assert!(!is_counted(&tenure).await);
+    // Nor does a session that has ended.
+    let ended = tenure.login("test1", PASSWORD).await;
+    tenure.call(&ended, "POST", "/auth/logout").await.ok();
+    tenure.unregister(&ended, json!({"password": WRONG})).await.refused(401);
+    assert!(!is_counted(&tenure).await);
+    // One that is there does.
+    tenure.unregister(&account.token, json!({"password": WRONG})).await.refused(401);
+    assert!(is_counted(&tenure).await);
+    assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
+}
+
+/// Whether any attempt is counted against a user name.
+async fn is_counted(tenure: &Tenure) -> bool {
+    let items = tenure.items("AccountsTable").await;
+    items.iter().any(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_exhausted_is_refused_without_a_call_and_counts_against_nobody() {
+    let tenure = Tenure::start().await;
+    let database = client(&tenure);
+    tenure.admin().await;
+    let items = tenure.items("AccountsTable").await;
+    let network = items
+        .iter()
+        .find(|item| item["pk"]["S"].as_str().unwrap().starts_with("NETWORK#"))
+        .expect("a count of this network");
+    let text = |name: &str| AttributeValue::S(network[name]["S"].as_str().unwrap().to_owned());
+    let start: i64 = network["sk"]["S"].as_str().unwrap().parse().unwrap();
+    // As if it were the thousandth attempt, in this window and, should it just end, in the next.
+    for window in [start, start + 600] {
+        database
+            .put_item()
+            .table_name("AccountsTable")
+            .item("pk", text("pk"))
+            .item("sk", AttributeValue::S(window.to_string()))
+            .item("attempts", AttributeValue::N("1000".to_owned()))
+            .item("expires_at", AttributeValue::N((start + 1800).to_string()))
+            .send()
+            .await
+            .unwrap();
+    }
+    let first = wait(&tenure.try_login("admin@localhost", "local-admin-password").await);
+    assert!((1..=600).contains(&first), "{first}");
+    tenure.stack.reset_stats();
+    for forged in ["x-forwarded-for", "forwarded", "x-real-ip", "x-amzn-source-ip"] {
+        let request = tenure.request("POST", "/auth/login").header(forged, "192.0.2.1");
+        let body = json!({"username": "somebody", "password": WRONG});
+        assert!(wait(&tenure.send(request.json(&body)).await) <= first);
+    }
+    assert_eq!(self::database(&tenure, LOGIN.0)["calls"], json!({}));
+    let counts = tenure.items("AccountsTable").await;
+    let names =
+        counts.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"));
+    assert_eq!(names.count(), 1, "only the attempt that found it out is counted");
+
+    tenure.stack.advance_clock(1200).await.unwrap();
+    tenure.login("admin@localhost", "local-admin-password").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_network_makes_a_thousand_attempts_in_ten_minutes() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
+    let (one, other) = (Network::of("2001:db8::1"), Network::of("2001:db8:0:1::1"));
+    for _ in 0..1000 {
+        store.reserve_network(&one, now).await.unwrap();
+    }
+    let refused = store.reserve_network(&Network::of("2001:db8::2"), now).await;
+    assert!(matches!(refused, Err(Error::TooManyAttempts(wait)) if wait.as_secs() == 600));
+    store.reserve_network(&other, now).await.unwrap();
+    now = now.plus(Duration::from_mins(10));
+    store.reserve_network(&one, now).await.unwrap();
+}
+
+fn phc(memory: u32, passes: u32) -> String {
+    let params = Params::new(memory, passes, 1, None).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password_with_salt(PASSWORD.as_bytes(), b"salt of a test").unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_makes_a_weak_hash_strong_and_leaves_a_stronger_one() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let lock = format!("USERNAME#{}", Username::from_text("test1").unwrap().login_key());
+    let stored = async || {
+        let items = tenure.items("AccountsTable").await;
+        let item = items.into_iter().find(|item| item["pk"]["S"] == *lock).unwrap();
+        item["password_hash"]["S"].as_str().unwrap().to_owned()
+    };
+    let store = async |phc: String| {
+        client(&tenure)
+            .update_item()
+            .table_name("AccountsTable")
+            .key("pk", AttributeValue::S(lock.clone()))
+            .key("sk", AttributeValue::S("L".to_owned()))
+            .update_expression("SET password_hash = :phc")
+            .expression_attribute_values(":phc", AttributeValue::S(phc))
+            .send()
+            .await
+            .unwrap();
+    };
+
+    store(phc(8192, 1)).await;
+    tenure.try_login("test1", WRONG).await.refused(401);
+    assert_eq!(stored().await, phc(8192, 1));
+    let session = tenure.login("test1", PASSWORD).await;
+    tenure.call(&session, "GET", "/v1.0/accesskeys").await.ok();
+    let renewed = stored().await;
+    assert!(renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{renewed}");
+    tenure.login("test1", PASSWORD).await;
+    assert_eq!(stored().await, renewed);
+    tenure.try_login("test1", WRONG).await.refused(401);
+
+    store(phc(20_000, 3)).await;
+    tenure.login("test1", PASSWORD).await;
+    assert_eq!(stored().await, phc(20_000, 3));
+}

@@ -1,0 +1,141 @@
+//! User names: one spelling, one owner, no look-alikes.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use shared::domain::event::What;
+use shared::domain::value::{FromText as _, PasswordHash};
+use shared::domain::{Agent, Customer, Event, Id, Permission, Timestamp, Username};
+use shared::store::customer::NewCustomer;
+use shared::store::login::Login;
+use tokio::task::JoinSet;
+
+use crate::harness::{PASSWORD, Tenure, new_customer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_looks_like_a_taken_one_is_taken() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "paypal").await;
+    let before = tenure.accounts().await;
+    let create = async |username: &str| {
+        let body = json!({"username": username, "password": PASSWORD});
+        tenure.call_with(&admin, "POST", "/v1.0/customers", body).await
+    };
+    for taken in ["paypal", "PayPal", "ｐａｙｐａｌ", "paypa1", "PAYPA1", "paypa|"] {
+        assert_eq!(create(taken).await.refused(409), "USERNAME_TAKEN", "{taken}");
+    }
+    for bad in [
+        "раypal",
+        "аdmin",
+        "pay\u{200b}pal",
+        "pay\u{202e}pal",
+        "pay\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}pal",
+    ] {
+        assert_eq!(create(bad).await.refused(400), "INVALID_ARGUMENT", "{bad:?}");
+    }
+    assert_eq!(tenure.accounts().await, before);
+
+    // Looking like a name is not being it.
+    for spelling in ["paypal", "PAYPAL", "ｐａｙｐａｌ"] {
+        tenure.login(spelling, PASSWORD).await;
+    }
+    assert_eq!(tenure.try_login("paypa1", PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
+    // Attempts at one count against the other, however it is spelled.
+    for spelling in ["paypa1", "PAYPA1", "paypa|", "PayPal"] {
+        tenure.try_login(spelling, "wrong password").await.refused(401);
+    }
+    assert_eq!(tenure.try_login("paypal", PASSWORD).await.refused(429), "RATE_LIMIT_EXCEEDED");
+
+    // When the owner goes, the looks are free.
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    create("paypa1").await.ok();
+    tenure.login("paypa1", PASSWORD).await;
+}
+
+/// Ten thousand creates at once, of which the table takes one. Straight at the store, as a hash for each
+/// would take minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_ten_thousand_creates_of_one_name_one_wins_and_nothing_is_left_of_the_others() {
+    const TASKS: u16 = 64;
+    const CREATES: u16 = 10_000;
+    let tenure = Tenure::start().await;
+    let before = (tenure.items("AccountsTable").await, tenure.items("OutboxTable").await);
+    let store = Arc::new(crate::store::store(&tenure));
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let mut won = 0;
+            for number in (task..CREATES).step_by(TASKS.into()) {
+                won += usize::from(create(&store, number).await);
+            }
+            won
+        });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), 1);
+
+    let new = |items: Vec<serde_json::Value>, old: &[serde_json::Value]| {
+        items.into_iter().filter(|item| !old.contains(item)).collect::<Vec<_>>()
+    };
+    let accounts = new(tenure.items("AccountsTable").await, &before.0);
+    let mut kinds: Vec<_> = accounts
+        .iter()
+        .map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap())
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["CUSTOMER", "CUSTOMER", "USERNAME"], "{accounts:?}");
+    assert_eq!(new(tenure.items("OutboxTable").await, &before.1).len(), 1);
+}
+
+async fn create(store: &shared::store::Store, number: u16) -> bool {
+    let now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
+    let [high, low] = number.to_be_bytes();
+    let random = |kind: u8| [0, 0, 0, 0, 0, 0, 0, kind, high, low];
+    let username = Username::from_text("test1").unwrap();
+    let customer = Customer::blank(Id::new(now, random(1)), now);
+    let agent = Agent {
+        id: Id::new(now, random(2)),
+        permission: Permission::ADMIN,
+        epoch: 0,
+        tm_create: now,
+    };
+    let login = Login {
+        customer: customer.id,
+        agent: agent.id,
+        username_digest: username.digest(),
+        password_hash: PasswordHash::stored("$".to_owned()),
+        epoch: 0,
+    };
+    let event = Event {
+        id: Id::new(now, random(3)),
+        what: What::CustomerCreated,
+        customer: customer.id,
+        subjects: Vec::new(),
+        time: now,
+    };
+    let new =
+        NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
+    store.insert_customer(&new, &event).await.is_ok()
+}
+
+/// The same through the API, as far as hashes allow.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_creates_of_names_that_look_alike_one_wins() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let mut creates = JoinSet::new();
+    for number in 0..32 {
+        let (tenure, admin) = (Arc::clone(&tenure), admin.clone());
+        creates.spawn(async move {
+            let mut body = new_customer(&format!("other{number}"));
+            body["username"] = json!(if number % 2 == 0 { "paypal" } else { "paypa1" });
+            tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.status
+        });
+    }
+    let mut statuses = creates.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 200);
+    assert!(statuses[1..].iter().all(|status| *status == 409), "{statuses:?}");
+}
