@@ -181,7 +181,22 @@ async fn broken_bodies_are_refused_before_they_are_read() {
             String::from_utf8_lossy(&body[..body.len().min(80)])
         );
     }
-    for size in [64 * 1024 + 1, 1024 * 1024] {
+    for encoding in ["gzip", "br", "identity, gzip"] {
+        let request = tenure.request("POST", "/v1.0/customers").bearer(&admin);
+        let request = request.header("content-encoding", encoding);
+        let answer = tenure.send(request.json(&new_customer("test1"))).await;
+        assert_eq!(answer.refused(415), "UNSUPPORTED_MEDIA_TYPE", "{encoding}");
+    }
+    let digits = "9".repeat(60_000);
+    let numbers =
+        ["1e999", "-0", "-1", "18446744073709551616", "NaN", "0x10", "01", "1_0", &digits];
+    for number in numbers {
+        let request = tenure.request("POST", "/v1.0/accesskeys").bearer(&admin);
+        let request = request.header("content-type", "application/json");
+        let body = format!(r#"{{"expire":{number}}}"#);
+        tenure.send(request.body(body)).await.refused(400);
+    }
+    for size in [64 * 1024 + 1, 1024 * 1024, 5 * 1024 * 1024] {
         let body = format!(r#"{{"name":"{}"}}"#, "x".repeat(size - 11));
         let request = tenure
             .request("POST", "/v1.0/customers")
@@ -280,6 +295,20 @@ async fn bad_ids_pages_and_routes_are_refused() {
             "{method} {path}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_is_the_one_of_the_request_line() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let before = tenure.accounts().await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    for header in ["x-http-method-override", "x-http-method", "x-method-override"] {
+        let request = tenure.request("GET", &path).bearer(&admin).header(header, "DELETE");
+        tenure.send(request).await.ok();
+    }
+    assert_eq!(tenure.accounts().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! How sessions end: by logging out, here or everywhere, and sooner when a token was in a URL.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, PASSWORD, Tenure};
+use crate::store::client;
 
 const KEYS: &str = "/v1.0/accesskeys";
 
@@ -140,6 +142,27 @@ async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
     tenure.send(tenure.request("GET", &format!("{KEYS}?token={kept}"))).await.ok();
     tenure.stack.advance_clock(43_200).await.unwrap();
     assert!(!lives(&tenure, &kept).await);
+}
+
+/// DynamoDB removes what has expired days late.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_session_that_is_still_there_is_over() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let sessions = tenure.partition(&account.id).await;
+    let session = sessions.into_iter().find(|sk| sk.starts_with("SESSION#")).unwrap();
+    client(&tenure)
+        .update_item()
+        .table_name("AccountsTable")
+        .key("pk", AttributeValue::S(format!("CUSTOMER#{}", account.id)))
+        .key("sk", AttributeValue::S(session))
+        .update_expression("SET tm_expire = :past")
+        .expression_attribute_values(":past", AttributeValue::S("2026-01-01T00:00:00Z".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    assert!(!lives(&tenure, &account.token).await);
 }
 
 fn is_deprecated(answer: &Answer) {

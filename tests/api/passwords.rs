@@ -354,3 +354,50 @@ async fn a_log_in_makes_a_weak_hash_strong_and_leaves_a_stronger_one() {
     tenure.login("test1", PASSWORD).await;
     assert_eq!(stored().await, phc(20_000, 3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_exactly_what_was_sent() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let long = "x".repeat(72);
+    let passwords = [
+        "12345678".to_owned(),
+        " 234567 ".to_owned(),
+        "\u{0}2345678".to_owned(),
+        "🔒🗝".to_owned(),
+        "pa\u{df}word".to_owned(),
+        "y".repeat(1024),
+        format!("{long}a"),
+    ];
+    for (number, password) in passwords.iter().enumerate() {
+        let username = format!("user-{number}-x");
+        let body = json!({"username": username, "password": password});
+        tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();
+        for other in [
+            password.to_uppercase() + "x",
+            format!("{}b", password.trim_end_matches('a')),
+            format!("{password}\u{0}"),
+        ] {
+            let status = tenure.try_login(&username, &other).await.status;
+            assert!([400, 401].contains(&status), "{password:?} {other:?}");
+        }
+        tenure.login(&username, password).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_password_is_not_hashed_and_not_counted() {
+    let tenure = Tenure::start().await;
+    let before = (hashes(&tenure, LOGIN).await, tenure.items("AccountsTable").await);
+    let long = "x".repeat(1025);
+    for password in
+        [json!(null), json!(12_345_678), json!([]), json!(""), json!("1234567"), json!(long)]
+    {
+        let body = json!({"username": "admin@localhost", "password": password});
+        tenure.send(tenure.request("POST", "/auth/login").json(&body)).await.refused(400);
+    }
+    let surrogate = r#"{"username":"admin@localhost","password":"\ud800 2345678"}"#;
+    let request = tenure.request("POST", "/auth/login").header("content-type", "application/json");
+    tenure.send(request.body(surrogate)).await.refused(400);
+    assert_eq!((hashes(&tenure, LOGIN).await, tenure.items("AccountsTable").await), before);
+}

@@ -37,6 +37,20 @@ fn no_permission_is_wider_than_named_and_none_reads_whole_tables() {
     }
 }
 
+/// Whoever asks under /v1.0 may do so with a token in the URL, and the session is then marked.
+#[test]
+fn every_function_that_a_url_can_carry_a_token_to_may_mark_its_session() {
+    let text = Template::text();
+    let functions = text.split("Type: AWS::Serverless::Function").skip(1);
+    let marking = functions.filter(|function| {
+        let function = function.split("\n\n").next().unwrap();
+        let asks = function.contains("/v1.0/") && function.contains("dynamodb:BatchGetItem");
+        assert!(!asks || function.contains("dynamodb:UpdateItem"), "{function}");
+        asks
+    });
+    assert!(marking.count() >= 11);
+}
+
 #[test]
 fn a_keys_policy_is_about_this_account_and_named_actions() {
     let text = Template::text();

@@ -31,7 +31,7 @@ pub(super) fn describe(error: &Error) -> Description {
             (Http::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT", "BODY_TOO_LARGE", format!("The body is too large: send at most {limit} bytes."))
         }
         Error::NotJson => {
-            (Http::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "Send JSON in UTF-8, with the header Content-Type: application/json.".to_owned())
+            (Http::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.".to_owned())
         }
         Error::InvalidJson(problem) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_JSON_BODY", format!("The body is not valid JSON: {problem}.")),
         Error::InvalidField(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ARGUMENT", format!("{name}: {rule}.")),

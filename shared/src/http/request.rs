@@ -15,6 +15,7 @@ pub struct Request {
     source_ip: String,
     path_id: Option<String>,
     content_type: Option<String>,
+    content_encoding: Option<String>,
     query: Vec<(String, String)>,
     tokens: Vec<String>,
     has_token_in_url: bool,
@@ -82,6 +83,7 @@ impl Request {
                 .and_then(|parameters| parameters.first("id"))
                 .map(str::to_owned),
             content_type: header("content-type"),
+            content_encoding: header("content-encoding"),
             query,
             tokens,
             has_token_in_url,
@@ -129,7 +131,7 @@ impl Request {
 
     /// The body, read as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        json::parse(self.content_type.as_deref(), &self.body)
+        json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
     /// The parameter `name` of the query, where the query may have this one and no other.
