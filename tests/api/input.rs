@@ -225,6 +225,8 @@ async fn bad_ids_pages_and_routes_are_refused() {
             ("DELETE", "customers"),
             ("GET", "accesskeys"),
             ("DELETE", "accesskeys"),
+            ("GET", "agents"),
+            ("DELETE", "agents"),
         ] {
             assert_eq!(
                 tenure.call(&admin, method, &format!("/v1.0/{path}/{id}")).await.refused(400),
@@ -261,7 +263,7 @@ async fn bad_ids_pages_and_routes_are_refused() {
         "surprise=1",
     ];
     for query in queries {
-        for path in ["customers", "accesskeys"] {
+        for path in ["customers", "accesskeys", "agents"] {
             let answer = tenure.call(&admin, "GET", &format!("/v1.0/{path}?{query}")).await;
             assert_eq!(answer.refused(400), "INVALID_REQUEST_PARAMETER", "{query}");
         }

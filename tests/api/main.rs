@@ -8,6 +8,8 @@
 )]
 
 mod canaries;
+mod accesskeys;
+mod agents;
 mod erasure;
 mod harness;
 mod input;

@@ -95,6 +95,14 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
         .await
         .ok();
     let key = format!("/v1.0/accesskeys/{}", key["id"].as_str().unwrap());
+    let agent = json!({"username": "ann", "password": PASSWORD});
+    let ann = tenure.call_with(&account.token, "POST", "/v1.0/agents", agent).await.ok();
+    let ann = format!("/v1.0/agents/{}", ann["id"].as_str().unwrap());
+    let (anns_permission, anns_password) = (format!("{ann}/permission"), format!("{ann}/password"));
+    let own_id =
+        tenure.call(&account.token, "GET", "/v1.0/agents").await.ok()["result"][1]["id"].clone();
+    let own_password = format!("/v1.0/agents/{}/password", own_id.as_str().unwrap());
+    let rotate = format!("{key}/rotate");
     let customer = format!("/v1.0/customers/{}", account.id);
     let leaving = tenure.login("test1", PASSWORD).await;
     // Another agent's, as it ends all of one's sessions.
@@ -131,7 +139,35 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
             Some(json!({"expire": 86_400})),
             2,
         ),
+        ("AccesskeyRotateFunction", &account.token, "POST", rotate.as_str(), Some(json!({})), 2),
         ("AccesskeyDeleteFunction", &account.token, "DELETE", key.as_str(), None, 2),
+        ("AgentListFunction", &account.token, "GET", "/v1.0/agents", None, 1),
+        ("AgentGetFunction", &account.token, "GET", ann.as_str(), None, 1),
+        (
+            "AgentCreateFunction",
+            &account.token,
+            "POST",
+            "/v1.0/agents",
+            Some(json!({"username": "bob", "password": PASSWORD})),
+            2,
+        ),
+        (
+            "AgentPermissionUpdateFunction",
+            &account.token,
+            "PUT",
+            anns_permission.as_str(),
+            Some(json!({"permission": 32})),
+            2,
+        ),
+        (
+            "AgentPasswordUpdateFunction",
+            &account.token,
+            "PUT",
+            anns_password.as_str(),
+            Some(json!({"password": PASSWORD})),
+            2,
+        ),
+        ("AgentDeleteFunction", &account.token, "DELETE", ann.as_str(), None, 2),
         (
             "CustomerCreateFunction",
             &admin,
@@ -164,6 +200,14 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
             "POST",
             "/auth/logout",
             Some(json!({"everywhere": true})),
+            2,
+        ),
+        (
+            "AgentPasswordUpdateFunction",
+            &account.token,
+            "PUT",
+            own_password.as_str(),
+            Some(json!({"password": PASSWORD, "current_password": PASSWORD})),
             2,
         ),
         ("AuthUnregisterFunction", &account.token, "POST", "/auth/unregister", Some(leave), 2),

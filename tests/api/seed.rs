@@ -229,8 +229,12 @@ async fn access_keys_show_their_token_once() {
     let path = format!("/v1.0/accesskeys/{}", created["id"].as_str().unwrap());
     let mut expected = created.clone();
     expected.as_object_mut().unwrap().remove("token");
-    // The key itself may do what its creator may, in the header and in the query.
+    // The key itself may do what its creator may, in the header and in the query. The next answer says
+    // that it was used today.
     assert_eq!(tenure.call(token, "GET", &path).await.ok(), expected);
+    expected["tm_last_use"] =
+        tenure.call(&account.token, "GET", &path).await.ok()["tm_last_use"].clone();
+    assert!(expected["tm_last_use"].is_string());
     assert_eq!(
         tenure.send(tenure.request("GET", &format!("{path}?accesskey={token}"))).await.ok(),
         expected

@@ -55,15 +55,17 @@ fn event(customer: Id<Customer>, number: u8) -> Event {
 }
 
 fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
-    let token = PlainToken::access_key(customer, id(number), [number; 32]);
+    let token = PlainToken::access_key(customer, id(0), id(number), [number; 32]);
     AccessKey {
         id: id(number),
+        agent: id(0),
         name: Name::from_text("late").unwrap(),
         detail: Detail::from_text("").unwrap(),
-        token_prefix: token.prefix(),
-        token_hash: token.hash(),
+        token: token.kept(),
+        earlier: Vec::new(),
         permission: Permission::ADMIN,
         tm_expire: now(),
+        tm_last_use: None,
         tm_create: now(),
         tm_update: now(),
         version: 1,
@@ -94,7 +96,7 @@ async fn a_deleted_account_takes_nothing_in() {
     let after = late.updated(None, None, now());
     let refused = [
         store.insert_access_key(customer, &late, &event(customer, 3)).await,
-        store.update_access_key(customer, &before, &after).await.map(drop),
+        store.update_access_key(customer, &before, &after, &event(customer, 5)).await.map(drop),
         store.delete_access_key(customer, &before, &event(customer, 4)).await,
     ];
     for refused in refused {
@@ -132,18 +134,10 @@ async fn a_write_whose_answer_was_lost_can_be_tried_again() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let customer = Customer::blank(id(1), now());
-    let agent = Agent { id: id(2), permission: Permission::ADMIN, epoch: 0, tm_create: now() };
     let username = Username::from_text("test1").unwrap();
-    let password_hash = PasswordHash::stored(String::new());
-    let login = Login {
-        customer: customer.id,
-        agent: agent.id,
-        username_digest: username.digest(),
-        password_hash,
-        epoch: 0,
-    };
-    let new =
-        NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
+    let agent = Agent::new(id(2), username, Permission::ADMIN, now());
+    let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
     let key = access_key(customer.id, 3);
     for _ in 0..2 {
         store.insert_customer(&new, &event(customer.id, 4)).await.unwrap();

@@ -95,19 +95,8 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
     let random = |kind: u8| [0, 0, 0, 0, 0, 0, 0, kind, high, low];
     let username = Username::from_text("test1").unwrap();
     let customer = Customer::blank(Id::new(now, random(1)), now);
-    let agent = Agent {
-        id: Id::new(now, random(2)),
-        permission: Permission::ADMIN,
-        epoch: 0,
-        tm_create: now,
-    };
-    let login = Login {
-        customer: customer.id,
-        agent: agent.id,
-        username_digest: username.digest(),
-        password_hash: PasswordHash::stored("$".to_owned()),
-        epoch: 0,
-    };
+    let agent = Agent::new(Id::new(now, random(2)), username, Permission::ADMIN, now);
+    let login = Login::new(customer.id, &agent, PasswordHash::stored("$".to_owned()));
     let event = Event {
         id: Id::new(now, random(3)),
         what: What::CustomerCreated,
@@ -115,8 +104,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
         subjects: Vec::new(),
         time: now,
     };
-    let new =
-        NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
     store.insert_customer(&new, &event).await.is_ok()
 }
 

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use shared::auth::{PlainToken, caller};
 use shared::domain::event::What;
 use shared::domain::owned::Kind;
-use shared::domain::value::{Detail, Name};
+use shared::domain::permission::Grant;
+use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{AccessKey, Error, Permission, access_key};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
@@ -18,6 +19,9 @@ struct Body {
     detail: Detail,
     /// Seconds.
     expire: u64,
+    /// The creator's own, if absent.
+    #[serde(default, deserialize_with = "deserialize_present")]
+    permission: Option<Grant>,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -25,18 +29,21 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.require(Permission::ADMIN)?;
     let body: Body = request.json()?;
     let lifetime = access_key::lifetime(body.expire)?;
+    let permission = body.permission.map_or(Ok(caller.permission), |grant| caller.give(grant))?;
 
     let now = app.now();
     let (account, id) = (caller.customer.id, app.new_id(now));
-    let token = PlainToken::access_key(account, id, app.new_secret());
+    let token = PlainToken::access_key(account, caller.agent.id, id, app.new_secret());
     let key = AccessKey {
         id,
+        agent: caller.agent.id,
         name: body.name,
         detail: body.detail,
-        token_prefix: token.prefix(),
-        token_hash: token.hash(),
-        permission: caller.permission,
+        token: token.kept(),
+        earlier: Vec::new(),
+        permission,
         tm_expire: now.plus(lifetime),
+        tm_last_use: None,
         tm_create: now,
         tm_update: now,
         version: 1,

@@ -11,7 +11,10 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request).await?;
     caller.require(Permission::ADMIN)?;
 
-    let (account, key, now) = (caller.customer.id, key?, app.now());
+    let key = key?;
+    caller.require_all_of(key.permission)?;
+
+    let (account, now) = (caller.customer.id, app.now());
     let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
     app.store.delete_access_key(account, &key, &event).await?;
 

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use shared::auth::caller_and_access_key;
+use shared::domain::event::What;
+use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -23,9 +25,13 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
 
     let (account, mut before) = (caller.customer.id, key?);
+    caller.require_all_of(before.permission)?;
     loop {
-        let after = before.updated(body.name.clone(), body.detail.clone(), app.now());
-        match app.store.update_access_key(account, &before, &after).await? {
+        let now = app.now();
+        let after = before.updated(body.name.clone(), body.detail.clone(), now);
+        let subjects = vec![before.id.uuid()];
+        let event = app.event(What::Updated(Kind::AccessKey), account, subjects, now);
+        match app.store.update_access_key(account, &before, &after, &event).await? {
             Update::Written => return Reply::ok(view::AccessKey::new(account, &after)),
             Update::Outdated(current) => before = *current,
         }

@@ -30,25 +30,10 @@ async fn handle(app: &'static App, wanted: Wanted, _: Deadline) -> Result<Answer
     let record = Record { system: true, ..Record::default() };
     let blank = Customer::blank(Customer::PROJECT, now);
     let customer = Customer { status: Status::Active, email_verified: true, record, ..blank };
-    let agent = Agent {
-        id: app.new_id(now),
-        permission: Permission::PROJECT_ADMIN | Permission::ADMIN,
-        epoch: 0,
-        tm_create: now,
-    };
-    let login = Login {
-        customer: customer.id,
-        agent: agent.id,
-        username_digest: wanted.username.digest(),
-        password_hash: password::hash(&wanted.password)?,
-        epoch: agent.epoch,
-    };
-    let new = NewCustomer {
-        customer: &customer,
-        agent: &agent,
-        username: &wanted.username,
-        login: &login,
-    };
+    let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
+    let agent = Agent::new(app.new_id(now), wanted.username, permission, now);
+    let login = Login::new(customer.id, &agent, password::hash(&wanted.password)?);
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
 
     let created = app.store.insert_project(&new).await?;
     Ok(Answer { created, customer_id: customer.id.to_string() })

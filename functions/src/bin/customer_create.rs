@@ -42,19 +42,10 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let now = app.now();
     let password_hash = password::hash(&body.password)?;
-    let username = body.username.clone();
+    let agent = Agent::new(app.new_id(now), body.username.clone(), Permission::ADMIN, now);
     let customer = Customer::blank(app.new_id(now), now).with(body.into());
-    let agent =
-        Agent { id: app.new_id(now), permission: Permission::ADMIN, epoch: 0, tm_create: now };
-    let login = Login {
-        customer: customer.id,
-        agent: agent.id,
-        username_digest: username.digest(),
-        password_hash,
-        epoch: agent.epoch,
-    };
-    let new =
-        NewCustomer { customer: &customer, agent: &agent, username: &username, login: &login };
+    let login = Login::new(customer.id, &agent, password_hash);
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
     let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
     app.store.insert_customer(&new, &event).await?;
 

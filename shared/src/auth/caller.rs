@@ -5,6 +5,7 @@ use super::Credential;
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
+use crate::domain::permission::Grant;
 use crate::domain::throttle::Network;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
@@ -14,13 +15,15 @@ use crate::domain::{
 use crate::http::Request;
 use crate::runtime::App;
 use crate::store::key::{self, Key};
-use crate::store::{Items, login::Login};
+use crate::store::{Items, Stored, login::Login};
 
 /// Who is calling, and what they may do.
 #[derive(Debug)]
 pub struct Caller {
     /// The caller's account.
     pub customer: Customer,
+    /// The agent who logged in, or whom the key acts for.
+    pub agent: Agent,
     /// What the caller may do.
     pub permission: Permission,
     /// What the caller is.
@@ -53,8 +56,19 @@ impl Caller {
         Requester { role: if is_operator { Role::ProjectAdmin } else { role }, id }
     }
 
+    /// Refuses a caller who may not do all that somebody with `permission` may: nobody has a say over
+    /// who is above them.
+    pub fn require_all_of(&self, permission: Permission) -> Result<(), Error> {
+        if self.permission.covers(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
+    }
+
+    /// The permission that the caller wants to give, if the caller has it.
+    pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
+        grant.give(self.permission).ok_or(Error::PermissionDenied)
+    }
+
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
-    fn require_not_frozen(self) -> Result<Self, Error> {
+    pub fn require_not_frozen(self) -> Result<Self, Error> {
         match self.customer.status {
             Status::Frozen => Err(Error::AccountFrozen {
                 scheduled: self.customer.record.tm_freeze,
@@ -69,26 +83,29 @@ impl Caller {
         let customer = customer
             .filter(|customer| customer.status != Status::Deleted)
             .ok_or(Error::InvalidCredentials)?;
+        let agent = items.get(&key::agent(credential.customer(), credential.agent()))?;
+        let agent = agent.ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
-            Credential::Session { customer, agent, login, hash } => {
+            Credential::Session { customer, login, hash, .. } => {
                 let session: Session =
                     items.get(&key::session(*customer, hash))?.ok_or(Error::InvalidCredentials)?;
-                let found =
-                    items.get(&key::agent(*customer, *agent))?.ok_or(Error::InvalidCredentials)?;
-                let valid = session.agent == *agent
-                    && session.epoch == found.epoch
+                let valid = session.agent == agent.id
+                    && session.epoch == agent.epoch
                     && now < session.tm_expire;
-                (valid.then_some(found.permission), Identity::Agent(*agent, *login))
+                (valid.then_some(agent.permission), Identity::Agent(agent.id, *login))
             }
-            Credential::AccessKey { customer, key, hash } => {
+            Credential::AccessKey { customer, key, hash, .. } => {
                 let found = items
                     .get(&key::access_key(*customer, *key))?
                     .ok_or(Error::InvalidCredentials)?;
-                let valid = found.token_hash == *hash && now < found.tm_expire;
-                (valid.then_some(found.permission), Identity::AccessKey(*key))
+                // The token's hash vouches for the agent that it names.
+                let valid = found.accepts(hash, now);
+                let permission = found.permission.within(agent.permission);
+                (valid.then_some(permission), Identity::AccessKey(*key))
             }
         };
-        Ok(Self { customer, permission: permission.ok_or(Error::InvalidCredentials)?, identity })
+        let permission = permission.ok_or(Error::InvalidCredentials)?;
+        Ok(Self { customer, agent, permission, identity })
     }
 }
 
@@ -104,17 +121,7 @@ pub async fn caller_and_customer(
     app: &App,
     request: &Request,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
-    let wanted = request.path_id().map(key::customer);
-    let (caller, items) = identify_and_read(
-        app,
-        request,
-        &credential(request)?,
-        wanted.as_ref().ok().map(Key::untyped),
-    )
-    .await?;
-    let customer =
-        wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Missing::Customer)));
-    Ok((caller.require_not_frozen()?, customer))
+    caller_and(app, request, |_, id| key::customer(id), Missing::Customer).await
 }
 
 /// Who is calling, and the key of the caller's own account that the path names.
@@ -122,14 +129,30 @@ pub async fn caller_and_access_key(
     app: &App,
     request: &Request,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
+    caller_and(app, request, key::access_key, Missing::Owned(Kind::AccessKey)).await
+}
+
+/// Who is calling, and the agent of the caller's own account that the path names.
+pub async fn caller_and_agent(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<Agent, Error>), Error> {
+    caller_and(app, request, key::agent, Missing::Owned(Kind::Agent)).await
+}
+
+/// Who is calling, and what the path names, at the key that the caller's account and the id make.
+async fn caller_and<T: Stored>(
+    app: &App,
+    request: &Request,
+    key: impl FnOnce(Id<Customer>, Id<T>) -> Key<T>,
+    missing: Missing,
+) -> Result<(Caller, Result<T, Error>), Error> {
     let credential = credential(request)?;
-    let wanted = request.path_id().map(|id| key::access_key(credential.customer(), id));
-    let (caller, items) =
-        identify_and_read(app, request, &credential, wanted.as_ref().ok().map(Key::untyped))
-            .await?;
-    let access_key = wanted
-        .and_then(|key| items.get(&key)?.ok_or(Error::NotFound(Missing::Owned(Kind::AccessKey))));
-    Ok((caller.require_not_frozen()?, access_key))
+    let wanted = request.path_id().map(|id| key(credential.customer(), id));
+    let also = wanted.as_ref().ok().map(Key::untyped);
+    let (caller, items) = identify_and_read(app, request, &credential, also).await?;
+    let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(missing)));
+    Ok((caller.require_not_frozen()?, found))
 }
 
 /// Who is calling, and a check that `password`, if any was sent, is the caller's own: an agent's, as a
@@ -206,21 +229,34 @@ async fn identify_and_read(
     also: Option<Key<()>>,
 ) -> Result<(Caller, Items), Error> {
     let customer = credential.customer();
-    let mut keys = vec![key::customer(customer).untyped()];
-    match credential {
-        Credential::Session { agent, hash, .. } => {
-            keys.push(key::agent(customer, *agent).untyped());
-            keys.push(key::session(customer, hash).untyped());
-        }
-        Credential::AccessKey { key, .. } => keys.push(key::access_key(customer, *key).untyped()),
-    }
+    let mut keys =
+        vec![key::customer(customer).untyped(), key::agent(customer, credential.agent()).untyped()];
+    keys.push(match credential {
+        Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
+        Credential::AccessKey { key, .. } => key::access_key(customer, *key).untyped(),
+    });
     keys.extend(also);
     let (items, now) = (app.store.get_items(&keys).await?, app.now());
     let caller = Caller::identify(credential, &items, now)?;
     if request.has_token_in_url() {
         note_exposure(app, credential, &items, now)?;
     }
+    record_use(app, &caller, &items, now)?;
     Ok((caller, items))
+}
+
+/// Records, beside the request, that a key was used today: once a day.
+fn record_use(app: &App, caller: &Caller, items: &Items, now: Timestamp) -> Result<(), Error> {
+    let (Identity::AccessKey(id), today) = (caller.identity, now.day()) else {
+        return Ok(());
+    };
+    let customer = caller.customer.id;
+    let found = items.get(&key::access_key(customer, id))?;
+    if found.is_some_and(|key| key.tm_last_use.is_none_or(|day| day < today)) {
+        let store = app.store.clone();
+        app.beside(async move { store.record_access_key_use(customer, id, today).await });
+    }
+    Ok(())
 }
 
 /// A session whose token was in a URL does not last as long. That is written once in its life, beside

@@ -1,7 +1,7 @@
 //! Tokens: `vbs_…` for a session, `vb_…` for an access key.
 //!
 //! A token names everything that must be read to check it, so one round trip does: the account, the
-//! agent or key, and for a session the user name's [`LoginKey`]. Then come 32 random bytes, which are
+//! agent, and the key, or for a session the user name's [`LoginKey`]. Then come 32 random bytes, which are
 //! what it proves, and a checksum, by which a mistyped token is refused without reading anything. In
 //! base 62, 22 digits per 16 bytes; the random part first, so that a key's prefix tells it from others.
 
@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
+use crate::domain::access_key::Token;
 use crate::domain::digest::sha256;
 use crate::domain::username::LoginKey;
 use crate::domain::{AccessKey, Agent, Customer, Id};
@@ -36,8 +37,14 @@ impl PlainToken {
 
     /// A new token for an access key.
     #[must_use]
-    pub fn access_key(customer: Id<Customer>, key: Id<AccessKey>, secret: [u8; 32]) -> Self {
-        Self::build(ACCESS_KEY, secret, &[customer.uuid().as_u128(), key.uuid().as_u128()])
+    pub fn access_key(
+        customer: Id<Customer>,
+        agent: Id<Agent>,
+        key: Id<AccessKey>,
+        secret: [u8; 32],
+    ) -> Self {
+        let names = [customer.uuid(), agent.uuid(), key.uuid()].map(|uuid| uuid.as_u128());
+        Self::build(ACCESS_KEY, secret, &names)
     }
 
     fn build(prefix: &str, secret: [u8; 32], names: &[u128]) -> Self {
@@ -57,10 +64,10 @@ impl PlainToken {
         &self.0
     }
 
-    /// The first characters, by which the owner can recognise the token.
+    /// What is kept of a key's token.
     #[must_use]
-    pub fn prefix(&self) -> String {
-        self.0.chars().take(PREFIX_LENGTH).collect()
+    pub fn kept(&self) -> Token {
+        Token { prefix: self.0.chars().take(PREFIX_LENGTH).collect(), hash: self.hash() }
     }
 
     /// What is stored instead of the token: its SHA-256, in hexadecimal.
@@ -88,7 +95,9 @@ pub enum Credential {
     AccessKey {
         /// The account.
         customer: Id<Customer>,
-        /// Which of its keys.
+        /// The agent whom the key acts for.
+        agent: Id<Agent>,
+        /// Which of the account's keys.
         key: Id<AccessKey>,
         /// The token's hash.
         hash: String,
@@ -113,8 +122,8 @@ impl Credential {
                 hash,
             });
         }
-        let [_, _, customer, key] = numbers(body.strip_prefix(ACCESS_KEY)?)?;
-        Some(Self::AccessKey { customer: id(customer), key: id(key), hash })
+        let [_, _, customer, agent, key] = numbers(body.strip_prefix(ACCESS_KEY)?)?;
+        Some(Self::AccessKey { customer: id(customer), agent: id(agent), key: id(key), hash })
     }
 
     /// The account that the token belongs to.
@@ -122,6 +131,14 @@ impl Credential {
     pub const fn customer(&self) -> Id<Customer> {
         match self {
             Self::Session { customer, .. } | Self::AccessKey { customer, .. } => *customer,
+        }
+    }
+
+    /// The agent who logged in, or whom the key acts for.
+    #[must_use]
+    pub const fn agent(&self) -> Id<Agent> {
+        match self {
+            Self::Session { agent, .. } | Self::AccessKey { agent, .. } => *agent,
         }
     }
 }
@@ -176,10 +193,14 @@ mod tests {
         };
         assert_eq!(Credential::parse(token.expose()), Some(expected));
 
-        let token = PlainToken::access_key(id(1), id(2), [255; 32]);
-        let expected = Credential::AccessKey { customer: id(1), key: id(2), hash: token.hash() };
+        let token = PlainToken::access_key(id(1), id(2), id(3), [255; 32]);
+        let hash = token.hash();
+        let expected =
+            Credential::AccessKey { customer: id(1), agent: id(2), key: id(3), hash: hash.clone() };
         assert_eq!(Credential::parse(token.expose()), Some(expected));
-        assert!(token.prefix().starts_with(ACCESS_KEY) && token.prefix().len() == 11);
+        let kept = token.kept();
+        assert!(token.expose().starts_with(&kept.prefix) && kept.prefix.len() == 11);
+        assert_eq!(kept.hash, hash);
     }
 
     #[test]

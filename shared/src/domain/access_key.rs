@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::{Detail, Name};
-use super::{Error, Id, Permission, Timestamp};
+use super::{Agent, Error, Id, Permission, Timestamp};
 
 /// The shortest life of a key: one day.
 pub const MIN_LIFETIME: Duration = Duration::from_hours(24);
@@ -11,29 +11,74 @@ pub const MIN_LIFETIME: Duration = Duration::from_hours(24);
 /// The longest life of a key: ten years.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(24 * 3650);
 
-/// A key that lets a program act for an account. The token itself is shown once and never stored.
+/// How long an old token works beside the new one, when nobody says: one day.
+pub const OVERLAP: Duration = Duration::from_hours(24);
+
+/// The longest that an old token works beside the new one: 30 days.
+pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
+
+/// The most old tokens that work beside the new one.
+const MAX_EARLIER: usize = 4;
+
+/// A key that lets a program act for an account. Tokens are shown once and never stored.
 #[derive(Clone, Debug)]
 pub struct AccessKey {
     /// The key's id.
     pub id: Id<AccessKey>,
+    /// The agent whom the key acts for: who created it, or gave it its token. It can do no more than
+    /// the agent, and ends with the agent.
+    pub agent: Id<Agent>,
     /// What its owner calls it.
     pub name: Name,
     /// What its owner says about it.
     pub detail: Detail,
-    /// The token's first characters, by which its owner can recognise it.
-    pub token_prefix: String,
-    /// SHA-256 of the token, in hexadecimal.
-    pub token_hash: String,
-    /// What the key may do: what its creator may.
+    /// The token.
+    pub token: Token,
+    /// Tokens from before, which still work.
+    pub earlier: Vec<EarlierToken>,
+    /// What the key may do, as long as its agent may.
     pub permission: Permission,
     /// When it stops working.
     pub tm_expire: Timestamp,
+    /// The last day on which it was used.
+    pub tm_last_use: Option<Timestamp>,
     /// When it was created.
     pub tm_create: Timestamp,
-    /// When its name or detail last changed.
+    /// When its name, detail or token last changed.
     pub tm_update: Timestamp,
     /// Counts changes, so that none is lost.
     pub version: u64,
+}
+
+/// What is known of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The first characters, by which the owner can recognise it.
+    pub prefix: String,
+    /// SHA-256, in hexadecimal.
+    pub hash: String,
+}
+
+/// A token that another has replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierToken {
+    /// SHA-256, in hexadecimal.
+    pub hash: String,
+    /// When it stops working.
+    pub tm_expire: Timestamp,
+}
+
+/// A new token for a key.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The new token.
+    pub token: Token,
+    /// The agent who asks for it, whom the key acts for from now on.
+    pub agent: Id<Agent>,
+    /// How long the key lasts from now on; as long as before, if nobody says.
+    pub lifetime: Option<Duration>,
+    /// How long the tokens that there are keep working, if the key lasts that long.
+    pub overlap: Duration,
 }
 
 impl AccessKey {
@@ -49,20 +94,135 @@ impl AccessKey {
             ..key
         }
     }
+
+    /// The key with a new token.
+    pub fn rotated(&self, rotation: Rotation, now: Timestamp) -> Result<Self, Error> {
+        let tm_expire = rotation.lifetime.map_or(self.tm_expire, |lifetime| now.plus(lifetime));
+        if tm_expire <= now {
+            return Err(Error::invalid_field("expire", "is missing, and the key has expired"));
+        }
+        let end = now.plus(rotation.overlap);
+        let current = EarlierToken { hash: self.token.hash.clone(), tm_expire: self.tm_expire };
+        let earlier: Vec<_> = std::iter::once(&current)
+            .chain(&self.earlier)
+            .map(|token| EarlierToken { tm_expire: token.tm_expire.min(end), ..token.clone() })
+            .filter(|token| now < token.tm_expire)
+            .collect();
+        if earlier.len() > MAX_EARLIER {
+            return Err(Error::AlreadyRotated);
+        }
+        Ok(Self {
+            agent: rotation.agent,
+            token: rotation.token,
+            earlier,
+            tm_expire,
+            tm_update: now,
+            version: self.version + 1,
+            ..self.clone()
+        })
+    }
+
+    /// Whether a token with this hash opens the key at `now`.
+    #[must_use]
+    pub fn accepts(&self, hash: &str, now: Timestamp) -> bool {
+        let is_earlier = |token: &EarlierToken| token.hash == hash && now < token.tm_expire;
+        now < self.tm_expire && (self.token.hash == hash || self.earlier.iter().any(is_earlier))
+    }
 }
 
 /// The life of a key that shall last `seconds`.
 pub fn lifetime(seconds: u64) -> Result<Duration, Error> {
-    let lifetime = Duration::from_secs(seconds);
-    if (MIN_LIFETIME..=MAX_LIFETIME).contains(&lifetime) {
-        return Ok(lifetime);
+    within("expire", seconds, MIN_LIFETIME, MAX_LIFETIME)
+}
+
+/// The overlap that shall last `seconds`.
+pub fn overlap(seconds: Option<u64>) -> Result<Duration, Error> {
+    within("overlap", seconds.unwrap_or(OVERLAP.as_secs()), Duration::ZERO, MAX_OVERLAP)
+}
+
+fn within(field: &str, seconds: u64, min: Duration, max: Duration) -> Result<Duration, Error> {
+    let duration = Duration::from_secs(seconds);
+    if (min..=max).contains(&duration) {
+        return Ok(duration);
     }
-    Err(Error::invalid_field(
-        "expire",
-        format!(
-            "must be between {} and {} seconds",
-            MIN_LIFETIME.as_secs(),
-            MAX_LIFETIME.as_secs()
-        ),
-    ))
+    let rule = format!("must be between {} and {} seconds", min.as_secs(), max.as_secs());
+    Err(Error::invalid_field(field, rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(hours: u64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(hours))
+    }
+
+    fn token(number: usize) -> Token {
+        Token { prefix: String::new(), hash: number.to_string() }
+    }
+
+    fn key(hours: u64) -> AccessKey {
+        AccessKey {
+            id: Id::new(at(0), [1; 10]),
+            agent: Id::new(at(0), [2; 10]),
+            name: Name::default(),
+            detail: Detail::default(),
+            token: token(0),
+            earlier: Vec::new(),
+            permission: Permission::ADMIN,
+            tm_expire: at(hours),
+            tm_last_use: None,
+            tm_create: at(0),
+            tm_update: at(0),
+            version: 1,
+        }
+    }
+
+    fn rotation(number: usize, overlap: Duration) -> Rotation {
+        Rotation { token: token(number), agent: Id::new(at(0), [3; 10]), lifetime: None, overlap }
+    }
+
+    #[test]
+    fn an_expired_key_needs_a_new_end() {
+        let key = key(24);
+        assert!(key.rotated(rotation(1, OVERLAP), at(24)).is_err());
+        let lifetime = Some(MIN_LIFETIME);
+        let renewed = Rotation { lifetime, ..rotation(1, OVERLAP) };
+        let renewed = key.rotated(renewed, at(24)).unwrap();
+        assert!(renewed.accepts("1", at(47)) && !renewed.accepts("1", at(48)));
+        // What had ended does not come back.
+        assert!(!renewed.accepts("0", at(24)));
+    }
+
+    proptest! {
+        /// Whatever the order of rotations: the newest token works until the key ends; each of the
+        /// others until the first of the ends that it was given, and no longer.
+        #[test]
+        fn tokens_work_as_long_as_was_said(steps in prop::collection::vec((0..40_u64, 0..60_u64), 1..8)) {
+            const END: u64 = 200;
+            let (mut key, mut now) = (key(END), 0);
+            let mut ends = vec![END];
+            for (wait, overlap) in steps {
+                now += wait;
+                let number = ends.len();
+                let Ok(next) = key.rotated(rotation(number, Duration::from_hours(overlap)), at(now)) else {
+                    let alive = ends.iter().filter(|end| **end > now).count();
+                    prop_assert!(now >= END || alive > MAX_EARLIER);
+                    break;
+                };
+                for end in &mut ends {
+                    *end = (*end).min(now + overlap);
+                }
+                ends.push(END);
+                key = next;
+                for hour in now..=END {
+                    for (number, end) in ends.iter().enumerate() {
+                        prop_assert_eq!(key.accepts(&number.to_string(), at(hour)), hour < *end);
+                    }
+                }
+            }
+        }
+    }
 }

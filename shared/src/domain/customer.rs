@@ -7,7 +7,7 @@ use super::erasure::Hold;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use super::{Id, Timestamp};
+use super::{Id, Permission, Timestamp};
 
 /// A customer account. The fields of the first part are the seed's; clients see them.
 #[derive(Clone, Debug)]
@@ -60,6 +60,9 @@ pub struct Record {
     /// never go back: writers of the account do not wait for those of what it owns. So what the
     /// account owns is the same as long as neither has moved.
     pub inventory: u64,
+    /// How many of the account's agents administer it; see [`Customer::administers`]. Moves in one
+    /// transaction with their permissions, and the version moves with it.
+    pub admins: u64,
     /// Counts claims by the purge: a run whose epoch is not the account's has been overtaken.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.
@@ -179,6 +182,17 @@ impl Customer {
             webhook_method: profile.webhook_method.unwrap_or(self.webhook_method),
             webhook_uri: profile.webhook_uri.unwrap_or(self.webhook_uri),
             ..self
+        }
+    }
+
+    /// Whether an agent with this permission administers the account. Somebody always does. In the
+    /// project's own account that is a project admin: nobody else could appoint one.
+    #[must_use]
+    pub const fn administers(&self, permission: Permission) -> bool {
+        if self.record.system {
+            permission.allows(Permission::PROJECT_ADMIN)
+        } else {
+            permission.allows(Permission::ADMIN)
         }
     }
 

@@ -48,8 +48,12 @@ pub enum Error {
     StateInvalid,
     /// The account can no longer be recovered.
     GracePeriodEnded,
-    /// The project's own account cannot be frozen or deleted.
+    /// The project's own account cannot be frozen or deleted, and needs an admin.
     LastProjectAdmin,
+    /// An account's last admin cannot be deleted or lose the permission.
+    LastAdmin,
+    /// A key has got a new token from somebody else just now, or too many of late.
+    AlreadyRotated,
     /// The account is held and must not be erased.
     LegalHold,
     /// The plan of a deletion is not true any more: how the account differs from it.

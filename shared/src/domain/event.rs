@@ -39,6 +39,8 @@ pub enum What {
     CustomerReleased,
     /// Something was added to what an account owns.
     Created(Kind),
+    /// Something that an account owns has changed.
+    Updated(Kind),
     /// Something that an account owned is gone, or is about to go with the account.
     Deleted(Kind),
 }
@@ -56,6 +58,7 @@ impl What {
             Self::CustomerHeld => "customer_held",
             Self::CustomerReleased => "customer_released",
             Self::Created(kind) => kind.created(),
+            Self::Updated(kind) => kind.updated(),
             Self::Deleted(kind) => kind.deleted(),
         }
     }

@@ -37,6 +37,12 @@ macro_rules! kinds {
                 match self { $(Self::$kind => concat!($one, "_created")),+ }
             }
 
+            /// The name on the bus of the event that tells of one that has changed.
+            #[must_use]
+            pub const fn updated(self) -> &'static str {
+                match self { $(Self::$kind => concat!($one, "_updated")),+ }
+            }
+
             /// The name on the bus of the event that tells of one, or of many, that are gone.
             #[must_use]
             pub const fn deleted(self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::ops::BitOr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A set of permission bits, as the original numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +24,71 @@ impl Permission {
     pub const fn allows(self, required: Self) -> bool {
         self.0 & (required.0 | Self::PROJECT_ADMIN.0) != 0
     }
+
+    /// Whether who has this may give `other`, or do something to somebody who has it.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.within(self) == other
+    }
+
+    /// What is left of this for somebody who acts for an agent with the permission `limit`.
+    #[must_use]
+    pub fn within(self, limit: Self) -> Self {
+        Self(self.0 & limit.extent().0)
+    }
+
+    /// All bits that this stands for: who administers can do what agents and managers can.
+    fn extent(self) -> Self {
+        let of_customers = Self::AGENT | Self::ADMIN | Self::MANAGER;
+        if self.0 & Self::PROJECT_ADMIN.0 != 0 {
+            of_customers | Self::PROJECT_ADMIN
+        } else if self.0 & Self::ADMIN.0 != 0 {
+            of_customers
+        } else {
+            self
+        }
+    }
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl BitOr for Permission {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// A permission that a client wants to give: known bits, at least one. Whether the client may give it
+/// is another question, which [`give`](Self::give) answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant(Permission);
+
+impl Grant {
+    /// The permission, if who has `own` may give it.
+    #[must_use]
+    pub fn give(self, own: Permission) -> Option<Permission> {
+        own.covers(self.0).then_some(self.0)
+    }
+}
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self(Permission::AGENT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Grant {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let asked = Permission(u64::deserialize(from)?);
+        if asked.0 != 0 && Permission::PROJECT_ADMIN.covers(asked) {
+            return Ok(Self(asked));
+        }
+        Err(serde::de::Error::custom("must be a sum of 16 (agent), 32 (admin) and 64 (manager)"))
     }
 }
 
@@ -44,5 +103,38 @@ mod tests {
         assert!(!Permission::AGENT.allows(either));
         assert!(Permission::PROJECT_ADMIN.allows(either));
         assert!(!Permission::ADMIN.allows(Permission::PROJECT_ADMIN));
+    }
+
+    #[test]
+    fn nobody_gives_more_than_they_have() {
+        let grant = |bits: u64| serde_json::from_value::<Grant>(bits.into()).ok();
+        for bits in [0, 2, 4, 8, 15, 128, 240, u64::MAX] {
+            assert!(grant(bits).is_none(), "{bits}");
+        }
+        let every = Permission::PROJECT_ADMIN.extent().0;
+        let of_customers = Permission::ADMIN.extent().0;
+        for (own, all) in [
+            (1, every),
+            (33, every),
+            (32, of_customers),
+            (48, of_customers),
+            (80, 80),
+            (64, 64),
+            (16, 16),
+        ] {
+            for bits in (1..=every).filter(|bits| bits & !every == 0) {
+                let given = grant(bits).unwrap().give(Permission(own)).is_some();
+                assert_eq!(given, bits & !all == 0, "{own} gives {bits}");
+            }
+        }
+        assert_eq!((every, of_customers), (113, 112));
+    }
+
+    #[test]
+    fn who_acts_for_another_can_do_no_more_than_both() {
+        assert_eq!(Permission::ADMIN.within(Permission::ADMIN), Permission::ADMIN);
+        assert_eq!(Permission::AGENT.within(Permission::ADMIN), Permission::AGENT);
+        let nothing = Permission::ADMIN.within(Permission::AGENT | Permission::MANAGER);
+        assert!(!nothing.allows(Permission::AGENT | Permission::ADMIN | Permission::MANAGER));
     }
 }

@@ -40,6 +40,14 @@ impl Timestamp {
         later.0.duration_since(self.0).try_into().unwrap_or_default()
     }
 
+    /// The beginning of this moment's day.
+    #[must_use]
+    pub fn day(self) -> Self {
+        const DAY: i64 = 24 * 60 * 60;
+        let seconds = self.seconds() - self.seconds().rem_euclid(DAY);
+        Self::from_micros(seconds * 1_000_000).unwrap_or(self)
+    }
+
     /// 27 characters, always six decimals: sorts as text in the order of time.
     #[must_use]
     pub fn fixed(self) -> String {
@@ -126,6 +134,14 @@ mod tests {
             "2024-01-15T10:30:00.00012Z"
         );
         assert_eq!(second.fixed(), "2024-01-15T10:30:00.000000Z");
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight() {
+        for moment in ["2024-02-29T00:00:00Z", "2024-02-29T23:59:59.999999Z"] {
+            assert_eq!(at(moment).day(), at("2024-02-29T00:00:00Z"));
+        }
+        assert_eq!(at("1969-12-31T23:00:00Z").day(), at("1969-12-31T00:00:00Z"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::MixedScript as _;
@@ -23,6 +23,11 @@ const MARKS_IN_A_ROW: usize = 4;
 pub struct Username(String);
 
 impl Username {
+    /// A name that was checked when it was stored; rules that came later do not apply to it.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(text)
+    }
+
     /// The name itself.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -56,6 +61,21 @@ impl fmt::Display for LoginKey {
     }
 }
 
+impl Serialize for LoginKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl FromText for LoginKey {
+    fn from_text(text: &str) -> Option<Self> {
+        u128::from_str_radix(text, 16).ok().map(Self)
+    }
+    fn rule() -> String {
+        "32 hexadecimal digits".to_owned()
+    }
+}
+
 impl FromText for Username {
     fn from_text(text: &str) -> Option<Self> {
         if text.len() > 255 {
@@ -80,7 +100,7 @@ fn marks_in_a_row(text: &str) -> usize {
     text.split(|c| !is_combining_mark(c)).map(|marks| marks.chars().count()).max().unwrap_or(0)
 }
 
-deserialize_from_text!(Username);
+deserialize_from_text!(Username, LoginKey);
 
 impl fmt::Debug for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Capacity, Counts, Reason, Requester, Stage};
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
-use crate::domain::{self, Id, Page, Status, Timestamp};
+use crate::domain::{self, Id, Page, Permission, Status, Timestamp};
 
 /// An account.
 #[derive(Debug, Serialize)]
@@ -68,7 +68,10 @@ pub struct AccessKey<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     token_prefix: &'a str,
+    permission: Permission,
+    agent_id: Id<domain::Agent>,
     tm_expire: Timestamp,
+    tm_last_use: Option<Timestamp>,
     tm_create: Timestamp,
     tm_update: Timestamp,
     tm_delete: Option<Timestamp>,
@@ -84,8 +87,11 @@ impl<'a> AccessKey<'a> {
             name: key.name.expose(),
             detail: key.detail.expose(),
             token: None,
-            token_prefix: &key.token_prefix,
+            token_prefix: &key.token.prefix,
+            permission: key.permission,
+            agent_id: key.agent,
             tm_expire: key.tm_expire,
+            tm_last_use: key.tm_last_use,
             tm_create: key.tm_create,
             tm_update: key.tm_update,
             tm_delete: None,
@@ -197,6 +203,44 @@ impl Plan {
             resources: counts.iter().map(|(kind, count)| (kind.many(), *count)).collect(),
             capacity: Capacity::of(counts.values().sum(), kilobytes),
         }
+    }
+}
+
+/// An agent.
+#[derive(Debug, Serialize)]
+pub struct Agent<'a> {
+    id: Id<domain::Agent>,
+    customer_id: Id<domain::Customer>,
+    username: &'a str,
+    name: &'a str,
+    detail: &'a str,
+    permission: Permission,
+    tm_create: Timestamp,
+    tm_update: Timestamp,
+    tm_delete: Option<Timestamp>,
+}
+
+impl<'a> Agent<'a> {
+    /// An agent of this account.
+    #[must_use]
+    pub fn new(customer: Id<domain::Customer>, agent: &'a domain::Agent) -> Self {
+        Self {
+            id: agent.id,
+            customer_id: customer,
+            username: agent.username.expose(),
+            name: agent.name.expose(),
+            detail: agent.detail.expose(),
+            permission: agent.permission,
+            tm_create: agent.tm_create,
+            tm_update: agent.tm_update,
+            tm_delete: None,
+        }
+    }
+
+    /// The agent who was deleted at `now`.
+    #[must_use]
+    pub fn deleted(self, now: Timestamp) -> Self {
+        Self { tm_delete: Some(now), ..self }
     }
 }
 

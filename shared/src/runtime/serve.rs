@@ -17,6 +17,9 @@ use crate::auth::password;
 use crate::domain::Error;
 use crate::http::{self, Reply, Request};
 
+/// How long a reply waits for what was done beside it.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// Runs an endpoint. Every error, and a panic too, becomes a reply here and is logged here, once: an
 /// error that went further would become the gateway's own, without a request id.
 pub fn serve<P, H, F>(handle: H) -> super::Result
@@ -34,7 +37,7 @@ where
         let has_token_in_url = request.has_token_in_url();
         let work = async {
             let outcome = caught(handle(parts, request)).await;
-            parts.settle().await;
+            let _ = tokio::time::timeout(SETTLE, parts.settle()).await;
             outcome
         };
         let outcome = tokio::time::timeout(left, work).await;

@@ -1,40 +1,59 @@
 //! Access keys.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
+use super::assignment::Assignment;
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
+use crate::domain::access_key::{EarlierToken, Token};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
-use crate::domain::{AccessKey, Customer, Error, Event, Id, Permission, Timestamp};
+use crate::domain::{AccessKey, Agent, Customer, Error, Event, Id, Permission, Timestamp};
 
 /// As it is stored.
 #[derive(Serialize, Deserialize)]
 pub struct AccessKeyAttributes {
     id: Id<AccessKey>,
+    agent_id: Id<Agent>,
     name: String,
     detail: String,
     token_prefix: String,
     token_hash: String,
+    earlier: Vec<EarlierTokenAttributes>,
     permission: Permission,
     tm_expire: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tm_last_use: Option<Timestamp>,
     tm_create: Timestamp,
     tm_update: Timestamp,
     version: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct EarlierTokenAttributes {
+    hash: String,
+    tm_expire: Timestamp,
+}
+
 impl From<&AccessKey> for AccessKeyAttributes {
     fn from(key: &AccessKey) -> Self {
+        let earlier = key.earlier.iter().cloned();
         Self {
             id: key.id,
+            agent_id: key.agent,
             name: key.name.expose().to_owned(),
             detail: key.detail.expose().to_owned(),
-            token_prefix: key.token_prefix.clone(),
-            token_hash: key.token_hash.clone(),
+            token_prefix: key.token.prefix.clone(),
+            token_hash: key.token.hash.clone(),
+            earlier: earlier
+                .map(|EarlierToken { hash, tm_expire }| EarlierTokenAttributes { hash, tm_expire })
+                .collect(),
             permission: key.permission,
             tm_expire: key.tm_expire,
+            tm_last_use: key.tm_last_use,
             tm_create: key.tm_create,
             tm_update: key.tm_update,
             version: key.version,
@@ -44,14 +63,19 @@ impl From<&AccessKey> for AccessKeyAttributes {
 
 impl From<AccessKeyAttributes> for AccessKey {
     fn from(stored: AccessKeyAttributes) -> Self {
+        let earlier = stored.earlier.into_iter();
         Self {
             id: stored.id,
+            agent: stored.agent_id,
             name: Name::trusted(stored.name),
             detail: Detail::trusted(stored.detail),
-            token_prefix: stored.token_prefix,
-            token_hash: stored.token_hash,
+            token: Token { prefix: stored.token_prefix, hash: stored.token_hash },
+            earlier: earlier
+                .map(|EarlierTokenAttributes { hash, tm_expire }| EarlierToken { hash, tm_expire })
+                .collect(),
             permission: stored.permission,
             tm_expire: stored.tm_expire,
+            tm_last_use: stored.tm_last_use,
             tm_create: stored.tm_create,
             tm_update: stored.tm_update,
             version: stored.version,
@@ -86,27 +110,72 @@ impl Store {
         }
     }
 
-    /// Makes the key `after`, if it still is `before` and the account is live.
+    /// Makes the key `after`, if it still is `before` and the account is live. Its last use is written
+    /// apart, and stays.
     pub async fn update_access_key(
         &self,
         customer: Id<Customer>,
         before: &AccessKey,
         after: &AccessKey,
+        event: &Event,
     ) -> Result<Update<AccessKey>, Error> {
-        let item = item(&key::access_key(customer, after.id), AccessKeyAttributes::from(after))?;
+        let key = key::access_key(customer, after.id);
+        let after = AccessKeyAttributes::from(after);
+        let changed = Assignment::default()
+            .set("agent_id", after.agent_id)?
+            .set("name", after.name)?
+            .set("detail", after.detail)?
+            .set("token_prefix", after.token_prefix)?
+            .set("token_hash", after.token_hash)?
+            .set("earlier", after.earlier)?
+            .set("tm_expire", after.tm_expire)?
+            .set("tm_update", after.tm_update)?
+            .set("version", after.version)?;
         let transaction = self
             .transaction()
             .change_inventory(customer)?
-            .put(item, &Condition::version(before.version))?;
+            .change(&key, &changed, &Condition::version(before.version))?
+            .put_event(outbox::item(event)?)?;
         match transaction.run().await? {
             Outcome::Written => Ok(Update::Written),
-            Outcome::Refused(legs) => match <[Leg; 2]>::try_from(legs) {
-                Ok([root, _]) if root.failed() => Err(Error::StateInvalid),
-                Ok([_, Leg::Failed(Some(current))]) => {
+            Outcome::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
+                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
+                Ok([_, Leg::Failed(Some(current)), _]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }
                 _ => Err(Error::NotFound(Missing::Owned(Kind::AccessKey))),
             },
+        }
+    }
+
+    /// Records that a key was used on `day`, if that is not known yet. At most one write a day, of
+    /// nothing but the day: no reason to count a change of what the account owns.
+    pub async fn record_access_key_use(
+        &self,
+        customer: Id<Customer>,
+        id: Id<AccessKey>,
+        day: Timestamp,
+    ) -> Result<(), Error> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.accounts)
+            .set_key(Some(key::access_key(customer, id).attributes()))
+            .update_expression("SET tm_last_use = :day")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(tm_last_use) OR tm_last_use < :day)",
+            )
+            .expression_attribute_values(":day", string(day.to_string()));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(failure(error)),
         }
     }
 
@@ -135,32 +204,6 @@ impl Store {
         size: usize,
         after: Option<Id<AccessKey>>,
     ) -> Result<Page<AccessKey>, Error> {
-        let mut start = after.map(|id| key::access_key(customer, id).attributes());
-        let mut rows: Vec<AccessKey> = Vec::with_capacity(size + 1);
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.accounts)
-                .consistent_read(true)
-                .scan_index_forward(false)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
-                .expression_attribute_values(":pk", string(key::partition(customer)))
-                .expression_attribute_values(":kind", string(Kind::AccessKey.prefix()))
-                .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start);
-            let answer = query.send().await.map_err(failure)?;
-            for item in answer.items.unwrap_or_default() {
-                rows.push(read(item)?);
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() || rows.len() > size {
-                break;
-            }
-        }
-        let follows = rows.len() > size;
-        rows.truncate(size);
-        let next = rows.last().filter(|_| follows).map(|last| last.id.to_string());
-        Ok(Page { rows, next })
+        self.list_kind(customer, Kind::AccessKey, size, after).await
     }
 }

@@ -1,16 +1,23 @@
-//! Agents.
+//! Agents. Each has two items: its own, where every request looks, and its user name's lock, where a
+//! log-in looks.
 
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
-use super::transaction::{Condition, Outcome};
-use super::{Store, Stored, key};
+use super::login::{Login, LoginAttributes};
+use super::transaction::{Condition, Leg, Outcome, Transaction};
+use super::{Store, Stored, Update, item, key, outbox, read};
+use crate::domain::error::Missing;
+use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
-use crate::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
+use crate::domain::value::{Detail, Name, PasswordHash};
+use crate::domain::{Agent, Customer, Error, Event, Id, Page, Permission, Timestamp, Username};
 
-/// An agent's epoch is in two items: with the agent, where every request looks, and with the user name,
-/// where a log-in takes it from. They change together or not at all.
-pub(super) const EPOCH: &str = "epoch";
+/// Moves an agent's epoch on, which is in two items: with the agent, where every request looks, and
+/// with the user name, where a log-in takes it from. They change together or not at all.
+fn next_epoch() -> Result<Assignment, Error> {
+    Assignment::default().count("epoch")
+}
 
 /// As it is stored.
 #[derive(Serialize, Deserialize)]
@@ -18,21 +25,27 @@ pub struct AgentAttributes {
     id: Id<Agent>,
     username: String,
     /// Names the user name's lock, so that the lock goes when the agent goes.
-    login: String,
+    login: LoginKey,
+    name: String,
+    detail: String,
     permission: Permission,
     epoch: u64,
     tm_create: Timestamp,
+    tm_update: Timestamp,
 }
 
-impl AgentAttributes {
-    pub(super) fn new(agent: &Agent, username: &Username) -> Self {
+impl From<&Agent> for AgentAttributes {
+    fn from(agent: &Agent) -> Self {
         Self {
             id: agent.id,
-            username: username.expose().to_owned(),
-            login: username.login_key().to_string(),
+            username: agent.username.expose().to_owned(),
+            login: agent.login,
+            name: agent.name.expose().to_owned(),
+            detail: agent.detail.expose().to_owned(),
             permission: agent.permission,
             epoch: agent.epoch,
             tm_create: agent.tm_create,
+            tm_update: agent.tm_update,
         }
     }
 }
@@ -41,9 +54,14 @@ impl From<AgentAttributes> for Agent {
     fn from(stored: AgentAttributes) -> Self {
         Self {
             id: stored.id,
+            username: Username::trusted(stored.username),
+            login: stored.login,
+            name: Name::trusted(stored.name),
+            detail: Detail::trusted(stored.detail),
             permission: stored.permission,
             epoch: stored.epoch,
             tm_create: stored.tm_create,
+            tm_update: stored.tm_update,
         }
     }
 }
@@ -53,6 +71,111 @@ impl Stored for Agent {
 }
 
 impl Store {
+    /// Creates an agent with the lock on its user name, if the account is live.
+    pub async fn insert_agent(
+        &self,
+        customer: &Customer,
+        agent: &Agent,
+        login: &Login,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let new = item(&key::agent(customer.id, agent.id), AgentAttributes::from(agent))?;
+        let lock = item(&key::login(agent.login), LoginAttributes::from(login))?;
+        let transaction = self
+            .transaction()
+            .change_agent(customer, None, Some(agent.permission))?
+            .put(new, &Condition::absent())?
+            .put(lock, &Condition::absent())?
+            .put_event(outbox::item(event)?)?;
+        match transaction.run().await? {
+            Outcome::Written => Ok(()),
+            Outcome::Refused(legs) => match <[Leg; 4]>::try_from(legs) {
+                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
+                // The id is new: if it is there already, an answer was lost and this is a second try.
+                Ok([_, new, ..]) if new.failed() => Ok(()),
+                _ => Err(Error::UsernameTaken),
+            },
+        }
+    }
+
+    /// Makes the agent's permission that of `after`, if it still is that of `before` and the account is
+    /// live and keeps an admin.
+    pub async fn update_agent_permission(
+        &self,
+        customer: &Customer,
+        before: &Agent,
+        after: &Agent,
+        event: &Event,
+    ) -> Result<Update<Agent>, Error> {
+        let changed = Assignment::default()
+            .set("permission", after.permission)?
+            .set("tm_update", after.tm_update)?;
+        let transaction = self
+            .transaction()
+            .change_agent(customer, Some(before.permission), Some(after.permission))?
+            .change(
+                &key::agent(customer.id, before.id),
+                &changed,
+                &Condition::permission(before.permission),
+            )?;
+        run(customer, transaction.put_event(outbox::item(event)?)?).await
+    }
+
+    /// Replaces an agent's password, if the account is live. The agent's sessions end, but for the one
+    /// whose token has the hash `kept_session`; attempts at the old password are forgotten.
+    pub async fn update_agent_password(
+        &self,
+        customer: Id<Customer>,
+        agent: &Agent,
+        hash: &PasswordHash,
+        kept_session: Option<&str>,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let (present, of_agent) = (Condition::present(), Condition::of_agent(agent.id));
+        let told = next_epoch()?.set("tm_update", event.time)?;
+        let changed = next_epoch()?.set("password_hash", hash.expose())?;
+        let mut transaction = self
+            .transaction()
+            .change_inventory(customer)?
+            .change(&key::agent(customer, agent.id), &told, &present)?
+            .change(&key::login(agent.login), &changed, &of_agent)?;
+        if let Some(token_hash) = kept_session {
+            let session = key::session(customer, token_hash);
+            transaction = transaction.change(&session, &next_epoch()?, &present)?;
+        }
+        let transaction = transaction
+            .delete(&key::throttle(&agent.login.to_string()), None)?
+            .put_event(outbox::item(event)?)?;
+        match transaction.run().await? {
+            Outcome::Written => Ok(()),
+            Outcome::Refused(legs) => match legs.as_slice() {
+                [root, ..] if root.failed() => Err(Error::StateInvalid),
+                [_, agent, ..] if agent.failed() => Err(missing()),
+                // The session has ended meanwhile.
+                _ => Err(Error::InvalidCredentials),
+            },
+        }
+    }
+
+    /// Deletes an agent and frees its user name, if its permission still is what it was and the account
+    /// is live and keeps an admin. Its sessions and its keys stop working at once.
+    pub async fn delete_agent(
+        &self,
+        customer: &Customer,
+        agent: &Agent,
+        event: &Event,
+    ) -> Result<Update<Agent>, Error> {
+        let unchanged = Condition::permission(agent.permission);
+        let transaction = self
+            .transaction()
+            .change_agent(customer, Some(agent.permission), None)?
+            .delete(&key::agent(customer.id, agent.id), Some(&unchanged))?
+            .delete(&key::login(agent.login), Some(&Condition::of_agent(agent.id)))?
+            .delete(&key::throttle(&agent.login.to_string()), None)?
+            .put_event(outbox::item(event)?)?;
+        run(customer, transaction).await
+    }
+
     /// Ends every session of an agent: each has the epoch in which it began. One that is just beginning
     /// ends too, as it has the old epoch.
     pub async fn end_sessions(
@@ -61,15 +184,46 @@ impl Store {
         agent: Id<Agent>,
         login: LoginKey,
     ) -> Result<(), Error> {
-        let next = Assignment::default().count(EPOCH)?;
         let transaction = self
             .transaction()
-            .change(&key::agent(customer, agent), &next, &Condition::present())?
-            .change(&key::login(login), &next, &Condition::of_agent(agent))?;
+            .change(&key::agent(customer, agent), &next_epoch()?, &Condition::present())?
+            .change(&key::login(login), &next_epoch()?, &Condition::of_agent(agent))?;
         match transaction.run().await? {
             Outcome::Written => Ok(()),
             // The agent has gone, and its sessions with it.
             Outcome::Refused(_) => Err(Error::InvalidCredentials),
         }
     }
+
+    /// A page of an account's agents, newest first, below the agent `after`.
+    pub async fn list_agents(
+        &self,
+        customer: Id<Customer>,
+        size: usize,
+        after: Option<Id<Agent>>,
+    ) -> Result<Page<Agent>, Error> {
+        self.list_kind(customer, Kind::Agent, size, after).await
+    }
+}
+
+/// Carries out a transaction that changes the account's admins first, and the agent then.
+async fn run(customer: &Customer, transaction: Transaction<'_>) -> Result<Update<Agent>, Error> {
+    let Outcome::Refused(legs) = transaction.run().await? else {
+        return Ok(Update::Written);
+    };
+    let mut legs = legs.into_iter();
+    match (legs.next(), legs.next()) {
+        (Some(Leg::Failed(Some(root))), _) if !read::<Customer>(root.clone())?.status.is_live() => {
+            Err(Error::StateInvalid)
+        }
+        (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
+        (_, Some(Leg::Failed(None))) => Err(missing()),
+        (Some(root), _) if root.failed() && customer.record.system => Err(Error::LastProjectAdmin),
+        (Some(root), _) if root.failed() => Err(Error::LastAdmin),
+        _ => Err(Error::Internal("an agent's user name is another's".to_owned())),
+    }
+}
+
+const fn missing() -> Error {
+    Error::NotFound(Missing::Owned(Kind::Agent))
 }

@@ -34,8 +34,13 @@ impl Assignment {
 
     /// Adds one to an attribute that begins at zero.
     pub(super) fn count(self, name: &'static str) -> Result<Self, Error> {
+        self.add(name, 1)
+    }
+
+    /// Adds to an attribute that begins at zero.
+    pub(super) fn add(self, name: &'static str, change: i64) -> Result<Self, Error> {
         let sum = format!("if_not_exists(#{name}, :zero) + :{name}");
-        self.set_to(name, sum, 1)?.value(":zero".to_owned(), 0)
+        self.set_to(name, sum, change)?.value(":zero".to_owned(), 0)
     }
 
     /// Appends to a list that begins empty.

@@ -15,7 +15,7 @@ use crate::domain::page::Page;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use crate::domain::{Agent, Customer, Error, Event, Id, Status, Timestamp, Username};
+use crate::domain::{Agent, Customer, Error, Event, Id, Status, Timestamp};
 
 stored! {
     /// As it is stored.
@@ -46,6 +46,8 @@ stored! {
         version: u64 => Kept,
         #[serde(default)]
         inventory: u64 => Kept,
+        #[serde(default)]
+        admins: u64 => Kept,
         #[serde(default)]
         epoch: u64 => Kept,
         #[serde(default)]
@@ -102,6 +104,7 @@ impl From<&Customer> for CustomerAttributes {
             tm_delete: customer.tm_delete,
             version: customer.record.version,
             inventory: customer.record.inventory,
+            admins: customer.record.admins,
             epoch: customer.record.epoch,
             system: customer.record.system,
             frozen_from: customer.record.frozen_from,
@@ -143,6 +146,7 @@ impl From<CustomerAttributes> for Customer {
             record: Record {
                 version: stored.version,
                 inventory: stored.inventory,
+                admins: stored.admins,
                 epoch: stored.epoch,
                 system: stored.system,
                 frozen_from: stored.frozen_from,
@@ -184,8 +188,6 @@ pub struct NewCustomer<'a> {
     pub customer: &'a Customer,
     /// Its first agent.
     pub agent: &'a Agent,
-    /// The agent's user name.
-    pub username: &'a Username,
     /// What the agent logs in with.
     pub login: &'a Login,
 }
@@ -240,11 +242,12 @@ impl Store {
 
     /// Whether the account was not there before.
     async fn insert(&self, new: &NewCustomer<'_>, event: Option<&Event>) -> Result<bool, Error> {
-        let NewCustomer { customer, agent, username, login } = new;
-        let root = item(&key::customer(customer.id), CustomerAttributes::from(*customer))?;
-        let agent =
-            item(&key::agent(customer.id, agent.id), AgentAttributes::new(agent, username))?;
-        let lock = item(&key::login(username.login_key()), LoginAttributes::from(*login))?;
+        let NewCustomer { customer, agent, login } = new;
+        // The first agent administers the account.
+        let root = CustomerAttributes { admins: 1, ..CustomerAttributes::from(*customer) };
+        let root = item(&key::customer(customer.id), root)?;
+        let lock = item(&key::login(agent.login), LoginAttributes::from(*login))?;
+        let agent = item(&key::agent(customer.id, agent.id), AgentAttributes::from(*agent))?;
         let mut transaction = self.transaction();
         transaction = transaction
             .put(root, &Condition::absent())?

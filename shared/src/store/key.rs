@@ -58,7 +58,7 @@ pub(super) fn partition(customer: Id<Customer>) -> String {
 }
 
 /// Sort key of something that an account owns.
-fn owned(kind: Kind, id: impl std::fmt::Display) -> String {
+pub(super) fn owned(kind: Kind, id: impl std::fmt::Display) -> String {
     format!("{}{id}", kind.prefix())
 }
 

@@ -21,6 +21,20 @@ pub struct Login {
     pub epoch: u64,
 }
 
+impl Login {
+    /// What a new agent of an account logs in with.
+    #[must_use]
+    pub fn new(customer: Id<Customer>, agent: &Agent, password_hash: PasswordHash) -> Self {
+        Self {
+            customer,
+            agent: agent.id,
+            username_digest: agent.username.digest(),
+            password_hash,
+            epoch: agent.epoch,
+        }
+    }
+}
+
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Login({})", self.agent)

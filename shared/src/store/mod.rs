@@ -11,6 +11,7 @@ pub mod due;
 pub mod erasure;
 pub mod fields;
 pub mod key;
+mod list;
 pub mod login;
 pub mod outbox;
 pub mod owned;

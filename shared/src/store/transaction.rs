@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use super::assignment::Assignment;
 use super::key::{self, Key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, string, unavailable};
-use crate::domain::{Agent, Customer, Erasure, Error, Id, Status, Timestamp};
+use crate::domain::{Agent, Customer, Erasure, Error, Id, Permission, Status, Timestamp};
 
 /// What must hold of an item for a transaction to be carried out.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Condition {
 
     /// The item is at this version.
     pub(super) fn version(version: u64) -> Self {
-        Self::new("version = :version", [(":version", number(version))])
+        Self::new("version = :read_version", [(":read_version", number(version))])
     }
 
     /// The item is the account at the version and status it was decided on.
@@ -109,11 +109,25 @@ impl Condition {
         Self { expression: expression.to_owned(), values: values.into() }
     }
 
-    /// `status` is a reserved word.
+    /// The item is an account that can be worked with.
+    fn live() -> Self {
+        Self::status_in(&[Status::Initial, Status::Active])
+    }
+
+    /// This, and the account has an admin to spare.
+    fn and_another_admin(mut self) -> Self {
+        self.expression += " AND admins > :last";
+        self.values.push((":last", number(1)));
+        self
+    }
+
+    /// The item is an agent with this permission.
+    pub(super) fn permission(permission: Permission) -> Self {
+        Self::new("#permission = :read_permission", [(":read_permission", number(permission))])
+    }
+
     fn names(&self) -> Option<HashMap<String, String>> {
-        self.expression
-            .contains("#status")
-            .then(|| HashMap::from([("#status".to_owned(), "status".to_owned())]))
+        names(&self.expression)
     }
 
     fn values(&self) -> Option<Item> {
@@ -233,8 +247,30 @@ impl Transaction<'_> {
     /// Counts a change of what an account owns, if the account is live. Whatever an account owns is
     /// written in a transaction with this leg, or else the purge could not be shown to end.
     pub(super) fn change_inventory(self, customer: Id<Customer>) -> Result<Self, Error> {
-        let live = Condition::status_in(&[Status::Initial, Status::Active]);
-        self.change(&key::customer(customer), &Assignment::default().count("inventory")?, &live)
+        let counted = Assignment::default().count("inventory")?;
+        self.change(&key::customer(customer), &counted, &Condition::live())
+    }
+
+    /// The same for a change of an agent's permission `from` what it was `to` what it will be, if the
+    /// account still has an admin then.
+    ///
+    /// When admins are counted, the version moves too: writers of the account put it as a whole, and
+    /// would undo the count.
+    pub(super) fn change_agent(
+        self,
+        customer: &Customer,
+        from: Option<Permission>,
+        to: Option<Permission>,
+    ) -> Result<Self, Error> {
+        let is_admin = |permission: Permission| customer.administers(permission);
+        let (change, condition) = match (from.is_some_and(is_admin), to.is_some_and(is_admin)) {
+            (false, true) => (1, Condition::live()),
+            (true, false) => (-1, Condition::live().and_another_admin()),
+            _ => return self.change_inventory(customer.id),
+        };
+        let counted =
+            Assignment::default().count("inventory")?.count("version")?.add("admins", change)?;
+        self.change(&key::customer(customer.id), &counted, &condition)
     }
 
     /// Changes an account's row of the ledger, which need not be there.
@@ -308,6 +344,14 @@ impl Transaction<'_> {
         }
         Err(Error::Unavailable("too many write to the same items at once".to_owned()))
     }
+}
+
+/// The names in an expression that stand for themselves, as reserved words must.
+fn names(expression: &str) -> Option<HashMap<String, String>> {
+    let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && !"#_".contains(c));
+    let names =
+        words.filter_map(|word| Some((word.to_owned(), word.strip_prefix('#')?.to_owned())));
+    Some(names.collect()).filter(|names: &HashMap<_, _>| !names.is_empty())
 }
 
 fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[CancellationReason]> {

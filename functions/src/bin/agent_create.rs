@@ -1,0 +1,45 @@
+//! `POST /v1.0/agents`: a person who works with the caller's account.
+
+use serde::Deserialize;
+use shared::auth::{caller, password};
+use shared::domain::event::What;
+use shared::domain::owned::Kind;
+use shared::domain::permission::Grant;
+use shared::domain::value::{Detail, Name, Password};
+use shared::domain::{Agent, Error, Permission, Username};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+use shared::store::login::Login;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    username: Username,
+    password: Password,
+    #[serde(default)]
+    name: Name,
+    #[serde(default)]
+    detail: Detail,
+    #[serde(default)]
+    permission: Grant,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+    let body: Body = request.json()?;
+    let permission = caller.give(body.permission)?;
+
+    let (account, now) = (&caller.customer, app.now());
+    let agent = Agent::new(app.new_id(now), body.username, permission, now);
+    let agent = Agent { name: body.name, detail: body.detail, ..agent };
+    let login = Login::new(account.id, &agent, password::hash(&body.password)?);
+    let event = app.event(What::Created(Kind::Agent), account.id, vec![agent.id.uuid()], now);
+    app.store.insert_agent(account, &agent, &login, &event).await?;
+
+    Reply::ok(view::Agent::new(account.id, &agent))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

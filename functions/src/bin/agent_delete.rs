@@ -1,0 +1,31 @@
+//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account. The agent's sessions and keys
+//! stop working at once, and the user name is free. The last admin stays.
+
+use shared::auth::caller_and_agent;
+use shared::domain::event::What;
+use shared::domain::owned::Kind;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+use shared::store::Update;
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, agent) = caller_and_agent(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+
+    let (account, mut agent) = (&caller.customer, agent?);
+    loop {
+        caller.require_all_of(agent.permission)?;
+        let now = app.now();
+        let subjects = vec![agent.id.uuid()];
+        let event = app.event(What::Deleted(Kind::Agent), account.id, subjects, now);
+        match app.store.delete_agent(account, &agent, &event).await? {
+            Update::Written => return Reply::ok(view::Agent::new(account.id, &agent).deleted(now)),
+            Update::Outdated(current) => agent = *current,
+        }
+    }
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,17 @@
+//! `GET /v1.0/agents/{id}`: an agent of the caller's account.
+
+use shared::auth::caller_and_agent;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, agent) = caller_and_agent(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+
+    Reply::ok(view::Agent::new(caller.customer.id, &agent?))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

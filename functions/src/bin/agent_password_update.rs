@@ -1,0 +1,72 @@
+//! `PUT /v1.0/agents/{id}/password`: a new password. The agent's sessions end, but for the one that asks.
+//!
+//! | whose | who | sends |
+//! |---|---|---|
+//! | one's own | any agent | `current_password`, `password` |
+//! | another's | admin | `password` |
+
+use serde::Deserialize;
+use shared::auth::{self, Credential, caller_and_agent, caller_with_password};
+use shared::domain::event::What;
+use shared::domain::owned::Kind;
+use shared::domain::value::{Password, deserialize_present};
+use shared::domain::{Agent, Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    password: Password,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    current_password: Option<Password>,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let body = request.json::<Body>();
+    let own_session = own_session(&request)?;
+    let (account, agent) = if own_session.is_some() {
+        let current = body.as_ref().ok().and_then(|body| body.current_password.as_ref());
+        let caller = caller_with_password(app, &request, current).await?.require_not_frozen()?;
+        (caller.customer.id, caller.agent)
+    } else {
+        let (caller, agent) = caller_and_agent(app, &request).await?;
+        caller.require(Permission::ADMIN)?;
+        let agent = agent?;
+        caller.require_all_of(agent.permission)?;
+        (caller.customer.id, agent)
+    };
+    let body = body?;
+    body.is_for(own_session.is_some())?;
+
+    let (now, hash) = (app.now(), auth::password::hash(&body.password)?);
+    let event = app.event(What::Updated(Kind::Agent), account, vec![agent.id.uuid()], now);
+    app.store.update_agent_password(account, &agent, &hash, own_session.as_deref(), &event).await?;
+
+    Reply::ok(view::Agent::new(account, &Agent { tm_update: now, ..agent.clone() }))
+}
+
+/// The hash of the caller's session token, if the path names the caller.
+fn own_session(request: &Request) -> Result<Option<String>, Error> {
+    let is_own = |id| request.path_id().is_ok_and(|named| named == id);
+    Ok(match auth::credential(request)? {
+        Credential::Session { agent, hash, .. } if is_own(agent) => Some(hash),
+        _ => None,
+    })
+}
+
+impl Body {
+    fn is_for(&self, own: bool) -> Result<(), Error> {
+        match (own, &self.current_password) {
+            (true, None) => Err(Error::invalid_field("current_password", "is missing")),
+            (false, Some(_)) => {
+                Err(Error::invalid_field("current_password", "is asked for one's own account only"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

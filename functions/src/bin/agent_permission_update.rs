@@ -1,0 +1,44 @@
+//! `PUT /v1.0/agents/{id}/permission`: what an agent of the caller's account may do, from the agent's
+//! next request on. The last admin stays one.
+
+use serde::Deserialize;
+use shared::auth::caller_and_agent;
+use shared::domain::event::What;
+use shared::domain::owned::Kind;
+use shared::domain::permission::Grant;
+use shared::domain::{Agent, Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+use shared::store::Update;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    permission: Grant,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, agent) = caller_and_agent(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+    let permission = caller.give(request.json::<Body>()?.permission)?;
+
+    let (account, mut before) = (&caller.customer, agent?);
+    loop {
+        caller.require_all_of(before.permission)?;
+        if before.permission == permission {
+            return Reply::ok(view::Agent::new(account.id, &before));
+        }
+        let now = app.now();
+        let after = Agent { permission, tm_update: now, ..before.clone() };
+        let subjects = vec![after.id.uuid()];
+        let event = app.event(What::Updated(Kind::Agent), account.id, subjects, now);
+        match app.store.update_agent_permission(account, &before, &after, &event).await? {
+            Update::Written => return Reply::ok(view::Agent::new(account.id, &after)),
+            Update::Outdated(current) => before = *current,
+        }
+    }
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}
