@@ -9,13 +9,14 @@ use serde_json::json;
 use shared::auth::PlainToken;
 use shared::domain::erasure::Slice;
 use shared::domain::event::What;
+use shared::domain::lifecycle::Change;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
 };
 use shared::store::owned::Position;
-use shared::store::{Store, customer::NewCustomer, key, login::Login};
+use shared::store::{Store, Update, customer::NewCustomer, key, login::Login};
 
 use crate::harness::{PASSWORD, Tenure};
 
@@ -203,4 +204,80 @@ pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
         let item = item.map(|(name, content)| (name.clone(), value(content))).collect();
         client.put_item().table_name("AccountsTable").set_item(Some(item)).send().await.unwrap();
     }
+}
+
+/// Writers that decided on what they read a while ago: the count of admins stays right.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_writers_do_not_miscount_admins() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let root = key::customer(Id::parse(&account.id).unwrap());
+    let read = async || {
+        let items = store.get_items(&[root.untyped()]).await.unwrap();
+        items.get(&root).unwrap().unwrap()
+    };
+    let customer = read().await;
+    let of = |agent: &Agent, number| Event {
+        what: What::Updated(Kind::Agent),
+        subjects: vec![agent.id.uuid()],
+        ..event(customer.id, number)
+    };
+
+    // Two more admins; each write twice, as if its answer had been lost.
+    let mut agents = Vec::new();
+    for number in [2, 3] {
+        let username = Username::from_text(&format!("late{number}")).unwrap();
+        let agent = Agent::new(id(number), username, Permission::ADMIN, now());
+        let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
+        for _ in 0..2 {
+            store.insert_agent(&customer, &agent, &login, &of(&agent, number)).await.unwrap();
+        }
+        agents.push(agent);
+    }
+    assert_eq!(read().await.record.admins, 3);
+
+    // The account as it was before, written whole, would bring the old count back.
+    let mut after = customer.clone();
+    after.record.version += 1;
+    let late = Change { after, event: None, entry: None, inventory_must_hold: false };
+    let outcome = store.update_customer(&customer, &late, None).await.unwrap();
+    assert!(matches!(outcome, Update::Outdated(_)));
+
+    // One demotion counts once, however often it is decided on.
+    let demoted = Agent { permission: Permission::AGENT, ..agents[0].clone() };
+    let event = of(&demoted, 4);
+    let demote = || store.update_agent_permission(&customer, &agents[0], &demoted, &event);
+    assert!(matches!(demote().await.unwrap(), Update::Written));
+    assert!(matches!(demote().await.unwrap(), Update::Outdated(_)));
+    let delete = || store.delete_agent(&customer, &agents[0], &event);
+    assert!(matches!(delete().await.unwrap(), Update::Outdated(_)));
+    assert_eq!(read().await.record.admins, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_change_of_a_key_keeps_the_day_of_its_last_use() {
+    let tenure = Tenure::start().await;
+    let store = store(&tenure);
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let customer = Id::parse(&account.id).unwrap();
+    let before = access_key(customer, 1);
+    store.insert_access_key(customer, &before, &event(customer, 1)).await.unwrap();
+
+    let today = now().day();
+    store.record_access_key_use(customer, before.id, today).await.unwrap();
+    let after = before.updated(None, None, now());
+    store.update_access_key(customer, &before, &after, &event(customer, 2)).await.unwrap();
+    // Nor does a late record bring back an earlier day, or a key that is gone.
+    let yesterday = Timestamp::parse("2025-12-31T00:00:00Z").unwrap();
+    store.record_access_key_use(customer, before.id, yesterday).await.unwrap();
+    let key = key::access_key(customer, before.id);
+    let items = store.get_items(&[key.untyped()]).await.unwrap();
+    assert_eq!(items.get(&key).unwrap().unwrap().tm_last_use, Some(today));
+    store.delete_access_key(customer, &after, &event(customer, 3)).await.unwrap();
+    store.record_access_key_use(customer, before.id, today).await.unwrap();
+    let items = store.get_items(&[key.untyped()]).await.unwrap();
+    assert!(items.get(&key).unwrap().is_none());
 }
