@@ -7,9 +7,9 @@
     reason = "a test that cannot go on has failed, and says why"
 )]
 
-mod canaries;
 mod accesskeys;
 mod agents;
+mod canaries;
 mod erasure;
 mod harness;
 mod input;

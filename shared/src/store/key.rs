@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use crate::domain::digest::sha256;
 use crate::domain::owned::Kind;
-use crate::domain::time::Month;
 use crate::domain::throttle::Network;
+use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
 use crate::domain::{AccessKey, Agent, Customer, Erasure, Error, Id, Session, Timestamp};
