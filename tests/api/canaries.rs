@@ -24,6 +24,9 @@ const OWN_WORDS: [&str; 3] = ["confirmation_phrase", "status", "webhook_method"]
 /// Fields of answers that are secret.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
+/// What is looked for of a long text: enough of a token to be secret.
+const LONGEST: usize = 48;
+
 /// What must not come out of a stack, and what came out of it.
 pub(crate) struct Canaries {
     sinks: Sinks,
@@ -57,7 +60,7 @@ impl Canaries {
         if let Ok(body) = serde_json::from_slice(request.body()) {
             collect(&body, &mut texts);
         }
-        let canaries = texts.into_iter().filter(|text| is_recognisable(text));
+        let canaries = texts.into_iter().filter(|text| is_recognisable(text)).map(beginning);
         self.seen.lock().unwrap().canaries.extend(canaries);
     }
 
@@ -65,7 +68,7 @@ impl Canaries {
     pub(crate) fn answered(&self, answer: &Answer) {
         let mut seen = self.seen.lock().unwrap();
         let secrets = SECRETS.iter().filter_map(|name| answer.body[name].as_str());
-        seen.canaries.extend(secrets.map(str::to_owned));
+        seen.canaries.extend(secrets.map(|secret| beginning(secret.to_owned())));
         seen.said.push(format!("{:?}", answer.headers));
         if answer.status >= 400 {
             seen.said.push(answer.text.clone());
@@ -154,6 +157,11 @@ fn is_recognisable(text: &str) -> bool {
     let known_anyway =
         text.parse::<uuid::Uuid>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
     length >= 5 && !plain_word && !plain_number && !known_anyway
+}
+
+/// Of a long text a part is enough to give it away.
+fn beginning(text: String) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 /// Canaries in all their forms.

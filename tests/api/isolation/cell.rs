@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::rows::{
-    AMBIGUOUS, BAD_ID, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS, NOT_VALID, OK, Outcome, Row,
+    AMBIGUOUS, BAD_ID, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS, NOT_VALID, OK, ONESELF, Outcome,
+    Row,
 };
 
 /// What an agent, and the keys of its account, may do.
@@ -155,6 +156,7 @@ fn forms(row: &Row) -> &'static [Form] {
 fn targets(row: &Row) -> &'static [Target] {
     use Target::{Deleted, Foreign, Malformed, Missing, Own};
     match (row.target, row.looks) {
+        (Some(thing), _) if *thing == ONESELF => &[Own],
         (Some(_), _) => &[Own, Foreign, Missing, Deleted, Malformed],
         (None, Looks::Everywhere) => &[Own, Foreign],
         (None, _) => &[Own],
@@ -184,13 +186,13 @@ impl Cell {
             }
         }
         let (works_in, otherwise) = row.works_in;
-        let asked = match holder {
-            Holder::Session => row.session,
-            Holder::AccessKey => row.key,
+        let (who, asked) = match holder {
+            Holder::Session => (row.who, row.session),
+            Holder::AccessKey => (row.who_by_key.unwrap_or(row.who), row.key),
         };
         match () {
             () if !row.lets_in.contains(status) => IS_FROZEN,
-            () if !row.who.contains(level) => DENIED,
+            () if !who.contains(level) => DENIED,
             () if asked != OK => asked,
             () if !works_in.contains(status) => otherwise,
             () => self.target_outcome(),

@@ -156,8 +156,8 @@ impl Matrix {
     }
 
     async fn answers(&self, cells: &[Cell]) -> Vec<Answer> {
-        let calls = stream::iter(cells).map(|cell| self.world.send(cell));
-        calls.buffered(AT_ONCE).collect().await
+        let requests = stream::iter(cells).map(|cell| self.world.send(cell));
+        requests.buffered(AT_ONCE).collect().await
     }
 
     #[track_caller]

@@ -19,6 +19,7 @@ pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
+const NO_AGENT: Outcome = (404, "AGENT_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
@@ -69,8 +70,16 @@ pub(super) const CUSTOMER: Thing = Thing {
 pub(super) const ACCESS_KEY: Thing =
     Thing { collection: "/v1.0/accesskeys", new: r#"{"expire": 86400}"# };
 
+pub(super) const AGENT: Thing = Thing {
+    collection: "/v1.0/agents",
+    new: r#"{"username": "$unique", "password": "password of its own"}"#,
+};
+
+/// The agent who calls, or for whom the key does.
+pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
+
 /// Things that an account owns.
-pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY];
+pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT];
 
 /// A route, and what must come of calling it.
 pub(super) struct Row {
@@ -78,6 +87,8 @@ pub(super) struct Row {
     pub(super) route: &'static str,
     pub(super) looks: Looks,
     pub(super) who: &'static [Level],
+    /// Who may by an access key, if not the same.
+    pub(super) who_by_key: Option<&'static [Level]>,
     /// Status of accounts that are let in. A frozen one that is not is told so.
     pub(super) lets_in: &'static [Status],
     /// Status of accounts in which it can be done, and the answer in another one.
@@ -116,6 +127,7 @@ const OWN: Row = Row {
     route: "",
     looks: Looks::Everywhere,
     who: ADMINS,
+    who_by_key: None,
     lets_in: LIVE,
     works_in: (ANY_STATUS, OK),
     session: OK,
@@ -139,6 +151,10 @@ const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..
 /// A route about an access key of the caller's own account.
 const OWN_KEY: Row =
     Row { target: Some(&ACCESS_KEY), foreign: NO_KEY, missing: NO_KEY, deleted: NO_KEY, ..OWN };
+
+/// A route about an agent of the caller's own account.
+const OWN_AGENT: Row =
+    Row { target: Some(&AGENT), foreign: NO_AGENT, missing: NO_AGENT, deleted: NO_AGENT, ..OWN };
 
 /// A route about leaving, for which a frozen account is let in.
 const LEAVING: Row =
@@ -174,6 +190,15 @@ pub(super) const ROWS: &[Row] = &[
         ..LEAVING
     },
     Row { route: "DELETE /auth/unregister", works_in: (&[Frozen], WRONG_STATE), ..LEAVING },
+    Row { route: "POST /auth/logout", who: ANYONE, key: DENIED, ..LEAVING },
+    Row {
+        route: "POST /auth/logout",
+        body: r#"{"everywhere": true}"#,
+        who: ANYONE,
+        key: DENIED,
+        ..LEAVING
+    },
+    Row { route: "GET /v1.0/erasure-keys", ..PUBLIC },
     Row { route: "GET /v1.0/customers", foreign: BAD_PARAMETER, ..PROJECTS },
     Row { route: "POST /v1.0/customers", body: CUSTOMER.new, ..PROJECTS },
     Row { route: "GET /v1.0/customers/{id}", ..ANY_ACCOUNT },
@@ -219,4 +244,30 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },
     Row { route: "PUT /v1.0/accesskeys/{id}", body: r#"{"name": "changed"}"#, ..OWN_KEY },
     Row { route: "DELETE /v1.0/accesskeys/{id}", uses_up: UsesUp::Target, ..OWN_KEY },
+    Row {
+        route: "POST /v1.0/accesskeys/{id}/rotate",
+        body: r#"{"overlap": 0}"#,
+        uses_up: UsesUp::Target,
+        ..OWN_KEY
+    },
+    Row { route: "GET /v1.0/agents", foreign: BAD_PARAMETER, ..OWN },
+    Row { route: "POST /v1.0/agents", body: AGENT.new, ..OWN },
+    Row { route: "GET /v1.0/agents/{id}", ..OWN_AGENT },
+    Row { route: "DELETE /v1.0/agents/{id}", uses_up: UsesUp::Target, ..OWN_AGENT },
+    Row { route: "PUT /v1.0/agents/{id}/permission", body: r#"{"permission": 64}"#, ..OWN_AGENT },
+    Row {
+        route: "PUT /v1.0/agents/{id}/password",
+        body: r#"{"password": "another password"}"#,
+        ..OWN_AGENT
+    },
+    Row {
+        route: "PUT /v1.0/agents/{id}/password",
+        body: r#"{"current_password": "$password", "password": "another password"}"#,
+        target: Some(&ONESELF),
+        who: ANYONE,
+        who_by_key: Some(ADMINS),
+        key: BAD_FIELD,
+        uses_up: UsesUp::Account,
+        ..OWN
+    },
 ];

@@ -11,7 +11,7 @@ use shared::domain::digest::sha256;
 
 use super::AT_ONCE;
 use super::cell::{Cell, Form, Holder, Level, Status, Target};
-use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, OK, OWNED, PROJECT, Thing, UsesUp};
+use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, OK, ONESELF, OWNED, PROJECT, Thing, UsesUp};
 use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
 use crate::store::client;
 
@@ -35,7 +35,8 @@ pub(super) struct World {
 impl World {
     pub(super) async fn create(tenure: Tenure, levels: &[Level]) -> Self {
         let admin = tenure.admin().await;
-        let foreign = Account::create(&tenure, &admin, FOREIGN).await;
+        let mut foreign = Account::create(&tenure, &admin, FOREIGN).await;
+        foreign.own_everything(&tenure).await;
         let gone = tenure.account(&admin, "gone-account").await.id;
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{gone}")).await.ok();
         let pairs =
@@ -43,6 +44,7 @@ impl World {
         let callers = stream::iter(pairs).map(async |(level, status)| {
             let name = format!("{level:?}-{status:?}-account").to_lowercase();
             let mut account = Account::create(&tenure, &admin, &name).await;
+            account.own_everything(&tenure).await;
             account.add_dead_credentials(&tenure).await;
             account.become_(&tenure, &admin, level, status).await;
             ((level, status), account)
@@ -91,7 +93,9 @@ impl World {
     /// The same without the counts of attempts at passwords.
     pub(super) async fn tables_without_attempts(&self) -> Vec<Vec<Value>> {
         let mut tables = self.tables().await;
-        tables.iter_mut().for_each(|items| items.retain(|item| !is_count(item)));
+        for items in &mut tables {
+            items.retain(|item| !is_count(item));
+        }
         tables
     }
 
@@ -141,11 +145,11 @@ impl World {
             _ => tokens.valid.clone(),
         };
         // Who is calling follows from the credential: none of these names anybody.
-        let call = with_credential(&self.tenure, method, &path, &query, form, &token)
+        let request = with_credential(&self.tenure, method, &path, &query, form, &token)
             .header("x-customer-id", &self.foreign.id)
             .header("cookie", &format!("customer_id={}; token={}", self.foreign.id, self.admin))
             .header("x-forwarded-for", "192.0.2.1");
-        self.tenure.send(self.with_body(call, row.body, &caller.username)).await
+        self.tenure.send(self.with_body(request, row.body, &caller.username)).await
     }
 
     /// What is wrong with the answer, if anything is.
@@ -171,12 +175,10 @@ impl World {
     }
 
     fn id(&self, caller: &Account, thing: &Thing, target: Target) -> String {
-        let of = |account: &Account, which: usize| {
-            if *thing == CUSTOMER {
-                account.id.clone()
-            } else {
-                account.things[thing.collection][which].clone()
-            }
+        let of = |account: &Account, which: usize| match () {
+            _ if *thing == CUSTOMER => account.id.clone(),
+            _ if *thing == ONESELF => account.agent(),
+            _ => account.things[thing.collection][which].clone(),
         };
         match target {
             Target::Own => of(caller, 0),
@@ -223,7 +225,7 @@ struct Account {
     /// Sort keys of the agent and its key, which say what they may do.
     permitted: Vec<String>,
     /// By collection: one that is there, and one that was deleted.
-    things: BTreeMap<&'static str, [String; 2]>,
+    things: BTreeMap<&'static str, Vec<String>>,
 }
 
 #[derive(Default)]
@@ -245,21 +247,30 @@ impl Account {
         let key = Tokens { valid: tenure.access_key(&session.valid).await, ..Tokens::default() };
         let mut permitted = tenure.partition(&id).await;
         permitted.retain(|sk| sk.starts_with("AGENT#") || sk.starts_with("KEY#"));
-        let mut things = BTreeMap::new();
-        for thing in OWNED {
-            let mut ids = [String::new(), String::new()];
-            for (number, id) in ids.iter_mut().enumerate() {
-                let created =
-                    create(tenure, &session.valid, thing, &format!("{username}-{number}")).await;
-                created["id"].as_str().unwrap().clone_into(id);
-            }
-            tenure
-                .call(&session.valid, "DELETE", &format!("{}/{}", thing.collection, ids[1]))
-                .await
-                .ok();
-            things.insert(thing.collection, ids);
-        }
+        let things = BTreeMap::new();
         Self { id, username: username.to_owned(), session, key, permitted, things }
+    }
+
+    /// Makes one of everything that an account can own, and another that is deleted again.
+    async fn own_everything(&mut self, tenure: &Tenure) {
+        let token = &self.session.valid;
+        for thing in OWNED {
+            let mut ids = Vec::new();
+            for number in 0..2 {
+                let unique = format!("{}-{number}", self.username);
+                let created = create(tenure, token, thing, &unique).await;
+                ids.push(created["id"].as_str().unwrap().to_owned());
+            }
+            let path = format!("{}/{}", thing.collection, ids[1]);
+            tenure.call(token, "DELETE", &path).await.ok();
+            self.things.insert(thing.collection, ids);
+        }
+    }
+
+    /// The id of the agent.
+    fn agent(&self) -> String {
+        let mut ids = self.permitted.iter().filter_map(|sk| sk.strip_prefix("AGENT#"));
+        ids.next().expect("an agent").to_owned()
     }
 
     /// Credentials whose time is over though their items are still there, and revoked ones.
@@ -359,13 +370,13 @@ fn partition(id: &str) -> String {
 
 fn is_count(item: &Value) -> bool {
     let pk = item["pk"]["S"].as_str().unwrap_or_default();
-    pk.starts_with("THROTTLE#") || pk.starts_with("ADDRESS#")
+    pk.starts_with("THROTTLE#") || pk.starts_with("NETWORK#")
 }
 
 fn is_whole(answer: &Answer) -> bool {
     let error = &answer.body["error"];
-    let is_text = |name: &&str| error[name].as_str().is_some_and(|text| !text.is_empty());
-    ["status", "reason", "message", "request_id"].iter().all(|name| is_text(&name))
+    let is_text = |name: &&str| error[*name].as_str().is_some_and(|text| !text.is_empty());
+    ["status", "reason", "message", "request_id"].iter().all(is_text)
         && answer
             .headers
             .get("x-request-id")
