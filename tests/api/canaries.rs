@@ -297,7 +297,7 @@ async fn nothing_repeats_what_it_was_told() {
     let routes: Vec<String> = tenure.stack.routes().to_vec();
     for route in &routes {
         let (method, path) = route.split_once(' ').unwrap_or(("GET", "/canary-path-1"));
-        let path = path.replace("{id}", "canary-path-id");
+        let path = path.replace("{id}", "canary-path-id").replace("{kind}", "numbers");
         for token in [&admin, &account.token, &key] {
             let in_query = format!("{path}?token={token}&canary=canary-query-1");
             tenure.send(tenure.request(method, &in_query)).await;

@@ -26,6 +26,7 @@ async fn every_route_but_log_in_asks_who_is_calling() {
     assert!(routes.len() >= 14, "{routes:?}");
     for (method, path) in routes.iter().filter(|(_, path)| path != "/auth/login") {
         let path = path.replace("{id}", "5e4a0680-804e-11ec-8477-2fea5968d85b");
+        let path = path.replace("{kind}", "numbers");
         let anonymous = tenure.send(tenure.request(method, &path).json(&json!({}))).await;
         assert_eq!(anonymous.refused(401), "AUTHENTICATION_REQUIRED", "{method} {path}");
         let garbage = tenure.call_with("vb_garbage", method, &path, json!({})).await;
@@ -288,6 +289,15 @@ async fn bad_ids_pages_and_routes_are_refused() {
         ("PATCH", "/v1.0/customers"),
         ("TRACE", "/v1.0/customers"),
         ("POST", "/v1.0/customer/metadata"),
+        // These look like a kind of resource and an id.
+        ("GET", "/v1.0/customer/metadata"),
+        ("DELETE", "/v1.0/customer/metadata"),
+        ("GET", "/v1.0/Numbers"),
+        ("GET", "/v1.0/number"),
+        ("POST", "/v1.0/sessions"),
+        ("GET", "/v1.0/sessions/5e4a0680-804e-11ec-8477-2fea5968d85b"),
+        ("PUT", "/v1.0/numbers/5e4a0680-804e-11ec-8477-2fea5968d85b"),
+        ("GET", "/v1.0/numbers/"),
         ("PUT", "/auth/unregister"),
     ];
     for (method, path) in routes {
@@ -296,6 +306,8 @@ async fn bad_ids_pages_and_routes_are_refused() {
             "ROUTE_NOT_FOUND",
             "{method} {path}"
         );
+        let anonymous = tenure.send(tenure.request(method, path)).await;
+        assert_eq!(anonymous.refused(404), "ROUTE_NOT_FOUND", "{method} {path}");
     }
 }
 

@@ -22,6 +22,7 @@ mod purge;
 mod races;
 mod receipt;
 mod resilience;
+mod resources;
 mod scale;
 mod seed;
 mod sessions;

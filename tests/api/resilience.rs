@@ -107,6 +107,10 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
     let leaving = tenure.login("test1", PASSWORD).await;
     // Another agent's, as it ends all of one's sessions.
     let logged_out = tenure.account(&admin, "logged-out").await.token;
+    let number = tenure.call_with(&account.token, "POST", "/v1.0/numbers", json!({})).await.ok();
+    let number = format!("/v1.0/numbers/{}", number["id"].as_str().unwrap());
+    let named = |path: &str| format!("{path}?customer_id={}", account.id);
+    let (their_numbers, their_number) = (named("/v1.0/numbers"), named(&number));
     let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
 
     let calls = [
@@ -114,6 +118,12 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
         ("CustomerGetFunction", &admin, "GET", customer.as_str(), None, 1),
         ("AccesskeyListFunction", &account.token, "GET", "/v1.0/accesskeys", None, 1),
         ("AccesskeyGetFunction", &account.token, "GET", key.as_str(), None, 1),
+        ("ResourceListFunction", &account.token, "GET", "/v1.0/numbers", None, 1),
+        ("ResourceListFunction", &admin, "GET", their_numbers.as_str(), None, 1),
+        ("ResourceGetFunction", &account.token, "GET", number.as_str(), None, 1),
+        ("ResourceGetFunction", &admin, "GET", their_number.as_str(), None, 1),
+        ("ResourceCreateFunction", &admin, "POST", their_numbers.as_str(), Some(json!({})), 2),
+        ("ResourceDeleteFunction", &account.token, "DELETE", number.as_str(), None, 2),
         ("CustomerUpdateFunction", &admin, "PUT", customer.as_str(), Some(json!({"name": "x"})), 2),
         (
             "OwnMetadataUpdateFunction",

@@ -10,7 +10,7 @@ use crate::domain::throttle::Network;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Agent, Customer, Error, Id, Permission, Session, Status, Timestamp,
+    AccessKey, Agent, Customer, Error, Id, Permission, Resource, Session, Status, Timestamp,
 };
 use crate::http::Request;
 use crate::runtime::App;
@@ -67,6 +67,11 @@ impl Caller {
         grant.give(self.permission).ok_or(Error::PermissionDenied)
     }
 
+    /// Refuses a request that names an account, unless the caller runs the project.
+    fn require_may_name_account(&self, request: &Request) -> Result<(), Error> {
+        if request.names_account() { self.require(Permission::PROJECT_ADMIN) } else { Ok(()) }
+    }
+
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
     pub fn require_not_frozen(self) -> Result<Self, Error> {
         match self.customer.status {
@@ -121,7 +126,8 @@ pub async fn caller_and_customer(
     app: &App,
     request: &Request,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
-    caller_and(app, request, |_, id| key::customer(id), Missing::Customer).await
+    let key = |_| Ok(key::customer(request.path_id()?));
+    caller_and(app, request, key, Missing::Customer).await
 }
 
 /// Who is calling, and the key of the caller's own account that the path names.
@@ -129,7 +135,8 @@ pub async fn caller_and_access_key(
     app: &App,
     request: &Request,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
-    caller_and(app, request, key::access_key, Missing::Owned(Kind::AccessKey)).await
+    let key = |own| Ok(key::access_key(own, request.path_id()?));
+    caller_and(app, request, key, Missing::Owned(Kind::AccessKey)).await
 }
 
 /// Who is calling, and the agent of the caller's own account that the path names.
@@ -137,18 +144,55 @@ pub async fn caller_and_agent(
     app: &App,
     request: &Request,
 ) -> Result<(Caller, Result<Agent, Error>), Error> {
-    caller_and(app, request, key::agent, Missing::Owned(Kind::Agent)).await
+    let key = |own| Ok(key::agent(own, request.path_id()?));
+    caller_and(app, request, key, Missing::Owned(Kind::Agent)).await
 }
 
-/// Who is calling, and what the path names, at the key that the caller's account and the id make.
+/// Who is calling, and the account that the request is about: the caller's own, or the one that a
+/// project admin names in the query. Nobody else may name one, not even their own.
+pub async fn caller_and_account(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<Customer, Error>), Error> {
+    let key = |own| Ok(key::customer(request.account(own)?));
+    let (caller, account) = caller_and(app, request, key, Missing::Customer).await?;
+    caller.require_may_name_account(request)?;
+    Ok((caller, account))
+}
+
+/// As [`caller_and_account`], and the resource of that account that the path names, if it is there. An
+/// account that is deleted has none, even if the purge is still at work.
+pub async fn caller_and_resource(
+    app: &App,
+    request: &Request,
+    kind: Kind,
+) -> Result<(Caller, Result<(Customer, Option<Resource>), Error>), Error> {
+    let credential = credential(request)?;
+    let wanted = request.account(credential.customer()).and_then(|account| {
+        Ok((key::customer(account), key::resource(account, kind, request.path_id()?)))
+    });
+    let also =
+        wanted.iter().flat_map(|(account, resource)| [account.untyped(), resource.untyped()]);
+    let (caller, items) = identify_and_read(app, request, &credential, also).await?;
+    let caller = caller.require_not_frozen()?;
+    caller.require_may_name_account(request)?;
+    let found = wanted.and_then(|(account, resource)| {
+        let account = items.get(&account)?.ok_or(Error::NotFound(Missing::Customer))?;
+        let resource = items.get(&resource)?.filter(|_| account.status != Status::Deleted);
+        Ok((account, resource))
+    });
+    Ok((caller, found))
+}
+
+/// Who is calling, and what is at the key that `key` makes, given the caller's account.
 async fn caller_and<T: Stored>(
     app: &App,
     request: &Request,
-    key: impl FnOnce(Id<Customer>, Id<T>) -> Key<T>,
+    key: impl FnOnce(Id<Customer>) -> Result<Key<T>, Error>,
     missing: Missing,
 ) -> Result<(Caller, Result<T, Error>), Error> {
     let credential = credential(request)?;
-    let wanted = request.path_id().map(|id| key(credential.customer(), id));
+    let wanted = key(credential.customer());
     let also = wanted.as_ref().ok().map(Key::untyped);
     let (caller, items) = identify_and_read(app, request, &credential, also).await?;
     let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(missing)));
@@ -226,7 +270,7 @@ async fn identify_and_read(
     app: &App,
     request: &Request,
     credential: &Credential,
-    also: Option<Key<()>>,
+    also: impl IntoIterator<Item = Key<()>>,
 ) -> Result<(Caller, Items), Error> {
     let customer = credential.customer();
     let mut keys =

@@ -5,7 +5,7 @@ pub mod password;
 pub mod token;
 
 pub use caller::{
-    Caller, Identity, caller, caller_and_access_key, caller_and_agent, caller_and_customer,
-    caller_with_password, credential, reserve_attempt,
+    Caller, Identity, caller, caller_and_access_key, caller_and_account, caller_and_agent,
+    caller_and_customer, caller_and_resource, caller_with_password, credential, reserve_attempt,
 };
 pub use token::{Credential, PlainToken};

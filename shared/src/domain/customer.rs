@@ -7,7 +7,7 @@ use super::erasure::Hold;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use super::{Id, Permission, Timestamp};
+use super::{Error, Id, Permission, Timestamp};
 
 /// A customer account. The fields of the first part are the seed's; clients see them.
 #[derive(Clone, Debug)]
@@ -194,6 +194,11 @@ impl Customer {
         } else {
             permission.allows(Permission::ADMIN)
         }
+    }
+
+    /// Refuses an account that cannot be worked with.
+    pub fn require_live(self) -> Result<Self, Error> {
+        if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid) }
     }
 
     /// When the purge must look at this account, if ever.

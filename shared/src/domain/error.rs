@@ -99,6 +99,12 @@ impl Error {
         }
     }
 
+    /// The account owns no such thing of this kind.
+    #[must_use]
+    pub const fn missing(kind: Kind) -> Self {
+        Self::NotFound(Missing::Owned(kind))
+    }
+
     /// The field `name` of the body is wrong; `rule` follows the name in the message.
     #[must_use]
     pub fn invalid_field(name: &str, rule: impl Into<String>) -> Self {

@@ -9,5 +9,13 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// A page without rows.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { rows: Vec::new(), next: None }
+    }
+}
+
 /// The most rows a page has, and how many it has when nobody says.
 pub const MAX_PAGE_SIZE: usize = 100;

@@ -5,8 +5,16 @@ use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 
 use super::json;
+use crate::domain::error::Missing;
+use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
-use crate::domain::{Error, Id};
+use crate::domain::{Customer, Error, Id};
+
+const PAGE_SIZE: &str = "page_size";
+const PAGE_TOKEN: &str = "page_token";
+const CUSTOMER_ID: &str = "customer_id";
+const PAGE: [&str; 2] = [PAGE_SIZE, PAGE_TOKEN];
+const PAGE_OF_ACCOUNT: [&str; 3] = [PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
 
 /// A request, with its credentials put aside: nothing else sees them.
 pub struct Request {
@@ -14,6 +22,7 @@ pub struct Request {
     route: String,
     source_ip: String,
     path_id: Option<String>,
+    path_kind: Option<String>,
     content_type: Option<String>,
     content_encoding: Option<String>,
     query: Vec<(String, String)>,
@@ -36,7 +45,7 @@ impl<'a> PageQuery<'a> {
     pub fn cursor<T>(&self, parse: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>, Error> {
         let invalid = || {
             Error::InvalidParameter(
-                "page_token",
+                PAGE_TOKEN,
                 "must be the next_page_token of an earlier page".to_owned(),
             )
         };
@@ -56,6 +65,12 @@ impl Request {
                 (context.route_key.clone(), context.http.source_ip.clone())
             }
             _ => (None, None),
+        };
+        let in_path = |name: &str| {
+            request
+                .path_parameters_ref()
+                .and_then(|parameters| parameters.first(name))
+                .map(str::to_owned)
         };
         let versioned = request.raw_http_path().starts_with("/v1.0/");
         // The gateway joins headers of one name by commas; no token has one.
@@ -78,10 +93,8 @@ impl Request {
                 .unwrap_or_else(new_request_id),
             route: route.unwrap_or_default(),
             source_ip: source_ip.unwrap_or_default(),
-            path_id: request
-                .path_parameters_ref()
-                .and_then(|parameters| parameters.first("id"))
-                .map(str::to_owned),
+            path_id: in_path("id"),
+            path_kind: in_path("kind"),
             content_type: header("content-type"),
             content_encoding: header("content-encoding"),
             query,
@@ -135,13 +148,14 @@ impl Request {
     }
 
     /// The parameter `name` of the query, where the query may have this one and no other.
-    pub fn parameter(&self, name: &'static str) -> Result<Option<&str>, Error> {
-        match self.query.as_slice() {
-            [] => Ok(None),
-            [(only, value)] if only == name => Ok(Some(value)),
-            [(only, _)] if only != name => Err(unknown_parameter(only)),
-            _ => Err(Error::UnknownParameter("more than one parameter".to_owned())),
-        }
+    pub fn parameter(&self, name: &str) -> Result<Option<&str>, Error> {
+        self.know(&[name])?;
+        Ok(self.value(name))
+    }
+
+    /// The kind of resource that the path names. A name that is none is no route.
+    pub fn path_kind(&self) -> Result<Kind, Error> {
+        self.path_kind.as_deref().and_then(Kind::resource).ok_or(Error::NotFound(Missing::Route))
     }
 
     /// The body, read as JSON; if there is none, all of its fields are what they are by default.
@@ -151,20 +165,52 @@ impl Request {
 
     /// The page that the query asks for.
     pub fn page(&self) -> Result<PageQuery<'_>, Error> {
-        let mut page = PageQuery { size: MAX_PAGE_SIZE, token: None };
-        let mut seen = Vec::new();
-        for (name, value) in &self.query {
-            if seen.contains(&name) {
+        self.know(&PAGE)?;
+        self.read_page()
+    }
+
+    /// The page that the query asks for, of a list of an [account](Self::account).
+    pub fn page_of_account(&self) -> Result<PageQuery<'_>, Error> {
+        self.know(&PAGE_OF_ACCOUNT)?;
+        self.read_page()
+    }
+
+    /// The account that the request is about: `own`, unless the query names another.
+    pub fn account(&self, own: Id<Customer>) -> Result<Id<Customer>, Error> {
+        self.know(&PAGE_OF_ACCOUNT)?;
+        let invalid =
+            || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID in lower case".to_owned());
+        self.value(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
+    }
+
+    /// Whether the query names an account, well or badly.
+    #[must_use]
+    pub fn names_account(&self) -> bool {
+        self.value(CUSTOMER_ID).is_some()
+    }
+
+    fn read_page(&self) -> Result<PageQuery<'_>, Error> {
+        let size = self.value(PAGE_SIZE).map_or(Ok(MAX_PAGE_SIZE), page_size)?;
+        let token = self.value(PAGE_TOKEN).filter(|token| !token.is_empty());
+        Ok(PageQuery { size, token })
+    }
+
+    /// The first value of a parameter of the query.
+    fn value(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Refuses a query with other parameters than these, or with one of them twice.
+    fn know(&self, names: &[&str]) -> Result<(), Error> {
+        for (position, (name, _)) in self.query.iter().enumerate() {
+            if !names.contains(&name.as_str()) {
+                return Err(unknown_parameter(name));
+            }
+            if self.query[..position].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Error::UnknownParameter(format!("a second {name}")));
             }
-            seen.push(name);
-            match name.as_str() {
-                "page_size" => page.size = page_size(value)?,
-                "page_token" => page.token = Some(value.as_str()).filter(|token| !token.is_empty()),
-                _ => return Err(unknown_parameter(name)),
-            }
         }
-        Ok(page)
+        Ok(())
     }
 }
 
@@ -178,7 +224,7 @@ fn page_size(text: &str) -> Result<usize, Error> {
     let size = if digits { text.parse().unwrap_or(usize::MAX) } else { 0 };
     if size == 0 {
         return Err(Error::InvalidParameter(
-            "page_size",
+            PAGE_SIZE,
             "must be a whole number from 1 to 100".to_owned(),
         ));
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::auth::PlainToken;
@@ -242,6 +244,48 @@ impl<'a> Agent<'a> {
     pub fn deleted(self, now: Timestamp) -> Self {
         Self { tm_delete: Some(now), ..self }
     }
+}
+
+/// A resource.
+#[derive(Serialize)]
+pub struct Resource<'a> {
+    id: Id<domain::Resource>,
+    customer_id: Id<domain::Customer>,
+    name: &'a str,
+    detail: &'a str,
+    #[serde(serialize_with = "as_json")]
+    data: &'a str,
+    tm_create: Timestamp,
+    tm_update: Timestamp,
+    tm_delete: Option<Timestamp>,
+}
+
+impl<'a> Resource<'a> {
+    /// A resource of this account.
+    #[must_use]
+    pub fn new(customer: Id<domain::Customer>, resource: &'a domain::Resource) -> Self {
+        Self {
+            id: resource.id,
+            customer_id: customer,
+            name: resource.name.expose(),
+            detail: resource.detail.expose(),
+            data: resource.data.expose(),
+            tm_create: resource.tm_create,
+            tm_update: resource.tm_update,
+            tm_delete: None,
+        }
+    }
+
+    /// The resource that was deleted at `now`.
+    #[must_use]
+    pub fn deleted(self, now: Timestamp) -> Self {
+        Self { tm_delete: Some(now), ..self }
+    }
+}
+
+/// Shows JSON text as what it says, to the letter.
+fn as_json<S: Serializer>(json: &str, to: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(to)
 }
 
 /// A page of a list.

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::transaction::{Condition, Leg, Outcome};
-use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
+use super::{Store, Stored, Update, failure, key, outbox, read, string};
 use crate::domain::access_key::{EarlierToken, Token};
-use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
@@ -95,19 +94,8 @@ impl Store {
         new: &AccessKey,
         event: &Event,
     ) -> Result<(), Error> {
-        let item = item(&key::access_key(customer, new.id), AccessKeyAttributes::from(new))?;
-        let transaction = self
-            .transaction()
-            .change_inventory(customer)?
-            .put(item, &Condition::absent())?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
-            Outcome::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
-                Err(Error::StateInvalid)
-            }
-            // The id is new: if it is there already, an answer was lost and this is a second try.
-            Outcome::Written | Outcome::Refused(_) => Ok(()),
-        }
+        let key = key::access_key(customer, new.id);
+        self.insert_child(customer, &key, AccessKeyAttributes::from(new), event).await
     }
 
     /// Makes the key `after`, if it still is `before` and the account is live. Its last use is written
@@ -143,7 +131,7 @@ impl Store {
                 Ok([_, Leg::Failed(Some(current)), _]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }
-                _ => Err(Error::NotFound(Missing::Owned(Kind::AccessKey))),
+                _ => Err(Error::missing(Kind::AccessKey)),
             },
         }
     }
@@ -179,22 +167,15 @@ impl Store {
         }
     }
 
-    /// Deletes a key, if the account is live. It stops working at once.
+    /// Deletes a key, if it is there and the account is live. It stops working at once.
     pub async fn delete_access_key(
         &self,
         customer: Id<Customer>,
         key: &AccessKey,
         event: &Event,
     ) -> Result<(), Error> {
-        let transaction = self
-            .transaction()
-            .change_inventory(customer)?
-            .delete(&key::access_key(customer, key.id), None)?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
-            Outcome::Written => Ok(()),
-            Outcome::Refused(_) => Err(Error::StateInvalid),
-        }
+        let at = key::access_key(customer, key.id);
+        self.delete_child(customer, Kind::AccessKey, &at, event).await
     }
 
     /// A page of an account's keys, newest first, below the key `after`.

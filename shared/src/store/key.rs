@@ -26,7 +26,7 @@ use crate::domain::throttle::Network;
 use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
-use crate::domain::{AccessKey, Agent, Customer, Erasure, Error, Id, Session, Timestamp};
+use crate::domain::{AccessKey, Agent, Customer, Erasure, Error, Id, Resource, Session, Timestamp};
 
 /// Where a `T` is kept in the accounts table.
 #[derive(Debug)]
@@ -99,6 +99,12 @@ pub fn agent(customer: Id<Customer>, id: Id<Agent>) -> Key<Agent> {
 #[must_use]
 pub fn access_key(customer: Id<Customer>, id: Id<AccessKey>) -> Key<AccessKey> {
     Key::new(partition(customer), owned(Kind::AccessKey, id))
+}
+
+/// An account's resource of this kind.
+#[must_use]
+pub fn resource(customer: Id<Customer>, kind: Kind, id: Id<Resource>) -> Key<Resource> {
+    Key::new(partition(customer), owned(kind, id))
 }
 
 /// A session, by its token's hash.

@@ -6,6 +6,7 @@
 pub mod access_key;
 pub mod agent;
 mod assignment;
+mod child;
 pub mod customer;
 pub mod due;
 pub mod erasure;
@@ -15,6 +16,7 @@ mod list;
 pub mod login;
 pub mod outbox;
 pub mod owned;
+pub mod resource;
 pub mod session;
 pub mod throttle;
 mod transaction;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::rows::{
     AMBIGUOUS, BAD_ID, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS, NOT_VALID, OK, ONESELF, Outcome,
-    Row,
+    PROJECT, Row,
 };
 
 /// What an agent, and the keys of its account, may do.
@@ -193,10 +193,21 @@ impl Cell {
         match () {
             () if !row.lets_in.contains(status) => IS_FROZEN,
             () if !who.contains(level) => DENIED,
+            () if self.names_another() && !row.names.contains(level) => DENIED,
             () if asked != OK => asked,
             () if !works_in.contains(status) => otherwise,
             () => self.target_outcome(),
         }
+    }
+
+    /// Whether the query names another account.
+    pub(super) fn names_another(&self) -> bool {
+        self.row.target.is_none() && self.target == Target::Foreign
+    }
+
+    /// Whether it is done to another account if it succeeds.
+    pub(super) fn gets_across(&self) -> bool {
+        self.row.who == PROJECT || (self.names_another() && self.row.names == PROJECT)
     }
 
     /// Whether no other cell stands for this one too.

@@ -27,7 +27,7 @@ use local::{Data, Options};
 
 use crate::harness::{Answer, Tenure, options};
 use cell::{Cell, Level, Target, cells};
-use rows::{OK, PROJECT, ROWS};
+use rows::{OK, ROWS};
 use world::World;
 
 /// Calls under way at a time.
@@ -59,8 +59,7 @@ async fn nobody_gets_in_and_nobody_gets_across() {
     matrix.refuse(&refused).await;
 
     // What is its owner's to do changes no other account; running the project does.
-    let (project, own): (Vec<_>, Vec<_>) =
-        allowed.into_iter().partition(|cell| cell.row.who == PROJECT);
+    let (project, own): (Vec<_>, Vec<_>) = allowed.into_iter().partition(Cell::gets_across);
     let before = matrix.world.foreign_partition().await;
     matrix.ask(&own).await;
     if matrix.world.foreign_partition().await != before {

@@ -20,12 +20,14 @@ pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
 const NO_AGENT: Outcome = (404, "AGENT_NOT_FOUND");
+const NO_NUMBER: Outcome = (404, "NUMBER_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
 
 pub(super) const PROJECT: &[Level] = &[ProjectAdmin];
 pub(super) const ADMINS: &[Level] = &[Admin, ProjectAdmin];
+const MANAGERS: &[Level] = &[Manager, Admin, ProjectAdmin];
 pub(super) const ANYONE: &[Level] = &[Agent, Manager, Admin, ProjectAdmin];
 
 const LIVE: &[Status] = &[Initial, Active];
@@ -78,8 +80,11 @@ pub(super) const AGENT: Thing = Thing {
 /// The agent who calls, or for whom the key does.
 pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
+/// Stands for every kind of resource: they differ in nothing but their names.
+pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
+
 /// Things that an account owns.
-pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT];
+pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT, &NUMBER];
 
 /// A route, and what must come of calling it.
 pub(super) struct Row {
@@ -104,6 +109,8 @@ pub(super) struct Row {
     /// The answer if that is another account's; without `{id}`, if the query says
     /// `customer_id=<another account>`.
     pub(super) foreign: Outcome,
+    /// Who may say `customer_id=<another account>` in the query; others are refused for it.
+    pub(super) names: &'static [Level],
     /// The answer if that never was.
     pub(super) missing: Outcome,
     /// The answer if that is deleted.
@@ -135,6 +142,7 @@ const OWN: Row = Row {
     target: None,
     own: OK,
     foreign: OK,
+    names: ANYONE,
     missing: OK,
     deleted: OK,
     body: "",
@@ -155,6 +163,18 @@ const OWN_KEY: Row =
 /// A route about an agent of the caller's own account.
 const OWN_AGENT: Row =
     Row { target: Some(&AGENT), foreign: NO_AGENT, missing: NO_AGENT, deleted: NO_AGENT, ..OWN };
+
+/// A route about resources of the caller's own account, or of one that a project admin names.
+const RESOURCES: Row = Row { who: MANAGERS, names: PROJECT, ..OWN };
+
+/// A route about one resource.
+const RESOURCE: Row = Row {
+    target: Some(&NUMBER),
+    foreign: NO_NUMBER,
+    missing: NO_NUMBER,
+    deleted: NO_NUMBER,
+    ..RESOURCES
+};
 
 /// A route about leaving, for which a frozen account is let in.
 const LEAVING: Row =
@@ -270,4 +290,8 @@ pub(super) const ROWS: &[Row] = &[
         uses_up: UsesUp::Account,
         ..OWN
     },
+    Row { route: "GET /v1.0/{kind}", who: ANYONE, ..RESOURCES },
+    Row { route: "POST /v1.0/{kind}", body: NUMBER.new, ..RESOURCES },
+    Row { route: "GET /v1.0/{kind}/{id}", who: ANYONE, ..RESOURCE },
+    Row { route: "DELETE /v1.0/{kind}/{id}", uses_up: UsesUp::Target, ..RESOURCE },
 ];

@@ -11,7 +11,7 @@ use shared::domain::digest::sha256;
 
 use super::AT_ONCE;
 use super::cell::{Cell, Form, Holder, Level, Status, Target};
-use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, OK, ONESELF, OWNED, PROJECT, Thing, UsesUp};
+use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, OK, ONESELF, OWNED, Thing, UsesUp};
 use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
 use crate::store::client;
 
@@ -123,7 +123,7 @@ impl World {
         };
         let caller = fresh.as_ref().unwrap_or(&self.callers[&(level, status)]);
         let (method, path) = row.route.split_once(' ').unwrap_or(("GET", "/nowhere"));
-        let (mut path, mut query) = (path.to_owned(), String::new());
+        let (mut path, mut query) = (path.replace("{kind}", "numbers"), String::new());
         if let Some(thing) = row.target {
             let id = match (used_up, target) {
                 (UsesUp::Target, Target::Own) => self.fresh_thing(caller, thing).await,
@@ -131,7 +131,7 @@ impl World {
                 _ => self.id(caller, thing, target),
             };
             path = path.replace("{id}", &id);
-        } else if target == Target::Foreign {
+        } else if cell.names_another() {
             query = format!("customer_id={}", self.foreign.id);
         }
         let tokens = match holder {
@@ -162,7 +162,7 @@ impl World {
             format!("the envelope lacks something: {}", answer.text)
         } else if expected == IS_FROZEN && !tells_the_way_back(&error["details"]) {
             format!("does not tell the way back: {}", answer.text)
-        } else if self.shows_foreign(answer) && (expected != OK || cell.row.who != PROJECT) {
+        } else if self.shows_foreign(answer) && (expected != OK || !cell.gets_across()) {
             format!("shows a foreign account: {}", answer.text)
         } else {
             return None;
