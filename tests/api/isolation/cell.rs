@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::rows::{
-    AMBIGUOUS, BAD_ID, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS, NOT_VALID, OK, ONESELF, Outcome,
-    PROJECT, Row,
+    AMBIGUOUS, BAD_ID, CUSTOMER, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS, NOT_VALID, OK, ONESELF,
+    Outcome, PROJECT, Row,
 };
 
 /// What an agent, and the keys of its account, may do.
@@ -57,6 +57,8 @@ pub(super) enum Form {
 pub(super) enum Target {
     Own,
     Foreign,
+    /// Another account's, which the query names.
+    Named,
     Missing,
     Deleted,
     /// A foreign id, spelled otherwise.
@@ -154,10 +156,11 @@ fn forms(row: &Row) -> &'static [Form] {
 }
 
 fn targets(row: &Row) -> &'static [Target] {
-    use Target::{Deleted, Foreign, Malformed, Missing, Own};
+    use Target::{Deleted, Foreign, Malformed, Missing, Named, Own};
     match (row.target, row.looks) {
         (Some(thing), _) if *thing == ONESELF => &[Own],
-        (Some(_), _) => &[Own, Foreign, Missing, Deleted, Malformed],
+        (Some(thing), _) if *thing == CUSTOMER => &[Own, Foreign, Missing, Deleted, Malformed],
+        (Some(_), _) => &[Own, Foreign, Named, Missing, Deleted, Malformed],
         (None, Looks::Everywhere) => &[Own, Foreign],
         (None, _) => &[Own],
     }
@@ -202,7 +205,8 @@ impl Cell {
 
     /// Whether the query names another account.
     pub(super) fn names_another(&self) -> bool {
-        self.row.target.is_none() && self.target == Target::Foreign
+        let in_path = self.row.target.is_some();
+        self.target == if in_path { Target::Named } else { Target::Foreign }
     }
 
     /// Whether it is done to another account if it succeeds.
@@ -245,6 +249,7 @@ impl Cell {
         match self.target {
             Target::Own => self.row.own,
             Target::Foreign => self.row.foreign,
+            Target::Named => self.row.named,
             Target::Deleted => self.row.deleted,
             Target::Missing => self.row.missing,
             Target::Malformed => BAD_ID,

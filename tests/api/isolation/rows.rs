@@ -109,6 +109,8 @@ pub(super) struct Row {
     /// The answer if that is another account's; without `{id}`, if the query says
     /// `customer_id=<another account>`.
     pub(super) foreign: Outcome,
+    /// The answer if that is another account's, and the query says `customer_id=<that account>`.
+    pub(super) named: Outcome,
     /// Who may say `customer_id=<another account>` in the query; others are refused for it.
     pub(super) names: &'static [Level],
     /// The answer if that never was.
@@ -142,6 +144,7 @@ const OWN: Row = Row {
     target: None,
     own: OK,
     foreign: OK,
+    named: OK,
     names: ANYONE,
     missing: OK,
     deleted: OK,
@@ -157,12 +160,24 @@ const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
 /// A route about an access key of the caller's own account.
-const OWN_KEY: Row =
-    Row { target: Some(&ACCESS_KEY), foreign: NO_KEY, missing: NO_KEY, deleted: NO_KEY, ..OWN };
+const OWN_KEY: Row = Row {
+    target: Some(&ACCESS_KEY),
+    foreign: NO_KEY,
+    named: NO_KEY,
+    missing: NO_KEY,
+    deleted: NO_KEY,
+    ..OWN
+};
 
 /// A route about an agent of the caller's own account.
-const OWN_AGENT: Row =
-    Row { target: Some(&AGENT), foreign: NO_AGENT, missing: NO_AGENT, deleted: NO_AGENT, ..OWN };
+const OWN_AGENT: Row = Row {
+    target: Some(&AGENT),
+    foreign: NO_AGENT,
+    named: NO_AGENT,
+    missing: NO_AGENT,
+    deleted: NO_AGENT,
+    ..OWN
+};
 
 /// A route about resources of the caller's own account, or of one that a project admin names.
 const RESOURCES: Row = Row { who: MANAGERS, names: PROJECT, ..OWN };

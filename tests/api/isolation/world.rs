@@ -127,11 +127,13 @@ impl World {
         if let Some(thing) = row.target {
             let id = match (used_up, target) {
                 (UsesUp::Target, Target::Own) => self.fresh_thing(caller, thing).await,
+                (UsesUp::Target, Target::Named) => self.fresh_thing(&self.foreign, thing).await,
                 (UsesUp::Account, Target::Foreign) => self.fresh_account(level, row.from).await.id,
                 _ => self.id(caller, thing, target),
             };
             path = path.replace("{id}", &id);
-        } else if cell.names_another() {
+        }
+        if cell.names_another() {
             query = format!("customer_id={}", self.foreign.id);
         }
         let tokens = match holder {
@@ -182,7 +184,7 @@ impl World {
         };
         match target {
             Target::Own => of(caller, 0),
-            Target::Foreign => of(&self.foreign, 0),
+            Target::Foreign | Target::Named => of(&self.foreign, 0),
             Target::Deleted if *thing == CUSTOMER => self.gone.clone(),
             Target::Deleted => of(caller, 1),
             Target::Missing => MISSING.to_owned(),
