@@ -153,7 +153,7 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
 fn is_recognisable(text: &str) -> bool {
     let length = text.chars().count();
     let plain_word = length < 12 && text.chars().all(char::is_alphabetic);
-    let plain_number = length < 9 && text.chars().all(|c| c.is_ascii_digit());
+    let plain_number = length < 9 && text.chars().all(|c| c.is_ascii_digit() || c == '-');
     let known_anyway =
         text.parse::<uuid::Uuid>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
     length >= 5 && !plain_word && !plain_number && !known_anyway

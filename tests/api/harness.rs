@@ -228,14 +228,19 @@ impl Tenure {
         own.map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The accounts table without the counts of attempts, which a refused log-in leaves.
+    /// The accounts table without the counts of attempts, which a refused log-in leaves, and without the
+    /// day of a key's last use, which any use of it may leave.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
         let items = self.items("AccountsTable").await;
         let is_count = |item: &Value| {
             let pk = item["pk"]["S"].as_str().unwrap();
             pk.starts_with("THROTTLE#") || pk.starts_with("NETWORK#")
         };
-        items.into_iter().filter(|item| !is_count(item)).collect()
+        let mut items: Vec<_> = items.into_iter().filter(|item| !is_count(item)).collect();
+        for item in &mut items {
+            item.as_object_mut().unwrap().remove("tm_last_use");
+        }
+        items
     }
 
     pub(crate) async fn advance_days(&self, days: i64) -> Value {

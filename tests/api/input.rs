@@ -2,41 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Template, Tenure, new_customer};
-
-/// Every route of the template: method and path.
-fn routes() -> Vec<(String, String)> {
-    let text = Template::text();
-    let after = |line: &str, key: &str| {
-        let rest = line.split_once(key)?.1;
-        Some(rest.split([',', '}']).next()?.trim_matches([' ', '"']).to_owned())
-    };
-    let route = |line: &str| {
-        let path = line.split_once("Path: ")?.1.trim_end_matches("}}").trim_matches('"').to_owned();
-        Some((after(line, "Method: ")?, path))
-    };
-    text.lines().filter_map(route).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_route_but_log_in_asks_who_is_calling() {
-    let tenure = Tenure::start().await;
-    let before = tenure.accounts().await;
-    let routes = routes();
-    assert!(routes.len() >= 14, "{routes:?}");
-    for (method, path) in routes.iter().filter(|(_, path)| path != "/auth/login") {
-        let path = path.replace("{id}", "5e4a0680-804e-11ec-8477-2fea5968d85b");
-        let path = path.replace("{kind}", "numbers");
-        let anonymous = tenure.send(tenure.request(method, &path).json(&json!({}))).await;
-        assert_eq!(anonymous.refused(401), "AUTHENTICATION_REQUIRED", "{method} {path}");
-        let garbage = tenure.call_with("vb_garbage", method, &path, json!({})).await;
-        assert_eq!(garbage.refused(401), "INVALID_CREDENTIALS", "{method} {path}");
-        let basic =
-            tenure.request(method, &path).header("authorization", "Basic YTpi").json(&json!({}));
-        assert_eq!(tenure.send(basic).await.refused(401), "INVALID_CREDENTIALS", "{method} {path}");
-    }
-    assert_eq!(tenure.accounts().await, before);
-}
+use crate::harness::{Tenure, new_customer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_fields_are_named() {

@@ -34,7 +34,7 @@ use world::World;
 const AT_ONCE: usize = 8;
 
 /// So few cells that no account has more attempts at its password than are free.
-const PASSWORDS_IN_A_ROW: usize = 80;
+const PASSWORDS_IN_A_ROW: usize = 10;
 
 /// Failures shown in full.
 const SHOWN: usize = 40;
