@@ -11,6 +11,7 @@ mod accesskeys;
 mod agents;
 mod canaries;
 mod erasure;
+mod faults;
 mod harness;
 mod input;
 mod isolation;

@@ -22,7 +22,7 @@ use crate::{
 /// Longest the stack waits for background work to end.
 const LONGEST_SETTLE: Duration = Duration::from_secs(30);
 
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 14] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
     "GET /_local/events",
@@ -31,6 +31,9 @@ const PATHS: [&str; 11] = [
     "POST /_local/clock {\"advance_seconds\": N}",
     "POST /_local/schedules/{logical id}/run",
     "GET /_local/tables/{logical id}",
+    "GET /_local/faults",
+    "POST /_local/faults [{\"fault\": \"throttle\", …}, …]",
+    "DELETE /_local/faults",
     "GET /_local/logs",
     "POST /_local/settle",
     "POST /2015-03-31/functions/{logical id}/invocations",
@@ -90,6 +93,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/_local/clock", get(clock).post(advance))
         .route("/_local/schedules/{id}/run", post(run_schedule))
         .route("/_local/tables/{id}", get(table))
+        .route("/_local/faults", get(faults).post(set_faults).delete(clear_faults))
         .route("/_local/logs", get(logs))
         .route("/_local/settle", post(settle))
         .route("/_local", any(unknown))
@@ -163,6 +167,21 @@ async fn table(State(control): Shared, Path(id): Path<String>) -> Response {
         Some(Err(why)) => error(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
         None => no_such("table", &id, &control.dynamodb.table_ids()),
     }
+}
+
+async fn faults(State(control): Shared) -> Json<Value> {
+    Json(json!({"faults": control.dynamodb.faults()}))
+}
+
+async fn set_faults(control: Shared, rules: Bytes) -> Response {
+    match control.dynamodb.set_faults(&rules) {
+        Ok(()) => faults(control).await.into_response(),
+        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+async fn clear_faults(control: Shared) -> Response {
+    set_faults(control, Bytes::from_static(b"[]")).await
 }
 
 async fn settle(State(control): Shared) -> Response {

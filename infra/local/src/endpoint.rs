@@ -1,6 +1,6 @@
 //! Where the functions' SDKs call AWS: `DynamoDB`, `EventBridge` and KMS, told apart by `X-Amz-Target`.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use axum::{
     Router,
@@ -14,9 +14,10 @@ use serde_json::json;
 
 use crate::{
     clock::unique_id,
-    dynamodb::{Caller, DynamoDb, Reply},
+    dynamodb::{Answer, Caller, DynamoDb, Reply},
     events::Events,
     kms::{Kms, Refusal},
+    lambda::Lambda,
     stats::Stats,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Services {
     pub(crate) events: Arc<Events>,
     pub(crate) kms: Arc<Kms>,
     pub(crate) stats: Arc<Stats>,
+    /// The processes that call.
+    pub(crate) lambda: Arc<Lambda>,
 }
 
 /// The endpoint of all services.
@@ -39,8 +42,15 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
     let caller = caller(text("authorization"), text("x-amz-security-token"));
     match text("x-amz-target").and_then(|target| target.split_once('.')) {
         Some(("DynamoDB_20120810", operation)) => {
-            let reply = services.dynamodb.dispatch(caller.as_ref(), operation, &body).await;
-            respond(reply, "application/x-amz-json-1.0")
+            let process = caller.as_ref().map(|caller| caller.process.clone());
+            match services.dynamodb.dispatch(caller, operation, body).await {
+                Answer::Reply(reply) => respond(reply, "application/x-amz-json-1.0"),
+                Answer::Lost => pending().await,
+                Answer::Crash => {
+                    services.lambda.kill(process.as_deref().unwrap_or_default());
+                    pending().await
+                }
+            }
         }
         Some(("AWSEvents", "PutEvents")) => {
             let reply = match services.events.put(&body) {

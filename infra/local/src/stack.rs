@@ -310,6 +310,7 @@ impl Parts {
             events: Arc::clone(events),
             kms: Arc::clone(&self.kms),
             stats: Arc::clone(stats),
+            lambda: Arc::clone(lambda),
         };
         let routes = runtime_api::router(Arc::clone(lambda))
             .merge(endpoint::router(services))

@@ -84,6 +84,11 @@ impl Stats {
         }
     }
 
+    /// The functions that are counted.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        lock(&self.functions).keys().cloned().collect()
+    }
+
     pub(crate) fn reset(&self) {
         for counters in lock(&self.functions).values_mut() {
             *counters = Counters::default();

@@ -1,16 +1,29 @@
-//! `DynamoDB`: a thin layer in front of an embedded emulator that counts who asked for what.
+//! `DynamoDB`: a thin layer in front of an embedded emulator that counts who asked for what, and lets
+//! calls go wrong if it is told to.
 //!
-//! Every call, over HTTP or not, goes through [`DynamoDb::dispatch`].
+//! Every call, over HTTP or not, goes through [`DynamoDb::answer`].
 
+mod faults;
+mod hostile;
+mod replica;
+mod request;
 mod tables;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use axum::body::Bytes;
 use dynoxide::{Database, DynoxideError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{Error, stats::Stats, streams::Doorbell, template};
+use crate::{Error, lock, stats::Stats, streams::Doorbell, template};
+use faults::Faults;
+use replica::Replica;
+use request::Request;
 
 /// The template's tables.
 pub(crate) struct DynamoDb {
@@ -21,12 +34,23 @@ pub(crate) struct DynamoDb {
     doorbells: Vec<Arc<Doorbell>>,
     /// See [`Options::latency`](crate::Options).
     latency: Duration,
+    faults: Mutex<Faults>,
 }
 
 /// Who makes a call, as its credentials tell.
 pub(crate) struct Caller {
     pub(crate) function: String,
     pub(crate) process: String,
+}
+
+/// What comes of a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(Reply),
+    /// Nothing: the answer gets lost.
+    Lost,
+    /// Nothing: the calling process is to die now.
+    Crash,
 }
 
 /// An answer as it goes over the wire.
@@ -59,61 +83,94 @@ impl DynamoDb {
         let database =
             opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
         tables::create(&database, &tables)?;
-        Ok(Arc::new(Self { database, tables, stats, doorbells, latency }))
+        Ok(Arc::new(Self { database, tables, stats, doorbells, latency, faults: Mutex::default() }))
     }
 
     /// Answers one call: `operation` is its name, `body` its request in JSON.
     pub(crate) async fn dispatch(
         self: &Arc<Self>,
-        caller: Option<&Caller>,
+        caller: Option<Caller>,
         operation: &str,
-        body: &[u8],
-    ) -> Reply {
-        let call = caller.map(|Caller { function, process }| {
+        body: Bytes,
+    ) -> Answer {
+        let counted = caller.as_ref().map(|Caller { function, process }| {
             self.stats.begin_call(function, process, operation)
         });
-        let Ok(request @ Value::Object(_)) = serde_json::from_slice(body) else {
-            return Reply::error(&DynoxideError::SerializationException(String::new()));
-        };
-        let metered = self.metered(operation, request).await;
-        if caller.is_some() {
+        let (this, operation) = (Arc::clone(self), operation.to_owned());
+        let work = move || this.answer(caller.as_ref(), &operation, &body);
+        let answer = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            let error = DynoxideError::InternalServerError(error.to_string());
+            Answer::Reply(Reply::error(&error))
+        });
+        if counted.is_some() {
             tokio::time::sleep(self.latency).await;
         }
-        drop(call);
-        match metered {
-            Ok((response, read, written)) => {
-                if let Some(caller) = caller {
-                    self.stats.count(&caller.function, |counters| {
-                        counters.dynamodb.rcu += read;
-                        counters.dynamodb.wcu += written;
-                    });
-                }
-                Reply { status: 200, body: response.to_string() }
-            }
-            Err(error) => Reply::error(&error),
+        answer
+    }
+
+    /// Answers one call, or does not, as the faults have it.
+    pub(crate) fn answer(&self, caller: Option<&Caller>, operation: &str, body: &[u8]) -> Answer {
+        let Ok(body @ Value::Object(_)) = serde_json::from_slice(body) else {
+            let error = DynoxideError::SerializationException(String::new());
+            return Answer::Reply(Reply::error(&error));
+        };
+        let function = caller.map(|caller| caller.function.as_str());
+        let request = Request { operation, body: &body, tables: &self.tables };
+        let strike = lock(&self.faults).strike(function, &request);
+        let carry_out = |body: Value| self.metered(function, operation, body);
+        match strike {
+            Some(strike) => hostile::suffer(&strike, request, carry_out),
+            None => Answer::Reply(Reply::from(carry_out(body))),
         }
     }
 
-    /// Executes with capacity reported; gives it beside the response, and in it only if asked for.
-    async fn metered(
-        self: &Arc<Self>,
+    /// Executes and counts the capacity; the response shows it only if asked to.
+    fn metered(
+        &self,
+        function: Option<&str>,
         operation: &str,
         mut request: Value,
-    ) -> Result<(Value, f64, f64), DynoxideError> {
+    ) -> Result<Value, DynoxideError> {
         let asked = matches!(&request["ReturnConsumedCapacity"], Value::String(s) if s != "NONE");
         if !asked {
             request["ReturnConsumedCapacity"] = json!("TOTAL");
         }
-        let mut response = self.blocking(operation, request).await?;
+        let mut response = execute(&self.database, operation, &request)?;
         let axis = axis(operation);
         let (read, written) = consumed(&response["ConsumedCapacity"], axis);
         if let (false, Some(response)) = (asked, response.as_object_mut()) {
             response.remove("ConsumedCapacity");
         }
-        if axis == Axis::Write {
-            self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+        if let Some(function) = function {
+            self.stats.count(function, |counters| {
+                counters.dynamodb.rcu += read;
+                counters.dynamodb.wcu += written;
+            });
         }
-        Ok((response, read, written))
+        if axis == Axis::Write {
+            self.after_write(&Request { operation, body: &request, tables: &self.tables });
+        }
+        Ok(response)
+    }
+
+    fn after_write(&self, request: &Request<'_>) {
+        let replicas = lock(&self.faults).replicas();
+        for replica in replicas {
+            lock(&replica).learn(&self.database, &request.written());
+        }
+        self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+    }
+
+    /// Replaces the faults; `rules` is a list in JSON.
+    pub(crate) fn set_faults(&self, rules: &[u8]) -> Result<(), Error> {
+        let rules = faults::parse(rules, &self.stats.functions(), &self.table_ids())?;
+        let copy = || Replica::of(&self.database, &self.tables);
+        lock(&self.faults).set(rules, copy)
+    }
+
+    /// The faults, each with how many calls it fitted and struck.
+    pub(crate) fn faults(&self) -> Value {
+        lock(&self.faults).report()
     }
 
     /// Executes without counting: the stack's own reads.
@@ -162,6 +219,15 @@ impl DynamoDb {
 impl Reply {
     fn error(error: &DynoxideError) -> Self {
         Self { status: error.status_code(), body: error.to_json() }
+    }
+}
+
+impl From<Result<Value, DynoxideError>> for Reply {
+    fn from(outcome: Result<Value, DynoxideError>) -> Self {
+        match outcome {
+            Ok(response) => Self { status: 200, body: response.to_string() },
+            Err(error) => Self::error(&error),
+        }
     }
 }
 
@@ -270,7 +336,8 @@ mod tests {
 
     async fn call(dynamodb: &Arc<DynamoDb>, operation: &str, body: Value) -> (u16, Value) {
         let caller = Caller { function: "Fn".into(), process: "1".into() };
-        let reply = dynamodb.dispatch(Some(&caller), operation, body.to_string().as_bytes()).await;
+        let answer = dynamodb.dispatch(Some(caller), operation, body.to_string().into()).await;
+        let super::Answer::Reply(reply) = answer else { panic!("no answer to {operation}") };
         (reply.status, serde_json::from_str(&reply.body).unwrap())
     }
 

@@ -89,10 +89,8 @@ fn sweep_table(
 }
 
 fn key_of(item: &Value, table: &Value) -> Value {
-    let keys = table["KeySchema"].as_array().into_iter().flatten();
-    let names = keys.filter_map(|key| key["AttributeName"].as_str());
-    let key: Map<_, _> = names.map(|name| (name.to_owned(), item[name].clone())).collect();
-    key.into()
+    let names = template::key_names(table);
+    names.map(|name| (name.to_owned(), item[name].clone())).collect::<Map<_, _>>().into()
 }
 
 /// What of a table cannot change without making it anew.

@@ -128,6 +128,13 @@ impl Lambda {
         }
     }
 
+    /// Kills a process, whatever it is doing, as `kill -9` does.
+    pub(crate) fn kill(&self, process: &str) {
+        if let Some(process) = self.process(process) {
+            process.kill();
+        }
+    }
+
     /// Ends the processes that wait for an event; `release` ends the others once they are done.
     /// Those to come start with the new time.
     pub(crate) fn retire_idle(&self) {

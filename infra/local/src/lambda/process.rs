@@ -194,8 +194,8 @@ async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<b
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
     // Fails only if it has just ended by itself.
-    let _ = child.kill().await;
-    "stopped".into()
+    let _ = child.start_kill();
+    child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string())
 }
 
 fn relay(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, function: &str, to: &Surroundings) {

@@ -71,6 +71,12 @@ pub(crate) struct Key {
     pub(crate) usage: String,
 }
 
+/// The names of the key attributes of a table or an index, by its description.
+pub(crate) fn key_names(described: &Value) -> impl Iterator<Item = &str> {
+    let keys = described["KeySchema"].as_array().into_iter().flatten();
+    keys.filter_map(|key| key["AttributeName"].as_str())
+}
+
 /// A rule that carries matching events of a bus to functions.
 #[derive(Debug)]
 pub(crate) struct Rule {
