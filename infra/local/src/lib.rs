@@ -12,6 +12,9 @@
 //!
 //! `control` looks at all of them, moves the `clock` and waits for `activity` to end. What is in the
 //! template is in the stack; what is missing there is missing here.
+//!
+//! [`Tables`] is the template's tables alone, for an SDK in the process that asks: no socket, no
+//! processes, every call held and every fault struck as a test wants it.
 
 mod activity;
 mod bootstrap;
@@ -31,6 +34,7 @@ mod stack;
 mod state;
 mod stats;
 mod streams;
+mod tables;
 mod template;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,6 +42,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use data::Data;
 pub use error::Error;
 pub use stack::{Options, Sinks, Stack};
+pub use tables::{Call, Held, Process, Snapshot, Tables};
 
 /// The region and the account the stack pretends to be in.
 const REGION: &str = "us-east-1";

@@ -90,7 +90,8 @@ impl Reply {
     }
 
     /// The response, with the headers that every response has.
-    pub(crate) fn into_response(self, request_id: &str, has_token_in_url: bool) -> Response<Body> {
+    #[must_use]
+    pub fn into_response(self, request_id: &str, has_token_in_url: bool) -> Response<Body> {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

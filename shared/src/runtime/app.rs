@@ -32,12 +32,7 @@ impl Build for App {
             config::required("OUTBOX_TABLE")?,
             config::required("ERASURES_TABLE")?,
         );
-        Ok(Self {
-            store,
-            clock: Clock::from_environment()?,
-            exhausted: Mutex::default(),
-            beside: Mutex::default(),
-        })
+        Ok(Self::new(store, Clock::from_environment()?))
     }
 
     async fn settle(&self) {
@@ -47,6 +42,12 @@ impl Build for App {
 }
 
 impl App {
+    /// An app of these parts.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, exhausted: Mutex::default(), beside: Mutex::default() }
+    }
+
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {

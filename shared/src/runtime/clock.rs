@@ -1,5 +1,6 @@
 //! Time: the only place that reads it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::config;
@@ -10,9 +11,13 @@ use crate::domain::{Error, Timestamp};
 const OFFSET: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
 /// Tells the time.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    offset: Duration,
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { offset: Duration },
+    Dial(Arc<Mutex<Timestamp>>),
 }
 
 impl Clock {
@@ -21,15 +26,25 @@ impl Clock {
         let seconds = config::optional(OFFSET).map_or(Ok(0), |seconds| seconds.parse());
         let seconds =
             seconds.map_err(|_| Error::Internal(format!("{OFFSET} is not a number of seconds")))?;
-        Ok(Self { offset: Duration::from_secs(seconds) })
+        Ok(Self(Source::System { offset: Duration::from_secs(seconds) }))
+    }
+
+    /// A clock that shows what `dial` is set to, for tests: nothing in the environment makes one.
+    #[must_use]
+    pub const fn showing(dial: Arc<Mutex<Timestamp>>) -> Self {
+        Self(Source::Dial(dial))
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let since_1970 = system_time() + self.offset;
-        let micros = i64::try_from(since_1970.as_micros()).ok();
-        micros.and_then(Timestamp::from_micros).unwrap_or(Timestamp::MAX)
+        match &self.0 {
+            Source::System { offset } => {
+                let micros = i64::try_from((system_time() + *offset).as_micros()).ok();
+                micros.and_then(Timestamp::from_micros).unwrap_or(Timestamp::MAX)
+            }
+            Source::Dial(dial) => *dial.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 }
 

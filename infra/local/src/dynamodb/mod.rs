@@ -7,7 +7,7 @@ mod faults;
 mod hostile;
 mod replica;
 mod request;
-mod tables;
+pub(crate) mod tables;
 
 use std::{
     path::Path,
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::{Error, lock, stats::Stats, streams::Doorbell, template};
 use faults::Faults;
 use replica::Replica;
+pub(crate) use request::Footprint;
 use request::Request;
 
 /// The template's tables.
@@ -199,6 +200,22 @@ impl DynamoDb {
         let name = self.tables.iter().find(|table| table.id == id)?.name.clone();
         let items = tables::scan(&self.database, json!({"TableName": name}));
         Some(items.map_err(|error| Error::new(error.to_string())))
+    }
+
+    /// What a call reads and writes.
+    pub(crate) fn footprint(&self, operation: &str, body: &[u8]) -> Footprint {
+        let body = serde_json::from_slice(body).unwrap_or_default();
+        Request { operation, body: &body, tables: &self.tables }.footprint()
+    }
+
+    /// All items of all tables, by table.
+    pub(crate) fn copy(&self) -> Result<tables::Copy, Error> {
+        tables::copy(&self.database, &self.tables)
+    }
+
+    /// Makes the items of all tables those of `copy`.
+    pub(crate) fn restore(&self, copy: &tables::Copy) -> Result<(), Error> {
+        tables::restore(&self.database, &self.tables, copy)
     }
 
     /// Deletes what expired before `now`, in seconds since 1970; gives the number of items.

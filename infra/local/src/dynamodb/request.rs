@@ -1,5 +1,7 @@
 //! What a call touches, as its request tells.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::template;
@@ -17,6 +19,36 @@ pub(super) struct Request<'a> {
 pub(super) struct Place {
     pub(super) table: String,
     pub(super) key: Value,
+}
+
+/// What a call reads and writes: items, partitions or whole tables. One that begins like another
+/// contains it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footprint {
+    reads: BTreeSet<String>,
+    writes: BTreeSet<String>,
+}
+
+impl Footprint {
+    pub(crate) fn writes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// Whether the order of two calls can matter: both touch something that at least one writes.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        meet(&self.writes, &other.writes)
+            || meet(&self.writes, &other.reads)
+            || meet(&self.reads, &other.writes)
+    }
+}
+
+fn meet(some: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
+    let overlaps = |one: &String| {
+        others
+            .iter()
+            .any(|other| other.starts_with(one.as_str()) || one.starts_with(other.as_str()))
+    };
+    some.iter().any(overlaps)
 }
 
 impl Request<'_> {
@@ -62,6 +94,21 @@ impl Request<'_> {
         }
     }
 
+    pub(super) fn footprint(&self) -> Footprint {
+        let items = |places: Vec<Place>| places.iter().map(|one| self.name(one)).collect();
+        let writes = items(self.written());
+        let reads = match self.operation {
+            "GetItem" => items(self.place(&self.body["TableName"], &self.body["Key"])),
+            "BatchGetItem" => items(self.keys()),
+            "TransactGetItems" | "TransactWriteItems" => {
+                items(self.legs().filter_map(|(_, leg)| self.leg_place(leg)).collect())
+            }
+            "Query" | "Scan" => BTreeSet::from([self.range()]),
+            _ => BTreeSet::new(),
+        };
+        Footprint { reads, writes }
+    }
+
     /// The legs of a transaction, each with its kind.
     fn legs(&self) -> impl Iterator<Item = (&str, &Value)> {
         let legs = self.body["TransactItems"].as_array().into_iter().flatten();
@@ -71,6 +118,16 @@ impl Request<'_> {
     fn leg_place(&self, leg: &Value) -> Option<Place> {
         let item = if leg["Key"].is_object() { &leg["Key"] } else { &leg["Item"] };
         self.place(&leg["TableName"], item).pop()
+    }
+
+    fn keys(&self) -> Vec<Place> {
+        let tables = self.body["RequestItems"].as_object().into_iter().flatten();
+        let keys = |(table, wanted): (&String, &Value)| {
+            let keys = wanted["Keys"].as_array().into_iter().flatten();
+            let table = json!(table);
+            keys.flat_map(|key| self.place(&table, key)).collect::<Vec<_>>()
+        };
+        tables.flat_map(keys).collect()
     }
 
     fn batch<'v>(&'v self, items: impl Fn(&'v Value) -> [&'v Value; 2]) -> Vec<Place> {
@@ -91,5 +148,36 @@ impl Request<'_> {
             .filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())))
             .collect();
         vec![Place { table: found.name.clone(), key: key.into() }]
+    }
+
+    fn name(&self, place: &Place) -> String {
+        let table = self.tables.iter().find(|table| table.name == place.table);
+        let names = table.into_iter().flat_map(|table| template::key_names(&table.request));
+        let parts = names.map(|name| format!("{}|", place.key[name]));
+        format!("{}|{}", place.table, parts.collect::<String>())
+    }
+
+    /// What a query reads: a partition, or all of the table if it goes by an index.
+    fn range(&self) -> String {
+        let name = self.body["TableName"].as_str().unwrap_or_default();
+        let table = self.tables.iter().find(|table| table.name == name);
+        let partition = || {
+            let (hash, names) = (
+                template::key_names(&table?.request).next()?,
+                &self.body["ExpressionAttributeNames"],
+            );
+            let condition = self.body["KeyConditionExpression"].as_str()?;
+            let equals = condition.split(" AND ").find_map(|one| {
+                let (attribute, value) = one.split_once('=')?;
+                let attribute = attribute.trim();
+                let attribute = names[attribute].as_str().unwrap_or(attribute);
+                (attribute == hash).then(|| value.trim())
+            });
+            let value = &self.body["ExpressionAttributeValues"][equals?];
+            value.is_object().then(|| format!("{name}|{value}|"))
+        };
+        let indexed = self.body["IndexName"].is_string();
+        let partition = if indexed { None } else { partition() };
+        partition.unwrap_or_else(|| format!("{name}|"))
     }
 }

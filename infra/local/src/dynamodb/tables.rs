@@ -1,5 +1,7 @@
 //! Tables as a whole: making them, reading all of one, and expiring items.
 
+use std::collections::BTreeMap;
+
 use dynoxide::{Database, DynoxideError};
 use serde_json::{Map, Value, json};
 
@@ -86,6 +88,43 @@ fn sweep_table(
         }
     }
     Ok(swept)
+}
+
+/// Items by their keys, by table.
+pub(crate) type Copy = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// A copy of all items.
+pub(super) fn copy(database: &Database, tables: &[template::Table]) -> Result<Copy, Error> {
+    let items = |table: &template::Table| {
+        let items = scan(database, json!({"TableName": table.name}))?;
+        let keyed = items.into_iter().map(|item| (key_of(&item, &table.request).to_string(), item));
+        Ok((table.name.clone(), keyed.collect()))
+    };
+    let copy: Result<_, DynoxideError> = tables.iter().map(items).collect();
+    copy.map_err(|error| Error::new(error.to_string()))
+}
+
+/// Makes all items those of `wanted`; writes only where they differ.
+pub(super) fn restore(
+    database: &Database,
+    tables: &[template::Table],
+    wanted: &Copy,
+) -> Result<(), Error> {
+    let fails = |error: DynoxideError| Error::new(error.to_string());
+    let nothing = BTreeMap::new();
+    for (table, items) in copy(database, tables)? {
+        let wanted = wanted.get(&table).unwrap_or(&nothing);
+        for (key, _) in items.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
+            let key: Value = serde_json::from_str(key).unwrap_or_default();
+            let delete = json!({"TableName": table, "Key": key});
+            execute(database, "DeleteItem", &delete).map_err(fails)?;
+        }
+        for (_, item) in wanted.iter().filter(|(key, item)| items.get(*key) != Some(*item)) {
+            let put = json!({"TableName": table, "Item": item});
+            execute(database, "PutItem", &put).map_err(fails)?;
+        }
+    }
+    Ok(())
 }
 
 fn key_of(item: &Value, table: &Value) -> Value {

@@ -1,0 +1,246 @@
+//! The template's tables alone, for an SDK in this very process: its calls come in through
+//! [`Process::http_client`] and take the same way as all others, without a socket.
+
+use std::{
+    fmt,
+    future::pending,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+            http_client_fn,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Error,
+    dynamodb::{Answer, Caller, DynamoDb, Footprint, Reply, tables::Copy},
+    lock,
+    stats::Stats,
+    template::Template,
+};
+
+/// The template's tables, in memory.
+#[derive(Clone)]
+pub struct Tables(Arc<Inner>);
+
+struct Inner {
+    dynamodb: Arc<DynamoDb>,
+    calls: Mutex<Vec<Call>>,
+    /// Where calls wait to be let through, if somebody holds them.
+    gate: Mutex<Option<mpsc::UnboundedSender<Held>>>,
+}
+
+/// What the tables held at one time.
+pub struct Snapshot(Copy);
+
+/// Something that calls the tables and may be killed by a fault, as a function's process.
+#[derive(Clone)]
+pub struct Process {
+    tables: Tables,
+    function: String,
+    id: String,
+    killed: watch::Sender<bool>,
+}
+
+/// A call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Logical id of the function.
+    pub function: String,
+    /// The process.
+    pub process: String,
+    /// `GetItem`, …
+    pub operation: String,
+    footprint: Footprint,
+}
+
+/// A call that waits to be let through. Dropping it leaves the caller waiting for ever.
+#[derive(Debug)]
+pub struct Held {
+    /// The call.
+    pub call: Call,
+    release: oneshot::Sender<()>,
+}
+
+impl Call {
+    /// Whether the call may change anything.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.footprint.writes()
+    }
+
+    /// Whether the order of two calls can matter: both touch something that at least one writes.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.footprint.meets(&other.footprint)
+    }
+}
+
+impl Held {
+    /// Lets the call through.
+    pub fn release(self) {
+        // The caller may be gone.
+        let _ = self.release.send(());
+    }
+}
+
+impl Tables {
+    /// Empty tables as in the template at `path`, without their streams: nobody reads those here.
+    pub fn from_template(path: &Path) -> Result<Self, Error> {
+        let mut template = Template::read(path)?;
+        for table in &mut template.tables {
+            if let Some(request) = table.request.as_object_mut() {
+                request.remove("StreamSpecification");
+            }
+        }
+        let stats = Stats::new(template.functions.into_iter().map(|function| function.id));
+        let (stats, latency) = (Arc::new(stats), Duration::ZERO);
+        let dynamodb = DynamoDb::open(template.tables, None, stats, Vec::new(), latency)?;
+        let (calls, gate) = (Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { dynamodb, calls, gate })))
+    }
+
+    /// A process of the function with this logical id.
+    #[must_use]
+    pub fn process(&self, function: &str, id: &str) -> Process {
+        let (function, id) = (function.to_owned(), id.to_owned());
+        Process { tables: self.clone(), function, id, killed: watch::Sender::new(false) }
+    }
+
+    /// Replaces the faults, as `POST /_local/faults` does.
+    pub fn set_faults(&self, rules: &Value) -> Result<(), Error> {
+        self.0.dynamodb.set_faults(rules.to_string().as_bytes())
+    }
+
+    /// How many calls each fault struck.
+    #[must_use]
+    pub fn hits(&self) -> Vec<u64> {
+        let faults = self.0.dynamodb.faults();
+        let hits = |fault: &Value| fault["hits"].as_u64().unwrap_or_default();
+        faults.as_array().into_iter().flatten().map(hits).collect()
+    }
+
+    /// The calls since this was last asked, in the order in which they were carried out.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut lock(&self.0.calls))
+    }
+
+    /// Holds every call from now on until it is released, or until the receiver is dropped.
+    #[must_use]
+    pub fn hold_calls(&self) -> mpsc::UnboundedReceiver<Held> {
+        let (gate, held) = mpsc::unbounded_channel();
+        *lock(&self.0.gate) = Some(gate);
+        held
+    }
+
+    /// All items, by table.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.0.dynamodb.copy().map(Snapshot)
+    }
+
+    /// Makes the items those of the snapshot. Faults stay as they are.
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.0.dynamodb.restore(&snapshot.0)
+    }
+}
+
+impl Snapshot {
+    /// The items of a table, by its name, in the order of their keys.
+    pub fn items(&self, table: &str) -> impl Iterator<Item = &Value> {
+        self.0.get(table).into_iter().flat_map(|items| items.values())
+    }
+
+    /// The items of a table, to be changed before the snapshot is restored.
+    pub fn items_mut(&mut self, table: &str) -> impl Iterator<Item = &mut Value> {
+        self.0.get_mut(table).into_iter().flat_map(|items| items.values_mut())
+    }
+}
+
+impl Process {
+    /// What the process's SDK sends its requests with.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(Connector(self.clone()));
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// Does the process's work; `None` if a fault killed it.
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.killed.send_replace(false);
+        let mut killed = self.killed.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is ours.
+            _ = killed.wait_for(|killed| *killed) => None,
+            done = work => Some(done),
+        }
+    }
+
+    async fn answer(&self, operation: String, body: Vec<u8>) -> Reply {
+        let Inner { dynamodb, calls, gate } = &*self.tables.0;
+        let call = Call {
+            function: self.function.clone(),
+            process: self.id.clone(),
+            footprint: dynamodb.footprint(&operation, &body),
+            operation,
+        };
+        let gate = lock(gate).clone();
+        if let Some(gate) = gate {
+            let (release, released) = oneshot::channel();
+            // Whoever held calls may have stopped to; a call that is dropped there never comes back.
+            if gate.send(Held { call: call.clone(), release }).is_ok() && released.await.is_err() {
+                pending::<()>().await;
+            }
+        }
+        let caller = Caller { function: self.function.clone(), process: self.id.clone() };
+        let answer = dynamodb.answer(Some(&caller), &call.operation, &body);
+        lock(calls).push(call);
+        match answer {
+            Answer::Reply(reply) => reply,
+            Answer::Lost => pending().await,
+            Answer::Crash => {
+                self.killed.send_replace(true);
+                pending().await
+            }
+        }
+    }
+}
+
+struct Connector(Process);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.0.id)
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let process = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let Reply { status, body } = process.answer(operation, body).await;
+            let status = StatusCode::try_from(status)
+                .map_err(|error| ConnectorError::other(error.into(), None))?;
+            let mut response = HttpResponse::new(status, SdkBody::from(body));
+            response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+            Ok(response)
+        })
+    }
+}
