@@ -19,7 +19,7 @@ struct Body {
     detail: Option<Detail>,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request).await?;
     caller.require(Permission::ADMIN)?;
     let body: Body = request.json()?;

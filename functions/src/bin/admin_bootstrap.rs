@@ -13,19 +13,23 @@ use shared::store::login::Login;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(crate) struct Wanted {
     username: Username,
     password: Password,
 }
 
 #[derive(Serialize)]
-struct Answer {
+pub(crate) struct Answer {
     /// Whether the admin was created now; if not, there is one already.
     created: bool,
     customer_id: String,
 }
 
-async fn handle(app: &'static App, wanted: Wanted, _: Deadline) -> Result<Answer, Error> {
+pub(crate) async fn handle(
+    app: &'static App,
+    wanted: Wanted,
+    _: Deadline,
+) -> Result<Answer, Error> {
     let now = app.now();
     let record = Record { system: true, ..Record::default() };
     let blank = Customer::blank(Customer::PROJECT, now);

@@ -24,7 +24,7 @@ struct View<'a> {
     token: &'a str,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
     let login = body.username.login_key();
 

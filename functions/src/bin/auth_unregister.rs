@@ -30,7 +30,7 @@ struct Body {
     immediate: bool,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = request.json::<Body>().and_then(Body::phrase_is_exact);
     let password = body.as_ref().ok().and_then(|body| body.password.as_ref());
     let caller = caller_with_password(app, &request, password).await?;

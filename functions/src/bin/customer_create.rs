@@ -36,7 +36,7 @@ struct Body {
     webhook_uri: WebhookUri,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller(app, &request).await?.require(Permission::PROJECT_ADMIN)?;
     let body: Body = request.json()?;
 

@@ -8,7 +8,7 @@ use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 use shared::store::customer::Cursor;
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Cursor::parse)?)));
     // Nothing is read for somebody who does not even say who they are.
     credential(&request)?;

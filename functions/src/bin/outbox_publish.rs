@@ -49,7 +49,11 @@ struct Failure {
     item_identifier: String,
 }
 
-async fn handle(publisher: &'static Publisher, batch: Batch, _: Deadline) -> Result<Answer, Error> {
+pub(crate) async fn handle(
+    publisher: &'static Publisher,
+    batch: Batch,
+    _: Deadline,
+) -> Result<Answer, Error> {
     let ids: Vec<String> =
         batch.records.iter().map(|record| record.dynamodb.keys.id.text.clone()).collect();
     let events = publisher.app.store.get_events(&ids).await?;

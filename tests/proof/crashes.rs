@@ -1,0 +1,115 @@
+//! A crash before and after every call to the tables, and again at every call of the rerun: what was
+//! begun is done in the end, and at no time is anything half true.
+
+use serde_json::json;
+
+use crate::operations as o;
+use crate::scene::Scene;
+use crate::state::State;
+use crate::world::{Answer, Operation, World};
+
+/// Counts what was run.
+#[derive(Default)]
+struct Count {
+    runs: usize,
+    crashes: usize,
+}
+
+struct Crashing<'a> {
+    world: &'a World,
+    scene: &'a Scene,
+    operation: &'a Operation,
+    start: State,
+    count: Count,
+}
+
+/// Crashes `operation` everywhere, twice in each run.
+async fn crash_everywhere(world: &World, scene: &Scene, operation: &Operation) -> Count {
+    world.set(scene);
+    let start = world.state(scene);
+    let mut crashing = Crashing { world, scene, operation, start, count: Count::default() };
+    for first in 0.. {
+        world.set(scene);
+        if let Some(answer) = crashing.run_until(first).await {
+            crashing.finish(&answer, &format!("not crashed at call {first}")).await;
+            break;
+        }
+        let broken = world.tables.snapshot().unwrap();
+        for second in 0.. {
+            world.tables.restore(&broken).unwrap();
+            let context = format!("crashed after {first} calls, then after {second}");
+            if let Some(answer) = crashing.run_until(second).await {
+                crashing.finish(&answer, &context).await;
+                break;
+            }
+            world.tables.set_faults(&json!([])).unwrap();
+            let answer = world.start(0, operation, scene).await.expect("no crash");
+            crashing.finish(&answer, &context).await;
+        }
+    }
+    crashing.count
+}
+
+impl Crashing<'_> {
+    /// Runs the operation until it has made `calls` calls; its answer if it makes no more than that.
+    ///
+    /// A crash before a call is a crash after the one before, since nothing of a process is left but
+    /// what it wrote. What is left is the crash before the first.
+    async fn run_until(&mut self, calls: u64) -> Option<Answer> {
+        let fault = match calls {
+            0 => json!({"fault": "crash_before", "nth": 1}),
+            _ => json!({"fault": "crash_after", "nth": calls}),
+        };
+        self.world.tables.set_faults(&json!([fault])).unwrap();
+        let answer = self.world.start(0, self.operation, self.scene).await;
+        self.count.crashes += usize::from(answer.is_none());
+        self.world.state(self.scene).check(&self.start);
+        answer
+    }
+
+    /// Looks at the end of a run, and at the purge that may follow from it.
+    async fn finish(&mut self, answer: &Answer, context: &str) {
+        self.count.runs += 1;
+        let Self { world, scene, operation, start, .. } = self;
+        world.tables.set_faults(&json!([])).unwrap();
+        let state = world.state(scene);
+        state.check(start);
+        assert!(
+            operation.has_converged(answer, scene, &state),
+            "{}, {}, {context}: {answer:?}",
+            operation.name,
+            scene.name
+        );
+        world.purge(scene, start).await;
+    }
+}
+
+macro_rules! crashes {
+    ($($test:ident: $operation:ident from $($scene:ident),+;)+) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $test() {
+            $(
+                let world = World::new();
+                let scene = Scene::$scene(&world).await;
+                let operation = o::$operation();
+                let Count { runs, crashes } = crash_everywhere(&world, &scene, &operation).await;
+                println!("{} from {}: {runs} runs, {crashes} crashes", operation.name, scene.name);
+                assert!(crashes > 0);
+            )+
+        }
+    )+};
+}
+
+crashes! {
+    login: login from active, frozen;
+    unregister: unregister from active;
+    recover: recover from nearly_due;
+    immediate: immediate from active, frozen;
+    admin_delete: admin_delete from active;
+    create_customer: create_customer from active;
+    create_key: create_key from active;
+    delete_key: delete_key from active;
+    metadata: metadata from active;
+    purge: purge from due, deleted;
+    purge_of_all_that_is_due: purge_due from due;
+}

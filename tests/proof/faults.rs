@@ -1,0 +1,96 @@
+//! Each fault at each call of each endpoint, once and for good: the answer is success, 409 or 503, never
+//! a lie; and when the tables are well again, a repetition does what is left to do.
+
+use serde_json::json;
+
+use crate::operations as o;
+use crate::scene::Scene;
+use crate::world::{Answer, Operation, World};
+
+/// Each kind of fault that an endpoint lives through, and how often it strikes if it comes to stay:
+/// pages are not empty for ever.
+const FAULTS: [(&str, u64); 8] = [
+    ("timeout_after_apply", u64::MAX),
+    ("throttle", u64::MAX),
+    ("internal_error", u64::MAX),
+    ("conflict", u64::MAX),
+    ("unprocessed", u64::MAX),
+    ("short_pages", u64::MAX),
+    ("empty_pages", 5),
+    ("stale_index", u64::MAX),
+];
+
+/// Does `operation` with every fault at every call that it can strike; gives the number of faults that
+/// struck.
+async fn every_fault(world: &World, scene: &Scene, operation: &Operation) -> u64 {
+    world.set(scene);
+    let start = world.state(scene);
+    let mut struck = 0;
+    for (fault, at_most) in FAULTS {
+        for times in [1, at_most] {
+            for nth in 1.. {
+                world.set(scene);
+                let rule = json!({"fault": fault, "nth": nth, "times": times});
+                world.tables.set_faults(&json!([rule])).unwrap();
+                let answer = world.start(0, operation, scene).await.expect("no crash");
+                let hits = world.tables.hits()[0];
+                struck += hits;
+                world.tables.set_faults(&json!([])).unwrap();
+
+                let state = world.state(scene);
+                let context = format!("{} from {}, {rule}: {answer:?}", operation.name, scene.name);
+                state.check(&start);
+                assert!(is_allowed(&answer), "{context}");
+                assert!(operation.is_true(&answer, scene, &state), "a lie: {context}");
+                let again = world.start(0, operation, scene).await.expect("no crash");
+                let state = world.state(scene);
+                state.check(&start);
+                assert!(
+                    operation.has_converged(&again, scene, &state),
+                    "{context}, then {again:?}"
+                );
+                if hits == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    struck
+}
+
+fn is_allowed(answer: &Answer) -> bool {
+    match answer.status {
+        200 | 409 => true,
+        503 => answer.retry_after,
+        _ => false,
+    }
+}
+
+macro_rules! faults {
+    ($($test:ident: $operations:expr, from $($scene:ident),+;)+) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $test() {
+            $(
+                let world = World::new();
+                let scene = Scene::$scene(&world).await;
+                for operation in $operations {
+                    let struck = every_fault(&world, &scene, &operation).await;
+                    println!("{} from {}: {struck} faults", operation.name, scene.name);
+                    assert!(struck > 0);
+                }
+            )+
+        }
+    )+};
+}
+
+faults! {
+    auth: [o::login(), o::unregister(), o::immediate()], from active, frozen;
+    recover: [o::recover()], from nearly_due;
+    customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],
+        from active;
+    admin_delete: [o::admin_delete()], from active, frozen;
+    keys: [o::create_key(), o::get_key(), o::list_keys(), o::update_key(), o::delete_key()],
+        from active;
+    metadata: [o::metadata()], from active;
+    purge: [o::purge(), o::purge_due()], from due, deleted;
+}

@@ -1,0 +1,130 @@
+//! Where operations start from.
+
+use std::time::Duration;
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use local::Snapshot;
+use serde_json::json;
+use shared::domain::Timestamp;
+use shared::domain::lifecycle::GRACE;
+
+use crate::endpoints::{accesskey_create, admin_bootstrap, auth_login, customer_create};
+use crate::operations;
+use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+const ADMIN: &str = "admin@localhost";
+pub(crate) const CUSTOMER: &str = "test1";
+
+/// A project and its customer at one time.
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    /// The project admin's session.
+    pub(crate) admin: String,
+    /// The customer's id.
+    pub(crate) customer: String,
+    /// The customer's session.
+    pub(crate) session: String,
+    /// The id of a key of the customer.
+    pub(crate) key: String,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) now: Timestamp,
+}
+
+impl Scene {
+    /// An active customer with an agent, a session and two keys.
+    pub(crate) async fn active(world: &World) -> Self {
+        let nothing = world.tables.snapshot().unwrap();
+        let mut scene = Self {
+            name: "active",
+            admin: String::new(),
+            customer: String::new(),
+            session: String::new(),
+            key: String::new(),
+            snapshot: nothing,
+            now: world.now(),
+        };
+        let bootstrap = |_: &Self| json!({"username": ADMIN, "password": PASSWORD});
+        let bootstrap =
+            event("bootstrap", "AdminBootstrapFunction", admin_bootstrap::handle, bootstrap);
+        scene.succeed(world, &bootstrap).await;
+        scene.admin = scene.succeed(world, &login(ADMIN)).await.text("token");
+        let create = endpoint(
+            "create customer",
+            "CustomerCreateFunction",
+            customer_create::handle,
+            |scene| sent(&scene.admin).body(operations::new_customer(CUSTOMER)),
+        );
+        scene.customer = scene.succeed(world, &create).await.text("id");
+        scene.session = scene.succeed(world, &login(CUSTOMER)).await.text("token");
+        for _ in 0..2 {
+            let create = endpoint(
+                "create key",
+                "AccesskeyCreateFunction",
+                accesskey_create::handle,
+                |scene| sent(&scene.session).body(json!({"expire": 86_400})),
+            );
+            scene.key = scene.succeed(world, &create).await.text("id");
+        }
+        scene.snapshot = world.tables.snapshot().unwrap();
+        cheapen_passwords(&mut scene.snapshot);
+        scene
+    }
+
+    /// The customer has unregistered; the grace period runs.
+    pub(crate) async fn frozen(world: &World) -> Self {
+        Self::active(world).await.then("frozen", world, &operations::unregister()).await
+    }
+
+    /// A microsecond is left of the grace period; the customer's session is new.
+    pub(crate) async fn nearly_due(world: &World) -> Self {
+        let mut scene = Self::frozen(world).await;
+        let due = scene.now.plus(GRACE);
+        scene.now = Timestamp::from_micros(due.millis() * 1000 - 1).unwrap();
+        world.set(&scene);
+        scene.session = scene.succeed(world, &login(CUSTOMER)).await.text("token");
+        Self { name: "nearly due", snapshot: world.tables.snapshot().unwrap(), ..scene }
+    }
+
+    /// The grace period ends right now.
+    pub(crate) async fn due(world: &World) -> Self {
+        let scene = Self::nearly_due(world).await;
+        Self { name: "due", now: scene.now.plus(Duration::from_micros(1)), ..scene }
+    }
+
+    /// The customer has been deleted, and not yet purged.
+    pub(crate) async fn deleted(world: &World) -> Self {
+        Self::active(world).await.then("deleted", world, &operations::immediate()).await
+    }
+
+    async fn then(self, name: &'static str, world: &World, operation: &Operation) -> Self {
+        world.set(&self);
+        self.succeed(world, operation).await;
+        Self { name, snapshot: world.tables.snapshot().unwrap(), ..self }
+    }
+
+    async fn succeed(&self, world: &World, operation: &Operation) -> Answer {
+        let answer = world.start(0, operation, self).await.expect("no faults");
+        assert_eq!(answer.status, 200, "{}: {}", operation.name, answer.body);
+        answer
+    }
+}
+
+fn login(username: &'static str) -> Operation {
+    endpoint("login", "AuthLoginFunction", auth_login::handle, move |_| {
+        without_token(json!({"username": username, "password": PASSWORD}))
+    })
+}
+
+/// Replaces the passwords' hashes by ones that cost next to nothing, since they are checked by the
+/// thousand here.
+fn cheapen_passwords(snapshot: &mut Snapshot) {
+    let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let cheap = argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string();
+    for item in snapshot.items_mut(ACCOUNTS) {
+        if !item["password_hash"].is_null() {
+            item["password_hash"] = json!({"S": cheap});
+        }
+    }
+}

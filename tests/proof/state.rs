@@ -1,0 +1,150 @@
+//! What the tables hold, as far as one customer is concerned, and what must always be true of it.
+
+use std::collections::BTreeMap;
+
+use local::Snapshot;
+use serde_json::Value;
+use shared::domain::Timestamp;
+
+use crate::world::{ACCOUNTS, OUTBOX};
+
+/// What the tables hold.
+pub(crate) struct State {
+    customer: String,
+    /// The account itself.
+    pub(crate) root: Value,
+    /// What the account owns, by sort key.
+    pub(crate) children: BTreeMap<String, Value>,
+    /// Everything else in the accounts table, by partition.
+    pub(crate) others: BTreeMap<String, Value>,
+    /// How many events of each name the outbox has about the account.
+    pub(crate) events: BTreeMap<String, usize>,
+}
+
+impl State {
+    pub(crate) fn new(tables: Snapshot, customer: &str) -> Self {
+        let partition = format!("CUSTOMER#{customer}");
+        let (mut root, mut children, mut others) = (Value::Null, BTreeMap::new(), BTreeMap::new());
+        for item in tables.items(ACCOUNTS) {
+            let (pk, sk) = (text(item, "pk"), text(item, "sk"));
+            if pk != partition {
+                others.insert(format!("{pk}/{sk}"), item.clone());
+            } else if sk == "A" {
+                root = item.clone();
+            } else {
+                children.insert(sk.to_owned(), item.clone());
+            }
+        }
+        let mut events = BTreeMap::new();
+        for event in tables.items(OUTBOX).filter(|event| text(event, "customer_id") == customer) {
+            *events.entry(text(event, "type").to_owned()).or_default() += 1;
+        }
+        Self { customer: customer.to_owned(), root, children, others, events }
+    }
+
+    pub(crate) fn status(&self) -> &str {
+        text(&self.root, "status")
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        text(&self.root, "version").parse().unwrap_or_default()
+    }
+
+    /// Whether the account has this attribute.
+    pub(crate) fn has(&self, attribute: &str) -> bool {
+        !self.root[attribute].is_null()
+    }
+
+    pub(crate) fn events(&self, name: &str) -> usize {
+        self.events.get(name).copied().unwrap_or_default()
+    }
+
+    /// How many things of this kind the account owns.
+    pub(crate) fn count(&self, kind: &str) -> usize {
+        self.children.keys().filter(|sk| sk.starts_with(kind)).count()
+    }
+
+    /// How many locks of this kind the customer `id` has.
+    pub(crate) fn locks(&self, kind: &str, id: &str) -> usize {
+        let own = |(place, item): &(&String, &Value)| {
+            place.starts_with(kind) && text(item, "customer_id") == id
+        };
+        self.others.iter().filter(own).count()
+    }
+
+    /// What must be true whatever was done since `start`, and however far it came.
+    pub(crate) fn check(&self, start: &Self) {
+        let (status, version) = (self.status(), self.version());
+        let deleted = status == "deleted";
+        let since = |name: &str| self.events(name) - start.events(name);
+
+        // Each change of the account was told of, once, in its own write.
+        assert_eq!(self.events("customer_deleted"), usize::from(deleted), "deleted is final");
+        let (frozen, recovered) =
+            (self.events("customer_frozen"), self.events("customer_recovered"));
+        match status {
+            "frozen" => assert_eq!(frozen, recovered + 1),
+            "deleted" => assert!(frozen == recovered || frozen == recovered + 1),
+            _ => assert_eq!(frozen, recovered),
+        }
+        let told = ["customer_updated", "customer_frozen", "customer_recovered", "customer_deleted"]
+            .map(since)
+            .iter()
+            .sum::<usize>() as u64;
+        if deleted {
+            assert!(version >= start.version() + told, "a change was lost");
+        } else {
+            assert_eq!(version, start.version() + told, "a change was lost, or not told of");
+        }
+
+        // The indexes show what is there.
+        assert_eq!(self.has("list_pk"), !deleted);
+        let queued = status == "frozen" || deleted && !self.has("tm_purge");
+        assert_eq!(self.has("due_pk"), queued, "the purge's queue");
+
+        if deleted {
+            for field in ["name", "detail", "email", "phone_number", "address", "webhook_uri"] {
+                assert_eq!(text(&self.root, field), "", "{field} of a deleted account");
+            }
+            assert_eq!(self.locks("EMAIL#", &self.customer), 0, "a lock was left");
+        } else {
+            assert_eq!(self.locks("USERNAME#", &self.customer), self.count("AGENT#"));
+            assert_eq!(self.locks("EMAIL#", &self.customer), 1, "a lock was lost");
+            let deleted_keys = self.events("accesskey_deleted");
+            assert_eq!(self.count("KEY#") + deleted_keys, self.events("accesskey_created"));
+            let lost = start.children.keys().filter(|sk| !self.children.contains_key(*sk)).count();
+            assert!(lost <= deleted_keys, "a child of a live account was lost");
+        }
+        if self.has("tm_purge") {
+            let left: Vec<_> = self.children.keys().collect();
+            assert!(left.is_empty(), "left after the purge: {left:?}");
+            assert_eq!(self.locks("USERNAME#", &self.customer), 0, "a lock was left");
+        }
+    }
+
+    /// What must be true of `next`, which the tables came to hold at `now` by one call of `function`.
+    pub(crate) fn check_step(&self, next: &Self, function: &str, now: Timestamp) {
+        let changes = next.version() - self.version();
+        assert!(changes <= 1, "{changes} changes by one call");
+        assert_eq!(changes == 0, self.root == next.root, "a change without a version");
+        match (self.status(), next.status()) {
+            (before, after) if before == after => {}
+            ("initial" | "active", "frozen" | "deleted") | ("initial", "active") => {}
+            ("frozen", "initial" | "active") => assert!(now < self.due(), "recovered too late"),
+            ("frozen", "deleted") => {
+                assert!(function != "PurgeRunFunction" || self.due() <= now, "purged too early");
+            }
+            (before, after) => panic!("{before} became {after}"),
+        }
+        assert!(!self.has("tm_purge") || next.children.is_empty(), "a child survives the purge");
+    }
+
+    fn due(&self) -> Timestamp {
+        Timestamp::parse(text(&self.root, "tm_deletion_scheduled")).expect("a date")
+    }
+}
+
+/// A text or number attribute of an item.
+pub(crate) fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+    item[name]["S"].as_str().or_else(|| item[name]["N"].as_str()).unwrap_or_default()
+}

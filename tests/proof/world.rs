@@ -1,0 +1,275 @@
+//! A project with one customer, in tables of this process, at a time that stands still; and what can be
+//! done in it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::{Client, Config};
+use futures_util::future::LocalBoxFuture;
+use lambda_http::RequestExt as _;
+use local::{Process, Tables};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shared::domain::{Error, Timestamp};
+use shared::http::{Reply, Request};
+use shared::runtime::{App, Deadline, clock::Clock};
+use shared::store::Store;
+
+use crate::operations;
+use crate::scene::Scene;
+use crate::state::State;
+
+pub(crate) const ACCOUNTS: &str = "AccountsTable";
+pub(crate) const OUTBOX: &str = "OutboxTable";
+
+/// Tables, the time, and processes that work on them.
+pub(crate) struct World {
+    pub(crate) tables: Tables,
+    dial: Arc<Mutex<Timestamp>>,
+    apps: RefCell<HashMap<(usize, &'static str), (&'static App, Process)>>,
+}
+
+/// What an operation answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: bool,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A text field of the body.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.body[name].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+type Work = LocalBoxFuture<'static, Answer>;
+
+/// Something that is done in the world: an endpoint with a request, or a function with an event.
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    pub(crate) function: &'static str,
+    begin: Box<dyn Fn(&'static App, &Scene) -> Work>,
+    effect: Effect,
+    /// What it may answer when it is repeated after it has had its effect, beside success.
+    again: &'static [u16],
+}
+
+/// Whether what was to be done has been done.
+type Effect = Box<dyn Fn(&State, &Scene, &Answer) -> bool>;
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+        let tables = Tables::from_template(&template).expect("the template's tables");
+        let dial = Arc::new(Mutex::new(Timestamp::parse("2026-01-01T00:00:00Z").unwrap()));
+        Self { tables, dial, apps: RefCell::default() }
+    }
+
+    /// What `function` works with in process number `slot`; made at its first use and kept.
+    fn app(&self, slot: usize, function: &'static str) -> (&'static App, Process) {
+        let make = || {
+            let process = self.tables.process(function, &slot.to_string());
+            let client = Client::from_conf(config(&process));
+            let store = Store::new(client, ACCOUNTS.to_owned(), OUTBOX.to_owned());
+            let app = App::new(store, Clock::showing(Arc::clone(&self.dial)));
+            (&*Box::leak(Box::new(app)), process)
+        };
+        self.apps.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
+    }
+
+    /// The world as it was at the beginning of `scene`, with no faults.
+    pub(crate) fn set(&self, scene: &Scene) {
+        self.tables.set_faults(&json!([])).unwrap();
+        self.tables.restore(&scene.snapshot).unwrap();
+        let _ = self.tables.take_calls();
+        self.set_time(scene.now);
+    }
+
+    /// What the tables hold.
+    pub(crate) fn state(&self, scene: &Scene) -> State {
+        State::new(self.tables.snapshot().unwrap(), &scene.customer)
+    }
+
+    /// Purges what is to be purged now, and looks at what is left.
+    pub(crate) async fn purge(&self, scene: &Scene, start: &State) {
+        if self.state(scene).status() == "deleted" {
+            let answer = self.start(0, &operations::purge_due(), scene).await.expect("no crash");
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let state = self.state(scene);
+            assert!(state.has("tm_purge"), "the purge does not end");
+            state.check(start);
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        *self.dial.lock().unwrap()
+    }
+
+    pub(crate) fn set_time(&self, now: Timestamp) {
+        *self.dial.lock().unwrap() = now;
+    }
+
+    /// Does `operation` in process number `slot`; `None` if a fault killed the process.
+    pub(crate) fn start(
+        &self,
+        slot: usize,
+        operation: &Operation,
+        scene: &Scene,
+    ) -> LocalBoxFuture<'static, Option<Answer>> {
+        let (app, process) = self.app(slot, operation.function);
+        let work = (operation.begin)(app, scene);
+        Box::pin(async move { process.run(work).await })
+    }
+}
+
+impl Operation {
+    /// Success claims this.
+    pub(crate) fn effect(self, effect: impl Fn(&State, &Scene, &Answer) -> bool + 'static) -> Self {
+        Self { effect: Box::new(effect), ..self }
+    }
+
+    /// Repeated after success, it may answer this too.
+    pub(crate) fn again(self, again: &'static [u16]) -> Self {
+        Self { again, ..self }
+    }
+
+    /// Whether `answer` is no lie, `state` being what the tables held at a time when it was true.
+    pub(crate) fn is_true(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
+        answer.status != 200 || (self.effect)(state, scene, answer)
+    }
+
+    /// Whether this is what the operation comes to in the end, after whatever went wrong before.
+    pub(crate) fn has_converged(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
+        (answer.status == 200 || self.again.contains(&answer.status))
+            && (self.effect)(state, scene, answer)
+    }
+}
+
+/// The SDK as `runtime/sdk.rs` sets it up, on a process of ours. Retries never run out: else what one
+/// schedule used up would be missing in the next.
+fn config(process: &Process) -> Config {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2));
+    let retries = RetryPartition::custom("proof").token_bucket(TokenBucket::unlimited()).build();
+    Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("proof", "proof", None, None, "proof"))
+        .timeout_config(timeouts.build())
+        .retry_config(RetryConfig::standard())
+        .retry_partition(retries)
+        .http_client(process.http_client())
+        .build()
+}
+
+/// An operation that is a request to an endpoint.
+pub(crate) fn endpoint<H, F>(
+    name: &'static str,
+    function: &'static str,
+    handle: H,
+    request: impl Fn(&Scene) -> Sent + 'static,
+) -> Operation
+where
+    H: Fn(&'static App, Request) -> F + Copy + 'static,
+    F: Future<Output = Result<Reply, Error>> + 'static,
+{
+    let begin = move |app, scene: &Scene| -> Work {
+        let request = request(scene).request();
+        Box::pin(async move { answer(handle(app, request).await) })
+    };
+    Operation {
+        name,
+        function,
+        begin: Box::new(begin),
+        effect: Box::new(|_, _, _| true),
+        again: &[],
+    }
+}
+
+/// An operation that is an event for a function.
+pub(crate) fn event<H, E, R, F>(
+    name: &'static str,
+    function: &'static str,
+    handle: H,
+    event: impl Fn(&Scene) -> Value + 'static,
+) -> Operation
+where
+    H: Fn(&'static App, E, Deadline) -> F + Copy + 'static,
+    E: DeserializeOwned + 'static,
+    R: Serialize,
+    F: Future<Output = Result<R, Error>> + 'static,
+{
+    /// In the year 2100.
+    const NEVER: u64 = 4_102_444_800_000;
+    let begin = move |app, scene: &Scene| -> Work {
+        let event = serde_json::from_value(event(scene)).expect("an event");
+        Box::pin(async move {
+            match handle(app, event, Deadline::at(NEVER)).await {
+                Ok(done) => Answer { status: 200, retry_after: false, body: json!(done) },
+                Err(error) => answer(Err(error)),
+            }
+        })
+    };
+    Operation {
+        name,
+        function,
+        begin: Box::new(begin),
+        effect: Box::new(|_, _, _| true),
+        again: &[],
+    }
+}
+
+/// What a client gets: the function's edge does the same.
+fn answer(outcome: Result<Reply, Error>) -> Answer {
+    let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
+    let response = reply.into_response("proof");
+    Answer {
+        status: response.status().as_u16(),
+        retry_after: response.headers().contains_key("retry-after"),
+        body: serde_json::from_slice(response.body()).expect("JSON"),
+    }
+}
+
+/// What is sent to an endpoint.
+pub(crate) struct Sent {
+    token: Option<String>,
+    id: Option<String>,
+    body: Value,
+}
+
+pub(crate) fn sent(token: &str) -> Sent {
+    Sent { token: Some(token.to_owned()), id: None, body: Value::Null }
+}
+
+pub(crate) fn without_token(body: Value) -> Sent {
+    Sent { token: None, id: None, body }
+}
+
+impl Sent {
+    pub(crate) fn id(self, id: &str) -> Self {
+        Self { id: Some(id.to_owned()), ..self }
+    }
+
+    pub(crate) fn body(self, body: Value) -> Self {
+        Self { body, ..self }
+    }
+
+    fn request(self) -> Request {
+        let mut request = lambda_http::http::Request::builder().uri("https://localhost/");
+        if let Some(token) = self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = if self.body.is_null() { String::new() } else { self.body.to_string() };
+        let request = request.header("content-type", "application/json").body(body.into()).unwrap();
+        let parameters = self.id.map(|id| HashMap::from([("id".to_owned(), vec![id])]));
+        Request::new(request.with_path_parameters(parameters.unwrap_or_default()))
+    }
+}
