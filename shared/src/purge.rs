@@ -69,8 +69,16 @@ impl Build for Purger {
             .parse()
             .map_err(|_| Error::Internal("BREAKER_ACCOUNTS is not a number".to_owned()))?;
         let enabled = config::required("PURGE_ENABLED")? == "true";
+        Ok(Self { enabled, ..Self::new(App::build()?, Signer::build()?, breaker) })
+    }
+}
+
+impl Purger {
+    /// A purger that is enabled and begins at most `breaker` purges within one hour.
+    #[must_use]
+    pub fn new(app: App, signer: Signer, breaker: u64) -> Self {
         let erased = fields::blanked::<CustomerAttributes>();
-        Ok(Self { app: App::build()?, signer: Signer::build()?, erased, enabled, breaker })
+        Self { app, signer, erased, enabled: true, breaker }
     }
 }
 

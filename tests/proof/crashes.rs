@@ -19,18 +19,25 @@ struct Crashing<'a> {
     world: &'a World,
     scene: &'a Scene,
     operation: &'a Operation,
+    /// What is done when the operation has died.
+    rerun: &'a Operation,
     start: State,
     count: Count,
 }
 
-/// Crashes `operation` everywhere, twice in each run.
-async fn crash_everywhere(world: &World, scene: &Scene, operation: &Operation) -> Count {
+/// Crashes `operation` everywhere, and each `rerun` after that.
+async fn crash_everywhere(
+    world: &World,
+    scene: &Scene,
+    operation: &Operation,
+    rerun: &Operation,
+) -> Count {
     world.set(scene);
     let start = world.state(scene);
-    let mut crashing = Crashing { world, scene, operation, start, count: Count::default() };
+    let mut crashing = Crashing { world, scene, operation, rerun, start, count: Count::default() };
     for first in 0.. {
         world.set(scene);
-        if let Some(answer) = crashing.run_until(first).await {
+        if let Some(answer) = crashing.run_until(operation, first).await {
             crashing.finish(&answer, &format!("not crashed at call {first}")).await;
             break;
         }
@@ -38,12 +45,12 @@ async fn crash_everywhere(world: &World, scene: &Scene, operation: &Operation) -
         for second in 0.. {
             world.tables.restore(&broken).unwrap();
             let context = format!("crashed after {first} calls, then after {second}");
-            if let Some(answer) = crashing.run_until(second).await {
+            if let Some(answer) = crashing.run_until(rerun, second).await {
                 crashing.finish(&answer, &context).await;
                 break;
             }
             world.tables.set_faults(&json!([])).unwrap();
-            let answer = world.start(0, operation, scene).await.expect("no crash");
+            let answer = world.start(0, rerun, scene).await.expect("no crash");
             crashing.finish(&answer, &context).await;
         }
     }
@@ -55,13 +62,13 @@ impl Crashing<'_> {
     ///
     /// A crash before a call is a crash after the one before, since nothing of a process is left but
     /// what it wrote. What is left is the crash before the first.
-    async fn run_until(&mut self, calls: u64) -> Option<Answer> {
+    async fn run_until(&mut self, operation: &Operation, calls: u64) -> Option<Answer> {
         let fault = match calls {
             0 => json!({"fault": "crash_before", "nth": 1}),
             _ => json!({"fault": "crash_after", "nth": calls}),
         };
         self.world.tables.set_faults(&json!([fault])).unwrap();
-        let answer = self.world.start(0, self.operation, self.scene).await;
+        let answer = self.world.start(0, operation, self.scene).await;
         self.count.crashes += usize::from(answer.is_none());
         self.world.state(self.scene).check(&self.start);
         answer
@@ -70,29 +77,30 @@ impl Crashing<'_> {
     /// Looks at the end of a run, and at the purge that may follow from it.
     async fn finish(&mut self, answer: &Answer, context: &str) {
         self.count.runs += 1;
-        let Self { world, scene, operation, start, .. } = self;
+        let Self { world, scene, operation, rerun, start, .. } = self;
         world.tables.set_faults(&json!([])).unwrap();
         let state = world.state(scene);
         state.check(start);
         assert!(
-            operation.has_converged(answer, scene, &state),
+            rerun.has_converged(answer, scene, &state),
             "{}, {}, {context}: {answer:?}",
             operation.name,
             scene.name
         );
-        world.purge(scene, start).await;
+        world.purge(scene, start, &start.inventory()).await;
     }
 }
 
 macro_rules! crashes {
-    ($($test:ident: $operation:ident from $($scene:ident),+;)+) => {$(
+    ($($test:ident: $operation:ident, then $rerun:ident, from $($scene:ident),+;)+) => {$(
         #[tokio::test(start_paused = true)]
         async fn $test() {
             $(
                 let world = World::new();
                 let scene = Scene::$scene(&world).await;
-                let operation = o::$operation();
-                let Count { runs, crashes } = crash_everywhere(&world, &scene, &operation).await;
+                let (operation, rerun) = (o::$operation(), o::$rerun());
+                let Count { runs, crashes } =
+                    crash_everywhere(&world, &scene, &operation, &rerun).await;
                 println!("{} from {}: {runs} runs, {crashes} crashes", operation.name, scene.name);
                 assert!(crashes > 0);
             )+
@@ -101,15 +109,19 @@ macro_rules! crashes {
 }
 
 crashes! {
-    login: login from active, frozen;
-    unregister: unregister from active;
-    recover: recover from nearly_due;
-    immediate: immediate from active, frozen;
-    admin_delete: admin_delete from active;
-    create_customer: create_customer from active;
-    create_key: create_key from active;
-    delete_key: delete_key from active;
-    metadata: metadata from active;
-    purge: purge from due, deleted;
-    purge_of_all_that_is_due: purge_due from due;
+    login: login, then login, from active, frozen;
+    unregister: unregister, then unregister, from active;
+    recover: recover, then recover, from nearly_due;
+    immediate: immediate, then immediate, from active, frozen;
+    admin_delete: admin_delete, then admin_delete, from active;
+    create_customer: create_customer, then create_customer, from active;
+    update_customer: update_customer, then update_customer, from active;
+    create_key: create_key, then create_key, from active;
+    delete_key: delete_key, then delete_key, from active;
+    metadata: metadata, then metadata, from active;
+    freeze: freeze, then freeze, from active;
+    hold: hold, then hold, from active, frozen;
+    lift_hold: lift_hold, then lift_hold, from held;
+    purge: purge, then purge, from due, deleted;
+    purge_one: purge_one, then purge, from due, deleted;
 }

@@ -88,9 +88,12 @@ faults! {
     recover: [o::recover()], from nearly_due;
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],
         from active;
-    admin_delete: [o::admin_delete()], from active, frozen;
+    operator: [o::admin_delete(), o::hold()], from active, frozen;
+    plan: [o::plan()], from active;
+    held: [o::lift_hold(), o::admin_recover(), o::get_erasure()], from held;
+    freeze: [o::freeze()], from active;
     keys: [o::create_key(), o::get_key(), o::list_keys(), o::update_key(), o::delete_key()],
         from active;
     metadata: [o::metadata()], from active;
-    purge: [o::purge(), o::purge_due()], from due, deleted;
+    purge: [o::purge(), o::purge_one()], from due, deleted;
 }

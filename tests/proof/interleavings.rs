@@ -3,13 +3,15 @@
 //! A step is one call; calls that an operation makes side by side are steps of their own, in any order.
 //! After each step an operation goes on until it waits for its next calls, so the calls alone make the
 //! order. Orders that differ only in calls that have nothing in common lead to the same tables, and one
-//! of them stands for all (sleep sets: Godefroid, 1996). Depth first, always in the same order.
+//! of them stands for all: an order is run only if two calls that meet come the other way round in it
+//! (source sets and sleep sets: Abdulla et al., "Optimal dynamic partial order reduction", 2014). Depth
+//! first, always in the same order.
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use local::{Call, Held};
+use local::{Footprint, Held, Tables};
 use serde_json::Value;
 use shared::domain::Timestamp;
 use shared::domain::lifecycle::GRACE;
@@ -38,13 +40,26 @@ struct Race<'a> {
     start: State,
 }
 
-/// A moment at which more than one thing could happen.
+/// A moment at which something was to be chosen.
 struct Choice {
     taken: Step,
-    /// What was taken here before, in earlier runs.
+    /// What could be taken.
+    enabled: Vec<Step>,
+    /// What need not be taken: orders that begin so have been run elsewhere.
+    asleep: Vec<Step>,
+    /// What was taken here in earlier runs.
     done: Vec<Step>,
     /// What is still to be taken here.
     open: Vec<Step>,
+}
+
+/// A step that was taken.
+struct Taken {
+    step: Step,
+    /// What it read and wrote; all there is, if time passed.
+    footprint: Option<Footprint>,
+    /// The step after which its operation made the call.
+    cause: Option<usize>,
 }
 
 /// What has happened in one run.
@@ -52,7 +67,9 @@ struct Run {
     answers: Vec<Option<Answer>>,
     /// The tables after each step that may have changed them.
     states: Vec<State>,
-    path: Vec<Step>,
+    steps: Vec<Taken>,
+    /// Whether it came to its end.
+    is_whole: bool,
 }
 
 impl<'a> Race<'a> {
@@ -65,26 +82,29 @@ impl<'a> Race<'a> {
     async fn explore(&self) -> usize {
         let (mut path, mut runs) = (Vec::new(), 0);
         loop {
-            if let Some(run) = self.run(&mut path).await {
+            let run = self.run(&mut path).await;
+            turn_races_round(&mut path, &run.steps);
+            if run.is_whole {
                 runs += 1;
+                if runs % 500 == 0 {
+                    println!("... {runs} {} steps", run.steps.len());
+                }
                 self.check(run).await;
             }
             loop {
                 let Some(last) = path.last_mut() else { return runs };
                 last.done.push(last.taken);
-                if last.open.is_empty() {
-                    path.pop();
-                } else {
-                    last.taken = last.open.remove(0);
-                    break;
+                match last.open.pop() {
+                    Some(next) => break last.taken = next,
+                    None => path.truncate(path.len() - 1),
                 }
             }
         }
     }
 
-    /// Runs along `path`, and from its end takes the first step each time. `None` if every order from
-    /// some moment on stands for one that has been run.
-    async fn run(&self, path: &mut Vec<Choice>) -> Option<Run> {
+    /// Runs along `path`, and from its end takes the first step each time; not to its end, if every order
+    /// that begins so has been run.
+    async fn run(&self, path: &mut Vec<Choice>) -> Run {
         let Self { world, scene, operations, .. } = self;
         world.set(scene);
         let held = world.tables.hold_calls();
@@ -94,13 +114,14 @@ impl<'a> Race<'a> {
                 async move { (slot, work.await.expect("no faults")) }
             })
             .collect();
-        let mut waiting = Waiting::new(operations.len(), held);
+        let mut waiting = Waiting::new(&world.tables, operations.len(), held);
         let mut time_passes = self.time;
         let mut decided = vec![world.now(); operations.len()];
         let mut run = Run {
             answers: vec![None; operations.len()],
             states: vec![world.state(scene)],
-            path: Vec::new(),
+            steps: Vec::new(),
+            is_whole: false,
         };
         let mut asleep: Vec<Step> = Vec::new();
         for depth in 0.. {
@@ -110,34 +131,35 @@ impl<'a> Race<'a> {
                     Some((slot, answer)) = work.next() => run.answers[slot] = Some(answer),
                     // Time stands still while anything moves: nothing does any more.
                     () = sleep(Duration::from_millis(1)) => {
-                        waiting.arrive();
+                        waiting.arrive(&run.steps);
                         if !waiting.calls.is_empty() { break; }
                     }
                 }
             }
-            let mut steps = waiting.steps();
+            let mut enabled = waiting.steps();
             // Time that passes when all is done changes nothing.
-            steps.extend(time_passes.filter(|_| !work.is_empty()).map(|_| Step::Time));
-            if steps.is_empty() {
-                return Some(run);
+            enabled.extend(time_passes.filter(|_| !work.is_empty()).map(|_| Step::Time));
+            if enabled.is_empty() {
+                run.is_whole = true;
+                break;
             }
             if depth == path.len() {
-                let mut open: Vec<Step> =
-                    steps.into_iter().filter(|step| !asleep.contains(step)).collect();
-                if open.is_empty() {
-                    return None;
-                }
-                path.push(Choice { taken: open.remove(0), done: Vec::new(), open });
+                let Some(taken) = enabled.iter().copied().find(|step| !asleep.contains(step))
+                else {
+                    break;
+                };
+                let asleep = asleep.clone();
+                path.push(Choice { taken, enabled, asleep, done: Vec::new(), open: Vec::new() });
             }
             let Choice { taken, done, .. } = &path[depth];
             asleep.extend(done);
             asleep.retain(|other| !waiting.meet(*taken, *other));
-            run.path.push(*taken);
+            run.steps.push(waiting.taken(*taken));
             match (*taken, time_passes.take_if(|_| *taken == Step::Time)) {
                 (Step::Time, by) => world.set_time(world.now().plus(by.unwrap_or_default())),
                 (Step::Call(slot, _), _) => {
-                    let (writes, before) = (waiting.release(*taken), decided[slot]);
-                    decided[slot] = world.now();
+                    let before = std::mem::replace(&mut decided[slot], world.now());
+                    waiting.release(*taken);
                     // The call is carried out when its operation is polled next.
                     while world.tables.take_calls().is_empty() {
                         tokio::select! {
@@ -146,13 +168,14 @@ impl<'a> Race<'a> {
                             () = sleep(Duration::from_millis(1)) => {}
                         }
                     }
-                    if writes {
+                    let footprint = run.steps.last().and_then(|taken| taken.footprint.as_ref());
+                    if footprint.is_some_and(Footprint::writes) {
                         self.step(&mut run, slot, before);
                     }
                 }
             }
         }
-        None
+        run
     }
 
     fn step(&self, run: &mut Run, slot: usize, decided: Timestamp) {
@@ -171,65 +194,136 @@ impl<'a> Race<'a> {
             let answer = answer.as_ref().expect("an answer");
             let context = || {
                 let names: Vec<_> = operations.iter().map(|operation| operation.name).collect();
-                format!(
-                    "{} of {names:?} from {}: {answer:?}\n{:?}",
-                    operation.name, scene.name, run.path
-                )
+                let steps: Vec<_> = run.steps.iter().map(|taken| taken.step).collect();
+                let name = operation.name;
+                format!("{name} of {names:?} from {}: {answer:?}\n{steps:?}", scene.name)
             };
             assert!([200, 401, 403, 404, 409].contains(&answer.status), "{}", context());
             assert!(matches!(answer.body["failed"], Value::Null) || answer.body["failed"] == 0);
             let is_true = |state: &State| operation.is_true(answer, scene, state);
             assert!(run.states.iter().any(is_true), "a lie: {}", context());
         }
-        world.purge(scene, start).await;
+        let deleted = run.states.iter().find(|state| state.status() == "deleted");
+        let owned = deleted.map(State::inventory).unwrap_or_default();
+        world.purge(scene, start, &owned).await;
+    }
+}
+
+/// Sees to it that of two steps that meet and were not bound to come in this order, the later one comes
+/// first in some other run.
+fn turn_races_round(path: &mut [Choice], steps: &[Taken]) {
+    // Per step: the steps that had to come before it.
+    let mut before: Vec<Vec<usize>> = Vec::new();
+    for (late, step) in steps.iter().enumerate() {
+        let causes = |early: &usize| step.cause == Some(*early) || meet(&steps[*early], step);
+        let causes: Vec<usize> = (0..late).filter(causes).collect();
+        let is_between = |early: usize| causes.iter().any(|one| before[*one].contains(&early));
+        for &early in causes.iter().filter(|early| step.cause != Some(**early)) {
+            if !is_between(early) {
+                turn_round(&mut path[early], early, late, steps, &before, &causes);
+            }
+        }
+        let mut all: Vec<usize> = causes.iter().flat_map(|one| before[*one].clone()).collect();
+        all.extend(causes);
+        all.sort_unstable();
+        all.dedup();
+        before.push(all);
+    }
+}
+
+/// Opens a way from the moment before `early` to a run in which `late` comes before it.
+fn turn_round(
+    choice: &mut Choice,
+    early: usize,
+    late: usize,
+    steps: &[Taken],
+    before: &[Vec<usize>],
+    causes: &[usize],
+) {
+    // What happened in between without `early`, and then `late`.
+    let mut way: Vec<usize> =
+        (early + 1..late).filter(|step| !before[*step].contains(&early)).collect();
+    way.push(late);
+    let is_first = |step: &&usize| {
+        let needs = |other: &usize| match **step == late {
+            true => causes.iter().any(|one| one == other || before[*one].contains(other)),
+            false => before[**step].contains(other),
+        };
+        !way.iter().any(|other| other < *step && needs(other))
+    };
+    let firsts: Vec<Step> = way.iter().filter(is_first).map(|step| steps[*step].step).collect();
+    let is_seen = |step: &Step| {
+        *step == choice.taken || choice.done.contains(step) || choice.open.contains(step)
+    };
+    if firsts.iter().any(|step| is_seen(step) || choice.asleep.contains(step)) {
+        return;
+    }
+    match firsts.iter().find(|step| choice.enabled.contains(step)) {
+        Some(first) => choice.open.push(*first),
+        None => {
+            let rest = choice
+                .enabled
+                .iter()
+                .filter(|step| !is_seen(step) && !choice.asleep.contains(step));
+            let rest: Vec<Step> = rest.copied().collect();
+            choice.open.extend(rest);
+        }
+    }
+}
+
+/// Whether the order of two steps can matter. That of time and anything else can.
+fn meet(one: &Taken, other: &Taken) -> bool {
+    match (&one.footprint, &other.footprint) {
+        (Some(one), Some(other)) => one.meets(other),
+        _ => true,
     }
 }
 
 /// Calls that wait to be let through.
-struct Waiting {
+struct Waiting<'a> {
+    tables: &'a Tables,
     held: UnboundedReceiver<Held>,
     /// How many calls each operation has made.
     made: Vec<usize>,
-    calls: Vec<(Step, Held)>,
+    calls: Vec<(Step, Held, Option<usize>)>,
 }
 
-impl Waiting {
-    fn new(operations: usize, held: UnboundedReceiver<Held>) -> Self {
-        Self { held, made: vec![0; operations], calls: Vec::new() }
+impl<'a> Waiting<'a> {
+    fn new(tables: &'a Tables, operations: usize, held: UnboundedReceiver<Held>) -> Self {
+        Self { tables, held, made: vec![0; operations], calls: Vec::new() }
     }
 
-    fn arrive(&mut self) {
+    /// Takes in the calls that operations have made after these steps.
+    fn arrive(&mut self, steps: &[Taken]) {
         while let Ok(held) = self.held.try_recv() {
             let slot: usize = held.call.process.parse().expect("a number");
-            self.calls.push((Step::Call(slot, self.made[slot]), held));
+            let is_own = |taken: &Taken| matches!(taken.step, Step::Call(own, _) if own == slot);
+            let cause = steps.iter().rposition(is_own);
+            self.calls.push((Step::Call(slot, self.made[slot]), held, cause));
             self.made[slot] += 1;
         }
-        self.calls.sort_by_key(|(step, _)| *step);
+        self.calls.sort_by_key(|(step, ..)| *step);
     }
 
     fn steps(&self) -> Vec<Step> {
-        self.calls.iter().map(|(step, _)| *step).collect()
+        self.calls.iter().map(|(step, ..)| *step).collect()
     }
 
-    fn call(&self, step: Step) -> Option<&Call> {
-        self.calls.iter().find(|(one, _)| *one == step).map(|(_, held)| &held.call)
+    /// The step as it is taken now.
+    fn taken(&self, step: Step) -> Taken {
+        let call = self.calls.iter().find(|(one, ..)| *one == step);
+        let footprint = call.map(|(_, held, _)| self.tables.footprint(&held.call));
+        Taken { step, footprint, cause: call.and_then(|(.., cause)| *cause) }
     }
 
-    /// Whether the order of two steps can matter. That of time and anything else can.
     fn meet(&self, one: Step, other: Step) -> bool {
-        match (self.call(one), self.call(other)) {
-            (Some(one), Some(other)) => one.meets(other),
-            _ => true,
-        }
+        meet(&self.taken(one), &self.taken(other))
     }
 
-    /// Lets a call through; whether it may change anything.
-    fn release(&mut self, step: Step) -> bool {
-        let position = self.calls.iter().position(|(one, _)| *one == step).expect("a waiting call");
-        let (_, held) = self.calls.remove(position);
-        let writes = held.call.writes();
+    fn release(&mut self, step: Step) {
+        let position = self.calls.iter().position(|(one, ..)| *one == step);
+        let (_, held, _) = self.calls.remove(position.expect("a waiting call"));
         held.release();
-        writes
     }
 }
 

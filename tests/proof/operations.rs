@@ -3,37 +3,35 @@
 
 use serde_json::{Value, json};
 
-use crate::endpoints::{
-    accesskey_create, accesskey_delete, accesskey_get, accesskey_list, accesskey_update,
-    auth_login, auth_recover, auth_unregister, customer_create, customer_delete, customer_get,
-    customer_list, customer_update, own_metadata_update, purge_run,
-};
+use crate::endpoints;
 use crate::scene::{CUSTOMER, PASSWORD};
 use crate::state::{State, text};
 use crate::world::{Answer, Operation, endpoint, event, sent, without_token};
 
 pub(crate) fn login() -> Operation {
-    endpoint("login", "AuthLoginFunction", auth_login::handle, |_| {
+    endpoint("login", "AuthLoginFunction", endpoints::auth_login::handle, |_| {
         without_token(json!({"username": CUSTOMER, "password": PASSWORD}))
     })
     .effect(|state, _, _| state.count("SESSION#") >= 2)
 }
 
 pub(crate) fn unregister() -> Operation {
-    endpoint("unregister", "AuthUnregisterFunction", auth_unregister::handle, |scene| {
+    endpoint("unregister", "AuthUnregisterFunction", endpoints::auth_unregister::handle, |scene| {
         sent(&scene.session).body(json!({"password": PASSWORD}))
     })
     .effect(|state, _, _| state.status() == "frozen" && state.has("due_pk"))
 }
 
 pub(crate) fn recover() -> Operation {
-    endpoint("recover", "AuthRecoverFunction", auth_recover::handle, |scene| sent(&scene.session))
-        .effect(|state, _, _| state.status() == "initial" && !state.has("due_pk"))
-        .again(&[409])
+    endpoint("recover", "AuthRecoverFunction", endpoints::auth_recover::handle, |scene| {
+        sent(&scene.session)
+    })
+    .effect(|state, _, _| state.status() == "initial" && !state.has("due_pk"))
+    .again(&[409])
 }
 
 pub(crate) fn immediate() -> Operation {
-    endpoint("immediate", "AuthUnregisterFunction", auth_unregister::handle, |scene| {
+    endpoint("immediate", "AuthUnregisterFunction", endpoints::auth_unregister::handle, |scene| {
         let body =
             json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
         sent(&scene.session).body(body)
@@ -43,16 +41,66 @@ pub(crate) fn immediate() -> Operation {
 }
 
 pub(crate) fn admin_delete() -> Operation {
-    endpoint("admin delete", "CustomerDeleteFunction", customer_delete::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer)
-    })
+    endpoint(
+        "admin delete",
+        "CustomerDeleteFunction",
+        endpoints::customer_delete::handle,
+        |scene| sent(&scene.admin).id(&scene.customer),
+    )
     .effect(|state, _, _| state.status() == "deleted")
 }
 
-pub(crate) fn create_customer() -> Operation {
-    endpoint("create customer", "CustomerCreateFunction", customer_create::handle, |scene| {
-        sent(&scene.admin).body(new_customer("test2"))
+pub(crate) fn freeze() -> Operation {
+    endpoint("freeze", "CustomerFreezeFunction", endpoints::customer_freeze::handle, |scene| {
+        sent(&scene.admin).id(&scene.customer)
     })
+    .effect(|state, _, _| state.status() == "frozen" && state.has("due_pk"))
+}
+
+pub(crate) fn admin_recover() -> Operation {
+    endpoint(
+        "admin recover",
+        "CustomerRecoverFunction",
+        endpoints::customer_recover::handle,
+        |scene| sent(&scene.admin).id(&scene.customer),
+    )
+    .effect(|state, _, _| state.status() == "initial" && !state.has("due_pk"))
+    .again(&[409])
+}
+
+pub(crate) fn hold() -> Operation {
+    endpoint("hold", "HoldSetFunction", endpoints::hold_set::handle, |scene| {
+        sent(&scene.admin).id(&scene.customer).body(json!({"reason": "Court order 7"}))
+    })
+    .effect(|state, _, _| state.has("hold_reason"))
+}
+
+pub(crate) fn lift_hold() -> Operation {
+    endpoint("lift hold", "HoldLiftFunction", endpoints::hold_lift::handle, |scene| {
+        sent(&scene.admin).id(&scene.customer)
+    })
+    .effect(|state, _, _| !state.has("hold_reason"))
+}
+
+pub(crate) fn plan() -> Operation {
+    endpoint("plan", "ErasurePlanFunction", endpoints::erasure_plan::handle, |scene| {
+        sent(&scene.admin).id(&scene.customer)
+    })
+}
+
+pub(crate) fn get_erasure() -> Operation {
+    endpoint("get erasure", "ErasureGetFunction", endpoints::erasure_get::handle, |scene| {
+        sent(&scene.admin).id(&scene.customer)
+    })
+}
+
+pub(crate) fn create_customer() -> Operation {
+    endpoint(
+        "create customer",
+        "CustomerCreateFunction",
+        endpoints::customer_create::handle,
+        |scene| sent(&scene.admin).body(new_customer("test2")),
+    )
     .effect(|state, _, _| {
         let made = state.others.values().find(|item| text(item, "email") == "test2@example.com");
         made.is_some_and(|made| {
@@ -64,45 +112,59 @@ pub(crate) fn create_customer() -> Operation {
 }
 
 pub(crate) fn update_customer() -> Operation {
-    endpoint("update customer", "CustomerUpdateFunction", customer_update::handle, |scene| {
-        let body = json!({"name": "changed", "email": "changed@example.com"});
-        sent(&scene.admin).id(&scene.customer).body(body)
-    })
+    endpoint(
+        "update customer",
+        "CustomerUpdateFunction",
+        endpoints::customer_update::handle,
+        |scene| {
+            let body = json!({"name": "changed", "email": "changed@example.com"});
+            sent(&scene.admin).id(&scene.customer).body(body)
+        },
+    )
     .effect(|state, _, _| text(&state.root, "email") == "changed@example.com")
 }
 
 pub(crate) fn get_customer() -> Operation {
-    endpoint("get customer", "CustomerGetFunction", customer_get::handle, |scene| {
+    endpoint("get customer", "CustomerGetFunction", endpoints::customer_get::handle, |scene| {
         sent(&scene.admin).id(&scene.customer)
     })
     .effect(|_, scene, answer| answer.text("id") == scene.customer)
 }
 
 pub(crate) fn list_customers() -> Operation {
-    endpoint("list customers", "CustomerListFunction", customer_list::handle, |scene| {
+    endpoint("list customers", "CustomerListFunction", endpoints::customer_list::handle, |scene| {
         sent(&scene.admin)
     })
     .effect(|_, scene, answer| answer.body["result"][0]["id"] == *scene.customer)
 }
 
 pub(crate) fn metadata() -> Operation {
-    endpoint("metadata", "OwnMetadataUpdateFunction", own_metadata_update::handle, |scene| {
-        sent(&scene.session).body(json!({"rtp_debug": true}))
-    })
+    endpoint(
+        "metadata",
+        "OwnMetadataUpdateFunction",
+        endpoints::own_metadata_update::handle,
+        |scene| sent(&scene.session).body(json!({"rtp_debug": true})),
+    )
     .effect(|state, _, _| state.root["metadata"]["M"]["rtp_debug"]["BOOL"] == true)
 }
 
 pub(crate) fn create_key() -> Operation {
-    endpoint("create key", "AccesskeyCreateFunction", accesskey_create::handle, |scene| {
-        sent(&scene.session).body(json!({"expire": 86_400}))
-    })
+    endpoint(
+        "create key",
+        "AccesskeyCreateFunction",
+        endpoints::accesskey_create::handle,
+        |scene| sent(&scene.session).body(json!({"expire": 86_400})),
+    )
     .effect(|state, _, answer| state.children.contains_key(&format!("KEY#{}", answer.text("id"))))
 }
 
 pub(crate) fn update_key() -> Operation {
-    endpoint("update key", "AccesskeyUpdateFunction", accesskey_update::handle, |scene| {
-        sent(&scene.session).id(&scene.key).body(json!({"name": "changed"}))
-    })
+    endpoint(
+        "update key",
+        "AccesskeyUpdateFunction",
+        endpoints::accesskey_update::handle,
+        |scene| sent(&scene.session).id(&scene.key).body(json!({"name": "changed"})),
+    )
     .effect(|state, _, answer| {
         let key = state.children.get(&format!("KEY#{}", answer.text("id")));
         key.is_some_and(|key| text(key, "name") == "changed")
@@ -110,14 +172,14 @@ pub(crate) fn update_key() -> Operation {
 }
 
 pub(crate) fn get_key() -> Operation {
-    endpoint("get key", "AccesskeyGetFunction", accesskey_get::handle, |scene| {
+    endpoint("get key", "AccesskeyGetFunction", endpoints::accesskey_get::handle, |scene| {
         sent(&scene.session).id(&scene.key)
     })
     .effect(|state, _, answer| state.children.contains_key(&format!("KEY#{}", answer.text("id"))))
 }
 
 pub(crate) fn list_keys() -> Operation {
-    endpoint("list keys", "AccesskeyListFunction", accesskey_list::handle, |scene| {
+    endpoint("list keys", "AccesskeyListFunction", endpoints::accesskey_list::handle, |scene| {
         sent(&scene.session)
     })
     .effect(|state, _, answer| {
@@ -127,28 +189,30 @@ pub(crate) fn list_keys() -> Operation {
 }
 
 pub(crate) fn delete_key() -> Operation {
-    endpoint("delete key", "AccesskeyDeleteFunction", accesskey_delete::handle, |scene| {
-        sent(&scene.session).id(&scene.key)
-    })
+    endpoint(
+        "delete key",
+        "AccesskeyDeleteFunction",
+        endpoints::accesskey_delete::handle,
+        |scene| sent(&scene.session).id(&scene.key),
+    )
     .effect(|state, scene, _| !state.children.contains_key(&format!("KEY#{}", scene.key)))
     .again(&[404])
 }
 
-/// The purge of the customer, as the bus asks for it.
+/// The purge of all that is due, as the schedule asks for it.
 pub(crate) fn purge() -> Operation {
-    event(
-        "purge",
-        "PurgeRunFunction",
-        purge_run::handle,
-        |scene| json!({"detail": {"customer_id": scene.customer}}),
-    )
-    .effect(|state, _, answer| is_purged_or_failed(state, answer))
+    event("purge", "PurgeRunFunction", endpoints::purge_run::handle, |_| json!({}))
+        .effect(|state, _, answer| is_purged_or_failed(state, answer))
 }
 
-/// The purge of all that is due, as the schedule asks for it.
-pub(crate) fn purge_due() -> Operation {
-    event("purge due", "PurgeRunFunction", purge_run::handle, |_| json!({}))
-        .effect(|state, _, answer| is_purged_or_failed(state, answer))
+/// The purge of the customer, as the bus asks for it. What has begun is left to the schedule.
+pub(crate) fn purge_one() -> Operation {
+    event(
+        "purge one",
+        "PurgeRunFunction",
+        endpoints::purge_run::handle,
+        |scene| json!({"detail": {"customer_id": scene.customer}}),
+    )
 }
 
 /// A run that could not purge an account says so.

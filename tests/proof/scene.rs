@@ -76,6 +76,11 @@ impl Scene {
         Self::active(world).await.then("frozen", world, &operations::unregister()).await
     }
 
+    /// The customer is frozen, and held.
+    pub(crate) async fn held(world: &World) -> Self {
+        Self::frozen(world).await.then("held", world, &operations::hold()).await
+    }
+
     /// A microsecond is left of the grace period; the customer's session is new.
     pub(crate) async fn nearly_due(world: &World) -> Self {
         let mut scene = Self::frozen(world).await;
@@ -92,9 +97,11 @@ impl Scene {
         Self { name: "due", now: scene.now.plus(Duration::from_micros(1)), ..scene }
     }
 
-    /// The customer has been deleted, and not yet purged.
+    /// The customer has been deleted, and not yet purged; what it owns has been at rest for a while.
     pub(crate) async fn deleted(world: &World) -> Self {
-        Self::active(world).await.then("deleted", world, &operations::immediate()).await
+        let scene = Self::active(world).await;
+        let scene = scene.then("deleted", world, &operations::immediate()).await;
+        Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
     }
 
     async fn then(self, name: &'static str, world: &World, operation: &Operation) -> Self {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use local::Snapshot;
 use serde_json::Value;
 use shared::domain::Timestamp;
+use shared::domain::owned::Kind;
 
-use crate::world::{ACCOUNTS, OUTBOX};
+use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
 
 /// What the tables hold.
 pub(crate) struct State {
@@ -17,9 +18,16 @@ pub(crate) struct State {
     pub(crate) children: BTreeMap<String, Value>,
     /// Everything else in the accounts table, by partition.
     pub(crate) others: BTreeMap<String, Value>,
+    /// The account's row of the ledger.
+    ledger: Value,
     /// How many events of each name the outbox has about the account.
-    pub(crate) events: BTreeMap<String, usize>,
+    events: BTreeMap<String, usize>,
+    /// How many things these events name.
+    subjects: BTreeMap<String, usize>,
 }
+
+/// How many things of each kind.
+pub(crate) type Counts = BTreeMap<&'static str, usize>;
 
 impl State {
     pub(crate) fn new(tables: Snapshot, customer: &str) -> Self {
@@ -35,11 +43,17 @@ impl State {
                 children.insert(sk.to_owned(), item.clone());
             }
         }
-        let mut events = BTreeMap::new();
-        for event in tables.items(OUTBOX).filter(|event| text(event, "customer_id") == customer) {
-            *events.entry(text(event, "type").to_owned()).or_default() += 1;
+        let is_own = |item: &&Value| text(item, "customer_id") == customer;
+        let ledger = tables.items(ERASURES).find(is_own).cloned().unwrap_or_default();
+        let (mut events, mut subjects) = (BTreeMap::new(), BTreeMap::new());
+        for event in tables.items(OUTBOX).filter(is_own) {
+            let name = text(event, "type");
+            *events.entry(name.to_owned()).or_default() += 1;
+            // Ids of 16 bytes each, one after the other, in base64.
+            let encoded = event["subjects"]["B"].as_str().unwrap_or_default();
+            *subjects.entry(name.to_owned()).or_default() += encoded.len() * 3 / 4 / 16;
         }
-        Self { customer: customer.to_owned(), root, children, others, events }
+        Self { customer: customer.to_owned(), root, children, others, ledger, events, subjects }
     }
 
     pub(crate) fn status(&self) -> &str {
@@ -87,10 +101,18 @@ impl State {
             "deleted" => assert!(frozen == recovered || frozen == recovered + 1),
             _ => assert_eq!(frozen, recovered),
         }
-        let told = ["customer_updated", "customer_frozen", "customer_recovered", "customer_deleted"]
-            .map(since)
-            .iter()
-            .sum::<usize>() as u64;
+        let told: usize = [
+            "customer_updated",
+            "customer_frozen",
+            "customer_recovered",
+            "customer_held",
+            "customer_released",
+            "customer_deleted",
+        ]
+        .map(since)
+        .iter()
+        .sum();
+        let told = told as u64;
         if deleted {
             assert!(version >= start.version() + told, "a change was lost");
         } else {
@@ -99,8 +121,9 @@ impl State {
 
         // The indexes show what is there.
         assert_eq!(self.has("list_pk"), !deleted);
-        let queued = status == "frozen" || deleted && !self.has("tm_purge");
-        assert_eq!(self.has("due_pk"), queued, "the purge's queue");
+        let is_frozen = status == "frozen" && !self.has("hold_reason");
+        let is_queued = is_frozen || deleted && !self.has("tm_purge");
+        assert_eq!(self.has("due_pk"), is_queued, "the purge's queue");
 
         if deleted {
             for field in ["name", "detail", "email", "phone_number", "address", "webhook_uri"] {
@@ -116,6 +139,7 @@ impl State {
             assert!(lost <= deleted_keys, "a child of a live account was lost");
         }
         if self.has("tm_purge") {
+            assert!(!self.ledger["tm_finish"].is_null(), "finished, and not written down");
             let left: Vec<_> = self.children.keys().collect();
             assert!(left.is_empty(), "left after the purge: {left:?}");
             assert_eq!(self.locks("USERNAME#", &self.customer), 0, "a lock was left");
@@ -126,7 +150,11 @@ impl State {
     pub(crate) fn check_step(&self, next: &Self, function: &str, now: Timestamp) {
         let changes = next.version() - self.version();
         assert!(changes <= 1, "{changes} changes by one call");
-        assert_eq!(changes == 0, self.root == next.root, "a change without a version");
+        let is_same = |(name, value): (&String, &Value)| {
+            name == "inventory" || self.root.get(name) == Some(value)
+        };
+        let is_unchanged = next.root.as_object().is_some_and(|root| root.iter().all(is_same));
+        assert_eq!(changes == 0, is_unchanged, "a change without a version");
         match (self.status(), next.status()) {
             (before, after) if before == after => {}
             ("initial" | "active", "frozen" | "deleted") | ("initial", "active") => {}
@@ -137,6 +165,29 @@ impl State {
             (before, after) => panic!("{before} became {after}"),
         }
         assert!(!self.has("tm_purge") || next.children.is_empty(), "a child survives the purge");
+    }
+
+    /// What the account owns.
+    pub(crate) fn inventory(&self) -> Counts {
+        let count = |kind: &Kind| (kind.many(), self.count(kind.prefix()));
+        Kind::ALL.iter().map(count).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// What must be true when the purge has ended of an account that owned `owned` when it was deleted:
+    /// each thing was counted once and told of once.
+    pub(crate) fn check_receipt(&self, owned: &Counts) {
+        for column in ["found", "deleted"] {
+            let counted = self.ledger[column]["M"].as_object().into_iter().flatten();
+            let counted: BTreeMap<&str, usize> = counted
+                .map(|(kind, count)| (kind.as_str(), count["N"].as_str().unwrap().parse().unwrap()))
+                .collect();
+            assert_eq!(counted, *owned, "{column}, in the ledger");
+        }
+        for kind in [Kind::Agent, Kind::AccessKey] {
+            let told = self.subjects.get(kind.deleted()).copied().unwrap_or_default();
+            let before = if kind == Kind::Agent { 1 } else { self.events(kind.created()) };
+            assert_eq!(told, before, "{} told of", kind.deleted());
+        }
     }
 
     fn due(&self) -> Timestamp {

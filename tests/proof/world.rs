@@ -19,21 +19,50 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::domain::{Error, Timestamp};
 use shared::http::{Reply, Request};
+use shared::purge::Purger;
 use shared::runtime::{App, Deadline, clock::Clock};
+use shared::signature::Signer;
 use shared::store::Store;
 
 use crate::operations;
 use crate::scene::Scene;
-use crate::state::State;
+use crate::state::{Counts, State};
 
 pub(crate) const ACCOUNTS: &str = "AccountsTable";
 pub(crate) const OUTBOX: &str = "OutboxTable";
+pub(crate) const ERASURES: &str = "ErasuresTable";
+
+/// More purges than begin here within an hour.
+const BREAKER: u64 = 1_000;
 
 /// Tables, the time, and processes that work on them.
 pub(crate) struct World {
     pub(crate) tables: Tables,
     dial: Arc<Mutex<Timestamp>>,
-    apps: RefCell<HashMap<(usize, &'static str), (&'static App, Process)>>,
+    parts: RefCell<HashMap<(usize, &'static str), (&'static Parts, Process)>>,
+}
+
+/// What handlers work with.
+pub(crate) struct Parts {
+    app: App,
+    purger: Purger,
+}
+
+/// Something that a handler works with.
+pub(crate) trait Part {
+    fn of(parts: &'static Parts) -> &'static Self;
+}
+
+impl Part for App {
+    fn of(parts: &'static Parts) -> &'static Self {
+        &parts.app
+    }
+}
+
+impl Part for Purger {
+    fn of(parts: &'static Parts) -> &'static Self {
+        &parts.purger
+    }
 }
 
 /// What an operation answered.
@@ -57,7 +86,7 @@ type Work = LocalBoxFuture<'static, Answer>;
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) function: &'static str,
-    begin: Box<dyn Fn(&'static App, &Scene) -> Work>,
+    begin: Box<dyn Fn(&'static Parts, &Scene) -> Work>,
     effect: Effect,
     /// What it may answer when it is repeated after it has had its effect, beside success.
     again: &'static [u16],
@@ -71,19 +100,25 @@ impl World {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
         let tables = Tables::from_template(&template).expect("the template's tables");
         let dial = Arc::new(Mutex::new(Timestamp::parse("2026-01-01T00:00:00Z").unwrap()));
-        Self { tables, dial, apps: RefCell::default() }
+        Self { tables, dial, parts: RefCell::default() }
     }
 
     /// What `function` works with in process number `slot`; made at its first use and kept.
-    fn app(&self, slot: usize, function: &'static str) -> (&'static App, Process) {
+    fn parts(&self, slot: usize, function: &'static str) -> (&'static Parts, Process) {
         let make = || {
             let process = self.tables.process(function, &slot.to_string());
             let client = Client::from_conf(config(&process));
-            let store = Store::new(client, ACCOUNTS.to_owned(), OUTBOX.to_owned());
-            let app = App::new(store, Clock::showing(Arc::clone(&self.dial)));
-            (&*Box::leak(Box::new(app)), process)
+            let app = || {
+                let [accounts, outbox, erasures] = [ACCOUNTS, OUTBOX, ERASURES].map(str::to_owned);
+                let store = Store::new(client.clone(), accounts, outbox, erasures);
+                App::new(store, Clock::showing(Arc::clone(&self.dial)))
+            };
+            let kms = aws_sdk_kms::Client::from_conf(kms_config(&process));
+            let signer = Signer::new(kms, "ReceiptKey".to_owned());
+            let parts = Parts { app: app(), purger: Purger::new(app(), signer, BREAKER) };
+            (&*Box::leak(Box::new(parts)), process)
         };
-        self.apps.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
+        self.parts.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
     }
 
     /// The world as it was at the beginning of `scene`, with no faults.
@@ -99,14 +134,16 @@ impl World {
         State::new(self.tables.snapshot().unwrap(), &scene.customer)
     }
 
-    /// Purges what is to be purged now, and looks at what is left.
-    pub(crate) async fn purge(&self, scene: &Scene, start: &State) {
+    /// Purges what is to be purged now, and looks at what is left and at what was written down; `owned`
+    /// is what the account had when it was deleted.
+    pub(crate) async fn purge(&self, scene: &Scene, start: &State, owned: &Counts) {
         if self.state(scene).status() == "deleted" {
-            let answer = self.start(0, &operations::purge_due(), scene).await.expect("no crash");
+            let answer = self.start(0, &operations::purge(), scene).await.expect("no crash");
             assert_eq!(answer.status, 200, "{}", answer.body);
             let state = self.state(scene);
             assert!(state.has("tm_purge"), "the purge does not end");
             state.check(start);
+            state.check_receipt(owned);
         }
     }
 
@@ -125,8 +162,8 @@ impl World {
         operation: &Operation,
         scene: &Scene,
     ) -> LocalBoxFuture<'static, Option<Answer>> {
-        let (app, process) = self.app(slot, operation.function);
-        let work = (operation.begin)(app, scene);
+        let (parts, process) = self.parts(slot, operation.function);
+        let work = (operation.begin)(parts, scene);
         Box::pin(async move { process.run(work).await })
     }
 }
@@ -170,6 +207,15 @@ fn config(process: &Process) -> Config {
         .build()
 }
 
+fn kms_config(process: &Process) -> aws_sdk_kms::Config {
+    aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("proof", "proof", None, None, "proof"))
+        .http_client(process.http_client())
+        .build()
+}
+
 /// An operation that is a request to an endpoint.
 pub(crate) fn endpoint<H, F>(
     name: &'static str,
@@ -181,9 +227,9 @@ where
     H: Fn(&'static App, Request) -> F + Copy + 'static,
     F: Future<Output = Result<Reply, Error>> + 'static,
 {
-    let begin = move |app, scene: &Scene| -> Work {
+    let begin = move |parts, scene: &Scene| -> Work {
         let request = request(scene).request();
-        Box::pin(async move { answer(handle(app, request).await) })
+        Box::pin(async move { answer(handle(App::of(parts), request).await) })
     };
     Operation {
         name,
@@ -195,24 +241,25 @@ where
 }
 
 /// An operation that is an event for a function.
-pub(crate) fn event<H, E, R, F>(
+pub(crate) fn event<P, H, E, R, F>(
     name: &'static str,
     function: &'static str,
     handle: H,
     event: impl Fn(&Scene) -> Value + 'static,
 ) -> Operation
 where
-    H: Fn(&'static App, E, Deadline) -> F + Copy + 'static,
+    P: Part + 'static,
+    H: Fn(&'static P, E, Deadline) -> F + Copy + 'static,
     E: DeserializeOwned + 'static,
     R: Serialize,
     F: Future<Output = Result<R, Error>> + 'static,
 {
     /// In the year 2100.
     const NEVER: u64 = 4_102_444_800_000;
-    let begin = move |app, scene: &Scene| -> Work {
+    let begin = move |parts, scene: &Scene| -> Work {
         let event = serde_json::from_value(event(scene)).expect("an event");
         Box::pin(async move {
-            match handle(app, event, Deadline::at(NEVER)).await {
+            match handle(P::of(parts), event, Deadline::at(NEVER)).await {
                 Ok(done) => Answer { status: 200, retry_after: false, body: json!(done) },
                 Err(error) => answer(Err(error)),
             }
@@ -230,7 +277,7 @@ where
 /// What a client gets: the function's edge does the same.
 fn answer(outcome: Result<Reply, Error>) -> Answer {
     let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
-    let response = reply.into_response("proof");
+    let response = reply.into_response("proof", false);
     Answer {
         status: response.status().as_u16(),
         retry_after: response.headers().contains_key("retry-after"),

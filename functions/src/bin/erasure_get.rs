@@ -10,7 +10,7 @@ use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     // Nothing is read for somebody who does not even say who they are.
     credential(&request)?;
     let ledger = async { app.store.get_erasure(request.path_id()?).await };

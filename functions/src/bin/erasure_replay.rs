@@ -11,11 +11,15 @@ use shared::runtime::{self, App, Deadline};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Call {
+pub(crate) struct Call {
     from: String,
 }
 
-async fn handle(app: &'static App, call: Call, deadline: Deadline) -> Result<Replay, Error> {
+pub(crate) async fn handle(
+    app: &'static App,
+    call: Call,
+    deadline: Deadline,
+) -> Result<Replay, Error> {
     let rule = "must be a month such as 2026-11";
     let from = Month::parse(&call.from).ok_or_else(|| Error::invalid_field("from", rule))?;
     replay(app, from, deadline).await

@@ -17,7 +17,7 @@ struct Body {
     reason: HoldReason,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;
     caller.require(Permission::PROJECT_ADMIN)?;
 

@@ -8,7 +8,7 @@ use shared::runtime::{self, Deadline};
 
 /// An EventBridge event, as far as it matters here.
 #[derive(Deserialize)]
-struct Call {
+pub(crate) struct Call {
     #[serde(default)]
     detail: Detail,
 }
@@ -18,7 +18,11 @@ struct Detail {
     customer_id: Option<Id<Customer>>,
 }
 
-async fn handle(purger: &'static Purger, call: Call, deadline: Deadline) -> Result<Run, Error> {
+pub(crate) async fn handle(
+    purger: &'static Purger,
+    call: Call,
+    deadline: Deadline,
+) -> Result<Run, Error> {
     match call.detail.customer_id {
         Some(id) => purge_one(purger, id, deadline).await,
         None => purge_due(purger, deadline).await,

@@ -65,16 +65,20 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
                     *counters.kms.entry(operation.to_owned()).or_default() += 1;
                 });
             }
-            let reply = match services.kms.call(operation, &body) {
-                Ok(answer) => Reply { status: 200, body: answer.to_string() },
-                Err(Refusal(kind, message)) => refusal(kind, &message),
-            };
-            respond(reply, "application/x-amz-json-1.1")
+            respond(kms(&services.kms, operation, &body), "application/x-amz-json-1.1")
         }
         _ => {
             let reply = refusal("UnknownOperationException", "the local stack does not play this");
             respond(reply, "application/x-amz-json-1.0")
         }
+    }
+}
+
+/// KMS's answer to a call.
+pub(crate) fn kms(kms: &Kms, operation: &str, body: &[u8]) -> Reply {
+    match kms.call(operation, body) {
+        Ok(answer) => Reply { status: 200, body: answer.to_string() },
+        Err(Refusal(kind, message)) => refusal(kind, &message),
     }
 }
 

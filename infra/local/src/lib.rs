@@ -40,6 +40,7 @@ mod template;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use data::Data;
+pub use dynamodb::Footprint;
 pub use error::Error;
 pub use stack::{Options, Sinks, Stack};
 pub use tables::{Call, Held, Process, Snapshot, Tables};

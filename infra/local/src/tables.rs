@@ -2,6 +2,7 @@
 //! [`Process::http_client`] and take the same way as all others, without a socket.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::pending,
     path::Path,
@@ -27,6 +28,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     Error,
     dynamodb::{Answer, Caller, DynamoDb, Footprint, Reply, tables::Copy},
+    endpoint,
+    kms::Kms,
     lock,
     stats::Stats,
     template::Template,
@@ -38,6 +41,8 @@ pub struct Tables(Arc<Inner>);
 
 struct Inner {
     dynamodb: Arc<DynamoDb>,
+    /// Signs when it is asked; neither held nor struck by faults.
+    kms: Kms,
     calls: Mutex<Vec<Call>>,
     /// Where calls wait to be let through, if somebody holds them.
     gate: Mutex<Option<mpsc::UnboundedSender<Held>>>,
@@ -56,7 +61,7 @@ pub struct Process {
 }
 
 /// A call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// Logical id of the function.
     pub function: String,
@@ -64,29 +69,14 @@ pub struct Call {
     pub process: String,
     /// `GetItem`, …
     pub operation: String,
-    footprint: Footprint,
+    body: Value,
 }
 
 /// A call that waits to be let through. Dropping it leaves the caller waiting for ever.
-#[derive(Debug)]
 pub struct Held {
     /// The call.
     pub call: Call,
     release: oneshot::Sender<()>,
-}
-
-impl Call {
-    /// Whether the call may change anything.
-    #[must_use]
-    pub fn writes(&self) -> bool {
-        self.footprint.writes()
-    }
-
-    /// Whether the order of two calls can matter: both touch something that at least one writes.
-    #[must_use]
-    pub fn meets(&self, other: &Self) -> bool {
-        self.footprint.meets(&other.footprint)
-    }
 }
 
 impl Held {
@@ -100,7 +90,7 @@ impl Held {
 impl Tables {
     /// Empty tables as in the template at `path`, without their streams: nobody reads those here.
     pub fn from_template(path: &Path) -> Result<Self, Error> {
-        let mut template = Template::read(path)?;
+        let mut template = Template::read(path, &BTreeMap::new())?;
         for table in &mut template.tables {
             if let Some(request) = table.request.as_object_mut() {
                 request.remove("StreamSpecification");
@@ -109,8 +99,9 @@ impl Tables {
         let stats = Stats::new(template.functions.into_iter().map(|function| function.id));
         let (stats, latency) = (Arc::new(stats), Duration::ZERO);
         let dynamodb = DynamoDb::open(template.tables, None, stats, Vec::new(), latency)?;
+        let kms = Kms::open(template.keys, None)?;
         let (calls, gate) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { dynamodb, calls, gate })))
+        Ok(Self(Arc::new(Inner { dynamodb, kms, calls, gate })))
     }
 
     /// A process of the function with this logical id.
@@ -137,6 +128,12 @@ impl Tables {
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.0.calls))
+    }
+
+    /// What a call reads and writes, as the tables are now.
+    #[must_use]
+    pub fn footprint(&self, call: &Call) -> Footprint {
+        self.0.dynamodb.footprint(&call.operation, &call.body)
     }
 
     /// Holds every call from now on until it is released, or until the receiver is dropped.
@@ -191,11 +188,11 @@ impl Process {
     }
 
     async fn answer(&self, operation: String, body: Vec<u8>) -> Reply {
-        let Inner { dynamodb, calls, gate } = &*self.tables.0;
+        let Inner { dynamodb, calls, gate, .. } = &*self.tables.0;
         let call = Call {
             function: self.function.clone(),
             process: self.id.clone(),
-            footprint: dynamodb.footprint(&operation, &body),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
             operation,
         };
         let gate = lock(gate).clone();
@@ -231,11 +228,16 @@ impl fmt::Debug for Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let (service, operation) = target.split_once('.').unwrap_or_default();
+        let (is_kms, operation) = (service == "TrentService", operation.to_owned());
         let body = request.body().bytes().unwrap_or_default().to_vec();
         let process = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let Reply { status, body } = process.answer(operation, body).await;
+            let Reply { status, body } = if is_kms {
+                endpoint::kms(&process.tables.0.kms, &operation, &body)
+            } else {
+                process.answer(operation, body).await
+            };
             let status = StatusCode::try_from(status)
                 .map_err(|error| ConnectorError::other(error.into(), None))?;
             let mut response = HttpResponse::new(status, SdkBody::from(body));

@@ -1,8 +1,6 @@
 //! Metrics, as lines that CloudWatch reads out of the log: the embedded metric format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
-use std::io::Write as _;
-
 use serde_json::{Map, Value, json};
 
 use super::config;
@@ -13,6 +11,7 @@ const NAMESPACE: &str = "Tenure";
 
 /// Puts metrics of `now` into the log: per metric its name, its unit as CloudWatch names it, its value.
 /// Their one dimension is the installation's name.
+#[expect(clippy::print_stdout, reason = "CloudWatch reads metrics from stdout")]
 pub fn emit(now: Timestamp, metrics: &[(&str, &str, u64)]) {
     let definitions: Vec<Value> =
         metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
@@ -30,6 +29,5 @@ pub fn emit(now: Timestamp, metrics: &[(&str, &str, u64)]) {
     );
     line.insert("Stage".to_owned(), json!(config::optional("STAGE").unwrap_or_default()));
     line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
-    // A run that cannot say what it did has done it all the same.
-    let _ = writeln!(std::io::stdout(), "{}", Value::Object(line));
+    println!("{}", Value::Object(line));
 }

@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use crate::{Error, lock, stats::Stats, streams::Doorbell, template};
 use faults::Faults;
 use replica::Replica;
-pub(crate) use request::Footprint;
-use request::Request;
+pub use request::Footprint;
+use request::{Place, Request};
 
 /// The template's tables.
 pub(crate) struct DynamoDb {
@@ -202,10 +202,14 @@ impl DynamoDb {
         Some(items.map_err(|error| Error::new(error.to_string())))
     }
 
-    /// What a call reads and writes.
-    pub(crate) fn footprint(&self, operation: &str, body: &[u8]) -> Footprint {
-        let body = serde_json::from_slice(body).unwrap_or_default();
-        Request { operation, body: &body, tables: &self.tables }.footprint()
+    /// What a call reads and writes, as the tables are now.
+    pub(crate) fn footprint(&self, operation: &str, body: &Value) -> Footprint {
+        let item_at = |place: &Place| {
+            let get = json!({"TableName": place.table, "Key": place.key, "ConsistentRead": true});
+            execute(&self.database, "GetItem", &get).map(|mut found| found["Item"].take())
+        };
+        let request = Request { operation, body, tables: &self.tables };
+        request.footprint(|place| item_at(place).unwrap_or_default())
     }
 
     /// All items of all tables, by table.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::template;
 
@@ -24,18 +24,21 @@ pub(super) struct Place {
 /// What a call reads and writes: items, partitions or whole tables. One that begins like another
 /// contains it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Footprint {
+pub struct Footprint {
     reads: BTreeSet<String>,
     writes: BTreeSet<String>,
 }
 
 impl Footprint {
-    pub(crate) fn writes(&self) -> bool {
+    /// Whether the call may change anything.
+    #[must_use]
+    pub fn writes(&self) -> bool {
         !self.writes.is_empty()
     }
 
     /// Whether the order of two calls can matter: both touch something that at least one writes.
-    pub(crate) fn meets(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
         meet(&self.writes, &other.writes)
             || meet(&self.writes, &other.reads)
             || meet(&self.reads, &other.writes)
@@ -49,6 +52,24 @@ fn meet(some: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
             .any(|other| other.starts_with(one.as_str()) || one.starts_with(other.as_str()))
     };
     some.iter().any(overlaps)
+}
+
+/// One item that a request writes.
+struct Write<'a> {
+    table: &'a str,
+    /// The item, or its key.
+    named: &'a Value,
+    /// All that is said of it.
+    leg: &'a Value,
+}
+
+/// The item that a leg of a request is about, or its key.
+fn named(leg: &Value) -> &Value {
+    if leg["Key"].is_object() { &leg["Key"] } else { &leg["Item"] }
+}
+
+fn table(leg: &Value) -> &str {
+    leg["TableName"].as_str().unwrap_or_default()
 }
 
 impl Request<'_> {
@@ -78,35 +99,84 @@ impl Request<'_> {
         }
     }
 
-    /// What the request may change.
+    /// The places that the request may change.
     pub(super) fn written(&self) -> Vec<Place> {
-        match self.operation {
-            "PutItem" => self.place(&self.body["TableName"], &self.body["Item"]),
-            "DeleteItem" | "UpdateItem" => self.place(&self.body["TableName"], &self.body["Key"]),
-            "BatchWriteItem" => {
-                self.batch(|write| [&write["PutRequest"]["Item"], &write["DeleteRequest"]["Key"]])
-            }
-            "TransactWriteItems" => {
-                let writes = self.legs().filter(|(kind, _)| *kind != "ConditionCheck");
-                writes.filter_map(|(_, leg)| self.leg_place(leg)).collect()
-            }
-            _ => Vec::new(),
-        }
+        self.writes().iter().filter_map(|write| self.place(write.table, write.named)).collect()
     }
 
-    pub(super) fn footprint(&self) -> Footprint {
-        let items = |places: Vec<Place>| places.iter().map(|one| self.name(one)).collect();
-        let writes = items(self.written());
+    /// What the request reads and writes; `item_at` tells what is at a place now.
+    pub(super) fn footprint(&self, item_at: impl Fn(&Place) -> Value) -> Footprint {
+        let mut writes = BTreeSet::new();
+        for write in self.writes() {
+            if let Some(place) = self.place(write.table, write.named) {
+                writes.insert(self.name(&place));
+                writes.extend(self.index_partitions(&write, &place, &item_at(&place)));
+            }
+        }
+        let names = |places: Vec<Place>| places.iter().map(|place| self.name(place)).collect();
         let reads = match self.operation {
-            "GetItem" => items(self.place(&self.body["TableName"], &self.body["Key"])),
-            "BatchGetItem" => items(self.keys()),
+            "GetItem" => {
+                names(self.place(table(self.body), &self.body["Key"]).into_iter().collect())
+            }
+            "BatchGetItem" => names(self.keys()),
             "TransactGetItems" | "TransactWriteItems" => {
-                items(self.legs().filter_map(|(_, leg)| self.leg_place(leg)).collect())
+                let place = |(_, leg): (&str, &Value)| self.place(table(leg), named(leg));
+                names(self.legs().filter_map(place).collect())
             }
             "Query" | "Scan" => BTreeSet::from([self.range()]),
             _ => BTreeSet::new(),
         };
         Footprint { reads, writes }
+    }
+
+    fn writes(&self) -> Vec<Write<'_>> {
+        let write = |leg| Write { table: table(leg), named: named(leg), leg };
+        match self.operation {
+            "PutItem" | "DeleteItem" | "UpdateItem" => vec![write(self.body)],
+            "TransactWriteItems" => {
+                let writes = self.legs().filter(|(kind, _)| *kind != "ConditionCheck");
+                writes.map(|(_, leg)| write(leg)).collect()
+            }
+            "BatchWriteItem" => {
+                let requests = self.batches().flat_map(|(table, requests)| {
+                    let requests = requests.as_array().into_iter().flatten();
+                    requests
+                        .filter_map(Value::as_object)
+                        .flatten()
+                        .map(move |(_, leg)| (table, leg))
+                });
+                requests.map(|(table, leg)| Write { table, named: named(leg), leg }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The partitions of indexes that a write changes, `before` being what is at its place: those that
+    /// the item leaves, and those that it may get into.
+    fn index_partitions(
+        &self,
+        write: &Write<'_>,
+        place: &Place,
+        before: &Value,
+    ) -> BTreeSet<String> {
+        let table = self.tables.iter().find(|table| table.name == place.table);
+        let indexes = table.and_then(|table| table.request["GlobalSecondaryIndexes"].as_array());
+        let mut partitions = BTreeSet::new();
+        for index in indexes.into_iter().flatten() {
+            let index_name = index["IndexName"].as_str().unwrap_or_default();
+            let name = format!("{}/{index_name}|", place.table);
+            let hash = template::key_names(index).next().unwrap_or_default();
+            let values = [&before[hash], &write.leg["Item"][hash]];
+            let values = values.into_iter().filter(|value| value.is_object());
+            partitions.extend(values.map(|value| format!("{name}{value}|")));
+            // What an update does to a key, it says in words; they are not read here.
+            let update = &write.leg["UpdateExpression"];
+            let names = &write.leg["ExpressionAttributeNames"];
+            if update.is_string() && format!("{update}{names}").contains(hash) {
+                partitions.insert(name);
+            }
+        }
+        partitions
     }
 
     /// The legs of a transaction, each with its kind.
@@ -115,39 +185,27 @@ impl Request<'_> {
         legs.filter_map(Value::as_object).flatten().map(|(kind, leg)| (kind.as_str(), leg))
     }
 
-    fn leg_place(&self, leg: &Value) -> Option<Place> {
-        let item = if leg["Key"].is_object() { &leg["Key"] } else { &leg["Item"] };
-        self.place(&leg["TableName"], item).pop()
+    /// The requests of a batch by table.
+    fn batches(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let tables = self.body["RequestItems"].as_object().into_iter().flatten();
+        tables.map(|(table, requests)| (table.as_str(), requests))
     }
 
+    /// The places that a batch reads.
     fn keys(&self) -> Vec<Place> {
-        let tables = self.body["RequestItems"].as_object().into_iter().flatten();
-        let keys = |(table, wanted): (&String, &Value)| {
+        let keys = |(table, wanted): (&str, &Value)| {
             let keys = wanted["Keys"].as_array().into_iter().flatten();
-            let table = json!(table);
-            keys.flat_map(|key| self.place(&table, key)).collect::<Vec<_>>()
+            keys.filter_map(|key| self.place(table, key)).collect::<Vec<_>>()
         };
-        tables.flat_map(keys).collect()
+        self.batches().flat_map(keys).collect()
     }
 
-    fn batch<'v>(&'v self, items: impl Fn(&'v Value) -> [&'v Value; 2]) -> Vec<Place> {
-        let tables = self.body["RequestItems"].as_object().into_iter().flatten();
-        let places = |(table, writes): (&String, &'v Value)| {
-            let table = json!(table);
-            let writes = writes.as_array().into_iter().flatten();
-            writes.flat_map(&items).flat_map(|item| self.place(&table, item)).collect::<Vec<_>>()
-        };
-        tables.flat_map(places).collect()
-    }
-
-    /// The place of `item`, which may have more attributes than its key; none if it is no item.
-    fn place(&self, table: &Value, item: &Value) -> Vec<Place> {
-        let found = self.tables.iter().find(|one| *table == *one.name);
-        let (Some(found), Some(item)) = (found, item.as_object()) else { return Vec::new() };
-        let key: Map<_, _> = template::key_names(&found.request)
-            .filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())))
-            .collect();
-        vec![Place { table: found.name.clone(), key: key.into() }]
+    /// The place of `item`, which may have more attributes than its key.
+    fn place(&self, table: &str, item: &Value) -> Option<Place> {
+        let table = self.tables.iter().find(|one| one.name == table)?;
+        let attribute = |name: &str| Some((name.to_owned(), item.get(name)?.clone()));
+        let key: Map<_, _> = template::key_names(&table.request).filter_map(attribute).collect();
+        Some(Place { table: table.name.clone(), key: key.into() })
     }
 
     fn name(&self, place: &Place) -> String {
@@ -157,15 +215,23 @@ impl Request<'_> {
         format!("{}|{}", place.table, parts.collect::<String>())
     }
 
-    /// What a query reads: a partition, or all of the table if it goes by an index.
+    /// What a query reads: a partition of a table or of an index; all of it, if the query is not
+    /// understood.
     fn range(&self) -> String {
         let name = self.body["TableName"].as_str().unwrap_or_default();
         let table = self.tables.iter().find(|table| table.name == name);
+        let index = self.body["IndexName"].as_str();
+        let read = index.map_or_else(|| name.to_owned(), |index| format!("{name}/{index}"));
         let partition = || {
-            let (hash, names) = (
-                template::key_names(&table?.request).next()?,
-                &self.body["ExpressionAttributeNames"],
-            );
+            let described = match index {
+                None => &table?.request,
+                Some(index) => {
+                    let indexes = table?.request["GlobalSecondaryIndexes"].as_array()?;
+                    indexes.iter().find(|one| one["IndexName"] == index)?
+                }
+            };
+            let names = &self.body["ExpressionAttributeNames"];
+            let hash = template::key_names(described).next()?;
             let condition = self.body["KeyConditionExpression"].as_str()?;
             let equals = condition.split(" AND ").find_map(|one| {
                 let (attribute, value) = one.split_once('=')?;
@@ -174,10 +240,8 @@ impl Request<'_> {
                 (attribute == hash).then(|| value.trim())
             });
             let value = &self.body["ExpressionAttributeValues"][equals?];
-            value.is_object().then(|| format!("{name}|{value}|"))
+            value.is_object().then(|| format!("{read}|{value}|"))
         };
-        let indexed = self.body["IndexName"].is_string();
-        let partition = if indexed { None } else { partition() };
-        partition.unwrap_or_else(|| format!("{name}|"))
+        partition().unwrap_or_else(|| format!("{read}|"))
     }
 }
