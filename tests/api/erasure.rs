@@ -79,6 +79,12 @@ async fn a_plan_changes_nothing_and_binds_a_deletion() {
     assert_eq!(tenure.accounts().await, before);
     assert_eq!(first["resources"], json!({"agents": 1, "accesskeys": 1, "sessions": 1}));
     assert_eq!(first["blockers"], json!([]));
+    assert!(
+        first["fields"]["customer"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"name": "email", "rule": "blanked", "personal": true}))
+    );
     assert!(first["capacity"]["wcu"].as_u64() > Some(0));
 
     // A log-in does not make a plan untrue; a key does, and so does a change of the account.
@@ -248,4 +254,47 @@ async fn what_a_restored_table_brings_back_is_erased_again() {
     assert_eq!(tenure.send(again).await.ok()["erased_again"], 0);
     let wrong = tenure.send(tenure.request("POST", path).json(&json!({"from": "x"}))).await;
     assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
+}
+
+/// What the tables hold is declared, field by field, with what becomes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_stored_field_has_an_erase_rule() {
+    // Counts under hashes, which expire, and the keys of tables and indexes.
+    const COUNTS: [&str; 6] = ["attempts", "wait_ms", "next_at", "last_at", "expires_at", "claims"];
+    const KEYS: [&str; 4] = ["pk", "sk", "finished_pk", "finished_sk"];
+    /// Written by the ledger and read by nobody but people.
+    const LEDGER: [&str; 2] = ["tm_lift", "tm_error"];
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    tenure.call(&key, "GET", "/v1.0/accesskeys").await.ok();
+    tenure.call_with(&account.token, "POST", "/v1.0/numbers", json!({"data": {"a": 1}})).await.ok();
+    tenure
+        .call_with(&account.token, "PUT", "/v1.0/customer/metadata", json!({"rtp_debug": true}))
+        .await
+        .ok();
+    let reason = json!({"reason": "Case 7 of the court"});
+    tenure.call_with(&admin, "PUT", &path(&account, "/hold"), reason).await.ok();
+    tenure.call(&admin, "DELETE", &path(&account, "/hold")).await.ok();
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    let other = tenure.account(&admin, "test2").await;
+    delete(&tenure, &admin, &other).await;
+    assert!(tenure.stack.settle().await);
+
+    let declared: Vec<&str> = shared::store::fields::ITEMS
+        .iter()
+        .flat_map(|(_, fields)| fields.iter().map(|field| field.name))
+        .chain(COUNTS)
+        .chain(KEYS)
+        .chain(LEDGER)
+        .chain(["type"])
+        .collect();
+    for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {
+        for item in tenure.items(table).await {
+            for name in item.as_object().unwrap().keys() {
+                assert!(declared.contains(&name.as_str()), "{table}: {name} has no erase rule");
+            }
+        }
+    }
 }

@@ -2,10 +2,13 @@
 //!
 //! The digest binds a deletion to the plan: `DELETE /v1.0/customers/{id}?plan=<digest>`.
 
+use std::collections::BTreeMap;
+
 use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission, Status};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
+use shared::store::fields::ITEMS;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;
@@ -17,7 +20,8 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let (counts, kilobytes) = app.store.count_owned(customer.id).await?;
 
-    Reply::ok(view::Plan::new(&customer, &counts, kilobytes))
+    let fields: BTreeMap<_, _> = ITEMS.iter().copied().collect();
+    Reply::ok(view::Plan::new(&customer, &counts, kilobytes, fields))
 }
 
 fn main() -> runtime::Result {

@@ -186,23 +186,25 @@ impl<'a> Erasure<'a> {
 
 /// What an erasure would do.
 #[derive(Debug, Serialize)]
-pub struct Plan {
+pub struct Plan<F> {
     customer_id: Id<domain::Customer>,
     digest: String,
     blockers: Vec<&'static str>,
     resources: BTreeMap<&'static str, u64>,
+    fields: F,
     capacity: Capacity,
 }
 
-impl Plan {
-    /// The plan of the erasure of `customer`, who owns this much.
+impl<F> Plan<F> {
+    /// The plan of the erasure of `customer`, who owns this much; `fields` says what becomes of each.
     #[must_use]
-    pub fn new(customer: &domain::Customer, counts: &Counts, kilobytes: u64) -> Self {
+    pub fn new(customer: &domain::Customer, counts: &Counts, kilobytes: u64, fields: F) -> Self {
         Self {
             customer_id: customer.id,
             digest: domain::erasure::Plan::new(customer, counts).digest(),
             blockers: domain::erasure::blockers(customer),
             resources: counts.iter().map(|(kind, count)| (kind.many(), *count)).collect(),
+            fields,
             capacity: Capacity::of(counts.values().sum(), kilobytes),
         }
     }

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
+use super::fields::stored;
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Store, Stored, Update, failure, key, outbox, read, string};
 use crate::domain::access_key::{EarlierToken, Token};
@@ -12,23 +13,25 @@ use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
 use crate::domain::{AccessKey, Agent, Customer, Error, Event, Id, Permission, Timestamp};
 
-/// As it is stored.
-#[derive(Serialize, Deserialize)]
-pub struct AccessKeyAttributes {
-    id: Id<AccessKey>,
-    agent_id: Id<Agent>,
-    name: String,
-    detail: String,
-    token_prefix: String,
-    token_hash: String,
-    earlier: Vec<EarlierTokenAttributes>,
-    permission: Permission,
-    tm_expire: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tm_last_use: Option<Timestamp>,
-    tm_create: Timestamp,
-    tm_update: Timestamp,
-    version: u64,
+stored! {
+    /// As it is stored.
+    #[derive(Serialize, Deserialize)]
+    pub struct AccessKeyAttributes {
+        id: Id<AccessKey> => Deleted,
+        agent_id: Id<Agent> => Deleted,
+        name: String => Deleted personal,
+        detail: String => Deleted personal,
+        token_prefix: String => Deleted,
+        token_hash: String => Deleted,
+        earlier: Vec<EarlierTokenAttributes> => Deleted,
+        permission: Permission => Deleted,
+        tm_expire: Timestamp => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_last_use: Option<Timestamp> => Deleted,
+        tm_create: Timestamp => Deleted,
+        tm_update: Timestamp => Deleted,
+        version: u64 => Deleted,
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
+use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::transaction::{Condition, Leg, Outcome, Transaction};
 use super::{Store, Stored, Update, item, key, outbox, read};
@@ -19,19 +20,21 @@ fn next_epoch() -> Result<Assignment, Error> {
     Assignment::default().count("epoch")
 }
 
-/// As it is stored.
-#[derive(Serialize, Deserialize)]
-pub struct AgentAttributes {
-    id: Id<Agent>,
-    username: String,
-    /// Names the user name's lock, so that the lock goes when the agent goes.
-    login: LoginKey,
-    name: String,
-    detail: String,
-    permission: Permission,
-    epoch: u64,
-    tm_create: Timestamp,
-    tm_update: Timestamp,
+stored! {
+    /// As it is stored.
+    #[derive(Serialize, Deserialize)]
+    pub struct AgentAttributes {
+        id: Id<Agent> => Deleted,
+        username: String => Deleted personal,
+        /// Names the user name's lock, so that the lock goes when the agent goes.
+        login: LoginKey => Deleted,
+        name: String => Deleted personal,
+        detail: String => Deleted personal,
+        permission: Permission => Deleted,
+        epoch: u64 => Deleted,
+        tm_create: Timestamp => Deleted,
+        tm_update: Timestamp => Deleted,
+    }
 }
 
 impl From<&Agent> for AgentAttributes {

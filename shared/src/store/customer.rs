@@ -425,8 +425,74 @@ fn page(mut rows: Vec<Customer>, size: usize) -> Page<Customer> {
     Page { rows, next }
 }
 
-/// Keeps an e-mail address for one account.
-#[derive(Serialize)]
-struct EmailLock {
-    customer_id: Id<Customer>,
+stored! {
+    /// Keeps an e-mail address for one account.
+    #[derive(Serialize)]
+    pub(super) struct EmailLock {
+        customer_id: Id<Customer> => Deleted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::erasure::Requester;
+    use crate::domain::lifecycle::{Command, Transition, decide};
+    use crate::store::fields::{Declared as _, Rule};
+
+    /// An account of which everything is said that can be.
+    fn full(now: Timestamp) -> Customer {
+        let text = |text: &str| text.to_owned();
+        Customer {
+            name: Name::trusted(text("name")),
+            detail: Detail::trusted(text("detail")),
+            email: Email::trusted(text("a@example.com")),
+            phone_number: PhoneNumber::trusted(text("1")),
+            address: Address::trusted(text("address")),
+            webhook_method: WebhookMethod::Post,
+            webhook_uri: WebhookUri::trusted(text("https://example.com/")),
+            billing_account_id: Uuid::from_u128(7),
+            metadata: Metadata { rtp_debug: Some(true) },
+            email_verified: true,
+            status: Status::Frozen,
+            identity_verification_status: IdentityVerification::Verified,
+            tm_deletion_scheduled: Some(now),
+            record: Record {
+                version: 3,
+                frozen_from: Some(Status::Active),
+                tm_freeze: Some(now),
+                ..Record::default()
+            },
+            ..Customer::blank(Id::new(now, [1; 10]), now)
+        }
+    }
+
+    /// The tombstone is an allow-list: what is not declared to be kept is as in an account of which
+    /// nothing is said.
+    #[test]
+    fn a_tombstone_keeps_what_is_declared_to_be_kept() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        let by = Requester { role: Role::CustomerAdmin, id: String::new() };
+        let Ok(Transition::Changed(change)) = decide(&full(now), &Command::Leave(by), now) else {
+            panic!("it can be deleted");
+        };
+        let attributes =
+            |customer: &Customer| serde_json::to_value(CustomerAttributes::from(customer)).unwrap();
+        let blank = Customer { tm_create: now, ..Customer::blank(change.after.id, now) };
+        let mut blank = attributes(&blank);
+        // A blank account is listed; a tombstone is not.
+        for index in ["list_pk", "list_sk"] {
+            blank.as_object_mut().unwrap().remove(index);
+        }
+        let tombstone = attributes(&change.after);
+        for field in CustomerAttributes::FIELDS {
+            match field.rule {
+                Rule::Kept => {}
+                Rule::Blanked => {
+                    assert_eq!(tombstone[field.name], blank[field.name], "{}", field.name)
+                }
+                Rule::Deleted => panic!("{}: the tombstone is kept", field.name),
+            }
+        }
+    }
 }

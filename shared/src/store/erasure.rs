@@ -7,6 +7,7 @@ use serde_bytes::ByteBuf;
 
 use super::assignment::Assignment;
 use super::customer::updated;
+use super::fields::stored;
 use super::transaction::{Condition, Outcome, Transaction};
 use super::{Item, Store, Stored, Update, failure, key, outbox, string, text};
 use crate::domain::erasure::{
@@ -17,40 +18,42 @@ use crate::domain::owned::Kind;
 use crate::domain::time::Month;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
-/// As it is stored.
-#[derive(Deserialize)]
-pub struct ErasureAttributes {
-    customer_id: Id<Customer>,
-    reason: Option<Reason>,
-    role: Option<Role>,
-    requester: Option<String>,
-    tm_request: Option<Timestamp>,
-    tm_due: Option<Timestamp>,
-    plan: Option<String>,
-    tm_withdraw: Option<Timestamp>,
-    hold_reason: Option<String>,
-    hold_role: Option<Role>,
-    hold_requester: Option<String>,
-    tm_hold: Option<Timestamp>,
-    tm_claim: Option<Timestamp>,
-    tm_finish: Option<Timestamp>,
-    #[serde(default)]
-    epoch: u64,
-    #[serde(default)]
-    attempts: u64,
-    #[serde(default)]
-    slices: u64,
-    #[serde(default)]
-    found: BTreeMap<String, u64>,
-    #[serde(default)]
-    deleted: BTreeMap<String, u64>,
-    #[serde(default)]
-    slice: BTreeMap<String, ByteBuf>,
-    #[serde(default)]
-    quarantined: u64,
-    last_error: Option<String>,
-    #[serde(default)]
-    receipts: Vec<String>,
+stored! {
+    /// As it is stored.
+    #[derive(Deserialize)]
+    pub struct ErasureAttributes {
+        customer_id: Id<Customer> => Kept,
+        reason: Option<Reason> => Kept,
+        role: Option<Role> => Kept,
+        requester: Option<String> => Kept,
+        tm_request: Option<Timestamp> => Kept,
+        tm_due: Option<Timestamp> => Kept,
+        plan: Option<String> => Kept,
+        tm_withdraw: Option<Timestamp> => Kept,
+        hold_reason: Option<String> => Kept,
+        hold_role: Option<Role> => Kept,
+        hold_requester: Option<String> => Kept,
+        tm_hold: Option<Timestamp> => Kept,
+        tm_claim: Option<Timestamp> => Kept,
+        tm_finish: Option<Timestamp> => Kept,
+        #[serde(default)]
+        epoch: u64 => Kept,
+        #[serde(default)]
+        attempts: u64 => Kept,
+        #[serde(default)]
+        slices: u64 => Kept,
+        #[serde(default)]
+        found: BTreeMap<String, u64> => Kept,
+        #[serde(default)]
+        deleted: BTreeMap<String, u64> => Kept,
+        #[serde(default)]
+        slice: BTreeMap<String, ByteBuf> => Kept,
+        #[serde(default)]
+        quarantined: u64 => Kept,
+        last_error: Option<String> => Kept,
+        #[serde(default)]
+        receipts: Vec<String> => Kept,
+    }
 }
 
 impl From<ErasureAttributes> for Erasure {

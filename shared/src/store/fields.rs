@@ -1,8 +1,13 @@
 //! What becomes of each stored field when its account is erased: said where the field is declared, so
 //! that a field about which nothing is said does not compile.
 
+use serde::Serialize;
+
+use super::{access_key, agent, customer, erasure, login, outbox, resource, session};
+
 /// What becomes of a stored field when its account is erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// It is part of what is kept, the tombstone or the ledger, and not personal.
     Kept,
@@ -13,7 +18,7 @@ pub enum Rule {
 }
 
 /// A stored field.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Field {
     /// Its name in the item.
     pub name: &'static str,
@@ -35,11 +40,11 @@ macro_rules! stored {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident {
-            $($(#[$field_meta:meta])* $field:ident: $type:ty => $rule:ident $($personal:ident)?,)+
+            $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $type:ty => $rule:ident $($personal:ident)?,)+
         }
     ) => {
         $(#[$meta])*
-        $vis struct $name { $($(#[$field_meta])* $field: $type,)+ }
+        $vis struct $name { $($(#[$field_meta])* $field_vis $field: $type,)+ }
 
         impl $crate::store::fields::Declared for $name {
             const FIELDS: &'static [$crate::store::fields::Field] = &[$(
@@ -58,6 +63,20 @@ pub(super) use stored;
 pub(super) const fn personal() -> bool {
     true
 }
+
+/// Every item that says something about an account, with its fields. What else the tables hold is counts
+/// under hashes, which expire.
+pub const ITEMS: &[(&str, &[Field])] = &[
+    ("customer", customer::CustomerAttributes::FIELDS),
+    ("email_lock", customer::EmailLock::FIELDS),
+    ("agent", agent::AgentAttributes::FIELDS),
+    ("username_lock", login::LoginAttributes::FIELDS),
+    ("accesskey", access_key::AccessKeyAttributes::FIELDS),
+    ("session", session::SessionAttributes::FIELDS),
+    ("resource", resource::ResourceAttributes::FIELDS),
+    ("event", outbox::OutboxItem::FIELDS),
+    ("erasure", erasure::ErasureAttributes::FIELDS),
+];
 
 /// The names of those fields that become blank.
 #[must_use]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::stored;
 use super::{Store, Stored, failure, key, read};
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Username};
@@ -41,14 +42,16 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// As it is stored.
-#[derive(Serialize, Deserialize)]
-pub struct LoginAttributes {
-    customer_id: Id<Customer>,
-    agent_id: Id<Agent>,
-    username_digest: String,
-    password_hash: String,
-    epoch: u64,
+stored! {
+    /// As it is stored.
+    #[derive(Serialize, Deserialize)]
+    pub struct LoginAttributes {
+        customer_id: Id<Customer> => Deleted,
+        agent_id: Id<Agent> => Deleted,
+        username_digest: String => Deleted personal,
+        password_hash: String => Deleted personal,
+        epoch: u64 => Deleted,
+    }
 }
 
 impl From<&Login> for LoginAttributes {

@@ -58,7 +58,7 @@ type Item = HashMap<String, AttributeValue>;
 /// Something that is kept as an item.
 pub trait Stored: Sized {
     /// The item's attributes.
-    type Attributes: DeserializeOwned + Into<Self>;
+    type Attributes: DeserializeOwned + Into<Self> + fields::Declared;
 }
 
 /// Items that were read together.

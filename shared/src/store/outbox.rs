@@ -6,29 +6,32 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::fields::stored;
 use super::{Item, Store, string};
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
 /// How long an event stays in the outbox: 7 days.
 const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// An event as the outbox has it, without personal data.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OutboxItem {
-    /// The event's id.
-    pub id: Id<Event>,
-    /// Its name on the bus.
-    #[serde(rename = "type")]
-    pub name: String,
-    /// The account.
-    pub customer_id: Id<Customer>,
-    /// Ids of what it happened to within the account: 16 bytes each, one after the other.
-    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
-    subjects: Vec<u8>,
-    /// When it happened.
-    pub tm_event: Timestamp,
-    /// When the item may go, in seconds since 1970.
-    expires_at: i64,
+stored! {
+    /// An event as the outbox has it, without personal data.
+    #[derive(Debug, Serialize, Deserialize)]
+    pub struct OutboxItem {
+        /// The event's id.
+        pub id: Id<Event> => Deleted,
+        /// Its name on the bus.
+        #[serde(rename = "type")]
+        pub name: String => Deleted,
+        /// The account.
+        pub customer_id: Id<Customer> => Deleted,
+        /// Ids of what it happened to within the account: 16 bytes each, one after the other.
+        #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+        subjects: Vec<u8> => Deleted,
+        /// When it happened.
+        pub tm_event: Timestamp => Deleted,
+        /// When the item may go, in seconds since 1970.
+        expires_at: i64 => Deleted,
+    }
 }
 
 impl OutboxItem {

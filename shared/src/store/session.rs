@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
+use super::fields::stored;
 use super::key::{self, Key};
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Store, Stored, failure, item, string};
@@ -11,16 +12,18 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Session, Status, Timestamp};
 
-/// As it is stored.
-#[derive(Serialize, Deserialize)]
-pub struct SessionAttributes {
-    agent_id: Id<Agent>,
-    epoch: u64,
-    tm_expire: Timestamp,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    url_exposed: bool,
-    /// When the item may go, in seconds since 1970. It goes late: readers look at `tm_expire`.
-    expires_at: i64,
+stored! {
+    /// As it is stored.
+    #[derive(Serialize, Deserialize)]
+    pub struct SessionAttributes {
+        agent_id: Id<Agent> => Deleted,
+        epoch: u64 => Deleted,
+        tm_expire: Timestamp => Deleted,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        url_exposed: bool => Deleted,
+        /// When the item may go, in seconds since 1970. It goes late: readers look at `tm_expire`.
+        expires_at: i64 => Deleted,
+    }
 }
 
 impl From<&Session> for SessionAttributes {
