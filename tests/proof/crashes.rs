@@ -122,6 +122,6 @@ crashes! {
     freeze: freeze, then freeze, from active;
     hold: hold, then hold, from active, frozen;
     lift_hold: lift_hold, then lift_hold, from held;
-    purge: purge, then purge, from due, deleted;
+    purge: purge, then purge, from due;
     purge_one: purge_one, then purge, from due, deleted;
 }

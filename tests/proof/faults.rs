@@ -84,16 +84,16 @@ macro_rules! faults {
 }
 
 faults! {
-    auth: [o::login(), o::unregister(), o::immediate()], from active, frozen;
+    auth: [o::login(), o::unregister(), o::immediate()], from active;
     recover: [o::recover()], from nearly_due;
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],
         from active;
-    operator: [o::admin_delete(), o::hold()], from active, frozen;
+    operator: [o::admin_delete(), o::hold()], from active;
     plan: [o::plan()], from active;
     held: [o::lift_hold(), o::admin_recover(), o::get_erasure()], from held;
     freeze: [o::freeze()], from active;
     keys: [o::create_key(), o::get_key(), o::list_keys(), o::update_key(), o::delete_key()],
         from active;
     metadata: [o::metadata()], from active;
-    purge: [o::purge(), o::purge_one()], from due, deleted;
+    purge: [o::purge(), o::purge_one()], from due;
 }

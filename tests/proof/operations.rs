@@ -19,14 +19,14 @@ pub(crate) fn unregister() -> Operation {
     endpoint("unregister", "AuthUnregisterFunction", endpoints::auth_unregister::handle, |scene| {
         sent(&scene.session).body(json!({"password": PASSWORD}))
     })
-    .effect(|state, _, _| state.status() == "frozen" && state.has("due_pk"))
+    .effect(|state, _, _| state.status() == "frozen")
 }
 
 pub(crate) fn recover() -> Operation {
     endpoint("recover", "AuthRecoverFunction", endpoints::auth_recover::handle, |scene| {
         sent(&scene.session)
     })
-    .effect(|state, _, _| state.status() == "initial" && !state.has("due_pk"))
+    .effect(|state, _, _| state.status() == "initial")
     .again(&[409])
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn freeze() -> Operation {
     endpoint("freeze", "CustomerFreezeFunction", endpoints::customer_freeze::handle, |scene| {
         sent(&scene.admin).id(&scene.customer)
     })
-    .effect(|state, _, _| state.status() == "frozen" && state.has("due_pk"))
+    .effect(|state, _, _| state.status() == "frozen")
 }
 
 pub(crate) fn admin_recover() -> Operation {
@@ -64,7 +64,7 @@ pub(crate) fn admin_recover() -> Operation {
         endpoints::customer_recover::handle,
         |scene| sent(&scene.admin).id(&scene.customer),
     )
-    .effect(|state, _, _| state.status() == "initial" && !state.has("due_pk"))
+    .effect(|state, _, _| state.status() == "initial")
     .again(&[409])
 }
 

@@ -191,15 +191,15 @@ impl Operation {
     }
 }
 
-/// The SDK as `runtime/sdk.rs` sets it up, on a process of ours. Retries never run out: else what one
-/// schedule used up would be missing in the next.
+/// The SDK as `runtime/sdk.rs` sets it up, on a process of ours. It need not sign. Its retries never run
+/// out: else what one run used up would be missing in the next.
 fn config(process: &Process) -> Config {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2));
     let retries = RetryPartition::custom("proof").token_bucket(TokenBucket::unlimited()).build();
     Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("proof", "proof", None, None, "proof"))
+        .allow_no_auth()
         .timeout_config(timeouts.build())
         .retry_config(RetryConfig::standard())
         .retry_partition(retries)
