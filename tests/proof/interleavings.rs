@@ -242,9 +242,12 @@ fn turn_round(
         (early + 1..late).filter(|step| !before[*step].contains(&early)).collect();
     way.push(late);
     let is_first = |step: &&usize| {
-        let needs = |other: &usize| match **step == late {
-            true => causes.iter().any(|one| one == other || before[*one].contains(other)),
-            false => before[**step].contains(other),
+        let needs = |other: &usize| {
+            if **step == late {
+                causes.iter().any(|one| one == other || before[*one].contains(other))
+            } else {
+                before[**step].contains(other)
+            }
         };
         !way.iter().any(|other| other < *step && needs(other))
     };
@@ -255,16 +258,12 @@ fn turn_round(
     if firsts.iter().any(|step| is_seen(step) || choice.asleep.contains(step)) {
         return;
     }
-    match firsts.iter().find(|step| choice.enabled.contains(step)) {
-        Some(first) => choice.open.push(*first),
-        None => {
-            let rest = choice
-                .enabled
-                .iter()
-                .filter(|step| !is_seen(step) && !choice.asleep.contains(step));
-            let rest: Vec<Step> = rest.copied().collect();
-            choice.open.extend(rest);
-        }
+    if let Some(first) = firsts.iter().find(|step| choice.enabled.contains(step)) {
+        choice.open.push(*first);
+    } else {
+        let is_new = |step: &&Step| !is_seen(step) && !choice.asleep.contains(step);
+        let rest: Vec<Step> = choice.enabled.iter().filter(is_new).copied().collect();
+        choice.open.extend(rest);
     }
 }
 

@@ -35,11 +35,14 @@ pub(crate) const ERASURES: &str = "ErasuresTable";
 /// More purges than begin here within an hour.
 const BREAKER: u64 = 1_000;
 
+/// A process of a function, and what it works with.
+type Running = (&'static Parts, Process);
+
 /// Tables, the time, and processes that work on them.
 pub(crate) struct World {
     pub(crate) tables: Tables,
     dial: Arc<Mutex<Timestamp>>,
-    parts: RefCell<HashMap<(usize, &'static str), (&'static Parts, Process)>>,
+    parts: RefCell<HashMap<(usize, &'static str), Running>>,
 }
 
 /// What handlers work with.
@@ -86,11 +89,14 @@ type Work = LocalBoxFuture<'static, Answer>;
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) function: &'static str,
-    begin: Box<dyn Fn(&'static Parts, &Scene) -> Work>,
+    begin: Begin,
     effect: Effect,
     /// What it may answer when it is repeated after it has had its effect, beside success.
     again: &'static [u16],
 }
+
+/// How it begins.
+type Begin = Box<dyn Fn(&'static Parts, &Scene) -> Work>;
 
 /// Whether what was to be done has been done.
 type Effect = Box<dyn Fn(&State, &Scene, &Answer) -> bool>;

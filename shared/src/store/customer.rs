@@ -489,7 +489,7 @@ mod tests {
             match field.rule {
                 Rule::Kept => {}
                 Rule::Blanked => {
-                    assert_eq!(tombstone[field.name], blank[field.name], "{}", field.name)
+                    assert_eq!(tombstone[field.name], blank[field.name], "{}", field.name);
                 }
                 Rule::Deleted => panic!("{}: the tombstone is kept", field.name),
             }

@@ -178,9 +178,9 @@ impl World {
 
     fn id(&self, caller: &Account, thing: &Thing, target: Target) -> String {
         let of = |account: &Account, which: usize| match () {
-            _ if *thing == CUSTOMER => account.id.clone(),
-            _ if *thing == ONESELF => account.agent(),
-            _ => account.things[thing.collection][which].clone(),
+            () if *thing == CUSTOMER => account.id.clone(),
+            () if *thing == ONESELF => account.agent(),
+            () => account.things[thing.collection][which].clone(),
         };
         match target {
             Target::Own => of(caller, 0),
