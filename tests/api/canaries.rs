@@ -168,6 +168,11 @@ fn beginning(text: String) -> String {
     text.chars().take(LONGEST).collect()
 }
 
+/// Whether `canary` shows in `text` in any form.
+pub(crate) fn shows(canary: &str, text: &str) -> bool {
+    Needles::new(&[canary.to_owned()].into()).found_in(text).next().is_some()
+}
+
 /// Canaries in all their forms.
 struct Needles {
     /// As they are and in hexadecimal, in lower case.

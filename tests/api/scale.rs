@@ -1,4 +1,5 @@
-//! What a purge costs, whatever the size of the account: counted, not timed.
+//! What a purge costs and leaves, whatever the size of the account and however often it dies: counted,
+//! not timed.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
@@ -6,15 +7,15 @@ use serde_json::{Value, json};
 use crate::harness::{Account, Tenure};
 use crate::store::client;
 
-/// Puts `count` numbers of about `bytes` each into an account, past the API, as fast as it goes.
-async fn fill(tenure: &Tenure, account: &Account, count: usize, bytes: usize) {
+/// Puts `count` things of a kind, named by how its sort keys start, of about `bytes` each into an account, past the API, as fast as it goes.
+async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, bytes: usize) {
     let client = client(tenure);
     let text = |text: String| AttributeValue::S(text);
     let put = |number: usize| {
         let id = uuid::Uuid::from_u128(number as u128 + 1);
         let put = PutRequest::builder()
             .item("pk", text(format!("CUSTOMER#{}", account.id)))
-            .item("sk", text(format!("NUMBER#{id}")))
+            .item("sk", text(format!("{kind}#{id}")))
             .item("data", text("x".repeat(bytes - 150)));
         WriteRequest::builder().put_request(put.build().unwrap()).build()
     };
@@ -32,6 +33,12 @@ async fn lasting(tenure: &Tenure, account: &Account) -> Vec<Value> {
     items.filter(|item| item["pk"]["S"] == *pk && item.get("expires_at").is_none()).collect()
 }
 
+/// What the ledger says of an account's erasure.
+async fn ledger(tenure: &Tenure, account: &Account) -> Value {
+    let admin = tenure.admin().await;
+    tenure.call(&admin, "GET", &format!("/v1.0/customers/{}/erasure", account.id)).await.ok()
+}
+
 async fn run_purge(tenure: &Tenure) -> Value {
     tenure.send(tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run")).await.ok()
 }
@@ -47,7 +54,7 @@ async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let neighbour = tenure.account(&admin, "test2").await;
-    fill(&tenure, &account, count, 1000).await;
+    fill(&tenure, &account, "NUMBER", count, 1000).await;
     let kept = lasting(&tenure, &neighbour).await;
     tenure.unregister(&account.token, json!({"password": crate::harness::PASSWORD})).await.ok();
     tenure.advance_days(31).await;
@@ -67,8 +74,116 @@ async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
     assert!(per_item(&cost["wcu"]) <= 1.1, "{cost}");
     assert!(per_item(&cost["rcu"]) <= 0.2, "{cost}");
     assert_eq!(lasting(&tenure, &neighbour).await, kept);
-    let admin = tenure.admin().await;
-    let path = format!("/v1.0/customers/{}/erasure", account.id);
-    let ledger = tenure.call(&admin, "GET", &path).await.ok();
+    let ledger = ledger(&tenure, &account).await;
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));
+}
+
+/// Around the limits of batches, pages and slices. Accounts that stay have what they had.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_size_goes_and_is_counted() {
+    let options = crate::harness::options();
+    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let tenure = Tenure::start_with(quick).await;
+    let admin = tenure.admin().await;
+    let neighbour = tenure.account(&admin, "neighbour").await;
+    fill(&tenure, &neighbour, "FLOW", 30, 200).await;
+    let kept = lasting(&tenure, &neighbour).await;
+    for size in [0, 1, 24, 25, 26, 99, 100, 101, 1001] {
+        let account = tenure.account(&admin, &format!("test{size}")).await;
+        fill(&tenure, &account, "FLOW", size, 200).await;
+        fill(&tenure, &account, "CONTACT", size, 200).await;
+        tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+        assert!(tenure.stack.settle().await);
+        assert_eq!(tenure.partition(&account.id).await, ["A"], "{size}");
+        let ledger = ledger(&tenure, &account).await;
+        assert_eq!(ledger["stage"], "finished", "{size}");
+        for kind in ["flows", "contacts"] {
+            let counted = match size {
+                0 => Value::Null,
+                size => json!({"found": size, "deleted": size}),
+            };
+            assert_eq!(ledger["resources"][kind], counted, "{size} {kind}");
+        }
+    }
+    assert_eq!(lasting(&tenure, &neighbour).await, kept);
+}
+
+/// The purge is killed (`kill -9`) fifty times, before and after calls that chance chooses, and counts
+/// each thing once all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_is_killed_fifty_times_finishes_and_counts_exactly() {
+    const COUNT: usize = 3000;
+    let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
+    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let tenure = Tenure::start_with(quick).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.access_key(&account.token).await;
+    fill(&tenure, &account, "NUMBER", COUNT, 200).await;
+    tenure.unregister(&account.token, json!({"password": crate::harness::PASSWORD})).await.ok();
+    tenure.advance_days(31).await;
+    let kill = |fault: &str, seed: u64| json!({"fault": fault, "function": "PurgeRunFunction", "probability": 0.2, "seed": seed, "times": 25});
+    let rules = json!([kill("crash_before", 1), kill("crash_after", 2)]);
+    tenure.send(tenure.request("POST", "/_local/faults").body(rules.to_string())).await.ok();
+    // The bus calls the purge too, and those calls are killed like the others.
+    let mut kills = 0;
+    for _ in 0..200 {
+        let run = tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run");
+        tenure.send(run).await;
+        assert!(tenure.stack.settle().await);
+        let faults = tenure.send(tenure.request("GET", "/_local/faults")).await.ok();
+        let rules = faults["faults"].as_array().unwrap().iter();
+        kills = rules.map(|rule| rule["hits"].as_u64().unwrap()).sum();
+        if kills == 50 {
+            break;
+        }
+    }
+    assert_eq!(kills, 50);
+    run_purge(&tenure).await;
+    let ledger = ledger(&tenure, &account).await;
+    assert_eq!(ledger["stage"], "finished", "{ledger}");
+    assert_eq!(ledger["resources"]["numbers"], json!({"found": COUNT, "deleted": COUNT}));
+    for kind in ["agents", "accesskeys"] {
+        assert_eq!(ledger["resources"][kind], json!({"found": 1, "deleted": 1}));
+    }
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    assert_eq!(tenure.count_events(&account.id, "customer_deleted").await, 1);
+}
+
+/// A word in every personal field of a hundred accounts and of what they own, of every kind: when they
+/// are purged, it is nowhere, in no form.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_personal_is_left_of_a_hundred_accounts() {
+    const WORD: &str = "residue7q";
+    let options = crate::harness::options_with("BreakerAccounts", "1000");
+    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let tenure = Tenure::start_with(quick).await;
+    let admin = tenure.admin().await;
+    let resource = json!({"name": WORD, "detail": WORD, "data": {"note": WORD}});
+    let mut accounts = Vec::new();
+    for number in 0..100 {
+        let account = tenure.account(&admin, &format!("{WORD}{number}")).await;
+        let key = json!({"name": WORD, "detail": WORD, "expire": 86_400});
+        tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", key).await.ok();
+        for kind in shared::domain::owned::Kind::ALL.iter().filter(|kind| kind.is_resource()) {
+            let path = format!("/v1.0/{}", kind.many());
+            tenure.call_with(&account.token, "POST", &path, resource.clone()).await.ok();
+        }
+        accounts.push(account);
+    }
+    assert!(tenure.items("AccountsTable").await.len() >= 100 * 15);
+    for account in &accounts {
+        tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    }
+    assert!(tenure.stack.settle().await);
+    for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {
+        for item in tenure.items(table).await {
+            let text = item.to_string();
+            assert!(!crate::canaries::shows(WORD, &text), "{table}: {text}");
+        }
+    }
+    let said = tenure.stack.logs().into_iter();
+    for line in said.chain(tenure.stack.events().iter().map(Value::to_string)) {
+        assert!(!crate::canaries::shows(WORD, &line), "{line}");
+    }
 }
