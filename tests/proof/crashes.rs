@@ -92,13 +92,13 @@ impl Crashing<'_> {
 }
 
 macro_rules! crashes {
-    ($($test:ident: $operation:ident, then $rerun:ident, from $($scene:ident),+;)+) => {$(
+    ($($test:ident: $operation:expr, then $rerun:expr, from $($scene:ident),+;)+) => {$(
         #[tokio::test(start_paused = true)]
         async fn $test() {
             $(
                 let world = World::new();
                 let scene = Scene::$scene(&world).await;
-                let (operation, rerun) = (o::$operation(), o::$rerun());
+                let (operation, rerun) = ($operation, $rerun);
                 let Count { runs, crashes } =
                     crash_everywhere(&world, &scene, &operation, &rerun).await;
                 println!("{} from {}: {runs} runs, {crashes} crashes", operation.name, scene.name);
@@ -109,19 +109,26 @@ macro_rules! crashes {
 }
 
 crashes! {
-    login: login, then login, from active, frozen;
-    unregister: unregister, then unregister, from active;
-    recover: recover, then recover, from nearly_due;
-    immediate: immediate, then immediate, from active, frozen;
-    admin_delete: admin_delete, then admin_delete, from active;
-    create_customer: create_customer, then create_customer, from active;
-    update_customer: update_customer, then update_customer, from active;
-    create_key: create_key, then create_key, from active;
-    delete_key: delete_key, then delete_key, from active;
-    metadata: metadata, then metadata, from active;
-    freeze: freeze, then freeze, from active;
-    hold: hold, then hold, from active, frozen;
-    lift_hold: lift_hold, then lift_hold, from held;
-    purge: purge, then purge, from due;
-    purge_one: purge_one, then purge, from due, deleted;
+    login: o::login(), then o::login(), from active, frozen;
+    unregister: o::unregister(), then o::unregister(), from active;
+    recover: o::recover(), then o::recover(), from nearly_due;
+    immediate: o::immediate(), then o::immediate(), from active, frozen;
+    admin_delete: o::admin_delete(), then o::admin_delete(), from active;
+    create_customer: o::create_customer(), then o::create_customer(), from active;
+    update_customer: o::update_customer(), then o::update_customer(), from active;
+    create_key: o::create_key(), then o::create_key(), from active;
+    delete_key: o::delete_key(), then o::delete_key(), from active;
+    rotate_key: o::rotate_key(), then o::rotate_key(), from active;
+    create_number: o::create_number(), then o::create_number(), from active;
+    delete_number: o::delete_number(), then o::delete_number(), from active;
+    create_agent: o::create_agent("agent2"), then o::create_agent("agent2"), from active;
+    delete_agent: o::delete_agent(), then o::delete_agent(), from active;
+    promote_agent: o::promote_agent(), then o::promote_agent(), from active;
+    logout: o::logout(), then o::logout(), from active;
+    metadata: o::metadata(), then o::metadata(), from active;
+    freeze: o::freeze(), then o::freeze(), from active;
+    hold: o::hold(), then o::hold(), from active, frozen;
+    lift_hold: o::lift_hold(), then o::lift_hold(), from held;
+    purge: o::purge(), then o::purge(), from due;
+    purge_one: o::purge_one(), then o::purge(), from due, deleted;
 }

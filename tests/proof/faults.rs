@@ -94,6 +94,11 @@ faults! {
     freeze: [o::freeze()], from active;
     keys: [o::create_key(), o::get_key(), o::list_keys(), o::update_key(), o::delete_key()],
         from active;
+    rotation: [o::rotate_key()], from active;
+    resources: [o::create_number(), o::get_number(), o::list_numbers(), o::delete_number()],
+        from active;
+    agents: [o::create_agent("agent2"), o::promote_agent(), o::delete_agent()], from active;
+    logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;
     purge: [o::purge(), o::purge_one()], from due;
 }

@@ -341,7 +341,11 @@ fn all() -> Vec<Operation> {
         o::hold(),
         o::lift_hold(),
         o::create_key(),
+        o::create_number(),
+        o::promote_agent(),
+        o::delete_agent(),
         o::login(),
+        o::logout(),
         o::metadata(),
         o::purge(),
     ]

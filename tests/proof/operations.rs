@@ -199,6 +199,99 @@ pub(crate) fn delete_key() -> Operation {
     .again(&[404])
 }
 
+pub(crate) fn rotate_key() -> Operation {
+    endpoint(
+        "rotate key",
+        "AccesskeyRotateFunction",
+        endpoints::accesskey_rotate::handle,
+        |scene| sent(&scene.session).id(&scene.key).body(json!({})),
+    )
+    .effect(|state, scene, _| {
+        let key = state.children.get(&format!("KEY#{}", scene.key));
+        key.is_some_and(|key| text(key, "version") >= "2")
+    })
+    .again(&[409])
+}
+
+pub(crate) fn create_number() -> Operation {
+    endpoint(
+        "create number",
+        "ResourceCreateFunction",
+        endpoints::resource_create::handle,
+        |scene| sent(&scene.session).kind("numbers").body(json!({"name": "+15551234567"})),
+    )
+    .effect(|state, _, answer| {
+        state.children.contains_key(&format!("NUMBER#{}", answer.text("id")))
+    })
+}
+
+pub(crate) fn delete_number() -> Operation {
+    endpoint(
+        "delete number",
+        "ResourceDeleteFunction",
+        endpoints::resource_delete::handle,
+        |scene| sent(&scene.session).kind("numbers").id(&scene.number),
+    )
+    .effect(|state, scene, _| !state.children.contains_key(&format!("NUMBER#{}", scene.number)))
+    .again(&[404])
+}
+
+pub(crate) fn get_number() -> Operation {
+    endpoint("get number", "ResourceGetFunction", endpoints::resource_get::handle, |scene| {
+        sent(&scene.session).kind("numbers").id(&scene.number)
+    })
+    .effect(|_, scene, answer| answer.text("id") == scene.number)
+}
+
+pub(crate) fn list_numbers() -> Operation {
+    endpoint("list numbers", "ResourceListFunction", endpoints::resource_list::handle, |scene| {
+        sent(&scene.session).kind("numbers")
+    })
+    .effect(|state, _, answer| {
+        let shown = answer.body["result"].as_array().map_or(0, Vec::len);
+        shown == state.count("NUMBER#")
+    })
+}
+
+pub(crate) fn create_agent(username: &'static str) -> Operation {
+    endpoint("create agent", "AgentCreateFunction", endpoints::agent_create::handle, move |scene| {
+        sent(&scene.session).body(json!({"username": username, "password": PASSWORD}))
+    })
+    .effect(move |state, _, _| {
+        state.children.values().any(|child| text(child, "username") == username)
+    })
+    .again(&[409])
+}
+
+pub(crate) fn delete_agent() -> Operation {
+    endpoint("delete agent", "AgentDeleteFunction", endpoints::agent_delete::handle, |scene| {
+        sent(&scene.session).id(&scene.agent)
+    })
+    .effect(|state, scene, _| !state.children.contains_key(&format!("AGENT#{}", scene.agent)))
+    .again(&[404])
+}
+
+pub(crate) fn promote_agent() -> Operation {
+    endpoint(
+        "promote agent",
+        "AgentPermissionUpdateFunction",
+        endpoints::agent_permission_update::handle,
+        |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 32})),
+    )
+    .effect(|state, scene, _| {
+        let agent = state.children.get(&format!("AGENT#{}", scene.agent));
+        agent.is_some_and(|agent| text(agent, "permission") == "32")
+    })
+}
+
+pub(crate) fn logout() -> Operation {
+    endpoint("logout", "AuthLogoutFunction", endpoints::auth_logout::handle, |scene| {
+        sent(&scene.session)
+    })
+    .effect(|state, scene, _| !state.children.contains_key(&scene.session_place))
+    .again(&[401])
+}
+
 /// The purge of all that is due, as the schedule asks for it.
 pub(crate) fn purge() -> Operation {
     event("purge", "PurgeRunFunction", endpoints::purge_run::handle, |_| json!({}))

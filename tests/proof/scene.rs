@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::domain::Timestamp;
 use shared::domain::lifecycle::GRACE;
 
-use crate::endpoints::{accesskey_create, admin_bootstrap, auth_login, customer_create};
+use crate::endpoints::{admin_bootstrap, auth_login, customer_create};
 use crate::operations;
 use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
 
@@ -25,14 +25,20 @@ pub(crate) struct Scene {
     pub(crate) customer: String,
     /// The customer's session.
     pub(crate) session: String,
+    /// Where that session is kept in the customer's partition.
+    pub(crate) session_place: String,
     /// The id of a key of the customer.
     pub(crate) key: String,
+    /// The id of a number of the customer.
+    pub(crate) number: String,
+    /// The id of the customer's second agent, who is no admin.
+    pub(crate) agent: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Timestamp,
 }
 
 impl Scene {
-    /// An active customer with an agent, a session and two keys.
+    /// An active customer with two agents, a session, two keys and two numbers.
     pub(crate) async fn active(world: &World) -> Self {
         let nothing = world.tables.snapshot().unwrap();
         let mut scene = Self {
@@ -40,7 +46,10 @@ impl Scene {
             admin: String::new(),
             customer: String::new(),
             session: String::new(),
+            session_place: String::new(),
             key: String::new(),
+            number: String::new(),
+            agent: String::new(),
             snapshot: nothing,
             now: world.now(),
         };
@@ -56,16 +65,12 @@ impl Scene {
             |scene| sent(&scene.admin).body(operations::new_customer(CUSTOMER)),
         );
         scene.customer = scene.succeed(world, &create).await.text("id");
-        scene.session = scene.succeed(world, &login(CUSTOMER)).await.text("token");
+        scene.log_in(world).await;
         for _ in 0..2 {
-            let create = endpoint(
-                "create key",
-                "AccesskeyCreateFunction",
-                accesskey_create::handle,
-                |scene| sent(&scene.session).body(json!({"expire": 86_400})),
-            );
-            scene.key = scene.succeed(world, &create).await.text("id");
+            scene.key = scene.succeed(world, &operations::create_key()).await.text("id");
+            scene.number = scene.succeed(world, &operations::create_number()).await.text("id");
         }
+        scene.agent = scene.succeed(world, &operations::create_agent("agent1")).await.text("id");
         scene.snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut scene.snapshot);
         scene
@@ -87,7 +92,7 @@ impl Scene {
         let due = scene.now.plus(GRACE);
         scene.now = Timestamp::from_micros(due.millis() * 1000 - 1).unwrap();
         world.set(&scene);
-        scene.session = scene.succeed(world, &login(CUSTOMER)).await.text("token");
+        scene.log_in(world).await;
         Self { name: "nearly due", snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
@@ -102,6 +107,16 @@ impl Scene {
         let scene = Self::active(world).await;
         let scene = scene.then("deleted", world, &operations::immediate()).await;
         Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
+    }
+
+    /// The customer gets a new session.
+    async fn log_in(&mut self, world: &World) {
+        let before = world.state(self).children;
+        self.session = self.succeed(world, &login(CUSTOMER)).await.text("token");
+        let after = world.state(self).children;
+        let is_new =
+            |place: &&String| place.starts_with("SESSION#") && !before.contains_key(*place);
+        self.session_place = after.keys().find(is_new).expect("a session").clone();
     }
 
     async fn then(self, name: &'static str, world: &World, operation: &Operation) -> Self {

@@ -25,7 +25,7 @@ struct Body {
     overlap: Option<u64>,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request).await?;
     caller.require(Permission::ADMIN)?;
     let body: Body = request.json()?;

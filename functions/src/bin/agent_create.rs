@@ -24,7 +24,7 @@ struct Body {
     permission: Grant,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request).await?;
     caller.require(Permission::ADMIN)?;
     let body: Body = request.json()?;

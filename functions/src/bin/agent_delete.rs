@@ -9,7 +9,7 @@ use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 use shared::store::Update;
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request).await?;
     caller.require(Permission::ADMIN)?;
 

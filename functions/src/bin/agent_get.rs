@@ -5,7 +5,7 @@ use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request).await?;
     caller.require(Permission::ADMIN)?;
 

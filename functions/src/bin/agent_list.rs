@@ -7,7 +7,7 @@ use shared::domain::{Error, Id, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));
     let account = credential(&request)?.customer();
     let rows = async {

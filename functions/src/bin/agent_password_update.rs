@@ -22,7 +22,7 @@ struct Body {
     current_password: Option<Password>,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = request.json::<Body>();
     let own_session = own_session(&request)?;
     let (account, agent) = if own_session.is_some() {

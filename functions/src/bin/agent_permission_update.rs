@@ -17,7 +17,7 @@ struct Body {
     permission: Grant,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request).await?;
     caller.require(Permission::ADMIN)?;
     let permission = caller.give(request.json::<Body>()?.permission)?;

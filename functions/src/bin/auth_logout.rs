@@ -17,7 +17,7 @@ struct Body {
 #[derive(Serialize)]
 struct View {}
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller_with_password(app, &request, None).await?;
     let Credential::Session { customer, agent, login, hash } = credential(&request)? else {
         return Err(Error::PermissionDenied);

@@ -19,7 +19,7 @@ struct Body {
     data: Data,
 }
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
     let (caller, account) = caller_and_account(app, &request).await?;
     caller.require(Permission::ADMIN | Permission::MANAGER)?;

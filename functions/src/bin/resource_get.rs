@@ -5,7 +5,7 @@ use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
     let (caller, found) = caller_and_resource(app, &request, kind).await?;
     caller.require(Permission::ADMIN | Permission::MANAGER | Permission::AGENT)?;

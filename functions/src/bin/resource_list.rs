@@ -9,7 +9,7 @@ use shared::domain::{Error, Id, Page, Permission, Status};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
 
-async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
     let own = credential(&request)?.customer();
     let reader = async {
