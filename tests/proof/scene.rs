@@ -116,7 +116,7 @@ impl Scene {
         let after = world.state(self).children;
         let is_new =
             |place: &&String| place.starts_with("SESSION#") && !before.contains_key(*place);
-        self.session_place = after.keys().find(is_new).expect("a session").clone();
+        self.session_place.clone_from(after.keys().find(is_new).expect("a session"));
     }
 
     async fn then(self, name: &'static str, world: &World, operation: &Operation) -> Self {
