@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use lambda_http::RequestExt as _;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -59,7 +60,7 @@ where
         );
         Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url))
     };
-    block_on(lambda_http::run(lambda_http::service_fn(answer)))
+    listen_for_requests(Box::new(move |request| Box::pin(answer(request))))
 }
 
 /// Runs a function that something other than the API calls. An error makes Lambda try again, where
@@ -81,11 +82,27 @@ where
             Err(error) => Err(error),
         };
         parts.settle().await;
-        outcome.map_err(|error| {
+        let result = outcome.and_then(|result| {
+            serde_json::to_value(result).map_err(|error| Error::Internal(error.to_string()))
+        });
+        result.map_err(|error| {
             tracing::error!(request_id, cause = error.cause(), "event failed");
             http::message(&error)
         })
     };
+    listen_for_events(Box::new(move |event| Box::pin(answer(event))))
+}
+
+/// What answers a call. Boxed, so that the runtime behind it is compiled once and not for every function.
+type Answer<C, R, E> = Box<dyn Fn(C) -> BoxFuture<'static, Result<R, E>> + Send + Sync>;
+
+fn listen_for_requests(
+    answer: Answer<lambda_http::Request, lambda_http::Response<lambda_http::Body>, Infallible>,
+) -> super::Result {
+    block_on(lambda_http::run(lambda_http::service_fn(answer)))
+}
+
+fn listen_for_events(answer: Answer<LambdaEvent<Value>, Value, String>) -> super::Result {
     block_on(lambda_runtime::run(service_fn(answer)))
 }
 
