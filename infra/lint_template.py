@@ -1,18 +1,21 @@
-"""Checks template.yaml: expands it as SAM does, then lints what CloudFormation would get.
+"""Checks the templates: expands template.yaml as SAM does, then lints what CloudFormation would get, with
+the alarms and the deployment's role.
 
 cfn-lint does not expand SAM by itself, so without the first step it misses, for instance, a bad
 schedule or a reference to a function that is not there.
 
     pip install cfn-lint==1.58.0 aws-sam-translator==1.115.0
-    python3 infra/lint_template.py
+    python3 infra/lint_template.py             # lints
+    python3 infra/lint_template.py expanded    # leaves what it linted there, for other linters
 """
 
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
-import tempfile
 import types
 
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
@@ -20,22 +23,58 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 from cfnlint.decode.cfn_yaml import load  # noqa: E402
 from samtranslator.translator.transform import transform  # noqa: E402
 
-root = pathlib.Path(__file__).resolve().parent.parent
-template = json.loads(json.dumps(load(str(root / "template.yaml")), default=str))
+INFRA = pathlib.Path(__file__).resolve().parent
+NATIVE = ["observability.yaml", "deploy_role.yaml"]
 
-# Packages exist only after a build; the translator wants to know where they are.
-for resource in template["Resources"].values():
-    if resource["Type"] == "AWS::Serverless::Function":
-        resource.get("Properties", {}).pop("CodeUri", None)
-template["Globals"]["Function"]["CodeUri"] = "s3://bucket/package.zip"
 
-expanded = transform(template, {}, types.SimpleNamespace(load=lambda: {}))
-with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-    json.dump(expanded, file)
-    file.flush()
-    # W3002, W3005: about packaging and about DependsOn that SAM itself writes.
+def read(path):
+    return json.loads(json.dumps(load(str(path)), default=str))
+
+
+def expand(template, code="s3://bucket/package.zip"):
+    """What SAM makes of `template`, all its packages being `code`."""
+    # Packages exist only after a build; the translator wants to know where they are.
+    template["Globals"]["Function"]["CodeUri"] = code
+    return transform(template, {}, types.SimpleNamespace(load=lambda: {}))
+
+
+def complaints():
+    """What no linter knows: each alarm is explained and shown, and is about something that is measured."""
+    resources = read(INFRA / "observability.yaml")["Resources"]
+    alarms = {name: one for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
+    runbook = (INFRA / "RUNBOOK.md").read_text().split("\n## Alarms\n")[1].split("\n## ")[0]
+    for name in sorted(alarms.keys() ^ set(re.findall(r"^### (\w+)$", runbook, re.M))):
+        yield f"{name}: an alarm without a heading in RUNBOOK.md, or a heading without an alarm"
+    dashboard = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    shown = json.dumps(json.loads(dashboard))
+    sources = "".join(file.read_text() for file in (INFRA.parent / "shared/src").rglob("*.rs"))
+    for name, alarm in alarms.items():
+        if f"${{{name}.Arn}}" not in shown:
+            yield f"{name}: not on the dashboard"
+        metric = alarm["Properties"].get("MetricName")
+        if alarm["Properties"].get("Namespace") == "Tenure" and f'("{metric}", ' not in sources:
+            yield f"{name}: nothing emits {metric}"
+
+
+def main(directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    expanded = expand(read(INFRA.parent / "template.yaml"))
+    file = directory / "template.json"
+    file.write_text(json.dumps(expanded, indent=1))
+    # Where the expanded template looks for the part of it that is nested.
+    (directory / "infra").mkdir(exist_ok=True)
+    shutil.copy(INFRA / "observability.yaml", directory / "infra")
+    # W1030: an empty CertificateArn stands for none. W3002, W3005: about packaging, and about DependsOn
+    # that SAM itself writes.
     program = pathlib.Path(sys.executable).with_name("cfn-lint")
-    ignored = ["--ignore-checks", "W3002", "W3005"]
-    lint = subprocess.run([program, "--region", "us-east-1", *ignored, "--", file.name], check=False)
-print(f"{len(expanded['Resources'])} resources after expansion")
-sys.exit(lint.returncode)
+    ignored = ["--ignore-checks", "W1030", "W3002", "W3005"]
+    files = [file, *(INFRA / name for name in NATIVE)]
+    lint = subprocess.run([program, "--region", "us-east-1", *ignored, "--", *files], check=False)
+    print(f"{len(expanded['Resources'])} resources after expansion")
+    wrong = list(complaints())
+    print("\n".join(wrong) or "every alarm is explained, shown and measured")
+    return lint.returncode or bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/expanded")))

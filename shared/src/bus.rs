@@ -1,14 +1,16 @@
 //! Events on their way out: from the outbox to the bus.
 
 use aws_sdk_eventbridge::Client;
-use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use futures_util::future::join_all;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::Error;
-use crate::runtime::{self, App, Build};
-use crate::store::outbox::OutboxItem;
+use crate::aws;
+use crate::domain::{Error, Event, Id};
+use crate::runtime::{self, App, Build, Deadline, metrics};
+use crate::store::outbox::{OutboxItem, Place, Queue};
 
 /// Where our events say they come from.
 pub const SOURCE: &str = "tenure";
@@ -28,30 +30,77 @@ pub struct Publisher {
 impl Build for Publisher {
     fn build() -> Result<Self, Error> {
         let client = Client::from_conf(runtime::eventbridge_config()?);
-        Ok(Self { app: App::build()?, client, bus: runtime::config::required("BUS_NAME")? })
+        Ok(Self::new(App::build()?, client, runtime::config::required("BUS_NAME")?))
     }
 }
 
+/// What the stream did not bring to the bus.
+#[derive(Debug, Default, Serialize)]
+pub struct Swept {
+    /// Events that are on the bus now.
+    pub published: u64,
+    /// Events that the bus did not take; the next run tries again.
+    pub refused: u64,
+    /// How many seconds ago the event happened that has waited longest.
+    pub oldest_seconds: u64,
+}
+
+/// Publishes the events that the stream should have brought, and did not.
+pub async fn publish_overdue(publisher: &Publisher, deadline: Deadline) -> Result<Swept, Error> {
+    let (store, now) = (&publisher.app.store, publisher.app.now());
+    let mut swept = Swept::default();
+    let mut place = Place::start(Queue::Publish);
+    while !place.is_end() && !deadline.is_near() {
+        let (waiting, oldest, next) = store.list_unpublished(place, now).await?;
+        let age = oldest.map_or(0, |since| since.until(now).as_secs());
+        swept.oldest_seconds = swept.oldest_seconds.max(age);
+        let ids: Vec<_> = waiting.into_iter().map(|(id, _)| id).collect();
+        let events = store.get_events(&ids).await?;
+        let refused = publisher.publish(&events).await?.len() as u64;
+        swept.refused += refused;
+        swept.published += events.len() as u64 - refused;
+        place = next;
+    }
+    metrics::emit(now, &[("OutboxOldest", "Seconds", swept.oldest_seconds)]);
+    Ok(swept)
+}
+
 impl Publisher {
-    /// Puts events onto the bus. Returns the ids of those that it did not take.
-    pub async fn publish(&self, events: &[OutboxItem]) -> Result<Vec<String>, Error> {
+    /// A publisher of these parts.
+    #[must_use]
+    pub const fn new(app: App, client: Client, bus: String) -> Self {
+        Self { app, client, bus }
+    }
+
+    /// Puts events onto the bus, and takes them out of the queue. Returns the ids of those that the bus
+    /// did not take.
+    pub async fn publish(&self, events: &[OutboxItem]) -> Result<Vec<Id<Event>>, Error> {
         let mut refused = Vec::new();
         for batch in events.chunks(BATCH) {
             let entries = batch.iter().map(|event| self.entry(event)).collect();
             let answer = self.client.put_events().set_entries(Some(entries)).send().await;
-            let answer = answer.map_err(|error| {
-                Error::Unavailable(format!("EventBridge: {}", error.code().unwrap_or("no answer")))
-            })?;
+            let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
             let results = answer.entries.unwrap_or_default();
-            refused.extend(
-                batch
-                    .iter()
-                    .zip(&results)
-                    .filter(|(_, result)| result.event_id().is_none())
-                    .map(|(event, _)| event.id.to_string()),
-            );
+            let (mut taken, mut left) = (Vec::new(), Vec::new());
+            for (index, event) in batch.iter().enumerate() {
+                let result = results.get(index);
+                let is_taken = result.is_some_and(|result| result.event_id().is_some());
+                if is_taken { taken.push(event) } else { left.push(event.id) }
+            }
+            self.record_published(&taken).await;
+            refused.extend(left);
         }
         Ok(refused)
+    }
+
+    /// What cannot be taken out of the queue is published once more by the schedule: no reason to bring
+    /// the whole batch again.
+    async fn record_published(&self, events: &[&OutboxItem]) {
+        let now = self.app.now();
+        let records = events.iter().map(|event| self.app.store.record_published(event, now));
+        for error in join_all(records).await.into_iter().filter_map(Result::err) {
+            tracing::warn!(cause = error.cause(), "left undone");
+        }
     }
 
     fn entry(&self, event: &OutboxItem) -> PutEventsRequestEntry {
@@ -60,6 +109,8 @@ impl Publisher {
             "type": event.name,
             "customer_id": event.customer_id,
             "subjects": event.subjects(),
+            "sequence": event.sequence,
+            "webhook": event.is_pending(),
             "tm_event": event.tm_event,
         });
         PutEventsRequestEntry::builder()

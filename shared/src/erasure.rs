@@ -7,19 +7,22 @@ use crate::domain::erasure::{Plan, Reason, Requester, Role};
 use crate::domain::lifecycle::Command;
 use crate::domain::time::Month;
 use crate::domain::{Customer, Error, Id, Status};
-use crate::lifecycle::transition;
+use crate::http::Preconditions;
+use crate::lifecycle::{transition, transition_if};
 use crate::runtime::{App, Deadline};
 
-/// Deletes an account at once, for an operator; if there is a plan, only if it is still true. Returns the
-/// account as it was, and as it is now.
+/// Deletes an account at once, for an operator, if it is in a state that the request is for; if there is
+/// a plan, only if it is still true. Returns the account as it was, and as it is now.
 pub async fn delete(
     app: &App,
     customer: Customer,
     by: Requester,
     plan: Option<Plan>,
+    conditions: &Preconditions,
 ) -> Result<(Customer, Customer), Error> {
     let command = Command::Delete(Reason::Delete, by, plan.clone());
-    match (transition(app, customer.clone(), &command).await, plan) {
+    let deleted = transition_if(app, customer.clone(), &command, conditions).await;
+    match (deleted, plan) {
         (Err(Error::PlanOutdated(difference)), Some(plan)) => {
             let (counts, _) = app.store.count_owned(customer.id).await?;
             let mut counted = plan.difference(&customer, Some(&counts));

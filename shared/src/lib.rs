@@ -10,6 +10,7 @@
 //! | [`erasure`] | deletions that are planned |
 //! | [`purge`] | the cascade that leaves a tombstone, a receipt, and nothing else |
 //! | [`bus`] | events on their way out |
+//! | [`webhook`] | webhooks on their way to where they may go |
 //! | [`signature`] | erasure receipts, signed, and the keys that check them |
 //! | [`runtime`] | configuration, clock, logs; runs a handler as a Lambda function |
 //!
@@ -17,6 +18,7 @@
 //! of them. `store` and `http` do not know each other.
 
 pub mod auth;
+mod aws;
 pub mod bus;
 pub mod domain;
 pub mod erasure;
@@ -26,3 +28,4 @@ pub mod purge;
 pub mod runtime;
 pub mod signature;
 pub mod store;
+pub mod webhook;

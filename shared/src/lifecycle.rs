@@ -2,6 +2,7 @@
 
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::{Customer, Error};
+use crate::http::{Preconditions, view};
 use crate::runtime::App;
 use crate::store::Update;
 
@@ -15,8 +16,19 @@ pub async fn transition(
     customer: Customer,
     command: &Command,
 ) -> Result<(Customer, Customer), Error> {
+    transition_if(app, customer, command, &Preconditions::default()).await
+}
+
+/// The same, if the account is in a state that a request is for.
+pub async fn transition_if(
+    app: &App,
+    customer: Customer,
+    command: &Command,
+    conditions: &Preconditions,
+) -> Result<(Customer, Customer), Error> {
     let mut before = customer;
     for _ in 0..MAX_DECISIONS {
+        conditions.require(&view::Customer::from(&before))?;
         let now = app.now();
         let Transition::Changed(change) = decide(&before, command, now)? else {
             return Ok((before.clone(), before));

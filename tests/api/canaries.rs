@@ -84,7 +84,8 @@ impl Canaries {
     /// What came out, by where it did.
     fn sinks(&self) -> [(&'static str, Vec<String>); 5] {
         let texts = |values: Vec<Value>| values.iter().map(Value::to_string).collect();
-        let outbox = self.sinks.items("OutboxTable").expect("the outbox can be read");
+        let mut outbox = self.sinks.items("OutboxTable").expect("the outbox can be read");
+        outbox.iter_mut().for_each(break_seal);
         [
             ("the log", self.all_logs()),
             ("an answer", self.seen.lock().unwrap().said.clone()),
@@ -122,6 +123,14 @@ impl Canaries {
             }
         }
         leaks
+    }
+}
+
+/// Takes the address off that an account's last event is sent to: it may be there for a day, and a test
+/// of `webhooks.rs` sees to it that it is no longer.
+pub(crate) fn break_seal(event: &mut Value) {
+    for name in ["farewell_uri", "farewell_secrets"] {
+        event.as_object_mut().expect("an item").remove(name);
     }
 }
 

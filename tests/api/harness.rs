@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::canaries::Canaries;
+use crate::openapi;
+use crate::permissions::Record;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const DAY: i64 = 24 * 60 * 60;
@@ -58,6 +60,7 @@ impl Template {
 /// A running stack. When it goes, whatever it said is searched for what it must not say.
 pub(crate) struct Tenure {
     canaries: Canaries,
+    _record: Option<Record>,
     pub(crate) stack: Stack,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -135,9 +138,11 @@ impl Tenure {
     }
 
     pub(crate) async fn start_with(options: Options) -> Self {
-        let stack = Stack::start(options).await.expect("the stack starts");
+        let stack = Stack::start(options.clone()).await.expect("the stack starts");
         let canaries = Canaries::new(stack.sinks());
-        Self { canaries, stack, client: Client::builder(TokioExecutor::new()).build_http() }
+        let record = Record::of(stack.sinks(), &options);
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { canaries, _record: record, stack, client }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> Call {
@@ -148,6 +153,7 @@ impl Tenure {
     pub(crate) async fn send(&self, call: Call) -> Answer {
         let request = call.head.body(call.body).expect("a request");
         self.canaries.sent(&request);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let request = request.map(Full::from);
         let (head, body) = self.client.request(request).await.expect("an answer").into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
@@ -159,6 +165,7 @@ impl Tenure {
         }
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, text, body };
         self.canaries.answered(&answer);
+        openapi::check(self.stack.routes(), &method, &path, &answer);
         answer
     }
 
@@ -228,13 +235,14 @@ impl Tenure {
         own.map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The accounts table without the counts of attempts, which a refused log-in leaves, and without the
-    /// day of a key's last use, which any use of it may leave.
+    /// The accounts table without the counts of attempts, which a refused log-in or a webhook leaves, and
+    /// without the day of a key's last use, which any use of it may leave.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
+        assert!(self.stack.settle().await, "events keep coming");
         let items = self.items("AccountsTable").await;
         let is_count = |item: &Value| {
             let pk = item["pk"]["S"].as_str().unwrap();
-            pk.starts_with("THROTTLE#") || pk.starts_with("NETWORK#")
+            ["THROTTLE#", "NETWORK#", "HOST#"].iter().any(|kind| pk.starts_with(kind))
         };
         let mut items: Vec<_> = items.into_iter().filter(|item| !is_count(item)).collect();
         for item in &mut items {

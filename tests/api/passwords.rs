@@ -115,8 +115,8 @@ async fn what_goes_wrong_at_log_in_looks_and_costs_the_same() {
 async fn what_cannot_be_counted_is_not_tried() {
     let template = Template::edited(|text| {
         text.replace(
-            "      MemorySize: 512\n      Policies:\n        - Statement:\n            - Effect: Allow\n              Action: [dynamodb:GetItem,",
-            "      MemorySize: 512\n      Environment: {Variables: {ACCOUNTS_TABLE: nowhere}}\n      Policies:\n        - Statement:\n            - Effect: Allow\n              Action: [dynamodb:GetItem,",
+            "      ReservedConcurrentExecutions: !If [LimitsLogin,",
+            "      Environment: {Variables: {ACCOUNTS_TABLE: nowhere}}\n      ReservedConcurrentExecutions: !If [LimitsLogin,",
         )
     });
     let tenure = Tenure::start_with(template.options()).await;

@@ -158,10 +158,15 @@ async fn a_key_that_was_replaced_is_still_published() {
         let key = text.find("  ReceiptKey:\n").unwrap();
         let end = key + text[key..].find("\n\n").unwrap();
         let old = text[key..end].replace("  ReceiptKey:", "  OldReceiptKey:");
-        format!("{}\n\n{old}{}", &text[..end], &text[end..]).replace(
-            "RECEIPT_KEY_IDS: !Ref ReceiptKey",
-            "RECEIPT_KEY_IDS: 'ReceiptKey,OldReceiptKey'",
-        )
+        format!("{}\n\n{old}{}", &text[..end], &text[end..])
+            .replace(
+                "RECEIPT_KEY_IDS: !Ref ReceiptKey",
+                "RECEIPT_KEY_IDS: 'ReceiptKey,OldReceiptKey'",
+            )
+            .replace(
+                "Resource: !GetAtt ReceiptKey.Arn",
+                "Resource: [!GetAtt ReceiptKey.Arn, !GetAtt OldReceiptKey.Arn]",
+            )
     });
     let tenure = Tenure::start_with(replaced.options()).await;
     let set = keys(&tenure).await;

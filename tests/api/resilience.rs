@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use local::{Data, Options};
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Template, Tenure, options};
+use crate::harness::{Account, PASSWORD, Template, Tenure, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crashed_function_fails_one_call_and_the_next_one_works() {
@@ -184,6 +184,32 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
     ];
     for (function, token, method, path, body, most) in calls {
         tenure.costs_at_most(most, function, token, method, path, body).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_cost_no_more_whoever_changes_them() {
+    let tenure = slow().await;
+    let admin = tenure.admin().await;
+    let Account { id, token: own } = tenure.account(&admin, "test1").await;
+    let payer = tenure.call_with(&own, "POST", "/v1.0/billing_accounts", json!({})).await.ok();
+    let pays = json!({"billing_account_id": payer["id"]});
+    let (switch, email) = (json!({"rtp_debug": true}), json!({"email": "y@example.com"}));
+    let reads = [("OwnGetFunction", "/v1.0/customer"), ("MeGetFunction", "/v1.0/me")];
+    for (function, path) in reads {
+        tenure.costs_at_most(1, function, &own, "GET", path, None).await;
+    }
+    let (theirs, ours) = (format!("/v1.0/customers/{id}"), "/v1.0/customer".to_owned());
+    for (token, path, function, below, body) in [
+        (&own, &ours, "OwnUpdateFunction", "", &email),
+        (&own, &ours, "OwnBillingAccountUpdateFunction", "/billing_account_id", &pays),
+        (&own, &ours, "OwnMetadataUpdateFunction", "/metadata", &switch),
+        (&admin, &theirs, "CustomerUpdateFunction", "", &email),
+        (&admin, &theirs, "CustomerBillingAccountUpdateFunction", "/billing_account_id", &pays),
+        (&admin, &theirs, "CustomerMetadataUpdateFunction", "/metadata", &switch),
+    ] {
+        let path = format!("{path}{below}");
+        tenure.costs_at_most(2, function, token, "PUT", &path, Some(body.clone())).await;
     }
 }
 

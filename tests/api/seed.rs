@@ -22,6 +22,11 @@ fn examples() -> Vec<Example> {
     SEED.split("$ curl --location --request ").skip(1).map(example).collect()
 }
 
+/// The answers that the seed shows.
+pub(crate) fn answers() -> Vec<Value> {
+    examples().into_iter().map(|example| example.answer).collect()
+}
+
 fn example(text: &str) -> Example {
     let (method, rest) = text.split_once(" '").unwrap();
     let (url, rest) = rest.split_once('\'').unwrap();

@@ -24,7 +24,7 @@ pub(crate) fn client(tenure: &Tenure) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .credentials_provider(Credentials::new(local::OWNER, "test", None, None, "test"))
         .endpoint_url(tenure.stack.database_url())
         .http_client(Builder::new().build_http())
         .build();
@@ -43,6 +43,11 @@ fn now() -> Timestamp {
 
 fn id<T>(number: u8) -> Id<T> {
     Id::new(now(), [number; 10])
+}
+
+/// The account as somebody read it long ago.
+fn as_read(id: Id<Customer>) -> Customer {
+    Customer::blank(id, now())
 }
 
 fn event(customer: Id<Customer>, number: u8) -> Event {
@@ -84,7 +89,7 @@ async fn a_deleted_account_takes_nothing_in() {
 
     // As long as the account lives, each of these is taken.
     let before = access_key(customer, 1);
-    store.insert_access_key(customer, &before, &event(customer, 1)).await.unwrap();
+    store.insert_access_key(&as_read(customer), &before, &event(customer, 1)).await.unwrap();
     let session = Session { agent: id(2), epoch: 0, tm_expire: now(), url_exposed: false };
     let hash = "0".repeat(64);
     store.insert_session(customer, &hash, &session, username.login_key(), None).await.unwrap();
@@ -96,9 +101,12 @@ async fn a_deleted_account_takes_nothing_in() {
     let late = access_key(customer, 3);
     let after = late.updated(None, None, now());
     let refused = [
-        store.insert_access_key(customer, &late, &event(customer, 3)).await,
-        store.update_access_key(customer, &before, &after, &event(customer, 5)).await.map(drop),
-        store.delete_access_key(customer, &before, &event(customer, 4)).await,
+        store.insert_access_key(&as_read(customer), &late, &event(customer, 3)).await,
+        store
+            .update_access_key(&as_read(customer), &before, &after, &event(customer, 5))
+            .await
+            .map(drop),
+        store.delete_access_key(&as_read(customer), &before, &event(customer, 4)).await.map(drop),
     ];
     for refused in refused {
         assert!(matches!(refused, Err(Error::StateInvalid)), "{refused:?}");
@@ -142,7 +150,7 @@ async fn a_write_whose_answer_was_lost_can_be_tried_again() {
     let key = access_key(customer.id, 3);
     for _ in 0..2 {
         store.insert_customer(&new, &event(customer.id, 4)).await.unwrap();
-        store.insert_access_key(customer.id, &key, &event(customer.id, 5)).await.unwrap();
+        store.insert_access_key(&customer, &key, &event(customer.id, 5)).await.unwrap();
     }
     assert_eq!(tenure.partition(&customer.id.to_string()).await.len(), 3);
 
@@ -241,7 +249,7 @@ async fn late_writers_do_not_miscount_admins() {
     // The account as it was before, written whole, would bring the old count back.
     let mut after = customer.clone();
     after.record.version += 1;
-    let late = Change { after, event: None, entry: None, inventory_must_hold: false };
+    let late = Change { after, event: None, entry: None, billing_account: None };
     let outcome = store.update_customer(&customer, &late, None).await.unwrap();
     assert!(matches!(outcome, Update::Outdated(_)));
 
@@ -264,19 +272,22 @@ async fn a_late_change_of_a_key_keeps_the_day_of_its_last_use() {
     let account = tenure.account(&admin, "test1").await;
     let customer = Id::parse(&account.id).unwrap();
     let before = access_key(customer, 1);
-    store.insert_access_key(customer, &before, &event(customer, 1)).await.unwrap();
+    store.insert_access_key(&as_read(customer), &before, &event(customer, 1)).await.unwrap();
 
     let today = now().day();
     store.record_access_key_use(customer, before.id, today).await.unwrap();
     let after = before.updated(None, None, now());
-    store.update_access_key(customer, &before, &after, &event(customer, 2)).await.unwrap();
+    store
+        .update_access_key(&as_read(customer), &before, &after, &event(customer, 2))
+        .await
+        .unwrap();
     // Nor does a late record bring back an earlier day, or a key that is gone.
     let yesterday = Timestamp::parse("2025-12-31T00:00:00Z").unwrap();
     store.record_access_key_use(customer, before.id, yesterday).await.unwrap();
     let key = key::access_key(customer, before.id);
     let items = store.get_items(&[key.untyped()]).await.unwrap();
     assert_eq!(items.get(&key).unwrap().unwrap().tm_last_use, Some(today));
-    store.delete_access_key(customer, &after, &event(customer, 3)).await.unwrap();
+    store.delete_access_key(&as_read(customer), &after, &event(customer, 3)).await.unwrap();
     store.record_access_key_use(customer, before.id, today).await.unwrap();
     let items = store.get_items(&[key.untyped()]).await.unwrap();
     assert!(items.get(&key).unwrap().is_none());

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use local::{Options, Stack};
 use serde_json::json;
 
-use crate::harness::{Template, Tenure, root};
+use crate::harness::{Template, Tenure, options, root};
 
 /// A template without the lines from `first` to the next blank one.
 fn without_block(text: &str, first: &str) -> String {
@@ -37,18 +38,13 @@ fn no_permission_is_wider_than_named_and_none_reads_whole_tables() {
     }
 }
 
-/// Whoever asks under /v1.0 may do so with a token in the URL, and the session is then marked.
-#[test]
-fn every_function_that_a_url_can_carry_a_token_to_may_mark_its_session() {
-    let text = Template::text();
-    let functions = text.split("Type: AWS::Serverless::Function").skip(1);
-    let marking = functions.filter(|function| {
-        let function = function.split("\n\n").next().unwrap();
-        let asks = function.contains("/v1.0/") && function.contains("dynamodb:BatchGetItem");
-        assert!(!asks || function.contains("dynamodb:UpdateItem"), "{function}");
-        asks
-    });
-    assert!(marking.count() >= 11);
+#[tokio::test]
+async fn a_production_does_not_let_webhooks_go_to_itself() {
+    let parameters = [("Stage", "prod"), ("WebhookAllowLoopback", "true")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let refused = Stack::start(Options { parameters, ..options() }).await;
+    let error = refused.err().expect("the template refuses it").to_string();
+    assert!(error.contains("Rules.NoLoopbackInProduction"), "{error}");
 }
 
 #[test]
@@ -63,9 +59,11 @@ fn a_keys_policy_is_about_this_account_and_named_actions() {
 }
 
 #[test]
-fn no_deployment_moves_the_clock_or_the_endpoints() {
+fn no_deployment_moves_the_clock_or_the_endpoints_or_knows_hosts_of_its_own() {
     let text = Template::text();
-    assert!(!text.contains("TENURE_CLOCK_OFFSET_SECONDS") && !text.contains("AWS_ENDPOINT_URL"));
+    for variable in ["TENURE_CLOCK_OFFSET_SECONDS", "AWS_ENDPOINT_URL", "LOCAL_HOSTS"] {
+        assert!(!text.contains(variable), "{variable}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,8 +77,7 @@ async fn a_route_taken_out_is_gone_and_only_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_variable_taken_out_breaks_what_needs_it_and_only_that() {
-    let template =
-        Template::edited(|text| text.replace("Variables: {BUS_NAME: !Ref Bus}", "Variables: {}"));
+    let template = Template::edited(|text| text.replace(", BUS_NAME: !Ref Bus}", "}"));
     let tenure = Tenure::start_with(template.options()).await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;

@@ -126,6 +126,7 @@ crashes! {
     promote_agent: o::promote_agent(), then o::promote_agent(), from active;
     logout: o::logout(), then o::logout(), from active;
     metadata: o::metadata(), then o::metadata(), from active;
+    set_billing: o::set_billing(), then o::set_billing(), from billable;
     freeze: o::freeze(), then o::freeze(), from active;
     hold: o::hold(), then o::hold(), from active, frozen;
     lift_hold: o::lift_hold(), then o::lift_hold(), from held;

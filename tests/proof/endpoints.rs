@@ -36,6 +36,8 @@ pub(crate) mod auth_logout;
 pub(crate) mod auth_recover;
 #[path = "../../functions/src/bin/auth_unregister.rs"]
 pub(crate) mod auth_unregister;
+#[path = "../../functions/src/bin/customer_billing_account_update.rs"]
+pub(crate) mod customer_billing_account_update;
 #[path = "../../functions/src/bin/customer_create.rs"]
 pub(crate) mod customer_create;
 #[path = "../../functions/src/bin/customer_delete.rs"]
@@ -46,6 +48,8 @@ pub(crate) mod customer_freeze;
 pub(crate) mod customer_get;
 #[path = "../../functions/src/bin/customer_list.rs"]
 pub(crate) mod customer_list;
+#[path = "../../functions/src/bin/customer_metadata_update.rs"]
+pub(crate) mod customer_metadata_update;
 #[path = "../../functions/src/bin/customer_recover.rs"]
 pub(crate) mod customer_recover;
 #[path = "../../functions/src/bin/customer_update.rs"]
@@ -58,8 +62,16 @@ pub(crate) mod erasure_plan;
 pub(crate) mod hold_lift;
 #[path = "../../functions/src/bin/hold_set.rs"]
 pub(crate) mod hold_set;
+#[path = "../../functions/src/bin/me_get.rs"]
+pub(crate) mod me_get;
+#[path = "../../functions/src/bin/own_billing_account_update.rs"]
+pub(crate) mod own_billing_account_update;
+#[path = "../../functions/src/bin/own_get.rs"]
+pub(crate) mod own_get;
 #[path = "../../functions/src/bin/own_metadata_update.rs"]
 pub(crate) mod own_metadata_update;
+#[path = "../../functions/src/bin/own_update.rs"]
+pub(crate) mod own_update;
 #[path = "../../functions/src/bin/purge_run.rs"]
 pub(crate) mod purge_run;
 #[path = "../../functions/src/bin/resource_create.rs"]

@@ -100,5 +100,6 @@ faults! {
     agents: [o::create_agent("agent2"), o::promote_agent(), o::delete_agent()], from active;
     logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;
+    billing: [o::set_billing(), o::delete_billing_account()], from billable;
     purge: [o::purge(), o::purge_one()], from due;
 }

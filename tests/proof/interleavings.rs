@@ -377,6 +377,14 @@ async fn every_pair_from_deleted() {
     }
 }
 
+/// Whoever comes first: the billing account that pays is there.
+#[tokio::test(start_paused = true)]
+async fn every_pair_about_who_pays() {
+    let world = World::new();
+    let operations = [o::set_billing(), o::delete_billing_account(), o::metadata()];
+    every_pair(&world, &Scene::billable(&world).await, &operations).await;
+}
+
 /// The date comes while both are at it: one of them wins, and the loser does nothing.
 #[tokio::test(start_paused = true)]
 async fn recover_and_purge_while_the_date_comes() {

@@ -9,6 +9,7 @@
 )]
 
 mod crashes;
+mod delivery;
 mod endpoints;
 mod faults;
 mod interleavings;

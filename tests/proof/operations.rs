@@ -148,6 +148,37 @@ pub(crate) fn metadata() -> Operation {
     .effect(|state, _, _| state.root["metadata"]["M"]["rtp_debug"]["BOOL"] == true)
 }
 
+/// Says that the scene's billing account pays.
+pub(crate) fn set_billing() -> Operation {
+    endpoint(
+        "set billing",
+        "OwnBillingAccountUpdateFunction",
+        endpoints::own_billing_account_update::handle,
+        |scene| sent(&scene.session).body(json!({"billing_account_id": scene.billing_account})),
+    )
+    .effect(|state, scene, _| text(&state.root, "billing_account_id") == scene.billing_account)
+}
+
+pub(crate) fn delete_billing_account() -> Operation {
+    endpoint(
+        "delete billing account",
+        "ResourceDeleteFunction",
+        endpoints::resource_delete::handle,
+        |scene| sent(&scene.session).kind("billing_accounts").id(&scene.billing_account),
+    )
+    .effect(|state, _, _| state.count("BILLING_ACCOUNT#") == 0)
+    .again(&[404])
+}
+
+pub(crate) fn create_billing_account() -> Operation {
+    endpoint(
+        "create billing account",
+        "ResourceCreateFunction",
+        endpoints::resource_create::handle,
+        |scene| sent(&scene.session).kind("billing_accounts").body(json!({})),
+    )
+}
+
 pub(crate) fn create_key() -> Operation {
     endpoint(
         "create key",

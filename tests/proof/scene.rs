@@ -31,6 +31,8 @@ pub(crate) struct Scene {
     pub(crate) key: String,
     /// The id of a number of the customer.
     pub(crate) number: String,
+    /// The id of a billing account of the customer, if there is one.
+    pub(crate) billing_account: String,
     /// The id of the customer's second agent, who is no admin.
     pub(crate) agent: String,
     pub(crate) snapshot: Snapshot,
@@ -49,6 +51,7 @@ impl Scene {
             session_place: String::new(),
             key: String::new(),
             number: String::new(),
+            billing_account: String::new(),
             agent: String::new(),
             snapshot: nothing,
             now: world.now(),
@@ -74,6 +77,15 @@ impl Scene {
         scene.snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut scene.snapshot);
         scene
+    }
+
+    /// The customer has a billing account, which does not pay.
+    pub(crate) async fn billable(world: &World) -> Self {
+        let scene = Self::active(world).await;
+        world.set(&scene);
+        let made = scene.succeed(world, &operations::create_billing_account()).await;
+        let snapshot = world.tables.snapshot().unwrap();
+        Self { name: "billable", billing_account: made.text("id"), snapshot, ..scene }
     }
 
     /// The customer has unregistered; the grace period runs.

@@ -24,6 +24,8 @@ pub(crate) struct State {
     events: BTreeMap<String, usize>,
     /// How many things these events name.
     subjects: BTreeMap<String, usize>,
+    /// The places of these events in the account's order, sorted.
+    sequence: Vec<usize>,
 }
 
 /// How many things of each kind.
@@ -46,14 +48,18 @@ impl State {
         let is_own = |item: &&Value| text(item, "customer_id") == customer;
         let ledger = tables.items(ERASURES).find(is_own).cloned().unwrap_or_default();
         let (mut events, mut subjects) = (BTreeMap::new(), BTreeMap::new());
+        let mut sequence = Vec::new();
         for event in tables.items(OUTBOX).filter(is_own) {
             let name = text(event, "type");
             *events.entry(name.to_owned()).or_default() += 1;
+            sequence.extend(text(event, "sequence").parse::<usize>());
             // Ids of 16 bytes each, one after the other, in base64.
             let encoded = event["subjects"]["B"].as_str().unwrap_or_default();
             *subjects.entry(name.to_owned()).or_default() += encoded.len() * 3 / 4 / 16;
         }
-        Self { customer: customer.to_owned(), root, children, others, ledger, events, subjects }
+        sequence.sort_unstable();
+        let customer = customer.to_owned();
+        Self { customer, root, children, others, ledger, events, subjects, sequence }
     }
 
     pub(crate) fn status(&self) -> &str {
@@ -120,6 +126,10 @@ impl State {
         assert!(changes >= told, "a change was lost");
         assert!(deleted || changes <= most, "a change was not told of");
 
+        // Events are numbered without a gap, and the account knows the last number.
+        let told = text(&self.root, "sequence").parse().unwrap_or_default();
+        assert_eq!(self.sequence, (1..=told).collect::<Vec<_>>(), "the order of events");
+
         // The indexes show what is there.
         assert_eq!(self.has("list_pk"), !deleted);
         let is_frozen = status == "frozen" && !self.has("hold_reason");
@@ -134,6 +144,9 @@ impl State {
         } else {
             assert_eq!(self.locks("USERNAME#", &self.customer), self.count("AGENT#"));
             assert_eq!(self.locks("EMAIL#", &self.customer), 1, "a lock was lost");
+            let payer = text(&self.root, "billing_account_id");
+            let is_there = self.children.contains_key(&format!("BILLING_ACCOUNT#{payer}"));
+            assert!(is_there || payer.starts_with("00000000-"), "nobody pays: {payer}");
             let is_admin = |agent: &&Value| {
                 text(agent, "permission").parse::<u64>().is_ok_and(|bits| bits & 32 != 0)
             };
@@ -158,7 +171,7 @@ impl State {
         let changes = next.version() - self.version();
         assert!(changes <= 1, "{changes} changes by one call");
         let is_same = |(name, value): (&String, &Value)| {
-            name == "inventory" || self.root.get(name) == Some(value)
+            name == "sequence" || self.root.get(name) == Some(value)
         };
         let is_unchanged = next.root.as_object().is_some_and(|root| root.iter().all(is_same));
         assert_eq!(changes == 0, is_unchanged, "a change without a version");

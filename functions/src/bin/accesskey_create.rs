@@ -49,7 +49,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
         version: 1,
     };
     let event = app.event(What::Created(Kind::AccessKey), account, vec![id.uuid()], now);
-    app.store.insert_access_key(account, &key, &event).await?;
+    app.store.insert_access_key(&caller.customer, &key, &event).await?;
 
     Reply::ok(view::AccessKey::new(account, &key).with_token(&token))
 }

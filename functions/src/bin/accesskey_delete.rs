@@ -6,19 +6,24 @@ use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
+use shared::store::Update;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request).await?;
     caller.require(Permission::ADMIN)?;
 
-    let key = key?;
+    let (account, mut key) = (caller.customer.id, key?);
     caller.require_all_of(key.permission)?;
-
-    let (account, now) = (caller.customer.id, app.now());
-    let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
-    app.store.delete_access_key(account, &key, &event).await?;
-
-    Reply::ok(view::AccessKey::new(account, &key).deleted(now))
+    let conditions = request.preconditions()?;
+    loop {
+        conditions.require(&view::AccessKey::new(account, &key))?;
+        let now = app.now();
+        let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
+        match app.store.delete_access_key(&caller.customer, &key, &event).await? {
+            Update::Written => return Reply::ok(view::AccessKey::new(account, &key).deleted(now)),
+            Update::Outdated(current) => key = *current,
+        }
+    }
 }
 
 fn main() -> runtime::Result {

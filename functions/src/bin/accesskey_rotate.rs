@@ -36,13 +36,15 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require_all_of(before.permission)?;
     let plain = PlainToken::access_key(account, agent, before.id, app.new_secret());
     let replaced = before.token.clone();
+    let conditions = request.preconditions()?;
     loop {
+        conditions.require(&view::AccessKey::new(account, &before))?;
         let now = app.now();
         let rotation = Rotation { token: plain.kept(), agent, lifetime, overlap };
         let after = before.rotated(rotation, now)?;
         let subjects = vec![before.id.uuid()];
         let event = app.event(What::Updated(Kind::AccessKey), account, subjects, now);
-        match app.store.update_access_key(account, &before, &after, &event).await? {
+        match app.store.update_access_key(&caller.customer, &before, &after, &event).await? {
             Update::Outdated(current) if current.token == replaced => before = *current,
             // Ours already, if an answer was lost on the way to us; or somebody else was first.
             Update::Outdated(current) if current.token != after.token => {

@@ -26,13 +26,15 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let (account, mut before) = (caller.customer.id, key?);
     caller.require_all_of(before.permission)?;
+    let conditions = request.preconditions()?;
     loop {
+        conditions.require(&view::AccessKey::new(account, &before))?;
         let now = app.now();
         let after = before.updated(body.name.clone(), body.detail.clone(), now);
         let subjects = vec![before.id.uuid()];
         let event = app.event(What::Updated(Kind::AccessKey), account, subjects, now);
-        match app.store.update_access_key(account, &before, &after, &event).await? {
-            Update::Written => return Reply::ok(view::AccessKey::new(account, &after)),
+        match app.store.update_access_key(&caller.customer, &before, &after, &event).await? {
+            Update::Written => return Reply::state(view::AccessKey::new(account, &after)),
             Update::Outdated(current) => before = *current,
         }
     }

@@ -37,7 +37,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let event = app.event(What::Created(Kind::Agent), account.id, vec![agent.id.uuid()], now);
     app.store.insert_agent(account, &agent, &login, &event).await?;
 
-    Reply::ok(view::Agent::new(account.id, &agent))
+    Reply::state(view::Agent::new(account.id, &agent))
 }
 
 fn main() -> runtime::Result {

@@ -14,8 +14,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::ADMIN)?;
 
     let (account, mut agent) = (&caller.customer, agent?);
+    let conditions = request.preconditions()?;
     loop {
         caller.require_all_of(agent.permission)?;
+        conditions.require(&view::Agent::new(account.id, &agent))?;
         let now = app.now();
         let subjects = vec![agent.id.uuid()];
         let event = app.event(What::Deleted(Kind::Agent), account.id, subjects, now);

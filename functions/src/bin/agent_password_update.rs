@@ -13,6 +13,7 @@ use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
+use shared::store::Update;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,25 +26,40 @@ struct Body {
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = request.json::<Body>();
     let own_session = own_session(&request)?;
-    let (account, agent) = if own_session.is_some() {
+    let (caller, agent) = if own_session.is_some() {
         let current = body.as_ref().ok().and_then(|body| body.current_password.as_ref());
         let caller = caller_with_password(app, &request, current).await?.require_not_frozen()?;
-        (caller.customer.id, caller.agent)
+        let agent = caller.agent.clone();
+        (caller, Ok(agent))
     } else {
         let (caller, agent) = caller_and_agent(app, &request).await?;
         caller.require(Permission::ADMIN)?;
-        let agent = agent?;
-        caller.require_all_of(agent.permission)?;
-        (caller.customer.id, agent)
+        (caller, agent)
     };
-    let body = body?;
+    let may_change = |agent: &Agent| match own_session {
+        Some(_) => Ok(()),
+        None => caller.require_all_of(agent.permission),
+    };
+    let (account, mut agent) = (caller.customer.id, agent?);
+    may_change(&agent)?;
+    let (body, conditions) = (body?, request.preconditions()?);
     body.is_for(own_session.is_some())?;
 
-    let (now, hash) = (app.now(), auth::password::hash(&body.password)?);
-    let event = app.event(What::Updated(Kind::Agent), account, vec![agent.id.uuid()], now);
-    app.store.update_agent_password(account, &agent, &hash, own_session.as_deref(), &event).await?;
-
-    Reply::ok(view::Agent::new(account, &Agent { tm_update: now, ..agent.clone() }))
+    let hash = auth::password::hash(&body.password)?;
+    loop {
+        may_change(&agent)?;
+        conditions.require(&view::Agent::new(account, &agent))?;
+        let now = app.now();
+        let event = app.event(What::Updated(Kind::Agent), account, vec![agent.id.uuid()], now);
+        let kept = own_session.as_deref();
+        match app.store.update_agent_password(&caller.customer, &agent, &hash, kept, &event).await?
+        {
+            Update::Written => {
+                return Reply::state(view::Agent::new(account, &Agent { tm_update: now, ..agent }));
+            }
+            Update::Outdated(current) => agent = *current,
+        }
+    }
 }
 
 /// The hash of the caller's session token, if the path names the caller.

@@ -23,17 +23,19 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let permission = caller.give(request.json::<Body>()?.permission)?;
 
     let (account, mut before) = (&caller.customer, agent?);
+    let conditions = request.preconditions()?;
     loop {
         caller.require_all_of(before.permission)?;
+        conditions.require(&view::Agent::new(account.id, &before))?;
         if before.permission == permission {
-            return Reply::ok(view::Agent::new(account.id, &before));
+            return Reply::state(view::Agent::new(account.id, &before));
         }
         let now = app.now();
         let after = Agent { permission, tm_update: now, ..before.clone() };
         let subjects = vec![after.id.uuid()];
         let event = app.event(What::Updated(Kind::Agent), account.id, subjects, now);
         match app.store.update_agent_permission(account, &before, &after, &event).await? {
-            Update::Written => return Reply::ok(view::Agent::new(account.id, &after)),
+            Update::Written => return Reply::state(view::Agent::new(account.id, &after)),
             Update::Outdated(current) => before = *current,
         }
     }

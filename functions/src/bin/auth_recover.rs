@@ -4,16 +4,17 @@ use shared::auth::caller_with_password;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller_with_password(app, &request, None).await?;
     caller.require(Permission::ADMIN)?;
 
-    let (_, after) = transition(app, caller.customer, &Command::Recover).await?;
+    let (_, after) =
+        transition_if(app, caller.customer, &Command::Recover, &request.preconditions()?).await?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 fn main() -> runtime::Result {

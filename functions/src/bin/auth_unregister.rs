@@ -13,7 +13,7 @@ use shared::domain::lifecycle::Command;
 use shared::domain::value::Password;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 /// What to write in `confirmation_phrase`, in capitals.
@@ -41,11 +41,12 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let by = caller.requester();
     let command =
         if body.immediate { Command::Leave(by) } else { Command::Freeze(Reason::Unregister, by) };
-    let changed = transition(app, caller.customer, &command);
+    let conditions = request.preconditions()?;
+    let changed = transition_if(app, caller.customer, &command, &conditions);
     let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;
     let (_, after) = changed?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 /// The password was right. If the count of attempts stays nevertheless, the next one waits: no reason to

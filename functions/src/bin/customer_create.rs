@@ -9,6 +9,7 @@ use shared::domain::event::What;
 use shared::domain::value::{
     Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
 };
+use shared::domain::webhook::Secret;
 use shared::domain::{Agent, Customer, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
@@ -39,17 +40,20 @@ struct Body {
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller(app, &request).await?.require(Permission::PROJECT_ADMIN)?;
     let body: Body = request.json()?;
+    body.webhook_uri.admit(app.loopback)?;
 
     let now = app.now();
     let password_hash = password::hash(&body.password)?;
     let agent = Agent::new(app.new_id(now), body.username.clone(), Permission::ADMIN, now);
-    let customer = Customer::blank(app.new_id(now), now).with(body.into());
+    let mut customer = Customer::blank(app.new_id(now), now).with(body.into());
+    customer.record.webhook_secret = Some(Secret::new(app.new_secret()));
+    customer.record.sequence = 1;
     let login = Login::new(customer.id, &agent, password_hash);
     let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
     let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
     app.store.insert_customer(&new, &event).await?;
 
-    Reply::ok(view::Customer::from(&customer))
+    Reply::state(view::Customer::from(&customer))
 }
 
 impl From<Body> for Profile {

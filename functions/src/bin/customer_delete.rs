@@ -17,7 +17,8 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let customer = customer?;
     let plan = plan(&request, &customer)?;
 
-    let (before, after) = delete(app, customer, caller.requester(), plan).await?;
+    let conditions = request.preconditions()?;
+    let (before, after) = delete(app, customer, caller.requester(), plan, &conditions).await?;
 
     let shown = Customer {
         status: after.status,

@@ -5,7 +5,7 @@ use shared::domain::erasure::Reason;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -13,9 +13,9 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::PROJECT_ADMIN)?;
 
     let command = Command::Freeze(Reason::Freeze, caller.requester());
-    let (_, after) = transition(app, customer?, &command).await?;
+    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 fn main() -> runtime::Result {

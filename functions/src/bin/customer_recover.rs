@@ -4,16 +4,17 @@ use shared::auth::caller_and_customer;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;
     caller.require(Permission::PROJECT_ADMIN)?;
 
-    let (_, after) = transition(app, customer?, &Command::Recover).await?;
+    let (_, after) =
+        transition_if(app, customer?, &Command::Recover, &request.preconditions()?).await?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 fn main() -> runtime::Result {

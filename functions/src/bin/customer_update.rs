@@ -1,20 +1,23 @@
 //! `PUT /v1.0/customers/{id}`: replaces the fields that the body names and keeps the others.
 
 use shared::auth::caller_and_customer;
+use shared::domain::customer::Profile;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;
     caller.require(Permission::PROJECT_ADMIN)?;
 
-    let command = Command::Update(request.json()?);
-    let (_, after) = transition(app, customer?, &command).await?;
+    let profile: Profile = request.json()?;
+    profile.admit(app.loopback)?;
+    let command = Command::Update(profile);
+    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 fn main() -> runtime::Result {

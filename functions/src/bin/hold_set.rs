@@ -7,7 +7,7 @@ use shared::domain::erasure::HoldReason;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 #[derive(Deserialize)]
@@ -23,9 +23,9 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let body: Body = request.json()?;
     let command = Command::Hold(body.reason, caller.requester());
-    let (_, after) = transition(app, customer?, &command).await?;
+    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 fn main() -> runtime::Result {

@@ -1,17 +1,18 @@
-//! Carries events from the outbox to the bus: called with the keys that were written to it.
+//! Carries events from the outbox to the bus: the stream calls with the keys that were written, the
+//! schedule for what the stream has lost.
 //!
-//! Answers with the records that the bus did not take, and Lambda brings them again.
+//! Answers the stream with the records that the bus did not take, and Lambda brings them again.
 
 use serde::{Deserialize, Serialize};
-use shared::bus::Publisher;
-use shared::domain::Error;
+use shared::bus::{Publisher, Swept, publish_overdue};
+use shared::domain::{Error, Event, Id};
 use shared::runtime::{self, Deadline};
 
-/// A batch of DynamoDB stream records, as far as it matters here.
+/// A batch of DynamoDB stream records, as far as it matters here, or a schedule's event, which has none.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Batch {
-    records: Vec<Record>,
+pub(crate) struct Call {
+    records: Option<Vec<Record>>,
 }
 
 #[derive(Deserialize)]
@@ -34,35 +35,46 @@ struct Keys {
 #[derive(Deserialize)]
 struct Text {
     #[serde(rename = "S")]
-    text: String,
+    id: Id<Event>,
+}
+
+impl Record {
+    const fn id(&self) -> Id<Event> {
+        self.dynamodb.keys.id.id
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    #[serde(rename_all = "camelCase")]
+    Batch {
+        batch_item_failures: Vec<Failure>,
+    },
+    Swept(Swept),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    batch_item_failures: Vec<Failure>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failure {
+pub(crate) struct Failure {
     item_identifier: String,
 }
 
 pub(crate) async fn handle(
     publisher: &'static Publisher,
-    batch: Batch,
-    _: Deadline,
+    call: Call,
+    deadline: Deadline,
 ) -> Result<Answer, Error> {
-    let ids: Vec<String> =
-        batch.records.iter().map(|record| record.dynamodb.keys.id.text.clone()).collect();
+    let Some(records) = call.records else {
+        return publish_overdue(publisher, deadline).await.map(Answer::Swept);
+    };
+    let ids: Vec<_> = records.iter().map(Record::id).collect();
     let events = publisher.app.store.get_events(&ids).await?;
     let refused = publisher.publish(&events).await?;
 
-    let failed = |record: &&Record| refused.contains(&record.dynamodb.keys.id.text);
-    let failure =
-        |record: &Record| Failure { item_identifier: record.dynamodb.sequence_number.clone() };
-    Ok(Answer { batch_item_failures: batch.records.iter().filter(failed).map(failure).collect() })
+    let failed = records.into_iter().filter(|record| refused.contains(&record.id()));
+    let failure = |record: Record| Failure { item_identifier: record.dynamodb.sequence_number };
+    Ok(Answer::Batch { batch_item_failures: failed.map(failure).collect() })
 }
 
 fn main() -> runtime::Result {

@@ -4,7 +4,7 @@ use shared::auth::caller;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition;
+use shared::lifecycle::transition_if;
 use shared::runtime::{self, App};
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -12,9 +12,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::ADMIN)?;
 
     let command = Command::SetMetadata(request.json()?);
-    let (_, after) = transition(app, caller.customer, &command).await?;
+    let (_, after) =
+        transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
 
-    Reply::ok(view::Customer::from(&after))
+    Reply::state(view::Customer::from(&after))
 }
 
 fn main() -> runtime::Result {

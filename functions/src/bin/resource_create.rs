@@ -36,9 +36,9 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
         tm_update: now,
     };
     let event = app.event(What::Created(kind), account.id, vec![resource.id.uuid()], now);
-    app.store.insert_resource(account.id, kind, &resource, &event).await?;
+    app.store.insert_resource(&account, kind, &resource, &event).await?;
 
-    Reply::ok(view::Resource::new(account.id, &resource))
+    Reply::state(view::Resource::new(account.id, &resource))
 }
 
 fn main() -> runtime::Result {

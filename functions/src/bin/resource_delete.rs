@@ -14,9 +14,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (account, resource) = found?;
     let account = account.require_live()?;
     let resource = resource.ok_or(Error::missing(kind))?;
+    request.preconditions()?.require(&view::Resource::new(account.id, &resource))?;
     let now = app.now();
     let event = app.event(What::Deleted(kind), account.id, vec![resource.id.uuid()], now);
-    app.store.delete_resource(account.id, kind, resource.id, &event).await?;
+    app.store.delete_resource(&account, kind, resource.id, &event).await?;
 
     Reply::ok(view::Resource::new(account.id, &resource).deleted(now))
 }

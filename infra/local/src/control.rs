@@ -16,15 +16,16 @@ use serde_json::{Value, json};
 
 use crate::{
     Error, activity::Activity, clock::Clock, dynamodb::DynamoDb, events::Events, lambda::Lambda,
-    schedules::Schedules, stats::Stats,
+    permissions::Permissions, schedules::Schedules, stats::Stats,
 };
 
 /// Longest the stack waits for background work to end.
 const LONGEST_SETTLE: Duration = Duration::from_secs(30);
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
+    "GET /_local/permissions",
     "GET /_local/events",
     "GET /_local/dead_letters",
     "GET /_local/clock",
@@ -47,6 +48,7 @@ pub(crate) struct Control {
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) permissions: Arc<Permissions>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) console: Arc<crate::console::Console>,
 }
@@ -88,6 +90,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/_local/stats", get(stats))
         .route("/_local/stats/reset", post(reset_stats))
+        .route("/_local/permissions", get(permissions))
         .route("/_local/events", get(events))
         .route("/_local/dead_letters", get(dead_letters))
         .route("/_local/clock", get(clock).post(advance))
@@ -125,6 +128,10 @@ async fn stats(State(control): Shared) -> Json<Value> {
 async fn reset_stats(State(control): Shared) -> Json<Value> {
     control.stats.reset();
     Json(control.stats.report())
+}
+
+async fn permissions(State(control): Shared) -> Json<Value> {
+    Json(control.permissions.report())
 }
 
 async fn events(State(control): Shared) -> Json<Value> {

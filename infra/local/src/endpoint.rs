@@ -15,9 +15,10 @@ use serde_json::json;
 use crate::{
     clock::unique_id,
     dynamodb::{Answer, Caller, DynamoDb, Reply},
-    events::Events,
-    kms::{Kms, Refusal},
+    events::{self, Events},
+    kms::{self, Kms, Refusal},
     lambda::Lambda,
+    permissions::{Denied, Permissions},
     stats::Stats,
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Services {
     pub(crate) events: Arc<Events>,
     pub(crate) kms: Arc<Kms>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) permissions: Arc<Permissions>,
     /// The processes that call.
     pub(crate) lambda: Arc<Lambda>,
 }
@@ -53,9 +55,11 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
             }
         }
         Some(("AWSEvents", "PutEvents")) => {
-            let reply = match services.events.put(&body) {
-                Ok(results) => Reply { status: 200, body: results.to_string() },
-                Err(message) => refusal("ValidationException", &message),
+            let may = services.permissions.check(caller.as_ref(), &events::accesses(&body));
+            let reply = match may.map(|()| services.events.put(&body)) {
+                Ok(Ok(results)) => Reply { status: 200, body: results.to_string() },
+                Ok(Err(message)) => refusal("ValidationException", &message),
+                Err(Denied(kind, message)) => refusal(kind, &message),
             };
             respond(reply, "application/x-amz-json-1.1")
         }
@@ -65,7 +69,9 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
                     *counters.kms.entry(operation.to_owned()).or_default() += 1;
                 });
             }
-            respond(kms(&services.kms, operation, &body), "application/x-amz-json-1.1")
+            let Services { kms, permissions, .. } = &services;
+            let reply = answer_kms(kms, permissions, caller.as_ref(), operation, &body);
+            respond(reply, "application/x-amz-json-1.1")
         }
         _ => {
             let reply = refusal("UnknownOperationException", "the local stack does not play this");
@@ -75,10 +81,17 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
 }
 
 /// KMS's answer to a call.
-pub(crate) fn kms(kms: &Kms, operation: &str, body: &[u8]) -> Reply {
-    match kms.call(operation, body) {
-        Ok(answer) => Reply { status: 200, body: answer.to_string() },
-        Err(Refusal(kind, message)) => refusal(kind, &message),
+pub(crate) fn answer_kms(
+    kms: &Kms,
+    permissions: &Permissions,
+    caller: Option<&Caller>,
+    operation: &str,
+    body: &[u8],
+) -> Reply {
+    let may = permissions.check(caller, &[kms::access(operation, body)]);
+    match may.map(|()| kms.call(operation, body)) {
+        Ok(Ok(answer)) => Reply { status: 200, body: answer.to_string() },
+        Ok(Err(Refusal(kind, message))) | Err(Denied(kind, message)) => refusal(kind, &message),
     }
 }
 

@@ -12,7 +12,7 @@ use p256::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::{ACCOUNT, Error, REGION, state, template};
+use crate::{ACCOUNT, Error, REGION, permissions::Access, state, template};
 
 const SPEC: &str = "ECC_NIST_P256";
 const USAGE: &str = "SIGN_VERIFY";
@@ -40,6 +40,18 @@ struct Request {
     message: Option<String>,
     message_type: Option<String>,
     signing_algorithm: Option<String>,
+}
+
+/// What a caller must be allowed to do.
+pub(crate) fn access(operation: &str, body: &[u8]) -> Access<'static> {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let key = request["KeyId"].as_str().unwrap_or_default();
+    let resource = if key.starts_with("arn:") { key.to_owned() } else { arn(key) };
+    Access { action: format!("kms:{operation}"), resource, partitions: Vec::new() }
+}
+
+fn arn(id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}")
 }
 
 impl Kms {
@@ -83,8 +95,7 @@ impl Kms {
 
     /// The key with this id or ARN.
     fn find(&self, id: &str) -> Result<&Key, Refusal> {
-        let prefix = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/");
-        let key = self.keys.get(id.strip_prefix(&prefix).unwrap_or(id));
+        let key = self.keys.get(id.strip_prefix(&arn("")).unwrap_or(id));
         key.ok_or_else(|| Refusal("NotFoundException", format!("Key '{id}' does not exist")))
     }
 
@@ -99,7 +110,7 @@ impl Kms {
 
 impl Key {
     fn arn(&self) -> String {
-        format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{}", self.definition.id)
+        arn(&self.definition.id)
     }
 
     fn public(&self) -> Result<Value, Refusal> {

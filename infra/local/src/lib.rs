@@ -22,6 +22,8 @@ mod clock;
 mod console;
 mod control;
 mod data;
+mod description;
+mod docs;
 mod dynamodb;
 mod endpoint;
 mod error;
@@ -29,6 +31,7 @@ mod events;
 mod gateway;
 mod kms;
 mod lambda;
+mod permissions;
 mod schedules;
 mod stack;
 mod state;
@@ -40,8 +43,10 @@ mod template;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use data::Data;
+pub use description::Description;
 pub use dynamodb::Footprint;
 pub use error::Error;
+pub use permissions::OWNER;
 pub use stack::{Options, Sinks, Stack};
 pub use tables::{Call, Held, Process, Snapshot, Tables};
 

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -24,12 +24,14 @@ use crate::{
     console::Console,
     control::{self, Control},
     data::Held,
+    docs,
     dynamodb::DynamoDb,
     endpoint,
     events::Events,
     gateway::{self, Gateway},
     kms::Kms,
     lambda::{Lambda, Surroundings, runtime_api},
+    permissions::Permissions,
     schedules::Schedules,
     stats::Stats,
     streams::{Doorbell, Stream},
@@ -69,6 +71,9 @@ pub struct Options {
     /// millisecond, a real table takes a few. Calls that a function makes side by side must be under way
     /// side by side here too, or else they would count as round trips in sequence.
     pub latency: Duration,
+    /// The only host names that the functions can resolve when they send to the outside, and to which
+    /// addresses. Whatever these are, functions of this stack connect to the machine itself only.
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 impl Options {
@@ -84,6 +89,7 @@ impl Options {
             port: 0,
             echo: false,
             latency: LATENCY,
+            hosts: BTreeMap::new(),
         }
     }
 }
@@ -124,6 +130,12 @@ impl Sinks {
         self.0.activity.dead_letters()
     }
 
+    /// What the functions may do and did, as `GET /_local/permissions` shows it.
+    #[must_use]
+    pub fn permissions(&self) -> Value {
+        self.0.permissions.report()
+    }
+
     /// All items of the table with this logical id. Waits for the database on this thread.
     pub fn items(&self, table: &str) -> Result<Vec<Value>, Error> {
         let items = self.0.dynamodb.items_at_once(table);
@@ -145,6 +157,7 @@ impl Stack {
         let listener = listen(options.port).await?;
         let url = format!("http://{}", address(&listener)?);
         let template = Template::read(&options.template, &options.parameters)?;
+        let docs = docs::router()?;
         let held = match &options.data {
             Data::InMemory => None,
             Data::Directory(directory) => Some(Held::hold(directory, options.reset)?),
@@ -156,6 +169,7 @@ impl Stack {
         let surroundings = Surroundings {
             binaries: options.binaries,
             address: address(&inside)?,
+            hosts: json!(options.hosts).to_string(),
             clock,
             stats: Arc::new(Stats::new(template.functions.iter().map(|one| one.id.clone()))),
             console: Arc::new(Console::new(options.echo)),
@@ -170,6 +184,7 @@ impl Stack {
         let closing = watch::Sender::new(false);
         let routes = gateway.routes();
         let endpoints = control::router(Arc::clone(&control))
+            .merge(docs)
             .merge(Router::new().fallback(gateway::handle).with_state(gateway));
         let api = tokio::spawn(serve(listener, endpoints, closing.subscribe()));
         Ok(Self {
@@ -191,7 +206,8 @@ impl Stack {
         &self.url
     }
 
-    /// Where the functions find DynamoDB and KMS: tables and keys are named by their logical ids.
+    /// Where the functions find DynamoDB and KMS: tables and keys are named by their logical ids. The
+    /// access key says who calls: a function, by its logical id, or [`OWNER`](crate::OWNER).
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
@@ -271,12 +287,14 @@ impl Parts {
         let stats = Arc::clone(&surroundings.stats);
         let console = Arc::clone(&surroundings.console);
         let activity = Arc::clone(&surroundings.activity);
+        let permissions = Permissions::new(&template.functions, Arc::clone(&console));
         let lambda = Lambda::new(template.functions, surroundings)?;
         let doorbells: Vec<_> = template.streams.iter().map(|_| Doorbell::new(&activity)).collect();
         let dynamodb = DynamoDb::open(
             template.tables,
             directory,
             Arc::clone(&stats),
+            Arc::clone(&permissions),
             doorbells.clone(),
             latency,
         )?;
@@ -297,19 +315,30 @@ impl Parts {
             console: Arc::clone(&console),
         };
         let streams = template.streams.into_iter().zip(doorbells).map(stream).collect();
-        let control =
-            Control { lambda, dynamodb, events, schedules, clock, stats, activity, console };
+        let control = Control {
+            lambda,
+            dynamodb,
+            events,
+            schedules,
+            clock,
+            stats,
+            permissions,
+            activity,
+            console,
+        };
         Ok(Self { control: Arc::new(control), gateway, kms, streams })
     }
 
     /// Starts what works without being asked, and what the functions call.
     fn run(&mut self, inside: TcpListener, stopping: watch::Receiver<bool>) -> JoinSet<()> {
-        let Control { lambda, dynamodb, events, schedules, clock, stats, .. } = &*self.control;
+        let Control { lambda, dynamodb, events, schedules, clock, stats, permissions, .. } =
+            &*self.control;
         let services = endpoint::Services {
             dynamodb: Arc::clone(dynamodb),
             events: Arc::clone(events),
             kms: Arc::clone(&self.kms),
             stats: Arc::clone(stats),
+            permissions: Arc::clone(permissions),
             lambda: Arc::clone(lambda),
         };
         let routes = runtime_api::router(Arc::clone(lambda))

@@ -27,10 +27,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Error,
+    console::Console,
     dynamodb::{Answer, Caller, DynamoDb, Footprint, Reply, tables::Copy},
     endpoint,
     kms::Kms,
     lock,
+    permissions::Permissions,
     stats::Stats,
     template::Template,
 };
@@ -41,6 +43,7 @@ pub struct Tables(Arc<Inner>);
 
 struct Inner {
     dynamodb: Arc<DynamoDb>,
+    permissions: Arc<Permissions>,
     /// Signs when it is asked; neither held nor struck by faults.
     kms: Kms,
     calls: Mutex<Vec<Call>>,
@@ -96,12 +99,16 @@ impl Tables {
                 request.remove("StreamSpecification");
             }
         }
+        // Whoever is refused something hears of it, whatever becomes of the test.
+        let console = Arc::new(Console::new(true));
+        let permissions = Permissions::new(&template.functions, console);
         let stats = Stats::new(template.functions.into_iter().map(|function| function.id));
         let (stats, latency) = (Arc::new(stats), Duration::ZERO);
-        let dynamodb = DynamoDb::open(template.tables, None, stats, Vec::new(), latency)?;
+        let may = Arc::clone(&permissions);
+        let dynamodb = DynamoDb::open(template.tables, None, stats, may, Vec::new(), latency)?;
         let kms = Kms::open(template.keys, None)?;
         let (calls, gate) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { dynamodb, kms, calls, gate })))
+        Ok(Self(Arc::new(Inner { dynamodb, permissions, kms, calls, gate })))
     }
 
     /// A process of the function with this logical id.
@@ -187,6 +194,10 @@ impl Process {
         }
     }
 
+    fn caller(&self) -> Caller {
+        Caller { function: self.function.clone(), process: self.id.clone() }
+    }
+
     async fn answer(&self, operation: String, body: Vec<u8>) -> Reply {
         let Inner { dynamodb, calls, gate, .. } = &*self.tables.0;
         let call = Call {
@@ -203,7 +214,7 @@ impl Process {
                 pending::<()>().await;
             }
         }
-        let caller = Caller { function: self.function.clone(), process: self.id.clone() };
+        let caller = self.caller();
         let answer = dynamodb.answer(Some(&caller), &call.operation, &body);
         lock(calls).push(call);
         match answer {
@@ -234,7 +245,9 @@ impl HttpConnector for Connector {
         let process = self.0.clone();
         HttpConnectorFuture::new(async move {
             let Reply { status, body } = if is_kms {
-                endpoint::kms(&process.tables.0.kms, &operation, &body)
+                let Inner { kms, permissions, .. } = &*process.tables.0;
+                let caller = process.caller();
+                endpoint::answer_kms(kms, permissions, Some(&caller), &operation, &body)
             } else {
                 process.answer(operation, body).await
             };

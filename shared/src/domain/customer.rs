@@ -1,13 +1,15 @@
 //! An account.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::erasure::Hold;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use super::{Error, Id, Permission, Timestamp};
+use super::webhook::{EarlierSecret, Secret};
+use super::webhook_target::Loopback;
+use super::{Error, Id, Permission, Resource, Timestamp};
 
 /// A customer account. The fields of the first part are the seed's; clients see them.
 #[derive(Clone, Debug)]
@@ -28,7 +30,8 @@ pub struct Customer {
     pub webhook_method: WebhookMethod,
     /// Where webhooks are sent.
     pub webhook_uri: WebhookUri,
-    /// The account that pays; nil for none.
+    /// Which of the billing accounts that the account owns pays; nil for none. It is there as long as
+    /// it is named here.
     pub billing_account_id: Uuid,
     /// Switches.
     pub metadata: Metadata,
@@ -56,10 +59,11 @@ pub struct Customer {
 pub struct Record {
     /// Counts changes: every write is conditioned on the version it was decided on.
     pub version: u64,
-    /// Counts changes of what the account owns, sessions left out. Only within one version does it
-    /// never go back: writers of the account do not wait for those of what it owns. So what the
-    /// account owns is the same as long as neither has moved.
-    pub inventory: u64,
+    /// Counts what was told of the account: the sequence number of its last event. Every change of the
+    /// account or of what it owns is told, sessions left out, so as long as this has not moved, both
+    /// are the same. Every one of them is made on the condition of it, too: so events are numbered
+    /// without a gap, in the order in which things happened.
+    pub sequence: u64,
     /// How many of the account's agents administer it; see [`Customer::administers`]. Moves in one
     /// transaction with their permissions, and the version moves with it.
     pub admins: u64,
@@ -75,6 +79,12 @@ pub struct Record {
     pub tm_purge: Option<Timestamp>,
     /// The order that the account must not be erased, if there is one.
     pub hold: Option<Hold>,
+    /// What webhooks are signed with.
+    pub webhook_secret: Option<Secret>,
+    /// What they were signed with before, for as long as it signs too.
+    pub earlier_webhook_secret: Option<EarlierSecret>,
+    /// Whether the webhook's receiver has said that it is gone.
+    pub webhook_gone: bool,
 }
 
 /// Where an account is in its life.
@@ -139,6 +149,31 @@ pub struct Profile {
     /// See [`Customer::webhook_uri`].
     #[serde(deserialize_with = "super::value::deserialize_present")]
     pub webhook_uri: Option<WebhookUri>,
+}
+
+impl Profile {
+    /// Refuses what cannot be decided without knowing where this runs.
+    pub fn admit(&self, loopback: Loopback) -> Result<(), Error> {
+        self.webhook_uri.as_ref().map_or(Ok(()), |uri| uri.admit(loopback))
+    }
+}
+
+/// What an operator or a customer says about who pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Billing {
+    /// A billing account that the account owns; in JSON the nil UUID if none.
+    #[serde(deserialize_with = "id_or_nil")]
+    pub billing_account_id: Option<Id<Resource>>,
+}
+
+fn id_or_nil<'de, T, D: Deserializer<'de>>(from: D) -> Result<Option<Id<T>>, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(from)?;
+    let id = Id::parse(&text);
+    if id.is_none() && text != Uuid::nil().to_string() {
+        return Err(serde::de::Error::custom("must be a UUID in lower case, all zeros for none"));
+    }
+    Ok(id)
 }
 
 impl Customer {

@@ -236,7 +236,7 @@ impl Erasure {
 pub struct Plan {
     customer: Id<Customer>,
     version: u64,
-    inventory: u64,
+    sequence: u64,
     /// What would be deleted. Sessions come and go and are not counted on.
     pub counts: Counts,
 }
@@ -249,7 +249,7 @@ impl Plan {
         Self {
             customer: customer.id,
             version: customer.record.version,
-            inventory: customer.record.inventory,
+            sequence: customer.record.sequence,
             counts: lasting.map(|(kind, count)| (*kind, *count)).collect(),
         }
     }
@@ -258,7 +258,7 @@ impl Plan {
     #[must_use]
     pub fn is_true_of(&self, customer: &Customer) -> bool {
         let Customer { id, record, .. } = customer;
-        (self.customer, self.version, self.inventory) == (*id, record.version, record.inventory)
+        (self.customer, self.version, self.sequence) == (*id, record.version, record.sequence)
     }
 
     /// How the account differs from the plan. What it owns is compared if it was counted.
@@ -277,7 +277,7 @@ impl Plan {
     }
 
     /// The plan in short: what it was counted at, and a hash that binds it to the account.
-    /// `<version>.<inventory>.<count>.….<SHA-256>`, counts in the order of [`Kind::ALL`].
+    /// `<version>.<sequence>.<count>.….<SHA-256>`, counts in the order of [`Kind::ALL`].
     #[must_use]
     pub fn digest(&self) -> String {
         let mut digest = self.numbers();
@@ -297,7 +297,7 @@ impl Plan {
     pub fn parse(digest: &str, customer: Id<Customer>) -> Option<Self> {
         let (numbers, _) = digest.rsplit_once('.')?;
         let mut numbers = numbers.split('.').map(|number| number.parse::<u64>().ok());
-        let (version, inventory) = (numbers.next()??, numbers.next()??);
+        let (version, sequence) = (numbers.next()??, numbers.next()??);
         let mut counts = Counts::new();
         for kind in planned() {
             match numbers.next()?? {
@@ -305,13 +305,13 @@ impl Plan {
                 count => drop(counts.insert(kind, count)),
             }
         }
-        let plan = Self { customer, version, inventory, counts };
+        let plan = Self { customer, version, sequence, counts };
         (plan.digest() == digest).then_some(plan)
     }
 
     fn numbers(&self) -> String {
         let counts = planned().map(|kind| self.counts.get(&kind).copied().unwrap_or_default());
-        let mut text = format!("{}.{}", self.version, self.inventory);
+        let mut text = format!("{}.{}", self.version, self.sequence);
         counts.for_each(|count| {
             let _ = write!(text, ".{count}");
         });
@@ -401,7 +401,7 @@ mod tests {
             assert_eq!(Plan::parse(wrong, customer().id), None, "{wrong}");
         }
         let mut changed = customer();
-        changed.record.inventory += 1;
+        changed.record.sequence += 1;
         assert!(!plan.is_true_of(&changed));
         changed = customer();
         changed.record.version += 1;

@@ -54,6 +54,12 @@ pub enum Error {
     LastAdmin,
     /// A key has got a new token from somebody else just now, or too many of late.
     AlreadyRotated,
+    /// The account has no webhook that something could be sent to.
+    NoWebhook,
+    /// What is to be changed is not, or no longer, in the state that the request is for.
+    EtagMismatch,
+    /// The billing account pays for the account, and cannot be deleted as long as it does.
+    BillingAccountInUse,
     /// The account is held and must not be erased.
     LegalHold,
     /// The plan of a deletion is not true any more: how the account differs from it.
@@ -69,6 +75,8 @@ pub enum Error {
 /// What was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
+    /// The delivery of an event to the account's webhook.
+    Delivery,
     /// An account.
     Customer,
     /// Something that an account owns.

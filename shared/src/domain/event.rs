@@ -37,6 +37,10 @@ pub enum What {
     CustomerHeld,
     /// An account that was held goes its way again.
     CustomerReleased,
+    /// The receiver of an account's webhook said that it is gone; nothing is sent there any more.
+    WebhookDisabled,
+    /// An account's owner wants to see whether webhooks arrive.
+    WebhookTested,
     /// Something was added to what an account owns.
     Created(Kind),
     /// Something that an account owns has changed.
@@ -57,6 +61,8 @@ impl What {
             Self::CustomerDeleted => "customer_deleted",
             Self::CustomerHeld => "customer_held",
             Self::CustomerReleased => "customer_released",
+            Self::WebhookDisabled => "customer_webhook_disabled",
+            Self::WebhookTested => "webhook_test",
             Self::Created(kind) => kind.created(),
             Self::Updated(kind) => kind.updated(),
             Self::Deleted(kind) => kind.deleted(),

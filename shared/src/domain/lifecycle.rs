@@ -10,11 +10,12 @@
 
 use std::time::Duration;
 
-use super::customer::{Profile, Record};
+use super::customer::{Billing, Profile, Record};
 use super::erasure::{Entry, Hold, HoldReason, Plan, Reason, Request, Requester};
 use super::event::What;
-use super::value::Metadata;
-use super::{Customer, Error, Status, Timestamp};
+use super::value::{Metadata, WebhookUri};
+use super::webhook::{EarlierSecret, Secret};
+use super::{Customer, Error, Id, Resource, Status, Timestamp};
 
 /// How long a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
@@ -29,6 +30,12 @@ pub enum Command {
     Update(Profile),
     /// Set switches.
     SetMetadata(Metadata),
+    /// Sign webhooks with this secret, and for this long with the one before, too.
+    RotateWebhookSecret(Secret, Duration),
+    /// Send nothing more to this address, whose receiver is gone.
+    DisableWebhook(WebhookUri),
+    /// Say who pays.
+    SetBilling(Billing),
     /// Freeze the account; its deletion is due when the grace period ends.
     Freeze(Reason, Requester),
     /// Make a frozen account what it was.
@@ -65,8 +72,8 @@ pub struct Change {
     pub event: Option<What>,
     /// What the ledger is told.
     pub entry: Option<Entry>,
-    /// Whether what the account owns must not have changed either.
-    pub inventory_must_hold: bool,
+    /// A billing account that the account must own.
+    pub billing_account: Option<Id<Resource>>,
 }
 
 /// Decides what becomes of `customer` if `command` happens to it at `now`.
@@ -74,21 +81,21 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
     use Status::{Active, Deleted, Frozen, Initial};
 
     match (command, customer.status) {
-        (Command::Update(said), Initial | Active) if *said == Profile::default() => {
-            Ok(Transition::Unchanged)
+        (
+            Command::Update(_)
+            | Command::SetMetadata(_)
+            | Command::SetBilling(_)
+            | Command::RotateWebhookSecret(..),
+            _,
+        ) => edit(customer, command, now),
+
+        (Command::DisableWebhook(uri), Initial | Active | Frozen)
+            if customer.webhook_uri == *uri && !customer.record.webhook_gone =>
+        {
+            let record = Record { webhook_gone: true, ..customer.record.clone() };
+            Ok(changed(Customer { record, ..customer.clone() }, What::WebhookDisabled))
         }
-        (Command::Update(profile), Initial | Active) => Ok(changed(
-            Customer { tm_update: now, ..customer.clone().with(profile.clone()) },
-            What::CustomerUpdated,
-        )),
-        (Command::SetMetadata(said), Initial | Active) => {
-            let metadata = Metadata { rtp_debug: said.rtp_debug.or(customer.metadata.rtp_debug) };
-            Ok(changed(
-                Customer { metadata, tm_update: now, ..customer.clone() },
-                What::CustomerUpdated,
-            ))
-        }
-        (Command::Update(_) | Command::SetMetadata(_), _) => Err(Error::StateInvalid),
+        (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
 
         (Command::Freeze(..) | Command::Leave(_) | Command::Delete(..), _)
             if customer.record.system =>
@@ -127,9 +134,8 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::Delete(reason, by, plan), Initial | Active | Frozen) => {
             let plan_hash = plan.as_ref().map(Plan::hash);
             let request = Request { plan: plan_hash, ..request(*reason, by, now, now) };
-            let change = changed(tombstone(customer, now), What::CustomerDeleted)
-                .enter(Entry::Requested(request));
-            Ok(if plan.is_some() { change.if_inventory_holds() } else { change })
+            Ok(changed(tombstone(customer, now), What::CustomerDeleted)
+                .enter(Entry::Requested(request)))
         }
 
         (Command::Hold(..), Deleted) => Err(Error::StateInvalid),
@@ -164,6 +170,32 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
     }
 }
 
+/// Decides what becomes of what is said about an account that can be worked with.
+fn edit(customer: &Customer, command: &Command, now: Timestamp) -> Result<Transition, Error> {
+    let before = customer.clone().require_live()?;
+    let (after, billing_account) = match command {
+        Command::Update(profile) if *profile == Profile::default() => {
+            return Ok(Transition::Unchanged);
+        }
+        Command::Update(profile) => (said(before, profile.clone()), None),
+        Command::SetMetadata(said) => {
+            let metadata = Metadata { rtp_debug: said.rtp_debug.or(before.metadata.rtp_debug) };
+            (Customer { metadata, ..before }, None)
+        }
+        Command::SetBilling(said) => {
+            let id = said.billing_account_id;
+            let billing_account_id = id.map(Id::uuid).unwrap_or_default();
+            (Customer { billing_account_id, ..before }, id)
+        }
+        Command::RotateWebhookSecret(secret, overlap) => {
+            (with_secret(before, secret, now.plus(*overlap)), None)
+        }
+        _ => return Ok(Transition::Unchanged),
+    };
+    Ok(changed(Customer { tm_update: now, ..after }, What::CustomerUpdated)
+        .with(|change| change.billing_account = billing_account))
+}
+
 fn changed(customer: Customer, what: What) -> Transition {
     change(customer, Some(what))
 }
@@ -174,7 +206,8 @@ fn silently(customer: Customer) -> Transition {
 
 fn change(mut after: Customer, event: Option<What>) -> Transition {
     after.record.version += 1;
-    Transition::Changed(Box::new(Change { after, event, entry: None, inventory_must_hold: false }))
+    after.record.sequence += u64::from(event.is_some());
+    Transition::Changed(Box::new(Change { after, event, entry: None, billing_account: None }))
 }
 
 impl Transition {
@@ -192,11 +225,21 @@ impl Transition {
     fn enter(self, entry: Entry) -> Self {
         self.with(|change| change.entry = Some(entry))
     }
+}
 
-    /// Only if what the account owns has not changed.
-    fn if_inventory_holds(self) -> Self {
-        self.with(|change| change.inventory_must_hold = true)
-    }
+/// The account with what was said about it. An address that is set anew is tried again.
+fn said(customer: Customer, profile: Profile) -> Customer {
+    let is_set = profile.webhook_uri.is_some();
+    let mut after = customer.with(profile);
+    after.record.webhook_gone &= !is_set;
+    after
+}
+
+fn with_secret(mut customer: Customer, secret: &Secret, until: Timestamp) -> Customer {
+    let replaced = customer.record.webhook_secret.replace(secret.clone());
+    customer.record.earlier_webhook_secret =
+        replaced.map(|secret| EarlierSecret { secret, tm_expire: until });
+    customer
 }
 
 fn request(reason: Reason, by: &Requester, now: Timestamp, due: Timestamp) -> Request {
@@ -250,7 +293,7 @@ fn tombstone(customer: &Customer, now: Timestamp) -> Customer {
         tm_delete: Some(now),
         record: Record {
             version: customer.record.version,
-            inventory: customer.record.inventory,
+            sequence: customer.record.sequence,
             epoch: customer.record.epoch,
             ..Record::default()
         },
@@ -354,7 +397,7 @@ mod tests {
         let delete = Command::Delete(Reason::Delete, by(), Some(plan));
         assert_eq!(after(&planned, &delete, at(1)).status, Status::Deleted);
         let mut grown = planned;
-        grown.record.inventory += 1;
+        grown.record.sequence += 1;
         assert!(matches!(decide(&grown, &delete, at(1)), Err(Error::PlanOutdated(_))));
     }
 
@@ -372,6 +415,9 @@ mod tests {
         prop_oneof![
             Just(Command::Update(Profile::default())),
             Just(Command::SetMetadata(Metadata { rtp_debug: Some(true) })),
+            Just(Command::SetBilling(Billing {
+                billing_account_id: Some(Id::new(at(0), [9; 10]))
+            })),
             Just(freeze()),
             Just(Command::Recover),
             Just(Command::Leave(by())),

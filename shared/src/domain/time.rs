@@ -34,6 +34,12 @@ impl Timestamp {
         Self(self.0.saturating_add(duration).unwrap_or(jiff::Timestamp::MAX))
     }
 
+    /// This much earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration).unwrap_or(jiff::Timestamp::MIN))
+    }
+
     /// How long it is from this moment until `later`; nothing, if that is over.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {

@@ -34,6 +34,7 @@ pub(super) fn describe(error: &Error) -> Description {
             (Http::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.".to_owned())
         }
         Error::InvalidJson(problem) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_JSON_BODY", format!("The body is not valid JSON: {problem}.")),
+        Error::InvalidField(name, rule) if name == "webhook_uri" && rule.starts_with("must") => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_WEBHOOK_URI", format!("{name}: {rule}.")),
         Error::InvalidField(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ARGUMENT", format!("{name}: {rule}.")),
         Error::InvalidParameter(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: {rule}.")),
         Error::UnknownParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("The query may not have {name} here.")),
@@ -53,6 +54,7 @@ pub(super) fn describe(error: &Error) -> Description {
         }
         Error::NotFound(Missing::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
         Error::NotFound(Missing::Owned(kind)) => (Http::NOT_FOUND, "NOT_FOUND", kind.not_found(), format!("There is no {} with this id in the account.", kind.one())),
+        Error::NotFound(Missing::Delivery) => (Http::NOT_FOUND, "NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log; it goes back 7 days.".to_owned()),
         Error::NotFound(Missing::Erasure) => (Http::NOT_FOUND, "NOT_FOUND", "ERASURE_NOT_FOUND", "Nobody has asked for this account to be erased.".to_owned()),
         Error::NotFound(Missing::Route) => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
         Error::UsernameTaken => (Http::CONFLICT, "ALREADY_EXISTS", "USERNAME_TAKEN", "username: is taken; choose another.".to_owned()),
@@ -61,7 +63,10 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::GracePeriodEnded => (Http::CONFLICT, "FAILED_PRECONDITION", "GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.".to_owned()),
         Error::LastProjectAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_PROJECT_ADMIN", "The project's own account cannot be frozen or deleted, and always has a project admin: appoint another one first.".to_owned()),
         Error::LastAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_ADMIN", "An account always has an admin: make another agent an admin first.".to_owned()),
+        Error::NoWebhook => (Http::CONFLICT, "FAILED_PRECONDITION", "WEBHOOK_NOT_CONFIGURED", "Webhooks are sent nowhere: set webhook_uri and webhook_method first. If the receiver said that it is gone (410), set webhook_uri again.".to_owned()),
         Error::AlreadyRotated => (Http::CONFLICT, "FAILED_PRECONDITION", "ALREADY_ROTATED", "The key has just got a new token: use that one, or wait until the old ones end, or end them with overlap 0.".to_owned()),
+        Error::EtagMismatch => (Http::PRECONDITION_FAILED, "FAILED_PRECONDITION", "ETAG_MISMATCH", "It is not in the state that If-Match or If-None-Match asks for: get it again, and decide on what it is now.".to_owned()),
+        Error::BillingAccountInUse => (Http::CONFLICT, "FAILED_PRECONDITION", "BILLING_ACCOUNT_IN_USE", "The billing account pays for the account: set another billing_account_id first, or all zeros for none.".to_owned()),
         Error::LegalHold => (Http::CONFLICT, "FAILED_PRECONDITION", "LEGAL_HOLD", "The account is held and must not be deleted: lift the hold first, with DELETE /v1.0/customers/{id}/hold.".to_owned()),
         Error::PlanOutdated(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "PLAN_OUTDATED", "plan: is not true any more; see the difference in details, and make another with POST /v1.0/customers/{id}/erasure/plan.".to_owned()),
         Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts: wait as long as Retry-After says.".to_owned()),

@@ -1,11 +1,13 @@
 //! Requests in, replies and errors out. Knows nothing of the store.
 
+mod conditional;
 mod error;
 mod json;
 mod reply;
 mod request;
 pub mod view;
 
+pub use conditional::Preconditions;
 pub use error::message;
 pub use json::event;
 pub use reply::Reply;

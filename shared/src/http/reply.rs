@@ -7,7 +7,10 @@ use lambda_http::http::{Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Request;
+use super::conditional::ETag;
 use super::error::describe;
+use super::view::State;
 use crate::domain::Error;
 
 /// Since when a token in the URL is advised against (RFC 9745): 1 January 2026.
@@ -22,6 +25,7 @@ pub struct Reply {
     reason: &'static str,
     retry_after: Option<u64>,
     max_age: Option<Duration>,
+    etag: Option<String>,
     body: String,
 }
 
@@ -45,7 +49,33 @@ impl Reply {
     pub fn ok(body: impl Serialize) -> Result<Self, Error> {
         let body =
             serde_json::to_string(&body).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(Self { status: StatusCode::OK, reason: "", retry_after: None, max_age: None, body })
+        Ok(Self {
+            status: StatusCode::OK,
+            reason: "",
+            retry_after: None,
+            max_age: None,
+            etag: None,
+            body,
+        })
+    }
+
+    /// Success, with a thing as it is now, and its entity tag.
+    pub fn state(shown: impl State) -> Result<Self, Error> {
+        let etag = Some(ETag::of(&shown)?.quoted());
+        Ok(Self { etag, ..Self::ok(shown)? })
+    }
+
+    /// The same to a request that reads it; only the tag, if that is the one that the client knows.
+    pub fn state_unless_known(request: &Request, shown: impl State) -> Result<Self, Error> {
+        let (conditions, tag) = (request.preconditions()?, ETag::of(&shown)?);
+        if !conditions.takes(&tag) {
+            return Err(Error::EtagMismatch);
+        }
+        let reply = Self::state(shown)?;
+        if conditions.knows(&tag) {
+            return Ok(Self { status: StatusCode::NOT_MODIFIED, body: String::new(), ..reply });
+        }
+        Ok(reply)
     }
 
     /// The same, to be kept by whoever passes it on or gets it for as long as `max_age`. What is not
@@ -73,6 +103,7 @@ impl Reply {
             reason: description.reason,
             retry_after: description.retry_after,
             max_age: None,
+            etag: None,
             body: serde_json::to_string(&envelope).unwrap_or_default(),
         }
     }
@@ -96,6 +127,9 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        if let Some(etag) = self.etag.and_then(|etag| etag.try_into().ok()) {
+            headers.insert(header::ETAG, etag);
+        }
         headers.insert(header::CACHE_CONTROL, cache_control(self.max_age));
         headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));

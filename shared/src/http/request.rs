@@ -4,7 +4,7 @@ use lambda_http::RequestExt as _;
 use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 
-use super::json;
+use super::{Preconditions, json};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
@@ -25,6 +25,8 @@ pub struct Request {
     path_kind: Option<String>,
     content_type: Option<String>,
     content_encoding: Option<String>,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
     query: Vec<(String, String)>,
     tokens: Vec<String>,
     has_token_in_url: bool,
@@ -59,6 +61,12 @@ impl Request {
     pub fn new(request: lambda_http::Request) -> Self {
         let header = |name: &str| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let list = |name: &str| {
+            let values = request.headers().get_all(name).iter();
+            let values: Vec<_> =
+                values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            (!values.is_empty()).then(|| values.join(","))
         };
         let (route, source_ip) = match request.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => {
@@ -97,6 +105,8 @@ impl Request {
             path_kind: in_path("kind"),
             content_type: header("content-type"),
             content_encoding: header("content-encoding"),
+            if_match: list("if-match"),
+            if_none_match: list("if-none-match"),
             query,
             tokens,
             has_token_in_url,
@@ -145,6 +155,11 @@ impl Request {
     /// The body, read as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
+    }
+
+    /// For which states of what it is about the request is.
+    pub fn preconditions(&self) -> Result<Preconditions, Error> {
+        Preconditions::parse(self.if_match.as_deref(), self.if_none_match.as_deref())
     }
 
     /// The parameter `name` of the query, where the query may have this one and no other.

@@ -12,10 +12,11 @@ use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Capacity, Counts, Reason, Requester, Stage};
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
+use crate::domain::webhook::Secret;
 use crate::domain::{self, Id, Page, Permission, Status, Timestamp};
 
 /// An account.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Customer<'a> {
     id: Id<domain::Customer>,
     name: &'a str,
@@ -34,10 +35,13 @@ pub struct Customer<'a> {
     tm_create: Timestamp,
     tm_update: Timestamp,
     tm_delete: Option<Timestamp>,
+    #[serde(skip)]
+    owners_part: OwnersPart<'a>,
 }
 
 impl<'a> From<&'a domain::Customer> for Customer<'a> {
     fn from(customer: &'a domain::Customer) -> Self {
+        let secret = customer.record.webhook_secret.as_ref();
         Self {
             id: customer.id,
             name: customer.name.expose(),
@@ -56,9 +60,61 @@ impl<'a> From<&'a domain::Customer> for Customer<'a> {
             tm_create: customer.tm_create,
             tm_update: customer.tm_update,
             tm_delete: customer.tm_delete,
+            owners_part: OwnersPart {
+                webhook_secret: secret.map_or("", Secret::expose),
+                webhook_disabled: customer.record.webhook_gone,
+            },
         }
     }
 }
+
+/// What only its own admins and managers see of an account.
+#[derive(Clone, Copy, Serialize)]
+struct OwnersPart<'a> {
+    webhook_secret: &'a str,
+    /// Whether the webhook's receiver said that it is gone; setting `webhook_uri` ends that.
+    webhook_disabled: bool,
+}
+
+/// An account as its own admins and managers see it.
+#[derive(Serialize)]
+pub struct OwnCustomer<'a> {
+    #[serde(flatten)]
+    customer: Customer<'a>,
+    #[serde(flatten)]
+    part: OwnersPart<'a>,
+}
+
+impl<'a> From<&'a domain::Customer> for OwnCustomer<'a> {
+    fn from(customer: &'a domain::Customer) -> Self {
+        let customer = Customer::from(customer);
+        Self { part: customer.owners_part, customer }
+    }
+}
+
+/// A thing that is shown by itself, and has an entity tag.
+pub trait State: Serialize {
+    /// All that the tag stands for: what is shown of the thing here, and what is elsewhere.
+    fn whole(&self) -> impl Serialize {
+        self
+    }
+}
+
+impl State for Customer<'_> {
+    fn whole(&self) -> impl Serialize {
+        (self, self.owners_part)
+    }
+}
+
+impl State for OwnCustomer<'_> {
+    fn whole(&self) -> impl Serialize {
+        self.customer.whole()
+    }
+}
+
+impl State for AccessKey<'_> {}
+impl State for Agent<'_> {}
+impl State for Resource<'_> {}
 
 /// An access key. Its token is in none of them but the first, which its creator gets.
 #[derive(Debug, Serialize)]

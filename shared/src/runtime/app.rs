@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::{Build, config, sdk};
 use crate::domain::event::What;
 use crate::domain::throttle::Exhausted;
+use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::store::Store;
 
@@ -18,6 +19,8 @@ use crate::store::Store;
 pub struct App {
     /// The tables.
     pub store: Store,
+    /// Whether webhooks may go to the machine itself.
+    pub loopback: Loopback,
     clock: Clock,
     exhausted: Mutex<Exhausted>,
     beside: Mutex<JoinSet<()>>,
@@ -32,7 +35,7 @@ impl Build for App {
             config::required("OUTBOX_TABLE")?,
             config::required("ERASURES_TABLE")?,
         );
-        Ok(Self::new(store, Clock::from_environment()?))
+        Ok(Self { loopback: config::loopback()?, ..Self::new(store, Clock::from_environment()?) })
     }
 
     async fn settle(&self) {
@@ -45,7 +48,13 @@ impl App {
     /// An app of these parts.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, exhausted: Mutex::default(), beside: Mutex::default() }
+        Self {
+            store,
+            loopback: Loopback::Refused,
+            clock,
+            exhausted: Mutex::default(),
+            beside: Mutex::default(),
+        }
     }
 
     /// Now.
@@ -64,6 +73,13 @@ impl App {
     #[must_use]
     pub fn new_secret(&self) -> [u8; 32] {
         random()
+    }
+
+    /// A number of 255, for waits that should not be alike.
+    #[must_use]
+    pub fn jitter(&self) -> u8 {
+        let [jitter] = random();
+        jitter
     }
 
     /// The networks that have used up their attempts, as far as this process knows.

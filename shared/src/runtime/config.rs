@@ -1,6 +1,11 @@
 //! The environment: the only place that reads it.
 
 use crate::domain::Error;
+use crate::domain::webhook_target::Loopback;
+
+/// What names the local stack's functions can resolve, and to which addresses: a JSON object of lists.
+/// No deployment sets it; a test sees to that.
+pub const LOCAL_HOSTS: &str = "LOCAL_HOSTS";
 
 /// The value of a variable that template.yaml, or Lambda itself, must give.
 pub fn required(name: &str) -> Result<String, Error> {
@@ -16,4 +21,16 @@ pub fn required(name: &str) -> Result<String, Error> {
 #[must_use]
 pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether webhooks may go to the machine itself. In a deployment that is where Lambda's runtime
+/// listens, so the variable counts in the local stack only.
+pub fn loopback() -> Result<Loopback, Error> {
+    const NAME: &str = "WEBHOOK_ALLOW_LOOPBACK";
+    let is_local = optional(LOCAL_HOSTS).is_some();
+    match optional(NAME).as_deref() {
+        Some("true") if is_local => Ok(Loopback::Allowed),
+        Some("true" | "false") | None => Ok(Loopback::Refused),
+        Some(_) => Err(Error::Internal(format!("{NAME} is neither true nor false"))),
+    }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
+use crate::aws;
 use crate::domain::Error;
 use crate::domain::receipt::Receipt;
 use crate::runtime::{Build, config, kms_config};
@@ -121,5 +122,5 @@ fn segment(part: &impl Serialize) -> Result<String, Error> {
 }
 
 fn unavailable<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Error {
-    Error::Unavailable(format!("KMS: {}", error.code().unwrap_or("no answer")))
+    aws::failure("KMS", &error)
 }

@@ -1,12 +1,11 @@
 //! Access keys.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::fields::stored;
 use super::transaction::{Condition, Leg, Outcome};
-use super::{Store, Stored, Update, failure, key, outbox, read, string};
+use super::{Store, Stored, Update, key, read, string};
 use crate::domain::access_key::{EarlierToken, Token};
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
@@ -93,11 +92,11 @@ impl Store {
     /// Creates a key, if the account is live.
     pub async fn insert_access_key(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         new: &AccessKey,
         event: &Event,
     ) -> Result<(), Error> {
-        let key = key::access_key(customer, new.id);
+        let key = key::access_key(customer.id, new.id);
         self.insert_child(customer, &key, AccessKeyAttributes::from(new), event).await
     }
 
@@ -105,12 +104,12 @@ impl Store {
     /// apart, and stays.
     pub async fn update_access_key(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         before: &AccessKey,
         after: &AccessKey,
         event: &Event,
     ) -> Result<Update<AccessKey>, Error> {
-        let key = key::access_key(customer, after.id);
+        let key = key::access_key(customer.id, after.id);
         let after = AccessKeyAttributes::from(after);
         let changed = Assignment::default()
             .set("agent_id", after.agent_id)?
@@ -122,16 +121,15 @@ impl Store {
             .set("tm_expire", after.tm_expire)?
             .set("tm_update", after.tm_update)?
             .set("version", after.version)?;
-        let transaction = self
-            .transaction()
-            .change_inventory(customer)?
-            .change(&key, &changed, &Condition::version(before.version))?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
+        let unchanged = Condition::version(before.version);
+        let update = |customer: &Customer| {
+            self.transaction().tell(customer, event)?.change(&key, &changed, &unchanged)
+        };
+        match self.change_owned(customer, update).await? {
             Outcome::Written => Ok(Update::Written),
             Outcome::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
                 Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
-                Ok([_, Leg::Failed(Some(current)), _]) => {
+                Ok([_, _, Leg::Failed(Some(current))]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }
                 _ => Err(Error::missing(Kind::AccessKey)),
@@ -147,38 +145,25 @@ impl Store {
         id: Id<AccessKey>,
         day: Timestamp,
     ) -> Result<(), Error> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.accounts)
-            .set_key(Some(key::access_key(customer, id).attributes()))
-            .update_expression("SET tm_last_use = :day")
-            .condition_expression(
-                "attribute_exists(pk) AND (attribute_not_exists(tm_last_use) OR tm_last_use < :day)",
-            )
-            .expression_attribute_values(":day", string(day.to_string()));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(failure(error)),
-        }
+        let used = Assignment::default().set("tm_last_use", day)?;
+        let news = Condition::new(
+            "attribute_exists(pk) AND (attribute_not_exists(tm_last_use) OR tm_last_use < :day)",
+            [(":day", string(day.to_string()))],
+        );
+        let key = key::access_key(customer, id).attributes();
+        self.update_if(&self.accounts, key, &used, &news).await.map(drop)
     }
 
-    /// Deletes a key, if it is there and the account is live. It stops working at once.
+    /// Deletes a key, if it still is what it was and the account is live. It stops working at once.
     pub async fn delete_access_key(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         key: &AccessKey,
         event: &Event,
-    ) -> Result<(), Error> {
-        let at = key::access_key(customer, key.id);
-        self.delete_child(customer, Kind::AccessKey, &at, event).await
+    ) -> Result<Update<AccessKey>, Error> {
+        let (at, live) = (key::access_key(customer.id, key.id), Condition::live());
+        let unchanged = Condition::version(key.version);
+        self.delete_child(customer, Kind::AccessKey, &at, (&live, &unchanged), event).await
     }
 
     /// A page of an account's keys, newest first, below the key `after`.

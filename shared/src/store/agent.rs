@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::assignment::Assignment;
 use super::fields::stored;
 use super::login::{Login, LoginAttributes};
-use super::transaction::{Condition, Leg, Outcome, Transaction};
-use super::{Store, Stored, Update, item, key, outbox, read};
+use super::transaction::{Condition, Leg, Outcome};
+use super::{Store, Stored, Update, item, key, read};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
@@ -84,25 +84,25 @@ impl Store {
     ) -> Result<(), Error> {
         let new = item(&key::agent(customer.id, agent.id), AgentAttributes::from(agent))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(login))?;
-        let transaction = self
-            .transaction()
-            .change_agent(customer, None, Some(agent.permission))?
-            .put(new, &Condition::absent())?
-            .put(lock, &Condition::absent())?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
+        let insert = |customer: &Customer| {
+            self.transaction()
+                .tell_of_agent(customer, event, None, Some(agent.permission))?
+                .put(new.clone(), &Condition::absent())?
+                .put(lock.clone(), &Condition::absent())
+        };
+        match self.change_owned(customer, insert).await? {
             Outcome::Written => Ok(()),
-            Outcome::Refused(legs) => match <[Leg; 4]>::try_from(legs) {
-                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
+            Outcome::Refused(legs) => match legs.as_slice() {
+                [root, ..] if root.failed() => Err(Error::StateInvalid),
                 // The id is new: if it is there already, an answer was lost and this is a second try.
-                Ok([_, new, ..]) if new.failed() => Ok(()),
+                [_, _, new, ..] if new.failed() => Ok(()),
                 _ => Err(Error::UsernameTaken),
             },
         }
     }
 
-    /// Makes the agent's permission that of `after`, if it still is that of `before` and the account is
-    /// live and keeps an admin.
+    /// Makes the agent's permission that of `after`, if the agent still is `before` and the account is live
+    /// and keeps an admin.
     pub async fn update_agent_permission(
         &self,
         customer: &Customer,
@@ -113,70 +113,73 @@ impl Store {
         let changed = Assignment::default()
             .set("permission", after.permission)?
             .set("tm_update", after.tm_update)?;
-        let transaction = self
-            .transaction()
-            .change_agent(customer, Some(before.permission), Some(after.permission))?
-            .change(
-                &key::agent(customer.id, before.id),
-                &changed,
-                &Condition::permission(before.permission),
-            )?;
-        run(customer, transaction.put_event(outbox::item(event)?)?).await
+        let (at, unchanged) = (key::agent(customer.id, before.id), Condition::same_agent(before));
+        let (from, to) = (Some(before.permission), Some(after.permission));
+        let update = |customer: &Customer| {
+            self.transaction()
+                .tell_of_agent(customer, event, from, to)?
+                .change(&at, &changed, &unchanged)
+        };
+        updated(customer, self.change_owned(customer, update).await?)
     }
 
-    /// Replaces an agent's password, if the account is live. The agent's sessions end, but for the one
-    /// whose token has the hash `kept_session`; attempts at the old password are forgotten.
+    /// Replaces an agent's password, if the agent still is what it was and the account is live. The agent's
+    /// sessions end, but for the one whose token has the hash `kept_session`; attempts at the old password
+    /// are forgotten.
     pub async fn update_agent_password(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         agent: &Agent,
         hash: &PasswordHash,
         kept_session: Option<&str>,
         event: &Event,
-    ) -> Result<(), Error> {
+    ) -> Result<Update<Agent>, Error> {
         let (present, of_agent) = (Condition::present(), Condition::of_agent(agent.id));
+        let unchanged = Condition::same_agent(agent);
         let told = next_epoch()?.set("tm_update", event.time)?;
         let changed = next_epoch()?.set("password_hash", hash.expose())?;
-        let mut transaction = self
-            .transaction()
-            .change_inventory(customer)?
-            .change(&key::agent(customer, agent.id), &told, &present)?
-            .change(&key::login(agent.login), &changed, &of_agent)?;
-        if let Some(token_hash) = kept_session {
-            let session = key::session(customer, token_hash);
-            transaction = transaction.change(&session, &next_epoch()?, &present)?;
-        }
-        let transaction = transaction
-            .delete(&key::throttle(&agent.login.to_string()), None)?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
-            Outcome::Written => Ok(()),
-            Outcome::Refused(legs) => match legs.as_slice() {
-                [root, ..] if root.failed() => Err(Error::StateInvalid),
-                [_, agent, ..] if agent.failed() => Err(missing()),
-                // The session has ended meanwhile.
-                _ => Err(Error::InvalidCredentials),
-            },
+        let replace = |customer: &Customer| {
+            let mut transaction = self
+                .transaction()
+                .tell(customer, event)?
+                .change(&key::agent(customer.id, agent.id), &told, &unchanged)?
+                .change(&key::login(agent.login), &changed, &of_agent)?;
+            if let Some(token_hash) = kept_session {
+                let session = key::session(customer.id, token_hash);
+                transaction = transaction.change(&session, &next_epoch()?, &present)?;
+            }
+            transaction.delete(&key::throttle(&agent.login.to_string()), None)
+        };
+        let Outcome::Refused(legs) = self.change_owned(customer, replace).await? else {
+            return Ok(Update::Written);
+        };
+        let mut legs = legs.into_iter();
+        match (legs.next(), legs.nth(1)) {
+            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid),
+            (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
+            (_, Some(Leg::Failed(None))) => Err(missing()),
+            // The session has ended meanwhile.
+            _ => Err(Error::InvalidCredentials),
         }
     }
 
-    /// Deletes an agent and frees its user name, if its permission still is what it was and the account
-    /// is live and keeps an admin. Its sessions and its keys stop working at once.
+    /// Deletes an agent and frees its user name, if the agent still is what it was and the account is live
+    /// and keeps an admin. Its sessions and its keys stop working at once.
     pub async fn delete_agent(
         &self,
         customer: &Customer,
         agent: &Agent,
         event: &Event,
     ) -> Result<Update<Agent>, Error> {
-        let unchanged = Condition::permission(agent.permission);
-        let transaction = self
-            .transaction()
-            .change_agent(customer, Some(agent.permission), None)?
-            .delete(&key::agent(customer.id, agent.id), Some(&unchanged))?
-            .delete(&key::login(agent.login), Some(&Condition::of_agent(agent.id)))?
-            .delete(&key::throttle(&agent.login.to_string()), None)?
-            .put_event(outbox::item(event)?)?;
-        run(customer, transaction).await
+        let unchanged = Condition::same_agent(agent);
+        let delete = |customer: &Customer| {
+            self.transaction()
+                .tell_of_agent(customer, event, Some(agent.permission), None)?
+                .delete(&key::agent(customer.id, agent.id), Some(&unchanged))?
+                .delete(&key::login(agent.login), Some(&Condition::of_agent(agent.id)))?
+                .delete(&key::throttle(&agent.login.to_string()), None)
+        };
+        updated(customer, self.change_owned(customer, delete).await?)
     }
 
     /// Ends every session of an agent: each has the epoch in which it began. One that is just beginning
@@ -209,13 +212,13 @@ impl Store {
     }
 }
 
-/// Carries out a transaction that changes the account's admins first, and the agent then.
-async fn run(customer: &Customer, transaction: Transaction<'_>) -> Result<Update<Agent>, Error> {
-    let Outcome::Refused(legs) = transaction.run().await? else {
+/// How a transaction ended that counts the account's admins first, tells of it, and changes the agent.
+fn updated(customer: &Customer, outcome: Outcome) -> Result<Update<Agent>, Error> {
+    let Outcome::Refused(legs) = outcome else {
         return Ok(Update::Written);
     };
     let mut legs = legs.into_iter();
-    match (legs.next(), legs.next()) {
+    match (legs.next(), legs.nth(1)) {
         (Some(Leg::Failed(Some(root))), _) if !read::<Customer>(root.clone())?.status.is_live() => {
             Err(Error::StateInvalid)
         }

@@ -4,25 +4,24 @@ use serde::Serialize;
 
 use super::key::Key;
 use super::transaction::{Condition, Leg, Outcome};
-use super::{Store, item, outbox};
+use super::{Store, Stored, Update, item, read};
 use crate::domain::owned::Kind;
-use crate::domain::{Customer, Error, Event, Id};
+use crate::domain::{Customer, Error, Event};
 
 impl Store {
     /// Creates something at `key` that an account owns, if the account is live.
     pub(super) async fn insert_child<T>(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         key: &Key<T>,
         attributes: impl Serialize,
         event: &Event,
     ) -> Result<(), Error> {
-        let transaction = self
-            .transaction()
-            .change_inventory(customer)?
-            .put(item(key, attributes)?, &Condition::absent())?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
+        let new = item(key, attributes)?;
+        let insert = |customer: &Customer| {
+            self.transaction().tell(customer, event)?.put(new.clone(), &Condition::absent())
+        };
+        match self.change_owned(customer, insert).await? {
             Outcome::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
                 Err(Error::StateInvalid)
             }
@@ -31,25 +30,32 @@ impl Store {
         }
     }
 
-    /// Deletes something of `kind` at `key` that an account owns, if it is there and the account is live.
-    pub(super) async fn delete_child<T>(
+    /// Deletes something of `kind` at `key` that an account owns, if it fulfils `thing` and the account
+    /// fulfils `owner`: it is live, at least.
+    pub(super) async fn delete_child<T: Stored>(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         kind: Kind,
         key: &Key<T>,
+        (owner, thing): (&Condition, &Condition),
         event: &Event,
-    ) -> Result<(), Error> {
-        let transaction = self
-            .transaction()
-            .change_inventory(customer)?
-            .delete(key, Some(&Condition::present()))?
-            .put_event(outbox::item(event)?)?;
-        match transaction.run().await? {
-            Outcome::Written => Ok(()),
-            Outcome::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
-                Err(Error::StateInvalid)
+    ) -> Result<Update<T>, Error> {
+        let delete = |customer: &Customer| {
+            self.transaction().tell_if(customer, event, owner.clone())?.delete(key, Some(thing))
+        };
+        let Outcome::Refused(legs) = self.change_owned(customer, delete).await? else {
+            return Ok(Update::Written);
+        };
+        let mut legs = legs.into_iter();
+        match (legs.next(), legs.nth(1)) {
+            (Some(Leg::Failed(Some(owner))), _)
+                if read::<Customer>(owner.clone())?.status.is_live() =>
+            {
+                Err(Error::BillingAccountInUse)
             }
-            Outcome::Refused(_) => Err(Error::missing(kind)),
+            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid),
+            (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
+            _ => Err(Error::missing(kind)),
         }
     }
 }

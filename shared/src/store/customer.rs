@@ -6,15 +6,18 @@ use uuid::Uuid;
 use super::agent::AgentAttributes;
 use super::fields::stored;
 use super::login::{Login, LoginAttributes};
+use super::outbox::OutboxItem;
 use super::transaction::{Condition, Leg, Outcome, Transaction};
-use super::{Store, Stored, Update, failure, item, key, outbox, read, string};
+use super::{Store, Stored, Update, failure, item, key, read, string};
 use crate::domain::customer::{IdentityVerification, Record};
 use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
 use crate::domain::lifecycle::Change;
+use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
+use crate::domain::webhook::{EarlierSecret, Secret};
 use crate::domain::{Agent, Customer, Error, Event, Id, Status, Timestamp};
 
 stored! {
@@ -45,7 +48,7 @@ stored! {
         #[serde(default)]
         version: u64 => Kept,
         #[serde(default)]
-        inventory: u64 => Kept,
+        sequence: u64 => Kept,
         #[serde(default)]
         admins: u64 => Kept,
         #[serde(default)]
@@ -66,6 +69,14 @@ stored! {
         hold_requester: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_hold: Option<Timestamp> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        webhook_secret: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        earlier_webhook_secret: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_earlier_webhook_secret: Option<Timestamp> => Blanked,
+        #[serde(default)]
+        webhook_gone: bool => Blanked,
 
         // Index keys are absent from items that are not in the index, never NULL.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +95,8 @@ impl From<&Customer> for CustomerAttributes {
         let listed = customer.status != Status::Deleted && !customer.record.system;
         let due = customer.due();
         let hold = customer.record.hold.as_ref();
+        let earlier = customer.record.earlier_webhook_secret.as_ref();
+        let plain = |secret: &Secret| secret.expose().to_owned();
         Self {
             id: customer.id,
             name: customer.name.expose().to_owned(),
@@ -103,7 +116,7 @@ impl From<&Customer> for CustomerAttributes {
             tm_update: customer.tm_update,
             tm_delete: customer.tm_delete,
             version: customer.record.version,
-            inventory: customer.record.inventory,
+            sequence: customer.record.sequence,
             admins: customer.record.admins,
             epoch: customer.record.epoch,
             system: customer.record.system,
@@ -114,6 +127,10 @@ impl From<&Customer> for CustomerAttributes {
             hold_role: hold.map(|hold| hold.by.role),
             hold_requester: hold.map(|hold| hold.by.id.clone()),
             tm_hold: hold.map(|hold| hold.tm_hold),
+            webhook_secret: customer.record.webhook_secret.as_ref().map(plain),
+            earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
+            tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
+            webhook_gone: customer.record.webhook_gone,
             list_pk: listed.then(|| key::LIST.to_owned()),
             list_sk: listed.then(|| key::list(customer.tm_create, customer.id)),
             due_pk: due.map(|_| key::due_partition(customer).to_owned()),
@@ -125,6 +142,11 @@ impl From<&Customer> for CustomerAttributes {
 impl From<CustomerAttributes> for Customer {
     fn from(stored: CustomerAttributes) -> Self {
         let hold = hold(&stored);
+        let earlier = stored.earlier_webhook_secret.zip(stored.tm_earlier_webhook_secret);
+        let earlier = earlier.map(|(secret, tm_expire)| EarlierSecret {
+            secret: Secret::trusted(secret),
+            tm_expire,
+        });
         Self {
             id: stored.id,
             name: Name::trusted(stored.name),
@@ -145,7 +167,7 @@ impl From<CustomerAttributes> for Customer {
             tm_delete: stored.tm_delete,
             record: Record {
                 version: stored.version,
-                inventory: stored.inventory,
+                sequence: stored.sequence,
                 admins: stored.admins,
                 epoch: stored.epoch,
                 system: stored.system,
@@ -153,6 +175,9 @@ impl From<CustomerAttributes> for Customer {
                 tm_freeze: stored.tm_freeze,
                 tm_purge: stored.tm_purge,
                 hold,
+                webhook_secret: stored.webhook_secret.map(Secret::trusted),
+                earlier_webhook_secret: earlier,
+                webhook_gone: stored.webhook_gone,
             },
         }
     }
@@ -258,7 +283,7 @@ impl Store {
                 .put(item(&lock, EmailLock { customer_id: customer.id })?, &Condition::absent())?;
         }
         if let Some(event) = event {
-            transaction = transaction.put_event(outbox::item(event)?)?;
+            transaction = transaction.put_event(&OutboxItem::of(event, customer))?;
         }
         match transaction.run().await? {
             Outcome::Written => Ok(true),
@@ -283,6 +308,9 @@ impl Store {
             Outcome::Refused(legs) if is_foreign_lock(&legs, change) => {
                 let before = without_email(before);
                 updated(self.change_customer(&before, change, event)?.run().await?)
+            }
+            Outcome::Refused(legs) if lacks_billing_account(&legs, change) => {
+                Err(Error::missing(Kind::BillingAccount))
             }
             outcome => updated(outcome),
         }
@@ -317,9 +345,16 @@ impl Store {
         change: &Change,
         event: Option<&Event>,
     ) -> Result<Transaction<'_>, Error> {
-        let transaction = self.replace_customer(before, change)?.enter(change)?;
+        let mut transaction = self.replace_customer(before, change)?;
+        if let Some(id) = change.billing_account {
+            let billing_account = key::resource(before.id, Kind::BillingAccount, id);
+            transaction = transaction.check(&billing_account, &Condition::present())?;
+        }
+        transaction = transaction.enter(change)?;
         match event {
-            Some(event) => transaction.put_event(outbox::item(event)?),
+            Some(event) => {
+                transaction.put_event(&OutboxItem::of(event, &change.after).with_farewell(before))
+            }
             None => Ok(transaction),
         }
     }
@@ -333,11 +368,7 @@ impl Store {
     ) -> Result<Transaction<'_>, Error> {
         let after = &change.after;
         let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
-        let mut condition = Condition::decided_on(before);
-        if change.inventory_must_hold {
-            condition = condition.and_inventory(before.record.inventory);
-        }
-        let mut transaction = self.transaction().put(root, &condition)?;
+        let mut transaction = self.transaction().put(root, &Condition::decided_on(before))?;
         if before.email.canonical() != after.email.canonical() {
             if let Some(lock) = key::email(&after.email) {
                 transaction = transaction
@@ -407,6 +438,13 @@ fn is_foreign_lock(legs: &[Leg], change: &Change) -> bool {
     change.after.status == Status::Deleted && !root.failed() && lock.failed()
 }
 
+/// Whether the account is as it was, but does not own the billing account that shall pay. Such a change
+/// takes no other lock.
+fn lacks_billing_account(legs: &[Leg], change: &Change) -> bool {
+    let [root, billing_account, ..] = legs else { return false };
+    change.billing_account.is_some() && !root.failed() && billing_account.failed()
+}
+
 /// The account without an address to release.
 fn without_email(customer: &Customer) -> Customer {
     Customer { email: Email::default(), ..customer.clone() }
@@ -461,6 +499,8 @@ mod tests {
                 version: 3,
                 frozen_from: Some(Status::Active),
                 tm_freeze: Some(now),
+                webhook_secret: Some(Secret::new([7; 32])),
+                webhook_gone: true,
                 ..Record::default()
             },
             ..Customer::blank(Id::new(now, [1; 10]), now)

@@ -8,8 +8,9 @@ use serde_bytes::ByteBuf;
 use super::assignment::Assignment;
 use super::customer::updated;
 use super::fields::stored;
+use super::outbox::OutboxItem;
 use super::transaction::{Condition, Outcome, Transaction};
-use super::{Item, Store, Stored, Update, failure, key, outbox, string, text};
+use super::{Item, Store, Stored, Update, failure, key, string, text};
 use crate::domain::erasure::{
     Counts, Entry, Hold, HoldReason, Reason, Request, Requester, Role, Slice,
 };
@@ -248,7 +249,7 @@ impl Store {
                 Some(&Condition::counted(after)),
             )?;
             for event in events {
-                transaction = transaction.put_event(outbox::item(event)?)?;
+                transaction = transaction.put_event(&OutboxItem::unnumbered(event))?;
             }
             let ours: Vec<_> = logins.iter().filter(|login| !foreign.contains(login)).collect();
             for login in &ours {

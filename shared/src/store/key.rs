@@ -10,7 +10,9 @@
 //! | attempts from a network | `NETWORK#<hash>` | `<window>` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //!
-//! In the ledger: an account's row is `CUSTOMER#<id>`, `E`.
+//! | attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
+//!
+//! In the ledger: an account's row is `CUSTOMER#<id>`, `E`. In the outbox, keys are the events' ids.
 //!
 //! Everything an account owns is in its partition, after the account itself: one query is the
 //! inventory. Locks hold hashes, so that no key says whom it belongs to.
@@ -26,7 +28,9 @@ use crate::domain::throttle::Network;
 use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
-use crate::domain::{AccessKey, Agent, Customer, Erasure, Error, Id, Resource, Session, Timestamp};
+use crate::domain::{
+    AccessKey, Agent, Customer, Erasure, Error, Event, Id, Resource, Session, Timestamp,
+};
 
 /// Where a `T` is kept in the accounts table.
 #[derive(Debug)]
@@ -147,6 +151,28 @@ pub(super) fn breaker(hour: i64) -> Key<()> {
     Key::new(format!("BREAKER#{hour}"), "B".to_owned())
 }
 
+/// Attempts at the webhooks of one host within one minute.
+pub(super) fn host(host: &str, minute: i64) -> Key<()> {
+    Key::new(format!("HOST#{}", sha256(host)), minute.to_string())
+}
+
+/// Partitions of the outbox's index `due` with events that wait to be published.
+pub(super) const PUBLISH: [&str; 4] = ["PUBLISH#0", "PUBLISH#1", "PUBLISH#2", "PUBLISH#3"];
+
+/// Partitions of the outbox's index `due` with events that wait to be delivered.
+pub(super) const DELIVER: [&str; 4] = ["DELIVER#0", "DELIVER#1", "DELIVER#2", "DELIVER#3"];
+
+/// Which of these partitions is for something with this id.
+pub(super) fn shard(partitions: [&'static str; 4], id: Uuid) -> &'static str {
+    // The last bits are random; the first are the time.
+    partitions[usize::from(id.as_bytes()[15]) % partitions.len()]
+}
+
+/// Sort key of the outbox's index `due`.
+pub(super) fn due_event(when: Timestamp, id: Id<Event>) -> String {
+    format!("{}#{id}", when.fixed())
+}
+
 /// Attempts at the password of a user name.
 pub(super) fn throttle(login: &str) -> Key<()> {
     Key::new(format!("THROTTLE#{login}"), "T".to_owned())
@@ -187,9 +213,7 @@ pub(super) const DUE: [&str; 4] = ["DUE#0", "DUE#1", "DUE#2", "DUE#3"];
 
 /// The partition of index `due` that an account belongs to.
 pub(super) fn due_partition(customer: &Customer) -> &'static str {
-    let partitions = if customer.record.epoch == 0 { DUE } else { BEGUN };
-    // The last bits are random; the first are the time.
-    partitions[usize::from(customer.id.uuid().as_bytes()[15]) % partitions.len()]
+    shard(if customer.record.epoch == 0 { DUE } else { BEGUN }, customer.id.uuid())
 }
 
 /// Sort key of index `due`.

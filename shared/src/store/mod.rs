@@ -7,10 +7,13 @@ pub mod access_key;
 pub mod agent;
 mod assignment;
 mod child;
+mod conditional;
 pub mod customer;
+pub mod delivery;
 pub mod due;
 pub mod erasure;
 pub mod fields;
+pub mod host;
 pub mod key;
 mod list;
 pub mod login;
@@ -31,6 +34,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::aws;
 use crate::domain::Error;
 use key::Key;
 
@@ -179,18 +183,6 @@ fn unavailable(error: impl std::fmt::Display) -> Error {
     Error::Unavailable(error.to_string())
 }
 
-/// Whatever DynamoDB did not do is "unavailable": the caller may try again. The text is for the log and
-/// holds no item's content: of DynamoDB's own words only those that speak of tables and permissions.
-fn failure<E, R>(error: SdkError<E, R>) -> Error
-where
-    E: ProvideErrorMetadata,
-{
-    let code = error.code().unwrap_or(match &error {
-        SdkError::TimeoutError(_) => "timeout",
-        SdkError::DispatchFailure(_) => "no connection",
-        _ => "no answer",
-    });
-    let about_tables = matches!(code, "AccessDeniedException" | "ResourceNotFoundException");
-    let message = error.message().filter(|_| about_tables).unwrap_or_default();
-    Error::Unavailable(format!("DynamoDB: {code} {message}"))
+fn failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Error {
+    aws::failure("DynamoDB", &error)
 }

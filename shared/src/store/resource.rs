@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::stored;
+use super::transaction::Condition;
 use super::{Store, Stored, key};
 use crate::domain::owned::Kind;
 use crate::domain::value::{Detail, Name};
@@ -55,24 +56,30 @@ impl Store {
     /// Creates a resource of `kind`, if the account is live.
     pub async fn insert_resource(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         kind: Kind,
         new: &Resource,
         event: &Event,
     ) -> Result<(), Error> {
-        let key = key::resource(customer, kind, new.id);
+        let key = key::resource(customer.id, kind, new.id);
         self.insert_child(customer, &key, ResourceAttributes::from(new), event).await
     }
 
-    /// Deletes a resource of `kind`, if it is there and the account is live.
+    /// Deletes a resource of `kind`, if it is there and the account is live; a billing account only if it
+    /// is not the one that pays.
     pub async fn delete_resource(
         &self,
-        customer: Id<Customer>,
+        customer: &Customer,
         kind: Kind,
         id: Id<Resource>,
         event: &Event,
     ) -> Result<(), Error> {
-        self.delete_child(customer, kind, &key::resource(customer, kind, id), event).await
+        let owner = match kind {
+            Kind::BillingAccount => Condition::live().and_not_paid_by(id),
+            _ => Condition::live(),
+        };
+        let (key, thing) = (key::resource(customer.id, kind, id), Condition::present());
+        self.delete_child(customer, kind, &key, (&owner, &thing), event).await.map(drop)
     }
 
     /// A page of an account's resources of `kind`, newest first, below the resource `after`.

@@ -1,6 +1,5 @@
 //! Sessions.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
@@ -106,27 +105,10 @@ impl Store {
             .set("url_exposed", true)?
             .set("tm_expire", exposed.tm_expire)?
             .set("expires_at", exposed.tm_expire.seconds())?;
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.accounts)
-            .set_key(Some(key.attributes()))
-            .update_expression(change.expression())
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(url_exposed)")
-            .set_expression_attribute_names(change.names(None))
-            .set_expression_attribute_values(change.values(None));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            // It has just ended, or another request came first.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(failure(error)),
-        }
+        // If not, it has just ended, or another request came first.
+        let unexposed =
+            Condition::new("attribute_exists(pk) AND attribute_not_exists(url_exposed)", []);
+        self.update_if(&self.accounts, key.attributes(), &change, &unexposed).await.map(drop)
     }
 
     /// Ends a session.

@@ -124,28 +124,16 @@ impl Store {
     pub async fn reserve_network(&self, network: &Network, now: Timestamp) -> Result<(), Error> {
         let window = i64::try_from(NETWORK_WINDOW.as_secs()).unwrap_or(i64::MAX);
         let start = now.seconds() - now.seconds().rem_euclid(window);
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.accounts)
-            .set_key(Some(key::network(network, start).attributes()))
-            .update_expression("ADD attempts :one SET expires_at = :expires")
-            .condition_expression("attribute_not_exists(pk) OR attempts < :max")
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":max", number(NETWORK_ATTEMPTS))
-            .expression_attribute_values(":expires", number(start + 2 * window));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                let left = u64::try_from(start + window - now.seconds()).unwrap_or(1);
-                Err(Error::TooManyAttempts(Duration::from_secs(left)))
-            }
-            Err(error) => Err(failure(error)),
+        let counted =
+            Assignment::default().count("attempts")?.set("expires_at", start + 2 * window)?;
+        let most = [(":most", number(NETWORK_ATTEMPTS))];
+        let below = Condition::new("attribute_not_exists(pk) OR attempts < :most", most);
+        let key = key::network(network, start).attributes();
+        if self.update_if(&self.accounts, key, &counted, &below).await?.is_some() {
+            return Ok(());
         }
+        let left = u64::try_from(start + window - now.seconds()).unwrap_or(1);
+        Err(Error::TooManyAttempts(Duration::from_secs(left)))
     }
 
     async fn forget_expired(&self, key: &Key<()>, found: &Item) -> Result<(), Error> {

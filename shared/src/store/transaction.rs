@@ -11,11 +11,14 @@ use aws_sdk_dynamodb::types::{
 
 use super::assignment::Assignment;
 use super::key::{self, Key};
-use super::{Item, MAX_TRIES, Store, failure, number, pause, string, unavailable};
-use crate::domain::{Agent, Customer, Erasure, Error, Id, Permission, Status, Timestamp};
+use super::outbox::OutboxItem;
+use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
+use crate::domain::{
+    Agent, Customer, Erasure, Error, Event, Id, Permission, Resource, Status, Timestamp,
+};
 
 /// What must hold of an item for a transaction to be carried out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Condition {
     expression: String,
     values: Vec<(&'static str, AttributeValue)>,
@@ -48,13 +51,16 @@ impl Condition {
         Self::new("version = :read_version", [(":read_version", number(version))])
     }
 
-    /// The item is the account at the version and status it was decided on.
+    /// The item is the account as it was decided on: at this version and status, and nothing was told
+    /// of it since.
     pub(super) fn decided_on(customer: &Customer) -> Self {
         let values = [
             (":version", number(customer.record.version)),
+            (":read_sequence", number(customer.record.sequence)),
             (":status", string(super::customer::status(customer.status))),
         ];
-        Self::new("version = :version AND #status = :status", values)
+        let expression = "version = :version AND #sequence = :read_sequence AND #status = :status";
+        Self::new(expression, values)
     }
 
     /// The item is an account in one of these states.
@@ -68,10 +74,10 @@ impl Condition {
         Self { expression: format!("#status IN ({})", names.join(", ")), values }
     }
 
-    /// What the account owns is as it was decided on, too.
-    pub(super) fn and_inventory(mut self, inventory: u64) -> Self {
-        self.expression += " AND inventory = :inventory";
-        self.values.push((":inventory", number(inventory)));
+    /// This, and nothing was told of the account since it was read.
+    fn and_nothing_told_since(mut self, customer: &Customer) -> Self {
+        self.expression += " AND #sequence = :read_sequence";
+        self.values.push((":read_sequence", number(customer.record.sequence)));
         self
     }
 
@@ -110,8 +116,15 @@ impl Condition {
     }
 
     /// The item is an account that can be worked with.
-    fn live() -> Self {
+    pub(super) fn live() -> Self {
         Self::status_in(&[Status::Initial, Status::Active])
+    }
+
+    /// This, and it is not this billing account that pays for the account.
+    pub(super) fn and_not_paid_by(mut self, billing_account: Id<Resource>) -> Self {
+        self.expression += " AND billing_account_id <> :billing_account";
+        self.values.push((":billing_account", string(billing_account.to_string())));
+        self
     }
 
     /// This, and the account has an admin to spare.
@@ -121,16 +134,24 @@ impl Condition {
         self
     }
 
-    /// The item is an agent with this permission.
-    pub(super) fn permission(permission: Permission) -> Self {
-        Self::new("#permission = :read_permission", [(":read_permission", number(permission))])
+    /// The item is the agent as it was read, as far as anybody sees.
+    pub(super) fn same_agent(agent: &Agent) -> Self {
+        let values = [
+            (":read_permission", number(agent.permission)),
+            (":read_update", string(agent.tm_update.to_string())),
+        ];
+        Self::new("#permission = :read_permission AND tm_update = :read_update", values)
     }
 
-    fn names(&self) -> Option<HashMap<String, String>> {
+    pub(super) fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    pub(super) fn names(&self) -> Option<HashMap<String, String>> {
         names(&self.expression)
     }
 
-    fn values(&self) -> Option<Item> {
+    pub(super) fn values(&self) -> Option<Item> {
         let values = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         (!self.values.is_empty()).then(|| values.collect())
     }
@@ -169,9 +190,47 @@ impl Leg {
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
+/// How often a change of what an account owns is tried again because another was told of first. Every
+/// time it is, another writer has got on; with eight at work, one in a thousand waits for fifty of them.
+/// Usually the request's own time ends first.
+const MAX_TURNS: u32 = 500;
+
 impl Store {
     pub(super) const fn transaction(&self) -> Transaction<'_> {
         Transaction { store: self, legs: Vec::new() }
+    }
+
+    /// Carries out a change of what an account owns: `change` makes the transaction, which begins with
+    /// [`Transaction::tell`], for the account as it is; anew if something else was told of first.
+    pub(super) async fn change_owned<'a>(
+        &'a self,
+        customer: &Customer,
+        change: impl Fn(&Customer) -> Result<Transaction<'a>, Error>,
+    ) -> Result<Outcome, Error> {
+        let mut outcome = change(customer)?.run().await?;
+        let mut sequence = customer.record.sequence;
+        for turn in 0..MAX_TURNS {
+            let Some(current) = outcome.live_and_past(sequence)? else { return Ok(outcome) };
+            // What was found is true for an instant only: it is used at once. But where many push, some
+            // step back, and the next turn tells them anew how the account is.
+            if turn % 4 == 3 {
+                pause(2).await;
+            }
+            sequence = current.record.sequence;
+            outcome = change(&current)?.run().await?;
+        }
+        Err(Error::Unavailable("too many write to the same account at once".to_owned()))
+    }
+}
+
+impl Outcome {
+    /// The account that the first leg found, if it is live, and more was told of it than this.
+    fn live_and_past(&self, sequence: u64) -> Result<Option<Customer>, Error> {
+        let Self::Refused(legs) = self else { return Ok(None) };
+        let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
+        let current: Customer = read(root.clone())?;
+        let is_past = current.record.sequence != sequence;
+        Ok((current.status.is_live() && is_past).then_some(current))
     }
 }
 
@@ -188,11 +247,11 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
-    /// Puts an item into the outbox.
-    pub(super) fn put_event(self, item: Item) -> Result<Self, Error> {
+    /// Puts an event into the outbox.
+    pub(super) fn put_event(self, event: &OutboxItem) -> Result<Self, Error> {
         let put = Put::builder()
             .table_name(&self.store.outbox)
-            .set_item(Some(item))
+            .set_item(Some(event.item()?))
             .build()
             .map_err(unavailable)?;
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
@@ -244,21 +303,31 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
     }
 
-    /// Counts a change of what an account owns, if the account is live. Whatever an account owns is
-    /// written in a transaction with this leg, or else the purge could not be shown to end.
-    pub(super) fn change_inventory(self, customer: Id<Customer>) -> Result<Self, Error> {
-        let counted = Assignment::default().count("inventory")?;
-        self.change(&key::customer(customer), &counted, &Condition::live())
+    /// Two legs, with which whatever an account owns is written: the first asks that the account is
+    /// live, or else the purge could not be shown to end, and takes the next number in the account's
+    /// order for the event; the second is the event. See [`Store::change_owned`].
+    pub(super) fn tell(self, customer: &Customer, event: &Event) -> Result<Self, Error> {
+        self.tell_if(customer, event, Condition::live())
+    }
+
+    /// The same on a condition that asks for more than that the account is live.
+    pub(super) fn tell_if(
+        self,
+        customer: &Customer,
+        event: &Event,
+        condition: Condition,
+    ) -> Result<Self, Error> {
+        self.tell_with(customer, event, Assignment::default(), condition)
     }
 
     /// The same for a change of an agent's permission `from` what it was `to` what it will be, if the
     /// account still has an admin then.
     ///
-    /// When admins are counted, the version moves too: writers of the account put it as a whole, and
-    /// would undo the count.
-    pub(super) fn change_agent(
+    /// When admins are counted, the version moves too: a plan that was made before is not true any more.
+    pub(super) fn tell_of_agent(
         self,
         customer: &Customer,
+        event: &Event,
         from: Option<Permission>,
         to: Option<Permission>,
     ) -> Result<Self, Error> {
@@ -266,11 +335,23 @@ impl Transaction<'_> {
         let (change, condition) = match (from.is_some_and(is_admin), to.is_some_and(is_admin)) {
             (false, true) => (1, Condition::live()),
             (true, false) => (-1, Condition::live().and_another_admin()),
-            _ => return self.change_inventory(customer.id),
+            _ => return self.tell(customer, event),
         };
-        let counted =
-            Assignment::default().count("inventory")?.count("version")?.add("admins", change)?;
-        self.change(&key::customer(customer.id), &counted, &condition)
+        let counted = Assignment::default().count("version")?.add("admins", change)?;
+        self.tell_with(customer, event, counted, condition)
+    }
+
+    fn tell_with(
+        self,
+        customer: &Customer,
+        event: &Event,
+        changed: Assignment,
+        condition: Condition,
+    ) -> Result<Self, Error> {
+        let event = OutboxItem::next(event, customer);
+        let changed = changed.set("sequence", event.sequence)?;
+        let condition = condition.and_nothing_told_since(customer);
+        self.change(&key::customer(customer.id), &changed, &condition)?.put_event(&event)
     }
 
     /// Changes an account's row of the ledger, which need not be there.

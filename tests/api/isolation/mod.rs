@@ -24,6 +24,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use local::{Data, Options};
+use serde_json::Value;
 
 use crate::harness::{Answer, Tenure, options};
 use cell::{Cell, Level, Target, cells};
@@ -110,7 +111,7 @@ impl Matrix {
         self.ask(&plain).await;
         // A wrong answer explains a change.
         if self.failures.len() == known && self.world.tables().await != before {
-            self.find_writers(&plain).await;
+            self.find_writers(&plain, &before).await;
         }
 
         // Attempts at passwords are counted, which is all they may leave.
@@ -125,8 +126,9 @@ impl Matrix {
     }
 
     /// Names the refused cells that write: halves that change something are halved again.
-    async fn find_writers(&mut self, cells: &[Cell]) {
+    async fn find_writers(&mut self, cells: &[Cell], before: &[Vec<Value>]) {
         let mut suspects = vec![cells];
+        let changed = changes(before, &self.world.tables().await);
         while let Some(part) = suspects.pop() {
             let before = self.world.tables().await;
             self.answers(part).await;
@@ -141,7 +143,7 @@ impl Matrix {
             }
         }
         if self.failures.is_empty() {
-            self.failures.push("a refused cell wrote something, once".to_owned());
+            self.failures.push(format!("a refused cell wrote something, once: {changed}"));
         }
     }
 
@@ -173,4 +175,13 @@ impl Matrix {
             shown.join("\n")
         );
     }
+}
+
+/// The items that are in one of two states of the tables only.
+fn changes(before: &[Vec<Value>], after: &[Vec<Value>]) -> String {
+    let only = |one: &[Vec<Value>], other: &[Vec<Value>]| {
+        let items = one.iter().flatten().filter(|item| !other.iter().flatten().any(|o| o == *item));
+        items.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    format!("{} became {}", only(before, after), only(after, before))
 }

@@ -21,9 +21,11 @@ const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
 const NO_AGENT: Outcome = (404, "AGENT_NOT_FOUND");
 const NO_NUMBER: Outcome = (404, "NUMBER_NOT_FOUND");
+const NO_BILLING_ACCOUNT: Outcome = (404, "BILLING_ACCOUNT_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
+const NO_WEBHOOK: Outcome = (409, "WEBHOOK_NOT_CONFIGURED");
 
 pub(super) const PROJECT: &[Level] = &[ProjectAdmin];
 pub(super) const ADMINS: &[Level] = &[Admin, ProjectAdmin];
@@ -82,6 +84,9 @@ pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
 /// Stands for every kind of resource: they differ in nothing but their names.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
+
+/// Says that nobody pays.
+const NO_BILLING: &str = r#"{"billing_account_id": "00000000-0000-0000-0000-000000000000"}"#;
 
 /// Things that an account owns.
 pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT, &NUMBER];
@@ -152,6 +157,9 @@ const OWN: Row = Row {
     uses_up: UsesUp::Nothing,
     from: Active,
 };
+
+/// A route about the webhook that the caller's account does not have.
+const WITHOUT_WEBHOOK: Row = Row { own: NO_WEBHOOK, foreign: NO_WEBHOOK, ..OWN };
 
 /// A route for those who run the project.
 const PROJECTS: Row = Row { who: PROJECT, ..OWN };
@@ -243,6 +251,18 @@ pub(super) const ROWS: &[Row] = &[
         deleted: WRONG_STATE,
         ..ANY_ACCOUNT
     },
+    Row {
+        route: "PUT /v1.0/customers/{id}/metadata",
+        body: r#"{"rtp_debug": true}"#,
+        deleted: WRONG_STATE,
+        ..ANY_ACCOUNT
+    },
+    Row {
+        route: "PUT /v1.0/customers/{id}/billing_account_id",
+        body: NO_BILLING,
+        deleted: WRONG_STATE,
+        ..ANY_ACCOUNT
+    },
     Row { route: "DELETE /v1.0/customers/{id}", uses_up: UsesUp::Account, ..ANY_ACCOUNT },
     Row {
         route: "POST /v1.0/customers/{id}/freeze",
@@ -273,7 +293,30 @@ pub(super) const ROWS: &[Row] = &[
         ..ANY_ACCOUNT
     },
     Row { route: "DELETE /v1.0/customers/{id}/hold", ..ANY_ACCOUNT },
+    Row { route: "GET /v1.0/customer", who: MANAGERS, ..OWN },
+    Row { route: "PUT /v1.0/customer", body: r#"{"detail": "changed"}"#, ..OWN },
+    Row { route: "PUT /v1.0/customer/billing_account_id", body: NO_BILLING, ..OWN },
+    Row {
+        route: "PUT /v1.0/customer/billing_account_id",
+        body: r#"{"billing_account_id": "5e4a0680-804e-11ec-8477-2fea5968d85b"}"#,
+        own: NO_BILLING_ACCOUNT,
+        foreign: NO_BILLING_ACCOUNT,
+        ..OWN
+    },
     Row { route: "PUT /v1.0/customer/metadata", body: r#"{"rtp_debug": true}"#, ..OWN },
+    Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, foreign: BAD_PARAMETER, ..OWN },
+    Row {
+        route: "POST /v1.0/webhook_deliveries/{id}/resend",
+        // No account here has a webhook: `webhooks.rs` looks at those that have.
+        target: Some(&NUMBER),
+        named: NO_WEBHOOK,
+        missing: NO_WEBHOOK,
+        deleted: NO_WEBHOOK,
+        ..WITHOUT_WEBHOOK
+    },
+    Row { route: "POST /v1.0/customer/webhook_test", ..WITHOUT_WEBHOOK },
+    Row { route: "POST /v1.0/customer/webhook_secret/rotate", body: r#"{"overlap": 0}"#, ..OWN },
+    Row { route: "GET /v1.0/me", who: ANYONE, ..OWN },
     Row { route: "GET /v1.0/accesskeys", foreign: BAD_PARAMETER, ..OWN },
     Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, ..OWN },
     Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },

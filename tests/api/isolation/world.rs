@@ -37,7 +37,7 @@ impl World {
         let admin = tenure.admin().await;
         let mut foreign = Account::create(&tenure, &admin, FOREIGN).await;
         foreign.own_everything(&tenure).await;
-        let gone = tenure.account(&admin, "gone-account").await.id;
+        let gone = Account::create(&tenure, &admin, "gone-account").await.id;
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{gone}")).await.ok();
         let pairs =
             levels.iter().flat_map(|level| Status::ALL.iter().map(|status| (*level, *status)));
@@ -83,6 +83,8 @@ impl World {
 
     /// Every item of every table.
     pub(super) async fn tables(&self) -> Vec<Vec<Value>> {
+        // An event that was told of leaves the queue a little later.
+        assert!(self.tenure.stack.settle().await, "events keep coming");
         let mut tables = Vec::new();
         for table in self.tenure.stack.tables() {
             tables.push(self.tenure.items(table).await);

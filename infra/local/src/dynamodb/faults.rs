@@ -68,7 +68,7 @@ pub(super) struct Rule {
 }
 
 /// What can be struck.
-const OPERATIONS: [&str; 10] = [
+pub(super) const OPERATIONS: [&str; 10] = [
     "BatchGetItem",
     "BatchWriteItem",
     "DeleteItem",

@@ -179,7 +179,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::{
-        dynamodb::{Answer, Caller, DynamoDb},
+        dynamodb::{Answer, Caller, DynamoDb, faults::OPERATIONS},
+        permissions::Permissions,
         stats::Stats,
         template,
     };
@@ -212,7 +213,12 @@ mod tests {
         };
         let stats = Arc::new(Stats::new(["Fn".to_owned(), "Other".to_owned()].into_iter()));
         let latency = std::time::Duration::ZERO;
-        let dynamodb = DynamoDb::open(vec![table], None, stats, Vec::new(), latency).unwrap();
+        let may = Permissions::of(
+            "Fn",
+            &[OPERATIONS.as_slice(), &["ConditionCheckItem"]].concat(),
+            &["real-name", "real-name/index/index"],
+        );
+        let dynamodb = DynamoDb::open(vec![table], None, stats, may, Vec::new(), latency).unwrap();
         for number in 1..=4 {
             reply(&dynamodb, "PutItem", json!({"TableName": "real-name", "Item": item(number)}));
         }

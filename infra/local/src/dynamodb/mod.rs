@@ -20,7 +20,13 @@ use dynoxide::{Database, DynoxideError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{Error, lock, stats::Stats, streams::Doorbell, template};
+use crate::{
+    Error, lock,
+    permissions::{Denied, Permissions},
+    stats::Stats,
+    streams::Doorbell,
+    template,
+};
 use faults::Faults;
 use replica::Replica;
 pub use request::Footprint;
@@ -31,6 +37,7 @@ pub(crate) struct DynamoDb {
     database: Database,
     tables: Vec<template::Table>,
     stats: Arc<Stats>,
+    permissions: Arc<Permissions>,
     /// Rung after every write.
     doorbells: Vec<Arc<Doorbell>>,
     /// See [`Options::latency`](crate::Options).
@@ -74,6 +81,7 @@ impl DynamoDb {
         tables: Vec<template::Table>,
         directory: Option<&Path>,
         stats: Arc<Stats>,
+        permissions: Arc<Permissions>,
         doorbells: Vec<Arc<Doorbell>>,
         latency: Duration,
     ) -> Result<Arc<Self>, Error> {
@@ -84,7 +92,8 @@ impl DynamoDb {
         let database =
             opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
         tables::create(&database, &tables)?;
-        Ok(Arc::new(Self { database, tables, stats, doorbells, latency, faults: Mutex::default() }))
+        let faults = Mutex::default();
+        Ok(Arc::new(Self { database, tables, stats, permissions, doorbells, latency, faults }))
     }
 
     /// Answers one call: `operation` is its name, `body` its request in JSON.
@@ -109,7 +118,7 @@ impl DynamoDb {
         answer
     }
 
-    /// Answers one call, or does not, as the faults have it.
+    /// Answers one call, if the caller may make it, or does not, as the faults have it.
     pub(crate) fn answer(&self, caller: Option<&Caller>, operation: &str, body: &[u8]) -> Answer {
         let Ok(body @ Value::Object(_)) = serde_json::from_slice(body) else {
             let error = DynoxideError::SerializationException(String::new());
@@ -117,6 +126,9 @@ impl DynamoDb {
         };
         let function = caller.map(|caller| caller.function.as_str());
         let request = Request { operation, body: &body, tables: &self.tables };
+        if let Err(denied) = self.permissions.check(caller, &request.accesses()) {
+            return Answer::Reply(Reply::denied(denied));
+        }
         let strike = lock(&self.faults).strike(function, &request);
         let carry_out = |body: Value| self.metered(function, operation, body);
         match strike {
@@ -241,6 +253,11 @@ impl Reply {
     fn error(error: &DynoxideError) -> Self {
         Self { status: error.status_code(), body: error.to_json() }
     }
+
+    fn denied(Denied(kind, message): Denied) -> Self {
+        let kind = format!("com.amazon.coral.service#{kind}");
+        Self { status: 400, body: json!({"__type": kind, "message": message}).to_string() }
+    }
 }
 
 impl From<Result<Value, DynoxideError>> for Reply {
@@ -328,7 +345,7 @@ fn join<T>(done: Result<Result<T, DynoxideError>, tokio::task::JoinError>) -> Re
 #[cfg(test)]
 mod tests {
     use super::{Caller, DynamoDb};
-    use crate::{stats::Stats, template};
+    use crate::{permissions::Permissions, stats::Stats, template};
     use serde_json::{Value, json};
     use std::sync::Arc;
 
@@ -345,10 +362,12 @@ mod tests {
             ttl_attribute: Some("expires_at".into()),
         };
         let stats = Arc::new(Stats::new(["Fn".to_owned()].into_iter()));
+        let permissions = Permissions::of("Fn", &["GetItem", "PutItem"], &["Table"]);
         let dynamodb = DynamoDb::open(
             vec![table],
             None,
             Arc::clone(&stats),
+            permissions,
             Vec::new(),
             std::time::Duration::ZERO,
         );
@@ -402,6 +421,84 @@ mod tests {
         assert!(body["__type"].as_str().unwrap().ends_with("#ValidationException"), "{body}");
         let (status, _) = call(&dynamodb, "DropEverything", json!({})).await;
         assert_eq!(status, 400);
+    }
+
+    /// Each call, and the action that is missing when nothing but its name and `GetItem` is granted.
+    #[tokio::test]
+    async fn refuses_what_is_not_granted() {
+        let (dynamodb, _) = open();
+        let item = json!({"pk": {"S": "a"}});
+        let at = |table: &str| json!({"TableName": table, "Key": item});
+        let legs = |kind: &str| json!({"TransactItems": [{"Put": {"TableName": "Table", "Item": item}}, {kind: at("Table")}]});
+        for (operation, request, missing) in [
+            ("GetItem", at("Table"), None),
+            (
+                "GetItem",
+                at("Other"),
+                Some(
+                    "dynamodb:GetItem on resource: arn:aws:dynamodb:us-east-1:000000000000:table/Other ",
+                ),
+            ),
+            ("DeleteItem", at("Table"), Some("dynamodb:DeleteItem")),
+            ("UpdateItem", at("Table"), Some("dynamodb:UpdateItem")),
+            ("Scan", json!({"TableName": "Table"}), Some("dynamodb:Scan")),
+            (
+                "Query",
+                json!({"TableName": "Table", "IndexName": "due"}),
+                Some(
+                    "dynamodb:Query on resource: arn:aws:dynamodb:us-east-1:000000000000:table/Table/index/due ",
+                ),
+            ),
+            (
+                "BatchGetItem",
+                json!({"RequestItems": {"Table": {"Keys": [item]}}}),
+                Some("dynamodb:BatchGetItem"),
+            ),
+            (
+                "BatchWriteItem",
+                json!({"RequestItems": {"Table": [{"PutRequest": {"Item": item}}]}}),
+                Some("dynamodb:BatchWriteItem"),
+            ),
+            ("TransactWriteItems", legs("ConditionCheck"), Some("dynamodb:ConditionCheckItem")),
+            ("TransactWriteItems", legs("Delete"), Some("dynamodb:DeleteItem")),
+            ("TransactWriteItems", legs("Update"), Some("dynamodb:UpdateItem")),
+            ("TransactGetItems", json!({"TransactItems": [{"Get": at("Table")}]}), None),
+        ] {
+            let (status, body) = call(&dynamodb, operation, request).await;
+            let message = body["message"].as_str().unwrap_or_default();
+            match missing {
+                None => assert_eq!(status, 200, "{operation}: {body}"),
+                Some(missing) => {
+                    assert!(
+                        message.contains(&format!("to perform: {missing}")),
+                        "{operation}: {body}"
+                    );
+                    assert!(body["__type"].as_str().unwrap().ends_with("#AccessDeniedException"));
+                }
+            }
+        }
+        // A transaction that is refused for one leg has done nothing.
+        assert_eq!(dynamodb.items("Table").await.unwrap().unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn only_functions_and_the_owner_are_known() {
+        let (dynamodb, _) = open();
+        let get = json!({"TableName": "Table", "Key": {"pk": {"S": "a"}}}).to_string();
+        for (caller, kind) in [
+            (Some("Stranger"), Some("#UnrecognizedClientException")),
+            (None, Some("#MissingAuthenticationTokenException")),
+            (Some(crate::OWNER), None),
+        ] {
+            let caller =
+                caller.map(|function| Caller { function: function.into(), process: "1".into() });
+            let answer = dynamodb.answer(caller.as_ref(), "GetItem", get.as_bytes());
+            let super::Answer::Reply(reply) = answer else { panic!("no answer") };
+            match kind {
+                Some(kind) => assert!(reply.body.contains(kind), "{}", reply.body),
+                None => assert_eq!(reply.status, 200),
+            }
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::template;
+use crate::{ACCOUNT, REGION, permissions::Access, template};
 
 /// A call's request, and the tables it may be about.
 #[derive(Clone, Copy)]
@@ -68,6 +68,23 @@ fn named(leg: &Value) -> &Value {
     if leg["Key"].is_object() { &leg["Key"] } else { &leg["Item"] }
 }
 
+/// The keys that a batch reads of one table.
+fn batch_keys(wanted: &Value) -> impl Iterator<Item = &Value> {
+    wanted["Keys"].as_array().into_iter().flatten()
+}
+
+/// The legs of a batch's requests to one table.
+fn batch_legs(requests: &Value) -> impl Iterator<Item = &Value> {
+    let requests = requests.as_array().into_iter().flatten();
+    requests.filter_map(Value::as_object).flatten().map(|(_, leg)| leg)
+}
+
+/// An action on a table, or on an index behind its table's name.
+fn access<'a>(action: &str, place: &str, partitions: Vec<&'a str>) -> Access<'a> {
+    let resource = format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{place}");
+    Access { action: format!("dynamodb:{action}"), resource, partitions }
+}
+
 fn table(leg: &Value) -> &str {
     leg["TableName"].as_str().unwrap_or_default()
 }
@@ -104,6 +121,50 @@ impl Request<'_> {
         self.writes().iter().filter_map(|write| self.place(write.table, write.named)).collect()
     }
 
+    /// What the caller must be allowed to do. A transaction needs the action of each of its legs.
+    pub(super) fn accesses(&self) -> Vec<Access<'_>> {
+        match self.operation {
+            "TransactGetItems" | "TransactWriteItems" => {
+                let leg = |(kind, leg)| {
+                    self.access(&format!("{kind}Item"), table(leg), [named(leg)].into_iter())
+                };
+                self.legs().map(leg).collect()
+            }
+            "BatchGetItem" => {
+                let keys = |(table, wanted)| self.access(self.operation, table, batch_keys(wanted));
+                self.batches().map(keys).collect()
+            }
+            "BatchWriteItem" => {
+                let writes = |(table, requests)| {
+                    self.access(self.operation, table, batch_legs(requests).map(named))
+                };
+                self.batches().map(writes).collect()
+            }
+            "Query" | "Scan" => {
+                let index = self.body["IndexName"].as_str();
+                let index = index.map(|index| format!("/index/{index}")).unwrap_or_default();
+                let place = format!("{}{index}", table(self.body));
+                let partition = self.partition().and_then(|value| value["S"].as_str());
+                vec![access(self.operation, &place, partition.into_iter().collect())]
+            }
+            _ => {
+                vec![self.access(self.operation, table(self.body), [named(self.body)].into_iter())]
+            }
+        }
+    }
+
+    /// An action on items of a table.
+    fn access<'a>(
+        &self,
+        action: &str,
+        table: &str,
+        items: impl Iterator<Item = &'a Value>,
+    ) -> Access<'a> {
+        let described = self.tables.iter().find(|one| one.name == table);
+        let hash = described.and_then(|table| template::key_names(&table.request).next());
+        access(action, table, items.filter_map(|item| item[hash?]["S"].as_str()).collect())
+    }
+
     /// What the request reads and writes; `item_at` tells what is at a place now.
     pub(super) fn footprint(&self, item_at: impl Fn(&Place) -> Value) -> Footprint {
         let mut writes = BTreeSet::new();
@@ -138,14 +199,9 @@ impl Request<'_> {
                 writes.map(|(_, leg)| write(leg)).collect()
             }
             "BatchWriteItem" => {
-                let requests = self.batches().flat_map(|(table, requests)| {
-                    let requests = requests.as_array().into_iter().flatten();
-                    requests
-                        .filter_map(Value::as_object)
-                        .flatten()
-                        .map(move |(_, leg)| (table, leg))
-                });
-                requests.map(|(table, leg)| Write { table, named: named(leg), leg }).collect()
+                let legs = |(table, requests)| batch_legs(requests).map(move |leg| (table, leg));
+                let legs = self.batches().flat_map(legs);
+                legs.map(|(table, leg)| Write { table, named: named(leg), leg }).collect()
             }
             _ => Vec::new(),
         }
@@ -193,10 +249,8 @@ impl Request<'_> {
 
     /// The places that a batch reads.
     fn keys(&self) -> Vec<Place> {
-        let keys = |(table, wanted): (&str, &Value)| {
-            let keys = wanted["Keys"].as_array().into_iter().flatten();
-            keys.filter_map(|key| self.place(table, key)).collect::<Vec<_>>()
-        };
+        let keys =
+            |(table, wanted)| batch_keys(wanted).filter_map(move |key| self.place(table, key));
         self.batches().flat_map(keys).collect()
     }
 
@@ -218,30 +272,35 @@ impl Request<'_> {
     /// What a query reads: a partition of a table or of an index; all of it, if the query is not
     /// understood.
     fn range(&self) -> String {
-        let name = self.body["TableName"].as_str().unwrap_or_default();
-        let table = self.tables.iter().find(|table| table.name == name);
+        let name = table(self.body);
         let index = self.body["IndexName"].as_str();
         let read = index.map_or_else(|| name.to_owned(), |index| format!("{name}/{index}"));
-        let partition = || {
-            let described = match index {
-                None => &table?.request,
-                Some(index) => {
-                    let indexes = table?.request["GlobalSecondaryIndexes"].as_array()?;
-                    indexes.iter().find(|one| one["IndexName"] == index)?
-                }
-            };
-            let names = &self.body["ExpressionAttributeNames"];
-            let hash = template::key_names(described).next()?;
-            let condition = self.body["KeyConditionExpression"].as_str()?;
-            let equals = condition.split(" AND ").find_map(|one| {
-                let (attribute, value) = one.split_once('=')?;
-                let attribute = attribute.trim();
-                let attribute = names[attribute].as_str().unwrap_or(attribute);
-                (attribute == hash).then(|| value.trim())
-            });
-            let value = &self.body["ExpressionAttributeValues"][equals?];
-            value.is_object().then(|| format!("{read}|{value}|"))
+        match self.partition() {
+            Some(value) => format!("{read}|{value}|"),
+            None => format!("{read}|"),
+        }
+    }
+
+    /// The partition key that a query names, if it is understood.
+    fn partition(&self) -> Option<&Value> {
+        let table = self.tables.iter().find(|one| one.name == table(self.body))?;
+        let described = match self.body["IndexName"].as_str() {
+            None => &table.request,
+            Some(index) => {
+                let indexes = table.request["GlobalSecondaryIndexes"].as_array()?;
+                indexes.iter().find(|one| one["IndexName"] == index)?
+            }
         };
-        partition().unwrap_or_else(|| format!("{read}|"))
+        let names = &self.body["ExpressionAttributeNames"];
+        let hash = template::key_names(described).next()?;
+        let condition = self.body["KeyConditionExpression"].as_str()?;
+        let equals = condition.split(" AND ").find_map(|one| {
+            let (attribute, value) = one.split_once('=')?;
+            let attribute = attribute.trim();
+            let attribute = names[attribute].as_str().unwrap_or(attribute);
+            (attribute == hash).then(|| value.trim())
+        });
+        let value = &self.body["ExpressionAttributeValues"][equals?];
+        value.is_object().then_some(value)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     clock::{Clock, unique_id},
     lambda::Lambda,
     lock,
+    permissions::Access,
     template::Rule,
 };
 
@@ -50,6 +51,23 @@ struct Entry {
 /// Why an entry is refused: a code and a message, as in `PutEvents` results.
 struct Refusal(&'static str, String);
 
+/// What a caller of `PutEvents` must be allowed to do.
+pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let entries = request["Entries"].as_array().into_iter().flatten();
+    let access = |entry: &Value| {
+        let bus = bus_name(entry["EventBusName"].as_str());
+        let resource = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}");
+        Access { action: "events:PutEvents".to_owned(), resource, partitions: Vec::new() }
+    };
+    entries.map(access).collect()
+}
+
+/// The name of a bus that is named by its name or its ARN, or not at all.
+fn bus_name(bus: Option<&str>) -> &str {
+    bus.unwrap_or("default").rsplit("event-bus/").next().unwrap_or_default()
+}
+
 impl Events {
     pub(crate) fn new(
         buses: Vec<String>,
@@ -85,8 +103,7 @@ impl Events {
     }
 
     fn put_one(&self, entry: &Entry) -> Result<String, Refusal> {
-        let bus = entry.event_bus_name.as_deref().unwrap_or("default");
-        let bus = bus.rsplit("event-bus/").next().unwrap_or_default();
+        let bus = bus_name(entry.event_bus_name.as_deref());
         if !self.buses.contains(bus) {
             let message = format!("Event bus {bus} does not exist.");
             return Err(Refusal("ResourceNotFoundException", message));

@@ -48,6 +48,8 @@ pub(crate) struct Surroundings {
     pub(crate) binaries: PathBuf,
     /// Where functions find the Runtime API, `DynamoDB`, `EventBridge` and KMS.
     pub(crate) address: SocketAddr,
+    /// The host names that functions can resolve, as JSON.
+    pub(crate) hosts: String,
     pub(crate) clock: Arc<Clock>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) console: Arc<Console>,
@@ -230,7 +232,7 @@ impl Lambda {
 
     /// The environment is what Lambda gives, what the template gives, and where to find the stack.
     fn command(&self, function: &template::Function, process: &str, offset: i64) -> Command {
-        let Surroundings { binaries, address, .. } = &self.surroundings;
+        let Surroundings { binaries, address, hosts, .. } = &self.surroundings;
         let mut command = Command::new(absolute(binaries).join(&function.binary));
         command.env_clear().envs(&function.environment).envs([
             ("AWS_LAMBDA_FUNCTION_NAME", function.id.as_str()),
@@ -256,6 +258,7 @@ impl Lambda {
             ("AWS_ENDPOINT_URL_EVENTBRIDGE", &format!("http://{address}")),
             ("AWS_ENDPOINT_URL_KMS", &format!("http://{address}")),
             ("TENURE_CLOCK_OFFSET_SECONDS", &offset.to_string()),
+            ("LOCAL_HOSTS", hosts),
         ]);
         if let Some(level) = &function.log_level {
             command.env("AWS_LAMBDA_LOG_LEVEL", level);
@@ -272,7 +275,7 @@ impl Lambda {
 
 impl Function {
     fn new(definition: template::Function) -> Self {
-        let most = definition.concurrency.unwrap_or(MOST_PROCESSES);
+        let most = definition.concurrency.map_or(MOST_PROCESSES, |all| all.min(MOST_PROCESSES));
         Self { definition, slots: Semaphore::new(most), idle: Mutex::default() }
     }
 }

@@ -1,14 +1,16 @@
 //! The model: what `template.yaml` says, as far as the local stack plays it.
 
 mod place;
+mod policy;
 mod scope;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use serde_json::{Map, Value, json};
 
 use crate::{Error, events::pattern::Pattern, schedules::Expression};
+pub(crate) use policy::Statement;
 pub(crate) use scope::Parameters;
 
 use place::Place;
@@ -42,6 +44,8 @@ pub(crate) struct Function {
     pub(crate) concurrency: Option<usize>,
     /// How often an asynchronous invocation that failed is repeated.
     pub(crate) async_retries: u32,
+    /// What it may do.
+    pub(crate) statements: Vec<Statement>,
 }
 
 /// A route of the HTTP API.
@@ -294,7 +298,13 @@ fn function(id: &str, place: &Place<'_>, properties: &Place<'_>) -> Result<Funct
         log_level: logging("ApplicationLogLevel")?,
         concurrency: concurrency.and_then(|number| usize::try_from(number).ok()),
         async_retries: retries.and_then(|number| u32::try_from(number).ok()).unwrap_or(2),
+        statements: statements(properties)?,
     })
+}
+
+fn statements(properties: &Place<'_>) -> Result<Vec<Statement>, Error> {
+    let Some(policies) = properties.get("Policies")? else { return Ok(Vec::new()) };
+    policy::statements(policies.resolved()?).map_err(|why| policies.error(why))
 }
 
 fn route(function: &str, event: &Place<'_>) -> Result<Route, Error> {

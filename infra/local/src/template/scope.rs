@@ -27,7 +27,26 @@ impl Scope {
             check(name, value, declared)?;
             declared.insert("Default".to_owned(), json!(value));
         }
-        Ok(Self { root })
+        let scope = Self { root };
+        scope.check_rules()?;
+        Ok(scope)
+    }
+
+    /// What the template's rules say of its parameters.
+    fn check_rules(&self) -> Result<(), Error> {
+        for (name, rule) in self.section("Rules").into_iter().flatten() {
+            let path = format!("Rules.{name}");
+            let condition = rule.get("RuleCondition");
+            let applies = condition.map(|one| self.condition(one, &path)).transpose()?;
+            let assertions = rule["Assertions"].as_array().into_iter().flatten();
+            for assertion in assertions.filter(|_| applies != Some(false)) {
+                if !self.condition(&assertion["Assert"], &path)? {
+                    let text = assertion["AssertDescription"].as_str().unwrap_or("is not kept");
+                    return Err(Error::at(&path, text));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn root(&self) -> &Value {
@@ -377,6 +396,25 @@ Resources:
     fn resolve(value: &str) -> Result<Option<Value>, String> {
         let scope = Scope::new(yaml::parse(TEMPLATE).unwrap(), &Parameters::new()).unwrap();
         scope.resolve(&yaml::parse(value).unwrap(), "Here").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn parameters_keep_to_the_rules() {
+        const RULES: &str = r#"
+Rules:
+  Prod:
+    RuleCondition: !Equals [!Ref Stage, prod]
+    Assertions: [{Assert: !Equals [!Ref Days, "30"], AssertDescription: thirty days in prod}]
+"#;
+        let complaint = |stage: &str, days: &str| {
+            let parameters = [("Stage", stage), ("Days", days)];
+            let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let template = yaml::parse(&format!("{TEMPLATE}{RULES}")).unwrap();
+            Scope::new(template, &parameters.into()).err().map(|error| error.to_string())
+        };
+        assert_eq!(complaint("prod", "30"), None);
+        assert_eq!(complaint("dev", "1"), None);
+        assert_eq!(complaint("prod", "1").unwrap(), "Rules.Prod: thirty days in prod");
     }
 
     #[test]

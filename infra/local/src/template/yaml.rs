@@ -4,7 +4,7 @@ use saphyr::{LoadableYamlNode, Scalar, Tag, Yaml};
 use serde_json::{Map, Value};
 
 /// Reads the one document in `text`.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
     match documents.as_slice() {
         [document] => json(document),

@@ -1,0 +1,23 @@
+//! `PUT /v1.0/customers/{id}/billing_account_id`: which of the billing accounts that an account owns pays
+//! for it; all zeros for none. The one that pays cannot be deleted.
+
+use shared::auth::caller_and_customer;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition_if;
+use shared::runtime::{self, App};
+
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request).await?;
+    caller.require(Permission::PROJECT_ADMIN)?;
+
+    let command = Command::SetBilling(request.json()?);
+    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
+
+    Reply::state(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,27 @@
+//! `PUT /v1.0/customer`: replaces the fields of the caller's own account that the body names and keeps
+//! the others.
+
+use shared::auth::caller;
+use shared::domain::customer::Profile;
+use shared::domain::lifecycle::Command;
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition_if;
+use shared::runtime::{self, App};
+
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+
+    let profile: Profile = request.json()?;
+    profile.admit(app.loopback)?;
+    let command = Command::Update(profile);
+    let (_, after) =
+        transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
+
+    Reply::state(view::Customer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

@@ -1,0 +1,35 @@
+//! Delivers events to their accounts' webhooks: the bus calls with one that has just happened, the
+//! schedule for those whose next attempt is due.
+
+use serde::Deserialize;
+use shared::domain::{Customer, Error, Event, Id};
+use shared::runtime::{self, Deadline};
+use shared::webhook::{Deliverer, Run, deliver_due, deliver_one};
+
+/// An EventBridge event, as far as it matters here.
+#[derive(Deserialize)]
+pub(crate) struct Call {
+    #[serde(default)]
+    detail: Detail,
+}
+
+#[derive(Default, Deserialize)]
+struct Detail {
+    id: Option<Id<Event>>,
+    customer_id: Option<Id<Customer>>,
+}
+
+pub(crate) async fn handle(
+    deliverer: &'static Deliverer,
+    call: Call,
+    deadline: Deadline,
+) -> Result<Run, Error> {
+    match call.detail.id.zip(call.detail.customer_id) {
+        Some(waiting) => deliver_one(deliverer, waiting).await,
+        None => deliver_due(deliverer, deadline).await,
+    }
+}
+
+fn main() -> runtime::Result {
+    runtime::serve_event(handle)
+}

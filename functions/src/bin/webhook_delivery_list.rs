@@ -1,0 +1,28 @@
+//! `GET /v1.0/webhook_deliveries`: what was sent to the webhook of the caller's account, and what came of
+//! it, newest first. It goes back 7 days.
+//!
+//! Round trips: one; the token names the account, so the caller and the page are read at the same time.
+
+use shared::auth::{caller, credential};
+use shared::domain::{Error, Id, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, App};
+
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));
+    let account = credential(&request)?.customer();
+    let rows = async {
+        match asked {
+            Ok((size, after)) => app.store.list_deliveries(account, size, after).await,
+            Err(error) => Err(error),
+        }
+    };
+    let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
+    caller?.require(Permission::ADMIN | Permission::MANAGER)?;
+
+    Reply::ok(view::List::new(&page?, Clone::clone))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

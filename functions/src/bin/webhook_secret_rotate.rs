@@ -1,0 +1,37 @@
+//! `POST /v1.0/customer/webhook_secret/rotate`: a new secret for the webhooks of the caller's account. The
+//! old one signs beside it for a while, so that receivers can be changed over one by one.
+
+use serde::Deserialize;
+use shared::auth::caller;
+use shared::domain::lifecycle::Command;
+use shared::domain::value::deserialize_present;
+use shared::domain::webhook::{Secret, overlap};
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::lifecycle::transition_if;
+use shared::runtime::{self, App};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    /// Seconds; a day, if absent. With 0, the old secret signs nothing more.
+    #[serde(default, deserialize_with = "deserialize_present")]
+    overlap: Option<u64>,
+}
+
+pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request).await?;
+    caller.require(Permission::ADMIN)?;
+    let body: Body = request.json_if_any()?;
+
+    let secret = Secret::new(app.new_secret());
+    let command = Command::RotateWebhookSecret(secret, overlap(body.overlap)?);
+    let (_, after) =
+        transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
+
+    Reply::state(view::OwnCustomer::from(&after))
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(handle)
+}

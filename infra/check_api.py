@@ -1,0 +1,158 @@
+"""Sends the local stack what Schemathesis makes of infra/openapi.yaml, and holds the answers against it.
+
+    pip install schemathesis==4.32.5
+    python3 infra/check_api.py                # some 5,000 cases
+    python3 infra/check_api.py --cases 20000  # at least so many
+
+Several callers, each with what it may touch, as a caller that has ended its own session learns nothing
+more. Fails on any failure of Schemathesis, on any 5xx, on a function that crashed, and if an operation
+was never answered by 200.
+"""
+
+import argparse
+import collections
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import requests
+
+infra = pathlib.Path(__file__).resolve().parent
+TEN_YEARS = 3650 * 86400
+LEAVING = ["auth_unregister", "auth_recover", "auth_logout"]
+
+
+class Api:
+    def __init__(self, url):
+        self.url = url
+
+    def call(self, method, path, token=None, **body):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = requests.request(method, self.url + path, json=body or None, headers=headers, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def login(self, username, password):
+        return self.call("POST", "/auth/login", username=username, password=password)["token"]
+
+    def customer(self, username, password):
+        """A new customer's session."""
+        profile = {"webhook_method": "POST", "webhook_uri": "https://example.com/hook"}
+        self.call("POST", "/v1.0/customers", self.operator, username=username, password=password, **profile)
+        return self.login(username, password)
+
+    def key(self, session):
+        """A new access key: its token, and what the run must not change to keep it."""
+        key = self.call("POST", "/v1.0/accesskeys", session, expire=TEN_YEARS)
+        return key["token"], [key["id"], key["agent_id"]]
+
+
+def start_stack():
+    command = ["cargo", "local", "--in-memory", "--port", "0"]
+    # What it says besides is in its log.
+    stack = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in stack.stdout:
+        if line.startswith("listening on "):
+            return stack, line.split()[-1]
+    sys.exit("the local stack does not start: run `cargo local`")
+
+
+def run(api, seed, name, token, examples, only=(), without=(), own=(), operator=None):
+    """One run of Schemathesis: how many cases, how often which operation answered what, and success."""
+    with tempfile.TemporaryDirectory() as directory:
+        report, counts = f"{directory}/report.json", f"{directory}/counts.json"
+        command = [pathlib.Path(sys.executable).with_name("st"), "--config-file", infra / "check_api.toml", "run"]
+        command += [f"{api.url}/openapi.json", "--seed", seed, "--max-examples", examples, "--no-color"]
+        command += ["--continue-on-failure", "--report-json-path", report, "--header", f"Authorization: Bearer {token}"]
+        command += [part for operation in only for part in ("--include-operation-id", operation)]
+        command += [part for operation in without for part in ("--exclude-operation-id", operation)]
+        if operator:
+            # Every call gets a session, so none shows what happens without.
+            command += ["--exclude-checks", "ignored_auth"]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(infra),
+            "SCHEMATHESIS_HOOKS": "check_api_hooks",
+            "TENURE_API": api.url,
+            "TENURE_COUNTS": counts,
+            "TENURE_OWN": ",".join(own),
+            "TENURE_OPERATOR": operator or "",
+        }
+        done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True)
+        try:
+            cases = json.loads(pathlib.Path(report).read_text())["test_cases"]["generated"]
+            answers = collections.Counter(json.loads(pathlib.Path(counts).read_text()))
+        except FileNotFoundError:
+            sys.exit(done.stdout + done.stderr)
+        print(f"{name}, seed {seed}: {cases} cases, {sum(answers.values())} answers, exit {done.returncode}", flush=True)
+        if done.returncode:
+            print(done.stdout, done.stderr, flush=True)
+        return cases, answers, done.returncode == 0
+
+
+def runs(api, seed, size):
+    """Every caller once."""
+    # Whom the description's example of logging in names.
+    if seed == 1:
+        api.customer("test1", "ee5f3d14-5ac6-11ed-808e-6f7d676a444b")
+    admin, own = api.key(api.customer(f"admin-{seed}", "admins password"))
+    # To leave would end what the others need.
+    yield run(api, seed, "customer admin", admin, size, without=["auth_unregister"], own=own)
+    username, password = f"agent-{seed}", "agents password"
+    api.call("POST", "/v1.0/agents", admin, username=username, password=password, permission=16)
+    yield run(api, seed, "agent", api.login(username, password), max(1, size // 4), without=LEAVING)
+    operator, own = api.key(api.operator)
+    yield run(api, seed, "project admin", operator, size, own=own)
+    yield run(api, seed, "leaving", operator, size, only=LEAVING, operator=operator)
+
+
+def check(api, wanted, size):
+    """Runs until there were as many cases as wanted; says what is wrong."""
+    api.operator = api.login("admin@localhost", "local-admin-password")
+    cases, answers, problems, seed = 0, collections.Counter(), [], 0
+    while seed == 0 or cases < wanted:
+        seed += 1
+        for more, seen, passed in runs(api, seed, size):
+            cases, answers = cases + more, answers + seen
+            if not passed:
+                problems.append(f"Schemathesis is not content (seed {seed})")
+        # Attempts at passwords are counted by network, and all of these come from one.
+        api.call("POST", "/_local/clock", advance_seconds=11 * 60)
+        api.operator = api.login("admin@localhost", "local-admin-password")
+    statuses = collections.Counter()
+    for answer, number in answers.items():
+        statuses[answer.split()[1]] += number
+    for operation in operations(api):
+        if f"{operation} 200" not in answers:
+            problems.append(f"{operation} was never answered by 200")
+    problems += [f"{number} answers were {status}" for status, number in statuses.items() if status >= "500"]
+    for name, function in api.call("GET", "/_local/stats")["functions"].items():
+        if function["errors"]:
+            problems.append(f"{name} failed {function['errors']} times")
+    print(f"{cases} cases, {sum(statuses.values())} answers: {dict(sorted(statuses.items()))}")
+    return problems
+
+
+def operations(api):
+    for path in api.call("GET", "/openapi.json")["paths"].values():
+        yield from (part["operationId"] for part in path.values() if "operationId" in part)
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--cases", type=int, default=1, help="go on with other seeds until there were so many")
+    arguments.add_argument("--examples", type=int, default=8, help="most cases of an operation in a phase of a run")
+    arguments = arguments.parse_args()
+    stack, url = start_stack()
+    try:
+        problems = check(Api(url), arguments.cases, arguments.examples)
+    finally:
+        stack.terminate()
+        stack.wait()
+    sys.exit("\n".join(problems))
+
+
+main()

@@ -1,0 +1,231 @@
+//! The API as `infra/openapi.yaml` describes it, and whether an answer is as described.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use axum::http::{HeaderMap, header};
+use boon::{Compiler, SchemaIndex, Schemas};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use crate::{Error, template};
+
+/// Names the description to the validator; nothing is fetched from there.
+const LOCATION: &str = "http://localhost/openapi.json";
+
+/// Where what no operation takes is described.
+const NO_ROUTE: &str = "/components/responses/NoRoute";
+
+/// What stays as it is in the part of a URL behind `#`.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'.').remove(b'-');
+
+/// Headers that HTTP and the gateway add to every answer.
+const NOT_OURS: [&str; 4] = ["content-length", "content-type", "date", "apigw-requestid"];
+
+static DESCRIPTION: LazyLock<Result<Description, String>> =
+    LazyLock::new(|| Description::read(include_str!("../../openapi.yaml")));
+
+/// The API as it is described.
+pub struct Description {
+    document: Value,
+    schemas: Schemas,
+    /// By route, such as `GET /pets/{id}`, and status.
+    answers: BTreeMap<String, BTreeMap<u16, Described>>,
+}
+
+/// An answer as it is described.
+#[derive(Clone)]
+struct Described {
+    /// If it has one.
+    body: Option<SchemaIndex>,
+    headers: Vec<Header>,
+}
+
+#[derive(Clone)]
+struct Header {
+    name: String,
+    required: bool,
+    schema: SchemaIndex,
+}
+
+impl Description {
+    /// The description of this API.
+    pub fn of_api() -> Result<&'static Self, Error> {
+        DESCRIPTION.as_ref().map_err(|why| Error::new(format!("openapi.yaml: {why}")))
+    }
+
+    /// The description as JSON.
+    #[must_use]
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The operations, by route such as `GET /pets/{id}`.
+    #[must_use]
+    pub fn operations(&self) -> BTreeMap<String, &Value> {
+        operations(&self.document)
+    }
+
+    /// Follows a reference, if `value` is one.
+    #[must_use]
+    pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        resolve(&self.document, value)
+    }
+
+    /// Says what about an answer of this route is not as described.
+    pub fn check(
+        &self,
+        route: &str,
+        status: u16,
+        headers: &HeaderMap,
+        body: &str,
+    ) -> Result<(), String> {
+        let answers = self.answers.get(route).ok_or("the route is not described")?;
+        let described = answers.get(&status).ok_or("the status is not described")?;
+        match described.body {
+            Some(schema) => self.check_body(schema, headers, body)?,
+            None if body.is_empty() => {}
+            None => return Err("there is a body".to_owned()),
+        }
+        for header in &described.headers {
+            match headers.get(&header.name) {
+                Some(value) => self.check_header(header, value.to_str().unwrap_or_default())?,
+                None if header.required => return Err(format!("{} is missing", header.name)),
+                None => {}
+            }
+        }
+        let is_known = |name: &str| {
+            NOT_OURS.contains(&name)
+                || described.headers.iter().any(|known| known.name.eq_ignore_ascii_case(name))
+        };
+        match headers.keys().find(|name| !is_known(name.as_str())) {
+            Some(name) => Err(format!("the header {name} is not described")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_body(
+        &self,
+        schema: SchemaIndex,
+        headers: &HeaderMap,
+        body: &str,
+    ) -> Result<(), String> {
+        let content_type = headers.get(header::CONTENT_TYPE);
+        if content_type.is_none_or(|value| value != "application/json") {
+            return Err(format!("the content type is {content_type:?}"));
+        }
+        let body: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
+        let outcome = self.schemas.validate(&body, schema);
+        outcome.map_err(|error| format!("the body is not as described: {error:#}"))
+    }
+
+    fn check_header(&self, header: &Header, text: &str) -> Result<(), String> {
+        let number = text.parse::<i64>().map(Value::from);
+        let readings = [Value::from(text), number.unwrap_or_default()];
+        let fits = |value: &Value| self.schemas.validate(value, header.schema).is_ok();
+        if readings.iter().any(fits) {
+            return Ok(());
+        }
+        Err(format!("the header {} is not as described: {text}", header.name))
+    }
+
+    fn read(yaml: &str) -> Result<Self, String> {
+        let document = template::yaml::parse(yaml)?;
+        let mut reader = Reader::new(&document)?;
+        let mut answers = BTreeMap::new();
+        for (route, operation) in operations(&document) {
+            let (method, path) = route.split_once(' ').unwrap_or_default();
+            let at = format!("/paths/{}/{}", escaped(path), method.to_lowercase());
+            let mut statuses = BTreeMap::new();
+            for (status, _) in operation["responses"].as_object().into_iter().flatten() {
+                let code = status.parse().map_err(|_| format!("{route}: {status} is no status"))?;
+                let response = reader.response(&format!("{at}/responses/{status}"));
+                statuses.insert(code, response.map_err(|why| format!("{route} {status}: {why}"))?);
+            }
+            answers.insert(route, statuses);
+        }
+        let no_route = reader.response(NO_ROUTE)?;
+        answers.insert("$default".to_owned(), [(404, no_route)].into());
+        let schemas = reader.schemas;
+        Ok(Self { document, schemas, answers })
+    }
+}
+
+/// Reads the parts of a description.
+struct Reader<'a> {
+    document: &'a Value,
+    compiler: Compiler,
+    schemas: Schemas,
+    /// What was read already, by place.
+    read: BTreeMap<String, Described>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(document: &'a Value) -> Result<Self, String> {
+        let mut compiler = Compiler::new();
+        compiler.enable_format_assertions();
+        compiler.add_resource(LOCATION, document.clone()).map_err(|error| error.to_string())?;
+        Ok(Self { document, compiler, schemas: Schemas::new(), read: BTreeMap::new() })
+    }
+
+    fn response(&mut self, place: &str) -> Result<Described, String> {
+        let place = self.real_place(place);
+        if let Some(read) = self.read.get(&place) {
+            return Ok(read.clone());
+        }
+        let mut headers = Vec::new();
+        for (name, _) in self.at(&format!("{place}/headers"))?.as_object().into_iter().flatten() {
+            let header = self.real_place(&format!("{place}/headers/{name}"));
+            headers.push(Header {
+                name: name.clone(),
+                required: self.at(&header)?["required"] == true,
+                schema: self.schema(&format!("{header}/schema"))?,
+            });
+        }
+        let content = self.at(&place)?.get("content");
+        let body =
+            content.map(|_| self.schema(&format!("{place}/content/application~1json/schema")));
+        let body = body.transpose()?;
+        let described = Described { body, headers };
+        self.read.insert(place, described.clone());
+        Ok(described)
+    }
+
+    fn schema(&mut self, place: &str) -> Result<SchemaIndex, String> {
+        self.at(place)?;
+        let place = format!("{LOCATION}#{}", utf8_percent_encode(place, PLAIN));
+        self.compiler.compile(&place, &mut self.schemas).map_err(|error| format!("{error:#}"))
+    }
+
+    fn at(&self, place: &str) -> Result<&'a Value, String> {
+        self.document.pointer(place).ok_or_else(|| format!("there is no {place}"))
+    }
+
+    /// Where `place` refers to, or itself.
+    fn real_place(&self, place: &str) -> String {
+        let reference = self.document.pointer(place).and_then(|value| value["$ref"].as_str());
+        reference.and_then(|text| text.strip_prefix('#')).unwrap_or(place).to_owned()
+    }
+}
+
+fn operations(document: &Value) -> BTreeMap<String, &Value> {
+    let mut operations = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in item.as_object().into_iter().flatten() {
+            // A path item also says what its operations have in common.
+            if operation.get("operationId").is_some() {
+                operations.insert(format!("{} {path}", method.to_uppercase()), operation);
+            }
+        }
+    }
+    operations
+}
+
+fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    let reference = value["$ref"].as_str().and_then(|text| text.strip_prefix('#'));
+    reference.and_then(|place| document.pointer(place)).unwrap_or(value)
+}
+
+/// As a step of a JSON pointer.
+fn escaped(path: &str) -> String {
+    path.replace('~', "~0").replace('/', "~1")
+}

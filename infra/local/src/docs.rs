@@ -1,0 +1,41 @@
+//! The API's description, for programs at `/openapi.json` and for people at `/docs`.
+
+use crate::{Error, description::Description};
+use axum::{
+    Json, Router,
+    http::{HeaderName, header},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+
+/// The page runs the scripts and styles that are served with it, asks nobody but this stack, and is part
+/// of no other page. Its styles and pictures are in its code.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// The description, and the page that shows it.
+pub(crate) fn router() -> Result<Router, Error> {
+    let description = Description::of_api()?.document();
+    let script = |text: &'static str| get(async move || file("text/javascript", text));
+    Ok(Router::new()
+        .route("/openapi.json", get(async move || (HEADERS, Json(description))))
+        .route("/docs", get(async || (HEADERS, Html(include_str!("../../docs/index.html")))))
+        .route("/docs/start.js", script(include_str!("../../docs/start.js")))
+        .route(
+            "/docs/swagger-ui-bundle.js",
+            script(include_str!("../../docs/swagger-ui/swagger-ui-bundle.js")),
+        )
+        .route(
+            "/docs/swagger-ui.css",
+            get(async || file("text/css", include_str!("../../docs/swagger-ui/swagger-ui.css"))),
+        ))
+}
+
+fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {
+    (HEADERS, [(header::CONTENT_TYPE, content_type)], text)
+}

@@ -1,0 +1,103 @@
+//! What came of an attempt to deliver a webhook.
+
+use serde::{Deserialize, Serialize};
+
+/// The class of what happened: all that anybody is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The receiver took it: 2xx.
+    Delivered,
+    /// The receiver wants no more: 410.
+    Gone,
+    /// 3xx. Redirects are never followed.
+    #[serde(rename = "3xx")]
+    Redirected,
+    /// 4xx other than 410.
+    #[serde(rename = "4xx")]
+    Refused,
+    /// 5xx.
+    #[serde(rename = "5xx")]
+    Failed,
+    /// No answer in time.
+    Timeout,
+    /// The name has no address, or nothing accepts a connection there.
+    Unreachable,
+    /// No encrypted connection, or not to whom it should be.
+    Tls,
+    /// Not sent: webhooks may not go there.
+    Blocked,
+    /// The answer is not HTTP, or there is none before the connection ends.
+    Protocol,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 10] = [
+        Self::Delivered,
+        Self::Gone,
+        Self::Redirected,
+        Self::Refused,
+        Self::Failed,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Tls,
+        Self::Blocked,
+        Self::Protocol,
+    ];
+
+    /// What an answer with this status means.
+    #[must_use]
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Delivered,
+            300..=399 => Self::Redirected,
+            410 => Self::Gone,
+            400..=499 => Self::Refused,
+            500..=599 => Self::Failed,
+            _ => Self::Protocol,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Gone => "gone",
+            Self::Redirected => "3xx",
+            Self::Refused => "4xx",
+            Self::Failed => "5xx",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Blocked => "blocked",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_text_everywhere() {
+        for outcome in Outcome::ALL {
+            let text = serde_json::to_string(&outcome).unwrap();
+            assert_eq!(text, format!("{:?}", outcome.name()));
+            assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_class() {
+        let of = |status| Outcome::of_status(status).name();
+        assert_eq!([200, 204, 299].map(of), ["delivered"; 3]);
+        assert_eq!([300, 304, 308, 399].map(of), ["3xx"; 4]);
+        assert_eq!([400, 404, 409, 411, 499].map(of), ["4xx"; 5]);
+        assert_eq!(of(410), "gone");
+        assert_eq!([500, 503, 599].map(of), ["5xx"; 3]);
+        assert_eq!([100, 101, 199, 600, 999].map(of), ["protocol"; 5]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Webhooks: where an account's events go, and what proves that they come from us.
+
+use std::fmt;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+
+use super::value::{WebhookMethod, WebhookUri};
+use super::{Customer, Error, Timestamp};
+
+/// How long the old secret signs beside the new one, when nobody says: one day.
+pub const OVERLAP: Duration = Duration::from_hours(24);
+
+/// The longest that an old secret signs beside the new one: 30 days.
+pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
+
+/// What webhooks are signed with: `whsec_` and 32 random bytes in base 64, as Standard Webhooks writes it
+/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+/// `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+const PREFIX: &str = "whsec_";
+
+impl Secret {
+    /// A new secret.
+    #[must_use]
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(format!("{PREFIX}{}", BASE64.encode(&random)))
+    }
+
+    /// A secret that we made earlier.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(text)
+    }
+
+    /// As its owner sees it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The bytes that sign.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        let digits = self.0.strip_prefix(PREFIX).unwrap_or(&self.0);
+        BASE64.decode(digits.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A secret that another has replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// When it stops signing.
+    pub tm_expire: Timestamp,
+}
+
+/// Where an account's events go, and what signs them: the newest secret first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// How they are sent.
+    pub method: WebhookMethod,
+    /// Where they are sent.
+    pub uri: WebhookUri,
+    /// Each signs.
+    pub secrets: Vec<Secret>,
+}
+
+impl Customer {
+    /// Where the account's events go, if they go anywhere. An empty method sends nothing, and neither
+    /// does an address whose receiver said that it is gone (410), until it is set again.
+    #[must_use]
+    pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
+        let record = &self.record;
+        let wanted = !self.webhook_uri.expose().is_empty()
+            && self.webhook_method != WebhookMethod::None
+            && !record.webhook_gone;
+        let secret = record.webhook_secret.clone().filter(|_| wanted)?;
+        let earlier = record.earlier_webhook_secret.iter();
+        let earlier = earlier.filter(|earlier| now < earlier.tm_expire);
+        Some(Webhook {
+            method: self.webhook_method,
+            uri: self.webhook_uri.clone(),
+            secrets: std::iter::once(secret).chain(earlier.map(|one| one.secret.clone())).collect(),
+        })
+    }
+}
+
+/// How long the old secret signs beside the new one, if the client wants this many seconds.
+pub fn overlap(seconds: Option<u64>) -> Result<Duration, Error> {
+    let overlap = seconds.map_or(OVERLAP, Duration::from_secs);
+    if overlap > MAX_OVERLAP {
+        let rule = format!("must be at most {} seconds", MAX_OVERLAP.as_secs());
+        return Err(Error::invalid_field("overlap", &rule));
+    }
+    Ok(overlap)
+}

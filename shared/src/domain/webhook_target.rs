@@ -1,0 +1,161 @@
+//! Where a webhook may go: one parser, asked when a URI is written and again at every delivery.
+//!
+//! What is sent to is what the text says, to any reader of URLs. So the text is ASCII (a name in
+//! another script is written as `xn--…`, and cannot look like another), has nothing that readers
+//! disagree about, and its host is written just as the URL standard would write it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Position, Url};
+
+use super::public_address::is_public;
+
+/// The longest URI, in bytes.
+pub const MAX_BYTES: usize = 1023;
+
+/// Whether webhooks may go to the machine itself. Only the local stack allows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loopback {
+    /// No.
+    #[default]
+    Refused,
+    /// `http` to `127.0.0.1`, `[::1]` and `localhost` is accepted too, on any port.
+    Allowed,
+}
+
+/// A place that a webhook may go to: `https` on port 443 of a public host, or, for the local stack,
+/// `http` on the machine itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    url: Url,
+    is_loopback: bool,
+}
+
+impl Target {
+    /// The target that `text` names, or `None` if webhooks may not go there.
+    #[must_use]
+    pub fn parse(text: &str, loopback: Loopback) -> Option<Self> {
+        // Before parsing, because the parser drops tabs and line ends and reads `\` as `/`.
+        let plain = |c: char| c.is_ascii_graphic() && c != '\\' && c != '#';
+        if text.len() > MAX_BYTES || !text.chars().all(plain) {
+            return None;
+        }
+        let url = Url::parse(text).ok()?;
+        let is_loopback = match (url.scheme(), url.port()) {
+            ("https", None) => false,
+            ("http", port) if loopback == Loopback::Allowed && port != Some(0) => true,
+            _ => return None,
+        };
+        let target = Self { url, is_loopback };
+        (target.is_spelled(text) && target.may_host()).then_some(target)
+    }
+
+    /// Whether `text` spells host and port as they were understood. A user name or password, a number
+    /// that stands for an address, an escaped letter and a missing slash are all other spellings.
+    fn is_spelled(&self, text: &str) -> bool {
+        let default_port = if self.is_loopback { ":80" } else { ":443" };
+        let rest = text[self.url.scheme().len()..].strip_prefix("://").unwrap_or_default();
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let short = authority.strip_suffix(default_port).unwrap_or(authority);
+        short.eq_ignore_ascii_case(self.authority())
+    }
+
+    fn may_host(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Domain(name)) if self.is_loopback => name == "localhost",
+            Some(Host::Domain(name)) => may_be_public(name),
+            Some(Host::Ipv4(address)) => self.admits(address.into()),
+            Some(Host::Ipv6(address)) => self.admits(address.into()),
+            None => false,
+        }
+    }
+
+    /// Whether the target may be at this address.
+    #[must_use]
+    pub fn admits(&self, address: IpAddr) -> bool {
+        if self.is_loopback {
+            address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
+        } else {
+            is_public(address)
+        }
+    }
+
+    /// Whether it is the machine itself, which is spoken to without encryption.
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
+    /// The host's name, or its address in brackets or without, as it is written in a URL.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The addresses, if no name must be resolved to know them.
+    #[must_use]
+    pub fn addresses(&self) -> Option<Vec<IpAddr>> {
+        match self.url.host()? {
+            Host::Ipv4(address) => Some(vec![address.into()]),
+            Host::Ipv6(address) => Some(vec![address.into()]),
+            Host::Domain(_) if self.is_loopback => {
+                Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+            }
+            Host::Domain(_) => None,
+        }
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or_default()
+    }
+
+    /// Host and port, the latter only where it is not the scheme's own: the header `Host`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.url[Position::BeforeHost..Position::AfterPort]
+    }
+
+    /// Path and query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.url[Position::BeforePath..Position::AfterQuery]
+    }
+
+    /// The URL in its normal form.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.url.as_str()
+    }
+}
+
+/// A path can be a secret.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Target(…)")
+    }
+}
+
+/// Top-level domains that are never public (RFC 6761 and those that joined its registry). `example` is
+/// not one of them: nothing is there, and so nothing is lost.
+const NEVER_PUBLIC: [&str; 8] =
+    ["alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "test"];
+
+/// Whether a name in lower case can be a public host's: at least two labels, as DNS has them.
+fn may_be_public(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let top = name.rsplit_once('.').map(|(_, top)| top);
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && top.is_some_and(|top| !NEVER_PUBLIC.contains(&top))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Texts that must never be a target, and texts that must be one.
+fn list(name: &str) -> Vec<String> {
+    let text = match name {
+        "hostile" => include_str!("../../../../tests/data/webhook_uris_hostile.json"),
+        _ => include_str!("../../../../tests/data/webhook_uris_good.json"),
+    };
+    serde_json::from_str(text).unwrap()
+}
+
+fn public(text: &str) -> Option<Target> {
+    Target::parse(text, Loopback::Refused)
+}
+
+#[test]
+fn hostile_uris_are_no_targets() {
+    let hostile = list("hostile");
+    assert!(hostile.len() >= 300, "{}", hostile.len());
+    let accepted: Vec<_> = hostile.iter().filter(|uri| public(uri).is_some()).collect();
+    assert!(accepted.is_empty(), "{accepted:#?}");
+}
+
+#[test]
+fn good_uris_are_targets() {
+    let good = list("good");
+    assert!(good.len() >= 40, "{}", good.len());
+    for uri in good {
+        let target = public(&uri).unwrap_or_else(|| panic!("{uri}"));
+        assert_eq!((target.port(), target.is_loopback()), (443, false), "{uri}");
+    }
+}
+
+#[test]
+fn the_local_stack_adds_the_machine_itself_and_nothing_else() {
+    let allowed = |text: &str| Target::parse(text, Loopback::Allowed).is_some();
+    for uri in [
+        "http://127.0.0.1:8080/hook?a=b",
+        "http://127.0.0.1/",
+        "http://[::1]:9000/",
+        "http://localhost:1/",
+        "HTTP://LOCALHOST:65535",
+    ] {
+        assert!(allowed(uri), "{uri}");
+        assert_eq!(public(uri), None, "{uri}");
+    }
+    for uri in [
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.2:8080/",
+        "http://127.1:8080/",
+        "http://2130706433:8080/",
+        "http://0.0.0.0:8080/",
+        "http://[::]:8080/",
+        "http://[::ffff:127.0.0.1]:8080/",
+        "http://localhost.:8080/",
+        "http://a.localhost:8080/",
+        "http://user@localhost:8080/",
+        "http://example.com/",
+        "http://8.8.8.8:8080/",
+        "http://169.254.169.254/",
+        "http://10.0.0.1:8080/",
+        "ftp://127.0.0.1/",
+    ] {
+        assert!(!allowed(uri), "{uri}");
+    }
+    let more = |uri: &&String| allowed(uri);
+    let own = |uri: &&String| {
+        let rest = uri.to_ascii_lowercase();
+        ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+            .iter()
+            .any(|own| rest.starts_with(own))
+    };
+    let hostile = list("hostile");
+    let others: Vec<_> = hostile.iter().filter(more).filter(|uri| !own(uri)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn a_target_is_where_it_says() {
+    let target = public("https://Hooks.Example.com:443/a/../b%20c?x=/y").unwrap();
+    assert_eq!(target.host(), "hooks.example.com");
+    assert_eq!(target.authority(), "hooks.example.com");
+    assert_eq!(target.path(), "/b%20c?x=/y");
+    assert_eq!(target.addresses(), None);
+    assert!(target.admits("8.8.8.8".parse().unwrap()));
+    assert!(!target.admits("127.0.0.1".parse().unwrap()));
+
+    let target = public("https://[2606:4700:4700::1111]").unwrap();
+    assert_eq!(target.authority(), "[2606:4700:4700::1111]");
+    assert_eq!(target.path(), "/");
+    assert_eq!(target.addresses().unwrap(), ["2606:4700:4700::1111".parse::<IpAddr>().unwrap()]);
+
+    let target = Target::parse("http://localhost:8080/", Loopback::Allowed).unwrap();
+    assert_eq!(target.authority(), "localhost:8080");
+    assert_eq!(target.port(), 8080);
+    for address in target.addresses().unwrap() {
+        assert!(target.admits(address) && address.is_loopback());
+    }
+    assert!(!target.admits("8.8.8.8".parse().unwrap()));
+    assert!(!target.admits("127.0.0.2".parse().unwrap()));
+}
+
+#[test]
+fn length_is_limited() {
+    let of = |length: usize| {
+        let start = "https://example.com/";
+        format!("{start}{}", "a".repeat(length - start.len()))
+    };
+    assert!(public(&of(MAX_BYTES)).is_some());
+    assert!(public(&of(MAX_BYTES + 1)).is_none());
+    let label = "a".repeat(63);
+    assert!(public(&format!("https://{label}.example.com/")).is_some());
+    assert!(public(&format!("https://{label}a.example.com/")).is_none());
+    let name = [label.as_str(); 4].join(".");
+    assert!(public(&format!("https://{name}.com/")).is_none());
+}
+
+#[test]
+fn debug_shows_no_path() {
+    let target = public("https://example.com/secret").unwrap();
+    assert!(!format!("{target:?}").contains("secret"));
+}
+
+/// Text that looks like a URL, with what parsers trip over.
+fn url_like() -> impl Strategy<Value = String> {
+    let scheme =
+        prop_oneof!["https://", "http://", "HTTPS:", "https:/", "https:\\\\\\\\", "[a-z]{1,5}://"];
+    let host = prop_oneof![
+        "[a-z0-9.-]{0,20}",
+        "[a-z]{1,8}\\.(com|local|test|xn--p1ai|internal|arpa)\\.?",
+        "(0x|0)?[0-9a-f]{1,10}(\\.(0x|0)?[0-9a-f]{1,3}){0,3}",
+        "\\[[0-9a-f:.]{0,30}\\]",
+        "\\PC{0,10}",
+    ];
+    let rest =
+        prop_oneof!["", "(:[0-9]{0,6})?[/?#]\\PC{0,20}", "@[a-z.]{1,10}", ":443(/[!-~]{0,20})?"];
+    (scheme, host, rest).prop_map(|(scheme, host, rest)| format!("{scheme}{host}{rest}"))
+}
+
+fn good_url() -> impl Strategy<Value = String> {
+    let name = "([a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?\\.){1,3}(com|org|example)";
+    (name, "(:443)?", "(/[!-~&&[^#\\\\]]{0,40})?")
+        .prop_map(|(name, port, path)| format!("https://{name}{port}{path}"))
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_judged(text in "\\PC*", bytes in proptest::collection::vec(any::<char>(), 0..40)) {
+        public(&text);
+        public(&bytes.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn what_is_accepted_is_one_target_in_one_form(
+        text in prop_oneof![url_like(), good_url()],
+        loopback in prop_oneof![Just(Loopback::Refused), Just(Loopback::Allowed)],
+    ) {
+        if let Some(target) = Target::parse(&text, loopback) {
+            // What was written, read again when it is sent to, and its normal form: all the same.
+            prop_assert_eq!(Target::parse(&text, loopback), Some(target.clone()));
+            prop_assert_eq!(Target::parse(target.expose(), loopback), Some(target.clone()));
+            prop_assert!(target.expose().contains(target.authority()));
+            for address in target.addresses().unwrap_or_default() {
+                prop_assert!(target.admits(address));
+            }
+            if !target.is_loopback() {
+                prop_assert_eq!(target.port(), 443);
+                prop_assert_eq!(Target::parse(&text, Loopback::Refused), Some(target));
+            }
+        }
+    }
+
+    #[test]
+    fn plain_urls_are_accepted(text in good_url()) {
+        prop_assert!(public(&text).is_some(), "{}", text);
+    }
+}

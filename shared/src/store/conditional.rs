@@ -1,0 +1,43 @@
+//! One write on a condition.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValue;
+
+use super::assignment::Assignment;
+use super::transaction::Condition;
+use super::{Item, Store, failure};
+use crate::domain::Error;
+
+impl Store {
+    /// Changes an item on a condition. Returns the item as it is then; none if the condition failed,
+    /// which is no error.
+    pub(super) async fn update_if(
+        &self,
+        table: &str,
+        key: Item,
+        change: &Assignment,
+        condition: &Condition,
+    ) -> Result<Option<Item>, Error> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .update_expression(change.expression())
+            .condition_expression(condition.expression())
+            .set_expression_attribute_names(change.names(condition.names()))
+            .set_expression_attribute_values(change.values(condition.values()))
+            .return_values(ReturnValue::AllNew);
+        match update.send().await {
+            Ok(answer) => Ok(Some(answer.attributes.unwrap_or_default())),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+}

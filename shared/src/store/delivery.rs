@@ -1,0 +1,175 @@
+//! Deliveries of events to webhooks: each is part of its event in the outbox.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::assignment::Assignment;
+use super::outbox::{LIFETIME, OutboxItem, read_event};
+use super::transaction::{self, Condition};
+use super::{Store, failure, key, number, string};
+use crate::domain::delivery::{Delivery, State};
+use crate::domain::error::Missing;
+use crate::domain::{Customer, Error, Event, Id, Outcome, Page, Timestamp};
+
+impl From<&OutboxItem> for Delivery {
+    fn from(event: &OutboxItem) -> Self {
+        Self {
+            id: event.id,
+            name: event.name.clone(),
+            sequence: event.sequence.unwrap_or_default(),
+            tm_event: event.tm_event,
+            status: event.delivery.unwrap_or(State::Discarded),
+            attempts: event.attempts,
+            last_result: event.outcome,
+            tm_attempt: event.tm_attempt,
+            tm_next_attempt: event.tm_next,
+        }
+    }
+}
+
+/// The event waits to be delivered, and was tried so often.
+fn pending_after(attempts: u64) -> Condition {
+    let values = [(":pending", string("pending")), (":made", number(attempts))];
+    Condition::new("delivery = :pending AND attempts = :made", values)
+}
+
+/// What is taken off an event when nothing more is to come of it.
+const AFTERWARDS: &[&str] =
+    &["due_pk", "due_sk", "tm_next", "farewell_method", "farewell_uri", "farewell_secrets"];
+
+impl Store {
+    /// Takes an event for one more attempt, before it is made: so two do not make the same one, and one
+    /// that dies over it is followed by another at `next`, or if there is none, by its end.
+    /// Whether the event still is as it was read.
+    pub async fn claim_delivery(
+        &self,
+        event: &OutboxItem,
+        now: Timestamp,
+        next: Option<Timestamp>,
+    ) -> Result<bool, Error> {
+        let claimed = Self::wait_for_delivery(event.id, next.unwrap_or(now))?
+            .count("attempts")?
+            .set("tm_attempt", now)?
+            .set_or_remove("tm_next", next)?;
+        self.update_event(event.id, &claimed, &pending_after(event.attempts)).await
+    }
+
+    /// Writes down what came of an attempt after which more will follow. The address is tried again.
+    pub async fn record_attempt(&self, event: &OutboxItem, outcome: Outcome) -> Result<(), Error> {
+        let made = Assignment::default().set("outcome", outcome)?;
+        self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
+    }
+
+    /// Ends a delivery after `attempts`; what was sealed for it goes. The event of one that failed is
+    /// kept for a week from `now`, so that it can be sent again.
+    pub async fn end_delivery(
+        &self,
+        event: &OutboxItem,
+        attempts: u64,
+        state: State,
+        outcome: Option<Outcome>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut ended = Assignment::default().set("delivery", state)?.remove(AFTERWARDS);
+        if let Some(outcome) = outcome {
+            ended = ended.set("outcome", outcome)?;
+        }
+        if state == State::Failed {
+            ended = ended.set("expires_at", now.plus(LIFETIME).seconds())?;
+        }
+        self.update_event(event.id, &ended, &pending_after(attempts)).await.map(drop)
+    }
+
+    /// Lets an event wait until `until` without an attempt.
+    pub async fn postpone_delivery(
+        &self,
+        event: &OutboxItem,
+        until: Timestamp,
+    ) -> Result<(), Error> {
+        let waits = Self::wait_for_delivery(event.id, until)?.set("tm_next", until)?;
+        self.update_event(event.id, &waits, &pending_after(event.attempts)).await.map(drop)
+    }
+
+    /// Tells an account's owner, and nobody else, of nothing, if the account is live.
+    pub async fn insert_test_event(
+        &self,
+        customer: &Customer,
+        event: &Event,
+    ) -> Result<Delivery, Error> {
+        let told = Mutex::new(None);
+        let tell = |customer: &Customer| {
+            let delivery = Delivery::from(&OutboxItem::next(event, customer));
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery);
+            self.transaction().tell(customer, event)
+        };
+        match self.change_owned(customer, tell).await? {
+            transaction::Outcome::Written => {
+                let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+                told.ok_or(Error::StateInvalid)
+            }
+            transaction::Outcome::Refused(_) => Err(Error::StateInvalid),
+        }
+    }
+
+    /// Lets an account's event be sent again, from the first attempt on. What is under way stays.
+    pub async fn resend(
+        &self,
+        customer: Id<Customer>,
+        id: Id<Event>,
+        now: Timestamp,
+    ) -> Result<Delivery, Error> {
+        let again = Self::wait_for_delivery(id, now)?
+            .set("delivery", State::Pending)?
+            .set("attempts", 0)?
+            .set("tm_next", now)?;
+        let own = [(":own", string(key::partition(customer)))];
+        let key = HashMap::from([("id".to_owned(), string(id.to_string()))]);
+        let updated = self
+            .update_if(&self.outbox, key, &again, &Condition::new("log_pk = :own", own))
+            .await?;
+        let event = updated.ok_or(Error::NotFound(Missing::Delivery))?;
+        Ok(Delivery::from(&read_event(event)?))
+    }
+
+    /// A page of an account's deliveries, newest event first, below the event `after`.
+    pub async fn list_deliveries(
+        &self,
+        customer: Id<Customer>,
+        size: usize,
+        after: Option<Id<Event>>,
+    ) -> Result<Page<Delivery>, Error> {
+        let log = key::partition(customer);
+        let mut start = after.map(|id| {
+            HashMap::from([
+                ("log_pk".to_owned(), string(&log)),
+                ("id".to_owned(), string(id.to_string())),
+            ])
+        });
+        // One more than asked for tells whether another page follows.
+        let mut rows: Vec<Delivery> = Vec::with_capacity(size + 1);
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.outbox)
+                .index_name("log")
+                .scan_index_forward(false)
+                .key_condition_expression("log_pk = :log")
+                .expression_attribute_values(":log", string(&log))
+                .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(failure)?;
+            for item in answer.items.unwrap_or_default() {
+                rows.push(Delivery::from(&read_event(item)?));
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() || rows.len() > size {
+                break;
+            }
+        }
+        let follows = rows.len() > size;
+        rows.truncate(size);
+        let next = rows.last().filter(|_| follows).map(|last| last.id.to_string());
+        Ok(Page { rows, next })
+    }
+}

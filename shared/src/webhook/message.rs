@@ -1,0 +1,103 @@
+//! What is sent, and the proof that it comes from us: as Standard Webhooks
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>) and as
+//! the original signs.
+
+use data_encoding::{BASE64, HEXLOWER};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::domain::value::WebhookMethod;
+use crate::domain::webhook::{Secret, Webhook};
+use crate::domain::{Error, Timestamp};
+use crate::store::outbox::OutboxItem;
+
+/// One attempt at telling an account's owner of an event.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: String,
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    #[serde(rename = "type")]
+    name: &'a str,
+    timestamp: Timestamp,
+    /// Counts the account's events: a receiver can order them, and sees whether one is missing.
+    sequence: Option<u64>,
+    data: Value,
+}
+
+impl Message {
+    /// Tells of `event` at `now`. The body is the same at every attempt. `GET` has none.
+    pub(super) fn new(
+        event: &OutboxItem,
+        webhook: &Webhook,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let payload = Payload {
+            name: &event.name,
+            timestamp: event.tm_event,
+            sequence: event.sequence,
+            data: event.data(),
+        };
+        let body = match webhook.method {
+            WebhookMethod::Get => String::new(),
+            _ => serde_json::to_string(&payload)
+                .map_err(|error| Error::Internal(error.to_string()))?,
+        };
+        let (id, seconds) = (event.id.to_string(), now.seconds().to_string());
+        let mut headers = vec![
+            ("webhook-signature", signatures(&webhook.secrets, &id, &seconds, &body)),
+            ("webhook-id", id),
+            ("webhook-timestamp", seconds),
+        ];
+        if let Some(secret) = webhook.secrets.first() {
+            let signature = hmac(secret.expose().as_bytes(), &[&body]);
+            headers
+                .push(("x-voipbin-signature", format!("sha256={}", HEXLOWER.encode(&signature))));
+        }
+        if !body.is_empty() {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        Ok(Self { headers, body })
+    }
+}
+
+/// One signature per secret, the newest first.
+fn signatures(secrets: &[Secret], id: &str, seconds: &str, body: &str) -> String {
+    let sign = |secret: &Secret| {
+        let signature = hmac(&secret.key(), &[id, ".", seconds, ".", body]);
+        format!("v1,{}", BASE64.encode(&signature))
+    };
+    secrets.iter().map(sign).collect::<Vec<_>>().join(" ")
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
+fn hmac(key: &[u8], parts: &[&str]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
+    for part in parts {
+        mac.update(part.as_bytes());
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the Standard Webhooks specification's reference implementations.
+    #[test]
+    fn signs_as_standard_webhooks_does() {
+        let secret = Secret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+        let signed = signatures(
+            &[secret],
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "1614265330",
+            r#"{"test": 2432232314}"#,
+        );
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

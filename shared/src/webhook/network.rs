@@ -1,0 +1,57 @@
+//! From names to addresses, and from addresses to connections.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::domain::Error;
+use crate::runtime::config::{self, LOCAL_HOSTS};
+
+/// Where names are looked up and connections made.
+#[derive(Debug)]
+pub(super) enum Network {
+    /// The system's.
+    System,
+    /// The local stack's: it knows these names, and leads nowhere but to the machine itself.
+    Local(BTreeMap<String, Vec<IpAddr>>),
+    /// A test's.
+    #[cfg(test)]
+    Scripted(std::sync::Arc<super::tests::Script>),
+}
+
+impl Network {
+    pub(super) fn from_environment() -> Result<Self, Error> {
+        let Some(hosts) = config::optional(LOCAL_HOSTS) else { return Ok(Self::System) };
+        let hosts = serde_json::from_str(&hosts);
+        hosts.map(Self::Local).map_err(|_| {
+            Error::Internal(format!("{LOCAL_HOSTS} is not a JSON object of lists of addresses"))
+        })
+    }
+
+    /// All addresses of a name.
+    pub(super) async fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        match self {
+            // The dot at the end keeps the system from trying the name inside domains of its own.
+            Self::System => match lookup_host((format!("{name}."), 443)).await {
+                Ok(found) => found.map(|address| address.ip()).collect(),
+                Err(_) => Vec::new(),
+            },
+            Self::Local(hosts) => hosts.get(name).cloned().unwrap_or_default(),
+            #[cfg(test)]
+            Self::Scripted(script) => script.resolve(name),
+        }
+    }
+
+    pub(super) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        match self {
+            Self::Local(_) if !address.ip().is_loopback() => {
+                Err(io::ErrorKind::NetworkUnreachable.into())
+            }
+            Self::System | Self::Local(_) => TcpStream::connect(address).await,
+            #[cfg(test)]
+            Self::Scripted(script) => TcpStream::connect(script.connect(address)?).await,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Changes of accounts, by operators and by their owners.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{Account, PASSWORD, Tenure};
+
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
+
+/// The two ways to an account: an operator's, and its owner's.
+async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
+    let (one, other) = (tenure.account(admin, "test1").await, tenure.account(admin, "test2").await);
+    [
+        (admin.to_owned(), format!("/v1.0/customers/{}", one.id), one),
+        (other.token.clone(), "/v1.0/customer".to_owned(), other),
+    ]
+}
+
+/// The account as everybody who may sees it: without what only its owner is shown.
+async fn shown(tenure: &Tenure, token: &str, path: &str) -> Value {
+    let mut shown = tenure.call(token, "GET", path).await.ok();
+    for own in ["webhook_secret", "webhook_disabled"] {
+        shown.as_object_mut().unwrap().remove(own);
+    }
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_said_stays_and_what_is_said_to_be_blank_is() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    for (token, path, account) in ways(&tenure, &admin).await {
+        let whole = tenure.call(&token, "GET", &path).await.ok();
+        assert_eq!(whole["id"], account.id);
+        for (field, value) in [
+            ("name", "N"),
+            ("detail", "D"),
+            ("email", "n@example.org"),
+            ("phone_number", "+1"),
+            ("address", "A"),
+            ("webhook_method", "PUT"),
+            ("webhook_uri", "https://example.org/"),
+        ] {
+            let before = shown(&tenure, &token, &path).await;
+            for said in [value, ""] {
+                let after = tenure.call_with(&token, "PUT", &path, json!({field: said})).await.ok();
+                let mut expected = before.clone();
+                expected[field] = json!(said);
+                expected["tm_update"] = after["tm_update"].clone();
+                assert_eq!(after, expected, "{field}");
+                assert_eq!(shown(&tenure, &token, &path).await, after);
+            }
+            let body = json!({field: before[field]});
+            tenure.call_with(&token, "PUT", &path, body).await.ok();
+        }
+        let nothing = shown(&tenure, &token, &path).await;
+        assert_eq!(tenure.call_with(&token, "PUT", &path, json!({})).await.ok(), nothing);
+        let metadata = format!("{path}/metadata");
+        let switched =
+            tenure.call_with(&token, "PUT", &metadata, json!({"rtp_debug": true})).await.ok();
+        assert_eq!(switched["metadata"], json!({"rtp_debug": true}));
+        let same = tenure.call_with(&token, "PUT", &metadata, json!({})).await.ok();
+        assert_eq!(same["metadata"], json!({"rtp_debug": true}));
+        for refused in [json!({"status": "active"}), json!({"name": null}), json!({"id": NIL})] {
+            let answer = tenure.call_with(&token, "PUT", &path, refused).await;
+            assert_eq!(answer.refused(400), "INVALID_ARGUMENT");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_leaving_or_gone_is_not_changed() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    let changes = [
+        ("", json!({"name": "x"})),
+        ("/metadata", json!({"rtp_debug": true})),
+        ("/billing_account_id", json!({"billing_account_id": NIL})),
+    ];
+    tenure.call(&admin, "POST", &format!("{path}/freeze")).await.ok();
+    for status in ["frozen", "deleted"] {
+        let before = tenure.call(&admin, "GET", &path).await.ok();
+        assert_eq!(before["status"], status);
+        for (below, body) in changes.clone() {
+            let answer = tenure.call_with(&admin, "PUT", &format!("{path}{below}"), body).await;
+            assert_eq!(answer.refused(409), "STATE_INVALID", "{below} of a {status} account");
+        }
+        assert_eq!(tenure.call(&admin, "GET", &path).await.ok(), before);
+        tenure.call(&admin, "DELETE", &path).await.ok();
+    }
+}
+
+/// Tries to give an account this address.
+async fn takes(tenure: &Tenure, (token, path): (&str, &str), email: &str) -> u16 {
+    let answer = tenure.call_with(token, "PUT", path, json!({"email": email})).await;
+    if answer.status != 200 {
+        assert_eq!(answer.refused(409), "EMAIL_TAKEN");
+    }
+    answer.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_one_accounts_as_long_as_it_has_it() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let [(token, path, _), (other_token, other_path, _)] = ways(&tenure, &admin).await;
+    let (one, other) = ((token.as_str(), path.as_str()), (&*other_token, &*other_path));
+
+    // However it is spelled, and its own account may spell it anew.
+    for (who, email, status) in [
+        (other, "test1@example.com", 409),
+        (other, "TEST1@Example.COM", 409),
+        (one, "Test1@Example.com", 200),
+        (other, "test1@example.com", 409),
+        // Given up for none, it is free at once; and it can be had back as long as nobody has it.
+        (one, "", 200),
+        (one, "test1@example.com", 200),
+        (other, "test1@example.com", 409),
+        (one, "new@example.com", 200),
+        (other, "test1@example.com", 200),
+        (one, "test1@example.com", 409),
+        // One that is withheld is nobody's.
+        (one, "[email protected]", 200),
+        (other, "[email protected]", 200),
+        (one, "test1@example.com", 200),
+    ] {
+        assert_eq!(takes(&tenure, who, email).await, status, "{email}");
+    }
+    let locks = tenure.accounts().await;
+    let locks = locks.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("EMAIL#"));
+    assert_eq!(locks.count(), 1, "a lock was left, or lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_accounts_that_want_one_address_one_gets_it() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let mut calls = JoinSet::new();
+    for number in 0..12 {
+        let account = tenure.account(&admin, &format!("test{number}")).await;
+        let (tenure, admin) = (Arc::clone(&tenure), admin.clone());
+        calls.spawn(async move {
+            let path = format!("/v1.0/customers/{}", account.id);
+            let email = if number % 2 == 0 { "one@example.com" } else { "ONE@example.com" };
+            let won = takes(&tenure, (&admin, &path), email).await == 200;
+            (format!("test{number}@example.com"), path, won)
+        });
+    }
+    let answers = calls.join_all().await;
+    assert_eq!(answers.iter().filter(|(.., won)| *won).count(), 1);
+    let outsider = format!("/v1.0/customers/{}", tenure.account(&admin, "outsider").await.id);
+    for (own, path, won) in answers {
+        let shown = tenure.call(&admin, "GET", &path).await.ok();
+        assert_eq!(shown["email"] == own, !won, "{shown}");
+        // Who has lost keeps its own, and the lock on it; who has won has left it to others.
+        let status = takes(&tenure, (&admin, &outsider), &own).await;
+        assert_eq!(status, if won { 200 } else { 409 }, "{own}");
+    }
+}
+
+async fn billing_account(tenure: &Tenure, token: &str) -> String {
+    let made = tenure.call_with(token, "POST", "/v1.0/billing_accounts", json!({})).await.ok();
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn pays(id: &str) -> Value {
+    json!({"billing_account_id": id})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_is_there_and_the_accounts_own() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let stranger = tenure.account(&admin, "stranger").await;
+    let foreign = billing_account(&tenure, &stranger.token).await;
+    for (token, path, account) in ways(&tenure, &admin).await {
+        let set = format!("{path}/billing_account_id");
+        let (one, other) = (
+            billing_account(&tenure, &account.token).await,
+            billing_account(&tenure, &account.token).await,
+        );
+        let number =
+            tenure.call_with(&account.token, "POST", "/v1.0/numbers", json!({})).await.ok();
+        let number = number["id"].as_str().unwrap();
+        for missing in [&foreign, number, &account.id, "5e4a0680-804e-11ec-8477-2fea5968d85b"] {
+            let answer = tenure.call_with(&token, "PUT", &set, pays(missing)).await;
+            assert_eq!(answer.refused(404), "BILLING_ACCOUNT_NOT_FOUND");
+        }
+        for bad in [
+            json!({}),
+            pays(""),
+            pays("x"),
+            pays(&one.to_uppercase()),
+            json!({"billing_account_id": null}),
+            json!({"billing_account_id": 5}),
+            json!({"billing_account_id": one, "x": 1}),
+        ] {
+            let answer = tenure.call_with(&token, "PUT", &set, bad.clone()).await;
+            assert_eq!(answer.refused(400), "INVALID_ARGUMENT", "{bad}");
+            assert!(
+                answer.message().contains("billing_account_id") || bad["x"] == 1,
+                "{}",
+                answer.text
+            );
+        }
+        assert_eq!(tenure.call(&token, "GET", &path).await.ok()["billing_account_id"], NIL);
+
+        let set_to = async |id: &str| {
+            let told = tenure.call_with(&token, "PUT", &set, pays(id)).await.ok();
+            assert_eq!(told["billing_account_id"], id);
+            assert_eq!(shown(&tenure, &token, &path).await, told);
+        };
+        let delete = async |id: &str| {
+            tenure.call(&account.token, "DELETE", &format!("/v1.0/billing_accounts/{id}")).await
+        };
+        // The one that pays cannot go; another can, and each can as soon as it does not pay.
+        set_to(&one).await;
+        assert_eq!(delete(&one).await.refused(409), "BILLING_ACCOUNT_IN_USE");
+        set_to(&other).await;
+        delete(&one).await.ok();
+        assert_eq!(
+            tenure.call_with(&token, "PUT", &set, pays(&one)).await.refused(404),
+            "BILLING_ACCOUNT_NOT_FOUND"
+        );
+        assert_eq!(delete(&other).await.refused(409), "BILLING_ACCOUNT_IN_USE");
+        set_to(NIL).await;
+        delete(&other).await.ok();
+
+        // It does not stand in the way of the account's own end.
+        let last = billing_account(&tenure, &account.token).await;
+        set_to(&last).await;
+        tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+        assert!(tenure.stack.settle().await);
+        assert_eq!(tenure.partition(&account.id).await, ["A"]);
+        let gone =
+            tenure.call(&admin, "GET", &format!("/v1.0/customers/{}", account.id)).await.ok();
+        assert_eq!(gone["billing_account_id"], NIL);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn me_is_the_agent_who_calls_or_for_whom_the_key_does() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let ann = json!({"username": "ann", "password": PASSWORD, "name": "Ann", "permission": 16});
+    let ann = tenure.call_with(&account.token, "POST", "/v1.0/agents", ann).await.ok();
+    let session = tenure.login("ann", PASSWORD).await;
+    assert_eq!(tenure.call(&session, "GET", "/v1.0/me").await.ok(), ann);
+
+    let key = tenure.access_key(&account.token).await;
+    let own = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
+    assert_eq!((&own["username"], &own["customer_id"]), (&json!("test1"), &json!(account.id)));
+    assert_eq!(tenure.call(&key, "GET", "/v1.0/me").await.ok(), own);
+    // Kinds of resources have paths that look alike; this is none of them.
+    assert_eq!(tenure.call(&session, "POST", "/v1.0/me").await.refused(404), "ROUTE_NOT_FOUND");
+}

@@ -1,0 +1,456 @@
+//! The description of the API and the API say the same. Every answer in these tests is held against it,
+//! without being asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use http::Method;
+use local::Description;
+use serde_json::{Value, json};
+use shared::domain::Error;
+use shared::domain::erasure::Difference;
+use shared::domain::error::Missing;
+use shared::domain::owned::Kind;
+use shared::http::Reply;
+use shared::store::fields::ITEMS;
+
+use crate::harness::{Answer, Template, Tenure};
+
+/// What the stack answers by itself is not part of the API.
+const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi.json"];
+
+fn description() -> &'static Description {
+    Description::of_api().expect("a description")
+}
+
+/// Fails if the answer is not as described.
+pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Answer) {
+    if OF_THE_STACK.iter().any(|start| path.starts_with(start)) || method == Method::HEAD {
+        return;
+    }
+    let route = route_of(routes, method.as_str(), path);
+    let outcome = description().check(&route, answer.status, &answer.headers, &answer.text);
+    if let Err(why) = outcome {
+        panic!("{method} {path} ({route}) → {}: {why}\n{}", answer.status, answer.text);
+    }
+}
+
+/// The route that takes a request: what is written out comes before what stands for anything.
+fn route_of(routes: &[String], method: &str, path: &str) -> String {
+    let segments: Vec<_> = path.split('/').collect();
+    let places = |route: &str| {
+        let (verb, pattern) = route.split_once(' ')?;
+        let pattern: Vec<_> = pattern.split('/').collect();
+        let fits = |(pattern, segment): (&&str, &&str)| {
+            if pattern.starts_with('{') { !segment.is_empty() } else { pattern == segment }
+        };
+        let taken = verb == method
+            && pattern.len() == segments.len()
+            && pattern.iter().zip(&segments).all(fits);
+        taken.then(|| pattern.iter().map(|step| step.starts_with('{')).collect::<Vec<_>>())
+    };
+    let taking = routes.iter().filter_map(|route| Some((places(route)?, route)));
+    taking.min().map_or_else(|| "$default".to_owned(), |(_, route)| route.clone())
+}
+
+#[test]
+fn every_route_is_described_under_the_name_of_its_function_and_nothing_else_is() {
+    let text = Template::text();
+    let mut deployed = BTreeSet::new();
+    for function in text.split("Type: AWS::Serverless::Function").skip(1) {
+        let function = function.split("\n\n").next().unwrap();
+        let after = |label: &str, text: &str| {
+            let rest = text.split(label).nth(1)?;
+            Some(rest.trim_start_matches('"').split(['"', '}', ',']).next()?.to_owned())
+        };
+        let binary = after("Binary: ", function).unwrap();
+        for event in function.split("Type: HttpApi").skip(1) {
+            // A path may have braces, so it is quoted where it does.
+            let Some(method) = after("Method: ", event) else { continue };
+            let path = event.split("Path: ").nth(1).unwrap();
+            let path = path.strip_prefix('"').map_or_else(
+                || path.split('}').next().unwrap(),
+                |quoted| quoted.split('"').next().unwrap(),
+            );
+            deployed.insert((format!("{method} {path}"), binary.clone()));
+        }
+    }
+    let operations = description().operations();
+    let name = |operation: &Value| operation["operationId"].as_str().unwrap().to_owned();
+    let described: BTreeSet<_> =
+        operations.iter().map(|(route, operation)| (route.clone(), name(operation))).collect();
+    assert_eq!(deployed, described);
+    assert!(deployed.len() >= 33);
+}
+
+/// One of every error there is. The compiler asks for a line here where one is added.
+fn every_error() -> Vec<Error> {
+    let text = String::new;
+    let missing =
+        [Missing::Delivery, Missing::Customer, Missing::Erasure, Missing::Route].into_iter();
+    let kinds = Kind::ALL.iter().filter(|kind| **kind != Kind::Session);
+    let missing = missing.chain(kinds.map(|kind| Missing::Owned(*kind)));
+    let difference = Difference { account_changed: true, counts: BTreeMap::new() };
+    let others = [
+        Error::BodyTooLarge(1),
+        Error::NotJson,
+        Error::InvalidJson(text()),
+        Error::InvalidField(text(), text()),
+        Error::InvalidField("webhook_uri".to_owned(), "must be".to_owned()),
+        Error::InvalidParameter("", text()),
+        Error::UnknownParameter(text()),
+        Error::InvalidId,
+        Error::AmbiguousCredentials,
+        Error::AuthenticationRequired,
+        Error::InvalidCredentials,
+        Error::PermissionDenied,
+        Error::AccountFrozen { scheduled: None, effective: None },
+        Error::UsernameTaken,
+        Error::EmailTaken,
+        Error::StateInvalid,
+        Error::GracePeriodEnded,
+        Error::LastProjectAdmin,
+        Error::LastAdmin,
+        Error::AlreadyRotated,
+        Error::NoWebhook,
+        Error::EtagMismatch,
+        Error::BillingAccountInUse,
+        Error::LegalHold,
+        Error::PlanOutdated(Box::new(difference)),
+        Error::TooManyAttempts(Duration::from_secs(1)),
+        Error::Unavailable(text()),
+        Error::Internal(text()),
+    ];
+    others.into_iter().chain(missing.map(Error::NotFound)).inspect(is_in_the_list).collect()
+}
+
+fn is_in_the_list(error: &Error) {
+    match error {
+        Error::BodyTooLarge(_)
+        | Error::NotJson
+        | Error::InvalidJson(_)
+        | Error::InvalidField(..)
+        | Error::InvalidParameter(..)
+        | Error::UnknownParameter(_)
+        | Error::InvalidId
+        | Error::AmbiguousCredentials
+        | Error::AuthenticationRequired
+        | Error::InvalidCredentials
+        | Error::PermissionDenied
+        | Error::AccountFrozen { .. }
+        | Error::NotFound(
+            Missing::Delivery
+            | Missing::Customer
+            | Missing::Owned(_)
+            | Missing::Erasure
+            | Missing::Route,
+        )
+        | Error::UsernameTaken
+        | Error::EmailTaken
+        | Error::StateInvalid
+        | Error::GracePeriodEnded
+        | Error::LastProjectAdmin
+        | Error::LastAdmin
+        | Error::AlreadyRotated
+        | Error::NoWebhook
+        | Error::EtagMismatch
+        | Error::BillingAccountInUse
+        | Error::LegalHold
+        | Error::PlanOutdated(_)
+        | Error::TooManyAttempts(_)
+        | Error::Unavailable(_)
+        | Error::Internal(_) => {}
+    }
+}
+
+/// The reasons in a described answer.
+fn reasons(schema: &Value) -> Vec<String> {
+    let mut reasons = Vec::new();
+    walk(schema, &mut |part| {
+        let named = part.pointer("/properties/error/properties/reason/enum");
+        let named = named.and_then(Value::as_array).into_iter().flatten();
+        reasons.extend(named.map(|reason| reason.as_str().unwrap().to_owned()));
+    });
+    reasons
+}
+
+/// Every described answer: route, status, schema.
+fn answers() -> Vec<(String, u16, &'static Value)> {
+    let description = description();
+    let mut answers = Vec::new();
+    let no_route = &description.document()["components"]["responses"]["NoRoute"];
+    let mut add = |route: &str, status: u16, response: &'static Value| {
+        let response = description.resolve(response);
+        answers.push((
+            route.to_owned(),
+            status,
+            &response["content"]["application/json"]["schema"],
+        ));
+    };
+    add("$default", 404, no_route);
+    for (route, operation) in description.operations() {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            add(&route, status.parse().unwrap(), response);
+        }
+    }
+    answers
+}
+
+#[test]
+fn every_error_is_described_with_its_status_and_no_other_is() {
+    let reply = |error: &Error| Reply::error(error, "x");
+    let told: BTreeSet<_> = every_error()
+        .iter()
+        .map(|error| (reply(error).status(), reply(error).reason().to_owned()))
+        .collect();
+    let described: BTreeSet<_> = answers()
+        .iter()
+        .flat_map(|(_, status, schema)| reasons(schema).into_iter().map(|reason| (*status, reason)))
+        .collect();
+    assert_eq!(told, described);
+    for (route, status, schema) in answers() {
+        assert_eq!(matches!(status, 200 | 304), reasons(schema).is_empty(), "{route} {status}");
+    }
+}
+
+#[test]
+fn every_operation_is_described_in_full() {
+    let description = description();
+    let document = description.document();
+    let tags: BTreeSet<_> =
+        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str()).collect();
+    for (route, operation) in description.operations() {
+        let mut expected = vec!["200", "500", "503"];
+        let security = operation.get("security").unwrap_or(&document["security"]);
+        if security != &json!([]) {
+            expected.extend(["400", "401", "403"]);
+        }
+        if let Some(body) = operation.get("requestBody") {
+            expected.extend(["400", "413", "415"]);
+            let schema = description.resolve(&body["content"]["application/json"]["schema"]);
+            assert_eq!(schema["additionalProperties"], false, "{route}: unknown keys are refused");
+        }
+        if route.contains("{id}") {
+            expected.extend(["400", "404"]);
+        }
+        for status in expected {
+            assert!(operation["responses"].get(status).is_some(), "{route}: {status}");
+        }
+        assert!(tags.contains(&operation["tags"][0].as_str()), "{route}: tag");
+        for text in ["summary", "description"] {
+            assert!(operation[text].is_string(), "{route}: {text}");
+        }
+    }
+}
+
+/// Every place in `value` that `look` is interested in.
+fn walk<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
+    look(value);
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| walk(value, look)),
+        Value::Object(fields) => fields.values().for_each(|value| walk(value, look)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_component_is_used() {
+    let document = description().document();
+    let mut referred = BTreeSet::from(["#/components/responses/NoRoute".to_owned()]);
+    walk(document, &mut |value| {
+        referred.extend(value["$ref"].as_str().map(str::to_owned));
+    });
+    for (kind, components) in document["components"].as_object().unwrap() {
+        for name in components.as_object().unwrap().keys().filter(|_| kind != "securitySchemes") {
+            let reference = format!("#/components/{kind}/{name}");
+            assert!(referred.contains(&reference), "nothing refers to {reference}");
+        }
+    }
+}
+
+/// Names of fields that say nothing about a person though a stored field of that name does: the name of a
+/// stored field is not the name of a person.
+const NOT_PERSONAL: [(&str, &str); 1] = [("StoredField", "name")];
+
+#[test]
+fn what_is_marked_as_personal_is_what_is_stored_as_personal() {
+    let description = description();
+    let stored = ITEMS.iter().flat_map(|(_, fields)| fields.iter());
+    let mut personal: BTreeSet<&str> =
+        stored.filter(|field| field.personal).map(|field| field.name).collect();
+    // Nobody sends or sees these: what they are made of is sent.
+    for inside in ["password_hash", "username_digest", "farewell_uri", "farewell_secrets"] {
+        assert!(personal.remove(inside), "{inside}");
+    }
+    personal.extend(["password", "current_password"]);
+
+    let mut marked = BTreeSet::new();
+    for (schema, described) in description.document()["components"]["schemas"].as_object().unwrap()
+    {
+        for (name, property) in described["properties"].as_object().into_iter().flatten() {
+            let is_personal =
+                personal.contains(name.as_str()) && !NOT_PERSONAL.contains(&(schema, name));
+            let mark = &description.resolve(property)["x-pii"];
+            assert_eq!(*mark == true, is_personal, "{schema}.{name}: x-pii");
+            if is_personal {
+                marked.insert(name.as_str());
+            }
+        }
+    }
+    assert_eq!(marked, personal, "each is somewhere in the description");
+}
+
+#[test]
+fn the_examples_are_answers_of_the_seed() {
+    let document = description().document();
+    let seed = crate::seed::answers();
+    for (name, example) in document["components"]["examples"].as_object().unwrap() {
+        assert!(seed.contains(&example["value"]), "{name} is not in the seed");
+    }
+}
+
+#[test]
+fn the_examples_are_as_described() {
+    let description = description();
+    let mut seen = 0;
+    for (route, operation) in description.operations() {
+        let answer = description.resolve(&operation["responses"]["200"]);
+        let mut headers = headers(200);
+        if answer["headers"].get("ETag").is_none() {
+            headers.remove("etag");
+        }
+        let answer = &answer["content"]["application/json"];
+        for example in
+            answer["examples"].as_object().into_iter().flat_map(|examples| examples.values())
+        {
+            let value = &description.resolve(example)["value"];
+            let checked = description.check(&route, 200, &headers, &value.to_string());
+            assert_eq!(checked.map_err(|why| format!("{route}: {why}")), Ok(()));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10);
+}
+
+/// The headers of any answer with this status.
+fn headers(status: u16) -> http::HeaderMap {
+    let error = if status == 401 { Error::InvalidCredentials } else { Error::InvalidId };
+    let mut headers = Reply::error(&error, "x").into_response("x", false).headers().clone();
+    headers.insert("apigw-requestid", "y".parse().unwrap());
+    if status == 200 {
+        headers.insert("etag", "\"00000000000000000000000000000000\"".parse().unwrap());
+    }
+    headers
+}
+
+/// The check that every test relies on does find what is wrong.
+#[test]
+fn an_answer_that_is_not_as_described_is_found() {
+    let description = description();
+    let agent = json!({
+        "id": "5e4a0680-804e-11ec-8477-2fea5968d85b",
+        "customer_id": "5e4a0680-804e-11ec-8477-2fea5968d85b",
+        "username": "ann",
+        "name": "",
+        "detail": "",
+        "permission": 48,
+        "tm_create": "2024-03-10T15:57:08.1Z",
+        "tm_update": "2024-03-10T15:57:08Z",
+        "tm_delete": null,
+    });
+    let route = "GET /v1.0/agents/{id}";
+    let check = |status, body: &Value| {
+        description.check(route, status, &headers(status), &body.to_string())
+    };
+    assert_eq!(check(200, &agent), Ok(()));
+    for (field, value) in [
+        ("surprise", json!(1)),
+        ("id", json!("5E4A0680-804E-11EC-8477-2FEA5968D85B")),
+        ("id", json!("00000000-0000-0000-0000-000000000000")),
+        ("permission", json!(2)),
+        ("permission", json!("48")),
+        ("name", json!("a\u{0}")),
+        ("name", json!(null)),
+        ("username", json!("")),
+        ("tm_create", json!("2024-03-10T15:57:08.10Z")),
+        ("tm_create", json!("2024-03-10T15:57:08+00:00")),
+        ("tm_create", json!("2024-13-10T15:57:08Z")),
+        ("tm_create", json!(null)),
+    ] {
+        let mut agent = agent.clone();
+        agent[field] = value;
+        assert!(check(200, &agent).is_err(), "{agent}");
+    }
+    let mut incomplete = agent.clone();
+    incomplete.as_object_mut().unwrap().remove("tm_delete");
+    assert!(check(200, &incomplete).is_err());
+
+    let error = |reason: &str| json!({"error": {"status": "NOT_FOUND", "reason": reason, "message": "m", "request_id": "x"}});
+    assert_eq!(check(404, &error("AGENT_NOT_FOUND")), Ok(()));
+    assert!(check(404, &error("CUSTOMER_NOT_FOUND")).is_err(), "another operation's reason");
+    assert!(check(404, &json!({"message": "Not Found"})).is_err());
+    assert_eq!(check(503, &json!({"message": "Service Unavailable"})), Ok(()));
+    assert!(check(409, &error("AGENT_NOT_FOUND")).is_err(), "a status that it does not have");
+    assert!(
+        description.check("GET /v1.0/x/y/z", 404, &headers(404), &error("X").to_string()).is_err()
+    );
+
+    for name in ["x-request-id", "cache-control", "content-type", "etag"] {
+        let mut headers = headers(200);
+        headers.remove(name);
+        assert!(
+            description.check(route, 200, &headers, &agent.to_string()).is_err(),
+            "without {name}"
+        );
+    }
+    for (name, value) in
+        [("cache-control", "public"), ("x-surprise", "1"), ("content-type", "text/html")]
+    {
+        let mut headers = headers(200);
+        headers.insert(name, value.parse().unwrap());
+        assert!(
+            description.check(route, 200, &headers, &agent.to_string()).is_err(),
+            "{name}: {value}"
+        );
+    }
+}
+
+#[test]
+fn the_written_route_comes_before_the_one_for_anything() {
+    let routes: Vec<String> = description().operations().into_keys().collect();
+    for (method, path, route) in [
+        ("GET", "/v1.0/customers", "GET /v1.0/customers"),
+        ("GET", "/v1.0/numbers", "GET /v1.0/{kind}"),
+        ("GET", "/v1.0/agents/x", "GET /v1.0/agents/{id}"),
+        ("GET", "/v1.0/numbers/x", "GET /v1.0/{kind}/{id}"),
+        ("DELETE", "/v1.0/customers", "$default"),
+        ("GET", "/v1.0/numbers/", "$default"),
+    ] {
+        assert_eq!(route_of(&routes, method, path), route);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stack_shows_the_description_and_a_page_that_needs_nothing_from_elsewhere() {
+    let tenure = Tenure::start().await;
+    let get = async |path: &str| {
+        let answer = tenure.send(tenure.request("GET", path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        answer
+    };
+    assert_eq!(get("/openapi.json").await.body, *description().document());
+    let page = get("/docs").await;
+    let linked: Vec<_> = ["src=\"", "href=\""]
+        .iter()
+        .flat_map(|attribute| page.text.split(attribute).skip(1))
+        .map(|rest| rest.split('"').next().unwrap())
+        .filter(|link| *link != "data:,")
+        .collect();
+    assert_eq!(linked.len(), 3, "{}", page.text);
+    for link in linked {
+        assert!(link.starts_with("/docs/"), "{link}");
+        assert!(!get(link).await.text.is_empty());
+    }
+}

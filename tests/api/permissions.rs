@@ -1,0 +1,160 @@
+//! A function may do what its policies in the template grant, and nothing else.
+//!
+//! What all tests used of it is left for `infra/check_permissions.py`, which compares it with what is
+//! granted once they are over: a permission that nothing used is one too many.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use local::{Options, Sinks};
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Template, Tenure, options};
+
+/// What the stacks of this process reported: what was granted, used and refused.
+static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
+
+/// Adds what a stack's functions did to the report when the stack goes.
+pub(crate) struct Record(Sinks);
+
+impl Record {
+    /// Of a stack of the real template; others grant something else.
+    pub(crate) fn of(sinks: Sinks, ran: &Options) -> Option<Self> {
+        (ran.template == options().template).then(|| Self(sinks))
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let mut report = REPORT.lock().unwrap();
+        let seen: BTreeMap<String, Vec<Value>> =
+            serde_json::from_value(self.0.permissions()).expect("lists");
+        for (name, permissions) in seen {
+            let all = report.entry(name).or_default();
+            let new: Vec<_> = permissions.into_iter().filter(|one| !all.contains(one)).collect();
+            all.extend(new);
+        }
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("permissions.json");
+        std::fs::write(file, json!(*report).to_string()).expect("the report is written");
+    }
+}
+
+/// The real template without one action of one function, where it stands first.
+fn without_action(function: &str, action: &str) -> Template {
+    Template::edited(|text| {
+        let start = text.find(&format!("  {function}:\n")).unwrap();
+        let (before, after) = text.split_at(start);
+        let at = after.find(action).unwrap();
+        let end = at + action.len();
+        let end = end + usize::from(after[end..].starts_with(", ")) * 2;
+        let rest = format!("{}{}", &after[..at], &after[end..]);
+        format!("{before}{}", rest.replace(", ]", "]"))
+    })
+}
+
+async fn refused(tenure: &Tenure) -> Value {
+    tenure.send(tenure.request("GET", "/_local/permissions")).await.ok()["refused"].clone()
+}
+
+fn says(tenure: &Tenure, words: &str) -> bool {
+    tenure.stack.logs().iter().any(|line| line.contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_to_a_table_that_is_not_granted_is_refused() {
+    let template = without_action("CustomerGetFunction", "dynamodb:BatchGetItem");
+    let tenure = Tenure::start_with(template.options()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    assert_eq!(tenure.call(&admin, "GET", &path).await.refused(503), "SERVICE_UNAVAILABLE");
+    let missing = json!([{
+        "function": "CustomerGetFunction",
+        "action": "dynamodb:BatchGetItem",
+        "resource": "table/AccountsTable",
+    }]);
+    assert_eq!(refused(&tenure).await, missing);
+    let words = "CustomerGetFunction is not authorized to perform: dynamodb:BatchGetItem on resource: \
+                 arn:aws:dynamodb:us-east-1:000000000000:table/AccountsTable because";
+    assert!(says(&tenure, words), "{:?}", tenure.stack.logs());
+    tenure.call_with(&admin, "PUT", &path, json!({"name": "New"})).await.ok();
+}
+
+/// Whoever asks under /v1.0 may do so with a token in the URL, whatever comes of it, and the session is
+/// then marked: each function must be allowed to do that.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_function_may_mark_a_session_whose_token_was_in_the_url() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let routes = tenure.stack.routes().iter().filter_map(|route| route.split_once(' '));
+    let asks =
+        |(_, path): &(&str, &str)| path.starts_with("/v1.0/") && *path != "/v1.0/erasure-keys";
+    let mut marked = 0;
+    for (method, path) in routes.filter(asks) {
+        let token = tenure.login("test1", PASSWORD).await;
+        let kind = path.replace("{kind}", "numbers");
+        let path = kind.replace("{id}", "00000000-0000-7000-8000-000000000000");
+        tenure.send(tenure.request(method, &format!("{path}?token={token}"))).await;
+        let items = tenure.items("AccountsTable").await;
+        let now = items.iter().filter(|item| item["url_exposed"]["BOOL"] == true).count();
+        assert_eq!(now, marked + 1, "{method} {path} did not mark the session");
+        marked = now;
+    }
+    assert!(marked > 25, "{marked}");
+}
+
+/// The transaction of a log-in checks that the account is live; a policy without that says no to all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_needs_the_action_of_every_leg() {
+    let template = without_action("AuthLoginFunction", "dynamodb:ConditionCheckItem");
+    let tenure = Tenure::start_with(template.options()).await;
+    let answer = tenure.try_login("admin@localhost", "local-admin-password").await;
+    assert_eq!(answer.refused(503), "SERVICE_UNAVAILABLE");
+    assert_eq!(refused(&tenure).await[0]["action"], "dynamodb:ConditionCheckItem");
+    let items = tenure.items("AccountsTable").await;
+    assert!(!items.iter().any(|item| item["sk"]["S"].as_str().unwrap().starts_with("SESSION#")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_without_policies_may_do_nothing() {
+    let template = Template::edited(|text| {
+        let start = text.find("  AgentGetFunction:").unwrap();
+        let policies = start + text[start..].find("      Policies:").unwrap();
+        let events = policies + text[policies..].find("      Events:").unwrap();
+        format!("{}{}", &text[..policies], &text[events..])
+    });
+    let tenure = Tenure::start_with(template.options()).await;
+    let admin = tenure.admin().await;
+    let path = "/v1.0/agents/00000000-0000-7000-8000-000000000000";
+    assert_eq!(tenure.call(&admin, "GET", path).await.refused(503), "SERVICE_UNAVAILABLE");
+    assert_eq!(refused(&tenure).await[0]["function"], "AgentGetFunction");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bus_and_a_key_that_are_not_granted_are_refused() {
+    for (function, action, words) in [
+        (
+            "OutboxPublishFunction",
+            "events:PutEvents",
+            "events:PutEvents on resource: arn:aws:events:us-east-1:000000000000:event-bus/tenure-dev",
+        ),
+        (
+            "PurgeRunFunction",
+            "kms:Sign",
+            "kms:Sign on resource: arn:aws:kms:us-east-1:000000000000:key/ReceiptKey",
+        ),
+    ] {
+        let template = without_action(function, action);
+        let tenure = Tenure::start_with(template.options()).await;
+        let admin = tenure.admin().await;
+        let account = tenure.account(&admin, "test1").await;
+        let now = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+        tenure.unregister(&account.token, now).await.ok();
+        let path = "/_local/schedules/PurgeRunFunctionSchedule/run";
+        tenure.send(tenure.request("POST", path)).await.ok();
+        tenure.stack.settle().await;
+        assert!(says(&tenure, words), "{words}: {:?}", tenure.stack.logs());
+    }
+}

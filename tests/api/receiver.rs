@@ -1,0 +1,95 @@
+//! Somebody who receives webhooks: an HTTP server on this machine.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use standardwebhooks::Webhook;
+use tokio::net::TcpListener;
+
+use crate::harness::{Tenure, options_with};
+
+/// What arrived.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What it answers.
+type Answer = Arc<Mutex<StatusCode>>;
+
+pub(crate) struct Receiver {
+    url: String,
+    answer: Answer,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+}
+
+/// A stack whose webhooks may go to this machine.
+pub(crate) async fn tenure() -> Tenure {
+    Tenure::start_with(options_with("WebhookAllowLoopback", "true")).await
+}
+
+impl Receiver {
+    /// A receiver that takes everything.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (answer, arrivals) = (Answer::default(), Arc::<Mutex<Vec<Arrival>>>::default());
+        let (status, seen) = (Arc::clone(&answer), Arc::clone(&arrivals));
+        let receive = async move |request: Request| {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let path = head.uri.path().to_owned();
+            seen.lock().unwrap().push(Arrival {
+                method: head.method,
+                path,
+                headers: head.headers,
+                body,
+            });
+            *status.lock().unwrap()
+        };
+        tokio::spawn(axum::serve(listener, Router::new().fallback(receive)).into_future());
+        Self { url, answer, arrivals }
+    }
+
+    /// Where webhooks of this path go.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// Answers with this status from now on.
+    pub(crate) fn answer(&self, status: u16) {
+        *self.answer.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+    }
+
+    /// What arrived at this path, in the order in which it did.
+    pub(crate) fn arrivals(&self, path: &str) -> Vec<Arrival> {
+        let arrivals = self.arrivals.lock().unwrap();
+        arrivals.iter().filter(|arrival| arrival.path == path).cloned().collect()
+    }
+}
+
+impl Arrival {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Whether one of the signatures is what a library that is not ours makes with this secret.
+    pub(crate) fn is_signed_by(&self, secret: &str) -> bool {
+        let (id, seconds) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let wanted = Webhook::new(secret).unwrap().sign(id, seconds.parse().unwrap(), &self.body);
+        let wanted = wanted.unwrap();
+        self.header("webhook-signature").split(' ').any(|signature| signature == wanted)
+    }
+}

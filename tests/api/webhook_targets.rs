@@ -1,0 +1,104 @@
+//! Where webhooks may go, as it is decided when an account is written.
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::harness::{Tenure, new_customer, options_with};
+
+const HOSTILE: &str = include_str!("../data/webhook_uris_hostile.json");
+const GOOD: &str = include_str!("../data/webhook_uris_good.json");
+
+fn list(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap()
+}
+
+fn customer_with(uri: &Value) -> Value {
+    let mut body = new_customer("test2");
+    body["webhook_uri"] = uri.clone();
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_targets_are_refused_and_nothing_is_written() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    let before = tenure.accounts().await;
+
+    let mut uris: Vec<Value> = list(HOSTILE).into_iter().map(Value::from).collect();
+    assert!(uris.len() >= 300);
+    uris.extend([json!(null), json!(5), json!(["https://example.com/"]), json!({}), json!(true)]);
+    let calls = uris.iter().flat_map(|uri| {
+        [
+            ("POST", "/v1.0/customers", customer_with(uri)),
+            ("PUT", &path, json!({ "webhook_uri": uri })),
+        ]
+    });
+    let refused = |(method, path, body): (_, _, Value)| {
+        let (tenure, admin) = (&tenure, &admin);
+        async move {
+            let uri = body["webhook_uri"].clone();
+            let answer = tenure.call_with(admin, method, path, body).await;
+            assert_eq!(answer.refused(400), "INVALID_WEBHOOK_URI", "{method} {uri}");
+            assert!(answer.message().starts_with("webhook_uri: "), "{}", answer.text);
+            assert!(answer.message().contains("an https URL on port 443"), "{}", answer.text);
+            assert_eq!(answer.body["error"]["details"][0]["field"], "webhook_uri");
+        }
+    };
+    stream::iter(calls).for_each_concurrent(8, refused).await;
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_targets_are_kept_as_they_were_sent() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let mut body = new_customer("test1");
+    body["webhook_uri"] = json!("");
+    let created = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();
+    assert_eq!(created["webhook_uri"], "");
+
+    let path = format!("/v1.0/customers/{}", created["id"].as_str().unwrap());
+    let good = list(GOOD);
+    assert!(good.len() >= 40);
+    for uri in good.iter().map(String::as_str).chain([""]) {
+        let updated =
+            tenure.call_with(&admin, "PUT", &path, json!({ "webhook_uri": uri })).await.ok();
+        assert_eq!(updated["webhook_uri"], uri);
+        let shown = tenure.call(&admin, "GET", &path).await.ok();
+        assert_eq!(shown["webhook_uri"], uri);
+    }
+}
+
+/// The variable adds the machine itself, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_stack_can_be_let_to_deliver_to_the_machine_itself() {
+    let own = ["http://127.0.0.1:8080/hook", "http://[::1]:8080/", "http://localhost:8080/"];
+    for (value, is_allowed) in [("true", true), ("false", false)] {
+        let tenure = Tenure::start_with(options_with("WebhookAllowLoopback", value)).await;
+        let admin = tenure.admin().await;
+        let account = tenure.account(&admin, "test1").await;
+        let path = format!("/v1.0/customers/{}", account.id);
+        for uri in own {
+            let answer =
+                tenure.call_with(&admin, "PUT", &path, json!({ "webhook_uri": uri })).await;
+            if is_allowed {
+                assert_eq!(answer.ok()["webhook_uri"], uri);
+            } else {
+                assert_eq!(answer.refused(400), "INVALID_WEBHOOK_URI", "{uri}");
+            }
+        }
+        for uri in [
+            "https://127.0.0.1/",
+            "http://127.0.0.2:8080/",
+            "http://169.254.169.254/",
+            "http://example.com/",
+            "http://u@localhost:8080/",
+        ] {
+            let answer =
+                tenure.call_with(&admin, "PUT", &path, json!({ "webhook_uri": uri })).await;
+            assert_eq!(answer.refused(400), "INVALID_WEBHOOK_URI", "{uri}");
+        }
+    }
+}

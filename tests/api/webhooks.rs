@@ -1,0 +1,390 @@
+//! Events reach the webhooks of their accounts: signed, in order, until they are taken or given up.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Account, PASSWORD, Tenure};
+use crate::receiver::{Arrival, Receiver, tenure};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+
+/// How long each attempt waits for the one before at most, in seconds.
+const WAITS: [i64; 9] = [
+    5 + MINUTE,
+    6 * MINUTE,
+    34 * MINUTE,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    16 * HOUR,
+    23 * HOUR,
+    27 * HOUR,
+];
+
+/// A customer of the test's own whose webhooks go to `url`, by `method`.
+async fn account(tenure: &Tenure, admin: &str, name: &str, method: &str, url: &str) -> Account {
+    let body = json!({
+        "username": name,
+        "password": PASSWORD,
+        "webhook_method": method,
+        "webhook_uri": url,
+    });
+    let created = tenure.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
+    let token = tenure.login(name, PASSWORD).await;
+    Account { id: created["id"].as_str().unwrap().to_owned(), token }
+}
+
+async fn secret(tenure: &Tenure, id: &str) -> String {
+    let pk = format!("CUSTOMER#{id}");
+    let items = tenure.items("AccountsTable").await;
+    let root = items.iter().find(|item| item["pk"]["S"] == *pk && item["sk"]["S"] == "A").unwrap();
+    root["webhook_secret"]["S"].as_str().unwrap().to_owned()
+}
+
+/// The account's log, oldest first.
+async fn log(tenure: &Tenure, token: &str) -> Vec<Value> {
+    assert!(tenure.stack.settle().await);
+    let page = tenure.call(token, "GET", "/v1.0/webhook_deliveries").await.ok();
+    page["result"].as_array().unwrap().iter().rev().cloned().collect()
+}
+
+/// Lets time pass, and everything happen that is due by then.
+async fn wait(tenure: &Tenure, seconds: i64) {
+    assert!(tenure.stack.settle().await);
+    tenure.stack.advance_clock(seconds).await.unwrap();
+    assert!(tenure.stack.settle().await);
+}
+
+fn types(arrivals: &[Arrival]) -> Vec<String> {
+    arrivals.iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The account's items in the outbox that hold an address.
+async fn sealed(tenure: &Tenure) -> usize {
+    let items = tenure.items("OutboxTable").await;
+    let holds = |item: &&Value| {
+        ["farewell_method", "farewell_uri", "farewell_secrets"]
+            .iter()
+            .any(|name| !item[name].is_null())
+    };
+    items.iter().filter(holds).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_hears_of_its_whole_life() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    let secret = secret(&tenure, &own.id).await;
+
+    let name = json!({"name": "changed"});
+    tenure.call_with(&admin, "PUT", &format!("/v1.0/customers/{}", own.id), name).await.ok();
+    let number =
+        tenure.call_with(&own.token, "POST", "/v1.0/numbers", json!({"name": "one"})).await.ok();
+    let frozen = tenure.unregister(&own.token, json!({"password": PASSWORD})).await.ok();
+    tenure.call(&own.token, "DELETE", "/auth/unregister").await.ok();
+    let events = log(&tenure, &own.token).await;
+    let at_once = json!({
+        "password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true,
+    });
+    tenure.unregister(&own.token, at_once).await.ok();
+    assert!(tenure.stack.settle().await);
+
+    let mut arrivals = receiver.arrivals("/hook");
+    arrivals.sort_by_key(|arrival| arrival.json()["sequence"].as_u64());
+    assert_eq!(
+        types(&arrivals),
+        [
+            "customer_created",
+            "customer_updated",
+            "number_created",
+            "customer_frozen",
+            "customer_recovered",
+            "customer_deleted",
+        ]
+    );
+    for (place, arrival) in arrivals.iter().enumerate() {
+        let body = arrival.json();
+        assert_eq!(body["sequence"], place + 1);
+        assert_eq!(body["data"]["customer_id"], *own.id);
+        assert_eq!(arrival.method, "POST");
+        assert_eq!(arrival.header("content-type"), "application/json");
+        assert!(arrival.is_signed_by(&secret));
+        assert!(!arrival.is_signed_by("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+        assert!(arrival.header("x-voipbin-signature").starts_with("sha256="));
+    }
+    assert_eq!(arrivals[2].json()["data"]["id"], number["id"]);
+    let freezing = &arrivals[3].json()["data"];
+    assert_eq!(freezing["id"], *own.id);
+    assert_eq!(freezing["status"], "frozen");
+    assert_eq!(freezing["tm_deletion_scheduled"], frozen["tm_deletion_scheduled"]);
+
+    // The log says the same of those that were before.
+    assert_eq!(events.len(), 5);
+    for (event, arrival) in events.iter().zip(&arrivals) {
+        assert_eq!(event["type"], arrival.json()["type"]);
+        assert_eq!(event["id"], arrival.header("webhook-id"));
+        assert_eq!(event["sequence"], arrival.json()["sequence"]);
+        assert_eq!(event["status"], "delivered", "{event}");
+        assert_eq!(event["attempts"], 1);
+        assert_eq!(event["last_result"], "delivered");
+        assert_eq!(event["tm_next_attempt"], Value::Null);
+    }
+    assert_eq!(sealed(&tenure).await, 0, "what was sealed goes with the delivery");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_down_for_three_days_gets_it_when_it_is_back() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    receiver.answer(503);
+    let own = account(&tenure, &admin, "test1", "PUT", &receiver.url("/hook")).await;
+    for seconds in &WAITS[..8] {
+        wait(&tenure, *seconds).await;
+    }
+    let token = tenure.login("test1", PASSWORD).await;
+    let pending = &log(&tenure, &token).await[0];
+    assert_eq!((&pending["status"], &pending["last_result"]), (&json!("pending"), &json!("5xx")));
+    assert_eq!(pending["attempts"], 9);
+    assert!(pending["tm_next_attempt"].is_string());
+
+    receiver.answer(204);
+    wait(&tenure, WAITS[8]).await;
+    let arrivals = receiver.arrivals("/hook");
+    assert_eq!(arrivals.len(), 10);
+    let secret = secret(&tenure, &own.id).await;
+    let first = &arrivals[0];
+    for arrival in &arrivals {
+        assert_eq!(arrival.method, "PUT");
+        assert_eq!(arrival.header("webhook-id"), first.header("webhook-id"));
+        assert_eq!(arrival.body, first.body, "the same at every attempt");
+        assert!(arrival.is_signed_by(&secret));
+    }
+    assert_ne!(arrivals[9].header("webhook-timestamp"), first.header("webhook-timestamp"));
+    let token = tenure.login("test1", PASSWORD).await;
+    assert_eq!(log(&tenure, &token).await[0]["status"], "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_stays_down_is_given_up_and_can_be_sent_to_again() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    receiver.answer(404);
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    for seconds in WAITS {
+        wait(&tenure, seconds).await;
+    }
+    let token = tenure.login("test1", PASSWORD).await;
+    let failed = &log(&tenure, &token).await[0];
+    assert_eq!((&failed["status"], &failed["last_result"]), (&json!("failed"), &json!("4xx")));
+    assert_eq!((&failed["attempts"], &failed["tm_next_attempt"]), (&json!(10), &Value::Null));
+    wait(&tenure, 24 * HOUR).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 10, "given up");
+    let dead = |line: &String| line.contains(r#""WebhookDead":1"#);
+    assert!(tenure.stack.logs().iter().any(dead), "the metric that alarms");
+
+    // Somebody else's is none.
+    let other = account(&tenure, &admin, "test2", "POST", &receiver.url("/other")).await;
+    let resend = format!("/v1.0/webhook_deliveries/{}/resend", failed["id"].as_str().unwrap());
+    let refused = tenure.call(&other.token, "POST", &resend).await;
+    assert_eq!(refused.refused(404), "WEBHOOK_DELIVERY_NOT_FOUND");
+
+    receiver.answer(200);
+    let token = tenure.login("test1", PASSWORD).await;
+    let again = tenure.call(&token, "POST", &resend).await.ok();
+    assert_eq!((&again["status"], &again["attempts"]), (&json!("pending"), &json!(0)));
+    wait(&tenure, MINUTE).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 11);
+    let sent = &log(&tenure, &token).await[0];
+    assert_eq!((&sent["status"], &sent["attempts"]), (&json!("delivered"), &json!(1)));
+    assert_eq!(tenure.count_events(&own.id, "customer_created").await, 1, "the bus hears it once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_gone_is_left_alone_until_it_is_set_again() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    assert!(tenure.stack.settle().await);
+    receiver.answer(410);
+    let test = tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await.ok();
+    assert_eq!((&test["type"], &test["status"]), (&json!("webhook_test"), &json!("pending")));
+    let last = log(&tenure, &own.token).await.pop().unwrap();
+    assert_eq!((&last["id"], &last["status"]), (&test["id"], &json!("gone")));
+    assert_eq!(tenure.count_events(&own.id, "customer_webhook_disabled").await, 1);
+
+    // Nothing is sent any more, and it says so.
+    tenure.call_with(&own.token, "POST", "/v1.0/numbers", json!({})).await.ok();
+    let refused = tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await;
+    assert_eq!(refused.refused(409), "WEBHOOK_NOT_CONFIGURED");
+    wait(&tenure, HOUR).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 2);
+
+    receiver.answer(200);
+    let again = json!({"webhook_uri": receiver.url("/hook")});
+    tenure.call_with(&admin, "PUT", &format!("/v1.0/customers/{}", own.id), again).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(types(&receiver.arrivals("/hook")).last().unwrap(), "customer_updated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_event_reaches_an_owner_who_is_late_and_is_sealed_no_longer_than_a_day() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let late = account(&tenure, &admin, "late", "POST", &receiver.url("/late")).await;
+    assert!(tenure.stack.settle().await);
+    let late_secret = secret(&tenure, &late.id).await;
+    receiver.answer(500);
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", late.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&late.id).await, ["A"], "the erasure waits for nobody");
+    assert_eq!(sealed(&tenure).await, 1);
+    receiver.answer(200);
+    wait(&tenure, WAITS[0]).await;
+    let farewell = receiver.arrivals("/late").pop().unwrap();
+    assert_eq!(farewell.json()["type"], "customer_deleted");
+    assert_eq!(farewell.json()["data"]["status"], "deleted");
+    assert!(farewell.is_signed_by(&late_secret));
+    assert_eq!(sealed(&tenure).await, 0);
+
+    // One that is not there for a day.
+    let admin = tenure.admin().await;
+    let never = account(&tenure, &admin, "never", "POST", &receiver.url("/never")).await;
+    assert!(tenure.stack.settle().await);
+    receiver.answer(500);
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", never.id)).await.ok();
+    for seconds in &WAITS[..6] {
+        wait(&tenure, *seconds).await;
+    }
+    assert_eq!(sealed(&tenure).await, 1);
+    wait(&tenure, 4 * HOUR).await;
+    assert_eq!(sealed(&tenure).await, 0, "a day is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_delivered_before_the_account_went_is_not_delivered_after() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    receiver.answer(500);
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    tenure.call_with(&own.token, "POST", "/v1.0/numbers", json!({})).await.ok();
+    assert!(tenure.stack.settle().await);
+    let before = receiver.arrivals("/hook").len();
+    receiver.answer(200);
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", own.id)).await.ok();
+    wait(&tenure, HOUR).await;
+    assert_eq!(types(&receiver.arrivals("/hook")[before..]), ["customer_deleted"]);
+    let items = tenure.items("OutboxTable").await;
+    let discarded = items.iter().filter(|item| item["delivery"]["S"] == "discarded").count();
+    assert_eq!(discarded, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_secrets_sign_while_receivers_are_changed_over() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    let old = secret(&tenure, &own.id).await;
+    let rotate = "/v1.0/customer/webhook_secret/rotate";
+    let long = json!({"overlap": 31 * 24 * HOUR});
+    let refused = tenure.call_with(&own.token, "POST", rotate, long).await;
+    assert!(refused.message().contains("overlap"), "{}", refused.text);
+    let rotated = tenure.call_with(&own.token, "POST", rotate, json!({"overlap": HOUR})).await.ok();
+    let new = rotated["webhook_secret"].as_str().unwrap();
+    assert_ne!(new, old);
+    assert!(tenure.stack.settle().await);
+    let told = receiver.arrivals("/hook").pop().unwrap();
+    assert!(told.is_signed_by(new) && told.is_signed_by(&old));
+
+    wait(&tenure, 2 * HOUR).await;
+    tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await.ok();
+    assert!(tenure.stack.settle().await);
+    let test = receiver.arrivals("/hook").pop().unwrap();
+    assert!(test.is_signed_by(new) && !test.is_signed_by(&old));
+    assert_eq!(test.json()["type"], "webhook_test");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn get_carries_no_body_and_no_method_sends_nothing() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let own = account(&tenure, &admin, "test1", "GET", &receiver.url("/get")).await;
+    account(&tenure, &admin, "test2", "", &receiver.url("/none")).await;
+    assert!(tenure.stack.settle().await);
+    let secret = secret(&tenure, &own.id).await;
+    let arrivals = receiver.arrivals("/get");
+    assert_eq!(arrivals.len(), 1);
+    assert_eq!(arrivals[0].method, "GET");
+    assert!(arrivals[0].body.is_empty());
+    assert!(arrivals[0].is_signed_by(&secret));
+    assert!(receiver.arrivals("/none").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_does_not_answer_keeps_nobody_else_waiting() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    // Takes connections and says nothing. Its name is another one: hosts are told apart.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://localhost:{}/mute", mute.local_addr().unwrap().port());
+    let slow = account(&tenure, &admin, "slow", "POST", &url).await;
+    for _ in 0..8 {
+        tenure.call_with(&slow.token, "POST", "/v1.0/numbers", json!({})).await.ok();
+    }
+    account(&tenure, &admin, "quick", "POST", &receiver.url("/quick")).await;
+    // All of the slow one's attempts are still under way by then: each takes 15 s.
+    let soon = tokio::time::timeout(Duration::from_secs(10), async {
+        while receiver.arrivals("/quick").is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(soon.await.is_ok(), "kept waiting");
+    let pending = tenure.call(&slow.token, "GET", "/v1.0/webhook_deliveries").await.ok();
+    let pending = pending["result"].as_array().unwrap();
+    assert!(pending.iter().all(|event| event["status"] == "pending"));
+}
+
+/// Between any two steps of publisher and deliverer, the process dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_publisher_or_deliverer_dies() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    assert!(tenure.stack.settle().await);
+    let steps = [
+        ("OutboxPublishFunction", "BatchGetItem", 1),
+        ("OutboxPublishFunction", "UpdateItem", 1),
+        ("WebhookDeliverFunction", "BatchGetItem", 1),
+        ("WebhookDeliverFunction", "UpdateItem", 1),
+        ("WebhookDeliverFunction", "UpdateItem", 2),
+        ("WebhookDeliverFunction", "UpdateItem", 3),
+    ];
+    for (function, operation, nth) in steps {
+        for fault in ["crash_before", "crash_after"] {
+            let rule = json!([{
+                "fault": fault, "function": function, "operation": operation, "nth": nth,
+            }]);
+            let rules = tenure.request("POST", "/_local/faults").json(&rule);
+            tenure.send(rules).await.ok();
+            let token = tenure.login("test1", PASSWORD).await;
+            let test = tenure.call(&token, "POST", "/v1.0/customer/webhook_test").await.ok();
+            assert!(tenure.stack.settle().await);
+            tenure.send(tenure.request("DELETE", "/_local/faults")).await.ok();
+            wait(&tenure, 2 * MINUTE).await;
+            wait(&tenure, 2 * MINUTE).await;
+            let arrivals = receiver.arrivals("/hook");
+            let id = test["id"].as_str().unwrap();
+            let arrived = arrivals.iter().any(|arrival| arrival.header("webhook-id") == id);
+            assert!(arrived, "{fault} {function} {operation} {nth}");
+            let last = log(&tenure, &token).await.pop().unwrap();
+            assert_eq!(last["status"], "delivered", "{fault} {function} {operation} {nth}");
+        }
+    }
+    let sequence = |arrival: &Arrival| arrival.json()["sequence"].as_u64().unwrap();
+    let mut heard: Vec<_> = receiver.arrivals("/hook").iter().map(sequence).collect();
+    heard.sort_unstable();
+    heard.dedup();
+    assert_eq!(heard, (1..=13).collect::<Vec<_>>(), "of {}", own.id);
+}

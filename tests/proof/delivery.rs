@@ -1,0 +1,313 @@
+//! Events on their way to their owners, with three in ten calls failing at every hop, the stream losing
+//! some, the bus repeating and shuffling them: none is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{self, HeaderMap};
+use local::Tables;
+use serde_json::{Value, json};
+use shared::bus::{Publisher, publish_overdue};
+use shared::domain::erasure::{Reason, Requester, Role};
+use shared::domain::event::What;
+use shared::domain::lifecycle::Command;
+use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
+use shared::domain::webhook::Secret;
+use shared::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
+use shared::lifecycle::transition;
+use shared::runtime::{App, Deadline, clock::Clock};
+use shared::store::Store;
+use shared::store::customer::NewCustomer;
+use shared::store::login::Login;
+use shared::webhook::{Deliverer, Sender, deliver_due, deliver_one};
+use standardwebhooks::Webhook;
+
+use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
+
+const ACCOUNTS_MADE: u8 = 5;
+
+/// In the year 2100.
+const NEVER: u64 = 4_102_444_800_000;
+
+/// Numbers that look like chance, the same at every run.
+#[derive(Clone)]
+struct Chance(Arc<Mutex<u64>>);
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(seed)))
+    }
+
+    /// xorshift64 (Marsaglia, 2003).
+    fn next(&self) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    fn is(&self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+}
+
+type Arrivals = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+
+/// Takes seven in ten, and gives in to what was refused five times.
+async fn receiver(chance: Chance) -> (String, Arrivals) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let seen = Arrivals::default();
+    let taken = Arc::clone(&seen);
+    let refused: Arc<Mutex<BTreeMap<String, u8>>> = Arc::default();
+    let receive = async move |headers: HeaderMap, body: Bytes| {
+        let id = headers["webhook-id"].to_str().unwrap().to_owned();
+        let mut refused = refused.lock().unwrap();
+        let times = refused.entry(id).or_default();
+        if *times < 5 && chance.is(30) {
+            *times += 1;
+            return http::StatusCode::SERVICE_UNAVAILABLE;
+        }
+        taken.lock().unwrap().push((headers, body));
+        http::StatusCode::NO_CONTENT
+    };
+    tokio::spawn(axum::serve(listener, Router::new().fallback(receive)).into_future());
+    (url, seen)
+}
+
+/// A bus that fails one call in ten, and refuses two entries in ten of the others; what it takes, it
+/// sometimes takes twice.
+#[derive(Clone)]
+struct Bus {
+    chance: Chance,
+    taken: Arc<Mutex<Vec<Value>>>,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bus")
+    }
+}
+
+impl HttpConnector for Bus {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (status, body) = self.put(request.body().bytes().unwrap());
+        let status = StatusCode::try_from(status).unwrap();
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body.to_string().into())))
+    }
+}
+
+impl Bus {
+    fn client(self) -> aws_sdk_eventbridge::Client {
+        let config = aws_sdk_eventbridge::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .allow_no_auth()
+            .retry_config(RetryConfig::disabled())
+            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(self.clone())));
+        aws_sdk_eventbridge::Client::from_conf(config.build())
+    }
+
+    fn put(&self, body: &[u8]) -> (u16, Value) {
+        if self.chance.is(10) {
+            return (500, json!({"__type": "InternalException"}));
+        }
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let put = |entry: &Value| {
+            if self.chance.is(20) {
+                return json!({"ErrorCode": "ThrottlingException"});
+            }
+            let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+            for _ in 0..=u8::from(self.chance.is(10)) {
+                self.taken.lock().unwrap().push(detail.clone());
+            }
+            json!({"EventId": detail["id"]})
+        };
+        let results: Vec<_> = body["Entries"].as_array().unwrap().iter().map(put).collect();
+        (200, json!({"FailedEntryCount": 0, "Entries": results}))
+    }
+}
+
+/// What functions work with, each with its own process.
+fn app(tables: &Tables, dial: &Arc<Mutex<Timestamp>>, function: &str) -> App {
+    let process = tables.process(function, "0");
+    let retries = RetryPartition::custom("delivery").token_bucket(TokenBucket::unlimited());
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .allow_no_auth()
+        .retry_config(
+            RetryConfig::standard()
+                .with_initial_backoff(Duration::from_micros(1))
+                .with_max_backoff(Duration::from_micros(1)),
+        )
+        .retry_partition(retries.build())
+        .http_client(process.http_client());
+    let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+    let [accounts, outbox, erasures] = [ACCOUNTS, OUTBOX, ERASURES].map(str::to_owned);
+    let store = Store::new(client, accounts, outbox, erasures);
+    App::new(store, Clock::showing(Arc::clone(dial)))
+}
+
+async fn account(app: &App, number: u8, url: &str) -> Customer {
+    let now = app.now();
+    let mut customer = Customer::blank(Id::new(now, [number; 10]), now);
+    customer.webhook_method = WebhookMethod::Post;
+    customer.webhook_uri = WebhookUri::from_text(url).unwrap();
+    customer.record.webhook_secret = Some(Secret::new([number; 32]));
+    customer.record.sequence = 1;
+    let username = Username::from_text(&format!("test{number}")).unwrap();
+    let agent = Agent::new(Id::new(now, [100 + number; 10]), username, Permission::ADMIN, now);
+    let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
+    while app.store.insert_customer(&new, &event).await.is_err() {}
+    customer
+}
+
+/// Something happens to the account; what the client does not hear of, it does again.
+async fn change(app: &App, customer: &Customer, chance: &Chance) -> Customer {
+    let by = Requester { role: Role::CustomerAdmin, id: String::new() };
+    let command = match (customer.status.is_live(), chance.next() % 4) {
+        (true, 0) => Command::Freeze(Reason::Unregister, by),
+        (true, one) => Command::SetMetadata(Metadata { rtp_debug: Some(one == 1) }),
+        (false, _) => Command::Recover,
+    };
+    let mut current = customer.clone();
+    loop {
+        match transition(app, current.clone(), &command).await {
+            Ok((_, after)) => return after,
+            // It had happened, and the answer was lost.
+            Err(Error::StateInvalid) => {
+                if let Ok(Some(now)) = app.store.get_customer(customer.id).await {
+                    return now;
+                }
+            }
+            Err(_) => {}
+        }
+        if let Ok(Some(now)) = app.store.get_customer(customer.id).await {
+            current = now;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "how many is for the caller to say")]
+async fn nothing_is_lost_on_the_way_to_its_owner() {
+    let transitions: usize =
+        std::env::var("TENURE_TRANSITIONS").map_or(400, |text| text.parse().expect("a number"));
+    let chance = Chance::new(0x5eed);
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let tables = Tables::from_template(&template).expect("the template's tables");
+    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let dial = Arc::new(Mutex::new(start));
+    let on_bus: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let (url, arrivals) = receiver(chance.clone()).await;
+    let writer = app(&tables, &dial, "CustomerUpdateFunction");
+    let bus = Bus { chance: chance.clone(), taken: Arc::clone(&on_bus) };
+    let publisher = app(&tables, &dial, "OutboxPublishFunction");
+    let publisher = Publisher::new(publisher, bus.client(), "bus".to_owned());
+    let deliverer = app(&tables, &dial, "WebhookDeliverFunction");
+    let deliverer = Deliverer::new(deliverer, Sender::to_this_machine());
+    let faults = ["throttle", "internal_error", "conflict"];
+    let fault = |(seed, fault)| json!({"fault": fault, "probability": 0.12, "seed": seed});
+    tables.set_faults(&faults.iter().enumerate().map(fault).collect()).unwrap();
+
+    let mut customers = Vec::new();
+    for number in 0..ACCOUNTS_MADE {
+        customers.push(account(&writer, number, &url).await);
+    }
+    for step in 0..transitions {
+        let which = step % customers.len();
+        customers[which] = change(&writer, &customers[which], &chance).await;
+    }
+
+    // What the stream brings: nine in ten, in no order.
+    let told = || {
+        let snapshot = tables.snapshot().unwrap();
+        let ids = snapshot.items(OUTBOX).map(|item| item["id"]["S"].as_str().unwrap().to_owned());
+        ids.collect::<BTreeSet<_>>()
+    };
+    let all = told();
+    let mut brought: Vec<_> = all.iter().filter(|_| !chance.is(10)).collect();
+    brought.sort_by_cached_key(|_| chance.next());
+    for batch in brought.chunks(10) {
+        let ids: Vec<_> = batch.iter().map(|id| Id::parse(id).unwrap()).collect();
+        // Lambda brings a batch that failed again; here the schedule has to do it.
+        if let Ok(events) = publisher.app.store.get_events(&ids).await {
+            let _ = publisher.publish(&events).await;
+        }
+    }
+    // What the bus brings, in no order, and what the schedules do once a minute.
+    let mut minutes = 0;
+    loop {
+        let mut events = std::mem::take(&mut *on_bus.lock().unwrap());
+        events.sort_by_cached_key(|_| chance.next());
+        for event in events {
+            let id = |name: &str| event[name].as_str().unwrap().to_owned();
+            let waiting = (Id::parse(&id("id")).unwrap(), Id::parse(&id("customer_id")).unwrap());
+            let _ = deliver_one(&deliverer, waiting).await;
+        }
+        let snapshot = tables.snapshot().unwrap();
+        if snapshot.items(OUTBOX).all(|item| item["due_pk"].is_null()) {
+            break;
+        }
+        let now = *dial.lock().unwrap();
+        // Attempts are minutes apart at first, and hours later.
+        let pass = match minutes {
+            ..20 => 61,
+            20..50 => 900,
+            _ => 3_600,
+        };
+        *dial.lock().unwrap() = now.plus(Duration::from_secs(pass));
+        minutes += 1;
+        assert!(minutes < 200, "something never ends");
+        let _ = publish_overdue(&publisher, Deadline::at(NEVER)).await;
+        let _ = deliver_due(&deliverer, Deadline::at(NEVER)).await;
+    }
+
+    let snapshot = tables.snapshot().unwrap();
+    for item in snapshot.items(OUTBOX) {
+        assert_eq!(item["delivery"]["S"], "delivered", "{item}");
+    }
+    let mut heard: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    let arrivals = arrivals.lock().unwrap();
+    for (headers, body) in arrivals.iter() {
+        let event: Value = serde_json::from_slice(body).unwrap();
+        let owner = event["data"]["customer_id"].as_str().unwrap().to_owned();
+        let known = customers.iter().find(|one| one.id.to_string() == owner).unwrap();
+        let secret = known.record.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
+        let header = |name: &str| headers[name].to_str().unwrap();
+        let signed = Webhook::new(secret.expose())
+            .unwrap()
+            .sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), body)
+            .unwrap();
+        assert_eq!(header("webhook-signature"), signed);
+        ids.insert(header("webhook-id").to_owned());
+        heard.entry(owner).or_default().insert(event["sequence"].as_u64().unwrap());
+    }
+    assert_eq!(ids, all, "each at least once");
+    for (owner, sequence) in &heard {
+        let last = *sequence.last().unwrap();
+        assert_eq!(sequence.len() as u64, last, "a gap in the order of {owner}");
+    }
+    println!(
+        "{} events of {transitions} transitions, {} arrivals, {minutes} runs of the schedules",
+        all.len(),
+        arrivals.len()
+    );
+}
