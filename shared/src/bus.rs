@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::aws;
 use crate::domain::{Error, Event, Id};
 use crate::runtime::{self, App, Build, Deadline, metrics};
-use crate::store::outbox::{OutboxItem, Place, Queue};
+use crate::store::outbox::{OutboxItem, Queue};
 
 /// Where our events say they come from.
 pub const SOURCE: &str = "tenure";
@@ -49,7 +49,7 @@ pub struct Swept {
 pub async fn publish_overdue(publisher: &Publisher, deadline: Deadline) -> Result<Swept, Error> {
     let (store, now) = (&publisher.app.store, publisher.app.now());
     let mut swept = Swept::default();
-    let mut place = Place::start(Queue::Publish);
+    let mut place = Queue::Publish.beginning();
     while !place.is_end() && !deadline.is_near() {
         let (waiting, oldest, next) = store.list_unpublished(place, now).await?;
         let age = oldest.map_or(0, |since| since.until(now).as_secs());

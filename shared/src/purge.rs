@@ -30,8 +30,9 @@ use crate::domain::{Customer, Erasure, Error, Event, Id, Status, Timestamp};
 use crate::runtime::{App, Build, Deadline, config, metrics};
 use crate::signature::Signer;
 use crate::store::customer::CustomerAttributes;
-use crate::store::due::{Due, Part, Place};
+use crate::store::due::{Due, Part};
 use crate::store::owned::{Owned, OwnedPage, Position};
+use crate::store::queue::Place;
 use crate::store::{Update, fields};
 
 /// How many accounts are worked on at the same time.
@@ -550,7 +551,7 @@ impl<'a> Queue<'a> {
     async fn open(purger: &'a Purger) -> Result<Self, Error> {
         let lines = VecDeque::new();
         let mut queue = Self { purger, until: purger.app.now(), lines, oldest: None, due: 0 };
-        let look = |part| purger.app.store.list_due(Place::start(part), queue.until);
+        let look = |part: Part| purger.app.store.list_due(part.beginning(), queue.until);
         let (begun, waiting) = try_join(look(Part::Begun), look(Part::Waiting)).await?;
         for (part, (found, place)) in [(Part::Begun, begun), (Part::Waiting, waiting)] {
             queue.saw(&found);

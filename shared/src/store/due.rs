@@ -1,12 +1,8 @@
 //! The purge's work queue.
 
-use futures_util::future::try_join_all;
-
-use super::{Item, Store, failure, key, string, text};
+use super::queue::Place;
+use super::{Item, Store, key, text};
 use crate::domain::{Customer, Error, Id, Timestamp};
-
-/// How many accounts one look at a partition of the queue brings.
-const BATCH: i32 = 100;
 
 /// An account in the queue.
 #[derive(Clone, Copy, Debug)]
@@ -26,31 +22,14 @@ pub enum Part {
     Waiting,
 }
 
-/// A place in one part of the queue: per partition that has more, where its next page starts.
-#[derive(Debug)]
-pub struct Place(Vec<(&'static str, Option<Item>)>);
-
-impl Place {
-    /// The beginning of a part.
+impl Part {
+    /// Its beginning.
     #[must_use]
-    pub fn start(part: Part) -> Self {
-        let partitions = match part {
-            Part::Begun => key::BEGUN,
-            Part::Waiting => key::DUE,
-        };
-        Self(partitions.map(|partition| (partition, None)).into())
-    }
-
-    /// The end of a part.
-    #[must_use]
-    pub const fn end() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Whether nothing is behind it.
-    #[must_use]
-    pub fn is_end(&self) -> bool {
-        self.0.is_empty()
+    pub fn beginning(self) -> Place {
+        Place::beginning(match self {
+            Self::Begun => key::BEGUN,
+            Self::Waiting => key::DUE,
+        })
     }
 }
 
@@ -62,36 +41,10 @@ impl Store {
         place: Place,
         until: Timestamp,
     ) -> Result<(Vec<Due>, Place), Error> {
-        let looks =
-            place.0.into_iter().map(|(partition, start)| self.look(partition, start, until));
-        let (mut found, mut rest) = (Vec::new(), Vec::new());
-        for (due, next) in try_join_all(looks).await? {
-            found.extend(due);
-            rest.extend(next);
-        }
+        let (items, next) = self.list_queued(&self.accounts, place, until).await?;
+        let mut found = items.iter().map(due).collect::<Result<Vec<_>, _>>()?;
         found.sort_by_key(|due| due.since);
-        Ok((found, Place(rest)))
-    }
-
-    async fn look(
-        &self,
-        partition: &'static str,
-        start: Option<Item>,
-        until: Timestamp,
-    ) -> Result<(Vec<Due>, Option<(&'static str, Option<Item>)>), Error> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.accounts)
-            .index_name("due")
-            .key_condition_expression("due_pk = :partition AND due_sk < :until")
-            .expression_attribute_values(":partition", string(partition))
-            .expression_attribute_values(":until", string(key::due_until(until)))
-            .limit(BATCH)
-            .set_exclusive_start_key(start);
-        let answer = query.send().await.map_err(failure)?;
-        let due = answer.items.unwrap_or_default().iter().map(due).collect::<Result<_, _>>()?;
-        Ok((due, answer.last_evaluated_key.map(|start| (partition, Some(start)))))
+        Ok((found, next))
     }
 }
 

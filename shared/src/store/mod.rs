@@ -19,6 +19,7 @@ mod list;
 pub mod login;
 pub mod outbox;
 pub mod owned;
+pub mod queue;
 pub mod resource;
 pub mod session;
 pub mod throttle;

@@ -8,15 +8,15 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::assignment::Assignment;
 use super::fields::stored;
+use super::queue::Place;
 use super::transaction::Condition;
-use super::{Item, Store, failure, key, string, text};
+use super::{Item, Store, key, string, text};
 use crate::domain::delivery::{self, State};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Secret, Webhook};
@@ -222,34 +222,18 @@ pub enum Queue {
 }
 
 impl Queue {
-    const fn partitions(self) -> [&'static str; 4] {
-        match self {
+    /// Its beginning.
+    #[must_use]
+    pub fn beginning(self) -> Place {
+        Place::beginning(match self {
             Self::Publish => key::PUBLISH,
             Self::Deliver => key::DELIVER,
-        }
+        })
     }
 }
 
 /// An event that waits, and its account.
 pub type Waiting = (Id<Event>, Id<Customer>);
-
-/// A place in a queue: per partition that has more, where its next page starts.
-#[derive(Debug)]
-pub struct Place(Vec<(&'static str, Option<Item>)>);
-
-impl Place {
-    /// The beginning of a queue.
-    #[must_use]
-    pub fn start(queue: Queue) -> Self {
-        Self(queue.partitions().map(|partition| (partition, None)).into())
-    }
-
-    /// Whether nothing is behind it.
-    #[must_use]
-    pub fn is_end(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 fn event_key(id: Id<Event>) -> Item {
     HashMap::from([("id".to_owned(), string(id.to_string()))])
@@ -258,9 +242,15 @@ fn event_key(id: Id<Event>) -> Item {
 impl Store {
     /// The events with these ids; those that are gone are left out.
     pub async fn get_events(&self, ids: &[Id<Event>]) -> Result<Vec<OutboxItem>, Error> {
-        let wanted = ids.iter().map(|id| event_key(*id)).collect();
-        let items = self.batch_get(HashMap::from([(self.outbox.clone(), wanted)])).await?;
-        items.into_iter().map(read_event).collect()
+        let mut events = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(BATCH) {
+            let wanted = ids.iter().map(|id| event_key(*id)).collect();
+            let items = self.batch_get(HashMap::from([(self.outbox.clone(), wanted)])).await?;
+            for item in items {
+                events.push(read_event(item)?);
+            }
+        }
+        Ok(events)
     }
 
     /// Takes an event that is on the bus out of the queue. If it is to be delivered, that has a minute
@@ -319,32 +309,15 @@ impl Store {
         place: Place,
         until: Timestamp,
     ) -> Result<(Vec<Waiting>, Option<Timestamp>, Place), Error> {
-        let looks = place.0.into_iter().map(|(partition, start)| async move {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.outbox)
-                .index_name("due")
-                .key_condition_expression("due_pk = :partition AND due_sk < :until")
-                .expression_attribute_values(":partition", string(partition))
-                .expression_attribute_values(":until", string(key::due_until(until)))
-                .limit(25)
-                .set_exclusive_start_key(start);
-            let answer = query.send().await.map_err(failure)?;
-            Ok((partition, answer.items.unwrap_or_default(), answer.last_evaluated_key))
-        });
-        let (mut found, mut oldest, mut rest) = (Vec::new(), None::<Timestamp>, Vec::new());
-        for (partition, items, next) in try_join_all(looks).await? {
-            for item in &items {
-                let since = text(item, "due_sk")?;
-                let since =
-                    since.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
-                oldest = oldest.into_iter().chain(since).min();
-                found.push((id(item, "id")?, id(item, "customer_id")?));
-            }
-            rest.extend(next.map(|start| (partition, Some(start))));
+        let (items, next) = self.list_queued(&self.outbox, place, until).await?;
+        let (mut found, mut oldest) = (Vec::with_capacity(items.len()), None::<Timestamp>);
+        for item in &items {
+            let since = text(item, "due_sk")?;
+            let since = since.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
+            oldest = oldest.into_iter().chain(since).min();
+            found.push((id(item, "id")?, id(item, "customer_id")?));
         }
-        Ok((found, oldest, Place(rest)))
+        Ok((found, oldest, next))
     }
 
     /// These events and their accounts, as they are now; those that are gone are left out.

@@ -21,7 +21,7 @@ use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Outcome, Status, Timestamp};
 use crate::lifecycle::transition;
 use crate::runtime::{App, Build, Deadline, metrics};
-use crate::store::outbox::{OutboxItem, Place, Queue, Waiting};
+use crate::store::outbox::{OutboxItem, Queue, Waiting};
 
 /// How many hosts are sent to at the same time.
 const LANES: usize = 32;
@@ -136,7 +136,7 @@ impl Deliverer {
 
     async fn waiting(&self, now: Timestamp) -> Result<(Vec<Waiting>, Option<Timestamp>), Error> {
         let (mut all, mut oldest) = (Vec::new(), None);
-        let mut place = Place::start(Queue::Deliver);
+        let mut place = Queue::Deliver.beginning();
         while !place.is_end() && all.len() < EVENTS {
             let (page, since, next) = self.app.store.list_undelivered(place, now).await?;
             all.extend(page);
