@@ -40,11 +40,10 @@ impl Secret {
         &self.0
     }
 
-    /// The bytes that sign.
+    /// The bytes that sign; none if this is no secret of ours.
     #[must_use]
-    pub fn key(&self) -> Vec<u8> {
-        let digits = self.0.strip_prefix(PREFIX).unwrap_or(&self.0);
-        BASE64.decode(digits.as_bytes()).unwrap_or_default()
+    pub fn key(&self) -> Option<Vec<u8>> {
+        BASE64.decode(self.0.strip_prefix(PREFIX)?.as_bytes()).ok()
     }
 }
 

@@ -50,12 +50,12 @@ impl Message {
         };
         let (id, seconds) = (event.id.to_string(), now.seconds().to_string());
         let mut headers = vec![
-            ("webhook-signature", signatures(&webhook.secrets, &id, &seconds, &body)),
+            ("webhook-signature", signatures(&webhook.secrets, &id, &seconds, &body)?),
             ("webhook-id", id),
             ("webhook-timestamp", seconds),
         ];
         if let Some(secret) = webhook.secrets.first() {
-            let signature = hmac(secret.expose().as_bytes(), &[&body]);
+            let signature = hmac(secret.expose().as_bytes(), &[&body])?;
             headers
                 .push(("x-voipbin-signature", format!("sha256={}", HEXLOWER.encode(&signature))));
         }
@@ -67,21 +67,22 @@ impl Message {
 }
 
 /// One signature per secret, the newest first.
-fn signatures(secrets: &[Secret], id: &str, seconds: &str, body: &str) -> String {
+fn signatures(secrets: &[Secret], id: &str, seconds: &str, body: &str) -> Result<String, Error> {
     let sign = |secret: &Secret| {
-        let signature = hmac(&secret.key(), &[id, ".", seconds, ".", body]);
-        format!("v1,{}", BASE64.encode(&signature))
+        let key = secret.key().ok_or_else(|| Error::Internal("a secret has no key".to_owned()))?;
+        let signature = hmac(&key, &[id, ".", seconds, ".", body])?;
+        Ok(format!("v1,{}", BASE64.encode(&signature)))
     };
-    secrets.iter().map(sign).collect::<Vec<_>>().join(" ")
+    Ok(secrets.iter().map(sign).collect::<Result<Vec<_>, Error>>()?.join(" "))
 }
 
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
-fn hmac(key: &[u8], parts: &[&str]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
+fn hmac(key: &[u8], parts: &[&str]) -> Result<Vec<u8>, Error> {
+    let mac = Hmac::<Sha256>::new_from_slice(key);
+    let mut mac = mac.map_err(|error| Error::Internal(error.to_string()))?;
     for part in parts {
         mac.update(part.as_bytes());
     }
-    mac.finalize().into_bytes().to_vec()
+    Ok(mac.finalize().into_bytes().to_vec())
 }
 
 #[cfg(test)]
@@ -98,6 +99,6 @@ mod tests {
             "1614265330",
             r#"{"test": 2432232314}"#,
         );
-        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 }
