@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
+use shared::domain::owned::Kind;
 
-use crate::harness::{Account, PASSWORD, Tenure};
+use crate::harness::{Account, PASSWORD, Tenure, root};
 use crate::receiver::{Arrival, Receiver, tenure};
 
 const MINUTE: i64 = 60;
@@ -55,6 +57,25 @@ async fn wait(tenure: &Tenure, seconds: i64) {
     assert!(tenure.stack.settle().await);
     tenure.stack.advance_clock(seconds).await.unwrap();
     assert!(tenure.stack.settle().await);
+}
+
+/// A schema of `infra/events`.
+struct Schema(Schemas, SchemaIndex);
+
+impl Schema {
+    fn read(name: &str) -> Self {
+        let file = root().join(format!("infra/events/{name}.schema.json"));
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.enable_format_assertions();
+        let index = compiler.compile(file.to_str().unwrap(), &mut schemas).unwrap();
+        Self(schemas, index)
+    }
+
+    #[track_caller]
+    fn check(&self, event: &Value) {
+        let Self(schemas, index) = self;
+        schemas.validate(event, *index).unwrap_or_else(|error| panic!("{event}: {error:#}"));
+    }
 }
 
 fn types(arrivals: &[Arrival]) -> Vec<String> {
@@ -133,6 +154,30 @@ async fn an_account_hears_of_its_whole_life() {
         assert_eq!(event["tm_next_attempt"], Value::Null);
     }
     assert_eq!(sealed(&tenure).await, 0, "what was sealed goes with the delivery");
+
+    // Both are as the schemas say, those of the erasure included.
+    let (webhook, bus) = (Schema::read("webhook"), Schema::read("bus"));
+    arrivals.iter().for_each(|arrival| webhook.check(&arrival.json()));
+    let events = tenure.stack.events();
+    let told = events.iter().map(|seen| &seen["event"]["detail"]);
+    let told: Vec<_> = told.filter(|detail| detail["customer_id"] == *own.id).collect();
+    assert!(told.iter().any(|detail| detail["sequence"].is_null()), "of the erasure");
+    told.into_iter().for_each(|detail| bus.check(detail));
+}
+
+/// Every kind of thing that is announced has its events in both schemas.
+#[test]
+fn every_kind_is_in_the_schemas_of_events() {
+    for name in ["bus", "webhook"] {
+        let text = std::fs::read_to_string(root().join(format!("infra/events/{name}.schema.json")));
+        let schema: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let names = schema["properties"]["type"]["enum"].as_array().unwrap();
+        for kind in Kind::ALL.iter().filter(|kind| kind.is_announced()) {
+            for event in [kind.created(), kind.deleted()] {
+                assert!(names.contains(&json!(event)), "{name}: {event}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
