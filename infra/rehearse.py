@@ -1,0 +1,338 @@
+"""Rehearses a deployment on an emulator of AWS that needs neither Docker nor an account.
+
+    pip install ministack==1.5.33 aws-sam-translator==1.115.0 cfn-lint==1.58.0
+    pip install boto3==1.43.106 cryptography==46.0.3
+    cargo build -p functions --bins          # or cargo lambda build --release --x86-64 --compiler cargo
+    python3 infra/rehearse.py                # --binaries DIRECTORY, --from TAG
+
+Creates the stack from the expanded template with the binaries as packages, goes the seed's way through the
+API on it, looks where the rules point, updates it (with --from, from that tag's template), and deletes it:
+tables must be neither replaced nor, where they are retained, deleted. The emulator evaluates no policies, knows
+no arithmetic of metrics, and does not read an HTTP API's routes from SAM's body: they are made by calls.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+
+import boto3
+
+from lint_template import INFRA, expand, read
+
+ROOT = INFRA.parent
+STACK, BUCKET = "tenure-rehearsal", "packages"
+PASSWORD = "correct horse battery staple"
+KEPT = ("AccountsTable", "ErasuresTable", "ReceiptKey")
+TABLES = ("AccountsTable", "OutboxTable", "ErasuresTable")
+
+
+def step(text):
+    print(f"== {text}", flush=True)
+
+
+def until(what, check, seconds=120):
+    """What `check` gives, once it gives something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := check():
+            return found
+        time.sleep(0.2)
+    raise SystemExit(f"{what}: not within {seconds} s")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def emulator():
+    """ministack on loopback; its endpoint."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    home = tempfile.TemporaryDirectory()
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": endpoint,
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "HOME": home.name,
+    }
+    program = pathlib.Path(sys.executable).with_name("ministack")
+    log = open(pathlib.Path(home.name, "log"), "w+")
+    process = subprocess.Popen([program], env=environment, cwd=home.name, stdout=log, stderr=log)
+    try:
+        until("the emulator starts", lambda: is_up(port))
+        yield endpoint
+    except BaseException:
+        log.seek(0)
+        print("".join(log.readlines()[-40:]), file=sys.stderr)
+        raise
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+        home.cleanup()
+
+
+def is_up(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def package(binary):
+    """A function's package: its binary, stripped, as `bootstrap`."""
+    with tempfile.TemporaryDirectory() as directory:
+        stripped = pathlib.Path(directory, "bootstrap")
+        subprocess.run(["strip", "-o", stripped, binary], check=True)
+        info = zipfile.ZipInfo("bootstrap")
+        info.external_attr = 0o755 << 16
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(info, stripped.read_bytes())
+        return packed.getvalue()
+
+
+class Rehearsal:
+    def __init__(self, endpoint, binaries):
+        self.endpoint, self.binaries = endpoint, binaries
+        session = boto3.Session("test", "test", region_name="us-east-1")
+        self.client = lambda service: session.client(service, endpoint_url=endpoint)
+        self.cloudformation, self.s3 = self.client("cloudformation"), self.client("s3")
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.packed = set()
+
+    def expanded(self, template):
+        """What CloudFormation gets, its packages uploaded."""
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                binary = resource["Metadata"]["BuildProperties"]["Binary"]
+                if binary not in self.packed and self.binaries.joinpath(binary).exists():
+                    self.s3.put_object(
+                        Bucket=BUCKET, Key=binary, Body=package(self.binaries / binary)
+                    )
+                    self.packed.add(binary)
+                resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{binary}"
+        everywhere = template["Globals"]["Function"]
+        everywhere["Architectures"] = ["x86_64"]
+        for service in ("DYNAMODB", "EVENTBRIDGE", "KMS"):
+            everywhere["Environment"]["Variables"][f"AWS_ENDPOINT_URL_{service}"] = self.endpoint
+        expanded = expand(template)
+        alarms = expanded["Resources"].get("Observability")
+        if alarms:
+            nested = read(INFRA / "observability.yaml")
+            for alarm in nested["Resources"].values():
+                # The emulator has no arithmetic of metrics: the first of them has to do.
+                metrics = alarm["Properties"].pop("Metrics", None)
+                if metrics:
+                    first = metrics[1]["MetricStat"]
+                    alarm["Properties"] |= first["Metric"] | {"Statistic": first["Stat"], "Period": first["Period"]}
+            body = json.dumps(nested).encode()
+            self.s3.put_object(Bucket=BUCKET, Key="observability.json", Body=body)
+            alarms["Properties"]["TemplateURL"] = f"{self.endpoint}/{BUCKET}/observability.json"
+        return expanded
+
+    def put(self, template, verb):
+        """Creates or updates the stack."""
+        expanded = self.expanded(template)
+        self.s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(expanded).encode())
+        getattr(self.cloudformation, f"{verb}_stack")(
+            StackName=STACK,
+            TemplateURL=f"{self.endpoint}/{BUCKET}/template.json",
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        status = until(f"{verb} ends", lambda: self.ended(verb))
+        if status != f"{verb.upper()}_COMPLETE":
+            for event in self.cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]:
+                if "FAILED" in event["ResourceStatus"]:
+                    print(event["LogicalResourceId"], event.get("ResourceStatusReason"))
+            raise SystemExit(f"the stack is {status}")
+        return expanded
+
+    def ended(self, verb):
+        stack = self.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        status = stack["StackStatus"]
+        return None if status.endswith("IN_PROGRESS") else status
+
+    def resources(self):
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK)
+        return [one for page in pages for one in page["StackResourceSummaries"]]
+
+    def physical(self, *logical):
+        ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in self.resources()}
+        return {name: ids[name] for name in logical}
+
+    def check_resources(self, expanded):
+        """Everything that the template has, conditions aside, is there and complete."""
+        there = self.resources()
+        states = {one["ResourceStatus"] for one in there}
+        assert states <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, states
+        wanted = {name for name, one in expanded["Resources"].items() if "Condition" not in one}
+        missing = wanted - {one["LogicalResourceId"] for one in there}
+        assert not missing, missing
+        nested = self.physical("Observability").get("Observability")
+        inner = self.cloudformation.list_stack_resources(StackName=nested)["StackResourceSummaries"]
+        print(f"{len(there)} resources, and {len(inner)} in the nested stack, all complete")
+
+    def make_routes(self, expanded):
+        """What a deployment reads from the API's body."""
+        gateway = self.client("apigatewayv2")
+        api = self.physical("Api")["Api"]
+        ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in self.resources()}
+        count = 0
+        for path, methods in expanded["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+            for method, operation in methods.items():
+                uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+                function = ids[uri.split("${")[-1].split(".Arn}")[0]]
+                integration = gateway.create_integration(
+                    ApiId=api,
+                    IntegrationType="AWS_PROXY",
+                    IntegrationUri=f"arn:aws:lambda:us-east-1:000000000000:function:{function}",
+                    PayloadFormatVersion="2.0",
+                )["IntegrationId"]
+                key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+                gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{integration}")
+                count += 1
+        print(f"{count} routes")
+        return api
+
+    def check_rules(self, template):
+        """Each rule and schedule of a function points to that function, and to nothing else."""
+        events, count = self.client("events"), 0
+        for function, resource in template["Resources"].items():
+            for name, event in (resource.get("Properties") or {}).get("Events", {}).items():
+                if event["Type"] not in ("Schedule", "EventBridgeRule"):
+                    continue
+                ids = self.physical(function, f"{function}{name}")
+                rule = ids[f"{function}{name}"].rsplit("|")[-1].rsplit("/")[-1]
+                bus = {"EventBusName": self.physical("Bus")["Bus"]} if event["Type"] != "Schedule" else {}
+                targets = events.list_targets_by_rule(Rule=rule, **bus)["Targets"]
+                arns = [target["Arn"].rsplit(":function:")[-1] for target in targets]
+                assert arns == [ids[function]], (function, name, arns)
+                assert targets[0]["DeadLetterConfig"]["Arn"] and targets[0]["RetryPolicy"], targets
+                count += 1
+        print(f"{count} rules and schedules point to their functions, with retries and dead letters")
+
+    def invoke(self, function, payload):
+        name = self.physical(function)[function]
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(payload))
+        body = answer["Payload"].read()
+        assert "FunctionError" not in answer, body
+        return json.loads(body)
+
+    def call(self, api, method, path, body=None, token=None):
+        """An answer's status and body."""
+        port = self.endpoint.rsplit(":")[-1]
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.endpoint}{path}", data, method=method)
+        request.add_header("Host", f"{api}.execute-api.localhost:{port}")
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def seeds_way(self, api):
+        """Create, log in, change, leave, come back, leave at once; then nothing is left but the proof."""
+
+        def ok(*arguments, **named):
+            status, body = self.call(api, *arguments, **named)
+            assert status == 200, (arguments, status, body)
+            return body
+
+        admin = {"username": "admin@example.com", "password": PASSWORD}
+        assert self.invoke("AdminBootstrapFunction", admin)["created"] is True
+        admin = ok("POST", "/auth/login", admin)["token"]
+        own = {"username": "test1", "password": PASSWORD}
+        customer = ok("POST", "/v1.0/customers", {**own, "name": "Test Company"}, admin)
+        assert customer["status"] == "initial", customer
+        assert ok("GET", "/v1.0/customers", token=admin)["result"], "no customer is listed"
+        token = ok("POST", "/auth/login", own)["token"]
+        assert ok("PUT", "/v1.0/customer/metadata", {"rtp_debug": True}, token)["metadata"] == {"rtp_debug": True}
+        assert ok("POST", "/auth/unregister", {"password": PASSWORD}, token)["status"] == "frozen"
+        assert self.call(api, "GET", "/v1.0/accesskeys", token=token)[0] == 403
+        assert ok("DELETE", "/auth/unregister", token=token)["status"] != "frozen"
+        at_once = {"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": True}
+        assert ok("POST", "/auth/unregister", at_once, token)["status"] == "deleted"
+        # The bus starts the purge; should it come late, so does this.
+        ledger = f"/v1.0/customers/{customer['id']}/erasure"
+
+        def receipt():
+            self.invoke("PurgeRunFunction", {})
+            return ok("GET", ledger, token=admin).get("receipt")
+
+        until("the purge ends with a receipt", receipt, 60)
+        print("the seed's way: created, logged in, changed, left, came back, left at once, erased, receipted")
+
+    def delete(self):
+        kept = self.physical(*KEPT)
+        # What the template protects is let go by hand, as on AWS.
+        outbox = self.physical("OutboxTable")["OutboxTable"]
+        tables = self.client("dynamodb")
+        tables.update_table(TableName=outbox, DeletionProtectionEnabled=False)
+        self.cloudformation.delete_stack(StackName=STACK)
+        until("the stack goes", lambda: STACK not in self.stacks())
+        for name in ("AccountsTable", "ErasuresTable"):
+            assert tables.describe_table(TableName=kept[name])["Table"]["ItemCount"] >= 0
+        assert self.client("kms").describe_key(KeyId=kept["ReceiptKey"])["KeyMetadata"]["Enabled"]
+        assert outbox not in tables.list_tables()["TableNames"], "the outbox is retained"
+        print("deleted: both tables of record and the key are still there, the outbox is not")
+
+    def stacks(self):
+        live = self.cloudformation.describe_stacks()["Stacks"]
+        return {one["StackName"] for one in live if one["StackStatus"] != "DELETE_COMPLETE"}
+
+
+def at_tag(tag):
+    text = subprocess.run(["git", "show", f"{tag}:template.yaml"], cwd=ROOT, capture_output=True, check=True)
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(text.stdout)
+        file.flush()
+        template = read(file.name)
+    # The emulator can create alarms that know their ARNs, but not update them.
+    template["Resources"].pop("Observability", None)
+    return template
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/debug")
+    parser.add_argument("--from", dest="tag", help="a tag whose stack is updated to this one")
+    options = parser.parse_args()
+    present = lambda: read(ROOT / "template.yaml")  # noqa: E731
+    with emulator() as endpoint:
+        rehearsal = Rehearsal(endpoint, options.binaries)
+        step("create" if not options.tag else f"create as of {options.tag}")
+        rehearsal.put(at_tag(options.tag) if options.tag else present(), "create")
+        before = rehearsal.physical(*TABLES)
+        step("update")
+        expanded = rehearsal.put(present(), "update") if options.tag else rehearsal.expanded(present())
+        assert rehearsal.physical(*TABLES) == before, "a table was replaced"
+        rehearsal.check_resources(expanded)
+        step("use")
+        api = rehearsal.make_routes(expanded)
+        rehearsal.check_rules(present())
+        rehearsal.seeds_way(api)
+        step("delete")
+        rehearsal.delete()
+
+
+if __name__ == "__main__":
+    main()
