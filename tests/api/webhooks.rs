@@ -433,3 +433,16 @@ async fn nothing_is_lost_when_publisher_or_deliverer_dies() {
     heard.dedup();
     assert_eq!(heard, (1..=13).collect::<Vec<_>>(), "of {}", own.id);
 }
+
+/// Every schedule calls most often when there is nothing to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_with_nothing_to_do_succeed() {
+    let tenure = Tenure::start().await;
+    assert!(tenure.stack.settle().await);
+    for function in ["OutboxPublishFunction", "WebhookDeliverFunction", "PurgeRunFunction"] {
+        let path = format!("/_local/schedules/{function}Schedule/run");
+        let result = tenure.send(tenure.request("POST", &path)).await.ok();
+        assert!(result.is_object() && result.get("errorMessage").is_none(), "{function}: {result}");
+        assert_eq!(tenure.stack.stats()["functions"][function]["errors"], 0, "{function}");
+    }
+}

@@ -115,6 +115,11 @@ impl Store {
     /// Reads these keys, per table, consistently.
     async fn batch_get(&self, mut wanted: HashMap<String, Vec<Item>>) -> Result<Vec<Item>, Error> {
         let mut items = Vec::new();
+        // No keys are a mistake to DynamoDB, but a queue may well be empty.
+        wanted.retain(|_, keys| !keys.is_empty());
+        if wanted.is_empty() {
+            return Ok(items);
+        }
         for attempt in 0..MAX_TRIES {
             let mut request = self.client.batch_get_item();
             for (table, keys) in wanted {
