@@ -172,6 +172,8 @@ impl Stage {
             ])
             .env("SSL_CERT_FILE", roots)
             .env("NODE_EXTRA_CA_CERTS", root)
+            // Node 20 is what is compared; the SDK need not say at every start that it is old.
+            .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true")
             .env("AWS_CA_BUNDLE", if trusts_system { roots } else { root });
     }
 

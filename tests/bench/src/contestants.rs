@@ -37,9 +37,10 @@ impl Contestant {
         }
     }
 
+    /// By the first word of the name.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
-        let first = |one: &Self| one.name().split(' ').next() == Some(name);
-        Self::ALL.into_iter().find(|one| first(one) || one.name().eq_ignore_ascii_case(name))
+        let first = |one: &Self| one.name().split(' ').next().unwrap_or_default();
+        Self::ALL.into_iter().find(|one| first(one).eq_ignore_ascii_case(name))
     }
 
     /// Which endpoints it has.
@@ -77,10 +78,10 @@ impl Contestant {
                 }
                 files
             }
-            Self::Python => vec![
-                places.contestants.join("python").join(format!("{name}.py")),
-                places.contestants.join("python/tenure.py"),
-            ],
+            Self::Python => {
+                let app = places.prepared.join("python/app");
+                vec![app.join(format!("{name}.py")), app.join("tenure.py")]
+            }
             _ => vec![self.program(places, endpoint)],
         }
     }
@@ -124,8 +125,6 @@ pub(crate) struct Places {
     pub(crate) release: PathBuf,
     /// What `prepare` made.
     pub(crate) prepared: PathBuf,
-    /// The contestants' sources.
-    pub(crate) contestants: PathBuf,
 }
 
 impl Places {
@@ -135,7 +134,6 @@ impl Places {
         Self {
             release: root.join("target/release"),
             prepared: root.join("target/bench"),
-            contestants: bench.join("contestants"),
             root,
         }
     }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::{Listener, ListenerExt as _};
 use http_body_util::BodyExt as _;
 use local::Tables;
-use rcgen::{CertifiedIssuer, CertificateParams, BasicConstraints, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -124,11 +124,14 @@ async fn count(State(meter): State<Arc<Meter>>, request: Request, next: Next) ->
 /// A certificate for this machine, and the root that it comes from as PEM.
 fn certificate() -> Result<(TlsAcceptor, String)> {
     let mut root = CertificateParams::default();
+    root.distinguished_name.push(DnType::CommonName, "Tenure bench root");
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &root)?;
+    let mut leaf = CertificateParams::new(names)?;
+    leaf.distinguished_name.push(DnType::CommonName, "localhost");
+    let certificate = leaf.signed_by(&key, &root)?;
     let key = PrivateKeyDer::try_from(key.serialize_der())?;
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?

@@ -90,7 +90,7 @@ impl Compare {
             return Ok(Contestant::ALL.to_vec());
         }
         let by_name = |name: &String| {
-            Contestant::by_name(&name.to_lowercase()).ok_or_else(|| format!("who is {name}?").into())
+            Contestant::by_name(name).ok_or_else(|| format!("who is {name}?").into())
         };
         self.contestants.iter().map(by_name).collect()
     }
