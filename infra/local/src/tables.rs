@@ -217,7 +217,8 @@ async fn call(State(tables): State<Tables>, headers: HeaderMap, body: Bytes) -> 
             endpoint::respond(reply, "application/x-amz-json-1.1")
         }
         _ => {
-            let reply = endpoint::refusal("UnknownOperationException", "there are only tables here");
+            let reply =
+                endpoint::refusal("UnknownOperationException", "there are only tables here");
             endpoint::respond(reply, "application/x-amz-json-1.0")
         }
     }

@@ -131,10 +131,6 @@ impl Places {
     pub(crate) fn find() -> Self {
         let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = bench.parent().and_then(Path::parent).unwrap_or(bench).to_owned();
-        Self {
-            release: root.join("target/release"),
-            prepared: root.join("target/bench"),
-            root,
-        }
+        Self { release: root.join("target/release"), prepared: root.join("target/bench"), root }
     }
 }

@@ -40,9 +40,9 @@ pub(crate) struct Line {
 /// A line for each endpoint and contestant.
 pub(crate) fn sheet(rows: &Rows) -> Vec<Line> {
     let lines = Endpoint::ALL.into_iter().flat_map(|endpoint| {
-        Contestant::ALL.into_iter().filter_map(move |who| {
-            Some(line(endpoint, rows.get("tls-4ms", endpoint, who)?))
-        })
+        Contestant::ALL
+            .into_iter()
+            .filter_map(move |who| Some(line(endpoint, rows.get("tls-4ms", endpoint, who)?)))
     });
     lines.collect()
 }
@@ -87,7 +87,8 @@ pub(crate) fn markdown(rows: &Rows) -> String {
          |---|---|--:|--:|--:|--:|--:|--:|\n"
     );
     for line in sheet(rows) {
-        let Line { endpoint, contestant, billed_ms, lambda, gateway, dynamodb, bus, total, .. } = line;
+        let Line { endpoint, contestant, billed_ms, lambda, gateway, dynamodb, bus, total, .. } =
+            line;
         let _ = writeln!(
             text,
             "| {endpoint} | {contestant} | {billed_ms:.1} | {lambda:.2} | {gateway:.2} | \

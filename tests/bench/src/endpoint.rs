@@ -70,7 +70,8 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn event(&self) -> Value {
-        let ip = std::net::Ipv4Addr::from_bits(0x0a00_0000 | (self.source & 0x00ff_ffff)).to_string();
+        let ip =
+            std::net::Ipv4Addr::from_bits(0x0a00_0000 | (self.source & 0x00ff_ffff)).to_string();
         let mut event = json!({
             "version": "2.0",
             "routeKey": format!("{} {}", self.method, self.route),

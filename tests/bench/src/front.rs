@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -74,11 +74,11 @@ impl Front {
         let https = tcp.local_addr()?;
         serve(Tls::listen(tcp, acceptor)?, routes);
 
-        let (root_file, roots_file) = (directory.join("root.pem"), directory.join("roots.pem"));
+        let (alone, among_all) = (directory.join("root.pem"), directory.join("roots.pem"));
         let system = SYSTEM_ROOTS.iter().find_map(|file| fs::read_to_string(file).ok());
-        fs::write(&root_file, &root)?;
-        fs::write(&roots_file, system.unwrap_or_default() + &root)?;
-        Ok(Self { http, https, meter, root: root_file, roots: roots_file })
+        fs::write(&alone, &root)?;
+        fs::write(&among_all, system.unwrap_or_default() + &root)?;
+        Ok(Self { http, https, meter, root: alone, roots: among_all })
     }
 
     /// The endpoint as a URL.
@@ -117,8 +117,12 @@ async fn count(State(meter): State<Arc<Meter>>, request: Request, next: Next) ->
     add(&meter.sent, body.len() as u64);
     add(&meter.events, events as u64);
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    add(&meter.received, response.body().size_hint().exact().unwrap_or_default());
-    response
+    let (mut parts, body) = response.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    add(&meter.received, body.len() as u64);
+    // DynamoDB sends it with every answer, and Go's SDK looks at it.
+    parts.headers.insert("x-amz-crc32", crc32fast::hash(&body).into());
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// A certificate for this machine, and the root that it comes from as PEM.

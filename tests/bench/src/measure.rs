@@ -43,7 +43,7 @@ impl Process {
             .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::null())
             .kill_on_drop(true);
         let started = Instant::now();
         let mut child = command.spawn()?;
@@ -59,7 +59,11 @@ impl Process {
 
     /// Gives it an event. What it does after its answer, until it asks for the next event, is part of
     /// the cost in processor time and not of the wait.
-    pub(crate) async fn invoke(&mut self, event: &Value, timeout: Duration) -> Result<(Cost, Value)> {
+    pub(crate) async fn invoke(
+        &mut self,
+        event: &Value,
+        timeout: Duration,
+    ) -> Result<(Cost, Value)> {
         let asked = self.asked.take().ok_or("it does not wait for an event")?;
         let used = cpu_time(self.pid)?;
         let given = Instant::now();

@@ -19,7 +19,7 @@ use crate::Result;
 use crate::world::now;
 
 /// How long a process may take for anything.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// What a process talks to.
 pub(crate) struct RuntimeApi {

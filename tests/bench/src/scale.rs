@@ -89,7 +89,12 @@ const fn quick() -> Scene {
     SCENES[0]
 }
 
-async fn start(stage: &Stage, places: &Places, endpoint: Endpoint, scene: Scene) -> Result<Process> {
+async fn start(
+    stage: &Stage,
+    places: &Places,
+    endpoint: Endpoint,
+    scene: Scene,
+) -> Result<Process> {
     let mut command = Contestant::Tenure.command(places, endpoint)?;
     stage.equip(&mut command, endpoint.function(), endpoint.function(), scene, false);
     stage.delay(scene);

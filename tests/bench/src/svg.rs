@@ -16,29 +16,17 @@ const TOP: f64 = 44.0;
 type Metric = fn(&Row) -> f64;
 
 const PANELS: [(&str, &str, Endpoint, &str, Metric); 6] = [
-    (
-        "get: start and first request, TLS",
-        "ms of CPU",
-        Endpoint::Get,
-        "tls",
-        |row| row.init_cold_cpu_ms,
-    ),
+    ("get: start and first request, TLS", "ms of CPU", Endpoint::Get, "tls", |row| {
+        row.init_cold_cpu_ms
+    }),
     ("get: first request at 128 MB, TLS", "ms", Endpoint::Get, "tls-128", |row| row.cold_ms),
-    (
-        "get: warm, TLS, 4 ms per DynamoDB call",
-        "ms, p50",
-        Endpoint::Get,
-        "tls-4ms",
-        |row| row.warm_p50_ms,
-    ),
+    ("get: warm, TLS, 4 ms per DynamoDB call", "ms, p50", Endpoint::Get, "tls-4ms", |row| {
+        row.warm_p50_ms
+    }),
     ("get: peak memory", "MiB", Endpoint::Get, "tls", |row| row.rss_mib),
-    (
-        "create: start and first request at 512 MB, TLS",
-        "ms",
-        Endpoint::Create,
-        "tls-512",
-        |row| row.init_cold_ms,
-    ),
+    ("create: start and first request at 512 MB, TLS", "ms", Endpoint::Create, "tls-512", |row| {
+        row.init_cold_ms
+    }),
     ("create: warm, TLS", "ms of CPU", Endpoint::Create, "tls", |row| row.warm_cpu_ms),
 ];
 
@@ -58,10 +46,11 @@ text {{ fill: #e6edf3 }} .unit {{ fill: #9198a1 }} .bar {{ fill: #4b5563 }} .our
 </style>"#
     );
     for (number, (title, unit, endpoint, scene, metric)) in PANELS.into_iter().enumerate() {
-        let (column, line) = (if number % 2 == 0 { 0.0 } else { PANEL }, [0.0, 1.0, 2.0][number / 2]);
-        let bars = Contestant::ALL.into_iter().filter_map(|who| {
-            Some((who, metric(rows.get(scene, endpoint, who)?)))
-        });
+        let (column, line) =
+            (if number % 2 == 0 { 0.0 } else { PANEL }, [0.0, 1.0, 2.0][number / 2]);
+        let bars = Contestant::ALL
+            .into_iter()
+            .filter_map(|who| Some((who, metric(rows.get(scene, endpoint, who)?))));
         panel(&mut svg, (column, line * panel_height), (title, unit), &bars.collect::<Vec<_>>());
     }
     svg += "</svg>\n";

@@ -140,7 +140,8 @@ impl World {
 
     /// A customer leaves at once.
     pub(crate) fn leave(&self, account: &Account) -> Value {
-        let body = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+        let body =
+            json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
         let request = Request {
             method: "POST",
             route: "/auth/unregister",
@@ -282,4 +283,4 @@ pub(crate) fn now() -> Result<Timestamp> {
 }
 
 /// How long any of the functions has.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(15);

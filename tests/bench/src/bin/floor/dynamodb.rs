@@ -93,9 +93,9 @@ fn signing_key<'a>(
     }
     kept.1.get_or_insert_with(|| {
         let first = Key::new(HMAC_SHA256, format!("AWS4{secret}").as_bytes());
-        [day, region, "dynamodb", "aws4_request"].iter().fold(first, |key, part| {
-            Key::new(HMAC_SHA256, sign(&key, part.as_bytes()).as_ref())
-        })
+        [day, region, "dynamodb", "aws4_request"]
+            .iter()
+            .fold(first, |key, part| Key::new(HMAC_SHA256, sign(&key, part.as_bytes()).as_ref()))
     })
 }
 

@@ -232,7 +232,10 @@ fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes).map_err(|error| error.to_string().into())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a program of its own, with nothing of the functions'")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own, with nothing of the functions'"
+)]
 fn variable(name: &str) -> Result<String> {
     std::env::var(name).map_err(|_| format!("{name} is not set").into())
 }
