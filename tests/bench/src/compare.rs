@@ -289,10 +289,13 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
     let contestants = ready(arguments.contestants()?, places);
     let endpoints = arguments.endpoints();
     let stage = Stage::set(places).await?;
+    let wanted = |scene: &Scene| {
+        arguments.scenes.is_empty() || arguments.scenes.iter().any(|name| name == scene.name)
+    };
     let mut samples: BTreeMap<Cell, Vec<Sample>> = BTreeMap::new();
     for round in 0..rounds {
         say(&format!("round {} of {rounds}", round + 1));
-        for scene in SCENES {
+        for scene in SCENES.into_iter().filter(wanted) {
             for endpoint in endpoints.iter().copied().filter(|endpoint| scene.has(*endpoint)) {
                 let mut order: Vec<_> =
                     contestants.iter().copied().filter(|one| one.plays(endpoint)).collect();

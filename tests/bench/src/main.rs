@@ -60,6 +60,9 @@ struct Compare {
     /// Only these, such as get,create
     #[arg(long, value_delimiter = ',')]
     endpoints: Vec<String>,
+    /// Only these, such as tls,tls-128
+    #[arg(long, value_delimiter = ',')]
+    scenes: Vec<String>,
     /// Where results go
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,

@@ -2,6 +2,7 @@
 //!
 //! Lambda does not slow the initialisation down, so the share is taken from the first event on.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,18 +83,23 @@ impl Group {
         let quota = quota(memory).as_micros();
         let period = PERIOD.as_micros();
         let name = format!("tenure-bench-{}", std::process::id());
-        if mechanism == Mechanism::Cgroup2 {
-            let group = Self(Path::new("/sys/fs/cgroup").join(name));
-            fs::create_dir_all(&group.0)?;
-            fs::write(group.0.join("cpu.max"), format!("{quota} {period}"))?;
-            Ok(group)
+        let (parent, files) = if mechanism == Mechanism::Cgroup2 {
+            ("/sys/fs/cgroup", vec![("cpu.max", format!("{quota} {period}"))])
         } else {
-            let group = Self(Path::new("/sys/fs/cgroup/cpu").join(name));
-            fs::create_dir_all(&group.0)?;
-            fs::write(group.0.join("cpu.cfs_period_us"), period.to_string())?;
-            fs::write(group.0.join("cpu.cfs_quota_us"), quota.to_string())?;
-            Ok(group)
+            let (quota, period) = (quota.to_string(), period.to_string());
+            let files = vec![("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", quota)];
+            ("/sys/fs/cgroup/cpu", files)
+        };
+        let group = Self(Path::new(parent).join(name));
+        fs::create_dir_all(&group.0)?;
+        for (file, text) in files {
+            // The kernel makes the files; in a directory that is no group there are none.
+            fs::OpenOptions::new()
+                .write(true)
+                .open(group.0.join(file))?
+                .write_all(text.as_bytes())?;
         }
+        Ok(group)
     }
 }
 
