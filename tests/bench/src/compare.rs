@@ -221,17 +221,13 @@ impl Stage {
             self.call(&mut process, endpoint).await?;
         }
         let mut warm = Vec::new();
-        let mut before = Asked::default();
         let mut asked = Asked::default();
-        for number in 0..calls {
+        for _ in 0..calls {
             let request = self.world.request(endpoint).await?;
-            if number == 0 {
-                before = self.asked(caller);
-            }
+            // Making the request may have asked for something, too.
+            let before = self.asked(caller);
             warm.push(invoke(&mut process, &request).await?);
-            if number + 1 == calls {
-                asked = self.asked(caller).since(before).per(calls);
-            }
+            asked = asked.and(self.asked(caller).since(before));
         }
         let rss_mib = float(process.peak_rss_kib()?) / 1024.0;
         process.end().await?;
@@ -243,7 +239,7 @@ impl Stage {
             warm_ms: warm.iter().map(|cost| ms(cost.wall)).collect(),
             warm_cpu_ms: warm.iter().map(|cost| ms(cost.cpu)).collect(),
             rss_mib,
-            asked,
+            asked: asked.per(calls),
         })
     }
 
@@ -261,6 +257,10 @@ pub(crate) async fn invoke(process: &mut Process, event: &Value) -> Result<Cost>
 impl Asked {
     pub(crate) fn since(self, before: Self) -> Self {
         self.with(before, |now, before| now - before)
+    }
+
+    fn and(self, more: Self) -> Self {
+        self.with(more, |sum, one| sum + one)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
