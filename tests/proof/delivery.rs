@@ -94,7 +94,10 @@ async fn receiver(chance: Chance) -> (String, Arrivals) {
 #[derive(Clone)]
 struct Bus {
     chance: Chance,
+    /// What it has not brought yet.
     taken: Arc<Mutex<Vec<Value>>>,
+    /// The ids of all that it ever took.
+    told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for Bus {
@@ -132,6 +135,7 @@ impl Bus {
                 return json!({"ErrorCode": "ThrottlingException"});
             }
             let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+            self.told.lock().unwrap().insert(detail["id"].as_str().unwrap().to_owned());
             for _ in 0..=u8::from(self.chance.is(10)) {
                 self.taken.lock().unwrap().push(detail.clone());
             }
@@ -259,7 +263,9 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
     let on_bus: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (url, arrivals) = receiver(chance.clone()).await;
     let writers = Writers::new(&tables, &dial);
-    let bus = Bus { chance: chance.clone(), taken: Arc::clone(&on_bus) };
+    let on_bus_ever = Arc::default();
+    let bus =
+        Bus { chance: chance.clone(), taken: Arc::clone(&on_bus), told: Arc::clone(&on_bus_ever) };
     let publisher = app(&tables, &dial, "OutboxPublishFunction");
     let publisher = Publisher::new(publisher, bus.client(), "bus".to_owned());
     let deliverer = app(&tables, &dial, "WebhookDeliverFunction");
@@ -325,7 +331,7 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
     for item in snapshot.items(OUTBOX) {
         assert_eq!(item["delivery"]["S"], "delivered", "{item}");
     }
-    let mut heard: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    let mut heard: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
     let mut ids = BTreeSet::new();
     let arrivals = arrivals.lock().unwrap();
     for (headers, body) in arrivals.iter() {
@@ -339,13 +345,17 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
             .sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), body)
             .unwrap();
         assert_eq!(header("webhook-signature"), signed);
-        ids.insert(header("webhook-id").to_owned());
-        heard.entry(owner).or_default().insert(event["sequence"].as_u64().unwrap());
+        let id = header("webhook-id").to_owned();
+        let place = event["sequence"].as_u64().unwrap();
+        let first = heard.entry(owner).or_default().entry(place).or_insert_with(|| id.clone());
+        assert_eq!(*first, id, "two events have the same place in the order");
+        ids.insert(id);
     }
     assert_eq!(ids, all, "each at least once");
+    assert_eq!(*on_bus_ever.lock().unwrap(), all, "each on the bus at least once");
     for (owner, sequence) in &heard {
-        let last = *sequence.last().unwrap();
-        assert_eq!(sequence.len() as u64, last, "a gap in the order of {owner}");
+        let (last, _) = sequence.last_key_value().unwrap();
+        assert_eq!(sequence.len() as u64, *last, "a gap in the order of {owner}");
     }
     println!(
         "{} events of {transitions} transitions, {} arrivals, {minutes} runs of the schedules",
