@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod due;
 pub mod erasure;
 pub mod fields;
+mod find;
 pub mod host;
 pub mod key;
 mod list;
