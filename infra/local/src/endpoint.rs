@@ -45,9 +45,8 @@ async fn healthy() -> &'static str {
 }
 
 async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let caller = caller(text("authorization"), text("x-amz-security-token"));
-    match text("x-amz-target").and_then(|target| target.split_once('.')) {
+    let (caller, target) = read(&headers);
+    match target {
         Some(("DynamoDB_20120810", operation)) => {
             let process = caller.as_ref().map(|caller| caller.process.clone());
             match services.dynamodb.dispatch(caller, operation, body).await {
@@ -100,18 +99,25 @@ pub(crate) fn answer_kms(
     }
 }
 
-/// The function is named by its access key, the process by its session token.
+/// Who makes a call with these headers, and what is asked: the function is named by its access key, the
+/// process by its session token.
+pub(crate) fn read(headers: &HeaderMap) -> (Option<Caller>, Option<(&str, &str)>) {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let target = text("x-amz-target").and_then(|target| target.split_once('.'));
+    (caller(text("authorization"), text("x-amz-security-token")), target)
+}
+
 fn caller(authorization: Option<&str>, token: Option<&str>) -> Option<Caller> {
     let (_, credential) = authorization?.split_once("Credential=")?;
     let function = credential.split('/').next()?.to_owned();
     Some(Caller { function, process: token.unwrap_or_default().to_owned() })
 }
 
-fn refusal(kind: &str, message: &str) -> Reply {
+pub(crate) fn refusal(kind: &str, message: &str) -> Reply {
     Reply { status: 400, body: json!({"__type": kind, "message": message}).to_string() }
 }
 
-fn respond(reply: Reply, content_type: &str) -> Response {
+pub(crate) fn respond(reply: Reply, content_type: &str) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = [
         (header::CONTENT_TYPE.as_str(), content_type.to_owned()),

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Largest body the functions may send: the most a `DynamoDB` request or a Lambda answer may have.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long requests under way may take to end when the stack stops.
 const GRACE: Duration = Duration::from_secs(2);

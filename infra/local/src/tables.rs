@@ -1,5 +1,6 @@
-//! The template's tables alone, for an SDK in this very process: its calls come in through
-//! [`Process::http_client`] and take the same way as all others, without a socket.
+//! The template's tables alone. An SDK in this very process reaches them through
+//! [`Process::http_client`], without a socket; other processes reach them as [`Tables::router`] is served.
+//! Their calls take the same way as all others.
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,14 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::HeaderMap,
+    response::Response,
+    routing::post,
+};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -32,7 +41,8 @@ use crate::{
     endpoint,
     kms::Kms,
     lock,
-    permissions::Permissions,
+    permissions::{OWNER, Permissions},
+    stack::MOST_BYTES,
     stats::Stats,
     template::Template,
 };
@@ -44,6 +54,9 @@ pub struct Tables(Arc<Inner>);
 struct Inner {
     dynamodb: Arc<DynamoDb>,
     permissions: Arc<Permissions>,
+    stats: Arc<Stats>,
+    /// What the template gives the functions.
+    environments: BTreeMap<String, BTreeMap<String, String>>,
     /// Signs when it is asked; neither held nor struck by faults.
     kms: Kms,
     calls: Mutex<Vec<Call>>,
@@ -102,13 +115,40 @@ impl Tables {
         // Whoever is refused something hears of it, whatever becomes of the test.
         let console = Arc::new(Console::new(true));
         let permissions = Permissions::new(&template.functions, console);
-        let stats = Stats::new(template.functions.into_iter().map(|function| function.id));
-        let (stats, latency) = (Arc::new(stats), Duration::ZERO);
-        let may = Arc::clone(&permissions);
-        let dynamodb = DynamoDb::open(template.tables, None, stats, may, Vec::new(), latency)?;
+        let environments: BTreeMap<_, _> =
+            template.functions.into_iter().map(|one| (one.id, one.environment)).collect();
+        let counted = environments.keys().cloned().chain([OWNER.to_owned()]);
+        let (stats, latency) = (Arc::new(Stats::new(counted)), Duration::ZERO);
+        let (may, counting) = (Arc::clone(&permissions), Arc::clone(&stats));
+        let dynamodb = DynamoDb::open(template.tables, None, counting, may, Vec::new(), latency)?;
         let kms = Kms::open(template.keys, None)?;
         let (calls, gate) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { dynamodb, permissions, kms, calls, gate })))
+        let inner = Inner { dynamodb, permissions, stats, environments, kms, calls, gate };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// What the template gives the function with this logical id, beside what Lambda gives it.
+    #[must_use]
+    pub fn environment(&self, function: &str) -> BTreeMap<String, String> {
+        self.0.environments.get(function).cloned().unwrap_or_default()
+    }
+
+    /// The tables, and KMS, as processes call them over HTTP. The access key says who calls: a function,
+    /// by its logical id, or [`OWNER`]. These calls are counted, and never held.
+    pub fn router(&self) -> Router {
+        let body = DefaultBodyLimit::max(MOST_BYTES);
+        Router::new().route("/", post(call)).layer(body).with_state(self.clone())
+    }
+
+    /// What functions, and the owner, asked over HTTP so far, as `GET /_local/stats` shows it.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        self.0.stats.report()
+    }
+
+    /// Holds back each answer over HTTP for so long from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.0.dynamodb.set_latency(latency);
     }
 
     /// A process of the function with this logical id.
@@ -159,6 +199,28 @@ impl Tables {
     /// Makes the items those of the snapshot. Faults stay as they are.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
         self.0.dynamodb.restore(&snapshot.0)
+    }
+}
+
+async fn call(State(tables): State<Tables>, headers: HeaderMap, body: Bytes) -> Response {
+    let Inner { dynamodb, permissions, kms, .. } = &*tables.0;
+    match endpoint::read(&headers) {
+        (caller, Some(("DynamoDB_20120810", operation))) => {
+            match dynamodb.dispatch(caller, operation, body).await {
+                Answer::Reply(reply) => endpoint::respond(reply, "application/x-amz-json-1.0"),
+                // Whoever wants crashes kills the process.
+                Answer::Lost | Answer::Crash => pending().await,
+            }
+        }
+        (caller, Some(("TrentService", operation))) => {
+            let reply = endpoint::answer_kms(kms, permissions, caller.as_ref(), operation, &body);
+            endpoint::respond(reply, "application/x-amz-json-1.1")
+        }
+        _ => {
+            let reply =
+                endpoint::refusal("UnknownOperationException", "there are only tables here");
+            endpoint::respond(reply, "application/x-amz-json-1.0")
+        }
     }
 }
 

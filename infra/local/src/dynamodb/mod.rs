@@ -41,7 +41,7 @@ pub(crate) struct DynamoDb {
     /// Rung after every write.
     doorbells: Vec<Arc<Doorbell>>,
     /// See [`Options::latency`](crate::Options).
-    latency: Duration,
+    latency: Mutex<Duration>,
     faults: Mutex<Faults>,
 }
 
@@ -92,7 +92,7 @@ impl DynamoDb {
         let database =
             opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
         tables::create(&database, &tables)?;
-        let faults = Mutex::default();
+        let (latency, faults) = (Mutex::new(latency), Mutex::default());
         Ok(Arc::new(Self { database, tables, stats, permissions, doorbells, latency, faults }))
     }
 
@@ -113,7 +113,8 @@ impl DynamoDb {
             Answer::Reply(Reply::error(&error))
         });
         if counted.is_some() {
-            tokio::time::sleep(self.latency).await;
+            let latency = *lock(&self.latency);
+            tokio::time::sleep(latency).await;
         }
         answer
     }
@@ -172,6 +173,11 @@ impl DynamoDb {
             lock(&replica).learn(&self.database, &request.written());
         }
         self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+    }
+
+    /// Holds back each answer for so long from now on.
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        *lock(&self.latency) = latency;
     }
 
     /// Replaces the faults; `rules` is a list in JSON.

@@ -1,0 +1,136 @@
+//! Who is measured, and how each is started.
+
+use std::path::{Path, PathBuf};
+
+use local::OWNER;
+use tokio::process::Command;
+
+use crate::Result;
+use crate::endpoint::Endpoint;
+
+/// Somebody who does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Contestant {
+    /// The functions of this repository.
+    Tenure,
+    /// No SDK, no framework: about what the work itself takes.
+    Floor,
+    /// Rust as the tutorials have it.
+    Tutorial,
+    Node,
+    Python,
+    Go,
+}
+
+impl Contestant {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tenure, Self::Floor, Self::Tutorial, Self::Node, Self::Python, Self::Go];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Tenure => "Tenure",
+            Self::Floor => "floor",
+            Self::Tutorial => "tutorial Rust",
+            Self::Node => "Node 20",
+            Self::Python => "Python 3.11",
+            Self::Go => "Go",
+        }
+    }
+
+    /// By the first word of the name.
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        let first = |one: &Self| one.name().split(' ').next().unwrap_or_default();
+        Self::ALL.into_iter().find(|one| first(one).eq_ignore_ascii_case(name))
+    }
+
+    /// Which endpoints it has.
+    pub(crate) fn plays(self, endpoint: Endpoint) -> bool {
+        match self {
+            Self::Tenure | Self::Node | Self::Python | Self::Go => true,
+            Self::Floor | Self::Tutorial => {
+                !matches!(endpoint, Endpoint::Login | Endpoint::Unregister)
+            }
+        }
+    }
+
+    /// Whether it reads the system's roots, all of them, as it would on Lambda.
+    pub(crate) const fn trusts_system(self) -> bool {
+        !matches!(self, Self::Tenure | Self::Floor)
+    }
+
+    /// Whom its calls count for. Our functions may do what their policies allow; nobody has written
+    /// policies for the others.
+    pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
+        match self {
+            Self::Tenure => endpoint.function(),
+            _ => OWNER,
+        }
+    }
+
+    /// The files that make up its package, beside what Lambda's runtime brings.
+    pub(crate) fn package(self, places: &Places, endpoint: Endpoint) -> Vec<PathBuf> {
+        let name = endpoint.name();
+        match self {
+            Self::Node => {
+                let mut files = vec![places.prepared.join("node").join(format!("{name}.mjs"))];
+                if endpoint.hashes() {
+                    files.push(places.prepared.join("node/argon2.node"));
+                }
+                files
+            }
+            Self::Python => {
+                let app = places.prepared.join("python/app");
+                vec![app.join(format!("{name}.py")), app.join("tenure.py")]
+            }
+            _ => vec![self.program(places, endpoint)],
+        }
+    }
+
+    fn program(self, places: &Places, endpoint: Endpoint) -> PathBuf {
+        let name = endpoint.name();
+        match self {
+            Self::Tenure => places.release.join(endpoint.binary()),
+            Self::Floor => places.release.join("floor"),
+            Self::Tutorial => places.prepared.join("tutorial/release").join(name),
+            Self::Node => PathBuf::from("node"),
+            Self::Python => places.prepared.join("python/bin/python"),
+            Self::Go => places.prepared.join("go").join(name),
+        }
+    }
+
+    /// How to start it; an error says what is missing.
+    pub(crate) fn command(self, places: &Places, endpoint: Endpoint) -> Result<Command> {
+        for file in self.package(places, endpoint) {
+            if !file.is_file() {
+                return Err(format!("there is no {}", file.display()).into());
+            }
+        }
+        let mut command = Command::new(self.program(places, endpoint));
+        match self {
+            Self::Node | Self::Python => {
+                command.arg(&self.package(places, endpoint)[0]);
+            }
+            _ => {}
+        }
+        command.env_clear().env("_HANDLER", endpoint.name());
+        Ok(command)
+    }
+}
+
+/// Where the contestants are.
+pub(crate) struct Places {
+    /// The root of the repository.
+    pub(crate) root: PathBuf,
+    /// Release builds of the workspace.
+    pub(crate) release: PathBuf,
+    /// What `prepare` made.
+    pub(crate) prepared: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn find() -> Self {
+        let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = bench.parent().and_then(Path::parent).unwrap_or(bench).to_owned();
+        Self { release: root.join("target/release"), prepared: root.join("target/bench"), root }
+    }
+}

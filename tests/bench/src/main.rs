@@ -1,0 +1,130 @@
+//! The bench: plays Lambda to functions of several makes that do the same work on the same tables, and
+//! compares what each costs.
+
+mod compare;
+mod contestants;
+mod cost;
+mod endpoint;
+mod front;
+mod measure;
+mod report;
+mod runtime_api;
+mod scale;
+mod share;
+mod svg;
+mod world;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use contestants::{Contestant, Places};
+use endpoint::Endpoint;
+
+/// What fails, fails with words.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Compares the functions with others that do the same work, over the embedded `DynamoDB`.
+#[derive(Parser)]
+#[command(name = "cargo tenure-bench", bin_name = "cargo tenure-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// All contestants, in rounds, in an order that rotates
+    Compare(Compare),
+    /// The functions alone, on tables that grow
+    Scale(Scale),
+}
+
+/// What to compare.
+#[derive(clap::Args)]
+struct Compare {
+    /// How often each is started in each scene
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Calls of a process after its first
+    #[arg(long, default_value_t = 30)]
+    warm: usize,
+    /// Three rounds of ten calls: to see whether it works
+    #[arg(long)]
+    quick: bool,
+    /// Only these, such as tenure,node
+    #[arg(long, value_delimiter = ',')]
+    contestants: Vec<String>,
+    /// Only these, such as get,create
+    #[arg(long, value_delimiter = ',')]
+    endpoints: Vec<String>,
+    /// Only these, such as tls,tls-128
+    #[arg(long, value_delimiter = ',')]
+    scenes: Vec<String>,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
+/// How far to grow.
+#[derive(clap::Args)]
+struct Scale {
+    /// How many accounts there are
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
+    accounts: Vec<u32>,
+    /// How many things a purged account owns
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1_000, 10_000, 100_000])]
+    items: Vec<u32>,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
+impl Compare {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let wanted = |one: &Endpoint| self.endpoints.iter().any(|name| name == one.name());
+        Endpoint::ALL.into_iter().filter(|one| self.endpoints.is_empty() || wanted(one)).collect()
+    }
+
+    fn contestants(&self) -> Result<Vec<Contestant>> {
+        if self.contestants.is_empty() {
+            return Ok(Contestant::ALL.to_vec());
+        }
+        let by_name = |name: &String| {
+            Contestant::by_name(name).ok_or_else(|| format!("who is {name}?").into())
+        };
+        self.contestants.iter().map(by_name).collect()
+    }
+}
+
+#[tokio::main]
+#[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let places = Places::find();
+    let done = match &arguments.what {
+        What::Compare(arguments) => compare::run(arguments, &places).await,
+        What::Scale(arguments) => scale::run(arguments, &places).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says how far it is.
+#[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Shows results.
+#[expect(clippy::print_stdout, reason = "results are what it is for")]
+fn show(text: &str) {
+    print!("{text}");
+}

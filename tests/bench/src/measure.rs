@@ -1,0 +1,104 @@
+//! One process of a function, from its start to its end, and what each step of its life cost.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::Result;
+use crate::runtime_api::{Asked, RuntimeApi};
+use crate::share::{Mechanism, Share};
+
+/// A process that waits for an event.
+pub(crate) struct Process {
+    child: Child,
+    pid: Pid,
+    api: RuntimeApi,
+    asked: Option<Asked>,
+    share: Option<Share>,
+    /// From the start until it asked for its first event.
+    pub(crate) init: Cost,
+}
+
+/// What something took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) wall: Duration,
+    /// Of processors, by all threads, in user and kernel mode.
+    pub(crate) cpu: Duration,
+}
+
+impl Process {
+    /// Starts a process; `memory` is the size of its function in MB, all of a processor if none.
+    pub(crate) async fn start(
+        mut command: Command,
+        held: Option<(Mechanism, u32)>,
+    ) -> Result<Self> {
+        let mut api = RuntimeApi::start().await?;
+        command
+            .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let started = Instant::now();
+        let mut child = command.spawn()?;
+        let pid = Pid::from_raw(i32::try_from(child.id().ok_or("it has ended")?)?);
+        let asked = tokio::select! {
+            asked = api.asked() => asked?,
+            status = child.wait() => return Err(format!("it ended while starting: {}", status?).into()),
+        };
+        let init = Cost { wall: asked.at - started, cpu: cpu_time(pid)? };
+        let share = held.map(|(mechanism, memory)| mechanism.hold(pid, memory)).transpose()?;
+        Ok(Self { child, pid, api, asked: Some(asked), share, init })
+    }
+
+    /// Gives it an event. What it does after its answer, until it asks for the next event, is part of
+    /// the cost in processor time and not of the wait.
+    pub(crate) async fn invoke(
+        &mut self,
+        event: &Value,
+        timeout: Duration,
+    ) -> Result<(Cost, Value)> {
+        let asked = self.asked.take().ok_or("it does not wait for an event")?;
+        let used = cpu_time(self.pid)?;
+        let given = Instant::now();
+        asked.give(event, timeout)?;
+        let answer = tokio::select! {
+            answer = self.api.answered() => answer?,
+            status = self.child.wait() => return Err(format!("it ended: {}", status?).into()),
+        };
+        self.asked = Some(self.api.asked().await?);
+        let cost = Cost { wall: answer.at - given, cpu: cpu_time(self.pid)?.saturating_sub(used) };
+        if answer.is_error {
+            return Err(String::from_utf8_lossy(&answer.body).into_owned().into());
+        }
+        Ok((cost, serde_json::from_slice(&answer.body)?))
+    }
+
+    /// The most memory it ever had, in KiB.
+    pub(crate) fn peak_rss_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmHWM")?;
+        Ok(kib.parse()?)
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.child.kill().await?;
+        if let Some(share) = self.share.take() {
+            share.end();
+        }
+        Ok(())
+    }
+}
+
+/// The processor time that a process has used, to the nanosecond.
+pub(crate) fn cpu_time(pid: Pid) -> Result<Duration> {
+    Ok(clock_gettime(ClockId::pid_cpu_clock_id(pid)?)?.into())
+}

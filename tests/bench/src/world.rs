@@ -1,0 +1,286 @@
+//! What is in the tables before the functions are called, and the requests that they get.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::{Client, Config};
+use local::{OWNER, Tables};
+use serde_json::{Value, json};
+use shared::auth::{PlainToken, password};
+use shared::domain::customer::Profile;
+use shared::domain::digest::sha256;
+use shared::domain::event::What;
+use shared::domain::value::PasswordHash;
+use shared::domain::webhook::Secret;
+use shared::domain::{Agent, Customer, Id, Permission, Session, Timestamp, Username, session};
+use shared::runtime::App;
+use shared::runtime::clock::Clock;
+use shared::store::Store;
+use shared::store::customer::NewCustomer;
+use shared::store::login::Login;
+
+use crate::Result;
+use crate::endpoint::{Endpoint, Request};
+
+const PASSWORD: &str = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b";
+const ACCOUNTS: &str = "AccountsTable";
+
+/// The tables' contents.
+pub(crate) struct World {
+    app: App,
+    client: Client,
+    hash: PasswordHash,
+    /// The project's admin, who calls.
+    admin: Account,
+    /// Somebody whom the admin looks at, and who logs in.
+    customer: Account,
+    count: AtomicU32,
+}
+
+/// An account with its first agent, who is logged in.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) id: Id<Customer>,
+    username: String,
+    pub(crate) token: String,
+}
+
+impl World {
+    /// A project with its admin, and a few customers.
+    pub(crate) async fn new(tables: &Tables) -> Result<Self> {
+        let process = tables.process(OWNER, "bench");
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .allow_no_auth()
+            .http_client(process.http_client())
+            .build();
+        let client = Client::from_conf(config);
+        let [accounts, outbox, erasures] =
+            [ACCOUNTS, "OutboxTable", "ErasuresTable"].map(str::to_owned);
+        let store = Store::new(client.clone(), accounts, outbox, erasures);
+        let app = App::new(store, Clock::from_environment().map_err(told)?);
+        let hash = password::hash(&serde_json::from_value(json!(PASSWORD))?).map_err(told)?;
+        let nobody = Account {
+            id: Customer::PROJECT,
+            username: "operator@example.com".to_owned(),
+            token: String::new(),
+        };
+        let mut world = Self {
+            app,
+            client,
+            hash,
+            admin: nobody.clone(),
+            customer: nobody,
+            count: AtomicU32::new(0),
+        };
+        world.admin = world.project().await?;
+        world.fill(50).await?;
+        world.customer = world.account().await?;
+        Ok(world)
+    }
+
+    /// Makes so many customers more.
+    pub(crate) async fn fill(&self, count: u32) -> Result<()> {
+        for _ in 0..count {
+            self.customer().await?;
+        }
+        Ok(())
+    }
+
+    /// The next request to an endpoint.
+    pub(crate) async fn request(&self, endpoint: Endpoint) -> Result<Value> {
+        let number = self.next();
+        let admin = Some(self.admin.token.clone());
+        let request = match endpoint {
+            Endpoint::Get => Request {
+                method: "GET",
+                route: "/v1.0/customers/{id}",
+                path: format!("/v1.0/customers/{}", self.customer.id),
+                token: admin,
+                id: Some(self.customer.id.to_string()),
+                ..Request::default()
+            },
+            Endpoint::List => Request {
+                method: "GET",
+                route: "/v1.0/customers",
+                path: "/v1.0/customers".to_owned(),
+                token: admin,
+                page_size: Some(20),
+                ..Request::default()
+            },
+            Endpoint::Create => Request {
+                method: "POST",
+                route: "/v1.0/customers",
+                path: "/v1.0/customers".to_owned(),
+                token: admin,
+                body: Some(new_customer(number)),
+                ..Request::default()
+            },
+            Endpoint::Login => Request {
+                method: "POST",
+                route: "/auth/login",
+                path: "/auth/login".to_owned(),
+                body: Some(json!({"username": self.customer.username, "password": PASSWORD})),
+                ..Request::default()
+            },
+            Endpoint::Unregister => Request {
+                method: "POST",
+                route: "/auth/unregister",
+                path: "/auth/unregister".to_owned(),
+                token: Some(self.account().await?.token),
+                body: Some(json!({"password": PASSWORD})),
+                ..Request::default()
+            },
+        };
+        Ok(Request { source: number, ..request }.event())
+    }
+
+    /// A customer leaves at once.
+    pub(crate) fn leave(&self, account: &Account) -> Value {
+        let body =
+            json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+        let request = Request {
+            method: "POST",
+            route: "/auth/unregister",
+            path: "/auth/unregister".to_owned(),
+            token: Some(account.token.clone()),
+            body: Some(body),
+            source: self.next(),
+            ..Request::default()
+        };
+        request.event()
+    }
+
+    /// A customer whose admin is logged in.
+    pub(crate) async fn account(&self) -> Result<Account> {
+        let (customer, agent) = self.customer().await?;
+        self.log_in(customer.id, &agent).await
+    }
+
+    /// Gives an account so many things of its own, of about a kilobyte each.
+    pub(crate) async fn give(&self, account: &Account, count: u32) -> Result<()> {
+        let text = |text: String| AttributeValue::S(text);
+        for start in (0..count).step_by(25) {
+            let put = |number: u32| {
+                let id = uuid::Uuid::from_u128(u128::from(number) + 1);
+                let put = PutRequest::builder()
+                    .item("pk", text(format!("CUSTOMER#{}", account.id)))
+                    .item("sk", text(format!("NUMBER#{id}")))
+                    .item("data", text("x".repeat(850)));
+                Ok(WriteRequest::builder().put_request(put.build()?).build())
+            };
+            let puts = (start..count.min(start + 25)).map(put).collect::<Result<Vec<_>>>()?;
+            self.client.batch_write_item().request_items(ACCOUNTS, puts).send().await?;
+        }
+        Ok(())
+    }
+
+    async fn project(&self) -> Result<Account> {
+        let now = self.app.now();
+        let customer = Customer::blank(Customer::PROJECT, now);
+        let username: Username = serde_json::from_value(json!("operator@example.com"))?;
+        let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
+        let agent = Agent::new(self.app.new_id(now), username, permission, now);
+        let login = Login::new(customer.id, &agent, self.hash.clone());
+        let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+        self.app.store.insert_project(&new).await.map_err(told)?;
+        self.log_in(customer.id, &agent).await
+    }
+
+    async fn customer(&self) -> Result<(Customer, Agent)> {
+        let now = self.app.now();
+        let mut body = new_customer(self.next());
+        let username: Username = serde_json::from_value(body["username"].take())?;
+        let body = body.as_object_mut().ok_or("no object")?;
+        body.remove("username");
+        body.remove("password");
+        let profile: Profile = serde_json::from_value(json!(body))?;
+        let agent = Agent::new(self.app.new_id(now), username, Permission::ADMIN, now);
+        let mut customer = Customer::blank(self.app.new_id(now), now).with(profile);
+        customer.record.webhook_secret = Some(Secret::new(self.app.new_secret()));
+        customer.record.sequence = 1;
+        let login = Login::new(customer.id, &agent, self.hash.clone());
+        let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+        let event = self.app.event(What::CustomerCreated, customer.id, Vec::new(), now);
+        self.app.store.insert_customer(&new, &event).await.map_err(told)?;
+        Ok((customer, agent))
+    }
+
+    /// A session of an agent, as we keep it and as the others do: under nothing but its token's hash, and
+    /// the password under that of the user name.
+    async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
+        let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
+        let tm_expire = self.app.now().plus(session::LIFETIME);
+        let session =
+            Session { agent: agent.id, epoch: agent.epoch, tm_expire, url_exposed: false };
+        let store = &self.app.store;
+        let hash = token.hash();
+        let inserted = store.insert_session(customer, &hash, &session, agent.login, None);
+        inserted.await.map_err(told)?;
+        let username = agent.username.expose();
+        self.put(json!({
+            "pk": format!("TOKEN#{hash}"),
+            "sk": "L",
+            "customer_id": customer,
+            "agent_id": agent.id,
+            "username": username,
+            "permission": agent.permission,
+            "tm_expire": tm_expire,
+        }))
+        .await?;
+        self.put(json!({
+            "pk": format!("USERNAME#{}", sha256(&username.to_lowercase())),
+            "sk": "L",
+            "customer_id": customer,
+            "agent_id": agent.id,
+            "password_hash": self.hash.expose(),
+            "epoch": 0,
+        }))
+        .await?;
+        Ok(Account {
+            id: customer,
+            username: username.to_owned(),
+            token: token.expose().to_owned(),
+        })
+    }
+
+    async fn put(&self, item: Value) -> Result<()> {
+        let item = serde_dynamo::to_item(item)?;
+        self.client.put_item().table_name(ACCOUNTS).set_item(Some(item)).send().await?;
+        Ok(())
+    }
+
+    fn next(&self) -> u32 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// The seed's example.
+fn new_customer(number: u32) -> Value {
+    json!({
+        "username": format!("bench{number}"),
+        "password": PASSWORD,
+        "name": "Test Company",
+        "detail": "Test customer account",
+        "email": format!("bench{number}@test-company.com"),
+        "webhook_method": "POST",
+        "webhook_uri": "https://webhooks.test-company.com/voipbin",
+    })
+}
+
+/// Our own errors do not say of themselves what is wrong.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn told(error: shared::domain::Error) -> String {
+    error.cause().to_owned()
+}
+
+/// The time, which is real: so is the functions'.
+pub(crate) fn now() -> Result<Timestamp> {
+    Ok(Clock::from_environment().map_err(told)?.now())
+}
+
+/// How long any of the functions has.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(15);
