@@ -171,7 +171,7 @@ def main():
         if problems:
             log.seek(0)
             print(*(line for line in log if "ERROR" in line or line.startswith("[local]")), sep="")
-    sys.exit("\n".join(problems))
+    sys.exit("\n".join(problems) or 0)
 
 
 main()

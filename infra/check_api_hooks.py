@@ -44,6 +44,10 @@ SAID_IN_WORDS = {
     "confirmation_phrase": "whether it is asked for depends on the caller",
     "data": "bytes as sent, depth",
     "page_token": "only an earlier page has one",
+    "name": "what it can be combined with; how long it is in lower case",
+    "deleted": "which statuses it can be combined with",
+    "created_after": "no leap seconds",
+    "created_before": "it is later than created_after",
     "plan": "only a plan has one",
 }
 
@@ -57,6 +61,12 @@ def whole_floats(value):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
+    # The ledger of an account's erasure is there once somebody has asked for that, and stays when it is done.
+    # Of a deleted account, the tombstone is shown, and nothing else.
+    if failure.code in ("ST301", "ST302") and operation_of(case) == "erasure_get":
+        return False
+    if failure.code == "ST301" and operation_of(case) == "customer_get":
+        return response.status_code == 200 and response.json()["status"] != "deleted"
     if failure.code != "ST202" or response.status_code != 400:
         return True
     error = response.json()["error"]

@@ -2,7 +2,7 @@
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry as Answered};
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
@@ -56,7 +56,7 @@ pub async fn publish_overdue(publisher: &Publisher, deadline: Deadline) -> Resul
         swept.oldest_seconds = swept.oldest_seconds.max(age);
         let ids: Vec<_> = waiting.into_iter().map(|(id, _)| id).collect();
         let events = store.get_events(&ids).await?;
-        let refused = publisher.publish(&events).await?.len() as u64;
+        let refused = publisher.publish(&events).await.len() as u64;
         swept.refused += refused;
         swept.published += events.len() as u64 - refused;
         place = next;
@@ -73,24 +73,32 @@ impl Publisher {
     }
 
     /// Puts events onto the bus, and takes them out of the queue. Returns the ids of those that the bus
-    /// did not take.
-    pub async fn publish(&self, events: &[OutboxItem]) -> Result<Vec<Id<Event>>, Error> {
+    /// did not take: what it does not take now is no reason to keep it from the others.
+    pub async fn publish(&self, events: &[OutboxItem]) -> Vec<Id<Event>> {
         let mut refused = Vec::new();
         for batch in events.chunks(BATCH) {
-            let entries = batch.iter().map(|event| self.entry(event)).collect();
-            let answer = self.client.put_events().set_entries(Some(entries)).send().await;
-            let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
-            let results = answer.entries.unwrap_or_default();
+            let results = self.put(batch).await.unwrap_or_else(|error| {
+                tracing::error!(cause = error.cause(), "not published");
+                Vec::new()
+            });
+            let is_taken = |index| {
+                results.get(index).is_some_and(|result: &Answered| result.event_id().is_some())
+            };
             let (mut taken, mut left) = (Vec::new(), Vec::new());
             for (index, event) in batch.iter().enumerate() {
-                let result = results.get(index);
-                let is_taken = result.is_some_and(|result| result.event_id().is_some());
-                if is_taken { taken.push(event) } else { left.push(event.id) }
+                if is_taken(index) { taken.push(event) } else { left.push(event.id) }
             }
             self.record_published(&taken).await;
             refused.extend(left);
         }
-        Ok(refused)
+        refused
+    }
+
+    async fn put(&self, batch: &[OutboxItem]) -> Result<Vec<Answered>, Error> {
+        let entries = batch.iter().map(|event| self.entry(event)).collect();
+        let answer = self.client.put_events().set_entries(Some(entries)).send().await;
+        let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
+        Ok(answer.entries.unwrap_or_default())
     }
 
     /// What cannot be taken out of the queue is published once more by the schedule: no reason to bring

@@ -13,6 +13,7 @@ mod canaries;
 mod customers;
 mod erasure;
 mod faults;
+mod find;
 mod harness;
 mod input;
 mod isolation;

@@ -129,6 +129,10 @@ async fn a_request_takes_one_round_trip_to_read_and_two_to_write() {
 
     let calls = [
         ("CustomerListFunction", &admin, "GET", "/v1.0/customers", None, 1),
+        // Rows are read by the keys that an index or a lock gives.
+        ("CustomerListFunction", &admin, "GET", "/v1.0/customers?status=initial", None, 2),
+        ("CustomerListFunction", &admin, "GET", "/v1.0/customers?name=n", None, 2),
+        ("CustomerListFunction", &admin, "GET", "/v1.0/customers?email=test1@example.com", None, 2),
         ("CustomerGetFunction", &admin, "GET", customer.as_str(), None, 1),
         ("ResourceListFunction", &account.token, "GET", "/v1.0/numbers", None, 1),
         ("ResourceListFunction", &admin, "GET", their_numbers.as_str(), None, 1),

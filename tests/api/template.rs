@@ -38,6 +38,23 @@ fn no_permission_is_wider_than_named_and_none_reads_whole_tables() {
     }
 }
 
+/// Query strings have credentials, names and addresses in them.
+#[test]
+fn the_access_log_says_no_more_than_it_names() {
+    let text = Template::text();
+    let format = text.lines().find(|line| line.trim().starts_with("Format: ")).unwrap();
+    let named = format.split("$context.").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let known = [
+        "requestId",
+        "identity.sourceIp",
+        "routeKey",
+        "status",
+        "responseLatency",
+        "responseLength",
+    ];
+    assert_eq!(named.collect::<Vec<_>>(), known);
+}
+
 #[tokio::test]
 async fn a_production_does_not_let_webhooks_go_to_itself() {
     let parameters = [("Stage", "prod"), ("WebhookAllowLoopback", "true")];

@@ -88,6 +88,11 @@ faults! {
     recover: [o::recover()], from nearly_due;
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],
         from active;
+    find: [
+        o::find_customers("status=initial"),
+        o::find_customers("name=name%20of"),
+        o::find_customers("email=test1@example.com"),
+    ], from active;
     operator: [o::admin_delete(), o::hold()], from active;
     plan: [o::plan()], from active;
     held: [o::lift_hold(), o::admin_recover(), o::get_erasure()], from held;

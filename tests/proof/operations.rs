@@ -138,6 +138,14 @@ pub(crate) fn list_customers() -> Operation {
     .effect(|_, scene, answer| answer.body["result"][0]["id"] == *scene.customer)
 }
 
+/// Looks for what only the scene's customer is.
+pub(crate) fn find_customers(query: &'static str) -> Operation {
+    endpoint(query, "CustomerListFunction", endpoints::customer_list::handle, move |scene| {
+        sent(&scene.admin).query(query)
+    })
+    .effect(|_, scene, answer| answer.body["result"][0]["id"] == *scene.customer)
+}
+
 pub(crate) fn metadata() -> Operation {
     endpoint(
         "metadata",

@@ -132,6 +132,8 @@ impl State {
 
         // The indexes show what is there.
         assert_eq!(self.has("list_pk"), !deleted);
+        assert_eq!(self.has("name_key"), !deleted);
+        assert!(self.has("list_sk"));
         let is_frozen = status == "frozen" && !self.has("hold_reason");
         let is_queued = is_frozen || deleted && !self.has("tm_purge");
         assert_eq!(self.has("due_pk"), is_queued, "the purge's queue");

@@ -296,15 +296,16 @@ pub(crate) struct Sent {
     token: Option<String>,
     /// Parameters in the path.
     path: HashMap<String, Vec<String>>,
+    query: &'static str,
     body: Value,
 }
 
 pub(crate) fn sent(token: &str) -> Sent {
-    Sent { token: Some(token.to_owned()), path: HashMap::new(), body: Value::Null }
+    Sent { token: Some(token.to_owned()), path: HashMap::new(), query: "", body: Value::Null }
 }
 
 pub(crate) fn without_token(body: Value) -> Sent {
-    Sent { token: None, path: HashMap::new(), body }
+    Sent { token: None, path: HashMap::new(), query: "", body }
 }
 
 impl Sent {
@@ -321,12 +322,17 @@ impl Sent {
         self
     }
 
+    pub(crate) fn query(self, query: &'static str) -> Self {
+        Self { query, ..self }
+    }
+
     pub(crate) fn body(self, body: Value) -> Self {
         Self { body, ..self }
     }
 
     fn request(self) -> Request {
-        let mut request = lambda_http::http::Request::builder().uri("https://localhost/");
+        let uri = format!("https://localhost/?{}", self.query);
+        let mut request = lambda_http::http::Request::builder().uri(uri);
         if let Some(token) = self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

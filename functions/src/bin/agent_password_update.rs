@@ -84,5 +84,6 @@ impl Body {
 }
 
 fn main() -> runtime::Result {
+    auth::password::prepare();
     runtime::serve(handle)
 }

@@ -48,5 +48,6 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 }
 
 fn main() -> runtime::Result {
+    password::prepare();
     runtime::serve(handle)
 }

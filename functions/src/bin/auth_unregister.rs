@@ -7,7 +7,7 @@
 
 use futures_util::future::join;
 use serde::Deserialize;
-use shared::auth::{Caller, Identity, caller_with_password};
+use shared::auth::{Caller, Identity, caller_with_password, password};
 use shared::domain::erasure::Reason;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::Password;
@@ -91,5 +91,6 @@ impl Body {
 }
 
 fn main() -> runtime::Result {
+    password::prepare();
     runtime::serve(handle)
 }

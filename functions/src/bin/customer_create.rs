@@ -71,5 +71,6 @@ impl From<Body> for Profile {
 }
 
 fn main() -> runtime::Result {
+    password::prepare();
     runtime::serve(handle)
 }

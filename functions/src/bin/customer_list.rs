@@ -1,22 +1,23 @@
-//! `GET /v1.0/customers`: accounts that are not deleted, newest first.
+//! `GET /v1.0/customers`: accounts that are not deleted, newest first; or those that the query asks for.
 //!
-//! Round trips: one; the caller and the page are read at the same time.
+//! Round trips: one, as the caller and the page are read at the same time; by status, name or e-mail address
+//! one more, as rows are read by the keys that an index or a lock gives.
 
 use shared::auth::{caller, credential};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
-use shared::store::customer::Cursor;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Cursor::parse)?)));
+    let asked = request.page_of_filter().and_then(|(filter, page)| {
+        let after = page.cursor(|token| filter.cursor(token))?;
+        Ok((filter, page.size, after))
+    });
     // Nothing is read for somebody who does not even say who they are.
     credential(&request)?;
     let rows = async {
-        match asked {
-            Ok((size, after)) => app.store.list_customers(size, after).await,
-            Err(error) => Err(error),
-        }
+        let (filter, size, after) = asked?;
+        app.store.find_customers(&filter, size, after.as_ref()).await
     };
     let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
     caller?.require(Permission::PROJECT_ADMIN)?;

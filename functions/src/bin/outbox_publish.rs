@@ -70,7 +70,7 @@ pub(crate) async fn handle(
     };
     let ids: Vec<_> = records.iter().map(Record::id).collect();
     let events = publisher.app.store.get_events(&ids).await?;
-    let refused = publisher.publish(&events).await?;
+    let refused = publisher.publish(&events).await;
 
     let failed = records.into_iter().filter(|record| refused.contains(&record.id()));
     let failure = |record: Record| Failure { item_identifier: record.dynamodb.sequence_number };

@@ -36,7 +36,12 @@ pub(crate) struct Services {
 
 /// The endpoint of all services.
 pub(crate) fn router(services: Services) -> Router {
-    Router::new().route("/", post(call)).with_state(services)
+    Router::new().route("/", post(call).get(healthy)).with_state(services)
+}
+
+/// What `DynamoDB` answers to anybody who asks.
+async fn healthy() -> &'static str {
+    "healthy"
 }
 
 async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {

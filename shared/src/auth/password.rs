@@ -1,9 +1,10 @@
 //! Password hashes: argon2id, version 0x13, m = 19,456 KiB, t = 2, p = 1 (OWASP's minimum), as PHC strings.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use argon2::password_hash::phc;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::{self, CustomizedPasswordHasher, PasswordVerifier, phc};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use crate::domain::Error;
 use crate::domain::value::{Password, PasswordHash};
@@ -15,6 +16,10 @@ const PARAMS: Params = Params::DEFAULT;
 /// What this process has computed.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
+/// What hashing needs most, 19 MiB, kept from one hash to the next: to get it from the system takes longer
+/// than to fill it. What is left in it says no more of a password than its hash does.
+static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+
 /// How many hashes this process has computed since it started: they are what an attack on passwords
 /// costs, so the log says how many a request took.
 #[must_use]
@@ -22,17 +27,62 @@ pub fn computed() -> u64 {
     COMPUTED.load(Ordering::Relaxed)
 }
 
-/// Every hash is computed by what this gives.
-fn argon2() -> Argon2<'static> {
-    COMPUTED.fetch_add(1, Ordering::Relaxed);
-    Argon2::new(ALGORITHM, VERSION, PARAMS)
+/// Gets the memory when the function starts, as Lambda gives it a whole processor then and a share of one
+/// afterwards. For functions that hash.
+pub fn prepare() {
+    drop(memory(&PARAMS));
+}
+
+/// Enough of it for `params`.
+fn memory(params: &Params) -> MutexGuard<'static, Vec<Block>> {
+    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let blocks = params.block_count().max(memory.len());
+    memory.resize(blocks, Block::new());
+    memory
+}
+
+/// Every hash is computed by this.
+struct Hasher;
+
+impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
+    type Params = Params;
+
+    fn hash_password_customized(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+        algorithm: Option<&str>,
+        version: Option<password_hash::Version>,
+        params: Params,
+    ) -> password_hash::Result<phc::PasswordHash> {
+        COMPUTED.fetch_add(1, Ordering::Relaxed);
+        let algorithm = algorithm.map(Algorithm::try_from).transpose()?.unwrap_or(ALGORITHM);
+        let version = version.map(Version::try_from).transpose()?.unwrap_or(VERSION);
+        let (mut memory, blocks) = (memory(&params), params.block_count());
+        let mut hash = vec![0; params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)];
+        Argon2::new(algorithm, version, params.clone()).hash_password_into_with_memory(
+            password,
+            salt,
+            &mut hash,
+            &mut memory[..blocks],
+        )?;
+        Ok(phc::PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: (&params).try_into()?,
+            salt: Some(phc::Salt::new(salt)?),
+            hash: Some(phc::Output::new(&hash)?),
+        })
+    }
 }
 
 /// Hashes `password` with a salt of its own.
 pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
-    let hash = argon2().hash_password(password.expose());
+    let hash = password_hash::try_generate_salt()
+        .map_err(Into::into)
+        .and_then(|salt| Hasher.hash_password_with_params(password.expose(), &salt, PARAMS));
     hash.map(|phc| PasswordHash::stored(phc.to_string()))
-        .map_err(|error| Error::Internal(format!("cannot hash: {error}")))
+        .map_err(|error: password_hash::Error| Error::Internal(format!("cannot hash: {error}")))
 }
 
 /// Whether `password` is the one that `stored` was made of. Costs one hash, also if there is nothing
@@ -42,7 +92,10 @@ pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
     /// The hash of nothing in particular, with today's parameters.
     const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let phc = stored.map_or(NOBODY, PasswordHash::expose);
-    argon2().verify_password(password.expose(), phc).is_ok() && stored.is_some()
+    let valid = phc::PasswordHash::new(phc)
+        .map_err(Into::into)
+        .and_then(|phc| Hasher.verify_password(password.expose(), &phc));
+    valid.is_ok() && stored.is_some()
 }
 
 /// A new hash of `password`, if `stored` was made with weaker parameters than today's. One that is

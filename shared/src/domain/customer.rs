@@ -102,6 +102,25 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Self; 4] = [Self::Initial, Self::Active, Self::Frozen, Self::Deleted];
+
+    /// The status's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// The status with this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
     /// Whether the account can be worked with.
     #[must_use]
     pub const fn is_live(self) -> bool {

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod erasure;
 pub mod error;
 pub mod event;
+pub mod find;
 pub mod id;
 pub mod lifecycle;
 pub mod outcome;

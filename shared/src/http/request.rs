@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Preconditions, json};
 use crate::domain::error::Missing;
+use crate::domain::find::{self, Filter};
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::{Customer, Error, Id};
@@ -182,6 +183,13 @@ impl Request {
     pub fn page(&self) -> Result<PageQuery<'_>, Error> {
         self.know(&PAGE)?;
         self.read_page()
+    }
+
+    /// The accounts that the query asks for, and the page.
+    pub fn page_of_filter(&self) -> Result<(Filter, PageQuery<'_>), Error> {
+        let known: Vec<_> = PAGE.into_iter().chain(find::PARAMETERS).collect();
+        self.know(&known)?;
+        Ok((Filter::parse(|name| self.value(name))?, self.read_page()?))
     }
 
     /// The page that the query asks for, of a list of an [account](Self::account).

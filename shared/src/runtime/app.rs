@@ -38,6 +38,10 @@ impl Build for App {
         Ok(Self { loopback: config::loopback()?, ..Self::new(store, Clock::from_environment()?) })
     }
 
+    async fn prepare(&self) {
+        self.store.connect().await;
+    }
+
     async fn settle(&self) {
         let mut beside = mem::take(&mut *lock(&self.beside));
         while beside.join_next().await.is_some() {}

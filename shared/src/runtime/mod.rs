@@ -23,6 +23,12 @@ pub trait Build: Sized + Send + Sync + 'static {
     /// Builds it from the environment.
     fn build() -> std::result::Result<Self, Error>;
 
+    /// Does what the first request would have to wait for. It is done while the function starts, when
+    /// Lambda gives it a whole processor.
+    fn prepare(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Waits for what a request has left to be done beside it.
     fn settle(&self) -> impl Future<Output = ()> + Send {
         async {}

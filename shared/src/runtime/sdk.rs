@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use super::config;
 use crate::domain::Error;
@@ -21,7 +21,7 @@ macro_rules! config {
             .credentials_provider(credentials()?)
             .timeout_config(timeouts())
             .retry_config(RetryConfig::standard())
-            .http_client(http_client());
+            .http_client(http_client()?);
         builder.set_endpoint_url(config::optional($endpoint));
         Ok(builder.build())
     }};
@@ -58,6 +58,68 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-fn http_client() -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+fn http_client() -> Result<SharedHttpClient, Error> {
+    let tls = TlsContext::builder().with_trust_store(trust_store()).build();
+    let tls = tls.map_err(|error| Error::Internal(error.to_string()))?;
+    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    Ok(builder.tls_context(tls).build_https())
+}
+
+/// Reading the system's 140 roots would be half of a start, so AWS's endpoints are known by the few that
+/// they chain to. Where `SSL_CERT_FILE` is set, the system's are read, from there.
+fn trust_store() -> TrustStore {
+    const AMAZON: &str = include_str!("amazon_roots.pem");
+    match config::optional("SSL_CERT_FILE") {
+        Some(_) => TrustStore::default(),
+        None => TrustStore::empty().with_pem_certificate(AMAZON),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    use tokio_rustls::rustls::{AlertDescription, Error as TlsError, ServerConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_but_amazon_is_taken_for_aws() {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = aws_sdk_dynamodb::Client::from_conf(
+            aws_sdk_dynamodb::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .allow_no_auth()
+                .retry_config(RetryConfig::disabled())
+                .http_client(http_client().unwrap())
+                .endpoint_url(format!("https://localhost:{port}"))
+                .build(),
+        );
+        let accept = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            TlsAcceptor::from(Arc::new(server)).accept(stream).await.map(drop)
+        };
+        let (asked, accepted) = tokio::join!(client.list_tables().send(), accept);
+        assert!(asked.is_err());
+        let alert: io::Error = accepted.expect_err("the handshake fails");
+        let alert = alert.get_ref().and_then(|error| error.downcast_ref::<TlsError>()).cloned();
+        assert_eq!(alert, Some(TlsError::AlertReceived(AlertDescription::UnknownCA)));
+    }
 }

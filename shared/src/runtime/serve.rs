@@ -60,7 +60,10 @@ where
         );
         Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url))
     };
-    listen_for_requests(Box::new(move |request| Box::pin(answer(request))))
+    listen_for_requests(
+        Box::pin(parts.prepare()),
+        Box::new(move |request| Box::pin(answer(request))),
+    )
 }
 
 /// Runs a function that something other than the API calls. An error makes Lambda try again, where
@@ -90,20 +93,24 @@ where
             http::message(&error)
         })
     };
-    listen_for_events(Box::new(move |event| Box::pin(answer(event))))
+    listen_for_events(Box::pin(parts.prepare()), Box::new(move |event| Box::pin(answer(event))))
 }
 
 /// What answers a call. Boxed, so that the runtime behind it is compiled once and not for every function.
 type Answer<C, R, E> = Box<dyn Fn(C) -> BoxFuture<'static, Result<R, E>> + Send + Sync>;
 
 fn listen_for_requests(
+    prepared: BoxFuture<'static, ()>,
     answer: Answer<lambda_http::Request, lambda_http::Response<lambda_http::Body>, Infallible>,
 ) -> super::Result {
-    block_on(lambda_http::run(lambda_http::service_fn(answer)))
+    block_on(prepared, lambda_http::run(lambda_http::service_fn(answer)))
 }
 
-fn listen_for_events(answer: Answer<LambdaEvent<Value>, Value, String>) -> super::Result {
-    block_on(lambda_runtime::run(service_fn(answer)))
+fn listen_for_events(
+    prepared: BoxFuture<'static, ()>,
+    answer: Answer<LambdaEvent<Value>, Value, String>,
+) -> super::Result {
+    block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
 
 /// What comes of `work`; a panic is a mistake of ours.
@@ -132,11 +139,17 @@ fn start<P: Build>() -> Result<&'static P, String> {
 
 /// A Lambda process has one request at a time.
 fn block_on<E: Into<lambda_runtime::Error>>(
+    prepared: BoxFuture<'static, ()>,
     run: impl Future<Output = Result<(), E>>,
 ) -> super::Result {
+    /// Whatever is not prepared by then is left to the first request.
+    const PATIENCE: Duration = Duration::from_secs(1);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(run)
+        .block_on(async {
+            let _ = tokio::time::timeout(PATIENCE, prepared).await;
+            run.await
+        })
         .map_err(Into::into)
 }

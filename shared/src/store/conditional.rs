@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::assignment::Assignment;
 use super::transaction::Condition;
-use super::{Item, Store, failure};
+use super::{Item, MAX_TRIES, Store, failure, pause, unavailable};
 use crate::domain::Error;
 
 impl Store {
@@ -28,16 +28,18 @@ impl Store {
             .set_expression_attribute_names(change.names(condition.names()))
             .set_expression_attribute_values(change.values(condition.values()))
             .return_values(ReturnValue::AllNew);
-        match update.send().await {
-            Ok(answer) => Ok(Some(answer.attributes.unwrap_or_default())),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
+        for attempt in 0..MAX_TRIES {
+            let error = match update.clone().send().await {
+                Ok(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => return Ok(None),
+                // A transaction is just writing the item.
+                Some(UpdateItemError::TransactionConflictException(_)) => pause(attempt).await,
+                _ => return Err(failure(error)),
             }
-            Err(error) => Err(failure(error)),
         }
+        Err(unavailable("an item is written too often"))
     }
 }

@@ -8,12 +8,12 @@ use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::outbox::OutboxItem;
 use super::transaction::{Condition, Leg, Outcome, Transaction};
-use super::{Store, Stored, Update, failure, item, key, read, string};
+use super::{Store, Stored, Update, failure, item, key, read};
 use crate::domain::customer::{IdentityVerification, Record};
 use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
+use crate::domain::find::NameStart;
 use crate::domain::lifecycle::Change;
 use crate::domain::owned::Kind;
-use crate::domain::page::Page;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -82,7 +82,10 @@ stored! {
         #[serde(skip_serializing_if = "Option::is_none")]
         list_pk: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
-        list_sk: Option<String> => Blanked,
+        list_sk: Option<String> => Kept,
+        /// The beginning of the name, and the id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name_key: Option<String> => Blanked personal,
         #[serde(skip_serializing_if = "Option::is_none")]
         due_pk: Option<String> => Kept,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +95,9 @@ stored! {
 
 impl From<&Customer> for CustomerAttributes {
     fn from(customer: &Customer) -> Self {
-        let listed = customer.status != Status::Deleted && !customer.record.system;
+        let is_own = customer.record.system;
+        let listed = customer.status != Status::Deleted && !is_own;
+        let name = NameStart::of(customer.name.expose()).filter(|_| listed);
         let due = customer.due();
         let hold = customer.record.hold.as_ref();
         let earlier = customer.record.earlier_webhook_secret.as_ref();
@@ -132,7 +137,8 @@ impl From<&Customer> for CustomerAttributes {
             tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
             webhook_gone: customer.record.webhook_gone,
             list_pk: listed.then(|| key::LIST.to_owned()),
-            list_sk: listed.then(|| key::list(customer.tm_create, customer.id)),
+            list_sk: (!is_own).then(|| key::list(customer.tm_create, customer.id)),
+            name_key: name.map(|name| key::name(&name, customer.id)),
             due_pk: due.map(|_| key::due_partition(customer).to_owned()),
             due_sk: due.map(|when| key::due(when, customer.id)),
         }
@@ -196,16 +202,6 @@ impl Stored for Customer {
     type Attributes = CustomerAttributes;
 }
 
-/// A status as it is stored.
-pub(super) const fn status(status: Status) -> &'static str {
-    match status {
-        Status::Initial => "initial",
-        Status::Active => "active",
-        Status::Frozen => "frozen",
-        Status::Deleted => "deleted",
-    }
-}
-
 /// An account that is to be created together with its first agent.
 #[derive(Debug)]
 pub struct NewCustomer<'a> {
@@ -215,30 +211,6 @@ pub struct NewCustomer<'a> {
     pub agent: &'a Agent,
     /// What the agent logs in with.
     pub login: &'a Login,
-}
-
-/// Where a page of accounts starts: below an account created at this time, and if another was created
-/// at the same time, below this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    tm_create: Timestamp,
-    id: Option<Id<Customer>>,
-}
-
-impl Cursor {
-    /// Reads `<tm_create>` or `<tm_create>~<id>`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (time, id) = match text.split_once('~') {
-            Some((time, id)) => (time, Some(Id::parse(id)?)),
-            None => (text, None),
-        };
-        Some(Self { tm_create: Timestamp::parse(time)?, id })
-    }
-
-    fn sort_key(self) -> String {
-        self.id.map_or_else(|| key::list_before(self.tm_create), |id| key::list(self.tm_create, id))
-    }
 }
 
 impl Store {
@@ -380,43 +352,6 @@ impl Store {
         }
         Ok(transaction)
     }
-
-    /// A page of the accounts that are not deleted, newest first.
-    pub async fn list_customers(
-        &self,
-        size: usize,
-        after: Option<Cursor>,
-    ) -> Result<Page<Customer>, Error> {
-        let mut rows: Vec<Customer> = Vec::with_capacity(size + 1);
-        let mut resume = None;
-        let below = after.map_or_else(|| key::LIST_END.to_owned(), Cursor::sort_key);
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.accounts)
-                .index_name("list")
-                .scan_index_forward(false)
-                .key_condition_expression("list_pk = :list AND list_sk < :below")
-                .expression_attribute_values(":list", string(key::LIST))
-                .expression_attribute_values(":below", string(&below))
-                .set_exclusive_start_key(resume);
-            // One row more than asked for tells whether another page follows, and where ties are.
-            let wanted = size + 1 - rows.len();
-            let answer = query
-                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
-                .send()
-                .await
-                .map_err(failure)?;
-            for item in answer.items.unwrap_or_default() {
-                rows.push(read(item)?);
-            }
-            resume = answer.last_evaluated_key;
-            if resume.is_none() || rows.len() > size {
-                return Ok(page(rows, size));
-            }
-        }
-    }
 }
 
 /// How a change of an account ended.
@@ -450,25 +385,16 @@ fn without_email(customer: &Customer) -> Customer {
     Customer { email: Email::default(), ..customer.clone() }
 }
 
-/// Cuts `rows` to `size`; the cursor names the last row's id only where its time does not say enough.
-fn page(mut rows: Vec<Customer>, size: usize) -> Page<Customer> {
-    let next = match (rows.get(size.saturating_sub(1)), rows.get(size)) {
-        (Some(last), Some(following)) if last.tm_create == following.tm_create => {
-            Some(format!("{}~{}", last.tm_create, last.id))
-        }
-        (Some(last), Some(_)) => Some(last.tm_create.to_string()),
-        _ => None,
-    };
-    rows.truncate(size);
-    Page { rows, next }
-}
-
 stored! {
     /// Keeps an e-mail address for one account.
-    #[derive(Serialize)]
-    pub(super) struct EmailLock {
-        customer_id: Id<Customer> => Deleted,
+    #[derive(Serialize, Deserialize)]
+    pub struct EmailLock {
+        pub(super) customer_id: Id<Customer> => Deleted,
     }
+}
+
+impl Stored for EmailLock {
+    type Attributes = Self;
 }
 
 #[cfg(test)]
@@ -521,9 +447,7 @@ mod tests {
         let blank = Customer { tm_create: now, ..Customer::blank(change.after.id, now) };
         let mut blank = attributes(&blank);
         // A blank account is listed; a tombstone is not.
-        for index in ["list_pk", "list_sk"] {
-            blank.as_object_mut().unwrap().remove(index);
-        }
+        blank.as_object_mut().unwrap().remove("list_pk");
         let tombstone = attributes(&change.after);
         for field in CustomerAttributes::FIELDS {
             match field.rule {

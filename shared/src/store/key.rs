@@ -22,7 +22,9 @@ use std::marker::PhantomData;
 use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
+use super::customer::EmailLock;
 use crate::domain::digest::sha256;
+use crate::domain::find::NameStart;
 use crate::domain::owned::Kind;
 use crate::domain::throttle::Network;
 use crate::domain::time::Month;
@@ -124,7 +126,7 @@ pub fn login(login: LoginKey) -> Key<super::login::Login> {
 }
 
 /// An e-mail address's lock; `None` if this is no address.
-pub(super) fn email(email: &Email) -> Option<Key<()>> {
+pub(super) fn email(email: &Email) -> Option<Key<EmailLock>> {
     let hash = sha256(&email.canonical()?);
     Some(Key::new(format!("EMAIL#{hash}"), LOCK.to_owned()))
 }
@@ -196,12 +198,26 @@ pub(super) fn list(tm_create: Timestamp, id: Id<Customer>) -> String {
     format!("{}#{id}", tm_create.fixed())
 }
 
+/// Comes before every sort key in index `list`.
+pub(super) const LIST_START: &str = "#";
+
 /// Comes after every sort key in index `list`.
 pub(super) const LIST_END: &str = "~";
 
 /// Comes before the sort key in index `list` of every account created at `tm_create` or later.
 pub(super) fn list_before(tm_create: Timestamp) -> String {
     format!("{}#", tm_create.fixed())
+}
+
+/// Comes after the sort key in index `list` of every account created at `tm_create` or earlier.
+pub(super) fn list_after(tm_create: Timestamp) -> String {
+    format!("{}$", tm_create.fixed())
+}
+
+/// Sort key of index `name`. What is between comes before all that names are made of: Acme is before Acme
+/// Corp, and is not found by what is not in it.
+pub(super) fn name(name: &NameStart, id: Id<Customer>) -> String {
+    format!("{}\u{1f}{id}", name.expose())
 }
 
 /// Partitions of index `due` with accounts whose purge has begun. They are looked at first.

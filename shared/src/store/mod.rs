@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod due;
 pub mod erasure;
 pub mod fields;
+mod find;
 pub mod host;
 pub mod key;
 mod list;
@@ -29,9 +30,11 @@ use std::any::type_name;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::{Client, Config};
+use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -83,6 +86,23 @@ impl Store {
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
         Self { client, accounts, outbox, erasures }
+    }
+
+    /// Opens a connection, for which the first request would have to wait otherwise. What it asks for,
+    /// `GET /`, `DynamoDB` answers to anybody: it needs no permission and takes no capacity.
+    pub async fn connect(&self) {
+        let ask = self.client.batch_get_item().customize().mutate_request(|request| {
+            // Both are well-formed.
+            let _ = request.set_method("GET");
+            for header in ["content-length", "content-type", "x-amz-target"] {
+                request.headers_mut().remove(header);
+            }
+            *request.body_mut() = SdkBody::empty();
+        });
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        // The answer is no table's, so the SDK does not understand it. If there was none, the first request
+        // finds out.
+        let _ = ask.config_override(once).send().await;
     }
 
     /// Reads all of `keys` of the accounts table in one consistent round trip.

@@ -26,7 +26,7 @@ use crate::domain::{Customer, Error, Event, Id, Outcome, Status, Timestamp};
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// How many events are read at once, with their accounts: DynamoDB reads a hundred items.
-const BATCH: usize = 50;
+pub const BATCH: usize = 50;
 
 /// How long the usual way has before the schedules take an event up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -326,20 +326,18 @@ impl Store {
         waiting: &[Waiting],
     ) -> Result<Vec<(OutboxItem, Customer)>, Error> {
         let (mut events, mut accounts) = (Vec::new(), HashMap::new());
-        for waiting in waiting.chunks(BATCH) {
-            let owners: HashSet<_> = waiting.iter().map(|(_, customer)| *customer).collect();
-            let roots = owners.into_iter().map(|customer| key::customer(customer).attributes());
-            let wanted = HashMap::from([
-                (self.outbox.clone(), waiting.iter().map(|(id, _)| event_key(*id)).collect()),
-                (self.accounts.clone(), roots.collect()),
-            ]);
-            for item in self.batch_get(wanted).await? {
-                if item.contains_key("pk") {
-                    let account: Customer = super::read(item)?;
-                    accounts.insert(account.id, account);
-                } else {
-                    events.push(read_event(item)?);
-                }
+        let owners: HashSet<_> = waiting.iter().map(|(_, customer)| *customer).collect();
+        let roots = owners.into_iter().map(|customer| key::customer(customer).attributes());
+        let wanted = HashMap::from([
+            (self.outbox.clone(), waiting.iter().map(|(id, _)| event_key(*id)).collect()),
+            (self.accounts.clone(), roots.collect()),
+        ]);
+        for item in self.batch_get(wanted).await? {
+            if item.contains_key("pk") {
+                let account: Customer = super::read(item)?;
+                accounts.insert(account.id, account);
+            } else {
+                events.push(read_event(item)?);
             }
         }
         let with_account = |event: OutboxItem| {

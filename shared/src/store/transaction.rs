@@ -57,7 +57,7 @@ impl Condition {
         let values = [
             (":version", number(customer.record.version)),
             (":read_sequence", number(customer.record.sequence)),
-            (":status", string(super::customer::status(customer.status))),
+            (":status", string(customer.status.name())),
         ];
         let expression = "version = :version AND #sequence = :read_sequence AND #status = :status";
         Self::new(expression, values)
@@ -66,10 +66,8 @@ impl Condition {
     /// The item is an account in one of these states.
     pub(super) fn status_in(states: &[Status]) -> Self {
         const NAMES: [&str; 3] = [":a", ":b", ":c"];
-        let values: Vec<_> = NAMES
-            .into_iter()
-            .zip(states.iter().map(|state| string(super::customer::status(*state))))
-            .collect();
+        let values: Vec<_> =
+            NAMES.into_iter().zip(states.iter().map(|state| string(state.name()))).collect();
         let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
         Self { expression: format!("#status IN ({})", names.join(", ")), values }
     }

@@ -21,7 +21,7 @@ use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Outcome, Status, Timestamp};
 use crate::lifecycle::transition;
 use crate::runtime::{App, Build, Deadline, metrics};
-use crate::store::outbox::{OutboxItem, Queue, Waiting};
+use crate::store::outbox::{BATCH, OutboxItem, Queue, Waiting};
 
 /// How many hosts are sent to at the same time.
 const LANES: usize = 32;
@@ -110,7 +110,7 @@ pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<Ru
         ..Run::default()
     };
     let mut lanes: HashMap<String, Vec<(OutboxItem, Customer)>> = HashMap::new();
-    for (event, account) in deliverer.app.store.get_events_and_customers(&waiting).await? {
+    for (event, account) in deliverer.read(&waiting).await {
         let webhook = webhook(&event, &account, now);
         let host = webhook.map(|webhook| host(&webhook)).unwrap_or_default();
         lanes.entry(host).or_default().push((event, account));
@@ -134,16 +134,36 @@ impl Deliverer {
         Self { app, sender }
     }
 
+    /// What cannot be read now is read by the next run, and keeps nothing else waiting.
     async fn waiting(&self, now: Timestamp) -> Result<(Vec<Waiting>, Option<Timestamp>), Error> {
         let (mut all, mut oldest) = (Vec::new(), None);
         let mut place = Queue::Deliver.beginning();
         while !place.is_end() && all.len() < EVENTS {
-            let (page, since, next) = self.app.store.list_undelivered(place, now).await?;
-            all.extend(page);
-            oldest = oldest.into_iter().chain(since).min();
-            place = next;
+            match self.app.store.list_undelivered(place, now).await {
+                Ok((page, since, next)) => {
+                    all.extend(page);
+                    oldest = oldest.into_iter().chain(since).min();
+                    place = next;
+                }
+                Err(error) if all.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::error!(cause = error.cause(), "more may be due");
+                    break;
+                }
+            }
         }
         Ok((all, oldest))
+    }
+
+    async fn read(&self, waiting: &[Waiting]) -> Vec<(OutboxItem, Customer)> {
+        let mut found = Vec::with_capacity(waiting.len());
+        for waiting in waiting.chunks(BATCH) {
+            match self.app.store.get_events_and_customers(waiting).await {
+                Ok(more) => found.extend(more),
+                Err(error) => tracing::error!(cause = error.cause(), "left to the next run"),
+            }
+        }
+        found
     }
 
     /// One event after the other, of one host. A failure is one event's alone.
