@@ -113,7 +113,7 @@ async fn request(
     let mut waits = Vec::new();
     for _ in 0..CALLS {
         let event = stage.world.request(endpoint).await?;
-        waits.push(ms(invoke(&mut process, &event).await?.wall));
+        waits.push(ms(invoke(&mut process, &event).await?.0.wall));
     }
     let asked = stage.asked(endpoint.function()).since(before).per(CALLS);
     process.end().await?;
