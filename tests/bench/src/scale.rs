@@ -19,6 +19,9 @@ use crate::{Result, Scale, cost, say, show};
 /// Calls of each endpoint at each size.
 const CALLS: usize = 40;
 
+/// At most, where an account owns a thousand things or more.
+const WCU_PER_ITEM: f64 = 1.1;
+
 const PURGE: &str = "PurgeRunFunction";
 
 /// An endpoint at one size.
@@ -199,10 +202,13 @@ fn markdown(requests: &[Request], purges: &[Purge]) -> String {
         let Purge { items, runs, seconds, cpu_seconds, wcu_per_item, rcu_per_item, .. } = purge;
         let Purge { calls, calls_limit, events, rss_mib, dollars_per_thousand, .. } = purge;
         let speed = purge.items_per_second_of_cpu;
+        // Few things hardly weigh against what every purge costs.
+        let is_dear = *items >= 1_000 && *wcu_per_item > WCU_PER_ITEM;
+        let dear = if is_dear { " **missed**" } else { "" };
         let mark = if calls <= calls_limit { "kept" } else { "**missed**" };
         let _ = writeln!(
             text,
-            "| {items} | {runs} | {seconds:.2} | {cpu_seconds:.3} | {speed:.0} | {wcu_per_item:.3} | \
+            "| {items} | {runs} | {seconds:.2} | {cpu_seconds:.3} | {speed:.0} | {wcu_per_item:.3}{dear} | \
              {rcu_per_item:.3} | {calls:.0} | {calls_limit:.1} | {mark} | {events:.0} | {rss_mib:.1} | \
              {dollars_per_thousand:.3} |"
         );

@@ -15,7 +15,10 @@ const TOP: f64 = 44.0;
 
 type Metric = fn(&Row) -> f64;
 
-const PANELS: [(&str, &str, Endpoint, &str, Metric); 6] = [
+/// Title, unit, and what is shown of whom.
+type Panel = (&'static str, &'static str, Endpoint, &'static str, Metric);
+
+const PANELS: [Panel; 6] = [
     ("get: start and first request, TLS", "ms of CPU", Endpoint::Get, "tls", |row| {
         row.init_cold_cpu_ms
     }),
@@ -32,29 +35,38 @@ const PANELS: [(&str, &str, Endpoint, &str, Metric); 6] = [
 
 /// Draws the panels that there are figures for.
 pub(crate) fn draw(rows: &Rows) -> String {
+    let panels: Vec<_> = PANELS.iter().map(|panel| (panel, bars(rows, panel))).collect();
+    let panels: Vec<_> = panels.into_iter().filter(|(_, bars)| !bars.is_empty()).collect();
     let panel_height = TOP + STEP * 6.0 + 14.0;
-    let height = panel_height * 3.0;
+    let height =
+        12.0 + panel_height * f64::from(u8::try_from(panels.len().div_ceil(2)).unwrap_or(1));
     let mut svg = String::new();
     let _ = writeln!(
         svg,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Tenure beside other makes: the shorter the bar, the better">
 <style>
-text {{ fill: #1f2328 }} .unit {{ fill: #59636e }} .bar {{ fill: #b6bec8 }} .ours {{ fill: #1a7f64 }}
+.ground {{ fill: #ffffff }} text {{ fill: #1f2328 }} .unit {{ fill: #59636e }} .bar {{ fill: #b6bec8 }} .ours {{ fill: #1a7f64 }}
 @media (prefers-color-scheme: dark) {{
-text {{ fill: #e6edf3 }} .unit {{ fill: #9198a1 }} .bar {{ fill: #4b5563 }} .ours {{ fill: #3fbf9b }}
+.ground {{ fill: #0d1117 }} text {{ fill: #e6edf3 }} .unit {{ fill: #9198a1 }} .bar {{ fill: #4b5563 }} .ours {{ fill: #3fbf9b }}
 }}
-</style>"#
+</style>
+<rect class="ground" width="100%" height="100%" rx="6"/>"#
     );
-    for (number, (title, unit, endpoint, scene, metric)) in PANELS.into_iter().enumerate() {
-        let (column, line) =
-            (if number % 2 == 0 { 0.0 } else { PANEL }, [0.0, 1.0, 2.0][number / 2]);
-        let bars = Contestant::ALL
-            .into_iter()
-            .filter_map(|who| Some((who, metric(rows.get(scene, endpoint, who)?))));
-        panel(&mut svg, (column, line * panel_height), (title, unit), &bars.collect::<Vec<_>>());
+    let (mut left, mut top) = (0.0, 6.0);
+    for ((title, unit, ..), bars) in &panels {
+        panel(&mut svg, (left, top), (title, unit), bars);
+        if left > 0.0 {
+            top += panel_height;
+        }
+        left = PANEL - left;
     }
     svg += "</svg>\n";
     svg
+}
+
+fn bars(rows: &Rows, (_, _, endpoint, scene, metric): &Panel) -> Vec<(Contestant, f64)> {
+    let bar = |who| Some((who, metric(rows.get(scene, *endpoint, who)?)));
+    Contestant::ALL.into_iter().filter_map(bar).collect()
 }
 
 fn panel(
