@@ -14,6 +14,7 @@ mod customers;
 mod erasure;
 mod faults;
 mod harness;
+mod idempotency;
 mod input;
 mod isolation;
 mod lifecycle;

@@ -2,6 +2,7 @@
 //! whoever lost a right has lost it at the next request.
 
 use super::Credential;
+use super::idempotency::{Earlier, IdempotencyKey};
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
@@ -28,6 +29,8 @@ pub struct Caller {
     pub permission: Permission,
     /// What the caller is.
     pub identity: Identity,
+    /// What an earlier request with the same key has done.
+    earlier: Option<Earlier>,
 }
 
 /// What a caller is, and how it is known to be.
@@ -40,8 +43,19 @@ pub enum Identity {
 }
 
 impl Caller {
-    /// Refuses a caller who has none of these permissions.
-    pub const fn require(&self, permission: Permission) -> Result<(), Error> {
+    /// Refuses a caller who has none of these permissions, and then a request that was fulfilled before.
+    pub fn require(&self, permission: Permission) -> Result<(), Error> {
+        self.allow(permission)?;
+        self.require_first()
+    }
+
+    /// Refuses a request that was fulfilled before: it is answered from what it did then. Comes after
+    /// the permission, which the caller may have lost.
+    pub fn require_first(&self) -> Result<(), Error> {
+        self.earlier.clone().map_or(Ok(()), |earlier| Err(earlier.told()))
+    }
+
+    const fn allow(&self, permission: Permission) -> Result<(), Error> {
         if self.permission.allows(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
     }
 
@@ -69,7 +83,7 @@ impl Caller {
 
     /// Refuses a request that names an account, unless the caller runs the project.
     fn require_may_name_account(&self, request: &Request) -> Result<(), Error> {
-        if request.names_account() { self.require(Permission::PROJECT_ADMIN) } else { Ok(()) }
+        if request.names_account() { self.allow(Permission::PROJECT_ADMIN) } else { Ok(()) }
     }
 
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
@@ -110,7 +124,7 @@ impl Caller {
             }
         };
         let permission = permission.ok_or(Error::InvalidCredentials)?;
-        Ok(Self { customer, agent, permission, identity })
+        Ok(Self { customer, agent, permission, identity, earlier: None })
     }
 }
 
@@ -221,6 +235,10 @@ pub async fn caller_with_password(
     let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now);
     let read = identify_and_read(app, request, &credential, Some(lock.untyped()));
     let (caller, items) = reserve(app, request, now, by_name, read).await?;
+    if caller.earlier.as_ref().is_some_and(Earlier::is_same) {
+        // The password was right then; by now it may be another.
+        return Ok(caller);
+    }
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if super::password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok(caller)
@@ -279,9 +297,14 @@ async fn identify_and_read(
         Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
         Credential::AccessKey { key, .. } => key::access_key(customer, *key).untyped(),
     });
+    let key = IdempotencyKey::of(request, credential)?;
+    keys.extend(key.as_ref().map(IdempotencyKey::untyped));
     keys.extend(also);
     let (items, now) = (app.store.get_items(&keys).await?, app.now());
-    let caller = Caller::identify(credential, &items, now)?;
+    let mut caller = Caller::identify(credential, &items, now)?;
+    if let Some(key) = key {
+        caller.earlier = key.look_up(request, &items, now)?;
+    }
     if request.has_token_in_url() {
         note_exposure(app, credential, &items, now)?;
     }

@@ -1,6 +1,7 @@
 //! Passwords, tokens, and who is calling.
 
 mod caller;
+mod idempotency;
 pub mod password;
 pub mod token;
 

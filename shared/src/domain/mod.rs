@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod idempotency;
 pub mod lifecycle;
 pub mod outcome;
 pub mod owned;

@@ -23,6 +23,7 @@ use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
 use crate::domain::digest::sha256;
+use crate::domain::idempotency::Done;
 use crate::domain::owned::Kind;
 use crate::domain::throttle::Network;
 use crate::domain::time::Month;
@@ -115,6 +116,12 @@ pub fn resource(customer: Id<Customer>, kind: Kind, id: Id<Resource>) -> Key<Res
 #[must_use]
 pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
     Key::new(partition(customer), owned(Kind::Session, token_hash))
+}
+
+/// What a request with a key has done, by the hash that stands for the key.
+#[must_use]
+pub fn done(customer: Id<Customer>, hash: &str) -> Key<Done> {
+    Key::new(partition(customer), owned(Kind::IdempotencyKey, hash))
 }
 
 /// A user name's lock.

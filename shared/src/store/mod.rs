@@ -14,6 +14,7 @@ pub mod due;
 pub mod erasure;
 pub mod fields;
 pub mod host;
+pub mod idempotency;
 pub mod key;
 mod list;
 pub mod login;

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::assignment::Assignment;
+use super::idempotency::Note;
 use super::key::{self, Key};
 use super::outbox::OutboxItem;
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
@@ -162,6 +163,7 @@ impl Condition {
 pub(super) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
+    note: Option<Note>,
 }
 
 /// How a transaction ended.
@@ -197,7 +199,7 @@ const MAX_TURNS: u32 = 500;
 
 impl Store {
     pub(super) const fn transaction(&self) -> Transaction<'_> {
-        Transaction { store: self, legs: Vec::new() }
+        Transaction { store: self, legs: Vec::new(), note: None }
     }
 
     /// Carries out a change of what an account owns: `change` makes the transaction, which begins with
@@ -247,14 +249,15 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
-    /// Puts an event into the outbox.
+    /// Puts an event into the outbox. If the request has promised to write down what it does, this is it.
     pub(super) fn put_event(self, event: &OutboxItem) -> Result<Self, Error> {
+        let note = Note::of(event)?;
         let put = Put::builder()
             .table_name(&self.store.outbox)
             .set_item(Some(event.item()?))
             .build()
             .map_err(unavailable)?;
-        Ok(self.leg(TransactWriteItem::builder().put(put).build()))
+        Ok(Self { note, ..self.leg(TransactWriteItem::builder().put(put).build()) })
     }
 
     /// Deletes an item.
@@ -402,7 +405,21 @@ impl Transaction<'_> {
     }
 
     /// Carries the transaction out; again while another one is at work on the same items.
-    pub(super) async fn run(self) -> Result<Outcome, Error> {
+    pub(super) async fn run(mut self) -> Result<Outcome, Error> {
+        let Some(note) = self.note.take() else { return self.attempt(|_| false).await };
+        let noting = self.put(note.item.clone(), &note.condition)?;
+        // As long as the last leg is in doubt, so is whether the others failed on this request's own work.
+        let in_doubt = |reasons: &[CancellationReason]| reasons.last().is_some_and(is_conflict);
+        match noting.attempt(in_doubt).await? {
+            Outcome::Written => Ok(Outcome::Written),
+            Outcome::Refused(legs) => note.outcome(legs),
+        }
+    }
+
+    async fn attempt(
+        self,
+        in_doubt: impl Fn(&[CancellationReason]) -> bool,
+    ) -> Result<Outcome, Error> {
         for attempt in 0..MAX_TRIES {
             let request = self
                 .store
@@ -415,10 +432,12 @@ impl Transaction<'_> {
             let Some(reasons) = reasons(&error) else {
                 return Err(failure(error));
             };
-            if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
+            let failed =
+                |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+            if reasons.iter().any(failed) && !in_doubt(reasons) {
                 return Ok(Outcome::Refused(reasons.iter().map(leg).collect()));
             }
-            if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+            if !reasons.iter().any(is_conflict) {
                 return Err(failure(error));
             }
             pause(attempt).await;
@@ -442,6 +461,10 @@ fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[Cancella
         }
         _ => None,
     }
+}
+
+fn is_conflict(reason: &CancellationReason) -> bool {
+    reason.code() == Some("TransactionConflict")
 }
 
 fn leg(reason: &CancellationReason) -> Leg {
