@@ -17,6 +17,11 @@ use crate::store::key::{self, Key};
 pub async fn repeat(app: &App, route: &str, done: Done) -> Result<Reply, Error> {
     let (customer, creates) = (done.customer, route.starts_with("POST "));
     match subject(&done) {
+        _ if route.ends_with("/resend") => {
+            let event = app.store.get_events(&[done.event]).await?.pop();
+            let event = event.ok_or(Error::NotFound(Missing::Delivery))?;
+            Reply::ok(Delivery::from(&event))
+        }
         // Whatever is posted there, its answer is the only one that shows the token.
         Some((Kind::AccessKey, id)) if creates => Err(Error::TokenAlreadyIssued(Id::from_uuid(id))),
         Some((kind @ Kind::AccessKey, id)) => {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use local::Options;
+use local::{Description, Options};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{Account, Answer, PASSWORD, Tenure, new_customer, options};
+use crate::openapi::route_of;
 
 const KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
 
@@ -32,6 +33,13 @@ impl Tenure {
     async fn count_customers(&self, admin: &str) -> usize {
         let list = self.call(admin, "GET", "/v1.0/customers").await.ok();
         list["result"].as_array().unwrap().len()
+    }
+
+    /// Accounts and what they own, and which events there were.
+    async fn state(&self) -> (Vec<Value>, BTreeSet<String>) {
+        let accounts = self.accounts().await;
+        let events = self.items("OutboxTable").await;
+        (accounts, events.iter().map(|event| event["id"].to_string()).collect())
     }
 
     async fn strike(&self, fault: &str, function: &str) {
@@ -148,7 +156,27 @@ async fn what_is_no_key_is_refused_and_methods_that_need_none_do_not_look() {
     }
 }
 
-/// Every operation is done once and answered twice.
+/// What moves nothing that lasts, or ends or begins a session: nobody is known before, or after.
+const WITHOUT_KEY: [&str; 3] =
+    ["POST /auth/login", "POST /auth/logout", "POST /v1.0/customers/{id}/erasure/plan"];
+
+#[test]
+fn every_post_and_put_is_described_with_a_key() {
+    let description = Description::of_api().unwrap();
+    let key = json!("#/components/parameters/IdempotencyKey");
+    for (route, operation) in description.operations() {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let has_key = parameters.into_iter().any(|parameter| parameter["$ref"] == key);
+        assert_eq!(has_key, moves(&route), "{route}: Idempotency-Key");
+        assert_eq!(operation["responses"].get("422").is_some(), has_key, "{route}: 422");
+    }
+}
+
+fn moves(route: &str) -> bool {
+    (route.starts_with("POST ") || route.starts_with("PUT ")) && !WITHOUT_KEY.contains(&route)
+}
+
+/// Every operation is done once and answered twice; one that is not in the list is missed.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_is_answered_as_before() {
     let tenure = Tenure::start().await;
@@ -160,18 +188,22 @@ async fn every_operation_is_answered_as_before() {
     let payer = post("/v1.0/billing_accounts", json!({})).await;
     let key = post("/v1.0/accesskeys", json!({"expire": 86_400})).await;
     let ann = post("/v1.0/agents", json!({"username": "ann", "password": PASSWORD})).await;
+    let event = tenure.call(&own, "GET", "/v1.0/webhook_deliveries").await.ok();
+    let event = event["result"][0]["id"].as_str().unwrap();
     let agents = tenure.call(&own, "GET", "/v1.0/agents").await.ok();
     let me = agents["result"][1]["id"].as_str().unwrap();
     let at = |path: &str| format!("/v1.0/customers/{id}{path}");
     let pays = json!({"billing_account_id": payer});
     let none = json!({"billing_account_id": "00000000-0000-0000-0000-000000000000"});
-    let changed =
-        json!({"current_password": PASSWORD, "password": "a new password for the same agent"});
+    let new_password = "a new password for the same agent";
+    let changed = json!({"current_password": PASSWORD, "password": new_password});
     let nothing = Value::Null;
     let calls = [
         (&own, "POST", "/v1.0/agents".into(), json!({"username": "bob", "password": PASSWORD})),
         (&own, "POST", "/v1.0/numbers".into(), json!({"name": "n", "data": {"a": 1}})),
+        (&own, "POST", "/v1.0/accesskeys".into(), json!({"expire": 86_400})),
         (&own, "PUT", format!("/v1.0/accesskeys/{key}"), json!({"name": "k"})),
+        (&own, "POST", format!("/v1.0/accesskeys/{key}/rotate"), json!({})),
         (&own, "PUT", format!("/v1.0/agents/{ann}/permission"), json!({"permission": 64})),
         (&own, "PUT", format!("/v1.0/agents/{ann}/password"), json!({"password": PASSWORD})),
         (&own, "PUT", format!("/v1.0/agents/{me}/password"), changed),
@@ -179,6 +211,7 @@ async fn every_operation_is_answered_as_before() {
         (&own, "PUT", "/v1.0/customer/metadata".into(), json!({"rtp_debug": true})),
         (&own, "PUT", "/v1.0/customer/billing_account_id".into(), pays),
         (&own, "POST", "/v1.0/customer/webhook_test".into(), nothing.clone()),
+        (&own, "POST", format!("/v1.0/webhook_deliveries/{event}/resend"), nothing.clone()),
         (&own, "POST", "/v1.0/customer/webhook_secret/rotate".into(), nothing.clone()),
         (&admin, "PUT", at(""), json!({"detail": "y"})),
         (&admin, "PUT", at("/metadata"), json!({"rtp_debug": false})),
@@ -187,20 +220,33 @@ async fn every_operation_is_answered_as_before() {
         (&admin, "POST", at("/recover"), nothing),
         (&admin, "PUT", at("/hold"), json!({"reason": "Case 7 of the court"})),
         (&admin, "POST", "/v1.0/customers".into(), new_customer("test2")),
+        (&own, "POST", "/auth/unregister".into(), json!({"password": new_password})),
     ];
+    let routes = tenure.stack.routes();
+    let done: BTreeSet<_> =
+        calls.iter().map(|(_, method, path, _)| route_of(routes, method, path)).collect();
+    let to_do = routes.iter().filter(|route| moves(route)).cloned().collect();
+    assert_eq!(done, to_do);
+
     for (number, (token, method, path, body)) in calls.iter().enumerate() {
         let key = format!("\"{number}\"");
-        let told = tenure.items("OutboxTable").await.len();
+        let before = tenure.state().await;
         let first = tenure.keyed(token, &key, method, path, body).await;
         assert_eq!(first.status, 200, "{method} {path}: {}", first.text);
-        assert_eq!(tenure.items("OutboxTable").await.len(), told + 1, "{method} {path}");
+        let after = tenure.state().await;
+        assert_ne!(before, after, "{method} {path}");
         let again = tenure.keyed(token, &key, method, path, body).await;
-        assert_eq!((again.status, again.text), (200, first.text), "{method} {path}");
-        assert_eq!(tenure.items("OutboxTable").await.len(), told + 1, "{method} {path}");
+        if first.body.get("token").is_some() {
+            assert_eq!(again.refused(409), "TOKEN_ALREADY_ISSUED");
+        } else {
+            assert_eq!((again.status, again.text), (200, first.text), "{method} {path}");
+        }
+        assert_eq!(tenure.state().await, after, "{method} {path} was done twice");
+        let other = json!({"surprise": true});
+        let other = tenure.keyed(token, &key, method, path, &other).await;
+        assert_eq!(other.refused(422), "IDEMPOTENCY_KEY_REUSED");
     }
     // A recovery that is repeated does not recover what was frozen since.
-    tenure.call(&admin, "DELETE", &at("/hold")).await.ok();
-    tenure.call(&admin, "POST", &at("/freeze")).await.ok();
     let recovery = calls.iter().position(|(_, _, path, _)| path.ends_with("/recover")).unwrap();
     let key = format!("\"{recovery}\"");
     let recovered = tenure.keyed(&admin, &key, "POST", &at("/recover"), &Value::Null).await.ok();
@@ -320,11 +366,20 @@ async fn a_key_costs_no_round_trip() {
     let slow = Options { latency: Duration::from_millis(200), ..options() };
     let tenure = Tenure::start_with(slow).await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
-    for most in 1..=2 {
+    let cost = async |key: Option<&str>| {
         tenure.stack.reset_stats();
-        tenure.keyed(&account.token, KEY, "POST", "/v1.0/numbers", &json!({})).await.ok();
-        let stats = tenure.stack.stats();
-        let steps = stats["functions"]["ResourceCreateFunction"]["dynamodb"]["steps"].as_u64();
-        assert_eq!(steps, Some(2), "call {most}");
-    }
+        let call = tenure.request("POST", "/v1.0/numbers").bearer(&account.token).json(&json!({}));
+        let call = match key {
+            Some(key) => call.header("idempotency-key", key),
+            None => call,
+        };
+        tenure.send(call).await.ok();
+        tenure.stack.stats()["functions"]["ResourceCreateFunction"]["dynamodb"].clone()
+    };
+    let (plain, first, again) = (cost(None).await, cost(Some(KEY)).await, cost(Some(KEY)).await);
+    assert_eq!([&plain["steps"], &first["steps"], &again["steps"]], [2, 2, 2]);
+    assert_eq!(plain["calls"], json!({"BatchGetItem": 1, "TransactWriteItems": 1}));
+    assert_eq!(first["calls"], plain["calls"]);
+    assert_eq!(again["calls"], json!({"BatchGetItem": 2}));
+    assert_eq!(first["wcu"].as_f64().unwrap(), plain["wcu"].as_f64().unwrap() + 2.0);
 }

@@ -38,7 +38,7 @@ pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Ans
 }
 
 /// The route that takes a request: what is written out comes before what stands for anything.
-fn route_of(routes: &[String], method: &str, path: &str) -> String {
+pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
     let segments: Vec<_> = path.split('/').collect();
     let places = |route: &str| {
         let (verb, pattern) = route.split_once(' ')?;

@@ -16,6 +16,7 @@ use crate::domain::{
 use crate::http::Request;
 use crate::runtime::App;
 use crate::store::key::{self, Key};
+use crate::store::outbox::OutboxItem;
 use crate::store::{Items, Stored, login::Login};
 
 /// Who is calling, and what they may do.
@@ -198,6 +199,20 @@ pub async fn caller_and_resource(
     Ok((caller, found))
 }
 
+/// Who is calling, and the event of the caller's own account that the path names, if it is delivered.
+pub async fn caller_and_delivery(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<OutboxItem, Error>), Error> {
+    let credential = credential(request)?;
+    let key = IdempotencyKey::of(request, &credential)?;
+    let (keys, id) = (what_identifies(&credential, key.as_ref()), request.path_id());
+    let (items, event) = app.store.get_items_and_event(&keys, id.as_ref().ok().copied()).await?;
+    let caller = identify(app, request, &credential, key, &items)?.require_not_frozen()?;
+    let own = event.filter(|event| event.is_delivered_to(caller.customer.id));
+    Ok((caller, id.and_then(|_| own.ok_or(Error::NotFound(Missing::Delivery)))))
+}
+
 /// Who is calling, and what is at the key that `key` makes, given the caller's account.
 async fn caller_and<T: Stored>(
     app: &App,
@@ -290,26 +305,46 @@ async fn identify_and_read(
     credential: &Credential,
     also: impl IntoIterator<Item = Key<()>>,
 ) -> Result<(Caller, Items), Error> {
+    let key = IdempotencyKey::of(request, credential)?;
+    let mut keys = what_identifies(credential, key.as_ref());
+    keys.extend(also);
+    let items = app.store.get_items(&keys).await?;
+    Ok((identify(app, request, credential, key, &items)?, items))
+}
+
+/// What must be read to know the caller, and what the request's key stands for.
+fn what_identifies(credential: &Credential, key: Option<&IdempotencyKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
-    let mut keys =
-        vec![key::customer(customer).untyped(), key::agent(customer, credential.agent()).untyped()];
-    keys.push(match credential {
+    let own = match credential {
         Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
         Credential::AccessKey { key, .. } => key::access_key(customer, *key).untyped(),
-    });
-    let key = IdempotencyKey::of(request, credential)?;
-    keys.extend(key.as_ref().map(IdempotencyKey::untyped));
-    keys.extend(also);
-    let (items, now) = (app.store.get_items(&keys).await?, app.now());
-    let mut caller = Caller::identify(credential, &items, now)?;
+    };
+    let mut keys = vec![
+        key::customer(customer).untyped(),
+        key::agent(customer, credential.agent()).untyped(),
+        own,
+    ];
+    keys.extend(key.map(IdempotencyKey::untyped));
+    keys
+}
+
+fn identify(
+    app: &App,
+    request: &Request,
+    credential: &Credential,
+    key: Option<IdempotencyKey>,
+    items: &Items,
+) -> Result<Caller, Error> {
+    let now = app.now();
+    let mut caller = Caller::identify(credential, items, now)?;
     if let Some(key) = key {
-        caller.earlier = key.look_up(request, &items, now)?;
+        caller.earlier = key.look_up(request, items, now)?;
     }
     if request.has_token_in_url() {
-        note_exposure(app, credential, &items, now)?;
+        note_exposure(app, credential, items, now)?;
     }
-    record_use(app, &caller, &items, now)?;
-    Ok((caller, items))
+    record_use(app, &caller, items, now)?;
+    Ok(caller)
 }
 
 /// Records, beside the request, that a key was used today: once a day.

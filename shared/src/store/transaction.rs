@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use super::assignment::Assignment;
 use super::idempotency::Note;
 use super::key::{self, Key};
-use super::outbox::OutboxItem;
+use super::outbox::{OutboxItem, event_key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
 use crate::domain::{
     Agent, Customer, Erasure, Error, Event, Id, Permission, Resource, Status, Timestamp,
@@ -249,15 +249,19 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
-    /// Puts an event into the outbox. If the request has promised to write down what it does, this is it.
+    /// If the request has promised to write down what it does, this is it: what `event` tells of.
+    pub(super) fn note(self, event: &OutboxItem) -> Result<Self, Error> {
+        Ok(Self { note: Note::of(event)?, ..self })
+    }
+
+    /// Puts an event into the outbox, which is what the request does.
     pub(super) fn put_event(self, event: &OutboxItem) -> Result<Self, Error> {
-        let note = Note::of(event)?;
         let put = Put::builder()
             .table_name(&self.store.outbox)
             .set_item(Some(event.item()?))
             .build()
             .map_err(unavailable)?;
-        Ok(Self { note, ..self.leg(TransactWriteItem::builder().put(put).build()) })
+        self.leg(TransactWriteItem::builder().put(put).build()).note(event)
     }
 
     /// Deletes an item.
@@ -289,7 +293,18 @@ impl Transaction<'_> {
         condition: &Condition,
     ) -> Result<Self, Error> {
         let table = &self.store.accounts;
-        self.update(table, key, assignment, Some(condition))
+        self.update(table, key.attributes(), assignment, Some(condition))
+    }
+
+    /// Changes some attributes of an event. Let `condition` ask that it is there, or else it is made.
+    pub(super) fn change_event(
+        self,
+        id: Id<Event>,
+        assignment: &Assignment,
+        condition: &Condition,
+    ) -> Result<Self, Error> {
+        let table = &self.store.outbox;
+        self.update(table, event_key(id), assignment, Some(condition))
     }
 
     /// Changes nothing, but asks for `condition`.
@@ -365,7 +380,7 @@ impl Transaction<'_> {
         condition: Option<&Condition>,
     ) -> Result<Self, Error> {
         let table = &self.store.erasures;
-        self.update(table, &key::erasure(customer), row, condition)
+        self.update(table, key::erasure(customer).attributes(), row, condition)
     }
 
     /// Counts the beginning of a purge, if fewer than `most` have begun within the same hour.
@@ -377,16 +392,16 @@ impl Transaction<'_> {
         self.change(&key::breaker(hour), &counted, &Condition::below(most))
     }
 
-    fn update<T>(
+    fn update(
         self,
         table: &str,
-        key: &Key<T>,
+        key: Item,
         assignment: &Assignment,
         condition: Option<&Condition>,
     ) -> Result<Self, Error> {
         let update = Update::builder()
             .table_name(table)
-            .set_key(Some(key.attributes()))
+            .set_key(Some(key))
             .update_expression(assignment.expression())
             .set_condition_expression(condition.map(|condition| condition.expression.clone()))
             .set_expression_attribute_names(assignment.names(condition.and_then(Condition::names)))
