@@ -205,7 +205,7 @@ impl Stage {
         places: &Places,
         mechanism: Mechanism,
         calls: usize,
-    ) -> Result<Sample> {
+    ) -> Result<(Sample, Value)> {
         let caller = contestant.caller(endpoint);
         let mut command = contestant.command(places, endpoint)?;
         let trusts_system = contestant.trusts_system();
@@ -214,28 +214,24 @@ impl Stage {
         let held = scene.memory.map(|memory| (mechanism, memory));
         let mut process = Process::start(command, held).await?;
         let init = process.init;
-        let cold = self.call(&mut process, endpoint).await?;
+        let (cold, answer) = self.call(&mut process, endpoint).await?;
         // A just-in-time compiler, a cache, an allocator: they get a little time.
         let warming = calls.div_ceil(5);
         for _ in 0..warming {
             self.call(&mut process, endpoint).await?;
         }
         let mut warm = Vec::new();
-        let mut before = Asked::default();
         let mut asked = Asked::default();
-        for number in 0..calls {
+        for _ in 0..calls {
             let request = self.world.request(endpoint).await?;
-            if number == 0 {
-                before = self.asked(caller);
-            }
-            warm.push(invoke(&mut process, &request).await?);
-            if number + 1 == calls {
-                asked = self.asked(caller).since(before).per(calls);
-            }
+            // Making the request may have asked for something, too.
+            let before = self.asked(caller);
+            warm.push(invoke(&mut process, &request).await?.0);
+            asked = asked.and(self.asked(caller).since(before));
         }
         let rss_mib = float(process.peak_rss_kib()?) / 1024.0;
         process.end().await?;
-        Ok(Sample {
+        let sample = Sample {
             init_ms: ms(init.wall),
             init_cpu_ms: ms(init.cpu),
             cold_ms: ms(cold.wall),
@@ -243,24 +239,32 @@ impl Stage {
             warm_ms: warm.iter().map(|cost| ms(cost.wall)).collect(),
             warm_cpu_ms: warm.iter().map(|cost| ms(cost.cpu)).collect(),
             rss_mib,
-            asked,
-        })
+            asked: asked.per(calls),
+        };
+        Ok((sample, answer))
     }
 
-    async fn call(&self, process: &mut Process, endpoint: Endpoint) -> Result<Cost> {
+    async fn call(&self, process: &mut Process, endpoint: Endpoint) -> Result<(Cost, Value)> {
         invoke(process, &self.world.request(endpoint).await?).await
     }
 }
 
-/// One call, which must succeed.
-pub(crate) async fn invoke(process: &mut Process, event: &Value) -> Result<Cost> {
+/// One call, which must succeed; gives the answer's body.
+pub(crate) async fn invoke(process: &mut Process, event: &Value) -> Result<(Cost, Value)> {
     let (cost, answer) = process.invoke(event, TIMEOUT).await?;
-    if answer["statusCode"] == 200 { Ok(cost) } else { Err(format!("it answered {answer}").into()) }
+    match answer["body"].as_str() {
+        Some(body) if answer["statusCode"] == 200 => Ok((cost, serde_json::from_str(body)?)),
+        _ => Err(format!("it answered {answer}").into()),
+    }
 }
 
 impl Asked {
     pub(crate) fn since(self, before: Self) -> Self {
         self.with(before, |now, before| now - before)
+    }
+
+    fn and(self, more: Self) -> Self {
+        self.with(more, |sum, one| sum + one)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -301,13 +305,24 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
                     contestants.iter().copied().filter(|one| one.plays(endpoint)).collect();
                 let first = round % order.len().max(1);
                 order.rotate_left(first);
+                if endpoint == Endpoint::List {
+                    // A page of rows that nobody has written but ourselves: fractions of seconds have
+                    // more than one spelling.
+                    stage.world.fill(20).await?;
+                }
+                let mut expected = None;
                 for contestant in order {
                     let cell = (scene, endpoint, contestant);
                     let calls = scene.calls(endpoint, warm);
-                    let sample = stage.sample(cell, places, mechanism, calls).await;
-                    let sample = sample.map_err(|error| {
+                    let taken = stage.sample(cell, places, mechanism, calls).await;
+                    let (sample, answer) = taken.map_err(|error| {
                         format!("{} {}: {error}", contestant.name(), endpoint.name())
                     })?;
+                    // What is read is the same for all, and so must be what is answered.
+                    if !endpoint.writes() && *expected.get_or_insert(answer.clone()) != answer {
+                        let (who, what) = (contestant.name(), endpoint.name());
+                        return Err(format!("{who} {what}: another answer: {answer}").into());
+                    }
                     samples.entry(cell).or_default().push(sample);
                 }
             }

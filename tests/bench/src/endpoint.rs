@@ -48,9 +48,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether a password is hashed.
-    pub(crate) const fn hashes(self) -> bool {
+    /// Whether anything is written.
+    pub(crate) const fn writes(self) -> bool {
         !matches!(self, Self::Get | Self::List)
+    }
+
+    /// Whether a password is hashed: here, whatever writes does.
+    pub(crate) const fn hashes(self) -> bool {
+        self.writes()
     }
 }
 

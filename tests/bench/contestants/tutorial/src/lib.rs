@@ -24,6 +24,7 @@ pub struct Caller {
 
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Metadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rtp_debug: Option<bool>,
 }
 
