@@ -7,6 +7,7 @@
 //! | [`auth`] | passwords, tokens, and who is calling |
 //! | [`http`] | requests in, replies and errors out |
 //! | [`lifecycle`] | decide and persist, again if another writer came first |
+//! | [`repeat`] | answers to requests that were fulfilled before |
 //! | [`erasure`] | deletions that are planned |
 //! | [`purge`] | the cascade that leaves a tombstone, a receipt, and nothing else |
 //! | [`bus`] | events on their way out |
@@ -25,6 +26,7 @@ pub mod erasure;
 pub mod http;
 pub mod lifecycle;
 pub mod purge;
+pub mod repeat;
 pub mod runtime;
 pub mod signature;
 pub mod store;

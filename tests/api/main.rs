@@ -15,6 +15,7 @@ mod erasure;
 mod faults;
 mod find;
 mod harness;
+mod idempotency;
 mod input;
 mod isolation;
 mod lifecycle;

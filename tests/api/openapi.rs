@@ -7,12 +7,14 @@ use std::time::Duration;
 use http::Method;
 use local::Description;
 use serde_json::{Value, json};
-use shared::domain::Error;
 use shared::domain::erasure::Difference;
 use shared::domain::error::Missing;
 use shared::domain::owned::Kind;
+use shared::domain::{Error, Id};
 use shared::http::Reply;
 use shared::store::fields::ITEMS;
+
+use uuid::Uuid;
 
 use crate::harness::{Answer, Template, Tenure};
 
@@ -36,7 +38,7 @@ pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Ans
 }
 
 /// The route that takes a request: what is written out comes before what stands for anything.
-fn route_of(routes: &[String], method: &str, path: &str) -> String {
+pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
     let segments: Vec<_> = path.split('/').collect();
     let places = |route: &str| {
         let (verb, pattern) = route.split_once(' ')?;
@@ -88,7 +90,7 @@ fn every_error() -> Vec<Error> {
     let text = String::new;
     let missing =
         [Missing::Delivery, Missing::Customer, Missing::Erasure, Missing::Route].into_iter();
-    let kinds = Kind::ALL.iter().filter(|kind| **kind != Kind::Session);
+    let kinds = Kind::ALL.iter().filter(|kind| kind.is_announced());
     let missing = missing.chain(kinds.map(|kind| Missing::Owned(*kind)));
     let difference = Difference { account_changed: true, counts: BTreeMap::new() };
     let others = [
@@ -114,6 +116,8 @@ fn every_error() -> Vec<Error> {
         Error::AlreadyRotated,
         Error::NoWebhook,
         Error::EtagMismatch,
+        Error::IdempotencyKeyReused,
+        Error::TokenAlreadyIssued(Id::from_uuid(Uuid::nil())),
         Error::BillingAccountInUse,
         Error::LegalHold,
         Error::PlanOutdated(Box::new(difference)),
@@ -154,6 +158,10 @@ fn is_in_the_list(error: &Error) {
         | Error::AlreadyRotated
         | Error::NoWebhook
         | Error::EtagMismatch
+        | Error::IdempotencyKeyReused
+        | Error::TokenAlreadyIssued(_)
+        // Answered as before.
+        | Error::Repeated(_)
         | Error::BillingAccountInUse
         | Error::LegalHold
         | Error::PlanOutdated(_)

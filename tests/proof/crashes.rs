@@ -120,6 +120,9 @@ crashes! {
     delete_key: o::delete_key(), then o::delete_key(), from active;
     rotate_key: o::rotate_key(), then o::rotate_key(), from active;
     create_number: o::create_number(), then o::create_number(), from active;
+    create_number_once: o::create_number_once(), then o::create_number_once(), from active;
+    create_key_once: o::create_key_once(), then o::create_key_once(), from active;
+    immediate_once: o::immediate_once(), then o::immediate_once(), from active;
     delete_number: o::delete_number(), then o::delete_number(), from active;
     create_agent: o::create_agent("agent2"), then o::create_agent("agent2"), from active;
     delete_agent: o::delete_agent(), then o::delete_agent(), from active;

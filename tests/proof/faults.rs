@@ -102,6 +102,7 @@ faults! {
     rotation: [o::rotate_key()], from active;
     resources: [o::create_number(), o::get_number(), o::list_numbers(), o::delete_number()],
         from active;
+    once: [o::create_number_once(), o::create_key_once(), o::immediate_once()], from active;
     agents: [o::create_agent("agent2"), o::promote_agent(), o::delete_agent()], from active;
     logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;

@@ -385,6 +385,20 @@ async fn every_pair_about_who_pays() {
     every_pair(&world, &Scene::billable(&world).await, &operations).await;
 }
 
+/// The same request twice, and something in between.
+#[tokio::test(start_paused = true)]
+async fn every_pair_with_a_key() {
+    let world = World::new();
+    let scene = Scene::active(&world).await;
+    let operations =
+        [o::create_number_once(), o::create_key_once(), o::immediate_once(), o::create_number()];
+    every_pair(&world, &scene, &operations).await;
+    let (once, purge) = (o::create_number_once(), o::purge());
+    let deleting = o::admin_delete();
+    let orders = Race::new(&world, &scene, vec![&once, &deleting, &purge]).explore().await;
+    println!("create number once | admin delete | purge: {orders} orders");
+}
+
 /// The date comes while both are at it: one of them wins, and the loser does nothing.
 #[tokio::test(start_paused = true)]
 async fn recover_and_purge_while_the_date_comes() {

@@ -264,6 +264,51 @@ pub(crate) fn create_number() -> Operation {
     })
 }
 
+/// Creates a number by a request with a key: one, however often it is sent.
+pub(crate) fn create_number_once() -> Operation {
+    endpoint(
+        "create number once",
+        "ResourceCreateFunction",
+        endpoints::resource_create::handle,
+        |scene| {
+            sent(&scene.session).kind("numbers").body(json!({"name": "only one"})).once("number")
+        },
+    )
+    .effect(|state, _, answer| {
+        let is_there = state.children.contains_key(&format!("NUMBER#{}", answer.text("id")));
+        let made = state.children.values().filter(|child| text(child, "name") == "only one");
+        is_there && made.count() == 1 && state.count("IDEMPOTENCY#") >= 1
+    })
+}
+
+/// The same for an access key, whose token is told once.
+pub(crate) fn create_key_once() -> Operation {
+    endpoint(
+        "create key once",
+        "AccesskeyCreateFunction",
+        endpoints::accesskey_create::handle,
+        |scene| sent(&scene.session).body(json!({"expire": 86_400})).once("key"),
+    )
+    .effect(|state, _, _| state.count("KEY#") == 3)
+    .again(&[409])
+}
+
+/// Leaves at once by a request with a key: what is remembered of it goes with the account.
+pub(crate) fn immediate_once() -> Operation {
+    endpoint(
+        "immediate once",
+        "AuthUnregisterFunction",
+        endpoints::auth_unregister::handle,
+        |scene| {
+            let body =
+                json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+            sent(&scene.session).body(body).once("leave")
+        },
+    )
+    .effect(|state, _, _| state.status() == "deleted")
+    .again(&[401])
+}
+
 pub(crate) fn delete_number() -> Operation {
     endpoint(
         "delete number",

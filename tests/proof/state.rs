@@ -28,6 +28,9 @@ pub(crate) struct State {
     sequence: Vec<usize>,
 }
 
+/// What requests with a key have done, as the ledger calls it.
+const REMEMBERED: &str = Kind::IdempotencyKey.many();
+
 /// How many things of each kind.
 pub(crate) type Counts = BTreeMap<&'static str, usize>;
 
@@ -206,6 +209,9 @@ impl State {
                 .collect();
             let mut owned = owned.clone();
             assert!(counted.remove("sessions") <= owned.remove("sessions"), "{column}: sessions");
+            // The deletion itself may be remembered.
+            let remembered = [&mut counted, &mut owned].map(|all| all.remove(REMEMBERED));
+            assert!(remembered[0].unwrap_or(0) <= remembered[1].unwrap_or(0) + 1, "{column}");
             assert_eq!(counted, owned, "{column}, in the ledger");
         }
         for kind in Kind::ALL.iter().filter(|kind| kind.is_announced()) {

@@ -20,9 +20,10 @@ use serde_json::{Value, json};
 use shared::domain::{Error, Timestamp};
 use shared::http::{Reply, Request};
 use shared::purge::Purger;
+use shared::repeat::repeat;
 use shared::runtime::{App, Deadline, clock::Clock};
 use shared::signature::Signer;
-use shared::store::Store;
+use shared::store::{Store, idempotency};
 
 use crate::operations;
 use crate::scene::Scene;
@@ -235,7 +236,14 @@ where
 {
     let begin = move |parts, scene: &Scene| -> Work {
         let request = request(scene).request();
-        Box::pin(async move { answer(handle(App::of(parts), request).await) })
+        Box::pin(async move {
+            let app = App::of(parts);
+            let outcome = match idempotency::scope(handle(app, request)).await {
+                Err(Error::Repeated(done)) => repeat(app, "POST ", *done).await,
+                outcome => outcome,
+            };
+            answer(outcome)
+        })
     };
     Operation {
         name,
@@ -294,6 +302,8 @@ fn answer(outcome: Result<Reply, Error>) -> Answer {
 /// What is sent to an endpoint.
 pub(crate) struct Sent {
     token: Option<String>,
+    /// The key of a POST that is sent again.
+    key: Option<&'static str>,
     /// Parameters in the path.
     path: HashMap<String, Vec<String>>,
     query: &'static str,
@@ -301,11 +311,11 @@ pub(crate) struct Sent {
 }
 
 pub(crate) fn sent(token: &str) -> Sent {
-    Sent { token: Some(token.to_owned()), path: HashMap::new(), query: "", body: Value::Null }
+    Sent { token: Some(token.to_owned()), ..without_token(Value::Null) }
 }
 
 pub(crate) fn without_token(body: Value) -> Sent {
-    Sent { token: None, path: HashMap::new(), query: "", body }
+    Sent { token: None, key: None, query: "", path: HashMap::new(), body }
 }
 
 impl Sent {
@@ -330,11 +340,19 @@ impl Sent {
         Self { body, ..self }
     }
 
+    /// Every request that is like this is the same one, sent again.
+    pub(crate) fn once(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
     fn request(self) -> Request {
         let uri = format!("https://localhost/?{}", self.query);
         let mut request = lambda_http::http::Request::builder().uri(uri);
         if let Some(token) = self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(key) = self.key {
+            request = request.method("POST").header("idempotency-key", key);
         }
         let body = if self.body.is_null() { String::new() } else { self.body.to_string() };
         let request = request.header("content-type", "application/json").body(body.into()).unwrap();

@@ -29,6 +29,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, agent) = if own_session.is_some() {
         let current = body.as_ref().ok().and_then(|body| body.current_password.as_ref());
         let caller = caller_with_password(app, &request, current).await?.require_not_frozen()?;
+        caller.require_first()?;
         let agent = caller.agent.clone();
         (caller, Ok(agent))
     } else {

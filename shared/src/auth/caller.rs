@@ -2,6 +2,7 @@
 //! whoever lost a right has lost it at the next request.
 
 use super::Credential;
+use super::idempotency::{Earlier, IdempotencyKey};
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
@@ -15,6 +16,7 @@ use crate::domain::{
 use crate::http::Request;
 use crate::runtime::App;
 use crate::store::key::{self, Key};
+use crate::store::outbox::OutboxItem;
 use crate::store::{Items, Stored, login::Login};
 
 /// Who is calling, and what they may do.
@@ -28,6 +30,8 @@ pub struct Caller {
     pub permission: Permission,
     /// What the caller is.
     pub identity: Identity,
+    /// What an earlier request with the same key has done.
+    earlier: Option<Earlier>,
 }
 
 /// What a caller is, and how it is known to be.
@@ -40,8 +44,19 @@ pub enum Identity {
 }
 
 impl Caller {
-    /// Refuses a caller who has none of these permissions.
-    pub const fn require(&self, permission: Permission) -> Result<(), Error> {
+    /// Refuses a caller who has none of these permissions, and then a request that was fulfilled before.
+    pub fn require(&self, permission: Permission) -> Result<(), Error> {
+        self.allow(permission)?;
+        self.require_first()
+    }
+
+    /// Refuses a request that was fulfilled before: it is answered from what it did then. Comes after
+    /// the permission, which the caller may have lost.
+    pub fn require_first(&self) -> Result<(), Error> {
+        self.earlier.clone().map_or(Ok(()), |earlier| Err(earlier.told()))
+    }
+
+    const fn allow(&self, permission: Permission) -> Result<(), Error> {
         if self.permission.allows(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
     }
 
@@ -69,7 +84,7 @@ impl Caller {
 
     /// Refuses a request that names an account, unless the caller runs the project.
     fn require_may_name_account(&self, request: &Request) -> Result<(), Error> {
-        if request.names_account() { self.require(Permission::PROJECT_ADMIN) } else { Ok(()) }
+        if request.names_account() { self.allow(Permission::PROJECT_ADMIN) } else { Ok(()) }
     }
 
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
@@ -110,7 +125,7 @@ impl Caller {
             }
         };
         let permission = permission.ok_or(Error::InvalidCredentials)?;
-        Ok(Self { customer, agent, permission, identity })
+        Ok(Self { customer, agent, permission, identity, earlier: None })
     }
 }
 
@@ -184,6 +199,20 @@ pub async fn caller_and_resource(
     Ok((caller, found))
 }
 
+/// Who is calling, and the event of the caller's own account that the path names, if it is delivered.
+pub async fn caller_and_delivery(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<OutboxItem, Error>), Error> {
+    let credential = credential(request)?;
+    let key = IdempotencyKey::of(request, &credential)?;
+    let (keys, id) = (what_identifies(&credential, key.as_ref()), request.path_id());
+    let (items, event) = app.store.get_items_and_event(&keys, id.as_ref().ok().copied()).await?;
+    let caller = identify(app, request, &credential, key, &items)?.require_not_frozen()?;
+    let own = event.filter(|event| event.is_delivered_to(caller.customer.id));
+    Ok((caller, id.and_then(|_| own.ok_or(Error::NotFound(Missing::Delivery)))))
+}
+
 /// Who is calling, and what is at the key that `key` makes, given the caller's account.
 async fn caller_and<T: Stored>(
     app: &App,
@@ -221,6 +250,10 @@ pub async fn caller_with_password(
     let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now);
     let read = identify_and_read(app, request, &credential, Some(lock.untyped()));
     let (caller, items) = reserve(app, request, now, by_name, read).await?;
+    if caller.earlier.as_ref().is_some_and(Earlier::is_same) {
+        // The password was right then; by now it may be another.
+        return Ok(caller);
+    }
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if super::password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok(caller)
@@ -272,21 +305,46 @@ async fn identify_and_read(
     credential: &Credential,
     also: impl IntoIterator<Item = Key<()>>,
 ) -> Result<(Caller, Items), Error> {
+    let key = IdempotencyKey::of(request, credential)?;
+    let mut keys = what_identifies(credential, key.as_ref());
+    keys.extend(also);
+    let items = app.store.get_items(&keys).await?;
+    Ok((identify(app, request, credential, key, &items)?, items))
+}
+
+/// What must be read to know the caller, and what the request's key stands for.
+fn what_identifies(credential: &Credential, key: Option<&IdempotencyKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
-    let mut keys =
-        vec![key::customer(customer).untyped(), key::agent(customer, credential.agent()).untyped()];
-    keys.push(match credential {
+    let own = match credential {
         Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
         Credential::AccessKey { key, .. } => key::access_key(customer, *key).untyped(),
-    });
-    keys.extend(also);
-    let (items, now) = (app.store.get_items(&keys).await?, app.now());
-    let caller = Caller::identify(credential, &items, now)?;
-    if request.has_token_in_url() {
-        note_exposure(app, credential, &items, now)?;
+    };
+    let mut keys = vec![
+        key::customer(customer).untyped(),
+        key::agent(customer, credential.agent()).untyped(),
+        own,
+    ];
+    keys.extend(key.map(IdempotencyKey::untyped));
+    keys
+}
+
+fn identify(
+    app: &App,
+    request: &Request,
+    credential: &Credential,
+    key: Option<IdempotencyKey>,
+    items: &Items,
+) -> Result<Caller, Error> {
+    let now = app.now();
+    let mut caller = Caller::identify(credential, items, now)?;
+    if let Some(key) = key {
+        caller.earlier = key.look_up(request, items, now)?;
     }
-    record_use(app, &caller, &items, now)?;
-    Ok((caller, items))
+    if request.has_token_in_url() {
+        note_exposure(app, credential, items, now)?;
+    }
+    record_use(app, &caller, items, now)?;
+    Ok(caller)
 }
 
 /// Records, beside the request, that a key was used today: once a day.

@@ -1,11 +1,13 @@
 //! Passwords, tokens, and who is calling.
 
 mod caller;
+mod idempotency;
 pub mod password;
 pub mod token;
 
 pub use caller::{
     Caller, Identity, caller, caller_and_access_key, caller_and_account, caller_and_agent,
-    caller_and_customer, caller_and_resource, caller_with_password, credential, reserve_attempt,
+    caller_and_customer, caller_and_delivery, caller_and_resource, caller_with_password,
+    credential, reserve_attempt,
 };
 pub use token::{Credential, PlainToken};

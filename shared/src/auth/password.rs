@@ -42,6 +42,18 @@ fn memory(params: &Params) -> MutexGuard<'static, Vec<Block>> {
 }
 
 /// Every hash is computed by this.
+fn compute(
+    argon2: &Argon2<'_>,
+    text: &[u8],
+    salt: &[u8],
+    hash: &mut [u8],
+) -> Result<(), argon2::Error> {
+    COMPUTED.fetch_add(1, Ordering::Relaxed);
+    let (mut memory, blocks) = (memory(argon2.params()), argon2.params().block_count());
+    argon2.hash_password_into_with_memory(text, salt, hash, &mut memory[..blocks])
+}
+
+/// Password hashes, for the traits that write and read PHC strings.
 struct Hasher;
 
 impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
@@ -55,17 +67,10 @@ impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
         version: Option<password_hash::Version>,
         params: Params,
     ) -> password_hash::Result<phc::PasswordHash> {
-        COMPUTED.fetch_add(1, Ordering::Relaxed);
         let algorithm = algorithm.map(Algorithm::try_from).transpose()?.unwrap_or(ALGORITHM);
         let version = version.map(Version::try_from).transpose()?.unwrap_or(VERSION);
-        let (mut memory, blocks) = (memory(&params), params.block_count());
         let mut hash = vec![0; params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)];
-        Argon2::new(algorithm, version, params.clone()).hash_password_into_with_memory(
-            password,
-            salt,
-            &mut hash,
-            &mut memory[..blocks],
-        )?;
+        compute(&Argon2::new(algorithm, version, params.clone()), password, salt, &mut hash)?;
         Ok(phc::PasswordHash {
             algorithm: algorithm.ident(),
             version: Some(version.into()),
@@ -83,6 +88,15 @@ pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
         .and_then(|salt| Hasher.hash_password_with_params(password.expose(), &salt, PARAMS));
     hash.map(|phc| PasswordHash::stored(phc.to_string()))
         .map_err(|error: password_hash::Error| Error::Internal(format!("cannot hash: {error}")))
+}
+
+/// Stands for a text that has a password in it: costs as much as to hash that.
+pub(super) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
+    let mut digest = [0; 32];
+    let argon2 = Argon2::new(ALGORITHM, VERSION, PARAMS);
+    compute(&argon2, text.as_bytes(), salt.as_bytes(), &mut digest)
+        .map_err(|error| Error::Internal(format!("cannot hash: {error}")))?;
+    Ok(digest)
 }
 
 /// Whether `password` is the one that `stored` was made of. Costs one hash, also if there is nothing

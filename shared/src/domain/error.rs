@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::Timestamp;
 use super::erasure::Difference;
+use super::idempotency::Done;
 use super::owned::Kind;
+use super::{AccessKey, Id, Timestamp};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -21,6 +22,13 @@ pub enum Error {
     InvalidParameter(&'static str, String),
     /// A parameter of the query is not known: its name.
     UnknownParameter(String),
+    /// The key was used for another request.
+    IdempotencyKeyReused,
+    /// This request was fulfilled before: what it did. It is answered from that.
+    Repeated(Box<Done>),
+    /// This request has issued a token before, of the access key with this id, and nobody has it any more
+    /// but who got the answer then.
+    TokenAlreadyIssued(Id<AccessKey>),
     /// The id in the path is not one.
     InvalidId,
     /// More than one credential was sent.
@@ -85,6 +93,12 @@ pub enum Missing {
     Erasure,
     /// A route.
     Route,
+}
+
+impl From<Kind> for Missing {
+    fn from(kind: Kind) -> Self {
+        Self::Owned(kind)
+    }
 }
 
 impl Error {

@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod find;
 pub mod id;
+pub mod idempotency;
 pub mod lifecycle;
 pub mod outcome;
 pub mod owned;

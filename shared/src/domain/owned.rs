@@ -79,6 +79,8 @@ kinds! {
     AccessKey "KEY" "ACCESSKEY" "accesskey" "accesskeys" Identity;
     /// A log-in that lasts.
     Session "SESSION" "SESSION" "session" "sessions" Passing;
+    /// What a request with a key has done.
+    IdempotencyKey "IDEMPOTENCY" "IDEMPOTENCY_KEY" "idempotency_key" "idempotency_keys" Passing;
     /// A phone number.
     Number "NUMBER" "NUMBER" "number" "numbers" Resource;
     /// A call flow.
@@ -110,11 +112,11 @@ impl Kind {
         self.nature() == Nature::Resource
     }
 
-    /// How long the ids of this kind are, in bytes: UUIDs, but for sessions, whose id is a hash.
+    /// How long the ids of this kind are, in bytes: UUIDs, but for what is found by a hash.
     #[must_use]
     pub const fn id_length(self) -> usize {
         match self {
-            Self::Session => 32,
+            Self::Session | Self::IdempotencyKey => 32,
             _ => 16,
         }
     }

@@ -39,6 +39,8 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::InvalidParameter(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: {rule}.")),
         Error::UnknownParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("The query may not have {name} here.")),
         Error::InvalidId => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ID", "id: must be a UUID in lower case, as an earlier answer gave it.".to_owned()),
+        Error::IdempotencyKeyReused => (Http::UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key: was used for another request within 24 hours; give every request a new one, and repeat a request unchanged.".to_owned()),
+        Error::TokenAlreadyIssued(_) => (Http::CONFLICT, "ALREADY_EXISTS", "TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and its token was in that answer only: if that was lost, rotate the key in details with a new Idempotency-Key, or delete it.".to_owned()),
         Error::AmbiguousCredentials => {
             (Http::BAD_REQUEST, "INVALID_ARGUMENT", "AMBIGUOUS_CREDENTIALS", "More than one credential was sent: send one, best as Authorization: Bearer.".to_owned())
         }
@@ -71,7 +73,7 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::PlanOutdated(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "PLAN_OUTDATED", "plan: is not true any more; see the difference in details, and make another with POST /v1.0/customers/{id}/erasure/plan.".to_owned()),
         Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts: wait as long as Retry-After says.".to_owned()),
         Error::Unavailable(_) => (Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", "SERVICE_UNAVAILABLE", "The service is busy; nothing is known to be wrong with the request: try again.".to_owned()),
-        Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
+        Error::Repeated(_) | Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
     };
     Description {
         http,
@@ -96,6 +98,7 @@ fn details(error: &Error) -> Option<Value> {
                 (kind.many().to_owned(), json!({ "planned": planned, "found": found }))
             }).collect::<serde_json::Map<_, _>>(),
         })),
+        Error::TokenAlreadyIssued(id) => Some(json!({ "id": id })),
         Error::InvalidField(name, _) => Some(json!({ "field": name })),
         Error::InvalidParameter(name, _) => Some(json!({ "field": name })),
         _ => None,

@@ -1,6 +1,7 @@
 //! What a client sent.
 
 use lambda_http::RequestExt as _;
+use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 
@@ -9,7 +10,7 @@ use crate::domain::error::Missing;
 use crate::domain::find::{self, Filter};
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
-use crate::domain::{Customer, Error, Id};
+use crate::domain::{Customer, Error, Id, idempotency};
 
 const PAGE_SIZE: &str = "page_size";
 const PAGE_TOKEN: &str = "page_token";
@@ -20,6 +21,8 @@ const PAGE_OF_ACCOUNT: [&str; 3] = [PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
 /// A request, with its credentials put aside: nothing else sees them.
 pub struct Request {
     id: String,
+    method: Method,
+    path: String,
     route: String,
     source_ip: String,
     path_id: Option<String>,
@@ -28,6 +31,7 @@ pub struct Request {
     content_encoding: Option<String>,
     if_match: Option<String>,
     if_none_match: Option<String>,
+    idempotency_key: Option<String>,
     query: Vec<(String, String)>,
     tokens: Vec<String>,
     has_token_in_url: bool,
@@ -100,6 +104,8 @@ impl Request {
             id: header("x-request-id")
                 .filter(|id| is_request_id(id))
                 .unwrap_or_else(new_request_id),
+            method: request.method().clone(),
+            path: request.raw_http_path().to_owned(),
             route: route.unwrap_or_default(),
             source_ip: source_ip.unwrap_or_default(),
             path_id: in_path("id"),
@@ -108,6 +114,7 @@ impl Request {
             content_encoding: header("content-encoding"),
             if_match: list("if-match"),
             if_none_match: list("if-none-match"),
+            idempotency_key: list("idempotency-key"),
             query,
             tokens,
             has_token_in_url,
@@ -125,6 +132,22 @@ impl Request {
     #[must_use]
     pub fn route(&self) -> &str {
         &self.route
+    }
+
+    /// The key that the client gave to the request so that it can be sent again. Methods that have the same
+    /// effect anyway need none.
+    pub fn idempotency_key(&self) -> Result<Option<idempotency::Key>, Error> {
+        let counts = matches!(self.method, Method::POST | Method::PUT);
+        let sent = self.idempotency_key.as_deref().filter(|_| counts);
+        sent.map(idempotency::Key::parse).transpose()
+    }
+
+    /// All that the request asks for, without its credentials.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        let query =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{} {}?{query}\n{}", self.method, self.path, String::from_utf8_lossy(&self.body))
     }
 
     /// The address that the request came from, as the gateway saw it. Headers say nothing about it.

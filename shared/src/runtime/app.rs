@@ -9,9 +9,12 @@ use uuid::Uuid;
 use super::clock::Clock;
 use super::{Build, config, sdk};
 use crate::domain::event::What;
+use crate::domain::idempotency::Done;
 use crate::domain::throttle::Exhausted;
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
+use crate::http::Reply;
+use crate::repeat::repeat;
 use crate::store::Store;
 
 /// The tables, the time, and chance.
@@ -40,6 +43,10 @@ impl Build for App {
 
     async fn prepare(&self) {
         self.store.connect().await;
+    }
+
+    async fn repeat(&self, route: &str, done: Done) -> Result<Reply, Error> {
+        repeat(self, route, done).await
     }
 
     async fn settle(&self) {

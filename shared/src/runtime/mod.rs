@@ -13,7 +13,11 @@ pub use clock::Deadline;
 pub(crate) use sdk::{eventbridge_config, kms_config};
 pub use serve::{serve, serve_event};
 
+use std::future::ready;
+
 use crate::domain::Error;
+use crate::domain::idempotency::Done;
+use crate::http::Reply;
 
 /// How a function's `main` ends.
 pub type Result = std::result::Result<(), lambda_runtime::Error>;
@@ -27,6 +31,15 @@ pub trait Build: Sized + Send + Sync + 'static {
     /// Lambda gives it a whole processor.
     fn prepare(&self) -> impl Future<Output = ()> + Send {
         async {}
+    }
+
+    /// Answers a request that was fulfilled before, by `route`, from what it did.
+    fn repeat(
+        &self,
+        _route: &str,
+        done: Done,
+    ) -> impl Future<Output = std::result::Result<Reply, Error>> + Send {
+        ready(Err(Error::Repeated(Box::new(done))))
     }
 
     /// Waits for what a request has left to be done beside it.

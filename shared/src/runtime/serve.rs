@@ -17,6 +17,7 @@ use super::{Build, Deadline, log};
 use crate::auth::password;
 use crate::domain::Error;
 use crate::http::{self, Reply, Request};
+use crate::store::idempotency;
 
 /// How long a reply waits for what was done beside it.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -37,7 +38,10 @@ where
         let (id, route) = (request.id().to_owned(), request.route().to_owned());
         let has_token_in_url = request.has_token_in_url();
         let work = async {
-            let outcome = caught(handle(parts, request)).await;
+            let outcome = match caught(idempotency::scope(handle(parts, request))).await {
+                Err(Error::Repeated(done)) => caught(parts.repeat(&route, *done)).await,
+                outcome => outcome,
+            };
             let _ = tokio::time::timeout(SETTLE, parts.settle()).await;
             outcome
         };

@@ -111,24 +111,28 @@ impl Store {
         }
     }
 
-    /// Lets an account's event be sent again, from the first attempt on. What is under way stays.
-    pub async fn resend(
-        &self,
-        customer: Id<Customer>,
-        id: Id<Event>,
-        now: Timestamp,
-    ) -> Result<Delivery, Error> {
-        let again = Self::wait_for_delivery(id, now)?
+    /// Lets an event of a live account be sent again, from the first attempt on. What is under way stays.
+    pub async fn resend(&self, event: OutboxItem, now: Timestamp) -> Result<Delivery, Error> {
+        let again = Self::wait_for_delivery(event.id, now)?
             .set("delivery", State::Pending)?
             .set("attempts", 0)?
             .set("tm_next", now)?;
-        let own = [(":own", string(key::partition(customer)))];
-        let key = HashMap::from([("id".to_owned(), string(id.to_string()))]);
-        let updated = self
-            .update_if(&self.outbox, key, &again, &Condition::new("log_pk = :own", own))
-            .await?;
-        let event = updated.ok_or(Error::NotFound(Missing::Delivery))?;
-        Ok(Delivery::from(&read_event(event)?))
+        let logged = Condition::new("attribute_exists(log_pk)", []);
+        let transaction = self
+            .transaction()
+            .check(&key::customer(event.customer_id), &Condition::live())?
+            .change_event(event.id, &again, &logged)?
+            .note(&event)?;
+        match transaction.run().await? {
+            transaction::Outcome::Written => Ok(Delivery {
+                status: State::Pending,
+                attempts: 0,
+                tm_next_attempt: Some(now),
+                ..Delivery::from(&event)
+            }),
+            transaction::Outcome::Refused(legs) if legs[0].failed() => Err(Error::StateInvalid),
+            transaction::Outcome::Refused(_) => Err(Error::NotFound(Missing::Delivery)),
+        }
     }
 
     /// A page of an account's deliveries, newest event first, below the event `after`.

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{access_key, agent, customer, erasure, login, outbox, resource, session};
+use super::{access_key, agent, customer, erasure, idempotency, login, outbox, resource, session};
 
 /// What becomes of a stored field when its account is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +73,7 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("username_lock", login::LoginAttributes::FIELDS),
     ("accesskey", access_key::AccessKeyAttributes::FIELDS),
     ("session", session::SessionAttributes::FIELDS),
+    ("idempotency_key", idempotency::DoneAttributes::FIELDS),
     ("resource", resource::ResourceAttributes::FIELDS),
     ("event", outbox::OutboxItem::FIELDS),
     ("erasure", erasure::ErasureAttributes::FIELDS),

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::customer::EmailLock;
 use crate::domain::digest::sha256;
 use crate::domain::find::NameStart;
+use crate::domain::idempotency::Done;
 use crate::domain::owned::Kind;
 use crate::domain::throttle::Network;
 use crate::domain::time::Month;
@@ -117,6 +118,12 @@ pub fn resource(customer: Id<Customer>, kind: Kind, id: Id<Resource>) -> Key<Res
 #[must_use]
 pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
     Key::new(partition(customer), owned(Kind::Session, token_hash))
+}
+
+/// What a request with a key has done, by the hash that stands for the key.
+#[must_use]
+pub fn done(customer: Id<Customer>, hash: &str) -> Key<Done> {
+    Key::new(partition(customer), owned(Kind::IdempotencyKey, hash))
 }
 
 /// A user name's lock.

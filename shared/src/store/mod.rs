@@ -15,6 +15,7 @@ pub mod erasure;
 pub mod fields;
 mod find;
 pub mod host;
+pub mod idempotency;
 pub mod key;
 mod list;
 pub mod login;
@@ -79,6 +80,22 @@ impl Items {
         let item = self.0.get(&(key.pk.clone(), key.sk.clone()));
         item.map(|item| read::<T>(item.clone())).transpose()
     }
+
+    fn insert(&mut self, item: Item) -> Result<(), Error> {
+        self.0.insert((text(&item, "pk")?, text(&item, "sk")?), item);
+        Ok(())
+    }
+}
+
+/// The same key twice is a mistake to DynamoDB, but a caller may well read its own account.
+fn distinct(keys: &[Key<()>]) -> Vec<Item> {
+    let mut distinct = Vec::with_capacity(keys.len());
+    for key in keys.iter().map(Key::attributes) {
+        if !distinct.contains(&key) {
+            distinct.push(key);
+        }
+    }
+    distinct
 }
 
 impl Store {
@@ -115,19 +132,10 @@ impl Store {
         &self,
         tables: [(&str, &[Key<()>]); N],
     ) -> Result<Items, Error> {
-        let mut wanted: HashMap<String, Vec<Item>> = HashMap::new();
-        for (table, keys) in tables {
-            let wanted = wanted.entry(table.to_owned()).or_default();
-            for key in keys.iter().map(Key::attributes) {
-                // The same key twice is a mistake to DynamoDB, but a caller may well read its own account.
-                if !wanted.contains(&key) {
-                    wanted.push(key);
-                }
-            }
-        }
+        let wanted = tables.map(|(table, keys)| (table.to_owned(), distinct(keys)));
         let mut items = Items::default();
-        for item in self.batch_get(wanted).await? {
-            items.0.insert((text(&item, "pk")?, text(&item, "sk")?), item);
+        for item in self.batch_get(wanted.into()).await? {
+            items.insert(item)?;
         }
         Ok(items)
     }

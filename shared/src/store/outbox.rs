@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use super::assignment::Assignment;
 use super::fields::stored;
+use super::key::{self, Key};
 use super::queue::Place;
 use super::transaction::Condition;
-use super::{Item, Store, key, string, text};
+use super::{Item, Items, Store, distinct, string, text};
 use crate::domain::delivery::{self, State};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Secret, Webhook};
@@ -171,6 +172,12 @@ impl OutboxItem {
         self.subjects.chunks(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect()
     }
 
+    /// Whether this account is told of it.
+    #[must_use]
+    pub fn is_delivered_to(&self, customer: Id<Customer>) -> bool {
+        self.log_pk.is_some() && self.customer_id == customer
+    }
+
     /// Whether it waits to be delivered.
     #[must_use]
     pub fn is_pending(&self) -> bool {
@@ -235,7 +242,7 @@ impl Queue {
 /// An event that waits, and its account.
 pub type Waiting = (Id<Event>, Id<Customer>);
 
-fn event_key(id: Id<Event>) -> Item {
+pub(super) fn event_key(id: Id<Event>) -> Item {
     HashMap::from([("id".to_owned(), string(id.to_string()))])
 }
 
@@ -318,6 +325,27 @@ impl Store {
             found.push((id(item, "id")?, id(item, "customer_id")?));
         }
         Ok((found, oldest, next))
+    }
+
+    /// Reads all of `keys` of the accounts table, and an event, in one consistent round trip.
+    pub async fn get_items_and_event(
+        &self,
+        keys: &[Key<()>],
+        event: Option<Id<Event>>,
+    ) -> Result<(Items, Option<OutboxItem>), Error> {
+        let wanted = HashMap::from([
+            (self.accounts.clone(), distinct(keys)),
+            (self.outbox.clone(), event.into_iter().map(event_key).collect()),
+        ]);
+        let (mut items, mut found) = (Items::default(), None);
+        for item in self.batch_get(wanted).await? {
+            if item.contains_key("pk") {
+                items.insert(item)?;
+            } else {
+                found = Some(read_event(item)?);
+            }
+        }
+        Ok((items, found))
     }
 
     /// These events and their accounts, as they are now; those that are gone are left out.

@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::assignment::Assignment;
+use super::idempotency::Note;
 use super::key::{self, Key};
-use super::outbox::OutboxItem;
+use super::outbox::{OutboxItem, event_key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
 use crate::domain::{
     Agent, Customer, Erasure, Error, Event, Id, Permission, Resource, Status, Timestamp,
@@ -160,6 +161,7 @@ impl Condition {
 pub(super) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
+    note: Option<Note>,
 }
 
 /// How a transaction ended.
@@ -195,7 +197,7 @@ const MAX_TURNS: u32 = 500;
 
 impl Store {
     pub(super) const fn transaction(&self) -> Transaction<'_> {
-        Transaction { store: self, legs: Vec::new() }
+        Transaction { store: self, legs: Vec::new(), note: None }
     }
 
     /// Carries out a change of what an account owns: `change` makes the transaction, which begins with
@@ -245,14 +247,19 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
-    /// Puts an event into the outbox.
+    /// If the request has promised to write down what it does, this is it: what `event` tells of.
+    pub(super) fn note(self, event: &OutboxItem) -> Result<Self, Error> {
+        Ok(Self { note: Note::of(event)?, ..self })
+    }
+
+    /// Puts an event into the outbox, which is what the request does.
     pub(super) fn put_event(self, event: &OutboxItem) -> Result<Self, Error> {
         let put = Put::builder()
             .table_name(&self.store.outbox)
             .set_item(Some(event.item()?))
             .build()
             .map_err(unavailable)?;
-        Ok(self.leg(TransactWriteItem::builder().put(put).build()))
+        self.leg(TransactWriteItem::builder().put(put).build()).note(event)
     }
 
     /// Deletes an item.
@@ -284,7 +291,18 @@ impl Transaction<'_> {
         condition: &Condition,
     ) -> Result<Self, Error> {
         let table = &self.store.accounts;
-        self.update(table, key, assignment, Some(condition))
+        self.update(table, key.attributes(), assignment, Some(condition))
+    }
+
+    /// Changes some attributes of an event. Let `condition` ask that it is there, or else it is made.
+    pub(super) fn change_event(
+        self,
+        id: Id<Event>,
+        assignment: &Assignment,
+        condition: &Condition,
+    ) -> Result<Self, Error> {
+        let table = &self.store.outbox;
+        self.update(table, event_key(id), assignment, Some(condition))
     }
 
     /// Changes nothing, but asks for `condition`.
@@ -360,7 +378,7 @@ impl Transaction<'_> {
         condition: Option<&Condition>,
     ) -> Result<Self, Error> {
         let table = &self.store.erasures;
-        self.update(table, &key::erasure(customer), row, condition)
+        self.update(table, key::erasure(customer).attributes(), row, condition)
     }
 
     /// Counts the beginning of a purge, if fewer than `most` have begun within the same hour.
@@ -372,16 +390,16 @@ impl Transaction<'_> {
         self.change(&key::breaker(hour), &counted, &Condition::below(most))
     }
 
-    fn update<T>(
+    fn update(
         self,
         table: &str,
-        key: &Key<T>,
+        key: Item,
         assignment: &Assignment,
         condition: Option<&Condition>,
     ) -> Result<Self, Error> {
         let update = Update::builder()
             .table_name(table)
-            .set_key(Some(key.attributes()))
+            .set_key(Some(key))
             .update_expression(assignment.expression())
             .set_condition_expression(condition.map(|condition| condition.expression.clone()))
             .set_expression_attribute_names(assignment.names(condition.and_then(Condition::names)))
@@ -400,7 +418,21 @@ impl Transaction<'_> {
     }
 
     /// Carries the transaction out; again while another one is at work on the same items.
-    pub(super) async fn run(self) -> Result<Outcome, Error> {
+    pub(super) async fn run(mut self) -> Result<Outcome, Error> {
+        let Some(note) = self.note.take() else { return self.attempt(|_| false).await };
+        let noting = self.put(note.item.clone(), &note.condition)?;
+        // As long as the last leg is in doubt, so is whether the others failed on this request's own work.
+        let in_doubt = |reasons: &[CancellationReason]| reasons.last().is_some_and(is_conflict);
+        match noting.attempt(in_doubt).await? {
+            Outcome::Written => Ok(Outcome::Written),
+            Outcome::Refused(legs) => note.outcome(legs),
+        }
+    }
+
+    async fn attempt(
+        self,
+        in_doubt: impl Fn(&[CancellationReason]) -> bool,
+    ) -> Result<Outcome, Error> {
         for attempt in 0..MAX_TRIES {
             let request = self
                 .store
@@ -413,10 +445,12 @@ impl Transaction<'_> {
             let Some(reasons) = reasons(&error) else {
                 return Err(failure(error));
             };
-            if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
+            let failed =
+                |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+            if reasons.iter().any(failed) && !in_doubt(reasons) {
                 return Ok(Outcome::Refused(reasons.iter().map(leg).collect()));
             }
-            if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+            if !reasons.iter().any(is_conflict) {
                 return Err(failure(error));
             }
             pause(attempt).await;
@@ -440,6 +474,10 @@ fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[Cancella
         }
         _ => None,
     }
+}
+
+fn is_conflict(reason: &CancellationReason) -> bool {
+    reason.code() == Some("TransactionConflict")
 }
 
 fn leg(reason: &CancellationReason) -> Leg {

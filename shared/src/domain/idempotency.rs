@@ -1,0 +1,184 @@
+//! One effect, however often a request arrives. The client gives the request a key of its own
+//! (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header), and sends it again with that.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::digest::sha256;
+use super::{Agent, Customer, Error, Event, Id, Timestamp};
+
+/// How long a key is remembered.
+pub const LIFETIME: Duration = Duration::from_hours(24);
+
+/// How long a key may be.
+const MAX_LENGTH: usize = 255;
+
+/// What a client names a request by.
+#[derive(Clone)]
+pub struct Key(String);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+impl Key {
+    /// Reads the header: a string (RFC 8941) of visible characters, or without quotes what could be a
+    /// token but for how it begins.
+    pub fn parse(header: &str) -> Result<Self, Error> {
+        let header = header.trim_matches([' ', '\t']);
+        let key = match header.strip_prefix('"') {
+            Some(quoted) => quoted.strip_suffix('"').and_then(unescape),
+            None => header.bytes().all(is_token).then(|| header.to_owned()),
+        };
+        let fits = |key: &String| {
+            (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        key.filter(fits).map(Self).ok_or_else(|| {
+            let rule =
+                "must be one key of 1 to 255 visible characters in double quotes, such as a UUID";
+            Error::InvalidParameter("Idempotency-Key", rule.to_owned())
+        })
+    }
+
+    /// Stands for the key as this agent uses it for this operation, and does not show it.
+    #[must_use]
+    pub fn of(&self, agent: Id<Agent>, operation: &str) -> String {
+        sha256(&format!("{agent}\n{operation}\n{}", self.0))
+    }
+
+    /// What the client sent.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The text between the quotes of a string.
+fn unescape(quoted: &str) -> Option<String> {
+    let (mut text, mut rest) = (String::new(), quoted.chars());
+    while let Some(character) = rest.next() {
+        text.push(match character {
+            '\\' => rest.next().filter(|escaped| matches!(escaped, '"' | '\\'))?,
+            '"' => return None,
+            plain => plain,
+        });
+    }
+    Some(text)
+}
+
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'/' | b':' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// What a request with a key has done: the event that told of it. Enough to answer again, and nothing
+/// secret or personal.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// Stands for the request.
+    pub request: String,
+    /// The transaction that did it.
+    pub transaction: Uuid,
+    /// The event.
+    pub event: Id<Event>,
+    /// Its name on the bus.
+    pub what: String,
+    /// The account it happened to.
+    pub customer: Id<Customer>,
+    /// What it happened to within the account; none if to the account itself.
+    pub subject: Option<Uuid>,
+    /// Its place in the account's order.
+    pub sequence: u64,
+    /// When it happened.
+    pub tm_event: Timestamp,
+    /// When the key is forgotten, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+impl Done {
+    /// Whether the key still stands for this.
+    #[must_use]
+    pub fn is_remembered(&self, now: Timestamp) -> bool {
+        now.seconds() < self.expires_at
+    }
+
+    /// What a request that stands for `request` is told, having the same key.
+    #[must_use]
+    pub fn told_to(self, request: &str) -> Error {
+        if self.request == request {
+            Error::Repeated(Box::new(self))
+        } else {
+            Error::IdempotencyKeyReused
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(header: &str) -> Option<String> {
+        Key::parse(header).ok().map(|key| key.expose().to_owned())
+    }
+
+    #[test]
+    fn strings_and_tokens_are_keys() {
+        for (header, key) in [
+            ("\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+            (" \"a\" ", "a"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            ("\"a,b;c\"", "a,b;c"),
+        ] {
+            assert_eq!(read(header).as_deref(), Some(key), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        let long = "x".repeat(256);
+        let quoted = format!("\"{long}\"");
+        for header in [
+            "",
+            "\"",
+            "\"\"",
+            "\"a",
+            "a\"",
+            "a b",
+            "\"a b\"",
+            "a,b",
+            "\"a\", \"b\"",
+            r#""a\b""#,
+            r#""a\""#,
+            "\"é\"",
+            "é",
+            "a;b=1",
+            "\"a\";b=1",
+            "(a)",
+            &long,
+            &quoted,
+        ] {
+            assert_eq!(read(header), None, "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_visible_text_can_be_quoted(key in "[!-~]{1,255}") {
+            let quoted = format!("\"{}\"", key.replace('\\', r"\\").replace('"', "\\\""));
+            prop_assert_eq!(read(&quoted), Some(key));
+        }
+
+        #[test]
+        fn nothing_breaks_it(header in ".{0,300}") {
+            if let Some(key) = read(&header) {
+                prop_assert!((1..=255).contains(&key.len()));
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! A request that is sent again with its `Idempotency-Key` has one effect, and one answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use local::{Description, Options};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{Account, Answer, PASSWORD, Tenure, new_customer, options};
+use crate::openapi::route_of;
+
+const KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
+
+impl Tenure {
+    async fn keyed(
+        &self,
+        token: &str,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
+        let call = self.request(method, path).bearer(token).header("idempotency-key", key);
+        self.send(if body.is_null() { call } else { call.json(body) }).await
+    }
+
+    async fn create(&self, admin: &str, key: &str, body: &Value) -> Answer {
+        self.keyed(admin, key, "POST", "/v1.0/customers", body).await
+    }
+
+    async fn count_customers(&self, admin: &str) -> usize {
+        let list = self.call(admin, "GET", "/v1.0/customers").await.ok();
+        list["result"].as_array().unwrap().len()
+    }
+
+    /// Accounts and what they own, and which events there were.
+    async fn state(&self) -> (Vec<Value>, BTreeSet<String>) {
+        let accounts = self.accounts().await;
+        let events = self.items("OutboxTable").await;
+        (accounts, events.iter().map(|event| event["id"].to_string()).collect())
+    }
+
+    async fn strike(&self, fault: &str, function: &str) {
+        let rule = json!([{"fault": fault, "function": function, "operation": "TransactWriteItems", "nth": 1}]);
+        self.send(self.request("POST", "/_local/faults").json(&rule)).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_create_one_customer_and_get_the_same_answer() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let before = tenure.accounts().await.len();
+    let mut creates = JoinSet::new();
+    for _ in 0..64 {
+        let (tenure, admin) = (Arc::clone(&tenure), admin.clone());
+        creates.spawn(async move { tenure.create(&admin, KEY, &new_customer("test1")).await });
+    }
+    let answers = creates.join_all().await;
+    let texts: BTreeSet<_> = answers.iter().map(|answer| answer.text.as_str()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert_eq!(answers[0].status, 200, "{}", answers[0].text);
+    // Account, agent, the locks on name and address, and what is remembered; one event.
+    assert_eq!(tenure.accounts().await.len(), before + 5);
+    assert_eq!(tenure.items("OutboxTable").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_for_one_request_of_one_caller() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let first = tenure.create(&admin, KEY, &new_customer("test1")).await.ok();
+    for body in
+        [new_customer("test2"), json!({"username": "test1", "password": "another password"})]
+    {
+        let other = tenure.create(&admin, KEY, &body).await;
+        assert_eq!(other.refused(422), "IDEMPOTENCY_KEY_REUSED");
+    }
+    let mut renamed = new_customer("test1");
+    renamed["password"] = json!("another password");
+    assert_eq!(tenure.create(&admin, KEY, &renamed).await.refused(422), "IDEMPOTENCY_KEY_REUSED");
+    // The same key without quotes.
+    assert_eq!(
+        tenure.create(&admin, KEY.trim_matches('"'), &new_customer("test1")).await.ok(),
+        first
+    );
+
+    let (one, two) = (tenure.account(&admin, "test2").await, tenure.account(&admin, "test3").await);
+    let ann = json!({"username": "ann", "password": PASSWORD, "permission": 64});
+    tenure.call_with(&one.token, "POST", "/v1.0/agents", ann).await.ok();
+    let ann = tenure.login("ann", PASSWORD).await;
+    let mut ids = BTreeSet::new();
+    for token in [&one.token, &two.token, &ann, &one.token] {
+        let number = tenure.keyed(token, KEY, "POST", "/v1.0/numbers", &json!({})).await.ok();
+        ids.insert(number["id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(ids.len(), 3);
+    for path in ["/v1.0/flows", "/v1.0/numbers?customer_id=x"] {
+        let other = tenure.keyed(&one.token, KEY, "POST", path, &json!({})).await;
+        assert!([403, 422].contains(&other.status), "{}", other.text);
+    }
+    let flow = tenure.keyed(&one.token, KEY, "POST", "/v1.0/flows", &json!({})).await;
+    assert_eq!(flow.refused(422), "IDEMPOTENCY_KEY_REUSED");
+    let named = json!({"name": "x"});
+    // Another operation is another matter.
+    tenure.keyed(&one.token, KEY, "PUT", "/v1.0/customer", &named).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_day_it_is_a_new_request() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let create = async || {
+        let number =
+            tenure.keyed(&account.token, KEY, "POST", "/v1.0/numbers", &json!({})).await.ok();
+        number["id"].clone()
+    };
+    let first = create().await;
+    tenure.stack.advance_clock(86_400 - 60).await.unwrap();
+    assert_eq!(create().await, first);
+    tenure.stack.advance_clock(60).await.unwrap();
+    assert_ne!(create().await, first);
+}
+
+/// What fails leaves the key as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_failed_is_not_remembered() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let taken = tenure.create(&admin, KEY, &new_customer("test1")).await;
+    assert_eq!(taken.refused(409), "USERNAME_TAKEN");
+    assert_eq!(tenure.create(&admin, KEY, &json!({})).await.status, 400);
+    tenure.create(&admin, KEY, &new_customer("test2")).await.ok();
+    let taken = tenure.create(&admin, "other", &new_customer("test1")).await;
+    assert_eq!(taken.refused(409), "USERNAME_TAKEN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_key_is_refused_and_methods_that_need_none_do_not_look() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let long = format!("\"{}\"", "x".repeat(256));
+    for key in ["\"\"", "a b", "\"a\", \"b\"", &long] {
+        let answer = tenure.create(&admin, key, &new_customer("test1")).await;
+        assert_eq!(answer.refused(400), "INVALID_REQUEST_PARAMETER");
+    }
+    assert_eq!(tenure.count_customers(&admin).await, 0);
+    let id = tenure.create(&admin, KEY, &new_customer("test1")).await.ok()["id"].clone();
+    let path = format!("/v1.0/customers/{}", id.as_str().unwrap());
+    for method in ["GET", "DELETE"] {
+        tenure.keyed(&admin, "a b", method, &path, &Value::Null).await.ok();
+    }
+}
+
+/// What moves nothing that lasts, or ends or begins a session: nobody is known before, or after.
+const WITHOUT_KEY: [&str; 3] =
+    ["POST /auth/login", "POST /auth/logout", "POST /v1.0/customers/{id}/erasure/plan"];
+
+#[test]
+fn every_post_and_put_is_described_with_a_key() {
+    let description = Description::of_api().unwrap();
+    let key = json!("#/components/parameters/IdempotencyKey");
+    for (route, operation) in description.operations() {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let has_key = parameters.into_iter().any(|parameter| parameter["$ref"] == key);
+        assert_eq!(has_key, moves(&route), "{route}: Idempotency-Key");
+        assert_eq!(operation["responses"].get("422").is_some(), has_key, "{route}: 422");
+    }
+}
+
+fn moves(route: &str) -> bool {
+    (route.starts_with("POST ") || route.starts_with("PUT ")) && !WITHOUT_KEY.contains(&route)
+}
+
+/// Every operation is done once and answered twice; one that is not in the list is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_is_answered_as_before() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let Account { id, token: own } = tenure.account(&admin, "test1").await;
+    let post = async |path: &str, body: Value| {
+        tenure.call_with(&own, "POST", path, body).await.ok()["id"].as_str().unwrap().to_owned()
+    };
+    let payer = post("/v1.0/billing_accounts", json!({})).await;
+    let key = post("/v1.0/accesskeys", json!({"expire": 86_400})).await;
+    let ann = post("/v1.0/agents", json!({"username": "ann", "password": PASSWORD})).await;
+    let event = tenure.call(&own, "GET", "/v1.0/webhook_deliveries").await.ok();
+    let event = event["result"][0]["id"].as_str().unwrap();
+    let agents = tenure.call(&own, "GET", "/v1.0/agents").await.ok();
+    let me = agents["result"][1]["id"].as_str().unwrap();
+    let at = |path: &str| format!("/v1.0/customers/{id}{path}");
+    let pays = json!({"billing_account_id": payer});
+    let none = json!({"billing_account_id": "00000000-0000-0000-0000-000000000000"});
+    let new_password = "a new password for the same agent";
+    let changed = json!({"current_password": PASSWORD, "password": new_password});
+    let nothing = Value::Null;
+    let calls = [
+        (&own, "POST", "/v1.0/agents".into(), json!({"username": "bob", "password": PASSWORD})),
+        (&own, "POST", "/v1.0/numbers".into(), json!({"name": "n", "data": {"a": 1}})),
+        (&own, "POST", "/v1.0/accesskeys".into(), json!({"expire": 86_400})),
+        (&own, "PUT", format!("/v1.0/accesskeys/{key}"), json!({"name": "k"})),
+        (&own, "POST", format!("/v1.0/accesskeys/{key}/rotate"), json!({})),
+        (&own, "PUT", format!("/v1.0/agents/{ann}/permission"), json!({"permission": 64})),
+        (&own, "PUT", format!("/v1.0/agents/{ann}/password"), json!({"password": PASSWORD})),
+        (&own, "PUT", format!("/v1.0/agents/{me}/password"), changed),
+        (&own, "PUT", "/v1.0/customer".into(), json!({"name": "x"})),
+        (&own, "PUT", "/v1.0/customer/metadata".into(), json!({"rtp_debug": true})),
+        (&own, "PUT", "/v1.0/customer/billing_account_id".into(), pays),
+        (&own, "POST", "/v1.0/customer/webhook_test".into(), nothing.clone()),
+        (&own, "POST", format!("/v1.0/webhook_deliveries/{event}/resend"), nothing.clone()),
+        (&own, "POST", "/v1.0/customer/webhook_secret/rotate".into(), nothing.clone()),
+        (&admin, "PUT", at(""), json!({"detail": "y"})),
+        (&admin, "PUT", at("/metadata"), json!({"rtp_debug": false})),
+        (&admin, "PUT", at("/billing_account_id"), none),
+        (&admin, "POST", at("/freeze"), nothing.clone()),
+        (&admin, "POST", at("/recover"), nothing),
+        (&admin, "PUT", at("/hold"), json!({"reason": "Case 7 of the court"})),
+        (&admin, "POST", "/v1.0/customers".into(), new_customer("test2")),
+        (&own, "POST", "/auth/unregister".into(), json!({"password": new_password})),
+    ];
+    let routes = tenure.stack.routes();
+    let done: BTreeSet<_> =
+        calls.iter().map(|(_, method, path, _)| route_of(routes, method, path)).collect();
+    let to_do = routes.iter().filter(|route| moves(route)).cloned().collect();
+    assert_eq!(done, to_do);
+
+    for (number, (token, method, path, body)) in calls.iter().enumerate() {
+        let key = format!("\"{number}\"");
+        let before = tenure.state().await;
+        let first = tenure.keyed(token, &key, method, path, body).await;
+        assert_eq!(first.status, 200, "{method} {path}: {}", first.text);
+        let after = tenure.state().await;
+        assert_ne!(before, after, "{method} {path}");
+        let again = tenure.keyed(token, &key, method, path, body).await;
+        if first.body.get("token").is_some() {
+            assert_eq!(again.refused(409), "TOKEN_ALREADY_ISSUED");
+        } else {
+            assert_eq!((again.status, again.text), (200, first.text), "{method} {path}");
+        }
+        assert_eq!(tenure.state().await, after, "{method} {path} was done twice");
+        let other = json!({"surprise": true});
+        let other = tenure.keyed(token, &key, method, path, &other).await;
+        assert_eq!(other.refused(422), "IDEMPOTENCY_KEY_REUSED");
+    }
+    // A recovery that is repeated does not recover what was frozen since.
+    let recovery = calls.iter().position(|(_, _, path, _)| path.ends_with("/recover")).unwrap();
+    let key = format!("\"{recovery}\"");
+    let recovered = tenure.keyed(&admin, &key, "POST", &at("/recover"), &Value::Null).await.ok();
+    assert_eq!(recovered["status"], "frozen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_is_answered_as_before_and_remembered_no_longer_than_the_account() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let leave = json!({"password": PASSWORD});
+    let unregister =
+        async || tenure.keyed(&account.token, KEY, "POST", "/auth/unregister", &leave).await;
+    let first = unregister().await.ok();
+    assert_eq!(unregister().await.ok(), first);
+    let partition = tenure.partition(&account.id).await;
+    assert!(partition.iter().any(|sk| sk.starts_with("IDEMPOTENCY#")), "{partition:?}");
+
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    assert_eq!(unregister().await.refused(401), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_given_once() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let body = json!({"expire": 86_400});
+    let create =
+        async || tenure.keyed(&account.token, KEY, "POST", "/v1.0/accesskeys", &body).await;
+    let id = create().await.ok()["id"].as_str().unwrap().to_owned();
+    let rotate = format!("/v1.0/accesskeys/{id}/rotate");
+    let rotate = async || tenure.keyed(&account.token, KEY, "POST", &rotate, &json!({})).await;
+    rotate().await.ok();
+    for again in [create().await, rotate().await] {
+        assert_eq!(again.refused(409), "TOKEN_ALREADY_ISSUED");
+        assert_eq!(again.body["error"]["details"], json!([{"id": id}]));
+    }
+    let keys = tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.ok();
+    assert_eq!(keys["result"].as_array().unwrap().len(), 1);
+    assert_eq!(tenure.count_events(&account.id, "accesskey_updated").await, 1);
+}
+
+/// Whoever may not do it any more is not told what came of it either.
+#[tokio::test(flavor = "multi_thread")]
+async fn permission_is_asked_for_first() {
+    let tenure = Tenure::start().await;
+    let account = tenure.account(&tenure.admin().await, "test1").await;
+    let ann = json!({"username": "ann", "password": PASSWORD, "permission": 64});
+    let ann = tenure.call_with(&account.token, "POST", "/v1.0/agents", ann).await.ok();
+    let token = tenure.login("ann", PASSWORD).await;
+    let create = async || tenure.keyed(&token, KEY, "POST", "/v1.0/numbers", &json!({})).await;
+    create().await.ok();
+    let path = format!("/v1.0/agents/{}/permission", ann["id"].as_str().unwrap());
+    tenure.call_with(&account.token, "PUT", &path, json!({"permission": 16})).await.ok();
+    assert_eq!(create().await.refused(403), "PERMISSION_DENIED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_becomes_of_the_function_there_is_one_effect() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    for (number, fault) in
+        ["crash_before", "crash_after", "timeout_after_apply", "throttle", "conflict"]
+            .into_iter()
+            .enumerate()
+    {
+        let (name, key) = (format!("test{number}"), format!("key-{number}"));
+        tenure.strike(fault, "CustomerCreateFunction").await;
+        let create = async || tenure.create(&admin, &key, &new_customer(&name)).await;
+        let first = create().await;
+        assert!([200, 500, 503].contains(&first.status), "{fault}: {}", first.text);
+        let (again, last) = (create().await, create().await);
+        assert_eq!(again.status, 200, "{fault}: {}", again.text);
+        assert_eq!(last.text, again.text, "{fault}");
+        if first.status == 200 {
+            assert_eq!(first.text, again.text, "{fault}");
+        }
+        assert_eq!(tenure.count_customers(&admin).await, number + 1, "{fault}");
+        let id = again.body["id"].as_str().unwrap();
+        assert_eq!(tenure.count_events(id, "customer_created").await, 1, "{fault}");
+    }
+}
+
+/// The database's answer was lost, not the client's: it is known who wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_knows_its_own_work() {
+    let tenure = Tenure::start().await;
+    let account = tenure.account(&tenure.admin().await, "test1").await;
+    tenure.strike("timeout_after_apply", "AccesskeyCreateFunction").await;
+    let body = json!({"expire": 86_400});
+    let key = tenure.keyed(&account.token, KEY, "POST", "/v1.0/accesskeys", &body).await.ok();
+    tenure.call(key["token"].as_str().unwrap(), "GET", "/v1.0/me").await.ok();
+}
+
+/// Nothing of the request and nothing of the answer but ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_remembered_says_nothing() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let body = new_customer("test1");
+    tenure.create(&admin, KEY, &body).await.ok();
+    let items = tenure.items("AccountsTable").await;
+    let is_record = |item: &&Value| item["sk"]["S"].as_str().unwrap().starts_with("IDEMPOTENCY#");
+    let record = items.iter().find(is_record).unwrap().to_string();
+    assert!(!record.contains(KEY.trim_matches('"')), "{record}");
+    for text in body.as_object().unwrap().values().map(|text| text.as_str().unwrap()) {
+        assert!(text == "POST" || !record.contains(text), "{record}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_costs_no_round_trip() {
+    let slow = Options { latency: Duration::from_millis(200), ..options() };
+    let tenure = Tenure::start_with(slow).await;
+    let account = tenure.account(&tenure.admin().await, "test1").await;
+    let cost = async |key: Option<&str>| {
+        tenure.stack.reset_stats();
+        let call = tenure.request("POST", "/v1.0/numbers").bearer(&account.token).json(&json!({}));
+        let call = match key {
+            Some(key) => call.header("idempotency-key", key),
+            None => call,
+        };
+        tenure.send(call).await.ok();
+        tenure.stack.stats()["functions"]["ResourceCreateFunction"]["dynamodb"].clone()
+    };
+    let (plain, first, again) = (cost(None).await, cost(Some(KEY)).await, cost(Some(KEY)).await);
+    assert_eq!([&plain["steps"], &first["steps"], &again["steps"]], [2, 2, 2]);
+    assert_eq!(plain["calls"], json!({"BatchGetItem": 1, "TransactWriteItems": 1}));
+    assert_eq!(first["calls"], plain["calls"]);
+    assert_eq!(again["calls"], json!({"BatchGetItem": 2}));
+    assert_eq!(first["wcu"].as_f64().unwrap(), plain["wcu"].as_f64().unwrap() + 2.0);
+}
