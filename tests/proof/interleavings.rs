@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use local::{Footprint, Held, Tables};
 use serde_json::Value;
 use shared::domain::Timestamp;
+use shared::domain::idempotency::LIFETIME;
 use shared::domain::lifecycle::GRACE;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
@@ -397,6 +398,24 @@ async fn every_pair_with_a_key() {
     let deleting = o::admin_delete();
     let orders = Race::new(&world, &scene, vec![&once, &deleting, &purge]).explore().await;
     println!("create number once | admin delete | purge: {orders} orders");
+}
+
+/// The table's own clock is late: what it still has after a day counts for nothing.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_free_after_a_day_though_the_table_still_has_it() {
+    let world = World::new();
+    let scene = Scene::active(&world).await;
+    world.set(&scene);
+    let once = o::create_number_once();
+    let create = async || world.start(0, &once, &scene).await.expect("no crash").text("id");
+    let first = create().await;
+    let end = world.now().plus(LIFETIME);
+    world.set_time(Timestamp::from_micros(end.millis() * 1000 - 1).unwrap());
+    assert_eq!(create().await, first);
+    world.set_time(end);
+    let second = create().await;
+    assert!(second != first && !second.is_empty(), "{second}");
+    assert_eq!(create().await, second);
 }
 
 /// The date comes while both are at it: one of them wins, and the loser does nothing.

@@ -152,3 +152,48 @@ impl Note {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::key;
+
+    fn note(request: &str, transaction: u128) -> Note {
+        let done = Done {
+            request: request.to_owned(),
+            transaction: Uuid::from_u128(transaction),
+            event: Id::from_uuid(Uuid::from_u128(1)),
+            what: "number_created".to_owned(),
+            customer: Id::from_uuid(Uuid::from_u128(2)),
+            subject: None,
+            sequence: 1,
+            tm_event: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
+            expires_at: 0,
+        };
+        let at = key::done(done.customer, "hash");
+        let item = item(&at, DoneAttributes::from(&done)).unwrap();
+        Note { done, item, condition: Condition::default() }
+    }
+
+    /// How the transaction of `note` ends that finds what `other` has written.
+    fn outcome(note: Note, other: Note) -> Result<Outcome, Error> {
+        note.outcome(vec![Leg::Failed(None), Leg::Failed(Some(other.item))])
+    }
+
+    #[test]
+    fn a_transaction_that_finds_itself_was_carried_out() {
+        assert!(matches!(outcome(note("a", 1), note("a", 1)), Ok(Outcome::Written)));
+    }
+
+    #[test]
+    fn a_transaction_that_finds_another_was_not() {
+        assert!(matches!(outcome(note("a", 1), note("a", 2)), Err(Error::Repeated(_))));
+        assert!(matches!(outcome(note("a", 1), note("b", 2)), Err(Error::IdempotencyKeyReused)));
+    }
+
+    #[test]
+    fn a_transaction_that_finds_nothing_says_how_its_other_legs_fared() {
+        let refused = note("a", 1).outcome(vec![Leg::Failed(None), Leg::Held]).unwrap();
+        assert!(matches!(refused, Outcome::Refused(legs) if legs.len() == 1 && legs[0].failed()));
+    }
+}
