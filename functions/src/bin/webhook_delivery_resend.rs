@@ -9,12 +9,10 @@ use shared::runtime::{self, App};
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, event) = caller_and_delivery(app, &request).await?;
     caller.require(Permission::ADMIN)?;
-    let event = event?;
-
     let now = app.now();
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
 
-    Reply::ok(app.store.resend(event, now).await?)
+    Reply::ok(app.store.resend(event?, now).await?)
 }
 
 fn main() -> runtime::Result {
