@@ -381,5 +381,6 @@ async fn a_key_costs_no_round_trip() {
     assert_eq!(plain["calls"], json!({"BatchGetItem": 1, "TransactWriteItems": 1}));
     assert_eq!(first["calls"], plain["calls"]);
     assert_eq!(again["calls"], json!({"BatchGetItem": 2}));
-    assert_eq!(first["wcu"].as_f64().unwrap(), plain["wcu"].as_f64().unwrap() + 2.0);
+    let more = first["wcu"].as_f64().unwrap() - plain["wcu"].as_f64().unwrap();
+    assert!((more - 2.0).abs() < 0.01, "{more} more");
 }

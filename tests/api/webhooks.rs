@@ -157,12 +157,16 @@ async fn an_account_hears_of_its_whole_life() {
 
     // Both are as the schemas say, those of the erasure included.
     let (webhook, bus) = (Schema::read("webhook"), Schema::read("bus"));
-    arrivals.iter().for_each(|arrival| webhook.check(&arrival.json()));
+    for arrival in &arrivals {
+        webhook.check(&arrival.json());
+    }
     let events = tenure.stack.events();
     let told = events.iter().map(|seen| &seen["event"]["detail"]);
     let told: Vec<_> = told.filter(|detail| detail["customer_id"] == *own.id).collect();
     assert!(told.iter().any(|detail| detail["sequence"].is_null()), "of the erasure");
-    told.into_iter().for_each(|detail| bus.check(detail));
+    for detail in told {
+        bus.check(detail);
+    }
 }
 
 /// Every kind of thing that is announced has its events in both schemas.

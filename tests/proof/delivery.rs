@@ -252,6 +252,7 @@ async fn read(app: &App, customer: &Customer) -> Option<Customer> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "how many is for the caller to say")]
+#[expect(clippy::too_many_lines, reason = "one story, from the first event to the last")]
 async fn nothing_is_lost_on_the_way_to_its_owner() {
     let transitions: usize =
         std::env::var("TENURE_TRANSITIONS").map_or(400, |text| text.parse().expect("a number"));
