@@ -250,9 +250,37 @@ async fn read(app: &App, customer: &Customer) -> Option<Customer> {
     app.store.get_items(&[key.untyped()]).await.ok()?.get(&key).ok()?
 }
 
+/// The ids of what arrived: signed by its owner's secret, each in a place of its own in the owner's order,
+/// without a gap.
+fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<String> {
+    let mut heard: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for (headers, body) in arrivals {
+        let event: Value = serde_json::from_slice(body).unwrap();
+        let owner = event["data"]["customer_id"].as_str().unwrap().to_owned();
+        let known = customers.iter().find(|one| one.id.to_string() == owner).unwrap();
+        let secret = known.record.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
+        let header = |name: &str| headers[name].to_str().unwrap();
+        let signed = Webhook::new(secret.expose())
+            .unwrap()
+            .sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), body)
+            .unwrap();
+        assert_eq!(header("webhook-signature"), signed);
+        let id = header("webhook-id").to_owned();
+        let place = event["sequence"].as_u64().unwrap();
+        let first = heard.entry(owner).or_default().entry(place).or_insert_with(|| id.clone());
+        assert_eq!(*first, id, "two events have the same place in the order");
+        ids.insert(id);
+    }
+    for (owner, sequence) in &heard {
+        let (last, _) = sequence.last_key_value().unwrap();
+        assert_eq!(sequence.len() as u64, *last, "a gap in the order of {owner}");
+    }
+    ids
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "how many is for the caller to say")]
-#[expect(clippy::too_many_lines, reason = "one story, from the first event to the last")]
 async fn nothing_is_lost_on_the_way_to_its_owner() {
     let transitions: usize =
         std::env::var("TENURE_TRANSITIONS").map_or(400, |text| text.parse().expect("a number"));
@@ -332,32 +360,10 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
     for item in snapshot.items(OUTBOX) {
         assert_eq!(item["delivery"]["S"], "delivered", "{item}");
     }
-    let mut heard: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
-    let mut ids = BTreeSet::new();
     let arrivals = arrivals.lock().unwrap();
-    for (headers, body) in arrivals.iter() {
-        let event: Value = serde_json::from_slice(body).unwrap();
-        let owner = event["data"]["customer_id"].as_str().unwrap().to_owned();
-        let known = customers.iter().find(|one| one.id.to_string() == owner).unwrap();
-        let secret = known.record.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
-        let header = |name: &str| headers[name].to_str().unwrap();
-        let signed = Webhook::new(secret.expose())
-            .unwrap()
-            .sign(header("webhook-id"), header("webhook-timestamp").parse().unwrap(), body)
-            .unwrap();
-        assert_eq!(header("webhook-signature"), signed);
-        let id = header("webhook-id").to_owned();
-        let place = event["sequence"].as_u64().unwrap();
-        let first = heard.entry(owner).or_default().entry(place).or_insert_with(|| id.clone());
-        assert_eq!(*first, id, "two events have the same place in the order");
-        ids.insert(id);
-    }
+    let ids = hear(&arrivals, &customers);
     assert_eq!(ids, all, "each at least once");
     assert_eq!(*on_bus_ever.lock().unwrap(), all, "each on the bus at least once");
-    for (owner, sequence) in &heard {
-        let (last, _) = sequence.last_key_value().unwrap();
-        assert_eq!(sequence.len() as u64, *last, "a gap in the order of {owner}");
-    }
     println!(
         "{} events of {transitions} transitions, {} arrivals, {minutes} runs of the schedules",
         all.len(),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::assignment::Assignment;
 use super::outbox::{LIFETIME, OutboxItem, read_event};
-use super::transaction::{self, Condition};
+use super::transaction::{self, Condition, Leg};
 use super::{Store, failure, key, number, string};
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::error::Missing;
@@ -130,8 +130,10 @@ impl Store {
                 tm_next_attempt: Some(now),
                 ..Delivery::from(&event)
             }),
-            transaction::Outcome::Refused(legs) if legs[0].failed() => Err(Error::StateInvalid),
-            transaction::Outcome::Refused(_) => Err(Error::NotFound(Missing::Delivery)),
+            transaction::Outcome::Refused(legs) => match legs.as_slice() {
+                [Leg::Held, ..] => Err(Error::NotFound(Missing::Delivery)),
+                _ => Err(Error::StateInvalid),
+            },
         }
     }
 

@@ -109,7 +109,7 @@ impl Store {
     /// `GET /`, `DynamoDB` answers to anybody: it needs no permission and takes no capacity.
     pub async fn connect(&self) {
         let ask = self.client.batch_get_item().customize().mutate_request(|request| {
-            // Both are well-formed.
+            // It is a method.
             let _ = request.set_method("GET");
             for header in ["content-length", "content-type", "x-amz-target"] {
                 request.headers_mut().remove(header);

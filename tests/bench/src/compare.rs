@@ -144,7 +144,8 @@ impl Stage {
         scene: Scene,
         trusts_system: bool,
     ) {
-        let Front { root, roots, .. } = &self.front;
+        let Front { root, few, roots, .. } = &self.front;
+        let trusted = if trusts_system { roots } else { few };
         let memory = scene.memory.unwrap_or(1769).to_string();
         // In steps, calls are told apart by process.
         let process = uuid::Uuid::from_bytes(random()).to_string();
@@ -170,11 +171,11 @@ impl Stage {
                 ("TZ", ":UTC"),
                 ("PATH", "/usr/local/bin:/usr/bin:/bin"),
             ])
-            .env("SSL_CERT_FILE", roots)
+            .env("SSL_CERT_FILE", trusted)
+            .env("AWS_CA_BUNDLE", trusted)
             .env("NODE_EXTRA_CA_CERTS", root)
             // Node 20 is what is compared; the SDK need not say at every start that it is old.
-            .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true")
-            .env("AWS_CA_BUNDLE", if trusts_system { roots } else { root });
+            .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true");
     }
 
     pub(crate) fn delay(&self, scene: Scene) {

@@ -8,7 +8,8 @@ use crate::contestants::Contestant;
 use crate::endpoint::Endpoint;
 use crate::report::{Row, Rows};
 
-/// Prices in US dollars, us-east-1, arm64, on demand, first tier, as published on this day.
+/// Prices in US dollars, us-east-1, arm64, on demand, first tier, as this file's authors knew them on this
+/// day: look them up at aws.amazon.com before you count on a sum.
 const PRICES_OF: &str = "2026-11-24";
 const LAMBDA_REQUEST: f64 = 0.20 / 1e6;
 const LAMBDA_GB_SECOND: f64 = 0.000_013_333_4;

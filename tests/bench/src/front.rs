@@ -30,6 +30,9 @@ use crate::Result;
 const SYSTEM_ROOTS: [&str; 2] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
+/// What our functions trust on Lambda.
+const AMAZON_ROOTS: &str = include_str!("../../../shared/src/runtime/amazon_roots.pem");
+
 /// The tables, served.
 pub(crate) struct Front {
     http: SocketAddr,
@@ -37,6 +40,8 @@ pub(crate) struct Front {
     meter: Arc<Meter>,
     /// The root that our certificate comes from, alone.
     pub(crate) root: PathBuf,
+    /// The same among the few that our functions trust.
+    pub(crate) few: PathBuf,
     /// The same among all that the system trusts: what a process loads that trusts the system's.
     pub(crate) roots: PathBuf,
 }
@@ -74,11 +79,19 @@ impl Front {
         let https = tcp.local_addr()?;
         serve(Tls::listen(tcp, acceptor)?, routes);
 
-        let (alone, among_all) = (directory.join("root.pem"), directory.join("roots.pem"));
         let system = SYSTEM_ROOTS.iter().find_map(|file| fs::read_to_string(file).ok());
-        fs::write(&alone, &root)?;
-        fs::write(&among_all, system.unwrap_or_default() + &root)?;
-        Ok(Self { http, https, meter, root: alone, roots: among_all })
+        let file = |name: &str, others: &str| {
+            let path = directory.join(name);
+            fs::write(&path, format!("{others}\n{root}")).map(|()| path)
+        };
+        Ok(Self {
+            http,
+            https,
+            meter,
+            few: file("few.pem", AMAZON_ROOTS)?,
+            roots: file("roots.pem", &system.unwrap_or_default())?,
+            root: file("root.pem", "")?,
+        })
     }
 
     /// The endpoint as a URL.
