@@ -2,6 +2,7 @@
 //! minute, whatever came of it before.
 
 use shared::auth::caller_and_delivery;
+use shared::domain::error::Missing;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, App};
@@ -9,10 +10,13 @@ use shared::runtime::{self, App};
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, event) = caller_and_delivery(app, &request).await?;
     caller.require(Permission::ADMIN)?;
+    let event = event?;
+
     let now = app.now();
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
+    let event = event.ok_or(Error::NotFound(Missing::Delivery))?;
 
-    Reply::ok(app.store.resend(event?, now).await?)
+    Reply::ok(app.store.resend(event, now).await?)
 }
 
 fn main() -> runtime::Result {

@@ -199,18 +199,19 @@ pub async fn caller_and_resource(
     Ok((caller, found))
 }
 
-/// Who is calling, and the event of the caller's own account that the path names, if it is delivered.
+/// Who is calling, and the event of the caller's own account that the path names, if there is one that the
+/// account is told of.
 pub async fn caller_and_delivery(
     app: &App,
     request: &Request,
-) -> Result<(Caller, Result<OutboxItem, Error>), Error> {
+) -> Result<(Caller, Result<Option<OutboxItem>, Error>), Error> {
     let credential = credential(request)?;
     let key = IdempotencyKey::of(request, &credential)?;
     let (keys, id) = (what_identifies(&credential, key.as_ref()), request.path_id());
     let (items, event) = app.store.get_items_and_event(&keys, id.as_ref().ok().copied()).await?;
     let caller = identify(app, request, &credential, key, &items)?.require_not_frozen()?;
     let own = event.filter(|event| event.is_delivered_to(caller.customer.id));
-    Ok((caller, id.and_then(|_| own.ok_or(Error::NotFound(Missing::Delivery)))))
+    Ok((caller, id.map(|_| own)))
 }
 
 /// Who is calling, and what is at the key that `key` makes, given the caller's account.
