@@ -7,7 +7,7 @@ use local::Options;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Tenure, options};
+use crate::harness::{PASSWORD, Tenure, uncounted};
 
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
@@ -224,7 +224,7 @@ async fn a_key_ends_with_its_agent_unless_another_takes_it_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_day_of_a_keys_last_use_costs_one_write_a_day() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(uncounted()).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let (path, key) = create(&tenure, &account.token, json!({"expire": 30 * 86_400})).await;
@@ -262,7 +262,7 @@ async fn the_day_of_a_keys_last_use_costs_one_write_a_day() {
 /// What records the use runs beside the request, and its failure is nobody's trouble.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_use_of_a_day_takes_a_writer_no_longer() {
-    let slow = Options { latency: Duration::from_millis(200), ..options() };
+    let slow = Options { latency: Duration::from_millis(200), ..uncounted() };
     let tenure = Tenure::start_with(slow).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

@@ -260,8 +260,17 @@ async fn what_a_restored_table_brings_back_is_erased_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_stored_field_has_an_erase_rule() {
     // Counts under hashes, which expire, and the keys of tables and indexes.
-    const COUNTS: [&str; 8] =
-        ["attempts", "wait_ms", "next_at", "last_at", "expires_at", "claims", "under_way", "slow"];
+    const COUNTS: [&str; 9] = [
+        "requests",
+        "attempts",
+        "wait_ms",
+        "next_at",
+        "last_at",
+        "expires_at",
+        "claims",
+        "under_way",
+        "slow",
+    ];
     const KEYS: [&str; 4] = ["pk", "sk", "finished_pk", "finished_sk"];
     /// Written by the ledger and read by nobody but people.
     const LEDGER: [&str; 2] = ["tm_lift", "tm_error"];

@@ -489,15 +489,18 @@ async fn a_page_costs_one_query_and_one_read_by_key_at_most() {
     let token = list(&tenure, &admin, "name=n&page_size=1").await.ok()["next_page_token"].clone();
     let second = format!("name=n&page_token={}", token.as_str().unwrap());
     for (query, calls) in [
-        ("", json!({"BatchGetItem": 1, "Query": 1})),
-        ("created_after=2024-01-15T10:30:00Z", json!({"BatchGetItem": 1, "Query": 1})),
-        ("status=initial", json!({"BatchGetItem": 2, "Query": 1})),
-        ("status=frozen", json!({"BatchGetItem": 1, "Query": 1})),
-        ("name=n", json!({"BatchGetItem": 2, "Query": 1})),
+        ("", json!({"BatchGetItem": 1, "Query": 1, "UpdateItem": 1})),
+        (
+            "created_after=2024-01-15T10:30:00Z",
+            json!({"BatchGetItem": 1, "Query": 1, "UpdateItem": 1}),
+        ),
+        ("status=initial", json!({"BatchGetItem": 2, "Query": 1, "UpdateItem": 1})),
+        ("status=frozen", json!({"BatchGetItem": 1, "Query": 1, "UpdateItem": 1})),
+        ("name=n", json!({"BatchGetItem": 2, "Query": 1, "UpdateItem": 1})),
         // The place behind an account is read, too.
-        (&second, json!({"BatchGetItem": 3, "Query": 1})),
-        ("email=test1@example.com", json!({"BatchGetItem": 3})),
-        ("email=nobody@example.com", json!({"BatchGetItem": 2})),
+        (&second, json!({"BatchGetItem": 3, "Query": 1, "UpdateItem": 1})),
+        ("email=test1@example.com", json!({"BatchGetItem": 3, "UpdateItem": 1})),
+        ("email=nobody@example.com", json!({"BatchGetItem": 2, "UpdateItem": 1})),
     ] {
         tenure.stack.reset_stats();
         list(&tenure, &admin, query).await.ok();

@@ -9,6 +9,7 @@
 
 mod accesskeys;
 mod agents;
+mod budgets;
 mod canaries;
 mod customers;
 mod erasure;
@@ -26,6 +27,7 @@ mod passwords;
 mod permissions;
 mod preconditions;
 mod purge;
+mod quotas;
 mod races;
 mod receipt;
 mod receiver;

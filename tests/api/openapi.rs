@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::domain::erasure::Difference;
 use shared::domain::error::Missing;
 use shared::domain::owned::Kind;
+use shared::domain::quota::{Quota, Standing};
 use shared::domain::{Error, Id};
 use shared::http::Reply;
 use shared::store::fields::ITEMS;
@@ -21,7 +22,7 @@ use crate::harness::{Answer, Template, Tenure};
 /// What the stack answers by itself is not part of the API.
 const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi.json"];
 
-fn description() -> &'static Description {
+pub(crate) fn description() -> &'static Description {
     Description::of_api().expect("a description")
 }
 
@@ -122,6 +123,11 @@ fn every_error() -> Vec<Error> {
         Error::LegalHold,
         Error::PlanOutdated(Box::new(difference)),
         Error::TooManyAttempts(Duration::from_secs(1)),
+        Error::TooManyRequests(Standing {
+            quota: Quota::PASSWORD_ATTEMPTS,
+            left: 0,
+            ends_in: Duration::from_secs(1),
+        }),
         Error::Unavailable(text()),
         Error::Internal(text()),
     ];
@@ -166,6 +172,7 @@ fn is_in_the_list(error: &Error) {
         | Error::LegalHold
         | Error::PlanOutdated(_)
         | Error::TooManyAttempts(_)
+        | Error::TooManyRequests(_)
         | Error::Unavailable(_)
         | Error::Internal(_) => {}
     }
@@ -231,7 +238,7 @@ fn every_operation_is_described_in_full() {
         let mut expected = vec!["200", "500", "503"];
         let security = operation.get("security").unwrap_or(&document["security"]);
         if security != &json!([]) {
-            expected.extend(["400", "401", "403"]);
+            expected.extend(["400", "401", "403", "429"]);
         }
         if let Some(body) = operation.get("requestBody") {
             expected.extend(["400", "413", "415"]);
@@ -345,7 +352,7 @@ fn the_examples_are_as_described() {
 /// The headers of any answer with this status.
 fn headers(status: u16) -> http::HeaderMap {
     let error = if status == 401 { Error::InvalidCredentials } else { Error::InvalidId };
-    let mut headers = Reply::error(&error, "x").into_response("x", false).headers().clone();
+    let mut headers = Reply::error(&error, "x").into_response("x", false, &[]).headers().clone();
     headers.insert("apigw-requestid", "y".parse().unwrap());
     if status == 200 {
         headers.insert("etag", "\"00000000000000000000000000000000\"".parse().unwrap());

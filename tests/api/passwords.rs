@@ -7,7 +7,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use shared::auth::PlainToken;
-use shared::domain::throttle::Network;
+use shared::domain::quota::{Network, Quota, Source};
 use shared::domain::value::FromText as _;
 use shared::domain::{Error, Id, Timestamp, Username};
 use tokio::task::JoinSet;
@@ -69,7 +69,8 @@ async fn outcome(tenure: &Tenure, username: &str, password: &str) -> Outcome {
     });
     let calls: Value =
         calls.map(|(name, count)| (name, count.into())).collect::<serde_json::Map<_, _>>().into();
-    let told = |name: &str| !["date", "retry-after", "apigw-requestid"].contains(&name);
+    let told =
+        |name: &str| !["date", "retry-after", "ratelimit", "apigw-requestid"].contains(&name);
     let headers = answer.headers.iter().filter(|(name, _)| told(name.as_str()));
     Outcome {
         status: answer.status,
@@ -261,15 +262,16 @@ async fn a_network_that_is_exhausted_is_refused_without_a_call_and_counts_agains
         .find(|item| item["pk"]["S"].as_str().unwrap().starts_with("NETWORK#"))
         .expect("a count of this network");
     let text = |name: &str| AttributeValue::S(network[name]["S"].as_str().unwrap().to_owned());
-    let start: i64 = network["sk"]["S"].as_str().unwrap().parse().unwrap();
+    let (counted, start) = network["sk"]["S"].as_str().unwrap().split_once('#').unwrap();
+    let start: i64 = start.parse().unwrap();
     // As if it were the thousandth attempt, in this window and, should it just end, in the next.
     for window in [start, start + 600] {
         database
             .put_item()
             .table_name("AccountsTable")
             .item("pk", text("pk"))
-            .item("sk", AttributeValue::S(window.to_string()))
-            .item("attempts", AttributeValue::N("1000".to_owned()))
+            .item("sk", AttributeValue::S(format!("{counted}#{window}")))
+            .item("requests", AttributeValue::N("1000".to_owned()))
             .item("expires_at", AttributeValue::N((start + 1800).to_string()))
             .send()
             .await
@@ -299,14 +301,17 @@ async fn one_network_makes_a_thousand_attempts_in_ten_minutes() {
     let store = store(&tenure);
     let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
     let (one, other) = (Network::of("2001:db8::1"), Network::of("2001:db8:0:1::1"));
-    for _ in 0..1000 {
-        store.reserve_network(&one, now).await.unwrap();
+    let count = async |network: &Network, now| {
+        store.count(Quota::PASSWORD_ATTEMPTS, &Source::Network(network.clone()), now).await
+    };
+    for left in (0..1000).rev() {
+        assert_eq!(count(&one, now).await.unwrap().left, left);
     }
-    let refused = store.reserve_network(&Network::of("2001:db8::2"), now).await;
-    assert!(matches!(refused, Err(Error::TooManyAttempts(wait)) if wait.as_secs() == 600));
-    store.reserve_network(&other, now).await.unwrap();
+    let refused = count(&Network::of("2001:db8::2"), now).await;
+    assert!(matches!(refused, Err(Error::TooManyRequests(left)) if left.ends_in.as_secs() == 600));
+    count(&other, now).await.unwrap();
     now = now.plus(Duration::from_mins(10));
-    store.reserve_network(&one, now).await.unwrap();
+    count(&one, now).await.unwrap();
 }
 
 fn phc(memory: u32, passes: u32) -> String {

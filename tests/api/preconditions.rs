@@ -274,16 +274,16 @@ async fn a_precondition_costs_no_call_to_the_tables() {
     tenure.stack.reset_stats();
     let known = call(&tenure, &admin, ("GET", &path), ("if-none-match", &tag), None).await;
     assert_eq!(known.status, 304);
-    assert_eq!(calls("CustomerGetFunction"), json!({"BatchGetItem": 1}));
+    assert_eq!(calls("CustomerGetFunction"), json!({"BatchGetItem": 1, "UpdateItem": 1}));
     let body = json!({"name": "x"});
     let put = async |tag: &str| {
         call(&tenure, &admin, ("PUT", &path), ("if-match", tag), Some(&body)).await.status
     };
     assert_eq!(put(OTHER).await, 412);
-    assert_eq!(calls("CustomerUpdateFunction"), json!({"BatchGetItem": 1}));
+    assert_eq!(calls("CustomerUpdateFunction"), json!({"BatchGetItem": 1, "UpdateItem": 1}));
     assert_eq!(put(&tag).await, 200);
     let calls = calls("CustomerUpdateFunction");
-    assert_eq!(calls, json!({"BatchGetItem": 2, "TransactWriteItems": 1}));
+    assert_eq!(calls, json!({"BatchGetItem": 2, "UpdateItem": 2, "TransactWriteItems": 1}));
 }
 
 /// All have seen the same state before any of them writes, so all but one learn only from the write's

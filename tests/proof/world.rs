@@ -291,7 +291,7 @@ where
 /// What a client gets: the function's edge does the same.
 fn answer(outcome: Result<Reply, Error>) -> Answer {
     let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
-    let response = reply.into_response("proof", false);
+    let response = reply.into_response("proof", false, &[]);
     Answer {
         status: response.status().as_u16(),
         retry_after: response.headers().contains_key("retry-after"),

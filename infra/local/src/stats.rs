@@ -38,6 +38,8 @@ pub(crate) struct DatabaseCounters {
     pub(crate) calls: BTreeMap<String, u64>,
     pub(crate) rcu: f64,
     pub(crate) wcu: f64,
+    /// Units written by table, such as `AccountsTable`, and by index, such as `AccountsTable/list`.
+    pub(crate) written: BTreeMap<String, f64>,
     /// Round trips in sequence: calls made side by side count once.
     pub(crate) steps: u64,
 }

@@ -3,11 +3,12 @@
 
 use super::Credential;
 use super::idempotency::{Earlier, IdempotencyKey};
+use super::quota::{self, Count};
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
-use crate::domain::throttle::Network;
+use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
@@ -208,8 +209,11 @@ pub async fn caller_and_delivery(
     let credential = credential(request)?;
     let key = IdempotencyKey::of(request, &credential)?;
     let (keys, id) = (what_identifies(&credential, key.as_ref()), request.path_id());
-    let (items, event) = app.store.get_items_and_event(&keys, id.as_ref().ok().copied()).await?;
-    let caller = identify(app, request, &credential, key, &items)?.require_not_frozen()?;
+    let read = app.store.get_items_and_event(&keys, id.as_ref().ok().copied());
+    let ((items, event), count) =
+        quota::count_beside(app, request, credential.customer(), read).await?;
+    let caller = identify(app, request, &credential, key, &items, count).await?;
+    let caller = caller.require_not_frozen()?;
     let own = event.filter(|event| event.is_delivered_to(caller.customer.id));
     Ok((caller, id.map(|_| own)))
 }
@@ -283,15 +287,10 @@ async fn reserve<T>(
     by_name: impl Future<Output = Result<(), Error>>,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let network = Network::of(request.source_ip());
-    if let Some(wait) = app.exhausted().wait(&network, now) {
-        return Err(Error::TooManyAttempts(wait));
-    }
-    let by_network = app.store.reserve_network(&network, now);
+    let quota = Quota::PASSWORD_ATTEMPTS;
+    app.exhausted().check(quota, &quota::network(request), now)?;
+    let by_network = quota::count_network(app, request, quota, now);
     let (by_name, by_network, read) = futures_util::join!(by_name, by_network, read);
-    if let Err(Error::TooManyAttempts(wait)) = by_network {
-        app.exhausted().insert(network, wait, now);
-    }
     by_network.and(by_name).and(read)
 }
 
@@ -309,8 +308,9 @@ async fn identify_and_read(
     let key = IdempotencyKey::of(request, credential)?;
     let mut keys = what_identifies(credential, key.as_ref());
     keys.extend(also);
-    let items = app.store.get_items(&keys).await?;
-    Ok((identify(app, request, credential, key, &items)?, items))
+    let read = app.store.get_items(&keys);
+    let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
+    Ok((identify(app, request, credential, key, &items, count).await?, items))
 }
 
 /// What must be read to know the caller, and what the request's key stands for.
@@ -329,15 +329,16 @@ fn what_identifies(credential: &Credential, key: Option<&IdempotencyKey>) -> Vec
     keys
 }
 
-fn identify(
+async fn identify(
     app: &App,
     request: &Request,
     credential: &Credential,
     key: Option<IdempotencyKey>,
     items: &Items,
+    count: Count<'_>,
 ) -> Result<Caller, Error> {
     let now = app.now();
-    let mut caller = Caller::identify(credential, items, now)?;
+    let mut caller = count.admit(Caller::identify(credential, items, now)).await?;
     if let Some(key) = key {
         caller.earlier = key.look_up(request, items, now)?;
     }

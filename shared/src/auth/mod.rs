@@ -3,6 +3,7 @@
 mod caller;
 mod idempotency;
 pub mod password;
+mod quota;
 pub mod token;
 
 pub use caller::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::erasure::Difference;
 use super::idempotency::Done;
 use super::owned::Kind;
+use super::quota::Standing;
 use super::{AccessKey, Id, Timestamp};
 
 /// Why a request was not fulfilled.
@@ -72,8 +73,10 @@ pub enum Error {
     LegalHold,
     /// The plan of a deletion is not true any more: how the account differs from it.
     PlanOutdated(Box<Difference>),
-    /// Too many attempts; the next may be made after this time.
+    /// Too many attempts at a user's password; the next may be made after this time.
     TooManyAttempts(Duration),
+    /// Nothing is left of a quota.
+    TooManyRequests(Standing),
     /// Something that is needed does not answer, or too many write at once. Says what, for the log.
     Unavailable(String),
     /// A mistake of ours. Says what, for the log.

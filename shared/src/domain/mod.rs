@@ -18,6 +18,7 @@ pub mod owned;
 pub mod page;
 pub mod permission;
 pub mod public_address;
+pub mod quota;
 pub mod receipt;
 pub mod resource;
 pub mod session;

@@ -12,6 +12,7 @@ use super::conditional::ETag;
 use super::error::describe;
 use super::view::State;
 use crate::domain::Error;
+use crate::domain::quota::Standing;
 
 /// Since when a token in the URL is advised against (RFC 9745): 1 January 2026.
 const DEPRECATION: &str = "@1767225600";
@@ -24,6 +25,7 @@ pub struct Reply {
     status: StatusCode,
     reason: &'static str,
     retry_after: Option<u64>,
+    refused_by: Option<Standing>,
     max_age: Option<Duration>,
     etag: Option<String>,
     body: String,
@@ -53,6 +55,7 @@ impl Reply {
             status: StatusCode::OK,
             reason: "",
             retry_after: None,
+            refused_by: None,
             max_age: None,
             etag: None,
             body,
@@ -102,6 +105,10 @@ impl Reply {
             status: description.http,
             reason: description.reason,
             retry_after: description.retry_after,
+            refused_by: match error {
+                Error::TooManyRequests(standing) => Some(*standing),
+                _ => None,
+            },
             max_age: None,
             etag: None,
             body: serde_json::to_string(&envelope).unwrap_or_default(),
@@ -122,7 +129,12 @@ impl Reply {
 
     /// The response, with the headers that every response has.
     #[must_use]
-    pub fn into_response(self, request_id: &str, has_token_in_url: bool) -> Response<Body> {
+    pub fn into_response(
+        self,
+        request_id: &str,
+        has_token_in_url: bool,
+        standings: &[Standing],
+    ) -> Response<Body> {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -140,6 +152,10 @@ impl Reply {
             headers.insert("deprecation", header::HeaderValue::from_static(DEPRECATION));
             headers.insert(header::LINK, header::HeaderValue::from_static(DEPRECATION_LINK));
         }
+        let standings: Vec<_> = standings.iter().chain(&self.refused_by).collect();
+        for (name, value) in rate_limit(&standings) {
+            headers.insert(name, value);
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -148,6 +164,23 @@ impl Reply {
         }
         response
     }
+}
+
+/// What is left, in the fields of draft-ietf-httpapi-ratelimit-headers-09.
+fn rate_limit(standings: &[&Standing]) -> Vec<(&'static str, header::HeaderValue)> {
+    let list = |item: &dyn Fn(&Standing) -> String| {
+        standings.iter().map(|standing| item(standing)).collect::<Vec<_>>().join(", ")
+    };
+    let policy = list(&|Standing { quota, .. }| {
+        let window = quota.counted.window().as_secs();
+        format!("\"{}\";q={};w={window}", quota.counted.name(), quota.most)
+    });
+    let left = list(&|Standing { quota, left, ends_in }| {
+        format!("\"{}\";r={left};t={}", quota.counted.name(), ends_in.as_secs())
+    });
+    let fields = [("ratelimit-policy", policy), ("ratelimit", left)].into_iter();
+    let fields = fields.filter(|(_, value)| !value.is_empty());
+    fields.filter_map(|(name, value)| Some((name, value.try_into().ok()?))).collect()
 }
 
 fn cache_control(max_age: Option<Duration>) -> header::HeaderValue {

@@ -1,5 +1,7 @@
 //! What a client sent.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use lambda_http::RequestExt as _;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
@@ -10,6 +12,7 @@ use crate::domain::error::Missing;
 use crate::domain::find::{self, Filter};
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
+use crate::domain::quota::Standing;
 use crate::domain::{Customer, Error, Id, idempotency};
 
 const PAGE_SIZE: &str = "page_size";
@@ -36,7 +39,11 @@ pub struct Request {
     tokens: Vec<String>,
     has_token_in_url: bool,
     body: Vec<u8>,
+    standings: Standings,
 }
+
+/// What is left of the quotas that a request counts against.
+pub type Standings = Arc<Mutex<Vec<Standing>>>;
 
 /// Which page of a list is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +126,7 @@ impl Request {
             tokens,
             has_token_in_url,
             body: request.into_body().to_vec(),
+            standings: Standings::default(),
         }
     }
 
@@ -132,6 +140,17 @@ impl Request {
     #[must_use]
     pub fn route(&self) -> &str {
         &self.route
+    }
+
+    /// Takes note of what is left of a quota, now that the request counts against it. Its answer tells.
+    pub fn counted(&self, standing: Standing) {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner).push(standing);
+    }
+
+    /// What is left of the quotas that the request counts against, as far as it is known by then.
+    #[must_use]
+    pub fn standings(&self) -> Standings {
+        Arc::clone(&self.standings)
     }
 
     /// The key that the client gave to the request so that it can be sent again. Methods that have the same

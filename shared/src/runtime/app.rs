@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::{Build, config, sdk};
 use crate::domain::event::What;
 use crate::domain::idempotency::Done;
-use crate::domain::throttle::Exhausted;
+use crate::domain::quota::{Exhausted, Quota};
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::http::Reply;
@@ -24,9 +24,20 @@ pub struct App {
     pub store: Store,
     /// Whether webhooks may go to the machine itself.
     pub loopback: Loopback,
+    /// How much is answered.
+    pub quotas: Quotas,
     clock: Clock,
     exhausted: Mutex<Exhausted>,
     beside: Mutex<JoinSet<()>>,
+}
+
+/// How much is answered; what has no quota is not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quotas {
+    /// To one account.
+    pub requests: Option<Quota>,
+    /// To one network without a valid token.
+    pub invalid_tokens: Option<Quota>,
 }
 
 impl Build for App {
@@ -38,7 +49,11 @@ impl Build for App {
             config::required("OUTBOX_TABLE")?,
             config::required("ERASURES_TABLE")?,
         );
-        Ok(Self { loopback: config::loopback()?, ..Self::new(store, Clock::from_environment()?) })
+        Ok(Self {
+            loopback: config::loopback()?,
+            quotas: config::quotas()?,
+            ..Self::new(store, Clock::from_environment()?)
+        })
     }
 
     async fn prepare(&self) {
@@ -62,6 +77,7 @@ impl App {
         Self {
             store,
             loopback: Loopback::Refused,
+            quotas: Quotas::default(),
             clock,
             exhausted: Mutex::default(),
             beside: Mutex::default(),

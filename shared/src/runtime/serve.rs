@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -37,6 +38,7 @@ where
         let request = Request::new(request);
         let (id, route) = (request.id().to_owned(), request.route().to_owned());
         let has_token_in_url = request.has_token_in_url();
+        let standings = request.standings();
         let work = async {
             let outcome = match caught(idempotency::scope(handle(parts, request))).await {
                 Err(Error::Repeated(done)) => caught(parts.repeat(&route, *done)).await,
@@ -62,7 +64,8 @@ where
             hashes = password::computed() - hashed,
             "request"
         );
-        Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url))
+        let standings = standings.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url, &standings))
     };
     listen_for_requests(
         Box::pin(parts.prepare()),

@@ -7,7 +7,8 @@
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | attempts at a password | `THROTTLE#<login key>` | `T` |
-//! | attempts from a network | `NETWORK#<hash>` | `<window>` |
+//! | requests of an account | `REQUESTS#<id>` | `<what is counted>#<seconds since 1970>` |
+//! | requests from a network | `NETWORK#<hash>` | `<what is counted>#<seconds since 1970>` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //!
 //! | attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
@@ -27,7 +28,7 @@ use crate::domain::digest::sha256;
 use crate::domain::find::NameStart;
 use crate::domain::idempotency::Done;
 use crate::domain::owned::Kind;
-use crate::domain::throttle::Network;
+use crate::domain::quota::{Counted, Source, Window};
 use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
@@ -192,9 +193,14 @@ pub(super) fn lock_of_agent(login: &str) -> Key<super::login::Login> {
     Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
 }
 
-/// Attempts from a network within one window of time.
-pub(super) fn network(network: &Network, window: i64) -> Key<()> {
-    Key::new(format!("NETWORK#{}", sha256(network.expose())), window.to_string())
+/// Requests within one window of time. Not in the account's own partition: who names an account that is gone
+/// must leave nothing there.
+pub(super) fn count(counted: Counted, source: &Source, window: Window) -> Key<()> {
+    let pk = match source {
+        Source::Customer(id) => format!("REQUESTS#{id}"),
+        Source::Network(network) => format!("NETWORK#{}", sha256(network.expose())),
+    };
+    Key::new(pk, format!("{}#{}", counted.name(), window.start))
 }
 
 /// Partition of index `list`.

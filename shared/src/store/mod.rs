@@ -22,6 +22,7 @@ pub mod login;
 pub mod outbox;
 pub mod owned;
 pub mod queue;
+pub mod quota;
 pub mod resource;
 pub mod session;
 pub mod throttle;

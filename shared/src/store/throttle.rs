@@ -10,10 +10,7 @@ use super::assignment::Assignment;
 use super::key::{self, Key};
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Item, MAX_TRIES, Store, failure, number, pause};
-use crate::domain::throttle::{
-    FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY, NETWORK_ATTEMPTS,
-    NETWORK_WINDOW, Network,
-};
+use crate::domain::throttle::{FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY};
 use crate::domain::username::LoginKey;
 use crate::domain::{Agent, Error, Id, Session, Timestamp};
 
@@ -118,22 +115,6 @@ impl Store {
         let key = key::throttle(&login.to_string()).attributes();
         let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
         delete.send().await.map(drop).map_err(failure)
-    }
-
-    /// Reserves an attempt from `network`, or says how long to wait.
-    pub async fn reserve_network(&self, network: &Network, now: Timestamp) -> Result<(), Error> {
-        let window = i64::try_from(NETWORK_WINDOW.as_secs()).unwrap_or(i64::MAX);
-        let start = now.seconds() - now.seconds().rem_euclid(window);
-        let counted =
-            Assignment::default().count("attempts")?.set("expires_at", start + 2 * window)?;
-        let most = [(":most", number(NETWORK_ATTEMPTS))];
-        let below = Condition::new("attribute_not_exists(pk) OR attempts < :most", most);
-        let key = key::network(network, start).attributes();
-        if self.update_if(&self.accounts, key, &counted, &below).await?.is_some() {
-            return Ok(());
-        }
-        let left = u64::try_from(start + window - now.seconds()).unwrap_or(1);
-        Err(Error::TooManyAttempts(Duration::from_secs(left)))
     }
 
     async fn forget_expired(&self, key: &Key<()>, found: &Item) -> Result<(), Error> {

@@ -26,7 +26,7 @@ use futures_util::stream;
 use local::{Data, Options};
 use serde_json::Value;
 
-use crate::harness::{Answer, Tenure, options};
+use crate::harness::{Answer, Tenure, uncounted};
 use cell::{Cell, Level, Target, cells};
 use rows::{OK, ROWS};
 use world::World;
@@ -53,7 +53,7 @@ async fn every_route_has_rows_and_every_row_a_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gets_in_and_nobody_gets_across() {
-    let tenure = Tenure::start_with(Options { latency: Duration::ZERO, ..options() }).await;
+    let tenure = Tenure::start_with(Options { latency: Duration::ZERO, ..uncounted() }).await;
     let mut matrix = Matrix::new(World::create(tenure, Level::ALL).await);
     let (allowed, refused): (Vec<_>, Vec<_>) =
         ROWS.iter().flat_map(cells).partition(|cell| cell.expected() == OK);
@@ -77,7 +77,7 @@ async fn what_is_over_stays_over_after_a_restart() {
     let kept = || Options {
         data: Data::Directory(directory.path().to_owned()),
         latency: Duration::ZERO,
-        ..options()
+        ..uncounted()
     };
     let level = Level::Admin;
     let world = World::create(Tenure::start_with(kept()).await, &[level]).await;

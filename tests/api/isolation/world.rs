@@ -374,7 +374,7 @@ fn partition(id: &str) -> String {
 
 fn is_count(item: &Value) -> bool {
     let pk = item["pk"]["S"].as_str().unwrap_or_default();
-    pk.starts_with("THROTTLE#") || pk.starts_with("NETWORK#")
+    ["THROTTLE#", "REQUESTS#", "NETWORK#"].iter().any(|kind| pk.starts_with(kind))
 }
 
 fn is_whole(answer: &Answer) -> bool {

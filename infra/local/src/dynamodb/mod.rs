@@ -145,20 +145,28 @@ impl DynamoDb {
         operation: &str,
         mut request: Value,
     ) -> Result<Value, DynoxideError> {
-        let asked = matches!(&request["ReturnConsumedCapacity"], Value::String(s) if s != "NONE");
-        if !asked {
-            request["ReturnConsumedCapacity"] = json!("TOTAL");
-        }
+        let asked = request["ReturnConsumedCapacity"].take();
+        request["ReturnConsumedCapacity"] = json!("INDEXES");
         let mut response = execute(&self.database, operation, &request)?;
         let axis = axis(operation);
-        let (read, written) = consumed(&response["ConsumedCapacity"], axis);
-        if let (false, Some(response)) = (asked, response.as_object_mut()) {
-            response.remove("ConsumedCapacity");
+        let capacity =
+            response.as_object_mut().and_then(|answer| answer.remove("ConsumedCapacity"));
+        let capacity = capacity.unwrap_or_default();
+        let (read, written) = consumed(&capacity, axis);
+        let by_place = if written > 0.0 { by_place(&capacity) } else { Vec::new() };
+        match asked.as_str() {
+            _ if capacity.is_null() => {}
+            Some("INDEXES") => response["ConsumedCapacity"] = capacity,
+            Some("TOTAL") => response["ConsumedCapacity"] = total(capacity),
+            _ => {}
         }
         if let Some(function) = function {
             self.stats.count(function, |counters| {
                 counters.dynamodb.rcu += read;
                 counters.dynamodb.wcu += written;
+                for (place, units) in by_place {
+                    *counters.dynamodb.written.entry(place).or_default() += units;
+                }
             });
         }
         if axis == Axis::Write {
@@ -343,6 +351,30 @@ fn consumed(capacity: &Value, axis: Axis) -> (f64, f64) {
     }
 }
 
+/// Units by table, and by index.
+fn by_place(capacity: &Value) -> Vec<(String, f64)> {
+    if let Some(tables) = capacity.as_array() {
+        return tables.iter().flat_map(by_place).collect();
+    }
+    let units = |detail: &Value| detail["CapacityUnits"].as_f64().unwrap_or_default();
+    let table = capacity["TableName"].as_str().unwrap_or_default();
+    let indexes = capacity["GlobalSecondaryIndexes"].as_object().into_iter().flatten();
+    let indexes = indexes.map(|(name, detail)| (format!("{table}/{name}"), units(detail)));
+    indexes.chain([(table.to_owned(), units(&capacity["Table"]))]).collect()
+}
+
+/// The capacity without its details.
+fn total(mut capacity: Value) -> Value {
+    let tables: Vec<&mut Value> = match &mut capacity {
+        Value::Array(tables) => tables.iter_mut().collect(),
+        table => vec![table],
+    };
+    for table in tables.into_iter().filter_map(Value::as_object_mut) {
+        table.retain(|name, _| !["Table", "GlobalSecondaryIndexes"].contains(&name.as_str()));
+    }
+    capacity
+}
+
 fn join<T>(done: Result<Result<T, DynoxideError>, tokio::task::JoinError>) -> Result<T, Error> {
     done.map_err(|error| Error::new(error.to_string()))?
         .map_err(|error| Error::new(error.to_string()))
@@ -403,6 +435,7 @@ mod tests {
                 "calls": {"GetItem": 1, "PutItem": 1, "TransactWriteItems": 1},
                 "rcu": 1.0,
                 "wcu": 3.0,
+                "written": {"Table": 3.0},
                 "steps": 3,
             })
         );

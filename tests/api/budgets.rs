@@ -1,0 +1,282 @@
+//! What every endpoint may cost: `infra/budgets.md`, measured to the unit. Counted, not timed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use local::Options;
+use serde_json::{Value, json};
+
+use crate::harness::{Call, PASSWORD, Tenure, new_customer, options_with, root};
+
+/// The table's columns but for where the units go, which is written by hand.
+const COLUMNS: usize = 5;
+
+/// A row of the table.
+struct Budget {
+    request: String,
+    cells: [String; COLUMNS],
+    /// Units by table and index: the sums of what is said to be written there.
+    written: BTreeMap<String, f64>,
+}
+
+fn budgets() -> Vec<Budget> {
+    let text = std::fs::read_to_string(root().join("infra/budgets.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
+        let (cells, places) = cells.split_at(COLUMNS);
+        let [request, ..] = cells else { unreachable!() };
+        Budget {
+            request: request.trim_end_matches('`').to_owned(),
+            cells: std::array::from_fn(|cell| cells[cell].trim_end_matches('`').to_owned()),
+            written: places[0].split(';').filter(|place| !place.is_empty()).map(written).collect(),
+        }
+    })
+    .collect()
+}
+
+/// A place and its units, of a text like `accounts: account 2, agent 2`.
+fn written(text: &str) -> (String, f64) {
+    let (place, parts) = text.split_once(':').unwrap_or_else(|| panic!("{text}: no place"));
+    let units = parts.split(',').map(|part| {
+        let units = part.rsplit_once(' ').and_then(|(_, units)| units.parse::<f64>().ok());
+        units.unwrap_or_else(|| panic!("{text}: {part} has no units"))
+    });
+    (place.trim().to_owned(), units.sum())
+}
+
+/// A stack whose tables are slow enough for calls to meet that are made side by side, on a busy machine
+/// too; and nothing that happens by itself.
+async fn slow() -> Tenure {
+    let options = options_with("PurgeSchedule", "rate(365 days)");
+    Tenure::start_with(Options { latency: Duration::from_millis(200), ..options }).await
+}
+
+/// Requests made, and what each cost.
+struct Bill {
+    tenure: Tenure,
+    rows: Vec<(String, [String; COLUMNS], BTreeMap<String, f64>)>,
+}
+
+impl Bill {
+    /// Makes a request, which is `route`, at `path`.
+    async fn pay(&mut self, route: &str, token: &str, path: &str, body: Option<Value>) -> Value {
+        self.pay_as(route, "", token, path, body).await
+    }
+
+    /// The same, in a row of its own: `variant` says what is special.
+    async fn pay_as(
+        &mut self,
+        route: &str,
+        variant: &str,
+        token: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Value {
+        let tenure = &self.tenure;
+        assert!(tenure.stack.settle().await);
+        tenure.stack.reset_stats();
+        let call = tenure.request(route.split(' ').next().unwrap(), path);
+        let call = if token.is_empty() { call } else { call.bearer(token) };
+        let call = body.iter().fold(call, Call::json);
+        let answer = tenure.send(call).await.ok();
+        let stats = tenure.stack.stats();
+        // Others may be at work behind it.
+        let cost = &stats["functions"][function(route)]["dynamodb"];
+        let asked = cost["calls"].as_object().unwrap().iter();
+        let asked = asked.fold(String::new(), |mut text, (name, count)| {
+            let separator = if text.is_empty() { "" } else { ", " };
+            write!(text, "{separator}{count} {name}").unwrap();
+            text
+        });
+        let units = |axis: &str| cost[axis].as_f64().unwrap().to_string();
+        let request = format!("{route}{variant}");
+        let cells = [request.clone(), cost["steps"].to_string(), asked, units("rcu"), units("wcu")];
+        let places = cost["written"].as_object().unwrap().iter();
+        let places = places.map(|(place, units)| (told(place), units.as_f64().unwrap()));
+        self.rows.push((request, cells, places.filter(|(_, units)| *units > 0.0).collect()));
+        answer
+    }
+}
+
+/// The logical id of the function that `route` leads to.
+fn function(route: &str) -> String {
+    let operations = crate::openapi::description().operations();
+    let words = operations[route]["operationId"].as_str().unwrap().split('_');
+    let words = words.map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.collect::<String>() + "Function"
+}
+
+/// A table or index as the file calls it.
+fn told(place: &str) -> String {
+    place.replace("Table", "").to_lowercase()
+}
+
+fn id(thing: &Value) -> &str {
+    thing["id"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_endpoint_costs_what_its_budget_says() {
+    let mut bill = Bill { tenure: slow().await, rows: Vec::new() };
+    sessions_and_accounts(&mut bill).await;
+    what_an_account_owns(&mut bill).await;
+    leaving(&mut bill).await;
+
+    let budgets = budgets();
+    let mut wrong = String::new();
+    for (request, cells, written) in &bill.rows {
+        let budget = budgets.iter().find(|budget| budget.request == *request);
+        if budget.is_none_or(|budget| budget.cells != *cells || budget.written != *written) {
+            let places: Vec<_> =
+                written.iter().map(|(place, units)| format!("{place}: ? {units}")).collect();
+            let cells = cells[1..].join(" | ");
+            writeln!(wrong, "| `{request}` | {cells} | {} |", places.join("; ")).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "infra/budgets.md says otherwise of\n{wrong}");
+
+    let paid: BTreeSet<&str> = bill.rows.iter().map(|(request, ..)| request.as_str()).collect();
+    let written: BTreeSet<&str> = budgets.iter().map(|budget| budget.request.as_str()).collect();
+    assert_eq!(paid, written, "each row is a request that is made here");
+    // Who asks for what is not there reads nothing.
+    let routes = bill.tenure.stack.routes().iter().filter(|route| *route != "$default");
+    for route in routes {
+        assert!(paid.contains(route.as_str()), "add a row to infra/budgets.md for {route}");
+    }
+}
+
+async fn sessions_and_accounts(bill: &mut Bill) {
+    let admin = bill.tenure.admin().await;
+    let login = |name: &str| Some(json!({"username": name, "password": PASSWORD}));
+    let (customers, one) = ("/v1.0/customers", "/v1.0/customers/{id}");
+    let created =
+        bill.pay("POST /v1.0/customers", &admin, customers, Some(new_customer("test1"))).await;
+    let path = format!("{customers}/{}", id(&created));
+    let at = |below: &str| format!("{path}{below}");
+    let token =
+        bill.pay("POST /auth/login", "", "/auth/login", login("test1")).await["token"].clone();
+    let token = token.as_str().unwrap();
+
+    for (variant, query) in [
+        ("", ""),
+        ("?status=", "?status=initial"),
+        ("?name=", "?name=n"),
+        ("?email=", "?email=test1@example.com"),
+        ("?deleted=true", "?deleted=true"),
+    ] {
+        let path = format!("{customers}{query}");
+        bill.pay_as("GET /v1.0/customers", variant, &admin, &path, None).await;
+    }
+    bill.pay(&format!("GET {one}"), &admin, &path, None).await;
+    let update = Some(json!({"detail": "x"}));
+    bill.pay(&format!("PUT {one}"), &admin, &path, update).await;
+    let rename = Some(json!({"name": "Zebra"}));
+    bill.pay_as(&format!("PUT {one}"), " with name", &admin, &path, rename).await;
+    let email = Some(json!({"email": "y@example.com"}));
+    bill.pay_as(&format!("PUT {one}"), " with email", &admin, &path, email).await;
+    let switch = Some(json!({"rtp_debug": true}));
+    bill.pay(&format!("PUT {one}/metadata"), &admin, &at("/metadata"), switch.clone()).await;
+    let payer =
+        bill.tenure.call_with(token, "POST", "/v1.0/billing_accounts", json!({})).await.ok();
+    let pays = Some(json!({"billing_account_id": payer["id"]}));
+    let route = format!("PUT {one}/billing_account_id");
+    bill.pay(&route, &admin, &at("/billing_account_id"), pays.clone()).await;
+
+    let own = "/v1.0/customer";
+    bill.pay("GET /v1.0/customer", token, own, None).await;
+    bill.pay("PUT /v1.0/customer", token, own, Some(json!({"detail": "y"}))).await;
+    let path = format!("{own}/metadata");
+    bill.pay("PUT /v1.0/customer/metadata", token, &path, Some(json!({"rtp_debug": false}))).await;
+    let path = format!("{own}/billing_account_id");
+    bill.pay("PUT /v1.0/customer/billing_account_id", token, &path, pays).await;
+    bill.pay("GET /v1.0/me", token, "/v1.0/me", None).await;
+    bill.pay("GET /v1.0/erasure-keys", "", "/v1.0/erasure-keys", None).await;
+
+    // Another agent's, as it ends all of one's sessions.
+    let out = bill.tenure.account(&admin, "out").await.token;
+    let everywhere = Some(json!({"everywhere": true}));
+    bill.pay_as("POST /auth/logout", " everywhere", &out, "/auth/logout", everywhere).await;
+    let out = bill.tenure.login("out", PASSWORD).await;
+    bill.pay("POST /auth/logout", &out, "/auth/logout", None).await;
+}
+
+async fn what_an_account_owns(bill: &mut Bill) {
+    let admin = bill.tenure.admin().await;
+    let account = bill.tenure.account(&admin, "owner").await;
+    let token = account.token.as_str();
+
+    let agents = "/v1.0/agents";
+    let ann = Some(json!({"username": "ann", "password": PASSWORD}));
+    let ann = bill.pay("POST /v1.0/agents", token, agents, ann).await;
+    let ann = format!("{agents}/{}", id(&ann));
+    bill.pay("GET /v1.0/agents", token, agents, None).await;
+    bill.pay("GET /v1.0/agents/{id}", token, &ann, None).await;
+    let path = format!("{ann}/permission");
+    let admin_too = Some(json!({"permission": 32}));
+    bill.pay("PUT /v1.0/agents/{id}/permission", token, &path, admin_too).await;
+    let path = format!("{ann}/password");
+    let password = Some(json!({"password": PASSWORD}));
+    bill.pay("PUT /v1.0/agents/{id}/password", token, &path, password).await;
+    bill.pay("DELETE /v1.0/agents/{id}", token, &ann, None).await;
+    let me = bill.tenure.call(token, "GET", "/v1.0/me").await.ok();
+    let (route, path) =
+        ("PUT /v1.0/agents/{id}/password", format!("{agents}/{}/password", id(&me)));
+    let own = Some(json!({"password": PASSWORD, "current_password": PASSWORD}));
+    bill.pay_as(route, " of one's own", token, &path, own).await;
+
+    let keys = "/v1.0/accesskeys";
+    let key = bill.pay("POST /v1.0/accesskeys", token, keys, Some(json!({"expire": 86_400}))).await;
+    let secret = key["token"].as_str().unwrap();
+    let key = format!("{keys}/{}", id(&key));
+    bill.pay("GET /v1.0/accesskeys", token, keys, None).await;
+    bill.pay_as("GET /v1.0/me", " with a key's first use of a day", secret, "/v1.0/me", None).await;
+    bill.pay("GET /v1.0/accesskeys/{id}", token, &key, None).await;
+    bill.pay("PUT /v1.0/accesskeys/{id}", token, &key, Some(json!({"name": "x"}))).await;
+    let path = format!("{key}/rotate");
+    bill.pay("POST /v1.0/accesskeys/{id}/rotate", token, &path, Some(json!({}))).await;
+    bill.pay("DELETE /v1.0/accesskeys/{id}", token, &key, None).await;
+
+    let numbers = "/v1.0/numbers";
+    let number = bill.pay("POST /v1.0/{kind}", token, numbers, Some(json!({}))).await;
+    let number = format!("{numbers}/{}", id(&number));
+    let theirs = format!("{number}?customer_id={}", account.id);
+    bill.pay("GET /v1.0/{kind}", token, numbers, None).await;
+    bill.pay("GET /v1.0/{kind}/{id}", token, &number, None).await;
+    bill.pay_as("GET /v1.0/{kind}/{id}", "?customer_id=", &admin, &theirs, None).await;
+    bill.pay("DELETE /v1.0/{kind}/{id}", token, &number, None).await;
+
+    let (test, rotate) = ("/v1.0/customer/webhook_test", "/v1.0/customer/webhook_secret/rotate");
+    bill.pay(&format!("POST {rotate}"), token, rotate, Some(json!({}))).await;
+    let delivery = bill.pay(&format!("POST {test}"), token, test, Some(json!({}))).await;
+    let deliveries = "/v1.0/webhook_deliveries";
+    bill.pay("GET /v1.0/webhook_deliveries", token, deliveries, None).await;
+    let path = format!("{deliveries}/{}/resend", id(&delivery));
+    bill.pay("POST /v1.0/webhook_deliveries/{id}/resend", token, &path, Some(json!({}))).await;
+}
+
+async fn leaving(bill: &mut Bill) {
+    let admin = bill.tenure.admin().await;
+    let one = "/v1.0/customers/{id}";
+    let account = bill.tenure.account(&admin, "leaver").await;
+    let (token, path) = (account.token.as_str(), format!("/v1.0/customers/{}", account.id));
+    let at = |below: &str| format!("{path}{below}");
+    let unregister = "/auth/unregister";
+    let password = Some(json!({"password": PASSWORD}));
+    bill.pay("POST /auth/unregister", token, unregister, password).await;
+    bill.pay("DELETE /auth/unregister", token, unregister, None).await;
+    bill.pay(&format!("POST {one}/freeze"), &admin, &at("/freeze"), None).await;
+    bill.pay(&format!("POST {one}/recover"), &admin, &at("/recover"), None).await;
+    let reason = Some(json!({"reason": "Case 7"}));
+    bill.pay(&format!("PUT {one}/hold"), &admin, &at("/hold"), reason).await;
+    bill.pay(&format!("DELETE {one}/hold"), &admin, &at("/hold"), None).await;
+    bill.pay(&format!("POST {one}/erasure/plan"), &admin, &at("/erasure/plan"), None).await;
+    bill.pay(&format!("DELETE {one}"), &admin, &path, None).await;
+    bill.pay(&format!("GET {one}/erasure"), &admin, &at("/erasure"), None).await;
+
+    let leaver = bill.tenure.account(&admin, "at-once").await;
+    let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+    let route = "POST /auth/unregister";
+    bill.pay_as(route, " at once", &leaver.token, unregister, Some(leave)).await;
+}
