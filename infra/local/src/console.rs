@@ -1,18 +1,20 @@
 //! What the stack and its functions say.
 
-use std::sync::Mutex;
+use std::{collections::VecDeque, sync::Mutex};
 
 use crate::lock;
 
-/// Keeps every line the functions wrote, and shows it on stderr if asked to.
+/// Keeps the lines that the functions wrote, and shows them on stderr if asked to.
 pub(crate) struct Console {
     echo: bool,
-    lines: Mutex<Vec<String>>,
+    /// How many lines are kept; those before are forgotten.
+    most: usize,
+    lines: Mutex<VecDeque<String>>,
 }
 
 impl Console {
-    pub(crate) fn new(echo: bool) -> Self {
-        Self { echo, lines: Mutex::default() }
+    pub(crate) fn new(echo: bool, most: usize) -> Self {
+        Self { echo, most, lines: Mutex::default() }
     }
 
     /// A message of the stack's own.
@@ -23,11 +25,15 @@ impl Console {
     /// A line a function wrote.
     pub(crate) fn relay(&self, function: &str, line: String) {
         self.show(function, &line);
-        lock(&self.lines).push(line);
+        let mut lines = lock(&self.lines);
+        lines.push_back(line);
+        if lines.len() > self.most {
+            lines.pop_front();
+        }
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        lock(&self.lines).clone()
+        lock(&self.lines).iter().cloned().collect()
     }
 
     #[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]

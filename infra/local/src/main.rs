@@ -58,6 +58,9 @@ impl Signals {
     }
 }
 
+/// What `/_local/logs` shows: all is on stderr anyway, and a stack may run for weeks.
+const LOG_LINES: usize = 10_000;
+
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
 async fn main() -> ExitCode {
@@ -103,6 +106,7 @@ fn options(arguments: &Arguments) -> std::io::Result<Options> {
         port,
         parameters,
         echo: true,
+        log_lines: LOG_LINES,
         ..Options::in_memory(template, binaries)
     })
 }

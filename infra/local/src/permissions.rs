@@ -150,7 +150,7 @@ impl Permissions {
         let statements = vec![serde_json::from_value(statement).unwrap()];
         Arc::new(Self {
             policies: BTreeMap::from([(function.to_owned(), statements)]),
-            console: Arc::new(Console::new(false)),
+            console: Arc::new(Console::new(false, 0)),
             used: Mutex::default(),
             refused: Mutex::default(),
         })

@@ -67,6 +67,8 @@ pub struct Options {
     pub port: u16,
     /// Whether what the functions and the stack say is shown on stderr.
     pub echo: bool,
+    /// How many lines of the functions' logs are kept, the last ones.
+    pub log_lines: usize,
     /// How long the database holds back each answer. The embedded one answers in a fraction of a
     /// millisecond, a real table takes a few. Calls that a function makes side by side must be under way
     /// side by side here too, or else they would count as round trips in sequence.
@@ -88,6 +90,7 @@ impl Options {
             reset: false,
             port: 0,
             echo: false,
+            log_lines: usize::MAX,
             latency: LATENCY,
             hosts: BTreeMap::new(),
         }
@@ -172,7 +175,7 @@ impl Stack {
             hosts: json!(options.hosts).to_string(),
             clock,
             stats: Arc::new(Stats::new(template.functions.iter().map(|one| one.id.clone()))),
-            console: Arc::new(Console::new(options.echo)),
+            console: Arc::new(Console::new(options.echo, options.log_lines)),
             activity: Activity::new(),
             stopping: stopping.subscribe(),
         };

@@ -113,7 +113,7 @@ impl Tables {
             }
         }
         // Whoever is refused something hears of it, whatever becomes of the test.
-        let console = Arc::new(Console::new(true));
+        let console = Arc::new(Console::new(true, 0));
         let permissions = Permissions::new(&template.functions, console);
         let environments: BTreeMap<_, _> =
             template.functions.into_iter().map(|one| (one.id, one.environment)).collect();

@@ -72,6 +72,11 @@ pub(crate) const SCENES: [Scene; 5] = [
 ];
 
 impl Scene {
+    /// The share of a processor that a function of `memory` MB has.
+    pub(crate) const fn of_size(memory: u32) -> Self {
+        Self { name: "size", memory: Some(memory), ..SCENES[1] }
+    }
+
     /// Small shares are slow, and tell nothing new of the others.
     fn has(self, endpoint: Endpoint) -> bool {
         match self.memory {
@@ -200,7 +205,7 @@ impl Stage {
         }
     }
 
-    async fn sample(
+    pub(crate) async fn sample(
         &self,
         (scene, endpoint, contestant): Cell,
         places: &Places,
@@ -211,6 +216,9 @@ impl Stage {
         let mut command = contestant.command(places, endpoint)?;
         let trusts_system = contestant.trusts_system();
         self.equip(&mut command, endpoint.function(), caller, scene, trusts_system);
+        if contestant != Contestant::Counting {
+            command.env("REQUESTS_PER_MINUTE", "0");
+        }
         self.delay(scene);
         let held = scene.memory.map(|memory| (mechanism, memory));
         let mut process = Process::start(command, held).await?;

@@ -57,8 +57,7 @@ fn line(endpoint: Endpoint, row: &Row) -> Line {
     let cold = row.init_ms + stretched(row.cold_ms, row.cold_cpu_ms);
     let billed_ms = (1.0 - COLD) * warm + COLD * cold;
     let million = 1e6;
-    let seconds = billed_ms / 1e3;
-    let lambda = million * (LAMBDA_REQUEST + LAMBDA_GB_SECOND * seconds * memory_mb / 1024.0);
+    let lambda = lambda(billed_ms, memory_mb);
     let gateway = million * GATEWAY_REQUEST;
     let dynamodb = million * (READ_UNIT * row.asked.rcu + WRITE_UNIT * row.asked.wcu);
     let bus = million * BUS_EVENT * row.asked.events;
@@ -73,6 +72,11 @@ fn line(endpoint: Endpoint, row: &Row) -> Line {
         bus,
         total: lambda + gateway + dynamodb + bus,
     }
+}
+
+/// What Lambda takes for a million calls of so many milliseconds, at a size in MB.
+pub(crate) fn lambda(billed_ms: f64, memory_mb: f64) -> f64 {
+    1e6 * (LAMBDA_REQUEST + LAMBDA_GB_SECOND * billed_ms / 1e3 * memory_mb / 1024.0)
 }
 
 /// The sheet as text.

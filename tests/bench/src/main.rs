@@ -6,7 +6,9 @@ mod contestants;
 mod cost;
 mod endpoint;
 mod front;
+mod load;
 mod measure;
+mod memory;
 mod report;
 mod runtime_api;
 mod scale;
@@ -40,6 +42,10 @@ enum What {
     Compare(Compare),
     /// The functions alone, on tables that grow
     Scale(Scale),
+    /// A function that hashes, at the sizes that it could have
+    Memory(Memory),
+    /// The whole local stack, asked by `oha`
+    Load(Load),
 }
 
 /// What to compare.
@@ -82,6 +88,31 @@ struct Scale {
     out: PathBuf,
 }
 
+/// How often to measure.
+#[derive(clap::Args)]
+struct Memory {
+    /// How often each size is started
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
+/// How long to ask.
+#[derive(clap::Args)]
+struct Load {
+    /// For how many seconds at most connections that make sense
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// For how many seconds at each number of connections before
+    #[arg(long, default_value_t = 10)]
+    short: u64,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
 impl Compare {
     fn endpoints(&self) -> Vec<Endpoint> {
         let wanted = |one: &Endpoint| self.endpoints.iter().any(|name| name == one.name());
@@ -107,6 +138,8 @@ async fn main() -> ExitCode {
     let done = match &arguments.what {
         What::Compare(arguments) => compare::run(arguments, &places).await,
         What::Scale(arguments) => scale::run(arguments, &places).await,
+        What::Memory(arguments) => memory::run(arguments, &places).await,
+        What::Load(arguments) => load::run(arguments, &places).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,230 @@
+//! The whole local stack under load: the gateway, the functions, the tables. `oha` asks, over loopback.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use local::{Options, Stack};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use crate::contestants::Places;
+use crate::report::{date, machine};
+use crate::{Load, Result, say, show};
+
+/// Connections, to see where it saturates.
+const CONNECTIONS: [u32; 4] = [1, 4, 16, 64];
+
+/// Connections of the long runs: enough to keep every process of a function busy.
+const LONG: u32 = 16;
+
+/// How many lines of logs are kept: as `cargo local` does.
+const LOG_LINES: usize = 10_000;
+
+/// A request that is made again and again.
+struct Target {
+    name: &'static str,
+    path: String,
+    /// If it is posted.
+    body: Option<&'static str>,
+    token: String,
+}
+
+/// What came of it.
+#[derive(Serialize)]
+struct Run {
+    request: &'static str,
+    connections: u32,
+    seconds: u64,
+    answers: u64,
+    /// Answers that are no success, by status, and what was not answered at all.
+    errors: u64,
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    /// Of the stack and its functions, after a warm-up and at the end, in MiB.
+    rss_mib: (f64, f64),
+}
+
+/// Loads the stack.
+pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
+    let oha = oha(places)?;
+    let options = Options {
+        // What is measured is not how many requests one account may make.
+        parameters: [("RequestsPerMinute".to_owned(), "1000000000".to_owned())].into(),
+        latency: Duration::ZERO,
+        log_lines: LOG_LINES,
+        ..Options::in_memory(places.root.join("template.yaml"), &places.release)
+    };
+    let stack = Stack::start(options).await.map_err(|error| error.to_string())?;
+    let targets = targets(&Api::new(stack.url())).await?;
+    let mut runs = Vec::new();
+    for target in &targets {
+        for connections in CONNECTIONS {
+            let seconds = arguments.short;
+            runs.push(load(&oha, stack.url(), target, connections, seconds).await?);
+        }
+        runs.push(load(&oha, stack.url(), target, LONG, arguments.seconds).await?);
+    }
+    let stats = stack.stats();
+    stack.stop().await;
+    let text = markdown(&runs);
+    let document = json!({"date": date(), "machine": machine(), "runs": runs, "stats": stats});
+    fs::create_dir_all(&arguments.out)?;
+    fs::write(arguments.out.join("load.json"), serde_json::to_string_pretty(&document)? + "\n")?;
+    fs::write(arguments.out.join("load.md"), &text)?;
+    show(&text);
+    Ok(())
+}
+
+/// The tool, as `prepare` installs it.
+fn oha(places: &Places) -> Result<PathBuf> {
+    let oha = places.prepared.join("oha/bin/oha");
+    if oha.is_file() { Ok(oha) } else { Err("there is no oha: run tests/bench/prepare".into()) }
+}
+
+/// A client of the stack, to make what is asked for.
+struct Api<'a> {
+    url: &'a str,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl<'a> Api<'a> {
+    fn new(url: &'a str) -> Self {
+        Self { url, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    async fn post(&self, path: &str, token: &str, body: &Value) -> Result<Value> {
+        let request = Request::post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::from(body.to_string()))?;
+        let answer = self.client.request(request).await?;
+        let (status, body) = (answer.status(), answer.into_body().collect().await?.to_bytes());
+        if !status.is_success() {
+            return Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&body)).into());
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    async fn log_in(&self, username: &str, password: &str) -> Result<String> {
+        let body = json!({"username": username, "password": password});
+        let session = self.post("/auth/login", "", &body).await?;
+        Ok(session["token"].as_str().ok_or("no token")?.to_owned())
+    }
+}
+
+/// What is asked for, on an installation with fifty accounts.
+async fn targets(api: &Api<'_>) -> Result<Vec<Target>> {
+    const PASSWORD: &str = "correct horse battery staple";
+    let admin = api.log_in("admin@localhost", "local-admin-password").await?;
+    let mut customer = Value::Null;
+    for number in 0..50 {
+        let body = json!({"username": format!("load{number}"), "password": PASSWORD});
+        customer = api.post("/v1.0/customers", &admin, &body).await?;
+    }
+    let customer = customer["id"].as_str().ok_or("no id")?;
+    let owner = api.log_in("load0", PASSWORD).await?;
+    let get = format!("/v1.0/customers/{customer}");
+    let list = "/v1.0/customers?page_size=20".to_owned();
+    let numbers = "/v1.0/numbers".to_owned();
+    Ok(vec![
+        Target { name: "get", path: get, body: None, token: admin.clone() },
+        Target { name: "list of 20", path: list, body: None, token: admin },
+        Target { name: "create a number", path: numbers, body: Some("{}"), token: owner },
+    ])
+}
+
+async fn load(
+    oha: &Path,
+    url: &str,
+    target: &Target,
+    connections: u32,
+    seconds: u64,
+) -> Result<Run> {
+    say(&format!("{}, {connections} connections, {seconds} s", target.name));
+    let mut command = Command::new(oha);
+    command
+        .args(["--no-tui", "--output-format", "json", "--wait-ongoing-requests-after-deadline"])
+        .args(["-z", &format!("{seconds}s"), "-c", &connections.to_string()])
+        .args(["-H", &format!("authorization: Bearer {}", target.token)]);
+    if let Some(body) = target.body {
+        command.args(["-m", "POST", "-T", "application/json", "-d", body]);
+    }
+    command.arg(format!("{url}{}", target.path)).kill_on_drop(true);
+    let asked = command.output();
+    let warm = async {
+        sleep(Duration::from_secs(seconds / 4)).await;
+        resident_mib()
+    };
+    let (asked, warm) = tokio::join!(asked, warm);
+    let (asked, end) = (asked?, resident_mib()?);
+    if !asked.status.success() {
+        return Err(String::from_utf8_lossy(&asked.stderr).into_owned().into());
+    }
+    let report: Value = serde_json::from_slice(&asked.stdout)?;
+    let count = |counts: &Value| -> u64 {
+        counts.as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
+    };
+    let answers = count(&report["statusCodeDistribution"]);
+    let good = report["statusCodeDistribution"]["200"].as_u64().unwrap_or_default();
+    let ms = |percentile: &str| {
+        let seconds = report["latencyPercentiles"][percentile].as_f64();
+        seconds.map(|seconds| seconds * 1000.0).ok_or("no percentiles")
+    };
+    Ok(Run {
+        request: target.name,
+        connections,
+        seconds,
+        answers,
+        errors: answers - good + count(&report["errorDistribution"]),
+        per_second: report["summary"]["requestsPerSec"].as_f64().ok_or("no rate")?,
+        p50_ms: ms("p50")?,
+        p99_ms: ms("p99")?,
+        rss_mib: (warm?, end),
+    })
+}
+
+/// What this process, which is the stack, and its children hold in memory.
+fn resident_mib() -> Result<f64> {
+    let own = std::process::id().to_string();
+    let mut kib = 0;
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        // One that has just ended has none.
+        let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next().map(str::to_owned)
+        };
+        let is_ours = entry.file_name() == *own || value("PPid:").as_deref() == Some(&own);
+        if is_ours && value("Name:").as_deref() != Some("oha") {
+            kib += value("VmRSS:").and_then(|kib| kib.parse().ok()).unwrap_or(0_u32);
+        }
+    }
+    Ok(f64::from(kib) / 1024.0)
+}
+
+fn markdown(runs: &[Run]) -> String {
+    let mut text = format!("{}, {}.\n\n", date(), machine());
+    text += "| request | connections | s | answers | errors | per second | p50 ms | p99 ms | MiB after a quarter | at the end |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    for run in runs {
+        let Run { request, connections, seconds, answers, errors, per_second, .. } = run;
+        let Run { p50_ms, p99_ms, rss_mib: (warm, end), .. } = run;
+        let _ = writeln!(
+            text,
+            "| {request} | {connections} | {seconds} | {answers} | {errors} | {per_second:.0} | \
+             {p50_ms:.1} | {p99_ms:.1} | {warm:.0} | {end:.0} |"
+        );
+    }
+    text
+}

@@ -1,0 +1,96 @@
+//! Which size a function that hashes passwords should have: a larger one gets more of a processor, and costs
+//! more for as long as it has it.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::compare::{Scene, Stage};
+use crate::contestants::{Contestant, Places};
+use crate::endpoint::Endpoint;
+use crate::report::{date, machine, percentile};
+use crate::share::Mechanism;
+use crate::{Memory, Result, cost, say, show};
+
+/// Sizes in MB. 1769 is a whole processor.
+const SIZES: [u32; 8] = [128, 256, 384, 512, 640, 768, 1024, 1769];
+
+/// Calls after the first.
+const CALLS: usize = 8;
+
+/// What a size takes.
+#[derive(Serialize)]
+struct Line {
+    megabytes: u32,
+    warm_p50_ms: f64,
+    first_p50_ms: f64,
+    /// A million warm calls, without what others than Lambda charge.
+    dollars: f64,
+    /// Dollars times seconds of waiting: what is lowest is neither slow nor dear.
+    product: f64,
+}
+
+/// Measures each size.
+pub(crate) async fn run(arguments: &Memory, places: &Places) -> Result<()> {
+    let (stage, mechanism) = (Stage::set(places).await?, Mechanism::find());
+    let mut waits = vec![(Vec::new(), Vec::new()); SIZES.len()];
+    for round in 0..arguments.rounds.max(1) {
+        say(&format!("round {} of {}", round + 1, arguments.rounds));
+        for turn in 0..SIZES.len() {
+            let size = (turn + round) % SIZES.len();
+            let cell = (Scene::of_size(SIZES[size]), Endpoint::Login, Contestant::Tenure);
+            let (sample, _) = stage.sample(cell, places, mechanism, CALLS).await?;
+            let (first, warm) = &mut waits[size];
+            first.push(sample.cold_ms);
+            warm.extend(sample.warm_ms);
+        }
+    }
+    let lines: Vec<Line> =
+        SIZES.iter().zip(waits).map(|(size, waits)| line(*size, waits)).collect();
+    let text = markdown(&lines, arguments.rounds, mechanism);
+    let document = json!({"date": date(), "machine": machine(), "sizes": lines});
+    fs::create_dir_all(&arguments.out)?;
+    let json = serde_json::to_string_pretty(&document)? + "\n";
+    fs::write(arguments.out.join("memory.json"), json)?;
+    fs::write(arguments.out.join("memory.md"), &text)?;
+    show(&text);
+    Ok(())
+}
+
+fn line(megabytes: u32, (mut first, mut warm): (Vec<f64>, Vec<f64>)) -> Line {
+    first.sort_by(f64::total_cmp);
+    warm.sort_by(f64::total_cmp);
+    let warm_p50_ms = percentile(&warm, 50);
+    let dollars = cost::lambda(warm_p50_ms, f64::from(megabytes));
+    Line {
+        megabytes,
+        warm_p50_ms,
+        first_p50_ms: percentile(&first, 50),
+        dollars,
+        product: dollars * warm_p50_ms / 1e3,
+    }
+}
+
+fn markdown(lines: &[Line], rounds: usize, mechanism: Mechanism) -> String {
+    let mut text = format!(
+        "{}, {}; {} rounds in rotating order, {} warm calls each; shares by {}.\n\n\
+         `POST /auth/login`, TLS, no delay. Dollars are Lambda's for a million warm calls.\n\n\
+         | MB | warm p50 ms | first ms | $ | $ × s | |\n|--:|--:|--:|--:|--:|---|\n",
+        date(),
+        machine(),
+        rounds,
+        CALLS,
+        mechanism.name(),
+    );
+    let least = lines.iter().map(|line| line.product).fold(f64::INFINITY, f64::min);
+    for Line { megabytes, warm_p50_ms, first_p50_ms, dollars, product } in lines {
+        let mark = if *product <= least { "least" } else { "" };
+        let _ = writeln!(
+            text,
+            "| {megabytes} | {warm_p50_ms:.1} | {first_p50_ms:.1} | {dollars:.2} | {product:.4} | {mark} |"
+        );
+    }
+    text
+}
