@@ -49,7 +49,7 @@ pub(crate) fn sheet(rows: &Rows) -> Vec<Line> {
 }
 
 fn line(endpoint: Endpoint, row: &Row) -> Line {
-    let memory_mb = if endpoint.hashes() { 512.0 } else { 128.0 };
+    let memory_mb = if endpoint.hashes() { WHOLE } else { 256.0 };
     let share = memory_mb / WHOLE;
     // What is not computed is waited for, which a smaller share does not make longer.
     let stretched = |wall: f64, cpu: f64| (wall - cpu).max(0.0) + cpu / share;
@@ -86,7 +86,7 @@ pub(crate) fn markdown(rows: &Rows) -> String {
          Prices of us-east-1, arm64, on demand, {PRICES_OF}: Lambda $0.20 per million requests and \
          $0.0000133334 per GB-second, HTTP API $1.00 per million, DynamoDB $0.125 per million read and \
          $0.625 per million write units, EventBridge $1.00 per million events. Calls take 4 ms at \
-         DynamoDB; one in a hundred is a process's first. 128 MB, or 512 MB where a password is hashed; \
+         DynamoDB; one in a hundred is a process's first. 256 MB, or 1,769 MB where a password is hashed, as deployed; \
          computing is stretched to that size's share, waiting is not.\n\n\
          | endpoint | who | billed ms | Lambda | HTTP API | DynamoDB | EventBridge | sum |\n\
          |---|---|--:|--:|--:|--:|--:|--:|\n"
