@@ -12,23 +12,28 @@ use crate::harness::{Call, PASSWORD, Tenure, new_customer, options_with, root};
 /// The table's columns but for where the units go, which is written by hand.
 const COLUMNS: usize = 5;
 
-/// A row of the table.
-struct Budget {
-    request: String,
+/// A row of the table: what a request may cost, or what it did.
+#[derive(PartialEq)]
+struct Cost {
+    /// The request, steps, calls, RCU, WCU.
     cells: [String; COLUMNS],
-    /// Units by table and index: the sums of what is said to be written there.
+    /// Units by table and index.
     written: BTreeMap<String, f64>,
 }
 
-fn budgets() -> Vec<Budget> {
+impl Cost {
+    fn request(&self) -> &str {
+        &self.cells[0]
+    }
+}
+
+fn budgets() -> Vec<Cost> {
     let text = std::fs::read_to_string(root().join("infra/budgets.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.map(|row| {
         let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
         let (cells, places) = cells.split_at(COLUMNS);
-        let [request, ..] = cells else { unreachable!() };
-        Budget {
-            request: request.trim_end_matches('`').to_owned(),
+        Cost {
             cells: std::array::from_fn(|cell| cells[cell].trim_end_matches('`').to_owned()),
             written: places[0].split(';').filter(|place| !place.is_empty()).map(written).collect(),
         }
@@ -56,7 +61,7 @@ async fn slow() -> Tenure {
 /// Requests made, and what each cost.
 struct Bill {
     tenure: Tenure,
-    rows: Vec<(String, [String; COLUMNS], BTreeMap<String, f64>)>,
+    costs: Vec<Cost>,
 }
 
 impl Bill {
@@ -92,10 +97,11 @@ impl Bill {
         });
         let units = |axis: &str| cost[axis].as_f64().unwrap().to_string();
         let request = format!("{route}{variant}");
-        let cells = [request.clone(), cost["steps"].to_string(), asked, units("rcu"), units("wcu")];
+        let cells = [request, cost["steps"].to_string(), asked, units("rcu"), units("wcu")];
         let places = cost["written"].as_object().unwrap().iter();
         let places = places.map(|(place, units)| (told(place), units.as_f64().unwrap()));
-        self.rows.push((request, cells, places.filter(|(_, units)| *units > 0.0).collect()));
+        let written = places.filter(|(_, units)| *units > 0.0).collect();
+        self.costs.push(Cost { cells, written });
         answer
     }
 }
@@ -119,27 +125,24 @@ fn id(thing: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_costs_what_its_budget_says() {
-    let mut bill = Bill { tenure: slow().await, rows: Vec::new() };
+    let mut bill = Bill { tenure: slow().await, costs: Vec::new() };
     sessions_and_accounts(&mut bill).await;
     what_an_account_owns(&mut bill).await;
     leaving(&mut bill).await;
 
     let budgets = budgets();
     let mut wrong = String::new();
-    for (request, cells, written) in &bill.rows {
-        let budget = budgets.iter().find(|budget| budget.request == *request);
-        if budget.is_none_or(|budget| budget.cells != *cells || budget.written != *written) {
-            let places: Vec<_> =
-                written.iter().map(|(place, units)| format!("{place}: ? {units}")).collect();
-            let cells = cells[1..].join(" | ");
-            writeln!(wrong, "| `{request}` | {cells} | {} |", places.join("; ")).unwrap();
-        }
+    for cost in bill.costs.iter().filter(|cost| !budgets.contains(cost)) {
+        let places = cost.written.iter().map(|(place, units)| format!("{place}: ? {units}"));
+        let places = places.collect::<Vec<_>>().join("; ");
+        let cells = cost.cells[1..].join(" | ");
+        writeln!(wrong, "| `{}` | {cells} | {places} |", cost.request()).unwrap();
     }
     assert!(wrong.is_empty(), "infra/budgets.md says otherwise of\n{wrong}");
 
-    let paid: BTreeSet<&str> = bill.rows.iter().map(|(request, ..)| request.as_str()).collect();
-    let written: BTreeSet<&str> = budgets.iter().map(|budget| budget.request.as_str()).collect();
-    assert_eq!(paid, written, "each row is a request that is made here");
+    let paid: BTreeSet<&str> = bill.costs.iter().map(Cost::request).collect();
+    let budgeted: BTreeSet<&str> = budgets.iter().map(Cost::request).collect();
+    assert_eq!(paid, budgeted, "each row is a request that is made here");
     // Who asks for what is not there reads nothing.
     let routes = bill.tenure.stack.routes().iter().filter(|route| *route != "$default");
     for route in routes {

@@ -92,9 +92,15 @@ async fn an_access_key_cannot_log_out() {
     assert_eq!(tenure.accounts().await, before);
 }
 
+/// A stack whose tables are slow enough for calls to meet that are made side by side, on a busy machine too.
+async fn slow() -> Tenure {
+    let latency = std::time::Duration::from_millis(200);
+    Tenure::start_with(local::Options { latency, ..crate::harness::uncounted() }).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
-    let tenure = Tenure::start().await;
+    let tenure = slow().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let kept = tenure.login("test1", PASSWORD).await;
@@ -127,7 +133,7 @@ async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
         is_deprecated(&answer);
         answer.ok();
         assert_eq!(calls("AccesskeyListFunction")["steps"], 1);
-        assert_eq!(calls("AccesskeyListFunction")["wcu"], 1.0);
+        assert_eq!(calls("AccesskeyListFunction")["wcu"], 0.0);
     }
     // Hours later the day has not begun anew.
     tenure.stack.advance_clock(23 * 3600).await.unwrap();
@@ -173,11 +179,7 @@ fn is_deprecated(answer: &Answer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_a_url_costs_a_change_no_round_trip() {
-    let slow = local::Options {
-        latency: std::time::Duration::from_millis(200),
-        ..crate::harness::uncounted()
-    };
-    let tenure = Tenure::start_with(slow).await;
+    let tenure = slow().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     tenure.stack.reset_stats();

@@ -152,8 +152,7 @@ impl Reply {
             headers.insert("deprecation", header::HeaderValue::from_static(DEPRECATION));
             headers.insert(header::LINK, header::HeaderValue::from_static(DEPRECATION_LINK));
         }
-        let standings: Vec<_> = standings.iter().chain(&self.refused_by).collect();
-        for (name, value) in rate_limit(&standings) {
+        for (name, value) in rate_limit(standings.iter().chain(&self.refused_by)) {
             headers.insert(name, value);
         }
         if let Some(seconds) = self.retry_after {
@@ -167,20 +166,19 @@ impl Reply {
 }
 
 /// What is left, in the fields of draft-ietf-httpapi-ratelimit-headers-09.
-fn rate_limit(standings: &[&Standing]) -> Vec<(&'static str, header::HeaderValue)> {
-    let list = |item: &dyn Fn(&Standing) -> String| {
-        standings.iter().map(|standing| item(standing)).collect::<Vec<_>>().join(", ")
-    };
-    let policy = list(&|Standing { quota, .. }| {
-        let window = quota.counted.window().as_secs();
-        format!("\"{}\";q={};w={window}", quota.counted.name(), quota.most)
-    });
-    let left = list(&|Standing { quota, left, ends_in }| {
-        format!("\"{}\";r={left};t={}", quota.counted.name(), ends_in.as_secs())
-    });
-    let fields = [("ratelimit-policy", policy), ("ratelimit", left)].into_iter();
-    let fields = fields.filter(|(_, value)| !value.is_empty());
-    fields.filter_map(|(name, value)| Some((name, value.try_into().ok()?))).collect()
+fn rate_limit<'a>(
+    standings: impl Iterator<Item = &'a Standing>,
+) -> impl Iterator<Item = (&'static str, header::HeaderValue)> {
+    let (policies, left): (Vec<_>, Vec<_>) = standings
+        .map(|Standing { quota, left, ends_in }| {
+            let (name, window) = (quota.counted.name(), quota.counted.window().as_secs());
+            let policy = format!("\"{name}\";q={};w={window}", quota.most);
+            (policy, format!("\"{name}\";r={left};t={}", ends_in.as_secs()))
+        })
+        .unzip();
+    let fields = [("ratelimit-policy", policies), ("ratelimit", left)].into_iter();
+    let fields = fields.filter(|(_, items)| !items.is_empty());
+    fields.filter_map(|(name, items)| Some((name, items.join(", ").try_into().ok()?)))
 }
 
 fn cache_control(max_age: Option<Duration>) -> header::HeaderValue {

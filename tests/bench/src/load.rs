@@ -17,8 +17,8 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::contestants::Places;
-use crate::report::{date, machine};
-use crate::{Load, Result, say, show};
+use crate::report::{date, machine, save};
+use crate::{Load, Result, say};
 
 /// Connections, to see where it saturates.
 const CONNECTIONS: [u32; 4] = [1, 4, 16, 64];
@@ -77,12 +77,7 @@ pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
     let stats = stack.stats();
     stack.stop().await;
     let text = markdown(&runs);
-    let document = json!({"date": date(), "machine": machine(), "runs": runs, "stats": stats});
-    fs::create_dir_all(&arguments.out)?;
-    fs::write(arguments.out.join("load.json"), serde_json::to_string_pretty(&document)? + "\n")?;
-    fs::write(arguments.out.join("load.md"), &text)?;
-    show(&text);
-    Ok(())
+    save(&arguments.out, "load", json!({"runs": runs, "stats": stats}), &text)
 }
 
 /// The tool, as `prepare` installs it.

@@ -2,7 +2,6 @@
 //! more for as long as it has it.
 
 use std::fmt::Write as _;
-use std::fs;
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,9 +9,9 @@ use serde_json::json;
 use crate::compare::{Scene, Stage};
 use crate::contestants::{Contestant, Places};
 use crate::endpoint::Endpoint;
-use crate::report::{date, machine, percentile};
+use crate::report::{date, machine, percentile, save};
 use crate::share::Mechanism;
-use crate::{Memory, Result, cost, say, show};
+use crate::{Memory, Result, cost, say};
 
 /// Sizes in MB. 1769 is a whole processor.
 const SIZES: [u32; 8] = [128, 256, 384, 512, 640, 768, 1024, 1769];
@@ -50,13 +49,7 @@ pub(crate) async fn run(arguments: &Memory, places: &Places) -> Result<()> {
     let lines: Vec<Line> =
         SIZES.iter().zip(waits).map(|(size, waits)| line(*size, waits)).collect();
     let text = markdown(&lines, arguments.rounds, mechanism);
-    let document = json!({"date": date(), "machine": machine(), "sizes": lines});
-    fs::create_dir_all(&arguments.out)?;
-    let json = serde_json::to_string_pretty(&document)? + "\n";
-    fs::write(arguments.out.join("memory.json"), json)?;
-    fs::write(arguments.out.join("memory.md"), &text)?;
-    show(&text);
-    Ok(())
+    save(&arguments.out, "memory", json!({"sizes": lines}), &text)
 }
 
 fn line(megabytes: u32, (mut first, mut warm): (Vec<f64>, Vec<f64>)) -> Line {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::compare::{Asked, Cell, SCENES, Sample, float};
 use crate::contestants::{Contestant, Places};
@@ -201,10 +201,7 @@ pub(crate) fn write(
     let rows = Rows(rows.collect::<Result<_>>()?);
     let verdicts = rows.verdicts();
     let text = markdown(&rows, &verdicts, about);
-    fs::create_dir_all(out)?;
     let document = json!({
-        "date": date(),
-        "machine": machine(),
         "rounds": about.rounds,
         "warm_calls": about.warm,
         "share": about.mechanism.name(),
@@ -212,11 +209,21 @@ pub(crate) fn write(
         "limits": verdicts,
         "costs": cost::sheet(&rows),
     });
-    fs::write(out.join("compare.json"), serde_json::to_string_pretty(&document)? + "\n")?;
-    fs::write(out.join("compare.md"), &text)?;
+    save(out, "compare", document, &text)?;
     fs::write(out.join("compare.svg"), svg::draw(&rows))?;
-    show(&text);
     say(&format!("written: {}", out.join("compare.{json,md,svg}").display()));
+    Ok(())
+}
+
+/// Keeps what was measured below `out`, as data and as text, and shows it.
+pub(crate) fn save(out: &Path, name: &str, mut document: Value, text: &str) -> Result<()> {
+    document["date"] = date().into();
+    document["machine"] = machine().into();
+    fs::create_dir_all(out)?;
+    let data = serde_json::to_string_pretty(&document)? + "\n";
+    fs::write(out.join(format!("{name}.json")), data)?;
+    fs::write(out.join(format!("{name}.md")), text)?;
+    show(text);
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 //! with what is purged and with nothing else.
 
 use std::fmt::Write as _;
-use std::fs;
 
 use serde::Serialize;
 use serde_json::json;
@@ -12,9 +11,9 @@ use crate::compare::{Asked, SCENES, Scene, Stage, float, invoke, ms};
 use crate::contestants::{Contestant, Places};
 use crate::endpoint::Endpoint;
 use crate::measure::{Cost, Process};
-use crate::report::{date, machine, percentile};
+use crate::report::{date, machine, percentile, save};
 use crate::world::TIMEOUT;
-use crate::{Result, Scale, cost, say, show};
+use crate::{Result, Scale, cost, say};
 
 /// Calls of each endpoint at each size.
 const CALLS: usize = 40;
@@ -73,14 +72,7 @@ pub(crate) async fn run(arguments: &Scale, places: &Places) -> Result<()> {
         purges.push(purge(&stage, places, *items).await?);
     }
     let text = markdown(&requests, &purges);
-    let document =
-        json!({"date": date(), "machine": machine(), "requests": requests, "purges": purges});
-    fs::create_dir_all(&arguments.out)?;
-    let json = serde_json::to_string_pretty(&document)? + "\n";
-    fs::write(arguments.out.join("scale.json"), json)?;
-    fs::write(arguments.out.join("scale.md"), &text)?;
-    show(&text);
-    Ok(())
+    save(&arguments.out, "scale", json!({"requests": requests, "purges": purges}), &text)
 }
 
 /// With the delay, calls that are made side by side are seen to be.
