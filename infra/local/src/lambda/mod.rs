@@ -1,5 +1,6 @@
 //! Lambda: the template's functions, each a pool of processes that run its binary.
 
+mod output;
 mod process;
 pub(crate) mod runtime_api;
 

@@ -8,12 +8,11 @@ use std::{
 
 use axum::body::Bytes;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot, watch},
 };
 
-use super::{Failure, Surroundings};
+use super::{Failure, Surroundings, output::Output};
 use crate::{clock::unique_id, lock, stats::Stats};
 
 /// How long a process may take before it asks for its first event, as on Lambda.
@@ -31,6 +30,7 @@ pub(crate) struct Process {
     inbox: mpsc::Sender<Event>,
     waiting: AsyncMutex<mpsc::Receiver<Event>>,
     current: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
+    outputs: Vec<Arc<Output>>,
     kill: Arc<Notify>,
     ended: watch::Receiver<Option<String>>,
     stats: Arc<Stats>,
@@ -65,13 +65,19 @@ impl Process {
         command.process_group(0).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        relay(child.stdout.take(), function, surroundings);
-        relay(child.stderr.take(), function, surroundings);
+        let stdout = child.stdout.take().map(ChildStdout::into_owned_fd);
+        let stderr = child.stderr.take().map(ChildStderr::into_owned_fd);
+        let pipes = stdout.into_iter().chain(stderr);
+        let Surroundings { console, stats, .. } = surroundings;
+        let outputs = pipes.map(|pipe| Output::follow(pipe?, function, console, stats));
+        let outputs = outputs.collect::<std::io::Result<Vec<_>>>()?;
         let kill = Arc::new(Notify::new());
         let (ended_sender, ended) = watch::channel(None);
         let (stopping, killed) = (surroundings.stopping.clone(), Arc::clone(&kill));
+        let said = outputs.clone();
         tokio::spawn(async move {
             let status = attend(child, &killed, stopping).await;
+            catch_up(&said);
             ended_sender.send_replace(Some(status));
         });
         let (inbox, waiting) = mpsc::channel(1);
@@ -84,9 +90,10 @@ impl Process {
             inbox,
             waiting: AsyncMutex::new(waiting),
             current: Mutex::default(),
+            outputs,
             kill,
             ended,
-            stats: Arc::clone(&surroundings.stats),
+            stats: Arc::clone(stats),
         }))
     }
 
@@ -162,6 +169,7 @@ impl Process {
 
     /// Passes the answer on; false if the process has no such event.
     pub(super) fn answer(&self, request_id: &str, answer: Answer) -> bool {
+        catch_up(&self.outputs);
         let mut current = lock(&self.current);
         match current.take_if(|(id, _)| id == request_id) {
             Some((_, waiting)) => waiting.send(answer).is_ok(),
@@ -186,6 +194,12 @@ impl Process {
     }
 }
 
+fn catch_up(outputs: &[Arc<Output>]) {
+    for output in outputs {
+        output.catch_up();
+    }
+}
+
 /// Waits for the end of a process, or brings it about.
 async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<bool>) -> String {
     tokio::select! {
@@ -196,18 +210,4 @@ async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<b
     // Fails only if it has just ended by itself.
     let _ = child.start_kill();
     child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string())
-}
-
-fn relay(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, function: &str, to: &Surroundings) {
-    let Some(pipe) = pipe else { return };
-    let function = function.to_owned();
-    let (console, stats) = (Arc::clone(&to.console), Arc::clone(&to.stats));
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(pipe).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            stats.read_log(&function, &line);
-            console.relay(&function, line);
-        }
-    });
 }
