@@ -8,12 +8,16 @@
 //!    a run that held it before can count nothing any more. How many purges may begin within an hour is
 //!    limited (the breaker); what has begun goes on.
 //! 2. *Cascade*: page by page and slice by slice, what is about to go is written down in one transaction
-//!    (counted in the ledger, told of in the outbox, user names freed), then goes. Whoever resumes
-//!    deletes the last slice written down and counts the rest, so each thing is counted once.
-//! 3. *Verify*: a consistent pass finds nothing but the tombstone. Then the receipt is signed and the
-//!    account leaves the queue, in one transaction.
+//!    (counted in the ledger, told of in the outbox, user names freed), then goes. The first slice is
+//!    written down by the claim itself. The ledger keeps the place up to which all is counted; whoever
+//!    resumes only deletes what is left there, so each thing is counted once.
+//! 3. *Verify*: another pass finds nothing but the tombstone. Then the receipt is signed and the account
+//!    leaves the queue, in one transaction.
+//!
+//! All reads are consistent: a slice is all that was there up to its end, and nothing can be added.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::{from_fn, once};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,16 +26,18 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::erasure::{Entry, SLICE, Slice};
+use crate::domain::erasure::{Counts, Entry, Position, SLICE};
 use crate::domain::event::What;
-use crate::domain::lifecycle::{Command, Transition, decide};
+use crate::domain::lifecycle::{Change, Command, Transition, decide};
+use crate::domain::owned::Kind;
 use crate::domain::receipt::Receipt;
-use crate::domain::{Customer, Erasure, Error, Event, Id, Status, Timestamp};
+use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 use crate::runtime::{App, Build, Deadline, config, metrics};
 use crate::signature::Signer;
-use crate::store::customer::CustomerAttributes;
+use crate::store::customer::{Claim, CustomerAttributes};
 use crate::store::due::{Due, Part};
-use crate::store::owned::{Owned, OwnedPage, Position};
+use crate::store::erasure::Counted;
+use crate::store::owned::{Owned, OwnedPage};
 use crate::store::queue::Place;
 use crate::store::{Update, fields};
 
@@ -44,10 +50,6 @@ const TURN: usize = 8;
 /// How many agents one slice may have: the user name and the attempts of each are two more legs of its
 /// transaction, which may have a hundred.
 const AGENTS: usize = 40;
-
-/// Cheap, eventually consistent reads are trusted only of what has been at rest for this long. What a
-/// frozen account owns has been for 30 days.
-const LAG: Duration = Duration::from_secs(5);
 
 /// Purges accounts.
 #[derive(Debug)]
@@ -115,28 +117,15 @@ struct Job {
     /// What the next page was already read to be.
     page: Option<OwnedPage>,
     pass: Pass,
-    /// Up to here, runs before this one have deleted.
-    cursor: Position,
-    /// When cheap reads can be trusted.
-    settled: Timestamp,
 }
 
 /// A way through everything an account owns, from the beginning.
+#[derive(Default)]
 struct Pass {
-    /// Whether it may only be read consistently.
-    verifying: bool,
-    /// Whether all of it was read consistently.
-    consistent: bool,
     /// Whether there was something to delete.
     deleted: bool,
     /// How many unknown things it met.
     unknown: u64,
-}
-
-impl Pass {
-    const fn start(verifying: bool) -> Self {
-        Self { verifying, consistent: true, deleted: false, unknown: 0 }
-    }
 }
 
 /// What an account has come to.
@@ -307,7 +296,7 @@ impl Purger {
         let (Some(mut before), ledger) = store.get_customer_and_erasure(id).await? else {
             return Ok(Err(Progress::NotDue));
         };
-        let mut ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
+        let ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
         loop {
             let now = self.app.now();
             let Transition::Changed(mut change) = decide(&before, &Command::Claim, now)? else {
@@ -317,50 +306,96 @@ impl Purger {
                 change.entry = Some(Entry::Repeated(now));
             }
             let event = change.event.map(|what| self.app.event(what, id, Vec::new(), now));
-            let is_first = before.record.epoch == 0;
-            if !is_first && !resume {
-                return Ok(Err(Progress::NotDue));
-            }
-            let event = event.as_ref();
-            let update = if is_first {
-                store.claim_customer(&before, &change, event, self.breaker, now).await?
-            } else {
-                store.update_customer(&before, &change, event).await.map(Some)?
+            let claim = match before.record.epoch {
+                0 => self.begin(&before, *change, event.as_ref(), &ledger, now).await?,
+                _ if resume => self.resume(&before, *change, event.as_ref()).await?,
+                _ => return Ok(Err(Progress::NotDue)),
             };
-            match update {
-                None => return Ok(Err(Progress::BreakerOpen)),
-                Some(Update::Outdated(current)) => before = *current,
-                Some(Update::Written) => {
+            match claim {
+                Claim::Taken(job) => {
+                    let is_first = before.record.epoch == 0;
                     tally.claimed.fetch_add(u64::from(is_first), Ordering::Relaxed);
-                    if is_first && ledger.tm_finish.is_none() {
-                        ledger.tm_claim = Some(now);
-                        ledger.attempts += 1;
-                        ledger.epoch = change.after.record.epoch;
-                    } else {
-                        // The run before may have counted a slice since the ledger was read.
-                        ledger = store.get_erasure(id).await?.unwrap_or(ledger);
-                    }
-                    let settled = if before.status == Status::Frozen { now } else { now.plus(LAG) };
-                    return self.begin(change.after, ledger, settled).await.map(Ok);
+                    return Ok(Ok(job));
                 }
+                Claim::Outdated(current) => before = *current,
+                Claim::BreakerOpen => return Ok(Err(Progress::BreakerOpen)),
             }
         }
     }
 
-    /// Deletes what is left of the slice that was written down last, if a run has died over it.
+    /// Claims an account for the first time, and writes down what it deletes first.
     async fn begin(
         &self,
-        account: Customer,
-        ledger: Erasure,
-        settled: Timestamp,
-    ) -> Result<Box<Job>, Error> {
-        let left = Owned::of_slice(&ledger.slice);
-        if !left.is_empty() {
-            self.app.store.delete_owned(account.id, &left).await?;
+        before: &Customer,
+        change: Change,
+        event: Option<&Event>,
+        ledger: &Erasure,
+        now: Timestamp,
+    ) -> Result<Claim<Box<Job>>, Error> {
+        let store = &self.app.store;
+        // The claim fails if something was added since the account was read: this is all.
+        let page = store.list_owned(before.id, &Position::default()).await?;
+        let is_known = ledger.tm_claim.is_some();
+        let claimed = Erasure {
+            tm_claim: Some(now),
+            attempts: ledger.attempts + 1,
+            epoch: change.after.record.epoch,
+            ..ledger.clone()
+        };
+        let slice = slices(&page.items).next().filter(|_| !is_known);
+        let first = slice.map(|slice| self.count(&claimed, slice, now));
+        let claim = store.claim_customer(before, &change, event, first.as_ref(), self.breaker, now);
+        Ok(match claim.await? {
+            Claim::Outdated(current) => Claim::Outdated(current),
+            Claim::BreakerOpen => Claim::BreakerOpen,
+            Claim::Taken(counted) => {
+                let ledger = match first {
+                    Some(first) if counted => first.ledger,
+                    // It was restored since, and its erasure had begun, or ended, before.
+                    _ if is_known => store.get_erasure(before.id).await?.unwrap_or(claimed),
+                    _ => claimed,
+                };
+                let (account, page) = (change.after, Some(page));
+                Claim::Taken(Box::new(Job { account, ledger, page, pass: Pass::default() }))
+            }
+        })
+    }
+
+    /// Claims an account that a run before has claimed.
+    async fn resume(
+        &self,
+        before: &Customer,
+        change: Change,
+        event: Option<&Event>,
+    ) -> Result<Claim<Box<Job>>, Error> {
+        let store = &self.app.store;
+        if let Update::Outdated(current) = store.update_customer(before, &change, event).await? {
+            return Ok(Claim::Outdated(current));
         }
-        let cursor = left.last().map_or_else(Position::start, Owned::position);
-        let pass = Pass::start(false);
-        Ok(Box::new(Job { account, ledger, page: None, pass, cursor, settled }))
+        // The run before may have counted a slice until now.
+        let ledger = store.get_erasure(before.id).await?;
+        let ledger = ledger.unwrap_or_else(|| Erasure::blank(before.id));
+        let job = Job { account: change.after, ledger, page: None, pass: Pass::default() };
+        Ok(Claim::Taken(Box::new(job)))
+    }
+
+    /// What is written down of a slice.
+    fn count(&self, ledger: &Erasure, slice: &[Owned], now: Timestamp) -> Counted {
+        let mut counts = Counts::new();
+        let mut announced: BTreeMap<Kind, Vec<Uuid>> = BTreeMap::new();
+        for owned in slice {
+            *counts.entry(owned.kind).or_default() += 1;
+            if owned.kind.is_announced() {
+                announced.entry(owned.kind).or_default().extend(owned.id);
+            }
+        }
+        let event = |(kind, ids)| self.app.event(What::Deleted(kind), ledger.customer, ids, now);
+        let end = slice.last().map_or_else(Position::default, Owned::position);
+        Counted {
+            ledger: ledger.with_slice(&counts, end),
+            events: announced.into_iter().map(event).collect(),
+            logins: slice.iter().filter_map(|owned| owned.login.clone()).collect(),
+        }
     }
 
     /// Deletes some pages of what an account owns.
@@ -392,7 +427,7 @@ impl Purger {
         for _ in 0..TURN {
             let page = match job.page.take() {
                 Some(page) => page,
-                None => self.look(job, Position::start()).await?,
+                None => self.look(job, Position::default()).await?,
             };
             // The next page is read while this one is deleted.
             let ahead = page.next.clone().map(|next| self.look(job, next));
@@ -402,8 +437,7 @@ impl Purger {
                     None => Ok(None),
                 }
             };
-            let (stop, ahead) =
-                try_join(self.delete(job, page.items, deadline, tally), ahead).await?;
+            let (stop, ahead) = try_join(self.delete(job, page, deadline, tally), ahead).await?;
             if stop.is_some() {
                 return Ok(stop);
             }
@@ -417,50 +451,40 @@ impl Purger {
         Ok(None)
     }
 
-    /// Reads the page that begins at `at`.
+    /// Reads the page behind `place`.
     fn look<'a>(
         &'a self,
-        job: &mut Job,
-        at: Position,
+        job: &Job,
+        place: Position,
     ) -> impl Future<Output = Result<OwnedPage, Error>> + use<'a> {
-        let is_settled = job.settled <= self.app.now();
-        let consistent = job.pass.verifying || at < job.cursor || !is_settled;
-        job.pass.consistent &= consistent;
         let (store, id) = (&self.app.store, job.account.id);
-        async move { store.list_owned(id, &at, consistent).await }
+        async move { store.list_owned(id, &place).await }
     }
 
     /// Deletes these things, slice by slice. `None` if all are gone that can go.
     async fn delete(
         &self,
         job: &mut Job,
-        items: Vec<Owned>,
+        page: OwnedPage,
         deadline: Deadline,
         tally: &Tally,
     ) -> Result<Option<Progress>, Error> {
-        let all = items.len();
-        let known: Vec<Owned> = items.into_iter().filter(|owned| owned.known.is_some()).collect();
-        job.pass.unknown += (all - known.len()) as u64;
-        job.pass.deleted |= !known.is_empty();
-        for slice in slices(&known) {
+        job.pass.unknown += page.unknown;
+        job.pass.deleted |= !page.items.is_empty();
+        let is_counted = |owned: &Owned, job: &Job| owned.position() <= job.ledger.counted_to;
+        let counted = page.items.partition_point(|owned| is_counted(owned, job));
+        let (counted, rest) = page.items.split_at(counted);
+        for slice in once(counted).filter(|counted| !counted.is_empty()).chain(slices(rest)) {
             if deadline.is_near() {
                 return Ok(Some(Progress::Unfinished));
             }
-            let counted = job.ledger.with_slice(ids(slice));
-            let now = self.app.now();
-            let told = counted.slice.iter().filter(|(kind, _)| kind.is_announced());
-            let events: Vec<Event> = told
-                .map(|(kind, ids)| {
-                    let subjects = ids.iter().filter_map(|id| Uuid::from_slice(id).ok());
-                    self.app.event(What::Deleted(*kind), job.account.id, subjects.collect(), now)
-                })
-                .collect();
-            let logins: Vec<String> =
-                slice.iter().filter_map(|owned| owned.login.clone()).collect();
-            if !self.app.store.count_slice(&counted, &events, &logins).await? {
-                return Ok(Some(Progress::Overtaken));
+            if !slice.first().is_some_and(|owned| is_counted(owned, job)) {
+                let counted = self.count(&job.ledger, slice, self.app.now());
+                if !self.app.store.count_slice(&counted).await? {
+                    return Ok(Some(Progress::Overtaken));
+                }
+                job.ledger = counted.ledger;
             }
-            job.ledger = counted;
             self.app.store.delete_owned(job.account.id, slice).await?;
             tally.deleted.fetch_add(slice.len() as u64, Ordering::Relaxed);
         }
@@ -469,8 +493,8 @@ impl Purger {
 
     /// Ends the purge if the pass found nothing, or begins the pass that will tell.
     async fn end_pass(&self, job: &mut Job) -> Result<Option<Progress>, Error> {
-        if job.pass.deleted || !job.pass.consistent {
-            job.pass = Pass::start(true);
+        if job.pass.deleted {
+            job.pass = Pass::default();
             return Ok(None);
         }
         if job.pass.unknown == 0 {
@@ -506,18 +530,9 @@ impl Purger {
     }
 }
 
-/// The ids of these things, by kind.
-fn ids(slice: &[Owned]) -> Slice {
-    let mut ids = Slice::new();
-    for (kind, id) in slice.iter().filter_map(|owned| owned.known.clone()) {
-        ids.entry(kind).or_default().push(id);
-    }
-    ids
-}
-
 /// Cuts a page so that each slice fits into one transaction.
 fn slices(mut items: &[Owned]) -> impl Iterator<Item = &[Owned]> {
-    std::iter::from_fn(move || {
+    from_fn(move || {
         let mut agents = 0;
         let fits = |owned: &&Owned| {
             agents += usize::from(owned.login.is_some());

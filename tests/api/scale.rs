@@ -71,8 +71,8 @@ async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
     let cost = &tenure.stack.stats()["functions"]["PurgeRunFunction"]["dynamodb"];
     println!("{cost}");
     let per_item = |units: &Value| units.as_f64().unwrap() / count as f64;
-    assert!(per_item(&cost["wcu"]) <= 1.1, "{cost}");
-    assert!(per_item(&cost["rcu"]) <= 0.2, "{cost}");
+    assert!(per_item(&cost["wcu"]) <= 1.06, "{cost}");
+    assert!(per_item(&cost["rcu"]) <= 0.27, "{cost}");
     assert_eq!(lasting(&tenure, &neighbour).await, kept);
     let ledger = ledger(&tenure, &account).await;
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));

@@ -16,6 +16,7 @@ use serde_json::Value;
 use shared::domain::Timestamp;
 use shared::domain::idempotency::LIFETIME;
 use shared::domain::lifecycle::GRACE;
+use shared::domain::owned::Kind;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
@@ -202,7 +203,10 @@ impl<'a> Race<'a> {
             assert!(run.states.iter().any(is_true), "a lie: {}", context());
         }
         let deleted = run.states.iter().find(|state| state.status() == "deleted");
-        let owned = deleted.map(State::inventory).unwrap_or_default();
+        let mut owned = deleted.map(State::inventory).unwrap_or_default();
+        // A session may be found, and then end before it is deleted.
+        let sessions = run.states.iter().map(|state| state.count(Kind::Session.prefix())).max();
+        owned.insert(Kind::Session.many(), sessions.unwrap_or_default());
         world.purge(scene, start, &owned).await;
     }
 }

@@ -199,8 +199,8 @@ impl State {
     }
 
     /// What must be true when the purge has ended of an account that owned `owned` when it was deleted:
-    /// each thing was counted once and told of once. A session may have ended before it was counted:
-    /// logging out asks for no live account.
+    /// each thing was counted once and told of once. A session may have ended at any time: logging out
+    /// asks for no live account.
     pub(crate) fn check_receipt(&self, owned: &Counts) {
         for column in ["found", "deleted"] {
             let counted = self.ledger[column]["M"].as_object().into_iter().flatten();

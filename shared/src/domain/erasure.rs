@@ -149,8 +149,8 @@ pub struct Erasure {
     pub found: Counts,
     /// What is known to be deleted.
     pub deleted: Counts,
-    /// The slice that was counted last: what of it is left was counted already.
-    pub slice: Slice,
+    /// Up to here, all that the account owned was counted, whether it is deleted yet or not.
+    pub counted_to: Position,
     /// Things that the purge does not know and therefore leaves alone.
     pub quarantined: u64,
     /// What went wrong last, in a word.
@@ -159,8 +159,23 @@ pub struct Erasure {
     pub receipt: Option<String>,
 }
 
-/// Things that are counted and deleted together: their ids, by kind.
-pub type Slice = BTreeMap<Kind, Vec<Vec<u8>>>;
+/// A place in the order in which what an account owns is read and deleted; the first is before
+/// everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(String);
+
+impl Position {
+    /// The place of what has this sort key.
+    pub(crate) const fn of(sort_key: String) -> Self {
+        Self(sort_key)
+    }
+
+    /// The sort key.
+    pub(crate) fn sort_key(&self) -> &str {
+        &self.0
+    }
+}
 
 /// How far an erasure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -198,21 +213,23 @@ impl Erasure {
             slices: 0,
             found: Counts::new(),
             deleted: Counts::new(),
-            slice: Slice::new(),
+            counted_to: Position::default(),
             quarantined: 0,
             last_error: None,
             receipt: None,
         }
     }
 
-    /// The row once another slice is written down. Of what was counted before, nothing is left.
+    /// The row once another slice is written down, which ends here. Of what was counted before, nothing
+    /// is left.
     #[must_use]
-    pub fn with_slice(&self, slice: Slice) -> Self {
+    pub fn with_slice(&self, counts: &Counts, end: Position) -> Self {
         let mut found = self.found.clone();
-        for (kind, ids) in &slice {
-            *found.entry(*kind).or_default() += ids.len() as u64;
+        for (kind, count) in counts {
+            *found.entry(*kind).or_default() += count;
         }
-        Self { found, deleted: self.found.clone(), slice, slices: self.slices + 1, ..self.clone() }
+        let (deleted, slices) = (self.found.clone(), self.slices + 1);
+        Self { found, deleted, slices, counted_to: end, ..self.clone() }
     }
 
     /// How far the erasure is at `now`.
@@ -353,16 +370,16 @@ pub struct Capacity {
 impl Capacity {
     /// For `items` things of `kilobytes` in all.
     ///
-    /// Each deletion is one unit per kilobyte, at least one; each slice writes its ids twice, to the
-    /// ledger and to the outbox, in a transaction; claim and finish are the rest.
+    /// Each deletion is one unit per kilobyte, at least one; each slice is counted in the ledger, and its
+    /// ids go to the outbox, in a transaction; claim and finish are the rest.
     #[must_use]
     pub fn of(items: u64, kilobytes: u64) -> Self {
         const CLAIM_AND_FINISH: u64 = 24;
         let slices = items.div_ceil(SLICE as u64);
-        let ids = (items * 16).div_ceil(1024) * 4;
+        let ids = (items * 16).div_ceil(1024) * 2;
         Self {
             wcu: items.max(kilobytes) + ids + slices * 6 + CLAIM_AND_FINISH,
-            rcu: kilobytes.div_ceil(8) + 6,
+            rcu: kilobytes.div_ceil(4) + 6,
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::agent::AgentAttributes;
+use super::erasure::Counted;
 use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::outbox::OutboxItem;
@@ -275,11 +276,11 @@ impl Store {
         change: &Change,
         event: Option<&Event>,
     ) -> Result<Update<Customer>, Error> {
-        let transaction = self.change_customer(before, change, event)?;
+        let transaction = self.change_customer(before, change, event, None)?;
         match transaction.run().await? {
             Outcome::Refused(legs) if is_foreign_lock(&legs, change) => {
                 let before = without_email(before);
-                updated(self.change_customer(&before, change, event)?.run().await?)
+                updated(self.change_customer(&before, change, event, None)?.run().await?)
             }
             Outcome::Refused(legs) if lacks_billing_account(&legs, change) => {
                 Err(Error::missing(Kind::BillingAccount))
@@ -288,26 +289,44 @@ impl Store {
         }
     }
 
-    /// Changes an account that the purge takes for the first time, and counts that. `None` if `most`
-    /// were counted within the same hour.
+    /// Changes an account that the purge takes for the first time, and counts that. What is deleted
+    /// `first` is written down in the same transaction, if nothing stands in the way of that; whether it
+    /// is, is told.
     pub async fn claim_customer(
         &self,
         before: &Customer,
         change: &Change,
         event: Option<&Event>,
+        first: Option<&Counted>,
         most: u64,
         now: Timestamp,
-    ) -> Result<Option<Update<Customer>>, Error> {
-        let claim = |before| self.change_customer(before, change, event)?.count_claim(most, now);
-        let mut outcome = claim(before)?.run().await?;
+    ) -> Result<Claim<bool>, Error> {
+        let claim = |before: &Customer, first: Option<&Counted>| {
+            let mut transaction = self.change_customer(before, change, event, first)?;
+            if let Some(first) = first {
+                transaction =
+                    transaction.announce(first, &first.logins.iter().collect::<Vec<_>>())?;
+            }
+            transaction.count_claim(most, now)
+        };
+        let (mut outcome, mut counted) = (claim(before, first)?.run().await?, first.is_some());
+        let is_final =
+            |legs: &[Leg]| [legs.first(), legs.last()].into_iter().flatten().any(Leg::failed);
         if let Outcome::Refused(legs) = &outcome
-            && is_foreign_lock(legs, change)
+            && !is_final(legs)
         {
-            outcome = claim(&without_email(before))?.run().await?;
+            let is_foreign = is_foreign_lock(legs, change);
+            let before = if is_foreign { &without_email(before) } else { before };
+            (outcome, counted) = (claim(before, None)?.run().await?, false);
         }
         match outcome {
-            Outcome::Refused(legs) if legs.last().is_some_and(Leg::failed) => Ok(None),
-            outcome => updated(outcome).map(Some),
+            Outcome::Refused(legs) if legs.last().is_some_and(Leg::failed) => {
+                Ok(Claim::BreakerOpen)
+            }
+            outcome => Ok(match updated(outcome)? {
+                Update::Written => Claim::Taken(counted),
+                Update::Outdated(current) => Claim::Outdated(current),
+            }),
         }
     }
 
@@ -316,13 +335,14 @@ impl Store {
         before: &Customer,
         change: &Change,
         event: Option<&Event>,
+        first: Option<&Counted>,
     ) -> Result<Transaction<'_>, Error> {
         let mut transaction = self.replace_customer(before, change)?;
         if let Some(id) = change.billing_account {
             let billing_account = key::resource(before.id, Kind::BillingAccount, id);
             transaction = transaction.check(&billing_account, &Condition::present())?;
         }
-        transaction = transaction.enter(change)?;
+        transaction = transaction.enter(change, first)?;
         match event {
             Some(event) => {
                 transaction.put_event(&OutboxItem::of(event, &change.after).with_farewell(before))
@@ -352,6 +372,17 @@ impl Store {
         }
         Ok(transaction)
     }
+}
+
+/// How it ended that the purge took an account.
+#[derive(Debug)]
+pub enum Claim<T> {
+    /// It has it.
+    Taken(T),
+    /// Another writer came first, and made the account this.
+    Outdated(Box<Customer>),
+    /// As many purges as may begin within an hour have begun.
+    BreakerOpen,
 }
 
 /// How a change of an account ended.

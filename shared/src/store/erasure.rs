@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_bytes::ByteBuf;
 
 use super::assignment::Assignment;
 use super::customer::updated;
@@ -12,7 +11,7 @@ use super::outbox::OutboxItem;
 use super::transaction::{Condition, Outcome, Transaction};
 use super::{Item, Store, Stored, Update, failure, key, string, text};
 use crate::domain::erasure::{
-    Counts, Entry, Hold, HoldReason, Reason, Request, Requester, Role, Slice,
+    Counts, Entry, Hold, HoldReason, Position, Reason, Request, Requester, Role,
 };
 use crate::domain::lifecycle::Change;
 use crate::domain::owned::Kind;
@@ -48,7 +47,7 @@ stored! {
         #[serde(default)]
         deleted: BTreeMap<String, u64> => Kept,
         #[serde(default)]
-        slice: BTreeMap<String, ByteBuf> => Kept,
+        counted_to: Position => Kept,
         #[serde(default)]
         quarantined: u64 => Kept,
         last_error: Option<String> => Kept,
@@ -71,7 +70,7 @@ impl From<ErasureAttributes> for Erasure {
             slices: stored.slices,
             found: counts(&stored.found),
             deleted: counts(&stored.deleted),
-            slice: slice(&stored.slice),
+            counted_to: stored.counted_to,
             quarantined: stored.quarantined,
             last_error: stored.last_error,
             receipt: stored.receipts.last().cloned(),
@@ -107,19 +106,6 @@ fn named(counts: &Counts) -> BTreeMap<&'static str, u64> {
     counts.iter().map(|(kind, count)| (kind.many(), *count)).collect()
 }
 
-/// Ids of one kind are all as long as the kind's are; stored one after the other.
-fn slice(stored: &BTreeMap<String, ByteBuf>) -> Slice {
-    let ids = |kind: &Kind| {
-        let bytes = stored.get(kind.many())?;
-        Some((*kind, bytes.chunks(kind.id_length()).map(<[u8]>::to_vec).collect()))
-    };
-    Kind::ALL.iter().filter_map(ids).collect()
-}
-
-fn packed(slice: &Slice) -> BTreeMap<&'static str, ByteBuf> {
-    slice.iter().map(|(kind, ids)| (kind.many(), ByteBuf::from(ids.concat()))).collect()
-}
-
 /// A place among the erasures that ended within a month.
 #[derive(Debug)]
 pub struct Finished(Item);
@@ -135,7 +121,7 @@ const EARLIER: [&str; 8] = [
     "tm_finish",
     "found",
     "deleted",
-    "slice",
+    "counted_to",
     "quarantined",
     "last_error",
 ];
@@ -177,25 +163,60 @@ fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assig
                 .set("tm_due", now)?
                 .set("tm_claim", now)?
                 .set("epoch", epoch)?
-                .set_first("slices", 0)?
                 .set("attempts", 1)
         }
-        Entry::Claimed(now) => row
-            .set("epoch", epoch)?
-            .set_first("tm_claim", now)?
-            .set_first("slices", 0)?
-            .count("attempts"),
+        Entry::Claimed(now) => {
+            row.set("epoch", epoch)?.set_first("tm_claim", now)?.count("attempts")
+        }
+    }
+}
+
+/// What an account owns, and is about to be deleted, written down: once, whoever deletes it.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// The ledger's row that counts it.
+    pub ledger: Erasure,
+    /// What is told of it.
+    pub events: Vec<Event>,
+    /// The user names of the agents in it.
+    pub logins: Vec<String>,
+}
+
+impl Counted {
+    fn assignment(&self, row: Assignment) -> Result<Assignment, Error> {
+        row.set("found", named(&self.ledger.found))?
+            .set("deleted", named(&self.ledger.deleted))?
+            .set("counted_to", &self.ledger.counted_to)?
+            .set("slices", self.ledger.slices)
     }
 }
 
 impl Transaction<'_> {
-    /// Tells the ledger, if the change has something to tell.
-    pub(super) fn enter(self, change: &Change) -> Result<Self, Error> {
-        let (id, epoch) = (change.after.id, change.after.record.epoch);
-        match &change.entry {
-            Some(entry) => self.update_ledger(id, &assignment(id, entry, epoch)?, None),
-            None => Ok(self),
+    /// Tells the ledger, if the change has something to tell; and, if it is that the purge takes the
+    /// account and has not before, what is deleted `first`.
+    pub(super) fn enter(self, change: &Change, first: Option<&Counted>) -> Result<Self, Error> {
+        let Some(entry) = &change.entry else { return Ok(self) };
+        let id = change.after.id;
+        let row = assignment(id, entry, change.after.record.epoch)?;
+        let Some(first) = first else { return self.update_ledger(id, &row, None) };
+        let not_before = Condition::new("attribute_not_exists(tm_claim)", []);
+        self.update_ledger(id, &first.assignment(row)?, Some(&not_before))
+    }
+
+    /// Tells of what is about to be deleted, and frees user names of the agents in it, with what is
+    /// known of attempts at their passwords.
+    pub(super) fn announce(mut self, counted: &Counted, logins: &[&String]) -> Result<Self, Error> {
+        for event in &counted.events {
+            self = self.put_event(&OutboxItem::unnumbered(event))?;
         }
+        for login in logins {
+            let owned = Condition::owned_by(counted.ledger.customer);
+            self = self.delete(&key::lock_of_agent(login), Some(&owned))?;
+        }
+        for login in logins {
+            self = self.delete(&key::throttle(login), None)?;
+        }
+        Ok(self)
     }
 }
 
@@ -226,42 +247,23 @@ impl Store {
         Ok((items.get(&customer)?, items.get(&erasure)?))
     }
 
-    /// Writes down a slice that is about to be deleted: counts it, tells of it, frees the user names of
-    /// its agents and forgets the attempts at their passwords; once, however often a slice is tried.
-    /// False if another run has taken the account.
-    pub async fn count_slice(
-        &self,
-        after: &Erasure,
-        events: &[Event],
-        logins: &[String],
-    ) -> Result<bool, Error> {
-        let row = Assignment::default()
-            .set("found", named(&after.found))?
-            .set("deleted", named(&after.deleted))?
-            .set("slice", packed(&after.slice))?
-            .set("slices", after.slices)?;
+    /// Writes down what is about to be deleted: counts it, tells of it, frees the user names of its
+    /// agents and forgets the attempts at their passwords; once, however often it is tried. False if
+    /// another run has taken the account.
+    pub async fn count_slice(&self, counted: &Counted) -> Result<bool, Error> {
+        let Counted { ledger, events, logins } = counted;
+        let row = counted.assignment(Assignment::default())?;
         // A name that is another account's by now keeps its lock.
         let mut foreign = Vec::new();
         loop {
-            let mut transaction = self.transaction().update_ledger(
-                after.customer,
-                &row,
-                Some(&Condition::counted(after)),
-            )?;
-            for event in events {
-                transaction = transaction.put_event(&OutboxItem::unnumbered(event))?;
-            }
             let ours: Vec<_> = logins.iter().filter(|login| !foreign.contains(login)).collect();
-            for login in &ours {
-                let owned = Condition::owned_by(after.customer);
-                transaction = transaction.delete(&key::lock_of_agent(login), Some(&owned))?;
-            }
-            for login in &ours {
-                transaction = transaction.delete(&key::throttle(login), None)?;
-            }
+            let transaction = self
+                .transaction()
+                .update_ledger(ledger.customer, &row, Some(&Condition::counted(ledger)))?
+                .announce(counted, &ours)?;
             let Outcome::Refused(legs) = transaction.run().await? else { return Ok(true) };
             if legs.first().is_some_and(super::transaction::Leg::failed) {
-                return self.has_counted(after).await;
+                return self.has_counted(ledger).await;
             }
             let locks = legs.iter().skip(1 + events.len());
             let refused = ours.into_iter().zip(locks).filter(|(_, leg)| leg.failed());
@@ -291,7 +293,7 @@ impl Store {
             .set("finished_pk", now.map(Month::of).map(key::finished))?
             .set("finished_sk", now.map(Timestamp::fixed))?
             .append("receipts", receipt)?
-            .remove(&["slice", "quarantined", "last_error"]);
+            .remove(&["counted_to", "quarantined", "last_error"]);
         let transaction = self.replace_customer(before, change)?.update_ledger(
             before.id,
             &row,
@@ -330,19 +332,5 @@ impl Store {
         let transaction =
             self.transaction().update_ledger(erasure.customer, &row, Some(&condition))?;
         transaction.run().await.map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slice_is_read_as_it_was_written() {
-        let slice: Slice =
-            [(Kind::Number, vec![vec![1; 16], vec![2; 16]]), (Kind::Session, vec![vec![3; 32]])]
-                .into();
-        let stored = packed(&slice).into_iter().map(|(kind, ids)| (kind.to_owned(), ids)).collect();
-        assert_eq!(super::slice(&stored), slice);
     }
 }

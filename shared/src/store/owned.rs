@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use uuid::Uuid;
 
 use super::{Item, MAX_TRIES, Store, failure, key, pause, string, text, unavailable};
-use crate::domain::erasure::{Counts, Slice};
+use crate::domain::erasure::{Counts, Position};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
 
@@ -17,12 +18,14 @@ const BATCH: usize = 25;
 /// How many batches are deleted at the same time: each takes a connection.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// Something that an account owns.
+/// Something that an account owns, of a kind that we know.
 #[derive(Clone, Debug)]
 pub struct Owned {
     sk: String,
-    /// Its kind and the bytes of its id; none if it is nothing that we know.
-    pub known: Option<(Kind, Vec<u8>)>,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id, but for what is found by a hash.
+    pub id: Option<Uuid>,
     /// Names the user name's lock of an agent.
     pub login: Option<String>,
 }
@@ -32,72 +35,54 @@ pub struct Owned {
 pub struct OwnedPage {
     /// In the order of their sort keys.
     pub items: Vec<Owned>,
+    /// How many there are besides that are nothing that we know.
+    pub unknown: u64,
     /// Where the next page starts; none if this is the last one.
     pub next: Option<Position>,
 }
 
-/// A place in the order in which an account's things are read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(String);
-
-impl Position {
-    /// Before everything.
-    #[must_use]
-    pub fn start() -> Self {
-        Self(key::ROOT.to_owned())
-    }
-}
-
 impl Owned {
-    fn read(item: &Item) -> Result<Self, Error> {
+    /// `None` if it is nothing that we know.
+    fn read(item: &Item) -> Result<Option<Self>, Error> {
         let sk = text(item, "sk")?;
-        Ok(Self { known: key::kind_and_bytes(&sk), sk, login: text(item, "login").ok() })
+        let Some((kind, bytes)) = key::kind_and_bytes(&sk) else { return Ok(None) };
+        let (id, login) = (Uuid::from_slice(&bytes).ok(), text(item, "login").ok());
+        Ok(Some(Self { sk, kind, id, login }))
     }
 
-    /// The things of a slice, in the order of their sort keys.
-    #[must_use]
-    pub fn of_slice(slice: &Slice) -> Vec<Self> {
-        let ids = slice.iter().flat_map(|(kind, ids)| ids.iter().map(|id| (*kind, id)));
-        let of_id = |(kind, id): (Kind, &Vec<u8>)| Self {
-            sk: key::owned_by_bytes(kind, id),
-            known: Some((kind, id.clone())),
-            login: None,
-        };
-        let mut things: Vec<Self> = ids.map(of_id).collect();
-        things.sort_by(|one, other| one.sk.cmp(&other.sk));
-        things
-    }
-
-    /// The place right behind it.
+    /// Its place.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position(self.sk.clone())
+        Position::of(self.sk.clone())
     }
 }
 
 impl Store {
-    /// A page of what an account owns.
+    /// A page of what an account owns: all that is there, as a consistent read sees it.
     pub async fn list_owned(
         &self,
         customer: Id<Customer>,
         behind: &Position,
-        consistent: bool,
     ) -> Result<OwnedPage, Error> {
+        let behind = behind.sort_key().max(key::ROOT);
         let query = self
             .client
             .query()
             .table_name(&self.accounts)
-            .consistent_read(consistent)
+            .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk > :behind")
             .projection_expression("sk, login")
             .expression_attribute_values(":pk", string(key::partition(customer)))
-            .expression_attribute_values(":behind", string(&behind.0));
+            .expression_attribute_values(":behind", string(behind));
         let answer = query.send().await.map_err(failure)?;
         let last = answer.last_evaluated_key.as_ref().map(|key| text(key, "sk")).transpose()?;
-        let items = answer.items.unwrap_or_default();
+        let found = answer.items.unwrap_or_default();
+        let items = found.iter().filter_map(|item| Owned::read(item).transpose());
+        let items = items.collect::<Result<Vec<_>, _>>()?;
         Ok(OwnedPage {
-            items: items.iter().map(Owned::read).collect::<Result<_, _>>()?,
-            next: last.map(Position),
+            unknown: (found.len() - items.len()) as u64,
+            items,
+            next: last.map(Position::of),
         })
     }
 

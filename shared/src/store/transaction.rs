@@ -91,7 +91,8 @@ impl Condition {
             (":held_epoch", number(erasure.epoch)),
             (":before", number(erasure.slices.saturating_sub(1))),
         ];
-        Self::new("epoch = :held_epoch AND slices = :before", values)
+        let none = if erasure.slices == 1 { " OR attribute_not_exists(slices)" } else { "" };
+        Self::new(&format!("epoch = :held_epoch AND (slices = :before{none})"), values)
     }
 
     /// Fewer than `most` purges were counted, or none.
