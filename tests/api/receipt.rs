@@ -3,7 +3,6 @@
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kms::{Client, Config};
-use aws_smithy_http_client::Builder;
 use data_encoding::BASE64URL_NOPAD;
 use local::{Data, Options};
 use p256::ecdsa::signature::Verifier as _;
@@ -13,6 +12,7 @@ use shared::domain::erasure::{self, Reason, Requester, Role};
 use shared::domain::owned::Kind;
 use shared::domain::receipt::Receipt;
 use shared::domain::{Erasure, Error, Id, Timestamp};
+use shared::runtime::http_client;
 use shared::signature::Signer;
 
 use crate::harness::{Template, Tenure, options};
@@ -31,7 +31,7 @@ fn signer(url: &str, key: &str) -> Signer {
         .credentials_provider(Credentials::new("PurgeRunFunction", "test", None, None, "test"))
         .endpoint_url(url)
         .retry_config(RetryConfig::disabled())
-        .http_client(Builder::new().build_http())
+        .http_client(http_client().unwrap())
         .build();
     Signer::new(Client::from_conf(config), key.to_owned())
 }

@@ -4,7 +4,6 @@
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_dynamodb::{Client, Config};
-use aws_smithy_http_client::Builder;
 use serde_json::json;
 use shared::auth::PlainToken;
 use shared::domain::erasure::{Counts, Position};
@@ -15,6 +14,7 @@ use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
 };
+use shared::runtime::http_client;
 use shared::store::erasure::Counted;
 use shared::store::{Store, Update, customer::NewCustomer, key, login::Login};
 
@@ -26,7 +26,7 @@ pub(crate) fn client(tenure: &Tenure) -> Client {
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new(local::OWNER, "test", None, None, "test"))
         .endpoint_url(tenure.stack.database_url())
-        .http_client(Builder::new().build_http())
+        .http_client(http_client().unwrap())
         .build();
     Client::from_conf(config)
 }

@@ -3,13 +3,16 @@
 mod app;
 pub mod clock;
 pub mod config;
+mod http_client;
 mod log;
 pub mod metrics;
 mod sdk;
 mod serve;
+pub(crate) mod tls;
 
 pub use app::App;
 pub use clock::Deadline;
+pub use http_client::http_client;
 pub(crate) use sdk::{eventbridge_config, kms_config};
 pub use serve::{serve, serve_event};
 

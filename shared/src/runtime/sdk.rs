@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 
 use super::config;
+use super::http_client::http_client;
 use crate::domain::Error;
 
 /// The SDK's crates have no type in common for their configuration.
@@ -52,27 +51,7 @@ fn credentials() -> Result<Credentials, Error> {
 
 /// Three tries fit into the shortest function's time.
 fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
-        .build()
-}
-
-fn http_client() -> Result<SharedHttpClient, Error> {
-    let tls = TlsContext::builder().with_trust_store(trust_store()).build();
-    let tls = tls.map_err(|error| Error::Internal(error.to_string()))?;
-    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-    Ok(builder.tls_context(tls).build_https())
-}
-
-/// Reading the system's 140 roots would be half of a start, so AWS's endpoints are known by the few that
-/// they chain to. Where `SSL_CERT_FILE` is set, the system's are read, from there.
-fn trust_store() -> TrustStore {
-    const AMAZON: &str = include_str!("amazon_roots.pem");
-    match config::optional("SSL_CERT_FILE") {
-        Some(_) => TrustStore::default(),
-        None => TrustStore::empty().with_pem_certificate(AMAZON),
-    }
+    TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build()
 }
 
 #[cfg(test)]

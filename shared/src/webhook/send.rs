@@ -18,7 +18,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
@@ -26,7 +25,7 @@ use super::network::Network;
 use crate::domain::value::{WebhookMethod, WebhookUri};
 use crate::domain::webhook_target::{Loopback, Target};
 use crate::domain::{Error, Outcome};
-use crate::runtime::config;
+use crate::runtime::{config, tls};
 
 /// How long an attempt may take, from looking up the name to the last byte that is read.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -142,19 +141,14 @@ impl Sender {
         if let Some(config) = self.tls.get() {
             return Ok(Arc::clone(config));
         }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let config = client_config(roots).map_err(|_| Outcome::Tls)?;
+        let config = client_config(tls::system_roots()).map_err(|_| Outcome::Tls)?;
         Ok(Arc::clone(self.tls.get_or_init(|| Arc::new(config))))
     }
 }
 
 /// Nothing is kept between connections: a session that is resumed could be recognised.
 pub(super) fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = tls::trusting(roots)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)

@@ -60,6 +60,8 @@ pub(crate) async fn run(arguments: &Scale, places: &Places) -> Result<()> {
     accounts.sort_unstable();
     for size in accounts {
         say(&format!("{size} accounts"));
+        // What is measured is delayed, and not how the tables are filled.
+        stage.delay(quick());
         stage.world.fill(size.saturating_sub(there)).await?;
         there = size;
         for endpoint in [Endpoint::Get, Endpoint::List, Endpoint::Create, Endpoint::Login] {
@@ -123,6 +125,7 @@ async fn request(
 }
 
 async fn purge(stage: &Stage, places: &Places, items: u32) -> Result<Purge> {
+    stage.delay(quick());
     let account = stage.world.account().await?;
     stage.world.give(&account, items).await?;
     let mut leaving = start(stage, places, Endpoint::Unregister, quick()).await?;

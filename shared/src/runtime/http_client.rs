@@ -1,0 +1,143 @@
+//! How the AWS SDK reaches AWS. Its own client speaks HTTP/2 as well, which would be a fifteenth of a
+//! function's binary; `DynamoDB` and KMS answer in HTTP/1.1.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::{Client, connect};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::{config, tls};
+use crate::domain::Error;
+
+/// Roots of Amazon Trust Services.
+const AMAZON: &[u8] = include_bytes!("amazon_roots.pem");
+
+/// What the SDK waits for a connection is part of what it waits for an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Keeps connections, to whomever it has reached.
+#[derive(Clone, Debug)]
+struct Https(Client<HttpsConnector<connect::HttpConnector>, SdkBody>);
+
+/// A client for the SDK, with connections of its own.
+pub fn http_client() -> Result<SharedHttpClient, Error> {
+    let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
+    let tls = tls::trusting(roots()?).map_err(|error| internal(&error))?;
+    let mut tcp = connect::HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(https);
+    Ok(SharedHttpClient::new(Https(client)))
+}
+
+/// Reading the system's 140 roots would be half of a start, so AWS's endpoints are known by the few that
+/// they chain to. Where `SSL_CERT_FILE` is set, the system's are read, from there.
+fn roots() -> Result<RootCertStore, Error> {
+    if config::optional("SSL_CERT_FILE").is_some() {
+        return Ok(tls::system_roots());
+    }
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(AMAZON) {
+        let root = root.map_err(|error| Error::Internal(error.to_string()))?;
+        roots.add(root).map_err(|error| Error::Internal(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+impl HttpClient for Https {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Https {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
+        };
+        let answer = self.0.request(request);
+        HttpConnectorFuture::new(async move {
+            // What goes wrong on the way may go right the next time: the SDK tries again.
+            let answer = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::retry::RetryConfig;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Region};
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers so many requests on each of these connections, then closes the connection without a
+    /// word, as happens while a function is frozen.
+    async fn serve(listener: TcpListener, requests: &[usize]) {
+        for count in requests {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            for _ in 0..*count {
+                let (mut line, mut length) = (String::new(), 0);
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await.unwrap();
+                    let header = line.to_lowercase();
+                    if let Some(value) = header.strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                }
+                stream.read_exact(&mut vec![0; length]).await.unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"TableNames\":[]}";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    }
+
+    /// The server takes two connections, one after the other: no more may be made, and none fewer.
+    #[tokio::test]
+    async fn connections_are_kept_and_those_that_are_closed_are_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .allow_no_auth()
+            .retry_config(RetryConfig::standard())
+            .http_client(http_client().unwrap())
+            .endpoint_url(format!("http://127.0.0.1:{port}"));
+        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+        let server = tokio::spawn(async move { serve(listener, &[3, 2]).await });
+        for _ in 0..5 {
+            client.list_tables().send().await.unwrap();
+        }
+        server.await.unwrap();
+    }
+}
