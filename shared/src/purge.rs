@@ -501,8 +501,7 @@ impl Purger {
             return self.finish(job).await.map(Some);
         }
         job.ledger.quarantined = job.pass.unknown;
-        job.ledger.last_error = None;
-        self.app.store.note_trouble(&job.ledger, self.app.now()).await?;
+        self.app.store.quarantine(&job.ledger, self.app.now()).await?;
         tracing::error!(customer_id = %job.account.id, count = job.pass.unknown, "unknown things");
         Ok(Some(Progress::Quarantined))
     }

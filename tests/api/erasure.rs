@@ -207,6 +207,41 @@ async fn the_breaker_stops_a_wave_of_purges_and_lets_it_trickle() {
     assert_eq!((&run["finished"], &run["breaker_open"]), (&json!(3), &json!(false)), "{run}");
 }
 
+/// What no version before knew is left alone; once it is known, it is counted like anything else,
+/// wherever it stands among what was counted before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_purge_does_not_know_waits_until_it_does() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.call_with(&account.token, "POST", "/v1.0/tags", json!({"name": "late"})).await.ok();
+    let partition = format!("CUSTOMER#{}", account.id);
+    let thing = |sk: &str| json!({"pk": {"S": partition.clone()}, "sk": {"S": sk}});
+    crate::store::restore(&tenure, &[thing("FAX#1")]).await;
+    delete(&tenure, &admin, &account).await;
+    assert!(tenure.stack.settle().await);
+    let waiting = erasure(&tenure, &admin, &account).await;
+    assert_eq!((&waiting["stage"], &waiting["quarantined"]), (&json!("running"), &json!(1)));
+    assert_eq!(waiting["resources"]["tags"], json!({"found": 1, "deleted": 1}));
+    assert_eq!(waiting["receipt"], Value::Null);
+    assert_eq!(tenure.partition(&account.id).await, ["A", "FAX#1"]);
+    assert_eq!(run_purge(&tenure).await["quarantined"], 1);
+
+    // A new version knows it by another name, which is the same to the purge.
+    let client = crate::store::client(&tenure);
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let delete = client.delete_item().table_name("AccountsTable").key("pk", text(&partition));
+    delete.key("sk", text("FAX#1")).send().await.unwrap();
+    let known = format!("NUMBER#{}", uuid::Uuid::from_u128(1));
+    crate::store::restore(&tenure, &[thing(&known)]).await;
+    assert_eq!(run_purge(&tenure).await["finished"], 1);
+    let finished = erasure(&tenure, &admin, &account).await;
+    assert_eq!(finished["stage"], "finished");
+    assert_eq!(finished["resources"]["numbers"], json!({"found": 1, "deleted": 1}));
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    assert!(tenure.events_of(&account.id).await.contains(&"number_deleted".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kill_switch_stops_all_purging() {
     let tenure = Tenure::start_with(options_with("PurgeEnabled", "false")).await;

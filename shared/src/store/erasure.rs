@@ -324,13 +324,23 @@ impl Store {
 
     /// Writes down what stands in the way of an erasure, if no other run has taken the account.
     pub async fn note_trouble(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
+        let row = Assignment::default().set_or_remove("last_error", erasure.last_error.as_ref())?;
+        self.note(erasure, row, now).await
+    }
+
+    /// Writes down that nothing is left but what the purge does not know, if no other run has taken the
+    /// account. All that was counted is deleted: what the purge knows by the next time is to be counted
+    /// wherever it stands.
+    pub async fn quarantine(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
         let row = Assignment::default()
             .set("quarantined", erasure.quarantined)?
-            .set_or_remove("last_error", erasure.last_error.as_ref())?
-            .set("tm_error", now)?;
-        let condition = Condition::epoch(erasure.epoch);
-        let transaction =
-            self.transaction().update_ledger(erasure.customer, &row, Some(&condition))?;
+            .set("deleted", named(&erasure.found))?;
+        self.note(erasure, row.remove(&["last_error", "counted_to"]), now).await
+    }
+
+    async fn note(&self, erasure: &Erasure, row: Assignment, now: Timestamp) -> Result<(), Error> {
+        let (row, held) = (row.set("tm_error", now)?, Condition::epoch(erasure.epoch));
+        let transaction = self.transaction().update_ledger(erasure.customer, &row, Some(&held))?;
         transaction.run().await.map(drop)
     }
 }
