@@ -7,11 +7,10 @@ use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
 /// Trusts who has a certificate that chains to one of these.
 pub(crate) fn trusting(roots: RootCertStore) -> Result<ClientConfig, Error> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The roots that the system trusts, or the file `SSL_CERT_FILE` has, if that is set.
