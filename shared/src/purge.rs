@@ -424,16 +424,17 @@ impl Purger {
         deadline: Deadline,
         tally: &Tally,
     ) -> Result<Option<Progress>, Error> {
+        let (store, id) = (&self.app.store, job.account.id);
         for _ in 0..TURN {
             let page = match job.page.take() {
                 Some(page) => page,
-                None => self.look(job, Position::default()).await?,
+                None => store.list_owned(id, &Position::default()).await?,
             };
             // The next page is read while this one is deleted.
-            let ahead = page.next.clone().map(|next| self.look(job, next));
+            let next = page.next.clone();
             let ahead = async {
-                match ahead {
-                    Some(look) => look.await.map(Some),
+                match &next {
+                    Some(next) => store.list_owned(id, next).await.map(Some),
                     None => Ok(None),
                 }
             };
@@ -451,16 +452,6 @@ impl Purger {
         Ok(None)
     }
 
-    /// Reads the page behind `place`.
-    fn look<'a>(
-        &'a self,
-        job: &Job,
-        place: Position,
-    ) -> impl Future<Output = Result<OwnedPage, Error>> + use<'a> {
-        let (store, id) = (&self.app.store, job.account.id);
-        async move { store.list_owned(id, &place).await }
-    }
-
     /// Deletes these things, slice by slice. `None` if all are gone that can go.
     async fn delete(
         &self,
@@ -471,14 +462,16 @@ impl Purger {
     ) -> Result<Option<Progress>, Error> {
         job.pass.unknown += page.unknown;
         job.pass.deleted |= !page.items.is_empty();
-        let is_counted = |owned: &Owned, job: &Job| owned.position() <= job.ledger.counted_to;
-        let counted = page.items.partition_point(|owned| is_counted(owned, job));
+        let counted_to = &job.ledger.counted_to;
+        let counted = page.items.partition_point(|owned| owned.position() <= *counted_to);
         let (counted, rest) = page.items.split_at(counted);
-        for slice in once(counted).filter(|counted| !counted.is_empty()).chain(slices(rest)) {
+        let rest = slices(rest).map(|slice| (slice, false));
+        for (slice, is_counted) in once((counted, true)).filter(|_| !counted.is_empty()).chain(rest)
+        {
             if deadline.is_near() {
                 return Ok(Some(Progress::Unfinished));
             }
-            if !slice.first().is_some_and(|owned| is_counted(owned, job)) {
+            if !is_counted {
                 let counted = self.count(&job.ledger, slice, self.app.now());
                 if !self.app.store.count_slice(&counted).await? {
                     return Ok(Some(Progress::Overtaken));

@@ -207,6 +207,48 @@ async fn the_breaker_stops_a_wave_of_purges_and_lets_it_trickle() {
     assert_eq!((&run["finished"], &run["breaker_open"]), (&json!(3), &json!(false)), "{run}");
 }
 
+/// After a restore, the locks on an account's user name and e-mail address may be another account's: it
+/// keeps them, and they keep nobody from being purged.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_that_are_somebody_elses_stay_and_stop_no_purge() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let kept = tenure.account(&admin, "test1").await;
+    for locks in [&["USERNAME#"][..], &["EMAIL#"], &["USERNAME#", "EMAIL#"]] {
+        let gone = tenure.account(&admin, "test2").await;
+        let items = tenure.items("AccountsTable").await.into_iter();
+        let is_lock = |item: &Value| {
+            let pk = item["pk"]["S"].as_str().unwrap();
+            item["customer_id"]["S"] == gone.id && locks.iter().any(|lock| pk.starts_with(lock))
+        };
+        let mut foreign: Vec<Value> = items.filter(is_lock).collect();
+        assert_eq!(foreign.len(), locks.len());
+        for lock in &mut foreign {
+            lock["customer_id"]["S"] = json!(kept.id);
+        }
+        crate::store::restore(&tenure, &foreign).await;
+        delete(&tenure, &admin, &gone).await;
+        assert!(tenure.stack.settle().await);
+
+        assert_eq!(tenure.partition(&gone.id).await, ["A"], "{locks:?}");
+        let finished = erasure(&tenure, &admin, &gone).await;
+        assert_eq!(finished["stage"], "finished", "{locks:?}");
+        assert_eq!(finished["resources"]["agents"], json!({"found": 1, "deleted": 1}));
+        let items = tenure.items("AccountsTable").await;
+        for lock in &foreign {
+            let left = items.iter().find(|item| item["pk"] == lock["pk"]);
+            assert_eq!(left.map(|left| &left["customer_id"]), Some(&lock["customer_id"]));
+            let client = crate::store::client(&tenure);
+            let text = |text: &Value| {
+                aws_sdk_dynamodb::types::AttributeValue::S(text.as_str().unwrap().to_owned())
+            };
+            let put_away = client.delete_item().table_name("AccountsTable");
+            let put_away = put_away.key("pk", text(&lock["pk"]["S"]));
+            put_away.key("sk", text(&lock["sk"]["S"])).send().await.unwrap();
+        }
+    }
+}
+
 /// What no version before knew is left alone; once it is known, it is counted like anything else,
 /// wherever it stands among what was counted before.
 #[tokio::test(flavor = "multi_thread")]

@@ -78,6 +78,24 @@ async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));
 }
 
+/// The account and its ledger, a page, the claim that counts it, the deletion, the page that shows that
+/// nothing is left, the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_of_few_things_takes_six_calls() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    fill(&tenure, &account, "FLOW", 8, 200).await;
+    tenure.stack.reset_stats();
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    let cost = &tenure.stack.stats()["functions"]["PurgeRunFunction"]["dynamodb"];
+    let calls =
+        json!({"BatchGetItem": 1, "BatchWriteItem": 1, "Query": 2, "TransactWriteItems": 2});
+    assert_eq!(cost["calls"], calls);
+}
+
 /// Around the limits of batches, pages and slices. Accounts that stay have what they had.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_size_goes_and_is_counted() {
