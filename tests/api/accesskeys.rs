@@ -1,13 +1,11 @@
 //! Access keys: what they may do, how their tokens are changed, and when they were used.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use local::Options;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Tenure, uncounted};
+use crate::harness::{PASSWORD, Tenure, slow, uncounted};
 
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
@@ -262,8 +260,7 @@ async fn the_day_of_a_keys_last_use_costs_one_write_a_day() {
 /// What records the use runs beside the request, and its failure is nobody's trouble.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_use_of_a_day_takes_a_writer_no_longer() {
-    let slow = Options { latency: Duration::from_millis(200), ..uncounted() };
-    let tenure = Tenure::start_with(slow).await;
+    let tenure = Tenure::start_with(slow(uncounted())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let steps = async |key: &str, function: &str, method: &str, path: &str, body: Value| {

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use local::Options;
 use serde_json::{Value, json};
 
-use crate::harness::{Call, PASSWORD, Tenure, new_customer, options_with, root};
+use crate::harness::{Call, PASSWORD, Tenure, new_customer, options_with, root, slow};
 
 /// The table's columns but for where the units go, which is written by hand.
 const COLUMNS: usize = 5;
@@ -49,13 +47,6 @@ fn written(text: &str) -> (String, f64) {
         units.unwrap_or_else(|| panic!("{text}: {part} has no units"))
     });
     (place.trim().to_owned(), units.sum())
-}
-
-/// A stack whose tables are slow enough for calls to meet that are made side by side, on a busy machine
-/// too; and nothing that happens by itself.
-async fn slow() -> Tenure {
-    let options = options_with("PurgeSchedule", "rate(365 days)");
-    Tenure::start_with(Options { latency: Duration::from_millis(200), ..options }).await
 }
 
 /// Requests made, and what each cost.
@@ -125,7 +116,9 @@ fn id(thing: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_costs_what_its_budget_says() {
-    let mut bill = Bill { tenure: slow().await, costs: Vec::new() };
+    // Nothing happens by itself.
+    let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
+    let mut bill = Bill { tenure: Tenure::start_with(options).await, costs: Vec::new() };
     sessions_and_accounts(&mut bill).await;
     what_an_account_owns(&mut bill).await;
     leaving(&mut bill).await;

@@ -1,6 +1,7 @@
 //! A stack of its own for every test, and a client for it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, request};
@@ -40,6 +41,11 @@ pub(crate) fn uncounted() -> Options {
     let quotas = ["RequestsPerMinute", "InvalidTokensPerMinute"];
     let parameters = quotas.map(|name| (name.to_owned(), "0".to_owned())).into();
     Options { parameters, ..options() }
+}
+
+/// With tables that are slow enough for calls to meet that are made side by side, on a busy machine too.
+pub(crate) fn slow(options: Options) -> Options {
+    Options { latency: Duration::from_millis(200), ..options }
 }
 
 /// A template of a test's own, made from the real one.
@@ -269,6 +275,12 @@ impl Tenure {
     /// How many events of this name reached the bus about an account.
     pub(crate) async fn count_events(&self, id: &str, name: &str) -> usize {
         self.events_of(id).await.iter().filter(|event| *event == name).count()
+    }
+
+    /// The stack's time.
+    pub(crate) async fn now(&self) -> jiff::Timestamp {
+        let clock = self.send(self.request("GET", "/_local/clock")).await.ok();
+        clock["now"].as_str().unwrap().parse().unwrap()
     }
 
     /// Names of the events that reached the bus about an account.

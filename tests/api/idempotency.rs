@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use local::{Description, Options};
+use local::Description;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Account, Answer, PASSWORD, Tenure, new_customer, options};
+use crate::harness::{Account, Answer, PASSWORD, Tenure, new_customer, options, slow};
 use crate::openapi::route_of;
 
 const KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
@@ -363,8 +362,7 @@ async fn what_is_remembered_says_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_costs_no_round_trip() {
-    let slow = Options { latency: Duration::from_millis(200), ..options() };
-    let tenure = Tenure::start_with(slow).await;
+    let tenure = Tenure::start_with(slow(options())).await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let cost = async |key: Option<&str>| {
         tenure.stack.reset_stats();

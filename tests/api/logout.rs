@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, PASSWORD, Tenure};
+use crate::harness::{Answer, PASSWORD, Tenure, slow, uncounted};
 use crate::store::client;
 
 const KEYS: &str = "/v1.0/accesskeys";
@@ -92,15 +92,9 @@ async fn an_access_key_cannot_log_out() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// A stack whose tables are slow enough for calls to meet that are made side by side, on a busy machine too.
-async fn slow() -> Tenure {
-    let latency = std::time::Duration::from_millis(200);
-    Tenure::start_with(local::Options { latency, ..crate::harness::uncounted() }).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
-    let tenure = slow().await;
+    let tenure = Tenure::start_with(slow(uncounted())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let kept = tenure.login("test1", PASSWORD).await;
@@ -179,7 +173,7 @@ fn is_deprecated(answer: &Answer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_a_url_costs_a_change_no_round_trip() {
-    let tenure = slow().await;
+    let tenure = Tenure::start_with(slow(uncounted())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     tenure.stack.reset_stats();

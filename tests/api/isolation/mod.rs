@@ -24,7 +24,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use local::{Data, Options};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, uncounted};
 use cell::{Cell, Level, Target, cells};
@@ -110,7 +110,8 @@ impl Matrix {
         let (before, known) = (self.world.tables().await, self.failures.len());
         self.ask(&plain).await;
         // A wrong answer explains a change.
-        if self.failures.len() == known && self.world.tables().await != before {
+        if self.failures.len() == known && !self.is_still(&before, self.world.tables().await).await
+        {
             self.find_writers(&plain, &before).await;
         }
 
@@ -120,9 +121,15 @@ impl Matrix {
             self.ask(cells).await;
             self.world.forget_attempts().await;
         }
-        if self.failures.len() == known && self.world.tables_without_attempts().await != before {
+        let after = self.world.tables_without_attempts().await;
+        if self.failures.len() == known && !self.is_still(&before, after).await {
             self.failures.push("a refused attempt at a password wrote more than its count".into());
         }
+    }
+
+    /// Whether nothing was written between two states of the tables, of which the later was just read.
+    async fn is_still(&self, before: &[Vec<Value>], after: Vec<Vec<Value>>) -> bool {
+        same(before, &after, self.world.tenure.now().await.as_second())
     }
 
     /// Names the refused cells that write: halves that change something are halved again.
@@ -132,7 +139,7 @@ impl Matrix {
         while let Some(part) = suspects.pop() {
             let before = self.world.tables().await;
             self.answers(part).await;
-            if self.world.tables().await == before {
+            if self.is_still(&before, self.world.tables().await).await {
                 continue;
             }
             if let [cell] = part {
@@ -177,6 +184,17 @@ impl Matrix {
     }
 }
 
+/// Whether two states of the tables are the same to who looks at `now`, in seconds. What has expired
+/// may be deleted at any time, by nobody.
+fn same(before: &[Vec<Value>], after: &[Vec<Value>], now: i64) -> bool {
+    let lasting = |items: &Vec<Value>| -> Vec<Value> {
+        let expiry = |item: &Value| item["expires_at"]["N"].as_str()?.parse::<i64>().ok();
+        let lasts = |item: &&Value| expiry(item).is_none_or(|expiry| expiry > now);
+        items.iter().filter(lasts).cloned().collect()
+    };
+    before.iter().map(lasting).eq(after.iter().map(lasting))
+}
+
 /// The items that are in one of two states of the tables only.
 fn changes(before: &[Vec<Value>], after: &[Vec<Value>]) -> String {
     let only = |one: &[Vec<Value>], other: &[Vec<Value>]| {
@@ -184,4 +202,18 @@ fn changes(before: &[Vec<Value>], after: &[Vec<Value>]) -> String {
         items.map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
     format!("{} became {}", only(before, after), only(after, before))
+}
+
+#[test]
+fn what_expires_is_no_write_and_anything_else_is() {
+    let item = |name: &str, expiry: &str| json!({"pk": {"S": name}, "expires_at": {"N": expiry}});
+    let (past, live) = (item("past", "1"), item("live", "99999999999"));
+    let lasting = json!({"pk": {"S": "lasting"}});
+    let before = vec![vec![past.clone(), live.clone()], vec![lasting.clone()]];
+    assert!(same(&before, &[vec![live.clone()], vec![lasting.clone()]], 2));
+    assert!(!same(&before, &[vec![past.clone()], vec![lasting.clone()]], 2));
+    assert!(!same(&before, &[vec![past.clone(), live.clone()], vec![]], 2));
+    let renewed = item("past", "99999999999");
+    assert!(!same(&before, &[vec![renewed, live.clone()], vec![lasting.clone()]], 2));
+    assert!(!same(&before, &[vec![live], vec![lasting.clone(), lasting]], 2));
 }

@@ -23,7 +23,7 @@ const FOREIGN: &str = "foreign-account";
 
 /// The accounts that call, and those that are called upon.
 pub(super) struct World {
-    tenure: Tenure,
+    pub(super) tenure: Tenure,
     admin: String,
     callers: BTreeMap<(Level, Status), Account>,
     foreign: Account,
