@@ -1,6 +1,8 @@
 //! Who is calling. One round trip reads the account, the session or key, and the agent, as they are now:
 //! whoever lost a right has lost it at the next request.
 
+use futures_util::FutureExt as _;
+
 use super::Credential;
 use super::idempotency::{Earlier, IdempotencyKey};
 use super::quota::{self, Count};
@@ -252,8 +254,8 @@ pub async fn caller_with_password(
     };
     let (lock, session) = (key::login(*login), key::session(*customer, hash));
     let now = app.now();
-    let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now);
-    let read = identify_and_read(app, request, &credential, Some(lock.untyped()));
+    let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now).boxed();
+    let read = identify_and_read(app, request, &credential, Some(lock.untyped())).boxed();
     let (caller, items) = reserve(app, request, now, by_name, read).await?;
     if caller.earlier.as_ref().is_some_and(Earlier::is_same) {
         // The password was right then; by now it may be another.

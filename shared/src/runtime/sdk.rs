@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig,
+};
 
 use super::config;
 use super::http_client::http_client;
@@ -20,6 +22,8 @@ macro_rules! config {
             .credentials_provider(credentials()?)
             .timeout_config(timeouts())
             .retry_config(RetryConfig::standard())
+            // An attempt's time is up long before.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(http_client()?);
         builder.set_endpoint_url(config::optional($endpoint));
         Ok(builder.build())

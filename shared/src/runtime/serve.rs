@@ -40,7 +40,9 @@ where
         let has_token_in_url = request.has_token_in_url();
         let standings = request.standings();
         let work = async {
-            let outcome = match caught(idempotency::scope(handle(parts, request))).await {
+            // Boxed: it is large, and each of what follows would move it.
+            let handled = handle(parts, request).boxed();
+            let outcome = match caught(idempotency::scope(handled)).await {
                 Err(Error::Repeated(done)) => caught(parts.repeat(&route, *done)).await,
                 outcome => outcome,
             };

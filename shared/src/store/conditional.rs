@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValue;
+use futures_util::FutureExt as _;
 
 use super::assignment::Assignment;
 use super::transaction::Condition;
@@ -29,7 +30,7 @@ impl Store {
             .set_expression_attribute_values(change.values(condition.values()))
             .return_values(ReturnValue::AllNew);
         for attempt in 0..MAX_TRIES {
-            let error = match update.clone().send().await {
+            let error = match update.clone().send().boxed().await {
                 Ok(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
                 Err(error) => error,
             };

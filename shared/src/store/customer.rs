@@ -1,5 +1,6 @@
 //! Accounts.
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -222,7 +223,7 @@ impl Store {
             .get_item()
             .table_name(&self.accounts)
             .set_key(Some(key::customer(id).attributes()));
-        let answer = get.consistent_read(true).send().await.map_err(failure)?;
+        let answer = get.consistent_read(true).send().boxed().await.map_err(failure)?;
         answer.item.map(read).transpose()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 
 use super::assignment::Assignment;
@@ -228,7 +229,7 @@ impl Store {
             .get_item()
             .table_name(&self.erasures)
             .set_key(Some(key::erasure(customer).attributes()));
-        let answer = get.consistent_read(true).send().await.map_err(failure)?;
+        let answer = get.consistent_read(true).send().boxed().await.map_err(failure)?;
         answer.item.map(super::read).transpose()
     }
 
@@ -316,7 +317,7 @@ impl Store {
             .key_condition_expression("finished_pk = :month")
             .expression_attribute_values(":month", string(key::finished(month)))
             .set_exclusive_start_key(behind.map(|place| place.0));
-        let answer = query.send().await.map_err(failure)?;
+        let answer = query.send().boxed().await.map_err(failure)?;
         let account = |row: &Item| key::customer_of(&text(row, "pk")?);
         let ids = answer.items.unwrap_or_default().iter().map(account).collect::<Result<_, _>>()?;
         Ok((ids, answer.last_evaluated_key.map(Finished)))

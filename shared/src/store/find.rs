@@ -12,17 +12,27 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::FutureExt as _;
 
 use super::{Item, MAX_TRIES, Store, failure, key, number, pause, read, string, text};
 use crate::domain::find::{Cursor, Filter, NameStart, moved};
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
 
+/// What a row shows. The keys of the index, a fifth of what it holds, are not sent along.
+const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_method, webhook_uri, \
+    billing_account_id, metadata, email_verified, #status, identity_verification_status, \
+    tm_deletion_scheduled, tm_create, tm_update, tm_delete";
+
 /// A part of an index.
 struct Part {
     index: &'static str,
     is_ascending: bool,
     condition: &'static str,
+    /// Without one, all that is there.
+    projection: Option<&'static str>,
+    /// Those that are reserved words; they are written with a `#`.
+    names: &'static [&'static str],
     values: HashMap<String, AttributeValue>,
     start: Option<Item>,
 }
@@ -129,10 +139,8 @@ impl Store {
     async fn read_part(&self, part: Part, size: usize) -> Result<Vec<Item>, Error> {
         let mut items = Vec::with_capacity(size + 1);
         let mut start = part.start;
-        // A reserved word.
-        let status = ("#status".to_owned(), "status".to_owned());
-        let names = HashMap::from([status]);
-        let names = part.condition.contains("#status").then_some(names);
+        let names = part.names.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
+        let names = (!part.names.is_empty()).then(|| names.collect::<HashMap<_, _>>());
         loop {
             let query = self
                 .client
@@ -141,11 +149,12 @@ impl Store {
                 .index_name(part.index)
                 .scan_index_forward(part.is_ascending)
                 .key_condition_expression(part.condition)
+                .set_projection_expression(part.projection.map(str::to_owned))
                 .set_expression_attribute_names(names.clone())
                 .set_expression_attribute_values(Some(part.values.clone()))
                 .set_exclusive_start_key(start)
                 .limit(i32::try_from(size + 1 - items.len()).unwrap_or(i32::MAX));
-            let answer = query.send().await.map_err(failure)?;
+            let answer = query.send().boxed().await.map_err(failure)?;
             items.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key;
             if start.is_none() || items.len() > size {
@@ -169,15 +178,9 @@ fn created(
     before: Option<Timestamp>,
     after: Option<&Cursor>,
 ) -> Part {
-    let (index, hash, partition, condition) = match status {
-        None => {
-            let condition = "list_pk = :partition AND list_sk BETWEEN :low AND :high";
-            ("list", "list_pk", key::LIST, condition)
-        }
-        Some(status) => {
-            let condition = "#status = :partition AND list_sk BETWEEN :low AND :high";
-            ("status", "status", status.name(), condition)
-        }
+    let (hash, partition) = match status {
+        None => ("list_pk", key::LIST),
+        Some(status) => ("status", status.name()),
     };
     let (behind, start) = match after {
         Some(Cursor::Created(time, Some(id))) => {
@@ -190,7 +193,26 @@ fn created(
     let low = later.map_or_else(|| key::LIST_START.to_owned(), key::list_after);
     let high = behind.or(before).map_or_else(|| key::LIST_END.to_owned(), key::list_before);
     let values = values([(":partition", partition), (":low", &low), (":high", &high)]);
-    Part { index, is_ascending: false, condition, values, start }
+    match status {
+        None => Part {
+            index: "list",
+            is_ascending: false,
+            condition: "list_pk = :partition AND list_sk BETWEEN :low AND :high",
+            projection: Some(SHOWN),
+            names: &["name", "status"],
+            values,
+            start,
+        },
+        Some(_) => Part {
+            index: "status",
+            is_ascending: false,
+            condition: "#status = :partition AND list_sk BETWEEN :low AND :high",
+            projection: None,
+            names: &["status"],
+            values,
+            start,
+        },
+    }
 }
 
 /// Accounts in the order of their names.
@@ -199,6 +221,8 @@ fn named(begin: &NameStart, start: Option<Item>) -> Part {
         index: "name",
         is_ascending: true,
         condition: "list_pk = :partition AND begins_with(name_key, :begin)",
+        projection: None,
+        names: &[],
         values: values([(":partition", key::LIST), (":begin", begin.expose())]),
         start,
     }

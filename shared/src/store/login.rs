@@ -1,5 +1,6 @@
 //! User names: the lock that keeps a name for one agent holds all that a log-in needs.
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::fields::stored;
@@ -90,7 +91,7 @@ impl Store {
             .get_item()
             .table_name(&self.accounts)
             .set_key(Some(key::login(username.login_key()).attributes()));
-        let answer = get.consistent_read(true).send().await.map_err(failure)?;
+        let answer = get.consistent_read(true).send().boxed().await.map_err(failure)?;
         let found: Option<Login> = answer.item.map(read).transpose()?;
         Ok(found.filter(|found| found.username_digest == username.digest()))
     }

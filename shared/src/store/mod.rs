@@ -37,6 +37,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_types::body::SdkBody;
+use futures_util::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -120,7 +121,7 @@ impl Store {
         let once = Config::builder().retry_config(RetryConfig::disabled());
         // The answer is no table's, so the SDK does not understand it. If there was none, the first request
         // finds out.
-        let _ = ask.config_override(once).send().await;
+        let _ = ask.config_override(once).send().boxed().await;
     }
 
     /// Reads all of `keys` of the accounts table in one consistent round trip.
@@ -155,7 +156,7 @@ impl Store {
                 let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
                 request = request.request_items(table, keys.build().map_err(unavailable)?);
             }
-            let answer = request.send().await.map_err(failure)?;
+            let answer = request.send().boxed().await.map_err(failure)?;
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
             wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
+use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
@@ -18,6 +19,9 @@ const BATCH: usize = 25;
 /// How many batches are deleted at the same time: each takes a connection.
 const BATCHES_AT_ONCE: usize = 8;
 
+/// How many items a page has at most, so that small ones do not make a page that takes long.
+const PAGE: i32 = 1_000;
+
 /// Something that an account owns, of a kind that we know.
 #[derive(Clone, Debug)]
 pub struct Owned {
@@ -30,7 +34,7 @@ pub struct Owned {
     pub login: Option<String>,
 }
 
-/// As much of what an account owns as one query reads: 1 MB.
+/// As much of what an account owns as one query reads: 1,000 items, or 1 MB.
 #[derive(Clone, Debug)]
 pub struct OwnedPage {
     /// In the order of their sort keys.
@@ -72,9 +76,10 @@ impl Store {
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk > :behind")
             .projection_expression("sk, login")
+            .limit(PAGE)
             .expression_attribute_values(":pk", string(key::partition(customer)))
             .expression_attribute_values(":behind", string(behind));
-        let answer = query.send().await.map_err(failure)?;
+        let answer = query.send().boxed().await.map_err(failure)?;
         let last = answer.last_evaluated_key.as_ref().map(|key| text(key, "sk")).transpose()?;
         let found = answer.items.unwrap_or_default();
         let items = found.iter().filter_map(|item| Owned::read(item).transpose());
@@ -109,7 +114,7 @@ impl Store {
                 .expression_attribute_values(":pk", string(key::partition(customer)))
                 .expression_attribute_values(":kind", string(kind.prefix()))
                 .set_exclusive_start_key(start);
-            let answer = query.send().await.map_err(failure)?;
+            let answer = query.send().boxed().await.map_err(failure)?;
             count += u64::try_from(answer.count).unwrap_or_default();
             kilobytes +=
                 answer.consumed_capacity.and_then(|used| used.capacity_units).map_or(0, size);
@@ -144,7 +149,7 @@ impl Store {
         let mut left: Vec<WriteRequest> = keys.into_iter().map(delete).collect::<Result<_, _>>()?;
         for attempt in 0..MAX_TRIES {
             let write = self.client.batch_write_item().request_items(&self.accounts, left);
-            let answer = write.send().await.map_err(failure)?;
+            let answer = write.send().boxed().await.map_err(failure)?;
             left = answer
                 .unprocessed_items
                 .unwrap_or_default()

@@ -1,5 +1,6 @@
 //! Sessions.
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
@@ -119,6 +120,6 @@ impl Store {
     ) -> Result<(), Error> {
         let key = key::session(customer, token_hash).attributes();
         let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
-        delete.send().await.map(drop).map_err(failure)
+        delete.send().boxed().await.map(drop).map_err(failure)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::FutureExt as _;
 
 use super::assignment::Assignment;
 use super::key::{self, Key};
@@ -95,7 +96,7 @@ impl Store {
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
-            let Err(error) = update.send().await else {
+            let Err(error) = update.send().boxed().await else {
                 return Ok(Counted::Yes);
             };
             match error.as_service_error() {
@@ -114,7 +115,7 @@ impl Store {
     pub async fn forget_attempts(&self, login: LoginKey) -> Result<(), Error> {
         let key = key::throttle(&login.to_string()).attributes();
         let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
-        delete.send().await.map(drop).map_err(failure)
+        delete.send().boxed().await.map(drop).map_err(failure)
     }
 
     async fn forget_expired(&self, key: &Key<()>, found: &Item) -> Result<(), Error> {
@@ -126,7 +127,7 @@ impl Store {
             .set_key(Some(key.attributes()))
             .condition_expression("last_at = :last")
             .expression_attribute_values(":last", last);
-        match delete.send().await {
+        match delete.send().boxed().await {
             Ok(_) => Ok(()),
             Err(error)
                 if error

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
+use futures_util::FutureExt as _;
 
 use super::assignment::Assignment;
 use super::idempotency::Note;
@@ -440,7 +441,7 @@ impl Transaction<'_> {
                 .client
                 .transact_write_items()
                 .set_transact_items(Some(self.legs.clone()));
-            let Err(error) = request.send().await else {
+            let Err(error) = request.send().boxed().await else {
                 return Ok(Outcome::Written);
             };
             let Some(reasons) = reasons(&error) else {
