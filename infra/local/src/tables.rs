@@ -196,6 +196,12 @@ impl Tables {
         self.0.dynamodb.copy().map(Snapshot)
     }
 
+    /// Puts items into the table of this name, as `DynamoDB`'s JSON has them. Many go at once, and nothing is
+    /// counted.
+    pub fn load(&self, table: &str, items: Vec<Value>) -> Result<(), Error> {
+        self.0.dynamodb.load(table, items)
+    }
+
     /// Makes the items those of the snapshot. Faults stay as they are.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
         self.0.dynamodb.restore(&snapshot.0)

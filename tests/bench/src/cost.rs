@@ -8,9 +8,9 @@ use crate::contestants::Contestant;
 use crate::endpoint::Endpoint;
 use crate::report::{Row, Rows};
 
-/// Prices in US dollars, us-east-1, arm64, on demand, first tier, as this file's authors knew them on this
-/// day: look them up at aws.amazon.com before you count on a sum.
-const PRICES_OF: &str = "2026-11-24";
+/// Prices in US dollars, us-east-1, arm64, on demand, first tier. On this day they were looked up in pages
+/// of 2025 and 2026 that quote AWS's price lists; those themselves are at aws.amazon.com.
+const PRICES_OF: &str = "2026-11-28";
 const LAMBDA_REQUEST: f64 = 0.20 / 1e6;
 const LAMBDA_GB_SECOND: f64 = 0.000_013_333_4;
 const GATEWAY_REQUEST: f64 = 1.00 / 1e6;

@@ -9,6 +9,7 @@ mod front;
 mod load;
 mod measure;
 mod memory;
+mod recorder;
 mod report;
 mod runtime_api;
 mod scale;
@@ -78,10 +79,10 @@ struct Compare {
 #[derive(clap::Args)]
 struct Scale {
     /// How many accounts there are
-    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     accounts: Vec<u32>,
     /// How many things a purged account owns
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1_000, 10_000, 100_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1_000, 10_000, 100_000, 1_000_000])]
     items: Vec<u32>,
     /// Where results go
     #[arg(long, default_value = "target/bench/results")]

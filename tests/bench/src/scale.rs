@@ -127,7 +127,7 @@ async fn request(
 async fn purge(stage: &Stage, places: &Places, items: u32) -> Result<Purge> {
     stage.delay(quick());
     let account = stage.world.account().await?;
-    stage.world.give(&account, items).await?;
+    stage.world.give(&account, items)?;
     let mut leaving = start(stage, places, Endpoint::Unregister, quick()).await?;
     invoke(&mut leaving, &stage.world.leave(&account)).await?;
     leaving.end().await?;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_dynamodb::{Client, Config};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use local::{OWNER, Tables};
 use serde_json::{Value, json};
 use shared::auth::{PlainToken, password};
@@ -23,14 +23,22 @@ use shared::store::login::Login;
 
 use crate::Result;
 use crate::endpoint::{Endpoint, Request};
+use crate::recorder::Recorder;
 
 const PASSWORD: &str = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b";
 const ACCOUNTS: &str = "AccountsTable";
 
+/// How many items are put into a table at once.
+const LOAD: usize = 10_000;
+
 /// The tables' contents.
 pub(crate) struct World {
+    tables: Tables,
     app: App,
     client: Client,
+    /// What is written to this goes to the recorder, and into the tables from there.
+    loading: Store,
+    recorder: Recorder,
     hash: PasswordHash,
     /// The project's admin, who calls.
     admin: Account,
@@ -50,17 +58,14 @@ pub(crate) struct Account {
 impl World {
     /// A project with its admin, and a few customers.
     pub(crate) async fn new(tables: &Tables) -> Result<Self> {
-        let process = tables.process(OWNER, "bench");
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .allow_no_auth()
-            .http_client(process.http_client())
-            .build();
-        let client = Client::from_conf(config);
-        let [accounts, outbox, erasures] =
-            [ACCOUNTS, "OutboxTable", "ErasuresTable"].map(str::to_owned);
-        let store = Store::new(client.clone(), accounts, outbox, erasures);
+        let client = client(tables.process(OWNER, "bench").http_client());
+        let recorder = Recorder::default();
+        let [store, loading] =
+            [client.clone(), self::client(recorder.http_client())].map(|client| {
+                let [accounts, outbox, erasures] =
+                    [ACCOUNTS, "OutboxTable", "ErasuresTable"].map(str::to_owned);
+                Store::new(client, accounts, outbox, erasures)
+            });
         let app = App::new(store, Clock::from_environment().map_err(told)?);
         let hash = password::hash(&serde_json::from_value(json!(PASSWORD))?).map_err(told)?;
         let nobody = Account {
@@ -69,8 +74,11 @@ impl World {
             token: String::new(),
         };
         let mut world = Self {
+            tables: tables.clone(),
             app,
             client,
+            loading,
+            recorder,
             hash,
             admin: nobody.clone(),
             customer: nobody,
@@ -84,8 +92,13 @@ impl World {
 
     /// Makes so many customers more.
     pub(crate) async fn fill(&self, count: u32) -> Result<()> {
-        for _ in 0..count {
-            self.customer().await?;
+        for number in 1..=count {
+            self.customer(&self.loading).await?;
+            if number % 1_000 == 0 || number == count {
+                for (table, items) in self.recorder.take() {
+                    self.tables.load(&table, items)?;
+                }
+            }
         }
         Ok(())
     }
@@ -156,24 +169,23 @@ impl World {
 
     /// A customer whose admin is logged in.
     pub(crate) async fn account(&self) -> Result<Account> {
-        let (customer, agent) = self.customer().await?;
+        let (customer, agent) = self.customer(&self.app.store).await?;
         self.log_in(customer.id, &agent).await
     }
 
     /// Gives an account so many things of its own, of about a kilobyte each.
-    pub(crate) async fn give(&self, account: &Account, count: u32) -> Result<()> {
-        let text = |text: String| AttributeValue::S(text);
-        for start in (0..count).step_by(25) {
-            let put = |number: u32| {
-                let id = uuid::Uuid::from_u128(u128::from(number) + 1);
-                let put = PutRequest::builder()
-                    .item("pk", text(format!("CUSTOMER#{}", account.id)))
-                    .item("sk", text(format!("NUMBER#{id}")))
-                    .item("data", text("x".repeat(850)));
-                Ok(WriteRequest::builder().put_request(put.build()?).build())
-            };
-            let puts = (start..count.min(start + 25)).map(put).collect::<Result<Vec<_>>>()?;
-            self.client.batch_write_item().request_items(ACCOUNTS, puts).send().await?;
+    pub(crate) fn give(&self, account: &Account, count: u32) -> Result<()> {
+        let thing = |number: u32| {
+            let id = uuid::Uuid::from_u128(u128::from(number) + 1);
+            json!({
+                "pk": {"S": format!("CUSTOMER#{}", account.id)},
+                "sk": {"S": format!("NUMBER#{id}")},
+                "data": {"S": "x".repeat(850)},
+            })
+        };
+        for start in (0..count).step_by(LOAD) {
+            let things = (start..count).take(LOAD).map(thing).collect();
+            self.tables.load(ACCOUNTS, things)?;
         }
         Ok(())
     }
@@ -190,7 +202,7 @@ impl World {
         self.log_in(customer.id, &agent).await
     }
 
-    async fn customer(&self) -> Result<(Customer, Agent)> {
+    async fn customer(&self, store: &Store) -> Result<(Customer, Agent)> {
         let now = self.app.now();
         let mut body = new_customer(self.next());
         let username: Username = serde_json::from_value(body["username"].take())?;
@@ -205,7 +217,7 @@ impl World {
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
         let event = self.app.event(What::CustomerCreated, customer.id, Vec::new(), now);
-        self.app.store.insert_customer(&new, &event).await.map_err(told)?;
+        store.insert_customer(&new, &event).await.map_err(told)?;
         Ok((customer, agent))
     }
 
@@ -256,6 +268,15 @@ impl World {
     fn next(&self) -> u32 {
         self.count.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn client(http: SharedHttpClient) -> Client {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .allow_no_auth()
+        .http_client(http);
+    Client::from_conf(config.build())
 }
 
 /// The seed's example.

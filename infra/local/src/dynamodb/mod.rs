@@ -248,6 +248,11 @@ impl DynamoDb {
         tables::restore(&self.database, &self.tables, copy)
     }
 
+    /// Puts items into the table of this name, many at once; no stream hears of them.
+    pub(crate) fn load(&self, table: &str, items: Vec<Value>) -> Result<(), Error> {
+        tables::load(&self.database, table, items)
+    }
+
     /// Deletes what expired before `now`, in seconds since 1970; gives the number of items.
     pub(crate) async fn sweep(self: &Arc<Self>, now: i64) -> Result<usize, Error> {
         let this = Arc::clone(self);

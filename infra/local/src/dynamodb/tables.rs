@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dynoxide::{Database, DynoxideError};
+use dynoxide::{Database, DynoxideError, ImportOptions};
 use serde_json::{Map, Value, json};
 
 use super::execute;
@@ -125,6 +125,14 @@ pub(super) fn restore(
         }
     }
     Ok(())
+}
+
+/// Puts items into a table, many at once.
+pub(super) fn load(database: &Database, table: &str, items: Vec<Value>) -> Result<(), Error> {
+    let items = serde_json::from_value(Value::Array(items));
+    let items = items.map_err(|error| Error::new(error.to_string()))?;
+    let loaded = database.import_items(table, items, ImportOptions::default());
+    loaded.map(drop).map_err(|error| Error::new(error.to_string()))
 }
 
 fn key_of(item: &Value, table: &Value) -> Value {
