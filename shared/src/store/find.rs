@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::FutureExt as _;
 
+use super::transaction::names;
 use super::{Item, MAX_TRIES, Store, failure, key, number, pause, read, string, text};
 use crate::domain::find::{Cursor, Filter, NameStart, moved};
 use crate::domain::value::Email;
@@ -31,8 +32,6 @@ struct Part {
     condition: &'static str,
     /// Without one, all that is there.
     projection: Option<&'static str>,
-    /// Those that are reserved words; they are written with a `#`.
-    names: &'static [&'static str],
     values: HashMap<String, AttributeValue>,
     start: Option<Item>,
 }
@@ -139,8 +138,7 @@ impl Store {
     async fn read_part(&self, part: Part, size: usize) -> Result<Vec<Item>, Error> {
         let mut items = Vec::with_capacity(size + 1);
         let mut start = part.start;
-        let names = part.names.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
-        let names = (!part.names.is_empty()).then(|| names.collect::<HashMap<_, _>>());
+        let names = names(&format!("{} {}", part.condition, part.projection.unwrap_or_default()));
         loop {
             let query = self
                 .client
@@ -199,7 +197,6 @@ fn created(
             is_ascending: false,
             condition: "list_pk = :partition AND list_sk BETWEEN :low AND :high",
             projection: Some(SHOWN),
-            names: &["name", "status"],
             values,
             start,
         },
@@ -208,7 +205,6 @@ fn created(
             is_ascending: false,
             condition: "#status = :partition AND list_sk BETWEEN :low AND :high",
             projection: None,
-            names: &["status"],
             values,
             start,
         },
@@ -222,7 +218,6 @@ fn named(begin: &NameStart, start: Option<Item>) -> Part {
         is_ascending: true,
         condition: "list_pk = :partition AND begins_with(name_key, :begin)",
         projection: None,
-        names: &[],
         values: values([(":partition", key::LIST), (":begin", begin.expose())]),
         start,
     }

@@ -462,7 +462,7 @@ impl Transaction<'_> {
 }
 
 /// The names in an expression that stand for themselves, as reserved words must.
-fn names(expression: &str) -> Option<HashMap<String, String>> {
+pub(super) fn names(expression: &str) -> Option<HashMap<String, String>> {
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && !"#_".contains(c));
     let names =
         words.filter_map(|word| Some((word.to_owned(), word.strip_prefix('#')?.to_owned())));
