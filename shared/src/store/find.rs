@@ -176,9 +176,15 @@ fn created(
     before: Option<Timestamp>,
     after: Option<&Cursor>,
 ) -> Part {
-    let (hash, partition) = match status {
-        None => ("list_pk", key::LIST),
-        Some(status) => ("status", status.name()),
+    let (index, hash, partition, condition, projection) = match status {
+        None => {
+            let condition = "list_pk = :partition AND list_sk BETWEEN :low AND :high";
+            ("list", "list_pk", key::LIST, condition, Some(SHOWN))
+        }
+        Some(status) => {
+            let condition = "#status = :partition AND list_sk BETWEEN :low AND :high";
+            ("status", "status", status.name(), condition, None)
+        }
     };
     let (behind, start) = match after {
         Some(Cursor::Created(time, Some(id))) => {
@@ -191,24 +197,7 @@ fn created(
     let low = later.map_or_else(|| key::LIST_START.to_owned(), key::list_after);
     let high = behind.or(before).map_or_else(|| key::LIST_END.to_owned(), key::list_before);
     let values = values([(":partition", partition), (":low", &low), (":high", &high)]);
-    match status {
-        None => Part {
-            index: "list",
-            is_ascending: false,
-            condition: "list_pk = :partition AND list_sk BETWEEN :low AND :high",
-            projection: Some(SHOWN),
-            values,
-            start,
-        },
-        Some(_) => Part {
-            index: "status",
-            is_ascending: false,
-            condition: "#status = :partition AND list_sk BETWEEN :low AND :high",
-            projection: None,
-            values,
-            start,
-        },
-    }
+    Part { index, is_ascending: false, condition, projection, values, start }
 }
 
 /// Accounts in the order of their names.
