@@ -110,8 +110,13 @@ async fn every_size_goes_and_is_counted() {
         let account = tenure.account(&admin, &format!("test{size}")).await;
         fill(&tenure, &account, "FLOW", size, 200).await;
         fill(&tenure, &account, "CONTACT", size, 200).await;
+        tenure.stack.reset_stats();
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
         assert!(tenure.stack.settle().await);
+        // Pages of small things are bounded, too.
+        let stats = tenure.stack.stats();
+        let pages = &stats["functions"]["PurgeRunFunction"]["dynamodb"]["calls"]["Query"];
+        assert!(pages.as_u64().unwrap() > 2 * size as u64 / 1_000, "{size}: {pages}");
         assert_eq!(tenure.partition(&account.id).await, ["A"], "{size}");
         let ledger = ledger(&tenure, &account).await;
         assert_eq!(ledger["stage"], "finished", "{size}");
