@@ -3,12 +3,11 @@
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry as Answered};
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::aws;
+use crate::aws::{self, Call as _};
 use crate::domain::{Error, Event, Id};
 use crate::runtime::{self, App, Build, Deadline, metrics};
 use crate::store::outbox::{OutboxItem, Queue};
@@ -97,7 +96,7 @@ impl Publisher {
 
     async fn put(&self, batch: &[OutboxItem]) -> Result<Vec<Answered>, Error> {
         let entries = batch.iter().map(|event| self.entry(event)).collect();
-        let answer = self.client.put_events().set_entries(Some(entries)).send().boxed().await;
+        let answer = self.client.put_events().set_entries(Some(entries)).call().await;
         let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
         Ok(answer.entries.unwrap_or_default())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::fs::{read_dir, read_to_string};
 
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ impl Cost {
 }
 
 fn budgets() -> Vec<Cost> {
-    let text = std::fs::read_to_string(root().join("infra/budgets.md")).unwrap();
+    let text = read_to_string(root().join("infra/budgets.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.map(|row| {
         let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
@@ -53,6 +54,8 @@ fn written(text: &str) -> (String, f64) {
 struct Bill {
     tenure: Tenure,
     costs: Vec<Cost>,
+    /// The operations that computed a password hash.
+    hashing: BTreeSet<String>,
 }
 
 impl Bill {
@@ -79,7 +82,11 @@ impl Bill {
         let answer = tenure.send(call).await.ok();
         let stats = tenure.stack.stats();
         // Others may be at work behind it.
-        let cost = &stats["functions"][function(route)]["dynamodb"];
+        let function = &stats["functions"][function(route)];
+        if function["hashes"] != 0 {
+            self.hashing.insert(operation(route));
+        }
+        let cost = &function["dynamodb"];
         let asked = cost["calls"].as_object().unwrap().iter();
         let asked = asked.fold(String::new(), |mut text, (name, count)| {
             let separator = if text.is_empty() { "" } else { ", " };
@@ -97,11 +104,16 @@ impl Bill {
     }
 }
 
+/// What `route` is called, as its function's file is.
+fn operation(route: &str) -> String {
+    let operations = crate::openapi::description().operations();
+    operations[route]["operationId"].as_str().unwrap().to_owned()
+}
+
 /// The logical id of the function that `route` leads to.
 fn function(route: &str) -> String {
-    let operations = crate::openapi::description().operations();
-    let words = operations[route]["operationId"].as_str().unwrap().split('_');
-    let words = words.map(|word| word[..1].to_uppercase() + &word[1..]);
+    let operation = operation(route);
+    let words = operation.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect::<String>() + "Function"
 }
 
@@ -118,7 +130,11 @@ fn id(thing: &Value) -> &str {
 async fn every_endpoint_costs_what_its_budget_says() {
     // Nothing happens by itself.
     let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
-    let mut bill = Bill { tenure: Tenure::start_with(options).await, costs: Vec::new() };
+    let mut bill = Bill {
+        tenure: Tenure::start_with(options).await,
+        costs: Vec::new(),
+        hashing: BTreeSet::new(),
+    };
     sessions_and_accounts(&mut bill).await;
     what_an_account_owns(&mut bill).await;
     leaving(&mut bill).await;
@@ -141,6 +157,15 @@ async fn every_endpoint_costs_what_its_budget_says() {
     for route in routes {
         assert!(paid.contains(route.as_str()), "add a row to infra/budgets.md for {route}");
     }
+    assert_eq!(bill.hashing, prepared_to_hash(), "who hashes has hashing_main!, and nobody else");
+}
+
+/// The endpoints whose functions have a hash's memory before they are asked for one.
+fn prepared_to_hash() -> BTreeSet<String> {
+    let files = read_dir(root().join("functions/src/bin")).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let prepared = files.filter(|file| read_to_string(file).unwrap().contains("hashing_main!"));
+    prepared.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
 async fn sessions_and_accounts(bill: &mut Bill) {

@@ -8,7 +8,7 @@ use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, Password};
 use shared::domain::{Agent, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime::App;
 use shared::store::login::Login;
 
 #[derive(Deserialize)]
@@ -40,7 +40,4 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::Agent::new(account.id, &agent))
 }
 
-fn main() -> runtime::Result {
-    password::prepare();
-    runtime::serve(handle)
-}
+shared::hashing_main!(handle);

@@ -12,7 +12,7 @@ use shared::domain::owned::Kind;
 use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime::App;
 use shared::store::Update;
 
 #[derive(Deserialize)]
@@ -84,7 +84,4 @@ impl Body {
     }
 }
 
-fn main() -> runtime::Result {
-    auth::password::prepare();
-    runtime::serve(handle)
-}
+shared::hashing_main!(handle);

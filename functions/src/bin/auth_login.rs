@@ -8,7 +8,7 @@ use shared::auth::{PlainToken, password, reserve_attempt};
 use shared::domain::value::Password;
 use shared::domain::{Error, Session, Username, session};
 use shared::http::{Reply, Request};
-use shared::runtime::{self, App};
+use shared::runtime::App;
 use shared::store::session::Rehash;
 
 #[derive(Deserialize)]
@@ -47,7 +47,4 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(View { username: body.username.expose(), token: token.expose() })
 }
 
-fn main() -> runtime::Result {
-    password::prepare();
-    runtime::serve(handle)
-}
+shared::hashing_main!(handle);

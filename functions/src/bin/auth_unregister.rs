@@ -7,14 +7,14 @@
 
 use futures_util::future::join;
 use serde::Deserialize;
-use shared::auth::{Caller, Identity, caller_with_password, password};
+use shared::auth::{Caller, Identity, caller_with_password};
 use shared::domain::erasure::Reason;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::Password;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime::App;
 
 /// What to write in `confirmation_phrase`, in capitals.
 const PHRASE: &str = "DELETE";
@@ -90,7 +90,4 @@ impl Body {
     }
 }
 
-fn main() -> runtime::Result {
-    password::prepare();
-    runtime::serve(handle)
-}
+shared::hashing_main!(handle);

@@ -12,7 +12,7 @@ use shared::domain::value::{
 use shared::domain::webhook::Secret;
 use shared::domain::{Agent, Customer, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime::App;
 use shared::store::customer::NewCustomer;
 use shared::store::login::Login;
 
@@ -70,7 +70,4 @@ impl From<Body> for Profile {
     }
 }
 
-fn main() -> runtime::Result {
-    password::prepare();
-    runtime::serve(handle)
-}
+shared::hashing_main!(handle);

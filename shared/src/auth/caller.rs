@@ -1,7 +1,7 @@
 //! Who is calling. One round trip reads the account, the session or key, and the agent, as they are now:
 //! whoever lost a right has lost it at the next request.
 
-use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::Credential;
 use super::idempotency::{Earlier, IdempotencyKey};
@@ -134,7 +134,7 @@ impl Caller {
 
 /// Who is calling.
 pub async fn caller(app: &App, request: &Request) -> Result<Caller, Error> {
-    let (caller, _) = identify_and_read(app, request, &credential(request)?, None).await?;
+    let (caller, _) = identify_and_read(app, request, &credential(request)?, Vec::new()).await?;
     caller.require_not_frozen()
 }
 
@@ -189,8 +189,10 @@ pub async fn caller_and_resource(
     let wanted = request.account(credential.customer()).and_then(|account| {
         Ok((key::customer(account), key::resource(account, kind, request.path_id()?)))
     });
-    let also =
-        wanted.iter().flat_map(|(account, resource)| [account.untyped(), resource.untyped()]);
+    let also = wanted
+        .iter()
+        .flat_map(|(account, resource)| [account.untyped(), resource.untyped()])
+        .collect();
     let (caller, items) = identify_and_read(app, request, &credential, also).await?;
     let caller = caller.require_not_frozen()?;
     caller.require_may_name_account(request)?;
@@ -229,7 +231,7 @@ async fn caller_and<T: Stored>(
 ) -> Result<(Caller, Result<T, Error>), Error> {
     let credential = credential(request)?;
     let wanted = key(credential.customer());
-    let also = wanted.as_ref().ok().map(Key::untyped);
+    let also = wanted.iter().map(Key::untyped).collect();
     let (caller, items) = identify_and_read(app, request, &credential, also).await?;
     let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(missing)));
     Ok((caller.require_not_frozen()?, found))
@@ -249,13 +251,13 @@ pub async fn caller_with_password(
     let (Some(password), Credential::Session { customer, agent, login, hash }) =
         (password, &credential)
     else {
-        let (caller, _) = identify_and_read(app, request, &credential, None).await?;
+        let (caller, _) = identify_and_read(app, request, &credential, Vec::new()).await?;
         return Ok(caller);
     };
     let (lock, session) = (key::login(*login), key::session(*customer, hash));
     let now = app.now();
     let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now).boxed();
-    let read = identify_and_read(app, request, &credential, Some(lock.untyped())).boxed();
+    let read = identify_and_read(app, request, &credential, vec![lock.untyped()]);
     let (caller, items) = reserve(app, request, now, by_name, read).await?;
     if caller.earlier.as_ref().is_some_and(Earlier::is_same) {
         // The password was right then; by now it may be another.
@@ -301,18 +303,22 @@ pub fn credential(request: &Request) -> Result<Credential, Error> {
     Credential::parse(request.token()?).ok_or(Error::InvalidCredentials)
 }
 
-async fn identify_and_read(
-    app: &App,
-    request: &Request,
-    credential: &Credential,
-    also: impl IntoIterator<Item = Key<()>>,
-) -> Result<(Caller, Items), Error> {
-    let key = IdempotencyKey::of(request, credential)?;
-    let mut keys = what_identifies(credential, key.as_ref());
-    keys.extend(also);
-    let read = app.store.get_items(&keys);
-    let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
-    Ok((identify(app, request, credential, key, &items, count).await?, items))
+/// Every function does this: boxed, it is compiled once.
+fn identify_and_read<'a>(
+    app: &'a App,
+    request: &'a Request,
+    credential: &'a Credential,
+    also: Vec<Key<()>>,
+) -> BoxFuture<'a, Result<(Caller, Items), Error>> {
+    let done = async move {
+        let key = IdempotencyKey::of(request, credential)?;
+        let mut keys = what_identifies(credential, key.as_ref());
+        keys.extend(also);
+        let read = app.store.get_items(&keys);
+        let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
+        Ok((identify(app, request, credential, key, &items, count).await?, items))
+    };
+    done.boxed()
 }
 
 /// What must be read to know the caller, and what the request's key stands for.

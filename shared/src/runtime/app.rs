@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -56,17 +57,17 @@ impl Build for App {
         })
     }
 
-    async fn prepare(&self) {
-        self.store.connect().await;
+    fn prepare(&self) -> BoxFuture<'_, ()> {
+        self.store.connect().boxed()
     }
 
-    async fn repeat(&self, route: &str, done: Done) -> Result<Reply, Error> {
-        repeat(self, route, done).await
+    fn repeat<'a>(&'a self, route: &'a str, done: Done) -> BoxFuture<'a, Result<Reply, Error>> {
+        repeat(self, route, done).boxed()
     }
 
-    async fn settle(&self) {
+    fn settle(&self) -> BoxFuture<'_, ()> {
         let mut beside = mem::take(&mut *lock(&self.beside));
-        while beside.join_next().await.is_some() {}
+        async move { while beside.join_next().await.is_some() {} }.boxed()
     }
 }
 

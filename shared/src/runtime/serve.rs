@@ -69,10 +69,24 @@ where
         let standings = standings.lock().unwrap_or_else(PoisonError::into_inner);
         Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url, &standings))
     };
-    listen_for_requests(
-        Box::pin(parts.prepare()),
-        Box::new(move |request| Box::pin(answer(request))),
-    )
+    listen_for_requests(parts.prepare(), Box::new(move |request| Box::pin(answer(request))))
+}
+
+/// The `main` of an endpoint that hashes passwords. What a hash needs most, its memory, is there before the first
+/// request, and is mimalloc's: that asks for huge pages, which are got sooner and found sooner.
+#[macro_export]
+macro_rules! hashing_main {
+    ($handle:ident) => {
+        // A test has more than one endpoint in it, and can have one allocator.
+        #[cfg(not(test))]
+        #[global_allocator]
+        static ALLOCATOR: $crate::runtime::MiMalloc = $crate::runtime::MiMalloc;
+
+        fn main() -> $crate::runtime::Result {
+            $crate::auth::password::prepare();
+            $crate::runtime::serve($handle)
+        }
+    };
 }
 
 /// Runs a function that something other than the API calls. An error makes Lambda try again, where
@@ -102,7 +116,7 @@ where
             http::message(&error)
         })
     };
-    listen_for_events(Box::pin(parts.prepare()), Box::new(move |event| Box::pin(answer(event))))
+    listen_for_events(parts.prepare(), Box::new(move |event| Box::pin(answer(event))))
 }
 
 /// What answers a call. Boxed, so that the runtime behind it is compiled once and not for every function.

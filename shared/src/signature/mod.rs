@@ -9,14 +9,13 @@ use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use data_encoding::BASE64URL_NOPAD;
-use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use p256::ecdsa::Signature;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::aws;
+use crate::aws::{self, Call as _};
 use crate::domain::Error;
 use crate::domain::receipt::Receipt;
 use crate::runtime::{Build, config, kms_config};
@@ -65,8 +64,7 @@ impl Signer {
             .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
             .message_type(MessageType::Digest)
             .message(Blob::new(Sha256::digest(signed.as_bytes()).to_vec()))
-            .send()
-            .boxed()
+            .call()
             .await
             .map_err(unavailable)?;
         let der = answer.signature.unwrap_or_else(|| Blob::new(""));
@@ -111,7 +109,7 @@ impl PublicKeys {
 }
 
 async fn public_key(kms: &Client, key: &str) -> Result<Jwk, Error> {
-    let answer = kms.get_public_key().key_id(key).send().boxed().await.map_err(unavailable)?;
+    let answer = kms.get_public_key().key_id(key).call().await.map_err(unavailable)?;
     let der = answer.public_key.unwrap_or_else(|| Blob::new(""));
     Jwk::from_der(der.as_ref())
         .ok_or_else(|| Error::Internal("the receipts' key is not on P-256".to_owned()))

@@ -2,11 +2,11 @@
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValue;
-use futures_util::FutureExt as _;
 
 use super::assignment::Assignment;
 use super::transaction::Condition;
 use super::{Item, MAX_TRIES, Store, failure, pause, unavailable};
+use crate::aws::Call as _;
 use crate::domain::Error;
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
             .set_expression_attribute_values(change.values(condition.values()))
             .return_values(ReturnValue::AllNew);
         for attempt in 0..MAX_TRIES {
-            let error = match update.clone().send().boxed().await {
+            let error = match update.clone().call().await {
                 Ok(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
                 Err(error) => error,
             };

@@ -1,6 +1,5 @@
 //! Accounts.
 
-use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,6 +10,7 @@ use super::login::{Login, LoginAttributes};
 use super::outbox::OutboxItem;
 use super::transaction::{Condition, Leg, Outcome, Transaction};
 use super::{Store, Stored, Update, failure, item, key, read};
+use crate::aws::Call as _;
 use crate::domain::customer::{IdentityVerification, Record};
 use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
 use crate::domain::find::NameStart;
@@ -223,7 +223,7 @@ impl Store {
             .get_item()
             .table_name(&self.accounts)
             .set_key(Some(key::customer(id).attributes()));
-        let answer = get.consistent_read(true).send().boxed().await.map_err(failure)?;
+        let answer = get.consistent_read(true).call().await.map_err(failure)?;
         answer.item.map(read).transpose()
     }
 

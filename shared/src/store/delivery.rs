@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::FutureExt as _;
-
 use super::assignment::Assignment;
 use super::outbox::{LIFETIME, OutboxItem, read_event};
 use super::transaction::{self, Condition, Leg};
 use super::{Store, failure, key, number, string};
+use crate::aws::Call as _;
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::error::Missing;
 use crate::domain::{Customer, Error, Event, Id, Outcome, Page, Timestamp};
@@ -166,7 +165,7 @@ impl Store {
                 .expression_attribute_values(":log", string(&log))
                 .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start);
-            let answer = query.send().boxed().await.map_err(failure)?;
+            let answer = query.call().await.map_err(failure)?;
             for item in answer.items.unwrap_or_default() {
                 rows.push(Delivery::from(&read_event(item)?));
             }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::FutureExt as _;
 use serde::Deserialize;
 
 use super::assignment::Assignment;
@@ -11,6 +10,7 @@ use super::fields::stored;
 use super::outbox::OutboxItem;
 use super::transaction::{Condition, Outcome, Transaction};
 use super::{Item, Store, Stored, Update, failure, key, string, text};
+use crate::aws::Call as _;
 use crate::domain::erasure::{
     Counts, Entry, Hold, HoldReason, Position, Reason, Request, Requester, Role,
 };
@@ -229,7 +229,7 @@ impl Store {
             .get_item()
             .table_name(&self.erasures)
             .set_key(Some(key::erasure(customer).attributes()));
-        let answer = get.consistent_read(true).send().boxed().await.map_err(failure)?;
+        let answer = get.consistent_read(true).call().await.map_err(failure)?;
         answer.item.map(super::read).transpose()
     }
 
@@ -317,7 +317,7 @@ impl Store {
             .key_condition_expression("finished_pk = :month")
             .expression_attribute_values(":month", string(key::finished(month)))
             .set_exclusive_start_key(behind.map(|place| place.0));
-        let answer = query.send().boxed().await.map_err(failure)?;
+        let answer = query.call().await.map_err(failure)?;
         let account = |row: &Item| key::customer_of(&text(row, "pk")?);
         let ids = answer.items.unwrap_or_default().iter().map(account).collect::<Result<_, _>>()?;
         Ok((ids, answer.last_evaluated_key.map(Finished)))

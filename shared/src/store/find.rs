@@ -12,10 +12,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures_util::FutureExt as _;
 
 use super::transaction::names;
 use super::{Item, MAX_TRIES, Store, failure, key, number, pause, read, string, text};
+use crate::aws::Call as _;
 use crate::domain::find::{Cursor, Filter, NameStart, moved};
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
@@ -152,7 +152,7 @@ impl Store {
                 .set_expression_attribute_values(Some(part.values.clone()))
                 .set_exclusive_start_key(start)
                 .limit(i32::try_from(size + 1 - items.len()).unwrap_or(i32::MAX));
-            let answer = query.send().boxed().await.map_err(failure)?;
+            let answer = query.call().await.map_err(failure)?;
             items.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key;
             if start.is_none() || items.len() > size {

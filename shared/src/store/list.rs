@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use futures_util::FutureExt as _;
-
 use super::{Store, Stored, failure, key, read, string, text};
+use crate::aws::Call as _;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id, Page};
 
@@ -38,7 +37,7 @@ impl Store {
                 .expression_attribute_values(":kind", string(kind.prefix()))
                 .limit(i32::try_from(size + 1 - items.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start);
-            let answer = query.send().boxed().await.map_err(failure)?;
+            let answer = query.call().await.map_err(failure)?;
             items.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key;
             if start.is_none() || items.len() > size {

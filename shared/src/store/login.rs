@@ -1,10 +1,10 @@
 //! User names: the lock that keeps a name for one agent holds all that a log-in needs.
 
-use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::fields::stored;
 use super::{Store, Stored, failure, key, read};
+use crate::aws::Call as _;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Username};
 
@@ -91,7 +91,7 @@ impl Store {
             .get_item()
             .table_name(&self.accounts)
             .set_key(Some(key::login(username.login_key()).attributes()));
-        let answer = get.consistent_read(true).send().boxed().await.map_err(failure)?;
+        let answer = get.consistent_read(true).call().await.map_err(failure)?;
         let found: Option<Login> = answer.item.map(read).transpose()?;
         Ok(found.filter(|found| found.username_digest == username.digest()))
     }

@@ -39,11 +39,11 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_types::body::SdkBody;
-use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aws;
+use crate::aws::{self, Call as _};
 use crate::domain::Error;
 use key::Key;
 
@@ -123,7 +123,7 @@ impl Store {
         let once = Config::builder().retry_config(RetryConfig::disabled());
         // The answer is no table's, so the SDK does not understand it. If there was none, the first request
         // finds out.
-        let _ = ask.config_override(once).send().boxed().await;
+        let _ = ask.config_override(once).send().await;
     }
 
     /// Reads all of `keys` of the accounts table in one consistent round trip.
@@ -145,29 +145,36 @@ impl Store {
     }
 
     /// Reads these keys, per table, consistently.
-    async fn batch_get(&self, mut wanted: HashMap<String, Vec<Item>>) -> Result<Vec<Item>, Error> {
-        let mut items = Vec::new();
-        // No keys are a mistake to DynamoDB, but a queue may well be empty.
-        wanted.retain(|_, keys| !keys.is_empty());
-        if wanted.is_empty() {
-            return Ok(items);
-        }
-        for attempt in 0..MAX_TRIES {
-            let mut request = self.client.batch_get_item();
-            for (table, keys) in wanted {
-                let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-                request = request.request_items(table, keys.build().map_err(unavailable)?);
-            }
-            let answer = request.send().boxed().await.map_err(failure)?;
-            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
-            let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
-            wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();
+    fn batch_get(
+        &self,
+        mut wanted: HashMap<String, Vec<Item>>,
+    ) -> BoxFuture<'_, Result<Vec<Item>, Error>> {
+        let done = async move {
+            let mut items = Vec::new();
+            // No keys are a mistake to DynamoDB, but a queue may well be empty.
+            wanted.retain(|_, keys| !keys.is_empty());
             if wanted.is_empty() {
                 return Ok(items);
             }
-            pause(attempt).await;
-        }
-        Err(Error::Unavailable("DynamoDB left keys unprocessed".to_owned()))
+            for attempt in 0..MAX_TRIES {
+                let mut request = self.client.batch_get_item();
+                for (table, keys) in wanted {
+                    let keys =
+                        KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+                    request = request.request_items(table, keys.build().map_err(unavailable)?);
+                }
+                let answer = request.call().await.map_err(failure)?;
+                items.extend(answer.responses.unwrap_or_default().into_values().flatten());
+                let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
+                wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();
+                if wanted.is_empty() {
+                    return Ok(items);
+                }
+                pause(attempt).await;
+            }
+            Err(Error::Unavailable("DynamoDB left keys unprocessed".to_owned()))
+        };
+        done.boxed()
     }
 }
 

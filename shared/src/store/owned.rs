@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
-use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 use super::{Item, MAX_TRIES, Store, failure, key, pause, string, text, unavailable};
+use crate::aws::Call as _;
 use crate::domain::erasure::{Counts, Position};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
@@ -79,7 +79,7 @@ impl Store {
             .limit(PAGE)
             .expression_attribute_values(":pk", string(key::partition(customer)))
             .expression_attribute_values(":behind", string(behind));
-        let answer = query.send().boxed().await.map_err(failure)?;
+        let answer = query.call().await.map_err(failure)?;
         let last = answer.last_evaluated_key.as_ref().map(|key| text(key, "sk")).transpose()?;
         let found = answer.items.unwrap_or_default();
         let items = found.iter().filter_map(|item| Owned::read(item).transpose());
@@ -114,7 +114,7 @@ impl Store {
                 .expression_attribute_values(":pk", string(key::partition(customer)))
                 .expression_attribute_values(":kind", string(kind.prefix()))
                 .set_exclusive_start_key(start);
-            let answer = query.send().boxed().await.map_err(failure)?;
+            let answer = query.call().await.map_err(failure)?;
             count += u64::try_from(answer.count).unwrap_or_default();
             kilobytes +=
                 answer.consumed_capacity.and_then(|used| used.capacity_units).map_or(0, size);
@@ -149,7 +149,7 @@ impl Store {
         let mut left: Vec<WriteRequest> = keys.into_iter().map(delete).collect::<Result<_, _>>()?;
         for attempt in 0..MAX_TRIES {
             let write = self.client.batch_write_item().request_items(&self.accounts, left);
-            let answer = write.send().boxed().await.map_err(failure)?;
+            let answer = write.call().await.map_err(failure)?;
             left = answer
                 .unprocessed_items
                 .unwrap_or_default()

@@ -1,9 +1,9 @@
 //! Work queues: sparse indexes named `due`, in a few partitions, by the time at which something is due.
 
-use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 
 use super::{Item, Store, failure, key, string};
+use crate::aws::Call as _;
 use crate::domain::{Error, Timestamp};
 
 /// How many items one look at a partition brings.
@@ -68,7 +68,7 @@ impl Store {
             .expression_attribute_values(":until", string(key::due_until(until)))
             .limit(BATCH)
             .set_exclusive_start_key(start);
-        let answer = query.send().boxed().await.map_err(failure)?;
+        let answer = query.call().await.map_err(failure)?;
         let next = answer.last_evaluated_key.map(|start| (partition, Some(start)));
         Ok((answer.items.unwrap_or_default(), next))
     }

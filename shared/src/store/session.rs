@@ -1,6 +1,5 @@
 //! Sessions.
 
-use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
@@ -8,6 +7,7 @@ use super::fields::stored;
 use super::key::{self, Key};
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Store, Stored, failure, item, string};
+use crate::aws::Call as _;
 use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Session, Status, Timestamp};
@@ -120,6 +120,6 @@ impl Store {
     ) -> Result<(), Error> {
         let key = key::session(customer, token_hash).attributes();
         let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
-        delete.send().boxed().await.map(drop).map_err(failure)
+        delete.call().await.map(drop).map_err(failure)
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use futures_util::FutureExt as _;
 
 use super::assignment::Assignment;
 use super::key::{self, Key};
 use super::transaction::{Condition, Leg, Outcome};
 use super::{Item, MAX_TRIES, Store, failure, number, pause};
+use crate::aws::Call as _;
 use crate::domain::throttle::{FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY};
 use crate::domain::username::LoginKey;
 use crate::domain::{Agent, Error, Id, Session, Timestamp};
@@ -96,7 +96,7 @@ impl Store {
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
-            let Err(error) = update.send().boxed().await else {
+            let Err(error) = update.call().await else {
                 return Ok(Counted::Yes);
             };
             match error.as_service_error() {
@@ -115,7 +115,7 @@ impl Store {
     pub async fn forget_attempts(&self, login: LoginKey) -> Result<(), Error> {
         let key = key::throttle(&login.to_string()).attributes();
         let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
-        delete.send().boxed().await.map(drop).map_err(failure)
+        delete.call().await.map(drop).map_err(failure)
     }
 
     async fn forget_expired(&self, key: &Key<()>, found: &Item) -> Result<(), Error> {
@@ -127,7 +127,7 @@ impl Store {
             .set_key(Some(key.attributes()))
             .condition_expression("last_at = :last")
             .expression_attribute_values(":last", last);
-        match delete.send().boxed().await {
+        match delete.call().await {
             Ok(_) => Ok(()),
             Err(error)
                 if error

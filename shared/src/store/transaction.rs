@@ -8,13 +8,13 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use futures_util::FutureExt as _;
 
 use super::assignment::Assignment;
 use super::idempotency::Note;
 use super::key::{self, Key};
 use super::outbox::{OutboxItem, event_key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
+use crate::aws::Call as _;
 use crate::domain::{
     Agent, Customer, Erasure, Error, Event, Id, Permission, Resource, Status, Timestamp,
 };
@@ -441,7 +441,7 @@ impl Transaction<'_> {
                 .client
                 .transact_write_items()
                 .set_transact_items(Some(self.legs.clone()));
-            let Err(error) = request.send().boxed().await else {
+            let Err(error) = request.call().await else {
                 return Ok(Outcome::Written);
             };
             let Some(reasons) = reasons(&error) else {

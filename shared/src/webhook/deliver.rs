@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -48,8 +49,8 @@ impl Build for Deliverer {
         Ok(Self::new(App::build()?, Sender::from_environment()?))
     }
 
-    async fn settle(&self) {
-        self.app.settle().await;
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        self.app.settle()
     }
 }
 
