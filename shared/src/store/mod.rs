@@ -126,9 +126,10 @@ impl Store {
         let _ = ask.config_override(once).send().await;
     }
 
-    /// Reads all of `keys` of the accounts table in one consistent round trip.
-    pub async fn get_items(&self, keys: &[Key<()>]) -> Result<Items, Error> {
-        self.get_from([(self.accounts.as_str(), keys)]).await
+    /// Reads all of `keys` of the accounts table in one consistent round trip. Boxed, as every function does it.
+    #[must_use]
+    pub fn get_items<'a>(&'a self, keys: &'a [Key<()>]) -> BoxFuture<'a, Result<Items, Error>> {
+        self.get_from([(self.accounts.as_str(), keys)]).boxed()
     }
 
     /// Reads keys of several tables in one consistent round trip.
@@ -145,36 +146,29 @@ impl Store {
     }
 
     /// Reads these keys, per table, consistently.
-    fn batch_get(
-        &self,
-        mut wanted: HashMap<String, Vec<Item>>,
-    ) -> BoxFuture<'_, Result<Vec<Item>, Error>> {
-        let done = async move {
-            let mut items = Vec::new();
-            // No keys are a mistake to DynamoDB, but a queue may well be empty.
-            wanted.retain(|_, keys| !keys.is_empty());
+    async fn batch_get(&self, mut wanted: HashMap<String, Vec<Item>>) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::new();
+        // No keys are a mistake to DynamoDB, but a queue may well be empty.
+        wanted.retain(|_, keys| !keys.is_empty());
+        if wanted.is_empty() {
+            return Ok(items);
+        }
+        for attempt in 0..MAX_TRIES {
+            let mut request = self.client.batch_get_item();
+            for (table, keys) in wanted {
+                let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+                request = request.request_items(table, keys.build().map_err(unavailable)?);
+            }
+            let answer = request.call().await.map_err(failure)?;
+            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
+            wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();
             if wanted.is_empty() {
                 return Ok(items);
             }
-            for attempt in 0..MAX_TRIES {
-                let mut request = self.client.batch_get_item();
-                for (table, keys) in wanted {
-                    let keys =
-                        KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-                    request = request.request_items(table, keys.build().map_err(unavailable)?);
-                }
-                let answer = request.call().await.map_err(failure)?;
-                items.extend(answer.responses.unwrap_or_default().into_values().flatten());
-                let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
-                wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();
-                if wanted.is_empty() {
-                    return Ok(items);
-                }
-                pause(attempt).await;
-            }
-            Err(Error::Unavailable("DynamoDB left keys unprocessed".to_owned()))
-        };
-        done.boxed()
+            pause(attempt).await;
+        }
+        Err(Error::Unavailable("DynamoDB left keys unprocessed".to_owned()))
     }
 }
 
