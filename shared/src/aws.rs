@@ -11,8 +11,9 @@ pub(crate) trait Call {
     /// What comes of it.
     type Outcome;
 
-    /// Makes the call. Boxed, as the SDK's futures are large; and for each operation by itself, as a future is
-    /// compiled where it becomes part of another one or is boxed: this way here, and not in every function anew.
+    /// Makes the call. Boxed, as the SDK's futures take many kilobytes, and whatever holds one would be moved with
+    /// it; and for each operation by itself, as a future is compiled where it becomes part of another one or is
+    /// boxed: this way here, and not in every function anew.
     fn call(self) -> BoxFuture<'static, Self::Outcome>;
 }
 

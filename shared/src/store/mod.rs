@@ -2,8 +2,6 @@
 //!
 //! The verbs say the condition: `insert_` must not exist, `get_` may not exist, `update_` must be the
 //! version it was decided on, `delete_` may be gone already.
-//!
-//! Calls are boxed: the SDK's futures take many kilobytes, and whatever holds one would be moved with it.
 
 pub mod access_key;
 pub mod agent;
