@@ -13,8 +13,17 @@ use crate::lock;
 /// Counters per function.
 pub(crate) struct Stats {
     functions: Mutex<BTreeMap<String, Counters>>,
-    /// Calls under way per process, to tell calls side by side from calls in sequence.
-    in_flight: Mutex<HashMap<String, usize>>,
+    /// The calls of each process that has some under way, to tell calls side by side from calls in sequence.
+    chains: Mutex<HashMap<String, Chain>>,
+}
+
+/// Calls of a process since it last had none under way. A call's place is one more than that of the last call
+/// that was answered before it began, so that the highest place is the number of round trips in sequence.
+#[derive(Default)]
+struct Chain {
+    under_way: usize,
+    begun: u64,
+    answered: u64,
 }
 
 /// What one function did since the last reset.
@@ -40,7 +49,7 @@ pub(crate) struct DatabaseCounters {
     pub(crate) wcu: f64,
     /// Units written by table, such as `AccountsTable`, and by index, such as `AccountsTable/list`.
     pub(crate) written: BTreeMap<String, f64>,
-    /// Round trips in sequence: calls made side by side count once.
+    /// Round trips in sequence: the longest chain of calls that each began when the one before was answered.
     pub(crate) steps: u64,
 }
 
@@ -48,12 +57,13 @@ pub(crate) struct DatabaseCounters {
 pub(crate) struct Call {
     stats: Arc<Stats>,
     process: String,
+    place: u64,
 }
 
 impl Stats {
     pub(crate) fn new(functions: impl Iterator<Item = String>) -> Self {
         let zero = |id| (id, Counters::default());
-        Self { functions: Mutex::new(functions.map(zero).collect()), in_flight: Mutex::default() }
+        Self { functions: Mutex::new(functions.map(zero).collect()), chains: Mutex::default() }
     }
 
     /// Changes the counters of `function`; others than the template's are not counted.
@@ -65,17 +75,20 @@ impl Stats {
 
     /// Counts a database call of `process`, which is under way until the result is dropped.
     pub(crate) fn begin_call(self: &Arc<Self>, function: &str, process: &str, name: &str) -> Call {
-        let alone = {
-            let mut in_flight = lock(&self.in_flight);
-            let calls = in_flight.entry(process.to_owned()).or_default();
-            *calls += 1;
-            *calls == 1
+        let (place, is_step) = {
+            let mut chains = lock(&self.chains);
+            let chain = chains.entry(process.to_owned()).or_default();
+            chain.under_way += 1;
+            let place = chain.answered + 1;
+            let is_step = place > chain.begun;
+            chain.begun = chain.begun.max(place);
+            (place, is_step)
         };
         self.count(function, |counters| {
             *counters.dynamodb.calls.entry(name.to_owned()).or_default() += 1;
-            counters.dynamodb.steps += u64::from(alone);
+            counters.dynamodb.steps += u64::from(is_step);
         });
-        Call { stats: Arc::clone(self), process: process.to_owned() }
+        Call { stats: Arc::clone(self), process: process.to_owned(), place }
     }
 
     /// Counts what a line of a function's log tells of.
@@ -104,12 +117,54 @@ impl Stats {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut in_flight = lock(&self.stats.in_flight);
-        if let Some(calls) = in_flight.get_mut(&self.process) {
-            *calls -= 1;
-            if *calls == 0 {
-                in_flight.remove(&self.process);
+        let mut chains = lock(&self.stats.chains);
+        if let Some(chain) = chains.get_mut(&self.process) {
+            chain.under_way -= 1;
+            chain.answered = chain.answered.max(self.place);
+            if chain.under_way == 0 {
+                chains.remove(&self.process);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats() -> Arc<Stats> {
+        Arc::new(Stats::new(std::iter::once("f".to_owned())))
+    }
+
+    fn steps(stats: &Stats) -> u64 {
+        lock(&stats.functions)["f"].dynamodb.steps
+    }
+
+    #[test]
+    fn calls_side_by_side_are_one_step_and_calls_in_sequence_are_many() {
+        let stats = stats();
+        let begin = || stats.begin_call("f", "process", "GetItem");
+        let together = [begin(), begin(), begin()];
+        assert_eq!(steps(&stats), 1);
+        drop(together);
+        drop(begin());
+        drop(begin());
+        assert_eq!(steps(&stats), 3);
+    }
+
+    #[test]
+    fn a_call_after_an_answer_is_a_step_whatever_else_is_under_way() {
+        let stats = stats();
+        let begin = || stats.begin_call("f", "process", "GetItem");
+        let (first, slow) = (begin(), begin());
+        drop(first);
+        let second = begin();
+        assert_eq!(steps(&stats), 2);
+        drop(slow);
+        let (beside, _of_another) = (begin(), stats.begin_call("f", "another", "GetItem"));
+        assert_eq!(steps(&stats), 3, "one of another process");
+        drop((second, beside));
+        drop(begin());
+        assert_eq!(steps(&stats), 4);
     }
 }
