@@ -136,6 +136,9 @@ fn listen_for_events(
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
 
+#[cfg(panic = "abort")]
+compile_error!("a panic would end the process without a reply: build with panic = \"unwind\"");
+
 /// What comes of `work`; a panic is a mistake of ours.
 async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
