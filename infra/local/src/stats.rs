@@ -17,13 +17,15 @@ pub(crate) struct Stats {
     chains: Mutex<HashMap<String, Chain>>,
 }
 
-/// Calls of a process since it last had none under way. A call's place is one more than that of the last call
-/// that was answered before it began, so that the highest place is the number of round trips in sequence.
+/// Calls of a process since it last had none under way. A call's place is one more than the highest of those
+/// that were answered before it began, so that the highest of all is the number of round trips in sequence.
 #[derive(Default)]
 struct Chain {
     under_way: usize,
-    begun: u64,
+    /// The highest place that was answered.
     answered: u64,
+    /// The place of the call that began last, which no other's is above.
+    last: u64,
 }
 
 /// What one function did since the last reset.
@@ -49,7 +51,7 @@ pub(crate) struct DatabaseCounters {
     pub(crate) wcu: f64,
     /// Units written by table, such as `AccountsTable`, and by index, such as `AccountsTable/list`.
     pub(crate) written: BTreeMap<String, f64>,
-    /// Round trips in sequence: the longest chain of calls that each began when the one before was answered.
+    /// Round trips in sequence: the longest chain of calls that each began after the one before was answered.
     pub(crate) steps: u64,
 }
 
@@ -80,9 +82,7 @@ impl Stats {
             let chain = chains.entry(process.to_owned()).or_default();
             chain.under_way += 1;
             let place = chain.answered + 1;
-            let is_step = place > chain.begun;
-            chain.begun = chain.begun.max(place);
-            (place, is_step)
+            (place, std::mem::replace(&mut chain.last, place) < place)
         };
         self.count(function, |counters| {
             *counters.dynamodb.calls.entry(name.to_owned()).or_default() += 1;
@@ -161,10 +161,18 @@ mod tests {
         let second = begin();
         assert_eq!(steps(&stats), 2);
         drop(slow);
-        let (beside, _of_another) = (begin(), stats.begin_call("f", "another", "GetItem"));
-        assert_eq!(steps(&stats), 3, "one of another process");
+        let beside = begin();
+        assert_eq!(steps(&stats), 2, "beside the second");
         drop((second, beside));
         drop(begin());
-        assert_eq!(steps(&stats), 4);
+        assert_eq!(steps(&stats), 3);
+    }
+
+    #[test]
+    fn calls_of_two_processes_are_steps_of_each() {
+        let stats = stats();
+        let together = ["one", "another"].map(|process| stats.begin_call("f", process, "GetItem"));
+        assert_eq!(steps(&stats), 2);
+        drop(together);
     }
 }
