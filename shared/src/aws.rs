@@ -33,11 +33,8 @@ macro_rules! calls {
 }
 
 calls! {
-    dynamodb::batch_get_item: BatchGetItemFluentBuilder, BatchGetItemOutput, BatchGetItemError;
     dynamodb::batch_write_item: BatchWriteItemFluentBuilder, BatchWriteItemOutput, BatchWriteItemError;
     dynamodb::delete_item: DeleteItemFluentBuilder, DeleteItemOutput, DeleteItemError;
-    dynamodb::get_item: GetItemFluentBuilder, GetItemOutput, GetItemError;
-    dynamodb::query: QueryFluentBuilder, QueryOutput, QueryError;
     dynamodb::transact_write_items: TransactWriteItemsFluentBuilder, TransactWriteItemsOutput, TransactWriteItemsError;
     dynamodb::update_item: UpdateItemFluentBuilder, UpdateItemOutput, UpdateItemError;
     eventbridge::put_events: PutEventsFluentBuilder, PutEventsOutput, PutEventsError;

@@ -12,6 +12,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use http::Response;
+use http_body_util::BodyExt as _;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -85,8 +87,10 @@ impl HttpConnector for Https {
         let answer = self.0.request(request);
         HttpConnectorFuture::new(async move {
             // What goes wrong on the way may go right the next time: the SDK tries again.
-            let answer = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
-            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+            let (head, body) =
+                answer.await.map_err(|error| ConnectorError::io(error.into()))?.into_parts();
+            let body = body.collect().await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(Response::from_parts(head, SdkBody::from(body.to_bytes())))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }

@@ -173,6 +173,6 @@ impl Store {
         size: usize,
         after: Option<Id<AccessKey>>,
     ) -> Result<Page<AccessKey>, Error> {
-        self.list_kind(customer, Kind::AccessKey, size, after).await
+        self.list_kind(customer, Kind::AccessKey, size, after, |key: &AccessKey| key.id).await
     }
 }

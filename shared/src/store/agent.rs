@@ -208,7 +208,7 @@ impl Store {
         size: usize,
         after: Option<Id<Agent>>,
     ) -> Result<Page<Agent>, Error> {
-        self.list_kind(customer, Kind::Agent, size, after).await
+        self.list_kind(customer, Kind::Agent, size, after, |agent: &Agent| agent.id).await
     }
 }
 

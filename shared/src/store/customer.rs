@@ -9,8 +9,7 @@ use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::outbox::OutboxItem;
 use super::transaction::{Condition, Leg, Outcome, Transaction};
-use super::{Store, Stored, Update, failure, item, key, read};
-use crate::aws::Call as _;
+use super::{Store, Stored, Update, answer, item, key, read};
 use crate::domain::customer::{IdentityVerification, Record};
 use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
 use crate::domain::find::NameStart;
@@ -223,8 +222,8 @@ impl Store {
             .get_item()
             .table_name(&self.accounts)
             .set_key(Some(key::customer(id).attributes()));
-        let answer = get.consistent_read(true).call().await.map_err(failure)?;
-        answer.item.map(read).transpose()
+        let found: Option<CustomerAttributes> = answer::get(get.consistent_read(true)).await?;
+        Ok(found.map(Into::into))
     }
 
     /// Creates an account, its agent, the locks on user name and e-mail address, and the event.

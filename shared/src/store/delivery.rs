@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::assignment::Assignment;
-use super::outbox::{LIFETIME, OutboxItem, read_event};
+use super::outbox::{LIFETIME, OutboxItem};
 use super::transaction::{self, Condition, Leg};
-use super::{Store, failure, key, number, string};
-use crate::aws::Call as _;
+use super::{Store, answer, key, number, string};
 use crate::domain::delivery::{Delivery, State};
 use crate::domain::error::Missing;
 use crate::domain::{Customer, Error, Event, Id, Outcome, Page, Timestamp};
@@ -165,11 +164,9 @@ impl Store {
                 .expression_attribute_values(":log", string(&log))
                 .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start);
-            let answer = query.call().await.map_err(failure)?;
-            for item in answer.items.unwrap_or_default() {
-                rows.push(Delivery::from(&read_event(item)?));
-            }
-            start = answer.last_evaluated_key;
+            let (events, next) = answer::query::<OutboxItem>(query).await?;
+            rows.extend(events.iter().map(Delivery::from));
+            start = next;
             if start.is_none() || rows.len() > size {
                 break;
             }

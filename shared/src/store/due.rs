@@ -1,7 +1,9 @@
 //! The purge's work queue.
 
+use serde::Deserialize;
+
 use super::queue::Place;
-use super::{Item, Store, key, text};
+use super::{Store, key};
 use crate::domain::{Customer, Error, Id, Timestamp};
 
 /// An account in the queue.
@@ -42,17 +44,24 @@ impl Store {
         until: Timestamp,
     ) -> Result<(Vec<Due>, Place), Error> {
         let (items, next) = self.list_queued(&self.accounts, place, until).await?;
-        let mut found = items.iter().map(due).collect::<Result<Vec<_>, _>>()?;
+        let mut found = items.iter().map(Waiting::due).collect::<Result<Vec<_>, _>>()?;
         found.sort_by_key(|due| due.since);
         Ok((found, next))
     }
 }
 
-fn due(item: &Item) -> Result<Due, Error> {
-    let sort_key = text(item, "due_sk")?;
-    let read = || {
-        let (since, id) = sort_key.split_once('#')?;
-        Some(Due { id: Id::parse(id)?, since: Timestamp::parse_fixed(since)? })
-    };
-    read().ok_or_else(|| Error::Internal("a due key names no account".to_owned()))
+/// An account's place in the queue.
+#[derive(Deserialize)]
+struct Waiting {
+    due_sk: String,
+}
+
+impl Waiting {
+    fn due(&self) -> Result<Due, Error> {
+        let read = || {
+            let (since, id) = self.due_sk.split_once('#')?;
+            Some(Due { id: Id::parse(id)?, since: Timestamp::parse_fixed(since)? })
+        };
+        read().ok_or_else(|| Error::Internal("a due key names no account".to_owned()))
+    }
 }

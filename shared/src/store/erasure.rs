@@ -9,8 +9,7 @@ use super::customer::updated;
 use super::fields::stored;
 use super::outbox::OutboxItem;
 use super::transaction::{Condition, Outcome, Transaction};
-use super::{Item, Store, Stored, Update, failure, key, string, text};
-use crate::aws::Call as _;
+use super::{Item, Store, Stored, Update, answer, key, string};
 use crate::domain::erasure::{
     Counts, Entry, Hold, HoldReason, Position, Reason, Request, Requester, Role,
 };
@@ -229,8 +228,8 @@ impl Store {
             .get_item()
             .table_name(&self.erasures)
             .set_key(Some(key::erasure(customer).attributes()));
-        let answer = get.consistent_read(true).call().await.map_err(failure)?;
-        answer.item.map(super::read).transpose()
+        let found: Option<ErasureAttributes> = answer::get(get.consistent_read(true)).await?;
+        Ok(found.map(Into::into))
     }
 
     /// An account and what the ledger says of its erasure, read together.
@@ -309,6 +308,11 @@ impl Store {
         month: Month,
         behind: Option<Finished>,
     ) -> Result<(Vec<Id<Customer>>, Option<Finished>), Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            pk: String,
+        }
+
         let query = self
             .client
             .query()
@@ -317,10 +321,9 @@ impl Store {
             .key_condition_expression("finished_pk = :month")
             .expression_attribute_values(":month", string(key::finished(month)))
             .set_exclusive_start_key(behind.map(|place| place.0));
-        let answer = query.call().await.map_err(failure)?;
-        let account = |row: &Item| key::customer_of(&text(row, "pk")?);
-        let ids = answer.items.unwrap_or_default().iter().map(account).collect::<Result<_, _>>()?;
-        Ok((ids, answer.last_evaluated_key.map(Finished)))
+        let (rows, next) = answer::query::<Row>(query).await?;
+        let ids = rows.iter().map(|row| key::customer_of(&row.pk)).collect::<Result<_, _>>()?;
+        Ok((ids, next.map(Finished)))
     }
 
     /// Writes down what stands in the way of an erasure, if no other run has taken the account.

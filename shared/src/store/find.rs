@@ -12,10 +12,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
 
+use super::attribute::MaybeText;
+use super::customer::CustomerAttributes;
 use super::transaction::names;
-use super::{Item, MAX_TRIES, Store, failure, key, number, pause, read, string, text};
-use crate::aws::Call as _;
+use super::{Item, MAX_TRIES, Store, answer, key, pause, string};
 use crate::domain::find::{Cursor, Filter, NameStart, moved};
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
@@ -24,6 +26,12 @@ use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
 const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_method, webhook_uri, \
     billing_account_id, metadata, email_verified, #status, identity_verification_status, \
     tm_deletion_scheduled, tm_create, tm_update, tm_delete";
+
+/// An entry of an index with keys only.
+type Entry = HashMap<String, String>;
+
+/// An account, whatever is stored of it.
+type Attributes = HashMap<String, MaybeText>;
 
 /// A part of an index.
 struct Part {
@@ -47,14 +55,14 @@ impl Store {
         match filter {
             Filter::Created { status: None, after: later, before } => {
                 let part = created(None, *later, *before, after);
-                page(self.read_part(part, size).await?, size, filter)
+                let rows: Vec<CustomerAttributes> = self.read_part(part, size).await?;
+                Ok(page(rows.into_iter().map(Customer::from).collect(), size, filter))
             }
             Filter::Created { status, after: later, before } => {
                 let part = created(*status, *later, *before, after);
-                let (items, follows) = cut(self.read_part(part, size).await?, size);
-                let rows = self.read_entries(&items).await?.into_iter();
-                let last = items.last().filter(|_| follows).map(created_at).transpose()?;
-                let rows = rows.map(read).collect::<Result<_, _>>()?;
+                let (entries, follows) = cut(self.read_part(part, size).await?, size);
+                let rows = self.read_entries(&entries).await?;
+                let last = entries.last().filter(|_| follows).map(created_at).transpose()?;
                 Ok(Page { rows, next: last.map(|last| filter.token(&last)) })
             }
             Filter::Named(begin) => self.find_by_name(begin, size, after, filter).await,
@@ -77,9 +85,8 @@ impl Store {
         };
         for attempt in 0..MAX_TRIES {
             let part = named(begin, start.clone());
-            let (items, follows) = cut(self.read_part(part, size).await?, size);
-            let rows = self.read_entries(&items).await?.into_iter();
-            let rows: Vec<Customer> = rows.map(read).collect::<Result<_, _>>()?;
+            let (entries, follows) = cut(self.read_part(part, size).await?, size);
+            let rows = self.read_entries(&entries).await?;
             let last = rows.last().map(|last| Cursor::Named(last.id, last.record.version));
             if last.is_some() || !follows {
                 let next = last.filter(|_| follows).map(|last| filter.token(&last));
@@ -98,12 +105,14 @@ impl Store {
         version: u64,
     ) -> Result<Item, Error> {
         let found = self.get_items(&[key::customer(id).untyped()]).await?;
-        let item = found.0.into_values().next().ok_or_else(moved)?;
-        let is_there = item.get("version") == Some(&number(version))
-            && text(&item, "name_key").is_ok_and(|name| name.starts_with(begin.expose()));
-        let is_key = |name: &String| ["pk", "sk", "list_pk", "name_key"].contains(&name.as_str());
-        let place = || item.into_iter().filter(|(name, _)| is_key(name)).collect();
-        is_there.then(place).ok_or_else(moved)
+        let root = found.0.values().next().ok_or_else(moved)?;
+        let (customer, attributes): (CustomerAttributes, Attributes) = (root.read()?, root.read()?);
+        let text = |name: &str| attributes.get(name).and_then(MaybeText::as_str);
+        let is_there = Customer::from(customer).record.version == version
+            && text("name_key").is_some_and(|name| name.starts_with(begin.expose()));
+        let attribute = |name: &str| Some((name.to_owned(), string(text(name)?)));
+        let place = ["pk", "sk", "list_pk", "name_key"].into_iter().filter_map(attribute);
+        is_there.then(|| place.collect()).ok_or_else(moved)
     }
 
     /// The account that has the lock on an address, if the address still is the account's.
@@ -120,22 +129,32 @@ impl Store {
 
     /// The rows that entries of an index with keys only stand for, in their order; without those that the
     /// index shows as they were.
-    async fn read_entries(&self, entries: &[Item]) -> Result<Vec<Item>, Error> {
-        let place = |item: &Item| Ok((text(item, "pk")?, text(item, "sk")?));
-        let places = entries.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
-        let id = |(pk, _): &(String, String)| Ok(key::customer(key::customer_of(pk)?).untyped());
-        let keys = places.iter().map(id).collect::<Result<Vec<_>, Error>>()?;
-        let mut found = self.get_items(&keys).await?.0;
-        let rows = entries.iter().zip(&places).filter_map(|(entry, place)| {
-            let is_so = |row: &Item| entry.iter().all(|(name, value)| row.get(name) == Some(value));
-            found.remove(place).filter(is_so)
-        });
-        Ok(rows.collect())
+    async fn read_entries(&self, entries: &[Entry]) -> Result<Vec<Customer>, Error> {
+        let root =
+            |entry: &Entry| Ok(key::customer(key::customer_of(value(entry, "pk")?)?).untyped());
+        let keys = entries.iter().map(root).collect::<Result<Vec<_>, Error>>()?;
+        let found = self.get_items(&keys).await?;
+        let mut rows = Vec::with_capacity(entries.len());
+        for (entry, key) in entries.iter().zip(&keys) {
+            let Some(row) = found.find(key) else { continue };
+            let attributes: Attributes = row.read()?;
+            let is_so = |(name, value): (&String, &String)| {
+                attributes.get(name).and_then(MaybeText::as_str) == Some(value.as_str())
+            };
+            if entry.iter().all(is_so) {
+                rows.push(row.read::<CustomerAttributes>()?.into());
+            }
+        }
+        Ok(rows)
     }
 
     /// The first items of a part of an index, one more than `size` if there are as many: that one tells
     /// whether another page follows.
-    async fn read_part(&self, part: Part, size: usize) -> Result<Vec<Item>, Error> {
+    async fn read_part<T: DeserializeOwned>(
+        &self,
+        part: Part,
+        size: usize,
+    ) -> Result<Vec<T>, Error> {
         let mut items = Vec::with_capacity(size + 1);
         let mut start = part.start;
         let names = names(&format!("{} {}", part.condition, part.projection.unwrap_or_default()));
@@ -152,9 +171,9 @@ impl Store {
                 .set_expression_attribute_values(Some(part.values.clone()))
                 .set_exclusive_start_key(start)
                 .limit(i32::try_from(size + 1 - items.len()).unwrap_or(i32::MAX));
-            let answer = query.call().await.map_err(failure)?;
-            items.extend(answer.items.unwrap_or_default());
-            start = answer.last_evaluated_key;
+            let (found, next) = answer::query(query).await?;
+            items.extend(found);
+            start = next;
             if start.is_none() || items.len() > size {
                 return Ok(items);
             }
@@ -163,10 +182,10 @@ impl Store {
 }
 
 /// Without the one more that tells whether another page follows.
-fn cut(mut items: Vec<Item>, size: usize) -> (Vec<Item>, bool) {
-    let follows = items.len() > size;
-    items.truncate(size);
-    (items, follows)
+fn cut(mut entries: Vec<Entry>, size: usize) -> (Vec<Entry>, bool) {
+    let follows = entries.len() > size;
+    entries.truncate(size);
+    (entries, follows)
 }
 
 /// Accounts in the order of their creation, newest first.
@@ -222,8 +241,13 @@ fn start<const N: usize>(id: Id<Customer>, place: [(&str, String); N]) -> Item {
     key::customer(id).attributes().into_iter().chain(place).collect()
 }
 
-fn created_at(item: &Item) -> Result<Cursor, Error> {
-    let place = text(item, "list_sk")?;
+fn value<'a>(entry: &'a Entry, name: &str) -> Result<&'a str, Error> {
+    let value = entry.get(name).map(String::as_str);
+    value.ok_or_else(|| Error::Internal(format!("an entry has no {name}")))
+}
+
+fn created_at(entry: &Entry) -> Result<Cursor, Error> {
+    let place = value(entry, "list_sk")?;
     let place = place.split_once('#').and_then(|(time, id)| {
         Some(Cursor::Created(Timestamp::parse_fixed(time)?, Some(Id::parse(id)?)))
     });
@@ -232,8 +256,7 @@ fn created_at(item: &Item) -> Result<Cursor, Error> {
 
 /// A page of whole rows. The next one's token names the last row's id only where its time does not say
 /// enough.
-fn page(items: Vec<Item>, size: usize, filter: &Filter) -> Result<Page<Customer>, Error> {
-    let mut rows: Vec<Customer> = items.into_iter().map(read).collect::<Result<_, _>>()?;
+fn page(mut rows: Vec<Customer>, size: usize, filter: &Filter) -> Page<Customer> {
     let next = match (rows.get(size.saturating_sub(1)), rows.get(size)) {
         (Some(last), Some(following)) => {
             let tie = (last.tm_create == following.tm_create).then_some(last.id);
@@ -242,5 +265,5 @@ fn page(items: Vec<Item>, size: usize, filter: &Filter) -> Result<Page<Customer>
         _ => None,
     };
     rows.truncate(size);
-    Ok(Page { rows, next })
+    Page { rows, next }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Store, Stored, failure, key, read, string, text};
-use crate::aws::Call as _;
+use super::{Store, Stored, answer, key, string};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id, Page};
 
@@ -15,6 +14,7 @@ impl Store {
         kind: Kind,
         size: usize,
         after: Option<Id<T>>,
+        id: impl Fn(&T) -> Id<T>,
     ) -> Result<Page<T>, Error> {
         let partition = key::partition(customer);
         let mut start = after.map(|id| {
@@ -24,7 +24,7 @@ impl Store {
             ])
         });
         // One more than asked for tells whether another page follows.
-        let mut items = Vec::with_capacity(size + 1);
+        let mut rows: Vec<T> = Vec::with_capacity(size + 1);
         loop {
             let query = self
                 .client
@@ -35,21 +35,18 @@ impl Store {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
                 .expression_attribute_values(":pk", string(&partition))
                 .expression_attribute_values(":kind", string(kind.prefix()))
-                .limit(i32::try_from(size + 1 - items.len()).unwrap_or(i32::MAX))
+                .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start);
-            let answer = query.call().await.map_err(failure)?;
-            items.extend(answer.items.unwrap_or_default());
-            start = answer.last_evaluated_key;
-            if start.is_none() || items.len() > size {
+            let (found, next) = answer::query::<T::Attributes>(query).await?;
+            rows.extend(found.into_iter().map(Into::into));
+            start = next;
+            if start.is_none() || rows.len() > size {
                 break;
             }
         }
-        let follows = items.len() > size;
-        items.truncate(size);
-        let next = match items.last().filter(|_| follows) {
-            Some(last) => text(last, "sk")?.strip_prefix(kind.prefix()).map(str::to_owned),
-            None => None,
-        };
-        Ok(Page { rows: items.into_iter().map(read).collect::<Result<_, _>>()?, next })
+        let follows = rows.len() > size;
+        rows.truncate(size);
+        let next = rows.last().filter(|_| follows).map(|last| id(last).to_string());
+        Ok(Page { rows, next })
     }
 }

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::stored;
-use super::{Store, Stored, failure, key, read};
-use crate::aws::Call as _;
+use super::{Store, Stored, answer, key};
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Username};
 
@@ -91,8 +90,7 @@ impl Store {
             .get_item()
             .table_name(&self.accounts)
             .set_key(Some(key::login(username.login_key()).attributes()));
-        let answer = get.consistent_read(true).call().await.map_err(failure)?;
-        let found: Option<Login> = answer.item.map(read).transpose()?;
-        Ok(found.filter(|found| found.username_digest == username.digest()))
+        let found: Option<LoginAttributes> = answer::get(get.consistent_read(true)).await?;
+        Ok(found.map(Login::from).filter(|found| found.username_digest == username.digest()))
     }
 }

@@ -5,7 +5,9 @@
 
 pub mod access_key;
 pub mod agent;
+mod answer;
 mod assignment;
+mod attribute;
 mod child;
 mod conditional;
 pub mod customer;
@@ -38,11 +40,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_types::body::SdkBody;
 use futures_util::future::{BoxFuture, FutureExt as _};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::aws::{self, Call as _};
+use crate::aws;
 use crate::domain::Error;
+use answer::{Unread, UnreadItem};
 use key::Key;
 
 /// The tables.
@@ -74,18 +77,32 @@ pub trait Stored: Sized {
 
 /// Items that were read together.
 #[derive(Debug, Default)]
-pub struct Items(HashMap<(String, String), Item>);
+pub struct Items(HashMap<(String, String), UnreadItem>);
 
 impl Items {
     /// The `T` at `key`, if it was there.
     pub fn get<T: Stored>(&self, key: &Key<T>) -> Result<Option<T>, Error> {
-        let item = self.0.get(&(key.pk.clone(), key.sk.clone()));
-        item.map(|item| read::<T>(item.clone())).transpose()
+        let attributes = self.find(key).map(UnreadItem::read::<T::Attributes>).transpose()?;
+        Ok(attributes.map(Into::into))
     }
 
-    fn insert(&mut self, item: Item) -> Result<(), Error> {
-        self.0.insert((text(&item, "pk")?, text(&item, "sk")?), item);
-        Ok(())
+    fn find<T>(&self, key: &Key<T>) -> Option<&UnreadItem> {
+        self.0.get(&(key.pk.clone(), key.sk.clone()))
+    }
+
+    /// By their keys.
+    fn of(items: Vec<UnreadItem>) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Place {
+            pk: String,
+            sk: String,
+        }
+
+        let by_key = |item: UnreadItem| {
+            let Place { pk, sk } = item.read()?;
+            Ok(((pk, sk), item))
+        };
+        items.into_iter().map(by_key).collect::<Result<_, Error>>().map(Self)
     }
 }
 
@@ -136,16 +153,13 @@ impl Store {
         tables: [(&str, &[Key<()>]); N],
     ) -> Result<Items, Error> {
         let wanted = tables.map(|(table, keys)| (table.to_owned(), distinct(keys)));
-        let mut items = Items::default();
-        for item in self.batch_get(wanted.into()).await? {
-            items.insert(item)?;
-        }
-        Ok(items)
+        let found = self.batch_get(wanted.into()).await?;
+        Items::of(found.into_values().flatten().collect())
     }
 
     /// Reads these keys, per table, consistently.
-    async fn batch_get(&self, mut wanted: HashMap<String, Vec<Item>>) -> Result<Vec<Item>, Error> {
-        let mut items = Vec::new();
+    async fn batch_get(&self, mut wanted: HashMap<String, Vec<Item>>) -> Result<Unread, Error> {
+        let mut items = Unread::new();
         // No keys are a mistake to DynamoDB, but a queue may well be empty.
         wanted.retain(|_, keys| !keys.is_empty());
         if wanted.is_empty() {
@@ -157,10 +171,11 @@ impl Store {
                 let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
                 request = request.request_items(table, keys.build().map_err(unavailable)?);
             }
-            let answer = request.call().await.map_err(failure)?;
-            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
-            let rest = answer.unprocessed_keys.unwrap_or_default().into_iter();
-            wanted = rest.map(|(table, rest)| (table, rest.keys)).collect();
+            let (found, rest) = answer::batch_get(request).await?;
+            for (table, found) in found {
+                items.entry(table).or_default().extend(found);
+            }
+            wanted = rest;
             if wanted.is_empty() {
                 return Ok(items);
             }
@@ -193,11 +208,6 @@ fn string(text: impl Into<String>) -> AttributeValue {
 
 fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
-}
-
-fn text(item: &Item, name: &str) -> Result<String, Error> {
-    let value = item.get(name).and_then(|value| value.as_s().ok());
-    value.cloned().ok_or_else(|| Error::Internal(format!("an item has no {name}")))
 }
 
 fn read<T: Stored>(item: Item) -> Result<T, Error> {

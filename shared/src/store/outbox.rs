@@ -7,17 +7,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::answer::UnreadItem;
 use super::assignment::Assignment;
+use super::customer::CustomerAttributes;
 use super::fields::stored;
 use super::key::{self, Key};
 use super::queue::Place;
 use super::transaction::Condition;
-use super::{Item, Items, Store, distinct, string, text};
+use super::{Item, Items, Store, distinct, string};
 use crate::domain::delivery::{self, State};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Secret, Webhook};
@@ -252,9 +253,9 @@ impl Store {
         let mut events = Vec::with_capacity(ids.len());
         for ids in ids.chunks(BATCH) {
             let wanted = ids.iter().map(|id| event_key(*id)).collect();
-            let items = self.batch_get(HashMap::from([(self.outbox.clone(), wanted)])).await?;
-            for item in items {
-                events.push(read_event(item)?);
+            let found = self.batch_get(HashMap::from([(self.outbox.clone(), wanted)])).await?;
+            for event in found.into_values().flatten() {
+                events.push(event.read()?);
             }
         }
         Ok(events)
@@ -316,13 +317,19 @@ impl Store {
         place: Place,
         until: Timestamp,
     ) -> Result<(Vec<Waiting>, Option<Timestamp>, Place), Error> {
-        let (items, next) = self.list_queued(&self.outbox, place, until).await?;
+        #[derive(Deserialize)]
+        struct Entry {
+            id: Id<Event>,
+            customer_id: Id<Customer>,
+            due_sk: String,
+        }
+
+        let (items, next) = self.list_queued::<Entry>(&self.outbox, place, until).await?;
         let (mut found, mut oldest) = (Vec::with_capacity(items.len()), None::<Timestamp>);
-        for item in &items {
-            let since = text(item, "due_sk")?;
-            let since = since.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
+        for Entry { id, customer_id, due_sk } in items {
+            let since = due_sk.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
             oldest = oldest.into_iter().chain(since).min();
-            found.push((id(item, "id")?, id(item, "customer_id")?));
+            found.push((id, customer_id));
         }
         Ok((found, oldest, next))
     }
@@ -337,15 +344,10 @@ impl Store {
             (self.accounts.clone(), distinct(keys)),
             (self.outbox.clone(), event.into_iter().map(event_key).collect()),
         ]);
-        let (mut items, mut found) = (Items::default(), None);
-        for item in self.batch_get(wanted).await? {
-            if item.contains_key("pk") {
-                items.insert(item)?;
-            } else {
-                found = Some(read_event(item)?);
-            }
-        }
-        Ok((items, found))
+        let mut found = self.batch_get(wanted).await?;
+        let events = found.remove(&self.outbox).unwrap_or_default();
+        let items = Items::of(found.remove(&self.accounts).unwrap_or_default())?;
+        Ok((items, events.first().map(UnreadItem::read).transpose()?))
     }
 
     /// These events and their accounts, as they are now; those that are gone are left out.
@@ -353,33 +355,24 @@ impl Store {
         &self,
         waiting: &[Waiting],
     ) -> Result<Vec<(OutboxItem, Customer)>, Error> {
-        let (mut events, mut accounts) = (Vec::new(), HashMap::new());
         let owners: HashSet<_> = waiting.iter().map(|(_, customer)| *customer).collect();
         let roots = owners.into_iter().map(|customer| key::customer(customer).attributes());
         let wanted = HashMap::from([
             (self.outbox.clone(), waiting.iter().map(|(id, _)| event_key(*id)).collect()),
             (self.accounts.clone(), roots.collect()),
         ]);
-        for item in self.batch_get(wanted).await? {
-            if item.contains_key("pk") {
-                let account: Customer = super::read(item)?;
-                accounts.insert(account.id, account);
-            } else {
-                events.push(read_event(item)?);
-            }
+        let found = self.batch_get(wanted).await?;
+        let in_table = |table: &String| found.get(table).into_iter().flatten();
+        let mut accounts = HashMap::new();
+        for account in in_table(&self.accounts) {
+            let account = Customer::from(account.read::<CustomerAttributes>()?);
+            accounts.insert(account.id, account);
         }
-        let with_account = |event: OutboxItem| {
-            let account = accounts.get(&event.customer_id)?.clone();
-            Some((event, account))
-        };
-        Ok(events.into_iter().filter_map(with_account).collect())
+        let mut events = Vec::with_capacity(waiting.len());
+        for event in in_table(&self.outbox) {
+            let event: OutboxItem = event.read()?;
+            events.extend(accounts.get(&event.customer_id).map(|account| (event, account.clone())));
+        }
+        Ok(events)
     }
-}
-
-pub(super) fn read_event(item: HashMap<String, AttributeValue>) -> Result<OutboxItem, Error> {
-    serde_dynamo::from_item(item).map_err(|_| Error::Internal("unreadable event".to_owned()))
-}
-
-fn id<T>(item: &Item, name: &str) -> Result<Id<T>, Error> {
-    Id::parse(&text(item, name)?).ok_or_else(|| Error::Internal(format!("{name} is no id")))
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, Select, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Item, MAX_TRIES, Store, failure, key, pause, string, text, unavailable};
+use super::attribute::MaybeText;
+use super::{Item, MAX_TRIES, Store, answer, failure, key, pause, string, unavailable};
 use crate::aws::Call as _;
 use crate::domain::erasure::{Counts, Position};
 use crate::domain::owned::Kind;
@@ -45,13 +47,19 @@ pub struct OwnedPage {
     pub next: Option<Position>,
 }
 
+/// Something in an account's partition. What we do not know may have a `login` of any type.
+#[derive(Deserialize)]
+struct Thing {
+    sk: String,
+    login: Option<MaybeText>,
+}
+
 impl Owned {
     /// `None` if it is nothing that we know.
-    fn read(item: &Item) -> Result<Option<Self>, Error> {
-        let sk = text(item, "sk")?;
-        let Some((kind, bytes)) = key::kind_and_bytes(&sk) else { return Ok(None) };
-        let (id, login) = (Uuid::from_slice(&bytes).ok(), text(item, "login").ok());
-        Ok(Some(Self { sk, kind, id, login }))
+    fn of(thing: Thing) -> Option<Self> {
+        let (kind, bytes) = key::kind_and_bytes(&thing.sk)?;
+        let login = thing.login.as_ref().and_then(MaybeText::as_str).map(str::to_owned);
+        Some(Self { sk: thing.sk, kind, id: Uuid::from_slice(&bytes).ok(), login })
     }
 
     /// Its place.
@@ -79,16 +87,11 @@ impl Store {
             .limit(PAGE)
             .expression_attribute_values(":pk", string(key::partition(customer)))
             .expression_attribute_values(":behind", string(behind));
-        let answer = query.call().await.map_err(failure)?;
-        let last = answer.last_evaluated_key.as_ref().map(|key| text(key, "sk")).transpose()?;
-        let found = answer.items.unwrap_or_default();
-        let items = found.iter().filter_map(|item| Owned::read(item).transpose());
-        let items = items.collect::<Result<Vec<_>, _>>()?;
-        Ok(OwnedPage {
-            unknown: (found.len() - items.len()) as u64,
-            items,
-            next: last.map(Position::of),
-        })
+        let (found, next) = answer::query::<Thing>(query).await?;
+        let next = next.as_ref().map(sort_key).transpose()?;
+        let count = found.len();
+        let items: Vec<_> = found.into_iter().filter_map(Owned::of).collect();
+        Ok(OwnedPage { unknown: (count - items.len()) as u64, items, next: next.map(Position::of) })
     }
 
     /// How many things of each kind an account owns, and how many kilobytes they are in all.
@@ -108,17 +111,14 @@ impl Store {
                 .query()
                 .table_name(&self.accounts)
                 .consistent_read(true)
-                .select(Select::Count)
-                .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total)
                 .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
                 .expression_attribute_values(":pk", string(key::partition(customer)))
                 .expression_attribute_values(":kind", string(kind.prefix()))
                 .set_exclusive_start_key(start);
-            let answer = query.call().await.map_err(failure)?;
-            count += u64::try_from(answer.count).unwrap_or_default();
-            kilobytes +=
-                answer.consumed_capacity.and_then(|used| used.capacity_units).map_or(0, size);
-            start = answer.last_evaluated_key;
+            let (found, units, next) = answer::count(query).await?;
+            count += found;
+            kilobytes += size(units);
+            start = next;
             if start.is_none() {
                 return Ok((count, if count == 0 { 0 } else { kilobytes }));
             }
@@ -162,6 +162,11 @@ impl Store {
         }
         Err(Error::Unavailable("DynamoDB left deletions unprocessed".to_owned()))
     }
+}
+
+fn sort_key(place: &Item) -> Result<String, Error> {
+    let key = place.get("sk").and_then(|key| key.as_s().ok());
+    key.cloned().ok_or_else(|| Error::Internal("a place has no sort key".to_owned()))
 }
 
 /// The size in kilobytes of what a consistent read of this many units has read: 4 each.

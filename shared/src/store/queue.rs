@@ -1,9 +1,9 @@
 //! Work queues: sparse indexes named `due`, in a few partitions, by the time at which something is due.
 
 use futures_util::future::try_join_all;
+use serde::de::DeserializeOwned;
 
-use super::{Item, Store, failure, key, string};
-use crate::aws::Call as _;
+use super::{Item, Store, answer, key, string};
 use crate::domain::{Error, Timestamp};
 
 /// How many items one look at a partition brings.
@@ -35,12 +35,12 @@ impl Place {
 impl Store {
     /// What was due at `until`, per partition in the order in which it was, and the place behind it. A page
     /// may be empty with more behind it.
-    pub(super) async fn list_queued(
+    pub(super) async fn list_queued<T: DeserializeOwned>(
         &self,
         table: &str,
         place: Place,
         until: Timestamp,
-    ) -> Result<(Vec<Item>, Place), Error> {
+    ) -> Result<(Vec<T>, Place), Error> {
         let looks =
             place.0.into_iter().map(|(partition, start)| self.look(table, partition, start, until));
         let (mut found, mut rest) = (Vec::new(), Vec::new());
@@ -51,13 +51,13 @@ impl Store {
         Ok((found, Place(rest)))
     }
 
-    async fn look(
+    async fn look<T: DeserializeOwned>(
         &self,
         table: &str,
         partition: &'static str,
         start: Option<Item>,
         until: Timestamp,
-    ) -> Result<(Vec<Item>, Option<(&'static str, Option<Item>)>), Error> {
+    ) -> Result<(Vec<T>, Option<(&'static str, Option<Item>)>), Error> {
         let query = self
             .client
             .query()
@@ -68,8 +68,7 @@ impl Store {
             .expression_attribute_values(":until", string(key::due_until(until)))
             .limit(BATCH)
             .set_exclusive_start_key(start);
-        let answer = query.call().await.map_err(failure)?;
-        let next = answer.last_evaluated_key.map(|start| (partition, Some(start)));
-        Ok((answer.items.unwrap_or_default(), next))
+        let (found, next) = answer::query(query).await?;
+        Ok((found, next.map(|start| (partition, Some(start)))))
     }
 }

@@ -90,6 +90,6 @@ impl Store {
         size: usize,
         after: Option<Id<Resource>>,
     ) -> Result<Page<Resource>, Error> {
-        self.list_kind(customer, kind, size, after).await
+        self.list_kind(customer, kind, size, after, |resource: &Resource| resource.id).await
     }
 }
