@@ -86,7 +86,8 @@ impl HttpConnector for Https {
         };
         let answer = self.0.request(request);
         HttpConnectorFuture::new(async move {
-            // What goes wrong on the way may go right the next time: the SDK tries again.
+            // What goes wrong on the way may go right the next time: the SDK tries again. The whole answer is
+            // there before it reads any, for those who read it themselves (`store::answer`).
             let (head, body) =
                 answer.await.map_err(|error| ConnectorError::io(error.into()))?.into_parts();
             let body = body.collect().await.map_err(|error| ConnectorError::io(error.into()))?;

@@ -44,7 +44,7 @@ impl fmt::Debug for UnreadItem {
 
 impl UnreadItem {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        read::<Row<T>>(self.0.get().as_bytes()).map(|row| row.0)
+        read::<Row<T>>(self.0.get()).map(|row| row.0)
     }
 }
 
@@ -130,13 +130,18 @@ fn item(Row(place): Place) -> Item {
 async fn answer<A: DeserializeOwned>(call: impl Call) -> Result<A, Error> {
     let answer = Answer::default();
     call.make(answer.clone()).await?;
-    read(answer.0.get().and_then(SdkBody::bytes).unwrap_or_default())
+    let body = answer.0.get().and_then(SdkBody::bytes).unwrap_or_default();
+    // Once for all of it is quicker than for each text.
+    read(str::from_utf8(body).map_err(|_| unreadable::<A>())?)
 }
 
-/// What the error says of why may repeat a value of an item, and is left out.
-fn read<A: DeserializeOwned>(json: &[u8]) -> Result<A, Error> {
-    serde_json::from_slice(json)
-        .map_err(|_| Error::Internal(format!("unreadable {}", type_name::<A>())))
+fn read<A: DeserializeOwned>(json: &str) -> Result<A, Error> {
+    serde_json::from_str(json).map_err(|_| unreadable::<A>())
+}
+
+/// Why may repeat a value of an item, and is not said.
+fn unreadable<A>() -> Error {
+    Error::Internal(format!("unreadable {}", type_name::<A>()))
 }
 
 /// A call that reads.

@@ -72,11 +72,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Attribute<D> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _: &'static str,
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Typed { visitor, wanted: Wanted::Enum(name, variants) })
+        self.0.deserialize_map(Typed { visitor, wanted: Wanted::Variant })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -113,11 +113,11 @@ enum Type {
     Set,
 }
 
-/// What an attribute is to become, where its type does not say it.
+/// What an attribute is to become, as far as that is not for its type to say.
 enum Wanted {
     Any,
     Option,
-    Enum(&'static str, &'static [&'static str]),
+    Variant,
 }
 
 /// Reads an attribute.
@@ -137,17 +137,14 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Typed<V> {
         let kind = map.next_key()?.ok_or_else(|| A::Error::custom("a value without a type"))?;
         let value = Value { kind, map };
         match (self.wanted, &value.kind) {
-            (Wanted::Option, Type::Null) => value.deserialize_any(self.visitor),
+            (Wanted::Any, _) | (Wanted::Option, Type::Null) => value.deserialize_any(self.visitor),
             (Wanted::Option, _) => self.visitor.visit_some(value),
-            (Wanted::Enum(name, variants), _) => {
-                value.deserialize_enum(name, variants, self.visitor)
-            }
-            (Wanted::Any, _) => value.deserialize_any(self.visitor),
+            (Wanted::Variant, _) => value.deserialize_enum("", &[], self.visitor),
         }
     }
 }
 
-/// The value of an attribute whose type is known.
+/// The value of an attribute, whose type has been read.
 struct Value<A> {
     kind: Type,
     map: A,
