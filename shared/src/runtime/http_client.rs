@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -62,6 +63,10 @@ fn roots() -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
+fn broken(error: impl Into<BoxError>) -> ConnectorError {
+    ConnectorError::io(error.into())
+}
+
 fn internal(error: impl Display) -> Error {
     Error::Internal(error.to_string())
 }
@@ -88,9 +93,8 @@ impl HttpConnector for Https {
         HttpConnectorFuture::new(async move {
             // What goes wrong on the way may go right the next time: the SDK tries again. The whole answer is
             // there before it reads any, for those who read it themselves (`store::answer`).
-            let (head, body) =
-                answer.await.map_err(|error| ConnectorError::io(error.into()))?.into_parts();
-            let body = body.collect().await.map_err(|error| ConnectorError::io(error.into()))?;
+            let (head, body) = answer.await.map_err(broken)?.into_parts();
+            let body = body.collect().await.map_err(broken)?;
             HttpResponse::try_from(Response::from_parts(head, SdkBody::from(body.to_bytes())))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
@@ -106,13 +110,17 @@ mod tests {
 
     use super::*;
 
-    /// Answers so many requests on each of these connections, then closes the connection without a
-    /// word, as happens while a function is frozen.
-    async fn serve(listener: TcpListener, requests: &[usize]) {
-        for count in requests {
+    const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"TableNames\":[]}";
+
+    const BROKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"Tab";
+
+    /// Gives these answers on each of these connections, then closes the connection without a word, as
+    /// happens while a function is frozen.
+    async fn serve(listener: TcpListener, connections: &[&[&str]]) {
+        for answers in connections {
             let (stream, _) = listener.accept().await.unwrap();
             let mut stream = BufReader::new(stream);
-            for _ in 0..*count {
+            for answer in *answers {
                 let (mut line, mut length) = (String::new(), 0);
                 while line != "\r\n" {
                     line.clear();
@@ -123,29 +131,38 @@ mod tests {
                     }
                 }
                 stream.read_exact(&mut vec![0; length]).await.unwrap();
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"TableNames\":[]}";
-                stream.write_all(answer).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
             }
         }
     }
 
-    /// The server takes two connections, one after the other: no more may be made, and none fewer.
-    #[tokio::test]
-    async fn connections_are_kept_and_those_that_are_closed_are_replaced() {
+    /// Calls so often. The server takes these connections, one after the other: no more may be made, and
+    /// none fewer.
+    async fn every_call_succeeds(calls: usize, connections: &'static [&'static [&'static str]]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .allow_no_auth()
-            .retry_config(RetryConfig::standard())
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
             .http_client(http_client().unwrap())
             .endpoint_url(format!("http://127.0.0.1:{port}"));
         let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-        let server = tokio::spawn(async move { serve(listener, &[3, 2]).await });
-        for _ in 0..5 {
+        let server = tokio::spawn(serve(listener, connections));
+        for _ in 0..calls {
             client.list_tables().send().await.unwrap();
         }
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_are_kept_and_those_that_are_closed_are_replaced() {
+        every_call_succeeds(5, &[&[WHOLE; 3], &[WHOLE; 2]]).await;
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_is_asked_for_again() {
+        every_call_succeeds(2, &[&[WHOLE, BROKEN], &[WHOLE]]).await;
     }
 }
