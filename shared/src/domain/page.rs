@@ -15,6 +15,14 @@ impl<T> Page<T> {
     pub const fn empty() -> Self {
         Self { rows: Vec::new(), next: None }
     }
+
+    /// The first `size` of `rows`. If there are more, another page follows, behind the `token` of the last.
+    pub fn cut(mut rows: Vec<T>, size: usize, token: impl Fn(&T) -> String) -> Self {
+        let follows = rows.len() > size;
+        rows.truncate(size);
+        let next = rows.last().filter(|_| follows).map(token);
+        Self { rows, next }
+    }
 }
 
 /// The most rows a page has, and how many it has when nobody says.

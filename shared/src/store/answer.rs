@@ -64,6 +64,25 @@ pub(super) async fn query<T: DeserializeOwned>(
     Ok((rows, page.last_evaluated_key.map(item)))
 }
 
+/// The first `count` of what is looked for, however many pages that takes.
+pub(super) async fn first<T: DeserializeOwned>(
+    looked_for: QueryFluentBuilder,
+    count: usize,
+) -> Result<Vec<T>, Error> {
+    let mut rows = Vec::with_capacity(count);
+    let mut start = looked_for.get_exclusive_start_key().clone();
+    loop {
+        let limit = i32::try_from(count - rows.len()).unwrap_or(i32::MAX);
+        let page = looked_for.clone().limit(limit).set_exclusive_start_key(start);
+        let (found, next) = query(page).await?;
+        rows.extend(found);
+        start = next;
+        if start.is_none() || rows.len() >= count {
+            return Ok(rows);
+        }
+    }
+}
+
 /// How many items there are in one page, how many RCU it took to count them, and where the next one starts.
 pub(super) async fn count(query: QueryFluentBuilder) -> Result<(u64, f64, Option<Item>), Error> {
     #[derive(Deserialize)]

@@ -145,35 +145,23 @@ impl Store {
         after: Option<Id<Event>>,
     ) -> Result<Page<Delivery>, Error> {
         let log = key::partition(customer);
-        let mut start = after.map(|id| {
+        let start = after.map(|id| {
             HashMap::from([
                 ("log_pk".to_owned(), string(&log)),
                 ("id".to_owned(), string(id.to_string())),
             ])
         });
-        // One more than asked for tells whether another page follows.
-        let mut rows: Vec<Delivery> = Vec::with_capacity(size + 1);
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.outbox)
-                .index_name("log")
-                .scan_index_forward(false)
-                .key_condition_expression("log_pk = :log")
-                .expression_attribute_values(":log", string(&log))
-                .limit(i32::try_from(size + 1 - rows.len()).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start);
-            let (events, next) = answer::query::<OutboxItem>(query).await?;
-            rows.extend(events.iter().map(Delivery::from));
-            start = next;
-            if start.is_none() || rows.len() > size {
-                break;
-            }
-        }
-        let follows = rows.len() > size;
-        rows.truncate(size);
-        let next = rows.last().filter(|_| follows).map(|last| last.id.to_string());
-        Ok(Page { rows, next })
+        let query = self
+            .client
+            .query()
+            .table_name(&self.outbox)
+            .index_name("log")
+            .scan_index_forward(false)
+            .key_condition_expression("log_pk = :log")
+            .expression_attribute_values(":log", string(&log))
+            .set_exclusive_start_key(start);
+        let events: Vec<OutboxItem> = answer::first(query, size + 1).await?;
+        let rows = events.iter().map(Delivery::from).collect();
+        Ok(Page::cut(rows, size, |last: &Delivery| last.id.to_string()))
     }
 }

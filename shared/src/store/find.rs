@@ -155,29 +155,19 @@ impl Store {
         part: Part,
         size: usize,
     ) -> Result<Vec<T>, Error> {
-        let mut items = Vec::with_capacity(size + 1);
-        let mut start = part.start;
         let names = names(&format!("{} {}", part.condition, part.projection.unwrap_or_default()));
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.accounts)
-                .index_name(part.index)
-                .scan_index_forward(part.is_ascending)
-                .key_condition_expression(part.condition)
-                .set_projection_expression(part.projection.map(str::to_owned))
-                .set_expression_attribute_names(names.clone())
-                .set_expression_attribute_values(Some(part.values.clone()))
-                .set_exclusive_start_key(start)
-                .limit(i32::try_from(size + 1 - items.len()).unwrap_or(i32::MAX));
-            let (found, next) = answer::query(query).await?;
-            items.extend(found);
-            start = next;
-            if start.is_none() || items.len() > size {
-                return Ok(items);
-            }
-        }
+        let query = self
+            .client
+            .query()
+            .table_name(&self.accounts)
+            .index_name(part.index)
+            .scan_index_forward(part.is_ascending)
+            .key_condition_expression(part.condition)
+            .set_projection_expression(part.projection.map(str::to_owned))
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(Some(part.values))
+            .set_exclusive_start_key(part.start);
+        answer::first(query, size + 1).await
     }
 }
 
