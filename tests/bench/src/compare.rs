@@ -87,7 +87,7 @@ impl Scene {
     }
 
     fn calls(self, endpoint: Endpoint, warm: usize) -> usize {
-        let some = if endpoint.hashes() { warm.div_ceil(4) } else { warm };
+        let some = if endpoint.hashes() { warm.div_ceil(2) } else { warm };
         if self.memory.is_some() { some.div_ceil(5) } else { some }
     }
 }

@@ -54,7 +54,8 @@ struct Verdict {
     kept: bool,
 }
 
-type Metric = fn(&Row) -> f64;
+/// What a process is measured by.
+type Metric = fn(&Sample) -> f64;
 
 /// What ours may be at most, as a ratio to others.
 struct Limits {
@@ -68,7 +69,7 @@ struct Limits {
 const LIMITS: [Limits; 9] = [
     Limits {
         what: "init + first request, CPU, TLS",
-        metric: |row| row.init_cold_cpu_ms,
+        metric: Sample::init_cold_cpu_ms,
         scene: "tls",
         endpoints: &[Endpoint::Get, Endpoint::List],
         to: &[
@@ -81,56 +82,56 @@ const LIMITS: [Limits; 9] = [
     },
     Limits {
         what: "first request, TLS, 128 MB share",
-        metric: |row| row.cold_ms,
+        metric: |process| process.cold_ms,
         scene: "tls-128",
         endpoints: &[Endpoint::Get],
         to: &[(Contestant::Go, 0.25), (Contestant::Tutorial, 0.02), (Contestant::Node, 0.02)],
     },
     Limits {
         what: "warm CPU, TLS",
-        metric: |row| row.warm_cpu_ms,
+        metric: Sample::warm_cpu_ms,
         scene: "tls",
         endpoints: &[Endpoint::Get, Endpoint::List],
         to: &[(Contestant::Go, 0.6), (Contestant::Node, 0.15), (Contestant::Python, 0.25)],
     },
     Limits {
         what: "warm p50, TLS, 4 ms per call",
-        metric: |row| row.warm_p50_ms,
+        metric: Sample::warm_p50_ms,
         scene: "tls-4ms",
         endpoints: &[Endpoint::Get, Endpoint::List],
         to: &[(Contestant::Go, 0.6), (Contestant::Tutorial, 0.6)],
     },
     Limits {
         what: "warm CPU, TLS",
-        metric: |row| row.warm_cpu_ms,
+        metric: Sample::warm_cpu_ms,
         scene: "tls",
         endpoints: &[Endpoint::Create, Endpoint::Login, Endpoint::Unregister],
         to: &[(Contestant::Node, 1.05), (Contestant::Go, 0.65), (Contestant::Python, 0.75)],
     },
     Limits {
         what: "init + first request, TLS, 128 MB share",
-        metric: |row| row.init_cold_ms,
+        metric: Sample::init_cold_ms,
         scene: "tls-128",
         endpoints: &[Endpoint::Create],
         to: &[(Contestant::Go, 0.6), (Contestant::Tutorial, 0.6)],
     },
     Limits {
         what: "init + first request, TLS, 512 MB share",
-        metric: |row| row.init_cold_ms,
+        metric: Sample::init_cold_ms,
         scene: "tls-512",
         endpoints: &[Endpoint::Create],
         to: &[(Contestant::Go, 0.6), (Contestant::Tutorial, 0.6)],
     },
     Limits {
         what: "peak memory, TLS",
-        metric: |row| row.rss_mib,
+        metric: |process| process.rss_mib,
         scene: "tls",
         endpoints: &[Endpoint::Get, Endpoint::List],
         to: &[(Contestant::Go, 0.65)],
     },
     Limits {
         what: "peak memory, TLS",
-        metric: |row| row.rss_mib,
+        metric: |process| process.rss_mib,
         scene: "tls",
         endpoints: &[Endpoint::Create],
         to: &[(Contestant::Go, 0.85)],
@@ -150,19 +151,7 @@ impl Rows {
         })
     }
 
-    fn ratio(
-        &self,
-        metric: Metric,
-        scene: &str,
-        endpoint: Endpoint,
-        to: Contestant,
-    ) -> Option<f64> {
-        let ours = self.get(scene, endpoint, Contestant::Tenure)?;
-        let theirs = self.get(scene, endpoint, to)?;
-        Some(metric(ours) / metric(theirs))
-    }
-
-    fn verdicts(&self) -> Vec<Verdict> {
+    fn verdicts(&self, samples: &BTreeMap<Cell, Vec<Sample>>) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         let mut judge = |what: String, to: Contestant, value: Option<f64>, limit: f64| {
             if let Some(value) = value {
@@ -172,7 +161,7 @@ impl Rows {
         for Limits { what, metric, scene, endpoints, to } in LIMITS {
             for endpoint in endpoints {
                 for (to, limit) in to {
-                    let ratio = self.ratio(metric, scene, *endpoint, *to);
+                    let ratio = ratio(samples, metric, (scene, *endpoint), *to);
                     judge(format!("{}: {what}", endpoint.name()), *to, ratio, *limit);
                 }
             }
@@ -190,6 +179,42 @@ impl Rows {
     }
 }
 
+/// The median of all rounds' ratios. A machine is not equally fast all the time, and the processes of one round run
+/// right after each other.
+fn ratio(
+    samples: &BTreeMap<Cell, Vec<Sample>>,
+    metric: Metric,
+    (scene, endpoint): (&str, Endpoint),
+    to: Contestant,
+) -> Option<f64> {
+    let of = |who| {
+        let mut cells = samples.iter();
+        cells.find(|(cell, _)| (cell.0.name, cell.1, cell.2) == (scene, endpoint, who))
+    };
+    let ((_, ours), (_, theirs)) = (of(Contestant::Tenure)?, of(to)?);
+    Some(median(
+        ours.iter().zip(theirs).map(|(ours, theirs)| metric(ours) / metric(theirs)).collect(),
+    ))
+}
+
+impl Sample {
+    fn init_cold_ms(&self) -> f64 {
+        self.init_ms + self.cold_ms
+    }
+
+    fn init_cold_cpu_ms(&self) -> f64 {
+        self.init_cpu_ms + self.cold_cpu_ms
+    }
+
+    fn warm_p50_ms(&self) -> f64 {
+        median(self.warm_ms.clone())
+    }
+
+    fn warm_cpu_ms(&self) -> f64 {
+        mean(&self.warm_cpu_ms)
+    }
+}
+
 /// Writes `compare.json`, `compare.md` and `compare.svg`, and shows the table.
 pub(crate) fn write(
     samples: &BTreeMap<Cell, Vec<Sample>>,
@@ -199,7 +224,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let rows = samples.iter().map(|(cell, samples)| row(*cell, samples, places));
     let rows = Rows(rows.collect::<Result<_>>()?);
-    let verdicts = rows.verdicts();
+    let verdicts = rows.verdicts(samples);
     let text = markdown(&rows, &verdicts, about);
     let document = json!({
         "rounds": about.rounds,
@@ -228,10 +253,9 @@ pub(crate) fn save(out: &Path, name: &str, mut document: Value, text: &str) -> R
 }
 
 fn row((scene, endpoint, contestant): Cell, samples: &[Sample], places: &Places) -> Result<Row> {
-    let middle = |of: fn(&Sample) -> f64| median(samples.iter().map(of).collect());
+    let middle = |of: Metric| median(samples.iter().map(of).collect());
     let mut waits: Vec<f64> = samples.iter().flat_map(|sample| sample.warm_ms.clone()).collect();
     waits.sort_by(f64::total_cmp);
-    let cpu = samples.iter().map(|sample| mean(&sample.warm_cpu_ms)).collect();
     Ok(Row {
         scene: scene.name,
         endpoint: endpoint.name(),
@@ -240,12 +264,12 @@ fn row((scene, endpoint, contestant): Cell, samples: &[Sample], places: &Places)
         init_cpu_ms: middle(|one| one.init_cpu_ms),
         cold_ms: middle(|one| one.cold_ms),
         cold_cpu_ms: middle(|one| one.cold_cpu_ms),
-        init_cold_ms: middle(|one| one.init_ms + one.cold_ms),
-        init_cold_cpu_ms: middle(|one| one.init_cpu_ms + one.cold_cpu_ms),
+        init_cold_ms: middle(Sample::init_cold_ms),
+        init_cold_cpu_ms: middle(Sample::init_cold_cpu_ms),
         warm_p50_ms: percentile(&waits, 50),
         warm_p95_ms: percentile(&waits, 95),
         warm_p99_ms: percentile(&waits, 99),
-        warm_cpu_ms: median(cpu),
+        warm_cpu_ms: middle(Sample::warm_cpu_ms),
         rss_mib: middle(|one| one.rss_mib),
         package_mb: package(contestant, endpoint, places)?,
         asked: samples.last().map(|sample| sample.asked).unwrap_or_default(),
@@ -265,8 +289,9 @@ fn markdown(rows: &Rows, verdicts: &[Verdict], about: &About) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{}, {}; {} rounds in rotating order, {} warm calls (a quarter of it where a password is \
-         hashed); shares by {}. Medians; warm percentiles over all rounds.\n",
+        "{}, {}; {} rounds in rotating order, {} warm calls (half as many where a password is \
+         hashed); shares by {}. Ratios: the median of those of each round. Tables: medians; warm percentiles over all \
+         rounds.\n",
         date(),
         machine(),
         about.rounds,
