@@ -23,6 +23,7 @@ mod lifecycle;
 mod logout;
 mod logs;
 mod openapi;
+mod panics;
 mod passwords;
 mod permissions;
 mod preconditions;

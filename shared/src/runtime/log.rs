@@ -51,16 +51,11 @@ const LONGEST: usize = 512;
 /// Where this library's own events come from; those of others have fields that mean something else.
 const OURS: &str = "shared";
 
-/// Sends the log of this process to standard error, panics included.
+/// Sends the log of this process to standard error.
 pub(super) fn start() {
     let lines = Lines(std::io::stderr).with_filter(LevelFilter::INFO);
     // Fails only if there is a log already.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
-    // What a panic says may hold anything, where it happened does not.
-    std::panic::set_hook(Box::new(|panic| {
-        let at = panic.location().map(ToString::to_string);
-        tracing::error!(at, "panic");
-    }));
 }
 
 struct Lines<W>(W);

@@ -3,6 +3,7 @@
 mod app;
 pub mod clock;
 pub mod config;
+mod crash;
 mod http_client;
 mod log;
 pub mod metrics;

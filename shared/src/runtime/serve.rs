@@ -1,22 +1,23 @@
 //! The edge: what Lambda calls.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
-use std::sync::PoisonError;
+use std::future::ready;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lambda_http::RequestExt as _;
+use lambda_http::{Body, IntoResponse, RequestExt as _, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::clock::time_until;
-use super::{Build, Deadline, log};
+use super::{Build, Deadline, crash, log};
 use crate::auth::password;
 use crate::domain::Error;
+use crate::domain::quota::Standing;
 use crate::http::{self, Reply, Request};
 use crate::store::idempotency;
 
@@ -33,17 +34,19 @@ where
 {
     let parts = start::<P>()?;
     let answer = move |request: lambda_http::Request| async move {
-        let (started, hashed) = (Instant::now(), password::computed());
-        let left = time_left(&request);
+        let (left, invocation) = (time_left(&request), invocation(&request));
         let request = Request::new(request);
-        let (id, route) = (request.id().to_owned(), request.route().to_owned());
-        let has_token_in_url = request.has_token_in_url();
         let standings = request.standings();
+        let asked = Arc::new(Asked::of(&request));
+        crash::would_answer(&invocation, {
+            let asked = Arc::clone(&asked);
+            move || asked.answer(Err(Error::Internal("panic".to_owned())), &[])
+        });
         let work = async {
             // Boxed: it is large, and each of what follows would move it.
             let handled = handle(parts, request).boxed();
-            let outcome = match caught(idempotency::scope(handled)).await {
-                Err(Error::Repeated(done)) => caught(parts.repeat(&route, *done)).await,
+            let outcome = match idempotency::scope(handled).await {
+                Err(Error::Repeated(done)) => parts.repeat(&asked.route, *done).await,
                 outcome => outcome,
             };
             let _ = tokio::time::timeout(SETTLE, parts.settle()).await;
@@ -52,24 +55,61 @@ where
         let outcome = tokio::time::timeout(left, work).await;
         let outcome =
             outcome.unwrap_or_else(|_| Err(Error::Unavailable("the time is up".to_owned())));
-        if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
-            tracing::error!(request_id = id, cause = error.cause(), "request failed");
+        let standings = standings.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok::<_, Infallible>(Answered(asked.answer(outcome, &standings)))
+    };
+    listen_for_requests(parts.prepare(), Box::new(move |request| Box::pin(answer(request))))
+}
+
+/// What is known of a request, whatever becomes of it.
+struct Asked {
+    id: String,
+    route: String,
+    has_token_in_url: bool,
+    started: Instant,
+    /// Hashes of this process before it.
+    hashed: u64,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            id: request.id().to_owned(),
+            route: request.route().to_owned(),
+            has_token_in_url: request.has_token_in_url(),
+            started: Instant::now(),
+            hashed: password::computed(),
         }
-        let reply = outcome.unwrap_or_else(|error| Reply::error(&error, &id));
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// The answer, which the log tells of.
+    fn answer(&self, outcome: Result<Reply, Error>, standings: &[Standing]) -> Response<Body> {
+        if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
+            tracing::error!(request_id = self.id, cause = error.cause(), "request failed");
+        }
+        let reply = outcome.unwrap_or_else(|error| Reply::error(&error, &self.id));
+        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            request_id = id,
-            route,
+            request_id = self.id,
+            route = self.route,
             status = reply.status(),
             reason = reply.reason(),
             duration_ms,
-            hashes = password::computed() - hashed,
+            hashes = password::computed() - self.hashed,
             "request"
         );
-        let standings = standings.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok::<_, Infallible>(reply.into_response(&id, has_token_in_url, &standings))
-    };
-    listen_for_requests(parts.prepare(), Box::new(move |request| Box::pin(answer(request))))
+        reply.into_response(&self.id, self.has_token_in_url, standings)
+    }
+}
+
+/// An answer as it is: `lambda_http` would look for what its text may be encoded in, with the tables of all
+/// encodings there are.
+struct Answered(Response<Body>);
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(ready(self.0))
+    }
 }
 
 /// The `main` of an endpoint that hashes passwords. What a hash needs most, its memory, is there before the first
@@ -104,7 +144,7 @@ where
         let deadline = Deadline::at(event.context.deadline);
         let request_id = event.context.request_id;
         let outcome = match http::event(event.payload) {
-            Ok(event) => caught(handle(parts, event, deadline)).await,
+            Ok(event) => handle(parts, event, deadline).await,
             Err(error) => Err(error),
         };
         parts.settle().await;
@@ -124,7 +164,7 @@ type Answer<C, R, E> = Box<dyn Fn(C) -> BoxFuture<'static, Result<R, E>> + Send 
 
 fn listen_for_requests(
     prepared: BoxFuture<'static, ()>,
-    answer: Answer<lambda_http::Request, lambda_http::Response<lambda_http::Body>, Infallible>,
+    answer: Answer<lambda_http::Request, Answered, Infallible>,
 ) -> super::Result {
     block_on(prepared, lambda_http::run(lambda_http::service_fn(answer)))
 }
@@ -136,13 +176,10 @@ fn listen_for_events(
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
 
-#[cfg(panic = "abort")]
-compile_error!("a panic would end the process without a reply: build with panic = \"unwind\"");
-
-/// What comes of `work`; a panic is a mistake of ours.
-async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(Error::Internal("panic".to_owned())))
+/// What Lambda calls this call.
+fn invocation(request: &lambda_http::Request) -> String {
+    let context = request.lambda_context_ref();
+    context.map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
 /// How long the handler may take: as long as the function has, less what it takes to say so.
@@ -156,6 +193,7 @@ fn time_left(request: &lambda_http::Request) -> Duration {
 
 fn start<P: Build>() -> Result<&'static P, String> {
     log::start();
+    crash::watch();
     let parts = P::build().map_err(|error| {
         tracing::error!(cause = error.cause(), "cannot start");
         error.cause().to_owned()

@@ -1,0 +1,100 @@
+//! Functions that panic, which no function of ours should.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use local::Options;
+use serde_json::{Value, json};
+use shared::domain::Error;
+use shared::http::{Reply, Request};
+use shared::runtime::{Deadline, Nothing, serve, serve_event};
+
+use crate::harness::{Tenure, options};
+
+const SECRET: &str = "what a panic says may hold anything";
+
+/// Answers, unless there is a token in the URL.
+async fn handle(_: &'static Nothing, request: Request) -> Result<Reply, Error> {
+    assert!(!request.has_token_in_url(), "{SECRET}");
+    Err(Error::AuthenticationRequired)
+}
+
+async fn handle_event(_: &'static Nothing, _: Value, _: Deadline) -> Result<Value, Error> {
+    panic!("{SECRET}")
+}
+
+#[test]
+#[ignore = "it is run by the other tests, as a function's program"]
+fn request_function() {
+    serve(handle).unwrap();
+}
+
+#[test]
+#[ignore = "it is run by the other tests, as a function's program"]
+fn event_function() {
+    serve_event(handle_event).unwrap();
+}
+
+/// The real functions, but for one whose program is a test of this file.
+fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
+    let options = options();
+    for program in std::fs::read_dir(&options.binaries).unwrap().map(Result::unwrap) {
+        if program.file_name() != binary {
+            std::os::unix::fs::symlink(program.path(), binaries.join(program.file_name())).unwrap();
+        }
+    }
+    let (script, tests) = (binaries.join(binary), std::env::current_exe().unwrap());
+    let run = format!(
+        "#!/bin/sh\nexec '{}' --exact panics::{test} --ignored --nocapture\n",
+        tests.display()
+    );
+    std::fs::write(&script, run).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Options { binaries: binaries.to_owned(), ..options }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_answered_and_leaves_nothing_behind() {
+    let binaries = tempfile::tempdir().unwrap();
+    let options = options_with("customer_list", "request_function", binaries.path());
+    let tenure = Tenure::start_with(options).await;
+    let function = || tenure.stack.stats()["functions"]["CustomerListFunction"].clone();
+    for _ in 0..2 {
+        let answer = tenure.send(tenure.request("GET", "/v1.0/customers?token=canary")).await;
+        assert_eq!(answer.refused(500), "INTERNAL");
+        assert_eq!(answer.headers["deprecation"], "@1767225600");
+        assert!(!answer.text.contains(SECRET), "{}", answer.text);
+        let id = &answer.body["error"]["request_id"];
+        let lines = tenure.stack.logs();
+        let lines: Vec<Value> =
+            lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let said: Vec<_> = lines.iter().filter(|line| line["request_id"] == *id).collect();
+        let [failed, request] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!(
+            (&failed["message"], &failed["cause"]),
+            (&"request failed".into(), &"panic".into())
+        );
+        assert_eq!((&request["message"], &request["status"]), (&"request".into(), &500.into()));
+        let panicked = lines.iter().find(|line| line["message"] == "panic").unwrap();
+        assert!(panicked["at"].as_str().unwrap().contains("panics.rs:"), "{panicked}");
+
+        let answer = tenure.send(tenure.request("GET", "/v1.0/customers")).await;
+        assert_eq!(answer.refused(401), "AUTHENTICATION_REQUIRED");
+    }
+    assert!(!tenure.stack.logs().iter().any(|line| line.contains(SECRET)));
+    // It was the same process throughout, and Lambda saw no failure.
+    let function = function();
+    assert_eq!((&function["cold_starts"], &function["errors"]), (&1.into(), &0.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_over_an_event_is_a_failure_that_lambda_sees() {
+    let binaries = tempfile::tempdir().unwrap();
+    let options = options_with("erasure_replay", "event_function", binaries.path());
+    let tenure = Tenure::start_with(options).await;
+    let path = "/2015-03-31/functions/ErasureReplayFunction/invocations";
+    let answer = tenure.send(tenure.request("POST", path).json(&json!({}))).await;
+    assert_eq!(answer.headers["x-amz-function-error"], "Unhandled");
+    assert_eq!(answer.body["errorType"], "Runtime.ExitError", "{}", answer.text);
+    assert!(!tenure.stack.logs().iter().any(|line| line.contains(SECRET)));
+}
