@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// All contestants, in rounds, in an order that rotates
+    /// All contestants, in rounds, each in another order
     Compare(Compare),
     /// The functions alone, on tables that grow
     Scale(Scale),

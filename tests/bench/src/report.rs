@@ -289,7 +289,7 @@ fn markdown(rows: &Rows, verdicts: &[Verdict], about: &About) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{}, {}; {} rounds in rotating order, {} warm calls (half as many where a password is \
+        "{}, {}; {} rounds, each in another order, {} warm calls (half as many where a password is \
          hashed); shares by {}. Ratios: the median of those of each round. Tables: medians; warm percentiles over all \
          rounds.\n",
         date(),
