@@ -29,11 +29,11 @@ pub(super) fn watch() {
 
 /// Until the next request, a panic is answered with `answer`: it is `invocation` that waits for it.
 pub(super) fn would_answer(
-    invocation: &str,
+    invocation: String,
     answer: impl FnOnce() -> Response<Body> + Send + 'static,
 ) {
     if let Ok(mut last_word) = LAST_WORD.lock() {
-        *last_word = Some(LastWord { invocation: invocation.to_owned(), answer: Box::new(answer) });
+        *last_word = Some(LastWord { invocation, answer: Box::new(answer) });
     }
 }
 
@@ -46,7 +46,7 @@ fn crash(panic: &PanicHookInfo<'_>) {
     if let Some(last_word) = last_word
         && last_word.say().is_ok()
     {
-        // Returns only if there is no beginning anew. A process that ends may be told of instead of its answer.
+        // Returns only if that cannot be. Of a process that ends, Lambda may report the end and not the answer.
         let _ = begin_anew();
     }
     abort();

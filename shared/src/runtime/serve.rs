@@ -38,7 +38,7 @@ where
         let request = Request::new(request);
         let standings = request.standings();
         let asked = Arc::new(Asked::of(&request));
-        crash::would_answer(&invocation, {
+        crash::would_answer(invocation, {
             let asked = Arc::clone(&asked);
             move || asked.answer(Err(Error::Internal("panic".to_owned())), &[])
         });

@@ -338,8 +338,9 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
     report::write(&samples, &report::About { rounds, warm, mechanism }, places, &arguments.out)
 }
 
-/// Whose turn it is when in a round. Everyone comes at every place, and after everyone else: after a program
-/// that fills the processor's caches, another starts more slowly (a Williams design).
+/// Whose turn it is when in a round. After a program that fills the processor's caches another starts more slowly,
+/// so nobody always comes after the same one: in twice as many rounds as there are players, everyone comes after
+/// everyone else equally often (a Williams design).
 fn order(players: &[Contestant], round: usize) -> Vec<Contestant> {
     let count = players.len();
     let place =
