@@ -9,23 +9,23 @@ use crate::domain::Error;
 /// A call that can be made.
 pub(crate) trait Call {
     /// What comes of it.
-    type Outcome;
+    type Output;
 
     /// Makes the call. Boxed, as the SDK's futures take many kilobytes, and whatever holds one would be moved with
     /// it; and for each operation by itself, as a future is compiled where it becomes part of another one or is
     /// boxed: this way here, and not in every function anew.
-    fn call(self) -> BoxFuture<'static, Self::Outcome>;
+    fn call(self) -> BoxFuture<'static, Self::Output>;
 }
 
 macro_rules! calls {
     ($($sdk:ident::$operation:ident: $builder:ident, $output:ident, $error:ident;)*) => {$(
         impl Call for $sdk::operation::$operation::builders::$builder {
-            type Outcome = Result<
+            type Output = Result<
                 $sdk::operation::$operation::$output,
                 SdkError<$sdk::operation::$operation::$error>,
             >;
 
-            fn call(self) -> BoxFuture<'static, Self::Outcome> {
+            fn call(self) -> BoxFuture<'static, Self::Output> {
                 self.send().boxed()
             }
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::aws::{self, Call as _};
 use crate::domain::{Error, Event, Id};
 use crate::runtime::{self, App, Build, Deadline, metrics};
-use crate::store::outbox::{OutboxItem, Queue};
+use crate::store::outbox::{OutboxEntry, OutboxQueue};
 
 /// Where our events say they come from.
 pub const SOURCE: &str = "tenure";
@@ -49,7 +49,7 @@ pub struct Swept {
 pub async fn publish_overdue(publisher: &Publisher, deadline: Deadline) -> Result<Swept, Error> {
     let (store, now) = (&publisher.app.store, publisher.app.now());
     let mut swept = Swept::default();
-    let mut place = Queue::Publish.beginning();
+    let mut place = OutboxQueue::Publish.beginning();
     while !place.is_end() && !deadline.is_near() {
         let (waiting, oldest, next) = store.list_unpublished(place, now).await?;
         let age = oldest.map_or(0, |since| since.until(now).as_secs());
@@ -74,7 +74,7 @@ impl Publisher {
 
     /// Puts events onto the bus, and takes them out of the queue. Returns the ids of those that the bus
     /// did not take: what it does not take now is no reason to keep it from the others.
-    pub async fn publish(&self, events: &[OutboxItem]) -> Vec<Id<Event>> {
+    pub async fn publish(&self, events: &[OutboxEntry]) -> Vec<Id<Event>> {
         let mut refused = Vec::new();
         for batch in events.chunks(BATCH) {
             let results = self.put(batch).await.unwrap_or_else(|error| {
@@ -94,7 +94,7 @@ impl Publisher {
         refused
     }
 
-    async fn put(&self, batch: &[OutboxItem]) -> Result<Vec<Answered>, Error> {
+    async fn put(&self, batch: &[OutboxEntry]) -> Result<Vec<Answered>, Error> {
         let entries = batch.iter().map(|event| self.entry(event)).collect();
         let answer = self.client.put_events().set_entries(Some(entries)).call().await;
         let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
@@ -103,7 +103,7 @@ impl Publisher {
 
     /// What cannot be taken out of the queue is published once more by the schedule: no reason to bring
     /// the whole batch again.
-    async fn record_published(&self, events: &[&OutboxItem]) {
+    async fn record_published(&self, events: &[&OutboxEntry]) {
         let now = self.app.now();
         let records = events.iter().map(|event| self.app.store.record_published(event, now));
         for error in join_all(records).await.into_iter().filter_map(Result::err) {
@@ -111,7 +111,7 @@ impl Publisher {
         }
     }
 
-    fn entry(&self, event: &OutboxItem) -> PutEventsRequestEntry {
+    fn entry(&self, event: &OutboxEntry) -> PutEventsRequestEntry {
         let detail = json!({
             "id": event.id,
             "type": event.name,

@@ -30,7 +30,7 @@ pub async fn transition_if(
 ) -> Result<(Customer, Customer), Error> {
     let mut before = customer;
     for _ in 0..MAX_DECISIONS {
-        conditions.require(&view::Customer::from(&before))?;
+        conditions.require(&view::CustomerView::from(&before))?;
         let now = app.now();
         let Transition::Changed(change) = decide(&before, command, now)? else {
             return Ok((before.clone(), before));

@@ -26,8 +26,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::erasure::{Counts, Entry, Position, SLICE};
-use crate::domain::event::What;
+use crate::domain::erasure::{Counts, InventoryCursor, LedgerEntry, SLICE};
+use crate::domain::event::EventType;
 use crate::domain::lifecycle::{Change, Command, Transition, decide};
 use crate::domain::owned::Kind;
 use crate::domain::receipt::Receipt;
@@ -36,9 +36,9 @@ use crate::runtime::{App, Build, Deadline, config, metrics};
 use crate::signature::Signer;
 use crate::store::customer::{Claim, CustomerAttributes};
 use crate::store::due::{Due, Part};
-use crate::store::erasure::Counted;
+use crate::store::erasure::CountedSlice;
 use crate::store::owned::{Owned, OwnedPage};
-use crate::store::queue::Place;
+use crate::store::queue::QueueCursor;
 use crate::store::{Update, fields};
 
 /// How many accounts are worked on at the same time.
@@ -87,7 +87,7 @@ impl Purger {
 
 /// What one run did, and what it saw.
 #[derive(Debug, Default, Serialize)]
-pub struct Run {
+pub struct PurgeRun {
     /// Accounts in the queue that were due.
     pub due: u64,
     /// Accounts whose purge began.
@@ -154,8 +154,8 @@ struct Tally {
 }
 
 /// Purges every account that is due, until none is left or the deadline is near.
-pub async fn purge_due(purger: &Purger, deadline: Deadline) -> Result<Run, Error> {
-    let queue = Queue::open(purger).await?;
+pub async fn purge_due(purger: &Purger, deadline: Deadline) -> Result<PurgeRun, Error> {
+    let queue = PurgeQueue::open(purger).await?;
     purge(purger, queue, deadline).await
 }
 
@@ -164,12 +164,16 @@ pub async fn purge_one(
     purger: &Purger,
     id: Id<Customer>,
     deadline: Deadline,
-) -> Result<Run, Error> {
-    purge(purger, Queue::of_one(purger, id), deadline).await
+) -> Result<PurgeRun, Error> {
+    purge(purger, PurgeQueue::of_one(purger, id), deadline).await
 }
 
-async fn purge(purger: &Purger, mut queue: Queue<'_>, deadline: Deadline) -> Result<Run, Error> {
-    let mut run = Run { stopped: !purger.enabled, ..Run::default() };
+async fn purge(
+    purger: &Purger,
+    mut queue: PurgeQueue<'_>,
+    deadline: Deadline,
+) -> Result<PurgeRun, Error> {
+    let mut run = PurgeRun { stopped: !purger.enabled, ..PurgeRun::default() };
     let tally = Tally::default();
     let mut result = Ok(());
     if purger.enabled {
@@ -183,7 +187,7 @@ async fn purge(purger: &Purger, mut queue: Queue<'_>, deadline: Deadline) -> Res
     result.map(|()| run)
 }
 
-impl Run {
+impl PurgeRun {
     /// The erasure clock, for alarms.
     fn emit(&self, now: Timestamp) {
         metrics::emit(
@@ -207,10 +211,10 @@ impl Run {
 /// are for the others: a large account does not make small ones wait.
 async fn work(
     purger: &Purger,
-    queue: &mut Queue<'_>,
+    queue: &mut PurgeQueue<'_>,
     deadline: Deadline,
     tally: &Tally,
-    run: &mut Run,
+    run: &mut PurgeRun,
 ) -> Result<(), Error> {
     let mut lanes = FuturesUnordered::new();
     let mut long: VecDeque<Box<Job>> = VecDeque::new();
@@ -303,17 +307,17 @@ impl Purger {
                 return Ok(Err(Progress::NotDue));
             };
             if ledger.tm_finish.is_some() {
-                change.entry = Some(Entry::Repeated(now));
+                change.entry = Some(LedgerEntry::ErasedAgain(now));
             }
             let event = change.event.map(|what| self.app.event(what, id, Vec::new(), now));
-            let claim = match before.record.epoch {
+            let claim = match before.internals.epoch {
                 0 => self.begin(&before, *change, event.as_ref(), &ledger, now).await?,
                 _ if resume => self.resume(&before, *change, event.as_ref()).await?,
                 _ => return Ok(Err(Progress::NotDue)),
             };
             match claim {
                 Claim::Taken(job) => {
-                    let is_first = before.record.epoch == 0;
+                    let is_first = before.internals.epoch == 0;
                     tally.claimed.fetch_add(u64::from(is_first), Ordering::Relaxed);
                     return Ok(Ok(job));
                 }
@@ -334,12 +338,12 @@ impl Purger {
     ) -> Result<Claim<Box<Job>>, Error> {
         let store = &self.app.store;
         // The claim fails if something was added since the account was read: this is all.
-        let page = store.list_owned(before.id, &Position::default()).await?;
+        let page = store.list_owned(before.id, &InventoryCursor::default()).await?;
         let is_known = ledger.tm_claim.is_some();
         let claimed = Erasure {
             tm_claim: Some(now),
             attempts: ledger.attempts + 1,
-            epoch: change.after.record.epoch,
+            epoch: change.after.internals.epoch,
             ..ledger.clone()
         };
         let slice = slices(&page.items).next().filter(|_| !is_known);
@@ -380,7 +384,7 @@ impl Purger {
     }
 
     /// What is written down of a slice.
-    fn count(&self, ledger: &Erasure, slice: &[Owned], now: Timestamp) -> Counted {
+    fn count(&self, ledger: &Erasure, slice: &[Owned], now: Timestamp) -> CountedSlice {
         let mut counts = Counts::new();
         let mut announced: BTreeMap<Kind, Vec<Uuid>> = BTreeMap::new();
         for owned in slice {
@@ -389,9 +393,10 @@ impl Purger {
                 announced.entry(owned.kind).or_default().extend(owned.id);
             }
         }
-        let event = |(kind, ids)| self.app.event(What::Deleted(kind), ledger.customer, ids, now);
-        let end = slice.last().map_or_else(Position::default, Owned::position);
-        Counted {
+        let event =
+            |(kind, ids)| self.app.event(EventType::Deleted(kind), ledger.customer, ids, now);
+        let end = slice.last().map_or_else(InventoryCursor::default, Owned::position);
+        CountedSlice {
             ledger: ledger.with_slice(&counts, end),
             events: announced.into_iter().map(event).collect(),
             logins: slice.iter().filter_map(|owned| owned.login.clone()).collect(),
@@ -428,7 +433,7 @@ impl Purger {
         for _ in 0..TURN {
             let page = match job.page.take() {
                 Some(page) => page,
-                None => store.list_owned(id, &Position::default()).await?,
+                None => store.list_owned(id, &InventoryCursor::default()).await?,
             };
             // The next page is read while this one is deleted.
             let next = page.next.clone();
@@ -512,8 +517,8 @@ impl Purger {
             Update::Written => Progress::Finished,
             // An answer was lost: it was this very run that finished.
             Update::Outdated(current)
-                if current.record.tm_purge.is_some()
-                    && current.record.epoch == job.account.record.epoch =>
+                if current.internals.tm_purge.is_some()
+                    && current.internals.epoch == job.account.internals.epoch =>
             {
                 Progress::Finished
             }
@@ -538,7 +543,7 @@ fn slices(mut items: &[Owned]) -> impl Iterator<Item = &[Owned]> {
 }
 
 /// The accounts that are due, one after the other.
-struct Queue<'a> {
+struct PurgeQueue<'a> {
     purger: &'a Purger,
     /// When the run began: what falls due later is for the next one.
     until: Timestamp,
@@ -551,10 +556,10 @@ struct Queue<'a> {
 struct Line {
     part: Part,
     ready: VecDeque<Due>,
-    place: Place,
+    place: QueueCursor,
 }
 
-impl<'a> Queue<'a> {
+impl<'a> PurgeQueue<'a> {
     async fn open(purger: &'a Purger) -> Result<Self, Error> {
         let lines = VecDeque::new();
         let mut queue = Self { purger, until: purger.app.now(), lines, oldest: None, due: 0 };
@@ -570,7 +575,7 @@ impl<'a> Queue<'a> {
     fn of_one(purger: &'a Purger, id: Id<Customer>) -> Self {
         let until = purger.app.now();
         let ready = [Due { id, since: until }].into();
-        let line = Line { part: Part::Waiting, ready, place: Place::end() };
+        let line = Line { part: Part::Waiting, ready, place: QueueCursor::end() };
         Self { purger, until, lines: [line].into(), oldest: None, due: 0 }
     }
 
@@ -583,7 +588,7 @@ impl<'a> Queue<'a> {
                 self.lines.pop_front();
                 continue;
             }
-            let place = std::mem::replace(&mut line.place, Place::end());
+            let place = std::mem::replace(&mut line.place, QueueCursor::end());
             let (found, place) = self.purger.app.store.list_due(place, self.until).await?;
             (line.ready, line.place) = (found.iter().copied().collect(), place);
             self.saw(&found);

@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::domain::delivery::{Delivery, State};
+use crate::domain::delivery::{Delivery, DeliveryState};
 use crate::domain::error::Missing;
-use crate::domain::event::What;
-use crate::domain::idempotency::Done;
+use crate::domain::event::EventType;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::owned::Kind;
 use crate::domain::{Error, Id};
 use crate::http::{Reply, view};
@@ -14,7 +14,7 @@ use crate::store::Stored;
 use crate::store::key::{self, Key};
 
 /// Answers the request that came by `route`, such as `POST /v1.0/agents`, and has `done` this before.
-pub async fn repeat(app: &App, route: &str, done: Done) -> Result<Reply, Error> {
+pub async fn repeat(app: &App, route: &str, done: IdempotencyRecord) -> Result<Reply, Error> {
     let (customer, creates) = (done.customer, route.starts_with("POST "));
     match subject(&done) {
         _ if route.ends_with("/resend") => {
@@ -26,29 +26,29 @@ pub async fn repeat(app: &App, route: &str, done: Done) -> Result<Reply, Error> 
         Some((Kind::AccessKey, id)) if creates => Err(Error::TokenAlreadyIssued(Id::from_uuid(id))),
         Some((kind @ Kind::AccessKey, id)) => {
             let key = get(app, &key::access_key(customer, Id::from_uuid(id)), kind.into()).await?;
-            Reply::state(view::AccessKey::new(customer, &key))
+            Reply::state(view::AccessKeyView::new(customer, &key))
         }
         Some((kind @ Kind::Agent, id)) => {
             let agent = get(app, &key::agent(customer, Id::from_uuid(id)), kind.into()).await?;
-            Reply::state(view::Agent::new(customer, &agent))
+            Reply::state(view::AgentView::new(customer, &agent))
         }
         Some((kind, id)) => {
             let at = key::resource(customer, kind, Id::from_uuid(id));
-            Reply::state(view::Resource::new(customer, &get(app, &at, kind.into()).await?))
+            Reply::state(view::ResourceView::new(customer, &get(app, &at, kind.into()).await?))
         }
-        None if done.what == What::WebhookTested.name() => Reply::ok(first_delivery(done)),
+        None if done.what == EventType::WebhookTested.name() => Reply::ok(first_delivery(done)),
         None => {
             let account = get(app, &key::customer(customer), Missing::Customer).await?;
             if route.starts_with("POST /v1.0/customer/") {
-                return Reply::state(view::OwnCustomer::from(&account));
+                return Reply::state(view::OwnCustomerView::from(&account));
             }
-            Reply::state(view::Customer::from(&account))
+            Reply::state(view::CustomerView::from(&account))
         }
     }
 }
 
 /// What it was done to within the account.
-fn subject(done: &Done) -> Option<(Kind, Uuid)> {
+fn subject(done: &IdempotencyRecord) -> Option<(Kind, Uuid)> {
     let is_told_by = |kind: &Kind| [kind.created(), kind.updated()].contains(&done.what.as_str());
     Kind::ALL.iter().copied().find(is_told_by).zip(done.subject)
 }
@@ -58,13 +58,13 @@ async fn get<T: Stored>(app: &App, at: &Key<T>, missing: Missing) -> Result<T, E
 }
 
 /// The event's entry in the log as it was at first.
-fn first_delivery(done: Done) -> Delivery {
+fn first_delivery(done: IdempotencyRecord) -> Delivery {
     Delivery {
         id: done.event,
         name: done.what,
         sequence: done.sequence,
         tm_event: done.tm_event,
-        status: State::Pending,
+        status: DeliveryState::Pending,
         attempts: 0,
         last_result: None,
         tm_attempt: None,

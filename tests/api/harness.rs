@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::canaries::Canaries;
 use crate::openapi;
-use crate::permissions::Record;
+use crate::permissions::Internals;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const DAY: i64 = 24 * 60 * 60;
@@ -74,7 +74,7 @@ impl Template {
 /// A running stack. When it goes, whatever it said is searched for what it must not say.
 pub(crate) struct Tenure {
     canaries: Canaries,
-    _record: Option<Record>,
+    _record: Option<Internals>,
     pub(crate) stack: Stack,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -154,7 +154,7 @@ impl Tenure {
     pub(crate) async fn start_with(options: Options) -> Self {
         let stack = Stack::start(options.clone()).await.expect("the stack starts");
         let canaries = Canaries::new(stack.sinks());
-        let record = Record::of(stack.sinks(), &options);
+        let record = Internals::of(stack.sinks(), &options);
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { canaries, _record: record, stack, client }
     }

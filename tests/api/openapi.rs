@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::domain::erasure::Difference;
 use shared::domain::error::Missing;
 use shared::domain::owned::Kind;
-use shared::domain::quota::{Quota, Standing};
+use shared::domain::quota::{Quota, QuotaStatus};
 use shared::domain::{Error, Id};
 use shared::http::Reply;
 use shared::store::fields::ITEMS;
@@ -123,7 +123,7 @@ fn every_error() -> Vec<Error> {
         Error::LegalHold,
         Error::PlanOutdated(Box::new(difference)),
         Error::TooManyAttempts(Duration::from_secs(1)),
-        Error::TooManyRequests(Standing {
+        Error::TooManyRequests(QuotaStatus {
             quota: Quota::PASSWORD_ATTEMPTS,
             left: 0,
             ends_in: Duration::from_secs(1),

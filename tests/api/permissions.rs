@@ -16,16 +16,16 @@ use crate::harness::{PASSWORD, Template, Tenure, options};
 static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
 
 /// Adds what a stack's functions did to the report when the stack goes.
-pub(crate) struct Record(Sinks);
+pub(crate) struct Internals(Sinks);
 
-impl Record {
+impl Internals {
     /// Of a stack of the real template; others grant something else.
     pub(crate) fn of(sinks: Sinks, ran: &Options) -> Option<Self> {
         (ran.template == options().template).then(|| Self(sinks))
     }
 }
 
-impl Drop for Record {
+impl Drop for Internals {
     fn drop(&mut self) {
         let mut report = REPORT.lock().unwrap();
         let seen: BTreeMap<String, Vec<Value>> =

@@ -40,7 +40,7 @@ fn signer(url: &str, key: &str) -> Signer {
 fn ledger() -> Erasure {
     let at = |text| Timestamp::parse(text).unwrap();
     let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
-    let request = erasure::Request {
+    let request = erasure::ErasureRequest {
         reason: Reason::Unregister,
         by: Requester { role: Role::CustomerAdmin, id: String::new() },
         tm_request: at("2026-10-01T08:00:00Z"),

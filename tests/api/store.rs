@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_dynamodb::{Client, Config};
 use serde_json::json;
 use shared::auth::PlainToken;
-use shared::domain::erasure::{Counts, Position};
-use shared::domain::event::What;
+use shared::domain::erasure::{Counts, InventoryCursor};
+use shared::domain::event::EventType;
 use shared::domain::lifecycle::Change;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
@@ -15,7 +15,7 @@ use shared::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
 };
 use shared::runtime::http_client;
-use shared::store::erasure::Counted;
+use shared::store::erasure::CountedSlice;
 use shared::store::{Store, Update, customer::NewCustomer, key, login::Login};
 
 use crate::harness::{PASSWORD, Tenure};
@@ -53,7 +53,7 @@ fn as_read(id: Id<Customer>) -> Customer {
 fn event(customer: Id<Customer>, number: u8) -> Event {
     Event {
         id: id(number),
-        what: What::Created(Kind::AccessKey),
+        event_type: EventType::Created(Kind::AccessKey),
         customer,
         subjects: Vec::new(),
         time: now(),
@@ -124,7 +124,7 @@ async fn a_late_purge_does_not_free_a_name_that_is_somebody_elses_by_now() {
     let admin = tenure.admin().await;
     let first = tenure.account(&admin, "test1").await;
     let first_id = Id::parse(&first.id).unwrap();
-    let owned = store.list_owned(first_id, &Position::default()).await.unwrap().items;
+    let owned = store.list_owned(first_id, &InventoryCursor::default()).await.unwrap().items;
     assert_eq!(owned.len(), 2, "agent and session");
     let logins: Vec<_> = owned.iter().filter_map(|owned| owned.login.clone()).collect();
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", first.id)).await.ok();
@@ -133,8 +133,8 @@ async fn a_late_purge_does_not_free_a_name_that_is_somebody_elses_by_now() {
 
     // A run that read its page before, and comes to delete it only now: the row is at epoch 1 still.
     let row = store.get_erasure(first_id).await.unwrap().unwrap();
-    let ledger = row.with_slice(&Counts::new(), Position::default());
-    let late = Counted { ledger, events: Vec::new(), logins };
+    let ledger = row.with_slice(&Counts::new(), InventoryCursor::default());
+    let late = CountedSlice { ledger, events: Vec::new(), logins };
     assert!(store.count_slice(&late).await.unwrap());
     store.delete_owned(first_id, &owned).await.unwrap();
     tenure.login("test1", PASSWORD).await;
@@ -230,7 +230,7 @@ async fn late_writers_do_not_miscount_admins() {
     };
     let customer = read().await;
     let of = |agent: &Agent, number| Event {
-        what: What::Updated(Kind::Agent),
+        event_type: EventType::Updated(Kind::Agent),
         subjects: vec![agent.id.uuid()],
         ..event(customer.id, number)
     };
@@ -246,11 +246,11 @@ async fn late_writers_do_not_miscount_admins() {
         }
         agents.push(agent);
     }
-    assert_eq!(read().await.record.admins, 3);
+    assert_eq!(read().await.internals.admins, 3);
 
     // The account as it was before, written whole, would bring the old count back.
     let mut after = customer.clone();
-    after.record.version += 1;
+    after.internals.version += 1;
     let late = Change { after, event: None, entry: None, billing_account: None };
     let outcome = store.update_customer(&customer, &late, None).await.unwrap();
     assert!(matches!(outcome, Update::Outdated(_)));
@@ -263,7 +263,7 @@ async fn late_writers_do_not_miscount_admins() {
     assert!(matches!(demote().await.unwrap(), Update::Outdated(_)));
     let delete = || store.delete_agent(&customer, &agents[0], &event);
     assert!(matches!(delete().await.unwrap(), Update::Outdated(_)));
-    assert_eq!(read().await.record.admins, 2);
+    assert_eq!(read().await.internals.admins, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

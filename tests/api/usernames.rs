@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::value::{FromText as _, PasswordHash};
 use shared::domain::{Agent, Customer, Event, Id, Permission, Timestamp, Username};
 use shared::store::customer::NewCustomer;
@@ -99,7 +99,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
     let login = Login::new(customer.id, &agent, PasswordHash::stored("$".to_owned()));
     let event = Event {
         id: Id::new(now, random(3)),
-        what: What::CustomerCreated,
+        event_type: EventType::CustomerCreated,
         customer: customer.id,
         subjects: Vec::new(),
         time: now,

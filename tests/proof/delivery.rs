@@ -21,7 +21,7 @@ use local::Tables;
 use serde_json::{Value, json};
 use shared::bus::{Publisher, publish_overdue};
 use shared::domain::erasure::{Reason, Requester, Role};
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
 use shared::domain::webhook::Secret;
@@ -204,13 +204,13 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
     let mut customer = Customer::blank(Id::new(now, [number; 10]), now);
     customer.webhook_method = WebhookMethod::Post;
     customer.webhook_uri = WebhookUri::from_text(url).unwrap();
-    customer.record.webhook_secret = Some(Secret::new([number; 32]));
-    customer.record.sequence = 1;
+    customer.internals.webhook_secret = Some(Secret::new([number; 32]));
+    customer.internals.sequence = 1;
     let username = Username::from_text(&format!("test{number}")).unwrap();
     let agent = Agent::new(Id::new(now, [100 + number; 10]), username, Permission::ADMIN, now);
     let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
     let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
-    let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
+    let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
     for _ in 0..MAX_TRIES {
         if app.store.insert_customer(&new, &event).await.is_ok() {
             return customer;
@@ -259,7 +259,7 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
         let event: Value = serde_json::from_slice(body).unwrap();
         let owner = event["data"]["customer_id"].as_str().unwrap().to_owned();
         let known = customers.iter().find(|one| one.id.to_string() == owner).unwrap();
-        let secret = known.record.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
+        let secret = known.internals.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
         let header = |name: &str| headers[name].to_str().unwrap();
         let signed = Webhook::new(secret.expose())
             .unwrap()

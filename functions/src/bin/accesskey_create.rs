@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shared::auth::{PlainToken, caller};
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, deserialize_present};
@@ -48,10 +48,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
         tm_update: now,
         version: 1,
     };
-    let event = app.event(What::Created(Kind::AccessKey), account, vec![id.uuid()], now);
+    let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], now);
     app.store.insert_access_key(&caller.customer, &key, &event).await?;
 
-    Reply::ok(view::AccessKey::new(account, &key).with_token(&token))
+    Reply::ok(view::AccessKeyView::new(account, &key).with_token(&token))
 }
 
 fn main() -> runtime::Result {

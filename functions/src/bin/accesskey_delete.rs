@@ -1,7 +1,7 @@
 //! `DELETE /v1.0/accesskeys/{id}`: deletes a key of the caller's account. It stops working at once.
 
 use shared::auth::caller_and_access_key;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -16,11 +16,14 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require_all_of(key.permission)?;
     let conditions = request.preconditions()?;
     loop {
-        conditions.require(&view::AccessKey::new(account, &key))?;
+        conditions.require(&view::AccessKeyView::new(account, &key))?;
         let now = app.now();
-        let event = app.event(What::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
+        let event =
+            app.event(EventType::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
         match app.store.delete_access_key(&caller.customer, &key, &event).await? {
-            Update::Written => return Reply::ok(view::AccessKey::new(account, &key).deleted(now)),
+            Update::Written => {
+                return Reply::ok(view::AccessKeyView::new(account, &key).deleted(now));
+            }
             Update::Outdated(current) => key = *current,
         }
     }

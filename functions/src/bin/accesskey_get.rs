@@ -9,7 +9,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, key) = caller_and_access_key(app, &request).await?;
     caller.require(Permission::ADMIN)?;
 
-    Reply::state_unless_known(&request, view::AccessKey::new(caller.customer.id, &key?))
+    Reply::state_unless_known(&request, view::AccessKeyView::new(caller.customer.id, &key?))
 }
 
 fn main() -> runtime::Result {

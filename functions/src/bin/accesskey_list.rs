@@ -19,7 +19,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
     caller?.require(Permission::ADMIN)?;
 
-    Reply::ok(view::List::new(&page?, |key| view::AccessKey::new(account, key)))
+    Reply::ok(view::PageView::new(&page?, |key| view::AccessKeyView::new(account, key)))
 }
 
 fn main() -> runtime::Result {

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use shared::auth::{PlainToken, caller_and_access_key};
 use shared::domain::access_key::{self, Rotation};
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::value::deserialize_present;
 use shared::domain::{Error, Permission};
@@ -38,12 +38,12 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let replaced = before.token.clone();
     let conditions = request.preconditions()?;
     loop {
-        conditions.require(&view::AccessKey::new(account, &before))?;
+        conditions.require(&view::AccessKeyView::new(account, &before))?;
         let now = app.now();
         let rotation = Rotation { token: plain.kept(), agent, lifetime, overlap };
         let after = before.rotated(rotation, now)?;
         let subjects = vec![before.id.uuid()];
-        let event = app.event(What::Updated(Kind::AccessKey), account, subjects, now);
+        let event = app.event(EventType::Updated(Kind::AccessKey), account, subjects, now);
         match app.store.update_access_key(&caller.customer, &before, &after, &event).await? {
             Update::Outdated(current) if current.token == replaced => before = *current,
             // Ours already, if an answer was lost on the way to us; or somebody else was first.
@@ -51,7 +51,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
                 return Err(Error::AlreadyRotated);
             }
             Update::Written | Update::Outdated(_) => {
-                return Reply::ok(view::AccessKey::new(account, &after).with_token(&plain));
+                return Reply::ok(view::AccessKeyView::new(account, &after).with_token(&plain));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shared::auth::caller_and_access_key;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, Permission};
@@ -28,13 +28,13 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require_all_of(before.permission)?;
     let conditions = request.preconditions()?;
     loop {
-        conditions.require(&view::AccessKey::new(account, &before))?;
+        conditions.require(&view::AccessKeyView::new(account, &before))?;
         let now = app.now();
         let after = before.updated(body.name.clone(), body.detail.clone(), now);
         let subjects = vec![before.id.uuid()];
-        let event = app.event(What::Updated(Kind::AccessKey), account, subjects, now);
+        let event = app.event(EventType::Updated(Kind::AccessKey), account, subjects, now);
         match app.store.update_access_key(&caller.customer, &before, &after, &event).await? {
-            Update::Written => return Reply::state(view::AccessKey::new(account, &after)),
+            Update::Written => return Reply::state(view::AccessKeyView::new(account, &after)),
             Update::Outdated(current) => before = *current,
         }
     }

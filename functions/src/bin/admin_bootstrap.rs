@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::auth::password;
-use shared::domain::customer::Record;
+use shared::domain::customer::Internals;
 use shared::domain::value::Password;
 use shared::domain::{Agent, Customer, Error, Permission, Status, Username};
 use shared::runtime::{self, App, Deadline};
@@ -31,9 +31,9 @@ pub(crate) async fn handle(
     _: Deadline,
 ) -> Result<Answer, Error> {
     let now = app.now();
-    let record = Record { system: true, ..Record::default() };
+    let internals = Internals { system: true, ..Internals::default() };
     let blank = Customer::blank(Customer::PROJECT, now);
-    let customer = Customer { status: Status::Active, email_verified: true, record, ..blank };
+    let customer = Customer { status: Status::Active, email_verified: true, internals, ..blank };
     let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
     let agent = Agent::new(app.new_id(now), wanted.username, permission, now);
     let login = Login::new(customer.id, &agent, password::hash(&wanted.password)?);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shared::auth::{caller, password};
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, Password};
@@ -34,10 +34,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let agent = Agent::new(app.new_id(now), body.username, permission, now);
     let agent = Agent { name: body.name, detail: body.detail, ..agent };
     let login = Login::new(account.id, &agent, password::hash(&body.password)?);
-    let event = app.event(What::Created(Kind::Agent), account.id, vec![agent.id.uuid()], now);
+    let event = app.event(EventType::Created(Kind::Agent), account.id, vec![agent.id.uuid()], now);
     app.store.insert_agent(account, &agent, &login, &event).await?;
 
-    Reply::state(view::Agent::new(account.id, &agent))
+    Reply::state(view::AgentView::new(account.id, &agent))
 }
 
 shared::hashing_main!(handle);

@@ -2,7 +2,7 @@
 //! stop working at once, and the user name is free. The last admin stays.
 
 use shared::auth::caller_and_agent;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -17,12 +17,14 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let conditions = request.preconditions()?;
     loop {
         caller.require_all_of(agent.permission)?;
-        conditions.require(&view::Agent::new(account.id, &agent))?;
+        conditions.require(&view::AgentView::new(account.id, &agent))?;
         let now = app.now();
         let subjects = vec![agent.id.uuid()];
-        let event = app.event(What::Deleted(Kind::Agent), account.id, subjects, now);
+        let event = app.event(EventType::Deleted(Kind::Agent), account.id, subjects, now);
         match app.store.delete_agent(account, &agent, &event).await? {
-            Update::Written => return Reply::ok(view::Agent::new(account.id, &agent).deleted(now)),
+            Update::Written => {
+                return Reply::ok(view::AgentView::new(account.id, &agent).deleted(now));
+            }
             Update::Outdated(current) => agent = *current,
         }
     }

@@ -9,7 +9,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, agent) = caller_and_agent(app, &request).await?;
     caller.require(Permission::ADMIN)?;
 
-    Reply::state_unless_known(&request, view::Agent::new(caller.customer.id, &agent?))
+    Reply::state_unless_known(&request, view::AgentView::new(caller.customer.id, &agent?))
 }
 
 fn main() -> runtime::Result {

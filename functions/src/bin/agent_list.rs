@@ -17,7 +17,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
     caller?.require(Permission::ADMIN)?;
 
-    Reply::ok(view::List::new(&page?, |agent| view::Agent::new(account, agent)))
+    Reply::ok(view::PageView::new(&page?, |agent| view::AgentView::new(account, agent)))
 }
 
 fn main() -> runtime::Result {

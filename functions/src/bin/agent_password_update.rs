@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 use shared::auth::{self, Credential, caller_and_agent, caller_with_password};
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, Permission};
@@ -49,14 +49,17 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let hash = auth::password::hash(&body.password)?;
     loop {
         may_change(&agent)?;
-        conditions.require(&view::Agent::new(account, &agent))?;
+        conditions.require(&view::AgentView::new(account, &agent))?;
         let now = app.now();
-        let event = app.event(What::Updated(Kind::Agent), account, vec![agent.id.uuid()], now);
+        let event = app.event(EventType::Updated(Kind::Agent), account, vec![agent.id.uuid()], now);
         let kept = own_session.as_deref();
         match app.store.update_agent_password(&caller.customer, &agent, &hash, kept, &event).await?
         {
             Update::Written => {
-                return Reply::state(view::Agent::new(account, &Agent { tm_update: now, ..agent }));
+                return Reply::state(view::AgentView::new(
+                    account,
+                    &Agent { tm_update: now, ..agent },
+                ));
             }
             Update::Outdated(current) => agent = *current,
         }

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use shared::auth::caller_and_agent;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::{Agent, Error, Permission};
@@ -26,16 +26,16 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let conditions = request.preconditions()?;
     loop {
         caller.require_all_of(before.permission)?;
-        conditions.require(&view::Agent::new(account.id, &before))?;
+        conditions.require(&view::AgentView::new(account.id, &before))?;
         if before.permission == permission {
-            return Reply::state(view::Agent::new(account.id, &before));
+            return Reply::state(view::AgentView::new(account.id, &before));
         }
         let now = app.now();
         let after = Agent { permission, tm_update: now, ..before.clone() };
         let subjects = vec![after.id.uuid()];
-        let event = app.event(What::Updated(Kind::Agent), account.id, subjects, now);
+        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, now);
         match app.store.update_agent_permission(account, &before, &after, &event).await? {
-            Update::Written => return Reply::state(view::Agent::new(account.id, &after)),
+            Update::Written => return Reply::state(view::AgentView::new(account.id, &after)),
             Update::Outdated(current) => before = *current,
         }
     }

@@ -46,7 +46,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;
     let (_, after) = changed?;
 
-    Reply::state(view::Customer::from(&after))
+    Reply::state(view::CustomerView::from(&after))
 }
 
 /// The password was right. If the count of attempts stays nevertheless, the next one waits: no reason to

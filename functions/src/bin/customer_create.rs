@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use shared::auth::{caller, password};
 use shared::domain::customer::Profile;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::value::{
     Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -46,14 +46,14 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let password_hash = password::hash(&body.password)?;
     let agent = Agent::new(app.new_id(now), body.username.clone(), Permission::ADMIN, now);
     let mut customer = Customer::blank(app.new_id(now), now).with(body.into());
-    customer.record.webhook_secret = Some(Secret::new(app.new_secret()));
-    customer.record.sequence = 1;
+    customer.internals.webhook_secret = Some(Secret::new(app.new_secret()));
+    customer.internals.sequence = 1;
     let login = Login::new(customer.id, &agent, password_hash);
     let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
-    let event = app.event(What::CustomerCreated, customer.id, Vec::new(), now);
+    let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
     app.store.insert_customer(&new, &event).await?;
 
-    Reply::state(view::Customer::from(&customer))
+    Reply::state(view::CustomerView::from(&customer))
 }
 
 impl From<Body> for Profile {

@@ -26,7 +26,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
         tm_delete: after.tm_delete,
         ..before
     };
-    Reply::ok(view::Customer::from(&shown))
+    Reply::ok(view::CustomerView::from(&shown))
 }
 
 fn plan(request: &Request, customer: &Customer) -> Result<Option<Plan>, Error> {

@@ -9,7 +9,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, customer) = caller_and_customer(app, &request).await?;
     caller.require(Permission::PROJECT_ADMIN)?;
 
-    Reply::state_unless_known(&request, view::Customer::from(&customer?))
+    Reply::state_unless_known(&request, view::CustomerView::from(&customer?))
 }
 
 fn main() -> runtime::Result {

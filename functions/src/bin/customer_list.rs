@@ -22,7 +22,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
     caller?.require(Permission::PROJECT_ADMIN)?;
 
-    Reply::ok(view::List::new(&page?, view::Customer::from))
+    Reply::ok(view::PageView::new(&page?, view::CustomerView::from))
 }
 
 fn main() -> runtime::Result {

@@ -18,7 +18,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller?.require(Permission::PROJECT_ADMIN)?;
 
     let erasure = erasure?.ok_or(Error::NotFound(Missing::Erasure))?;
-    Reply::ok(view::Erasure::at(&erasure, app.now()))
+    Reply::ok(view::ErasureView::at(&erasure, app.now()))
 }
 
 fn main() -> runtime::Result {

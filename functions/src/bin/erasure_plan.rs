@@ -21,7 +21,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (counts, kilobytes) = app.store.count_owned(customer.id).await?;
 
     let fields: BTreeMap<_, _> = ITEMS.iter().copied().collect();
-    Reply::ok(view::Plan::new(&customer, &counts, kilobytes, fields))
+    Reply::ok(view::PlanView::new(&customer, &counts, kilobytes, fields))
 }
 
 fn main() -> runtime::Result {

@@ -15,7 +15,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (_, after) =
         transition_if(app, customer?, &Command::Lift, &request.preconditions()?).await?;
 
-    Reply::state(view::Customer::from(&after))
+    Reply::state(view::CustomerView::from(&after))
 }
 
 fn main() -> runtime::Result {

@@ -25,7 +25,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let command = Command::Hold(body.reason, caller.requester());
     let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
 
-    Reply::state(view::Customer::from(&after))
+    Reply::state(view::CustomerView::from(&after))
 }
 
 fn main() -> runtime::Result {

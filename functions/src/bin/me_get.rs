@@ -8,7 +8,7 @@ use shared::runtime::{self, App};
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request).await?;
 
-    Reply::state_unless_known(&request, view::Agent::new(caller.customer.id, &caller.agent))
+    Reply::state_unless_known(&request, view::AgentView::new(caller.customer.id, &caller.agent))
 }
 
 fn main() -> runtime::Result {

@@ -16,7 +16,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (_, after) =
         transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
 
-    Reply::state(view::Customer::from(&after))
+    Reply::state(view::CustomerView::from(&after))
 }
 
 fn main() -> runtime::Result {

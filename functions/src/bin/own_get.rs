@@ -9,7 +9,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let caller = caller(app, &request).await?;
     caller.require(Permission::ADMIN | Permission::MANAGER)?;
 
-    Reply::state_unless_known(&request, view::OwnCustomer::from(&caller.customer))
+    Reply::state_unless_known(&request, view::OwnCustomerView::from(&caller.customer))
 }
 
 fn main() -> runtime::Result {

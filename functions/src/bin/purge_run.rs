@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Id};
-use shared::purge::{Purger, Run, purge_due, purge_one};
+use shared::purge::{PurgeRun, Purger, purge_due, purge_one};
 use shared::runtime::{self, Deadline};
 
 /// An EventBridge event, as far as it matters here.
@@ -22,7 +22,7 @@ pub(crate) async fn handle(
     purger: &'static Purger,
     call: Call,
     deadline: Deadline,
-) -> Result<Run, Error> {
+) -> Result<PurgeRun, Error> {
     match call.detail.customer_id {
         Some(id) => purge_one(purger, id, deadline).await,
         None => purge_due(purger, deadline).await,

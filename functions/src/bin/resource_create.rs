@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shared::auth::caller_and_account;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::value::{Detail, Name};
 use shared::domain::{Data, Error, Permission, Resource};
 use shared::http::{Reply, Request, view};
@@ -35,10 +35,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
         tm_create: now,
         tm_update: now,
     };
-    let event = app.event(What::Created(kind), account.id, vec![resource.id.uuid()], now);
+    let event = app.event(EventType::Created(kind), account.id, vec![resource.id.uuid()], now);
     app.store.insert_resource(&account, kind, &resource, &event).await?;
 
-    Reply::state(view::Resource::new(account.id, &resource))
+    Reply::state(view::ResourceView::new(account.id, &resource))
 }
 
 fn main() -> runtime::Result {

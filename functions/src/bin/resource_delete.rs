@@ -1,7 +1,7 @@
 //! `DELETE /v1.0/{kind}/{id}`: deletes a resource of an account.
 
 use shared::auth::caller_and_resource;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, App};
@@ -14,12 +14,12 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (account, resource) = found?;
     let account = account.require_live()?;
     let resource = resource.ok_or(Error::missing(kind))?;
-    request.preconditions()?.require(&view::Resource::new(account.id, &resource))?;
+    request.preconditions()?.require(&view::ResourceView::new(account.id, &resource))?;
     let now = app.now();
-    let event = app.event(What::Deleted(kind), account.id, vec![resource.id.uuid()], now);
+    let event = app.event(EventType::Deleted(kind), account.id, vec![resource.id.uuid()], now);
     app.store.delete_resource(&account, kind, resource.id, &event).await?;
 
-    Reply::ok(view::Resource::new(account.id, &resource).deleted(now))
+    Reply::ok(view::ResourceView::new(account.id, &resource).deleted(now))
 }
 
 fn main() -> runtime::Result {

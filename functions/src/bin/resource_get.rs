@@ -12,7 +12,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let (account, resource) = found?;
     let resource = resource.ok_or(Error::missing(kind))?;
-    Reply::state_unless_known(&request, view::Resource::new(account.id, &resource))
+    Reply::state_unless_known(&request, view::ResourceView::new(account.id, &resource))
 }
 
 fn main() -> runtime::Result {

@@ -28,7 +28,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (page, account) = (page?, account?);
     // The purge may still be at work.
     let page = if account.status == Status::Deleted { Page::empty() } else { page };
-    Reply::ok(view::List::new(&page, |resource| view::Resource::new(account.id, resource)))
+    Reply::ok(view::PageView::new(&page, |resource| view::ResourceView::new(account.id, resource)))
 }
 
 fn main() -> runtime::Result {

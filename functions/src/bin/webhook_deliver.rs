@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Event, Id};
 use shared::runtime::{self, Deadline};
-use shared::webhook::{Deliverer, Run, deliver_due, deliver_one};
+use shared::webhook::{Deliverer, DeliveryRun, deliver_due, deliver_one};
 
 /// An EventBridge event, as far as it matters here.
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) async fn handle(
     deliverer: &'static Deliverer,
     call: Call,
     deadline: Deadline,
-) -> Result<Run, Error> {
+) -> Result<DeliveryRun, Error> {
     match call.detail.id.zip(call.detail.customer_id) {
         Some(waiting) => deliver_one(deliverer, waiting).await,
         None => deliver_due(deliverer, deadline).await,

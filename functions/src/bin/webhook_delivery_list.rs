@@ -20,7 +20,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
     caller?.require(Permission::ADMIN | Permission::MANAGER)?;
 
-    Reply::ok(view::List::new(&page?, Clone::clone))
+    Reply::ok(view::PageView::new(&page?, Clone::clone))
 }
 
 fn main() -> runtime::Result {

@@ -29,7 +29,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (_, after) =
         transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
 
-    Reply::state(view::OwnCustomer::from(&after))
+    Reply::state(view::OwnCustomerView::from(&after))
 }
 
 fn main() -> runtime::Result {

@@ -2,7 +2,7 @@
 //! nothing, so that its owner sees whether webhooks arrive. The answer is its entry in the log.
 
 use shared::auth::caller;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, App};
@@ -13,7 +13,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let now = app.now();
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
-    let event = app.event(What::WebhookTested, caller.customer.id, Vec::new(), now);
+    let event = app.event(EventType::WebhookTested, caller.customer.id, Vec::new(), now);
     let delivery = app.store.insert_test_event(&caller.customer, &event).await?;
 
     Reply::ok(delivery)

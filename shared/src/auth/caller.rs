@@ -4,7 +4,7 @@
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::Credential;
-use super::idempotency::{Earlier, IdempotencyKey};
+use super::idempotency::{Earlier, RequestKey};
 use super::quota::{self, Count};
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
@@ -19,7 +19,7 @@ use crate::domain::{
 use crate::http::Request;
 use crate::runtime::App;
 use crate::store::key::{self, Key};
-use crate::store::outbox::OutboxItem;
+use crate::store::outbox::OutboxEntry;
 use crate::store::{Items, Stored, login::Login};
 
 /// Who is calling, and what they may do.
@@ -94,7 +94,7 @@ impl Caller {
     pub fn require_not_frozen(self) -> Result<Self, Error> {
         match self.customer.status {
             Status::Frozen => Err(Error::AccountFrozen {
-                scheduled: self.customer.record.tm_freeze,
+                scheduled: self.customer.internals.tm_freeze,
                 effective: self.customer.tm_deletion_scheduled,
             }),
             _ => Ok(self),
@@ -209,9 +209,9 @@ pub async fn caller_and_resource(
 pub async fn caller_and_delivery(
     app: &App,
     request: &Request,
-) -> Result<(Caller, Result<Option<OutboxItem>, Error>), Error> {
+) -> Result<(Caller, Result<Option<OutboxEntry>, Error>), Error> {
     let credential = credential(request)?;
-    let key = IdempotencyKey::of(request, &credential)?;
+    let key = RequestKey::of(request, &credential)?;
     let (keys, id) = (what_identifies(&credential, key.as_ref()), request.path_id());
     let read = app.store.get_items_and_event(&keys, id.as_ref().ok().copied());
     let ((items, event), count) =
@@ -311,7 +311,7 @@ fn identify_and_read<'a>(
     also: Vec<Key<()>>,
 ) -> BoxFuture<'a, Result<(Caller, Items), Error>> {
     let done = async move {
-        let key = IdempotencyKey::of(request, credential)?;
+        let key = RequestKey::of(request, credential)?;
         let mut keys = what_identifies(credential, key.as_ref());
         keys.extend(also);
         let read = app.store.get_items(&keys);
@@ -322,7 +322,7 @@ fn identify_and_read<'a>(
 }
 
 /// What must be read to know the caller, and what the request's key stands for.
-fn what_identifies(credential: &Credential, key: Option<&IdempotencyKey>) -> Vec<Key<()>> {
+fn what_identifies(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
     let own = match credential {
         Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
@@ -333,7 +333,7 @@ fn what_identifies(credential: &Credential, key: Option<&IdempotencyKey>) -> Vec
         key::agent(customer, credential.agent()).untyped(),
         own,
     ];
-    keys.extend(key.map(IdempotencyKey::untyped));
+    keys.extend(key.map(RequestKey::untyped));
     keys
 }
 
@@ -341,7 +341,7 @@ async fn identify(
     app: &App,
     request: &Request,
     credential: &Credential,
-    key: Option<IdempotencyKey>,
+    key: Option<RequestKey>,
     items: &Items,
     count: Count<'_>,
 ) -> Result<Caller, Error> {

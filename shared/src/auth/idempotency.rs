@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 
 use super::{Credential, password};
 use crate::domain::digest::sha256;
-use crate::domain::idempotency::{self, Done};
+use crate::domain::idempotency::{self, IdempotencyRecord};
 use crate::domain::{Error, Timestamp};
 use crate::http::Request;
 use crate::store::Items;
@@ -12,16 +12,16 @@ use crate::store::idempotency::promise;
 use crate::store::key::{self, Key};
 
 /// The key of a request, for what its caller asks for.
-pub(super) struct IdempotencyKey {
-    key: idempotency::Key,
+pub(super) struct RequestKey {
+    key: idempotency::IdempotencyKey,
     hash: String,
-    at: Key<Done>,
+    at: Key<IdempotencyRecord>,
 }
 
 /// What an earlier request with the same key has done.
 #[derive(Clone, Debug)]
 pub(super) struct Earlier {
-    done: Done,
+    done: IdempotencyRecord,
     /// Stands for the request that is made now.
     request: String,
 }
@@ -36,12 +36,12 @@ impl Earlier {
     }
 }
 
-impl IdempotencyKey {
+impl RequestKey {
     /// The key, if the client sent one. It is its caller's own, and of one operation.
     pub(super) fn of(request: &Request, credential: &Credential) -> Result<Option<Self>, Error> {
         let Some(key) = request.idempotency_key()? else { return Ok(None) };
         let hash = key.of(credential.agent(), request.route());
-        let at = key::done(credential.customer(), &hash);
+        let at = key::idempotency(credential.customer(), &hash);
         Ok(Some(Self { key, hash, at }))
     }
 

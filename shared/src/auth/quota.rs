@@ -2,7 +2,7 @@
 //! to know its caller. Anybody can name anybody: if the token is not valid, the count is taken back, and the
 //! network that it came from is counted instead.
 
-use crate::domain::quota::{Network, Quota, Source, Standing};
+use crate::domain::quota::{Network, Quota, QuotaStatus, Source};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
 use crate::runtime::App;
@@ -14,7 +14,7 @@ pub(super) struct Count<'a> {
     customer: Source,
     now: Timestamp,
     /// `None` if such requests are not counted.
-    outcome: Option<Result<Standing, Error>>,
+    outcome: Option<Result<QuotaStatus, Error>>,
 }
 
 /// Counts a request, and does `read` in the same round trip. A network that is known to send nothing that is

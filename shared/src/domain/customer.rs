@@ -51,12 +51,12 @@ pub struct Customer {
     pub tm_delete: Option<Timestamp>,
 
     /// What only the system knows.
-    pub record: Record,
+    pub internals: Internals,
 }
 
 /// What only the system knows about an account.
 #[derive(Clone, Debug, Default)]
-pub struct Record {
+pub struct Internals {
     /// Counts changes: every write is conditioned on the version it was decided on.
     pub version: u64,
     /// Counts what was told of the account: the sequence number of its last event. Every change of the
@@ -220,7 +220,7 @@ impl Customer {
             tm_create: now,
             tm_update: now,
             tm_delete: None,
-            record: Record::default(),
+            internals: Internals::default(),
         }
     }
 
@@ -243,7 +243,7 @@ impl Customer {
     /// project's own account that is a project admin: nobody else could appoint one.
     #[must_use]
     pub const fn administers(&self, permission: Permission) -> bool {
-        if self.record.system {
+        if self.internals.system {
             permission.allows(Permission::PROJECT_ADMIN)
         } else {
             permission.allows(Permission::ADMIN)
@@ -259,9 +259,9 @@ impl Customer {
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.status {
-            _ if self.record.hold.is_some() => None,
+            _ if self.internals.hold.is_some() => None,
             Status::Frozen => self.tm_deletion_scheduled,
-            Status::Deleted if self.record.tm_purge.is_none() => self.tm_delete,
+            Status::Deleted if self.internals.tm_purge.is_none() => self.tm_delete,
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Id, Outcome, Timestamp};
+use super::{DeliveryResult, Event, Id, Timestamp};
 
 /// How long each attempt waits for the one before at least, plus up to a tenth: ten attempts over 75 to
 /// 83 hours. The schedule that makes them comes once a minute.
@@ -37,11 +37,11 @@ pub struct Delivery {
     /// When it happened.
     pub tm_event: Timestamp,
     /// What has come of the delivery.
-    pub status: State,
+    pub status: DeliveryState,
     /// How often it was tried.
     pub attempts: u64,
     /// What came of the last attempt.
-    pub last_result: Option<Outcome>,
+    pub last_result: Option<DeliveryResult>,
     /// When that was.
     pub tm_attempt: Option<Timestamp>,
     /// When it is tried next.
@@ -51,7 +51,7 @@ pub struct Delivery {
 /// What has come of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum DeliveryState {
     /// It is tried until it works.
     Pending,
     /// The receiver has taken it.

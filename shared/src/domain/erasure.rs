@@ -55,7 +55,7 @@ pub struct Requester {
 
 /// The wish that an account be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct ErasureRequest {
     /// Why.
     pub reason: Reason,
     /// Who asks.
@@ -109,9 +109,9 @@ pub struct Hold {
 
 /// What the ledger is told in the transaction of a transition.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum LedgerEntry {
     /// Somebody asked.
-    Requested(Request),
+    Requested(ErasureRequest),
     /// The account was recovered.
     Withdrawn(Timestamp),
     /// An order to keep the account was given.
@@ -121,7 +121,7 @@ pub enum Entry {
     /// The purge took the account.
     Claimed(Timestamp),
     /// The purge took an account that had been erased before, and came back with a restored table.
-    Repeated(Timestamp),
+    ErasedAgain(Timestamp),
 }
 
 /// The ledger's row of one account.
@@ -130,7 +130,7 @@ pub struct Erasure {
     /// The account.
     pub customer: Id<Customer>,
     /// What was asked for last; none if the account is only held, or if the ledger is younger.
-    pub request: Option<Request>,
+    pub request: Option<ErasureRequest>,
     /// When the request was withdrawn, if it was.
     pub tm_withdraw: Option<Timestamp>,
     /// The order that the account must not be erased, if there is one.
@@ -150,7 +150,7 @@ pub struct Erasure {
     /// What is known to be deleted.
     pub deleted: Counts,
     /// Up to here, all that the account owned was counted, whether it is deleted yet or not.
-    pub counted_to: Position,
+    pub counted_to: InventoryCursor,
     /// Things that the purge does not know and therefore leaves alone.
     pub quarantined: u64,
     /// What went wrong last, in a word.
@@ -163,9 +163,9 @@ pub struct Erasure {
 /// everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Position(String);
+pub struct InventoryCursor(String);
 
-impl Position {
+impl InventoryCursor {
     /// The place of what has this sort key.
     pub(crate) const fn of(sort_key: String) -> Self {
         Self(sort_key)
@@ -213,7 +213,7 @@ impl Erasure {
             slices: 0,
             found: Counts::new(),
             deleted: Counts::new(),
-            counted_to: Position::default(),
+            counted_to: InventoryCursor::default(),
             quarantined: 0,
             last_error: None,
             receipt: None,
@@ -223,7 +223,7 @@ impl Erasure {
     /// The row once another slice is written down, which ends here. Of what was counted before, nothing
     /// is left.
     #[must_use]
-    pub fn with_slice(&self, counts: &Counts, end: Position) -> Self {
+    pub fn with_slice(&self, counts: &Counts, end: InventoryCursor) -> Self {
         let mut found = self.found.clone();
         for (kind, count) in counts {
             *found.entry(*kind).or_default() += count;
@@ -265,8 +265,8 @@ impl Plan {
         let lasting = counts.iter().filter(|(kind, _)| kind.is_announced());
         Self {
             customer: customer.id,
-            version: customer.record.version,
-            sequence: customer.record.sequence,
+            version: customer.internals.version,
+            sequence: customer.internals.sequence,
             counts: lasting.map(|(kind, count)| (*kind, *count)).collect(),
         }
     }
@@ -274,8 +274,8 @@ impl Plan {
     /// Whether the account, and what it owns, are as they were planned on.
     #[must_use]
     pub fn is_true_of(&self, customer: &Customer) -> bool {
-        let Customer { id, record, .. } = customer;
-        (self.customer, self.version, self.sequence) == (*id, record.version, record.sequence)
+        let Customer { id, internals, .. } = customer;
+        (self.customer, self.version, self.sequence) == (*id, internals.version, internals.sequence)
     }
 
     /// How the account differs from the plan. What it owns is compared if it was counted.
@@ -288,7 +288,7 @@ impl Plan {
             both.filter(|(_, (planned, found))| planned != found).collect()
         };
         Difference {
-            account_changed: self.version != customer.record.version,
+            account_changed: self.version != customer.internals.version,
             counts: counted.map(compare).unwrap_or_default(),
         }
     }
@@ -353,8 +353,8 @@ fn planned() -> impl Iterator<Item = Kind> {
 /// What stands in the way of an erasure: the reasons that a deletion would be refused with.
 #[must_use]
 pub fn blockers(customer: &Customer) -> Vec<&'static str> {
-    let system = customer.record.system.then_some("LAST_PROJECT_ADMIN");
-    let hold = customer.record.hold.as_ref().map(|_| "LEGAL_HOLD");
+    let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
+    let hold = customer.internals.hold.as_ref().map(|_| "LEGAL_HOLD");
     system.into_iter().chain(hold).collect()
 }
 
@@ -418,10 +418,10 @@ mod tests {
             assert_eq!(Plan::parse(wrong, customer().id), None, "{wrong}");
         }
         let mut changed = customer();
-        changed.record.sequence += 1;
+        changed.internals.sequence += 1;
         assert!(!plan.is_true_of(&changed));
         changed = customer();
-        changed.record.version += 1;
+        changed.internals.version += 1;
         assert!(!plan.is_true_of(&changed));
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::erasure::Difference;
-use super::idempotency::Done;
+use super::idempotency::IdempotencyRecord;
 use super::owned::Kind;
-use super::quota::Standing;
+use super::quota::QuotaStatus;
 use super::{AccessKey, Id, Timestamp};
 
 /// Why a request was not fulfilled.
@@ -26,7 +26,7 @@ pub enum Error {
     /// The key was used for another request.
     IdempotencyKeyReused,
     /// This request was fulfilled before: what it did. It is answered from that.
-    Repeated(Box<Done>),
+    Repeated(Box<IdempotencyRecord>),
     /// This request has issued a token before, of the access key with this id, and nobody has it any more
     /// but who got the answer then.
     TokenAlreadyIssued(Id<AccessKey>),
@@ -76,7 +76,7 @@ pub enum Error {
     /// Too many attempts at a user's password; the next may be made after this time.
     TooManyAttempts(Duration),
     /// Nothing is left of a quota.
-    TooManyRequests(Standing),
+    TooManyRequests(QuotaStatus),
     /// Something that is needed does not answer, or too many write at once. Says what, for the log.
     Unavailable(String),
     /// A mistake of ours. Says what, for the log.

@@ -11,7 +11,7 @@ pub struct Event {
     /// Names this event for ever, over all retries.
     pub id: Id<Event>,
     /// What happened.
-    pub what: What,
+    pub event_type: EventType,
     /// The account it happened to.
     pub customer: Id<Customer>,
     /// The things it happened to within the account; empty if to the account itself.
@@ -22,7 +22,7 @@ pub struct Event {
 
 /// What can happen. The names on the bus are the original's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventType {
     /// An account was created.
     CustomerCreated,
     /// An account's fields changed.
@@ -49,7 +49,7 @@ pub enum What {
     Deleted(Kind),
 }
 
-impl What {
+impl EventType {
     /// The event's name on the bus.
     #[must_use]
     pub const fn name(self) -> &'static str {

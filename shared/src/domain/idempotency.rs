@@ -1,5 +1,5 @@
 //! One effect, however often a request arrives. The client gives the request a key of its own
-//! (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header), and sends it again with that.
+//! (`Idempotency-IdempotencyKey`, draft-ietf-httpapi-idempotency-key-header), and sends it again with that.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ const MAX_LENGTH: usize = 255;
 
 /// What a client names a request by.
 #[derive(Clone)]
-pub struct Key(String);
+pub struct IdempotencyKey(String);
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(…)")
+        f.write_str("IdempotencyKey(…)")
     }
 }
 
-impl Key {
+impl IdempotencyKey {
     /// Reads the header: a string (RFC 8941) of visible characters, or without quotes what could be a
     /// token but for how it begins.
     pub fn parse(header: &str) -> Result<Self, Error> {
@@ -39,7 +39,7 @@ impl Key {
         key.filter(fits).map(Self).ok_or_else(|| {
             let rule =
                 "must be one key of 1 to 255 visible characters in double quotes, such as a UUID";
-            Error::InvalidParameter("Idempotency-Key", rule.to_owned())
+            Error::InvalidParameter("Idempotency-IdempotencyKey", rule.to_owned())
         })
     }
 
@@ -77,7 +77,7 @@ const fn is_token(byte: u8) -> bool {
 /// What a request with a key has done: the event that told of it. Enough to answer again, and nothing
 /// secret or personal.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub struct IdempotencyRecord {
     /// Stands for the request.
     pub request: String,
     /// The transaction that did it.
@@ -98,7 +98,7 @@ pub struct Done {
     pub expires_at: i64,
 }
 
-impl Done {
+impl IdempotencyRecord {
     /// Whether the key still stands for this.
     #[must_use]
     pub fn is_remembered(&self, now: Timestamp) -> bool {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn read(header: &str) -> Option<String> {
-        Key::parse(header).ok().map(|key| key.expose().to_owned())
+        IdempotencyKey::parse(header).ok().map(|key| key.expose().to_owned())
     }
 
     #[test]

@@ -10,9 +10,9 @@
 
 use std::time::Duration;
 
-use super::customer::{Billing, Profile, Record};
-use super::erasure::{Entry, Hold, HoldReason, Plan, Reason, Request, Requester};
-use super::event::What;
+use super::customer::{Billing, Internals, Profile};
+use super::erasure::{ErasureRequest, Hold, HoldReason, LedgerEntry, Plan, Reason, Requester};
+use super::event::EventType;
 use super::value::{Metadata, WebhookUri};
 use super::webhook::{EarlierSecret, Secret};
 use super::{Customer, Error, Id, Resource, Status, Timestamp};
@@ -69,9 +69,9 @@ pub struct Change {
     /// What it becomes.
     pub after: Customer,
     /// What others are told.
-    pub event: Option<What>,
+    pub event: Option<EventType>,
     /// What the ledger is told.
-    pub entry: Option<Entry>,
+    pub entry: Option<LedgerEntry>,
     /// A billing account that the account must own.
     pub billing_account: Option<Id<Resource>>,
 }
@@ -90,31 +90,31 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         ) => edit(customer, command, now),
 
         (Command::DisableWebhook(uri), Initial | Active | Frozen)
-            if customer.webhook_uri == *uri && !customer.record.webhook_gone =>
+            if customer.webhook_uri == *uri && !customer.internals.webhook_gone =>
         {
-            let record = Record { webhook_gone: true, ..customer.record.clone() };
-            Ok(changed(Customer { record, ..customer.clone() }, What::WebhookDisabled))
+            let internals = Internals { webhook_gone: true, ..customer.internals.clone() };
+            Ok(changed(Customer { internals, ..customer.clone() }, EventType::WebhookDisabled))
         }
         (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
 
         (Command::Freeze(..) | Command::Leave(_) | Command::Delete(..), _)
-            if customer.record.system =>
+            if customer.internals.system =>
         {
             Err(Error::LastProjectAdmin)
         }
 
         (Command::Freeze(reason, by), Initial | Active) => {
             let request = request(*reason, by, now, now.plus(GRACE));
-            Ok(changed(frozen(customer, now), What::CustomerFrozen)
-                .enter(Entry::Requested(request)))
+            Ok(changed(frozen(customer, now), EventType::CustomerFrozen)
+                .enter(LedgerEntry::Requested(request)))
         }
         (Command::Freeze(..), Frozen) => Ok(Transition::Unchanged),
         (Command::Freeze(..), Deleted) => Err(Error::StateInvalid),
 
         (Command::Recover, Frozen) if has_ended(customer, now) => Err(Error::GracePeriodEnded),
         (Command::Recover, Frozen) => {
-            Ok(changed(recovered(customer, now), What::CustomerRecovered)
-                .enter(Entry::Withdrawn(now)))
+            Ok(changed(recovered(customer, now), EventType::CustomerRecovered)
+                .enter(LedgerEntry::Withdrawn(now)))
         }
         (Command::Recover, _) => Err(Error::StateInvalid),
 
@@ -122,49 +122,49 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::Delete(_, _, Some(plan)), _) if !plan.is_true_of(customer) => {
             Err(Error::PlanOutdated(Box::new(plan.difference(customer, None))))
         }
-        (Command::Leave(_) | Command::Delete(..), _) if customer.record.hold.is_some() => {
+        (Command::Leave(_) | Command::Delete(..), _) if customer.internals.hold.is_some() => {
             Err(Error::LegalHold)
         }
         (Command::Leave(by), Initial | Active | Frozen) => Ok(changed(
             Customer { tm_update: now, ..tombstone(customer, now) },
-            What::CustomerDeleted,
+            EventType::CustomerDeleted,
         )
-        .enter(Entry::Requested(request(Reason::Immediate, by, now, now)))),
+        .enter(LedgerEntry::Requested(request(Reason::Immediate, by, now, now)))),
         // An operator's deletion leaves `tm_update` as it was: the seed's answer shows it so.
         (Command::Delete(reason, by, plan), Initial | Active | Frozen) => {
             let plan_hash = plan.as_ref().map(Plan::hash);
-            let request = Request { plan: plan_hash, ..request(*reason, by, now, now) };
-            Ok(changed(tombstone(customer, now), What::CustomerDeleted)
-                .enter(Entry::Requested(request)))
+            let request = ErasureRequest { plan: plan_hash, ..request(*reason, by, now, now) };
+            Ok(changed(tombstone(customer, now), EventType::CustomerDeleted)
+                .enter(LedgerEntry::Requested(request)))
         }
 
         (Command::Hold(..), Deleted) => Err(Error::StateInvalid),
         (Command::Hold(reason, by), _) => {
             let hold = Hold { reason: reason.clone(), by: by.clone(), tm_hold: now };
-            let record = Record { hold: Some(hold.clone()), ..customer.record.clone() };
-            Ok(changed(Customer { record, ..customer.clone() }, What::CustomerHeld)
-                .enter(Entry::Held(hold)))
+            let internals = Internals { hold: Some(hold.clone()), ..customer.internals.clone() };
+            Ok(changed(Customer { internals, ..customer.clone() }, EventType::CustomerHeld)
+                .enter(LedgerEntry::Held(hold)))
         }
-        (Command::Lift, _) if customer.record.hold.is_none() => Ok(Transition::Unchanged),
+        (Command::Lift, _) if customer.internals.hold.is_none() => Ok(Transition::Unchanged),
         (Command::Lift, _) => {
             let after = lifted(customer, now);
             let due = after.due();
-            Ok(changed(after, What::CustomerReleased).enter(Entry::Lifted(now, due)))
+            Ok(changed(after, EventType::CustomerReleased).enter(LedgerEntry::Lifted(now, due)))
         }
 
         (Command::Claim, Frozen) if customer.due().is_some_and(|due| due <= now) => Ok(changed(
             claimed(Customer { tm_update: now, ..tombstone(customer, now) }),
-            What::CustomerDeleted,
+            EventType::CustomerDeleted,
         )
-        .enter(Entry::Claimed(now))),
-        (Command::Claim, Deleted) if customer.record.tm_purge.is_none() => {
-            Ok(silently(claimed(customer.clone())).enter(Entry::Claimed(now)))
+        .enter(LedgerEntry::Claimed(now))),
+        (Command::Claim, Deleted) if customer.internals.tm_purge.is_none() => {
+            Ok(silently(claimed(customer.clone())).enter(LedgerEntry::Claimed(now)))
         }
         (Command::Claim, _) => Ok(Transition::Unchanged),
 
-        (Command::Finish, Deleted) if customer.record.tm_purge.is_none() => {
-            let record = Record { tm_purge: Some(now), ..customer.record.clone() };
-            Ok(silently(Customer { record, ..customer.clone() }))
+        (Command::Finish, Deleted) if customer.internals.tm_purge.is_none() => {
+            let internals = Internals { tm_purge: Some(now), ..customer.internals.clone() };
+            Ok(silently(Customer { internals, ..customer.clone() }))
         }
         (Command::Finish, _) => Ok(Transition::Unchanged),
     }
@@ -192,11 +192,11 @@ fn edit(customer: &Customer, command: &Command, now: Timestamp) -> Result<Transi
         }
         _ => return Ok(Transition::Unchanged),
     };
-    Ok(changed(Customer { tm_update: now, ..after }, What::CustomerUpdated)
+    Ok(changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
         .with(|change| change.billing_account = billing_account))
 }
 
-fn changed(customer: Customer, what: What) -> Transition {
+fn changed(customer: Customer, what: EventType) -> Transition {
     change(customer, Some(what))
 }
 
@@ -204,9 +204,9 @@ fn silently(customer: Customer) -> Transition {
     change(customer, None)
 }
 
-fn change(mut after: Customer, event: Option<What>) -> Transition {
-    after.record.version += 1;
-    after.record.sequence += u64::from(event.is_some());
+fn change(mut after: Customer, event: Option<EventType>) -> Transition {
+    after.internals.version += 1;
+    after.internals.sequence += u64::from(event.is_some());
     Transition::Changed(Box::new(Change { after, event, entry: None, billing_account: None }))
 }
 
@@ -222,7 +222,7 @@ impl Transition {
     }
 
     /// Tells the ledger, too.
-    fn enter(self, entry: Entry) -> Self {
+    fn enter(self, entry: LedgerEntry) -> Self {
         self.with(|change| change.entry = Some(entry))
     }
 }
@@ -231,19 +231,19 @@ impl Transition {
 fn said(customer: Customer, profile: Profile) -> Customer {
     let is_set = profile.webhook_uri.is_some();
     let mut after = customer.with(profile);
-    after.record.webhook_gone &= !is_set;
+    after.internals.webhook_gone &= !is_set;
     after
 }
 
 fn with_secret(mut customer: Customer, secret: &Secret, until: Timestamp) -> Customer {
-    let replaced = customer.record.webhook_secret.replace(secret.clone());
-    customer.record.earlier_webhook_secret =
+    let replaced = customer.internals.webhook_secret.replace(secret.clone());
+    customer.internals.earlier_webhook_secret =
         replaced.map(|secret| EarlierSecret { secret, tm_expire: until });
     customer
 }
 
-fn request(reason: Reason, by: &Requester, now: Timestamp, due: Timestamp) -> Request {
-    Request { reason, by: by.clone(), tm_request: now, tm_due: due, plan: None }
+fn request(reason: Reason, by: &Requester, now: Timestamp, due: Timestamp) -> ErasureRequest {
+    ErasureRequest { reason, by: by.clone(), tm_request: now, tm_due: due, plan: None }
 }
 
 /// Whether the grace period is over; a hold that keeps the account does not lengthen it.
@@ -256,10 +256,10 @@ fn frozen(customer: &Customer, now: Timestamp) -> Customer {
         status: Status::Frozen,
         tm_deletion_scheduled: Some(now.plus(GRACE)),
         tm_update: now,
-        record: Record {
+        internals: Internals {
             frozen_from: Some(customer.status),
             tm_freeze: Some(now),
-            ..customer.record.clone()
+            ..customer.internals.clone()
         },
         ..customer.clone()
     }
@@ -267,10 +267,10 @@ fn frozen(customer: &Customer, now: Timestamp) -> Customer {
 
 fn recovered(customer: &Customer, now: Timestamp) -> Customer {
     Customer {
-        status: customer.record.frozen_from.unwrap_or(Status::Active),
+        status: customer.internals.frozen_from.unwrap_or(Status::Active),
         tm_deletion_scheduled: None,
         tm_update: now,
-        record: Record { frozen_from: None, tm_freeze: None, ..customer.record.clone() },
+        internals: Internals { frozen_from: None, tm_freeze: None, ..customer.internals.clone() },
         ..customer.clone()
     }
 }
@@ -279,7 +279,7 @@ fn lifted(customer: &Customer, now: Timestamp) -> Customer {
     let not_before = now.plus(GRACE_AFTER_HOLD);
     Customer {
         tm_deletion_scheduled: customer.tm_deletion_scheduled.map(|due| due.max(not_before)),
-        record: Record { hold: None, ..customer.record.clone() },
+        internals: Internals { hold: None, ..customer.internals.clone() },
         ..customer.clone()
     }
 }
@@ -291,18 +291,18 @@ fn tombstone(customer: &Customer, now: Timestamp) -> Customer {
         status: Status::Deleted,
         tm_update: customer.tm_update,
         tm_delete: Some(now),
-        record: Record {
-            version: customer.record.version,
-            sequence: customer.record.sequence,
-            epoch: customer.record.epoch,
-            ..Record::default()
+        internals: Internals {
+            version: customer.internals.version,
+            sequence: customer.internals.sequence,
+            epoch: customer.internals.epoch,
+            ..Internals::default()
         },
         ..Customer::blank(customer.id, customer.tm_create)
     }
 }
 
 fn claimed(mut customer: Customer) -> Customer {
-    customer.record.epoch += 1;
+    customer.internals.epoch += 1;
     customer
 }
 
@@ -397,14 +397,14 @@ mod tests {
         let delete = Command::Delete(Reason::Delete, by(), Some(plan));
         assert_eq!(after(&planned, &delete, at(1)).status, Status::Deleted);
         let mut grown = planned;
-        grown.record.sequence += 1;
+        grown.internals.sequence += 1;
         assert!(matches!(decide(&grown, &delete, at(1)), Err(Error::PlanOutdated(_))));
     }
 
     #[test]
     fn the_projects_own_account_stays() {
         let mut own = account(Status::Active);
-        own.record.system = true;
+        own.internals.system = true;
         let delete = Command::Delete(Reason::Delete, by(), None);
         for command in [freeze(), Command::Leave(by()), delete] {
             assert!(matches!(decide(&own, &command, at(1)), Err(Error::LastProjectAdmin)));
@@ -444,21 +444,21 @@ mod tests {
                 let what = change.event;
                 customer = change.after;
 
-                prop_assert_eq!(customer.record.version, before.record.version + 1);
+                prop_assert_eq!(customer.internals.version, before.internals.version + 1);
                 prop_assert_eq!(customer.status == Status::Frozen, customer.tm_deletion_scheduled.is_some());
                 if before.status == Status::Deleted {
                     prop_assert_eq!(customer.status, Status::Deleted);
-                    prop_assert_ne!(what, Some(What::CustomerDeleted));
+                    prop_assert_ne!(what, Some(EventType::CustomerDeleted));
                 }
                 if customer.status == Status::Deleted {
                     prop_assert_eq!(customer.name.expose(), "");
                     prop_assert!(customer.tm_delete.is_some());
-                    prop_assert_eq!(customer.due().is_none(), customer.record.tm_purge.is_some());
+                    prop_assert_eq!(customer.due().is_none(), customer.internals.tm_purge.is_some());
                 }
                 if let (Command::Claim, Status::Frozen) = (&command, before.status) {
                     prop_assert!(before.tm_deletion_scheduled.unwrap() <= at(day));
                 }
-                if before.record.hold.is_some() {
+                if before.internals.hold.is_some() {
                     prop_assert_ne!(customer.status, Status::Deleted);
                 }
             }

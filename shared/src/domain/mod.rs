@@ -37,7 +37,7 @@ pub use erasure::Erasure;
 pub use error::Error;
 pub use event::Event;
 pub use id::Id;
-pub use outcome::Outcome;
+pub use outcome::DeliveryResult;
 pub use page::Page;
 pub use permission::Permission;
 pub use resource::Resource;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The class of what happened: all that anybody is told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum DeliveryResult {
     /// The receiver took it: 2xx.
     Delivered,
     /// The receiver wants no more: 410.
@@ -31,7 +31,7 @@ pub enum Outcome {
     Protocol,
 }
 
-impl Outcome {
+impl DeliveryResult {
     /// Every outcome.
     pub const ALL: [Self; 10] = [
         Self::Delivered,
@@ -83,16 +83,16 @@ mod tests {
 
     #[test]
     fn the_name_is_the_text_everywhere() {
-        for outcome in Outcome::ALL {
+        for outcome in DeliveryResult::ALL {
             let text = serde_json::to_string(&outcome).unwrap();
             assert_eq!(text, format!("{:?}", outcome.name()));
-            assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
+            assert_eq!(serde_json::from_str::<DeliveryResult>(&text).unwrap(), outcome);
         }
     }
 
     #[test]
     fn every_status_has_its_class() {
-        let of = |status| Outcome::of_status(status).name();
+        let of = |status| DeliveryResult::of_status(status).name();
         assert_eq!([200, 204, 299].map(of), ["delivered"; 3]);
         assert_eq!([300, 304, 308, 399].map(of), ["3xx"; 4]);
         assert_eq!([400, 404, 409, 411, 499].map(of), ["4xx"; 5]);

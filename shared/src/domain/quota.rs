@@ -12,7 +12,7 @@ use super::{Customer, Error, Id, Timestamp};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Counted {
+pub enum QuotaKind {
     /// An account's requests, by all of its sessions and keys.
     Requests,
     /// Requests from a network whose token is well formed and not valid.
@@ -21,7 +21,7 @@ pub enum Counted {
     PasswordAttempts,
 }
 
-impl Counted {
+impl QuotaKind {
     /// Its name in the `RateLimit` fields.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -46,14 +46,14 @@ impl Counted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Of what.
-    pub counted: Counted,
+    pub counted: QuotaKind,
     /// How many at most.
     pub most: u64,
 }
 
 impl Quota {
     /// Attempts at passwords that one network may make.
-    pub const PASSWORD_ATTEMPTS: Self = Self { counted: Counted::PasswordAttempts, most: 1000 };
+    pub const PASSWORD_ATTEMPTS: Self = Self { counted: QuotaKind::PasswordAttempts, most: 1000 };
 
     /// The window that `now` is in.
     #[must_use]
@@ -92,7 +92,7 @@ pub enum Source {
 
 /// How much is left of a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QuotaStatus {
     /// Of which.
     pub quota: Quota,
     /// How many more may come before the window ends.
@@ -135,20 +135,20 @@ impl fmt::Debug for Network {
 /// Networks that have used up a quota, each until its window ends: nothing can change that, so it need
 /// not be asked again, and what such a network sends counts against nobody else.
 #[derive(Debug, Default)]
-pub struct Exhausted(HashMap<(Counted, Network), Timestamp>);
+pub struct ExhaustedNetworks(HashMap<(QuotaKind, Network), Timestamp>);
 
-impl Exhausted {
+impl ExhaustedNetworks {
     /// Refuses a network that is known to have nothing left of `quota`.
     pub fn check(&self, quota: Quota, network: &Network, now: Timestamp) -> Result<(), Error> {
         let until = self.0.get(&(quota.counted, network.clone()));
         match until.map(|until| now.until(*until)).filter(|wait| !wait.is_zero()) {
-            Some(ends_in) => Err(Error::TooManyRequests(Standing { quota, left: 0, ends_in })),
+            Some(ends_in) => Err(Error::TooManyRequests(QuotaStatus { quota, left: 0, ends_in })),
             None => Ok(()),
         }
     }
 
     /// Takes note of one more.
-    pub fn insert(&mut self, network: Network, standing: Standing, now: Timestamp) {
+    pub fn insert(&mut self, network: Network, standing: QuotaStatus, now: Timestamp) {
         self.0.retain(|_, until| now < *until);
         self.0.insert((standing.quota.counted, network), now.plus(standing.ends_in));
     }
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_window_begins_where_the_last_one_ended() {
-        let quota = Quota { counted: Counted::Requests, most: 1 };
+        let quota = Quota { counted: QuotaKind::Requests, most: 1 };
         let at = |text| quota.window(Timestamp::parse(text).unwrap());
         let first = at("2026-01-01T00:00:00Z");
         assert_eq!(first, at("2026-01-01T00:00:59.999Z"));
@@ -189,15 +189,15 @@ mod tests {
         let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         let (one, other) = (Network::of("192.0.2.1"), Network::of("192.0.2.2"));
         let quota = Quota::PASSWORD_ATTEMPTS;
-        let standing = Standing { quota, left: 0, ends_in: Duration::from_secs(10) };
-        let mut exhausted = Exhausted::default();
+        let standing = QuotaStatus { quota, left: 0, ends_in: Duration::from_secs(10) };
+        let mut exhausted = ExhaustedNetworks::default();
         exhausted.insert(one.clone(), standing, now);
         let refused = exhausted.check(quota, &one, now.plus(Duration::from_secs(4)));
         assert!(
             matches!(refused, Err(Error::TooManyRequests(left)) if left.ends_in.as_secs() == 6)
         );
         assert!(exhausted.check(quota, &other, now).is_ok());
-        let others = Quota { counted: Counted::InvalidTokens, ..quota };
+        let others = Quota { counted: QuotaKind::InvalidTokens, ..quota };
         assert!(exhausted.check(others, &one, now).is_ok());
         let later = now.plus(Duration::from_secs(10));
         assert!(exhausted.check(quota, &one, later).is_ok());

@@ -80,14 +80,14 @@ impl<'a> Receipt<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::erasure::{Request, Requester};
+    use crate::domain::erasure::{ErasureRequest, Requester};
     use crate::domain::owned::Kind;
 
     #[test]
     fn says_all_in_one_order_and_no_more() {
         let at = |text| Timestamp::parse(text).unwrap();
         let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
-        let request = Request {
+        let request = ErasureRequest {
             reason: Reason::Unregister,
             by: Requester { role: Role::CustomerAdmin, id: "an agent's id".to_owned() },
             tm_request: at("2026-10-01T08:00:00Z"),

@@ -78,12 +78,12 @@ impl Customer {
     /// does an address whose receiver said that it is gone (410), until it is set again.
     #[must_use]
     pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
-        let record = &self.record;
+        let internals = &self.internals;
         let wanted = !self.webhook_uri.expose().is_empty()
             && self.webhook_method != WebhookMethod::None
-            && !record.webhook_gone;
-        let secret = record.webhook_secret.clone().filter(|_| wanted)?;
-        let earlier = record.earlier_webhook_secret.iter();
+            && !internals.webhook_gone;
+        let secret = internals.webhook_secret.clone().filter(|_| wanted)?;
+        let earlier = internals.earlier_webhook_secret.iter();
         let earlier = earlier.filter(|earlier| now < earlier.tm_expire);
         Some(Webhook {
             method: self.webhook_method,

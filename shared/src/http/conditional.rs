@@ -1,6 +1,6 @@
 //! Entity tags, and requests that are for a certain state of things only (RFC 9110, §8.8.3 and §13).
 
-use super::view::State;
+use super::view::Tagged;
 use crate::domain::Error;
 use crate::domain::digest::sha256;
 
@@ -13,7 +13,7 @@ impl ETag {
     /// 128 bits: nobody can find two states with one tag.
     const DIGITS: usize = 32;
 
-    pub(super) fn of(shown: &impl State) -> Result<Self, Error> {
+    pub(super) fn of(shown: &impl Tagged) -> Result<Self, Error> {
         let json = serde_json::to_string(&shown.whole())
             .map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Self(sha256(&json)[..Self::DIGITS].to_owned()))
@@ -68,7 +68,7 @@ impl Preconditions {
     ///
     /// Ask this of every state that a change is decided on, and write on the condition that it still is
     /// that state: a state that came in between is refused then, too.
-    pub fn require(&self, shown: &impl State) -> Result<(), Error> {
+    pub fn require(&self, shown: &impl Tagged) -> Result<(), Error> {
         if self.if_match.is_none() && self.if_none_match.is_none() {
             return Ok(());
         }
@@ -128,8 +128,8 @@ mod tests {
 
     use super::*;
 
-    impl State for str {}
-    impl State for &str {}
+    impl Tagged for str {}
+    impl Tagged for &str {}
 
     fn tag(is_weak: bool, opaque: &str) -> Tag {
         Tag { is_weak, opaque: opaque.to_owned() }

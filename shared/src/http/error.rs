@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::Error;
 use crate::domain::error::Missing;
-use crate::domain::quota::{Counted, Quota, Standing};
+use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 
 /// What a client sees of an error.
 pub(super) struct Description {
@@ -72,7 +72,7 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::BillingAccountInUse => (Http::CONFLICT, "FAILED_PRECONDITION", "BILLING_ACCOUNT_IN_USE", "The billing account pays for the account: set another billing_account_id first, or all zeros for none.".to_owned()),
         Error::LegalHold => (Http::CONFLICT, "FAILED_PRECONDITION", "LEGAL_HOLD", "The account is held and must not be deleted: lift the hold first, with DELETE /v1.0/customers/{id}/hold.".to_owned()),
         Error::PlanOutdated(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "PLAN_OUTDATED", "plan: is not true any more; see the difference in details, and make another with POST /v1.0/customers/{id}/erasure/plan.".to_owned()),
-        Error::TooManyRequests(Standing { quota, .. }) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", format!("{}: wait as long as Retry-After says.", used_up(*quota))),
+        Error::TooManyRequests(QuotaStatus { quota, .. }) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", format!("{}: wait as long as Retry-After says.", used_up(*quota))),
         Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts with this user name: wait as long as Retry-After says.".to_owned()),
         Error::Unavailable(_) => (Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", "SERVICE_UNAVAILABLE", "The service is busy; nothing is known to be wrong with the request: try again.".to_owned()),
         Error::Repeated(_) | Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
@@ -106,8 +106,8 @@ fn details(error: &Error) -> Option<Value> {
         Error::TooManyAttempts(_) => Some(json!({ "limited_by": "username" })),
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.counted {
-                Counted::Requests => "customer",
-                Counted::InvalidTokens | Counted::PasswordAttempts => "ip",
+                QuotaKind::Requests => "customer",
+                QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts => "ip",
             },
         })),
         _ => None,
@@ -117,11 +117,11 @@ fn details(error: &Error) -> Option<Value> {
 fn used_up(Quota { counted, most }: Quota) -> String {
     let seconds = counted.window().as_secs();
     match counted {
-        Counted::Requests => format!("The account has made its {most} requests of {seconds} s"),
-        Counted::InvalidTokens => {
+        QuotaKind::Requests => format!("The account has made its {most} requests of {seconds} s"),
+        QuotaKind::InvalidTokens => {
             format!("Your network has sent {most} tokens that are not valid within {seconds} s")
         }
-        Counted::PasswordAttempts => {
+        QuotaKind::PasswordAttempts => {
             format!("Your network has made its {most} attempts at passwords of {seconds} s")
         }
     }

@@ -11,4 +11,4 @@ pub use conditional::Preconditions;
 pub use error::message;
 pub use json::event;
 pub use reply::Reply;
-pub use request::{PageQuery, Request, Standings};
+pub use request::{PageQuery, QuotaStatuses, Request};

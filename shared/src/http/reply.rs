@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::Request;
 use super::conditional::ETag;
 use super::error::describe;
-use super::view::State;
+use super::view::Tagged;
 use crate::domain::Error;
-use crate::domain::quota::Standing;
+use crate::domain::quota::QuotaStatus;
 
 /// Since when a token in the URL is advised against (RFC 9745): 1 January 2026.
 const DEPRECATION: &str = "@1767225600";
@@ -25,7 +25,7 @@ pub struct Reply {
     status: StatusCode,
     reason: &'static str,
     retry_after: Option<u64>,
-    refused_by: Option<Standing>,
+    refused_by: Option<QuotaStatus>,
     max_age: Option<Duration>,
     etag: Option<String>,
     body: String,
@@ -63,13 +63,13 @@ impl Reply {
     }
 
     /// Success, with a thing as it is now, and its entity tag.
-    pub fn state(shown: impl State) -> Result<Self, Error> {
+    pub fn state(shown: impl Tagged) -> Result<Self, Error> {
         let etag = Some(ETag::of(&shown)?.quoted());
         Ok(Self { etag, ..Self::ok(shown)? })
     }
 
     /// The same to a request that reads it; only the tag, if that is the one that the client knows.
-    pub fn state_unless_known(request: &Request, shown: impl State) -> Result<Self, Error> {
+    pub fn state_unless_known(request: &Request, shown: impl Tagged) -> Result<Self, Error> {
         let (conditions, tag) = (request.preconditions()?, ETag::of(&shown)?);
         if !conditions.takes(&tag) {
             return Err(Error::EtagMismatch);
@@ -133,7 +133,7 @@ impl Reply {
         self,
         request_id: &str,
         has_token_in_url: bool,
-        standings: &[Standing],
+        standings: &[QuotaStatus],
     ) -> Response<Body> {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
@@ -167,10 +167,10 @@ impl Reply {
 
 /// What is left, in the fields of draft-ietf-httpapi-ratelimit-headers-09.
 fn rate_limit<'a>(
-    standings: impl Iterator<Item = &'a Standing>,
+    standings: impl Iterator<Item = &'a QuotaStatus>,
 ) -> impl Iterator<Item = (&'static str, header::HeaderValue)> {
     let (policies, left): (Vec<_>, Vec<_>) = standings
-        .map(|Standing { quota, left, ends_in }| {
+        .map(|QuotaStatus { quota, left, ends_in }| {
             let (name, window) = (quota.counted.name(), quota.counted.window().as_secs());
             let policy = format!("\"{name}\";q={};w={window}", quota.most);
             (policy, format!("\"{name}\";r={left};t={}", ends_in.as_secs()))

@@ -12,7 +12,7 @@ use crate::domain::error::Missing;
 use crate::domain::find::{self, Filter};
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
-use crate::domain::quota::Standing;
+use crate::domain::quota::QuotaStatus;
 use crate::domain::{Customer, Error, Id, idempotency};
 
 const PAGE_SIZE: &str = "page_size";
@@ -39,11 +39,11 @@ pub struct Request {
     tokens: Vec<String>,
     has_token_in_url: bool,
     body: Vec<u8>,
-    standings: Standings,
+    standings: QuotaStatuses,
 }
 
 /// What is left of the quotas that a request counts against.
-pub type Standings = Arc<Mutex<Vec<Standing>>>;
+pub type QuotaStatuses = Arc<Mutex<Vec<QuotaStatus>>>;
 
 /// Which page of a list is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ impl Request {
             tokens,
             has_token_in_url,
             body: request.into_body().to_vec(),
-            standings: Standings::default(),
+            standings: QuotaStatuses::default(),
         }
     }
 
@@ -143,22 +143,22 @@ impl Request {
     }
 
     /// Takes note of what is left of a quota, now that the request counts against it. Its answer tells.
-    pub fn counted(&self, standing: Standing) {
+    pub fn counted(&self, standing: QuotaStatus) {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner).push(standing);
     }
 
     /// What is left of the quotas that the request counts against, as far as it is known by then.
     #[must_use]
-    pub fn standings(&self) -> Standings {
+    pub fn standings(&self) -> QuotaStatuses {
         Arc::clone(&self.standings)
     }
 
     /// The key that the client gave to the request so that it can be sent again. Methods that have the same
     /// effect anyway need none.
-    pub fn idempotency_key(&self) -> Result<Option<idempotency::Key>, Error> {
+    pub fn idempotency_key(&self) -> Result<Option<idempotency::IdempotencyKey>, Error> {
         let counts = matches!(self.method, Method::POST | Method::PUT);
         let sent = self.idempotency_key.as_deref().filter(|_| counts);
-        sent.map(idempotency::Key::parse).transpose()
+        sent.map(idempotency::IdempotencyKey::parse).transpose()
     }
 
     /// All that the request asks for, without its credentials.

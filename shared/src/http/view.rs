@@ -17,7 +17,7 @@ use crate::domain::{self, Id, Page, Permission, Status, Timestamp};
 
 /// An account.
 #[derive(Serialize)]
-pub struct Customer<'a> {
+pub struct CustomerView<'a> {
     id: Id<domain::Customer>,
     name: &'a str,
     detail: &'a str,
@@ -39,9 +39,9 @@ pub struct Customer<'a> {
     owners_part: OwnersPart<'a>,
 }
 
-impl<'a> From<&'a domain::Customer> for Customer<'a> {
+impl<'a> From<&'a domain::Customer> for CustomerView<'a> {
     fn from(customer: &'a domain::Customer) -> Self {
-        let secret = customer.record.webhook_secret.as_ref();
+        let secret = customer.internals.webhook_secret.as_ref();
         Self {
             id: customer.id,
             name: customer.name.expose(),
@@ -62,7 +62,7 @@ impl<'a> From<&'a domain::Customer> for Customer<'a> {
             tm_delete: customer.tm_delete,
             owners_part: OwnersPart {
                 webhook_secret: secret.map_or("", Secret::expose),
-                webhook_disabled: customer.record.webhook_gone,
+                webhook_disabled: customer.internals.webhook_gone,
             },
         }
     }
@@ -78,47 +78,47 @@ struct OwnersPart<'a> {
 
 /// An account as its own admins and managers see it.
 #[derive(Serialize)]
-pub struct OwnCustomer<'a> {
+pub struct OwnCustomerView<'a> {
     #[serde(flatten)]
-    customer: Customer<'a>,
+    customer: CustomerView<'a>,
     #[serde(flatten)]
     part: OwnersPart<'a>,
 }
 
-impl<'a> From<&'a domain::Customer> for OwnCustomer<'a> {
+impl<'a> From<&'a domain::Customer> for OwnCustomerView<'a> {
     fn from(customer: &'a domain::Customer) -> Self {
-        let customer = Customer::from(customer);
+        let customer = CustomerView::from(customer);
         Self { part: customer.owners_part, customer }
     }
 }
 
 /// A thing that is shown by itself, and has an entity tag.
-pub trait State: Serialize {
+pub trait Tagged: Serialize {
     /// All that the tag stands for: what is shown of the thing here, and what is elsewhere.
     fn whole(&self) -> impl Serialize {
         self
     }
 }
 
-impl State for Customer<'_> {
+impl Tagged for CustomerView<'_> {
     fn whole(&self) -> impl Serialize {
         (self, self.owners_part)
     }
 }
 
-impl State for OwnCustomer<'_> {
+impl Tagged for OwnCustomerView<'_> {
     fn whole(&self) -> impl Serialize {
         self.customer.whole()
     }
 }
 
-impl State for AccessKey<'_> {}
-impl State for Agent<'_> {}
-impl State for Resource<'_> {}
+impl Tagged for AccessKeyView<'_> {}
+impl Tagged for AgentView<'_> {}
+impl Tagged for ResourceView<'_> {}
 
 /// An access key. Its token is in none of them but the first, which its creator gets.
 #[derive(Debug, Serialize)]
-pub struct AccessKey<'a> {
+pub struct AccessKeyView<'a> {
     id: Id<domain::AccessKey>,
     customer_id: Id<domain::Customer>,
     name: &'a str,
@@ -135,7 +135,7 @@ pub struct AccessKey<'a> {
     tm_delete: Option<Timestamp>,
 }
 
-impl<'a> AccessKey<'a> {
+impl<'a> AccessKeyView<'a> {
     /// A key of this account.
     #[must_use]
     pub fn new(customer: Id<domain::Customer>, key: &'a domain::AccessKey) -> Self {
@@ -171,7 +171,7 @@ impl<'a> AccessKey<'a> {
 
 /// How far the erasure of an account is.
 #[derive(Debug, Serialize)]
-pub struct Erasure<'a> {
+pub struct ErasureView<'a> {
     customer_id: Id<domain::Customer>,
     stage: Stage,
     reason: Option<Reason>,
@@ -205,7 +205,7 @@ struct Progress {
     deleted: u64,
 }
 
-impl<'a> Erasure<'a> {
+impl<'a> ErasureView<'a> {
     /// The erasure as it is at `now`.
     #[must_use]
     pub fn at(erasure: &'a domain::Erasure, now: Timestamp) -> Self {
@@ -242,7 +242,7 @@ impl<'a> Erasure<'a> {
 
 /// What an erasure would do.
 #[derive(Debug, Serialize)]
-pub struct Plan<F> {
+pub struct PlanView<F> {
     customer_id: Id<domain::Customer>,
     digest: String,
     blockers: Vec<&'static str>,
@@ -251,7 +251,7 @@ pub struct Plan<F> {
     capacity: Capacity,
 }
 
-impl<F> Plan<F> {
+impl<F> PlanView<F> {
     /// The plan of the erasure of `customer`, who owns this much; `fields` says what becomes of each.
     #[must_use]
     pub fn new(customer: &domain::Customer, counts: &Counts, kilobytes: u64, fields: F) -> Self {
@@ -268,7 +268,7 @@ impl<F> Plan<F> {
 
 /// An agent.
 #[derive(Debug, Serialize)]
-pub struct Agent<'a> {
+pub struct AgentView<'a> {
     id: Id<domain::Agent>,
     customer_id: Id<domain::Customer>,
     username: &'a str,
@@ -280,7 +280,7 @@ pub struct Agent<'a> {
     tm_delete: Option<Timestamp>,
 }
 
-impl<'a> Agent<'a> {
+impl<'a> AgentView<'a> {
     /// An agent of this account.
     #[must_use]
     pub fn new(customer: Id<domain::Customer>, agent: &'a domain::Agent) -> Self {
@@ -306,7 +306,7 @@ impl<'a> Agent<'a> {
 
 /// A resource.
 #[derive(Serialize)]
-pub struct Resource<'a> {
+pub struct ResourceView<'a> {
     id: Id<domain::Resource>,
     customer_id: Id<domain::Customer>,
     name: &'a str,
@@ -318,7 +318,7 @@ pub struct Resource<'a> {
     tm_delete: Option<Timestamp>,
 }
 
-impl<'a> Resource<'a> {
+impl<'a> ResourceView<'a> {
     /// A resource of this account.
     #[must_use]
     pub fn new(customer: Id<domain::Customer>, resource: &'a domain::Resource) -> Self {
@@ -348,12 +348,12 @@ fn as_json<S: Serializer>(json: &str, to: S) -> Result<S::Ok, S::Error> {
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
-pub struct List<T> {
+pub struct PageView<T> {
     result: Vec<T>,
     next_page_token: String,
 }
 
-impl<T> List<T> {
+impl<T> PageView<T> {
     /// The page, each row shown by `view`.
     pub fn new<'a, R>(page: &'a Page<R>, view: impl FnMut(&'a R) -> T) -> Self {
         Self {

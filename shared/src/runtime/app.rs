@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::clock::Clock;
 use super::{Build, config, sdk};
-use crate::domain::event::What;
-use crate::domain::idempotency::Done;
-use crate::domain::quota::{Exhausted, Quota};
+use crate::domain::event::EventType;
+use crate::domain::idempotency::IdempotencyRecord;
+use crate::domain::quota::{ExhaustedNetworks, Quota};
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::http::Reply;
@@ -28,7 +28,7 @@ pub struct App {
     /// How much is answered.
     pub quotas: Quotas,
     clock: Clock,
-    exhausted: Mutex<Exhausted>,
+    exhausted: Mutex<ExhaustedNetworks>,
     beside: Mutex<JoinSet<()>>,
 }
 
@@ -61,7 +61,11 @@ impl Build for App {
         self.store.connect().boxed()
     }
 
-    fn repeat<'a>(&'a self, route: &'a str, done: Done) -> BoxFuture<'a, Result<Reply, Error>> {
+    fn repeat<'a>(
+        &'a self,
+        route: &'a str,
+        done: IdempotencyRecord,
+    ) -> BoxFuture<'a, Result<Reply, Error>> {
         repeat(self, route, done).boxed()
     }
 
@@ -111,7 +115,7 @@ impl App {
     }
 
     /// The networks that have used up their attempts, as far as this process knows.
-    pub fn exhausted(&self) -> MutexGuard<'_, Exhausted> {
+    pub fn exhausted(&self) -> MutexGuard<'_, ExhaustedNetworks> {
         lock(&self.exhausted)
     }
 
@@ -129,12 +133,12 @@ impl App {
     #[must_use]
     pub fn event(
         &self,
-        what: What,
+        event_type: EventType,
         customer: Id<Customer>,
         subjects: Vec<Uuid>,
         now: Timestamp,
     ) -> Event {
-        Event { id: self.new_id(now), what, customer, subjects, time: now }
+        Event { id: self.new_id(now), event_type, customer, subjects, time: now }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::app::Quotas;
 use crate::domain::Error;
-use crate::domain::quota::{Counted, Quota};
+use crate::domain::quota::{Quota, QuotaKind};
 use crate::domain::webhook_target::Loopback;
 
 /// What names the local stack's functions can resolve, and to which addresses: a JSON object of lists.
@@ -40,13 +40,13 @@ pub fn loopback() -> Result<Loopback, Error> {
 /// How much is answered within a minute.
 pub fn quotas() -> Result<Quotas, Error> {
     Ok(Quotas {
-        requests: quota(Counted::Requests, "REQUESTS_PER_MINUTE")?,
-        invalid_tokens: quota(Counted::InvalidTokens, "INVALID_TOKENS_PER_MINUTE")?,
+        requests: quota(QuotaKind::Requests, "REQUESTS_PER_MINUTE")?,
+        invalid_tokens: quota(QuotaKind::InvalidTokens, "INVALID_TOKENS_PER_MINUTE")?,
     })
 }
 
 /// A number above 0; with 0 or without the variable nothing is counted.
-fn quota(counted: Counted, name: &str) -> Result<Option<Quota>, Error> {
+fn quota(counted: QuotaKind, name: &str) -> Result<Option<Quota>, Error> {
     let Some(value) = optional(name) else { return Ok(None) };
     let most = value.parse().map_err(|_| Error::Internal(format!("{name} is no number")))?;
     Ok((most > 0).then_some(Quota { counted, most }))

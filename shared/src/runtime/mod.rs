@@ -24,7 +24,7 @@ use std::future::ready;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use crate::domain::Error;
-use crate::domain::idempotency::Done;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::http::Reply;
 
 /// How a function's `main` ends.
@@ -47,7 +47,7 @@ pub trait Build: Sized + Send + Sync + 'static {
     fn repeat<'a>(
         &'a self,
         _route: &'a str,
-        done: Done,
+        done: IdempotencyRecord,
     ) -> BoxFuture<'a, std::result::Result<Reply, Error>> {
         ready(Err(Error::Repeated(Box::new(done)))).boxed()
     }

@@ -17,7 +17,7 @@ use super::clock::time_until;
 use super::{Build, Deadline, crash, log};
 use crate::auth::password;
 use crate::domain::Error;
-use crate::domain::quota::Standing;
+use crate::domain::quota::QuotaStatus;
 use crate::http::{self, Reply, Request};
 use crate::store::idempotency;
 
@@ -83,7 +83,7 @@ impl Asked {
     }
 
     /// The answer, which the log tells of.
-    fn answer(&self, outcome: Result<Reply, Error>, standings: &[Standing]) -> Response<Body> {
+    fn answer(&self, outcome: Result<Reply, Error>, standings: &[QuotaStatus]) -> Response<Body> {
         if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
             tracing::error!(request_id = self.id, cause = error.cause(), "request failed");
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::fields::stored;
-use super::transaction::{Condition, Leg, Outcome};
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, key, read, string};
 use crate::domain::access_key::{EarlierToken, Token};
 use crate::domain::owned::Kind;
@@ -126,8 +126,8 @@ impl Store {
             self.transaction().tell(customer, event)?.change(&key, &changed, &unchanged)
         };
         match self.change_owned(customer, update).await? {
-            Outcome::Written => Ok(Update::Written),
-            Outcome::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
+            CommitResult::Written => Ok(Update::Written),
+            CommitResult::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
                 Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
                 Ok([_, _, Leg::Failed(Some(current))]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::assignment::Assignment;
 use super::fields::stored;
 use super::login::{Login, LoginAttributes};
-use super::transaction::{Condition, Leg, Outcome};
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, item, key, read};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
@@ -91,8 +91,8 @@ impl Store {
                 .put(lock.clone(), &Condition::absent())
         };
         match self.change_owned(customer, insert).await? {
-            Outcome::Written => Ok(()),
-            Outcome::Refused(legs) => match legs.as_slice() {
+            CommitResult::Written => Ok(()),
+            CommitResult::Refused(legs) => match legs.as_slice() {
                 [root, ..] if root.failed() => Err(Error::StateInvalid),
                 // The id is new: if it is there already, an answer was lost and this is a second try.
                 [_, _, new, ..] if new.failed() => Ok(()),
@@ -150,7 +150,7 @@ impl Store {
             }
             transaction.delete(&key::throttle(&agent.login.to_string()), None)
         };
-        let Outcome::Refused(legs) = self.change_owned(customer, replace).await? else {
+        let CommitResult::Refused(legs) = self.change_owned(customer, replace).await? else {
             return Ok(Update::Written);
         };
         let mut legs = legs.into_iter();
@@ -195,9 +195,9 @@ impl Store {
             .change(&key::agent(customer, agent), &next_epoch()?, &Condition::present())?
             .change(&key::login(login), &next_epoch()?, &Condition::of_agent(agent))?;
         match transaction.run().await? {
-            Outcome::Written => Ok(()),
+            CommitResult::Written => Ok(()),
             // The agent has gone, and its sessions with it.
-            Outcome::Refused(_) => Err(Error::InvalidCredentials),
+            CommitResult::Refused(_) => Err(Error::InvalidCredentials),
         }
     }
 
@@ -213,8 +213,8 @@ impl Store {
 }
 
 /// How a transaction ended that counts the account's admins first, tells of it, and changes the agent.
-fn updated(customer: &Customer, outcome: Outcome) -> Result<Update<Agent>, Error> {
-    let Outcome::Refused(legs) = outcome else {
+fn updated(customer: &Customer, outcome: CommitResult) -> Result<Update<Agent>, Error> {
+    let CommitResult::Refused(legs) = outcome else {
         return Ok(Update::Written);
     };
     let mut legs = legs.into_iter();
@@ -224,7 +224,9 @@ fn updated(customer: &Customer, outcome: Outcome) -> Result<Update<Agent>, Error
         }
         (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
         (_, Some(Leg::Failed(None))) => Err(missing()),
-        (Some(root), _) if root.failed() && customer.record.system => Err(Error::LastProjectAdmin),
+        (Some(root), _) if root.failed() && customer.internals.system => {
+            Err(Error::LastProjectAdmin)
+        }
         (Some(root), _) if root.failed() => Err(Error::LastAdmin),
         _ => Err(Error::Internal("an agent's user name is another's".to_owned())),
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::key::Key;
-use super::transaction::{Condition, Leg, Outcome};
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, item, read};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Event};
@@ -22,11 +22,11 @@ impl Store {
             self.transaction().tell(customer, event)?.put(new.clone(), &Condition::absent())
         };
         match self.change_owned(customer, insert).await? {
-            Outcome::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
+            CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
                 Err(Error::StateInvalid)
             }
             // The id is new: if it is there already, an answer was lost and this is a second try.
-            Outcome::Written | Outcome::Refused(_) => Ok(()),
+            CommitResult::Written | CommitResult::Refused(_) => Ok(()),
         }
     }
 
@@ -43,7 +43,7 @@ impl Store {
         let delete = |customer: &Customer| {
             self.transaction().tell_if(customer, event, owner.clone())?.delete(key, Some(thing))
         };
-        let Outcome::Refused(legs) = self.change_owned(customer, delete).await? else {
+        let CommitResult::Refused(legs) = self.change_owned(customer, delete).await? else {
             return Ok(Update::Written);
         };
         let mut legs = legs.into_iter();

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::agent::AgentAttributes;
-use super::erasure::Counted;
+use super::erasure::CountedSlice;
 use super::fields::stored;
 use super::login::{Login, LoginAttributes};
-use super::outbox::OutboxItem;
-use super::transaction::{Condition, Leg, Outcome, Transaction};
+use super::outbox::OutboxEntry;
+use super::transaction::{CommitResult, Condition, Leg, Transaction};
 use super::{Store, Stored, Update, answer, item, key, read};
-use crate::domain::customer::{IdentityVerification, Record};
+use crate::domain::customer::{IdentityVerification, Internals};
 use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
 use crate::domain::find::NameStart;
 use crate::domain::lifecycle::Change;
@@ -96,12 +96,12 @@ stored! {
 
 impl From<&Customer> for CustomerAttributes {
     fn from(customer: &Customer) -> Self {
-        let is_own = customer.record.system;
+        let is_own = customer.internals.system;
         let listed = customer.status != Status::Deleted && !is_own;
         let name = NameStart::of(customer.name.expose()).filter(|_| listed);
         let due = customer.due();
-        let hold = customer.record.hold.as_ref();
-        let earlier = customer.record.earlier_webhook_secret.as_ref();
+        let hold = customer.internals.hold.as_ref();
+        let earlier = customer.internals.earlier_webhook_secret.as_ref();
         let plain = |secret: &Secret| secret.expose().to_owned();
         Self {
             id: customer.id,
@@ -121,22 +121,22 @@ impl From<&Customer> for CustomerAttributes {
             tm_create: customer.tm_create,
             tm_update: customer.tm_update,
             tm_delete: customer.tm_delete,
-            version: customer.record.version,
-            sequence: customer.record.sequence,
-            admins: customer.record.admins,
-            epoch: customer.record.epoch,
-            system: customer.record.system,
-            frozen_from: customer.record.frozen_from,
-            tm_freeze: customer.record.tm_freeze,
-            tm_purge: customer.record.tm_purge,
+            version: customer.internals.version,
+            sequence: customer.internals.sequence,
+            admins: customer.internals.admins,
+            epoch: customer.internals.epoch,
+            system: customer.internals.system,
+            frozen_from: customer.internals.frozen_from,
+            tm_freeze: customer.internals.tm_freeze,
+            tm_purge: customer.internals.tm_purge,
             hold_reason: hold.map(|hold| hold.reason.expose().to_owned()),
             hold_role: hold.map(|hold| hold.by.role),
             hold_requester: hold.map(|hold| hold.by.id.clone()),
             tm_hold: hold.map(|hold| hold.tm_hold),
-            webhook_secret: customer.record.webhook_secret.as_ref().map(plain),
+            webhook_secret: customer.internals.webhook_secret.as_ref().map(plain),
             earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
             tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
-            webhook_gone: customer.record.webhook_gone,
+            webhook_gone: customer.internals.webhook_gone,
             list_pk: listed.then(|| key::LIST.to_owned()),
             list_sk: (!is_own).then(|| key::list(customer.tm_create, customer.id)),
             name_key: name.map(|name| key::name(&name, customer.id)),
@@ -172,7 +172,7 @@ impl From<CustomerAttributes> for Customer {
             tm_create: stored.tm_create,
             tm_update: stored.tm_update,
             tm_delete: stored.tm_delete,
-            record: Record {
+            internals: Internals {
                 version: stored.version,
                 sequence: stored.sequence,
                 admins: stored.admins,
@@ -256,11 +256,11 @@ impl Store {
                 .put(item(&lock, EmailLock { customer_id: customer.id })?, &Condition::absent())?;
         }
         if let Some(event) = event {
-            transaction = transaction.put_event(&OutboxItem::of(event, customer))?;
+            transaction = transaction.put_event(&OutboxEntry::of(event, customer))?;
         }
         match transaction.run().await? {
-            Outcome::Written => Ok(true),
-            Outcome::Refused(legs) => match legs.as_slice() {
+            CommitResult::Written => Ok(true),
+            CommitResult::Refused(legs) => match legs.as_slice() {
                 [root, ..] if root.failed() => Ok(false),
                 [_, lock, ..] if lock.failed() => Err(Error::UsernameTaken),
                 _ => Err(Error::EmailTaken),
@@ -278,11 +278,11 @@ impl Store {
     ) -> Result<Update<Customer>, Error> {
         let transaction = self.change_customer(before, change, event, None)?;
         match transaction.run().await? {
-            Outcome::Refused(legs) if is_foreign_lock(&legs, change) => {
+            CommitResult::Refused(legs) if is_foreign_lock(&legs, change) => {
                 let before = without_email(before);
                 updated(self.change_customer(&before, change, event, None)?.run().await?)
             }
-            Outcome::Refused(legs) if lacks_billing_account(&legs, change) => {
+            CommitResult::Refused(legs) if lacks_billing_account(&legs, change) => {
                 Err(Error::missing(Kind::BillingAccount))
             }
             outcome => updated(outcome),
@@ -297,11 +297,11 @@ impl Store {
         before: &Customer,
         change: &Change,
         event: Option<&Event>,
-        first: Option<&Counted>,
+        first: Option<&CountedSlice>,
         most: u64,
         now: Timestamp,
     ) -> Result<Claim<bool>, Error> {
-        let claim = |before: &Customer, first: Option<&Counted>| {
+        let claim = |before: &Customer, first: Option<&CountedSlice>| {
             let mut transaction = self.change_customer(before, change, event, first)?;
             if let Some(first) = first {
                 transaction =
@@ -312,7 +312,7 @@ impl Store {
         let (mut outcome, mut counted) = (claim(before, first)?.run().await?, first.is_some());
         let is_final =
             |legs: &[Leg]| [legs.first(), legs.last()].into_iter().flatten().any(Leg::failed);
-        if let Outcome::Refused(legs) = &outcome
+        if let CommitResult::Refused(legs) = &outcome
             && !is_final(legs)
         {
             let is_foreign = is_foreign_lock(legs, change);
@@ -320,7 +320,7 @@ impl Store {
             (outcome, counted) = (claim(before, None)?.run().await?, false);
         }
         match outcome {
-            Outcome::Refused(legs) if legs.last().is_some_and(Leg::failed) => {
+            CommitResult::Refused(legs) if legs.last().is_some_and(Leg::failed) => {
                 Ok(Claim::BreakerOpen)
             }
             outcome => Ok(match updated(outcome)? {
@@ -335,7 +335,7 @@ impl Store {
         before: &Customer,
         change: &Change,
         event: Option<&Event>,
-        first: Option<&Counted>,
+        first: Option<&CountedSlice>,
     ) -> Result<Transaction<'_>, Error> {
         let mut transaction = self.replace_customer(before, change)?;
         if let Some(id) = change.billing_account {
@@ -345,7 +345,7 @@ impl Store {
         transaction = transaction.enter(change, first)?;
         match event {
             Some(event) => {
-                transaction.put_event(&OutboxItem::of(event, &change.after).with_farewell(before))
+                transaction.put_event(&OutboxEntry::of(event, &change.after).with_farewell(before))
             }
             None => Ok(transaction),
         }
@@ -386,10 +386,10 @@ pub enum Claim<T> {
 }
 
 /// How a change of an account ended.
-pub(super) fn updated(outcome: Outcome) -> Result<Update<Customer>, Error> {
+pub(super) fn updated(outcome: CommitResult) -> Result<Update<Customer>, Error> {
     match outcome {
-        Outcome::Written => Ok(Update::Written),
-        Outcome::Refused(legs) => match legs.into_iter().next() {
+        CommitResult::Written => Ok(Update::Written),
+        CommitResult::Refused(legs) => match legs.into_iter().next() {
             Some(Leg::Failed(Some(current))) => Ok(Update::Outdated(Box::new(read(current)?))),
             Some(Leg::Failed(None)) => Err(Error::Internal("the account is gone".to_owned())),
             _ => Err(Error::EmailTaken),
@@ -452,13 +452,13 @@ mod tests {
             status: Status::Frozen,
             identity_verification_status: IdentityVerification::Verified,
             tm_deletion_scheduled: Some(now),
-            record: Record {
+            internals: Internals {
                 version: 3,
                 frozen_from: Some(Status::Active),
                 tm_freeze: Some(now),
                 webhook_secret: Some(Secret::new([7; 32])),
                 webhook_gone: true,
-                ..Record::default()
+                ..Internals::default()
             },
             ..Customer::blank(Id::new(now, [1; 10]), now)
         }

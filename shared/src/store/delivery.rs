@@ -4,21 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::assignment::Assignment;
-use super::outbox::{LIFETIME, OutboxItem};
-use super::transaction::{self, Condition, Leg};
+use super::outbox::{LIFETIME, OutboxEntry};
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, answer, key, number, string};
-use crate::domain::delivery::{Delivery, State};
+use crate::domain::delivery::{Delivery, DeliveryState};
 use crate::domain::error::Missing;
-use crate::domain::{Customer, Error, Event, Id, Outcome, Page, Timestamp};
+use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Page, Timestamp};
 
-impl From<&OutboxItem> for Delivery {
-    fn from(event: &OutboxItem) -> Self {
+impl From<&OutboxEntry> for Delivery {
+    fn from(event: &OutboxEntry) -> Self {
         Self {
             id: event.id,
             name: event.name.clone(),
             sequence: event.sequence.unwrap_or_default(),
             tm_event: event.tm_event,
-            status: event.delivery.unwrap_or(State::Discarded),
+            status: event.delivery.unwrap_or(DeliveryState::Discarded),
             attempts: event.attempts,
             last_result: event.outcome,
             tm_attempt: event.tm_attempt,
@@ -43,7 +43,7 @@ impl Store {
     /// Whether the event still is as it was read.
     pub async fn claim_delivery(
         &self,
-        event: &OutboxItem,
+        event: &OutboxEntry,
         now: Timestamp,
         next: Option<Timestamp>,
     ) -> Result<bool, Error> {
@@ -55,7 +55,11 @@ impl Store {
     }
 
     /// Writes down what came of an attempt after which more will follow. The address is tried again.
-    pub async fn record_attempt(&self, event: &OutboxItem, outcome: Outcome) -> Result<(), Error> {
+    pub async fn record_attempt(
+        &self,
+        event: &OutboxEntry,
+        outcome: DeliveryResult,
+    ) -> Result<(), Error> {
         let made = Assignment::default().set("outcome", outcome)?;
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
@@ -64,17 +68,17 @@ impl Store {
     /// kept for a week from `now`, so that it can be sent again.
     pub async fn end_delivery(
         &self,
-        event: &OutboxItem,
+        event: &OutboxEntry,
         attempts: u64,
-        state: State,
-        outcome: Option<Outcome>,
+        state: DeliveryState,
+        outcome: Option<DeliveryResult>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut ended = Assignment::default().set("delivery", state)?.remove(AFTERWARDS);
         if let Some(outcome) = outcome {
             ended = ended.set("outcome", outcome)?;
         }
-        if state == State::Failed {
+        if state == DeliveryState::Failed {
             ended = ended.set("expires_at", now.plus(LIFETIME).seconds())?;
         }
         self.update_event(event.id, &ended, &pending_after(attempts)).await.map(drop)
@@ -83,7 +87,7 @@ impl Store {
     /// Lets an event wait until `until` without an attempt.
     pub async fn postpone_delivery(
         &self,
-        event: &OutboxItem,
+        event: &OutboxEntry,
         until: Timestamp,
     ) -> Result<(), Error> {
         let waits = Self::wait_for_delivery(event.id, until)?.set("tm_next", until)?;
@@ -98,23 +102,23 @@ impl Store {
     ) -> Result<Delivery, Error> {
         let told = Mutex::new(None);
         let tell = |customer: &Customer| {
-            let delivery = Delivery::from(&OutboxItem::next(event, customer));
+            let delivery = Delivery::from(&OutboxEntry::next(event, customer));
             *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery);
             self.transaction().tell(customer, event)
         };
         match self.change_owned(customer, tell).await? {
-            transaction::Outcome::Written => {
+            CommitResult::Written => {
                 let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
                 told.ok_or(Error::StateInvalid)
             }
-            transaction::Outcome::Refused(_) => Err(Error::StateInvalid),
+            CommitResult::Refused(_) => Err(Error::StateInvalid),
         }
     }
 
     /// Lets an event of a live account be sent again, from the first attempt on. What is under way stays.
-    pub async fn resend(&self, event: OutboxItem, now: Timestamp) -> Result<Delivery, Error> {
+    pub async fn resend(&self, event: OutboxEntry, now: Timestamp) -> Result<Delivery, Error> {
         let again = Self::wait_for_delivery(event.id, now)?
-            .set("delivery", State::Pending)?
+            .set("delivery", DeliveryState::Pending)?
             .set("attempts", 0)?
             .set("tm_next", now)?;
         let logged = Condition::new("attribute_exists(log_pk)", []);
@@ -124,13 +128,13 @@ impl Store {
             .change_event(event.id, &again, &logged)?
             .note(&event)?;
         match transaction.run().await? {
-            transaction::Outcome::Written => Ok(Delivery {
-                status: State::Pending,
+            CommitResult::Written => Ok(Delivery {
+                status: DeliveryState::Pending,
                 attempts: 0,
                 tm_next_attempt: Some(now),
                 ..Delivery::from(&event)
             }),
-            transaction::Outcome::Refused(legs) => match legs.as_slice() {
+            CommitResult::Refused(legs) => match legs.as_slice() {
                 [Leg::Held, ..] => Err(Error::NotFound(Missing::Delivery)),
                 _ => Err(Error::StateInvalid),
             },
@@ -160,7 +164,7 @@ impl Store {
             .key_condition_expression("log_pk = :log")
             .expression_attribute_values(":log", string(&log))
             .set_exclusive_start_key(start);
-        let events: Vec<OutboxItem> = answer::first(query, size + 1).await?;
+        let events: Vec<OutboxEntry> = answer::first(query, size + 1).await?;
         let rows = events.iter().map(Delivery::from).collect();
         Ok(Page::cut(rows, size, |last: &Delivery| last.id.to_string()))
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::queue::Place;
+use super::queue::QueueCursor;
 use super::{Store, key};
 use crate::domain::{Customer, Error, Id, Timestamp};
 
@@ -27,8 +27,8 @@ pub enum Part {
 impl Part {
     /// Its beginning.
     #[must_use]
-    pub fn beginning(self) -> Place {
-        Place::beginning(match self {
+    pub fn beginning(self) -> QueueCursor {
+        QueueCursor::beginning(match self {
             Self::Begun => key::BEGUN,
             Self::Waiting => key::DUE,
         })
@@ -40,9 +40,9 @@ impl Store {
     /// first, and the place behind them. A page may be empty with more behind it.
     pub async fn list_due(
         &self,
-        place: Place,
+        place: QueueCursor,
         until: Timestamp,
-    ) -> Result<(Vec<Due>, Place), Error> {
+    ) -> Result<(Vec<Due>, QueueCursor), Error> {
         let (items, next) = self.list_queued(&self.accounts, place, until).await?;
         let mut found = items.iter().map(Waiting::due).collect::<Result<Vec<_>, _>>()?;
         found.sort_by_key(|due| due.since);

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use super::assignment::Assignment;
 use super::customer::updated;
 use super::fields::stored;
-use super::outbox::OutboxItem;
-use super::transaction::{Condition, Outcome, Transaction};
+use super::outbox::OutboxEntry;
+use super::transaction::{CommitResult, Condition, Transaction};
 use super::{Item, Store, Stored, Update, answer, key, string};
 use crate::domain::erasure::{
-    Counts, Entry, Hold, HoldReason, Position, Reason, Request, Requester, Role,
+    Counts, ErasureRequest, Hold, HoldReason, InventoryCursor, LedgerEntry, Reason, Requester, Role,
 };
 use crate::domain::lifecycle::Change;
 use crate::domain::owned::Kind;
@@ -47,7 +47,7 @@ stored! {
         #[serde(default)]
         deleted: BTreeMap<String, u64> => Kept,
         #[serde(default)]
-        counted_to: Position => Kept,
+        counted_to: InventoryCursor => Kept,
         #[serde(default)]
         quarantined: u64 => Kept,
         last_error: Option<String> => Kept,
@@ -78,8 +78,8 @@ impl From<ErasureAttributes> for Erasure {
     }
 }
 
-fn request(stored: &ErasureAttributes) -> Option<Request> {
-    Some(Request {
+fn request(stored: &ErasureAttributes) -> Option<ErasureRequest> {
+    Some(ErasureRequest {
         reason: stored.reason?,
         by: Requester { role: stored.role?, id: stored.requester.clone().unwrap_or_default() },
         tm_request: stored.tm_request?,
@@ -108,7 +108,7 @@ fn named(counts: &Counts) -> BTreeMap<&'static str, u64> {
 
 /// A place among the erasures that ended within a month.
 #[derive(Debug)]
-pub struct Finished(Item);
+pub struct FinishedCursor(Item);
 
 impl Stored for Erasure {
     type Attributes = ErasureAttributes;
@@ -127,10 +127,14 @@ const EARLIER: [&str; 8] = [
 ];
 
 /// What an entry writes into the row of `customer`, whose purge is at `epoch`.
-fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assignment, Error> {
+fn assignment(
+    customer: Id<Customer>,
+    entry: &LedgerEntry,
+    epoch: u64,
+) -> Result<Assignment, Error> {
     let row = Assignment::default().set("customer_id", customer)?;
     match entry {
-        Entry::Requested(request) => row
+        LedgerEntry::Requested(request) => row
             .set("reason", request.reason)?
             .set("role", request.by.role)?
             .set("requester", &request.by.id)?
@@ -139,21 +143,21 @@ fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assig
             .set("attempts", 0)?
             .set_or_remove("plan", request.plan.as_ref())
             .map(|row| row.remove(&EARLIER)),
-        Entry::Withdrawn(now) => row.set("tm_withdraw", now),
-        Entry::Held(hold) => row
+        LedgerEntry::Withdrawn(now) => row.set("tm_withdraw", now),
+        LedgerEntry::Held(hold) => row
             .set("hold_reason", hold.reason.expose())?
             .set("hold_role", hold.by.role)?
             .set("hold_requester", &hold.by.id)?
             .set("tm_hold", hold.tm_hold)
             .map(|row| row.remove(&["tm_lift"])),
-        Entry::Lifted(now, due) => {
+        LedgerEntry::Lifted(now, due) => {
             let row = row.set("tm_lift", now)?.remove(&["hold_reason"]);
             match due {
                 Some(due) => row.set("tm_due", due),
                 None => Ok(row),
             }
         }
-        Entry::Repeated(now) => {
+        LedgerEntry::ErasedAgain(now) => {
             let earlier: Vec<_> = EARLIER.into_iter().filter(|name| *name != "tm_claim").collect();
             row.remove(&earlier)
                 .set("reason", Reason::Restored)?
@@ -165,7 +169,7 @@ fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assig
                 .set("epoch", epoch)?
                 .set("attempts", 1)
         }
-        Entry::Claimed(now) => {
+        LedgerEntry::Claimed(now) => {
             row.set("epoch", epoch)?.set_first("tm_claim", now)?.count("attempts")
         }
     }
@@ -173,7 +177,7 @@ fn assignment(customer: Id<Customer>, entry: &Entry, epoch: u64) -> Result<Assig
 
 /// What an account owns, and is about to be deleted, written down: once, whoever deletes it.
 #[derive(Clone, Debug)]
-pub struct Counted {
+pub struct CountedSlice {
     /// The ledger's row that counts it.
     pub ledger: Erasure,
     /// What is told of it.
@@ -182,7 +186,7 @@ pub struct Counted {
     pub logins: Vec<String>,
 }
 
-impl Counted {
+impl CountedSlice {
     fn assignment(&self, row: Assignment) -> Result<Assignment, Error> {
         row.set("found", named(&self.ledger.found))?
             .set("deleted", named(&self.ledger.deleted))?
@@ -194,10 +198,14 @@ impl Counted {
 impl Transaction<'_> {
     /// Tells the ledger, if the change has something to tell; and, if it is that the purge takes the
     /// account and has not before, what is deleted `first`.
-    pub(super) fn enter(self, change: &Change, first: Option<&Counted>) -> Result<Self, Error> {
+    pub(super) fn enter(
+        self,
+        change: &Change,
+        first: Option<&CountedSlice>,
+    ) -> Result<Self, Error> {
         let Some(entry) = &change.entry else { return Ok(self) };
         let id = change.after.id;
-        let row = assignment(id, entry, change.after.record.epoch)?;
+        let row = assignment(id, entry, change.after.internals.epoch)?;
         let Some(first) = first else { return self.update_ledger(id, &row, None) };
         let not_before = Condition::new("attribute_not_exists(tm_claim)", []);
         self.update_ledger(id, &first.assignment(row)?, Some(&not_before))
@@ -205,9 +213,13 @@ impl Transaction<'_> {
 
     /// Tells of what is about to be deleted, and frees user names of the agents in it, with what is
     /// known of attempts at their passwords.
-    pub(super) fn announce(mut self, counted: &Counted, logins: &[&String]) -> Result<Self, Error> {
+    pub(super) fn announce(
+        mut self,
+        counted: &CountedSlice,
+        logins: &[&String],
+    ) -> Result<Self, Error> {
         for event in &counted.events {
-            self = self.put_event(&OutboxItem::unnumbered(event))?;
+            self = self.put_event(&OutboxEntry::unnumbered(event))?;
         }
         for login in logins {
             let owned = Condition::owned_by(counted.ledger.customer);
@@ -250,8 +262,8 @@ impl Store {
     /// Writes down what is about to be deleted: counts it, tells of it, frees the user names of its
     /// agents and forgets the attempts at their passwords; once, however often it is tried. False if
     /// another run has taken the account.
-    pub async fn count_slice(&self, counted: &Counted) -> Result<bool, Error> {
-        let Counted { ledger, events, logins } = counted;
+    pub async fn count_slice(&self, counted: &CountedSlice) -> Result<bool, Error> {
+        let CountedSlice { ledger, events, logins } = counted;
         let row = counted.assignment(Assignment::default())?;
         // A name that is another account's by now keeps its lock.
         let mut foreign = Vec::new();
@@ -261,7 +273,7 @@ impl Store {
                 .transaction()
                 .update_ledger(ledger.customer, &row, Some(&Condition::counted(ledger)))?
                 .announce(counted, &ours)?;
-            let Outcome::Refused(legs) = transaction.run().await? else { return Ok(true) };
+            let CommitResult::Refused(legs) = transaction.run().await? else { return Ok(true) };
             if legs.first().is_some_and(super::transaction::Leg::failed) {
                 return self.has_counted(ledger).await;
             }
@@ -286,7 +298,7 @@ impl Store {
         erasure: &Erasure,
         receipt: &str,
     ) -> Result<Update<Customer>, Error> {
-        let now = change.after.record.tm_purge;
+        let now = change.after.internals.tm_purge;
         let row = Assignment::default()
             .set("deleted", named(&erasure.found))?
             .set("tm_finish", now)?
@@ -306,8 +318,8 @@ impl Store {
     pub async fn list_finished(
         &self,
         month: Month,
-        behind: Option<Finished>,
-    ) -> Result<(Vec<Id<Customer>>, Option<Finished>), Error> {
+        behind: Option<FinishedCursor>,
+    ) -> Result<(Vec<Id<Customer>>, Option<FinishedCursor>), Error> {
         #[derive(Deserialize)]
         struct Row {
             pk: String,
@@ -323,7 +335,7 @@ impl Store {
             .set_exclusive_start_key(behind.map(|place| place.0));
         let (rows, next) = answer::query::<Row>(query).await?;
         let ids = rows.iter().map(|row| key::customer_of(&row.pk)).collect::<Result<_, _>>()?;
-        Ok((ids, next.map(Finished)))
+        Ok((ids, next.map(FinishedCursor)))
     }
 
     /// Writes down what stands in the way of an erasure, if no other run has taken the account.

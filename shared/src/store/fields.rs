@@ -73,9 +73,9 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("username_lock", login::LoginAttributes::FIELDS),
     ("accesskey", access_key::AccessKeyAttributes::FIELDS),
     ("session", session::SessionAttributes::FIELDS),
-    ("idempotency_key", idempotency::DoneAttributes::FIELDS),
+    ("idempotency_key", idempotency::IdempotencyAttributes::FIELDS),
     ("resource", resource::ResourceAttributes::FIELDS),
-    ("event", outbox::OutboxItem::FIELDS),
+    ("event", outbox::OutboxEntry::FIELDS),
     ("erasure", erasure::ErasureAttributes::FIELDS),
 ];
 

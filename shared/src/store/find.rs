@@ -87,7 +87,7 @@ impl Store {
             let part = named(begin, start.clone());
             let (entries, follows) = cut(self.read_part(part, size).await?, size);
             let rows = self.read_entries(&entries).await?;
-            let last = rows.last().map(|last| Cursor::Named(last.id, last.record.version));
+            let last = rows.last().map(|last| Cursor::Named(last.id, last.internals.version));
             if last.is_some() || !follows {
                 let next = last.filter(|_| follows).map(|last| filter.token(&last));
                 return Ok(Page { rows, next });
@@ -108,7 +108,7 @@ impl Store {
         let root = found.0.values().next().ok_or_else(moved)?;
         let (customer, attributes): (CustomerAttributes, Attributes) = (root.read()?, root.read()?);
         let text = |name: &str| attributes.get(name).and_then(MaybeText::as_str);
-        let is_there = Customer::from(customer).record.version == version
+        let is_there = Customer::from(customer).internals.version == version
             && text("name_key").is_some_and(|name| name.starts_with(begin.expose()));
         let attribute = |name: &str| Some((name.to_owned(), string(text(name)?)));
         let place = ["pk", "sk", "list_pk", "name_key"].into_iter().filter_map(attribute);

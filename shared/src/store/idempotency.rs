@@ -10,16 +10,16 @@ use uuid::Uuid;
 
 use super::fields::stored;
 use super::key::Key;
-use super::outbox::OutboxItem;
-use super::transaction::{Condition, Leg, Outcome};
+use super::outbox::OutboxEntry;
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Item, Stored, item, number, read, unavailable};
-use crate::domain::idempotency::{Done, LIFETIME};
+use crate::domain::idempotency::{IdempotencyRecord, LIFETIME};
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
 stored! {
     /// As it is stored.
     #[derive(Serialize, Deserialize)]
-    pub struct DoneAttributes {
+    pub struct IdempotencyAttributes {
         request: String => Deleted,
         transaction: Uuid => Deleted,
         event_id: Id<Event> => Deleted,
@@ -34,8 +34,8 @@ stored! {
     }
 }
 
-impl From<&Done> for DoneAttributes {
-    fn from(done: &Done) -> Self {
+impl From<&IdempotencyRecord> for IdempotencyAttributes {
+    fn from(done: &IdempotencyRecord) -> Self {
         Self {
             request: done.request.clone(),
             transaction: done.transaction,
@@ -50,8 +50,8 @@ impl From<&Done> for DoneAttributes {
     }
 }
 
-impl From<DoneAttributes> for Done {
-    fn from(stored: DoneAttributes) -> Self {
+impl From<IdempotencyAttributes> for IdempotencyRecord {
+    fn from(stored: IdempotencyAttributes) -> Self {
         Self {
             request: stored.request,
             transaction: stored.transaction,
@@ -66,14 +66,14 @@ impl From<DoneAttributes> for Done {
     }
 }
 
-impl Stored for Done {
-    type Attributes = DoneAttributes;
+impl Stored for IdempotencyRecord {
+    type Attributes = IdempotencyAttributes;
 }
 
 /// Where a request will write down what it does.
 #[derive(Debug)]
 struct Promise {
-    at: Key<Done>,
+    at: Key<IdempotencyRecord>,
     request: String,
     now: Timestamp,
 }
@@ -89,7 +89,7 @@ pub async fn scope<T>(request: impl Future<Output = T>) -> T {
 
 /// From here on, what the request does is written down at `at`, where at `now` nothing was that is still
 /// remembered. `request` stands for it.
-pub fn promise(at: Key<Done>, request: String, now: Timestamp) {
+pub fn promise(at: Key<IdempotencyRecord>, request: String, now: Timestamp) {
     // Outside of a scope there is no request that could be sent again.
     let _ = PROMISE.try_with(|promised| promised.set(Promise { at, request, now }));
 }
@@ -97,25 +97,25 @@ pub fn promise(at: Key<Done>, request: String, now: Timestamp) {
 /// A promise that is about to be kept, as the last leg of a transaction.
 #[derive(Debug)]
 pub(super) struct Note {
-    done: Done,
+    done: IdempotencyRecord,
     pub(super) item: Item,
     pub(super) condition: Condition,
 }
 
 impl Note {
     /// That what `event` tells of was done, if the request has promised to say so.
-    pub(super) fn of(event: &OutboxItem) -> Result<Option<Self>, Error> {
+    pub(super) fn of(event: &OutboxEntry) -> Result<Option<Self>, Error> {
         let keep = |promised: &OnceLock<Promise>| {
             promised.get().map(|promise| Self::keep(promise, event)).transpose()
         };
         PROMISE.try_with(keep).unwrap_or(Ok(None))
     }
 
-    fn keep(promise: &Promise, event: &OutboxItem) -> Result<Self, Error> {
+    fn keep(promise: &Promise, event: &OutboxEntry) -> Result<Self, Error> {
         let now = promise.now;
         let mut transaction = [0; 16];
         getrandom::fill(&mut transaction).map_err(unavailable)?;
-        let done = Done {
+        let done = IdempotencyRecord {
             request: promise.request.clone(),
             transaction: Uuid::from_bytes(transaction),
             event: event.id,
@@ -131,7 +131,7 @@ impl Note {
             [(":now", number(now.seconds()))],
         );
         Ok(Self {
-            item: item(&promise.at, DoneAttributes::from(&done))?,
+            item: item(&promise.at, IdempotencyAttributes::from(&done))?,
             done,
             condition: forgotten,
         })
@@ -139,16 +139,16 @@ impl Note {
 
     /// How the transaction ended for whom this note says nothing: all legs but this one. If the key was
     /// used meanwhile, that is an error, unless it was by this very transaction, whose answer was lost.
-    pub(super) fn outcome(self, mut legs: Vec<Leg>) -> Result<Outcome, Error> {
+    pub(super) fn outcome(self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         match legs.pop() {
             Some(Leg::Failed(Some(found))) => {
-                let found: Done = read(found)?;
+                let found: IdempotencyRecord = read(found)?;
                 if found.transaction == self.done.transaction {
-                    return Ok(Outcome::Written);
+                    return Ok(CommitResult::Written);
                 }
                 Err(found.told_to(&self.done.request))
             }
-            _ => Ok(Outcome::Refused(legs)),
+            _ => Ok(CommitResult::Refused(legs)),
         }
     }
 }
@@ -159,7 +159,7 @@ mod tests {
     use crate::store::key;
 
     fn note(request: &str, transaction: u128) -> Note {
-        let done = Done {
+        let done = IdempotencyRecord {
             request: request.to_owned(),
             transaction: Uuid::from_u128(transaction),
             event: Id::from_uuid(Uuid::from_u128(1)),
@@ -170,19 +170,19 @@ mod tests {
             tm_event: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
             expires_at: 0,
         };
-        let at = key::done(done.customer, "hash");
-        let item = item(&at, DoneAttributes::from(&done)).unwrap();
+        let at = key::idempotency(done.customer, "hash");
+        let item = item(&at, IdempotencyAttributes::from(&done)).unwrap();
         Note { done, item, condition: Condition::default() }
     }
 
     /// How the transaction of `note` ends that finds what `other` has written.
-    fn outcome(note: Note, other: Note) -> Result<Outcome, Error> {
+    fn outcome(note: Note, other: Note) -> Result<CommitResult, Error> {
         note.outcome(vec![Leg::Failed(None), Leg::Failed(Some(other.item))])
     }
 
     #[test]
     fn a_transaction_that_finds_itself_was_carried_out() {
-        assert!(matches!(outcome(note("a", 1), note("a", 1)), Ok(Outcome::Written)));
+        assert!(matches!(outcome(note("a", 1), note("a", 1)), Ok(CommitResult::Written)));
     }
 
     #[test]
@@ -194,6 +194,8 @@ mod tests {
     #[test]
     fn a_transaction_that_finds_nothing_says_how_its_other_legs_fared() {
         let refused = note("a", 1).outcome(vec![Leg::Failed(None), Leg::Held]).unwrap();
-        assert!(matches!(refused, Outcome::Refused(legs) if legs.len() == 1 && legs[0].failed()));
+        assert!(
+            matches!(refused, CommitResult::Refused(legs) if legs.len() == 1 && legs[0].failed())
+        );
     }
 }

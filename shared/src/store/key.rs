@@ -26,9 +26,9 @@ use uuid::Uuid;
 use super::customer::EmailLock;
 use crate::domain::digest::sha256;
 use crate::domain::find::NameStart;
-use crate::domain::idempotency::Done;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::owned::Kind;
-use crate::domain::quota::{Counted, Source, Window};
+use crate::domain::quota::{QuotaKind, Source, Window};
 use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
@@ -123,7 +123,7 @@ pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
 
 /// What a request with a key has done, by the hash that stands for the key.
 #[must_use]
-pub fn done(customer: Id<Customer>, hash: &str) -> Key<Done> {
+pub fn idempotency(customer: Id<Customer>, hash: &str) -> Key<IdempotencyRecord> {
     Key::new(partition(customer), owned(Kind::IdempotencyKey, hash))
 }
 
@@ -195,7 +195,7 @@ pub(super) fn lock_of_agent(login: &str) -> Key<super::login::Login> {
 
 /// Requests within one window of time. Not in the account's own partition: who names an account that is gone
 /// must leave nothing there.
-pub(super) fn count(counted: Counted, source: &Source, window: Window) -> Key<()> {
+pub(super) fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     let pk = match source {
         Source::Customer(id) => format!("REQUESTS#{id}"),
         Source::Network(network) => format!("NETWORK#{}", sha256(network.expose())),
@@ -242,7 +242,7 @@ pub(super) const DUE: [&str; 4] = ["DUE#0", "DUE#1", "DUE#2", "DUE#3"];
 
 /// The partition of index `due` that an account belongs to.
 pub(super) fn due_partition(customer: &Customer) -> &'static str {
-    shard(if customer.record.epoch == 0 { DUE } else { BEGUN }, customer.id.uuid())
+    shard(if customer.internals.epoch == 0 { DUE } else { BEGUN }, customer.id.uuid())
 }
 
 /// Sort key of index `due`.

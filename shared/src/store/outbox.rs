@@ -16,13 +16,13 @@ use super::assignment::Assignment;
 use super::customer::CustomerAttributes;
 use super::fields::stored;
 use super::key::{self, Key};
-use super::queue::Place;
+use super::queue::QueueCursor;
 use super::transaction::Condition;
 use super::{Item, Items, Store, distinct, string};
-use crate::domain::delivery::{self, State};
+use crate::domain::delivery::{self, DeliveryState};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Secret, Webhook};
-use crate::domain::{Customer, Error, Event, Id, Outcome, Status, Timestamp};
+use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
 /// How long an event stays in the outbox: 7 days, and as long again when it could not be delivered.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
@@ -37,7 +37,7 @@ stored! {
     /// An event as the outbox has it. Personal data is in it only if it is the last of its account, and
     /// no longer than until that is delivered.
     #[derive(Clone, Serialize, Deserialize)]
-    pub struct OutboxItem {
+    pub struct OutboxEntry {
         /// The event's id.
         pub id: Id<Event> => Deleted,
         /// Its name on the bus.
@@ -65,13 +65,13 @@ stored! {
         pub log_pk: Option<String> => Deleted,
         /// What has come of its delivery.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub delivery: Option<State> => Deleted,
+        pub delivery: Option<DeliveryState> => Deleted,
         /// How often it was tried to deliver it.
         #[serde(default)]
         pub attempts: u64 => Deleted,
         /// What came of the last attempt.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub outcome: Option<Outcome> => Deleted,
+        pub outcome: Option<DeliveryResult> => Deleted,
         /// When that was.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_attempt: Option<Timestamp> => Deleted,
@@ -96,18 +96,18 @@ stored! {
     }
 }
 
-impl std::fmt::Debug for OutboxItem {
+impl std::fmt::Debug for OutboxEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutboxItem({})", self.id)
+        write!(f, "OutboxEntry({})", self.id)
     }
 }
 
-impl OutboxItem {
+impl OutboxEntry {
     /// An event that left its account as it is in `after`.
     pub(super) fn of(event: &Event, after: &Customer) -> Self {
         let own = event.subjects.is_empty();
         let item = Self {
-            sequence: Some(after.record.sequence),
+            sequence: Some(after.internals.sequence),
             status: own.then_some(after.status),
             tm_deletion_scheduled: after.tm_deletion_scheduled.filter(|_| own),
             ..Self::unnumbered(event)
@@ -126,7 +126,7 @@ impl OutboxItem {
         let id = event.id;
         Self {
             id,
-            name: event.what.name().to_owned(),
+            name: event.event_type.name().to_owned(),
             customer_id: event.customer,
             subjects: event.subjects.iter().flat_map(|id| id.into_bytes()).collect(),
             tm_event: event.time,
@@ -164,7 +164,7 @@ impl OutboxItem {
 
     fn for_delivery(self) -> Self {
         let log = key::partition(self.customer_id);
-        Self { log_pk: Some(log), delivery: Some(State::Pending), ..self }
+        Self { log_pk: Some(log), delivery: Some(DeliveryState::Pending), ..self }
     }
 
     /// Ids of what it happened to within the account.
@@ -182,7 +182,7 @@ impl OutboxItem {
     /// Whether it waits to be delivered.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.delivery == Some(State::Pending)
+        self.delivery == Some(DeliveryState::Pending)
     }
 
     /// The address that was sealed for it.
@@ -222,18 +222,18 @@ impl OutboxItem {
 
 /// What a waiting event waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum OutboxQueue {
     /// To be put on the bus.
     Publish,
     /// To be delivered.
     Deliver,
 }
 
-impl Queue {
+impl OutboxQueue {
     /// Its beginning.
     #[must_use]
-    pub fn beginning(self) -> Place {
-        Place::beginning(match self {
+    pub fn beginning(self) -> QueueCursor {
+        QueueCursor::beginning(match self {
             Self::Publish => key::PUBLISH,
             Self::Deliver => key::DELIVER,
         })
@@ -241,7 +241,7 @@ impl Queue {
 }
 
 /// An event that waits, and its account.
-pub type Waiting = (Id<Event>, Id<Customer>);
+pub type PendingEvent = (Id<Event>, Id<Customer>);
 
 pub(super) fn event_key(id: Id<Event>) -> Item {
     HashMap::from([("id".to_owned(), string(id.to_string()))])
@@ -249,7 +249,7 @@ pub(super) fn event_key(id: Id<Event>) -> Item {
 
 impl Store {
     /// The events with these ids; those that are gone are left out.
-    pub async fn get_events(&self, ids: &[Id<Event>]) -> Result<Vec<OutboxItem>, Error> {
+    pub async fn get_events(&self, ids: &[Id<Event>]) -> Result<Vec<OutboxEntry>, Error> {
         let mut events = Vec::with_capacity(ids.len());
         for ids in ids.chunks(BATCH) {
             let wanted = ids.iter().map(|id| event_key(*id)).collect();
@@ -263,7 +263,7 @@ impl Store {
 
     /// Takes an event that is on the bus out of the queue. If it is to be delivered, that has a minute
     /// before the schedule takes it up.
-    pub async fn record_published(&self, event: &OutboxItem, now: Timestamp) -> Result<(), Error> {
+    pub async fn record_published(&self, event: &OutboxEntry, now: Timestamp) -> Result<(), Error> {
         let change = if event.is_pending() {
             Self::wait_for_delivery(event.id, now.plus(PATIENCE))?
         } else {
@@ -296,9 +296,9 @@ impl Store {
     /// one that has waited longest has, and the place behind them.
     pub async fn list_unpublished(
         &self,
-        place: Place,
+        place: QueueCursor,
         now: Timestamp,
-    ) -> Result<(Vec<Waiting>, Option<Timestamp>, Place), Error> {
+    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>, QueueCursor), Error> {
         self.list_waiting(place, now.minus(PATIENCE)).await
     }
 
@@ -306,17 +306,17 @@ impl Store {
     /// the place behind them.
     pub async fn list_undelivered(
         &self,
-        place: Place,
+        place: QueueCursor,
         now: Timestamp,
-    ) -> Result<(Vec<Waiting>, Option<Timestamp>, Place), Error> {
+    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>, QueueCursor), Error> {
         self.list_waiting(place, now).await
     }
 
     async fn list_waiting(
         &self,
-        place: Place,
+        place: QueueCursor,
         until: Timestamp,
-    ) -> Result<(Vec<Waiting>, Option<Timestamp>, Place), Error> {
+    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>, QueueCursor), Error> {
         #[derive(Deserialize)]
         struct Entry {
             id: Id<Event>,
@@ -339,7 +339,7 @@ impl Store {
         &self,
         keys: &[Key<()>],
         event: Option<Id<Event>>,
-    ) -> Result<(Items, Option<OutboxItem>), Error> {
+    ) -> Result<(Items, Option<OutboxEntry>), Error> {
         let wanted = HashMap::from([
             (self.accounts.clone(), distinct(keys)),
             (self.outbox.clone(), event.into_iter().map(event_key).collect()),
@@ -353,8 +353,8 @@ impl Store {
     /// These events and their accounts, as they are now; those that are gone are left out.
     pub async fn get_events_and_customers(
         &self,
-        waiting: &[Waiting],
-    ) -> Result<Vec<(OutboxItem, Customer)>, Error> {
+        waiting: &[PendingEvent],
+    ) -> Result<Vec<(OutboxEntry, Customer)>, Error> {
         let owners: HashSet<_> = waiting.iter().map(|(_, customer)| *customer).collect();
         let roots = owners.into_iter().map(|customer| key::customer(customer).attributes());
         let wanted = HashMap::from([
@@ -370,7 +370,7 @@ impl Store {
         }
         let mut events = Vec::with_capacity(waiting.len());
         for event in in_table(&self.outbox) {
-            let event: OutboxItem = event.read()?;
+            let event: OutboxEntry = event.read()?;
             events.extend(accounts.get(&event.customer_id).map(|account| (event, account.clone())));
         }
         Ok(events)

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::attribute::MaybeText;
 use super::{Item, MAX_TRIES, Store, answer, failure, key, pause, string, unavailable};
 use crate::aws::Call as _;
-use crate::domain::erasure::{Counts, Position};
+use crate::domain::erasure::{Counts, InventoryCursor};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
 
@@ -44,7 +44,7 @@ pub struct OwnedPage {
     /// How many there are besides that are nothing that we know.
     pub unknown: u64,
     /// Where the next page starts; none if this is the last one.
-    pub next: Option<Position>,
+    pub next: Option<InventoryCursor>,
 }
 
 /// Something in an account's partition. What we do not know may have a `login` of any type.
@@ -64,8 +64,8 @@ impl Owned {
 
     /// Its place.
     #[must_use]
-    pub fn position(&self) -> Position {
-        Position::of(self.sk.clone())
+    pub fn position(&self) -> InventoryCursor {
+        InventoryCursor::of(self.sk.clone())
     }
 }
 
@@ -74,7 +74,7 @@ impl Store {
     pub async fn list_owned(
         &self,
         customer: Id<Customer>,
-        behind: &Position,
+        behind: &InventoryCursor,
     ) -> Result<OwnedPage, Error> {
         let behind = behind.sort_key().max(key::ROOT);
         let query = self
@@ -91,7 +91,11 @@ impl Store {
         let next = next.as_ref().map(sort_key).transpose()?;
         let count = found.len();
         let items: Vec<_> = found.into_iter().filter_map(Owned::of).collect();
-        Ok(OwnedPage { unknown: (count - items.len()) as u64, items, next: next.map(Position::of) })
+        Ok(OwnedPage {
+            unknown: (count - items.len()) as u64,
+            items,
+            next: next.map(InventoryCursor::of),
+        })
     }
 
     /// How many things of each kind an account owns, and how many kilobytes they are in all.

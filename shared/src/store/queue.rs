@@ -11,9 +11,9 @@ const BATCH: i32 = 100;
 
 /// A place in a queue: per partition that has more, where its next page starts.
 #[derive(Debug)]
-pub struct Place(Vec<(&'static str, Option<Item>)>);
+pub struct QueueCursor(Vec<(&'static str, Option<Item>)>);
 
-impl Place {
+impl QueueCursor {
     /// The beginning of the queue in these partitions.
     pub(super) fn beginning(partitions: [&'static str; 4]) -> Self {
         Self(partitions.map(|partition| (partition, None)).into())
@@ -38,9 +38,9 @@ impl Store {
     pub(super) async fn list_queued<T: DeserializeOwned>(
         &self,
         table: &str,
-        place: Place,
+        place: QueueCursor,
         until: Timestamp,
-    ) -> Result<(Vec<T>, Place), Error> {
+    ) -> Result<(Vec<T>, QueueCursor), Error> {
         let looks =
             place.0.into_iter().map(|(partition, start)| self.look(table, partition, start, until));
         let (mut found, mut rest) = (Vec::new(), Vec::new());
@@ -48,7 +48,7 @@ impl Store {
             found.extend(items);
             rest.extend(next);
         }
-        Ok((found, Place(rest)))
+        Ok((found, QueueCursor(rest)))
     }
 
     async fn look<T: DeserializeOwned>(

@@ -4,7 +4,7 @@
 use super::assignment::Assignment;
 use super::transaction::Condition;
 use super::{Store, key, number, unavailable};
-use crate::domain::quota::{Quota, Source, Standing};
+use crate::domain::quota::{Quota, QuotaStatus, Source};
 use crate::domain::{Error, Timestamp};
 
 const COUNT: &str = "requests";
@@ -17,7 +17,7 @@ impl Store {
         quota: Quota,
         source: &Source,
         now: Timestamp,
-    ) -> Result<Standing, Error> {
+    ) -> Result<QuotaStatus, Error> {
         let window = quota.window(now);
         let counted = Assignment::default().count(COUNT)?.set("expires_at", window.end)?;
         let below = Condition::new(
@@ -25,7 +25,7 @@ impl Store {
             [(":most", number(quota.most))],
         );
         let key = key::count(quota.counted, source, window).attributes();
-        let standing = |left| Standing { quota, left, ends_in: window.left(now) };
+        let standing = |left| QuotaStatus { quota, left, ends_in: window.left(now) };
         let Some(row) = self.update_if(&self.accounts, key, &counted, &below).await? else {
             return Err(Error::TooManyRequests(standing(0)));
         };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::assignment::Assignment;
 use super::fields::stored;
 use super::key::{self, Key};
-use super::transaction::{Condition, Leg, Outcome};
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, failure, item, string};
 use crate::aws::Call as _;
 use crate::domain::username::LoginKey;
@@ -93,10 +93,10 @@ impl Store {
             transaction = transaction.change(&key::login(login), &renewed, &unchanged)?;
         }
         match transaction.run().await? {
-            Outcome::Written => Ok(()),
+            CommitResult::Written => Ok(()),
             // The token is random: if it is there already, an answer was lost and this is a second try.
-            Outcome::Refused(legs) if legs.first().is_some_and(Leg::failed) => Ok(()),
-            Outcome::Refused(_) => Err(Error::InvalidCredentials),
+            CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Ok(()),
+            CommitResult::Refused(_) => Err(Error::InvalidCredentials),
         }
     }
 

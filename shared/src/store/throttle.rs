@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 
 use super::assignment::Assignment;
 use super::key::{self, Key};
-use super::transaction::{Condition, Leg, Outcome};
+use super::transaction::{CommitResult, Condition, Leg};
 use super::{Item, MAX_TRIES, Store, failure, number, pause};
 use crate::aws::Call as _;
 use crate::domain::throttle::{FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY};
@@ -70,8 +70,8 @@ impl Store {
             .check(session, &Condition::session_of(agent, now))?
             .change(key, &count(now)?, &Condition::new(ALLOWED, limits(now)))?;
         match transaction.run().await? {
-            Outcome::Written => Ok(Counted::Yes),
-            Outcome::Refused(legs) => match legs.as_slice() {
+            CommitResult::Written => Ok(Counted::Yes),
+            CommitResult::Refused(legs) => match legs.as_slice() {
                 [Leg::Held, Leg::Failed(found)] => {
                     Ok(Counted::No(found.clone().unwrap_or_default()))
                 }

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use super::assignment::Assignment;
 use super::idempotency::Note;
 use super::key::{self, Key};
-use super::outbox::{OutboxItem, event_key};
+use super::outbox::{OutboxEntry, event_key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
 use crate::aws::Call as _;
 use crate::domain::{
@@ -57,8 +57,8 @@ impl Condition {
     /// of it since.
     pub(super) fn decided_on(customer: &Customer) -> Self {
         let values = [
-            (":version", number(customer.record.version)),
-            (":read_sequence", number(customer.record.sequence)),
+            (":version", number(customer.internals.version)),
+            (":read_sequence", number(customer.internals.sequence)),
             (":status", string(customer.status.name())),
         ];
         let expression = "version = :version AND #sequence = :read_sequence AND #status = :status";
@@ -77,7 +77,7 @@ impl Condition {
     /// This, and nothing was told of the account since it was read.
     fn and_nothing_told_since(mut self, customer: &Customer) -> Self {
         self.expression += " AND #sequence = :read_sequence";
-        self.values.push((":read_sequence", number(customer.record.sequence)));
+        self.values.push((":read_sequence", number(customer.internals.sequence)));
         self
     }
 
@@ -168,7 +168,7 @@ pub(super) struct Transaction<'a> {
 
 /// How a transaction ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CommitResult {
     /// All was written.
     Written,
     /// Nothing was written. Per leg: whether its condition failed, and the item it found.
@@ -208,9 +208,9 @@ impl Store {
         &'a self,
         customer: &Customer,
         change: impl Fn(&Customer) -> Result<Transaction<'a>, Error>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<CommitResult, Error> {
         let mut outcome = change(customer)?.run().await?;
-        let mut sequence = customer.record.sequence;
+        let mut sequence = customer.internals.sequence;
         for turn in 0..MAX_TURNS {
             let Some(current) = outcome.live_and_past(sequence)? else { return Ok(outcome) };
             // What was found is true for an instant only: it is used at once. But where many push, some
@@ -218,20 +218,20 @@ impl Store {
             if turn % 4 == 3 {
                 pause(2).await;
             }
-            sequence = current.record.sequence;
+            sequence = current.internals.sequence;
             outcome = change(&current)?.run().await?;
         }
         Err(Error::Unavailable("too many write to the same account at once".to_owned()))
     }
 }
 
-impl Outcome {
+impl CommitResult {
     /// The account that the first leg found, if it is live, and more was told of it than this.
     fn live_and_past(&self, sequence: u64) -> Result<Option<Customer>, Error> {
         let Self::Refused(legs) = self else { return Ok(None) };
         let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
         let current: Customer = read(root.clone())?;
-        let is_past = current.record.sequence != sequence;
+        let is_past = current.internals.sequence != sequence;
         Ok((current.status.is_live() && is_past).then_some(current))
     }
 }
@@ -250,12 +250,12 @@ impl Transaction<'_> {
     }
 
     /// If the request has promised to write down what it does, this is it: what `event` tells of.
-    pub(super) fn note(self, event: &OutboxItem) -> Result<Self, Error> {
+    pub(super) fn note(self, event: &OutboxEntry) -> Result<Self, Error> {
         Ok(Self { note: Note::of(event)?, ..self })
     }
 
     /// Puts an event into the outbox, which is what the request does.
-    pub(super) fn put_event(self, event: &OutboxItem) -> Result<Self, Error> {
+    pub(super) fn put_event(self, event: &OutboxEntry) -> Result<Self, Error> {
         let put = Put::builder()
             .table_name(&self.store.outbox)
             .set_item(Some(event.item()?))
@@ -366,7 +366,7 @@ impl Transaction<'_> {
         changed: Assignment,
         condition: Condition,
     ) -> Result<Self, Error> {
-        let event = OutboxItem::next(event, customer);
+        let event = OutboxEntry::next(event, customer);
         let changed = changed.set("sequence", event.sequence)?;
         let condition = condition.and_nothing_told_since(customer);
         self.change(&key::customer(customer.id), &changed, &condition)?.put_event(&event)
@@ -420,21 +420,21 @@ impl Transaction<'_> {
     }
 
     /// Carries the transaction out; again while another one is at work on the same items.
-    pub(super) async fn run(mut self) -> Result<Outcome, Error> {
+    pub(super) async fn run(mut self) -> Result<CommitResult, Error> {
         let Some(note) = self.note.take() else { return self.attempt(|_| false).await };
         let noting = self.put(note.item.clone(), &note.condition)?;
         // As long as the last leg is in doubt, so is whether the others failed on this request's own work.
         let in_doubt = |reasons: &[CancellationReason]| reasons.last().is_some_and(is_conflict);
         match noting.attempt(in_doubt).await? {
-            Outcome::Written => Ok(Outcome::Written),
-            Outcome::Refused(legs) => note.outcome(legs),
+            CommitResult::Written => Ok(CommitResult::Written),
+            CommitResult::Refused(legs) => note.outcome(legs),
         }
     }
 
     async fn attempt(
         self,
         in_doubt: impl Fn(&[CancellationReason]) -> bool,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<CommitResult, Error> {
         for attempt in 0..MAX_TRIES {
             let request = self
                 .store
@@ -442,7 +442,7 @@ impl Transaction<'_> {
                 .transact_write_items()
                 .set_transact_items(Some(self.legs.clone()));
             let Err(error) = request.call().await else {
-                return Ok(Outcome::Written);
+                return Ok(CommitResult::Written);
             };
             let Some(reasons) = reasons(&error) else {
                 return Err(failure(error));
@@ -450,7 +450,7 @@ impl Transaction<'_> {
             let failed =
                 |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
             if reasons.iter().any(failed) && !in_doubt(reasons) {
-                return Ok(Outcome::Refused(reasons.iter().map(leg).collect()));
+                return Ok(CommitResult::Refused(reasons.iter().map(leg).collect()));
             }
             if !reasons.iter().any(is_conflict) {
                 return Err(failure(error));

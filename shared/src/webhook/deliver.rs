@@ -15,14 +15,14 @@ use tokio::time::Instant;
 
 use super::message::Message;
 use super::send::Sender;
-use crate::domain::delivery::{State, is_exhausted, next_attempt};
+use crate::domain::delivery::{DeliveryState, is_exhausted, next_attempt};
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
-use crate::domain::{Customer, Error, Outcome, Status, Timestamp};
+use crate::domain::{Customer, DeliveryResult, Error, Status, Timestamp};
 use crate::lifecycle::transition;
 use crate::runtime::{App, Build, Deadline, metrics};
-use crate::store::outbox::{BATCH, OutboxItem, Queue, Waiting};
+use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
 /// How many hosts are sent to at the same time.
 const LANES: usize = 32;
@@ -56,7 +56,7 @@ impl Build for Deliverer {
 
 /// What one run did, and what it saw.
 #[derive(Debug, Default, Serialize)]
-pub struct Run {
+pub struct DeliveryRun {
     /// Events whose next attempt was due.
     pub due: u64,
     /// Events that their receivers have taken.
@@ -77,7 +77,7 @@ enum Step {
     /// It is tried again.
     Failed,
     /// It is not tried again: after an attempt that failed, or because there was nowhere to send it.
-    Ended(State),
+    Ended(DeliveryState),
     Postponed,
     /// It waits for nothing, or somebody else has just taken it.
     NotDue,
@@ -91,8 +91,11 @@ enum By {
 }
 
 /// Delivers an event that has just happened.
-pub async fn deliver_one(deliverer: &Deliverer, waiting: Waiting) -> Result<Run, Error> {
-    let mut run = Run { due: 1, ..Run::default() };
+pub async fn deliver_one(
+    deliverer: &Deliverer,
+    waiting: PendingEvent,
+) -> Result<DeliveryRun, Error> {
+    let mut run = DeliveryRun { due: 1, ..DeliveryRun::default() };
     let found = deliverer.app.store.get_events_and_customers(&[waiting]).await?;
     for (event, account) in found {
         run.count(&deliverer.attempt(&event, account, By::Bus).await?);
@@ -102,15 +105,15 @@ pub async fn deliver_one(deliverer: &Deliverer, waiting: Waiting) -> Result<Run,
 }
 
 /// Delivers the events whose next attempt is due.
-pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<Run, Error> {
+pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<DeliveryRun, Error> {
     let now = deliverer.app.now();
     let (waiting, oldest) = deliverer.waiting(now).await?;
-    let mut run = Run {
+    let mut run = DeliveryRun {
         due: waiting.len() as u64,
         oldest_overdue_seconds: oldest.map_or(0, |since| since.until(now).as_secs()),
-        ..Run::default()
+        ..DeliveryRun::default()
     };
-    let mut lanes: HashMap<String, Vec<(OutboxItem, Customer)>> = HashMap::new();
+    let mut lanes: HashMap<String, Vec<(OutboxEntry, Customer)>> = HashMap::new();
     for (event, account) in deliverer.read(&waiting).await {
         let webhook = webhook(&event, &account, now);
         let host = webhook.map(|webhook| host(&webhook)).unwrap_or_default();
@@ -136,9 +139,12 @@ impl Deliverer {
     }
 
     /// What cannot be read now is read by the next run, and keeps nothing else waiting.
-    async fn waiting(&self, now: Timestamp) -> Result<(Vec<Waiting>, Option<Timestamp>), Error> {
+    async fn waiting(
+        &self,
+        now: Timestamp,
+    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>), Error> {
         let (mut all, mut oldest) = (Vec::new(), None);
-        let mut place = Queue::Deliver.beginning();
+        let mut place = OutboxQueue::Deliver.beginning();
         while !place.is_end() && all.len() < EVENTS {
             match self.app.store.list_undelivered(place, now).await {
                 Ok((page, since, next)) => {
@@ -156,7 +162,7 @@ impl Deliverer {
         Ok((all, oldest))
     }
 
-    async fn read(&self, waiting: &[Waiting]) -> Vec<(OutboxItem, Customer)> {
+    async fn read(&self, waiting: &[PendingEvent]) -> Vec<(OutboxEntry, Customer)> {
         let mut found = Vec::with_capacity(waiting.len());
         for waiting in waiting.chunks(BATCH) {
             match self.app.store.get_events_and_customers(waiting).await {
@@ -168,7 +174,7 @@ impl Deliverer {
     }
 
     /// One event after the other, of one host. A failure is one event's alone.
-    async fn lane(&self, events: Vec<(OutboxItem, Customer)>, deadline: Deadline) -> Vec<Step> {
+    async fn lane(&self, events: Vec<(OutboxEntry, Customer)>, deadline: Deadline) -> Vec<Step> {
         let started = Instant::now();
         let mut steps = Vec::with_capacity(events.len());
         for (event, account) in events {
@@ -188,17 +194,17 @@ impl Deliverer {
         steps
     }
 
-    async fn attempt(&self, event: &OutboxItem, account: Customer, by: By) -> Result<Step, Error> {
+    async fn attempt(&self, event: &OutboxEntry, account: Customer, by: By) -> Result<Step, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         // The bus brings an event for its first attempt only, and may do so twice.
         if !event.is_pending() || (by == By::Bus && event.attempts > 0) {
             return Ok(Step::NotDue);
         }
         if is_exhausted(event.attempts) {
-            return self.end(event, event.attempts, State::Failed, None).await;
+            return self.end(event, event.attempts, DeliveryState::Failed, None).await;
         }
         let Some(webhook) = webhook(event, &account, now) else {
-            return self.end(event, event.attempts, State::Discarded, None).await;
+            return self.end(event, event.attempts, DeliveryState::Discarded, None).await;
         };
         let host = host(&webhook);
         let Some(visit) = store.begin_visit(&host, now).await? else {
@@ -215,7 +221,7 @@ impl Deliverer {
 
     async fn send(
         &self,
-        event: &OutboxItem,
+        event: &OutboxEntry,
         account: Customer,
         webhook: Webhook,
         host: &str,
@@ -229,20 +235,20 @@ impl Deliverer {
         let Message { headers, body } = Message::new(event, &webhook, now)?;
         let outcome = self.sender.send(webhook.method, &webhook.uri, &headers, &body).await;
         match outcome {
-            Outcome::Delivered => {
-                self.end(event, made, State::Delivered, Some(outcome)).await?;
+            DeliveryResult::Delivered => {
+                self.end(event, made, DeliveryState::Delivered, Some(outcome)).await?;
                 return Ok(Step::Delivered);
             }
-            Outcome::Gone => {
+            DeliveryResult::Gone => {
                 // First nothing more is sent there, then this is written down: should it die between
                 // the two, the next attempt finds nowhere to send it.
                 let command = Command::DisableWebhook(webhook.uri);
                 if account.status != Status::Deleted {
                     transition(&self.app, account, &command).await?;
                 }
-                return self.end(event, made, State::Gone, Some(outcome)).await;
+                return self.end(event, made, DeliveryState::Gone, Some(outcome)).await;
             }
-            Outcome::Timeout => store.note_slow_host(host, now).await?,
+            DeliveryResult::Timeout => store.note_slow_host(host, now).await?,
             _ => {}
         }
         match next {
@@ -250,22 +256,22 @@ impl Deliverer {
                 store.record_attempt(event, outcome).await?;
                 Ok(Step::Failed)
             }
-            None => self.end(event, made, State::Failed, Some(outcome)).await,
+            None => self.end(event, made, DeliveryState::Failed, Some(outcome)).await,
         }
     }
 
     async fn end(
         &self,
-        event: &OutboxItem,
+        event: &OutboxEntry,
         attempts: u64,
-        state: State,
-        outcome: Option<Outcome>,
+        state: DeliveryState,
+        outcome: Option<DeliveryResult>,
     ) -> Result<Step, Error> {
         self.app.store.end_delivery(event, attempts, state, outcome, self.app.now()).await?;
         Ok(Step::Ended(state))
     }
 
-    async fn postpone(&self, event: &OutboxItem) -> Result<Step, Error> {
+    async fn postpone(&self, event: &OutboxEntry) -> Result<Step, Error> {
         let until = self.app.now().plus(PAUSE);
         self.app.store.postpone_delivery(event, until).await?;
         Ok(Step::Postponed)
@@ -274,7 +280,7 @@ impl Deliverer {
 
 /// Where an event is to be sent: to the address that was sealed for it, or else to where its account's
 /// owner wants to have it by now. A deleted account has no address any more.
-fn webhook(event: &OutboxItem, account: &Customer, now: Timestamp) -> Option<Webhook> {
+fn webhook(event: &OutboxEntry, account: &Customer, now: Timestamp) -> Option<Webhook> {
     event.farewell().or_else(|| account.webhook(now))
 }
 
@@ -284,12 +290,12 @@ fn host(webhook: &Webhook) -> String {
     target.map(|target| target.authority().to_owned()).unwrap_or_default()
 }
 
-impl Run {
+impl DeliveryRun {
     fn count(&mut self, step: &Step) {
         match step {
             Step::Delivered => self.delivered += 1,
             Step::Failed => self.failed += 1,
-            Step::Ended(State::Failed) => {
+            Step::Ended(DeliveryState::Failed) => {
                 self.failed += 1;
                 self.ended += 1;
             }

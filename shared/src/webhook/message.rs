@@ -11,7 +11,7 @@ use sha2::Sha256;
 use crate::domain::value::WebhookMethod;
 use crate::domain::webhook::{Secret, Webhook};
 use crate::domain::{Error, Timestamp};
-use crate::store::outbox::OutboxItem;
+use crate::store::outbox::OutboxEntry;
 
 /// One attempt at telling an account's owner of an event.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct Payload<'a> {
 impl Message {
     /// Tells of `event` at `now`. The body is the same at every attempt. `GET` has none.
     pub(super) fn new(
-        event: &OutboxItem,
+        event: &OutboxEntry,
         webhook: &Webhook,
         now: Timestamp,
     ) -> Result<Self, Error> {

@@ -5,7 +5,7 @@ mod message;
 mod network;
 mod send;
 
-pub use deliver::{Deliverer, Run, deliver_due, deliver_one};
+pub use deliver::{Deliverer, DeliveryRun, deliver_due, deliver_one};
 pub use send::Sender;
 
 #[cfg(test)]

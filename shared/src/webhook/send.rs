@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use super::network::Network;
 use crate::domain::value::{WebhookMethod, WebhookUri};
 use crate::domain::webhook_target::{Loopback, Target};
-use crate::domain::{Error, Outcome};
+use crate::domain::{DeliveryResult, Error};
 use crate::runtime::{config, tls};
 
 /// How long an attempt may take, from looking up the name to the last byte that is read.
@@ -82,12 +82,12 @@ impl Sender {
         uri: &WebhookUri,
         headers: &[(&'static str, String)],
         body: &str,
-    ) -> Outcome {
-        let Some(target) = uri.target(self.loopback) else { return Outcome::Blocked };
+    ) -> DeliveryResult {
+        let Some(target) = uri.target(self.loopback) else { return DeliveryResult::Blocked };
         let Some(request) = request(method, &target, headers, body) else {
-            return Outcome::Blocked;
+            return DeliveryResult::Blocked;
         };
-        let mut outcome = Outcome::Timeout;
+        let mut outcome = DeliveryResult::Timeout;
         let attempt = self.attempt(&target, request, &mut outcome);
         match timeout(LIMIT, attempt).await {
             Ok(Err(failure)) => failure,
@@ -100,8 +100,8 @@ impl Sender {
         &self,
         target: &Target,
         request: Request<Full<Bytes>>,
-        outcome: &mut Outcome,
-    ) -> Result<(), Outcome> {
+        outcome: &mut DeliveryResult,
+    ) -> Result<(), DeliveryResult> {
         let addresses = self.addresses(target).await?;
         let stream = bounded(self.connect(target, &addresses).await?);
         if target.is_loopback() {
@@ -109,39 +109,43 @@ impl Sender {
         }
         let connector = TlsConnector::from(self.tls()?);
         let connection = connector.connect(server_name(target)?, stream).await;
-        exchange(connection.map_err(|_| Outcome::Tls)?, request, outcome).await
+        exchange(connection.map_err(|_| DeliveryResult::Tls)?, request, outcome).await
     }
 
     /// Where the target is now. One address that it may not be at, and it is nowhere.
-    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Outcome> {
+    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, DeliveryResult> {
         let addresses = match target.addresses() {
             Some(addresses) => addresses,
             None => self.network.resolve(target.host()).await,
         };
         if addresses.is_empty() {
-            Err(Outcome::Unreachable)
+            Err(DeliveryResult::Unreachable)
         } else if addresses.iter().all(|address| target.admits(*address)) {
             Ok(addresses)
         } else {
-            Err(Outcome::Blocked)
+            Err(DeliveryResult::Blocked)
         }
     }
 
-    async fn connect(&self, target: &Target, addresses: &[IpAddr]) -> Result<TcpStream, Outcome> {
+    async fn connect(
+        &self,
+        target: &Target,
+        addresses: &[IpAddr],
+    ) -> Result<TcpStream, DeliveryResult> {
         for address in addresses.iter().take(MOST_ADDRESSES) {
             let connecting = self.network.connect(SocketAddr::new(*address, target.port()));
             if let Ok(Ok(stream)) = timeout(CONNECT_LIMIT, connecting).await {
                 return Ok(stream);
             }
         }
-        Err(Outcome::Unreachable)
+        Err(DeliveryResult::Unreachable)
     }
 
-    fn tls(&self) -> Result<Arc<ClientConfig>, Outcome> {
+    fn tls(&self) -> Result<Arc<ClientConfig>, DeliveryResult> {
         if let Some(config) = self.tls.get() {
             return Ok(Arc::clone(config));
         }
-        let config = client_config(tls::system_roots()).map_err(|_| Outcome::Tls)?;
+        let config = client_config(tls::system_roots()).map_err(|_| DeliveryResult::Tls)?;
         Ok(Arc::clone(self.tls.get_or_init(|| Arc::new(config))))
     }
 }
@@ -154,10 +158,10 @@ pub(super) fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls
     Ok(config)
 }
 
-fn server_name(target: &Target) -> Result<ServerName<'static>, Outcome> {
+fn server_name(target: &Target) -> Result<ServerName<'static>, DeliveryResult> {
     match target.addresses().as_deref() {
         Some([address, ..]) => Ok(ServerName::from(*address)),
-        _ => ServerName::try_from(target.host().to_owned()).map_err(|_| Outcome::Blocked),
+        _ => ServerName::try_from(target.host().to_owned()).map_err(|_| DeliveryResult::Blocked),
     }
 }
 
@@ -194,13 +198,13 @@ pub(super) fn bounded(stream: impl AsyncRead + AsyncWrite) -> impl AsyncRead + A
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
-    outcome: &mut Outcome,
-) -> Result<(), Outcome> {
+    outcome: &mut DeliveryResult,
+) -> Result<(), DeliveryResult> {
     let handshake = http1::Builder::new().max_buf_size(MOST_HEAD).handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(|_| Outcome::Protocol)?;
+    let (mut sender, connection) = handshake.await.map_err(|_| DeliveryResult::Protocol)?;
     let mut work = pin!(async {
-        let answer = sender.send_request(request).await.map_err(|_| Outcome::Protocol)?;
-        *outcome = Outcome::of_status(answer.status().as_u16());
+        let answer = sender.send_request(request).await.map_err(|_| DeliveryResult::Protocol)?;
+        *outcome = DeliveryResult::of_status(answer.status().as_u16());
         let mut body = answer.into_body();
         while let Some(Ok(_)) = body.frame().await {}
         Ok(())

@@ -22,7 +22,7 @@ use super::network::Network;
 use super::send::{MOST_BYTES, bounded, client_config, exchange, request};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook_target::Loopback;
-use crate::domain::{Outcome, public_address::is_public};
+use crate::domain::{DeliveryResult, public_address::is_public};
 
 const PUBLIC: &str = "93.184.216.34";
 const HOSTILE: &str = include_str!("../../../tests/data/webhook_uris_hostile.json");
@@ -118,10 +118,10 @@ struct Receiver {
 
 impl Receiver {
     /// Answers every request with what `answer` writes.
-    async fn start<F, Done>(tls: Option<TlsAcceptor>, answer: F) -> Self
+    async fn start<F, IdempotencyRecord>(tls: Option<TlsAcceptor>, answer: F) -> Self
     where
-        F: Fn(Box<dyn Io>) -> Done + Send + Sync + 'static,
-        Done: Future<Output = ()> + Send,
+        F: Fn(Box<dyn Io>) -> IdempotencyRecord + Send + Sync + 'static,
+        IdempotencyRecord: Future<Output = ()> + Send,
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let receiver = Self {
@@ -277,7 +277,7 @@ async fn a_request_is_what_it_should_be() {
     let headers = [("webhook-id", "msg_1".to_owned()), ("content-type", "application/json".into())];
 
     let sent = sender.send(WebhookMethod::Put, &to, &headers, r#"{"a":1}"#).await;
-    assert_eq!(sent, Outcome::Delivered);
+    assert_eq!(sent, DeliveryResult::Delivered);
     let request = receiver.request().to_ascii_lowercase();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let (line, rest) = head.split_once("\r\n").unwrap();
@@ -298,7 +298,7 @@ async fn a_request_is_what_it_should_be() {
     );
     assert_eq!(body, r#"{"a":1}"#);
 
-    assert_eq!(sender.send(WebhookMethod::Get, &to, &[], "").await, Outcome::Delivered);
+    assert_eq!(sender.send(WebhookMethod::Get, &to, &[], "").await, DeliveryResult::Delivered);
     let request = receiver.request().to_ascii_lowercase();
     assert!(request.starts_with("get /b?c=d http/1.1\r\n"), "{request}");
     assert!(!request.contains("content-length") && request.ends_with("\r\n\r\n"), "{request}");
@@ -314,8 +314,8 @@ async fn what_cannot_be_sent_is_not() {
     let sender = authority.sender(&script);
     let to = uri("https://hook.example/");
     let line = [("webhook-id", "a\r\nhost: b".to_owned())];
-    assert_eq!(sender.send(WebhookMethod::Post, &to, &line, "").await, Outcome::Blocked);
-    assert_eq!(sender.send(WebhookMethod::None, &to, &[], "").await, Outcome::Blocked);
+    assert_eq!(sender.send(WebhookMethod::Post, &to, &line, "").await, DeliveryResult::Blocked);
+    assert_eq!(sender.send(WebhookMethod::None, &to, &[], "").await, DeliveryResult::Blocked);
     assert_eq!((script.asked(), canary.connections()), (0, 0));
 }
 
@@ -348,7 +348,7 @@ async fn hostile_uris_are_blocked_before_a_name_is_looked_up() {
     for text in hostile {
         let sent =
             sender.send(WebhookMethod::Post, &WebhookUri::trusted(text.clone()), &[], "{}").await;
-        assert_eq!(sent, Outcome::Blocked, "{text:?}");
+        assert_eq!(sent, DeliveryResult::Blocked, "{text:?}");
     }
     assert_eq!(script.asked(), 0);
     assert_eq!(script.connected(), [""; 0]);
@@ -578,9 +578,9 @@ async fn no_more_is_read_than_the_limit() {
     ));
     let target = uri("https://hook.example/").target(Loopback::Refused).unwrap();
     let request = request(WebhookMethod::Post, &target, &[], "{}").unwrap();
-    let mut outcome = Outcome::Timeout;
+    let mut outcome = DeliveryResult::Timeout;
     exchange(bounded(near), request, &mut outcome).await.unwrap();
-    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(outcome, DeliveryResult::Delivered);
     writing.await.unwrap();
     let most = usize::try_from(MOST_BYTES).unwrap() + 512;
     let written = written.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What is in the tables before the functions are called, and the requests that they get.
+//! EventType is in the tables before the functions are called, and the requests that they get.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::auth::{PlainToken, password};
 use shared::domain::customer::Profile;
 use shared::domain::digest::sha256;
-use shared::domain::event::What;
+use shared::domain::event::EventType;
 use shared::domain::value::PasswordHash;
 use shared::domain::webhook::Secret;
 use shared::domain::{Agent, Customer, Id, Permission, Session, Timestamp, Username, session};
@@ -36,7 +36,7 @@ pub(crate) struct World {
     tables: Tables,
     app: App,
     client: Client,
-    /// What is written to this goes to the recorder, and into the tables from there.
+    /// EventType is written to this goes to the recorder, and into the tables from there.
     loading: Store,
     recorder: Recorder,
     hash: PasswordHash,
@@ -212,11 +212,11 @@ impl World {
         let profile: Profile = serde_json::from_value(json!(body))?;
         let agent = Agent::new(self.app.new_id(now), username, Permission::ADMIN, now);
         let mut customer = Customer::blank(self.app.new_id(now), now).with(profile);
-        customer.record.webhook_secret = Some(Secret::new(self.app.new_secret()));
-        customer.record.sequence = 1;
+        customer.internals.webhook_secret = Some(Secret::new(self.app.new_secret()));
+        customer.internals.sequence = 1;
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
-        let event = self.app.event(What::CustomerCreated, customer.id, Vec::new(), now);
+        let event = self.app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
         store.insert_customer(&new, &event).await.map_err(told)?;
         Ok((customer, agent))
     }
