@@ -1,6 +1,6 @@
 //! What becomes of a function that panics, which is a defect of ours.
 //!
-//! Nothing unwinds (`infra/decisions/0037-a-panic-ends-the-process.md`): the request under way is answered
+//! Nothing unwinds (`infra/decisions/0037-abort-on-panic-and-link-without-lto.md`): the request under way is answered
 //! from here, and the process begins anew. Without a request it ends, and Lambda starts another.
 
 use std::io;
