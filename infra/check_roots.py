@@ -2,7 +2,7 @@
 """Whether the root certificates that functions trust are still Amazon's, as Mozilla's list has them.
 
 Needs certifi, which is that list. If this fails, put the certificates that it names into
-shared/src/runtime/amazon_roots.pem, or take them out, and change the date there."""
+shared/src/platform/amazon_roots.pem, or take them out, and change the date there."""
 
 import pathlib
 import re
@@ -11,7 +11,7 @@ import sys
 
 import certifi
 
-OURS = pathlib.Path(__file__).resolve().parent.parent / "shared/src/runtime/amazon_roots.pem"
+OURS = pathlib.Path(__file__).resolve().parent.parent / "shared/src/platform/amazon_roots.pem"
 NAMES = ("Amazon Root CA ", "Starfield Services Root Certificate Authority - G2")
 
 

@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::aws::{self, Call as _};
+use crate::app::{App, Build};
 use crate::domain::{Error, Event, Id};
-use crate::runtime::{self, App, Build, Deadline, metrics};
+use crate::platform::aws::{self, Call as _};
+use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::outbox::{OutboxEntry, OutboxQueue};
 
 /// Where our events say they come from.
@@ -29,8 +30,8 @@ pub struct Publisher {
 
 impl Build for Publisher {
     fn build() -> Result<Self, Error> {
-        let client = Client::from_conf(runtime::eventbridge_config()?);
-        Ok(Self::new(App::build()?, client, runtime::config::required("BUS_NAME")?))
+        let client = Client::from_conf(sdk::eventbridge_config()?);
+        Ok(Self::new(App::build()?, client, config::required("BUS_NAME")?))
     }
 }
 

@@ -3,13 +3,14 @@
 
 use serde::Serialize;
 
+use crate::app::App;
 use crate::domain::erasure::{Plan, Reason, Requester, Role};
 use crate::domain::lifecycle::Command;
 use crate::domain::time::Month;
 use crate::domain::{Customer, Error, Id, Status};
 use crate::http::Preconditions;
 use crate::lifecycle::{transition, transition_if};
-use crate::runtime::{App, Deadline};
+use crate::platform::Deadline;
 
 /// Deletes an account at once, for an operator, if it is in a state that the request is for; if there is
 /// a plan, only if it is still true. Returns the account as it was, and as it is now.

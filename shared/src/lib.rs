@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`domain`] | the rules: values, permissions, lifecycle. No AWS, HTTP, environment, clock or randomness |
 //! | [`store`] | the three DynamoDB tables: keys, items, one transaction per change |
-//! | [`auth`] | passwords, tokens, and who is calling |
+//! | [`password`] | argon2id hashes |
+//! | [`auth`] | who calls, with which permission, within which rate limits |
 //! | [`http`] | requests in, replies and errors out |
 //! | [`lifecycle`] | decide and persist, again if another writer came first |
 //! | [`repeat`] | answers to requests that were fulfilled before |
@@ -13,18 +14,22 @@
 //! | [`bus`] | events on their way out |
 //! | [`webhook`] | webhooks on their way to where they may go |
 //! | [`signature`] | erasure receipts, signed, and the keys that check them |
-//! | [`runtime`] | configuration, clock, logs; runs a handler as a Lambda function |
+//! | [`platform`] | environment, clock, log, metrics, TLS, AWS SDK |
+//! | [`app`] | handler context: store, clock, randomness |
+//! | [`runtime`] | runs a handler as a Lambda function |
 //!
 //! Functions use `http`, `auth` and `runtime`; those use `store`; all use `domain`, which uses none
 //! of them. `store` and `http` do not know each other.
 
+pub mod app;
 pub mod auth;
-mod aws;
 pub mod bus;
 pub mod domain;
 pub mod erasure;
 pub mod http;
 pub mod lifecycle;
+pub mod password;
+pub mod platform;
 pub mod purge;
 pub mod repeat;
 pub mod runtime;

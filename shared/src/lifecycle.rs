@@ -1,9 +1,9 @@
 //! Decide and persist, again if another writer came first.
 
+use crate::app::App;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::{Customer, Error};
 use crate::http::{Preconditions, view};
-use crate::runtime::App;
 use crate::store::Update;
 
 /// How often a change is decided anew because something else was told of the account first. Each time, that

@@ -26,13 +26,14 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::app::{App, Build};
 use crate::domain::erasure::{Counts, InventoryCursor, LedgerEntry, SLICE};
 use crate::domain::event::EventType;
 use crate::domain::lifecycle::{Change, Command, Transition, decide};
 use crate::domain::owned::Kind;
 use crate::domain::receipt::Receipt;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
-use crate::runtime::{App, Build, Deadline, config, metrics};
+use crate::platform::{Deadline, config, metrics};
 use crate::signature::Signer;
 use crate::store::customer::{Claim, CustomerAttributes};
 use crate::store::due::{Due, Part};

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::domain::delivery::{Delivery, DeliveryState};
 use crate::domain::error::Missing;
 use crate::domain::event::EventType;
@@ -9,7 +10,6 @@ use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::owned::Kind;
 use crate::domain::{Error, Id};
 use crate::http::{Reply, view};
-use crate::runtime::App;
 use crate::store::Stored;
 use crate::store::key::{self, Key};
 

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use local::Options;
 use serde_json::{Value, json};
+use shared::app::Nothing;
 use shared::domain::Error;
 use shared::http::{Reply, Request};
-use shared::runtime::{Deadline, Nothing, serve, serve_event};
+use shared::platform::Deadline;
+use shared::runtime::{serve, serve_event};
 
 use crate::harness::{Tenure, options};
 

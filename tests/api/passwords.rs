@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::auth::PlainToken;
+use shared::domain::PlainToken;
 use shared::domain::quota::{Network, Quota, Source};
 use shared::domain::value::FromText as _;
 use shared::domain::{Error, Id, Timestamp, Username};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use local::Options;
 use serde_json::{Value, json};
-use shared::auth::PlainToken;
+use shared::domain::PlainToken;
 use shared::domain::value::FromText as _;
 use shared::domain::{Id, Username};
 use tokio::task::JoinSet;

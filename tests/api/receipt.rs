@@ -12,7 +12,7 @@ use shared::domain::erasure::{self, Reason, Requester, Role};
 use shared::domain::owned::Kind;
 use shared::domain::receipt::Receipt;
 use shared::domain::{Erasure, Error, Id, Timestamp};
-use shared::runtime::http_client;
+use shared::platform::http_client;
 use shared::signature::Signer;
 
 use crate::harness::{Template, Tenure, options};

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_dynamodb::{Client, Config};
 use serde_json::json;
-use shared::auth::PlainToken;
+use shared::domain::PlainToken;
 use shared::domain::erasure::{Counts, InventoryCursor};
 use shared::domain::event::EventType;
 use shared::domain::lifecycle::Change;
@@ -14,7 +14,7 @@ use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
 };
-use shared::runtime::http_client;
+use shared::platform::http_client;
 use shared::store::erasure::CountedSlice;
 use shared::store::{Store, Update, customer::NewCustomer, key, login::Login};
 

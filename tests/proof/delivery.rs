@@ -19,6 +19,7 @@ use axum::body::Bytes;
 use axum::http::{self, HeaderMap};
 use local::Tables;
 use serde_json::{Value, json};
+use shared::app::App;
 use shared::bus::{Publisher, publish_overdue};
 use shared::domain::erasure::{Reason, Requester, Role};
 use shared::domain::event::EventType;
@@ -27,7 +28,7 @@ use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod
 use shared::domain::webhook::Secret;
 use shared::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
 use shared::lifecycle::transition;
-use shared::runtime::{App, Deadline, clock::Clock};
+use shared::platform::{Clock, Deadline};
 use shared::store::Store;
 use shared::store::customer::NewCustomer;
 use shared::store::key;

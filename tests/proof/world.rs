@@ -17,11 +17,12 @@ use local::{Process, Tables};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::app::App;
 use shared::domain::{Error, Timestamp};
 use shared::http::{Reply, Request};
+use shared::platform::{Clock, Deadline};
 use shared::purge::Purger;
 use shared::repeat::repeat;
-use shared::runtime::{App, Deadline, clock::Clock};
 use shared::signature::Signer;
 use shared::store::{Store, idempotency};
 
@@ -198,7 +199,7 @@ impl Operation {
     }
 }
 
-/// The SDK as `runtime/sdk.rs` sets it up, on a process of ours. It need not sign. Its retries never run
+/// The SDK as `platform/sdk.rs` sets it up, on a process of ours. It need not sign. Its retries never run
 /// out: else what one run used up would be missing in the next.
 fn config(process: &Process) -> Config {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2));

@@ -1,14 +1,16 @@
 //! `POST /v1.0/accesskeys`: a key for a program. The answer is the only one that shows its token.
 
 use serde::Deserialize;
-use shared::auth::{PlainToken, caller};
+use shared::app::App;
+use shared::auth::caller;
+use shared::domain::PlainToken;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{AccessKey, Error, Permission, access_key};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

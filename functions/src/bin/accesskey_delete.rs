@@ -1,11 +1,12 @@
 //! `DELETE /v1.0/accesskeys/{id}`: deletes a key of the caller's account. It stops working at once.
 
+use shared::app::App;
 use shared::auth::caller_and_access_key;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 use shared::store::Update;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {

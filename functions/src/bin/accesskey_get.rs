@@ -1,9 +1,10 @@
 //! `GET /v1.0/accesskeys/{id}`: a key of the caller's account.
 
+use shared::app::App;
 use shared::auth::caller_and_access_key;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request).await?;

@@ -2,10 +2,11 @@
 //!
 //! Round trips: one; the token names the account, so the caller and the page are read at the same time.
 
+use shared::app::App;
 use shared::auth::{caller, credential};
 use shared::domain::{Error, Id, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));

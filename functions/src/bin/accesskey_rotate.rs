@@ -4,14 +4,16 @@
 //! The key acts for the caller's agent from now on.
 
 use serde::Deserialize;
-use shared::auth::{PlainToken, caller_and_access_key};
+use shared::app::App;
+use shared::auth::caller_and_access_key;
+use shared::domain::PlainToken;
 use shared::domain::access_key::{self, Rotation};
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::value::deserialize_present;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 use shared::store::Update;
 
 #[derive(Deserialize)]

@@ -1,13 +1,14 @@
 //! `PUT /v1.0/accesskeys/{id}`: replaces the fields that the body names and keeps the others.
 
 use serde::Deserialize;
+use shared::app::App;
 use shared::auth::caller_and_access_key;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 use shared::store::Update;
 
 #[derive(Deserialize)]

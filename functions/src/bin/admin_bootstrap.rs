@@ -3,11 +3,13 @@
 //! The account's id is fixed, so there is one; when it is there already, nothing changes.
 
 use serde::{Deserialize, Serialize};
-use shared::auth::password;
+use shared::app::App;
 use shared::domain::customer::Internals;
 use shared::domain::value::Password;
 use shared::domain::{Agent, Customer, Error, Permission, Status, Username};
-use shared::runtime::{self, App, Deadline};
+use shared::password;
+use shared::platform::Deadline;
+use shared::runtime;
 use shared::store::customer::NewCustomer;
 use shared::store::login::Login;
 

@@ -1,14 +1,15 @@
 //! `POST /v1.0/agents`: a person who works with the caller's account.
 
 use serde::Deserialize;
-use shared::auth::{caller, password};
+use shared::app::App;
+use shared::auth::caller;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, Password};
 use shared::domain::{Agent, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
-use shared::runtime::App;
+use shared::password;
 use shared::store::login::Login;
 
 #[derive(Deserialize)]

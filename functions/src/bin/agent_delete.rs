@@ -1,12 +1,13 @@
 //! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account. The agent's sessions and keys
 //! stop working at once, and the user name is free. The last admin stays.
 
+use shared::app::App;
 use shared::auth::caller_and_agent;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 use shared::store::Update;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {

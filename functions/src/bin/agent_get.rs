@@ -1,9 +1,10 @@
 //! `GET /v1.0/agents/{id}`: an agent of the caller's account.
 
+use shared::app::App;
 use shared::auth::caller_and_agent;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request).await?;

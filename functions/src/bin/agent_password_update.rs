@@ -6,13 +6,15 @@
 //! | another's | admin | `password` |
 
 use serde::Deserialize;
-use shared::auth::{self, Credential, caller_and_agent, caller_with_password};
+use shared::app::App;
+use shared::auth::{self, caller_and_agent, caller_with_password};
+use shared::domain::Credential;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::App;
+use shared::password;
 use shared::store::Update;
 
 #[derive(Deserialize)]
@@ -46,7 +48,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (body, conditions) = (body?, request.preconditions()?);
     body.is_for(own_session.is_some())?;
 
-    let hash = auth::password::hash(&body.password)?;
+    let hash = password::hash(&body.password)?;
     loop {
         may_change(&agent)?;
         conditions.require(&view::AgentView::new(account, &agent))?;

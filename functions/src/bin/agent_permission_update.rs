@@ -2,13 +2,14 @@
 //! next request on. The last admin stays one.
 
 use serde::Deserialize;
+use shared::app::App;
 use shared::auth::caller_and_agent;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 use shared::store::Update;
 
 #[derive(Deserialize)]

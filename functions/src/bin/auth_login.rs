@@ -4,11 +4,13 @@
 //! whether to anyone, costs the same reads and the same hash.
 
 use serde::{Deserialize, Serialize};
-use shared::auth::{PlainToken, password, reserve_attempt};
+use shared::app::App;
+use shared::auth::reserve_attempt;
+use shared::domain::PlainToken;
 use shared::domain::value::Password;
 use shared::domain::{Error, Session, Username, session};
 use shared::http::{Reply, Request};
-use shared::runtime::App;
+use shared::password;
 use shared::store::session::Rehash;
 
 #[derive(Deserialize)]

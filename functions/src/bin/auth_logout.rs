@@ -2,10 +2,12 @@
 //! agent. An access key has no session: it ends when it is deleted.
 
 use serde::{Deserialize, Serialize};
-use shared::auth::{Credential, caller_with_password, credential};
+use shared::app::App;
+use shared::auth::{caller_with_password, credential};
+use shared::domain::Credential;
 use shared::domain::Error;
 use shared::http::{Reply, Request};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,11 +1,12 @@
 //! `DELETE /auth/unregister`: stay after all. The account becomes what it was.
 
+use shared::app::App;
 use shared::auth::caller_with_password;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller_with_password(app, &request, None).await?;

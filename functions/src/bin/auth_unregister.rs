@@ -7,6 +7,7 @@
 
 use futures_util::future::join;
 use serde::Deserialize;
+use shared::app::App;
 use shared::auth::{Caller, Identity, caller_with_password};
 use shared::domain::erasure::Reason;
 use shared::domain::lifecycle::Command;
@@ -14,7 +15,6 @@ use shared::domain::value::Password;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::App;
 
 /// What to write in `confirmation_phrase`, in capitals.
 const PHRASE: &str = "DELETE";

@@ -3,7 +3,8 @@
 //! One transaction: account, agent, the locks on user name and e-mail address, event.
 
 use serde::Deserialize;
-use shared::auth::{caller, password};
+use shared::app::App;
+use shared::auth::caller;
 use shared::domain::customer::Profile;
 use shared::domain::event::EventType;
 use shared::domain::value::{
@@ -12,7 +13,7 @@ use shared::domain::value::{
 use shared::domain::webhook::Secret;
 use shared::domain::{Agent, Customer, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
-use shared::runtime::App;
+use shared::password;
 use shared::store::customer::NewCustomer;
 use shared::store::login::Login;
 

@@ -4,12 +4,13 @@
 //! The answer shows the account once more as it was, with its new status; deleting it again shows the
 //! tombstone.
 
+use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::erasure::Plan;
 use shared::domain::{Customer, Error, Permission};
 use shared::erasure::delete;
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;

@@ -1,9 +1,10 @@
 //! `GET /v1.0/customers/{id}`: one account; of a deleted one, its tombstone.
 
+use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;

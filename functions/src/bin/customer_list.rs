@@ -3,10 +3,11 @@
 //! Round trips: one, as the caller and the page are read at the same time; by status, name or e-mail address
 //! one more, as rows are read by the keys that an index or a lock gives.
 
+use shared::app::App;
 use shared::auth::{caller, credential};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page_of_filter().and_then(|(filter, page)| {

@@ -4,11 +4,12 @@
 //! Round trips: one; the caller and the ledger are read at the same time.
 
 use futures_util::future::join;
+use shared::app::App;
 use shared::auth::{caller, credential};
 use shared::domain::error::Missing;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     // Nothing is read for somebody who does not even say who they are.

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission, Status};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 use shared::store::fields::ITEMS;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {

@@ -4,10 +4,12 @@
 //! The ledger is not restored with the accounts, so it knows what was erased since.
 
 use serde::Deserialize;
+use shared::app::App;
 use shared::domain::Error;
 use shared::domain::time::Month;
 use shared::erasure::{Replay, replay};
-use shared::runtime::{self, App, Deadline};
+use shared::platform::Deadline;
+use shared::runtime;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

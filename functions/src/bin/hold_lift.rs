@@ -1,12 +1,13 @@
 //! `DELETE /v1.0/customers/{id}/hold`: the account goes its way again. If it is frozen, it is purged when
 //! it is due, but not before 24 hours from now.
 
+use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request).await?;

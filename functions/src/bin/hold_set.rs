@@ -2,13 +2,14 @@
 //! lifted. It can still be frozen and recovered.
 
 use serde::Deserialize;
+use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::erasure::HoldReason;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,9 +1,10 @@
 //! `GET /v1.0/me`: the agent who calls, or for whom the key does.
 
+use shared::app::App;
 use shared::auth::caller;
 use shared::domain::Error;
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request).await?;

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use shared::bus::{Publisher, Swept, publish_overdue};
 use shared::domain::{Error, Event, Id};
-use shared::runtime::{self, Deadline};
+use shared::platform::Deadline;
+use shared::runtime;
 
 /// A batch of DynamoDB stream records, as far as it matters here, or a schedule's event, which has none.
 #[derive(Deserialize)]

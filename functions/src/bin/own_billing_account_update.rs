@@ -1,12 +1,13 @@
 //! `PUT /v1.0/customer/billing_account_id`: which of the billing accounts that the caller's own account
 //! owns pays for it; all zeros for none. The one that pays cannot be deleted.
 
+use shared::app::App;
 use shared::auth::caller;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request).await?;

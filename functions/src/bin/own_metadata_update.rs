@@ -1,11 +1,12 @@
 //! `PUT /v1.0/customer/metadata`: sets switches of the caller's own account.
 
+use shared::app::App;
 use shared::auth::caller;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request).await?;

@@ -3,8 +3,9 @@
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Id};
+use shared::platform::Deadline;
 use shared::purge::{PurgeRun, Purger, purge_due, purge_one};
-use shared::runtime::{self, Deadline};
+use shared::runtime;
 
 /// An EventBridge event, as far as it matters here.
 #[derive(Deserialize)]

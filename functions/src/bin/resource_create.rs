@@ -1,12 +1,13 @@
 //! `POST /v1.0/{kind}`: a resource of this kind.
 
 use serde::Deserialize;
+use shared::app::App;
 use shared::auth::caller_and_account;
 use shared::domain::event::EventType;
 use shared::domain::value::{Detail, Name};
 use shared::domain::{Data, Error, Permission, Resource};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,9 +1,10 @@
 //! `GET /v1.0/{kind}/{id}`: a resource of an account.
 
+use shared::app::App;
 use shared::auth::caller_and_resource;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;

@@ -4,10 +4,11 @@
 //! time; one more for every MB that the page has over the first.
 
 use futures_util::future::try_join;
+use shared::app::App;
 use shared::auth::{caller_and_account, credential};
 use shared::domain::{Error, Id, Page, Permission, Status};
 use shared::http::{Reply, Request, view};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;

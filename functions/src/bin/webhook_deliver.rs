@@ -3,7 +3,8 @@
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Event, Id};
-use shared::runtime::{self, Deadline};
+use shared::platform::Deadline;
+use shared::runtime;
 use shared::webhook::{Deliverer, DeliveryRun, deliver_due, deliver_one};
 
 /// An EventBridge event, as far as it matters here.

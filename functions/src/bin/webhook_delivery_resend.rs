@@ -1,11 +1,12 @@
 //! `POST /v1.0/webhook_deliveries/{id}/resend`: sends an event of the caller's account again, within a
 //! minute, whatever came of it before.
 
+use shared::app::App;
 use shared::auth::caller_and_delivery;
 use shared::domain::error::Missing;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
-use shared::runtime::{self, App};
+use shared::runtime;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, event) = caller_and_delivery(app, &request).await?;

@@ -2,6 +2,7 @@
 //! old one signs beside it for a while, so that receivers can be changed over one by one.
 
 use serde::Deserialize;
+use shared::app::App;
 use shared::auth::caller;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::deserialize_present;
@@ -9,7 +10,7 @@ use shared::domain::webhook::{Secret, overlap};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime::{self, App};
+use shared::runtime;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

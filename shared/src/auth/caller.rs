@@ -3,9 +3,9 @@
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use super::Credential;
 use super::idempotency::{Earlier, RequestKey};
 use super::quota::{self, Count};
+use crate::app::App;
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Missing;
 use crate::domain::owned::Kind;
@@ -14,10 +14,11 @@ use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Agent, Customer, Error, Id, Permission, Resource, Session, Status, Timestamp,
+    AccessKey, Agent, Credential, Customer, Error, Id, Permission, Resource, Session, Status,
+    Timestamp,
 };
 use crate::http::Request;
-use crate::runtime::App;
+use crate::password;
 use crate::store::key::{self, Key};
 use crate::store::outbox::OutboxEntry;
 use crate::store::{Items, Stored, login::Login};
@@ -264,7 +265,7 @@ pub async fn caller_with_password(
         return Ok(caller);
     }
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
-    if super::password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
+    if password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok(caller)
     } else {
         Err(Error::InvalidCredentials)

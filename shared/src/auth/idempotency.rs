@@ -2,11 +2,11 @@
 
 use data_encoding::HEXLOWER;
 
-use super::{Credential, password};
 use crate::domain::digest::sha256;
 use crate::domain::idempotency::{self, IdempotencyRecord};
-use crate::domain::{Error, Timestamp};
+use crate::domain::{Credential, Error, Timestamp};
 use crate::http::Request;
+use crate::password;
 use crate::store::Items;
 use crate::store::idempotency::promise;
 use crate::store::key::{self, Key};

@@ -1,14 +1,11 @@
-//! Passwords, tokens, and who is calling.
+//! Authentication and authorisation: who calls, with which permission, within which rate limits.
 
 mod caller;
 mod idempotency;
-pub mod password;
 mod quota;
-pub mod token;
 
 pub use caller::{
     Caller, Identity, caller, caller_and_access_key, caller_and_account, caller_and_agent,
     caller_and_customer, caller_and_delivery, caller_and_resource, caller_with_password,
     credential, reserve_attempt,
 };
-pub use token::{Credential, PlainToken};

@@ -2,10 +2,10 @@
 //! to know its caller. Anybody can name anybody: if the token is not valid, the count is taken back, and the
 //! network that it came from is counted instead.
 
+use crate::app::App;
 use crate::domain::quota::{Network, Quota, QuotaStatus, Source};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
-use crate::runtime::App;
 
 /// A request that is counted, and may be one too many.
 pub(super) struct Count<'a> {

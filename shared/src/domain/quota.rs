@@ -64,6 +64,15 @@ impl Quota {
     }
 }
 
+/// Rate limits of a deployment. `None`: requests of that kind are not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quotas {
+    /// Requests per account.
+    pub requests: Option<Quota>,
+    /// Requests with an invalid token, per network.
+    pub invalid_tokens: Option<Quota>,
+}
+
 /// A window of time, in seconds since 1970. The end is not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

@@ -7,13 +7,12 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::auth::PlainToken;
 use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Capacity, Counts, Reason, Requester, Stage};
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
 use crate::domain::webhook::Secret;
-use crate::domain::{self, Id, Page, Permission, Status, Timestamp};
+use crate::domain::{self, Id, Page, Permission, PlainToken, Status, Timestamp};
 
 /// An account.
 #[derive(Serialize)]

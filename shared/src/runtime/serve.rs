@@ -13,12 +13,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::clock::time_until;
-use super::{Build, Deadline, crash, log};
-use crate::auth::password;
+use super::crash;
+use crate::app::Build;
 use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
 use crate::http::{self, Reply, Request};
+use crate::password;
+use crate::platform::clock::{Deadline, time_until};
+use crate::platform::log;
 use crate::store::idempotency;
 
 /// How long a reply waits for what was done beside it.
@@ -123,7 +125,7 @@ macro_rules! hashing_main {
         static ALLOCATOR: $crate::runtime::MiMalloc = $crate::runtime::MiMalloc;
 
         fn main() -> $crate::runtime::Result {
-            $crate::auth::password::prepare();
+            $crate::password::prepare();
             $crate::runtime::serve($handle)
         }
     };

@@ -15,10 +15,11 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::aws::{self, Call as _};
+use crate::app::Build;
 use crate::domain::Error;
 use crate::domain::receipt::Receipt;
-use crate::runtime::{Build, config, kms_config};
+use crate::platform::aws::{self, Call as _};
+use crate::platform::{config, sdk};
 pub use jwk::{Jwk, Jwks};
 
 /// What a signed receipt says it is, so that no other token of ours is taken for one (RFC 8725, 3.11).
@@ -41,7 +42,7 @@ struct Header<'a> {
 
 impl Build for Signer {
     fn build() -> Result<Self, Error> {
-        Ok(Self::new(Client::from_conf(kms_config()?), config::required("RECEIPT_KEY_ID")?))
+        Ok(Self::new(Client::from_conf(sdk::kms_config()?), config::required("RECEIPT_KEY_ID")?))
     }
 }
 
@@ -91,7 +92,7 @@ pub struct PublicKeys {
 
 impl Build for PublicKeys {
     fn build() -> Result<Self, Error> {
-        let kms = Client::from_conf(kms_config()?);
+        let kms = Client::from_conf(sdk::kms_config()?);
         let keys = config::required("RECEIPT_KEY_IDS")?.split(',').map(str::to_owned).collect();
         Ok(Self { kms, keys, set: OnceCell::new() })
     }

@@ -165,7 +165,7 @@ fn unreadable<A>() -> Error {
 
 /// A call that reads.
 trait Call {
-    /// Makes the call. Boxed for the reasons that [`crate::aws::Call`] has.
+    /// Makes the call. Boxed for the reasons that [`crate::platform::aws::Call`] has.
     fn make(self, answer: Answer) -> BoxFuture<'static, Result<(), Error>>;
 }
 

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use super::assignment::Assignment;
 use super::transaction::Condition;
 use super::{Item, MAX_TRIES, Store, failure, pause, unavailable};
-use crate::aws::Call as _;
 use crate::domain::Error;
+use crate::platform::aws::Call as _;
 
 impl Store {
     /// Changes an item on a condition. Returns the item as it is then; none if the condition failed,

@@ -43,8 +43,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::aws;
 use crate::domain::Error;
+use crate::platform::aws;
 use answer::{Unread, UnreadItem};
 use key::Key;
 

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::attribute::MaybeText;
 use super::{Item, MAX_TRIES, Store, answer, failure, key, pause, string, unavailable};
-use crate::aws::Call as _;
 use crate::domain::erasure::{Counts, InventoryCursor};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
+use crate::platform::aws::Call as _;
 
 /// How many items one batch deletes: DynamoDB's limit.
 const BATCH: usize = 25;

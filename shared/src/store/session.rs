@@ -7,10 +7,10 @@ use super::fields::stored;
 use super::key::{self, Key};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, failure, item, string};
-use crate::aws::Call as _;
 use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Session, Status, Timestamp};
+use crate::platform::aws::Call as _;
 
 stored! {
     /// As it is stored.

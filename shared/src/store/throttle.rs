@@ -10,10 +10,10 @@ use super::assignment::Assignment;
 use super::key::{self, Key};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Item, MAX_TRIES, Store, failure, number, pause};
-use crate::aws::Call as _;
 use crate::domain::throttle::{FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY};
 use crate::domain::username::LoginKey;
 use crate::domain::{Agent, Error, Id, Session, Timestamp};
+use crate::platform::aws::Call as _;
 
 /// The attempt is free, or the wait is over, and the count is of today.
 const ALLOWED: &str = "attribute_not_exists(pk) OR (expires_at > :seconds AND (attempts < :free \

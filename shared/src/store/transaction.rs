@@ -14,10 +14,10 @@ use super::idempotency::Note;
 use super::key::{self, Key};
 use super::outbox::{OutboxEntry, event_key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
-use crate::aws::Call as _;
 use crate::domain::{
     Agent, Customer, Erasure, Error, Event, Id, Permission, Resource, Status, Timestamp,
 };
+use crate::platform::aws::Call as _;
 
 /// What must hold of an item for a transaction to be carried out.
 #[derive(Clone, Debug, Default)]

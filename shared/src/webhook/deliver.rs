@@ -15,13 +15,14 @@ use tokio::time::Instant;
 
 use super::message::Message;
 use super::send::Sender;
+use crate::app::{App, Build};
 use crate::domain::delivery::{DeliveryState, is_exhausted, next_attempt};
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, DeliveryResult, Error, Status, Timestamp};
 use crate::lifecycle::transition;
-use crate::runtime::{App, Build, Deadline, metrics};
+use crate::platform::{Deadline, metrics};
 use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
 /// How many hosts are sent to at the same time.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpStream, lookup_host};
 
 use crate::domain::Error;
-use crate::runtime::config::{self, LOCAL_HOSTS};
+use crate::platform::config::{self, LOCAL_HOSTS};
 
 /// Where names are looked up and connections made.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use super::network::Network;
 use crate::domain::value::{WebhookMethod, WebhookUri};
 use crate::domain::webhook_target::{Loopback, Target};
 use crate::domain::{DeliveryResult, Error};
-use crate::runtime::{config, tls};
+use crate::platform::{config, tls};
 
 /// How long an attempt may take, from looking up the name to the last byte that is read.
 const LIMIT: Duration = Duration::from_secs(15);

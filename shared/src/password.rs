@@ -91,7 +91,7 @@ pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
 }
 
 /// Stands for a text that has a password in it: costs as much as to hash that.
-pub(super) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
+pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     let mut digest = [0; 32];
     let argon2 = Argon2::new(ALGORITHM, VERSION, PARAMS);
     compute(&argon2, text.as_bytes(), salt.as_bytes(), &mut digest)

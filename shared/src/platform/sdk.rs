@@ -30,7 +30,7 @@ macro_rules! config {
     }};
 }
 
-pub(super) fn dynamodb_config() -> Result<aws_sdk_dynamodb::Config, Error> {
+pub(crate) fn dynamodb_config() -> Result<aws_sdk_dynamodb::Config, Error> {
     config!(aws_sdk_dynamodb, "AWS_ENDPOINT_URL_DYNAMODB")
 }
 

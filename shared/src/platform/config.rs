@@ -1,8 +1,7 @@
 //! The environment: the only place that reads it.
 
-use super::app::Quotas;
 use crate::domain::Error;
-use crate::domain::quota::{Quota, QuotaKind};
+use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::webhook_target::Loopback;
 
 /// What names the local stack's functions can resolve, and to which addresses: a JSON object of lists.

@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use crate::domain::access_key::Token;
-use crate::domain::digest::sha256;
-use crate::domain::username::LoginKey;
-use crate::domain::{AccessKey, Agent, Customer, Id};
+use super::access_key::Token;
+use super::digest::sha256;
+use super::username::LoginKey;
+use super::{AccessKey, Agent, Customer, Id};
 
 const SESSION: &str = "vbs_";
 const ACCESS_KEY: &str = "vb_";

@@ -49,7 +49,7 @@ impl Clock {
 }
 
 /// How long it is, by the system's own clock, until `epoch_ms` milliseconds after 1970.
-pub(super) fn time_until(epoch_ms: u64) -> Duration {
+pub(crate) fn time_until(epoch_ms: u64) -> Duration {
     Duration::from_millis(epoch_ms).saturating_sub(system_time())
 }
 

@@ -1,5 +1,6 @@
-//! What most handlers work with.
+//! Handler context: store, clock, randomness.
 
+use std::future::ready;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,38 +8,67 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::clock::Clock;
-use super::{Build, config, sdk};
 use crate::domain::event::EventType;
 use crate::domain::idempotency::IdempotencyRecord;
-use crate::domain::quota::{ExhaustedNetworks, Quota};
+use crate::domain::quota::{ExhaustedNetworks, Quotas};
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::http::Reply;
+use crate::platform::clock::Clock;
+use crate::platform::{config, sdk};
 use crate::repeat::repeat;
 use crate::store::Store;
 
-/// The tables, the time, and chance.
+/// Handler context: store, clock, randomness.
 #[derive(Debug)]
 pub struct App {
-    /// The tables.
+    /// The DynamoDB tables.
     pub store: Store,
-    /// Whether webhooks may go to the machine itself.
+    /// Whether webhooks may be sent to loopback addresses.
     pub loopback: Loopback,
-    /// How much is answered.
+    /// Rate limits of this deployment.
     pub quotas: Quotas,
     clock: Clock,
     exhausted: Mutex<ExhaustedNetworks>,
     beside: Mutex<JoinSet<()>>,
 }
 
-/// How much is answered; what has no quota is not counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Quotas {
-    /// To one account.
-    pub requests: Option<Quota>,
-    /// To one network without a valid token.
-    pub invalid_tokens: Option<Quota>,
+/// A handler's context, built once per process.
+///
+/// Its futures are boxed, so that they are compiled once and not in every function.
+pub trait Build: Sized + Send + Sync + 'static {
+    /// Builds the context from the environment.
+    fn build() -> Result<Self, Error>;
+
+    /// Prewarms at init, when Lambda gives the function a whole processor: opens connections that the first
+    /// request would have to wait for.
+    fn prepare(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+
+    /// Answers a request that was fulfilled before, by `route`, from what it did.
+    fn repeat<'a>(
+        &'a self,
+        _route: &'a str,
+        done: IdempotencyRecord,
+    ) -> BoxFuture<'a, Result<Reply, Error>> {
+        ready(Err(Error::Repeated(Box::new(done)))).boxed()
+    }
+
+    /// Waits for the background work that the request started.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+}
+
+/// Context of a handler that needs none.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl Build for Nothing {
+    fn build() -> Result<Self, Error> {
+        Ok(Self)
+    }
 }
 
 impl Build for App {
@@ -76,7 +106,7 @@ impl Build for App {
 }
 
 impl App {
-    /// An app of these parts.
+    /// Returns a context with no rate limits that refuses loopback webhooks.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
         Self {
@@ -89,38 +119,38 @@ impl App {
         }
     }
 
-    /// Now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// An id for something that is made at `now`.
+    /// Returns a new UUIDv7 of the time `now`.
     #[must_use]
     pub fn new_id<T>(&self, now: Timestamp) -> Id<T> {
         Id::new(now, random())
     }
 
-    /// The random part of a token.
+    /// Returns 256 random bits for a token or a webhook secret.
     #[must_use]
     pub fn new_secret(&self) -> [u8; 32] {
         random()
     }
 
-    /// A number of 255, for waits that should not be alike.
+    /// Returns a random byte for retry jitter.
     #[must_use]
     pub fn jitter(&self) -> u8 {
         let [jitter] = random();
         jitter
     }
 
-    /// The networks that have used up their attempts, as far as this process knows.
+    /// Networks that this process knows to have exhausted a rate limit.
     pub fn exhausted(&self) -> MutexGuard<'_, ExhaustedNetworks> {
         lock(&self.exhausted)
     }
 
-    /// Does something beside the request that its answer does not depend on: should it fail, the log
-    /// says so. It ends before the answer is sent, as Lambda may stop the process after that.
+    /// Runs `work` concurrently with the request. Its failure is logged and does not fail the request. It
+    /// ends before the answer is sent, because Lambda may freeze the process afterwards.
     pub fn beside(&self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
         lock(&self.beside).spawn(async move {
             if let Err(error) = work.await {
@@ -129,7 +159,7 @@ impl App {
         });
     }
 
-    /// Tells of something that happened at `now`.
+    /// Returns a new event about `customer` that happened at `now`.
     #[must_use]
     pub fn event(
         &self,
@@ -146,7 +176,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes that nobody can guess.
+/// Returns bytes from the system's cryptographic random source.
 #[expect(
     clippy::expect_used,
     reason = "without randomness there are no secrets: better to crash than to go on"

@@ -52,7 +52,7 @@ const LONGEST: usize = 512;
 const OURS: &str = "shared";
 
 /// Sends the log of this process to standard error.
-pub(super) fn start() {
+pub(crate) fn start() {
     let lines = Lines(std::io::stderr).with_filter(LevelFilter::INFO);
     // Fails only if there is a log already.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
@@ -180,7 +180,10 @@ mod tests {
             assert!(!line.to_string().contains("ann"), "{line}");
         }
         let line = logged(|| tracing::warn!("{email} wrote"));
-        assert!(line["at"].as_str().unwrap().starts_with("shared::runtime::log::tests:"), "{line}");
+        assert!(
+            line["at"].as_str().unwrap().starts_with("shared::platform::log::tests:"),
+            "{line}"
+        );
         let line = logged(|| tracing::error!(target: "hyper::proto", cause = email, "request"));
         assert!(line["at"].as_str().unwrap().starts_with("hyper::proto:"), "{line}");
     }
