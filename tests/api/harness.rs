@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::canaries::Canaries;
+use crate::customer;
 use crate::openapi;
 use crate::permissions::Internals;
 
@@ -292,17 +293,7 @@ impl Tenure {
     }
 }
 
-/// A customer with every field filled, each by something that the user name is part of.
+/// The body of a customer's creation: see [`customer::new_customer`].
 pub(crate) fn new_customer(username: &str) -> Value {
-    json!({
-        "username": username,
-        "password": PASSWORD,
-        "name": format!("Name of {username}"),
-        "detail": format!("Detail of {username}"),
-        "email": format!("{username}@example.com"),
-        "phone_number": format!("Phone of {username}"),
-        "address": format!("Address of {username}"),
-        "webhook_method": "POST",
-        "webhook_uri": format!("https://example.com/{username}"),
-    })
+    customer::new_customer(username, PASSWORD)
 }

@@ -11,6 +11,8 @@ mod accesskeys;
 mod agents;
 mod budgets;
 mod canaries;
+#[path = "../customer.rs"]
+mod customer;
 mod customers;
 mod erasure;
 mod faults;

@@ -1,9 +1,10 @@
 //! The template is what runs, and holds to our rules.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use local::{Options, Stack};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Template, Tenure, options, root};
 
@@ -22,11 +23,31 @@ fn every_binary_is_a_function_and_every_function_a_binary() {
         .skip(1)
         .map(|rest| rest.split('}').next().unwrap().to_owned())
         .collect();
-    let files = std::fs::read_dir(root().join("functions/src/bin")).unwrap();
-    let built: BTreeSet<_> = files
-        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
+    let built: BTreeSet<_> =
+        binaries().iter().map(|binary| binary["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(named, built);
+}
+
+/// A harness for each of the binaries would take longer to link than all tests of `shared`.
+#[test]
+fn no_binary_is_built_as_a_test_harness() {
+    for binary in binaries() {
+        assert_eq!(binary["test"], false, "add {} to functions/Cargo.toml", binary["name"]);
+    }
+}
+
+/// The binary targets of the package `functions`, as Cargo sees them.
+fn binaries() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut packages = metadata["packages"].as_array().unwrap().iter();
+    let package = packages.find(|package| package["name"] == "functions").unwrap();
+    let targets = package["targets"].as_array().unwrap().iter();
+    targets.filter(|target| target["kind"][0] == "bin").cloned().collect()
 }
 
 #[test]

@@ -88,11 +88,7 @@ faults! {
     recover: [o::recover()], from nearly_due;
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],
         from active;
-    find: [
-        o::find_customers("status=initial"),
-        o::find_customers("name=name%20of"),
-        o::find_customers("email=test1@example.com"),
-    ], from active;
+    find: [o::find_by_status(), o::find_by_name(), o::find_by_email()], from active;
     operator: [o::admin_delete(), o::hold()], from active;
     plan: [o::plan()], from active;
     held: [o::lift_hold(), o::admin_recover(), o::get_erasure()], from held;
@@ -103,7 +99,7 @@ faults! {
     resources: [o::create_number(), o::get_number(), o::list_numbers(), o::delete_number()],
         from active;
     once: [o::create_number_once(), o::create_key_once(), o::immediate_once()], from active;
-    agents: [o::create_agent("agent2"), o::promote_agent(), o::delete_agent()], from active;
+    agents: [o::create_agent(), o::promote_agent(), o::delete_agent()], from active;
     logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;
     billing: [o::set_billing(), o::delete_billing_account()], from billable;

@@ -9,6 +9,8 @@
 )]
 
 mod crashes;
+#[path = "../customer.rs"]
+mod customer;
 mod delivery;
 mod endpoints;
 mod faults;

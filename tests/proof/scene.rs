@@ -8,7 +8,8 @@ use serde_json::json;
 use shared::domain::Timestamp;
 use shared::domain::lifecycle::GRACE;
 
-use crate::endpoints::{admin_bootstrap, auth_login, customer_create};
+use crate::customer::new_customer;
+use crate::endpoints::{admin_bootstrap, agent_create, auth_login, customer_create};
 use crate::operations;
 use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
 
@@ -57,23 +58,23 @@ impl Scene {
             now: world.now(),
         };
         let bootstrap = |_: &Self| json!({"username": ADMIN, "password": PASSWORD});
-        let bootstrap =
-            event("bootstrap", "AdminBootstrapFunction", admin_bootstrap::handle, bootstrap);
+        let bootstrap = event("bootstrap", "admin_bootstrap", admin_bootstrap::handle, bootstrap);
         scene.succeed(world, &bootstrap).await;
         scene.admin = scene.succeed(world, &login(ADMIN)).await.text("token");
-        let create = endpoint(
-            "create customer",
-            "CustomerCreateFunction",
-            customer_create::handle,
-            |scene| sent(&scene.admin).body(operations::new_customer(CUSTOMER)),
-        );
+        let create =
+            endpoint("create customer", "customer_create", customer_create::handle, |scene| {
+                sent(&scene.admin).body(new_customer(CUSTOMER, PASSWORD))
+            });
         scene.customer = scene.succeed(world, &create).await.text("id");
         scene.log_in(world).await;
         for _ in 0..2 {
             scene.key = scene.succeed(world, &operations::create_key()).await.text("id");
             scene.number = scene.succeed(world, &operations::create_number()).await.text("id");
         }
-        scene.agent = scene.succeed(world, &operations::create_agent("agent1")).await.text("id");
+        let agent = endpoint("create agent", "agent_create", agent_create::handle, |scene| {
+            sent(&scene.session).body(json!({"username": "agent1", "password": PASSWORD}))
+        });
+        scene.agent = scene.succeed(world, &agent).await.text("id");
         scene.snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut scene.snapshot);
         scene
@@ -145,7 +146,7 @@ impl Scene {
 }
 
 fn login(username: &'static str) -> Operation {
-    endpoint("login", "AuthLoginFunction", auth_login::handle, move |_| {
+    endpoint("login", "auth_login", auth_login::handle, move |_| {
         without_token(json!({"username": username, "password": PASSWORD}))
     })
 }

@@ -87,6 +87,16 @@ impl State {
         self.children.keys().filter(|sk| sk.starts_with(kind)).count()
     }
 
+    /// Whether the account owns the thing of this kind and id.
+    pub(crate) fn owns(&self, kind: &str, id: &str) -> bool {
+        self.children.contains_key(&format!("{kind}{id}"))
+    }
+
+    /// An attribute of a thing that the account owns; empty if it is not there.
+    pub(crate) fn child(&self, kind: &str, id: &str, attribute: &str) -> &str {
+        self.children.get(&format!("{kind}{id}")).map_or("", |child| text(child, attribute))
+    }
+
     /// How many locks of this kind the customer `id` has.
     pub(crate) fn locks(&self, kind: &str, id: &str) -> usize {
         let own = |(place, item): &(&String, &Value)| {
@@ -185,7 +195,7 @@ impl State {
             ("initial" | "active", "frozen" | "deleted") | ("initial", "active") => {}
             ("frozen", "initial" | "active") => assert!(now < self.due(), "recovered too late"),
             ("frozen", "deleted") => {
-                assert!(function != "PurgeRunFunction" || self.due() <= now, "purged too early");
+                assert!(function != "purge_run" || self.due() <= now, "purged too early");
             }
             (before, after) => panic!("{before} became {after}"),
         }

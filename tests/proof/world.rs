@@ -83,6 +83,11 @@ impl Answer {
     pub(crate) fn text(&self, name: &str) -> String {
         self.body[name].as_str().unwrap_or_default().to_owned()
     }
+
+    /// Number of rows of a list.
+    pub(crate) fn rows(&self) -> usize {
+        self.body["result"].as_array().map_or(0, Vec::len)
+    }
 }
 
 type Work = LocalBoxFuture<'static, Answer>;
@@ -90,11 +95,12 @@ type Work = LocalBoxFuture<'static, Answer>;
 /// Something that is done in the world: an endpoint with a request, or a function with an event.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
+    /// The function that does it: its file's name.
     pub(crate) function: &'static str,
     begin: Begin,
     effect: Effect,
-    /// What it may answer when it is repeated after it has had its effect, beside success.
-    again: &'static [u16],
+    /// The status, beside 200, that a repetition may get when the operation has had its effect.
+    repeated: Option<u16>,
 }
 
 /// How it begins.
@@ -114,7 +120,7 @@ impl World {
     /// What `function` works with in process number `slot`; made at its first use and kept.
     fn parts(&self, slot: usize, function: &'static str) -> (&'static Parts, Process) {
         let make = || {
-            let process = self.tables.process(function, &slot.to_string());
+            let process = self.tables.process(&logical_id(function), &slot.to_string());
             let client = Client::from_conf(config(&process));
             let app = || {
                 let [accounts, outbox, erasures] = [ACCOUNTS, OUTBOX, ERASURES].map(str::to_owned);
@@ -182,9 +188,9 @@ impl Operation {
         Self { effect: Box::new(effect), ..self }
     }
 
-    /// Repeated after success, it may answer this too.
-    pub(crate) fn again(self, again: &'static [u16]) -> Self {
-        Self { again, ..self }
+    /// Repeated after success, it may get this status too.
+    pub(crate) fn repeated(self, status: u16) -> Self {
+        Self { repeated: Some(status), ..self }
     }
 
     /// Whether `answer` is no lie, `state` being what the tables held at a time when it was true.
@@ -194,7 +200,7 @@ impl Operation {
 
     /// Whether this is what the operation comes to in the end, after whatever went wrong before.
     pub(crate) fn has_converged(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
-        (answer.status == 200 || self.again.contains(&answer.status))
+        (answer.status == 200 || self.repeated == Some(answer.status))
             && (self.effect)(state, scene, answer)
     }
 }
@@ -224,6 +230,12 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .build()
 }
 
+/// The logical id in template.yaml of the function in the file of this name.
+fn logical_id(file: &str) -> String {
+    let words = file.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.collect::<String>() + "Function"
+}
+
 /// An operation that is a request to an endpoint.
 pub(crate) fn endpoint<H, F>(
     name: &'static str,
@@ -251,7 +263,7 @@ where
         function,
         begin: Box::new(begin),
         effect: Box::new(|_, _, _| true),
-        again: &[],
+        repeated: None,
     }
 }
 
@@ -285,7 +297,7 @@ where
         function,
         begin: Box::new(begin),
         effect: Box::new(|_, _, _| true),
-        again: &[],
+        repeated: None,
     }
 }
 
