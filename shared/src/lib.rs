@@ -10,7 +10,7 @@
 //! | [`lifecycle`] | decide and persist, again if another writer came first |
 //! | [`repeat`] | answers to requests that were fulfilled before |
 //! | [`erasure`] | deletions that are planned |
-//! | [`purge`] | the cascade that leaves a tombstone, a receipt, and nothing else |
+//! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
 //! | [`bus`] | events on their way out |
 //! | [`webhook`] | webhooks on their way to where they may go |
 //! | [`signature`] | erasure receipts, signed, and the keys that check them |
