@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::Method;
 use local::Description;
 use serde_json::{Value, json};
-use shared::domain::erasure::Difference;
-use shared::domain::error::Missing;
+use shared::domain::erasure::PlanDifference;
+use shared::domain::error::Entity;
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
 use shared::domain::{Error, Id};
@@ -89,11 +89,10 @@ fn every_route_is_described_under_the_name_of_its_function_and_nothing_else_is()
 /// One of every error there is. The compiler asks for a line here where one is added.
 fn every_error() -> Vec<Error> {
     let text = String::new;
-    let missing =
-        [Missing::Delivery, Missing::Customer, Missing::Erasure, Missing::Route].into_iter();
+    let missing = [Entity::Delivery, Entity::Customer, Entity::Erasure].into_iter();
     let kinds = Kind::ALL.iter().filter(|kind| kind.is_announced());
-    let missing = missing.chain(kinds.map(|kind| Missing::Owned(*kind)));
-    let difference = Difference { account_changed: true, counts: BTreeMap::new() };
+    let missing = missing.chain(kinds.map(|kind| Entity::Owned(*kind)));
+    let difference = PlanDifference { account_changed: true, counts: BTreeMap::new() };
     let others = [
         Error::BodyTooLarge(1),
         Error::NotJson,
@@ -108,6 +107,7 @@ fn every_error() -> Vec<Error> {
         Error::InvalidCredentials,
         Error::PermissionDenied,
         Error::AccountFrozen { scheduled: None, effective: None },
+        Error::RouteNotFound,
         Error::UsernameTaken,
         Error::EmailTaken,
         Error::StateInvalid,
@@ -125,8 +125,8 @@ fn every_error() -> Vec<Error> {
         Error::TooManyAttempts(Duration::from_secs(1)),
         Error::TooManyRequests(QuotaStatus {
             quota: Quota::PASSWORD_ATTEMPTS,
-            left: 0,
-            ends_in: Duration::from_secs(1),
+            remaining: 0,
+            resets_in: Duration::from_secs(1),
         }),
         Error::Unavailable(text()),
         Error::Internal(text()),
@@ -149,12 +149,12 @@ fn is_in_the_list(error: &Error) {
         | Error::PermissionDenied
         | Error::AccountFrozen { .. }
         | Error::NotFound(
-            Missing::Delivery
-            | Missing::Customer
-            | Missing::Owned(_)
-            | Missing::Erasure
-            | Missing::Route,
+            Entity::Delivery
+            | Entity::Customer
+            | Entity::Owned(_)
+            | Entity::Erasure,
         )
+        | Error::RouteNotFound
         | Error::UsernameTaken
         | Error::EmailTaken
         | Error::StateInvalid

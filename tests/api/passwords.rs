@@ -305,10 +305,12 @@ async fn one_network_makes_a_thousand_attempts_in_ten_minutes() {
         store.count(Quota::PASSWORD_ATTEMPTS, &Source::Network(network.clone()), now).await
     };
     for left in (0..1000).rev() {
-        assert_eq!(count(&one, now).await.unwrap().left, left);
+        assert_eq!(count(&one, now).await.unwrap().remaining, left);
     }
     let refused = count(&Network::of("2001:db8::2"), now).await;
-    assert!(matches!(refused, Err(Error::TooManyRequests(left)) if left.ends_in.as_secs() == 600));
+    assert!(
+        matches!(refused, Err(Error::TooManyRequests(left)) if left.resets_in.as_secs() == 600)
+    );
     count(&other, now).await.unwrap();
     now = now.plus(Duration::from_mins(10));
     count(&one, now).await.unwrap();

@@ -56,7 +56,7 @@ async fn every_kind_is_made_listed_read_and_deleted() {
     assert_eq!(kinds().count(), 11);
 
     for kind in kinds() {
-        let path = format!("/v1.0/{}", kind.many());
+        let path = format!("/v1.0/{}", kind.plural());
         let body = json!({"name": "n", "detail": "d", "data": {"a": [1, {"b": null}]}});
         let created = tenure.call_with(token, "POST", &path, body.clone()).await.ok();
         for field in ["name", "detail", "data"] {
@@ -390,7 +390,7 @@ async fn an_account_with_all_kinds_leaves_nothing() {
     let account = tenure.account(&admin, "test1").await;
     let mut calls = JoinSet::new();
     for kind in kinds() {
-        let path = format!("/v1.0/{}", kind.many());
+        let path = format!("/v1.0/{}", kind.plural());
         let body = json!({"name": "canary", "detail": "canary", "data": {"canary": "canary"}});
         tenure.call_with(&account.token, "POST", &path, body.clone()).await.ok();
         let (tenure, token) = (Arc::clone(&tenure), account.token.clone());

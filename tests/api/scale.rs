@@ -189,7 +189,7 @@ async fn nothing_personal_is_left_of_a_hundred_accounts() {
         let key = json!({"name": WORD, "detail": WORD, "expire": 86_400});
         tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", key).await.ok();
         for kind in shared::domain::owned::Kind::ALL.iter().filter(|kind| kind.is_resource()) {
-            let path = format!("/v1.0/{}", kind.many());
+            let path = format!("/v1.0/{}", kind.plural());
             tenure.call_with(&account.token, "POST", &path, resource.clone()).await.ok();
         }
         accounts.push(account);

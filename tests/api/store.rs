@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::domain::PlainToken;
 use shared::domain::erasure::{Counts, InventoryCursor};
 use shared::domain::event::EventType;
-use shared::domain::lifecycle::Change;
+use shared::domain::lifecycle::CustomerChange;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
@@ -67,7 +67,7 @@ fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
         agent: id(0),
         name: Name::from_text("late").unwrap(),
         detail: Detail::from_text("").unwrap(),
-        token: token.kept(),
+        token: token.stored(),
         earlier: Vec::new(),
         permission: Permission::ADMIN,
         tm_expire: now(),
@@ -251,7 +251,7 @@ async fn late_writers_do_not_miscount_admins() {
     // The account as it was before, written whole, would bring the old count back.
     let mut after = customer.clone();
     after.internals.version += 1;
-    let late = Change { after, event: None, entry: None, billing_account: None };
+    let late = CustomerChange { after, event: None, entry: None, billing_account: None };
     let outcome = store.update_customer(&customer, &late, None).await.unwrap();
     assert!(matches!(outcome, Update::Outdated(_)));
 

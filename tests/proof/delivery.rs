@@ -25,7 +25,7 @@ use shared::domain::erasure::{Reason, Requester, Role};
 use shared::domain::event::EventType;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
-use shared::domain::webhook::Secret;
+use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
 use shared::lifecycle::transition;
 use shared::platform::{Clock, Deadline};
@@ -205,7 +205,7 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
     let mut customer = Customer::blank(Id::new(now, [number; 10]), now);
     customer.webhook_method = WebhookMethod::Post;
     customer.webhook_uri = WebhookUri::from_text(url).unwrap();
-    customer.internals.webhook_secret = Some(Secret::new([number; 32]));
+    customer.internals.webhook_secret = Some(WebhookSecret::new([number; 32]));
     customer.internals.sequence = 1;
     let username = Username::from_text(&format!("test{number}")).unwrap();
     let agent = Agent::new(Id::new(now, [100 + number; 10]), username, Permission::ADMIN, now);
@@ -260,7 +260,7 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
         let event: Value = serde_json::from_slice(body).unwrap();
         let owner = event["data"]["customer_id"].as_str().unwrap().to_owned();
         let known = customers.iter().find(|one| one.id.to_string() == owner).unwrap();
-        let secret = known.internals.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
+        let secret = known.internals.webhook_secret.clone().unwrap_or(WebhookSecret::new([0; 32]));
         let header = |name: &str| headers[name].to_str().unwrap();
         let signed = Webhook::new(secret.expose())
             .unwrap()

@@ -206,7 +206,7 @@ impl<'a> Race<'a> {
         let mut owned = deleted.map(State::inventory).unwrap_or_default();
         // A session may be found, and then end before it is deleted.
         let sessions = run.states.iter().map(|state| state.count(Kind::Session.prefix())).max();
-        owned.insert(Kind::Session.many(), sessions.unwrap_or_default());
+        owned.insert(Kind::Session.plural(), sessions.unwrap_or_default());
         world.purge(scene, start, &owned).await;
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct State {
 }
 
 /// What requests with a key have done, as the ledger calls it.
-const REMEMBERED: &str = Kind::IdempotencyKey.many();
+const REMEMBERED: &str = Kind::IdempotencyKey.plural();
 
 /// How many things of each kind.
 pub(crate) type Counts = BTreeMap<&'static str, usize>;
@@ -170,7 +170,7 @@ impl State {
             assert_eq!(text(&self.root, "admins"), admins.to_string(), "admins are miscounted");
             for kind in Kind::ALL.iter().filter(|kind| kind.is_announced()) {
                 let known = self.count(kind.prefix()) + self.events(kind.deleted());
-                assert_eq!(known, self.made(*kind), "{} lost, or not told of", kind.many());
+                assert_eq!(known, self.made(*kind), "{} lost, or not told of", kind.plural());
             }
         }
         if self.has("tm_purge") {
@@ -204,7 +204,7 @@ impl State {
 
     /// What the account owns.
     pub(crate) fn inventory(&self) -> Counts {
-        let count = |kind: &Kind| (kind.many(), self.count(kind.prefix()));
+        let count = |kind: &Kind| (kind.plural(), self.count(kind.prefix()));
         Kind::ALL.iter().map(count).filter(|(_, count)| *count > 0).collect()
     }
 

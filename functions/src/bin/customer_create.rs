@@ -10,7 +10,7 @@ use shared::domain::event::EventType;
 use shared::domain::value::{
     Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use shared::domain::webhook::Secret;
+use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Agent, Customer, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
@@ -47,7 +47,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let password_hash = password::hash(&body.password)?;
     let agent = Agent::new(app.new_id(now), body.username.clone(), Permission::ADMIN, now);
     let mut customer = Customer::blank(app.new_id(now), now).with(body.into());
-    customer.internals.webhook_secret = Some(Secret::new(app.new_secret()));
+    customer.internals.webhook_secret = Some(WebhookSecret::new(app.new_secret()));
     customer.internals.sequence = 1;
     let login = Login::new(customer.id, &agent, password_hash);
     let new = NewCustomer { customer: &customer, agent: &agent, login: &login };

@@ -8,7 +8,7 @@ use super::{DeliveryResult, Event, Id, Timestamp};
 
 /// How long each attempt waits for the one before at least, plus up to a tenth: ten attempts over 75 to
 /// 83 hours. The schedule that makes them comes once a minute.
-const WAITS: [Duration; 10] = [
+const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::ZERO,
     Duration::from_secs(5),
     Duration::from_mins(5),
@@ -22,7 +22,7 @@ const WAITS: [Duration; 10] = [
 ];
 
 /// How long the sealed address of a deleted account is kept at most: 24 hours.
-pub const SEALED: Duration = Duration::from_hours(24);
+pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
 /// The delivery of one event, as its owner sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -73,7 +73,7 @@ pub fn next_attempt(
     jitter: u8,
     end: Option<Timestamp>,
 ) -> Option<Timestamp> {
-    let wait = *WAITS.get(usize::try_from(made).ok()?)?;
+    let wait = *RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
     let tenth = u64::try_from(wait.as_millis()).ok()? * u64::from(jitter) / 2550;
     let next = now.plus(wait + Duration::from_millis(tenth));
     match end {
@@ -86,7 +86,7 @@ pub fn next_attempt(
 /// Whether a delivery was tried so often that it is given up.
 #[must_use]
 pub const fn is_exhausted(attempts: u64) -> bool {
-    attempts >= WAITS.len() as u64
+    attempts >= RETRY_SCHEDULE.len() as u64
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_farewell_is_tried_once_more_when_its_time_is_up() {
-        let end = start().plus(SEALED);
+        let end = start().plus(SEALED_LIFETIME);
         for jitter in [0, 255] {
             let times = attempts(jitter, Some(end));
             assert_eq!(times.last(), Some(&end));

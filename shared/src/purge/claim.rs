@@ -4,7 +4,7 @@ use super::Worker;
 use super::job::{Job, JobState};
 use super::slice::{count, slices};
 use crate::domain::erasure::{InventoryCursor, LedgerEntry};
-use crate::domain::lifecycle::{Change, Command, Transition, decide};
+use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 use crate::store::Update;
 use crate::store::customer::Claim;
@@ -25,7 +25,8 @@ impl Worker<'_> {
         let ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
         loop {
             let now = self.now();
-            let Transition::Changed(mut change) = decide(&before, &Command::Claim, now)? else {
+            let Transition::Changed(mut change) = decide(&before, &Command::ClaimPurge, now)?
+            else {
                 return Ok(Err(JobState::NotDue));
             };
             if ledger.tm_finish.is_some() {
@@ -59,7 +60,7 @@ impl Worker<'_> {
     async fn claim_first(
         &self,
         before: &Customer,
-        change: Change,
+        change: CustomerChange,
         event: Option<&Event>,
         ledger: &Erasure,
         now: Timestamp,
@@ -97,7 +98,7 @@ impl Worker<'_> {
     async fn claim_again(
         &self,
         before: &Customer,
-        change: Change,
+        change: CustomerChange,
         event: Option<&Event>,
     ) -> Result<Claim<Box<Job>>, Error> {
         let store = self.store();

@@ -95,7 +95,7 @@ impl Worker<'_> {
             Ok(Some(state)) => Ok(state),
             Ok(None) => Ok(JobState::Yielded(job)),
             Err(error) => {
-                job.ledger.last_error = Some(error.word().to_owned());
+                job.ledger.last_error = Some(error.code().to_owned());
                 // Returned is the error itself; a ledger that cannot be written has the same cause.
                 let _ = self.store().note_trouble(&job.ledger, self.now()).await;
                 Err(error)
@@ -186,7 +186,7 @@ impl Worker<'_> {
     /// Signs the receipt and takes the account out of the queue, unless another run has claimed it.
     async fn finish(&self, job: &Job) -> Result<JobState, Error> {
         let (account, now) = (&job.account, self.now());
-        let Transition::Changed(change) = decide(account, &Command::Finish, now)? else {
+        let Transition::Changed(change) = decide(account, &Command::FinishPurge, now)? else {
             return Ok(JobState::NotDue);
         };
         let receipt = Receipt::new(&job.ledger, &self.purger.erased, now);

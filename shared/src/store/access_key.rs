@@ -6,7 +6,7 @@ use super::assignment::Assignment;
 use super::fields::stored;
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, key, read, string};
-use crate::domain::access_key::{EarlierToken, Token};
+use crate::domain::access_key::{EarlierToken, StoredToken};
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
@@ -70,7 +70,7 @@ impl From<AccessKeyAttributes> for AccessKey {
             agent: stored.agent_id,
             name: Name::trusted(stored.name),
             detail: Detail::trusted(stored.detail),
-            token: Token { prefix: stored.token_prefix, hash: stored.token_hash },
+            token: StoredToken { prefix: stored.token_prefix, hash: stored.token_hash },
             earlier: earlier
                 .map(|EarlierTokenAttributes { hash, tm_expire }| EarlierToken { hash, tm_expire })
                 .collect(),
@@ -132,7 +132,7 @@ impl Store {
                 Ok([_, _, Leg::Failed(Some(current))]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }
-                _ => Err(Error::missing(Kind::AccessKey)),
+                _ => Err(Error::not_found(Kind::AccessKey)),
             },
         }
     }

@@ -8,7 +8,7 @@ use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, item, key, read};
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
@@ -233,5 +233,5 @@ fn updated(customer: &Customer, outcome: CommitResult) -> Result<Update<Agent>, 
 }
 
 const fn missing() -> Error {
-    Error::NotFound(Missing::Owned(Kind::Agent))
+    Error::NotFound(Entity::Owned(Kind::Agent))
 }

@@ -55,7 +55,7 @@ impl Store {
             }
             (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
-            _ => Err(Error::missing(kind)),
+            _ => Err(Error::not_found(kind)),
         }
     }
 }

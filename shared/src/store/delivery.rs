@@ -8,7 +8,7 @@ use super::outbox::{LIFETIME, OutboxEntry};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, answer, key, number, string};
 use crate::domain::delivery::{Delivery, DeliveryState};
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
 use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Page, Timestamp};
 
 impl From<&OutboxEntry> for Delivery {
@@ -135,7 +135,7 @@ impl Store {
                 ..Delivery::from(&event)
             }),
             CommitResult::Refused(legs) => match legs.as_slice() {
-                [Leg::Held, ..] => Err(Error::NotFound(Missing::Delivery)),
+                [Leg::Held, ..] => Err(Error::NotFound(Entity::Delivery)),
                 _ => Err(Error::StateInvalid),
             },
         }

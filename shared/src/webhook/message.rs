@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::domain::value::WebhookMethod;
-use crate::domain::webhook::{Secret, Webhook};
+use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Error, Timestamp};
 use crate::store::outbox::OutboxEntry;
 
@@ -67,8 +67,13 @@ impl Message {
 }
 
 /// One signature per secret, the newest first.
-fn signatures(secrets: &[Secret], id: &str, seconds: &str, body: &str) -> Result<String, Error> {
-    let sign = |secret: &Secret| {
+fn signatures(
+    secrets: &[WebhookSecret],
+    id: &str,
+    seconds: &str,
+    body: &str,
+) -> Result<String, Error> {
+    let sign = |secret: &WebhookSecret| {
         let key = secret.key().ok_or_else(|| Error::Internal("a secret has no key".to_owned()))?;
         let signature = hmac(&key, &[id, ".", seconds, ".", body])?;
         Ok(format!("v1,{}", BASE64.encode(&signature)))
@@ -92,7 +97,7 @@ mod tests {
     /// The example of the Standard Webhooks specification's reference implementations.
     #[test]
     fn signs_as_standard_webhooks_does() {
-        let secret = Secret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+        let secret = WebhookSecret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let signed = signatures(
             &[secret],
             "msg_p5jXN8AQM9LWM0D4loKWxJek",

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::network::Network;
 use crate::domain::value::{WebhookMethod, WebhookUri};
-use crate::domain::webhook_target::{Loopback, Target};
+use crate::domain::webhook_target::{Loopback, WebhookTarget};
 use crate::domain::{DeliveryResult, Error};
 use crate::platform::{config, tls};
 
@@ -98,7 +98,7 @@ impl Sender {
     /// Sets `outcome` as soon as it is known, and fails only before that.
     async fn attempt(
         &self,
-        target: &Target,
+        target: &WebhookTarget,
         request: Request<Full<Bytes>>,
         outcome: &mut DeliveryResult,
     ) -> Result<(), DeliveryResult> {
@@ -113,7 +113,7 @@ impl Sender {
     }
 
     /// Where the target is now. One address that it may not be at, and it is nowhere.
-    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, DeliveryResult> {
+    async fn addresses(&self, target: &WebhookTarget) -> Result<Vec<IpAddr>, DeliveryResult> {
         let addresses = match target.addresses() {
             Some(addresses) => addresses,
             None => self.network.resolve(target.host()).await,
@@ -129,7 +129,7 @@ impl Sender {
 
     async fn connect(
         &self,
-        target: &Target,
+        target: &WebhookTarget,
         addresses: &[IpAddr],
     ) -> Result<TcpStream, DeliveryResult> {
         for address in addresses.iter().take(MOST_ADDRESSES) {
@@ -158,7 +158,7 @@ pub(super) fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls
     Ok(config)
 }
 
-fn server_name(target: &Target) -> Result<ServerName<'static>, DeliveryResult> {
+fn server_name(target: &WebhookTarget) -> Result<ServerName<'static>, DeliveryResult> {
     match target.addresses().as_deref() {
         Some([address, ..]) => Ok(ServerName::from(*address)),
         _ => ServerName::try_from(target.host().to_owned()).map_err(|_| DeliveryResult::Blocked),
@@ -168,7 +168,7 @@ fn server_name(target: &Target) -> Result<ServerName<'static>, DeliveryResult> {
 /// `None` if the method is none, or a header is none that HTTP can carry.
 pub(super) fn request(
     method: WebhookMethod,
-    target: &Target,
+    target: &WebhookTarget,
     headers: &[(&'static str, String)],
     body: &str,
 ) -> Option<Request<Full<Bytes>>> {

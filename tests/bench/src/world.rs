@@ -14,7 +14,7 @@ use shared::domain::customer::Profile;
 use shared::domain::digest::sha256;
 use shared::domain::event::EventType;
 use shared::domain::value::PasswordHash;
-use shared::domain::webhook::Secret;
+use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Agent, Customer, Id, Permission, Session, Timestamp, Username, session};
 use shared::password;
 use shared::platform::clock::Clock;
@@ -213,7 +213,7 @@ impl World {
         let profile: Profile = serde_json::from_value(json!(body))?;
         let agent = Agent::new(self.app.new_id(now), username, Permission::ADMIN, now);
         let mut customer = Customer::blank(self.app.new_id(now), now).with(profile);
-        customer.internals.webhook_secret = Some(Secret::new(self.app.new_secret()));
+        customer.internals.webhook_secret = Some(WebhookSecret::new(self.app.new_secret()));
         customer.internals.sequence = 1;
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
