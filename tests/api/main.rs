@@ -1,4 +1,4 @@
-//! The API as its clients see it: HTTP to the real binaries, through the real template.
+//! Black-box tests of the API: HTTP to the real binaries, run as the real template says.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! A crash before and after every call to the tables, and again at every call of the rerun: what was
-//! begun is done in the end, and at no time is anything half true.
+//! A crash before and after every database call, and again at every call of the rerun: the operation
+//! completes in the end, and no state in between breaks an invariant.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::scene::Scene;
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
-/// Counts what was run.
+/// Numbers of runs and crashes.
 #[derive(Default)]
 struct Count {
     runs: usize,
@@ -19,13 +19,13 @@ struct Crashing<'a> {
     world: &'a World,
     scene: &'a Scene,
     operation: &'a Operation,
-    /// What is done when the operation has died.
+    /// The operation that is run after a crash.
     rerun: &'a Operation,
     start: State,
     count: Count,
 }
 
-/// Crashes `operation` everywhere, and each `rerun` after that.
+/// Crashes `operation` at every call, and `rerun` at every call after each of these crashes.
 async fn crash_everywhere(
     world: &World,
     scene: &Scene,
@@ -58,10 +58,10 @@ async fn crash_everywhere(
 }
 
 impl Crashing<'_> {
-    /// Runs the operation until it has made `calls` calls; its answer if it makes no more than that.
+    /// Runs the operation and crashes it after `calls` calls. Returns its answer if it makes no more.
     ///
-    /// A crash before a call is a crash after the one before, since nothing of a process is left but
-    /// what it wrote. What is left is the crash before the first.
+    /// A crash before a call equals one after the previous call, since only writes survive a process. Hence
+    /// `crash_before` is needed for the first call only.
     async fn run_until(&mut self, operation: &Operation, calls: u64) -> Option<Answer> {
         let fault = match calls {
             0 => json!({"fault": "crash_before", "nth": 1}),
@@ -74,7 +74,7 @@ impl Crashing<'_> {
         answer
     }
 
-    /// Looks at the end of a run, and at the purge that may follow from it.
+    /// Checks the end of a run, and that of the purge that may follow.
     async fn finish(&mut self, answer: &Answer, context: &str) {
         self.count.runs += 1;
         let Self { world, scene, operation, rerun, start, .. } = self;

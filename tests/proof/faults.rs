@@ -1,5 +1,5 @@
-//! Each fault at each call of each endpoint, once and for good: the answer is success, 409 or 503, never
-//! a lie; and when the tables are well again, a repetition does what is left to do.
+//! Every fault at every database call of every operation, once and permanently: the answer is a true success, a
+//! 409 or a 503, and a repetition without faults completes the operation.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::operations as o;
 use crate::scene::Scene;
 use crate::world::{Answer, Operation, World};
 
-/// Each kind of fault that an endpoint lives through, and how often it strikes if it comes to stay:
-/// pages are not empty for ever.
+/// The kinds of faults that a process survives, and how often each strikes if it is permanent: no table
+/// returns empty pages for ever.
 const FAULTS: [(&str, u64); 8] = [
     ("timeout_after_apply", u64::MAX),
     ("throttle", u64::MAX),
@@ -20,8 +20,7 @@ const FAULTS: [(&str, u64); 8] = [
     ("stale_index", u64::MAX),
 ];
 
-/// Does `operation` with every fault at every call that it can strike; gives the number of faults that
-/// struck.
+/// Runs `operation` with every fault at every call. Returns the number of faults that struck.
 async fn every_fault(world: &World, scene: &Scene, operation: &Operation) -> u64 {
     world.set(scene);
     let start = world.state(scene);
@@ -41,7 +40,7 @@ async fn every_fault(world: &World, scene: &Scene, operation: &Operation) -> u64
                 let context = format!("{} from {}, {rule}: {answer:?}", operation.name, scene.name);
                 state.check(&start);
                 assert!(is_allowed(&answer), "{context}");
-                assert!(operation.is_true(&answer, scene, &state), "a lie: {context}");
+                assert!(operation.is_true(&answer, scene, &state), "a false success: {context}");
                 let again = world.start(0, operation, scene).await.expect("no crash");
                 let state = world.state(scene);
                 state.check(&start);

@@ -1,5 +1,5 @@
-//! The operations that the suites run: a table of requests to endpoints, each with the effect that a
-//! success must have had, and the purge. A suite names its operations by their rows here.
+//! The operations that the proofs run: a table of requests to endpoints, each with the effect that a success
+//! must have, and the purge.
 
 use serde_json::{Value, json};
 
@@ -9,9 +9,8 @@ use crate::scene::{CUSTOMER, PASSWORD, Scene};
 use crate::state::{State, text};
 use crate::world::{Answer, Operation, Sent, endpoint, event, sent, without_token};
 
-/// Defines an operation per row: its name, its endpoint's file, the request; then, where there is one,
-/// the effect of a success on the tables, and the status that a repetition after success may get instead
-/// of 200.
+/// Defines an operation per row: its name, its endpoint's file, the request; optionally the effect that a
+/// success must have, and the status, beside 200, that a repetition after success may get.
 macro_rules! operations {
     ($(
         $(#[$doc:meta])*
@@ -42,7 +41,7 @@ operations! {
         effect |state, scene, _| !state.children.contains_key(&scene.session_place),
         repeated 401;
 
-    // The account's end.
+    // Unregistration, deletion, hold.
     unregister: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})),
         effect |state, _, _| state.status() == "frozen";
@@ -92,7 +91,7 @@ operations! {
     metadata: own_metadata_update,
         |scene| sent(&scene.session).body(json!({"rtp_debug": true})),
         effect |state, _, _| state.root["metadata"]["M"]["rtp_debug"]["BOOL"] == true;
-    /// The scene's billing account becomes the one that pays.
+    /// Sets the scene's billing account.
     set_billing: own_billing_account_update,
         |scene| sent(&scene.session).body(json!({"billing_account_id": scene.billing_account})),
         effect |state, scene, _| text(&state.root, "billing_account_id") == scene.billing_account;
@@ -100,7 +99,7 @@ operations! {
     // Access keys.
     create_key: accesskey_create, |scene| sent(&scene.session).body(json!({"expire": 86_400})),
         effect |state, _, answer| state.owns("KEY#", &answer.text("id"));
-    /// Whose token is shown once.
+    /// Its token cannot be replayed.
     create_key_once: accesskey_create,
         |scene| sent(&scene.session).body(json!({"expire": 86_400})).once("key"),
         effect |state, _, _| state.count("KEY#") == 3,
@@ -161,12 +160,12 @@ operations! {
         repeated 404;
 }
 
-/// A request of the project admin on the scene's customer.
+/// Returns a request of the project admin on the scene's customer.
 fn on_customer(scene: &Scene) -> Sent {
     sent(&scene.admin).id(&scene.customer)
 }
 
-/// The body of an unregistration without a grace period.
+/// Returns the body of an unregistration without a grace period.
 fn at_once() -> Value {
     json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true})
 }
@@ -180,13 +179,13 @@ fn has_both_locks(state: &State, email: &str) -> bool {
     })
 }
 
-/// The purge of all that is due, as the schedule asks for it.
+/// The purge of everything due, as the schedule starts it.
 pub(crate) fn purge() -> Operation {
     event("purge", "purge_run", endpoints::purge_run::handle, |_| json!({}))
         .effect(|state, _, answer| is_purged_or_failed(state, answer))
 }
 
-/// The purge of the customer, as the bus asks for it. What has begun is left to the schedule.
+/// The purge of the customer, as the bus starts it. It leaves a purge that has begun to the schedule.
 pub(crate) fn purge_one() -> Operation {
     event(
         "purge one",
@@ -196,7 +195,7 @@ pub(crate) fn purge_one() -> Operation {
     )
 }
 
-/// A run that could not purge an account says so.
+/// Whether a deleted account was purged, or the run reports a failure.
 fn is_purged_or_failed(state: &State, answer: &Answer) -> bool {
     state.status() != "deleted" || state.has("tm_purge") || answer.body["failed"] != 0
 }
