@@ -298,7 +298,7 @@ async fn every_event_is_delivered_at_least_once_under_faults() {
     let publisher = app(&tables, &dial, "OutboxPublishFunction");
     let publisher = Publisher::new(publisher, bus.client(), "bus".to_owned());
     let deliverer = app(&tables, &dial, "WebhookDeliverFunction");
-    let deliverer = Deliverer::new(deliverer, Sender::to_this_machine());
+    let deliverer = Deliverer::new(deliverer, Sender::loopback_only());
     let faults = ["throttle", "internal_error", "conflict"];
     let fault = |(seed, fault)| json!({"fault": fault, "probability": 0.12, "seed": seed});
     tables.set_faults(&faults.iter().enumerate().map(fault).collect()).unwrap();

@@ -24,6 +24,9 @@ const RETRY_SCHEDULE: [Duration; 10] = [
 /// How long the sealed address of a deleted account is kept at most: 24 hours.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
+/// Longest wait that a receiver can ask for with `Retry-After`: 24 hours.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
 /// The delivery of one event, as its owner sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
@@ -83,6 +86,14 @@ pub fn next_attempt(
     }
 }
 
+/// Returns when the next attempt is if the receiver has `asked` for a time: no sooner than `scheduled` and
+/// no later than `end`.
+#[must_use]
+pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestamp>) -> Timestamp {
+    let next = scheduled.max(asked.unwrap_or(scheduled));
+    end.map_or(next, |end| next.min(end.max(scheduled)))
+}
+
 /// Whether a delivery was tried so often that it is given up.
 #[must_use]
 pub const fn is_exhausted(attempts: u64) -> bool {
@@ -124,5 +135,14 @@ mod tests {
             assert_eq!(times.last(), Some(&end));
             assert!(times.is_sorted());
         }
+    }
+    #[test]
+    fn receiver_can_ask_for_a_later_attempt_but_not_for_a_sooner_one() {
+        let at = |minutes| start().plus(Duration::from_mins(minutes));
+        assert_eq!(heed(at(5), None, None), at(5));
+        assert_eq!(heed(at(5), Some(at(60)), None), at(60));
+        assert_eq!(heed(at(5), Some(at(1)), None), at(5));
+        assert_eq!(heed(at(5), Some(at(60)), Some(at(30))), at(30), "the sealed address ends then");
+        assert_eq!(heed(at(5), Some(at(60)), Some(at(90))), at(60));
     }
 }

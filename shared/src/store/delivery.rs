@@ -54,13 +54,16 @@ impl Store {
         self.update_event(event.id, &claimed, &pending_after(event.attempts)).await
     }
 
-    /// Writes down what came of an attempt after which more will follow. The address is tried again.
+    /// Records the result of a failed attempt after which another one follows at `next`.
     pub async fn record_attempt(
         &self,
         event: &OutboxEntry,
         outcome: DeliveryResult,
+        next: Timestamp,
     ) -> Result<(), Error> {
-        let made = Assignment::default().set("outcome", outcome)?;
+        let made = Self::wait_for_delivery(event.id, next)?
+            .set("outcome", outcome)?
+            .set("tm_next", next)?;
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
