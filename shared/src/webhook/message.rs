@@ -1,6 +1,6 @@
-//! What is sent, and the proof that it comes from us: as Standard Webhooks
-//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>) and as
-//! the original signs.
+//! The message of a webhook and its signatures: Standard Webhooks
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>) and
+//! `X-VoIPBIN-Signature`.
 
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -13,7 +13,7 @@ use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Error, Timestamp};
 use crate::store::outbox::OutboxEntry;
 
-/// One attempt at telling an account's owner of an event.
+/// Headers and body of one attempt.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) headers: Vec<(&'static str, String)>,
@@ -25,13 +25,15 @@ struct Payload<'a> {
     #[serde(rename = "type")]
     name: &'a str,
     timestamp: Timestamp,
-    /// Counts the account's events: a receiver can order them, and sees whether one is missing.
+    /// Position in the account's sequence of events, which has no gaps. `None` for an event of an erased
+    /// account.
     sequence: Option<u64>,
     data: Value,
 }
 
 impl Message {
-    /// Tells of `event` at `now`. The body is the same at every attempt. `GET` has none.
+    /// Builds and signs the message of `event` for an attempt at `now`. The body is the same at every
+    /// attempt; `GET` has none.
     pub(super) fn new(
         event: &OutboxEntry,
         webhook: &Webhook,
@@ -66,7 +68,7 @@ impl Message {
     }
 }
 
-/// One signature per secret, the newest first.
+/// Returns the `webhook-signature` header: one signature per secret, the newest first.
 fn signatures(
     secrets: &[WebhookSecret],
     id: &str,
@@ -96,7 +98,7 @@ mod tests {
 
     /// The example of the Standard Webhooks specification's reference implementations.
     #[test]
-    fn signs_as_standard_webhooks_does() {
+    fn signature_matches_the_standard_webhooks_example() {
         let secret = WebhookSecret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let signed = signatures(
             &[secret],
