@@ -191,23 +191,19 @@ def decisions_without_records():
 
 
 def endpoints():
-    """Operations of the description, as the endpoint table writes them."""
-    path = None
-    for line in text_of(ROOT / "infra/openapi.yaml").splitlines():
-        if match := re.fullmatch(r"  (/\S*):", line):
-            path = match[1]
-        elif match := re.fullmatch(r"    (get|post|put|delete|patch):", line):
-            method = match[1].upper()
-        elif match := re.fullmatch(r"      operationId: (\w+)", line):
-            yield f"{method} {path}", match[1]
+    """The template's routes, each with the binary of its function."""
+    for function in text_of(ROOT / "template.yaml").split("Type: AWS::Serverless::Function")[1:]:
+        binary = re.search(r"Binary: (\w+)", function)[1]
+        for method, path in re.findall(r'Method: (\w+), Path: ("[^"]+"|[^}]+)', function):
+            yield method + " " + path.strip('"'), binary
 
 
 def wrong_endpoint_table():
-    described = set(endpoints())
+    deployed = set(endpoints())
     rows = re.findall(r"^\| `([A-Z]+ /\S*)` \|.*\| `functions/src/bin/(\w+)\.rs` \|$",
                       text_of(ROOT / "infra/ENDPOINTS.md"), flags=re.MULTILINE)
-    for route, file in sorted(described ^ set(rows)):
-        yield f"infra/ENDPOINTS.md and infra/openapi.yaml disagree about {route} ({file}.rs)"
+    for route, file in sorted(deployed ^ set(rows)):
+        yield f"infra/ENDPOINTS.md and template.yaml disagree about {route} ({file}.rs)"
 
 
 def kinds(nature):
