@@ -10,7 +10,7 @@ use shared::domain::erasure::PlanDifference;
 use shared::domain::error::Entity;
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
-use shared::domain::{Error, Id};
+use shared::domain::{Error, Id, Status};
 use shared::http::Reply;
 use shared::store::fields::ITEMS;
 
@@ -109,7 +109,8 @@ fn every_error() -> Vec<Error> {
         Error::RouteNotFound,
         Error::UsernameTaken,
         Error::EmailTaken,
-        Error::StateInvalid,
+        Error::StateInvalid(None),
+        Error::StateInvalid(Some(Status::Frozen)),
         Error::GracePeriodEnded,
         Error::LastProjectAdmin,
         Error::LastAdmin,
@@ -156,7 +157,7 @@ fn is_in_the_list(error: &Error) {
         | Error::RouteNotFound
         | Error::UsernameTaken
         | Error::EmailTaken
-        | Error::StateInvalid
+        | Error::StateInvalid(_)
         | Error::GracePeriodEnded
         | Error::LastProjectAdmin
         | Error::LastAdmin

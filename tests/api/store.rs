@@ -109,7 +109,7 @@ async fn deleted_account_rejects_late_writes() {
         store.delete_access_key(&as_read(customer), &before, &event(customer, 4)).await.map(drop),
     ];
     for refused in refused {
-        assert!(matches!(refused, Err(Error::StateInvalid)), "{refused:?}");
+        assert!(matches!(refused, Err(Error::StateInvalid(_))), "{refused:?}");
     }
     let login = store.insert_session(customer, "late", &session, username.login_key(), None).await;
     assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");

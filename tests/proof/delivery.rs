@@ -21,12 +21,13 @@ use local::Tables;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::bus::{Publisher, publish_overdue};
+use shared::domain::customer::Profile;
 use shared::domain::erasure::{Reason, Requester, Role};
 use shared::domain::event::EventType;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
 use shared::domain::webhook::WebhookSecret;
-use shared::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
+use shared::domain::{Customer, Error, FirstAdmin, Id, Registration, Timestamp, Username};
 use shared::lifecycle::transition;
 use shared::platform::{Clock, Deadline};
 use shared::store::Store;
@@ -201,15 +202,18 @@ const MAX_TRIES: u32 = 100;
 
 async fn account(app: &App, number: u8, url: &str) -> Customer {
     let now = app.now();
-    let mut customer = Customer::blank(Id::new(now, [number; 10]), now);
-    customer.webhook_method = WebhookMethod::Post;
-    customer.webhook_uri = WebhookUri::from_text(url).unwrap();
-    customer.internals.webhook_secret = Some(WebhookSecret::new([number; 32]));
-    customer.internals.sequence = 1;
     let username = Username::from_text(&format!("test{number}")).unwrap();
-    let agent = Agent::new(Id::new(now, [100 + number; 10]), username, Permission::ADMIN, now);
-    let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
-    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let admin = FirstAdmin { id: Id::new(now, [100 + number; 10]), username };
+    let profile = Profile {
+        webhook_method: Some(WebhookMethod::Post),
+        webhook_uri: Some(WebhookUri::from_text(url).unwrap()),
+        ..Profile::default()
+    };
+    let secret = WebhookSecret::new([number; 32]);
+    let Registration { customer, admin } =
+        Customer::register(Id::new(now, [number; 10]), profile, secret, admin, now);
+    let login = Login::new(customer.id, &admin, PasswordHash::stored(String::new()));
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
     let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
     for _ in 0..MAX_TRIES {
         if app.store.insert_customer(&new, &event).await.is_ok() {
@@ -236,7 +240,7 @@ async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Cust
         }
         if let Some(now) = read(app, customer).await {
             // It had succeeded, and the answer was lost.
-            if matches!(result, Err(Error::StateInvalid)) {
+            if matches!(result, Err(Error::StateInvalid(_))) {
                 return now;
             }
             current = now;

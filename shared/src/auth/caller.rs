@@ -8,6 +8,7 @@ use super::quota::{self, Count};
 use crate::app::App;
 use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::Entity;
+use crate::domain::gate::Access;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
 use crate::domain::quota::Quota;
@@ -93,20 +94,14 @@ impl Caller {
 
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
     pub fn require_not_frozen(self) -> Result<Self, Error> {
-        match self.customer.status {
-            Status::Frozen => Err(Error::AccountFrozen {
-                scheduled: self.customer.internals.tm_freeze,
-                effective: self.customer.tm_deletion_scheduled,
-            }),
-            _ => Ok(self),
-        }
+        self.customer.admit(Access::Write)?;
+        Ok(self)
     }
 
     fn identify(credential: &Credential, items: &Items, now: Timestamp) -> Result<Self, Error> {
         let customer = items.get(&key::customer(credential.customer()))?;
-        let customer = customer
-            .filter(|customer| customer.status != Status::Deleted)
-            .ok_or(Error::InvalidCredentials)?;
+        let customer = customer.ok_or(Error::InvalidCredentials)?;
+        customer.admit(Access::Session)?;
         let agent = items.get(&key::agent(credential.customer(), credential.agent()))?;
         let agent = agent.ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {

@@ -252,7 +252,7 @@ impl Customer {
 
     /// Refuses an account that cannot be worked with.
     pub fn require_live(self) -> Result<Self, Error> {
-        if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid) }
+        if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid(Some(self.status))) }
     }
 
     /// When the purge must look at this account, if ever.

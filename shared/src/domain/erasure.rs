@@ -358,32 +358,6 @@ pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     system.into_iter().chain(hold).collect()
 }
 
-/// What an erasure is expected to cost in DynamoDB's capacity units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Capacity {
-    /// Write units.
-    pub wcu: u64,
-    /// Read units.
-    pub rcu: u64,
-}
-
-impl Capacity {
-    /// For `items` things of `kilobytes` in all.
-    ///
-    /// Each deletion is one unit per kilobyte, at least one; each slice is counted in the ledger, and its
-    /// ids go to the outbox, in a transaction; claim and finish are the rest.
-    #[must_use]
-    pub fn of(items: u64, kilobytes: u64) -> Self {
-        const CLAIM_AND_FINISH: u64 = 24;
-        let slices = items.div_ceil(SLICE as u64);
-        let ids = (items * 16).div_ceil(1024) * 2;
-        Self {
-            wcu: items.max(kilobytes) + ids + slices * 6 + CLAIM_AND_FINISH,
-            rcu: kilobytes.div_ceil(4) + 6,
-        }
-    }
-}
-
 /// How many things are counted, told of and deleted together. Larger slices cost less; a smaller one is
 /// all that a crash makes the next run look at twice.
 pub const SLICE: usize = 500;

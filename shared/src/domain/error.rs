@@ -6,7 +6,7 @@ use super::erasure::PlanDifference;
 use super::idempotency::IdempotencyRecord;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
-use super::{AccessKey, Id, Timestamp};
+use super::{AccessKey, Id, Status, Timestamp};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -55,8 +55,9 @@ pub enum Error {
     UsernameTaken,
     /// Another account has the e-mail address.
     EmailTaken,
-    /// The account's status does not allow it.
-    StateInvalid,
+    /// The account's status does not allow the operation; `None` if a concurrent writer changed the status
+    /// to one that is not known here.
+    StateInvalid(Option<Status>),
     /// The account can no longer be recovered.
     GracePeriodEnded,
     /// The project's own account cannot be frozen or deleted, and needs an admin.

@@ -86,8 +86,27 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
             | Command::SetMetadata(_)
             | Command::SetBilling(_)
             | Command::RotateWebhookSecret(..),
-            _,
-        ) => edit(customer, command, now),
+            Frozen | Deleted,
+        ) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Update(profile), Initial | Active) if *profile == Profile::default() => {
+            Ok(Transition::Unchanged)
+        }
+        (Command::Update(profile), Initial | Active) => {
+            Ok(updated(with_profile(customer.clone(), profile.clone()), now))
+        }
+        (Command::SetMetadata(set), Initial | Active) => {
+            let rtp_debug = set.rtp_debug.or(customer.metadata.rtp_debug);
+            Ok(updated(Customer { metadata: Metadata { rtp_debug }, ..customer.clone() }, now))
+        }
+        (Command::SetBilling(billing), Initial | Active) => {
+            let id = billing.billing_account_id;
+            let billing_account_id = id.map(Id::uuid).unwrap_or_default();
+            Ok(updated(Customer { billing_account_id, ..customer.clone() }, now)
+                .with(|change| change.billing_account = id))
+        }
+        (Command::RotateWebhookSecret(secret, overlap), Initial | Active) => {
+            Ok(updated(with_secret(customer.clone(), secret, now.plus(*overlap)), now))
+        }
 
         (Command::DisableWebhook(uri), Initial | Active | Frozen)
             if customer.webhook_uri == *uri && !customer.internals.webhook_gone =>
@@ -109,14 +128,16 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
                 .enter(LedgerEntry::Requested(request)))
         }
         (Command::Freeze(..), Frozen) => Ok(Transition::Unchanged),
-        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid),
+        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
 
         (Command::Recover, Frozen) if has_ended(customer, now) => Err(Error::GracePeriodEnded),
         (Command::Recover, Frozen) => {
             Ok(changed(recovered(customer, now), EventType::CustomerRecovered)
                 .enter(LedgerEntry::Withdrawn(now)))
         }
-        (Command::Recover, _) => Err(Error::StateInvalid),
+        (Command::Recover, Initial | Active | Deleted) => {
+            Err(Error::StateInvalid(Some(customer.status)))
+        }
 
         (Command::UnregisterNow(_) | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
         (Command::Delete(_, _, Some(plan)), _) if !plan.is_current_for(customer) => {
@@ -140,8 +161,8 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
                 .enter(LedgerEntry::Requested(request)))
         }
 
-        (Command::Hold(..), Deleted) => Err(Error::StateInvalid),
-        (Command::Hold(reason, by), _) => {
+        (Command::Hold(..), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Hold(reason, by), Initial | Active | Frozen) => {
             let hold = Hold { reason: reason.clone(), by: by.clone(), tm_hold: now };
             let internals = Internals { hold: Some(hold.clone()), ..customer.internals.clone() };
             Ok(changed(Customer { internals, ..customer.clone() }, EventType::CustomerHeld)
@@ -174,30 +195,9 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
     }
 }
 
-/// Decides what becomes of what is said about an account that can be worked with.
-fn edit(customer: &Customer, command: &Command, now: Timestamp) -> Result<Transition, Error> {
-    let before = customer.clone().require_live()?;
-    let (after, billing_account) = match command {
-        Command::Update(profile) if *profile == Profile::default() => {
-            return Ok(Transition::Unchanged);
-        }
-        Command::Update(profile) => (said(before, profile.clone()), None),
-        Command::SetMetadata(said) => {
-            let metadata = Metadata { rtp_debug: said.rtp_debug.or(before.metadata.rtp_debug) };
-            (Customer { metadata, ..before }, None)
-        }
-        Command::SetBilling(said) => {
-            let id = said.billing_account_id;
-            let billing_account_id = id.map(Id::uuid).unwrap_or_default();
-            (Customer { billing_account_id, ..before }, id)
-        }
-        Command::RotateWebhookSecret(secret, overlap) => {
-            (with_secret(before, secret, now.plus(*overlap)), None)
-        }
-        _ => return Ok(Transition::Unchanged),
-    };
-    Ok(changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
-        .with(|change| change.billing_account = billing_account))
+/// Returns the transition to `after`, changed by its owner or an operator at `now`.
+fn updated(after: Customer, now: Timestamp) -> Transition {
+    changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
 }
 
 fn changed(customer: Customer, what: EventType) -> Transition {
@@ -236,8 +236,9 @@ impl Transition {
     }
 }
 
-/// The account with what was said about it. An address that is set anew is tried again.
-fn said(customer: Customer, profile: Profile) -> Customer {
+/// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
+/// value, enables a webhook that was disabled.
+fn with_profile(customer: Customer, profile: Profile) -> Customer {
     let is_set = profile.webhook_uri.is_some();
     let mut after = customer.with(profile);
     after.internals.webhook_gone &= !is_set;

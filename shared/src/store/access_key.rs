@@ -128,7 +128,7 @@ impl Store {
         match self.change_owned(customer, update).await? {
             CommitResult::Written => Ok(Update::Written),
             CommitResult::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
-                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
+                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid(None)),
                 Ok([_, _, Leg::Failed(Some(current))]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }

@@ -241,9 +241,7 @@ impl Store {
     /// Whether the account was not there before.
     async fn insert(&self, new: &NewCustomer<'_>, event: Option<&Event>) -> Result<bool, Error> {
         let NewCustomer { customer, agent, login } = new;
-        // The first agent administers the account.
-        let root = CustomerAttributes { admins: 1, ..CustomerAttributes::from(*customer) };
-        let root = item(&key::customer(customer.id), root)?;
+        let root = item(&key::customer(customer.id), CustomerAttributes::from(*customer))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(*login))?;
         let agent = item(&key::agent(customer.id, agent.id), AgentAttributes::from(*agent))?;
         let mut transaction = self.transaction();

@@ -112,9 +112,9 @@ impl Store {
         match self.change_owned(customer, tell).await? {
             CommitResult::Written => {
                 let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                told.ok_or(Error::StateInvalid)
+                told.ok_or(Error::StateInvalid(None))
             }
-            CommitResult::Refused(_) => Err(Error::StateInvalid),
+            CommitResult::Refused(_) => Err(Error::StateInvalid(None)),
         }
     }
 
@@ -139,7 +139,7 @@ impl Store {
             }),
             CommitResult::Refused(legs) => match legs.as_slice() {
                 [Leg::Held, ..] => Err(Error::NotFound(Entity::Delivery)),
-                _ => Err(Error::StateInvalid),
+                _ => Err(Error::StateInvalid(None)),
             },
         }
     }
