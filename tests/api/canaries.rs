@@ -1,9 +1,9 @@
-//! Search for leaks: no token, password or personal data in a log line, error, header, event, dead letter
-//! or the outbox. It runs over every stack of these tests when it is dropped.
+//! No token, no password and nothing personal in a log line, an error, a header, an event, a dead letter
+//! or the outbox. Every stack of the tests is searched when it goes, without being asked.
 //!
 //! A canary is any text that a test sends in a body or as a credential, and any token that it gets, unless
-//! it is too short or too common to be recognised. It is searched in any case, in hexadecimal, base 64,
-//! percent encoding and JSON escapes.
+//! it is so short or so plain that it may well stand somewhere for another reason. It is searched as it
+//! is, whatever its case, and in hexadecimal, base 64, percent encoding and JSON's escapes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -13,21 +13,21 @@ use std::time::{Duration, Instant};
 use aho_corasick::AhoCorasick;
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use http::Request;
-use local::Sinks;
+use sam_local::Sinks;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, new_customer};
 
-/// Fields whose values are constants of the API.
+/// Fields whose values are the API's own words.
 const OWN_WORDS: [&str; 3] = ["confirmation_phrase", "status", "webhook_method"];
 
-/// Fields of responses that hold secrets.
+/// Fields of answers that are secret.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
-/// Number of characters of a long text that are searched for; of a token, enough to be secret.
+/// What is looked for of a long text: enough of a token to be secret.
 const LONGEST: usize = 48;
 
-/// The canaries of a stack, and its output.
+/// What must not come out of a stack, and what came out of it.
 pub(crate) struct Canaries {
     sinks: Sinks,
     seen: Mutex<Seen>,
@@ -46,7 +46,7 @@ impl Canaries {
         Self { sinks, seen: Mutex::default() }
     }
 
-    /// Collects canaries from a request.
+    /// Takes note of what a test sends.
     pub(crate) fn sent(&self, request: &Request<Vec<u8>>) {
         let mut texts = Vec::new();
         for value in request.headers().get_all("authorization") {
@@ -57,7 +57,7 @@ impl Canaries {
         let query = url::form_urlencoded::parse(query.as_bytes());
         let credentials = query.filter(|(name, _)| name == "token" || name == "accesskey");
         texts.extend(credentials.map(|(_, value)| value.into_owned()));
-        // Control endpoints of the stack take no secrets of clients.
+        // What the stack itself is told is no secret of a client's.
         let is_clients = !request.uri().path().starts_with("/_local/");
         if let Ok(body) = serde_json::from_slice(request.body())
             && is_clients
@@ -68,7 +68,7 @@ impl Canaries {
         self.seen.lock().unwrap().canaries.extend(canaries);
     }
 
-    /// Collects canaries and output from a response.
+    /// Takes note of what a test gets.
     pub(crate) fn answered(&self, answer: &Answer) {
         let mut seen = self.seen.lock().unwrap();
         let secrets = SECRETS.iter().filter_map(|name| answer.body[name].as_str());
@@ -81,7 +81,7 @@ impl Canaries {
         seen.request_ids.extend(id.map(str::to_owned));
     }
 
-    /// Returns all output, by its sink.
+    /// What came out, by where it did.
     fn sinks(&self) -> [(&'static str, Vec<String>); 5] {
         let texts = |values: Vec<Value>| values.iter().map(Value::to_string).collect();
         let mut outbox = self.sinks.items("OutboxTable").expect("the outbox can be read");
@@ -95,8 +95,8 @@ impl Canaries {
         ]
     }
 
-    /// Returns the log once it has a line for every request: a function writes it before it answers, but
-    /// the stack may read it later.
+    /// The log, once it has a line about every request: a function writes it before it answers, but the
+    /// stack reads it when it comes to it.
     fn all_logs(&self) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
@@ -111,7 +111,7 @@ impl Canaries {
         }
     }
 
-    /// Returns a description of every leak.
+    /// Every place where a canary shows.
     fn leaks(&self) -> Vec<String> {
         let needles = Needles::new(&self.seen.lock().unwrap().canaries);
         let mut leaks = Vec::new();
@@ -126,7 +126,8 @@ impl Canaries {
     }
 }
 
-/// Removes the sealed target of a deletion event, which may be stored for a day (`webhooks.rs` tests that).
+/// Takes the address off that an account's last event is sent to: it may be there for a day, and a test
+/// of `webhooks.rs` sees to it that it is no longer.
 pub(crate) fn break_seal(event: &mut Value) {
     for name in ["farewell_uri", "farewell_secrets"] {
         event.as_object_mut().expect("an item").remove(name);
@@ -135,7 +136,7 @@ pub(crate) fn break_seal(event: &mut Value) {
 
 impl Drop for Canaries {
     fn drop(&mut self) {
-        // A failed test has its own message.
+        // A test that has failed already says why.
         if !std::thread::panicking() {
             let leaks = self.leaks();
             assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
@@ -148,7 +149,7 @@ fn request_id(line: &str) -> Option<String> {
     line["request_id"].as_str().map(str::to_owned)
 }
 
-/// Adds every string in `value` to `texts`.
+/// Every text in `value`.
 fn collect(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),
@@ -161,7 +162,7 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Whether an occurrence of `text` can only be a leak.
+/// Whether where `text` shows, nothing else can be meant.
 fn is_recognisable(text: &str) -> bool {
     let length = text.chars().count();
     let plain_word = length < 12 && text.chars().all(char::is_alphabetic);
@@ -171,21 +172,21 @@ fn is_recognisable(text: &str) -> bool {
     length >= 5 && !plain_word && !plain_number && !known_anyway
 }
 
-/// Returns the part of a long text that is searched for.
+/// Of a long text a part is enough to give it away.
 fn beginning(text: String) -> String {
     text.chars().take(LONGEST).collect()
 }
 
-/// Whether `canary` occurs in `text` in any encoding.
+/// Whether `canary` shows in `text` in any form.
 pub(crate) fn shows(canary: &str, text: &str) -> bool {
     Needles::new(&[canary.to_owned()].into()).found_in(text).next().is_some()
 }
 
-/// Canaries in all their encodings.
+/// Canaries in all their forms.
 struct Needles {
-    /// Plain and hexadecimal, in lower case.
+    /// As they are and in hexadecimal, in lower case.
     folded: Forms,
-    /// Base 64, which is case-sensitive.
+    /// In base 64, in which case matters.
     exact: Forms,
 }
 
@@ -231,8 +232,7 @@ impl Forms {
     }
 }
 
-/// Returns the part of `canary` in base 64 that does not depend on its neighbours, for each of three
-/// alignments.
+/// The part of `canary` that shows in base 64 whatever stands around it, for each of three alignments.
 fn base64(canary: &str) -> Vec<String> {
     let at = |shift: usize| {
         let bytes = [&[0; 2][..shift], canary.as_bytes()].concat();
@@ -243,7 +243,7 @@ fn base64(canary: &str) -> Vec<String> {
     (0..3).map(at).filter(|form| form.len() >= 8).collect()
 }
 
-/// Returns all strings of a JSON text, and of JSON texts nested in it, unescaped.
+/// All texts in a JSON text, and in the JSON texts in it, as they were before they were escaped.
 fn unescaped(text: &str) -> String {
     fn push(value: &Value, into: &mut String) {
         match value {
@@ -270,7 +270,7 @@ fn unescaped(text: &str) -> String {
 }
 
 #[test]
-fn canary_is_found_in_every_encoding() {
+fn a_canary_is_found_in_every_form() {
     let canary = "Zoë \"Q\" <zoe@example.com>";
     let needles = Needles::new(&BTreeSet::from([canary.to_owned()]));
     let found = |text: &str| needles.found_in(text).next().is_some();
@@ -291,10 +291,9 @@ fn canary_is_found_in_every_encoding() {
     assert!(!found("Zoë") && !found(r#"{"status":"PERMISSION_DENIED"}"#));
 }
 
-/// Sends canaries in every field, parameter and malformed body to every route. The search when the stack is
-/// dropped is the assertion.
+/// Canaries in every field, place and malformed shape of every route. What is asserted is the search.
 #[tokio::test(flavor = "multi_thread")]
-async fn input_is_never_echoed_into_logs_events_or_errors() {
+async fn nothing_repeats_what_it_was_told() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "canary-1").await;

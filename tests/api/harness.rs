@@ -1,4 +1,4 @@
-//! A stack per test, and a client for it.
+//! A stack of its own for every test, and a client for it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,14 +10,13 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use local::{Options, Stack};
+use sam_local::{Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::canaries::Canaries;
-use crate::customer;
 use crate::openapi;
-use crate::permissions::UsedPermissions;
+use crate::permissions::Internals;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const DAY: i64 = 24 * 60 * 60;
@@ -28,36 +27,37 @@ pub(crate) fn root() -> PathBuf {
 
 pub(crate) fn options() -> Options {
     let binaries = Path::new(env!("CARGO_BIN_EXE_auth_login"));
-    Options::in_memory(root().join("template.yaml"), binaries.parent().unwrap())
+    local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
 }
 
-/// Options for the real template with one parameter set.
+/// The real template with one parameter other than by default.
 pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// Options for the real template without rate limits: for tests that count writes or send many requests.
+/// The real template, where nobody's requests are counted: for tests of what else is written, and for those
+/// that ask for more than anybody should.
 pub(crate) fn uncounted() -> Options {
     let quotas = ["RequestsPerMinute", "InvalidTokensPerMinute"];
     let parameters = quotas.map(|name| (name.to_owned(), "0".to_owned())).into();
     Options { parameters, ..options() }
 }
 
-/// Adds latency so that concurrent calls overlap, on a busy machine too.
+/// With tables that are slow enough for calls to meet that are made side by side, on a busy machine too.
 pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }
 }
 
-/// An edited copy of the real template.
+/// A template of a test's own, made from the real one.
 pub(crate) struct Template(tempfile::NamedTempFile);
 
 impl Template {
-    /// Returns the real template as text.
+    /// The real template as text.
     pub(crate) fn text() -> String {
         std::fs::read_to_string(root().join("template.yaml")).unwrap()
     }
 
-    /// Returns the real template after `edit`, which must change it.
+    /// The real template after `edit`, which must change it.
     pub(crate) fn edited(edit: impl FnOnce(String) -> String) -> Self {
         let (before, file) = (Self::text(), tempfile::NamedTempFile::with_suffix(".yaml").unwrap());
         let after = edit(before.clone());
@@ -71,15 +71,15 @@ impl Template {
     }
 }
 
-/// A running stack and its client. Dropping it searches everything that it emitted for leaked data.
+/// A running stack. When it goes, whatever it said is searched for what it must not say.
 pub(crate) struct Tenure {
     canaries: Canaries,
-    _record: Option<UsedPermissions>,
+    _record: Option<Internals>,
     pub(crate) stack: Stack,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// A request under construction.
+/// A request in the making.
 pub(crate) struct Call {
     head: request::Builder,
     body: Vec<u8>,
@@ -103,7 +103,7 @@ impl Call {
     }
 }
 
-/// A response, its body also parsed as JSON; `Null` if it is none.
+/// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -112,21 +112,21 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// A customer's id, and a session of its admin.
+/// An account and its admin's session.
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
 impl Answer {
-    /// Returns the body of a 200; fails on any other status.
+    /// The body of a success.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.body
     }
 
-    /// Returns the reason of an error with this status, having checked the envelope.
+    /// The reason of an error, after a look at its envelope.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.text);
@@ -140,7 +140,7 @@ impl Answer {
         error["reason"].as_str().unwrap()
     }
 
-    /// Returns the message of an error; empty for a success.
+    /// The message of an error.
     pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
@@ -154,7 +154,7 @@ impl Tenure {
     pub(crate) async fn start_with(options: Options) -> Self {
         let stack = Stack::start(options.clone()).await.expect("the stack starts");
         let canaries = Canaries::new(stack.sinks());
-        let record = UsedPermissions::of(stack.sinks(), &options);
+        let record = Internals::of(stack.sinks(), &options);
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { canaries, _record: record, stack, client }
     }
@@ -174,7 +174,7 @@ impl Tenure {
         let text = String::from_utf8(bytes.into()).expect("text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         if head.status.is_server_error() {
-            // Captured: shown only if the test fails.
+            // Shown only if the test fails.
             println!("{}: {text}\n{}", head.status, self.stack.logs().join("\n"));
         }
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, text, body };
@@ -183,12 +183,12 @@ impl Tenure {
         answer
     }
 
-    /// Sends a request with a bearer token.
+    /// Calls with a bearer token.
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str) -> Answer {
         self.send(self.request(method, path).bearer(token)).await
     }
 
-    /// Sends a request with a bearer token and a JSON body.
+    /// Calls with a bearer token and a JSON body.
     pub(crate) async fn call_with(
         &self,
         token: &str,
@@ -209,12 +209,12 @@ impl Tenure {
         answer["token"].as_str().unwrap().to_owned()
     }
 
-    /// Logs in as the project admin; returns the session's token.
+    /// The project admin's session.
     pub(crate) async fn admin(&self) -> String {
         self.login("admin@localhost", "local-admin-password").await
     }
 
-    /// Creates an account with every field filled, and logs in as its admin.
+    /// A new account with every field filled, and its admin's session.
     pub(crate) async fn account(&self, admin: &str, username: &str) -> Account {
         let body = new_customer(username);
         let created = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
@@ -222,7 +222,7 @@ impl Tenure {
         Account { id: created["id"].as_str().unwrap().to_owned(), token }
     }
 
-    /// Creates an access key that lasts a day; returns its token.
+    /// A new access key's token.
     pub(crate) async fn access_key(&self, token: &str) -> String {
         let key =
             self.call_with(token, "POST", "/v1.0/accesskeys", json!({"expire": 86_400})).await.ok();
@@ -233,7 +233,7 @@ impl Tenure {
         self.call_with(token, "POST", "/auth/unregister", body).await
     }
 
-    /// Returns all items of a table, sorted.
+    /// Every item of a table, sorted.
     pub(crate) async fn items(&self, table: &str) -> Vec<Value> {
         let answer = self.send(self.request("GET", &format!("/_local/tables/{table}"))).await.ok();
         let mut items = answer["items"].as_array().unwrap().clone();
@@ -241,7 +241,7 @@ impl Tenure {
         items
     }
 
-    /// Returns the sort keys in an account's partition.
+    /// What the accounts table has in an account's partition, by sort key.
     pub(crate) async fn partition(&self, id: &str) -> Vec<String> {
         let pk = format!("CUSTOMER#{id}");
         let items = self.items("AccountsTable").await;
@@ -249,10 +249,10 @@ impl Tenure {
         own.map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Returns the accounts table without what a refused request may write too: counters of attempts and
-    /// requests, and the day of a key's last use.
+    /// The accounts table without the counts of attempts, which a refused log-in or a webhook leaves, and
+    /// without the day of a key's last use, which any use of it may leave.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
-        assert!(self.stack.settle().await, "the stack does not settle");
+        assert!(self.stack.settle().await, "events keep coming");
         let items = self.items("AccountsTable").await;
         let is_count = |item: &Value| {
             let pk = item["pk"]["S"].as_str().unwrap();
@@ -265,33 +265,44 @@ impl Tenure {
         items
     }
 
-    /// Moves the clock by days, once every event is published: one that expires in the outbox before is lost.
+    /// Moves time, once what happened has been told: an event that nobody has fetched from the outbox by
+    /// the time it expires there is gone, and days pass in no time here.
     pub(crate) async fn advance_days(&self, days: i64) -> Value {
-        assert!(self.stack.settle().await, "the stack does not settle");
+        assert!(self.stack.settle().await, "events keep coming");
         self.stack.advance_clock(days * DAY).await.expect("the clock moves")
     }
 
-    /// Returns the number of events of this type that reached the bus about an account.
+    /// How many events of this name reached the bus about an account.
     pub(crate) async fn count_events(&self, id: &str, name: &str) -> usize {
         self.events_of(id).await.iter().filter(|event| *event == name).count()
     }
 
-    /// Returns the stack's virtual time.
+    /// The stack's time.
     pub(crate) async fn now(&self) -> jiff::Timestamp {
         let clock = self.send(self.request("GET", "/_local/clock")).await.ok();
         clock["now"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Returns the types of the events that reached the bus about an account, oldest first.
+    /// Names of the events that reached the bus about an account.
     pub(crate) async fn events_of(&self, id: &str) -> Vec<String> {
-        assert!(self.stack.settle().await, "the stack does not settle");
+        assert!(self.stack.settle().await, "events keep coming");
         let events = self.stack.events();
         let own = events.iter().filter(|seen| seen["event"]["detail"]["customer_id"] == *id);
         own.map(|seen| seen["event"]["detail-type"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-/// The body of a customer's creation: see [`customer::new_customer`].
+/// A customer with every field filled, each by something that the user name is part of.
 pub(crate) fn new_customer(username: &str) -> Value {
-    customer::new_customer(username, PASSWORD)
+    json!({
+        "username": username,
+        "password": PASSWORD,
+        "name": format!("Name of {username}"),
+        "detail": format!("Detail of {username}"),
+        "email": format!("{username}@example.com"),
+        "phone_number": format!("Phone of {username}"),
+        "address": format!("Address of {username}"),
+        "webhook_method": "POST",
+        "webhook_uri": format!("https://example.com/{username}"),
+    })
 }

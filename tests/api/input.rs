@@ -1,18 +1,18 @@
-//! Invalid input: status, reason, the name of the field, and no write.
+//! Bad input of every kind: the right status and reason, the field by name, and nothing written.
 
 use serde_json::json;
 
 use crate::harness::{Tenure, new_customer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invalid_fields_are_named() {
+async fn wrong_fields_are_named() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let before = tenure.accounts().await;
     let customer = format!("/v1.0/customers/{}", account.id);
 
-    // Field and value, set in an otherwise valid body.
+    // (route, field, value): the value is put into a good body.
     let long = "x".repeat(3000);
     let creates = [
         ("username", json!(5)),
@@ -44,7 +44,7 @@ async fn invalid_fields_are_named() {
         ("webhook_method", json!("PATCH")),
         ("webhook_method", json!("post")),
         ("webhook_method", json!("POST\r\nX: y")),
-        // System-managed fields.
+        // What only the system sets.
         ("id", json!(account.id)),
         ("status", json!("active")),
         ("email_verified", json!(true)),
@@ -108,7 +108,7 @@ async fn invalid_fields_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_bodies_are_rejected() {
+async fn broken_bodies_are_refused_before_they_are_read() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let before = tenure.accounts().await;
@@ -170,7 +170,7 @@ async fn malformed_bodies_are_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invalid_ids_pages_and_routes_are_rejected() {
+async fn bad_ids_pages_and_routes_are_refused() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     for id in [
@@ -250,7 +250,7 @@ async fn invalid_ids_pages_and_routes_are_rejected() {
         ("PATCH", "/v1.0/customers"),
         ("TRACE", "/v1.0/customers"),
         ("POST", "/v1.0/customer/metadata"),
-        // These match `/v1.0/{kind}/{id}`, but name no kind.
+        // These look like a kind of resource and an id.
         ("GET", "/v1.0/customer/metadata"),
         ("DELETE", "/v1.0/customer/metadata"),
         ("GET", "/v1.0/Numbers"),
@@ -273,7 +273,7 @@ async fn invalid_ids_pages_and_routes_are_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn method_override_headers_are_ignored() {
+async fn a_method_is_the_one_of_the_request_line() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -287,7 +287,7 @@ async fn method_override_headers_are_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn valid_request_id_is_echoed() {
+async fn a_good_request_id_comes_back() {
     let tenure = Tenure::start().await;
     let ask = |id: &str| tenure.request("GET", "/nowhere").header("x-request-id", id);
     let answer = tenure.send(ask("my-request_1")).await;

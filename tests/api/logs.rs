@@ -1,11 +1,11 @@
-//! The log: its fields, and no input of clients.
+//! What is said of requests, and what is not.
 
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Tenure};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_lines_are_json_with_known_fields_for_any_input() {
+async fn a_line_is_json_with_known_fields_whatever_is_sent() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let injection = "canary\\n{\"level\":\"ERROR\",\"message\":\"canary\"}";
@@ -57,7 +57,7 @@ async fn log_lines_are_json_with_known_fields_for_any_input() {
         assert!(!line.contains("canary"), "{line}");
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
         if line.get("_aws").is_some() {
-            // Embedded metrics have fields of their own.
+            // Metrics: numbers with names of their own.
             continue;
         }
         for field in line.as_object().unwrap().keys() {
@@ -67,7 +67,7 @@ async fn log_lines_are_json_with_known_fields_for_any_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn direct_invocation_echoes_no_input() {
+async fn a_function_that_is_called_by_hand_repeats_nothing() {
     let tenure = Tenure::start().await;
     let bodies = [
         json!("canary-password"),
@@ -84,7 +84,7 @@ async fn direct_invocation_echoes_no_input() {
         assert!(!answer.text.contains("canary"), "{}", answer.text);
     }
     assert!(!tenure.stack.logs().join("\n").contains("canary"));
-    // A direct invocation of an API function returns no data.
+    // Whoever calls the API's functions without the gateway gets no further.
     for event in [json!({}), json!({"body": PASSWORD}), json!("canary")] {
         let path = "/2015-03-31/functions/CustomerListFunction/invocations";
         let answer = tenure.send(tenure.request("POST", path).json(&event)).await;

@@ -1,4 +1,5 @@
-//! The OpenAPI description matches the API. The harness checks every response of these tests against it.
+//! The description of the API and the API say the same. Every answer in these tests is held against it,
+//! without being asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,11 +7,11 @@ use std::time::Duration;
 use http::Method;
 use local::Description;
 use serde_json::{Value, json};
-use shared::domain::erasure::PlanDifference;
-use shared::domain::error::Entity;
+use shared::domain::erasure::Difference;
+use shared::domain::error::Missing;
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
-use shared::domain::{Error, Id, Status};
+use shared::domain::{Error, Id};
 use shared::http::Reply;
 use shared::store::fields::ITEMS;
 
@@ -18,14 +19,14 @@ use uuid::Uuid;
 
 use crate::harness::{Answer, Template, Tenure};
 
-/// Paths of the stack's own endpoints, which are not part of the API.
+/// What the stack answers by itself is not part of the API.
 const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi.json"];
 
 pub(crate) fn description() -> &'static Description {
     Description::of_api().expect("a description")
 }
 
-/// Fails if a response does not match the description.
+/// Fails if the answer is not as described.
 pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Answer) {
     if OF_THE_STACK.iter().any(|start| path.starts_with(start)) || method == Method::HEAD {
         return;
@@ -37,7 +38,7 @@ pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Ans
     }
 }
 
-/// Returns the route that a request matches. A literal segment wins over a parameter.
+/// The route that takes a request: what is written out comes before what stands for anything.
 pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
     let segments: Vec<_> = path.split('/').collect();
     let places = |route: &str| {
@@ -56,7 +57,7 @@ pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
 }
 
 #[test]
-fn documented_operations_are_the_deployed_functions() {
+fn every_route_is_described_under_the_name_of_its_function_and_nothing_else_is() {
     let text = Template::text();
     let mut deployed = BTreeSet::new();
     for function in text.split("Type: AWS::Serverless::Function").skip(1) {
@@ -67,7 +68,7 @@ fn documented_operations_are_the_deployed_functions() {
         };
         let binary = after("Binary: ", function).unwrap();
         for event in function.split("Type: HttpApi").skip(1) {
-            // A path with braces is quoted.
+            // A path may have braces, so it is quoted where it does.
             let Some(method) = after("Method: ", event) else { continue };
             let path = event.split("Path: ").nth(1).unwrap();
             let path = path.strip_prefix('"').map_or_else(
@@ -85,13 +86,14 @@ fn documented_operations_are_the_deployed_functions() {
     assert!(deployed.len() >= 33);
 }
 
-/// Returns an instance of every error. A new variant does not compile until it is listed here.
+/// One of every error there is. The compiler asks for a line here where one is added.
 fn every_error() -> Vec<Error> {
     let text = String::new;
-    let missing = [Entity::Delivery, Entity::Customer, Entity::Erasure].into_iter();
+    let missing =
+        [Missing::Delivery, Missing::Customer, Missing::Erasure, Missing::Route].into_iter();
     let kinds = Kind::ALL.iter().filter(|kind| kind.is_announced());
-    let missing = missing.chain(kinds.map(|kind| Entity::Owned(*kind)));
-    let difference = PlanDifference { account_changed: true, counts: BTreeMap::new() };
+    let missing = missing.chain(kinds.map(|kind| Missing::Owned(*kind)));
+    let difference = Difference { account_changed: true, counts: BTreeMap::new() };
     let others = [
         Error::BodyTooLarge(1),
         Error::NotJson,
@@ -106,11 +108,9 @@ fn every_error() -> Vec<Error> {
         Error::InvalidCredentials,
         Error::PermissionDenied,
         Error::AccountFrozen { scheduled: None, effective: None },
-        Error::RouteNotFound,
         Error::UsernameTaken,
         Error::EmailTaken,
-        Error::StateInvalid(None),
-        Error::StateInvalid(Some(Status::Frozen)),
+        Error::StateInvalid,
         Error::GracePeriodEnded,
         Error::LastProjectAdmin,
         Error::LastAdmin,
@@ -125,8 +125,8 @@ fn every_error() -> Vec<Error> {
         Error::TooManyAttempts(Duration::from_secs(1)),
         Error::TooManyRequests(QuotaStatus {
             quota: Quota::PASSWORD_ATTEMPTS,
-            remaining: 0,
-            resets_in: Duration::from_secs(1),
+            left: 0,
+            ends_in: Duration::from_secs(1),
         }),
         Error::Unavailable(text()),
         Error::Internal(text()),
@@ -149,15 +149,15 @@ fn is_in_the_list(error: &Error) {
         | Error::PermissionDenied
         | Error::AccountFrozen { .. }
         | Error::NotFound(
-            Entity::Delivery
-            | Entity::Customer
-            | Entity::Owned(_)
-            | Entity::Erasure,
+            Missing::Delivery
+            | Missing::Customer
+            | Missing::Owned(_)
+            | Missing::Erasure
+            | Missing::Route,
         )
-        | Error::RouteNotFound
         | Error::UsernameTaken
         | Error::EmailTaken
-        | Error::StateInvalid(_)
+        | Error::StateInvalid
         | Error::GracePeriodEnded
         | Error::LastProjectAdmin
         | Error::LastAdmin
@@ -166,7 +166,7 @@ fn is_in_the_list(error: &Error) {
         | Error::EtagMismatch
         | Error::IdempotencyKeyReused
         | Error::TokenAlreadyIssued(_)
-        // Replayed, so never an answer of its own.
+        // Answered as before.
         | Error::Repeated(_)
         | Error::BillingAccountInUse
         | Error::LegalHold
@@ -178,7 +178,7 @@ fn is_in_the_list(error: &Error) {
     }
 }
 
-/// Returns the reasons that a response schema lists.
+/// The reasons in a described answer.
 fn reasons(schema: &Value) -> Vec<String> {
     let mut reasons = Vec::new();
     walk(schema, &mut |part| {
@@ -189,7 +189,7 @@ fn reasons(schema: &Value) -> Vec<String> {
     reasons
 }
 
-/// Returns every documented response: route, status, schema.
+/// Every described answer: route, status, schema.
 fn answers() -> Vec<(String, u16, &'static Value)> {
     let description = description();
     let mut answers = Vec::new();
@@ -212,7 +212,7 @@ fn answers() -> Vec<(String, u16, &'static Value)> {
 }
 
 #[test]
-fn documented_errors_are_those_of_the_api() {
+fn every_error_is_described_with_its_status_and_no_other_is() {
     let reply = |error: &Error| Reply::error(error, "x");
     let told: BTreeSet<_> = every_error()
         .iter()
@@ -229,7 +229,7 @@ fn documented_errors_are_those_of_the_api() {
 }
 
 #[test]
-fn every_operation_documents_body_errors_and_tags() {
+fn every_operation_is_described_in_full() {
     let description = description();
     let document = description.document();
     let tags: BTreeSet<_> =
@@ -243,10 +243,7 @@ fn every_operation_documents_body_errors_and_tags() {
         if let Some(body) = operation.get("requestBody") {
             expected.extend(["400", "413", "415"]);
             let schema = description.resolve(&body["content"]["application/json"]["schema"]);
-            assert_eq!(
-                schema["additionalProperties"], false,
-                "{route}: unknown fields must be rejected"
-            );
+            assert_eq!(schema["additionalProperties"], false, "{route}: unknown keys are refused");
         }
         if route.contains("{id}") {
             expected.extend(["400", "404"]);
@@ -261,7 +258,7 @@ fn every_operation_documents_body_errors_and_tags() {
     }
 }
 
-/// Calls `look` on `value` and everything in it.
+/// Every place in `value` that `look` is interested in.
 fn walk<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
     look(value);
     match value {
@@ -286,17 +283,17 @@ fn every_component_is_used() {
     }
 }
 
-/// Fields that are not personal though a stored field of the same name is: the name of a stored field is
-/// not the name of a person.
+/// Names of fields that say nothing about a person though a stored field of that name does: the name of a
+/// stored field is not the name of a person.
 const NOT_PERSONAL: [(&str, &str); 1] = [("StoredField", "name")];
 
 #[test]
-fn fields_marked_personal_are_those_stored_as_personal() {
+fn what_is_marked_as_personal_is_what_is_stored_as_personal() {
     let description = description();
     let stored = ITEMS.iter().flat_map(|(_, fields)| fields.iter());
     let mut personal: BTreeSet<&str> =
         stored.filter(|field| field.personal).map(|field| field.name).collect();
-    // Derived attributes, which no request or response has.
+    // Nobody sends or sees these: what they are made of is sent.
     for inside in
         ["password_hash", "username_digest", "farewell_uri", "farewell_secrets", "name_key"]
     {
@@ -317,11 +314,11 @@ fn fields_marked_personal_are_those_stored_as_personal() {
             }
         }
     }
-    assert_eq!(marked, personal, "every personal field is marked in the description");
+    assert_eq!(marked, personal, "each is somewhere in the description");
 }
 
 #[test]
-fn examples_are_answers_of_the_seed() {
+fn the_examples_are_answers_of_the_seed() {
     let document = description().document();
     let seed = crate::seed::answers();
     for (name, example) in document["components"]["examples"].as_object().unwrap() {
@@ -330,7 +327,7 @@ fn examples_are_answers_of_the_seed() {
 }
 
 #[test]
-fn examples_match_their_schemas() {
+fn the_examples_are_as_described() {
     let description = description();
     let mut seen = 0;
     for (route, operation) in description.operations() {
@@ -352,7 +349,7 @@ fn examples_match_their_schemas() {
     assert!(seen >= 10);
 }
 
-/// Returns the headers that every response with this status has.
+/// The headers of any answer with this status.
 fn headers(status: u16) -> http::HeaderMap {
     let error = if status == 401 { Error::InvalidCredentials } else { Error::InvalidId };
     let mut headers = Reply::error(&error, "x").into_response("x", false, &[]).headers().clone();
@@ -363,9 +360,9 @@ fn headers(status: u16) -> http::HeaderMap {
     headers
 }
 
-/// The check that every test relies on detects deviations.
+/// The check that every test relies on does find what is wrong.
 #[test]
-fn undocumented_answers_are_detected() {
+fn an_answer_that_is_not_as_described_is_found() {
     let description = description();
     let agent = json!({
         "id": "5e4a0680-804e-11ec-8477-2fea5968d85b",
@@ -436,7 +433,7 @@ fn undocumented_answers_are_detected() {
 }
 
 #[test]
-fn literal_route_wins_over_parameter() {
+fn the_written_route_comes_before_the_one_for_anything() {
     let routes: Vec<String> = description().operations().into_keys().collect();
     for (method, path, route) in [
         ("GET", "/v1.0/customers", "GET /v1.0/customers"),
@@ -451,7 +448,7 @@ fn literal_route_wins_over_parameter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stack_serves_the_description_and_self_contained_docs() {
+async fn the_stack_shows_the_description_and_a_page_that_needs_nothing_from_elsewhere() {
     let tenure = Tenure::start().await;
     let get = async |path: &str| {
         let answer = tenure.send(tenure.request("GET", path)).await;

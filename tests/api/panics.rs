@@ -1,9 +1,9 @@
-//! Panics of functions, which none of ours should have.
+//! Functions that panic, which no function of ours should.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use local::Options;
+use sam_local::Options;
 use serde_json::{Value, json};
 use shared::app::Nothing;
 use shared::domain::Error;
@@ -15,7 +15,7 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
-/// Panics if there is a token in the URL.
+/// Answers, unless there is a token in the URL.
 async fn handle(_: &'static Nothing, request: Request) -> Result<Reply, Error> {
     assert!(!request.has_token_in_url(), "{SECRET}");
     Err(Error::AuthenticationRequired)
@@ -37,7 +37,7 @@ fn event_function() {
     serve_event(handle_event).unwrap();
 }
 
-/// Options for the real functions, but for one whose program is a test of this file.
+/// The real functions, but for one whose program is a test of this file.
 fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
     let options = options();
     for program in std::fs::read_dir(&options.binaries).unwrap().map(Result::unwrap) {
@@ -56,7 +56,7 @@ fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn panic_in_a_request_is_answered_with_500() {
+async fn a_panic_is_answered_and_leaves_nothing_behind() {
     let binaries = tempfile::tempdir().unwrap();
     let options = options_with("customer_list", "request_function", binaries.path());
     let tenure = Tenure::start_with(options).await;
@@ -83,13 +83,13 @@ async fn panic_in_a_request_is_answered_with_500() {
         assert_eq!(answer.refused(401), "AUTHENTICATION_REQUIRED");
     }
     assert!(!tenure.stack.logs().iter().any(|line| line.contains(SECRET)));
-    // The process survived, and Lambda saw no failure.
+    // It was the same process throughout, and Lambda saw no failure.
     let function = &tenure.stack.stats()["functions"]["CustomerListFunction"];
     assert_eq!((&function["cold_starts"], &function["errors"]), (&1.into(), &0.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn panic_in_an_event_fails_the_invocation() {
+async fn a_panic_over_an_event_is_a_failure_that_lambda_sees() {
     let binaries = tempfile::tempdir().unwrap();
     let options = options_with("erasure_replay", "event_function", binaries.path());
     let tenure = Tenure::start_with(options).await;

@@ -1,4 +1,4 @@
-//! Password guessing: throttles, hashing costs, and what answers reveal.
+//! Guessing at passwords: what it costs, how fast it goes, and what it tells.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
 const UNREGISTER: (&str, &str) = ("AuthUnregisterFunction", "POST /auth/unregister");
 const WRONG: &str = "wrong password";
 
-/// Returns the number of hashes that a function computed, once its log has a line for each call.
+/// How many hashes a function has computed, once its log has a line for each of its calls.
 async fn hashes(tenure: &Tenure, (function, route): (&str, &str)) -> u64 {
     let route = format!("\"route\":\"{route}\"");
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -48,7 +48,7 @@ async fn try_as_request_x(tenure: &Tenure, username: &str, password: &str) -> An
     tenure.send(request.json(&json!({"username": username, "password": password}))).await
 }
 
-/// Everything observable that could tell one failure from another.
+/// Everything that could tell one outcome from another.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     status: u16,
@@ -84,7 +84,7 @@ async fn outcome(tenure: &Tenure, username: &str, password: &str) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_logins_are_indistinguishable() {
+async fn what_goes_wrong_at_log_in_looks_and_costs_the_same() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -107,13 +107,13 @@ async fn failed_logins_are_indistinguishable() {
     let throttled = outcome(&tenure, "test1", PASSWORD).await;
     assert_eq!((throttled.status, throttled.hashes), (429, 0), "{throttled:?}");
     assert_eq!(outcome(&tenure, "nobody", WRONG).await, throttled);
-    // A success computes as many hashes.
+    // And the one that goes well costs no more hashes.
     let well = outcome(&tenure, "frozen", PASSWORD).await;
     assert_eq!((well.status, well.hashes), (200, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_is_unavailable_when_attempts_cannot_be_counted() {
+async fn what_cannot_be_counted_is_not_tried() {
     let template = Template::edited(|text| {
         text.replace(
             "      ReservedConcurrentExecutions: !If [LimitsLogin,",
@@ -130,7 +130,7 @@ async fn login_is_unavailable_when_attempts_cannot_be_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_wrong_passwords_compute_five_hashes() {
+async fn many_wrong_passwords_at_once_are_five_hashes() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -153,7 +153,7 @@ async fn concurrent_wrong_passwords_compute_five_hashes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_correct_logins_do_not_lock_the_account() {
+async fn right_passwords_at_once_do_not_lock_anybody_out() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -165,13 +165,13 @@ async fn concurrent_correct_logins_do_not_lock_the_account() {
     let statuses = tries.join_all().await;
     assert!(statuses.iter().filter(|status| **status == 200).count() >= 5, "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
-    // Refused logins succeed as soon as the others are done.
+    // Whoever was refused gets in at once when the others are through.
     tenure.login("test1", PASSWORD).await;
 }
 
-/// Calls the store with times of its own instead of waiting.
+/// The numbers, without waiting for them: the store is asked at moments of our own.
 #[tokio::test(flavor = "multi_thread")]
-async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
+async fn waits_grow_to_an_hour_and_a_hundred_attempts_are_a_days() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let login = Username::from_text("test1").unwrap().login_key();
@@ -199,12 +199,12 @@ async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     assert_eq!(waits[..9], [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
     assert!(waits[9..95].iter().all(|wait| *wait == 3600), "{waits:?}");
     assert_eq!(waits[95..], [24 * 3600]);
-    // A day later the count starts anew, though the item is still there: five attempts are free.
+    // A day later all is forgotten, although the item is still there: five are free again.
     for _ in 0..5 {
         store.reserve_attempt(login, None, now).await.unwrap();
     }
     assert!(store.reserve_attempt(login, None, now).await.is_err());
-    // The same for a count below the limit.
+    // Also a count that was not used up.
     now = now.plus(Duration::from_hours(24));
     for _ in 0..5 {
         store.reserve_attempt(login, None, now).await.unwrap();
@@ -213,10 +213,10 @@ async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     store.reserve_attempt(login, None, now).await.unwrap();
 }
 
-/// Anyone who knows a customer's ids can forge a token with a valid checksum. It must not count as a login
-/// attempt of the user that it names.
+/// Whoever knows a customer's ids can write a token with a right checksum. It must not count against the
+/// user name that it names.
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_token_counts_no_login_attempt() {
+async fn a_made_up_token_counts_against_nobody() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -234,25 +234,25 @@ async fn forged_token_counts_no_login_attempt() {
     assert_eq!(hashes(&tenure, UNREGISTER).await, 0);
     assert_eq!(tenure.accounts().await, before);
     assert!(!is_counted(&tenure).await);
-    // Nor does an ended session count.
+    // Nor does a session that has ended.
     let ended = tenure.login("test1", PASSWORD).await;
     tenure.call(&ended, "POST", "/auth/logout").await.ok();
     tenure.unregister(&ended, json!({"password": WRONG})).await.refused(401);
     assert!(!is_counted(&tenure).await);
-    // A valid session does.
+    // One that is there does.
     tenure.unregister(&account.token, json!({"password": WRONG})).await.refused(401);
     assert!(is_counted(&tenure).await);
     assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
 }
 
-/// Whether any login attempt is counted for a user name.
+/// Whether any attempt is counted against a user name.
 async fn is_counted(tenure: &Tenure) -> bool {
     let items = tenure.items("AccountsTable").await;
     items.iter().any(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exhausted_network_is_refused_without_reading_or_counting() {
+async fn a_network_that_is_exhausted_is_refused_without_a_call_and_counts_against_nobody() {
     let tenure = Tenure::start().await;
     let database = client(&tenure);
     tenure.admin().await;
@@ -264,7 +264,7 @@ async fn exhausted_network_is_refused_without_reading_or_counting() {
     let text = |name: &str| AttributeValue::S(network[name]["S"].as_str().unwrap().to_owned());
     let (counted, start) = network["sk"]["S"].as_str().unwrap().split_once('#').unwrap();
     let start: i64 = start.parse().unwrap();
-    // Uses up the quota of this window and, in case it ends meanwhile, of the next.
+    // As if it were the thousandth attempt, in this window and, should it just end, in the next.
     for window in [start, start + 600] {
         database
             .put_item()
@@ -289,14 +289,14 @@ async fn exhausted_network_is_refused_without_reading_or_counting() {
     let counts = tenure.items("AccountsTable").await;
     let names =
         counts.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"));
-    assert_eq!(names.count(), 1, "only the attempt that detected the exhausted network is counted");
+    assert_eq!(names.count(), 1, "only the attempt that found it out is counted");
 
     tenure.stack.advance_clock(1200).await.unwrap();
     tenure.login("admin@localhost", "local-admin-password").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn network_has_a_thousand_login_attempts_in_ten_minutes() {
+async fn one_network_makes_a_thousand_attempts_in_ten_minutes() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
@@ -305,12 +305,10 @@ async fn network_has_a_thousand_login_attempts_in_ten_minutes() {
         store.count(Quota::PASSWORD_ATTEMPTS, &Source::Network(network.clone()), now).await
     };
     for left in (0..1000).rev() {
-        assert_eq!(count(&one, now).await.unwrap().remaining, left);
+        assert_eq!(count(&one, now).await.unwrap().left, left);
     }
     let refused = count(&Network::of("2001:db8::2"), now).await;
-    assert!(
-        matches!(refused, Err(Error::TooManyRequests(left)) if left.resets_in.as_secs() == 600)
-    );
+    assert!(matches!(refused, Err(Error::TooManyRequests(left)) if left.ends_in.as_secs() == 600));
     count(&other, now).await.unwrap();
     now = now.plus(Duration::from_mins(10));
     count(&one, now).await.unwrap();
@@ -323,7 +321,7 @@ fn phc(memory: u32, passes: u32) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_upgrades_a_weak_hash_and_keeps_a_stronger_one() {
+async fn a_log_in_makes_a_weak_hash_strong_and_leaves_a_stronger_one() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -363,7 +361,7 @@ async fn login_upgrades_a_weak_hash_and_keeps_a_stronger_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn passwords_are_compared_byte_for_byte() {
+async fn a_password_is_exactly_what_was_sent() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let long = "x".repeat(72);
@@ -393,7 +391,7 @@ async fn passwords_are_compared_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invalid_password_is_neither_hashed_nor_counted() {
+async fn what_is_no_password_is_not_hashed_and_not_counted() {
     let tenure = Tenure::start().await;
     let before = (hashes(&tenure, LOGIN).await, tenure.items("AccountsTable").await);
     let long = "x".repeat(1025);

@@ -1,8 +1,8 @@
-//! Rate limits per account and per network.
+//! Who sends too much waits, and nobody else.
 
 use std::sync::Arc;
 
-use local::Options;
+use sam_local::Options;
 use serde_json::{Value, json};
 use shared::domain::PlainToken;
 use shared::domain::value::FromText as _;
@@ -15,7 +15,7 @@ use crate::harness::{
 
 const ME: &str = "/v1.0/me";
 
-/// Starts a stack with this quota of requests per minute; returns it with an account.
+/// An installation that answers so many requests of one account, and an account.
 async fn with_requests(most: u64) -> (Tenure, Account) {
     start(options_with("RequestsPerMinute", &most.to_string())).await
 }
@@ -28,7 +28,7 @@ async fn start(options: Options) -> (Tenure, Account) {
     (tenure, account)
 }
 
-/// Moves the clock to the beginning of the next minute, so that no window ends while a test counts.
+/// Goes on to just after a minute has begun, so that none ends while a test is counting.
 async fn next_minute(tenure: &Tenure) {
     let second = tenure.now().await.as_second() % 60;
     tenure.stack.advance_clock(61 - second).await.unwrap();
@@ -38,7 +38,7 @@ fn field<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// Returns what is left of the only quota that the answer reports, and for how many seconds.
+/// What is left, and for how many seconds, of the only quota that the answer tells of.
 fn left(answer: &Answer, quota: &str) -> (u64, u64) {
     let (name, values) = field(answer, "ratelimit").split_once(";r=").unwrap();
     assert_eq!(name, format!("\"{quota}\""));
@@ -59,7 +59,7 @@ async fn get(tenure: &Tenure, token: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_quota_is_shared_by_all_credentials_of_an_account() {
+async fn an_account_has_so_many_requests_a_minute_by_all_of_its_credentials() {
     let (tenure, account) = with_requests(5).await;
     let other = tenure.account(&tenure.admin().await, "test2").await;
     next_minute(&tenure).await;
@@ -74,7 +74,7 @@ async fn request_quota_is_shared_by_all_credentials_of_an_account() {
     for token in [&key, &account.token] {
         refused_by(&get(&tenure, token).await, "customer");
     }
-    // A request refused for another reason counts, too.
+    // A refusal of another kind counts, too, and says so.
     let denied = tenure.call(&other.token, "GET", "/v1.0/customers").await;
     assert_eq!(left(&denied, "requests").0, 4);
     denied.refused(403);
@@ -83,7 +83,7 @@ async fn request_quota_is_shared_by_all_credentials_of_an_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_requests_cannot_exceed_the_quota() {
+async fn of_many_at_once_as_many_pass_as_are_left() {
     let (tenure, account) = with_requests(20).await;
     let tenure = Arc::new(tenure);
     let mut calls = JoinSet::new();
@@ -105,7 +105,7 @@ async fn concurrent_requests_cannot_exceed_the_quota() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_over_quota_changes_nothing() {
+async fn a_request_too_many_changes_nothing() {
     let (tenure, account) = with_requests(1).await;
     get(&tenure, &account.token).await.ok();
     let before = tenure.accounts().await;
@@ -116,8 +116,8 @@ async fn request_over_quota_changes_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// Returns a well-formed token that names the account, but is invalid.
-async fn forged(tenure: &Tenure, account: &Account) -> String {
+/// A token that is well formed and names the account, but is not valid.
+async fn made_up(tenure: &Tenure, account: &Account) -> String {
     let agent = tenure.partition(&account.id).await;
     let agent = agent.iter().find_map(|sk| sk.strip_prefix("AGENT#")).unwrap();
     let login = Username::from_text("test1").unwrap().login_key();
@@ -125,38 +125,38 @@ async fn forged(tenure: &Tenure, account: &Account) -> String {
     PlainToken::session(customer, agent, login, [7; 32]).expose().to_owned()
 }
 
-/// Anyone who knows a customer's ids can forge a token that names it. It must neither use up the quota nor
-/// reveal what is left of it.
+/// Whoever knows a customer's ids can write a token that names it. That must not use up its quota, nor tell
+/// what is left of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_tokens_do_not_use_up_an_accounts_quota() {
+async fn made_up_tokens_use_up_no_accounts_quota() {
     let (tenure, account) = with_requests(3).await;
-    let forged = forged(&tenure, &account).await;
+    let made_up = made_up(&tenure, &account).await;
     for expected in (590..600).rev() {
-        let answer = get(&tenure, &forged).await;
+        let answer = get(&tenure, &made_up).await;
         assert_eq!(left(&answer, "invalid-tokens").0, expected);
         assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
     }
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 2);
-    // Nor when the quota is used up.
+    // Nor when it is used up.
     for _ in 0..2 {
         get(&tenure, &account.token).await.ok();
     }
-    get(&tenure, &forged).await.refused(401);
+    get(&tenure, &made_up).await.refused(401);
     refused_by(&get(&tenure, &account.token).await, "customer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn network_with_too_many_invalid_tokens_is_limited() {
+async fn a_network_that_sends_too_many_invalid_tokens_waits() {
     let (tenure, account) = start(options_with("InvalidTokensPerMinute", "2")).await;
-    let forged = forged(&tenure, &account).await;
+    let made_up = made_up(&tenure, &account).await;
     for _ in 0..2 {
-        get(&tenure, &forged).await.refused(401);
+        get(&tenure, &made_up).await.refused(401);
     }
     get(&tenure, &account.token).await.ok();
-    refused_by(&get(&tenure, &forged).await, "ip");
-    // From then on the process that found out refuses without a database call, whatever the token.
+    refused_by(&get(&tenure, &made_up).await, "ip");
+    // From then on the process that found it out need not ask, whatever token comes.
     tenure.stack.reset_stats();
-    for token in [&forged, &account.token] {
+    for token in [&made_up, &account.token] {
         let answer = get(&tenure, token).await;
         refused_by(&answer, "ip");
         assert_eq!(field(&answer, "ratelimit-policy"), "\"invalid-tokens\";q=2;w=60");
@@ -168,7 +168,7 @@ async fn network_with_too_many_invalid_tokens_is_limited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counting_costs_one_wcu_and_no_round_trip() {
+async fn a_count_costs_a_unit_and_no_time() {
     let (tenure, account) = start(slow(options())).await;
     tenure.stack.reset_stats();
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 5999);
@@ -178,7 +178,7 @@ async fn counting_costs_one_wcu_and_no_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_counted_without_a_quota() {
+async fn without_a_quota_nothing_is_counted() {
     let (tenure, account) = with_requests(0).await;
     tenure.stack.reset_stats();
     let answer = get(&tenure, &account.token).await;
@@ -189,7 +189,7 @@ async fn nothing_is_counted_without_a_quota() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_count_does_not_refuse_a_request() {
+async fn a_count_that_cannot_be_made_refuses_nobody() {
     let (tenure, account) = with_requests(1).await;
     let rule =
         json!([{"fault": "throttle", "function": "MeGetFunction", "operation": "UpdateItem"}]);
@@ -199,12 +199,12 @@ async fn failed_count_does_not_refuse_a_request() {
         assert_eq!(field(&answer, "ratelimit"), "");
         answer.ok();
     }
-    let forged = forged(&tenure, &account).await;
-    assert_eq!(get(&tenure, &forged).await.refused(401), "INVALID_CREDENTIALS");
+    let made_up = made_up(&tenure, &account).await;
+    assert_eq!(get(&tenure, &made_up).await.refused(401), "INVALID_CREDENTIALS");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn password_requests_report_both_quotas() {
+async fn a_password_tells_what_is_left_of_its_quota_and_of_the_accounts() {
     let (tenure, account) = start(options()).await;
     let answer = tenure.try_login("test1", PASSWORD).await;
     assert_eq!(field(&answer, "ratelimit-policy"), "\"password-attempts\";q=1000;w=600");
@@ -218,9 +218,9 @@ async fn password_requests_report_both_quotas() {
     answer.ok();
 }
 
-/// Counters are stored outside the account and expire with their window.
+/// What is counted is kept outside the account, and is gone when its minute is.
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_expire_after_their_window() {
+async fn counts_do_not_outlive_their_minute_for_long() {
     let (tenure, account) = with_requests(5).await;
     get(&tenure, &account.token).await.ok();
     let counts = async || {
@@ -231,7 +231,7 @@ async fn counts_expire_after_their_window() {
     assert_eq!(counts().await.len(), 1);
     next_minute(&tenure).await;
     assert_eq!(counts().await, Vec::<Value>::new());
-    // Requests with the token of a purged account leave nothing that lasts.
+    // Who is gone leaves none that lasts either, though somebody may still send the token.
     let body = new_customer("test2");
     let admin = tenure.admin().await;
     let gone = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();

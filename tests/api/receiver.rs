@@ -1,4 +1,4 @@
-//! A webhook receiver: an HTTP server on loopback.
+//! Somebody who receives webhooks: an HTTP server on this machine.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::harness::{Tenure, options_with};
 
-/// A received webhook.
+/// What arrived.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub(crate) method: Method,
@@ -22,7 +22,7 @@ pub(crate) struct Arrival {
     pub(crate) body: Bytes,
 }
 
-/// The status that a receiver answers with.
+/// What it answers.
 type Answer = Arc<Mutex<StatusCode>>;
 
 pub(crate) struct Receiver {
@@ -31,13 +31,13 @@ pub(crate) struct Receiver {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 }
 
-/// Starts a stack that allows webhooks to loopback.
+/// A stack whose webhooks may go to this machine.
 pub(crate) async fn tenure() -> Tenure {
     Tenure::start_with(options_with("WebhookAllowLoopback", "true")).await
 }
 
 impl Receiver {
-    /// Starts a receiver that answers 200.
+    /// A receiver that takes everything.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -59,17 +59,17 @@ impl Receiver {
         Self { url, answer, arrivals }
     }
 
-    /// Returns the URL of a path of this receiver.
+    /// Where webhooks of this path go.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
-    /// Sets the status of all further answers.
+    /// Answers with this status from now on.
     pub(crate) fn answer(&self, status: u16) {
         *self.answer.lock().unwrap() = StatusCode::from_u16(status).unwrap();
     }
 
-    /// Returns the webhooks received at a path, oldest first.
+    /// What arrived at this path, in the order in which it did.
     pub(crate) fn arrivals(&self, path: &str) -> Vec<Arrival> {
         let arrivals = self.arrivals.lock().unwrap();
         arrivals.iter().filter(|arrival| arrival.path == path).cloned().collect()
@@ -85,7 +85,7 @@ impl Arrival {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Whether one of the signatures is the one that an independent library makes with this secret.
+    /// Whether one of the signatures is what a library that is not ours makes with this secret.
     pub(crate) fn is_signed_by(&self, secret: &str) -> bool {
         let (id, seconds) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         let wanted = Webhook::new(secret).unwrap().sign(id, seconds.parse().unwrap(), &self.body);

@@ -1,4 +1,5 @@
-//! Cost and completeness of purges of large accounts, under kills, too. Counted, not timed.
+//! What a purge costs and leaves, whatever the size of the account and however often it dies: counted,
+//! not timed.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
@@ -6,8 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Account, Tenure};
 use crate::store::client;
 
-/// Writes `count` items of about `bytes` each into an account, past the API. `kind` is the prefix of their
-/// sort keys.
+/// Puts `count` things of a kind, named by how its sort keys start, of about `bytes` each into an account, past the API, as fast as it goes.
 async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, bytes: usize) {
     let client = client(tenure);
     let text = |text: String| AttributeValue::S(text);
@@ -26,14 +26,14 @@ async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, byte
     }
 }
 
-/// Returns the items of an account that do not expire.
+/// What an account has that does not expire.
 async fn lasting(tenure: &Tenure, account: &Account) -> Vec<Value> {
     let pk = format!("CUSTOMER#{}", account.id);
     let items = tenure.accounts().await.into_iter();
     items.filter(|item| item["pk"]["S"] == *pk && item.get("expires_at").is_none()).collect()
 }
 
-/// Returns the ledger of an account's erasure.
+/// What the ledger says of an account's erasure.
 async fn ledger(tenure: &Tenure, account: &Account) -> Value {
     let admin = tenure.admin().await;
     tenure.call(&admin, "GET", &format!("/v1.0/customers/{}/erasure", account.id)).await.ok()
@@ -45,11 +45,11 @@ async fn run_purge(tenure: &Tenure) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-async fn purge_costs_about_one_wcu_per_item() {
-    // TENURE_SCALE sets another size; 100,000 take minutes.
+async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
+    // More can be asked for: 100,000 take minutes.
     let count = option_env!("TENURE_SCALE").map_or(3_000, |count| count.parse().unwrap());
     let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
-    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
     let tenure = Tenure::start_with(quick).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -78,9 +78,10 @@ async fn purge_costs_about_one_wcu_per_item() {
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));
 }
 
-/// Read of account and ledger, a page, the claim that counts it, the deletion, the empty page, the end.
+/// The account and its ledger, a page, the claim that counts it, the deletion, the page that shows that
+/// nothing is left, the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn purge_of_a_small_account_takes_six_calls() {
+async fn a_purge_of_few_things_takes_six_calls() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -95,11 +96,11 @@ async fn purge_of_a_small_account_takes_six_calls() {
     assert_eq!(cost["calls"], calls);
 }
 
-/// Sizes around the limits of batches, pages and slices. The neighbour keeps everything.
+/// Around the limits of batches, pages and slices. Accounts that stay have what they had.
 #[tokio::test(flavor = "multi_thread")]
-async fn purge_counts_exactly_around_batch_and_page_limits() {
+async fn every_size_goes_and_is_counted() {
     let options = crate::harness::options();
-    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
     let tenure = Tenure::start_with(quick).await;
     let admin = tenure.admin().await;
     let neighbour = tenure.account(&admin, "neighbour").await;
@@ -112,7 +113,7 @@ async fn purge_counts_exactly_around_batch_and_page_limits() {
         tenure.stack.reset_stats();
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
         assert!(tenure.stack.settle().await);
-        // The number of items per page is bounded, too.
+        // Pages of small things are bounded, too.
         let stats = tenure.stack.stats();
         let pages = &stats["functions"]["PurgeRunFunction"]["dynamodb"]["calls"]["Query"];
         assert!(pages.as_u64().unwrap() > 2 * size as u64 / 1_000, "{size}: {pages}");
@@ -130,12 +131,13 @@ async fn purge_counts_exactly_around_batch_and_page_limits() {
     assert_eq!(lasting(&tenure, &neighbour).await, kept);
 }
 
-/// The purge is killed (`SIGKILL`) before and after random calls, and counts each item once.
+/// The purge is killed (`kill -9`) fifty times, before and after calls that chance chooses, and counts
+/// each thing once all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
+async fn a_purge_that_is_killed_fifty_times_finishes_and_counts_exactly() {
     const COUNT: usize = 3000;
     let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
-    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
     let tenure = Tenure::start_with(quick).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -146,7 +148,7 @@ async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     let kill = |fault: &str, seed: u64| json!({"fault": fault, "function": "PurgeRunFunction", "probability": 0.2, "seed": seed, "times": 25});
     let rules = json!([kill("crash_before", 1), kill("crash_after", 2)]);
     tenure.send(tenure.request("POST", "/_local/faults").body(rules.to_string())).await.ok();
-    // Invocations by the bus are killed, too.
+    // The bus calls the purge too, and those calls are killed like the others.
     let mut kills = 0;
     for _ in 0..200 {
         let run = tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run");
@@ -171,13 +173,13 @@ async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     assert_eq!(tenure.count_events(&account.id, "customer_deleted").await, 1);
 }
 
-/// Every personal field of the accounts, and of items of every kind, holds one word. A day after the purge it
-/// occurs nowhere, in no encoding.
+/// A word in every personal field of a hundred accounts and of what they own, of every kind: a day after
+/// they are purged, it is nowhere, in no form.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
+async fn nothing_personal_is_left_of_a_hundred_accounts() {
     const WORD: &str = "residue7q";
     let options = crate::harness::options_with("BreakerAccounts", "1000");
-    let quick = local::Options { latency: std::time::Duration::ZERO, ..options };
+    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
     let tenure = Tenure::start_with(quick).await;
     let admin = tenure.admin().await;
     let resource = json!({"name": WORD, "detail": WORD, "data": {"note": WORD}});
@@ -187,7 +189,7 @@ async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
         let key = json!({"name": WORD, "detail": WORD, "expire": 86_400});
         tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", key).await.ok();
         for kind in shared::domain::owned::Kind::ALL.iter().filter(|kind| kind.is_resource()) {
-            let path = format!("/v1.0/{}", kind.plural());
+            let path = format!("/v1.0/{}", kind.many());
             tenure.call_with(&account.token, "POST", &path, resource.clone()).await.ok();
         }
         accounts.push(account);
@@ -196,7 +198,7 @@ async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
     for account in &accounts {
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     }
-    // The targets of the deletion events are stored for a day, since no receiver answers.
+    // For a day, the addresses are sealed into the accounts' last events; nobody answers there.
     tenure.advance_days(1).await;
     assert!(tenure.stack.settle().await);
     for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {

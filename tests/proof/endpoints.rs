@@ -1,4 +1,4 @@
-//! The endpoints' source files, included as modules.
+//! The endpoints' own files.
 
 #![allow(dead_code, reason = "elsewhere each of these is a program")]
 

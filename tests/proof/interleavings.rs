@@ -1,16 +1,17 @@
-//! Every interleaving of the database calls of concurrent operations.
+//! Every order in which operations that run at the same time can call the tables.
 //!
-//! A step is one call; calls that an operation makes concurrently are steps of their own, in any order.
-//! After each step the operation runs until it waits for its next calls, so the calls alone determine the
-//! interleaving. Interleavings that differ only in the order of independent calls lead to the same tables, and
-//! one of them is run: dynamic partial order reduction with source sets and sleep sets (Abdulla et al.,
-//! "Optimal dynamic partial order reduction", 2014). The search is depth first and deterministic.
+//! A step is one call; calls that an operation makes side by side are steps of their own, in any order.
+//! After each step an operation goes on until it waits for its next calls, so the calls alone make the
+//! order. Orders that differ only in calls that have nothing in common lead to the same tables, and one
+//! of them stands for all: an order is run only if two calls that meet come the other way round in it
+//! (source sets and sleep sets: Abdulla et al., "Optimal dynamic partial order reduction", 2014). Depth
+//! first, always in the same order.
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use local::{Footprint, Held, Tables};
+use sam_local::{Footprint, Held, Tables};
 use serde_json::Value;
 use shared::domain::Timestamp;
 use shared::domain::idempotency::LIFETIME;
@@ -24,52 +25,52 @@ use crate::scene::Scene;
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
-/// A step: the n-th call of an operation, by its slot, or the passing of time.
+/// Something that can happen next: the call of an operation that it made as its n-th, or time passing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Call(usize, usize),
     Time,
 }
 
-/// Concurrent operations from one scene.
+/// Operations at the same time.
 struct Race<'a> {
     world: &'a World,
     scene: &'a Scene,
     operations: Vec<&'a Operation>,
-    /// By how much the clock moves, once, at any point; `None` if it stands still.
+    /// By how much time moves forward, once, at any moment.
     time: Option<Duration>,
     start: State,
 }
 
-/// A point of the search at which a step was chosen.
+/// A moment at which something was to be chosen.
 struct Choice {
     taken: Step,
-    /// Steps that were possible.
+    /// What could be taken.
     enabled: Vec<Step>,
-    /// The sleep set: steps whose interleavings have been run elsewhere.
+    /// What need not be taken: orders that begin so have been run elsewhere.
     asleep: Vec<Step>,
-    /// Steps taken here in earlier runs.
+    /// What was taken here in earlier runs.
     done: Vec<Step>,
-    /// The backtrack set: steps still to be taken here.
+    /// What is still to be taken here.
     open: Vec<Step>,
 }
 
 /// A step that was taken.
 struct Taken {
     step: Step,
-    /// The items it read and wrote; `None` if time passed, which depends on everything.
+    /// What it read and wrote; all there is, if time passed.
     footprint: Option<Footprint>,
-    /// Index of the step after which the operation made the call.
+    /// The step after which its operation made the call.
     cause: Option<usize>,
 }
 
-/// The record of one run.
+/// What has happened in one run.
 struct Run {
     answers: Vec<Option<Answer>>,
-    /// The state after each step that may have written.
+    /// The tables after each step that may have changed them.
     states: Vec<State>,
     steps: Vec<Taken>,
-    /// Whether all operations ended, instead of a cut by the sleep set.
+    /// Whether it came to its end.
     is_whole: bool,
 }
 
@@ -79,12 +80,12 @@ impl<'a> Race<'a> {
         Self { world, scene, operations, time: None, start: world.state(scene) }
     }
 
-    /// Runs every interleaving; returns their number.
+    /// Runs every order; gives their number.
     async fn explore(&self) -> usize {
         let (mut path, mut runs) = (Vec::new(), 0);
         loop {
             let run = self.run(&mut path).await;
-            reverse_races(&mut path, &run.steps);
+            turn_races_round(&mut path, &run.steps);
             if run.is_whole {
                 runs += 1;
                 self.check(run).await;
@@ -100,7 +101,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Runs along `path`, and from its end takes the first step each time. Stops early if every interleaving
+    /// Runs along `path`, and from its end takes the first step each time; not to its end, if every order
     /// that begins so has been run.
     async fn run(&self, path: &mut Vec<Choice>) -> Run {
         let Self { world, scene, operations, .. } = self;
@@ -127,7 +128,7 @@ impl<'a> Race<'a> {
                 tokio::select! {
                     biased;
                     Some((slot, answer)) = work.next() => run.answers[slot] = Some(answer),
-                    // Tokio's paused clock moves only when every task waits.
+                    // Time stands still while anything moves: nothing does any more.
                     () = sleep(Duration::from_millis(1)) => {
                         waiting.arrive(&run.steps);
                         if !waiting.calls.is_empty() { break; }
@@ -151,14 +152,14 @@ impl<'a> Race<'a> {
             let Choice { taken, done, .. } = &path[depth];
             asleep.extend(done);
             let step = waiting.taken(*taken);
-            asleep.retain(|other| !are_dependent(&step, &waiting.taken(*other)));
+            asleep.retain(|other| !meet(&step, &waiting.taken(*other)));
             run.steps.push(step);
             match (*taken, time_passes.take_if(|_| *taken == Step::Time)) {
                 (Step::Time, by) => world.set_time(world.now().plus(by.unwrap_or_default())),
                 (Step::Call(slot, _), _) => {
                     let before = std::mem::replace(&mut decided[slot], world.now());
                     waiting.release(*taken);
-                    // The call is executed when its operation is polled next.
+                    // The call is carried out when its operation is polled next.
                     while world.tables.take_calls().is_empty() {
                         tokio::select! {
                             biased;
@@ -199,29 +200,29 @@ impl<'a> Race<'a> {
             assert!([200, 401, 403, 404, 409].contains(&answer.status), "{}", context());
             assert!(matches!(answer.body["failed"], Value::Null) || answer.body["failed"] == 0);
             let is_true = |state: &State| operation.is_true(answer, scene, state);
-            assert!(run.states.iter().any(is_true), "a false success: {}", context());
+            assert!(run.states.iter().any(is_true), "a lie: {}", context());
         }
         let deleted = run.states.iter().find(|state| state.status() == "deleted");
         let mut owned = deleted.map(State::inventory).unwrap_or_default();
-        // A session may be counted, and expire before it is deleted.
+        // A session may be found, and then end before it is deleted.
         let sessions = run.states.iter().map(|state| state.count(Kind::Session.prefix())).max();
-        owned.insert(Kind::Session.plural(), sessions.unwrap_or_default());
+        owned.insert(Kind::Session.many(), sessions.unwrap_or_default());
         world.purge(scene, start, &owned).await;
     }
 }
 
-/// Schedules, for every two dependent steps without a causal order, a run in which the later comes first.
-fn reverse_races(path: &mut [Choice], steps: &[Taken]) {
-    // Per step: the steps that happen before it.
+/// Sees to it that of two steps that meet and were not bound to come in this order, the later one comes
+/// first in some other run.
+fn turn_races_round(path: &mut [Choice], steps: &[Taken]) {
+    // Per step: the steps that had to come before it.
     let mut before: Vec<Vec<usize>> = Vec::new();
     for (late, step) in steps.iter().enumerate() {
-        let causes =
-            |early: &usize| step.cause == Some(*early) || are_dependent(&steps[*early], step);
+        let causes = |early: &usize| step.cause == Some(*early) || meet(&steps[*early], step);
         let causes: Vec<usize> = (0..late).filter(causes).collect();
         let is_between = |early: usize| causes.iter().any(|one| before[*one].contains(&early));
         for &early in causes.iter().filter(|early| step.cause != Some(**early)) {
             if !is_between(early) {
-                reverse_race(&mut path[early], early, late, steps, &before, &causes);
+                turn_round(&mut path[early], early, late, steps, &before, &causes);
             }
         }
         let mut all: Vec<usize> = causes.iter().flat_map(|one| before[*one].clone()).collect();
@@ -232,8 +233,8 @@ fn reverse_races(path: &mut [Choice], steps: &[Taken]) {
     }
 }
 
-/// Adds a step to the backtrack set of the point before `early` that leads to a run with `late` before it.
-fn reverse_race(
+/// Opens a way from the moment before `early` to a run in which `late` comes before it.
+fn turn_round(
     choice: &mut Choice,
     early: usize,
     late: usize,
@@ -241,7 +242,7 @@ fn reverse_race(
     before: &[Vec<usize>],
     causes: &[usize],
 ) {
-    // The steps in between that do not depend on `early`, and then `late`.
+    // What happened in between without `early`, and then `late`.
     let mut way: Vec<usize> =
         (early + 1..late).filter(|step| !before[*step].contains(&early)).collect();
     way.push(late);
@@ -271,19 +272,19 @@ fn reverse_race(
     }
 }
 
-/// Whether two steps are dependent: whether their order can matter. Time depends on every step.
-fn are_dependent(one: &Taken, other: &Taken) -> bool {
+/// Whether the order of two steps can matter. That of time and anything else can.
+fn meet(one: &Taken, other: &Taken) -> bool {
     match (&one.footprint, &other.footprint) {
         (Some(one), Some(other)) => one.meets(other),
         _ => true,
     }
 }
 
-/// Calls that are held until they are released.
+/// Calls that wait to be let through.
 struct Waiting<'a> {
     tables: &'a Tables,
     held: UnboundedReceiver<Held>,
-    /// Number of calls that each operation has made.
+    /// How many calls each operation has made.
     made: Vec<usize>,
     calls: Vec<(Step, Held, Option<usize>)>,
 }
@@ -293,7 +294,7 @@ impl<'a> Waiting<'a> {
         Self { tables, held, made: vec![0; operations], calls: Vec::new() }
     }
 
-    /// Receives the calls that operations have made after these steps.
+    /// Takes in the calls that operations have made after these steps.
     fn arrive(&mut self, steps: &[Taken]) {
         while let Ok(held) = self.held.try_recv() {
             let slot: usize = held.call.process.parse().expect("a number");
@@ -309,7 +310,7 @@ impl<'a> Waiting<'a> {
         self.calls.iter().map(|(step, ..)| *step).collect()
     }
 
-    /// Returns the step with what it would read and write now.
+    /// The step as it is taken now.
     fn taken(&self, step: Step) -> Taken {
         let call = self.calls.iter().find(|(one, ..)| *one == step);
         let footprint = call.map(|(_, held, _)| self.tables.footprint(&held.call));
@@ -323,17 +324,17 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Explores every pair of operations, also of one with itself, from one scene.
+/// Every pair, also of an operation with itself, from one scene.
 async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
     let mut sum = 0;
     for (index, one) in operations.iter().enumerate() {
         for other in &operations[index..] {
             let orders = Race::new(world, scene, vec![one, other]).explore().await;
-            println!("{} | {} from {}: {orders} interleavings", one.name, other.name, scene.name);
+            println!("{} | {} from {}: {orders} orders", one.name, other.name, scene.name);
             sum += orders;
         }
     }
-    println!("every pair from {}: {sum} interleavings", scene.name);
+    println!("every pair from {}: {sum} orders", scene.name);
 }
 
 fn all() -> Vec<Operation> {
@@ -367,7 +368,7 @@ async fn every_pair_from_due() {
     every_pair(&world, &Scene::due(&world).await, &all()).await;
 }
 
-/// Without the pair of two purges, which is covered from the due scene.
+/// All but two purges, which are the same from here as when the account was due.
 #[tokio::test(start_paused = true)]
 async fn every_pair_from_deleted() {
     let world = World::new();
@@ -377,21 +378,21 @@ async fn every_pair_from_deleted() {
     every_pair(&world, &scene, &operations).await;
     for operation in &operations {
         let orders = Race::new(&world, &scene, vec![operation, &purge]).explore().await;
-        println!("{} | purge from deleted: {orders} interleavings", operation.name);
+        println!("{} | purge from deleted: {orders} orders", operation.name);
     }
 }
 
-/// In every order, the billing account in use exists.
+/// Whoever comes first: the billing account that pays is there.
 #[tokio::test(start_paused = true)]
-async fn every_pair_on_the_billing_account() {
+async fn every_pair_about_who_pays() {
     let world = World::new();
     let operations = [o::set_billing(), o::delete_billing_account(), o::metadata()];
     every_pair(&world, &Scene::billable(&world).await, &operations).await;
 }
 
-/// The same keyed request twice, also with a deletion in between.
+/// The same request twice, and something in between.
 #[tokio::test(start_paused = true)]
-async fn every_pair_with_an_idempotency_key() {
+async fn every_pair_with_a_key() {
     let world = World::new();
     let scene = Scene::active(&world).await;
     let operations =
@@ -400,12 +401,12 @@ async fn every_pair_with_an_idempotency_key() {
     let (once, purge) = (o::create_number_once(), o::purge());
     let deleting = o::admin_delete();
     let orders = Race::new(&world, &scene, vec![&once, &deleting, &purge]).explore().await;
-    println!("create number once | admin delete | purge: {orders} interleavings");
+    println!("create number once | admin delete | purge: {orders} orders");
 }
 
-/// DynamoDB deletes expired items late; the record is ignored from its expiry on.
+/// The table's own clock is late: what it still has after a day counts for nothing.
 #[tokio::test(start_paused = true)]
-async fn idempotency_key_expires_after_a_day_before_ttl_deletes_it() {
+async fn a_key_is_free_after_a_day_though_the_table_still_has_it() {
     let world = World::new();
     let scene = Scene::active(&world).await;
     world.set(&scene);
@@ -421,23 +422,23 @@ async fn idempotency_key_expires_after_a_day_before_ttl_deletes_it() {
     assert_eq!(create().await, second);
 }
 
-/// The due date passes at any point: exactly one of both wins.
+/// The date comes while both are at it: one of them wins, and the loser does nothing.
 #[tokio::test(start_paused = true)]
-async fn recover_and_purge_around_the_due_date() {
+async fn recover_and_purge_while_the_date_comes() {
     let world = World::new();
     let scene = Scene::nearly_due(&world).await;
     let (recover, purge) = (o::recover(), o::purge_one());
     let mut race = Race::new(&world, &scene, vec![&recover, &purge]);
     race.time = Some(Duration::from_micros(1));
-    println!("recover | purge one | time: {} interleavings", race.explore().await);
+    println!("recover | purge one | time: {} orders", race.explore().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn unregister_recover_and_purge_around_the_due_date() {
+async fn unregister_recover_and_purge_while_the_date_comes() {
     let world = World::new();
     let scene = Scene::active(&world).await;
     let (unregister, recover, purge) = (o::unregister(), o::recover(), o::purge_one());
     let mut race = Race::new(&world, &scene, vec![&unregister, &recover, &purge]);
     race.time = Some(GRACE);
-    println!("unregister | recover | purge one | time: {} interleavings", race.explore().await);
+    println!("unregister | recover | purge one | time: {} orders", race.explore().await);
 }

@@ -1,4 +1,4 @@
-//! Proofs against hostile tables: endpoints and store run in this process, and every database call can be held,
+//! Proofs against hostile tables: endpoints and store in this process, every call to the tables held,
 //! reordered, refused, lost or cut off.
 
 #![allow(
@@ -9,8 +9,6 @@
 )]
 
 mod crashes;
-#[path = "../customer.rs"]
-mod customer;
 mod delivery;
 mod endpoints;
 mod faults;

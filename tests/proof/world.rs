@@ -1,4 +1,5 @@
-//! The world of the proofs: tables in this process, a clock that stands still, and operations.
+//! A project with one customer, in tables of this process, at a time that stands still; and what can be
+//! done in it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::{Client, Config};
 use futures_util::future::LocalBoxFuture;
 use lambda_http::RequestExt as _;
-use local::{Process, Tables};
+use sam_local::{Process, Tables};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -33,26 +34,26 @@ pub(crate) const ACCOUNTS: &str = "AccountsTable";
 pub(crate) const OUTBOX: &str = "OutboxTable";
 pub(crate) const ERASURES: &str = "ErasuresTable";
 
-/// The breaker's limit: more purges than begin here within an hour.
+/// More purges than begin here within an hour.
 const BREAKER: u64 = 1_000;
 
-/// The context and process of a running function.
+/// A process of a function, and what it works with.
 type Running = (&'static Parts, Process);
 
-/// Tables, a clock, and the processes that use them.
+/// Tables, the time, and processes that work on them.
 pub(crate) struct World {
     pub(crate) tables: Tables,
     dial: Arc<Mutex<Timestamp>>,
     parts: RefCell<HashMap<(usize, &'static str), Running>>,
 }
 
-/// The contexts of all handlers of a process.
+/// What handlers work with.
 pub(crate) struct Parts {
     app: App,
     purger: Purger,
 }
 
-/// A handler context.
+/// Something that a handler works with.
 pub(crate) trait Part {
     fn of(parts: &'static Parts) -> &'static Self;
 }
@@ -69,7 +70,7 @@ impl Part for Purger {
     }
 }
 
-/// The answer of an operation.
+/// What an operation answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -78,34 +79,28 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Returns a text field of the body; empty if there is none.
+    /// A text field of the body.
     pub(crate) fn text(&self, name: &str) -> String {
         self.body[name].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Returns the number of rows of a list.
-    pub(crate) fn rows(&self) -> usize {
-        self.body["result"].as_array().map_or(0, Vec::len)
     }
 }
 
 type Work = LocalBoxFuture<'static, Answer>;
 
-/// An operation: an endpoint with a request, or a function with an event.
+/// Something that is done in the world: an endpoint with a request, or a function with an event.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// The name of the function's file.
     pub(crate) function: &'static str,
     begin: Begin,
     effect: Effect,
-    /// The status, beside 200, that a repetition after success may get.
-    repeated: Option<u16>,
+    /// What it may answer when it is repeated after it has had its effect, beside success.
+    again: &'static [u16],
 }
 
-/// Starts an operation.
+/// How it begins.
 type Begin = Box<dyn Fn(&'static Parts, &Scene) -> Work>;
 
-/// Whether a state shows the effect of a success.
+/// Whether what was to be done has been done.
 type Effect = Box<dyn Fn(&State, &Scene, &Answer) -> bool>;
 
 impl World {
@@ -116,10 +111,10 @@ impl World {
         Self { tables, dial, parts: RefCell::default() }
     }
 
-    /// Returns the context of `function` in process number `slot`, created at its first use.
+    /// What `function` works with in process number `slot`; made at its first use and kept.
     fn parts(&self, slot: usize, function: &'static str) -> (&'static Parts, Process) {
         let make = || {
-            let process = self.tables.process(&logical_id(function), &slot.to_string());
+            let process = self.tables.process(function, &slot.to_string());
             let client = Client::from_conf(config(&process));
             let app = || {
                 let [accounts, outbox, erasures] = [ACCOUNTS, OUTBOX, ERASURES].map(str::to_owned);
@@ -134,7 +129,7 @@ impl World {
         self.parts.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
     }
 
-    /// Resets tables and clock to `scene`, without faults.
+    /// The world as it was at the beginning of `scene`, with no faults.
     pub(crate) fn set(&self, scene: &Scene) {
         self.tables.set_faults(&json!([])).unwrap();
         self.tables.restore(&scene.snapshot).unwrap();
@@ -142,13 +137,13 @@ impl World {
         self.set_time(scene.now);
     }
 
-    /// Returns the state of the tables.
+    /// What the tables hold.
     pub(crate) fn state(&self, scene: &Scene) -> State {
         State::new(self.tables.snapshot().unwrap(), &scene.customer)
     }
 
-    /// Purges the account if it is deleted, and checks the state and the ledger afterwards. `owned` is what it
-    /// had when it was deleted.
+    /// Purges what is to be purged now, and looks at what is left and at what was written down; `owned`
+    /// is what the account had when it was deleted.
     pub(crate) async fn purge(&self, scene: &Scene, start: &State, owned: &Counts) {
         if self.state(scene).status() == "deleted" {
             let answer = self.start(0, &operations::purge(), scene).await.expect("no crash");
@@ -168,7 +163,7 @@ impl World {
         *self.dial.lock().unwrap() = now;
     }
 
-    /// Runs `operation` in process number `slot`; returns `None` if a fault killed the process.
+    /// Does `operation` in process number `slot`; `None` if a fault killed the process.
     pub(crate) fn start(
         &self,
         slot: usize,
@@ -182,30 +177,30 @@ impl World {
 }
 
 impl Operation {
-    /// Sets the effect that a success must have.
+    /// Success claims this.
     pub(crate) fn effect(self, effect: impl Fn(&State, &Scene, &Answer) -> bool + 'static) -> Self {
         Self { effect: Box::new(effect), ..self }
     }
 
-    /// Sets the status, beside 200, that a repetition after success may get.
-    pub(crate) fn repeated(self, status: u16) -> Self {
-        Self { repeated: Some(status), ..self }
+    /// Repeated after success, it may answer this too.
+    pub(crate) fn again(self, again: &'static [u16]) -> Self {
+        Self { again, ..self }
     }
 
-    /// Whether `answer` is no success, or one whose effect `state` shows.
+    /// Whether `answer` is no lie, `state` being what the tables held at a time when it was true.
     pub(crate) fn is_true(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
         answer.status != 200 || (self.effect)(state, scene, answer)
     }
 
-    /// Whether `answer` and `state` are those of a completed operation, possibly a repeated one.
+    /// Whether this is what the operation comes to in the end, after whatever went wrong before.
     pub(crate) fn has_converged(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
-        (answer.status == 200 || self.repeated == Some(answer.status))
+        (answer.status == 200 || self.again.contains(&answer.status))
             && (self.effect)(state, scene, answer)
     }
 }
 
-/// Returns a configuration like that of `platform/sdk.rs`, on a process of the proof, unsigned. Its retry tokens
-/// are unlimited, so that runs do not affect each other.
+/// The SDK as `platform/sdk.rs` sets it up, on a process of ours. It need not sign. Its retries never run
+/// out: else what one run used up would be missing in the next.
 fn config(process: &Process) -> Config {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2));
     let retries = RetryPartition::custom("proof").token_bucket(TokenBucket::unlimited()).build();
@@ -229,13 +224,7 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .build()
 }
 
-/// Returns the logical id in template.yaml of the function in this file.
-fn logical_id(file: &str) -> String {
-    let words = file.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
-    words.collect::<String>() + "Function"
-}
-
-/// Returns an operation that sends a request to an endpoint.
+/// An operation that is a request to an endpoint.
 pub(crate) fn endpoint<H, F>(
     name: &'static str,
     function: &'static str,
@@ -262,11 +251,11 @@ where
         function,
         begin: Box::new(begin),
         effect: Box::new(|_, _, _| true),
-        repeated: None,
+        again: &[],
     }
 }
 
-/// Returns an operation that invokes a function with an event.
+/// An operation that is an event for a function.
 pub(crate) fn event<P, H, E, R, F>(
     name: &'static str,
     function: &'static str,
@@ -296,11 +285,11 @@ where
         function,
         begin: Box::new(begin),
         effect: Box::new(|_, _, _| true),
-        repeated: None,
+        again: &[],
     }
 }
 
-/// Converts an outcome into the client's answer, as the function's edge does.
+/// What a client gets: the function's edge does the same.
 fn answer(outcome: Result<Reply, Error>) -> Answer {
     let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
     let response = reply.into_response("proof", false, &[]);
@@ -311,12 +300,12 @@ fn answer(outcome: Result<Reply, Error>) -> Answer {
     }
 }
 
-/// A request to an endpoint.
+/// What is sent to an endpoint.
 pub(crate) struct Sent {
     token: Option<String>,
-    /// The idempotency key of a POST.
+    /// The key of a POST that is sent again.
     key: Option<&'static str>,
-    /// Path parameters.
+    /// Parameters in the path.
     path: HashMap<String, Vec<String>>,
     query: &'static str,
     body: Value,
@@ -352,7 +341,7 @@ impl Sent {
         Self { body, ..self }
     }
 
-    /// Makes it a POST with an idempotency key.
+    /// Every request that is like this is the same one, sent again.
     pub(crate) fn once(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
     }

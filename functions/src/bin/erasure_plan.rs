@@ -9,7 +9,6 @@ use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission, Status};
 use shared::http::{Reply, Request, view};
 use shared::runtime;
-use shared::store::capacity::Capacity;
 use shared::store::fields::ITEMS;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -17,14 +16,13 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::PROJECT_ADMIN)?;
     let customer = customer?;
     if customer.status == Status::Deleted {
-        return Err(Error::StateInvalid(Some(customer.status)));
+        return Err(Error::StateInvalid);
     }
 
     let (counts, kilobytes) = app.store.count_owned(customer.id).await?;
 
     let fields: BTreeMap<_, _> = ITEMS.iter().copied().collect();
-    let capacity = Capacity::of_erasure(counts.values().sum(), kilobytes);
-    Reply::ok(view::PlanView::new(&customer, &counts, capacity, fields))
+    Reply::ok(view::PlanView::new(&customer, &counts, kilobytes, fields))
 }
 
 fn main() -> runtime::Result {

@@ -2,11 +2,12 @@
 
 use shared::app::Nothing;
 use shared::domain::Error;
+use shared::domain::error::Missing;
 use shared::http::{Reply, Request};
 use shared::runtime;
 
 async fn handle(_: &'static Nothing, _: Request) -> Result<Reply, Error> {
-    Err(Error::RouteNotFound)
+    Err(Error::NotFound(Missing::Route))
 }
 
 fn main() -> runtime::Result {

@@ -1,31 +1,18 @@
-//! The first project admin, made by the function that makes it in a deployment.
+//! The first project admin, created by the function that creates it in a deployment.
 
-use std::sync::Arc;
-
+use sam_local::Invocation;
 use serde_json::json;
 
-use crate::{Error, lambda::Lambda};
+/// Username of the first project admin.
+pub const USERNAME: &str = "admin@localhost";
 
-const FUNCTION: &str = "AdminBootstrapFunction";
+/// Password of the first project admin.
+pub const PASSWORD: &str = "local-admin-password";
 
-/// Whom to log in as.
-pub(crate) const USERNAME: &str = "admin@localhost";
-/// And with what.
-pub(crate) const PASSWORD: &str = "local-admin-password";
-
-/// Makes the admin; the function leaves alone one that is there. False if the template has no such
-/// function.
-pub(crate) async fn run(lambda: &Arc<Lambda>) -> Result<bool, Error> {
-    if !lambda.has(FUNCTION) {
-        return Ok(false);
-    }
-    let payload = json!({"username": USERNAME, "password": PASSWORD}).to_string();
-    match lambda.invoke(FUNCTION, payload.into()).await {
-        Ok(_) => Ok(true),
-        Err(failure) => {
-            let payload = failure.payload();
-            let why = payload["errorMessage"].as_str().unwrap_or_default();
-            Err(Error::new(format!("{FUNCTION} could not create the first admin: {why}")))
-        }
+/// The invocation that creates the admin. It changes nothing if the admin exists.
+pub(crate) fn invocation() -> Invocation {
+    Invocation {
+        function: "AdminBootstrapFunction".to_owned(),
+        payload: json!({"username": USERNAME, "password": PASSWORD}),
     }
 }

@@ -1,30 +1,29 @@
-//! The API as `infra/openapi.yaml` describes it, and whether an answer is as described.
+//! The description of the API in `infra/openapi.yaml`, and a check of answers against it.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use axum::http::{HeaderMap, header};
 use boon::{Compiler, SchemaIndex, Schemas};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sam_local::{Error, yaml};
 use serde_json::Value;
 
-use crate::{Error, template};
-
-/// Names the description to the validator; nothing is fetched from there.
+/// URI of the description for the validator; nothing is fetched from it.
 const LOCATION: &str = "http://localhost/openapi.json";
 
-/// Where what no operation takes is described.
+/// Pointer to the response for a request that no operation takes.
 const NO_ROUTE: &str = "/components/responses/NoRoute";
 
-/// What stays as it is in the part of a URL behind `#`.
+/// Characters that the fragment of a URI need not encode.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'.').remove(b'-');
 
-/// Headers that HTTP and the gateway add to every answer.
-const NOT_OURS: [&str; 4] = ["content-length", "content-type", "date", "apigw-requestid"];
+/// Headers that HTTP and API Gateway add to every answer.
+const ADDED: [&str; 4] = ["content-length", "content-type", "date", "apigw-requestid"];
 
 static DESCRIPTION: LazyLock<Result<Description, String>> =
     LazyLock::new(|| Description::read(include_str!("../../openapi.yaml")));
 
-/// The API as it is described.
+/// The description of the API.
 pub struct Description {
     document: Value,
     schemas: Schemas,
@@ -32,10 +31,10 @@ pub struct Description {
     answers: BTreeMap<String, BTreeMap<u16, Described>>,
 }
 
-/// An answer as it is described.
+/// Description of an answer.
 #[derive(Clone)]
 struct Described {
-    /// If it has one.
+    /// Schema of the body; `None`: there is none.
     body: Option<SchemaIndex>,
     headers: Vec<Header>,
 }
@@ -71,7 +70,7 @@ impl Description {
         resolve(&self.document, value)
     }
 
-    /// Says what about an answer of this route is not as described.
+    /// Checks an answer of this route. Fails with what is not as described.
     pub fn check(
         &self,
         route: &str,
@@ -94,7 +93,7 @@ impl Description {
             }
         }
         let is_known = |name: &str| {
-            NOT_OURS.contains(&name)
+            ADDED.contains(&name)
                 || described.headers.iter().any(|known| known.name.eq_ignore_ascii_case(name))
         };
         match headers.keys().find(|name| !is_known(name.as_str())) {
@@ -128,8 +127,8 @@ impl Description {
         Err(format!("the header {} is not as described: {text}", header.name))
     }
 
-    fn read(yaml: &str) -> Result<Self, String> {
-        let document = template::yaml::parse(yaml)?;
+    fn read(text: &str) -> Result<Self, String> {
+        let document = yaml::parse(text)?;
         let mut reader = Reader::new(&document)?;
         let mut answers = BTreeMap::new();
         for (route, operation) in operations(&document) {
@@ -150,12 +149,12 @@ impl Description {
     }
 }
 
-/// Reads the parts of a description.
+/// Reads the responses of a description.
 struct Reader<'a> {
     document: &'a Value,
     compiler: Compiler,
     schemas: Schemas,
-    /// What was read already, by place.
+    /// Responses read so far, by pointer.
     read: BTreeMap<String, Described>,
 }
 
@@ -167,43 +166,43 @@ impl<'a> Reader<'a> {
         Ok(Self { document, compiler, schemas: Schemas::new(), read: BTreeMap::new() })
     }
 
-    fn response(&mut self, place: &str) -> Result<Described, String> {
-        let place = self.real_place(place);
-        if let Some(read) = self.read.get(&place) {
+    fn response(&mut self, pointer: &str) -> Result<Described, String> {
+        let pointer = self.target(pointer);
+        if let Some(read) = self.read.get(&pointer) {
             return Ok(read.clone());
         }
         let mut headers = Vec::new();
-        for (name, _) in self.at(&format!("{place}/headers"))?.as_object().into_iter().flatten() {
-            let header = self.real_place(&format!("{place}/headers/{name}"));
+        for (name, _) in self.at(&format!("{pointer}/headers"))?.as_object().into_iter().flatten() {
+            let header = self.target(&format!("{pointer}/headers/{name}"));
             headers.push(Header {
                 name: name.clone(),
                 required: self.at(&header)?["required"] == true,
                 schema: self.schema(&format!("{header}/schema"))?,
             });
         }
-        let content = self.at(&place)?.get("content");
+        let content = self.at(&pointer)?.get("content");
         let body =
-            content.map(|_| self.schema(&format!("{place}/content/application~1json/schema")));
+            content.map(|_| self.schema(&format!("{pointer}/content/application~1json/schema")));
         let body = body.transpose()?;
         let described = Described { body, headers };
-        self.read.insert(place, described.clone());
+        self.read.insert(pointer, described.clone());
         Ok(described)
     }
 
-    fn schema(&mut self, place: &str) -> Result<SchemaIndex, String> {
-        self.at(place)?;
-        let place = format!("{LOCATION}#{}", utf8_percent_encode(place, PLAIN));
-        self.compiler.compile(&place, &mut self.schemas).map_err(|error| format!("{error:#}"))
+    fn schema(&mut self, pointer: &str) -> Result<SchemaIndex, String> {
+        self.at(pointer)?;
+        let uri = format!("{LOCATION}#{}", utf8_percent_encode(pointer, PLAIN));
+        self.compiler.compile(&uri, &mut self.schemas).map_err(|error| format!("{error:#}"))
     }
 
-    fn at(&self, place: &str) -> Result<&'a Value, String> {
-        self.document.pointer(place).ok_or_else(|| format!("there is no {place}"))
+    fn at(&self, pointer: &str) -> Result<&'a Value, String> {
+        self.document.pointer(pointer).ok_or_else(|| format!("there is no {pointer}"))
     }
 
-    /// Where `place` refers to, or itself.
-    fn real_place(&self, place: &str) -> String {
-        let reference = self.document.pointer(place).and_then(|value| value["$ref"].as_str());
-        reference.and_then(|text| text.strip_prefix('#')).unwrap_or(place).to_owned()
+    /// The pointer that a reference at `pointer` refers to, or `pointer` itself.
+    fn target(&self, pointer: &str) -> String {
+        let reference = self.document.pointer(pointer).and_then(|value| value["$ref"].as_str());
+        reference.and_then(|text| text.strip_prefix('#')).unwrap_or(pointer).to_owned()
     }
 }
 
@@ -222,10 +221,10 @@ fn operations(document: &Value) -> BTreeMap<String, &Value> {
 
 fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let reference = value["$ref"].as_str().and_then(|text| text.strip_prefix('#'));
-    reference.and_then(|place| document.pointer(place)).unwrap_or(value)
+    reference.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
 }
 
-/// As a step of a JSON pointer.
+/// `path` as a token of a JSON pointer.
 fn escaped(path: &str) -> String {
     path.replace('~', "~0").replace('/', "~1")
 }

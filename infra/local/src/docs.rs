@@ -1,15 +1,16 @@
-//! The API's description, for programs at `/openapi.json` and for people at `/docs`.
+//! The description of the API: `/openapi.json` for programs, `/docs` for people.
 
-use crate::{Error, description::Description};
+use crate::description::Description;
 use axum::{
     Json, Router,
     http::{HeaderName, header},
     response::{Html, IntoResponse},
     routing::get,
 };
+use sam_local::Error;
 
-/// The page runs the scripts and styles that are served with it, asks nobody but this stack, and is part
-/// of no other page. Its styles and pictures are in its code.
+/// The page runs only scripts of this stack, connects only to this stack, and is embedded in no other page.
+/// Swagger UI needs inline styles and `data:` images.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -18,7 +19,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The description, and the page that shows it.
+/// Routes of the description and of the page that shows it.
 pub(crate) fn router() -> Result<Router, Error> {
     let description = Description::of_api()?.document();
     let script = |text: &'static str| get(async move || file("text/javascript", text));

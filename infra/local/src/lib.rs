@@ -1,60 +1,41 @@
-//! Runs `template.yaml` on this machine: the real function binaries, an embedded `DynamoDB`, no AWS.
+//! Runs Tenure's template on this machine: what [`sam_local`] does not know about it.
 //!
-//! [`Stack::start`] reads the template and plays what surrounds the functions on AWS. Requests take
-//! this way through the modules:
-//!
-//! ```text
-//! client ─► gateway ─► lambda (processes, Runtime API) ─► binary
-//!                        ▲   ▲                              │ AWS SDK
-//!             schedules ─┘   ├── events (rules) ◄───────── endpoint ─► dynamodb, kms
-//!                            └── streams ◄──────── writes ────────────────┘
-//! ```
-//!
-//! `control` looks at all of them, moves the `clock` and waits for `activity` to end. What is in the
-//! template is in the stack; what is missing there is missing here.
-//!
-//! [`Tables`] is the template's tables alone, for an SDK in the process that asks: no socket, no
-//! processes, every call held and every fault struck as a test wants it.
+//! [`options`] adds the first project admin, the description of the API at `/docs`, and the variables that
+//! only functions on this machine have. [`Description`] checks answers against the description.
 
-mod activity;
 mod bootstrap;
-mod clock;
-mod console;
-mod control;
-mod data;
 mod description;
 mod docs;
-mod dynamodb;
-mod endpoint;
-mod error;
-mod events;
-mod gateway;
-mod kms;
-mod lambda;
-mod permissions;
-mod schedules;
-mod stack;
-mod state;
-mod stats;
-mod streams;
-mod tables;
-mod template;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
 
-pub use data::Data;
+use sam_local::{Error, Options};
+
+pub use bootstrap::{PASSWORD, USERNAME};
 pub use description::Description;
-pub use dynamodb::Footprint;
-pub use error::Error;
-pub use permissions::OWNER;
-pub use stack::{Options, Sinks, Stack};
-pub use tables::{Call, Held, Process, Snapshot, Tables};
 
-/// The region and the account the stack pretends to be in.
-const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "000000000000";
+/// Tells a function how far virtual time is ahead. A test proves that the template never sets it.
+const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// Takes a lock. What is behind the stack's locks stays usable if a holder panics.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The host names that a function can resolve, as a JSON object of addresses. With none, functions on this
+/// machine send to loopback addresses only.
+const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
+
+/// Field of a log line with the number of password hashes that a request computed.
+const HASHES: &str = "hashes";
+
+/// Options of a quiet stack for Tenure's template, with its data in memory.
+pub fn options(
+    template: impl Into<PathBuf>,
+    binaries: impl Into<PathBuf>,
+) -> Result<Options, Error> {
+    let (name, hosts) = HOSTS;
+    Ok(Options {
+        environment: [(name.to_owned(), hosts.to_owned())].into(),
+        clock_variable: Some(CLOCK_VARIABLE.to_owned()),
+        setup: vec![bootstrap::invocation()],
+        routes: docs::router()?,
+        log_fields: vec![HASHES.to_owned()],
+        ..Options::in_memory(template, binaries)
+    })
 }

@@ -4,10 +4,12 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
+    time::Duration,
 };
 
 use clap::Parser;
-use local::{Data, Options, Stack};
+use local::{PASSWORD, USERNAME};
+use sam_local::{Data, Options, Stack};
 use tokio::{
     process::Command,
     signal::unix::{Signal, SignalKind, signal},
@@ -17,18 +19,27 @@ use tokio::{
 #[derive(Parser)]
 #[command(name = "cargo local", bin_name = "cargo local")]
 struct Arguments {
-    /// Port to listen on, on this machine only; 0 takes any
+    /// Port to listen on, on loopback only; 0: any
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// Keep nothing: data ends with the stack
+    /// Keep data in memory: it ends with the stack
     #[arg(long)]
     in_memory: bool,
-    /// A parameter of the template, other than by default; may be given more than once
+    /// Value for a parameter of the template; may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Remove what earlier runs kept in .local/
+    /// Delete what earlier runs kept in .local/
     #[arg(long)]
     reset: bool,
+    /// Another SAM template
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Directory of the functions' executables; nothing is built
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Keep every transaction in flight for MS milliseconds: concurrent writers of an item conflict, as on AWS
+    #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true)]
+    contention: u64,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -36,7 +47,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Ctrl-C and what a supervisor sends.
+/// Ctrl-C, and the signal of a supervisor.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -58,16 +69,15 @@ impl Signals {
     }
 }
 
-/// What `/_local/logs` shows: all is on stderr anyway, and a stack may run for weeks.
+/// Number of log lines that `/_local/logs` keeps: a stack may run for weeks.
 const LOG_LINES: usize = 10_000;
 
 #[tokio::main]
-#[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
 async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -77,7 +87,9 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut signals = Signals::listen()?;
     let options = options(arguments)?;
     let start = async {
-        build().await?;
+        if arguments.binaries.is_none() {
+            build().await?;
+        }
         Ok::<_, Box<dyn std::error::Error>>(Stack::start(options).await?)
     };
     let stack = tokio::select! {
@@ -90,24 +102,24 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn options(arguments: &Arguments) -> std::io::Result<Options> {
+fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>> {
     let root = workspace();
     let data =
         if arguments.in_memory { Data::InMemory } else { Data::Directory(root.join(".local")) };
     // Cargo puts the functions next to this program.
     let program = std::env::current_exe()?;
-    let binaries = program.parent().unwrap_or(Path::new(".")).to_owned();
-    let template = root.join("template.yaml");
-    let Arguments { port, reset, .. } = *arguments;
-    let parameters = arguments.parameters.iter().cloned().collect();
+    let beside = program.parent().unwrap_or(Path::new("."));
+    let binaries = arguments.binaries.clone().unwrap_or_else(|| beside.to_owned());
+    let template = arguments.template.clone().unwrap_or_else(|| root.join("template.yaml"));
     Ok(Options {
         data,
-        reset,
-        port,
-        parameters,
+        reset: arguments.reset,
+        port: arguments.port,
+        parameters: arguments.parameters.iter().cloned().collect(),
+        contention: Duration::from_millis(arguments.contention),
         echo: true,
         log_lines: LOG_LINES,
-        ..Options::in_memory(template, binaries)
+        ..local::options(template, binaries)?
     })
 }
 
@@ -121,6 +133,7 @@ fn workspace() -> PathBuf {
 /// Builds the functions, with Cargo's own progress.
 #[expect(clippy::disallowed_methods, reason = "Cargo names itself in the environment")]
 async fn build() -> Result<(), Box<dyn std::error::Error>> {
+    say("building the functions; the first time this takes about a minute");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -129,7 +142,7 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
         .current_dir(workspace())
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    // `cargo run` describes this program to it; a dependency would be built anew for that.
+    // `cargo run` describes this program in the environment, for which a dependency would be built anew.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -143,9 +156,21 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// The one line on stdout, for programs that wait for the stack.
+/// Says how to log in, and prints the line on stdout that tells programs that the stack is ready.
 fn announce(stack: &Stack) -> std::io::Result<()> {
+    let url = stack.url();
+    if stack.routes().iter().any(|route| route == "POST /auth/login") {
+        say(&format!(
+            "log in: curl {url}/auth/login -H 'content-type: application/json' \
+             -d '{{\"username\": \"{USERNAME}\", \"password\": \"{PASSWORD}\"}}'"
+        ));
+    }
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on {}", stack.url())?;
+    writeln!(stdout, "listening on {url}")?;
     stdout.flush()
+}
+
+#[expect(clippy::print_stderr, reason = "messages of a command-line program")]
+fn say(message: &str) {
+    eprintln!("[local] {message}");
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::erasure::PlanDifference;
+use super::erasure::Difference;
 use super::idempotency::IdempotencyRecord;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
-use super::{AccessKey, Id, Status, Timestamp};
+use super::{AccessKey, Id, Timestamp};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -47,17 +47,14 @@ pub enum Error {
         /// When it will be deleted.
         effective: Option<Timestamp>,
     },
-    /// What the request names does not exist.
-    NotFound(Entity),
-    /// No route has the request's method and path.
-    RouteNotFound,
+    /// There is no such thing.
+    NotFound(Missing),
     /// Another account's agent has the user name.
     UsernameTaken,
     /// Another account has the e-mail address.
     EmailTaken,
-    /// The account's status does not allow the operation; `None` if a concurrent writer changed the status
-    /// to one that is not known here.
-    StateInvalid(Option<Status>),
+    /// The account's status does not allow it.
+    StateInvalid,
     /// The account can no longer be recovered.
     GracePeriodEnded,
     /// The project's own account cannot be frozen or deleted, and needs an admin.
@@ -75,7 +72,7 @@ pub enum Error {
     /// The account is held and must not be erased.
     LegalHold,
     /// The plan of a deletion is not true any more: how the account differs from it.
-    PlanOutdated(Box<PlanDifference>),
+    PlanOutdated(Box<Difference>),
     /// Too many attempts at a user's password; the next may be made after this time.
     TooManyAttempts(Duration),
     /// Nothing is left of a quota.
@@ -86,9 +83,9 @@ pub enum Error {
     Internal(String),
 }
 
-/// What a request can name.
+/// What was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entity {
+pub enum Missing {
     /// The delivery of an event to the account's webhook.
     Delivery,
     /// An account.
@@ -97,9 +94,11 @@ pub enum Entity {
     Owned(Kind),
     /// Anything about an erasure: nobody asked for one.
     Erasure,
+    /// A route.
+    Route,
 }
 
-impl From<Kind> for Entity {
+impl From<Kind> for Missing {
     fn from(kind: Kind) -> Self {
         Self::Owned(kind)
     }
@@ -108,7 +107,7 @@ impl From<Kind> for Entity {
 impl Error {
     /// What is wrong in a word, for those who must not see more.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn word(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
@@ -127,8 +126,8 @@ impl Error {
 
     /// The account owns no such thing of this kind.
     #[must_use]
-    pub const fn not_found(kind: Kind) -> Self {
-        Self::NotFound(Entity::Owned(kind))
+    pub const fn missing(kind: Kind) -> Self {
+        Self::NotFound(Missing::Owned(kind))
     }
 
     /// The field `name` of the body is wrong; `rule` follows the name in the message.

@@ -25,5 +25,5 @@ impl<T> Page<T> {
     }
 }
 
-/// Maximum and default page size.
+/// The most rows a page has, and how many it has when nobody says.
 pub const MAX_PAGE_SIZE: usize = 100;

@@ -18,11 +18,11 @@ pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
 /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 /// `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WebhookSecret(String);
+pub struct Secret(String);
 
 const PREFIX: &str = "whsec_";
 
-impl WebhookSecret {
+impl Secret {
     /// A new secret.
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
@@ -47,17 +47,17 @@ impl WebhookSecret {
     }
 }
 
-impl fmt::Debug for WebhookSecret {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WebhookSecret(…)")
+        f.write_str("Secret(…)")
     }
 }
 
 /// A secret that another has replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlierWebhookSecret {
+pub struct EarlierSecret {
     /// The secret.
-    pub secret: WebhookSecret,
+    pub secret: Secret,
     /// When it stops signing.
     pub tm_expire: Timestamp,
 }
@@ -70,7 +70,7 @@ pub struct Webhook {
     /// Where they are sent.
     pub uri: WebhookUri,
     /// Each signs.
-    pub secrets: Vec<WebhookSecret>,
+    pub secrets: Vec<Secret>,
 }
 
 impl Customer {

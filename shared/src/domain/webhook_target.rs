@@ -27,12 +27,12 @@ pub enum Loopback {
 /// A place that a webhook may go to: `https` on port 443 of a public host, or, for the local stack,
 /// `http` on the machine itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WebhookTarget {
+pub struct Target {
     url: Url,
     is_loopback: bool,
 }
 
-impl WebhookTarget {
+impl Target {
     /// The target that `text` names, or `None` if webhooks may not go there.
     #[must_use]
     pub fn parse(text: &str, loopback: Loopback) -> Option<Self> {
@@ -132,9 +132,9 @@ impl WebhookTarget {
 }
 
 /// A path can be a secret.
-impl fmt::Debug for WebhookTarget {
+impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WebhookTarget(…)")
+        f.write_str("Target(…)")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Name resolution and TCP connections.
+//! From names to addresses, and from addresses to connections.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +9,14 @@ use tokio::net::{TcpStream, lookup_host};
 use crate::domain::Error;
 use crate::platform::config::{self, LOCAL_HOSTS};
 
-/// Resolver and TCP connector.
+/// Where names are looked up and connections made.
 #[derive(Debug)]
 pub(super) enum Network {
-    /// Those of the operating system.
+    /// The system's.
     System,
-    /// Those of the local stack: resolves these names only and connects to loopback only.
+    /// The local stack's: it knows these names, and leads nowhere but to the machine itself.
     Local(BTreeMap<String, Vec<IpAddr>>),
-    /// Those of a test.
+    /// A test's.
     #[cfg(test)]
     Scripted(std::sync::Arc<super::tests::Script>),
 }
@@ -30,10 +30,10 @@ impl Network {
         })
     }
 
-    /// Returns all addresses of a name. Empty if it has none or the look-up fails.
+    /// All addresses of a name.
     pub(super) async fn resolve(&self, name: &str) -> Vec<IpAddr> {
         match self {
-            // The final dot makes the name absolute, so no search domain is appended.
+            // The dot at the end keeps the system from trying the name inside domains of its own.
             Self::System => match lookup_host((format!("{name}."), 443)).await {
                 Ok(found) => found.map(|address| address.ip()).collect(),
                 Err(_) => Vec::new(),

@@ -1,4 +1,4 @@
-//! The cells of the matrix, and the answer that each must get.
+//! Cells, and the answer that each must get.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::rows::{
     Outcome, PROJECT, Row,
 };
 
-/// The permission of the calling agent and its keys.
+/// What an agent, and the keys of its account, may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Agent,
@@ -22,53 +22,53 @@ pub(super) enum Status {
     Initial,
     Active,
     Frozen,
-    /// Deleted and not yet purged: everything it owned is still there.
+    /// Not yet purged: all it owned is still there.
     Deleted,
     Purged,
 }
 
-/// The kind of credential.
+/// Whose credential it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     Session,
     AccessKey,
 }
 
-/// Where the credential is sent, or what is wrong with it.
+/// How the credential comes, and what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
-    /// No credential.
+    /// Not at all: nobody calls.
     Nothing,
     Bearer,
     QueryToken,
     QueryAccesskey,
-    /// Expired, and not yet deleted.
+    /// Its time is over, but it is still there.
     Expired,
     Revoked,
-    /// With an invalid checksum.
+    /// Its checksum is wrong.
     Garbage,
     TwoHeaders,
     HeaderAndQuery,
     TwoInQuery,
 }
 
-/// What the request names.
+/// What is called upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
     Own,
     Foreign,
-    /// Another account's, with `customer_id=` in the query.
+    /// Another account's, which the query names.
     Named,
     Missing,
     Deleted,
-    /// A foreign id in upper case.
+    /// A foreign id, spelled otherwise.
     Malformed,
 }
 
 impl Level {
     pub(super) const ALL: &[Self] = &[Self::Agent, Self::Manager, Self::Admin, Self::ProjectAdmin];
 
-    /// Returns the permission bits, as the API numbers them.
+    /// The permission bits, as design.md numbers them.
     pub(super) const fn bits(self) -> u64 {
         match self {
             Self::ProjectAdmin => 1,
@@ -84,7 +84,7 @@ impl Status {
         &[Self::Initial, Self::Active, Self::Frozen, Self::Deleted, Self::Purged];
 }
 
-/// A request of the matrix.
+/// One question.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     pub(super) row: &'static Row,
@@ -106,7 +106,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Returns every cell of a row. The calling account changes fastest.
+/// Every cell of a row. The account that calls changes from each to the next.
 pub(super) fn cells(row: &'static Row) -> Vec<Cell> {
     let mut cells = Vec::new();
     for form in forms(row) {
@@ -138,7 +138,7 @@ fn forms(row: &Row) -> &'static [Form] {
         TwoHeaders, TwoInQuery,
     };
     match row.looks {
-        // Routes that read no credential accept any.
+        // A credential that nobody looks at can be anything.
         Looks::Nowhere => &[Nothing, Bearer, Garbage],
         _ => &[
             Nothing,
@@ -174,7 +174,7 @@ fn holders(row: &Row) -> &'static [Holder] {
 }
 
 impl Cell {
-    /// Returns the answer that the cell must get.
+    /// The answer that it must get.
     pub(super) fn expected(&self) -> Outcome {
         let Self { row, form, holder, level, status, .. } = self;
         if row.looks != Looks::Nowhere {
@@ -209,30 +209,30 @@ impl Cell {
         self.target == if in_path { Target::Named } else { Target::Foreign }
     }
 
-    /// Whether a success changes another account.
+    /// Whether it is done to another account if it succeeds.
     pub(super) fn gets_across(&self) -> bool {
         self.row.who == PROJECT || (self.names_another() && self.row.names == PROJECT)
     }
 
-    /// Whether no other cell is equivalent.
+    /// Whether no other cell stands for this one too.
     fn is_one_of_its_kind(&self) -> bool {
         let Self { row, form, holder, level, status, .. } = self;
         let is_unread = self.credentials_sent() != 1 || *form == Form::Garbage;
         match form {
             _ if row.looks == Looks::Nowhere => true,
-            // Without a credential the caller does not matter.
+            // Without a credential all callers are one.
             Form::Nothing => {
                 (*holder, *level, *status) == (Holder::Session, Level::Admin, Status::Active)
             }
-            // Refused before anything is read: the account does not matter.
+            // What is refused before anything is read is so whatever there is to read.
             _ if is_unread => matches!(status, Status::Active | Status::Deleted),
-            // A purged account has no credentials left.
+            // Of a purged account neither is left.
             Form::Expired | Form::Revoked => *status != Status::Purged,
             _ => true,
         }
     }
 
-    /// Returns the number of credentials that the route reads.
+    /// How many credentials the route sees.
     fn credentials_sent(&self) -> usize {
         let (in_header, in_query) = match self.form {
             Form::Nothing => (0, 0),
@@ -256,7 +256,7 @@ impl Cell {
         }
     }
 
-    /// Whether it is refused for good: the credential or the account has ended.
+    /// Whether what it is refused for lasts: a credential or an account whose time is over.
     pub(super) fn is_over(&self) -> bool {
         let over = matches!(self.form, Form::Expired | Form::Revoked);
         let gone = !matches!(self.status, Status::Initial | Status::Active);

@@ -1,4 +1,4 @@
-//! The rows of the matrix: who may do what. `mod.rs` says how to add one.
+//! Who may do what: the data of the matrix. `mod.rs` says how to add a row.
 
 use Level::{Admin, Agent, Manager, ProjectAdmin};
 use Status::{Active, Frozen, Initial};
@@ -39,30 +39,30 @@ const ANY_STATUS: &[Status] = Status::ALL;
 /// Where a route looks for a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looks {
-    /// In header and query.
+    /// In the header and in the query.
     Everywhere,
-    /// In the header only.
+    /// In the header.
     AtHeader,
-    /// Nowhere: the route is public.
+    /// Nowhere: anyone may come.
     Nowhere,
 }
 
-/// What a success uses up: the next request needs a new one.
+/// What a success uses up, so that the next one needs a new one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum UsesUp {
     Nothing,
-    /// What the path names.
+    /// What the path names, of the caller's own account.
     Target,
-    /// The calling account, or the one that the path names.
+    /// The account that calls, or that is called upon.
     Account,
 }
 
-/// A collection of items that a path's `{id}` may name.
+/// What a path's `{id}` names.
 #[derive(PartialEq, Eq)]
 pub(super) struct Thing {
-    /// Path of the collection.
+    /// Where things of this kind are made and found.
     pub(super) collection: &'static str,
-    /// Body that creates an item.
+    /// What makes one.
     pub(super) new: &'static str,
 }
 
@@ -79,64 +79,64 @@ pub(super) const AGENT: Thing = Thing {
     new: r#"{"username": "$unique", "password": "password of its own"}"#,
 };
 
-/// The calling agent, or the agent that the key acts for.
+/// The agent who calls, or for whom the key does.
 pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
-/// Stands for every kind of resource, which share their code.
+/// Stands for every kind of resource: they differ in nothing but their names.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
 
-/// Sets no billing account.
+/// Says that nobody pays.
 const NO_BILLING: &str = r#"{"billing_account_id": "00000000-0000-0000-0000-000000000000"}"#;
 
-/// Collections of items that an account owns.
+/// Things that an account owns.
 pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT, &NUMBER];
 
-/// A route, and its answers.
+/// A route, and what must come of calling it.
 pub(super) struct Row {
-    /// Method and path as in template.yaml.
+    /// As template.yaml has it.
     pub(super) route: &'static str,
     pub(super) looks: Looks,
     pub(super) who: &'static [Level],
-    /// Permission of access keys; `None` if the same.
+    /// Who may by an access key, if not the same.
     pub(super) who_by_key: Option<&'static [Level]>,
-    /// Account statuses that are accepted; a frozen account is otherwise refused with `ACCOUNT_FROZEN`.
+    /// Status of accounts that are let in. A frozen one that is not is told so.
     pub(super) lets_in: &'static [Status],
-    /// Account statuses in which the operation is possible, and the answer in any other.
+    /// Status of accounts in which it can be done, and the answer in another one.
     pub(super) works_in: (&'static [Status], Outcome),
-    /// The answer to a session with the permission.
+    /// The answer to an agent's session that may.
     pub(super) session: Outcome,
-    /// The answer to an access key with the permission.
+    /// The answer to an access key that may.
     pub(super) key: Outcome,
     /// What `{id}` names.
     pub(super) target: Option<&'static Thing>,
-    /// The answer for an item of the caller's account; without `{id}`, in general.
+    /// The answer if that is the caller's own; without `{id}`, always.
     pub(super) own: Outcome,
-    /// The answer for an item of another account; without `{id}`, for `customer_id=<another account>` in the
-    /// query.
+    /// The answer if that is another account's; without `{id}`, if the query says
+    /// `customer_id=<another account>`.
     pub(super) foreign: Outcome,
-    /// The answer for an item of another account with `customer_id=<that account>` in the query.
+    /// The answer if that is another account's, and the query says `customer_id=<that account>`.
     pub(super) named: Outcome,
-    /// Who may send `customer_id=<another account>`; anyone else is refused.
+    /// Who may say `customer_id=<another account>` in the query; others are refused for it.
     pub(super) names: &'static [Level],
-    /// The answer for an id that never existed.
+    /// The answer if that never was.
     pub(super) missing: Outcome,
-    /// The answer for a deleted item.
+    /// The answer if that is deleted.
     pub(super) deleted: Outcome,
-    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time.
+    /// A good body. `$username` and `$password` are the caller's, `$unique` is never the same.
     pub(super) body: &'static str,
     pub(super) uses_up: UsesUp,
-    /// Status of a new account before the request, where `uses_up` is `Account`.
+    /// Where an account that is called upon is used up: its status before.
     pub(super) from: Status,
 }
 
 impl Row {
-    /// Whether a request may count as a login attempt.
+    /// Whether a call may be counted as an attempt at a password.
     pub(super) fn tries_a_password(&self) -> bool {
         self.body.contains("$password")
     }
 }
 
-/// A route on the caller's own account.
+/// A route for customers, about their own account.
 const OWN: Row = Row {
     route: "",
     looks: Looks::Everywhere,
@@ -158,16 +158,16 @@ const OWN: Row = Row {
     from: Active,
 };
 
-/// A route on the webhook of the caller's account, which has none.
+/// A route about the webhook that the caller's account does not have.
 const WITHOUT_WEBHOOK: Row = Row { own: NO_WEBHOOK, foreign: NO_WEBHOOK, ..OWN };
 
-/// A route for project admins.
+/// A route for those who run the project.
 const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 
-/// A route for project admins on the account that the path names.
+/// The same, about the account that the path names.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
-/// A route on an access key of the caller's account.
+/// A route about an access key of the caller's own account.
 const OWN_KEY: Row = Row {
     target: Some(&ACCESS_KEY),
     foreign: NO_KEY,
@@ -177,7 +177,7 @@ const OWN_KEY: Row = Row {
     ..OWN
 };
 
-/// A route on an agent of the caller's account.
+/// A route about an agent of the caller's own account.
 const OWN_AGENT: Row = Row {
     target: Some(&AGENT),
     foreign: NO_AGENT,
@@ -187,10 +187,10 @@ const OWN_AGENT: Row = Row {
     ..OWN
 };
 
-/// A route on resources of the caller's account, or of one that a project admin names.
+/// A route about resources of the caller's own account, or of one that a project admin names.
 const RESOURCES: Row = Row { who: MANAGERS, names: PROJECT, ..OWN };
 
-/// A route on one resource.
+/// A route about one resource.
 const RESOURCE: Row = Row {
     target: Some(&NUMBER),
     foreign: NO_NUMBER,
@@ -199,11 +199,11 @@ const RESOURCE: Row = Row {
     ..RESOURCES
 };
 
-/// A route of unregistration, which accepts frozen accounts.
+/// A route about leaving, for which a frozen account is let in.
 const LEAVING: Row =
     Row { looks: Looks::AtHeader, lets_in: NOT_DELETED, uses_up: UsesUp::Account, ..OWN };
 
-/// A public route.
+/// A route for everybody.
 const PUBLIC: Row = Row { looks: Looks::Nowhere, who: ANYONE, lets_in: ANY_STATUS, ..OWN };
 
 pub(super) const ROWS: &[Row] = &[
@@ -307,7 +307,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, foreign: BAD_PARAMETER, ..OWN },
     Row {
         route: "POST /v1.0/webhook_deliveries/{id}/resend",
-        // No account here has a webhook; `webhooks.rs` tests accounts with one.
+        // No account here has a webhook: `webhooks.rs` looks at those that have.
         target: Some(&NUMBER),
         named: NO_WEBHOOK,
         missing: NO_WEBHOOK,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local::Tables;
+use sam_local::Tables;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;

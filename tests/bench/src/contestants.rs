@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use local::OWNER;
+use sam_local::OWNER;
 use tokio::process::Command;
 
 use crate::Result;

@@ -10,7 +10,7 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use local::{Options, Stack};
+use sam_local::{Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -62,7 +62,8 @@ pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
         parameters: [("RequestsPerMinute".to_owned(), "1000000000".to_owned())].into(),
         latency: Duration::ZERO,
         log_lines: LOG_LINES,
-        ..Options::in_memory(places.root.join("template.yaml"), &places.release)
+        ..local::options(places.root.join("template.yaml"), &places.release)
+            .map_err(|error| error.to_string())?
     };
     let stack = Stack::start(options).await.map_err(|error| error.to_string())?;
     let targets = targets(&Api::new(stack.url())).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use local::{OWNER, Tables};
+use sam_local::{OWNER, Tables};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::domain::PlainToken;
@@ -14,10 +14,8 @@ use shared::domain::customer::Profile;
 use shared::domain::digest::sha256;
 use shared::domain::event::EventType;
 use shared::domain::value::PasswordHash;
-use shared::domain::webhook::WebhookSecret;
-use shared::domain::{
-    Agent, Customer, FirstAdmin, Id, Registration, Session, Timestamp, Username, session,
-};
+use shared::domain::webhook::Secret;
+use shared::domain::{Agent, Customer, Id, Permission, Session, Timestamp, Username, session};
 use shared::password;
 use shared::platform::clock::Clock;
 use shared::store::Store;
@@ -195,9 +193,10 @@ impl World {
 
     async fn project(&self) -> Result<Account> {
         let now = self.app.now();
+        let customer = Customer::blank(Customer::PROJECT, now);
         let username: Username = serde_json::from_value(json!("operator@example.com"))?;
-        let admin = FirstAdmin { id: self.app.new_id(now), username };
-        let Registration { customer, admin: agent } = Customer::register_project(admin, now);
+        let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
+        let agent = Agent::new(self.app.new_id(now), username, permission, now);
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
         self.app.store.insert_project(&new).await.map_err(told)?;
@@ -212,10 +211,10 @@ impl World {
         body.remove("username");
         body.remove("password");
         let profile: Profile = serde_json::from_value(json!(body))?;
-        let admin = FirstAdmin { id: self.app.new_id(now), username };
-        let secret = WebhookSecret::new(self.app.new_secret());
-        let Registration { customer, admin: agent } =
-            Customer::register(self.app.new_id(now), profile, secret, admin, now);
+        let agent = Agent::new(self.app.new_id(now), username, Permission::ADMIN, now);
+        let mut customer = Customer::blank(self.app.new_id(now), now).with(profile);
+        customer.internals.webhook_secret = Some(Secret::new(self.app.new_secret()));
+        customer.internals.sequence = 1;
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
         let event = self.app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);

@@ -1,0 +1,82 @@
+//! Background work: what is under way, what wakes it, and what failed for good.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+
+use crate::sync::lock;
+
+/// Counts background work and keeps dead letters.
+pub(crate) struct Activity {
+    running: watch::Sender<usize>,
+    dead_letters: Mutex<Vec<Value>>,
+}
+
+/// A piece of background work, which ends when this is dropped.
+pub(crate) struct Busy(Arc<Activity>);
+
+/// Wakes a stream after a write. From the ring until the stream is drained, the stack counts as busy.
+pub(crate) struct Doorbell {
+    activity: Arc<Activity>,
+    busy: Mutex<Option<Busy>>,
+    bell: Notify,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { running: watch::Sender::new(0), dead_letters: Mutex::default() })
+    }
+
+    /// Counts a piece of work until the result is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.running.send_modify(|running| *running += 1);
+        Busy(Arc::clone(self))
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn settled(&self) {
+        // The sender is in `self`, so waiting cannot fail.
+        let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
+    }
+
+    /// Keeps a dead letter: an event that is not tried again, its `cause` (such as a rule), the function
+    /// that failed, and the last failure.
+    pub(crate) fn give_up(&self, cause: &str, function: &str, event: &Value, reason: &Value) {
+        lock(&self.dead_letters).push(json!({
+            "cause": cause,
+            "function": function,
+            "event": event,
+            "reason": reason,
+        }));
+    }
+
+    /// All dead letters, oldest first.
+    pub(crate) fn dead_letters(&self) -> Vec<Value> {
+        lock(&self.dead_letters).clone()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.running.send_modify(|running| *running -= 1);
+    }
+}
+
+impl Doorbell {
+    pub(crate) fn new(activity: &Arc<Activity>) -> Arc<Self> {
+        let activity = Arc::clone(activity);
+        Arc::new(Self { activity, busy: Mutex::default(), bell: Notify::new() })
+    }
+
+    pub(crate) fn ring(&self) {
+        lock(&self.busy).get_or_insert_with(|| self.activity.begin());
+        self.bell.notify_one();
+    }
+
+    /// Waits for the next ring; the stack stays busy until the result is dropped.
+    pub(crate) async fn rung(&self) -> Option<Busy> {
+        self.bell.notified().await;
+        lock(&self.busy).take()
+    }
+}

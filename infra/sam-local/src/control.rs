@@ -1,0 +1,244 @@
+//! Control endpoints of the stack under `/_local/`, and Lambda's Invoke API.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, header, uri::Authority},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{
+    activity::Activity, clock::Clock, console::Console, dynamodb::DynamoDb, error::Error,
+    events::Events, iam::Permissions, lambda::Functions, schedules::Schedules, stats::Stats,
+};
+
+/// How long the stack waits for background work to end.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The endpoints, for the answer to an unknown one.
+const PATHS: [&str; 15] = [
+    "GET /_local/stats",
+    "POST /_local/stats/reset",
+    "GET /_local/permissions",
+    "GET /_local/events",
+    "GET /_local/dead_letters",
+    "GET /_local/clock",
+    "POST /_local/clock {\"advance_seconds\": N}",
+    "POST /_local/schedules/{logical id}/run",
+    "GET /_local/tables/{logical id}",
+    "GET /_local/faults",
+    "POST /_local/faults [{\"fault\": \"throttle\", …}, …]",
+    "DELETE /_local/faults",
+    "GET /_local/logs",
+    "POST /_local/settle",
+    "POST /2015-03-31/functions/{logical id}/invocations",
+];
+
+/// The parts of a running stack.
+pub(crate) struct Control {
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) dynamodb: Arc<DynamoDb>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) schedules: Arc<Schedules>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) console: Arc<Console>,
+}
+
+impl Control {
+    /// Moves virtual time, deletes expired items, runs the schedules that became due, and waits for them.
+    pub(crate) async fn advance(&self, seconds: i64) -> Result<Value, Error> {
+        let mut swept = Ok(0);
+        let before_firing = async || {
+            self.functions.retire_idle();
+            swept = self.dynamodb.sweep(self.clock.now().as_second()).await;
+        };
+        let by = SignedDuration::from_secs(seconds);
+        let schedules = self.schedules.advance(by, before_firing).await?;
+        let mut report = self.time();
+        report["swept"] = json!(swept?);
+        report["schedules"] = json!(schedules);
+        Ok(report)
+    }
+
+    /// Waits until streams are drained and no asynchronous invocation runs; false if that takes more than half
+    /// a minute.
+    pub(crate) async fn settle(&self) -> bool {
+        tokio::time::timeout(SETTLE_TIMEOUT, self.activity.settled()).await.is_ok()
+    }
+
+    fn time(&self) -> Value {
+        json!({
+            "now": self.clock.now().to_string(),
+            "offset_seconds": self.clock.offset_seconds(),
+        })
+    }
+}
+
+type Shared = State<Arc<Control>>;
+
+/// The control endpoints.
+pub(crate) fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/_local/stats", get(stats))
+        .route("/_local/stats/reset", post(reset_stats))
+        .route("/_local/permissions", get(permissions))
+        .route("/_local/events", get(events))
+        .route("/_local/dead_letters", get(dead_letters))
+        .route("/_local/clock", get(clock).post(advance))
+        .route("/_local/schedules/{id}/run", post(run_schedule))
+        .route("/_local/tables/{id}", get(table))
+        .route("/_local/faults", get(faults).post(set_faults).delete(clear_faults))
+        .route("/_local/logs", get(logs))
+        .route("/_local/settle", post(settle))
+        .route("/_local", any(unknown))
+        .route("/_local/{*rest}", any(unknown))
+        .route("/2015-03-31/functions/{id}/invocations", post(invoke))
+        .method_not_allowed_fallback(unknown)
+        .layer(middleware::from_fn(refuse_browsers))
+        .with_state(control)
+}
+
+/// Refuses pages in a browser on this machine: `Origin` names the page, and `Host` a host name that was pointed
+/// to this machine (DNS rebinding).
+async fn refuse_browsers(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<Authority>().ok());
+    let is_local = host.is_some_and(|host| matches!(host.host(), "127.0.0.1" | "localhost"));
+    if !is_local || headers.contains_key(header::ORIGIN) {
+        let message = "the stack's control endpoints are not for browsers or other hosts";
+        return error(StatusCode::FORBIDDEN, message);
+    }
+    next.run(request).await
+}
+
+async fn stats(State(control): Shared) -> Json<Value> {
+    Json(control.stats.report())
+}
+
+async fn reset_stats(State(control): Shared) -> Json<Value> {
+    control.stats.reset();
+    Json(control.stats.report())
+}
+
+async fn permissions(State(control): Shared) -> Json<Value> {
+    Json(control.permissions.report())
+}
+
+async fn events(State(control): Shared) -> Json<Value> {
+    Json(json!({"events": control.events.seen()}))
+}
+
+async fn dead_letters(State(control): Shared) -> Json<Value> {
+    Json(json!({"dead_letters": control.activity.dead_letters()}))
+}
+
+async fn logs(State(control): Shared) -> Json<Value> {
+    Json(json!({"logs": control.console.lines()}))
+}
+
+async fn clock(State(control): Shared) -> Json<Value> {
+    Json(control.time())
+}
+
+async fn advance(State(control): Shared, body: Bytes) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let Some(seconds) = body["advance_seconds"].as_i64() else {
+        return error(StatusCode::BAD_REQUEST, "send {\"advance_seconds\": N}, a whole number");
+    };
+    match control.advance(seconds).await {
+        Ok(report) => Json(report).into_response(),
+        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+async fn run_schedule(State(control): Shared, Path(id): Path<String>) -> Response {
+    match control.schedules.fire(&id).await {
+        Some(result) => Json(result).into_response(),
+        None => no_such("schedule", &id, &control.schedules.names()),
+    }
+}
+
+async fn table(State(control): Shared, Path(id): Path<String>) -> Response {
+    match control.dynamodb.items(&id).await {
+        Some(Ok(items)) => Json(json!({"items": items})).into_response(),
+        Some(Err(why)) => error(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
+        None => no_such("table", &id, &control.dynamodb.table_ids()),
+    }
+}
+
+async fn faults(State(control): Shared) -> Json<Value> {
+    Json(json!({"faults": control.dynamodb.faults()}))
+}
+
+async fn set_faults(control: Shared, rules: Bytes) -> Response {
+    match control.dynamodb.set_faults(&rules) {
+        Ok(()) => faults(control).await.into_response(),
+        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+async fn clear_faults(control: Shared) -> Response {
+    set_faults(control, Bytes::from_static(b"[]")).await
+}
+
+async fn settle(State(control): Shared) -> Response {
+    if control.settle().await {
+        return Json(json!({"settled": true})).into_response();
+    }
+    error(StatusCode::GATEWAY_TIMEOUT, "streams or asynchronous invocations are still running")
+}
+
+/// Lambda's Invoke API.
+async fn invoke(
+    State(control): Shared,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Response {
+    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+    let kind = headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok());
+    match kind {
+        _ if !control.functions.has(&function) => {
+            let message =
+                json!({"Type": "User", "Message": format!("Function not found: {function}")});
+            let kind = [("x-amzn-errortype", "ResourceNotFoundException")];
+            (StatusCode::NOT_FOUND, kind, Json(message)).into_response()
+        }
+        Some("DryRun") => StatusCode::NO_CONTENT.into_response(),
+        Some("Event") => {
+            control.functions.invoke_later(&function, payload, "Invoke");
+            StatusCode::ACCEPTED.into_response()
+        }
+        _ => match control.functions.invoke(&function, payload).await {
+            Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
+            Err(failure) => {
+                ([("x-amz-function-error", "Unhandled")], Json(failure.payload())).into_response()
+            }
+        },
+    }
+}
+
+async fn unknown() -> Response {
+    let body = json!({"error": "there is no such control endpoint", "endpoints": PATHS});
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+fn no_such(kind: &str, id: &str, there_are: &[&str]) -> Response {
+    let message = format!("the template has no {kind} {id}");
+    (StatusCode::NOT_FOUND, Json(json!({"error": message, "there_are": there_are}))).into_response()
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"error": message}))).into_response()
+}

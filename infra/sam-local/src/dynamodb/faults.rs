@@ -1,0 +1,312 @@
+//! Fault injection: rules that say which calls fail, and how.
+//!
+//! [`Faults::strike`] chooses the fault of a call; `inject` carries it out.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{replica::Replica, request::Request};
+use crate::error::Error;
+
+/// How long `conflict_hold` keeps a transaction in flight unless its rule says, in milliseconds.
+const HOLD_MS: u64 = 10;
+
+/// A kind of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Fault {
+    /// The calling process is killed; the call has no effect.
+    CrashBefore,
+    /// The call takes effect; then the calling process is killed.
+    CrashAfter,
+    /// The call takes effect, but its reply never comes.
+    TimeoutAfterApply,
+    /// Refused for lack of capacity.
+    Throttle,
+    /// Refused with status 500.
+    InternalError,
+    /// Refused because a transaction is in flight for an item.
+    Conflict,
+    /// A transaction stays in flight for `ms` milliseconds and holds its items meanwhile (see `holds`).
+    /// It goes together with every other fault.
+    ConflictHold,
+    /// Only the first `items` entries of a batch are processed (default: half of them).
+    Unprocessed,
+    /// A page has at most `items` items (default: 1).
+    ShortPages,
+    /// A page has no item, and says that more follow.
+    EmptyPages,
+    /// An eventually consistent query sees the table as it was `writes` writes ago (default: 1).
+    StaleIndex,
+}
+
+/// A fault, and the calls it strikes: those that meet every condition given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    fault: Fault,
+    /// Logical id of the calling function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
+    /// Logical id of a table that the call names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
+    /// Number of the first call that is struck, counted from 1; without `times`, the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nth: Option<u64>,
+    /// Maximum number of calls that are struck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+    /// Probability that a call is struck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probability: Option<f64>,
+    /// Seed of the random numbers for `probability`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    items: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    writes: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ms: Option<u64>,
+}
+
+/// Operations that faults can strike.
+pub(super) const OPERATIONS: [&str; 10] = [
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UpdateItem",
+];
+
+/// The rules in force.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Armed>);
+
+/// A rule in force.
+struct Armed {
+    rule: Rule,
+    /// Number of calls that met its conditions.
+    seen: u64,
+    /// Number of calls that it struck.
+    hits: u64,
+    random: SplitMix64,
+    replica: Option<Arc<Mutex<Replica>>>,
+}
+
+/// The fault of one call.
+pub(super) struct Strike {
+    pub(super) fault: Fault,
+    pub(super) items: Option<usize>,
+    pub(super) writes: usize,
+    /// The copy that a stale query reads.
+    pub(super) replica: Option<Arc<Mutex<Replica>>>,
+}
+
+/// Parses a list of rules in JSON; `functions` and `tables` are the template's logical ids.
+pub(super) fn parse(
+    body: &[u8],
+    functions: &[String],
+    tables: &[&str],
+) -> Result<Vec<Rule>, Error> {
+    let rules: Vec<Rule> = serde_json::from_slice(body).map_err(|error| {
+        Error::new(format!("send a list of rules, such as [{{\"fault\": \"throttle\"}}]: {error}"))
+    })?;
+    for (index, rule) in rules.iter().enumerate() {
+        rule.check(functions, tables)
+            .map_err(|complaint| Error::new(format!("rule {}: {complaint}", index + 1)))?;
+    }
+    Ok(rules)
+}
+
+impl Fault {
+    /// Operations that it can strike.
+    const fn operations(self) -> &'static [&'static str] {
+        match self {
+            Self::Conflict => {
+                &["DeleteItem", "PutItem", "TransactGetItems", "TransactWriteItems", "UpdateItem"]
+            }
+            Self::ConflictHold => &["TransactWriteItems"],
+            Self::Unprocessed => &["BatchGetItem", "BatchWriteItem"],
+            Self::ShortPages | Self::EmptyPages | Self::StaleIndex => &["Query"],
+            _ => &OPERATIONS,
+        }
+    }
+
+    /// Whether the call is refused, so that it never takes effect.
+    pub(super) const fn refuses(self) -> bool {
+        matches!(self, Self::CrashBefore | Self::Throttle | Self::InternalError | Self::Conflict)
+    }
+}
+
+impl Rule {
+    fn check(&self, functions: &[String], tables: &[&str]) -> Result<(), String> {
+        if let Some(function) = &self.function
+            && !functions.contains(function)
+        {
+            return Err(format!("function: the template has no function {function}"));
+        }
+        if let Some(table) = &self.table
+            && !tables.contains(&table.as_str())
+        {
+            return Err(format!("table: there is no {table}; there are {}", tables.join(", ")));
+        }
+        if let Some(operation) = &self.operation {
+            let known = self.fault.operations();
+            if !known.contains(&operation.as_str()) {
+                let known = known.join(", ");
+                return Err(format!("operation: this fault strikes {known}, not {operation}"));
+            }
+        }
+        match (self.nth, self.times, self.probability, self.seed) {
+            (Some(0), ..) => return Err("nth: calls are counted from 1".to_owned()),
+            (_, Some(0), ..) => return Err("times: must be at least 1".to_owned()),
+            (Some(_), _, Some(_), _) => {
+                return Err("nth: give nth or probability, not both".to_owned());
+            }
+            (_, _, Some(chance), _) if !(chance > 0.0 && chance <= 1.0) => {
+                return Err("probability: must be more than 0, and 1 at most".to_owned());
+            }
+            (_, _, None, Some(_)) => return Err("seed: goes with probability".to_owned()),
+            _ => {}
+        }
+        match (self.fault, self.ms) {
+            (Fault::ConflictHold, Some(0)) => return Err("ms: must be at least 1".to_owned()),
+            (Fault::ConflictHold, _) | (_, None) => {}
+            _ => return Err("ms: goes with conflict_hold".to_owned()),
+        }
+        match (self.fault, self.items, self.writes) {
+            (Fault::ShortPages, Some(0), _) => Err("items: must be at least 1".to_owned()),
+            (Fault::Unprocessed | Fault::ShortPages, _, None) => Ok(()),
+            (_, Some(_), _) => Err("items: goes with unprocessed and short_pages".to_owned()),
+            (Fault::StaleIndex, _, Some(0)) => Err("writes: must be at least 1".to_owned()),
+            (Fault::StaleIndex, ..) | (_, _, None) => Ok(()),
+            (_, _, Some(_)) => Err("writes: goes with stale_index".to_owned()),
+        }
+    }
+
+    fn fits(&self, function: Option<&str>, request: &Request<'_>) -> bool {
+        self.fault.operations().contains(&request.operation)
+            && self.function.as_deref().is_none_or(|wanted| function == Some(wanted))
+            && self.operation.as_deref().is_none_or(|wanted| request.operation == wanted)
+            && self.table.as_deref().is_none_or(|wanted| request.names(wanted))
+            && (self.fault != Fault::StaleIndex || request.may_be_stale())
+    }
+
+    fn times(&self) -> u64 {
+        self.times.unwrap_or(if self.nth.is_some() { 1 } else { u64::MAX })
+    }
+}
+
+impl Faults {
+    /// Replaces the rules; `copy` makes a copy of the tables for stale queries.
+    pub(super) fn set(
+        &mut self,
+        rules: Vec<Rule>,
+        copy: impl Fn() -> Result<Replica, Error>,
+    ) -> Result<(), Error> {
+        let arm = |rule: Rule| {
+            let stale = rule.fault == Fault::StaleIndex;
+            let replica = stale.then(&copy).transpose()?.map(|copy| Arc::new(Mutex::new(copy)));
+            let random = SplitMix64(rule.seed.unwrap_or_default());
+            Ok(Armed { rule, seen: 0, hits: 0, random, replica })
+        };
+        self.0 = rules.into_iter().map(arm).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The rules in JSON, each with `seen` and `hits`.
+    pub(super) fn report(&self) -> Value {
+        let shown = |armed: &Armed| {
+            let mut shown = json!(armed.rule);
+            shown["seen"] = json!(armed.seen);
+            shown["hits"] = json!(armed.hits);
+            shown
+        };
+        self.0.iter().map(shown).collect()
+    }
+
+    /// Returns the fault of a call: that of the first rule that strikes. Every rule whose conditions the
+    /// call meets counts it.
+    pub(super) fn strike(
+        &mut self,
+        function: Option<&str>,
+        request: &Request<'_>,
+    ) -> Option<Strike> {
+        let mut strike = None;
+        for armed in self.0.iter_mut().filter(|armed| armed.rule.fault != Fault::ConflictHold) {
+            if armed.strikes(function, request) && strike.is_none() {
+                armed.hits += 1;
+                strike = Some(Strike {
+                    fault: armed.rule.fault,
+                    items: armed.rule.items,
+                    writes: armed.rule.writes.unwrap_or(1),
+                    replica: armed.replica.clone(),
+                });
+            }
+        }
+        strike
+    }
+
+    /// Returns how long a call stays in flight and holds its items; `None` if it does not.
+    pub(super) fn hold(
+        &mut self,
+        function: Option<&str>,
+        request: &Request<'_>,
+    ) -> Option<Duration> {
+        let mut longest = None;
+        for armed in self.0.iter_mut().filter(|armed| armed.rule.fault == Fault::ConflictHold) {
+            if armed.strikes(function, request) {
+                armed.hits += 1;
+                let time = Duration::from_millis(armed.rule.ms.unwrap_or(HOLD_MS));
+                longest = longest.max(Some(time));
+            }
+        }
+        longest
+    }
+
+    /// The copies that stale queries read, each of which must learn of every write.
+    pub(super) fn replicas(&self) -> Vec<Arc<Mutex<Replica>>> {
+        self.0.iter().filter_map(|armed| armed.replica.clone()).collect()
+    }
+}
+
+impl Armed {
+    /// Counts a call that meets the conditions; whether the rule strikes it.
+    fn strikes(&mut self, function: Option<&str>, request: &Request<'_>) -> bool {
+        if !self.rule.fits(function, request) {
+            return false;
+        }
+        self.seen += 1;
+        let by_chance = self.rule.probability.is_none_or(|chance| self.random.next() < chance);
+        by_chance && self.seen >= self.rule.nth.unwrap_or(1) && self.hits < self.rule.times()
+    }
+}
+
+/// The random number generator `SplitMix64`.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    /// A number from 0 to 1.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        f64::from(u32::try_from(mixed >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    }
+}

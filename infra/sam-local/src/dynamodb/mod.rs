@@ -1,0 +1,26 @@
+//! `DynamoDB`: a layer in front of an embedded emulator. It checks permissions and index projections,
+//! counts calls and capacity, holds the items of transactions in flight, and injects faults.
+//!
+//! Every call, over HTTP or in process, goes through [`DynamoDb::answer`].
+
+mod batch;
+mod capacity;
+mod execute;
+mod faults;
+mod footprint;
+mod holds;
+mod inject;
+mod projection;
+mod replica;
+mod reply;
+mod request;
+mod service;
+mod storage;
+
+pub use footprint::Footprint;
+pub(crate) use reply::{Answer, Reply};
+pub(crate) use service::DynamoDb;
+pub(crate) use storage::Copy;
+
+#[cfg(test)]
+mod tests;

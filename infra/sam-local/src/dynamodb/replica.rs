@@ -1,0 +1,62 @@
+//! A copy of the tables that lags behind, for eventually consistent reads.
+
+use std::collections::VecDeque;
+
+use dynoxide::{Database, DynoxideError};
+use serde_json::{Value, json};
+
+use super::{execute::execute, request::ItemKey, storage};
+use crate::{error::Error, template::Table};
+
+/// The copy, and the writes that it has not applied.
+pub(super) struct Replica {
+    database: Database,
+    behind: VecDeque<Vec<(ItemKey, Value)>>,
+}
+
+impl Replica {
+    /// A copy of `original` as it is.
+    pub(super) fn of(original: &Database, tables: &[Table]) -> Result<Self, Error> {
+        let failed = |error: DynoxideError| Error::new(error.to_string());
+        let database = Database::memory().map_err(failed)?;
+        storage::create(&database, tables)?;
+        for table in tables {
+            let name = &table.name;
+            for item in storage::scan(original, json!({"TableName": name})).map_err(failed)? {
+                execute(&database, "PutItem", &json!({"TableName": name, "Item": item}))
+                    .map_err(failed)?;
+            }
+        }
+        Ok(Self { database, behind: VecDeque::new() })
+    }
+
+    /// Queues a write: the items at `keys` as they are in `original` after it.
+    pub(super) fn learn(&mut self, original: &Database, keys: &[ItemKey]) {
+        let now_at = |key: &ItemKey| {
+            let get = json!({"TableName": key.table, "Key": key.key, "ConsistentRead": true});
+            let mut found = execute(original, "GetItem", &get).ok()?;
+            Some((key.clone(), found["Item"].take()))
+        };
+        self.behind.push_back(keys.iter().filter_map(now_at).collect());
+    }
+
+    /// Answers a query as of `writes` writes ago.
+    pub(super) fn query(&mut self, query: &Value, writes: usize) -> Result<Value, DynoxideError> {
+        while self.behind.len() > writes {
+            for (key, item) in self.behind.pop_front().into_iter().flatten() {
+                self.apply(&key, &item)?;
+            }
+        }
+        execute(&self.database, "Query", query)
+    }
+
+    fn apply(&self, key: &ItemKey, item: &Value) -> Result<(), DynoxideError> {
+        let table = &key.table;
+        let done = if item.is_null() {
+            execute(&self.database, "DeleteItem", &json!({"TableName": table, "Key": key.key}))
+        } else {
+            execute(&self.database, "PutItem", &json!({"TableName": table, "Item": item}))
+        };
+        done.map(drop)
+    }
+}

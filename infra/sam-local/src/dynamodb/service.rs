@@ -1,0 +1,352 @@
+//! The service: takes a call in, holds its items, executes it and counts what it cost.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use dynoxide::{Database, DynoxideError};
+use serde_json::{Value, json};
+
+use super::{
+    batch,
+    capacity::{self, Axis},
+    execute::execute,
+    faults::{self, Faults, Strike},
+    footprint::Footprint,
+    holds::{Hold, Holds},
+    inject::inject,
+    projection,
+    replica::Replica,
+    reply::{Answer, Reply},
+    request::{ItemKey, Request},
+    storage,
+};
+use crate::{
+    activity::Doorbell,
+    error::Error,
+    iam::{Caller, Permissions},
+    stats::Stats,
+    sync::lock,
+    template::Table,
+};
+
+/// The template's tables.
+pub(crate) struct DynamoDb {
+    database: Database,
+    tables: Vec<Table>,
+    stats: Arc<Stats>,
+    permissions: Arc<Permissions>,
+    /// Rung after every write.
+    doorbells: Vec<Arc<Doorbell>>,
+    /// How long each reply over HTTP is delayed.
+    latency: Mutex<Duration>,
+    /// How long every transaction stays in flight and holds its items; zero: not at all.
+    contention: Mutex<Duration>,
+    holds: Arc<Holds>,
+    faults: Mutex<Faults>,
+}
+
+/// A call that was taken in and not yet executed.
+struct Admitted {
+    function: Option<String>,
+    operation: String,
+    body: Value,
+    strike: Option<Strike>,
+    /// Locks of a transaction, and how long it stays in flight.
+    hold: Option<(Hold, Duration)>,
+}
+
+impl DynamoDb {
+    /// Opens the database in `directory`, or one in memory, and creates the tables it lacks.
+    pub(crate) fn open(
+        tables: Vec<Table>,
+        directory: Option<&Path>,
+        stats: Arc<Stats>,
+        permissions: Arc<Permissions>,
+        doorbells: Vec<Arc<Doorbell>>,
+    ) -> Result<Arc<Self>, Error> {
+        let opened = match directory {
+            Some(directory) => Database::new(&directory.join("tables.db").to_string_lossy()),
+            None => Database::memory(),
+        };
+        let database =
+            opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
+        storage::create(&database, &tables)?;
+        Ok(Arc::new(Self {
+            database,
+            tables,
+            stats,
+            permissions,
+            doorbells,
+            latency: Mutex::default(),
+            contention: Mutex::default(),
+            holds: Arc::default(),
+            faults: Mutex::default(),
+        }))
+    }
+
+    /// Answers a call over HTTP: counted, and delayed by the latency. It goes on if its caller leaves.
+    pub(crate) async fn dispatch(
+        self: &Arc<Self>,
+        caller: Option<Caller>,
+        operation: &str,
+        body: Bytes,
+    ) -> Answer {
+        let counted = caller.as_ref().map(|Caller { function, process }| {
+            self.stats.begin_call(function, process, operation)
+        });
+        let latency = counted.as_ref().map_or(Duration::ZERO, |_| *lock(&self.latency));
+        let (this, operation) = (Arc::clone(self), operation.to_owned());
+        let work = tokio::spawn(async move {
+            let admitted = this.admit(caller.as_ref(), &operation, &body)?;
+            admitted.in_flight().await;
+            tokio::task::spawn_blocking(move || this.carry_out(admitted)).await.map_err(failed)
+        });
+        let answer = work.await.map_err(failed).flatten().unwrap_or_else(|answer| answer);
+        tokio::time::sleep(latency).await;
+        answer
+    }
+
+    /// Answers a call in process, on this task.
+    pub(crate) async fn answer(
+        &self,
+        caller: Option<&Caller>,
+        operation: &str,
+        body: &[u8],
+    ) -> Answer {
+        match self.admit(caller, operation, body) {
+            Ok(admitted) => {
+                admitted.in_flight().await;
+                self.carry_out(admitted)
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    /// Takes a call in: checks that the caller may make it, chooses its fault, and locks the items of a
+    /// transaction that is to be held. `Err` is the answer to a call that is refused here.
+    fn admit(
+        &self,
+        caller: Option<&Caller>,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<Admitted, Answer> {
+        let Ok(body @ Value::Object(_)) = serde_json::from_slice(body) else {
+            let error = DynoxideError::SerializationException(String::new());
+            return Err(Answer::Reply(Reply::error(&error)));
+        };
+        let function = caller.map(|caller| caller.function.as_str());
+        let request = Request { operation, body: &body, tables: &self.tables };
+        self.permissions
+            .check(caller, &request.accesses())
+            .map_err(|denied| Answer::Reply(Reply::denied(denied)))?;
+        let mut faults = lock(&self.faults);
+        let strike = faults.strike(function, &request);
+        let is_refused = strike.as_ref().is_some_and(|strike| strike.fault.refuses());
+        let time = faults.hold(function, &request).unwrap_or_default();
+        drop(faults);
+        let time = time.max(*lock(&self.contention));
+        let is_held = operation == "TransactWriteItems" && !time.is_zero() && !is_refused;
+        let hold = is_held.then(|| self.holds.hold(&request)).transpose().map_err(Answer::Reply)?;
+        Ok(Admitted {
+            function: function.map(str::to_owned),
+            operation: operation.to_owned(),
+            hold: hold.map(|hold| (hold, time)),
+            body,
+            strike,
+        })
+    }
+
+    /// Executes a call, with its fault if it has one. Locks end when its writes are done.
+    fn carry_out(&self, admitted: Admitted) -> Answer {
+        let Admitted { function, operation, mut body, strike, hold } = admitted;
+        if hold.is_none() {
+            let request = Request { operation: &operation, body: &body, tables: &self.tables };
+            if let Err(refused) = self.holds.check(&request) {
+                return Answer::Reply(refused);
+            }
+        }
+        let withheld = self.holds.withhold(&operation, &mut body, &self.tables);
+        let execute = |body: Value| {
+            let is_empty = withheld != json!({}) && batch::size(&operation, &body) == 0;
+            let mut response = match is_empty {
+                true => json!({}),
+                false => self.metered(function.as_deref(), &operation, body)?,
+            };
+            batch::add_unprocessed(&operation, &mut response, withheld);
+            Ok(response)
+        };
+        match strike {
+            Some(strike) => {
+                let request = Request { operation: &operation, body: &body, tables: &self.tables };
+                inject(&strike, request, execute)
+            }
+            None => Answer::Reply(Reply::from(execute(body))),
+        }
+    }
+
+    /// Executes a call and counts its capacity, which the response shows only if the request asks for it.
+    fn metered(
+        &self,
+        function: Option<&str>,
+        operation: &str,
+        mut body: Value,
+    ) -> Result<Value, DynoxideError> {
+        projection::check(&Request { operation, body: &body, tables: &self.tables })?;
+        let asked = body["ReturnConsumedCapacity"].take();
+        body["ReturnConsumedCapacity"] = json!("INDEXES");
+        let mut response = execute(&self.database, operation, &body)?;
+        let axis = Axis::of(operation);
+        let capacity =
+            response.as_object_mut().and_then(|answer| answer.remove("ConsumedCapacity"));
+        let capacity = capacity.unwrap_or_default();
+        self.count(function, &capacity, axis);
+        match asked.as_str() {
+            _ if capacity.is_null() => {}
+            Some("INDEXES") => response["ConsumedCapacity"] = capacity,
+            Some("TOTAL") => response["ConsumedCapacity"] = capacity::total(capacity),
+            _ => {}
+        }
+        if axis == Axis::Write {
+            self.after_write(&Request { operation, body: &body, tables: &self.tables });
+        }
+        Ok(response)
+    }
+
+    fn count(&self, function: Option<&str>, capacity: &Value, axis: Axis) {
+        let Some(function) = function else { return };
+        let (read, written) = capacity::consumed(capacity, axis);
+        self.stats.count(function, |counters| {
+            counters.dynamodb.rcu += read;
+            counters.dynamodb.wcu += written;
+            if written > 0.0 {
+                for (place, units) in capacity::by_table_and_index(capacity) {
+                    *counters.dynamodb.written.entry(place).or_default() += units;
+                }
+            }
+        });
+    }
+
+    fn after_write(&self, request: &Request<'_>) {
+        let replicas = lock(&self.faults).replicas();
+        for replica in replicas {
+            lock(&replica).learn(&self.database, &request.written());
+        }
+        self.ring();
+    }
+
+    fn ring(&self) {
+        self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+    }
+
+    /// Delays each reply over HTTP by `latency` from now on.
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        *lock(&self.latency) = latency;
+    }
+
+    /// Keeps every transaction in flight for `time` from now on, and holds its items meanwhile.
+    pub(crate) fn set_contention(&self, time: Duration) {
+        *lock(&self.contention) = time;
+    }
+
+    /// Replaces the faults; `rules` is a list in JSON.
+    pub(crate) fn set_faults(&self, rules: &[u8]) -> Result<(), Error> {
+        let rules = faults::parse(rules, &self.stats.functions(), &self.table_ids())?;
+        let copy = || Replica::of(&self.database, &self.tables);
+        lock(&self.faults).set(rules, copy)
+    }
+
+    /// The faults in JSON, each with `seen` and `hits`.
+    pub(crate) fn faults(&self) -> Value {
+        lock(&self.faults).report()
+    }
+
+    /// Executes a call of the stack itself, which is neither counted nor held.
+    pub(crate) async fn blocking(
+        self: &Arc<Self>,
+        operation: &str,
+        request: Value,
+    ) -> Result<Value, DynoxideError> {
+        let (this, operation) = (Arc::clone(self), operation.to_owned());
+        let work = move || execute(&this.database, &operation, &request);
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
+    }
+
+    /// All items of the table with this logical id; `None` if there is no such table.
+    pub(crate) async fn items(self: &Arc<Self>, id: &str) -> Option<Result<Vec<Value>, Error>> {
+        let name = self.tables.iter().find(|table| table.id == id)?.name.clone();
+        let this = Arc::clone(self);
+        let scan = move || storage::scan(&this.database, json!({"TableName": name}));
+        Some(join(tokio::task::spawn_blocking(scan).await))
+    }
+
+    /// The same without a runtime; blocks this thread.
+    pub(crate) fn items_blocking(&self, id: &str) -> Option<Result<Vec<Value>, Error>> {
+        let name = self.tables.iter().find(|table| table.id == id)?.name.clone();
+        let items = storage::scan(&self.database, json!({"TableName": name}));
+        Some(items.map_err(|error| Error::new(error.to_string())))
+    }
+
+    /// What a call reads and writes, as the tables are now.
+    pub(crate) fn footprint(&self, operation: &str, body: &Value) -> Footprint {
+        let item_at = |key: &ItemKey| {
+            let get = json!({"TableName": key.table, "Key": key.key, "ConsistentRead": true});
+            execute(&self.database, "GetItem", &get).map(|mut found| found["Item"].take())
+        };
+        let request = Request { operation, body, tables: &self.tables };
+        Footprint::of(&request, |key| item_at(key).unwrap_or_default())
+    }
+
+    /// Returns a copy of all items.
+    pub(crate) fn copy(&self) -> Result<storage::Copy, Error> {
+        storage::copy(&self.database, &self.tables)
+    }
+
+    /// Restores the items of `copy`.
+    pub(crate) fn restore(&self, copy: &storage::Copy) -> Result<(), Error> {
+        storage::restore(&self.database, &self.tables, copy)
+    }
+
+    /// Imports items into the table with this name. They appear in no stream.
+    pub(crate) fn load(&self, table: &str, items: Vec<Value>) -> Result<(), Error> {
+        storage::load(&self.database, table, items)
+    }
+
+    /// Deletes the items that expired before `now` (seconds since 1970), and returns their number.
+    pub(crate) async fn sweep(self: &Arc<Self>, now: i64) -> Result<usize, Error> {
+        let this = Arc::clone(self);
+        let sweep = move || storage::sweep(&this.database, &this.tables, now);
+        let swept = join(tokio::task::spawn_blocking(sweep).await)?;
+        self.ring();
+        Ok(swept)
+    }
+
+    /// Logical ids of all tables.
+    pub(crate) fn table_ids(&self) -> Vec<&str> {
+        self.tables.iter().map(|table| table.id.as_str()).collect()
+    }
+}
+
+impl Admitted {
+    /// Waits for as long as the transaction stays in flight.
+    async fn in_flight(&self) {
+        if let Some((_, time)) = self.hold {
+            tokio::time::sleep(time).await;
+        }
+    }
+}
+
+/// The answer to a call whose task panicked.
+fn failed(error: tokio::task::JoinError) -> Answer {
+    Answer::Reply(Reply::error(&DynoxideError::InternalServerError(error.to_string())))
+}
+
+fn join<T>(done: Result<Result<T, DynoxideError>, tokio::task::JoinError>) -> Result<T, Error> {
+    done.map_err(|error| Error::new(error.to_string()))?
+        .map_err(|error| Error::new(error.to_string()))
+}

@@ -1,0 +1,157 @@
+//! `EventBridge`: event buses and their rules.
+
+use std::{collections::BTreeSet, sync::Arc, sync::Mutex};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    aws::{ACCOUNT, REGION, arn},
+    clock::{Clock, unique_id},
+    iam::Access,
+    lambda::Functions,
+    sync::lock,
+    template::Rule,
+};
+
+/// Maximum number of entries in one `PutEvents`.
+const MAX_ENTRIES: usize = 10;
+
+/// The template's buses and rules.
+pub(crate) struct Events {
+    buses: BTreeSet<String>,
+    rules: Vec<Rule>,
+    functions: Arc<Functions>,
+    clock: Arc<Clock>,
+    seen: Mutex<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request {
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    source: Option<String>,
+    detail_type: Option<String>,
+    detail: Option<String>,
+    event_bus_name: Option<String>,
+    /// Seconds since 1970.
+    time: Option<f64>,
+    #[serde(default)]
+    resources: Vec<String>,
+}
+
+/// A refused entry: error code and message, as in the results of `PutEvents`.
+struct Refusal(&'static str, String);
+
+/// Actions that a caller of `PutEvents` must be allowed.
+pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let entries = request["Entries"].as_array().into_iter().flatten();
+    let access = |entry: &Value| {
+        let bus = bus_name(entry["EventBusName"].as_str());
+        let resource = arn("events", &format!("event-bus/{bus}"));
+        Access { action: "events:PutEvents".to_owned(), resource, partitions: Vec::new() }
+    };
+    entries.map(access).collect()
+}
+
+/// Name of the bus that an entry names by name or ARN; `default` if it names none.
+fn bus_name(bus: Option<&str>) -> &str {
+    bus.unwrap_or("default").rsplit("event-bus/").next().unwrap_or_default()
+}
+
+impl Events {
+    pub(crate) fn new(
+        buses: Vec<String>,
+        rules: Vec<Rule>,
+        functions: Arc<Functions>,
+        clock: Arc<Clock>,
+    ) -> Arc<Self> {
+        let buses = buses.into_iter().chain(["default".to_owned()]).collect();
+        Arc::new(Self { buses, rules, functions, clock, seen: Mutex::default() })
+    }
+
+    /// Every event that reached a bus, oldest first: `{"bus", "rules", "event"}`.
+    pub(crate) fn seen(&self) -> Vec<Value> {
+        lock(&self.seen).clone()
+    }
+
+    /// Answers `PutEvents` with the result of each entry. Fails with a message if the request is malformed.
+    pub(crate) fn put(&self, body: &[u8]) -> Result<Value, String> {
+        let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if request.entries.is_empty() || request.entries.len() > MAX_ENTRIES {
+            return Err(format!("PutEvents takes 1 to {MAX_ENTRIES} entries"));
+        }
+        let results: Vec<_> = request.entries.iter().map(|entry| self.put_one(entry)).collect();
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        let entries: Vec<_> = results
+            .into_iter()
+            .map(|result| match result {
+                Ok(id) => json!({"EventId": id}),
+                Err(Refusal(code, message)) => json!({"ErrorCode": code, "ErrorMessage": message}),
+            })
+            .collect();
+        Ok(json!({"FailedEntryCount": failed, "Entries": entries}))
+    }
+
+    fn put_one(&self, entry: &Entry) -> Result<String, Refusal> {
+        let bus = bus_name(entry.event_bus_name.as_deref());
+        if !self.buses.contains(bus) {
+            let message = format!("Event bus {bus} does not exist.");
+            return Err(Refusal("ResourceNotFoundException", message));
+        }
+        let (id, event) = self.envelope(entry)?;
+        self.route(bus, &event);
+        Ok(id)
+    }
+
+    fn envelope(&self, entry: &Entry) -> Result<(String, Value), Refusal> {
+        let missing = |name: &str| Refusal("InvalidArgument", format!("{name} is required."));
+        let source = entry.source.as_deref().ok_or_else(|| missing("Source"))?;
+        let detail_type = entry.detail_type.as_deref().ok_or_else(|| missing("DetailType"))?;
+        let detail = entry.detail.as_deref().ok_or_else(|| missing("Detail"))?;
+        let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail) else {
+            return Err(Refusal("MalformedDetail", "Detail is malformed.".into()));
+        };
+        let id = unique_id();
+        let event = json!({
+            "version": "0",
+            "id": id,
+            "detail-type": detail_type,
+            "source": source,
+            "account": ACCOUNT,
+            "time": entry.time().unwrap_or_else(|| self.clock.now_to_the_second()),
+            "region": REGION,
+            "resources": entry.resources,
+            "detail": detail,
+        });
+        Ok((id, event))
+    }
+
+    fn route(&self, bus: &str, event: &Value) {
+        let matches = |rule: &&Rule| rule.bus == bus && rule.pattern.matches(event);
+        let rules: Vec<_> = self.rules.iter().filter(matches).collect();
+        for rule in &rules {
+            for function in &rule.functions {
+                self.functions.invoke_later(function, event.to_string().into(), &rule.id);
+            }
+        }
+        let rules: Vec<_> = rules.iter().map(|rule| &rule.id).collect();
+        let seen = json!({"bus": bus, "rules": rules, "event": event});
+        lock(&self.seen).push(seen);
+    }
+}
+
+impl Entry {
+    fn time(&self) -> Option<String> {
+        #[expect(clippy::cast_possible_truncation, reason = "EventBridge times are whole seconds")]
+        let seconds = self.time?.floor() as i64;
+        Timestamp::from_second(seconds).ok().map(|time| time.to_string())
+    }
+}

@@ -1,0 +1,113 @@
+//! API Gateway: an HTTP API whose routes call functions with payload format 2.0.
+
+mod cors;
+mod event;
+mod response;
+mod route;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::{Body, Bytes, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    http::{StatusCode, request::Parts, uri::Authority},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::{
+    clock::Clock,
+    lambda::Functions,
+    template::{self, Cors},
+};
+use event::Incoming;
+use route::Routes;
+
+/// Maximum request body of API Gateway.
+const MAX_BYTES: usize = 10 * 1024 * 1024;
+
+/// How long API Gateway waits for a function.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The API's routes and the functions behind them.
+pub(crate) struct Gateway {
+    routes: Routes,
+    cors: Option<Cors>,
+    functions: Arc<Functions>,
+    clock: Arc<Clock>,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        routes: Vec<template::Route>,
+        cors: Option<Cors>,
+        functions: Arc<Functions>,
+        clock: Arc<Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self { routes: Routes::new(routes), cors, functions, clock })
+    }
+
+    /// Keys of all routes, such as `GET /pets/{id}` or `$default`.
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.routes.keys()
+    }
+
+    async fn answer(&self, source: SocketAddr, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        if !has_valid_host(&parts) {
+            return message(StatusCode::BAD_REQUEST, "Bad Request");
+        }
+        let preflight = self.cors.as_ref().and_then(|cors| cors::preflight(cors, &parts));
+        if let Some(answer) = preflight {
+            return answer;
+        }
+        let mut response = self.call(source, &parts, body).await;
+        if let Some(cors) = &self.cors {
+            cors::apply(cors, &parts, &mut response);
+        }
+        response
+    }
+
+    /// Calls the function of the request's route.
+    async fn call(&self, source: SocketAddr, parts: &Parts, body: Body) -> Response {
+        let Ok(body) = to_bytes(body, MAX_BYTES).await else {
+            return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+        };
+        let Some(found) = self.routes.find(parts.method.as_str(), parts.uri.path()) else {
+            return message(StatusCode::NOT_FOUND, "Not Found");
+        };
+        let incoming = Incoming { parts, body: &body, source: source.ip(), now: self.clock.now() };
+        let payload = Bytes::from(incoming.event(&found).to_string());
+        let call = self.functions.invoke(found.function, payload);
+        match tokio::time::timeout(TIMEOUT, call).await {
+            Ok(Ok(answer)) => response::from_function(&answer).unwrap_or_else(internal_error),
+            Ok(Err(_)) => internal_error(),
+            Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        }
+    }
+}
+
+/// Handles a request to the API.
+pub(crate) async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    gateway.answer(source, request).await
+}
+
+/// Whether `Host` is well-formed. AWS routes by it, so that a function never sees one that is not.
+fn has_valid_host(parts: &Parts) -> bool {
+    let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|host| host.port().is_some() == host.port_u16().is_some())
+}
+
+fn internal_error() -> Response {
+    message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+}
+
+fn message(status: StatusCode, text: &str) -> Response {
+    (status, Json(json!({"message": text}))).into_response()
+}

@@ -1,0 +1,115 @@
+//! Standard output and error of a process: each line goes to the console.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read, Result},
+    mem,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex},
+};
+
+use tokio::net::unix::pipe::Receiver;
+
+use crate::{console::Console, stats::Stats, sync::lock};
+
+/// The reading end of a pipe that a process writes to.
+pub(super) struct Output {
+    pipe: Receiver,
+    /// The same pipe, for reads before the runtime has noticed that it is readable.
+    file: File,
+    /// A line whose end has not been written yet.
+    unfinished: Mutex<Vec<u8>>,
+    function: String,
+    console: Arc<Console>,
+    stats: Arc<Stats>,
+}
+
+impl Output {
+    /// Relays lines from the pipe until it is closed.
+    pub(super) fn follow(
+        pipe: OwnedFd,
+        function: &str,
+        console: &Arc<Console>,
+        stats: &Arc<Stats>,
+    ) -> Result<Arc<Self>> {
+        let pipe = Receiver::from_owned_fd(pipe)?;
+        let output = Arc::new(Self {
+            file: File::from(pipe.as_fd().try_clone_to_owned()?),
+            pipe,
+            unfinished: Mutex::default(),
+            function: function.to_owned(),
+            console: Arc::clone(console),
+            stats: Arc::clone(stats),
+        });
+        tokio::spawn(Arc::clone(&output).until_closed());
+        Ok(output)
+    }
+
+    /// Relays everything written so far: an answer must not overtake the lines before it.
+    pub(super) fn catch_up(&self) {
+        // The task that follows the pipe notices its end.
+        let _ = self.read();
+    }
+
+    async fn until_closed(self: Arc<Self>) {
+        while self.pipe.readable().await.is_ok() {
+            match self.pipe.try_io(|| self.read()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Reads until the end of the pipe, or until it has nothing more yet (`WouldBlock`).
+    fn read(&self) -> Result<()> {
+        let mut unfinished = lock(&self.unfinished);
+        let mut chunk = [0; 8 * 1024];
+        loop {
+            match (&self.file).read(&mut chunk) {
+                Ok(0) if unfinished.is_empty() => return Ok(()),
+                Ok(0) => self.relay(mem::take(&mut unfinished)),
+                Ok(length) => {
+                    for part in chunk[..length].split_inclusive(|byte| *byte == b'\n') {
+                        unfinished.extend_from_slice(part);
+                        if unfinished.pop_if(|last| *last == b'\n').is_some() {
+                            self.relay(mem::take(&mut unfinished));
+                        }
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn relay(&self, line: Vec<u8>) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        self.stats.read_log(&self.function, &line);
+        self.console.relay(&self.function, line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Write, pipe};
+
+    use super::*;
+
+    /// One thread, which no other task gets: only `catch_up` reads.
+    #[tokio::test]
+    async fn written_lines_are_relayed_at_once() {
+        let console = Arc::new(Console::new(false, usize::MAX));
+        let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
+        let (ours, mut its) = pipe().unwrap();
+        let output = Output::follow(ours.into(), "OneFunction", &console, &stats).unwrap();
+        its.write_all(b"first\nsecond\nthi").unwrap();
+        output.catch_up();
+        assert_eq!(console.lines(), ["first", "second"]);
+        its.write_all(b"rd\nlast words").unwrap();
+        drop(its);
+        output.catch_up();
+        assert_eq!(console.lines(), ["first", "second", "third", "last words"]);
+        output.catch_up();
+        assert_eq!(console.lines().len(), 4);
+    }
+}

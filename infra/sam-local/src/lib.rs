@@ -1,0 +1,51 @@
+//! Plays an AWS SAM template on one machine: the real function binaries, an embedded `DynamoDB`, no AWS.
+//!
+//! [`Stack::start`] reads a template and plays the services around its functions. A request takes this way
+//! through the modules:
+//!
+//! ```text
+//! client ─► gateway ─► lambda (processes, Runtime API) ─► binary
+//!                        ▲   ▲                              │ AWS SDK
+//!             schedules ─┘   ├── events (rules) ◄───────── endpoint ─► dynamodb, kms
+//!                            └── streams ◄──────── writes ────────────────┘
+//! ```
+//!
+//! `control` inspects all of them, moves the `clock`, and waits until `activity` ends. Routes, variables,
+//! permissions, tables and rules are those of the template: what is missing there is missing here. What is
+//! there and not played is listed at start.
+//!
+//! [`Tables`] is the template's `DynamoDB` alone, for an SDK in the same process: no socket, no function
+//! processes; a test can hold every call and inject every fault.
+
+mod activity;
+mod aws;
+mod clock;
+mod console;
+mod control;
+mod data;
+mod dynamodb;
+mod endpoint;
+mod error;
+mod events;
+mod gateway;
+mod iam;
+mod kms;
+mod lambda;
+mod options;
+mod schedules;
+mod stack;
+mod state;
+mod stats;
+mod streams;
+mod sync;
+mod tables;
+mod template;
+
+pub use data::Data;
+pub use dynamodb::Footprint;
+pub use error::Error;
+pub use iam::OWNER;
+pub use options::{Invocation, Options};
+pub use stack::{Sinks, Stack};
+pub use tables::{Call, Held, Process, Snapshot, Tables};
+pub use template::yaml;

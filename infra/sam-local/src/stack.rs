@@ -1,0 +1,377 @@
+//! A running stack: puts its parts together, serves them, and ends them.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    activity::{Activity, Doorbell},
+    clock::Clock,
+    console::Console,
+    control::{self, Control},
+    data::{Data, DataDirectory},
+    dynamodb::DynamoDb,
+    endpoint::{self, MAX_BYTES},
+    error::Error,
+    events::Events,
+    gateway::{self, Gateway},
+    iam::Permissions,
+    kms::Kms,
+    lambda::{Functions, Surroundings, runtime_api},
+    options::{Invocation, Options},
+    schedules::Schedules,
+    stats::Stats,
+    streams::Stream,
+    template::{self, Template},
+};
+
+/// How long requests under way may take to end when the stack stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Interval at which expired items are deleted.
+const SWEEP_PERIOD: Duration = Duration::from_mins(1);
+
+/// A running stack. Dropping it ends it, and every process it started.
+pub struct Stack {
+    url: String,
+    database_url: String,
+    routes: Vec<String>,
+    control: Arc<Control>,
+    api: JoinHandle<()>,
+    /// Each ends its part once it is true or dropped: the API, then the processes.
+    closing: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
+    background: JoinSet<()>,
+    _directory: Option<DataDirectory>,
+}
+
+/// What the functions of a stack write, also after the stack has ended: logs, events, items.
+pub struct Sinks(Arc<Control>);
+
+impl Sinks {
+    /// Every line the functions wrote so far.
+    #[must_use]
+    pub fn logs(&self) -> Vec<String> {
+        self.0.console.lines()
+    }
+
+    /// Every event that reached a bus.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        self.0.events.seen()
+    }
+
+    /// Every dead letter, oldest first.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<Value> {
+        self.0.activity.dead_letters()
+    }
+
+    /// Permissions of the functions, as `GET /_local/permissions` shows them.
+    #[must_use]
+    pub fn permissions(&self) -> Value {
+        self.0.permissions.report()
+    }
+
+    /// All items of the table with this logical id. Blocks this thread.
+    pub fn items(&self, table: &str) -> Result<Vec<Value>, Error> {
+        let items = self.0.dynamodb.items_blocking(table);
+        items.unwrap_or_else(|| Err(Error::new(format!("the template has no table {table}"))))
+    }
+}
+
+/// The parts of a stack that serve others.
+struct Parts {
+    control: Arc<Control>,
+    gateway: Arc<Gateway>,
+    kms: Arc<Kms>,
+    streams: Vec<Stream>,
+}
+
+impl Stack {
+    /// Starts a stack, which is ready when this returns.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let listener = listen(options.port).await?;
+        let url = format!("http://{}", address(&listener)?);
+        let template = template::read(&options.template, &options.parameters)?;
+        let directory = match &options.data {
+            Data::InMemory => None,
+            Data::Directory(path) => Some(DataDirectory::lock(path, options.reset)?),
+        };
+        let inside = listen(0).await?;
+        let database_url = format!("http://{}", address(&inside)?);
+        let stopping = watch::Sender::new(false);
+        let path = directory.as_ref().map(DataDirectory::path);
+        let functions = template.functions.iter().map(|one| one.id.clone());
+        let surroundings = Surroundings {
+            binaries: options.binaries,
+            address: address(&inside)?,
+            environment: options.environment,
+            clock_variable: options.clock_variable,
+            clock: Arc::new(Clock::open(path)?),
+            stats: Arc::new(Stats::new(functions, options.log_fields)),
+            console: Arc::new(Console::new(options.echo, options.log_lines)),
+            activity: Activity::new(),
+            stopping: stopping.subscribe(),
+        };
+        report_not_played(&template, &surroundings.console);
+        let mut parts = Parts::assemble(template, surroundings, path)?;
+        let background = parts.run(inside, stopping.subscribe());
+        let Parts { control, gateway, .. } = parts;
+        control.dynamodb.set_latency(options.latency);
+        control.dynamodb.set_contention(options.contention);
+        for invocation in options.setup {
+            set_up(&control.functions, invocation).await?;
+        }
+        let closing = watch::Sender::new(false);
+        let routes = gateway.routes();
+        let endpoints = control::router(Arc::clone(&control))
+            .merge(options.routes)
+            .merge(Router::new().fallback(gateway::handle).with_state(gateway));
+        let api = tokio::spawn(serve(listener, endpoints, closing.subscribe()));
+        Ok(Self {
+            url,
+            database_url,
+            routes,
+            control,
+            api,
+            closing,
+            stopping,
+            background,
+            _directory: directory,
+        })
+    }
+
+    /// Where the stack listens: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Endpoint of DynamoDB and KMS. The access key names the caller: a function by its logical id, or
+    /// [`OWNER`](crate::OWNER).
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// Routes of the API, such as `GET /pets/{id}` or `$default`.
+    #[must_use]
+    pub fn routes(&self) -> &[String] {
+        &self.routes
+    }
+
+    /// Logical ids of all tables.
+    #[must_use]
+    pub fn tables(&self) -> Vec<&str> {
+        self.control.dynamodb.table_ids()
+    }
+
+    /// What the functions write, which can be read also after the stack has ended.
+    #[must_use]
+    pub fn sinks(&self) -> Sinks {
+        Sinks(Arc::clone(&self.control))
+    }
+
+    /// Every line the functions wrote so far.
+    #[must_use]
+    pub fn logs(&self) -> Vec<String> {
+        self.control.console.lines()
+    }
+
+    /// Counters of the functions, as `GET /_local/stats` shows them.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        self.control.stats.report()
+    }
+
+    /// Resets the counters of the functions.
+    pub fn reset_stats(&self) {
+        self.control.stats.reset();
+    }
+
+    /// Every event that reached a bus: `{"bus", "rules", "event"}`, oldest first.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        self.control.events.seen()
+    }
+
+    /// Keeps every transaction in flight for `time` from now on; see [`Options::contention`].
+    pub fn set_contention(&self, time: Duration) {
+        self.control.dynamodb.set_contention(time);
+    }
+
+    /// Moves virtual time forward, as `POST /_local/clock` does.
+    pub async fn advance_clock(&self, seconds: i64) -> Result<Value, Error> {
+        self.control.advance(seconds).await
+    }
+
+    /// Waits until streams are drained and no asynchronous invocation runs; false if that takes
+    /// more than half a minute.
+    pub async fn settle(&self) -> bool {
+        self.control.settle().await
+    }
+
+    /// Stops: requests under way end, then every process.
+    pub async fn stop(mut self) {
+        self.closing.send_replace(true);
+        // Requests that take longer than this are cut off.
+        let _ = tokio::time::timeout(GRACE, &mut self.api).await;
+        self.stopping.send_replace(true);
+        self.control.functions.ended().await;
+        self.background.shutdown().await;
+    }
+}
+
+impl Parts {
+    fn assemble(
+        template: Template,
+        surroundings: Surroundings,
+        directory: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let clock = Arc::clone(&surroundings.clock);
+        let stats = Arc::clone(&surroundings.stats);
+        let console = Arc::clone(&surroundings.console);
+        let activity = Arc::clone(&surroundings.activity);
+        let permissions = Permissions::new(&template.functions, Arc::clone(&console));
+        let functions = Functions::new(template.functions, surroundings)?;
+        let doorbells: Vec<_> = template.streams.iter().map(|_| Doorbell::new(&activity)).collect();
+        let dynamodb = DynamoDb::open(
+            template.tables,
+            directory,
+            Arc::clone(&stats),
+            Arc::clone(&permissions),
+            doorbells.clone(),
+        )?;
+        let kms = Arc::new(Kms::open(template.keys, directory)?);
+        let (buses, rules) = (template.buses, template.rules);
+        let events = Events::new(buses, rules, Arc::clone(&functions), Arc::clone(&clock));
+        let resumed = directory.is_some();
+        let schedules =
+            Schedules::new(template.schedules, Arc::clone(&clock), Arc::clone(&functions), resumed);
+        let (routes, cors) = (template.routes, template.cors);
+        let gateway = Gateway::new(routes, cors, Arc::clone(&functions), Arc::clone(&clock));
+        let stream = |(mapping, doorbell)| Stream {
+            file: directory.map(|directory| Stream::file(directory, &mapping)),
+            mapping,
+            doorbell,
+            dynamodb: Arc::clone(&dynamodb),
+            functions: Arc::clone(&functions),
+            activity: Arc::clone(&activity),
+            console: Arc::clone(&console),
+        };
+        let streams = template.streams.into_iter().zip(doorbells).map(stream).collect();
+        let control = Control {
+            functions,
+            dynamodb,
+            events,
+            schedules,
+            clock,
+            stats,
+            permissions,
+            activity,
+            console,
+        };
+        Ok(Self { control: Arc::new(control), gateway, kms, streams })
+    }
+
+    /// Starts the endpoint of the functions, schedules, streams and the deletion of expired items.
+    fn run(&mut self, inside: TcpListener, stopping: watch::Receiver<bool>) -> JoinSet<()> {
+        let Control { functions, dynamodb, events, schedules, clock, stats, permissions, .. } =
+            &*self.control;
+        let services = endpoint::Services {
+            dynamodb: Arc::clone(dynamodb),
+            events: Arc::clone(events),
+            kms: Arc::clone(&self.kms),
+            stats: Arc::clone(stats),
+            permissions: Arc::clone(permissions),
+            functions: Arc::clone(functions),
+        };
+        let routes = runtime_api::router(Arc::clone(functions))
+            .merge(endpoint::router(services))
+            .layer(DefaultBodyLimit::max(MAX_BYTES));
+        let mut background = JoinSet::new();
+        background.spawn(serve(inside, routes, stopping));
+        background.spawn(Arc::clone(schedules).run());
+        background.spawn(sweep(Arc::clone(dynamodb), Arc::clone(clock)));
+        for stream in self.streams.drain(..) {
+            background.spawn(stream.run());
+        }
+        background
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.api.abort();
+    }
+}
+
+/// Invokes a function of the setup.
+async fn set_up(functions: &Arc<Functions>, invocation: Invocation) -> Result<(), Error> {
+    let Invocation { function, payload } = invocation;
+    if !functions.has(&function) {
+        return Ok(());
+    }
+    let result = functions.invoke(&function, payload.to_string().into()).await;
+    result.map(drop).map_err(|failure| {
+        let payload = failure.payload();
+        let why = payload["errorMessage"].as_str().unwrap_or_default();
+        Error::new(format!("{function}, which sets the stack up, failed: {why}"))
+    })
+}
+
+/// Lists on the console what of the template matters and is not played.
+fn report_not_played(template: &Template, console: &Console) {
+    if !template.not_played.is_empty() {
+        console.say(&format!("not played here: {}", template.not_played.join(", ")));
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener, Error> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Error::new(format!("port {port} is in use; choose another with --port, or 0 for any"))
+        }
+        _ => Error::new(format!("cannot listen on port {port}: {error}")),
+    };
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener.local_addr().map_err(|error| Error::new(error.to_string()))
+}
+
+async fn serve(listener: TcpListener, routes: Router, mut end: watch::Receiver<bool>) {
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    let signal = async move {
+        // A dropped sender ends it too.
+        let _ = end.wait_for(|end| *end).await;
+    };
+    // No delay for small answers (Nagle's algorithm).
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    // Serving never fails: an error ends its connection only.
+    let _ = axum::serve(listener, service).with_graceful_shutdown(signal).await;
+}
+
+async fn sweep(dynamodb: Arc<DynamoDb>, clock: Arc<Clock>) {
+    let mut period = tokio::time::interval(SWEEP_PERIOD);
+    loop {
+        period.tick().await;
+        // A failed sweep is repeated the next time.
+        let _ = dynamodb.sweep(clock.now().as_second()).await;
+    }
+}

@@ -1,0 +1,207 @@
+//! Event source mappings of table streams: batches, filters, retries, dead letters.
+//!
+//! A record is delivered at least once: the position is written after its batch is done, so a stack that is
+//! killed in between delivers that batch again.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    activity::{Activity, Doorbell},
+    aws::REGION,
+    console::Console,
+    dynamodb::DynamoDb,
+    error::Error,
+    lambda::Functions,
+    state,
+    template::StreamMapping,
+};
+
+/// Pause before a failed batch is retried, doubled each time up to `LONGEST_PAUSE`.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// An event source mapping at work.
+pub(crate) struct Stream {
+    pub(crate) mapping: StreamMapping,
+    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) dynamodb: Arc<DynamoDb>,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) console: Arc<Console>,
+    /// File of the position; `None` if data is kept in memory.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Records that are delivered together, and the number of failed attempts.
+struct Batch {
+    records: Vec<Value>,
+    failures: u32,
+}
+
+/// Result of a delivery.
+enum Delivery {
+    Done,
+    /// Index of the first record that failed, and the failure.
+    FailedFrom(usize, Value),
+}
+
+impl Stream {
+    /// The file that keeps a mapping's position.
+    pub(crate) fn file(directory: &Path, mapping: &StreamMapping) -> PathBuf {
+        directory.join(format!("{}.json", mapping.id))
+    }
+
+    /// Delivers records as they come, for as long as the stack runs.
+    pub(crate) async fn run(self) {
+        // For what an earlier run left undelivered.
+        self.doorbell.ring();
+        let saved = self.file.as_deref().map(state::read).transpose();
+        let mut position = match saved {
+            Ok(saved) => saved.and_then(|saved| Some(saved["position"].as_str()?.to_owned())),
+            Err(error) => return self.console.say(&error.to_string()),
+        };
+        loop {
+            let busy = self.doorbell.rung().await;
+            if let Err(error) = self.drain(&mut position).await {
+                self.console.say(&format!("{}: {error}", self.mapping.id));
+            }
+            drop(busy);
+        }
+    }
+
+    async fn drain(&self, position: &mut Option<String>) -> Result<(), Error> {
+        loop {
+            let records = self.read(position.as_deref()).await?;
+            let Some(last) = records.last().map(sequence_number) else {
+                return Ok(());
+            };
+            let last = last.to_owned();
+            self.deliver(records).await;
+            if let Some(file) = &self.file {
+                state::write(file, &json!({"position": last}))?;
+            }
+            *position = Some(last);
+        }
+    }
+
+    async fn read(&self, after: Option<&str>) -> Result<Vec<Value>, Error> {
+        let table = &self.mapping.table;
+        let mut start = json!({
+            "StreamArn": self.mapping.stream_arn,
+            "ShardId": dynoxide::streams::shard_id(table),
+            "ShardIteratorType": "TRIM_HORIZON",
+        });
+        if let Some(after) = after {
+            start["ShardIteratorType"] = json!("AFTER_SEQUENCE_NUMBER");
+            start["SequenceNumber"] = json!(after);
+        }
+        let failed = |error: dynoxide::DynoxideError| Error::new(error.to_string());
+        let iterator = self.dynamodb.blocking("GetShardIterator", start).await.map_err(failed)?;
+        let request = json!({
+            "ShardIterator": iterator["ShardIterator"],
+            "Limit": self.mapping.batch_size,
+        });
+        let mut page = self.dynamodb.blocking("GetRecords", request).await.map_err(failed)?;
+        let Value::Array(mut records) = page["Records"].take() else {
+            return Ok(Vec::new());
+        };
+        for record in &mut records {
+            record["awsRegion"] = json!(REGION);
+            record["eventSourceARN"] = json!(self.mapping.stream_arn);
+        }
+        Ok(records)
+    }
+
+    /// Delivers the records that pass the filters, until each is done or a dead letter.
+    async fn deliver(&self, mut records: Vec<Value>) {
+        let filters = &self.mapping.filters;
+        records.retain(|record| {
+            filters.is_empty() || filters.iter().any(|filter| filter.matches(record))
+        });
+        let mut batches = VecDeque::from([Batch { records, failures: 0 }]);
+        while let Some(mut batch) = batches.pop_front() {
+            let Delivery::FailedFrom(done, reason) = self.call(&batch.records).await else {
+                continue;
+            };
+            batch.records.drain(..done);
+            if self.mapping.bisect && batch.records.len() > 1 {
+                // As on AWS, halving is not counted as a retry.
+                let half = batch.records.split_off(batch.records.len() / 2);
+                batches.push_front(Batch { records: half, failures: batch.failures });
+                batches.push_front(batch);
+            } else if self.mapping.retries.is_some_and(|most| batch.failures >= most) {
+                self.give_up(&batch, &reason);
+            } else {
+                let pause = RETRY_PAUSE * 2u32.saturating_pow(batch.failures.min(16));
+                tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+                batch.failures += 1;
+                batches.push_front(batch);
+            }
+        }
+    }
+
+    async fn call(&self, records: &[Value]) -> Delivery {
+        if records.is_empty() {
+            return Delivery::Done;
+        }
+        let event = json!({"Records": records}).to_string();
+        match self.functions.invoke(&self.mapping.function, event.into()).await {
+            Ok(answer) if self.mapping.reports_failures => reported(&answer, records),
+            Ok(_) => Delivery::Done,
+            Err(failure) => Delivery::FailedFrom(0, failure.payload()),
+        }
+    }
+
+    fn give_up(&self, batch: &Batch, reason: &Value) {
+        let StreamMapping { id, function, dead_letters, .. } = &self.mapping;
+        let event = json!({"Records": batch.records, "destination": dead_letters});
+        self.activity.give_up(id, function, &event, reason);
+    }
+}
+
+fn sequence_number(record: &Value) -> &str {
+    record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default()
+}
+
+/// Reads `batchItemFailures`: the batch is retried from the first record that is named. An answer that names an
+/// unknown record fails all of them.
+fn reported(answer: &[u8], records: &[Value]) -> Delivery {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+    let position = |failure: &Value| {
+        let failed = failure["itemIdentifier"].as_str();
+        records.iter().position(|record| Some(sequence_number(record)) == failed).unwrap_or(0)
+    };
+    match failures.map(position).min() {
+        Some(first) => Delivery::FailedFrom(first, answer),
+        None => Delivery::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Delivery, reported};
+    use serde_json::json;
+
+    #[test]
+    fn a_batch_is_retried_from_the_first_reported_failure() {
+        let record = |n: &str| json!({"dynamodb": {"SequenceNumber": n}});
+        let records = [record("1"), record("2"), record("3")];
+        let first = |answer: &str| match reported(answer.as_bytes(), &records) {
+            Delivery::Done => None,
+            Delivery::FailedFrom(first, _) => Some(first),
+        };
+        assert_eq!(first("null"), None);
+        assert_eq!(first(r#"{"batchItemFailures":[]}"#), None);
+        let answer = r#"{"batchItemFailures":[{"itemIdentifier":"3"},{"itemIdentifier":"2"}]}"#;
+        assert_eq!(first(answer), Some(1));
+        assert_eq!(first(r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#), Some(0));
+    }
+}

@@ -1,0 +1,334 @@
+//! The template's tables without its functions. An SDK in the same process calls them through
+//! [`Process::http_client`], without a socket; other processes call [`Tables::router`] where it is served.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::pending,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+            http_client_fn,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::HeaderMap,
+    response::Response,
+    routing::post,
+};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    console::Console,
+    dynamodb::{Answer, Copy, DynamoDb, Footprint, Reply},
+    endpoint::{self, MAX_BYTES},
+    error::Error,
+    iam::{Caller, OWNER, Permissions},
+    kms::Kms,
+    stats::Stats,
+    sync::lock,
+    template,
+};
+
+/// The template's tables, in memory.
+#[derive(Clone)]
+pub struct Tables(Arc<Inner>);
+
+struct Inner {
+    dynamodb: Arc<DynamoDb>,
+    permissions: Arc<Permissions>,
+    stats: Arc<Stats>,
+    /// Variables of each function, from the template.
+    environments: BTreeMap<String, BTreeMap<String, String>>,
+    /// Neither held nor struck by faults.
+    kms: Kms,
+    calls: Mutex<Vec<Call>>,
+    /// Where calls wait to be released; `None`: they do not wait.
+    gate: Mutex<Option<mpsc::UnboundedSender<Held>>>,
+}
+
+/// A copy of all items.
+pub struct Snapshot(Copy);
+
+/// A caller of the tables in this process, which a fault may kill like a function's process.
+#[derive(Clone)]
+pub struct Process {
+    tables: Tables,
+    function: String,
+    id: String,
+    killed: watch::Sender<bool>,
+}
+
+/// A call of `DynamoDB`.
+#[derive(Clone)]
+pub struct Call {
+    /// Logical id of the function.
+    pub function: String,
+    /// Id of the process.
+    pub process: String,
+    /// `GetItem`, …
+    pub operation: String,
+    body: Value,
+}
+
+/// A call that waits to be released. Dropping it leaves the caller waiting for ever.
+pub struct Held {
+    /// The call.
+    pub call: Call,
+    release: oneshot::Sender<()>,
+}
+
+impl Held {
+    /// Lets the call go on.
+    pub fn release(self) {
+        // The caller may have left.
+        let _ = self.release.send(());
+    }
+}
+
+impl Tables {
+    /// Empty tables of the template at `path`, without their streams, which nobody reads here.
+    pub fn from_template(path: &Path) -> Result<Self, Error> {
+        let mut template = template::read(path, &BTreeMap::new())?;
+        for table in &mut template.tables {
+            if let Some(request) = table.request.as_object_mut() {
+                request.remove("StreamSpecification");
+            }
+        }
+        // Shows refusals by IAM.
+        let console = Arc::new(Console::new(true, 0));
+        let permissions = Permissions::new(&template.functions, console);
+        let environments: BTreeMap<_, _> =
+            template.functions.into_iter().map(|one| (one.id, one.environment)).collect();
+        let counted = environments.keys().cloned().chain([OWNER.to_owned()]);
+        let stats = Arc::new(Stats::new(counted, Vec::new()));
+        let (may, counting) = (Arc::clone(&permissions), Arc::clone(&stats));
+        let dynamodb = DynamoDb::open(template.tables, None, counting, may, Vec::new())?;
+        let kms = Kms::open(template.keys, None)?;
+        let (calls, gate) = (Mutex::default(), Mutex::default());
+        let inner = Inner { dynamodb, permissions, stats, environments, kms, calls, gate };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Variables of the function with this logical id, from the template.
+    #[must_use]
+    pub fn environment(&self, function: &str) -> BTreeMap<String, String> {
+        self.0.environments.get(function).cloned().unwrap_or_default()
+    }
+
+    /// `DynamoDB` and KMS over HTTP. The access key names the caller: a function by its logical id, or
+    /// [`OWNER`]. These calls are counted, and `hold_calls` does not hold them.
+    pub fn router(&self) -> Router {
+        let body = DefaultBodyLimit::max(MAX_BYTES);
+        Router::new().route("/", post(call)).layer(body).with_state(self.clone())
+    }
+
+    /// Counters of the calls over HTTP, as `GET /_local/stats` shows them.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        self.0.stats.report()
+    }
+
+    /// Delays each reply over HTTP by `latency` from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.0.dynamodb.set_latency(latency);
+    }
+
+    /// Keeps every transaction in flight for `time` from now on; meanwhile other writers of its items are
+    /// refused, as on AWS. Zero switches it off.
+    pub fn set_contention(&self, time: Duration) {
+        self.0.dynamodb.set_contention(time);
+    }
+
+    /// A process of the function with this logical id.
+    #[must_use]
+    pub fn process(&self, function: &str, id: &str) -> Process {
+        let (function, id) = (function.to_owned(), id.to_owned());
+        Process { tables: self.clone(), function, id, killed: watch::Sender::new(false) }
+    }
+
+    /// Replaces the faults, as `POST /_local/faults` does.
+    pub fn set_faults(&self, rules: &Value) -> Result<(), Error> {
+        self.0.dynamodb.set_faults(rules.to_string().as_bytes())
+    }
+
+    /// Number of calls that each fault struck.
+    #[must_use]
+    pub fn hits(&self) -> Vec<u64> {
+        let faults = self.0.dynamodb.faults();
+        let hits = |fault: &Value| fault["hits"].as_u64().unwrap_or_default();
+        faults.as_array().into_iter().flatten().map(hits).collect()
+    }
+
+    /// Takes the calls since the last time, in the order in which they were executed.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut lock(&self.0.calls))
+    }
+
+    /// What a call reads and writes, as the tables are now.
+    #[must_use]
+    pub fn footprint(&self, call: &Call) -> Footprint {
+        self.0.dynamodb.footprint(&call.operation, &call.body)
+    }
+
+    /// Holds every call from now on until it is released, or the receiver is dropped.
+    #[must_use]
+    pub fn hold_calls(&self) -> mpsc::UnboundedReceiver<Held> {
+        let (gate, held) = mpsc::unbounded_channel();
+        *lock(&self.0.gate) = Some(gate);
+        held
+    }
+
+    /// All items, by table.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.0.dynamodb.copy().map(Snapshot)
+    }
+
+    /// Imports items in `DynamoDB`'s JSON into the table with this name. Nothing is counted.
+    pub fn load(&self, table: &str, items: Vec<Value>) -> Result<(), Error> {
+        self.0.dynamodb.load(table, items)
+    }
+
+    /// Restores the items of the snapshot. Faults stay as they are.
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.0.dynamodb.restore(&snapshot.0)
+    }
+}
+
+async fn call(State(tables): State<Tables>, headers: HeaderMap, body: Bytes) -> Response {
+    let Inner { dynamodb, permissions, kms, .. } = &*tables.0;
+    match endpoint::read(&headers) {
+        (caller, Some(("DynamoDB_20120810", operation))) => {
+            match dynamodb.dispatch(caller, operation, body).await {
+                Answer::Reply(reply) => endpoint::respond(reply, "application/x-amz-json-1.0"),
+                // The caller is no process of this stack, so nothing can kill it.
+                Answer::Lost | Answer::Crash => pending().await,
+            }
+        }
+        (caller, Some(("TrentService", operation))) => {
+            let reply = endpoint::answer_kms(kms, permissions, caller.as_ref(), operation, &body);
+            endpoint::respond(reply, "application/x-amz-json-1.1")
+        }
+        _ => {
+            let reply = endpoint::refusal(
+                "UnknownOperationException",
+                "only DynamoDB and KMS are played here",
+            );
+            endpoint::respond(reply, "application/x-amz-json-1.0")
+        }
+    }
+}
+
+impl Snapshot {
+    /// Items of the table with this name, in the order of their keys.
+    pub fn items(&self, table: &str) -> impl Iterator<Item = &Value> {
+        self.0.get(table).into_iter().flat_map(|items| items.values())
+    }
+
+    /// Items of the table with this name, to be changed before the snapshot is restored.
+    pub fn items_mut(&mut self, table: &str) -> impl Iterator<Item = &mut Value> {
+        self.0.get_mut(table).into_iter().flat_map(|items| items.values_mut())
+    }
+}
+
+impl Process {
+    /// The HTTP client for the process's SDK.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(Connector(self.clone()));
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// Runs the process's work; `None` if a fault killed the process.
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.killed.send_replace(false);
+        let mut killed = self.killed.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is ours.
+            _ = killed.wait_for(|killed| *killed) => None,
+            done = work => Some(done),
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { function: self.function.clone(), process: self.id.clone() }
+    }
+
+    async fn answer(&self, operation: String, body: Vec<u8>) -> Reply {
+        let Inner { dynamodb, calls, gate, .. } = &*self.tables.0;
+        let call = Call {
+            function: self.function.clone(),
+            process: self.id.clone(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            operation,
+        };
+        let gate = lock(gate).clone();
+        if let Some(gate) = gate {
+            let (release, released) = oneshot::channel();
+            // If nobody holds calls any more, it goes on; a call that is dropped is never answered.
+            if gate.send(Held { call: call.clone(), release }).is_ok() && released.await.is_err() {
+                pending::<()>().await;
+            }
+        }
+        let caller = self.caller();
+        let answer = dynamodb.answer(Some(&caller), &call.operation, &body).await;
+        lock(calls).push(call);
+        match answer {
+            Answer::Reply(reply) => reply,
+            Answer::Lost => pending().await,
+            Answer::Crash => {
+                self.killed.send_replace(true);
+                pending().await
+            }
+        }
+    }
+}
+
+struct Connector(Process);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.0.id)
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let (service, operation) = target.split_once('.').unwrap_or_default();
+        let (is_kms, operation) = (service == "TrentService", operation.to_owned());
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let process = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let Reply { status, body } = if is_kms {
+                let Inner { kms, permissions, .. } = &*process.tables.0;
+                let caller = process.caller();
+                endpoint::answer_kms(kms, permissions, Some(&caller), &operation, &body)
+            } else {
+                process.answer(operation, body).await
+            };
+            let status = StatusCode::try_from(status)
+                .map_err(|error| ConnectorError::other(error.into(), None))?;
+            let mut response = HttpResponse::new(status, SdkBody::from(body));
+            response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+            Ok(response)
+        })
+    }
+}

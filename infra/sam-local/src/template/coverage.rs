@@ -1,0 +1,152 @@
+//! What of a template the stack does not play, for the list shown at start.
+
+use super::node::Node;
+use crate::error::Error;
+
+/// Properties of a resource type: what is played, and what changes nothing that a function or a client
+/// on one machine can see.
+struct Known {
+    played: &'static [&'static str],
+    without_effect: &'static [&'static str],
+}
+
+/// Properties of the resource types that are played; `None` for other types.
+fn known(kind: &str) -> Option<Known> {
+    let (played, without_effect): (&[_], &[_]) = match kind {
+        "AWS::Serverless::Function" => (
+            &[
+                "Environment",
+                "EventInvokeConfig",
+                "Events",
+                "Handler",
+                "LoggingConfig",
+                "MemorySize",
+                "Policies",
+                "ReservedConcurrentExecutions",
+                "Timeout",
+            ],
+            &[
+                "Architectures",
+                "CodeUri",
+                "Description",
+                "FunctionName",
+                "PermissionsBoundary",
+                "RolePath",
+                "Runtime",
+                "RuntimeManagementConfig",
+                "Tags",
+                "Tracing",
+            ],
+        ),
+        "AWS::Serverless::HttpApi" => (
+            &["CorsConfiguration"],
+            &[
+                "AccessLogSettings",
+                "Description",
+                "DisableExecuteApiEndpoint",
+                "Domain",
+                "Name",
+                "PropagateTags",
+                "RouteSettings",
+                "StageName",
+                "Tags",
+            ],
+        ),
+        "AWS::DynamoDB::Table" => (
+            &[
+                "AttributeDefinitions",
+                "BillingMode",
+                "GlobalSecondaryIndexes",
+                "KeySchema",
+                "LocalSecondaryIndexes",
+                "StreamSpecification",
+                "TableName",
+                "TimeToLiveSpecification",
+            ],
+            &[
+                "ContributorInsightsSpecification",
+                "DeletionProtectionEnabled",
+                "OnDemandThroughput",
+                "PointInTimeRecoverySpecification",
+                "SSESpecification",
+                "TableClass",
+                "Tags",
+            ],
+        ),
+        "AWS::KMS::Key" => (
+            &["KeySpec", "KeyUsage"],
+            &[
+                "Description",
+                "Enabled",
+                "EnableKeyRotation",
+                "KeyPolicy",
+                "PendingWindowInDays",
+                "Tags",
+            ],
+        ),
+        "AWS::Events::EventBus" => (&["Name"], &["Description", "Policy", "Tags"]),
+        "AWS::Events::Rule" => (
+            &["EventBusName", "EventPattern", "ScheduleExpression", "State", "Targets"],
+            &["Description", "Name", "RoleArn"],
+        ),
+        _ => return None,
+    };
+    Some(Known { played, without_effect })
+}
+
+/// Resource types that change nothing that a function or a client on one machine can see.
+const WITHOUT_EFFECT: [&str; 20] = [
+    "AWS::ApiGatewayV2::ApiMapping",
+    "AWS::ApiGatewayV2::DomainName",
+    "AWS::CertificateManager::Certificate",
+    "AWS::CloudFormation::Stack",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Events::EventBusPolicy",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Role",
+    "AWS::KMS::Alias",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::Logs::QueryDefinition",
+    "AWS::Route53::RecordSet",
+    // Queues and topics: only as destinations of dead letters and alarms, which the stack keeps itself.
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
+    "AWS::SSM::Parameter",
+];
+
+/// Names what of a resource matters and is not played: `Files (AWS::S3::Bucket)` if it is the whole
+/// resource, `Api.Properties.Auth` if it is a property.
+pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>, Error> {
+    match (known(kind), resource.get("Properties")?) {
+        (Some(known), Some(properties)) => of_properties(&known, &properties),
+        (None, _) if !WITHOUT_EFFECT.contains(&kind) => {
+            Ok(vec![format!("{} ({kind})", resource.path())])
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Names what of `Globals` matters and is not played: `Globals.Function.Layers`.
+pub(super) fn of_globals(globals: &Node<'_>) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for (section, properties) in globals.entries()? {
+        match known(&format!("AWS::Serverless::{section}")) {
+            Some(known) => names.extend(of_properties(&known, &properties)?),
+            None => names.push(properties.path().to_owned()),
+        }
+    }
+    Ok(names)
+}
+
+fn of_properties(known: &Known, properties: &Node<'_>) -> Result<Vec<String>, Error> {
+    let matters =
+        |name: &&str| !known.played.contains(name) && !known.without_effect.contains(name);
+    let entries = properties.entries()?;
+    let names = entries.iter().filter(|(name, _)| matters(name));
+    Ok(names.map(|(_, property)| property.path().to_owned()).collect())
+}

@@ -1,0 +1,129 @@
+//! What a template declares, as far as the local stack plays it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use super::{cors::Cors, pattern::Pattern, policy::Statement, schedule::Expression};
+
+/// The resources of a template that the stack plays.
+#[derive(Debug, Default)]
+pub(crate) struct Template {
+    pub(crate) functions: Vec<Function>,
+    pub(crate) routes: Vec<Route>,
+    /// `None`: the HTTP API answers no page of another origin.
+    pub(crate) cors: Option<Cors>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) keys: Vec<Key>,
+    /// Names of the event buses, without `default`.
+    pub(crate) buses: Vec<String>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) streams: Vec<StreamMapping>,
+    /// Parts of the template that matter and that the stack does not play, each by its path.
+    pub(crate) not_played: Vec<String>,
+}
+
+/// A Lambda function; its name is its logical id.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) id: String,
+    /// File name of its executable.
+    pub(crate) binary: String,
+    pub(crate) handler: String,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) timeout: Duration,
+    pub(crate) memory_mb: i64,
+    pub(crate) log_format: String,
+    pub(crate) log_level: Option<String>,
+    /// Reserved concurrency; `None`: not limited.
+    pub(crate) concurrency: Option<usize>,
+    /// Number of times a failed asynchronous invocation is retried.
+    pub(crate) async_retries: u32,
+    /// Statements of its policies.
+    pub(crate) statements: Vec<Statement>,
+}
+
+/// A route of the HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// `GET`, …, or `ANY`.
+    pub(crate) method: String,
+    /// `/pets/{id}`, or `$default`.
+    pub(crate) path: String,
+    /// Logical id of the function that handles it.
+    pub(crate) function: String,
+}
+
+/// A table, with the `CreateTable` request that creates it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) request: Value,
+    pub(crate) ttl_attribute: Option<String>,
+}
+
+impl Table {
+    /// Description of the secondary index with this name, and whether it is a global one.
+    pub(crate) fn index(&self, name: &str) -> Option<(&Value, bool)> {
+        let find = |kind: &str| {
+            self.request[kind].as_array()?.iter().find(|index| index["IndexName"] == name)
+        };
+        let global = find("GlobalSecondaryIndexes").map(|index| (index, true));
+        global.or_else(|| find("LocalSecondaryIndexes").map(|index| (index, false)))
+    }
+}
+
+/// Names of the key attributes in the description of a table or an index, partition key first.
+pub(crate) fn key_names(described: &Value) -> impl Iterator<Item = &str> {
+    let keys = described["KeySchema"].as_array().into_iter().flatten();
+    keys.filter_map(|key| key["AttributeName"].as_str())
+}
+
+/// A KMS key; its key id is its logical id.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) spec: String,
+    pub(crate) usage: String,
+}
+
+/// An event rule: events of `bus` that match `pattern` go to `functions`.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    pub(crate) bus: String,
+    pub(crate) pattern: Pattern,
+    pub(crate) functions: Vec<String>,
+}
+
+/// A schedule that invokes a function.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) id: String,
+    pub(crate) expression: Expression,
+    pub(crate) function: String,
+    /// Payload of the invocation; `None`: EventBridge's scheduled event.
+    pub(crate) input: Option<Value>,
+    /// Whether it is run by EventBridge Scheduler (`ScheduleV2`) instead of a rule.
+    pub(crate) scheduler: bool,
+}
+
+/// An event source mapping: records of a table's stream go to a function.
+#[derive(Debug)]
+pub(crate) struct StreamMapping {
+    pub(crate) id: String,
+    pub(crate) table: String,
+    pub(crate) stream_arn: String,
+    pub(crate) function: String,
+    pub(crate) batch_size: usize,
+    /// Number of times a failed batch is retried; `None`: until it succeeds.
+    pub(crate) retries: Option<u32>,
+    pub(crate) bisect: bool,
+    pub(crate) reports_failures: bool,
+    /// A record passes if it matches any of these, or if there are none.
+    pub(crate) filters: Vec<Pattern>,
+    /// ARN of the dead-letter queue.
+    pub(crate) dead_letters: Option<String>,
+}
