@@ -1,8 +1,8 @@
-//! Events on their way out: from the outbox to the bus.
+//! Publishes events: from the outbox to the EventBridge bus.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
-use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry as Answered};
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry as ResultEntry};
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::json;
@@ -13,16 +13,16 @@ use crate::platform::aws::{self, Call as _};
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::outbox::{OutboxEntry, OutboxQueue};
 
-/// Where our events say they come from.
+/// The `source` of the events on the bus.
 pub const SOURCE: &str = "tenure";
 
-/// Most entries in one call: EventBridge's limit.
+/// Most entries in one `PutEvents` call: EventBridge's limit.
 const BATCH: usize = 10;
 
-/// Carries events from the outbox to the bus.
+/// Publishes events.
 #[derive(Debug)]
 pub struct Publisher {
-    /// Reads the outbox.
+    /// Store, clock and randomness.
     pub app: App,
     client: Client,
     bus: String,
@@ -35,46 +35,49 @@ impl Build for Publisher {
     }
 }
 
-/// What the stream did not bring to the bus.
+/// Result of a run that publishes overdue events.
 #[derive(Debug, Default, Serialize)]
-pub struct Swept {
-    /// Events that are on the bus now.
+pub struct PublishRun {
+    /// Number of events published.
     pub published: u64,
-    /// Events that the bus did not take; the next run tries again.
+    /// Number of events that the bus refused; the next run tries again.
     pub refused: u64,
-    /// How many seconds ago the event happened that has waited longest.
+    /// Age of the oldest overdue event, in seconds.
     pub oldest_seconds: u64,
 }
 
-/// Publishes the events that the stream should have brought, and did not.
-pub async fn publish_overdue(publisher: &Publisher, deadline: Deadline) -> Result<Swept, Error> {
+/// Publishes the events that the table's stream should have brought within a minute and has not.
+pub async fn publish_overdue(
+    publisher: &Publisher,
+    deadline: Deadline,
+) -> Result<PublishRun, Error> {
     let (store, now) = (&publisher.app.store, publisher.app.now());
-    let mut swept = Swept::default();
-    let mut place = OutboxQueue::Publish.beginning();
-    while !place.is_end() && !deadline.is_near() {
-        let (waiting, oldest, next) = store.list_unpublished(place, now).await?;
+    let mut run = PublishRun::default();
+    let mut cursor = OutboxQueue::Publish.beginning();
+    while !cursor.is_end() && !deadline.is_near() {
+        let (overdue, oldest, next) = store.list_unpublished(cursor, now).await?;
         let age = oldest.map_or(0, |since| since.until(now).as_secs());
-        swept.oldest_seconds = swept.oldest_seconds.max(age);
-        let ids: Vec<_> = waiting.into_iter().map(|(id, _)| id).collect();
+        run.oldest_seconds = run.oldest_seconds.max(age);
+        let ids: Vec<_> = overdue.into_iter().map(|(id, _)| id).collect();
         let events = store.get_events(&ids).await?;
         let refused = publisher.publish(&events).await.len() as u64;
-        swept.refused += refused;
-        swept.published += events.len() as u64 - refused;
-        place = next;
+        run.refused += refused;
+        run.published += events.len() as u64 - refused;
+        cursor = next;
     }
-    metrics::emit(now, &[("OutboxOldest", "Seconds", swept.oldest_seconds)]);
-    Ok(swept)
+    metrics::emit(now, &[("OutboxOldest", "Seconds", run.oldest_seconds)]);
+    Ok(run)
 }
 
 impl Publisher {
-    /// A publisher of these parts.
+    /// Returns a publisher that puts events on `bus`.
     #[must_use]
     pub const fn new(app: App, client: Client, bus: String) -> Self {
         Self { app, client, bus }
     }
 
-    /// Puts events onto the bus, and takes them out of the queue. Returns the ids of those that the bus
-    /// did not take: what it does not take now is no reason to keep it from the others.
+    /// Publishes events and takes them out of the queue. Returns the ids of those that the bus refused;
+    /// one that is refused does not hold up the others.
     pub async fn publish(&self, events: &[OutboxEntry]) -> Vec<Id<Event>> {
         let mut refused = Vec::new();
         for batch in events.chunks(BATCH) {
@@ -82,28 +85,27 @@ impl Publisher {
                 tracing::error!(cause = error.cause(), "not published");
                 Vec::new()
             });
-            let is_taken = |index| {
-                results.get(index).is_some_and(|result: &Answered| result.event_id().is_some())
+            let is_published = |index| {
+                results.get(index).is_some_and(|result: &ResultEntry| result.event_id().is_some())
             };
-            let (mut taken, mut left) = (Vec::new(), Vec::new());
+            let mut published = Vec::with_capacity(batch.len());
             for (index, event) in batch.iter().enumerate() {
-                if is_taken(index) { taken.push(event) } else { left.push(event.id) }
+                if is_published(index) { published.push(event) } else { refused.push(event.id) }
             }
-            self.record_published(&taken).await;
-            refused.extend(left);
+            self.record_published(&published).await;
         }
         refused
     }
 
-    async fn put(&self, batch: &[OutboxEntry]) -> Result<Vec<Answered>, Error> {
+    async fn put(&self, batch: &[OutboxEntry]) -> Result<Vec<ResultEntry>, Error> {
         let entries = batch.iter().map(|event| self.entry(event)).collect();
         let answer = self.client.put_events().set_entries(Some(entries)).call().await;
         let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
         Ok(answer.entries.unwrap_or_default())
     }
 
-    /// What cannot be taken out of the queue is published once more by the schedule: no reason to bring
-    /// the whole batch again.
+    /// Takes published events out of the queue. One that cannot be taken out is published once more by the
+    /// schedule, which is better than a retry of the whole batch.
     async fn record_published(&self, events: &[&OutboxEntry]) {
         let now = self.app.now();
         let records = events.iter().map(|event| self.app.store.record_published(event, now));

@@ -10,10 +10,10 @@
 //! | [`lifecycle`] | decide and persist, again if another writer came first |
 //! | [`repeat`] | answers to requests that were fulfilled before |
 //! | [`erasure`] | deletions that are planned |
-//! | [`purge`] | the cascade that leaves a tombstone, a receipt, and nothing else |
-//! | [`bus`] | events on their way out |
-//! | [`webhook`] | webhooks on their way to where they may go |
-//! | [`signature`] | erasure receipts, signed, and the keys that check them |
+//! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
+//! | [`bus`] | publishes the outbox to the event bus |
+//! | [`webhook`] | signs events and delivers them to webhooks |
+//! | [`signature`] | signed erasure receipts and the public keys that verify them |
 //! | [`platform`] | environment, clock, log, metrics, TLS, AWS SDK |
 //! | [`app`] | handler context: store, clock, randomness |
 //! | [`runtime`] | runs a handler as a Lambda function |

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::delivery::{Delivery, DeliveryState};
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
 use crate::domain::event::EventType;
 use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::owned::Kind;
@@ -19,7 +19,7 @@ pub async fn repeat(app: &App, route: &str, done: IdempotencyRecord) -> Result<R
     match subject(&done) {
         _ if route.ends_with("/resend") => {
             let event = app.store.get_events(&[done.event]).await?.pop();
-            let event = event.ok_or(Error::NotFound(Missing::Delivery))?;
+            let event = event.ok_or(Error::NotFound(Entity::Delivery))?;
             Reply::ok(Delivery::from(&event))
         }
         // Whatever is posted there, its answer is the only one that shows the token.
@@ -38,7 +38,7 @@ pub async fn repeat(app: &App, route: &str, done: IdempotencyRecord) -> Result<R
         }
         None if done.what == EventType::WebhookTested.name() => Reply::ok(first_delivery(done)),
         None => {
-            let account = get(app, &key::customer(customer), Missing::Customer).await?;
+            let account = get(app, &key::customer(customer), Entity::Customer).await?;
             if route.starts_with("POST /v1.0/customer/") {
                 return Reply::state(view::OwnCustomerView::from(&account));
             }
@@ -53,7 +53,7 @@ fn subject(done: &IdempotencyRecord) -> Option<(Kind, Uuid)> {
     Kind::ALL.iter().copied().find(is_told_by).zip(done.subject)
 }
 
-async fn get<T: Stored>(app: &App, at: &Key<T>, missing: Missing) -> Result<T, Error> {
+async fn get<T: Stored>(app: &App, at: &Key<T>, missing: Entity) -> Result<T, Error> {
     app.store.get_items(&[at.untyped()]).await?.get(at)?.ok_or(Error::NotFound(missing))
 }
 

@@ -1,4 +1,4 @@
-//! Access keys: what they may do, how their tokens are changed, and when they were used.
+//! Access keys: permissions, rotation, last use.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::harness::{PASSWORD, Tenure, slow, uncounted};
 
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-/// A new key: its path and its token.
+/// Creates a key; returns its path and its token.
 async fn create(tenure: &Tenure, token: &str, body: Value) -> (String, String) {
     let key = tenure.call_with(token, "POST", "/v1.0/accesskeys", body).await.ok();
     let path = format!("/v1.0/accesskeys/{}", key["id"].as_str().unwrap());
@@ -25,7 +25,7 @@ async fn status(tenure: &Tenure, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_may_do_what_its_permission_says_and_no_more() {
+async fn key_is_limited_to_its_permission() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -36,7 +36,7 @@ async fn a_key_may_do_what_its_permission_says_and_no_more() {
         let shown = tenure.call(&account.token, "GET", &path).await.ok();
         assert_eq!(shown["permission"], permission);
     }
-    // The creator's own, if nothing is said, whoever that is.
+    // By default a key has its creator's permission, be that an agent or a key.
     let project = create(&tenure, &admin, json!({"expire": 86_400})).await.1;
     tenure.call(&project, "GET", "/v1.0/customers").await.ok();
     let (_, key) = create(&tenure, &account.token, json!({"expire": 86_400})).await;
@@ -45,7 +45,7 @@ async fn a_key_may_do_what_its_permission_says_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_requests_name_the_field() {
+async fn invalid_key_requests_name_the_field() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -74,7 +74,7 @@ async fn bad_requests_name_the_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_admins_rotate_and_only_their_own() {
+async fn only_admins_rotate_keys_and_only_in_their_account() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (ours, theirs) =
@@ -107,7 +107,7 @@ async fn only_admins_rotate_and_only_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotated_keys_old_token_works_until_the_overlap_ends() {
+async fn rotated_token_works_until_the_overlap_ends() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -115,7 +115,7 @@ async fn a_rotated_keys_old_token_works_until_the_overlap_ends() {
     let (path, first) = create(&tenure, &account.token, body).await;
     let before = tenure.call(&account.token, "GET", &path).await.ok();
 
-    // A key can rotate itself. Token and time are new; the rest is as it was.
+    // A key can rotate itself: token, prefix and times change, nothing else.
     let rotated = rotate(&tenure, &first, &path, json!({})).await;
     let second = rotated["token"].as_str().unwrap().to_owned();
     assert_ne!(first, second);
@@ -129,13 +129,13 @@ async fn a_rotated_keys_old_token_works_until_the_overlap_ends() {
     assert!(after["tm_update"].as_str() > before["tm_update"].as_str());
     assert_eq!((status(&tenure, &first).await, status(&tenure, &second).await), (200, 200));
 
-    // One day, if nobody says.
+    // The default overlap is one day.
     tenure.stack.advance_clock(86_400 - 60).await.unwrap();
     assert_eq!((status(&tenure, &first).await, status(&tenure, &second).await), (200, 200));
     tenure.stack.advance_clock(120).await.unwrap();
     assert_eq!((status(&tenure, &first).await, status(&tenure, &second).await), (401, 200));
 
-    // 0 ends all old tokens at once; a new life begins now.
+    // An overlap of 0 ends all old tokens at once; `expire` counts from now.
     let third = rotate(&tenure, &second, &path, json!({})).await["token"].clone();
     let body = json!({"overlap": 0, "expire": 20 * 86_400});
     let fourth = rotate(&tenure, &second, &path, body).await["token"].clone();
@@ -153,14 +153,14 @@ async fn a_rotated_keys_old_token_works_until_the_overlap_ends() {
     assert_eq!(status(&tenure, fourth).await, 401);
     assert_eq!(status(&tenure, fifth.as_str().unwrap()).await, 200);
     assert_eq!(tenure.count_events(&account.id, "accesskey_updated").await, 4);
-    // Deleted, none of its tokens works.
+    // Deletion ends all tokens.
     let admin = tenure.login("test1", PASSWORD).await;
     tenure.call(&admin, "DELETE", &path).await.ok();
     assert_eq!(status(&tenure, fifth.as_str().unwrap()).await, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_rotations_at_once_one_wins_and_no_old_token_is_lost() {
+async fn concurrent_rotations_keep_every_issued_token_valid() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -170,7 +170,7 @@ async fn of_rotations_at_once_one_wins_and_no_old_token_is_lost() {
         let (tenure, token, path) = (Arc::clone(&tenure), account.token.clone(), path.clone());
         calls.spawn(async move {
             if number % 3 == 0 {
-                // Other changes do not get in the way.
+                // Updates do not conflict with rotations.
                 tenure.call_with(&token, "PUT", &path, json!({"name": "n"})).await.ok();
                 return None;
             }
@@ -184,7 +184,7 @@ async fn of_rotations_at_once_one_wins_and_no_old_token_is_lost() {
     for answer in lost {
         assert_eq!(answer.refused(409), "ALREADY_ROTATED");
     }
-    // Whoever got a token can use it, and the one from before works too.
+    // Every issued token works, the one from before included.
     assert_eq!(status(&tenure, &first).await, 200);
     for answer in &won {
         assert_eq!(status(&tenure, answer.body["token"].as_str().unwrap()).await, 200);
@@ -192,9 +192,9 @@ async fn of_rotations_at_once_one_wins_and_no_old_token_is_lost() {
     assert_eq!(tenure.call(&first, "GET", &path).await.ok()["name"], "n");
 }
 
-/// A key acts for who created it, until somebody else gives it its token.
+/// A key acts for the agent that created it or, after a rotation, for the one that rotated it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_ends_with_its_agent_unless_another_takes_it_over() {
+async fn key_ends_with_its_agent_unless_another_agent_rotates_it() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -205,7 +205,7 @@ async fn a_key_ends_with_its_agent_unless_another_takes_it_over() {
         create(&tenure, &session, json!({"expire": 86_400})).await,
         create(&tenure, &session, json!({"expire": 86_400})).await,
     );
-    // A key made with a key is its agent's, too.
+    // A key created with a key acts for the same agent.
     let made_with_key = create(&tenure, &left.1, json!({"expire": 86_400})).await;
     let shown = tenure.call(&account.token, "GET", &made_with_key.0).await.ok();
     assert_eq!(shown["agent_id"], second["id"]);
@@ -221,7 +221,7 @@ async fn a_key_ends_with_its_agent_unless_another_takes_it_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_day_of_a_keys_last_use_costs_one_write_a_day() {
+async fn last_use_of_a_key_is_written_once_a_day() {
     let tenure = Tenure::start_with(uncounted()).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -244,9 +244,9 @@ async fn the_day_of_a_keys_last_use_costs_one_write_a_day() {
         let calls =
             tenure.stack.stats()["functions"]["AccesskeyListFunction"]["dynamodb"]["calls"].clone();
         assert_eq!(calls, json!({"BatchGetItem": 4, "Query": 4, "UpdateItem": 1}));
-        // Somebody else's token leaves no trace.
+        // An invalid token records no use.
         assert_eq!(status(&tenure, &format!("{key}0")).await, 401);
-        // Other changes keep it.
+        // An update keeps the recorded day.
         let token = tenure.login("test1", PASSWORD).await;
         let renamed = tenure.call_with(&token, "PUT", &path, json!({"name": "n"})).await.ok();
         let day = shown().await;
@@ -257,9 +257,9 @@ async fn the_day_of_a_keys_last_use_costs_one_write_a_day() {
     assert!(days.iter().all(|day| day.ends_with("T00:00:00Z")) && days[0] < days[1], "{days:?}");
 }
 
-/// What records the use runs beside the request, and its failure is nobody's trouble.
+/// The use is recorded concurrently with the request.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_use_of_a_day_takes_a_writer_no_longer() {
+async fn recording_first_use_adds_no_round_trip_to_a_write() {
     let tenure = Tenure::start_with(slow(uncounted())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -275,7 +275,7 @@ async fn the_first_use_of_a_day_takes_a_writer_no_longer() {
     let function = "AccesskeyUpdateFunction";
     assert_eq!(steps(&key, function, "PUT", &path, rename.clone()).await, (2, 1));
     assert_eq!(steps(&key, function, "PUT", &path, rename).await, (2, 0));
-    // A reader has nothing else to do meanwhile.
+    // A read makes one call only, so there the record is a second step.
     let (path, key) = create(&tenure, &account.token, json!({"expire": 86_400})).await;
     let function = "AccesskeyGetFunction";
     assert_eq!(steps(&key, function, "GET", &path, json!({})).await, (2, 1));

@@ -1,4 +1,4 @@
-//! Agents: who works with an account, and what each may do.
+//! Agents: their lifecycle, permissions and passwords.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn list(tenure: &Tenure, token: &str) -> Vec<Value> {
     page["result"].as_array().unwrap().clone()
 }
 
-/// The id of the one agent that an account has from the start.
+/// Returns the id of an account's only agent, the one created with it.
 async fn first_agent(tenure: &Tenure, account: &Account) -> String {
     let agents = list(tenure, &account.token).await;
     assert_eq!(agents.len(), 1);
@@ -51,7 +51,7 @@ async fn works(tenure: &Tenure, token: &str) -> bool {
     answer.status != 401
 }
 
-/// How many admins an account has: as it counts them, and as its agents are.
+/// Returns the number of admins as the account counts them, and as its agents show.
 async fn admins(tenure: &Tenure, account: &str) -> (u64, u64) {
     let pk = format!("CUSTOMER#{account}");
     let items = tenure.items("AccountsTable").await;
@@ -66,7 +66,7 @@ async fn admins(tenure: &Tenure, account: &str) -> (u64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_come_log_in_and_go() {
+async fn agents_are_created_log_in_and_are_deleted() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -85,7 +85,7 @@ async fn agents_come_log_in_and_go() {
     let path = format!("/v1.0/agents/{}", ann["id"].as_str().unwrap());
     assert_eq!(tenure.call(&account.token, "GET", &path).await.ok(), ann);
 
-    // Who is nothing in particular is an agent.
+    // The default permission is that of an agent.
     let body = json!({"username": "bob", "password": PASSWORD});
     let bob = tenure.call_with(&account.token, "POST", "/v1.0/agents", body).await.ok();
     assert_eq!(
@@ -93,7 +93,7 @@ async fn agents_come_log_in_and_go() {
         (&json!(16), &json!(""), &json!(""))
     );
 
-    // Newest first, page by page; the first agent is the one that came with the account.
+    // Newest first; the oldest agent is the one created with the account.
     let mut seen = Vec::new();
     let mut token = String::new();
     loop {
@@ -123,7 +123,7 @@ async fn agents_come_log_in_and_go() {
         assert_eq!(gone.refused(404), "AGENT_NOT_FOUND");
     }
 
-    // The name is free; its new owner has nothing of the old one's.
+    // The user name is free; old sessions do not work for its new owner.
     create(&tenure, &account.token, "ann@example.com", AGENT).await;
     assert!(!works(&tenure, &session).await);
     let events = tenure.events_of(&account.id).await;
@@ -131,9 +131,9 @@ async fn agents_come_log_in_and_go() {
     assert_eq!((count("agent_created"), count("agent_deleted")), (3, 1), "{events:?}");
 }
 
-/// Every agents' route, for every kind of caller who may not: nothing is told, nothing changes.
+/// Every route of agents, by every caller without permission: no information, no change.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_admins_manage_agents_and_only_their_own() {
+async fn only_admins_manage_agents_and_only_in_their_account() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (ours, theirs) =
@@ -160,7 +160,7 @@ async fn only_admins_manage_agents_and_only_their_own() {
             ("PUT", format!("/v1.0/agents/{id}/password"), password.clone()),
         ]
     };
-    // Without a say: own, foreign, missing and malformed look alike.
+    // Without permission, own, foreign, missing and malformed ids get the same answer.
     let first = list(&tenure, &ours.token).await[2]["id"].as_str().unwrap().to_owned();
     for id in [first.as_str(), their_agent.as_str(), MISSING, "x"] {
         for (method, path, body) in routes(id) {
@@ -172,7 +172,7 @@ async fn only_admins_manage_agents_and_only_their_own() {
             assert_eq!(answer.refused(401), "AUTHENTICATION_REQUIRED", "{method} {path}");
         }
     }
-    // An admin of one account, and the project's, see nothing of another.
+    // Admins see nothing of another account; nor do project admins on these routes.
     for id in [their_agent.as_str(), MISSING] {
         for (method, path, body) in routes(id).into_iter().skip(2) {
             for token in [&ours.token, &admin] {
@@ -187,7 +187,7 @@ async fn only_admins_manage_agents_and_only_their_own() {
     }
     assert_eq!(tenure.accounts().await, before);
 
-    // A frozen account's agents are refused everywhere, also about themselves.
+    // Agents of a frozen account are refused on every route, their own password included.
     tenure.unregister(&ours.token, json!({"password": PASSWORD})).await.ok();
     for (method, path, body) in routes(&our_agent) {
         for token in [&ours.token, &agent] {
@@ -201,7 +201,7 @@ async fn only_admins_manage_agents_and_only_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gives_or_touches_what_is_above_them() {
+async fn callers_cannot_grant_or_change_higher_permissions() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -235,7 +235,7 @@ async fn nobody_gives_or_touches_what_is_above_them() {
         }
     }
 
-    // In the project's account too: its admins are one thing, project admins another.
+    // In the project's account, too: an admin is below a project admin.
     let second = create(&tenure, &admin, "second@localhost", 1).await;
     create(&tenure, &admin, "clerk@localhost", ADMIN).await;
     let second_key = tenure.access_key(&tenure.login("second@localhost", PASSWORD).await).await;
@@ -262,13 +262,13 @@ async fn nobody_gives_or_touches_what_is_above_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_permission_counts_from_the_next_request_on() {
+async fn permission_change_applies_to_the_next_request() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let id = create(&tenure, &account.token, "second", ADMIN).await;
     let session = tenure.login("second", PASSWORD).await;
-    // A key can do no more than the agent whom it acts for.
+    // A key is limited by the permission of the agent it acts for.
     let key = tenure.access_key(&session).await;
     let status = async |token: &str| tenure.call(token, "GET", "/v1.0/agents").await.status;
     assert_eq!((status(&session).await, status(&key).await), (200, 200));
@@ -277,7 +277,7 @@ async fn a_permission_counts_from_the_next_request_on() {
     assert_eq!(lowered["permission"], AGENT);
     assert!(lowered["tm_update"].as_str() > lowered["tm_create"].as_str());
     assert_eq!((status(&session).await, status(&key).await), (403, 403));
-    // The same again changes nothing and is told to nobody.
+    // A repetition changes nothing and emits no event.
     assert_eq!(set_permission(&tenure, &account.token, &id, AGENT).await.ok(), lowered);
     assert_eq!(tenure.count_events(&account.id, "agent_updated").await, 1);
 
@@ -288,7 +288,7 @@ async fn a_permission_counts_from_the_next_request_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_admin_stays() {
+async fn last_admin_cannot_be_deleted_or_demoted() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -303,7 +303,7 @@ async fn the_last_admin_stays() {
         }
     };
     last(&account.token).await;
-    // Others are no admins, and an admin with another bit still is one.
+    // A manager does not count as an admin; an admin who is a manager, too, does.
     let second = create(&tenure, &account.token, "second", MANAGER).await;
     last(&account.token).await;
     set_permission(&tenure, &account.token, &first, ADMIN | MANAGER).await.ok();
@@ -311,7 +311,7 @@ async fn the_last_admin_stays() {
 
     set_permission(&tenure, &account.token, &second, ADMIN).await.ok();
     assert_eq!(admins(&tenure, &account.id).await, (2, 2));
-    // Writers of the account do not undo the count.
+    // Other writes of the account keep the count.
     let path = format!("/v1.0/customers/{}", account.id);
     tenure.call_with(&admin, "PUT", &path, json!({"name": "New"})).await.ok();
     tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
@@ -324,7 +324,7 @@ async fn the_last_admin_stays() {
     let path = format!("/v1.0/agents/{second}");
     assert_eq!(tenure.call(&session, "DELETE", &path).await.refused(409), "LAST_ADMIN");
 
-    // In the project's account it is project admins who count.
+    // In the project's account, project admins are counted.
     let project = list(&tenure, &admin).await;
     let operator = project[0]["id"].as_str().unwrap();
     create(&tenure, &admin, "clerk@localhost", ADMIN).await;
@@ -343,7 +343,7 @@ async fn the_last_admin_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_changes_for_its_owner_and_other_sessions_end() {
+async fn password_change_ends_the_other_sessions() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -370,14 +370,14 @@ async fn a_password_changes_for_its_owner_and_other_sessions_end() {
     let changed = set_password(&tenure, &here, &id, body).await.ok();
     assert!(changed["tm_update"].as_str() > changed["tm_create"].as_str());
     assert!(!changed.to_string().contains(new));
-    // The session that asked goes on; the others are over, and the old password is nobody's.
+    // The calling session stays, the others end, and the old password is refused.
     assert!(works(&tenure, &here).await && !works(&tenure, &elsewhere).await);
     let old = tenure.try_login("agent", PASSWORD).await;
     assert_eq!(old.refused(401), "INVALID_CREDENTIALS");
     let elsewhere = tenure.login("agent", new).await;
     assert!(works(&tenure, &elsewhere).await);
 
-    // An admin needs no old password, and cannot send one.
+    // An admin sets another agent's password without the current one, and may not send it.
     let body = json!({"password": PASSWORD, "current_password": PASSWORD});
     let refused = set_password(&tenure, &account.token, &id, body).await;
     assert_eq!(refused.refused(400), "INVALID_ARGUMENT");
@@ -386,7 +386,7 @@ async fn a_password_changes_for_its_owner_and_other_sessions_end() {
     assert!(works(&tenure, &account.token).await);
     tenure.login("agent", PASSWORD).await;
 
-    // For their own, admins need it too.
+    // For their own password admins need the current one.
     let own = list(&tenure, &account.token).await[1]["id"].as_str().unwrap().to_owned();
     let refused = set_password(&tenure, &account.token, &own, json!({"password": new})).await;
     assert_eq!(refused.refused(400), "INVALID_ARGUMENT");
@@ -394,7 +394,7 @@ async fn a_password_changes_for_its_owner_and_other_sessions_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_at_the_current_password_are_throttled_with_log_ins() {
+async fn current_password_guesses_share_the_login_throttle() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -408,16 +408,16 @@ async fn guesses_at_the_current_password_are_throttled_with_log_ins() {
     let refused = set_password(&tenure, &account.token, &id, right).await;
     assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
     assert_eq!(tenure.try_login("test1", PASSWORD).await.refused(429), "RATE_LIMIT_EXCEEDED");
-    // A new password from another admin lets its owner in at once.
+    // A new password set by another admin clears the throttle.
     create(&tenure, &account.token, "second", ADMIN).await;
     let second = tenure.login("second", PASSWORD).await;
     set_password(&tenure, &second, &id, json!({"password": "whatever it is"})).await.ok();
     tenure.login("test1", "whatever it is").await;
 }
 
-/// The last two admins turn on each other, in every way and at the same moment: one is left.
+/// The last two admins demote or delete each other and themselves concurrently.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_the_last_two_admins_one_is_left() {
+async fn concurrent_demotions_and_deletions_leave_one_admin() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     for round in 0..6 {
@@ -431,7 +431,7 @@ async fn of_the_last_two_admins_one_is_left() {
         let mut calls = JoinSet::new();
         for call in 0..8 {
             let (tenure, token) = (Arc::clone(&tenure), tokens[call % 2].clone());
-            // Round by round: each other, both by both, and themselves.
+            // Per round: each other, both by both, themselves.
             let id = match round % 3 {
                 0 => &ids[1 - call % 2],
                 1 => &ids[call / 2 % 2],
@@ -457,7 +457,7 @@ async fn of_the_last_two_admins_one_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_name_in_two_accounts_at_once_is_one_agents() {
+async fn concurrent_username_claims_in_two_accounts_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let (ours, theirs) =
@@ -476,16 +476,16 @@ async fn one_name_in_two_accounts_at_once_is_one_agents() {
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         assert_eq!(answer.refused(409), "USERNAME_TAKEN");
     }
-    // The agent and the lock, and nothing of the others.
+    // One agent and its lock.
     assert_eq!(tenure.accounts().await.len(), before + 2);
     let counts = (admins(&tenure, &ours.id).await, admins(&tenure, &theirs.id).await);
     assert!([((2, 2), (1, 1)), ((1, 1), (2, 2))].contains(&counts), "{counts:?}");
     tenure.login("ann", PASSWORD).await;
 }
 
-/// Agents are added, changed and dropped while the account goes: none is left, and no name is lost.
+/// Agents are created, changed and deleted during the purge: none is left, and every user name is free.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_agent_outlives_its_account() {
+async fn agents_written_during_the_purge_do_not_outlive_the_account() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -508,7 +508,7 @@ async fn no_agent_outlives_its_account() {
             }
         });
     }
-    // Once they are at it.
+    // Only once the writers are at work.
     while list(&tenure, &account.token).await.len() < 5 {}
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     calls.join_all().await;

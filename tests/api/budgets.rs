@@ -1,4 +1,4 @@
-//! What every endpoint may cost: `infra/budgets.md`, measured to the unit. Counted, not timed.
+//! Database calls and capacity of every endpoint, counted and compared with `infra/budgets.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Call, PASSWORD, Tenure, new_customer, options_with, root, slow};
 
-/// The table's columns but for where the units go, which is written by hand.
+/// Number of columns that are compared as text. The last one, places of the units, is written by hand.
 const COLUMNS: usize = 5;
 
-/// A row of the table: what a request may cost, or what it did.
+/// A row of the table: the budget of a request, or its measured cost.
 #[derive(PartialEq)]
 struct Cost {
     /// The request, steps, calls, RCU, WCU.
@@ -40,7 +40,7 @@ fn budgets() -> Vec<Cost> {
     .collect()
 }
 
-/// A place and its units, of a text like `accounts: account 2, agent 2`.
+/// Parses a place and the sum of its units from a text like `accounts: account 2, agent 2`.
 fn written(text: &str) -> (String, f64) {
     let (place, parts) = text.split_once(':').unwrap_or_else(|| panic!("{text}: no place"));
     let units = parts.split(',').map(|part| {
@@ -50,21 +50,21 @@ fn written(text: &str) -> (String, f64) {
     (place.trim().to_owned(), units.sum())
 }
 
-/// Requests made, and what each cost.
+/// The requests made so far, each with its cost.
 struct Bill {
     tenure: Tenure,
     costs: Vec<Cost>,
-    /// The operations that computed a password hash.
+    /// Ids of the operations that computed a password hash.
     hashing: BTreeSet<String>,
 }
 
 impl Bill {
-    /// Makes a request, which is `route`, at `path`.
+    /// Sends a request to `route` at `path`, and records its cost.
     async fn pay(&mut self, route: &str, token: &str, path: &str, body: Option<Value>) -> Value {
         self.pay_as(route, "", token, path, body).await
     }
 
-    /// The same, in a row of its own: `variant` says what is special.
+    /// Records the cost in a row of its own: `variant` is appended to the route.
     async fn pay_as(
         &mut self,
         route: &str,
@@ -81,7 +81,7 @@ impl Bill {
         let call = body.iter().fold(call, Call::json);
         let answer = tenure.send(call).await.ok();
         let stats = tenure.stack.stats();
-        // Others may be at work behind it.
+        // Only this function: the publisher may be at work, too.
         let function = &stats["functions"][function(route)];
         if function["hashes"] != 0 {
             self.hashing.insert(operation(route));
@@ -104,20 +104,20 @@ impl Bill {
     }
 }
 
-/// What `route` is called, as its function's file is.
+/// Returns the operation id of `route`, which is its function's file name.
 fn operation(route: &str) -> String {
     let operations = crate::openapi::description().operations();
     operations[route]["operationId"].as_str().unwrap().to_owned()
 }
 
-/// The logical id of the function that `route` leads to.
+/// Returns the logical id of the function behind `route`.
 fn function(route: &str) -> String {
     let operation = operation(route);
     let words = operation.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect::<String>() + "Function"
 }
 
-/// A table or index as the file calls it.
+/// Returns the name of a table or index as `infra/budgets.md` has it.
 fn told(place: &str) -> String {
     place.replace("Table", "").to_lowercase()
 }
@@ -127,8 +127,8 @@ fn id(thing: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_endpoint_costs_what_its_budget_says() {
-    // Nothing happens by itself.
+async fn every_endpoint_costs_its_budget() {
+    // No scheduled run disturbs the counts.
     let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
     let mut bill = Bill {
         tenure: Tenure::start_with(options).await,
@@ -147,20 +147,24 @@ async fn every_endpoint_costs_what_its_budget_says() {
         let cells = cost.cells[1..].join(" | ");
         writeln!(wrong, "| `{}` | {cells} | {places} |", cost.request()).unwrap();
     }
-    assert!(wrong.is_empty(), "infra/budgets.md says otherwise of\n{wrong}");
+    assert!(wrong.is_empty(), "measured costs that differ from infra/budgets.md:\n{wrong}");
 
     let paid: BTreeSet<&str> = bill.costs.iter().map(Cost::request).collect();
     let budgeted: BTreeSet<&str> = budgets.iter().map(Cost::request).collect();
-    assert_eq!(paid, budgeted, "each row is a request that is made here");
-    // Who asks for what is not there reads nothing.
+    assert_eq!(paid, budgeted, "every row has a request here, and every request a row");
+    // The fallback for unknown routes reads nothing.
     let routes = bill.tenure.stack.routes().iter().filter(|route| *route != "$default");
     for route in routes {
         assert!(paid.contains(route.as_str()), "add a row to infra/budgets.md for {route}");
     }
-    assert_eq!(bill.hashing, prepared_to_hash(), "who hashes has hashing_main!, and nobody else");
+    assert_eq!(
+        bill.hashing,
+        prepared_to_hash(),
+        "exactly the functions that hash use hashing_main!"
+    );
 }
 
-/// The endpoints whose functions have a hash's memory before they are asked for one.
+/// Returns the endpoints whose functions allocate the memory of a hash at start.
 fn prepared_to_hash() -> BTreeSet<String> {
     let files = read_dir(root().join("functions/src/bin")).unwrap();
     let files = files.map(|file| file.unwrap().path());
@@ -215,7 +219,7 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     bill.pay("GET /v1.0/me", token, "/v1.0/me", None).await;
     bill.pay("GET /v1.0/erasure-keys", "", "/v1.0/erasure-keys", None).await;
 
-    // Another agent's, as it ends all of one's sessions.
+    // By another account, since it ends all of the agent's sessions.
     let out = bill.tenure.account(&admin, "out").await.token;
     let everywhere = Some(json!({"everywhere": true}));
     bill.pay_as("POST /auth/logout", " everywhere", &out, "/auth/logout", everywhere).await;

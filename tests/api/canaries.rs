@@ -1,9 +1,9 @@
-//! No token, no password and nothing personal in a log line, an error, a header, an event, a dead letter
-//! or the outbox. Every stack of the tests is searched when it goes, without being asked.
+//! Search for leaks: no token, password or personal data in a log line, error, header, event, dead letter
+//! or the outbox. It runs over every stack of these tests when it is dropped.
 //!
 //! A canary is any text that a test sends in a body or as a credential, and any token that it gets, unless
-//! it is so short or so plain that it may well stand somewhere for another reason. It is searched as it
-//! is, whatever its case, and in hexadecimal, base 64, percent encoding and JSON's escapes.
+//! it is too short or too common to be recognised. It is searched in any case, in hexadecimal, base 64,
+//! percent encoding and JSON escapes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, new_customer};
 
-/// Fields whose values are the API's own words.
+/// Fields whose values are constants of the API.
 const OWN_WORDS: [&str; 3] = ["confirmation_phrase", "status", "webhook_method"];
 
-/// Fields of answers that are secret.
+/// Fields of responses that hold secrets.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
-/// What is looked for of a long text: enough of a token to be secret.
+/// Number of characters of a long text that are searched for; of a token, enough to be secret.
 const LONGEST: usize = 48;
 
-/// What must not come out of a stack, and what came out of it.
+/// The canaries of a stack, and its output.
 pub(crate) struct Canaries {
     sinks: Sinks,
     seen: Mutex<Seen>,
@@ -46,7 +46,7 @@ impl Canaries {
         Self { sinks, seen: Mutex::default() }
     }
 
-    /// Takes note of what a test sends.
+    /// Collects canaries from a request.
     pub(crate) fn sent(&self, request: &Request<Vec<u8>>) {
         let mut texts = Vec::new();
         for value in request.headers().get_all("authorization") {
@@ -57,7 +57,7 @@ impl Canaries {
         let query = url::form_urlencoded::parse(query.as_bytes());
         let credentials = query.filter(|(name, _)| name == "token" || name == "accesskey");
         texts.extend(credentials.map(|(_, value)| value.into_owned()));
-        // What the stack itself is told is no secret of a client's.
+        // Control endpoints of the stack take no secrets of clients.
         let is_clients = !request.uri().path().starts_with("/_local/");
         if let Ok(body) = serde_json::from_slice(request.body())
             && is_clients
@@ -68,7 +68,7 @@ impl Canaries {
         self.seen.lock().unwrap().canaries.extend(canaries);
     }
 
-    /// Takes note of what a test gets.
+    /// Collects canaries and output from a response.
     pub(crate) fn answered(&self, answer: &Answer) {
         let mut seen = self.seen.lock().unwrap();
         let secrets = SECRETS.iter().filter_map(|name| answer.body[name].as_str());
@@ -81,7 +81,7 @@ impl Canaries {
         seen.request_ids.extend(id.map(str::to_owned));
     }
 
-    /// What came out, by where it did.
+    /// Returns all output, by its sink.
     fn sinks(&self) -> [(&'static str, Vec<String>); 5] {
         let texts = |values: Vec<Value>| values.iter().map(Value::to_string).collect();
         let mut outbox = self.sinks.items("OutboxTable").expect("the outbox can be read");
@@ -95,8 +95,8 @@ impl Canaries {
         ]
     }
 
-    /// The log, once it has a line about every request: a function writes it before it answers, but the
-    /// stack reads it when it comes to it.
+    /// Returns the log once it has a line for every request: a function writes it before it answers, but
+    /// the stack may read it later.
     fn all_logs(&self) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
@@ -111,7 +111,7 @@ impl Canaries {
         }
     }
 
-    /// Every place where a canary shows.
+    /// Returns a description of every leak.
     fn leaks(&self) -> Vec<String> {
         let needles = Needles::new(&self.seen.lock().unwrap().canaries);
         let mut leaks = Vec::new();
@@ -126,8 +126,7 @@ impl Canaries {
     }
 }
 
-/// Takes the address off that an account's last event is sent to: it may be there for a day, and a test
-/// of `webhooks.rs` sees to it that it is no longer.
+/// Removes the sealed target of a deletion event, which may be stored for a day (`webhooks.rs` tests that).
 pub(crate) fn break_seal(event: &mut Value) {
     for name in ["farewell_uri", "farewell_secrets"] {
         event.as_object_mut().expect("an item").remove(name);
@@ -136,7 +135,7 @@ pub(crate) fn break_seal(event: &mut Value) {
 
 impl Drop for Canaries {
     fn drop(&mut self) {
-        // A test that has failed already says why.
+        // A failed test has its own message.
         if !std::thread::panicking() {
             let leaks = self.leaks();
             assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
@@ -149,7 +148,7 @@ fn request_id(line: &str) -> Option<String> {
     line["request_id"].as_str().map(str::to_owned)
 }
 
-/// Every text in `value`.
+/// Adds every string in `value` to `texts`.
 fn collect(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),
@@ -162,7 +161,7 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Whether where `text` shows, nothing else can be meant.
+/// Whether an occurrence of `text` can only be a leak.
 fn is_recognisable(text: &str) -> bool {
     let length = text.chars().count();
     let plain_word = length < 12 && text.chars().all(char::is_alphabetic);
@@ -172,21 +171,21 @@ fn is_recognisable(text: &str) -> bool {
     length >= 5 && !plain_word && !plain_number && !known_anyway
 }
 
-/// Of a long text a part is enough to give it away.
+/// Returns the part of a long text that is searched for.
 fn beginning(text: String) -> String {
     text.chars().take(LONGEST).collect()
 }
 
-/// Whether `canary` shows in `text` in any form.
+/// Whether `canary` occurs in `text` in any encoding.
 pub(crate) fn shows(canary: &str, text: &str) -> bool {
     Needles::new(&[canary.to_owned()].into()).found_in(text).next().is_some()
 }
 
-/// Canaries in all their forms.
+/// Canaries in all their encodings.
 struct Needles {
-    /// As they are and in hexadecimal, in lower case.
+    /// Plain and hexadecimal, in lower case.
     folded: Forms,
-    /// In base 64, in which case matters.
+    /// Base 64, which is case-sensitive.
     exact: Forms,
 }
 
@@ -232,7 +231,8 @@ impl Forms {
     }
 }
 
-/// The part of `canary` that shows in base 64 whatever stands around it, for each of three alignments.
+/// Returns the part of `canary` in base 64 that does not depend on its neighbours, for each of three
+/// alignments.
 fn base64(canary: &str) -> Vec<String> {
     let at = |shift: usize| {
         let bytes = [&[0; 2][..shift], canary.as_bytes()].concat();
@@ -243,7 +243,7 @@ fn base64(canary: &str) -> Vec<String> {
     (0..3).map(at).filter(|form| form.len() >= 8).collect()
 }
 
-/// All texts in a JSON text, and in the JSON texts in it, as they were before they were escaped.
+/// Returns all strings of a JSON text, and of JSON texts nested in it, unescaped.
 fn unescaped(text: &str) -> String {
     fn push(value: &Value, into: &mut String) {
         match value {
@@ -270,7 +270,7 @@ fn unescaped(text: &str) -> String {
 }
 
 #[test]
-fn a_canary_is_found_in_every_form() {
+fn canary_is_found_in_every_encoding() {
     let canary = "Zoë \"Q\" <zoe@example.com>";
     let needles = Needles::new(&BTreeSet::from([canary.to_owned()]));
     let found = |text: &str| needles.found_in(text).next().is_some();
@@ -291,9 +291,10 @@ fn a_canary_is_found_in_every_form() {
     assert!(!found("Zoë") && !found(r#"{"status":"PERMISSION_DENIED"}"#));
 }
 
-/// Canaries in every field, place and malformed shape of every route. What is asserted is the search.
+/// Sends canaries in every field, parameter and malformed body to every route. The search when the stack is
+/// dropped is the assertion.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_repeats_what_it_was_told() {
+async fn input_is_never_echoed_into_logs_events_or_errors() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "canary-1").await;

@@ -1,4 +1,4 @@
-//! Changes of accounts, by operators and by their owners.
+//! Updates of accounts, by operators and by their owners.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::harness::{Account, PASSWORD, Tenure};
 
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
-/// The two ways to an account: an operator's, and its owner's.
+/// Two accounts with a token and path to update each: an operator's, and its owner's.
 async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     let (one, other) = (tenure.account(admin, "test1").await, tenure.account(admin, "test2").await);
     [
@@ -18,7 +18,7 @@ async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     ]
 }
 
-/// The account as everybody who may sees it: without what only its owner is shown.
+/// Returns an account without the fields that only its owner is shown.
 async fn shown(tenure: &Tenure, token: &str, path: &str) -> Value {
     let mut shown = tenure.call(token, "GET", path).await.ok();
     for own in ["webhook_secret", "webhook_disabled"] {
@@ -28,7 +28,7 @@ async fn shown(tenure: &Tenure, token: &str, path: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_said_stays_and_what_is_said_to_be_blank_is() {
+async fn put_keeps_absent_and_clears_blank_fields() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     for (token, path, account) in ways(&tenure, &admin).await {
@@ -71,7 +71,7 @@ async fn what_is_not_said_stays_and_what_is_said_to_be_blank_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_leaving_or_gone_is_not_changed() {
+async fn frozen_or_deleted_account_is_not_changed() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -94,8 +94,8 @@ async fn an_account_that_is_leaving_or_gone_is_not_changed() {
     }
 }
 
-/// Tries to give an account this address.
-async fn takes(tenure: &Tenure, (token, path): (&str, &str), email: &str) -> u16 {
+/// Tries to set an e-mail address; returns the status, which is 200 or a 409 `EMAIL_TAKEN`.
+async fn try_email(tenure: &Tenure, (token, path): (&str, &str), email: &str) -> u16 {
     let answer = tenure.call_with(token, "PUT", path, json!({"email": email})).await;
     if answer.status != 200 {
         assert_eq!(answer.refused(409), "EMAIL_TAKEN");
@@ -104,39 +104,39 @@ async fn takes(tenure: &Tenure, (token, path): (&str, &str), email: &str) -> u16
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_one_accounts_as_long_as_it_has_it() {
+async fn email_is_unique_while_an_account_has_it() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let [(token, path, _), (other_token, other_path, _)] = ways(&tenure, &admin).await;
     let (one, other) = ((token.as_str(), path.as_str()), (&*other_token, &*other_path));
 
-    // However it is spelled, and its own account may spell it anew.
+    // Case does not matter, and the owner may change the case.
     for (who, email, status) in [
         (other, "test1@example.com", 409),
         (other, "TEST1@Example.COM", 409),
         (one, "Test1@Example.com", 200),
         (other, "test1@example.com", 409),
-        // Given up for none, it is free at once; and it can be had back as long as nobody has it.
+        // Cleared, it is free at once, and can be claimed again.
         (one, "", 200),
         (one, "test1@example.com", 200),
         (other, "test1@example.com", 409),
         (one, "new@example.com", 200),
         (other, "test1@example.com", 200),
         (one, "test1@example.com", 409),
-        // One that is withheld is nobody's.
+        // A withheld address is not unique.
         (one, "[email protected]", 200),
         (other, "[email protected]", 200),
         (one, "test1@example.com", 200),
     ] {
-        assert_eq!(takes(&tenure, who, email).await, status, "{email}");
+        assert_eq!(try_email(&tenure, who, email).await, status, "{email}");
     }
     let locks = tenure.accounts().await;
     let locks = locks.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("EMAIL#"));
-    assert_eq!(locks.count(), 1, "a lock was left, or lost");
+    assert_eq!(locks.count(), 1, "the number of e-mail locks");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_accounts_that_want_one_address_one_gets_it() {
+async fn concurrent_email_claims_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let mut calls = JoinSet::new();
@@ -146,7 +146,7 @@ async fn of_many_accounts_that_want_one_address_one_gets_it() {
         calls.spawn(async move {
             let path = format!("/v1.0/customers/{}", account.id);
             let email = if number % 2 == 0 { "one@example.com" } else { "ONE@example.com" };
-            let won = takes(&tenure, (&admin, &path), email).await == 200;
+            let won = try_email(&tenure, (&admin, &path), email).await == 200;
             (format!("test{number}@example.com"), path, won)
         });
     }
@@ -156,8 +156,8 @@ async fn of_many_accounts_that_want_one_address_one_gets_it() {
     for (own, path, won) in answers {
         let shown = tenure.call(&admin, "GET", &path).await.ok();
         assert_eq!(shown["email"] == own, !won, "{shown}");
-        // Who has lost keeps its own, and the lock on it; who has won has left it to others.
-        let status = takes(&tenure, (&admin, &outsider), &own).await;
+        // Losers keep their address and its lock; the winner has released its old one.
+        let status = try_email(&tenure, (&admin, &outsider), &own).await;
         assert_eq!(status, if won { 200 } else { 409 }, "{own}");
     }
 }
@@ -172,7 +172,7 @@ fn pays(id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_pays_is_there_and_the_accounts_own() {
+async fn billing_account_must_exist_in_the_account() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let stranger = tenure.account(&admin, "stranger").await;
@@ -217,7 +217,7 @@ async fn who_pays_is_there_and_the_accounts_own() {
         let delete = async |id: &str| {
             tenure.call(&account.token, "DELETE", &format!("/v1.0/billing_accounts/{id}")).await
         };
-        // The one that pays cannot go; another can, and each can as soon as it does not pay.
+        // The billing account in use cannot be deleted; any other can.
         set_to(&one).await;
         assert_eq!(delete(&one).await.refused(409), "BILLING_ACCOUNT_IN_USE");
         set_to(&other).await;
@@ -230,7 +230,7 @@ async fn who_pays_is_there_and_the_accounts_own() {
         set_to(NIL).await;
         delete(&other).await.ok();
 
-        // It does not stand in the way of the account's own end.
+        // It does not block the deletion of the account.
         let last = billing_account(&tenure, &account.token).await;
         set_to(&last).await;
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
@@ -243,7 +243,7 @@ async fn who_pays_is_there_and_the_accounts_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn me_is_the_agent_who_calls_or_for_whom_the_key_does() {
+async fn me_is_the_calling_agent_or_the_agent_of_the_key() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -256,6 +256,6 @@ async fn me_is_the_agent_who_calls_or_for_whom_the_key_does() {
     let own = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
     assert_eq!((&own["username"], &own["customer_id"]), (&json!("test1"), &json!(account.id)));
     assert_eq!(tenure.call(&key, "GET", "/v1.0/me").await.ok(), own);
-    // Kinds of resources have paths that look alike; this is none of them.
+    // `/v1.0/{kind}` does not match it.
     assert_eq!(tenure.call(&session, "POST", "/v1.0/me").await.refused(404), "ROUTE_NOT_FOUND");
 }

@@ -1,4 +1,4 @@
-//! A deletion that can be planned, stopped, followed and proven.
+//! Erasures: plan, hold, breaker, ledger, quarantine, restore replay.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ async fn run_purge(tenure: &Tenure) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_tells_a_life_from_the_request_to_the_end() {
+async fn ledger_records_every_stage_of_an_erasure() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -68,7 +68,7 @@ async fn the_ledger_tells_a_life_from_the_request_to_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_changes_nothing_and_binds_a_deletion() {
+async fn plan_changes_nothing_and_binds_a_deletion() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -87,7 +87,7 @@ async fn a_plan_changes_nothing_and_binds_a_deletion() {
     );
     assert!(first["capacity"]["wcu"].as_u64() > Some(0));
 
-    // A log-in does not make a plan untrue; a key does, and so does a change of the account.
+    // A login keeps a plan valid; a new key outdates it, and so does a change of the account.
     tenure.login("test1", PASSWORD).await;
     assert_eq!(plan(&tenure, &admin, &account).await["digest"], first["digest"]);
     tenure.access_key(&account.token).await;
@@ -130,7 +130,7 @@ async fn a_plan_changes_nothing_and_binds_a_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_stops_the_purge_until_a_day_after_it_is_lifted() {
+async fn hold_blocks_the_purge_until_a_day_after_its_release() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -141,7 +141,7 @@ async fn a_hold_stops_the_purge_until_a_day_after_it_is_lifted() {
         assert_eq!(answer.refused(400), "INVALID_ARGUMENT");
     }
 
-    // It can be frozen, and not deleted.
+    // A held account can be frozen, and not deleted.
     let now = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
     assert_eq!(tenure.unregister(&account.token, now).await.refused(409), "LEGAL_HOLD");
     assert_eq!(tenure.call(&admin, "DELETE", &path(&account, "")).await.refused(409), "LEGAL_HOLD");
@@ -173,9 +173,9 @@ async fn a_hold_stops_the_purge_until_a_day_after_it_is_lifted() {
     assert_eq!(answer.refused(409), "STATE_INVALID");
 }
 
-/// Scheduled and immediate deletions count alike; what has begun goes on.
+/// Scheduled and immediate deletions count alike.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_breaker_stops_a_wave_of_purges_and_lets_it_trickle() {
+async fn breaker_limits_purges_per_hour() {
     let tenure = Tenure::start_with(options_with("BreakerAccounts", "3")).await;
     let admin = tenure.admin().await;
     let mut accounts = Vec::new();
@@ -194,7 +194,7 @@ async fn the_breaker_stops_a_wave_of_purges_and_lets_it_trickle() {
         delete(&tenure, &admin, account).await;
     }
     assert!(tenure.stack.settle().await);
-    // They are deleted, so nobody gets in; what they own waits.
+    // They are deleted, but not purged.
     for account in &accounts[4..] {
         assert_eq!(erasure(&tenure, &admin, account).await["stage"], "due");
         assert!(tenure.partition(&account.id).await.len() > 1);
@@ -207,10 +207,10 @@ async fn the_breaker_stops_a_wave_of_purges_and_lets_it_trickle() {
     assert_eq!((&run["finished"], &run["breaker_open"]), (&json!(3), &json!(false)), "{run}");
 }
 
-/// After a restore, the locks on an account's user name and e-mail address may be another account's: it
-/// keeps them, and they keep nobody from being purged.
+/// After a restore, the locks on an account's user name and e-mail address may belong to another account,
+/// which keeps them; the purge ends all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn locks_that_are_somebody_elses_stay_and_stop_no_purge() {
+async fn purge_keeps_locks_of_other_accounts() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let kept = tenure.account(&admin, "test1").await;
@@ -249,10 +249,10 @@ async fn locks_that_are_somebody_elses_stay_and_stop_no_purge() {
     }
 }
 
-/// What no version before knew is left alone; once it is known, it is counted like anything else,
-/// wherever it stands among what was counted before.
+/// An item of an unknown kind is not deleted. Once a version knows it, it is counted and deleted like any
+/// other, wherever its sort key is.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_purge_does_not_know_waits_until_it_does() {
+async fn unknown_items_are_quarantined_until_they_are_known() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -269,7 +269,7 @@ async fn what_the_purge_does_not_know_waits_until_it_does() {
     assert_eq!(tenure.partition(&account.id).await, ["A", "FAX#1"]);
     assert_eq!(run_purge(&tenure).await["quarantined"], 1);
 
-    // A new version knows it by another name, which is the same to the purge.
+    // Stands for a version that knows the item: the same item under a known sort key.
     let client = crate::store::client(&tenure);
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let delete = client.delete_item().table_name("AccountsTable").key("pk", text(&partition));
@@ -285,7 +285,7 @@ async fn what_the_purge_does_not_know_waits_until_it_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_kill_switch_stops_all_purging() {
+async fn kill_switch_stops_all_purges() {
     let tenure = Tenure::start_with(options_with("PurgeEnabled", "false")).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -298,9 +298,9 @@ async fn the_kill_switch_stops_all_purging() {
     assert!(tenure.partition(&account.id).await.len() > 1);
 }
 
-/// A backup of the accounts table is restored; the ledger is not.
+/// The accounts table is restored from a backup, the erasures table is not.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_restored_table_brings_back_is_erased_again() {
+async fn restored_accounts_are_erased_again() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (gone, stays) =
@@ -311,7 +311,11 @@ async fn what_a_restored_table_brings_back_is_erased_again() {
     let first = erasure(&tenure, &admin, &gone).await;
 
     crate::store::restore(&tenure, &backup).await;
-    assert_eq!(tenure.try_login("test1", PASSWORD).await.status, 200, "it is back");
+    assert_eq!(
+        tenure.try_login("test1", PASSWORD).await.status,
+        200,
+        "the restore brings the account back"
+    );
 
     let month = &first["tm_finish"].as_str().unwrap()[..7];
     let path = "/2015-03-31/functions/ErasureReplayFunction/invocations";
@@ -333,10 +337,10 @@ async fn what_a_restored_table_brings_back_is_erased_again() {
     assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
 }
 
-/// What the tables hold is declared, field by field, with what becomes of it.
+/// Every attribute of every stored item is declared with its erase rule.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_stored_field_has_an_erase_rule() {
-    // Counts under hashes, which expire, and the keys of tables and indexes.
+    // Counters under hashed keys, which expire.
     const COUNTS: [&str; 9] = [
         "requests",
         "attempts",
@@ -349,7 +353,7 @@ async fn every_stored_field_has_an_erase_rule() {
         "slow",
     ];
     const KEYS: [&str; 4] = ["pk", "sk", "finished_pk", "finished_sk"];
-    /// Written by the ledger and read by nobody but people.
+    /// Attributes of the ledger that no code reads.
     const LEDGER: [&str; 2] = ["tm_lift", "tm_error"];
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;

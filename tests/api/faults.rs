@@ -1,4 +1,4 @@
-//! Faults on purpose, through `/_local/faults`: what clients see, and what is left afterwards.
+//! Fault injection through `/_local/faults`: what clients see, and the state afterwards.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,14 @@ async fn set_faults(tenure: &Tenure, rules: Value) -> Answer {
     tenure.send(tenure.request("POST", "/_local/faults").json(&rules)).await
 }
 
-/// How many calls the only rule struck.
+/// Returns the number of calls that the only rule struck.
 async fn hits(tenure: &Tenure) -> u64 {
     let shown = tenure.send(tenure.request("GET", "/_local/faults")).await.ok();
     shown["faults"][0]["hits"].as_u64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_killed_after_its_write_has_written() {
+async fn write_before_a_crash_takes_effect_once() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -27,7 +27,7 @@ async fn a_function_killed_after_its_write_has_written() {
     });
     set_faults(&tenure, json!([rule])).await.ok();
 
-    // The gateway's own answer, not the function's: that one is dead.
+    // The gateway's own response, since the function is dead.
     let answer = tenure.unregister(&account.token, json!({"password": PASSWORD})).await;
     assert_eq!(
         (answer.status, answer.body["message"].as_str()),
@@ -43,7 +43,7 @@ async fn a_function_killed_after_its_write_has_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_does_not_create_twice() {
+async fn lost_database_answer_does_not_create_twice() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let rule = json!({
@@ -59,7 +59,7 @@ async fn a_lost_answer_does_not_create_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_database_is_unavailable_and_says_when_to_come_again() {
+async fn throttled_database_gives_503_with_retry_after() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let rule = json!({"fault": "throttle", "function": "CustomerListFunction"});
@@ -72,7 +72,7 @@ async fn a_busy_database_is_unavailable_and_says_when_to_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purge_that_is_killed_again_and_again_ends() {
+async fn repeatedly_killed_purge_finishes() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -105,7 +105,7 @@ async fn a_purge_that_is_killed_again_and_again_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_rule_is_refused_and_changes_nothing() {
+async fn invalid_fault_rule_is_rejected() {
     let tenure = Tenure::start().await;
     set_faults(&tenure, json!([{"fault": "conflict", "nth": 9}])).await.ok();
     let refused = set_faults(&tenure, json!([{"fault": "throttle", "function": "Nobody"}])).await;

@@ -1,4 +1,4 @@
-//! A stack of its own for every test, and a client for it.
+//! A stack per test, and a client for it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +15,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::canaries::Canaries;
+use crate::customer;
 use crate::openapi;
-use crate::permissions::Internals;
+use crate::permissions::UsedPermissions;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const DAY: i64 = 24 * 60 * 60;
@@ -30,34 +31,33 @@ pub(crate) fn options() -> Options {
     local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
 }
 
-/// The real template with one parameter other than by default.
+/// Options for the real template with one parameter set.
 pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// The real template, where nobody's requests are counted: for tests of what else is written, and for those
-/// that ask for more than anybody should.
+/// Options for the real template without rate limits: for tests that count writes or send many requests.
 pub(crate) fn uncounted() -> Options {
     let quotas = ["RequestsPerMinute", "InvalidTokensPerMinute"];
     let parameters = quotas.map(|name| (name.to_owned(), "0".to_owned())).into();
     Options { parameters, ..options() }
 }
 
-/// With tables that are slow enough for calls to meet that are made side by side, on a busy machine too.
+/// Adds latency so that concurrent calls overlap, on a busy machine too.
 pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }
 }
 
-/// A template of a test's own, made from the real one.
+/// An edited copy of the real template.
 pub(crate) struct Template(tempfile::NamedTempFile);
 
 impl Template {
-    /// The real template as text.
+    /// Returns the real template as text.
     pub(crate) fn text() -> String {
         std::fs::read_to_string(root().join("template.yaml")).unwrap()
     }
 
-    /// The real template after `edit`, which must change it.
+    /// Returns the real template after `edit`, which must change it.
     pub(crate) fn edited(edit: impl FnOnce(String) -> String) -> Self {
         let (before, file) = (Self::text(), tempfile::NamedTempFile::with_suffix(".yaml").unwrap());
         let after = edit(before.clone());
@@ -71,15 +71,15 @@ impl Template {
     }
 }
 
-/// A running stack. When it goes, whatever it said is searched for what it must not say.
+/// A running stack and its client. Dropping it searches everything that it emitted for leaked data.
 pub(crate) struct Tenure {
     canaries: Canaries,
-    _record: Option<Internals>,
+    _record: Option<UsedPermissions>,
     pub(crate) stack: Stack,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// A request in the making.
+/// A request under construction.
 pub(crate) struct Call {
     head: request::Builder,
     body: Vec<u8>,
@@ -103,7 +103,7 @@ impl Call {
     }
 }
 
-/// What came back.
+/// A response, its body also parsed as JSON; `Null` if it is none.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -112,21 +112,21 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// An account and its admin's session.
+/// A customer's id, and a session of its admin.
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
 impl Answer {
-    /// The body of a success.
+    /// Returns the body of a 200; fails on any other status.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.body
     }
 
-    /// The reason of an error, after a look at its envelope.
+    /// Returns the reason of an error with this status, having checked the envelope.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.text);
@@ -140,7 +140,7 @@ impl Answer {
         error["reason"].as_str().unwrap()
     }
 
-    /// The message of an error.
+    /// Returns the message of an error; empty for a success.
     pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
@@ -154,7 +154,7 @@ impl Tenure {
     pub(crate) async fn start_with(options: Options) -> Self {
         let stack = Stack::start(options.clone()).await.expect("the stack starts");
         let canaries = Canaries::new(stack.sinks());
-        let record = Internals::of(stack.sinks(), &options);
+        let record = UsedPermissions::of(stack.sinks(), &options);
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { canaries, _record: record, stack, client }
     }
@@ -174,7 +174,7 @@ impl Tenure {
         let text = String::from_utf8(bytes.into()).expect("text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         if head.status.is_server_error() {
-            // Shown only if the test fails.
+            // Captured: shown only if the test fails.
             println!("{}: {text}\n{}", head.status, self.stack.logs().join("\n"));
         }
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, text, body };
@@ -183,12 +183,12 @@ impl Tenure {
         answer
     }
 
-    /// Calls with a bearer token.
+    /// Sends a request with a bearer token.
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str) -> Answer {
         self.send(self.request(method, path).bearer(token)).await
     }
 
-    /// Calls with a bearer token and a JSON body.
+    /// Sends a request with a bearer token and a JSON body.
     pub(crate) async fn call_with(
         &self,
         token: &str,
@@ -209,12 +209,12 @@ impl Tenure {
         answer["token"].as_str().unwrap().to_owned()
     }
 
-    /// The project admin's session.
+    /// Logs in as the project admin; returns the session's token.
     pub(crate) async fn admin(&self) -> String {
         self.login("admin@localhost", "local-admin-password").await
     }
 
-    /// A new account with every field filled, and its admin's session.
+    /// Creates an account with every field filled, and logs in as its admin.
     pub(crate) async fn account(&self, admin: &str, username: &str) -> Account {
         let body = new_customer(username);
         let created = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
@@ -222,7 +222,7 @@ impl Tenure {
         Account { id: created["id"].as_str().unwrap().to_owned(), token }
     }
 
-    /// A new access key's token.
+    /// Creates an access key that lasts a day; returns its token.
     pub(crate) async fn access_key(&self, token: &str) -> String {
         let key =
             self.call_with(token, "POST", "/v1.0/accesskeys", json!({"expire": 86_400})).await.ok();
@@ -233,7 +233,7 @@ impl Tenure {
         self.call_with(token, "POST", "/auth/unregister", body).await
     }
 
-    /// Every item of a table, sorted.
+    /// Returns all items of a table, sorted.
     pub(crate) async fn items(&self, table: &str) -> Vec<Value> {
         let answer = self.send(self.request("GET", &format!("/_local/tables/{table}"))).await.ok();
         let mut items = answer["items"].as_array().unwrap().clone();
@@ -241,7 +241,7 @@ impl Tenure {
         items
     }
 
-    /// What the accounts table has in an account's partition, by sort key.
+    /// Returns the sort keys in an account's partition.
     pub(crate) async fn partition(&self, id: &str) -> Vec<String> {
         let pk = format!("CUSTOMER#{id}");
         let items = self.items("AccountsTable").await;
@@ -249,10 +249,10 @@ impl Tenure {
         own.map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The accounts table without the counts of attempts, which a refused log-in or a webhook leaves, and
-    /// without the day of a key's last use, which any use of it may leave.
+    /// Returns the accounts table without what a refused request may write too: counters of attempts and
+    /// requests, and the day of a key's last use.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
-        assert!(self.stack.settle().await, "events keep coming");
+        assert!(self.stack.settle().await, "the stack does not settle");
         let items = self.items("AccountsTable").await;
         let is_count = |item: &Value| {
             let pk = item["pk"]["S"].as_str().unwrap();
@@ -265,44 +265,33 @@ impl Tenure {
         items
     }
 
-    /// Moves time, once what happened has been told: an event that nobody has fetched from the outbox by
-    /// the time it expires there is gone, and days pass in no time here.
+    /// Moves the clock by days, once every event is published: one that expires in the outbox before is lost.
     pub(crate) async fn advance_days(&self, days: i64) -> Value {
-        assert!(self.stack.settle().await, "events keep coming");
+        assert!(self.stack.settle().await, "the stack does not settle");
         self.stack.advance_clock(days * DAY).await.expect("the clock moves")
     }
 
-    /// How many events of this name reached the bus about an account.
+    /// Returns the number of events of this type that reached the bus about an account.
     pub(crate) async fn count_events(&self, id: &str, name: &str) -> usize {
         self.events_of(id).await.iter().filter(|event| *event == name).count()
     }
 
-    /// The stack's time.
+    /// Returns the stack's virtual time.
     pub(crate) async fn now(&self) -> jiff::Timestamp {
         let clock = self.send(self.request("GET", "/_local/clock")).await.ok();
         clock["now"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Names of the events that reached the bus about an account.
+    /// Returns the types of the events that reached the bus about an account, oldest first.
     pub(crate) async fn events_of(&self, id: &str) -> Vec<String> {
-        assert!(self.stack.settle().await, "events keep coming");
+        assert!(self.stack.settle().await, "the stack does not settle");
         let events = self.stack.events();
         let own = events.iter().filter(|seen| seen["event"]["detail"]["customer_id"] == *id);
         own.map(|seen| seen["event"]["detail-type"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-/// A customer with every field filled, each by something that the user name is part of.
+/// The body of a customer's creation: see [`customer::new_customer`].
 pub(crate) fn new_customer(username: &str) -> Value {
-    json!({
-        "username": username,
-        "password": PASSWORD,
-        "name": format!("Name of {username}"),
-        "detail": format!("Detail of {username}"),
-        "email": format!("{username}@example.com"),
-        "phone_number": format!("Phone of {username}"),
-        "address": format!("Address of {username}"),
-        "webhook_method": "POST",
-        "webhook_uri": format!("https://example.com/{username}"),
-    })
+    customer::new_customer(username, PASSWORD)
 }

@@ -1,4 +1,4 @@
-//! A request that is sent again with its `Idempotency-Key` has one effect, and one answer.
+//! `Idempotency-Key`: a repeated request has one effect, and its answer is replayed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Tenure {
         list["result"].as_array().unwrap().len()
     }
 
-    /// Accounts and what they own, and which events there were.
+    /// Returns the accounts table, and the ids of all events.
     async fn state(&self) -> (Vec<Value>, BTreeSet<String>) {
         let accounts = self.accounts().await;
         let events = self.items("OutboxTable").await;
@@ -48,7 +48,7 @@ impl Tenure {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_create_one_customer_and_get_the_same_answer() {
+async fn concurrent_requests_with_one_key_have_one_effect_and_answer() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let before = tenure.accounts().await.len();
@@ -61,13 +61,13 @@ async fn many_at_once_create_one_customer_and_get_the_same_answer() {
     let texts: BTreeSet<_> = answers.iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert_eq!(answers[0].status, 200, "{}", answers[0].text);
-    // Account, agent, the locks on name and address, and what is remembered; one event.
+    // Account, agent, the locks on user name and address, the idempotency record; one event.
     assert_eq!(tenure.accounts().await.len(), before + 5);
     assert_eq!(tenure.items("OutboxTable").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_for_one_request_of_one_caller() {
+async fn key_is_bound_to_caller_and_body() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let first = tenure.create(&admin, KEY, &new_customer("test1")).await.ok();
@@ -103,12 +103,12 @@ async fn a_key_is_for_one_request_of_one_caller() {
     let flow = tenure.keyed(&one.token, KEY, "POST", "/v1.0/flows", &json!({})).await;
     assert_eq!(flow.refused(422), "IDEMPOTENCY_KEY_REUSED");
     let named = json!({"name": "x"});
-    // Another operation is another matter.
+    // Another operation may use the same key.
     tenure.keyed(&one.token, KEY, "PUT", "/v1.0/customer", &named).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_day_it_is_a_new_request() {
+async fn key_expires_after_a_day() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -124,9 +124,9 @@ async fn after_a_day_it_is_a_new_request() {
     assert_ne!(create().await, first);
 }
 
-/// What fails leaves the key as it was.
+/// A failure leaves the key unused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_failed_is_not_remembered() {
+async fn failed_request_is_not_recorded() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -139,7 +139,7 @@ async fn a_request_that_failed_is_not_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_key_is_refused_and_methods_that_need_none_do_not_look() {
+async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let long = format!("\"{}\"", "x".repeat(256));
@@ -155,12 +155,12 @@ async fn what_is_no_key_is_refused_and_methods_that_need_none_do_not_look() {
     }
 }
 
-/// What moves nothing that lasts, or ends or begins a session: nobody is known before, or after.
+/// Writes that take no key: they change nothing that lasts, or begin or end a session.
 const WITHOUT_KEY: [&str; 3] =
     ["POST /auth/login", "POST /auth/logout", "POST /v1.0/customers/{id}/erasure/plan"];
 
 #[test]
-fn every_post_and_put_is_described_with_a_key() {
+fn every_post_and_put_documents_idempotency_key() {
     let description = Description::of_api().unwrap();
     let key = json!("#/components/parameters/IdempotencyKey");
     for (route, operation) in description.operations() {
@@ -175,9 +175,9 @@ fn moves(route: &str) -> bool {
     (route.starts_with("POST ") || route.starts_with("PUT ")) && !WITHOUT_KEY.contains(&route)
 }
 
-/// Every operation is done once and answered twice; one that is not in the list is missed.
+/// Sends every keyed write twice. A route that is missing in the list fails the test.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_is_answered_as_before() {
+async fn every_operation_replays_its_answer() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let Account { id, token: own } = tenure.account(&admin, "test1").await;
@@ -245,7 +245,7 @@ async fn every_operation_is_answered_as_before() {
         let other = tenure.keyed(token, &key, method, path, &other).await;
         assert_eq!(other.refused(422), "IDEMPOTENCY_KEY_REUSED");
     }
-    // A recovery that is repeated does not recover what was frozen since.
+    // A replayed recovery does not recover an account that was frozen since.
     let recovery = calls.iter().position(|(_, _, path, _)| path.ends_with("/recover")).unwrap();
     let key = format!("\"{recovery}\"");
     let recovered = tenure.keyed(&admin, &key, "POST", &at("/recover"), &Value::Null).await.ok();
@@ -253,7 +253,7 @@ async fn every_operation_is_answered_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_is_answered_as_before_and_remembered_no_longer_than_the_account() {
+async fn unregistration_is_replayed_until_the_account_is_purged() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -272,7 +272,7 @@ async fn leaving_is_answered_as_before_and_remembered_no_longer_than_the_account
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_given_once() {
+async fn issued_token_is_not_replayed() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -292,9 +292,9 @@ async fn a_token_is_given_once() {
     assert_eq!(tenure.count_events(&account.id, "accesskey_updated").await, 1);
 }
 
-/// Whoever may not do it any more is not told what came of it either.
+/// A caller who has lost the permission does not get the replayed answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn permission_is_asked_for_first() {
+async fn replay_requires_current_permission() {
     let tenure = Tenure::start().await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let ann = json!({"username": "ann", "password": PASSWORD, "permission": 64});
@@ -308,7 +308,7 @@ async fn permission_is_asked_for_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_becomes_of_the_function_there_is_one_effect() {
+async fn faults_during_a_keyed_request_leave_one_effect() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     for (number, fault) in
@@ -333,9 +333,9 @@ async fn whatever_becomes_of_the_function_there_is_one_effect() {
     }
 }
 
-/// The database's answer was lost, not the client's: it is known who wrote.
+/// The database's answer is lost, not the client's: the function recognises its own write.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_knows_its_own_work() {
+async fn lost_database_answer_still_returns_the_token() {
     let tenure = Tenure::start().await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     tenure.strike("timeout_after_apply", "AccesskeyCreateFunction").await;
@@ -344,9 +344,9 @@ async fn a_request_knows_its_own_work() {
     tenure.call(key["token"].as_str().unwrap(), "GET", "/v1.0/me").await.ok();
 }
 
-/// Nothing of the request and nothing of the answer but ids.
+/// It holds nothing of the request, and of the answer only ids.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_remembered_says_nothing() {
+async fn idempotency_record_holds_no_request_data() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let body = new_customer("test1");
@@ -361,7 +361,7 @@ async fn what_is_remembered_says_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_costs_no_round_trip() {
+async fn key_adds_no_round_trip() {
     let tenure = Tenure::start_with(slow(options())).await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let cost = async |key: Option<&str>| {

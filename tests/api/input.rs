@@ -1,18 +1,18 @@
-//! Bad input of every kind: the right status and reason, the field by name, and nothing written.
+//! Invalid input: status, reason, the name of the field, and no write.
 
 use serde_json::json;
 
 use crate::harness::{Tenure, new_customer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_fields_are_named() {
+async fn invalid_fields_are_named() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let before = tenure.accounts().await;
     let customer = format!("/v1.0/customers/{}", account.id);
 
-    // (route, field, value): the value is put into a good body.
+    // Field and value, set in an otherwise valid body.
     let long = "x".repeat(3000);
     let creates = [
         ("username", json!(5)),
@@ -44,7 +44,7 @@ async fn wrong_fields_are_named() {
         ("webhook_method", json!("PATCH")),
         ("webhook_method", json!("post")),
         ("webhook_method", json!("POST\r\nX: y")),
-        // What only the system sets.
+        // System-managed fields.
         ("id", json!(account.id)),
         ("status", json!("active")),
         ("email_verified", json!(true)),
@@ -108,7 +108,7 @@ async fn wrong_fields_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn broken_bodies_are_refused_before_they_are_read() {
+async fn malformed_bodies_are_rejected() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let before = tenure.accounts().await;
@@ -170,7 +170,7 @@ async fn broken_bodies_are_refused_before_they_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_ids_pages_and_routes_are_refused() {
+async fn invalid_ids_pages_and_routes_are_rejected() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     for id in [
@@ -250,7 +250,7 @@ async fn bad_ids_pages_and_routes_are_refused() {
         ("PATCH", "/v1.0/customers"),
         ("TRACE", "/v1.0/customers"),
         ("POST", "/v1.0/customer/metadata"),
-        // These look like a kind of resource and an id.
+        // These match `/v1.0/{kind}/{id}`, but name no kind.
         ("GET", "/v1.0/customer/metadata"),
         ("DELETE", "/v1.0/customer/metadata"),
         ("GET", "/v1.0/Numbers"),
@@ -273,7 +273,7 @@ async fn bad_ids_pages_and_routes_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_method_is_the_one_of_the_request_line() {
+async fn method_override_headers_are_ignored() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -287,7 +287,7 @@ async fn a_method_is_the_one_of_the_request_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_request_id_comes_back() {
+async fn valid_request_id_is_echoed() {
     let tenure = Tenure::start().await;
     let ask = |id: &str| tenure.request("GET", "/nowhere").header("x-request-id", id);
     let answer = tenure.send(ask("my-request_1")).await;

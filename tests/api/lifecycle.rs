@@ -1,11 +1,11 @@
-//! Leaving, staying after all, and who may decide it.
+//! Unregistration, recovery and deletion, and who may request them.
 
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Tenure};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_account_can_only_leave_or_come_back() {
+async fn frozen_account_may_only_unregister_or_recover() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -22,11 +22,11 @@ async fn a_frozen_account_can_only_leave_or_come_back() {
         }]);
         assert_eq!(refused.body["error"]["details"], details);
     }
-    // Again, by another way: the same answer, the same date.
+    // A repetition with other credentials gets the same answer and date.
     tenure.stack.advance_clock(60).await.unwrap();
     let again = tenure.unregister(&key, json!({"confirmation_phrase": "DELETE"})).await.ok();
     assert_eq!(again, frozen);
-    // Logging in is allowed: it takes a session to come back.
+    // Login is allowed, since recovery needs a session.
     let token = tenure.login("test1", PASSWORD).await;
     let recovered = tenure.call(&token, "DELETE", "/auth/unregister").await.ok();
     assert_eq!(
@@ -45,7 +45,7 @@ async fn a_frozen_account_can_only_leave_or_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_takes_what_it_says() {
+async fn unregister_requires_password_or_confirmation() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -109,7 +109,7 @@ async fn leaving_takes_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_projects_own_account_stays() {
+async fn project_account_cannot_be_deleted() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let own = "/v1.0/customers/00000000-0000-0000-0000-000000000002";
@@ -125,7 +125,7 @@ async fn the_projects_own_account_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bootstrap_happens_once() {
+async fn second_bootstrap_creates_nothing() {
     let tenure = Tenure::start().await;
     let before = tenure.accounts().await;
     let path = "/2015-03-31/functions/AdminBootstrapFunction/invocations";
@@ -136,7 +136,7 @@ async fn bootstrap_happens_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_twice_is_deleting_once() {
+async fn deleting_twice_deletes_once() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -157,9 +157,9 @@ async fn deleting_twice_is_deleting_once() {
     assert_eq!(tenure.count_events(&account.id, "customer_deleted").await, 1);
 }
 
-/// Changing one's mind does not look like guessing a password.
+/// Correct passwords do not add up to a lockout.
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_and_coming_back_can_go_on_for_ever() {
+async fn repeated_unregistration_is_not_throttled() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

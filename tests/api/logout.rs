@@ -1,4 +1,4 @@
-//! How sessions end: by logging out, here or everywhere, and sooner when a token was in a URL.
+//! The end of sessions: logout, logout everywhere, and a token that was in a URL.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn lives(tenure: &Tenure, token: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logging_out_ends_this_session_and_no_other() {
+async fn logout_ends_only_the_calling_session() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -40,13 +40,13 @@ async fn logging_out_ends_this_session_and_no_other() {
     assert!(lives(&tenure, &third).await);
     tenure.call_with(&third, "POST", "/auth/logout", json!({"everywhere": false})).await.ok();
     assert!(!lives(&tenure, &third).await && lives(&tenure, &account.token).await);
-    // Under /auth a URL carries no credential.
+    // Routes under /auth ignore credentials in the query.
     let in_url = tenure.request("POST", &format!("/auth/logout?token={}", account.token));
     assert_eq!(tenure.send(in_url).await.refused(401), "AUTHENTICATION_REQUIRED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logging_out_everywhere_ends_all_of_the_agents_sessions_for_good() {
+async fn logout_everywhere_ends_all_sessions_of_the_agent() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -62,15 +62,15 @@ async fn logging_out_everywhere_ends_all_of_the_agents_sessions_for_good() {
             tenure.call_with(token, "POST", "/auth/logout", everywhere).await.refused(401);
             tenure.unregister(token, json!({"password": PASSWORD})).await.refused(401);
         }
-        // A key is not a session, and another agent another matter.
+        // Keys and other agents are unaffected.
         assert!(lives(&tenure, &key).await && lives(&tenure, &bystander.token).await);
-        // New processes know it too.
+        // The second round is answered by new processes.
         tenure.stack.advance_clock(60).await.unwrap();
     }
     let new = tenure.login("test1", PASSWORD).await;
     assert!(lives(&tenure, &new).await && !lives(&tenure, &other).await);
     tenure.unregister(&new, json!({"password": PASSWORD})).await.ok();
-    // A frozen account's sessions can be ended as well.
+    // Sessions of a frozen account can be ended.
     let second = tenure.login("test1", PASSWORD).await;
     tenure.call(&second, "POST", "/auth/logout").await.ok();
     assert_eq!(tenure.call(&second, "GET", KEYS).await.refused(401), "INVALID_CREDENTIALS");
@@ -79,7 +79,7 @@ async fn logging_out_everywhere_ends_all_of_the_agents_sessions_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_access_key_cannot_log_out() {
+async fn access_key_cannot_log_out() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -93,7 +93,7 @@ async fn an_access_key_cannot_log_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
+async fn session_ends_a_day_after_its_token_was_in_a_url() {
     let tenure = Tenure::start_with(slow(uncounted())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -115,13 +115,13 @@ async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
     let plain = tenure.call(&account.token, "GET", KEYS).await;
     assert!(!plain.headers.contains_key("deprecation") && !is_marked().await);
     plain.ok();
-    // A refusal counts: the token was in the URL.
+    // A refused request marks the session, too.
     let refused = get("/v1.0/customers").await;
     assert_eq!(refused.refused(403), "PERMISSION_DENIED");
     is_deprecated(&refused);
     assert!(is_marked().await);
     assert_eq!(calls("CustomerListFunction")["steps"], 2);
-    // From then on it is read and not written.
+    // The mark is written once.
     for _ in 0..2 {
         let answer = get(KEYS).await;
         is_deprecated(&answer);
@@ -129,7 +129,7 @@ async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
         assert_eq!(calls("AccesskeyListFunction")["steps"], 1);
         assert_eq!(calls("AccesskeyListFunction")["wcu"], 0.0);
     }
-    // Hours later the day has not begun anew.
+    // Later uses do not extend the day.
     tenure.stack.advance_clock(23 * 3600).await.unwrap();
     get(KEYS).await.ok();
     assert!(lives(&tenure, &account.token).await);
@@ -137,16 +137,16 @@ async fn a_session_ends_a_day_after_its_token_was_in_a_url() {
     assert!(!lives(&tenure, &account.token).await);
     assert!(lives(&tenure, &kept).await);
 
-    // What ends within the day ends no later for it.
+    // A session that expires within the day is not extended.
     tenure.stack.advance_clock(5 * 86_400 + 43_200).await.unwrap();
     tenure.send(tenure.request("GET", &format!("{KEYS}?token={kept}"))).await.ok();
     tenure.stack.advance_clock(43_200).await.unwrap();
     assert!(!lives(&tenure, &kept).await);
 }
 
-/// DynamoDB removes what has expired days late.
+/// DynamoDB deletes expired items up to days late.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_session_that_is_still_there_is_over() {
+async fn expired_session_is_rejected_before_ttl_deletes_it() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -172,7 +172,7 @@ fn is_deprecated(answer: &Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_in_a_url_costs_a_change_no_round_trip() {
+async fn token_in_a_url_adds_no_round_trip_to_a_write() {
     let tenure = Tenure::start_with(slow(uncounted())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

@@ -1,11 +1,11 @@
-//! What is said of requests, and what is not.
+//! The log: its fields, and no input of clients.
 
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Tenure};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_is_json_with_known_fields_whatever_is_sent() {
+async fn log_lines_are_json_with_known_fields_for_any_input() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let injection = "canary\\n{\"level\":\"ERROR\",\"message\":\"canary\"}";
@@ -57,7 +57,7 @@ async fn a_line_is_json_with_known_fields_whatever_is_sent() {
         assert!(!line.contains("canary"), "{line}");
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
         if line.get("_aws").is_some() {
-            // Metrics: numbers with names of their own.
+            // Embedded metrics have fields of their own.
             continue;
         }
         for field in line.as_object().unwrap().keys() {
@@ -67,7 +67,7 @@ async fn a_line_is_json_with_known_fields_whatever_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_is_called_by_hand_repeats_nothing() {
+async fn direct_invocation_echoes_no_input() {
     let tenure = Tenure::start().await;
     let bodies = [
         json!("canary-password"),
@@ -84,7 +84,7 @@ async fn a_function_that_is_called_by_hand_repeats_nothing() {
         assert!(!answer.text.contains("canary"), "{}", answer.text);
     }
     assert!(!tenure.stack.logs().join("\n").contains("canary"));
-    // Whoever calls the API's functions without the gateway gets no further.
+    // A direct invocation of an API function returns no data.
     for event in [json!({}), json!({"body": PASSWORD}), json!("canary")] {
         let path = "/2015-03-31/functions/CustomerListFunction/invocations";
         let answer = tenure.send(tenure.request("POST", path).json(&event)).await;

@@ -1,4 +1,4 @@
-//! The API as its clients see it: HTTP to the real binaries, through the real template.
+//! Black-box tests of the API: HTTP to the real binaries, run as the real template says.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,8 @@ mod accesskeys;
 mod agents;
 mod budgets;
 mod canaries;
+#[path = "../customer.rs"]
+mod customer;
 mod customers;
 mod erasure;
 mod faults;

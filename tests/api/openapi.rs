@@ -1,5 +1,4 @@
-//! The description of the API and the API say the same. Every answer in these tests is held against it,
-//! without being asked.
+//! The OpenAPI description matches the API. The harness checks every response of these tests against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,11 +6,11 @@ use std::time::Duration;
 use http::Method;
 use local::Description;
 use serde_json::{Value, json};
-use shared::domain::erasure::Difference;
-use shared::domain::error::Missing;
+use shared::domain::erasure::PlanDifference;
+use shared::domain::error::Entity;
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
-use shared::domain::{Error, Id};
+use shared::domain::{Error, Id, Status};
 use shared::http::Reply;
 use shared::store::fields::ITEMS;
 
@@ -19,14 +18,14 @@ use uuid::Uuid;
 
 use crate::harness::{Answer, Template, Tenure};
 
-/// What the stack answers by itself is not part of the API.
+/// Paths of the stack's own endpoints, which are not part of the API.
 const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi.json"];
 
 pub(crate) fn description() -> &'static Description {
     Description::of_api().expect("a description")
 }
 
-/// Fails if the answer is not as described.
+/// Fails if a response does not match the description.
 pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Answer) {
     if OF_THE_STACK.iter().any(|start| path.starts_with(start)) || method == Method::HEAD {
         return;
@@ -38,7 +37,7 @@ pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Ans
     }
 }
 
-/// The route that takes a request: what is written out comes before what stands for anything.
+/// Returns the route that a request matches. A literal segment wins over a parameter.
 pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
     let segments: Vec<_> = path.split('/').collect();
     let places = |route: &str| {
@@ -57,7 +56,7 @@ pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
 }
 
 #[test]
-fn every_route_is_described_under_the_name_of_its_function_and_nothing_else_is() {
+fn documented_operations_are_the_deployed_functions() {
     let text = Template::text();
     let mut deployed = BTreeSet::new();
     for function in text.split("Type: AWS::Serverless::Function").skip(1) {
@@ -68,7 +67,7 @@ fn every_route_is_described_under_the_name_of_its_function_and_nothing_else_is()
         };
         let binary = after("Binary: ", function).unwrap();
         for event in function.split("Type: HttpApi").skip(1) {
-            // A path may have braces, so it is quoted where it does.
+            // A path with braces is quoted.
             let Some(method) = after("Method: ", event) else { continue };
             let path = event.split("Path: ").nth(1).unwrap();
             let path = path.strip_prefix('"').map_or_else(
@@ -86,14 +85,13 @@ fn every_route_is_described_under_the_name_of_its_function_and_nothing_else_is()
     assert!(deployed.len() >= 33);
 }
 
-/// One of every error there is. The compiler asks for a line here where one is added.
+/// Returns an instance of every error. A new variant does not compile until it is listed here.
 fn every_error() -> Vec<Error> {
     let text = String::new;
-    let missing =
-        [Missing::Delivery, Missing::Customer, Missing::Erasure, Missing::Route].into_iter();
+    let missing = [Entity::Delivery, Entity::Customer, Entity::Erasure].into_iter();
     let kinds = Kind::ALL.iter().filter(|kind| kind.is_announced());
-    let missing = missing.chain(kinds.map(|kind| Missing::Owned(*kind)));
-    let difference = Difference { account_changed: true, counts: BTreeMap::new() };
+    let missing = missing.chain(kinds.map(|kind| Entity::Owned(*kind)));
+    let difference = PlanDifference { account_changed: true, counts: BTreeMap::new() };
     let others = [
         Error::BodyTooLarge(1),
         Error::NotJson,
@@ -108,9 +106,11 @@ fn every_error() -> Vec<Error> {
         Error::InvalidCredentials,
         Error::PermissionDenied,
         Error::AccountFrozen { scheduled: None, effective: None },
+        Error::RouteNotFound,
         Error::UsernameTaken,
         Error::EmailTaken,
-        Error::StateInvalid,
+        Error::StateInvalid(None),
+        Error::StateInvalid(Some(Status::Frozen)),
         Error::GracePeriodEnded,
         Error::LastProjectAdmin,
         Error::LastAdmin,
@@ -125,8 +125,8 @@ fn every_error() -> Vec<Error> {
         Error::TooManyAttempts(Duration::from_secs(1)),
         Error::TooManyRequests(QuotaStatus {
             quota: Quota::PASSWORD_ATTEMPTS,
-            left: 0,
-            ends_in: Duration::from_secs(1),
+            remaining: 0,
+            resets_in: Duration::from_secs(1),
         }),
         Error::Unavailable(text()),
         Error::Internal(text()),
@@ -149,15 +149,15 @@ fn is_in_the_list(error: &Error) {
         | Error::PermissionDenied
         | Error::AccountFrozen { .. }
         | Error::NotFound(
-            Missing::Delivery
-            | Missing::Customer
-            | Missing::Owned(_)
-            | Missing::Erasure
-            | Missing::Route,
+            Entity::Delivery
+            | Entity::Customer
+            | Entity::Owned(_)
+            | Entity::Erasure,
         )
+        | Error::RouteNotFound
         | Error::UsernameTaken
         | Error::EmailTaken
-        | Error::StateInvalid
+        | Error::StateInvalid(_)
         | Error::GracePeriodEnded
         | Error::LastProjectAdmin
         | Error::LastAdmin
@@ -166,7 +166,7 @@ fn is_in_the_list(error: &Error) {
         | Error::EtagMismatch
         | Error::IdempotencyKeyReused
         | Error::TokenAlreadyIssued(_)
-        // Answered as before.
+        // Replayed, so never an answer of its own.
         | Error::Repeated(_)
         | Error::BillingAccountInUse
         | Error::LegalHold
@@ -178,7 +178,7 @@ fn is_in_the_list(error: &Error) {
     }
 }
 
-/// The reasons in a described answer.
+/// Returns the reasons that a response schema lists.
 fn reasons(schema: &Value) -> Vec<String> {
     let mut reasons = Vec::new();
     walk(schema, &mut |part| {
@@ -189,7 +189,7 @@ fn reasons(schema: &Value) -> Vec<String> {
     reasons
 }
 
-/// Every described answer: route, status, schema.
+/// Returns every documented response: route, status, schema.
 fn answers() -> Vec<(String, u16, &'static Value)> {
     let description = description();
     let mut answers = Vec::new();
@@ -212,7 +212,7 @@ fn answers() -> Vec<(String, u16, &'static Value)> {
 }
 
 #[test]
-fn every_error_is_described_with_its_status_and_no_other_is() {
+fn documented_errors_are_those_of_the_api() {
     let reply = |error: &Error| Reply::error(error, "x");
     let told: BTreeSet<_> = every_error()
         .iter()
@@ -229,7 +229,7 @@ fn every_error_is_described_with_its_status_and_no_other_is() {
 }
 
 #[test]
-fn every_operation_is_described_in_full() {
+fn every_operation_documents_body_errors_and_tags() {
     let description = description();
     let document = description.document();
     let tags: BTreeSet<_> =
@@ -243,7 +243,10 @@ fn every_operation_is_described_in_full() {
         if let Some(body) = operation.get("requestBody") {
             expected.extend(["400", "413", "415"]);
             let schema = description.resolve(&body["content"]["application/json"]["schema"]);
-            assert_eq!(schema["additionalProperties"], false, "{route}: unknown keys are refused");
+            assert_eq!(
+                schema["additionalProperties"], false,
+                "{route}: unknown fields must be rejected"
+            );
         }
         if route.contains("{id}") {
             expected.extend(["400", "404"]);
@@ -258,7 +261,7 @@ fn every_operation_is_described_in_full() {
     }
 }
 
-/// Every place in `value` that `look` is interested in.
+/// Calls `look` on `value` and everything in it.
 fn walk<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
     look(value);
     match value {
@@ -283,17 +286,17 @@ fn every_component_is_used() {
     }
 }
 
-/// Names of fields that say nothing about a person though a stored field of that name does: the name of a
-/// stored field is not the name of a person.
+/// Fields that are not personal though a stored field of the same name is: the name of a stored field is
+/// not the name of a person.
 const NOT_PERSONAL: [(&str, &str); 1] = [("StoredField", "name")];
 
 #[test]
-fn what_is_marked_as_personal_is_what_is_stored_as_personal() {
+fn fields_marked_personal_are_those_stored_as_personal() {
     let description = description();
     let stored = ITEMS.iter().flat_map(|(_, fields)| fields.iter());
     let mut personal: BTreeSet<&str> =
         stored.filter(|field| field.personal).map(|field| field.name).collect();
-    // Nobody sends or sees these: what they are made of is sent.
+    // Derived attributes, which no request or response has.
     for inside in
         ["password_hash", "username_digest", "farewell_uri", "farewell_secrets", "name_key"]
     {
@@ -314,11 +317,11 @@ fn what_is_marked_as_personal_is_what_is_stored_as_personal() {
             }
         }
     }
-    assert_eq!(marked, personal, "each is somewhere in the description");
+    assert_eq!(marked, personal, "every personal field is marked in the description");
 }
 
 #[test]
-fn the_examples_are_answers_of_the_seed() {
+fn examples_are_answers_of_the_seed() {
     let document = description().document();
     let seed = crate::seed::answers();
     for (name, example) in document["components"]["examples"].as_object().unwrap() {
@@ -327,7 +330,7 @@ fn the_examples_are_answers_of_the_seed() {
 }
 
 #[test]
-fn the_examples_are_as_described() {
+fn examples_match_their_schemas() {
     let description = description();
     let mut seen = 0;
     for (route, operation) in description.operations() {
@@ -349,7 +352,7 @@ fn the_examples_are_as_described() {
     assert!(seen >= 10);
 }
 
-/// The headers of any answer with this status.
+/// Returns the headers that every response with this status has.
 fn headers(status: u16) -> http::HeaderMap {
     let error = if status == 401 { Error::InvalidCredentials } else { Error::InvalidId };
     let mut headers = Reply::error(&error, "x").into_response("x", false, &[]).headers().clone();
@@ -360,9 +363,9 @@ fn headers(status: u16) -> http::HeaderMap {
     headers
 }
 
-/// The check that every test relies on does find what is wrong.
+/// The check that every test relies on detects deviations.
 #[test]
-fn an_answer_that_is_not_as_described_is_found() {
+fn undocumented_answers_are_detected() {
     let description = description();
     let agent = json!({
         "id": "5e4a0680-804e-11ec-8477-2fea5968d85b",
@@ -433,7 +436,7 @@ fn an_answer_that_is_not_as_described_is_found() {
 }
 
 #[test]
-fn the_written_route_comes_before_the_one_for_anything() {
+fn literal_route_wins_over_parameter() {
     let routes: Vec<String> = description().operations().into_keys().collect();
     for (method, path, route) in [
         ("GET", "/v1.0/customers", "GET /v1.0/customers"),
@@ -448,7 +451,7 @@ fn the_written_route_comes_before_the_one_for_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_stack_shows_the_description_and_a_page_that_needs_nothing_from_elsewhere() {
+async fn stack_serves_the_description_and_self_contained_docs() {
     let tenure = Tenure::start().await;
     let get = async |path: &str| {
         let answer = tenure.send(tenure.request("GET", path)).await;

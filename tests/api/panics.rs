@@ -1,4 +1,4 @@
-//! Functions that panic, which no function of ours should.
+//! Panics of functions, which none of ours should have.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
-/// Answers, unless there is a token in the URL.
+/// Panics if there is a token in the URL.
 async fn handle(_: &'static Nothing, request: Request) -> Result<Reply, Error> {
     assert!(!request.has_token_in_url(), "{SECRET}");
     Err(Error::AuthenticationRequired)
@@ -37,7 +37,7 @@ fn event_function() {
     serve_event(handle_event).unwrap();
 }
 
-/// The real functions, but for one whose program is a test of this file.
+/// Options for the real functions, but for one whose program is a test of this file.
 fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
     let options = options();
     for program in std::fs::read_dir(&options.binaries).unwrap().map(Result::unwrap) {
@@ -56,7 +56,7 @@ fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_is_answered_and_leaves_nothing_behind() {
+async fn panic_in_a_request_is_answered_with_500() {
     let binaries = tempfile::tempdir().unwrap();
     let options = options_with("customer_list", "request_function", binaries.path());
     let tenure = Tenure::start_with(options).await;
@@ -83,13 +83,13 @@ async fn a_panic_is_answered_and_leaves_nothing_behind() {
         assert_eq!(answer.refused(401), "AUTHENTICATION_REQUIRED");
     }
     assert!(!tenure.stack.logs().iter().any(|line| line.contains(SECRET)));
-    // It was the same process throughout, and Lambda saw no failure.
+    // The process survived, and Lambda saw no failure.
     let function = &tenure.stack.stats()["functions"]["CustomerListFunction"];
     assert_eq!((&function["cold_starts"], &function["errors"]), (&1.into(), &0.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_over_an_event_is_a_failure_that_lambda_sees() {
+async fn panic_in_an_event_fails_the_invocation() {
     let binaries = tempfile::tempdir().unwrap();
     let options = options_with("erasure_replay", "event_function", binaries.path());
     let tenure = Tenure::start_with(options).await;

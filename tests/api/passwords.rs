@@ -1,4 +1,4 @@
-//! Guessing at passwords: what it costs, how fast it goes, and what it tells.
+//! Password guessing: throttles, hashing costs, and what answers reveal.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
 const UNREGISTER: (&str, &str) = ("AuthUnregisterFunction", "POST /auth/unregister");
 const WRONG: &str = "wrong password";
 
-/// How many hashes a function has computed, once its log has a line for each of its calls.
+/// Returns the number of hashes that a function computed, once its log has a line for each call.
 async fn hashes(tenure: &Tenure, (function, route): (&str, &str)) -> u64 {
     let route = format!("\"route\":\"{route}\"");
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -48,7 +48,7 @@ async fn try_as_request_x(tenure: &Tenure, username: &str, password: &str) -> An
     tenure.send(request.json(&json!({"username": username, "password": password}))).await
 }
 
-/// Everything that could tell one outcome from another.
+/// Everything observable that could tell one failure from another.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     status: u16,
@@ -84,7 +84,7 @@ async fn outcome(tenure: &Tenure, username: &str, password: &str) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_wrong_at_log_in_looks_and_costs_the_same() {
+async fn failed_logins_are_indistinguishable() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -107,13 +107,13 @@ async fn what_goes_wrong_at_log_in_looks_and_costs_the_same() {
     let throttled = outcome(&tenure, "test1", PASSWORD).await;
     assert_eq!((throttled.status, throttled.hashes), (429, 0), "{throttled:?}");
     assert_eq!(outcome(&tenure, "nobody", WRONG).await, throttled);
-    // And the one that goes well costs no more hashes.
+    // A success computes as many hashes.
     let well = outcome(&tenure, "frozen", PASSWORD).await;
     assert_eq!((well.status, well.hashes), (200, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_counted_is_not_tried() {
+async fn login_is_unavailable_when_attempts_cannot_be_counted() {
     let template = Template::edited(|text| {
         text.replace(
             "      ReservedConcurrentExecutions: !If [LimitsLogin,",
@@ -130,7 +130,7 @@ async fn what_cannot_be_counted_is_not_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_wrong_passwords_at_once_are_five_hashes() {
+async fn concurrent_wrong_passwords_compute_five_hashes() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -153,7 +153,7 @@ async fn many_wrong_passwords_at_once_are_five_hashes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn right_passwords_at_once_do_not_lock_anybody_out() {
+async fn concurrent_correct_logins_do_not_lock_the_account() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -165,13 +165,13 @@ async fn right_passwords_at_once_do_not_lock_anybody_out() {
     let statuses = tries.join_all().await;
     assert!(statuses.iter().filter(|status| **status == 200).count() >= 5, "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
-    // Whoever was refused gets in at once when the others are through.
+    // Refused logins succeed as soon as the others are done.
     tenure.login("test1", PASSWORD).await;
 }
 
-/// The numbers, without waiting for them: the store is asked at moments of our own.
+/// Calls the store with times of its own instead of waiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_grow_to_an_hour_and_a_hundred_attempts_are_a_days() {
+async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let login = Username::from_text("test1").unwrap().login_key();
@@ -199,12 +199,12 @@ async fn waits_grow_to_an_hour_and_a_hundred_attempts_are_a_days() {
     assert_eq!(waits[..9], [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
     assert!(waits[9..95].iter().all(|wait| *wait == 3600), "{waits:?}");
     assert_eq!(waits[95..], [24 * 3600]);
-    // A day later all is forgotten, although the item is still there: five are free again.
+    // A day later the count starts anew, though the item is still there: five attempts are free.
     for _ in 0..5 {
         store.reserve_attempt(login, None, now).await.unwrap();
     }
     assert!(store.reserve_attempt(login, None, now).await.is_err());
-    // Also a count that was not used up.
+    // The same for a count below the limit.
     now = now.plus(Duration::from_hours(24));
     for _ in 0..5 {
         store.reserve_attempt(login, None, now).await.unwrap();
@@ -213,10 +213,10 @@ async fn waits_grow_to_an_hour_and_a_hundred_attempts_are_a_days() {
     store.reserve_attempt(login, None, now).await.unwrap();
 }
 
-/// Whoever knows a customer's ids can write a token with a right checksum. It must not count against the
-/// user name that it names.
+/// Anyone who knows a customer's ids can forge a token with a valid checksum. It must not count as a login
+/// attempt of the user that it names.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_made_up_token_counts_against_nobody() {
+async fn forged_token_counts_no_login_attempt() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -234,25 +234,25 @@ async fn a_made_up_token_counts_against_nobody() {
     assert_eq!(hashes(&tenure, UNREGISTER).await, 0);
     assert_eq!(tenure.accounts().await, before);
     assert!(!is_counted(&tenure).await);
-    // Nor does a session that has ended.
+    // Nor does an ended session count.
     let ended = tenure.login("test1", PASSWORD).await;
     tenure.call(&ended, "POST", "/auth/logout").await.ok();
     tenure.unregister(&ended, json!({"password": WRONG})).await.refused(401);
     assert!(!is_counted(&tenure).await);
-    // One that is there does.
+    // A valid session does.
     tenure.unregister(&account.token, json!({"password": WRONG})).await.refused(401);
     assert!(is_counted(&tenure).await);
     assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
 }
 
-/// Whether any attempt is counted against a user name.
+/// Whether any login attempt is counted for a user name.
 async fn is_counted(tenure: &Tenure) -> bool {
     let items = tenure.items("AccountsTable").await;
     items.iter().any(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_is_exhausted_is_refused_without_a_call_and_counts_against_nobody() {
+async fn exhausted_network_is_refused_without_reading_or_counting() {
     let tenure = Tenure::start().await;
     let database = client(&tenure);
     tenure.admin().await;
@@ -264,7 +264,7 @@ async fn a_network_that_is_exhausted_is_refused_without_a_call_and_counts_agains
     let text = |name: &str| AttributeValue::S(network[name]["S"].as_str().unwrap().to_owned());
     let (counted, start) = network["sk"]["S"].as_str().unwrap().split_once('#').unwrap();
     let start: i64 = start.parse().unwrap();
-    // As if it were the thousandth attempt, in this window and, should it just end, in the next.
+    // Uses up the quota of this window and, in case it ends meanwhile, of the next.
     for window in [start, start + 600] {
         database
             .put_item()
@@ -289,14 +289,14 @@ async fn a_network_that_is_exhausted_is_refused_without_a_call_and_counts_agains
     let counts = tenure.items("AccountsTable").await;
     let names =
         counts.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"));
-    assert_eq!(names.count(), 1, "only the attempt that found it out is counted");
+    assert_eq!(names.count(), 1, "only the attempt that detected the exhausted network is counted");
 
     tenure.stack.advance_clock(1200).await.unwrap();
     tenure.login("admin@localhost", "local-admin-password").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_network_makes_a_thousand_attempts_in_ten_minutes() {
+async fn network_has_a_thousand_login_attempts_in_ten_minutes() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
@@ -305,10 +305,12 @@ async fn one_network_makes_a_thousand_attempts_in_ten_minutes() {
         store.count(Quota::PASSWORD_ATTEMPTS, &Source::Network(network.clone()), now).await
     };
     for left in (0..1000).rev() {
-        assert_eq!(count(&one, now).await.unwrap().left, left);
+        assert_eq!(count(&one, now).await.unwrap().remaining, left);
     }
     let refused = count(&Network::of("2001:db8::2"), now).await;
-    assert!(matches!(refused, Err(Error::TooManyRequests(left)) if left.ends_in.as_secs() == 600));
+    assert!(
+        matches!(refused, Err(Error::TooManyRequests(left)) if left.resets_in.as_secs() == 600)
+    );
     count(&other, now).await.unwrap();
     now = now.plus(Duration::from_mins(10));
     count(&one, now).await.unwrap();
@@ -321,7 +323,7 @@ fn phc(memory: u32, passes: u32) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_in_makes_a_weak_hash_strong_and_leaves_a_stronger_one() {
+async fn login_upgrades_a_weak_hash_and_keeps_a_stronger_one() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -361,7 +363,7 @@ async fn a_log_in_makes_a_weak_hash_strong_and_leaves_a_stronger_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_exactly_what_was_sent() {
+async fn passwords_are_compared_byte_for_byte() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let long = "x".repeat(72);
@@ -391,7 +393,7 @@ async fn a_password_is_exactly_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_password_is_not_hashed_and_not_counted() {
+async fn invalid_password_is_neither_hashed_nor_counted() {
     let tenure = Tenure::start().await;
     let before = (hashes(&tenure, LOGIN).await, tenure.items("AccountsTable").await);
     let long = "x".repeat(1025);

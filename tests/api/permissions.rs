@@ -1,7 +1,7 @@
-//! A function may do what its policies in the template grant, and nothing else.
+//! Functions are limited to what their policies in the template grant.
 //!
-//! What all tests used of it is left for `infra/check_permissions.py`, which compares it with what is
-//! granted once they are over: a permission that nothing used is one too many.
+//! The permissions that all tests used are written to a file. `infra/check_permissions.py` compares them with
+//! those granted, and fails on one that was never used.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Template, Tenure, options};
 
-/// What the stacks of this process reported: what was granted, used and refused.
+/// Permissions of all stacks of this process: granted, used and refused.
 static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
 
-/// Adds what a stack's functions did to the report when the stack goes.
-pub(crate) struct Internals(Sinks);
+/// Adds the permissions that a stack's functions used to the report when it is dropped.
+pub(crate) struct UsedPermissions(Sinks);
 
-impl Internals {
-    /// Of a stack of the real template; others grant something else.
+impl UsedPermissions {
+    /// Returns `None` for an edited template, which grants something else.
     pub(crate) fn of(sinks: Sinks, ran: &Options) -> Option<Self> {
         (ran.template == options().template).then(|| Self(sinks))
     }
 }
 
-impl Drop for Internals {
+impl Drop for UsedPermissions {
     fn drop(&mut self) {
         let mut report = REPORT.lock().unwrap();
         let seen: BTreeMap<String, Vec<Value>> =
@@ -40,7 +40,7 @@ impl Drop for Internals {
     }
 }
 
-/// The real template without one action of one function, where it stands first.
+/// Returns the real template without the first grant of an action to a function.
 fn without_action(function: &str, action: &str) -> Template {
     Template::edited(|text| {
         let start = text.find(&format!("  {function}:\n")).unwrap();
@@ -62,7 +62,7 @@ fn says(tenure: &Tenure, words: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_to_a_table_that_is_not_granted_is_refused() {
+async fn ungranted_database_call_is_refused() {
     let template = without_action("CustomerGetFunction", "dynamodb:BatchGetItem");
     let tenure = Tenure::start_with(template.options()).await;
     let admin = tenure.admin().await;
@@ -81,10 +81,9 @@ async fn a_call_to_a_table_that_is_not_granted_is_refused() {
     tenure.call_with(&admin, "PUT", &path, json!({"name": "New"})).await.ok();
 }
 
-/// Whoever asks under /v1.0 may do so with a token in the URL, whatever comes of it, and the session is
-/// then marked: each function must be allowed to do that.
+/// Every function under /v1.0 may be called with a token in the URL, and then marks the session.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_function_may_mark_a_session_whose_token_was_in_the_url() {
+async fn every_function_may_mark_a_session_exposed_in_a_url() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
@@ -105,9 +104,9 @@ async fn every_function_may_mark_a_session_whose_token_was_in_the_url() {
     assert!(marked > 25, "{marked}");
 }
 
-/// The transaction of a log-in checks that the account is live; a policy without that says no to all.
+/// A login's transaction has a condition check; without its grant the whole transaction is refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_needs_the_action_of_every_leg() {
+async fn transaction_needs_the_grant_of_every_action() {
     let template = without_action("AuthLoginFunction", "dynamodb:ConditionCheckItem");
     let tenure = Tenure::start_with(template.options()).await;
     let answer = tenure.try_login("admin@localhost", "local-admin-password").await;
@@ -118,7 +117,7 @@ async fn a_transaction_needs_the_action_of_every_leg() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_without_policies_may_do_nothing() {
+async fn function_without_policies_is_refused_everything() {
     let template = Template::edited(|text| {
         let start = text.find("  AgentGetFunction:").unwrap();
         let policies = start + text[start..].find("      Policies:").unwrap();
@@ -133,7 +132,7 @@ async fn a_function_without_policies_may_do_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bus_and_a_key_that_are_not_granted_are_refused() {
+async fn ungranted_bus_and_signing_key_are_refused() {
     for (function, action, words) in [
         (
             "OutboxPublishFunction",

@@ -1,4 +1,4 @@
-//! Entity tags, and requests for a certain state of things only.
+//! Entity tags and preconditions: `If-Match` and `If-None-Match`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::harness::{Answer, PASSWORD, Tenure};
 const OTHER: &str = "\"0123456789abcdef0123456789abcdef\"";
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-/// Calls with this header.
+/// Sends a request with one more header.
 async fn call(
     tenure: &Tenure,
     token: &str,
@@ -40,7 +40,7 @@ async fn create(tenure: &Tenure, token: &str, path: &str, body: Value) -> String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_knows_a_state_is_not_shown_it_again() {
+async fn matching_if_none_match_gets_304() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -79,25 +79,24 @@ async fn who_knows_a_state_is_not_shown_it_again() {
         assert_eq!(stale.refused(412), "ETAG_MISMATCH");
         tags.insert(tag);
     }
-    // An account is the same thing by both of its paths.
+    // The account has one tag on both of its paths.
     assert_eq!(tags.len(), shown.len() - 1);
-    // To those who may not see it, there is nothing to know.
+    // Permission is checked first.
     let denied = call(&tenure, own, ("GET", &customer), ("if-none-match", "*"), None).await;
     assert_eq!(denied.refused(403), "PERMISSION_DENIED");
 }
 
-/// One way to change what is shown at `path`.
+/// A write that changes what a path shows.
 struct Change<'a> {
     token: &'a str,
     method: &'a str,
-    /// What is below the path, if not the path itself.
+    /// Suffix of the path; a path of its own if it begins with `/auth`.
     below: &'a str,
     body: Option<Value>,
 }
 
 impl Change<'_> {
     async fn with(&self, tenure: &Tenure, path: &str, header: (&str, &str)) -> Answer {
-        // What has no path of its own to be changed by.
         let path = if self.below.starts_with("/auth") {
             self.below.to_owned()
         } else {
@@ -114,7 +113,8 @@ async fn tables(tenure: &Tenure) -> Vec<Value> {
     items
 }
 
-/// Makes `change` for states that the thing is not in, which changes nothing; then for the one it is in.
+/// Checks that `change` is refused and writes nothing with tags that do not match, and succeeds with the
+/// current one.
 async fn only_if_it_matches(tenure: &Tenure, token: &str, path: &str, change: &Change<'_>) {
     let tag = tag_of(tenure, token, path).await;
     let name = format!("{} {path}{}", change.method, change.below);
@@ -145,7 +145,7 @@ async fn only_if_it_matches(tenure: &Tenure, token: &str, path: &str, change: &C
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_change_only_from_the_state_that_was_seen() {
+async fn account_writes_require_a_matching_etag() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -176,7 +176,7 @@ async fn accounts_change_only_from_the_state_that_was_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holds_are_set_and_lifted_only_in_the_state_that_was_seen() {
+async fn hold_writes_require_a_matching_etag() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -186,7 +186,7 @@ async fn holds_are_set_and_lifted_only_in_the_state_that_was_seen() {
         let change = Change { token: &admin, method, below: "/hold", body };
         let refused = change.with(&tenure, &path, ("if-match", OTHER)).await;
         assert_eq!(refused.refused(412), "ETAG_MISMATCH");
-        // A hold is not among what is shown.
+        // The tag of an account does not cover its hold.
         change.with(&tenure, &path, ("if-match", &tag)).await.ok();
         assert_eq!(tag_of(&tenure, &admin, &path).await, tag);
     }
@@ -195,7 +195,7 @@ async fn holds_are_set_and_lifted_only_in_the_state_that_was_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_account_owns_changes_only_from_the_state_that_was_seen() {
+async fn writes_of_owned_items_require_a_matching_etag() {
     let tenure = Tenure::start().await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let token = account.token.as_str();
@@ -218,7 +218,7 @@ async fn what_an_account_owns_changes_only_from_the_state_that_was_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ones_own_password_changes_only_in_the_state_that_was_seen() {
+async fn own_password_change_requires_a_matching_etag() {
     let tenure = Tenure::start().await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let token = account.token.as_str();
@@ -237,7 +237,7 @@ async fn ones_own_password_changes_only_in_the_state_that_was_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_precondition_comes_after_permission_and_existence() {
+async fn preconditions_are_checked_after_permission_and_existence() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (one, other) =
@@ -256,14 +256,14 @@ async fn a_precondition_comes_after_permission_and_existence() {
         let answer = put(&one.token, format!("/v1.0/accesskeys/{MISSING}")).await;
         assert_eq!(answer.refused(404), "ACCESSKEY_NOT_FOUND");
     }
-    // Any state will do for `*`, as long as there is one.
+    // `*` matches any existing state.
     let any = ("if-match", "*");
     let path = format!("/v1.0/customers/{}", one.id);
     call(&tenure, &admin, ("PUT", &path), any, Some(&body)).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_precondition_costs_no_call_to_the_tables() {
+async fn preconditions_add_no_database_call() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -286,10 +286,10 @@ async fn a_precondition_costs_no_call_to_the_tables() {
     assert_eq!(calls, json!({"BatchGetItem": 2, "UpdateItem": 2, "TransactWriteItems": 1}));
 }
 
-/// All have seen the same state before any of them writes, so all but one learn only from the write's
-/// condition that it is gone.
+/// All have read the same tag before any of them writes, so the losers are refused by the condition of their
+/// write.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_64_who_have_seen_one_state_one_changes_it() {
+async fn concurrent_writes_with_one_etag_have_one_winner() {
     const WRITERS: usize = 64;
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
@@ -317,9 +317,9 @@ async fn of_64_who_have_seen_one_state_one_changes_it() {
     assert_eq!(tenure.count_events(&account.id, "customer_updated").await, 1);
 }
 
-/// Who was too late looks again, until all have written: each state is followed by one other.
+/// Losers read again until all have written: every state has exactly one successor.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_state_is_followed_by_one_other() {
+async fn retried_writes_with_etags_lose_no_change() {
     const WRITERS: usize = 64;
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;

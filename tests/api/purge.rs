@@ -1,11 +1,11 @@
-//! What is left of an account that is gone: a tombstone, and nothing else.
+//! The purge leaves a tombstone of an account, and nothing else.
 
 use serde_json::{Value, json};
 
 use crate::canaries::break_seal;
 use crate::harness::{Account, PASSWORD, Template, Tenure};
 
-/// Nothing of the account works, and nothing of it is left.
+/// Checks that no credential of the account works, and that no data of it is left.
 async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str) {
     for token in [account.token.as_str(), key] {
         assert_eq!(
@@ -25,7 +25,7 @@ async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str)
         let left = json!(items).to_string();
         assert!(!left.contains("test1"), "something personal is left in {table}: {left}");
     }
-    // The user name and the address are free for somebody else.
+    // User name and address can be claimed again.
     let reused = tenure.account(admin, "test1").await;
     assert_ne!(reused.id, account.id);
     assert_eq!(
@@ -34,7 +34,7 @@ async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str)
     );
 }
 
-/// A run that found nothing to do.
+/// Checks that a run found nothing to do.
 #[track_caller]
 fn assert_idle(run: &Value) {
     for (name, value) in run.as_object().expect("a run") {
@@ -44,7 +44,7 @@ fn assert_idle(run: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_schedule_purges_what_is_due_and_nothing_else() {
+async fn schedule_purges_only_due_accounts() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let leaving = tenure.account(&admin, "test1").await;
@@ -71,7 +71,7 @@ async fn the_schedule_purges_what_is_due_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_at_once_is_purged_at_once() {
+async fn immediate_unregistration_is_purged_at_once() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -96,7 +96,7 @@ async fn leaving_at_once_is_purged_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operators_deletion_is_purged_at_once() {
+async fn operator_deletion_is_purged_at_once() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -106,9 +106,9 @@ async fn an_operators_deletion_is_purged_at_once() {
     assert_gone(&tenure, &admin, &account, &key).await;
 }
 
-/// More than one batch, and more than one page of the query: 1,101 things of 2 KB each are over 1 MB.
+/// More than one batch, and more than one page of the query: 1,104 items of 2 KB are over 1 MB.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_goes_whatever_the_size() {
+async fn purge_deletes_more_than_one_page() {
     let tenure = std::sync::Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -132,11 +132,10 @@ async fn every_page_goes_whatever_the_size() {
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
 }
 
-/// The queue is worked off by runs that each have little time: the function's timeout in the template
-/// is what they have.
+/// The timeout in the template bounds a run.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_has_no_time_left_leaves_the_rest_to_the_next() {
-    // A third of the time is kept back: of one second, 0.33 s.
+async fn purge_continues_in_the_next_run_when_time_is_up() {
+    // A third of the second is held back.
     let short = Template::edited(|text| text.replace("Timeout: 900", "Timeout: 1"));
     let tenure = Tenure::start_with(short.options()).await;
     let admin = tenure.admin().await;
@@ -159,9 +158,9 @@ async fn a_run_that_has_no_time_left_leaves_the_rest_to_the_next() {
     }
 }
 
-/// The purge is pointed at accounts that are not due: it looks for itself.
+/// The purge checks the status of accounts that an event names.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_names_an_account_does_not_make_it_due() {
+async fn purge_ignores_named_accounts_that_are_not_due() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (frozen, live) =
@@ -179,10 +178,9 @@ async fn a_call_that_names_an_account_does_not_make_it_due() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// From the deletion on nothing of the account works, however late the purge is; the next run of the
-/// schedule finds it.
+/// The purge is late, since its rule matches no event; the schedule finds the account.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_account_is_refused_before_it_is_purged() {
+async fn deleted_account_is_refused_before_its_purge() {
     let unheard = Template::edited(|text| {
         text.replace("detail-type: [customer_deleted]", "detail-type: [nothing]")
     });

@@ -1,4 +1,4 @@
-//! Who sends too much waits, and nobody else.
+//! Rate limits per account and per network.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::harness::{
 
 const ME: &str = "/v1.0/me";
 
-/// An installation that answers so many requests of one account, and an account.
+/// Starts a stack with this quota of requests per minute; returns it with an account.
 async fn with_requests(most: u64) -> (Tenure, Account) {
     start(options_with("RequestsPerMinute", &most.to_string())).await
 }
@@ -28,7 +28,7 @@ async fn start(options: Options) -> (Tenure, Account) {
     (tenure, account)
 }
 
-/// Goes on to just after a minute has begun, so that none ends while a test is counting.
+/// Moves the clock to the beginning of the next minute, so that no window ends while a test counts.
 async fn next_minute(tenure: &Tenure) {
     let second = tenure.now().await.as_second() % 60;
     tenure.stack.advance_clock(61 - second).await.unwrap();
@@ -38,7 +38,7 @@ fn field<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// What is left, and for how many seconds, of the only quota that the answer tells of.
+/// Returns what is left of the only quota that the answer reports, and for how many seconds.
 fn left(answer: &Answer, quota: &str) -> (u64, u64) {
     let (name, values) = field(answer, "ratelimit").split_once(";r=").unwrap();
     assert_eq!(name, format!("\"{quota}\""));
@@ -59,7 +59,7 @@ async fn get(tenure: &Tenure, token: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_has_so_many_requests_a_minute_by_all_of_its_credentials() {
+async fn request_quota_is_shared_by_all_credentials_of_an_account() {
     let (tenure, account) = with_requests(5).await;
     let other = tenure.account(&tenure.admin().await, "test2").await;
     next_minute(&tenure).await;
@@ -74,7 +74,7 @@ async fn an_account_has_so_many_requests_a_minute_by_all_of_its_credentials() {
     for token in [&key, &account.token] {
         refused_by(&get(&tenure, token).await, "customer");
     }
-    // A refusal of another kind counts, too, and says so.
+    // A request refused for another reason counts, too.
     let denied = tenure.call(&other.token, "GET", "/v1.0/customers").await;
     assert_eq!(left(&denied, "requests").0, 4);
     denied.refused(403);
@@ -83,7 +83,7 @@ async fn an_account_has_so_many_requests_a_minute_by_all_of_its_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_at_once_as_many_pass_as_are_left() {
+async fn concurrent_requests_cannot_exceed_the_quota() {
     let (tenure, account) = with_requests(20).await;
     let tenure = Arc::new(tenure);
     let mut calls = JoinSet::new();
@@ -105,7 +105,7 @@ async fn of_many_at_once_as_many_pass_as_are_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_too_many_changes_nothing() {
+async fn request_over_quota_changes_nothing() {
     let (tenure, account) = with_requests(1).await;
     get(&tenure, &account.token).await.ok();
     let before = tenure.accounts().await;
@@ -116,8 +116,8 @@ async fn a_request_too_many_changes_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// A token that is well formed and names the account, but is not valid.
-async fn made_up(tenure: &Tenure, account: &Account) -> String {
+/// Returns a well-formed token that names the account, but is invalid.
+async fn forged(tenure: &Tenure, account: &Account) -> String {
     let agent = tenure.partition(&account.id).await;
     let agent = agent.iter().find_map(|sk| sk.strip_prefix("AGENT#")).unwrap();
     let login = Username::from_text("test1").unwrap().login_key();
@@ -125,38 +125,38 @@ async fn made_up(tenure: &Tenure, account: &Account) -> String {
     PlainToken::session(customer, agent, login, [7; 32]).expose().to_owned()
 }
 
-/// Whoever knows a customer's ids can write a token that names it. That must not use up its quota, nor tell
-/// what is left of it.
+/// Anyone who knows a customer's ids can forge a token that names it. It must neither use up the quota nor
+/// reveal what is left of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn made_up_tokens_use_up_no_accounts_quota() {
+async fn forged_tokens_do_not_use_up_an_accounts_quota() {
     let (tenure, account) = with_requests(3).await;
-    let made_up = made_up(&tenure, &account).await;
+    let forged = forged(&tenure, &account).await;
     for expected in (590..600).rev() {
-        let answer = get(&tenure, &made_up).await;
+        let answer = get(&tenure, &forged).await;
         assert_eq!(left(&answer, "invalid-tokens").0, expected);
         assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
     }
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 2);
-    // Nor when it is used up.
+    // Nor when the quota is used up.
     for _ in 0..2 {
         get(&tenure, &account.token).await.ok();
     }
-    get(&tenure, &made_up).await.refused(401);
+    get(&tenure, &forged).await.refused(401);
     refused_by(&get(&tenure, &account.token).await, "customer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_sends_too_many_invalid_tokens_waits() {
+async fn network_with_too_many_invalid_tokens_is_limited() {
     let (tenure, account) = start(options_with("InvalidTokensPerMinute", "2")).await;
-    let made_up = made_up(&tenure, &account).await;
+    let forged = forged(&tenure, &account).await;
     for _ in 0..2 {
-        get(&tenure, &made_up).await.refused(401);
+        get(&tenure, &forged).await.refused(401);
     }
     get(&tenure, &account.token).await.ok();
-    refused_by(&get(&tenure, &made_up).await, "ip");
-    // From then on the process that found it out need not ask, whatever token comes.
+    refused_by(&get(&tenure, &forged).await, "ip");
+    // From then on the process that found out refuses without a database call, whatever the token.
     tenure.stack.reset_stats();
-    for token in [&made_up, &account.token] {
+    for token in [&forged, &account.token] {
         let answer = get(&tenure, token).await;
         refused_by(&answer, "ip");
         assert_eq!(field(&answer, "ratelimit-policy"), "\"invalid-tokens\";q=2;w=60");
@@ -168,7 +168,7 @@ async fn a_network_that_sends_too_many_invalid_tokens_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_costs_a_unit_and_no_time() {
+async fn counting_costs_one_wcu_and_no_round_trip() {
     let (tenure, account) = start(slow(options())).await;
     tenure.stack.reset_stats();
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 5999);
@@ -178,7 +178,7 @@ async fn a_count_costs_a_unit_and_no_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_quota_nothing_is_counted() {
+async fn nothing_is_counted_without_a_quota() {
     let (tenure, account) = with_requests(0).await;
     tenure.stack.reset_stats();
     let answer = get(&tenure, &account.token).await;
@@ -189,7 +189,7 @@ async fn without_a_quota_nothing_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_that_cannot_be_made_refuses_nobody() {
+async fn failed_count_does_not_refuse_a_request() {
     let (tenure, account) = with_requests(1).await;
     let rule =
         json!([{"fault": "throttle", "function": "MeGetFunction", "operation": "UpdateItem"}]);
@@ -199,12 +199,12 @@ async fn a_count_that_cannot_be_made_refuses_nobody() {
         assert_eq!(field(&answer, "ratelimit"), "");
         answer.ok();
     }
-    let made_up = made_up(&tenure, &account).await;
-    assert_eq!(get(&tenure, &made_up).await.refused(401), "INVALID_CREDENTIALS");
+    let forged = forged(&tenure, &account).await;
+    assert_eq!(get(&tenure, &forged).await.refused(401), "INVALID_CREDENTIALS");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_tells_what_is_left_of_its_quota_and_of_the_accounts() {
+async fn password_requests_report_both_quotas() {
     let (tenure, account) = start(options()).await;
     let answer = tenure.try_login("test1", PASSWORD).await;
     assert_eq!(field(&answer, "ratelimit-policy"), "\"password-attempts\";q=1000;w=600");
@@ -218,9 +218,9 @@ async fn a_password_tells_what_is_left_of_its_quota_and_of_the_accounts() {
     answer.ok();
 }
 
-/// What is counted is kept outside the account, and is gone when its minute is.
+/// Counters are stored outside the account and expire with their window.
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_do_not_outlive_their_minute_for_long() {
+async fn counts_expire_after_their_window() {
     let (tenure, account) = with_requests(5).await;
     get(&tenure, &account.token).await.ok();
     let counts = async || {
@@ -231,7 +231,7 @@ async fn counts_do_not_outlive_their_minute_for_long() {
     assert_eq!(counts().await.len(), 1);
     next_minute(&tenure).await;
     assert_eq!(counts().await, Vec::<Value>::new());
-    // Who is gone leaves none that lasts either, though somebody may still send the token.
+    // Requests with the token of a purged account leave nothing that lasts.
     let body = new_customer("test2");
     let admin = tenure.admin().await;
     let gone = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();

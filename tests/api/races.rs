@@ -1,4 +1,4 @@
-//! Two at once: one effect.
+//! Concurrent requests have one effect.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::harness::{PASSWORD, Tenure, new_customer, options_with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_many_creates_wins_and_the_others_leave_nothing() {
+async fn concurrent_creates_of_one_username_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let before = tenure.accounts().await.len();
@@ -26,14 +26,14 @@ async fn one_of_many_creates_wins_and_the_others_leave_nothing() {
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         assert_eq!(answer.refused(409), "USERNAME_TAKEN");
     }
-    // Account, agent, and the locks on name and address; one event.
+    // Account, agent, the locks on user name and address; one event.
     assert_eq!(tenure.accounts().await.len(), before + 4);
     assert_eq!(tenure.items("OutboxTable").await.len(), 1);
     tenure.login("test1", PASSWORD).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unregistering_twice_at_once_gives_one_date_and_one_event() {
+async fn concurrent_unregistrations_give_one_date_and_one_event() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -55,7 +55,7 @@ async fn unregistering_twice_at_once_gives_one_date_and_one_event() {
     assert_eq!(tenure.count_events(&account.id, "customer_frozen").await, 1);
 }
 
-/// A stack whose schedule does not fire by itself.
+/// Starts a stack whose purge runs only when it is called.
 async fn unscheduled() -> Tenure {
     Tenure::start_with(options_with("PurgeSchedule", "rate(365 days)")).await
 }
@@ -65,7 +65,7 @@ async fn run_purge(tenure: &Tenure) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_date_nobody_recovers_even_if_the_purge_is_late() {
+async fn recovery_after_the_due_date_is_rejected_though_the_purge_is_late() {
     let tenure = unscheduled().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -85,10 +85,10 @@ async fn after_the_date_nobody_recovers_even_if_the_purge_is_late() {
     );
 }
 
-/// Over the second in which the grace period ends, accounts recover while the purge runs: each is
-/// recovered with all that it owns, or gone.
+/// Accounts recover while the purge runs, around the end of their grace period: each is recovered with
+/// everything it owns, or purged.
 #[tokio::test(flavor = "multi_thread")]
-async fn recover_or_purge_exactly_one() {
+async fn concurrent_recovery_and_purge_have_one_winner() {
     let tenure = Arc::new(unscheduled().await);
     let admin = tenure.admin().await;
     let mut accounts = Vec::new();
@@ -101,7 +101,7 @@ async fn recover_or_purge_exactly_one() {
     for (_, key) in &accounts {
         tenure.unregister(key, json!({"confirmation_phrase": "DELETE"})).await.ok();
     }
-    // The accounts were frozen over some time; this is within a second or two of their dates.
+    // The accounts were frozen one after another; now their due dates are a second or two away.
     tenure.stack.advance_clock(30 * 86_400 - 1).await.unwrap();
     let mut calls = JoinSet::new();
     for (id, key) in accounts {
@@ -127,7 +127,7 @@ async fn recover_or_purge_exactly_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deletions_of_every_kind_at_once_are_one() {
+async fn concurrent_deletions_of_every_kind_delete_once() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -160,9 +160,9 @@ async fn deletions_of_every_kind_at_once_are_one() {
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
 }
 
-/// Log-ins and new keys press on while the account is deleted and purged. None may outlive it.
+/// Logins and key creations go on while the account is deleted and purged.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_added_to_an_account_that_is_being_purged() {
+async fn logins_and_keys_during_the_purge_do_not_outlive_the_account() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     for number in 0..4 {
@@ -173,7 +173,7 @@ async fn nothing_is_added_to_an_account_that_is_being_purged() {
             let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
             calls.spawn(async move {
                 let body = json!({"expire": 86_400});
-                // Until the account is gone; then the session is.
+                // Until the session ends with the account.
                 while tenure
                     .call_with(&token, "POST", "/v1.0/accesskeys", body.clone())
                     .await
@@ -195,7 +195,7 @@ async fn nothing_is_added_to_an_account_that_is_being_purged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn updates_of_one_key_at_once_all_succeed() {
+async fn concurrent_updates_of_one_key_all_succeed() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

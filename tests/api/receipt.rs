@@ -1,4 +1,4 @@
-//! Receipts are signed by a key whose public half everybody can get.
+//! Receipts are signed, and verify with the published keys.
 
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
@@ -23,7 +23,7 @@ async fn keys(tenure: &Tenure) -> Value {
     tenure.send(tenure.request("GET", PATH)).await.ok()
 }
 
-/// A signer as the purge has one: the stack counts its calls as the purge's.
+/// Returns a signer with the purge's credentials, so that the stack counts its calls as the purge's.
 fn signer(url: &str, key: &str) -> Signer {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -36,7 +36,7 @@ fn signer(url: &str, key: &str) -> Signer {
     Signer::new(Client::from_conf(config), key.to_owned())
 }
 
-/// The ledger of an erasure that is about to be finished.
+/// Returns the ledger of an erasure that is about to finish.
 fn ledger() -> Erasure {
     let at = |text| Timestamp::parse(text).unwrap();
     let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
@@ -60,7 +60,7 @@ fn receipt(ledger: &Erasure) -> Receipt<'_> {
     Receipt::new(ledger, &["name", "email"], Timestamp::parse("2026-10-31T08:10:02Z").unwrap())
 }
 
-/// What is signed, and the signature, of a JWS.
+/// Splits a JWS into its signing input and signature.
 fn parts(jws: &str) -> (&str, Vec<u8>) {
     let (signed, signature) = jws.rsplit_once('.').unwrap();
     (signed, BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap())
@@ -70,7 +70,7 @@ fn json_of(segment: &str) -> Value {
     serde_json::from_slice(&BASE64URL_NOPAD.decode(segment.as_bytes()).unwrap()).unwrap()
 }
 
-/// Whether the key of a JWKS signed this, by an implementation other than the one that signs.
+/// Whether a JWS verifies with a key of a JWKS, by another implementation than the one that signs.
 fn is_signed(jws: &str, key: &Value) -> bool {
     let coordinate = |name: &str| BASE64URL_NOPAD.decode(key[name].as_str().unwrap().as_bytes());
     let point = [vec![4], coordinate("x").unwrap(), coordinate("y").unwrap()].concat();
@@ -80,7 +80,7 @@ fn is_signed(jws: &str, key: &Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_keys_are_for_everybody_and_cost_next_to_nothing() {
+async fn signing_keys_are_public_and_fetched_once() {
     let tenure = Tenure::start().await;
     tenure.stack.reset_stats();
     let answer = tenure.send(tenure.request("GET", PATH)).await;
@@ -96,7 +96,7 @@ async fn the_keys_are_for_everybody_and_cost_next_to_nothing() {
         assert_eq!(key[name].as_str().unwrap().len(), 43, "{key}");
     }
 
-    // A credential makes no difference, whatever it is worth.
+    // Credentials are ignored.
     for call in [
         tenure.request("GET", PATH).bearer("vbs_nonsense"),
         tenure.request("GET", &format!("{PATH}?token=vbs_nonsense")).bearer("vb_nonsense"),
@@ -105,11 +105,11 @@ async fn the_keys_are_for_everybody_and_cost_next_to_nothing() {
     }
     let function = &tenure.stack.stats()["functions"]["ErasureKeysFunction"];
     assert_eq!(function["dynamodb"]["calls"], json!({}));
-    assert_eq!(function["kms"], json!({"GetPublicKey": 1}), "the keys are asked for once");
+    assert_eq!(function["kms"], json!({"GetPublicKey": 1}), "the public key is fetched once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_lasts_as_long_as_the_data() {
+async fn signing_key_is_kept_with_the_data() {
     let directory = tempfile::tempdir().unwrap();
     let kept =
         |reset| Options { data: Data::Directory(directory.path().to_owned()), reset, ..options() };
@@ -124,7 +124,7 @@ async fn a_key_lasts_as_long_as_the_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_is_signed_by_the_key_that_is_published() {
+async fn receipt_verifies_with_the_published_key() {
     let tenure = Tenure::start().await;
     let set = keys(&tenure).await;
     let signer = signer(tenure.stack.database_url(), "ReceiptKey");
@@ -139,21 +139,21 @@ async fn a_receipt_is_signed_by_the_key_that_is_published() {
     let stranger = keys(&Tenure::start().await).await;
     assert!(!is_signed(&jws, &stranger["keys"][0]));
 
-    // Signed again it says the same, and the key is not asked for again.
+    // A second signature has the same content, and the public key is not fetched again.
     let again = signer.sign(&receipt(&ledger())).await.unwrap();
     assert_eq!(parts(&again).0, parts(&jws).0);
     assert!(is_signed(&again, key));
     let calls = &tenure.stack.stats()["functions"]["PurgeRunFunction"]["kms"];
     assert_eq!(*calls, json!({"GetPublicKey": 1, "Sign": 2}));
 
-    // For a library that is not ours to check: infra/check_receipts.py.
+    // Verified with an independent library by infra/check_receipts.py.
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(directory.join("receipt.jws"), jws).unwrap();
     std::fs::write(directory.join("erasure-keys.json"), set.to_string()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_replaced_is_still_published() {
+async fn replaced_signing_key_is_still_published() {
     let replaced = Template::edited(|text| {
         let key = text.find("  ReceiptKey:\n").unwrap();
         let end = key + text[key..].find("\n\n").unwrap();
@@ -180,7 +180,7 @@ async fn a_key_that_was_replaced_is_still_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_with_the_key_is_trouble_that_passes() {
+async fn unavailable_signing_key_is_a_retryable_error() {
     let keyless = Template::edited(|text| {
         text.replace("RECEIPT_KEY_IDS: !Ref ReceiptKey", "RECEIPT_KEY_IDS: Nobody")
     });

@@ -1,4 +1,4 @@
-//! Somebody who receives webhooks: an HTTP server on this machine.
+//! A webhook receiver: an HTTP server on loopback.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::harness::{Tenure, options_with};
 
-/// What arrived.
+/// A received webhook.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub(crate) method: Method,
@@ -22,7 +22,7 @@ pub(crate) struct Arrival {
     pub(crate) body: Bytes,
 }
 
-/// What it answers.
+/// The status that a receiver answers with.
 type Answer = Arc<Mutex<StatusCode>>;
 
 pub(crate) struct Receiver {
@@ -31,13 +31,13 @@ pub(crate) struct Receiver {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 }
 
-/// A stack whose webhooks may go to this machine.
+/// Starts a stack that allows webhooks to loopback.
 pub(crate) async fn tenure() -> Tenure {
     Tenure::start_with(options_with("WebhookAllowLoopback", "true")).await
 }
 
 impl Receiver {
-    /// A receiver that takes everything.
+    /// Starts a receiver that answers 200.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -59,17 +59,17 @@ impl Receiver {
         Self { url, answer, arrivals }
     }
 
-    /// Where webhooks of this path go.
+    /// Returns the URL of a path of this receiver.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
-    /// Answers with this status from now on.
+    /// Sets the status of all further answers.
     pub(crate) fn answer(&self, status: u16) {
         *self.answer.lock().unwrap() = StatusCode::from_u16(status).unwrap();
     }
 
-    /// What arrived at this path, in the order in which it did.
+    /// Returns the webhooks received at a path, oldest first.
     pub(crate) fn arrivals(&self, path: &str) -> Vec<Arrival> {
         let arrivals = self.arrivals.lock().unwrap();
         arrivals.iter().filter(|arrival| arrival.path == path).cloned().collect()
@@ -85,7 +85,7 @@ impl Arrival {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Whether one of the signatures is what a library that is not ours makes with this secret.
+    /// Whether one of the signatures is the one that an independent library makes with this secret.
     pub(crate) fn is_signed_by(&self, secret: &str) -> bool {
         let (id, seconds) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         let wanted = Webhook::new(secret).unwrap().sign(id, seconds.parse().unwrap(), &self.body);

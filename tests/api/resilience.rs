@@ -1,4 +1,4 @@
-//! Crashes and restarts.
+//! Killed functions and restarted stacks.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{PASSWORD, Template, Tenure, options};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crashed_function_fails_one_call_and_the_next_one_works() {
+async fn killed_function_fails_at_most_one_call() {
     let mark = format!("crash-{}", std::process::id());
     let template = Template::edited(|text| {
         text.replace(
@@ -25,7 +25,7 @@ async fn a_crashed_function_fails_one_call_and_the_next_one_works() {
         let victims = processes(&mark, "customer_list");
         assert!(!victims.is_empty());
         for process in victims {
-            // A signal to a process that is gone already is no error here.
+            // The process may have ended meanwhile.
             let _ = std::process::Command::new("kill").args(["-9", &process]).status();
         }
         let answer = list().await;
@@ -34,7 +34,7 @@ async fn a_crashed_function_fails_one_call_and_the_next_one_works() {
     }
 }
 
-/// Ids of the processes that run `binary` with `mark` in their environment.
+/// Returns the ids of the processes that run `binary` with `mark` in their environment.
 fn processes(mark: &str, binary: &str) -> Vec<String> {
     let entries =
         std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|entry| entry.path());
@@ -50,7 +50,7 @@ fn processes(mark: &str, binary: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_starts_again_with_its_data_and_its_time() {
+async fn stack_restarts_with_its_data_and_clock() {
     let directory = tempfile::tempdir().unwrap();
     let kept = || Options { data: Data::Directory(directory.path().to_owned()), ..options() };
     let tenure = Tenure::start_with(kept()).await;
@@ -58,7 +58,7 @@ async fn a_stack_starts_again_with_its_data_and_its_time() {
     let account = tenure.account(&admin, "test1").await;
     tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
     tenure.advance_days(3).await;
-    // Dropped, not stopped: nothing is written on the way out.
+    // Dropped, not stopped: without a clean shutdown.
     drop(tenure);
 
     let tenure = Tenure::start_with(kept()).await;
@@ -66,7 +66,7 @@ async fn a_stack_starts_again_with_its_data_and_its_time() {
         tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.refused(403),
         "ACCOUNT_FROZEN"
     );
-    // Deleted, and killed before the purge can have ended: the next start sees to it.
+    // Killed before the purge can have finished: the next start resumes it.
     let admin = tenure.admin().await;
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     drop(tenure);
@@ -74,7 +74,7 @@ async fn a_stack_starts_again_with_its_data_and_its_time() {
     let tenure = Tenure::start_with(kept()).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while tenure.partition(&account.id).await != ["A"] {
-        assert!(Instant::now() < deadline, "nobody purges the account");
+        assert!(Instant::now() < deadline, "the account is not purged");
     }
     assert_eq!(
         tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.refused(401),

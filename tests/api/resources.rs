@@ -1,4 +1,4 @@
-//! What an account owns: resources of every kind, made, listed, read, deleted.
+//! Owned resources of every kind: create, list, read, delete.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ async fn create(tenure: &Tenure, token: &str, path: &str) -> Value {
     tenure.call_with(token, "POST", path, json!({})).await.ok()
 }
 
-/// Sends `data` as the text it is.
+/// Creates a number with `data` as raw JSON.
 async fn create_with_data(tenure: &Tenure, token: &str, data: &str) -> Answer {
     let request = tenure.request("POST", "/v1.0/numbers").bearer(token);
     let request = request.header("content-type", "application/json");
     tenure.send(request.body(format!(r#"{{"data":{data}}}"#))).await
 }
 
-/// Access keys of the account that may do no more than these bits, by an edit of what is stored.
+/// Creates an access key, and sets its stored permission to `bits`; returns its token.
 async fn with_permission(tenure: &Tenure, account: &Account, bits: u64) -> String {
     use aws_sdk_dynamodb::types::AttributeValue;
     let created = json!({"expire": 90 * 86_400});
@@ -48,7 +48,7 @@ async fn with_permission(tenure: &Tenure, account: &Account, bits: u64) -> Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_is_made_listed_read_and_deleted() {
+async fn every_kind_is_created_listed_read_and_deleted() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -56,7 +56,7 @@ async fn every_kind_is_made_listed_read_and_deleted() {
     assert_eq!(kinds().count(), 11);
 
     for kind in kinds() {
-        let path = format!("/v1.0/{}", kind.many());
+        let path = format!("/v1.0/{}", kind.plural());
         let body = json!({"name": "n", "detail": "d", "data": {"a": [1, {"b": null}]}});
         let created = tenure.call_with(token, "POST", &path, body.clone()).await.ok();
         for field in ["name", "detail", "data"] {
@@ -93,7 +93,7 @@ async fn every_kind_is_made_listed_read_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_walked_page_by_page_without_a_gap_or_a_neighbour() {
+async fn paging_is_complete_and_excludes_neighbours() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (account, other) =
@@ -102,7 +102,7 @@ async fn a_list_is_walked_page_by_page_without_a_gap_or_a_neighbour() {
     let mut made = Vec::new();
     for _ in 0..7 {
         made.push(create(&tenure, token, "/v1.0/flows").await);
-        // Neighbours in the key order, and in another account.
+        // Neighbours in key order, and in another account.
         create(&tenure, token, "/v1.0/files").await;
         create(&tenure, token, "/v1.0/numbers").await;
         create(&tenure, &other.token, "/v1.0/flows").await;
@@ -135,9 +135,9 @@ async fn a_list_is_walked_page_by_page_without_a_gap_or_a_neighbour() {
     }
 }
 
-/// More than DynamoDB reads at a time.
+/// DynamoDB returns at most 1 MB per query.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_more_than_a_megabyte_is_whole() {
+async fn page_larger_than_a_megabyte_is_complete() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = Arc::new(tenure.account(&admin, "test1").await);
@@ -159,7 +159,7 @@ async fn a_page_of_more_than_a_megabyte_is_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_comes_back_to_the_letter() {
+async fn data_is_returned_byte_for_byte() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -175,7 +175,7 @@ async fn data_comes_back_to_the_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_data_is_refused_by_name_and_nothing_is_written() {
+async fn invalid_data_is_rejected_and_nothing_written() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -190,7 +190,7 @@ async fn bad_data_is_refused_by_name_and_nothing_is_written() {
     for (data, says) in [
         (sized(16 * 1024 + 1), "16384 bytes"),
         (sized(60 * 1024), "16384 bytes"),
-        // Spaces count.
+        // Whitespace counts.
         (format!("{{{}}}", " ".repeat(16 * 1024)), "16384 bytes"),
         (deep(33), "at most 32"),
         (deep(8000), "at most 32"),
@@ -234,7 +234,7 @@ async fn bad_data_is_refused_by_name_and_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_read_managers_write_and_nobody_sees_another_account() {
+async fn agents_read_and_managers_write_only_in_their_account() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (ours, theirs) =
@@ -251,7 +251,7 @@ async fn agents_read_managers_write_and_nobody_sees_another_account() {
         assert_eq!(tenure.call(&nobody, "GET", path).await.refused(403), "PERMISSION_DENIED");
     }
     for token in [&agent, &nobody] {
-        // Permission is decided before anything else is looked at.
+        // Permission is checked first.
         for (method, path, body) in [
             ("POST", "/v1.0/numbers", json!({})),
             ("POST", "/v1.0/numbers", json!({"surprise": 1})),
@@ -265,7 +265,7 @@ async fn agents_read_managers_write_and_nobody_sees_another_account() {
     }
     for method in ["GET", "DELETE"] {
         assert_eq!(tenure.call(&theirs.token, method, &one).await.refused(404), "NUMBER_NOT_FOUND");
-        // The id of another kind is no id of this one.
+        // An id of another kind is not found.
         let flow = format!("/v1.0/flows/{}", id(&number));
         assert_eq!(tenure.call(&manager, method, &flow).await.refused(404), "FLOW_NOT_FOUND");
         let malformed = tenure.call(&manager, method, "/v1.0/numbers/x").await;
@@ -276,14 +276,14 @@ async fn agents_read_managers_write_and_nobody_sees_another_account() {
     tenure.call(&manager, "DELETE", &one).await.ok();
 }
 
-/// Every call on resources of the account that `query` names.
+/// Returns every request on numbers, with this query.
 fn calls(number: &str, query: &str) -> [(&'static str, String); 4] {
     let (all, one) = (format!("/v1.0/numbers?{query}"), format!("/v1.0/numbers/{number}?{query}"));
     [("GET", all.clone()), ("GET", one.clone()), ("POST", all), ("DELETE", one)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_project_admin_names_an_account() {
+async fn only_project_admins_may_pass_customer_id() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (ours, theirs) =
@@ -292,7 +292,7 @@ async fn only_a_project_admin_names_an_account() {
     let named = format!("customer_id={}", theirs.id);
     let before = tenure.accounts().await;
 
-    // Whether the account exists, is one's own, or is no id at all: it is not theirs to ask.
+    // Whatever the value: foreign, own, missing, malformed or empty.
     for value in [theirs.id.as_str(), &ours.id, MISSING, "x", ""] {
         for (method, path) in calls(id(&number), &format!("customer_id={value}")) {
             let answer = tenure.call_with(&ours.token, method, &path, json!({})).await;
@@ -324,8 +324,8 @@ async fn only_a_project_admin_names_an_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_account_can_be_read_and_a_deleted_one_is_empty() {
-    // Nobody hears of the deletion, so nobody purges.
+async fn frozen_account_is_readable_and_deleted_account_is_empty() {
+    // The purge is never started, since its rule matches no event.
     let unheard = Template::edited(|text| {
         text.replace("detail-type: [customer_deleted]", "detail-type: [nothing]")
     });
@@ -363,7 +363,7 @@ async fn a_frozen_account_can_be_read_and_a_deleted_one_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_one_many_times_at_once_is_one_deletion() {
+async fn concurrent_deletes_of_one_resource_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -382,20 +382,20 @@ async fn deleting_one_many_times_at_once_is_one_deletion() {
     assert_eq!(tenure.count_events(&account.id, "number_deleted").await, 1);
 }
 
-/// Writers press on while the account is deleted and purged: nothing outlives it, of no kind.
+/// Resources of every kind are created while the account is deleted and purged.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_with_all_kinds_leaves_nothing() {
+async fn resources_written_during_the_purge_do_not_outlive_the_account() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let mut calls = JoinSet::new();
     for kind in kinds() {
-        let path = format!("/v1.0/{}", kind.many());
+        let path = format!("/v1.0/{}", kind.plural());
         let body = json!({"name": "canary", "detail": "canary", "data": {"canary": "canary"}});
         tenure.call_with(&account.token, "POST", &path, body.clone()).await.ok();
         let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
         calls.spawn(async move {
-            // Until the account is gone.
+            // Until the account is deleted.
             while [200, 503]
                 .contains(&tenure.call_with(&token, "POST", &path, body.clone()).await.status)
             {

@@ -1,5 +1,4 @@
-//! What a purge costs and leaves, whatever the size of the account and however often it dies: counted,
-//! not timed.
+//! Cost and completeness of purges of large accounts, under kills, too. Counted, not timed.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
@@ -7,7 +6,8 @@ use serde_json::{Value, json};
 use crate::harness::{Account, Tenure};
 use crate::store::client;
 
-/// Puts `count` things of a kind, named by how its sort keys start, of about `bytes` each into an account, past the API, as fast as it goes.
+/// Writes `count` items of about `bytes` each into an account, past the API. `kind` is the prefix of their
+/// sort keys.
 async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, bytes: usize) {
     let client = client(tenure);
     let text = |text: String| AttributeValue::S(text);
@@ -26,14 +26,14 @@ async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, byte
     }
 }
 
-/// What an account has that does not expire.
+/// Returns the items of an account that do not expire.
 async fn lasting(tenure: &Tenure, account: &Account) -> Vec<Value> {
     let pk = format!("CUSTOMER#{}", account.id);
     let items = tenure.accounts().await.into_iter();
     items.filter(|item| item["pk"]["S"] == *pk && item.get("expires_at").is_none()).collect()
 }
 
-/// What the ledger says of an account's erasure.
+/// Returns the ledger of an account's erasure.
 async fn ledger(tenure: &Tenure, account: &Account) -> Value {
     let admin = tenure.admin().await;
     tenure.call(&admin, "GET", &format!("/v1.0/customers/{}/erasure", account.id)).await.ok()
@@ -45,8 +45,8 @@ async fn run_purge(tenure: &Tenure) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
-    // More can be asked for: 100,000 take minutes.
+async fn purge_costs_about_one_wcu_per_item() {
+    // TENURE_SCALE sets another size; 100,000 take minutes.
     let count = option_env!("TENURE_SCALE").map_or(3_000, |count| count.parse().unwrap());
     let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
     let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
@@ -78,10 +78,9 @@ async fn a_purge_costs_a_unit_for_each_thing_and_hardly_more() {
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));
 }
 
-/// The account and its ledger, a page, the claim that counts it, the deletion, the page that shows that
-/// nothing is left, the end.
+/// Read of account and ledger, a page, the claim that counts it, the deletion, the empty page, the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purge_of_few_things_takes_six_calls() {
+async fn purge_of_a_small_account_takes_six_calls() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -96,9 +95,9 @@ async fn a_purge_of_few_things_takes_six_calls() {
     assert_eq!(cost["calls"], calls);
 }
 
-/// Around the limits of batches, pages and slices. Accounts that stay have what they had.
+/// Sizes around the limits of batches, pages and slices. The neighbour keeps everything.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_size_goes_and_is_counted() {
+async fn purge_counts_exactly_around_batch_and_page_limits() {
     let options = crate::harness::options();
     let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
     let tenure = Tenure::start_with(quick).await;
@@ -113,7 +112,7 @@ async fn every_size_goes_and_is_counted() {
         tenure.stack.reset_stats();
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
         assert!(tenure.stack.settle().await);
-        // Pages of small things are bounded, too.
+        // The number of items per page is bounded, too.
         let stats = tenure.stack.stats();
         let pages = &stats["functions"]["PurgeRunFunction"]["dynamodb"]["calls"]["Query"];
         assert!(pages.as_u64().unwrap() > 2 * size as u64 / 1_000, "{size}: {pages}");
@@ -131,10 +130,9 @@ async fn every_size_goes_and_is_counted() {
     assert_eq!(lasting(&tenure, &neighbour).await, kept);
 }
 
-/// The purge is killed (`kill -9`) fifty times, before and after calls that chance chooses, and counts
-/// each thing once all the same.
+/// The purge is killed (`SIGKILL`) before and after random calls, and counts each item once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purge_that_is_killed_fifty_times_finishes_and_counts_exactly() {
+async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     const COUNT: usize = 3000;
     let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
     let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
@@ -148,7 +146,7 @@ async fn a_purge_that_is_killed_fifty_times_finishes_and_counts_exactly() {
     let kill = |fault: &str, seed: u64| json!({"fault": fault, "function": "PurgeRunFunction", "probability": 0.2, "seed": seed, "times": 25});
     let rules = json!([kill("crash_before", 1), kill("crash_after", 2)]);
     tenure.send(tenure.request("POST", "/_local/faults").body(rules.to_string())).await.ok();
-    // The bus calls the purge too, and those calls are killed like the others.
+    // Invocations by the bus are killed, too.
     let mut kills = 0;
     for _ in 0..200 {
         let run = tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run");
@@ -173,10 +171,10 @@ async fn a_purge_that_is_killed_fifty_times_finishes_and_counts_exactly() {
     assert_eq!(tenure.count_events(&account.id, "customer_deleted").await, 1);
 }
 
-/// A word in every personal field of a hundred accounts and of what they own, of every kind: a day after
-/// they are purged, it is nowhere, in no form.
+/// Every personal field of the accounts, and of items of every kind, holds one word. A day after the purge it
+/// occurs nowhere, in no encoding.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_personal_is_left_of_a_hundred_accounts() {
+async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
     const WORD: &str = "residue7q";
     let options = crate::harness::options_with("BreakerAccounts", "1000");
     let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
@@ -189,7 +187,7 @@ async fn nothing_personal_is_left_of_a_hundred_accounts() {
         let key = json!({"name": WORD, "detail": WORD, "expire": 86_400});
         tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", key).await.ok();
         for kind in shared::domain::owned::Kind::ALL.iter().filter(|kind| kind.is_resource()) {
-            let path = format!("/v1.0/{}", kind.many());
+            let path = format!("/v1.0/{}", kind.plural());
             tenure.call_with(&account.token, "POST", &path, resource.clone()).await.ok();
         }
         accounts.push(account);
@@ -198,7 +196,7 @@ async fn nothing_personal_is_left_of_a_hundred_accounts() {
     for account in &accounts {
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     }
-    // For a day, the addresses are sealed into the accounts' last events; nobody answers there.
+    // The targets of the deletion events are stored for a day, since no receiver answers.
     tenure.advance_days(1).await;
     assert!(tenure.stack.settle().await);
     for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {

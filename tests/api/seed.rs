@@ -1,4 +1,4 @@
-//! The contract: every request of the seed, word for word, and the answers that it shows.
+//! The contract: every request of the seed verbatim, and the answers that it shows.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::harness::{Answer, Tenure};
 
 const SEED: &str = include_str!("seed.txt");
 
-/// One example of the seed.
+/// An example of the seed: a request and its answer.
 struct Example {
     method: String,
     path: String,
@@ -16,13 +16,13 @@ struct Example {
     answer: Value,
 }
 
-/// The examples of the seed, in its order: list, get, create, delete, metadata, unregister,
+/// Returns the examples of the seed in its order: list, get, create, delete, metadata, unregister,
 /// immediate, recover.
 fn examples() -> Vec<Example> {
     SEED.split("$ curl --location --request ").skip(1).map(example).collect()
 }
 
-/// The answers that the seed shows.
+/// Returns the answers that the seed shows.
 pub(crate) fn answers() -> Vec<Value> {
     examples().into_iter().map(|example| example.answer).collect()
 }
@@ -47,8 +47,8 @@ fn example(text: &str) -> Example {
 }
 
 impl Example {
-    /// Sends the example's request as it is, but for host, id and token. The token goes where the
-    /// example has it: into the query under `/v1.0`, into the header under `/auth`.
+    /// Sends the example's request with another host, id and token. The token goes where the example has it:
+    /// into the query under `/v1.0`, into the header under `/auth`.
     async fn run(&self, tenure: &Tenure, token: &str, id: Option<&str>) -> Answer {
         let shown_id = self.path.strip_prefix("/v1.0/customers/");
         let path = match (shown_id, id) {
@@ -70,11 +70,11 @@ impl Example {
     }
 }
 
-/// What the seed's create example sets.
+/// The password in the seed's create example.
 const PASSWORD: &str = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b";
 
-/// Both answers have the same keys in the same order, and values of the same types. Apart from `vary`,
-/// the values are the same too.
+/// Checks that both answers have the same keys in the same order and, but for times and `vary`, the same
+/// values.
 #[track_caller]
 fn assert_like(answer: &Answer, example: &Example, vary: &[&str]) {
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -105,7 +105,7 @@ fn compare(name: &str, ours: &Value, seeds: &Value, vary: &[&str]) {
     }
 }
 
-/// The keys of a JSON text, each as often as it stands there.
+/// Returns the keys of a JSON text in their order, with repetitions.
 fn keys(json: &str) -> Vec<&str> {
     let parts: Vec<&str> = json.split('"').collect();
     let is_key =
@@ -114,7 +114,7 @@ fn keys(json: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_whole_tutorial() {
+async fn seed_examples_get_the_answers_shown() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let examples = examples();
@@ -123,13 +123,13 @@ async fn the_whole_tutorial() {
         panic!("the seed has {} examples", examples.len());
     };
 
-    // Create: all but id and times as the seed shows it.
+    // Create: everything but id and times as in the seed.
     let created = create.run(&tenure, &admin, None).await;
     assert_like(&created, create, &["id"]);
     assert_eq!(created.body["tm_create"], created.body["tm_update"]);
     let test_company = created.body["id"].as_str().unwrap().to_owned();
 
-    // The seed's other examples are about a customer with more in it.
+    // The seed's other examples are about another customer.
     let acme: Value = list.answer["result"][0].clone();
     let mut body = json!({"username": "acme", "password": PASSWORD});
     for field in
@@ -141,12 +141,12 @@ async fn the_whole_tutorial() {
     let acme = acme["id"].as_str().unwrap().to_owned();
     let token = tenure.login("acme", PASSWORD).await;
 
-    // Delete: the filled object, with its new status.
+    // Delete answers with the object as it was, with its new status.
     let deleted = delete.run(&tenure, &admin, Some(&test_company)).await;
     assert_like(&deleted, delete, &["id"]);
     assert_eq!(deleted.body["tm_update"], deleted.body["tm_create"]);
 
-    // No verification or billing here: these fields cannot have the example's values.
+    // This account is not verified and has no billing account, so these differ from the examples.
     let vary =
         ["id", "billing_account_id", "email_verified", "identity_verification_status", "status"];
     let changed = metadata.run(&tenure, &token, None).await;
@@ -161,7 +161,7 @@ async fn the_whole_tutorial() {
     assert_like(&shown, get, &vary);
     let listed = list.run(&tenure, &admin, None).await;
     assert_eq!(listed.body["result"].as_array().unwrap().len(), 1);
-    // One page: no token follows.
+    // The only page has no next token.
     assert_eq!(listed.body["next_page_token"], "");
     assert_eq!(keys(&listed.text), keys(&list.text));
     compare("", &listed.body["result"], &list.answer["result"], &vary);
@@ -174,7 +174,7 @@ async fn the_whole_tutorial() {
     let recovered = recover.run(&tenure, &token, None).await;
     assert_like(&recovered, recover, &vary);
 
-    // Immediate: the empty object, to the letter.
+    // An immediate deletion answers with the blanked object.
     let gone = immediate.run(&tenure, &token, None).await;
     assert_like(&gone, immediate, &["id"]);
     assert_eq!(gone.body["tm_update"], gone.body["tm_delete"]);
@@ -188,7 +188,7 @@ fn days_between(from: &Value, to: &Value) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn list_pages_newest_first_and_the_token_is_a_time() {
+async fn customers_page_newest_first_by_creation_time() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     for name in ["a", "b", "c"] {
@@ -214,7 +214,7 @@ async fn list_pages_newest_first_and_the_token_is_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn access_keys_show_their_token_once() {
+async fn access_key_token_is_shown_once() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -234,8 +234,7 @@ async fn access_keys_show_their_token_once() {
     let path = format!("/v1.0/accesskeys/{}", created["id"].as_str().unwrap());
     let mut expected = created.clone();
     expected.as_object_mut().unwrap().remove("token");
-    // The key itself may do what its creator may, in the header and in the query. The next answer says
-    // that it was used today.
+    // The key has its creator's permission, in the header and in the query. Its use shows in the next answer.
     assert_eq!(tenure.call(token, "GET", &path).await.ok(), expected);
     expected["tm_last_use"] =
         tenure.call(&account.token, "GET", &path).await.ok()["tm_last_use"].clone();
@@ -247,7 +246,7 @@ async fn access_keys_show_their_token_once() {
     let list = tenure.call(token, "GET", "/v1.0/accesskeys").await.ok();
     assert_eq!(list, json!({"result": [expected], "next_page_token": ""}));
 
-    // What a body does not name stays.
+    // Absent fields are kept.
     let renamed = tenure.call_with(token, "PUT", &path, json!({"name": "CD"})).await.ok();
     assert_eq!((&renamed["name"], &renamed["detail"]), (&json!("CD"), &json!("pipeline")));
 
@@ -261,7 +260,7 @@ async fn access_keys_show_their_token_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn update_replaces_what_it_names_and_keeps_the_rest() {
+async fn put_replaces_named_fields_and_keeps_the_rest() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -277,7 +276,7 @@ async fn update_replaces_what_it_names_and_keeps_the_rest() {
     expected["tm_update"] = after["tm_update"].clone();
     assert_eq!(after, expected);
 
-    // A body that says nothing changes nothing.
+    // An empty body changes nothing.
     assert_eq!(tenure.call_with(&admin, "PUT", &path, json!({})).await.ok(), after);
 
     // The old address is free, the new one is taken.

@@ -1,11 +1,11 @@
-//! Who gets in, and with what.
+//! Credentials: throttles, places, expiry, and isolation of accounts.
 
 use serde_json::json;
 
 use crate::harness::{PASSWORD, Tenure};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn passwords_are_throttled_by_name_for_log_in_and_unregister_alike() {
+async fn login_and_unregister_share_one_throttle() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -32,18 +32,18 @@ async fn passwords_are_throttled_by_name_for_log_in_and_unregister_alike() {
         assert!((1..=30).contains(&wait), "{wait}");
     }
     tenure.stack.advance_clock(31).await.unwrap();
-    // The sixth attempt, in time; a success clears the count.
+    // The sixth attempt, after the wait; a success clears the count.
     tenure.login("test1", PASSWORD).await;
     assert_eq!(
         tenure.try_login("test1", "wrong password").await.refused(401),
         "INVALID_CREDENTIALS"
     );
-    // And the name of somebody else was never touched.
+    // Another user name is not throttled.
     tenure.admin().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_credential_in_one_place() {
+async fn more_than_one_credential_is_rejected() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let path = "/v1.0/customers";
@@ -63,14 +63,14 @@ async fn one_credential_in_one_place() {
     for name in ["token", "accesskey"] {
         tenure.send(tenure.request("GET", &format!("{path}?{name}={admin}"))).await.ok();
     }
-    // Under /auth a URL carries no credential.
+    // Routes under /auth ignore credentials in the query.
     let in_url =
         tenure.send(tenure.request("DELETE", &format!("/auth/unregister?token={admin}"))).await;
     assert_eq!(in_url.refused(401), "AUTHENTICATION_REQUIRED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_tokens_are_refused_without_a_look_at_the_table() {
+async fn damaged_tokens_are_rejected_without_reading() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let flipped: String = admin.chars().map(|c| if c == 'a' { 'A' } else { 'a' }).collect();
@@ -118,7 +118,7 @@ async fn sessions_and_keys_expire() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_sees_and_touches_only_its_own() {
+async fn accounts_cannot_see_or_change_each_other() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (ours, theirs) =
@@ -131,7 +131,7 @@ async fn an_account_sees_and_touches_only_its_own() {
     let customer_path = format!("/v1.0/customers/{}", theirs.id);
     let before = tenure.accounts().await;
 
-    // Existing, missing and malformed ids look alike to whom they do not concern.
+    // Without permission, existing, missing and malformed ids get the same answer.
     for path in [
         customer_path.as_str(),
         "/v1.0/customers/5e4a0680-804e-11ec-8477-2fea5968d85b",

@@ -1,5 +1,5 @@
-//! What the tables refuse, whoever asks and however late: the conditions that races run into. The
-//! store is called directly, since no client can be slow enough at the right moment.
+//! Conditions of writes against outdated or repeated writers. The store is called directly, since no client
+//! can be late at the right moment.
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::domain::PlainToken;
 use shared::domain::erasure::{Counts, InventoryCursor};
 use shared::domain::event::EventType;
-use shared::domain::lifecycle::Change;
+use shared::domain::lifecycle::CustomerChange;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
@@ -45,7 +45,7 @@ fn id<T>(number: u8) -> Id<T> {
     Id::new(now(), [number; 10])
 }
 
-/// The account as somebody read it long ago.
+/// Returns an account as an outdated reader has it.
 fn as_read(id: Id<Customer>) -> Customer {
     Customer::blank(id, now())
 }
@@ -67,7 +67,7 @@ fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
         agent: id(0),
         name: Name::from_text("late").unwrap(),
         detail: Detail::from_text("").unwrap(),
-        token: token.kept(),
+        token: token.stored(),
         earlier: Vec::new(),
         permission: Permission::ADMIN,
         tm_expire: now(),
@@ -79,7 +79,7 @@ fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_account_takes_nothing_in() {
+async fn deleted_account_rejects_late_writes() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let admin = tenure.admin().await;
@@ -87,7 +87,7 @@ async fn a_deleted_account_takes_nothing_in() {
     let customer = Id::parse(&account.id).unwrap();
     let username = Username::from_text("test1").unwrap();
 
-    // As long as the account lives, each of these is taken.
+    // While the account is live, each of these writes succeeds.
     let before = access_key(customer, 1);
     store.insert_access_key(&as_read(customer), &before, &event(customer, 1)).await.unwrap();
     let session = Session { agent: id(2), epoch: 0, tm_expire: now(), url_exposed: false };
@@ -109,7 +109,7 @@ async fn a_deleted_account_takes_nothing_in() {
         store.delete_access_key(&as_read(customer), &before, &event(customer, 4)).await.map(drop),
     ];
     for refused in refused {
-        assert!(matches!(refused, Err(Error::StateInvalid)), "{refused:?}");
+        assert!(matches!(refused, Err(Error::StateInvalid(_))), "{refused:?}");
     }
     let login = store.insert_session(customer, "late", &session, username.login_key(), None).await;
     assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");
@@ -118,20 +118,20 @@ async fn a_deleted_account_takes_nothing_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_purge_does_not_free_a_name_that_is_somebody_elses_by_now() {
+async fn late_purge_keeps_a_username_lock_of_its_new_owner() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let admin = tenure.admin().await;
     let first = tenure.account(&admin, "test1").await;
     let first_id = Id::parse(&first.id).unwrap();
     let owned = store.list_owned(first_id, &InventoryCursor::default()).await.unwrap().items;
-    assert_eq!(owned.len(), 2, "agent and session");
+    assert_eq!(owned.len(), 2, "the agent and the session");
     let logins: Vec<_> = owned.iter().filter_map(|owned| owned.login.clone()).collect();
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", first.id)).await.ok();
     assert!(tenure.stack.settle().await);
     tenure.account(&admin, "test1").await;
 
-    // A run that read its page before, and comes to delete it only now: the row is at epoch 1 still.
+    // A run that read its page before the deletion and deletes it only now, at the same epoch.
     let row = store.get_erasure(first_id).await.unwrap().unwrap();
     let ledger = row.with_slice(&Counts::new(), InventoryCursor::default());
     let late = CountedSlice { ledger, events: Vec::new(), logins };
@@ -141,7 +141,7 @@ async fn a_late_purge_does_not_free_a_name_that_is_somebody_elses_by_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_answer_was_lost_can_be_tried_again() {
+async fn write_with_a_lost_answer_can_be_retried() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let customer = Customer::blank(id(1), now());
@@ -156,7 +156,7 @@ async fn a_write_whose_answer_was_lost_can_be_tried_again() {
     }
     assert_eq!(tenure.partition(&customer.id.to_string()).await.len(), 3);
 
-    // Another account with the same name is another matter, and leaves nothing.
+    // Another account with the same user name is rejected, and leaves nothing.
     let other = Customer::blank(id(6), now());
     let login = Login { customer: other.id, ..login.clone() };
     let new = NewCustomer { customer: &other, login: &login, ..new };
@@ -170,9 +170,9 @@ async fn a_write_whose_answer_was_lost_can_be_tried_again() {
     assert!(items.get(&key::customer(customer.id)).unwrap().is_some());
 }
 
-/// Each agent has a lock of its own: more of them than there can be connections at a time.
+/// Each agent has a lock: more of them than there are connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_with_very_many_agents_is_purged() {
+async fn account_with_1500_agents_is_purged() {
     const AGENTS: usize = 1500;
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
@@ -196,7 +196,7 @@ async fn an_account_with_very_many_agents_is_purged() {
     assert!(tenure.stack.stats()["functions"]["PurgeRunFunction"]["errors"] == 0);
 }
 
-/// Puts items back into the accounts table, as a restore from a backup would.
+/// Writes items into the accounts table, as a restore from a backup does.
 pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
     let client = client(tenure);
     let value = |value: &serde_json::Value| {
@@ -216,9 +216,9 @@ pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
     }
 }
 
-/// Writers that decided on what they read a while ago: the count of admins stays right.
+/// Writes on outdated reads keep the count of admins correct.
 #[tokio::test(flavor = "multi_thread")]
-async fn late_writers_do_not_miscount_admins() {
+async fn outdated_writes_keep_the_count_of_admins() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let admin = tenure.admin().await;
@@ -235,7 +235,7 @@ async fn late_writers_do_not_miscount_admins() {
         ..event(customer.id, number)
     };
 
-    // Two more admins; each write twice, as if its answer had been lost.
+    // Two more admins; each is written twice, as after a lost answer.
     let mut agents = Vec::new();
     for number in [2, 3] {
         let username = Username::from_text(&format!("late{number}")).unwrap();
@@ -248,14 +248,14 @@ async fn late_writers_do_not_miscount_admins() {
     }
     assert_eq!(read().await.internals.admins, 3);
 
-    // The account as it was before, written whole, would bring the old count back.
+    // An update from the outdated read would bring the old count back.
     let mut after = customer.clone();
     after.internals.version += 1;
-    let late = Change { after, event: None, entry: None, billing_account: None };
+    let late = CustomerChange { after, event: None, entry: None, billing_account: None };
     let outcome = store.update_customer(&customer, &late, None).await.unwrap();
     assert!(matches!(outcome, Update::Outdated(_)));
 
-    // One demotion counts once, however often it is decided on.
+    // A repeated demotion counts once.
     let demoted = Agent { permission: Permission::AGENT, ..agents[0].clone() };
     let event = of(&demoted, 4);
     let demote = || store.update_agent_permission(&customer, &agents[0], &demoted, &event);
@@ -267,7 +267,7 @@ async fn late_writers_do_not_miscount_admins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_change_of_a_key_keeps_the_day_of_its_last_use() {
+async fn outdated_key_update_keeps_the_last_use() {
     let tenure = Tenure::start().await;
     let store = store(&tenure);
     let admin = tenure.admin().await;
@@ -283,7 +283,7 @@ async fn a_late_change_of_a_key_keeps_the_day_of_its_last_use() {
         .update_access_key(&as_read(customer), &before, &after, &event(customer, 2))
         .await
         .unwrap();
-    // Nor does a late record bring back an earlier day, or a key that is gone.
+    // A late record brings back neither an earlier day nor a deleted key.
     let yesterday = Timestamp::parse("2025-12-31T00:00:00Z").unwrap();
     store.record_access_key_use(customer, before.id, yesterday).await.unwrap();
     let key = key::access_key(customer, before.id);

@@ -1,13 +1,14 @@
-//! The template is what runs, and holds to our rules.
+//! Rules that the template must keep, and that the stack runs what it says.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use sam_local::{Options, Stack};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Template, Tenure, options, root};
 
-/// A template without the lines from `first` to the next blank one.
+/// Returns the template without the lines from `first` to the next blank one.
 fn without_block(text: &str, first: &str) -> String {
     let start = text.find(first).unwrap();
     let end = start + text[start..].find("\n\n").unwrap();
@@ -22,25 +23,45 @@ fn every_binary_is_a_function_and_every_function_a_binary() {
         .skip(1)
         .map(|rest| rest.split('}').next().unwrap().to_owned())
         .collect();
-    let files = std::fs::read_dir(root().join("functions/src/bin")).unwrap();
-    let built: BTreeSet<_> = files
-        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
+    let built: BTreeSet<_> =
+        binaries().iter().map(|binary| binary["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(named, built);
 }
 
+/// Linking a test harness for each binary takes longer than all unit tests.
 #[test]
-fn no_permission_is_wider_than_named_and_none_reads_whole_tables() {
-    // A key's own policy names the key as `*`: there is no other way to write it.
+fn no_binary_is_built_as_a_test_harness() {
+    for binary in binaries() {
+        assert_eq!(binary["test"], false, "add {} to functions/Cargo.toml", binary["name"]);
+    }
+}
+
+/// Returns the binary targets of the package `functions`, as Cargo sees them.
+fn binaries() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut packages = metadata["packages"].as_array().unwrap().iter();
+    let package = packages.find(|package| package["name"] == "functions").unwrap();
+    let targets = package["targets"].as_array().unwrap().iter();
+    targets.filter(|target| target["kind"][0] == "bin").cloned().collect()
+}
+
+#[test]
+fn no_policy_has_wildcards_or_scans() {
+    // A key policy can name its key only as `*`.
     let text = without_block(&Template::text(), "  ReceiptKey:");
     for line in text.lines().filter(|line| line.contains("Action:") || line.contains("Resource:")) {
         assert!(!line.contains('*') && !line.contains("Scan"), "{line}");
     }
 }
 
-/// Query strings have credentials, names and addresses in them.
+/// Query strings hold credentials, names and addresses.
 #[test]
-fn the_access_log_says_no_more_than_it_names() {
+fn access_log_has_only_listed_fields() {
     let text = Template::text();
     let format = text.lines().find(|line| line.trim().starts_with("Format: ")).unwrap();
     let named = format.split("$context.").skip(1).map(|rest| rest.split('"').next().unwrap());
@@ -56,16 +77,16 @@ fn the_access_log_says_no_more_than_it_names() {
 }
 
 #[tokio::test]
-async fn a_production_does_not_let_webhooks_go_to_itself() {
+async fn production_rejects_loopback_webhooks() {
     let parameters = [("Stage", "prod"), ("WebhookAllowLoopback", "true")];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let refused = Stack::start(Options { parameters, ..options() }).await;
-    let error = refused.err().expect("the template refuses it").to_string();
+    let error = refused.err().expect("the template rejects it").to_string();
     assert!(error.contains("Rules.NoLoopbackInProduction"), "{error}");
 }
 
 #[test]
-fn a_keys_policy_is_about_this_account_and_named_actions() {
+fn key_policy_names_this_account_and_its_actions() {
     let text = Template::text();
     let start = text.find("      KeyPolicy:").unwrap();
     let policy = &text[start..start + text[start..].find("\n\n").unwrap()];
@@ -76,7 +97,7 @@ fn a_keys_policy_is_about_this_account_and_named_actions() {
 }
 
 #[test]
-fn no_deployment_moves_the_clock_or_the_endpoints_or_knows_hosts_of_its_own() {
+fn template_sets_no_variables_of_the_local_stack() {
     let text = Template::text();
     for variable in ["TENURE_CLOCK_OFFSET_SECONDS", "AWS_ENDPOINT_URL", "LOCAL_HOSTS"] {
         assert!(!text.contains(variable), "{variable}");
@@ -84,7 +105,7 @@ fn no_deployment_moves_the_clock_or_the_endpoints_or_knows_hosts_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_taken_out_is_gone_and_only_that() {
+async fn removed_route_is_gone_and_no_other() {
     let template = Template::edited(|text| without_block(&text, "  CustomerListFunction:"));
     let tenure = Tenure::start_with(template.options()).await;
     let admin = tenure.admin().await;
@@ -93,7 +114,7 @@ async fn a_route_taken_out_is_gone_and_only_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_taken_out_breaks_what_needs_it_and_only_that() {
+async fn removed_variable_breaks_only_its_function() {
     let template = Template::edited(|text| text.replace(", BUS_NAME: !Ref Bus}", "}"));
     let tenure = Tenure::start_with(template.options()).await;
     let admin = tenure.admin().await;

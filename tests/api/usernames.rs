@@ -1,4 +1,4 @@
-//! User names: one spelling, one owner, no look-alikes.
+//! User names: normalised, unique, without lookalikes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::harness::{PASSWORD, Tenure, new_customer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_looks_like_a_taken_one_is_taken() {
+async fn lookalike_of_a_taken_username_is_rejected() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "paypal").await;
@@ -36,28 +36,27 @@ async fn a_name_that_looks_like_a_taken_one_is_taken() {
     }
     assert_eq!(tenure.accounts().await, before);
 
-    // Looking like a name is not being it.
+    // A lookalike does not log in; another spelling of the same name does.
     for spelling in ["paypal", "PAYPAL", "ｐａｙｐａｌ"] {
         tenure.login(spelling, PASSWORD).await;
     }
     assert_eq!(tenure.try_login("paypa1", PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
-    // Attempts at one count against the other, however it is spelled.
+    // Attempts at lookalikes count together.
     for spelling in ["paypa1", "PAYPA1", "paypa|", "PayPal"] {
         tenure.try_login(spelling, "wrong password").await.refused(401);
     }
     assert_eq!(tenure.try_login("paypal", PASSWORD).await.refused(429), "RATE_LIMIT_EXCEEDED");
 
-    // When the owner goes, the looks are free.
+    // After the owner is purged, lookalikes are free.
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     assert!(tenure.stack.settle().await);
     create("paypa1").await.ok();
     tenure.login("paypa1", PASSWORD).await;
 }
 
-/// Ten thousand creates at once, of which the table takes one. Straight at the store, as a hash for each
-/// would take minutes.
+/// Through the store, since a password hash for each would take minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_ten_thousand_creates_of_one_name_one_wins_and_nothing_is_left_of_the_others() {
+async fn ten_thousand_creates_of_one_username_have_one_winner() {
     const TASKS: u16 = 64;
     const CREATES: u16 = 10_000;
     let tenure = Tenure::start().await;
@@ -108,9 +107,9 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
     store.insert_customer(&new, &event).await.is_ok()
 }
 
-/// The same through the API, as far as hashes allow.
+/// Through the API, with as many requests as hashing allows.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_creates_of_names_that_look_alike_one_wins() {
+async fn concurrent_creates_of_lookalike_usernames_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let mut creates = JoinSet::new();

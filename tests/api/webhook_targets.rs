@@ -1,4 +1,4 @@
-//! Where webhooks may go, as it is decided when an account is written.
+//! Validation of webhook URIs when an account is written.
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn customer_with(uri: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_targets_are_refused_and_nothing_is_written() {
+async fn hostile_webhook_uris_are_rejected_and_nothing_written() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -51,7 +51,7 @@ async fn hostile_targets_are_refused_and_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn good_targets_are_kept_as_they_were_sent() {
+async fn valid_webhook_uris_are_stored_as_sent() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let mut body = new_customer("test1");
@@ -71,16 +71,16 @@ async fn good_targets_are_kept_as_they_were_sent() {
     }
 }
 
-/// The variable adds the machine itself, and nothing else.
+/// The parameter allows loopback, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_local_stack_can_be_let_to_deliver_to_the_machine_itself() {
-    let own = ["http://127.0.0.1:8080/hook", "http://[::1]:8080/", "http://localhost:8080/"];
+async fn loopback_webhooks_are_allowed_only_by_parameter() {
+    let loopback = ["http://127.0.0.1:8080/hook", "http://[::1]:8080/", "http://localhost:8080/"];
     for (value, is_allowed) in [("true", true), ("false", false)] {
         let tenure = Tenure::start_with(options_with("WebhookAllowLoopback", value)).await;
         let admin = tenure.admin().await;
         let account = tenure.account(&admin, "test1").await;
         let path = format!("/v1.0/customers/{}", account.id);
-        for uri in own {
+        for uri in loopback {
             let answer =
                 tenure.call_with(&admin, "PUT", &path, json!({ "webhook_uri": uri })).await;
             if is_allowed {

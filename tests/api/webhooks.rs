@@ -1,4 +1,4 @@
-//! Events reach the webhooks of their accounts: signed, in order, until they are taken or given up.
+//! Delivery of events to webhooks: signatures, retries, and the log of deliveries.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::receiver::{Arrival, Receiver, tenure};
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
-/// How long each attempt waits for the one before at most, in seconds.
-const WAITS: [i64; 9] = [
+/// Longest delay of each attempt after the one before, in seconds, with jitter and the sweep.
+const DELAYS: [i64; 9] = [
     5 + MINUTE,
     6 * MINUTE,
     34 * MINUTE,
@@ -25,7 +25,7 @@ const WAITS: [i64; 9] = [
     27 * HOUR,
 ];
 
-/// A customer of the test's own whose webhooks go to `url`, by `method`.
+/// Creates a customer whose webhooks go to `url`, by `method`.
 async fn account(tenure: &Tenure, admin: &str, name: &str, method: &str, url: &str) -> Account {
     let body = json!({
         "username": name,
@@ -45,14 +45,14 @@ async fn secret(tenure: &Tenure, id: &str) -> String {
     root["webhook_secret"]["S"].as_str().unwrap().to_owned()
 }
 
-/// The account's log, oldest first.
+/// Returns the account's log of deliveries, oldest first.
 async fn log(tenure: &Tenure, token: &str) -> Vec<Value> {
     assert!(tenure.stack.settle().await);
     let page = tenure.call(token, "GET", "/v1.0/webhook_deliveries").await.ok();
     page["result"].as_array().unwrap().iter().rev().cloned().collect()
 }
 
-/// Lets time pass, and everything happen that is due by then.
+/// Moves the clock, and waits until everything due is done.
 async fn wait(tenure: &Tenure, seconds: i64) {
     assert!(tenure.stack.settle().await);
     tenure.stack.advance_clock(seconds).await.unwrap();
@@ -82,7 +82,7 @@ fn types(arrivals: &[Arrival]) -> Vec<String> {
     arrivals.iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The account's items in the outbox that hold an address.
+/// Returns the number of outbox entries that hold a sealed target.
 async fn sealed(tenure: &Tenure) -> usize {
     let items = tenure.items("OutboxTable").await;
     let holds = |item: &&Value| {
@@ -94,7 +94,7 @@ async fn sealed(tenure: &Tenure) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_hears_of_its_whole_life() {
+async fn every_lifecycle_event_is_delivered_and_signed() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
@@ -142,7 +142,7 @@ async fn an_account_hears_of_its_whole_life() {
     assert_eq!(freezing["status"], "frozen");
     assert_eq!(freezing["tm_deletion_scheduled"], frozen["tm_deletion_scheduled"]);
 
-    // The log says the same of those that were before.
+    // The log has the same events, but for the last.
     assert_eq!(events.len(), 5);
     for (event, arrival) in events.iter().zip(&arrivals) {
         assert_eq!(event["type"], arrival.json()["type"]);
@@ -153,9 +153,9 @@ async fn an_account_hears_of_its_whole_life() {
         assert_eq!(event["last_result"], "delivered");
         assert_eq!(event["tm_next_attempt"], Value::Null);
     }
-    assert_eq!(sealed(&tenure).await, 0, "what was sealed goes with the delivery");
+    assert_eq!(sealed(&tenure).await, 0, "the sealed target is removed after the delivery");
 
-    // Both are as the schemas say, those of the erasure included.
+    // Webhooks and bus events match their schemas, events of the erasure included.
     let (webhook, bus) = (Schema::read("webhook"), Schema::read("bus"));
     for arrival in &arrivals {
         webhook.check(&arrival.json());
@@ -163,15 +163,15 @@ async fn an_account_hears_of_its_whole_life() {
     let events = tenure.stack.events();
     let told = events.iter().map(|seen| &seen["event"]["detail"]);
     let told: Vec<_> = told.filter(|detail| detail["customer_id"] == *own.id).collect();
-    assert!(told.iter().any(|detail| detail["sequence"].is_null()), "of the erasure");
+    assert!(told.iter().any(|detail| detail["sequence"].is_null()), "an event of the erasure");
     for detail in told {
         bus.check(detail);
     }
 }
 
-/// Every kind of thing that is announced has its events in both schemas.
+/// Every kind that emits events has them in both schemas.
 #[test]
-fn every_kind_is_in_the_schemas_of_events() {
+fn every_kind_is_in_the_event_schemas() {
     for name in ["bus", "webhook"] {
         let text = std::fs::read_to_string(root().join(format!("infra/events/{name}.schema.json")));
         let schema: Value = serde_json::from_str(&text.unwrap()).unwrap();
@@ -185,12 +185,12 @@ fn every_kind_is_in_the_schemas_of_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_is_down_for_three_days_gets_it_when_it_is_back() {
+async fn delivery_succeeds_after_three_days_of_failures() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     receiver.answer(503);
     let own = account(&tenure, &admin, "test1", "PUT", &receiver.url("/hook")).await;
-    for seconds in &WAITS[..8] {
+    for seconds in &DELAYS[..8] {
         wait(&tenure, *seconds).await;
     }
     let token = tenure.login("test1", PASSWORD).await;
@@ -200,7 +200,7 @@ async fn a_receiver_that_is_down_for_three_days_gets_it_when_it_is_back() {
     assert!(pending["tm_next_attempt"].is_string());
 
     receiver.answer(204);
-    wait(&tenure, WAITS[8]).await;
+    wait(&tenure, DELAYS[8]).await;
     let arrivals = receiver.arrivals("/hook");
     assert_eq!(arrivals.len(), 10);
     let secret = secret(&tenure, &own.id).await;
@@ -208,7 +208,7 @@ async fn a_receiver_that_is_down_for_three_days_gets_it_when_it_is_back() {
     for arrival in &arrivals {
         assert_eq!(arrival.method, "PUT");
         assert_eq!(arrival.header("webhook-id"), first.header("webhook-id"));
-        assert_eq!(arrival.body, first.body, "the same at every attempt");
+        assert_eq!(arrival.body, first.body, "the body is the same at every attempt");
         assert!(arrival.is_signed_by(&secret));
     }
     assert_ne!(arrivals[9].header("webhook-timestamp"), first.header("webhook-timestamp"));
@@ -217,12 +217,12 @@ async fn a_receiver_that_is_down_for_three_days_gets_it_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_stays_down_is_given_up_and_can_be_sent_to_again() {
+async fn exhausted_delivery_fails_and_can_be_resent() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     receiver.answer(404);
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
-    for seconds in WAITS {
+    for seconds in DELAYS {
         wait(&tenure, seconds).await;
     }
     let token = tenure.login("test1", PASSWORD).await;
@@ -230,11 +230,11 @@ async fn a_receiver_that_stays_down_is_given_up_and_can_be_sent_to_again() {
     assert_eq!((&failed["status"], &failed["last_result"]), (&json!("failed"), &json!("4xx")));
     assert_eq!((&failed["attempts"], &failed["tm_next_attempt"]), (&json!(10), &Value::Null));
     wait(&tenure, 24 * HOUR).await;
-    assert_eq!(receiver.arrivals("/hook").len(), 10, "given up");
+    assert_eq!(receiver.arrivals("/hook").len(), 10, "no further attempt");
     let dead = |line: &String| line.contains(r#""WebhookDead":1"#);
-    assert!(tenure.stack.logs().iter().any(dead), "the metric that alarms");
+    assert!(tenure.stack.logs().iter().any(dead), "the metric of the alarm");
 
-    // Somebody else's is none.
+    // Another account's delivery is not found.
     let other = account(&tenure, &admin, "test2", "POST", &receiver.url("/other")).await;
     let resend = format!("/v1.0/webhook_deliveries/{}/resend", failed["id"].as_str().unwrap());
     let refused = tenure.call(&other.token, "POST", &resend).await;
@@ -248,11 +248,15 @@ async fn a_receiver_that_stays_down_is_given_up_and_can_be_sent_to_again() {
     assert_eq!(receiver.arrivals("/hook").len(), 11);
     let sent = &log(&tenure, &token).await[0];
     assert_eq!((&sent["status"], &sent["attempts"]), (&json!("delivered"), &json!(1)));
-    assert_eq!(tenure.count_events(&own.id, "customer_created").await, 1, "the bus hears it once");
+    assert_eq!(
+        tenure.count_events(&own.id, "customer_created").await,
+        1,
+        "a resend publishes nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_is_gone_is_left_alone_until_it_is_set_again() {
+async fn status_410_disables_the_webhook_until_it_is_set_again() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
@@ -264,7 +268,7 @@ async fn a_receiver_that_is_gone_is_left_alone_until_it_is_set_again() {
     assert_eq!((&last["id"], &last["status"]), (&test["id"], &json!("gone")));
     assert_eq!(tenure.count_events(&own.id, "customer_webhook_disabled").await, 1);
 
-    // Nothing is sent any more, and it says so.
+    // Nothing is sent any more, and a test is refused.
     tenure.call_with(&own.token, "POST", "/v1.0/numbers", json!({})).await.ok();
     let refused = tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await;
     assert_eq!(refused.refused(409), "WEBHOOK_NOT_CONFIGURED");
@@ -279,7 +283,7 @@ async fn a_receiver_that_is_gone_is_left_alone_until_it_is_set_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_event_reaches_an_owner_who_is_late_and_is_sealed_no_longer_than_a_day() {
+async fn deletion_event_is_delivered_late_and_its_target_kept_at_most_a_day() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let late = account(&tenure, &admin, "late", "POST", &receiver.url("/late")).await;
@@ -288,32 +292,32 @@ async fn the_last_event_reaches_an_owner_who_is_late_and_is_sealed_no_longer_tha
     receiver.answer(500);
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", late.id)).await.ok();
     assert!(tenure.stack.settle().await);
-    assert_eq!(tenure.partition(&late.id).await, ["A"], "the erasure waits for nobody");
+    assert_eq!(tenure.partition(&late.id).await, ["A"], "the purge does not wait for the delivery");
     assert_eq!(sealed(&tenure).await, 1);
     receiver.answer(200);
-    wait(&tenure, WAITS[0]).await;
+    wait(&tenure, DELAYS[0]).await;
     let farewell = receiver.arrivals("/late").pop().unwrap();
     assert_eq!(farewell.json()["type"], "customer_deleted");
     assert_eq!(farewell.json()["data"]["status"], "deleted");
     assert!(farewell.is_signed_by(&late_secret));
     assert_eq!(sealed(&tenure).await, 0);
 
-    // One that is not there for a day.
+    // A receiver that is down for a day.
     let admin = tenure.admin().await;
     let never = account(&tenure, &admin, "never", "POST", &receiver.url("/never")).await;
     assert!(tenure.stack.settle().await);
     receiver.answer(500);
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", never.id)).await.ok();
-    for seconds in &WAITS[..6] {
+    for seconds in &DELAYS[..6] {
         wait(&tenure, *seconds).await;
     }
     assert_eq!(sealed(&tenure).await, 1);
     wait(&tenure, 4 * HOUR).await;
-    assert_eq!(sealed(&tenure).await, 0, "a day is over");
+    assert_eq!(sealed(&tenure).await, 0, "the sealed target is removed after a day");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_delivered_before_the_account_went_is_not_delivered_after() {
+async fn deletion_discards_undelivered_events() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     receiver.answer(500);
@@ -331,7 +335,7 @@ async fn what_was_not_delivered_before_the_account_went_is_not_delivered_after()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_secrets_sign_while_receivers_are_changed_over() {
+async fn both_secrets_sign_during_the_overlap() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
@@ -356,7 +360,7 @@ async fn both_secrets_sign_while_receivers_are_changed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn get_carries_no_body_and_no_method_sends_nothing() {
+async fn get_webhook_has_no_body_and_no_method_sends_nothing() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let own = account(&tenure, &admin, "test1", "GET", &receiver.url("/get")).await;
@@ -372,10 +376,10 @@ async fn get_carries_no_body_and_no_method_sends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_does_not_answer_keeps_nobody_else_waiting() {
+async fn hanging_receiver_does_not_delay_others() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
-    // Takes connections and says nothing. Its name is another one: hosts are told apart.
+    // Accepts connections and never answers. Its host name differs, since limits are per host.
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://localhost:{}/mute", mute.local_addr().unwrap().port());
     let slow = account(&tenure, &admin, "slow", "POST", &url).await;
@@ -383,21 +387,21 @@ async fn a_receiver_that_does_not_answer_keeps_nobody_else_waiting() {
         tenure.call_with(&slow.token, "POST", "/v1.0/numbers", json!({})).await.ok();
     }
     account(&tenure, &admin, "quick", "POST", &receiver.url("/quick")).await;
-    // All of the slow one's attempts are still under way by then: each takes 15 s.
+    // The slow receiver's attempts are still under way then: each takes 15 s.
     let soon = tokio::time::timeout(Duration::from_secs(10), async {
         while receiver.arrivals("/quick").is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    assert!(soon.await.is_ok(), "kept waiting");
+    assert!(soon.await.is_ok(), "another receiver delayed the delivery");
     let pending = tenure.call(&slow.token, "GET", "/v1.0/webhook_deliveries").await.ok();
     let pending = pending["result"].as_array().unwrap();
     assert!(pending.iter().all(|event| event["status"] == "pending"));
 }
 
-/// Between any two steps of publisher and deliverer, the process dies.
+/// The process is killed between any two steps of publisher and deliverer.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_when_publisher_or_deliverer_dies() {
+async fn events_survive_crashes_of_publisher_and_deliverer() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
@@ -438,7 +442,7 @@ async fn nothing_is_lost_when_publisher_or_deliverer_dies() {
     assert_eq!(heard, (1..=13).collect::<Vec<_>>(), "of {}", own.id);
 }
 
-/// Every schedule calls most often when there is nothing to do.
+/// Most scheduled runs find nothing to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn schedules_with_nothing_to_do_succeed() {
     let tenure = Tenure::start().await;

@@ -1,5 +1,5 @@
-//! A crash before and after every call to the tables, and again at every call of the rerun: what was
-//! begun is done in the end, and at no time is anything half true.
+//! A crash before and after every database call, and again at every call of the rerun: the operation
+//! completes in the end, and no state in between breaks an invariant.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::scene::Scene;
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
-/// Counts what was run.
+/// Numbers of runs and crashes.
 #[derive(Default)]
 struct Count {
     runs: usize,
@@ -19,13 +19,13 @@ struct Crashing<'a> {
     world: &'a World,
     scene: &'a Scene,
     operation: &'a Operation,
-    /// What is done when the operation has died.
+    /// The operation that is run after a crash.
     rerun: &'a Operation,
     start: State,
     count: Count,
 }
 
-/// Crashes `operation` everywhere, and each `rerun` after that.
+/// Crashes `operation` at every call, and `rerun` at every call after each of these crashes.
 async fn crash_everywhere(
     world: &World,
     scene: &Scene,
@@ -58,10 +58,10 @@ async fn crash_everywhere(
 }
 
 impl Crashing<'_> {
-    /// Runs the operation until it has made `calls` calls; its answer if it makes no more than that.
+    /// Runs the operation and crashes it after `calls` calls. Returns its answer if it makes no more.
     ///
-    /// A crash before a call is a crash after the one before, since nothing of a process is left but
-    /// what it wrote. What is left is the crash before the first.
+    /// A crash before a call equals one after the previous call, since only writes survive a process. Hence
+    /// `crash_before` is needed for the first call only.
     async fn run_until(&mut self, operation: &Operation, calls: u64) -> Option<Answer> {
         let fault = match calls {
             0 => json!({"fault": "crash_before", "nth": 1}),
@@ -74,7 +74,7 @@ impl Crashing<'_> {
         answer
     }
 
-    /// Looks at the end of a run, and at the purge that may follow from it.
+    /// Checks the end of a run, and that of the purge that may follow.
     async fn finish(&mut self, answer: &Answer, context: &str) {
         self.count.runs += 1;
         let Self { world, scene, operation, rerun, start, .. } = self;
@@ -91,14 +91,16 @@ impl Crashing<'_> {
     }
 }
 
+/// Defines a test per operation, from each of its scenes. After a crash the operation is run again, or
+/// another one where `then` names it.
 macro_rules! crashes {
-    ($($test:ident: $operation:expr, then $rerun:expr, from $($scene:ident),+;)+) => {$(
+    ($($operation:ident $(then $rerun:ident)?: from $($scene:ident),+;)+) => {$(
         #[tokio::test(start_paused = true)]
-        async fn $test() {
+        async fn $operation() {
+            let (operation, rerun) = (o::$operation(), crashes!(@rerun $operation $($rerun)?));
             $(
                 let world = World::new();
                 let scene = Scene::$scene(&world).await;
-                let (operation, rerun) = ($operation, $rerun);
                 let Count { runs, crashes } =
                     crash_everywhere(&world, &scene, &operation, &rerun).await;
                 println!("{} from {}: {runs} runs, {crashes} crashes", operation.name, scene.name);
@@ -106,33 +108,35 @@ macro_rules! crashes {
             )+
         }
     )+};
+    (@rerun $operation:ident) => { o::$operation() };
+    (@rerun $operation:ident $rerun:ident) => { o::$rerun() };
 }
 
 crashes! {
-    login: o::login(), then o::login(), from active, frozen;
-    unregister: o::unregister(), then o::unregister(), from active;
-    recover: o::recover(), then o::recover(), from nearly_due;
-    immediate: o::immediate(), then o::immediate(), from active, frozen;
-    admin_delete: o::admin_delete(), then o::admin_delete(), from active;
-    create_customer: o::create_customer(), then o::create_customer(), from active;
-    update_customer: o::update_customer(), then o::update_customer(), from active;
-    create_key: o::create_key(), then o::create_key(), from active;
-    delete_key: o::delete_key(), then o::delete_key(), from active;
-    rotate_key: o::rotate_key(), then o::rotate_key(), from active;
-    create_number: o::create_number(), then o::create_number(), from active;
-    create_number_once: o::create_number_once(), then o::create_number_once(), from active;
-    create_key_once: o::create_key_once(), then o::create_key_once(), from active;
-    immediate_once: o::immediate_once(), then o::immediate_once(), from active;
-    delete_number: o::delete_number(), then o::delete_number(), from active;
-    create_agent: o::create_agent("agent2"), then o::create_agent("agent2"), from active;
-    delete_agent: o::delete_agent(), then o::delete_agent(), from active;
-    promote_agent: o::promote_agent(), then o::promote_agent(), from active;
-    logout: o::logout(), then o::logout(), from active;
-    metadata: o::metadata(), then o::metadata(), from active;
-    set_billing: o::set_billing(), then o::set_billing(), from billable;
-    freeze: o::freeze(), then o::freeze(), from active;
-    hold: o::hold(), then o::hold(), from active, frozen;
-    lift_hold: o::lift_hold(), then o::lift_hold(), from held;
-    purge: o::purge(), then o::purge(), from due;
-    purge_one: o::purge_one(), then o::purge(), from due, deleted;
+    login: from active, frozen;
+    unregister: from active;
+    recover: from nearly_due;
+    immediate: from active, frozen;
+    admin_delete: from active;
+    create_customer: from active;
+    update_customer: from active;
+    create_key: from active;
+    delete_key: from active;
+    rotate_key: from active;
+    create_number: from active;
+    create_number_once: from active;
+    create_key_once: from active;
+    immediate_once: from active;
+    delete_number: from active;
+    create_agent: from active;
+    delete_agent: from active;
+    promote_agent: from active;
+    logout: from active;
+    metadata: from active;
+    set_billing: from billable;
+    freeze: from active;
+    hold: from active, frozen;
+    lift_hold: from held;
+    purge: from due;
+    purge_one then purge: from due, deleted;
 }

@@ -1,5 +1,5 @@
-//! Events on their way to their owners, with three in ten calls failing at every hop, the stream losing
-//! some, the bus repeating and shuffling them: none is lost.
+//! Delivery of events while three in ten calls fail at every hop, the stream loses some, and the bus
+//! duplicates and reorders them: none is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,12 +21,13 @@ use sam_local::Tables;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::bus::{Publisher, publish_overdue};
+use shared::domain::customer::Profile;
 use shared::domain::erasure::{Reason, Requester, Role};
 use shared::domain::event::EventType;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
-use shared::domain::webhook::Secret;
-use shared::domain::{Agent, Customer, Error, Id, Permission, Timestamp, Username};
+use shared::domain::webhook::WebhookSecret;
+use shared::domain::{Customer, Error, FirstAdmin, Id, Registration, Timestamp, Username};
 use shared::lifecycle::transition;
 use shared::platform::{Clock, Deadline};
 use shared::store::Store;
@@ -43,7 +44,7 @@ const ACCOUNTS_MADE: u8 = 5;
 /// In the year 2100.
 const NEVER: u64 = 4_102_444_800_000;
 
-/// Numbers that look like chance, the same at every run.
+/// A seeded pseudo-random generator.
 #[derive(Clone)]
 struct Chance(Arc<Mutex<u64>>);
 
@@ -68,7 +69,7 @@ impl Chance {
 
 type Arrivals = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
-/// Takes seven in ten, and gives in to what was refused five times.
+/// Starts a receiver that accepts seven in ten webhooks, and any that it refused five times.
 async fn receiver(chance: Chance) -> (String, Arrivals) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -90,14 +91,13 @@ async fn receiver(chance: Chance) -> (String, Arrivals) {
     (url, seen)
 }
 
-/// A bus that fails one call in ten, and refuses two entries in ten of the others; what it takes, it
-/// sometimes takes twice.
+/// A bus that fails one call in ten, refuses two entries in ten of the others, and sometimes duplicates one.
 #[derive(Clone)]
 struct Bus {
     chance: Chance,
-    /// What it has not brought yet.
+    /// Events that are not yet delivered to the rule.
     taken: Arc<Mutex<Vec<Value>>>,
-    /// The ids of all that it ever took.
+    /// Ids of all events that it ever accepted.
     told: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -147,7 +147,7 @@ impl Bus {
     }
 }
 
-/// What functions work with, each with its own process.
+/// Returns the handler context of a function in a process of its own.
 fn app(tables: &Tables, dial: &Arc<Mutex<Timestamp>>, function: &str) -> App {
     let process = tables.process(function, "0");
     let retries = RetryPartition::custom("delivery").token_bucket(TokenBucket::unlimited());
@@ -168,7 +168,7 @@ fn app(tables: &Tables, dial: &Arc<Mutex<Timestamp>>, function: &str) -> App {
     App::new(store, Clock::showing(Arc::clone(dial)))
 }
 
-/// The functions that write, each with no more permissions than it has.
+/// The contexts of the functions that write, each with its own permissions.
 struct Writers {
     create: App,
     freeze: App,
@@ -187,7 +187,7 @@ impl Writers {
         }
     }
 
-    /// The one whose work it is.
+    /// Returns the context of the function that executes `command`.
     fn of(&self, command: &Command) -> &App {
         match command {
             Command::Freeze(..) => &self.freeze,
@@ -197,20 +197,23 @@ impl Writers {
     }
 }
 
-/// How often in a row what is tried may fail: three in ten calls do.
+/// Largest number of attempts in a row; three in ten calls fail.
 const MAX_TRIES: u32 = 100;
 
 async fn account(app: &App, number: u8, url: &str) -> Customer {
     let now = app.now();
-    let mut customer = Customer::blank(Id::new(now, [number; 10]), now);
-    customer.webhook_method = WebhookMethod::Post;
-    customer.webhook_uri = WebhookUri::from_text(url).unwrap();
-    customer.internals.webhook_secret = Some(Secret::new([number; 32]));
-    customer.internals.sequence = 1;
     let username = Username::from_text(&format!("test{number}")).unwrap();
-    let agent = Agent::new(Id::new(now, [100 + number; 10]), username, Permission::ADMIN, now);
-    let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
-    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let admin = FirstAdmin { id: Id::new(now, [100 + number; 10]), username };
+    let profile = Profile {
+        webhook_method: Some(WebhookMethod::Post),
+        webhook_uri: Some(WebhookUri::from_text(url).unwrap()),
+        ..Profile::default()
+    };
+    let secret = WebhookSecret::new([number; 32]);
+    let Registration { customer, admin } =
+        Customer::register(Id::new(now, [number; 10]), profile, secret, admin, now);
+    let login = Login::new(customer.id, &admin, PasswordHash::stored(String::new()));
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
     let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
     for _ in 0..MAX_TRIES {
         if app.store.insert_customer(&new, &event).await.is_ok() {
@@ -220,7 +223,7 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
     panic!("account {number} could not be created");
 }
 
-/// Something happens to the account; what the client does not hear of, it does again.
+/// Executes a random command on the account, again until it is known to have succeeded.
 async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Customer {
     let by = Requester { role: Role::CustomerAdmin, id: String::new() };
     let command = match (customer.status.is_live(), chance.next() % 4) {
@@ -236,8 +239,8 @@ async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Cust
             return after;
         }
         if let Some(now) = read(app, customer).await {
-            // It had happened, and the answer was lost.
-            if matches!(result, Err(Error::StateInvalid)) {
+            // It had succeeded, and the answer was lost.
+            if matches!(result, Err(Error::StateInvalid(_))) {
                 return now;
             }
             current = now;
@@ -251,8 +254,8 @@ async fn read(app: &App, customer: &Customer) -> Option<Customer> {
     app.store.get_items(&[key.untyped()]).await.ok()?.get(&key).ok()?
 }
 
-/// The ids of what arrived: signed by its owner's secret, each in a place of its own in the owner's order,
-/// without a gap.
+/// Returns the ids of the received events, having checked each signature, and that each owner's sequence
+/// numbers are unique and without a gap.
 fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<String> {
     let mut heard: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
     let mut ids = BTreeSet::new();
@@ -260,7 +263,7 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
         let event: Value = serde_json::from_slice(body).unwrap();
         let owner = event["data"]["customer_id"].as_str().unwrap().to_owned();
         let known = customers.iter().find(|one| one.id.to_string() == owner).unwrap();
-        let secret = known.internals.webhook_secret.clone().unwrap_or(Secret::new([0; 32]));
+        let secret = known.internals.webhook_secret.clone().unwrap_or(WebhookSecret::new([0; 32]));
         let header = |name: &str| headers[name].to_str().unwrap();
         let signed = Webhook::new(secret.expose())
             .unwrap()
@@ -270,19 +273,19 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
         let id = header("webhook-id").to_owned();
         let place = event["sequence"].as_u64().unwrap();
         let first = heard.entry(owner).or_default().entry(place).or_insert_with(|| id.clone());
-        assert_eq!(*first, id, "two events have the same place in the order");
+        assert_eq!(*first, id, "two events have the same sequence number");
         ids.insert(id);
     }
     for (owner, sequence) in &heard {
         let (last, _) = sequence.last_key_value().unwrap();
-        assert_eq!(sequence.len() as u64, *last, "a gap in the order of {owner}");
+        assert_eq!(sequence.len() as u64, *last, "a gap in the sequence of {owner}");
     }
     ids
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "how many is for the caller to say")]
-async fn nothing_is_lost_on_the_way_to_its_owner() {
+async fn every_event_is_delivered_at_least_once_under_faults() {
     let transitions: usize =
         std::env::var("TENURE_TRANSITIONS").map_or(400, |text| text.parse().expect("a number"));
     let chance = Chance::new(0x5eed);
@@ -299,7 +302,7 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
     let publisher = app(&tables, &dial, "OutboxPublishFunction");
     let publisher = Publisher::new(publisher, bus.client(), "bus".to_owned());
     let deliverer = app(&tables, &dial, "WebhookDeliverFunction");
-    let deliverer = Deliverer::new(deliverer, Sender::to_this_machine());
+    let deliverer = Deliverer::new(deliverer, Sender::loopback_only());
     let faults = ["throttle", "internal_error", "conflict"];
     let fault = |(seed, fault)| json!({"fault": fault, "probability": 0.12, "seed": seed});
     tables.set_faults(&faults.iter().enumerate().map(fault).collect()).unwrap();
@@ -313,7 +316,7 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
         customers[which] = change(&writers, &customers[which], &chance).await;
     }
 
-    // What the stream brings: nine in ten, in no order.
+    // The stream delivers nine in ten, in random order.
     let told = || {
         let snapshot = tables.snapshot().unwrap();
         let ids = snapshot.items(OUTBOX).map(|item| item["id"]["S"].as_str().unwrap().to_owned());
@@ -324,12 +327,12 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
     brought.sort_by_cached_key(|_| chance.next());
     for batch in brought.chunks(10) {
         let ids: Vec<_> = batch.iter().map(|id| Id::parse(id).unwrap()).collect();
-        // Lambda brings a batch that failed again; here the schedule has to do it.
+        // Lambda retries a failed batch; here it is left to the schedule.
         if let Ok(events) = publisher.app.store.get_events(&ids).await {
             publisher.publish(&events).await;
         }
     }
-    // What the bus brings, in no order, and what the schedules do once a minute.
+    // The bus delivers in random order, then the schedules run.
     let mut minutes = 0;
     loop {
         let mut events = std::mem::take(&mut *on_bus.lock().unwrap());
@@ -344,7 +347,7 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
             break;
         }
         let now = *dial.lock().unwrap();
-        // Attempts are minutes apart at first, and hours later.
+        // Follows the retry schedule: minutes at first, hours later.
         let pass = match minutes {
             ..20 => 61,
             20..50 => 900,
@@ -352,7 +355,7 @@ async fn nothing_is_lost_on_the_way_to_its_owner() {
         };
         *dial.lock().unwrap() = now.plus(Duration::from_secs(pass));
         minutes += 1;
-        assert!(minutes < 200 + transitions / 10, "something never ends");
+        assert!(minutes < 200 + transitions / 10, "an event is never delivered");
         let _ = publish_overdue(&publisher, Deadline::at(NEVER)).await;
         let _ = deliver_due(&deliverer, Deadline::at(NEVER)).await;
     }

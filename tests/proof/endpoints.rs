@@ -1,4 +1,4 @@
-//! The endpoints' own files.
+//! The endpoints' source files, included as modules.
 
 #![allow(dead_code, reason = "elsewhere each of these is a program")]
 

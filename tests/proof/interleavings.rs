@@ -1,11 +1,10 @@
-//! Every order in which operations that run at the same time can call the tables.
+//! Every interleaving of the database calls of concurrent operations.
 //!
-//! A step is one call; calls that an operation makes side by side are steps of their own, in any order.
-//! After each step an operation goes on until it waits for its next calls, so the calls alone make the
-//! order. Orders that differ only in calls that have nothing in common lead to the same tables, and one
-//! of them stands for all: an order is run only if two calls that meet come the other way round in it
-//! (source sets and sleep sets: Abdulla et al., "Optimal dynamic partial order reduction", 2014). Depth
-//! first, always in the same order.
+//! A step is one call; calls that an operation makes concurrently are steps of their own, in any order.
+//! After each step the operation runs until it waits for its next calls, so the calls alone determine the
+//! interleaving. Interleavings that differ only in the order of independent calls lead to the same tables, and
+//! one of them is run: dynamic partial order reduction with source sets and sleep sets (Abdulla et al.,
+//! "Optimal dynamic partial order reduction", 2014). The search is depth first and deterministic.
 
 use std::time::Duration;
 
@@ -25,52 +24,52 @@ use crate::scene::Scene;
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
-/// Something that can happen next: the call of an operation that it made as its n-th, or time passing.
+/// A step: the n-th call of an operation, by its slot, or the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Call(usize, usize),
     Time,
 }
 
-/// Operations at the same time.
+/// Concurrent operations from one scene.
 struct Race<'a> {
     world: &'a World,
     scene: &'a Scene,
     operations: Vec<&'a Operation>,
-    /// By how much time moves forward, once, at any moment.
+    /// By how much the clock moves, once, at any point; `None` if it stands still.
     time: Option<Duration>,
     start: State,
 }
 
-/// A moment at which something was to be chosen.
+/// A point of the search at which a step was chosen.
 struct Choice {
     taken: Step,
-    /// What could be taken.
+    /// Steps that were possible.
     enabled: Vec<Step>,
-    /// What need not be taken: orders that begin so have been run elsewhere.
+    /// The sleep set: steps whose interleavings have been run elsewhere.
     asleep: Vec<Step>,
-    /// What was taken here in earlier runs.
+    /// Steps taken here in earlier runs.
     done: Vec<Step>,
-    /// What is still to be taken here.
+    /// The backtrack set: steps still to be taken here.
     open: Vec<Step>,
 }
 
 /// A step that was taken.
 struct Taken {
     step: Step,
-    /// What it read and wrote; all there is, if time passed.
+    /// The items it read and wrote; `None` if time passed, which depends on everything.
     footprint: Option<Footprint>,
-    /// The step after which its operation made the call.
+    /// Index of the step after which the operation made the call.
     cause: Option<usize>,
 }
 
-/// What has happened in one run.
+/// The record of one run.
 struct Run {
     answers: Vec<Option<Answer>>,
-    /// The tables after each step that may have changed them.
+    /// The state after each step that may have written.
     states: Vec<State>,
     steps: Vec<Taken>,
-    /// Whether it came to its end.
+    /// Whether all operations ended, instead of a cut by the sleep set.
     is_whole: bool,
 }
 
@@ -80,12 +79,12 @@ impl<'a> Race<'a> {
         Self { world, scene, operations, time: None, start: world.state(scene) }
     }
 
-    /// Runs every order; gives their number.
+    /// Runs every interleaving; returns their number.
     async fn explore(&self) -> usize {
         let (mut path, mut runs) = (Vec::new(), 0);
         loop {
             let run = self.run(&mut path).await;
-            turn_races_round(&mut path, &run.steps);
+            reverse_races(&mut path, &run.steps);
             if run.is_whole {
                 runs += 1;
                 self.check(run).await;
@@ -101,7 +100,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Runs along `path`, and from its end takes the first step each time; not to its end, if every order
+    /// Runs along `path`, and from its end takes the first step each time. Stops early if every interleaving
     /// that begins so has been run.
     async fn run(&self, path: &mut Vec<Choice>) -> Run {
         let Self { world, scene, operations, .. } = self;
@@ -128,7 +127,7 @@ impl<'a> Race<'a> {
                 tokio::select! {
                     biased;
                     Some((slot, answer)) = work.next() => run.answers[slot] = Some(answer),
-                    // Time stands still while anything moves: nothing does any more.
+                    // Tokio's paused clock moves only when every task waits.
                     () = sleep(Duration::from_millis(1)) => {
                         waiting.arrive(&run.steps);
                         if !waiting.calls.is_empty() { break; }
@@ -152,14 +151,14 @@ impl<'a> Race<'a> {
             let Choice { taken, done, .. } = &path[depth];
             asleep.extend(done);
             let step = waiting.taken(*taken);
-            asleep.retain(|other| !meet(&step, &waiting.taken(*other)));
+            asleep.retain(|other| !are_dependent(&step, &waiting.taken(*other)));
             run.steps.push(step);
             match (*taken, time_passes.take_if(|_| *taken == Step::Time)) {
                 (Step::Time, by) => world.set_time(world.now().plus(by.unwrap_or_default())),
                 (Step::Call(slot, _), _) => {
                     let before = std::mem::replace(&mut decided[slot], world.now());
                     waiting.release(*taken);
-                    // The call is carried out when its operation is polled next.
+                    // The call is executed when its operation is polled next.
                     while world.tables.take_calls().is_empty() {
                         tokio::select! {
                             biased;
@@ -200,29 +199,29 @@ impl<'a> Race<'a> {
             assert!([200, 401, 403, 404, 409].contains(&answer.status), "{}", context());
             assert!(matches!(answer.body["failed"], Value::Null) || answer.body["failed"] == 0);
             let is_true = |state: &State| operation.is_true(answer, scene, state);
-            assert!(run.states.iter().any(is_true), "a lie: {}", context());
+            assert!(run.states.iter().any(is_true), "a false success: {}", context());
         }
         let deleted = run.states.iter().find(|state| state.status() == "deleted");
         let mut owned = deleted.map(State::inventory).unwrap_or_default();
-        // A session may be found, and then end before it is deleted.
+        // A session may be counted, and expire before it is deleted.
         let sessions = run.states.iter().map(|state| state.count(Kind::Session.prefix())).max();
-        owned.insert(Kind::Session.many(), sessions.unwrap_or_default());
+        owned.insert(Kind::Session.plural(), sessions.unwrap_or_default());
         world.purge(scene, start, &owned).await;
     }
 }
 
-/// Sees to it that of two steps that meet and were not bound to come in this order, the later one comes
-/// first in some other run.
-fn turn_races_round(path: &mut [Choice], steps: &[Taken]) {
-    // Per step: the steps that had to come before it.
+/// Schedules, for every two dependent steps without a causal order, a run in which the later comes first.
+fn reverse_races(path: &mut [Choice], steps: &[Taken]) {
+    // Per step: the steps that happen before it.
     let mut before: Vec<Vec<usize>> = Vec::new();
     for (late, step) in steps.iter().enumerate() {
-        let causes = |early: &usize| step.cause == Some(*early) || meet(&steps[*early], step);
+        let causes =
+            |early: &usize| step.cause == Some(*early) || are_dependent(&steps[*early], step);
         let causes: Vec<usize> = (0..late).filter(causes).collect();
         let is_between = |early: usize| causes.iter().any(|one| before[*one].contains(&early));
         for &early in causes.iter().filter(|early| step.cause != Some(**early)) {
             if !is_between(early) {
-                turn_round(&mut path[early], early, late, steps, &before, &causes);
+                reverse_race(&mut path[early], early, late, steps, &before, &causes);
             }
         }
         let mut all: Vec<usize> = causes.iter().flat_map(|one| before[*one].clone()).collect();
@@ -233,8 +232,8 @@ fn turn_races_round(path: &mut [Choice], steps: &[Taken]) {
     }
 }
 
-/// Opens a way from the moment before `early` to a run in which `late` comes before it.
-fn turn_round(
+/// Adds a step to the backtrack set of the point before `early` that leads to a run with `late` before it.
+fn reverse_race(
     choice: &mut Choice,
     early: usize,
     late: usize,
@@ -242,7 +241,7 @@ fn turn_round(
     before: &[Vec<usize>],
     causes: &[usize],
 ) {
-    // What happened in between without `early`, and then `late`.
+    // The steps in between that do not depend on `early`, and then `late`.
     let mut way: Vec<usize> =
         (early + 1..late).filter(|step| !before[*step].contains(&early)).collect();
     way.push(late);
@@ -272,19 +271,19 @@ fn turn_round(
     }
 }
 
-/// Whether the order of two steps can matter. That of time and anything else can.
-fn meet(one: &Taken, other: &Taken) -> bool {
+/// Whether two steps are dependent: whether their order can matter. Time depends on every step.
+fn are_dependent(one: &Taken, other: &Taken) -> bool {
     match (&one.footprint, &other.footprint) {
         (Some(one), Some(other)) => one.meets(other),
         _ => true,
     }
 }
 
-/// Calls that wait to be let through.
+/// Calls that are held until they are released.
 struct Waiting<'a> {
     tables: &'a Tables,
     held: UnboundedReceiver<Held>,
-    /// How many calls each operation has made.
+    /// Number of calls that each operation has made.
     made: Vec<usize>,
     calls: Vec<(Step, Held, Option<usize>)>,
 }
@@ -294,7 +293,7 @@ impl<'a> Waiting<'a> {
         Self { tables, held, made: vec![0; operations], calls: Vec::new() }
     }
 
-    /// Takes in the calls that operations have made after these steps.
+    /// Receives the calls that operations have made after these steps.
     fn arrive(&mut self, steps: &[Taken]) {
         while let Ok(held) = self.held.try_recv() {
             let slot: usize = held.call.process.parse().expect("a number");
@@ -310,7 +309,7 @@ impl<'a> Waiting<'a> {
         self.calls.iter().map(|(step, ..)| *step).collect()
     }
 
-    /// The step as it is taken now.
+    /// Returns the step with what it would read and write now.
     fn taken(&self, step: Step) -> Taken {
         let call = self.calls.iter().find(|(one, ..)| *one == step);
         let footprint = call.map(|(_, held, _)| self.tables.footprint(&held.call));
@@ -324,17 +323,17 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Every pair, also of an operation with itself, from one scene.
+/// Explores every pair of operations, also of one with itself, from one scene.
 async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
     let mut sum = 0;
     for (index, one) in operations.iter().enumerate() {
         for other in &operations[index..] {
             let orders = Race::new(world, scene, vec![one, other]).explore().await;
-            println!("{} | {} from {}: {orders} orders", one.name, other.name, scene.name);
+            println!("{} | {} from {}: {orders} interleavings", one.name, other.name, scene.name);
             sum += orders;
         }
     }
-    println!("every pair from {}: {sum} orders", scene.name);
+    println!("every pair from {}: {sum} interleavings", scene.name);
 }
 
 fn all() -> Vec<Operation> {
@@ -368,7 +367,7 @@ async fn every_pair_from_due() {
     every_pair(&world, &Scene::due(&world).await, &all()).await;
 }
 
-/// All but two purges, which are the same from here as when the account was due.
+/// Without the pair of two purges, which is covered from the due scene.
 #[tokio::test(start_paused = true)]
 async fn every_pair_from_deleted() {
     let world = World::new();
@@ -378,21 +377,21 @@ async fn every_pair_from_deleted() {
     every_pair(&world, &scene, &operations).await;
     for operation in &operations {
         let orders = Race::new(&world, &scene, vec![operation, &purge]).explore().await;
-        println!("{} | purge from deleted: {orders} orders", operation.name);
+        println!("{} | purge from deleted: {orders} interleavings", operation.name);
     }
 }
 
-/// Whoever comes first: the billing account that pays is there.
+/// In every order, the billing account in use exists.
 #[tokio::test(start_paused = true)]
-async fn every_pair_about_who_pays() {
+async fn every_pair_on_the_billing_account() {
     let world = World::new();
     let operations = [o::set_billing(), o::delete_billing_account(), o::metadata()];
     every_pair(&world, &Scene::billable(&world).await, &operations).await;
 }
 
-/// The same request twice, and something in between.
+/// The same keyed request twice, also with a deletion in between.
 #[tokio::test(start_paused = true)]
-async fn every_pair_with_a_key() {
+async fn every_pair_with_an_idempotency_key() {
     let world = World::new();
     let scene = Scene::active(&world).await;
     let operations =
@@ -401,12 +400,12 @@ async fn every_pair_with_a_key() {
     let (once, purge) = (o::create_number_once(), o::purge());
     let deleting = o::admin_delete();
     let orders = Race::new(&world, &scene, vec![&once, &deleting, &purge]).explore().await;
-    println!("create number once | admin delete | purge: {orders} orders");
+    println!("create number once | admin delete | purge: {orders} interleavings");
 }
 
-/// The table's own clock is late: what it still has after a day counts for nothing.
+/// DynamoDB deletes expired items late; the record is ignored from its expiry on.
 #[tokio::test(start_paused = true)]
-async fn a_key_is_free_after_a_day_though_the_table_still_has_it() {
+async fn idempotency_key_expires_after_a_day_before_ttl_deletes_it() {
     let world = World::new();
     let scene = Scene::active(&world).await;
     world.set(&scene);
@@ -422,23 +421,23 @@ async fn a_key_is_free_after_a_day_though_the_table_still_has_it() {
     assert_eq!(create().await, second);
 }
 
-/// The date comes while both are at it: one of them wins, and the loser does nothing.
+/// The due date passes at any point: exactly one of both wins.
 #[tokio::test(start_paused = true)]
-async fn recover_and_purge_while_the_date_comes() {
+async fn recover_and_purge_around_the_due_date() {
     let world = World::new();
     let scene = Scene::nearly_due(&world).await;
     let (recover, purge) = (o::recover(), o::purge_one());
     let mut race = Race::new(&world, &scene, vec![&recover, &purge]);
     race.time = Some(Duration::from_micros(1));
-    println!("recover | purge one | time: {} orders", race.explore().await);
+    println!("recover | purge one | time: {} interleavings", race.explore().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn unregister_recover_and_purge_while_the_date_comes() {
+async fn unregister_recover_and_purge_around_the_due_date() {
     let world = World::new();
     let scene = Scene::active(&world).await;
     let (unregister, recover, purge) = (o::unregister(), o::recover(), o::purge_one());
     let mut race = Race::new(&world, &scene, vec![&unregister, &recover, &purge]);
     race.time = Some(GRACE);
-    println!("unregister | recover | purge one | time: {} orders", race.explore().await);
+    println!("unregister | recover | purge one | time: {} interleavings", race.explore().await);
 }

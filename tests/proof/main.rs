@@ -1,4 +1,4 @@
-//! Proofs against hostile tables: endpoints and store in this process, every call to the tables held,
+//! Proofs against hostile tables: endpoints and store run in this process, and every database call can be held,
 //! reordered, refused, lost or cut off.
 
 #![allow(
@@ -9,6 +9,8 @@
 )]
 
 mod crashes;
+#[path = "../customer.rs"]
+mod customer;
 mod delivery;
 mod endpoints;
 mod faults;

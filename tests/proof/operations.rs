@@ -1,413 +1,201 @@
-//! What can be done, each with what its success claims. An operation that is added here is in every
-//! suite that names it.
+//! The operations that the proofs run: a table of requests to endpoints, each with the effect that a success
+//! must have, and the purge.
 
 use serde_json::{Value, json};
 
+use crate::customer::new_customer;
 use crate::endpoints;
-use crate::scene::{CUSTOMER, PASSWORD};
+use crate::scene::{CUSTOMER, PASSWORD, Scene};
 use crate::state::{State, text};
-use crate::world::{Answer, Operation, endpoint, event, sent, without_token};
+use crate::world::{Answer, Operation, Sent, endpoint, event, sent, without_token};
 
-pub(crate) fn login() -> Operation {
-    endpoint("login", "AuthLoginFunction", endpoints::auth_login::handle, |_| {
-        without_token(json!({"username": CUSTOMER, "password": PASSWORD}))
-    })
-    .effect(|state, _, _| state.count("SESSION#") >= 2)
+/// Defines an operation per row: its name, its endpoint's file, the request; optionally the effect that a
+/// success must have, and the status, beside 200, that a repetition after success may get.
+macro_rules! operations {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $endpoint:ident, $request:expr
+        $(, effect $effect:expr)?
+        $(, repeated $status:literal)?;
+    )+) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name() -> Operation {
+            let operation = endpoint(
+                stringify!($name),
+                stringify!($endpoint),
+                endpoints::$endpoint::handle,
+                $request,
+            );
+            $(let operation = operation.effect($effect);)?
+            $(let operation = operation.repeated($status);)?
+            operation
+        }
+    )+};
 }
 
-pub(crate) fn unregister() -> Operation {
-    endpoint("unregister", "AuthUnregisterFunction", endpoints::auth_unregister::handle, |scene| {
-        sent(&scene.session).body(json!({"password": PASSWORD}))
-    })
-    .effect(|state, _, _| state.status() == "frozen")
-}
+operations! {
+    login: auth_login,
+        |_| without_token(json!({"username": CUSTOMER, "password": PASSWORD})),
+        effect |state, _, _| state.count("SESSION#") >= 2;
+    logout: auth_logout, |scene| sent(&scene.session),
+        effect |state, scene, _| !state.children.contains_key(&scene.session_place),
+        repeated 401;
 
-pub(crate) fn recover() -> Operation {
-    endpoint("recover", "AuthRecoverFunction", endpoints::auth_recover::handle, |scene| {
-        sent(&scene.session)
-    })
-    .effect(|state, _, _| state.status() == "initial")
-    .again(&[409])
-}
+    // Unregistration, deletion, hold.
+    unregister: auth_unregister,
+        |scene| sent(&scene.session).body(json!({"password": PASSWORD})),
+        effect |state, _, _| state.status() == "frozen";
+    recover: auth_recover, |scene| sent(&scene.session),
+        effect |state, _, _| state.status() == "initial",
+        repeated 409;
+    immediate: auth_unregister, |scene| sent(&scene.session).body(at_once()),
+        effect |state, _, _| state.status() == "deleted",
+        repeated 401;
+    /// The idempotency record is deleted with the account.
+    immediate_once: auth_unregister,
+        |scene| sent(&scene.session).body(at_once()).once("leave"),
+        effect |state, _, _| state.status() == "deleted",
+        repeated 401;
+    admin_delete: customer_delete, on_customer,
+        effect |state, _, _| state.status() == "deleted";
+    freeze: customer_freeze, on_customer,
+        effect |state, _, _| state.status() == "frozen";
+    admin_recover: customer_recover, on_customer,
+        effect |state, _, _| state.status() == "initial",
+        repeated 409;
+    hold: hold_set, |scene| on_customer(scene).body(json!({"reason": "Court order 7"})),
+        effect |state, _, _| state.has("hold_reason");
+    lift_hold: hold_lift, on_customer,
+        effect |state, _, _| !state.has("hold_reason");
+    plan: erasure_plan, on_customer;
+    get_erasure: erasure_get, on_customer;
 
-pub(crate) fn immediate() -> Operation {
-    endpoint("immediate", "AuthUnregisterFunction", endpoints::auth_unregister::handle, |scene| {
-        let body =
-            json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
-        sent(&scene.session).body(body)
-    })
-    .effect(|state, _, _| state.status() == "deleted")
-    .again(&[401])
-}
-
-pub(crate) fn admin_delete() -> Operation {
-    endpoint(
-        "admin delete",
-        "CustomerDeleteFunction",
-        endpoints::customer_delete::handle,
-        |scene| sent(&scene.admin).id(&scene.customer),
-    )
-    .effect(|state, _, _| state.status() == "deleted")
-}
-
-pub(crate) fn freeze() -> Operation {
-    endpoint("freeze", "CustomerFreezeFunction", endpoints::customer_freeze::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer)
-    })
-    .effect(|state, _, _| state.status() == "frozen")
-}
-
-pub(crate) fn admin_recover() -> Operation {
-    endpoint(
-        "admin recover",
-        "CustomerRecoverFunction",
-        endpoints::customer_recover::handle,
-        |scene| sent(&scene.admin).id(&scene.customer),
-    )
-    .effect(|state, _, _| state.status() == "initial")
-    .again(&[409])
-}
-
-pub(crate) fn hold() -> Operation {
-    endpoint("hold", "HoldSetFunction", endpoints::hold_set::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer).body(json!({"reason": "Court order 7"}))
-    })
-    .effect(|state, _, _| state.has("hold_reason"))
-}
-
-pub(crate) fn lift_hold() -> Operation {
-    endpoint("lift hold", "HoldLiftFunction", endpoints::hold_lift::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer)
-    })
-    .effect(|state, _, _| !state.has("hold_reason"))
-}
-
-pub(crate) fn plan() -> Operation {
-    endpoint("plan", "ErasurePlanFunction", endpoints::erasure_plan::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer)
-    })
-}
-
-pub(crate) fn get_erasure() -> Operation {
-    endpoint("get erasure", "ErasureGetFunction", endpoints::erasure_get::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer)
-    })
-}
-
-pub(crate) fn create_customer() -> Operation {
-    endpoint(
-        "create customer",
-        "CustomerCreateFunction",
-        endpoints::customer_create::handle,
-        |scene| sent(&scene.admin).body(new_customer("test2")),
-    )
-    .effect(|state, _, _| {
-        let made = state.others.values().find(|item| text(item, "email") == "test2@example.com");
-        made.is_some_and(|made| {
-            let own = |kind: &str| state.locks(kind, text(made, "id"));
-            own("USERNAME#") == 1 && own("EMAIL#") == 1
-        })
-    })
-    .again(&[409])
-}
-
-pub(crate) fn update_customer() -> Operation {
-    endpoint(
-        "update customer",
-        "CustomerUpdateFunction",
-        endpoints::customer_update::handle,
-        |scene| {
-            let body = json!({"name": "changed", "email": "changed@example.com"});
-            sent(&scene.admin).id(&scene.customer).body(body)
-        },
-    )
-    .effect(|state, _, _| text(&state.root, "email") == "changed@example.com")
-}
-
-pub(crate) fn get_customer() -> Operation {
-    endpoint("get customer", "CustomerGetFunction", endpoints::customer_get::handle, |scene| {
-        sent(&scene.admin).id(&scene.customer)
-    })
-    .effect(|_, scene, answer| answer.text("id") == scene.customer)
-}
-
-pub(crate) fn list_customers() -> Operation {
-    endpoint("list customers", "CustomerListFunction", endpoints::customer_list::handle, |scene| {
-        sent(&scene.admin)
-    })
-    .effect(|_, scene, answer| answer.body["result"][0]["id"] == *scene.customer)
-}
-
-/// Looks for what only the scene's customer is.
-pub(crate) fn find_customers(query: &'static str) -> Operation {
-    endpoint(query, "CustomerListFunction", endpoints::customer_list::handle, move |scene| {
-        sent(&scene.admin).query(query)
-    })
-    .effect(|_, scene, answer| answer.body["result"][0]["id"] == *scene.customer)
-}
-
-pub(crate) fn metadata() -> Operation {
-    endpoint(
-        "metadata",
-        "OwnMetadataUpdateFunction",
-        endpoints::own_metadata_update::handle,
+    // The account.
+    create_customer: customer_create,
+        |scene| sent(&scene.admin).body(new_customer("test2", PASSWORD)),
+        effect |state, _, _| has_both_locks(state, "test2@example.com"),
+        repeated 409;
+    update_customer: customer_update,
+        |scene| on_customer(scene).body(json!({"name": "changed", "email": "changed@example.com"})),
+        effect |state, _, _| text(&state.root, "email") == "changed@example.com";
+    get_customer: customer_get, on_customer,
+        effect |_, scene, answer| answer.text("id") == scene.customer;
+    list_customers: customer_list, |scene| sent(&scene.admin),
+        effect |_, scene, answer| answer.body["result"][0]["id"] == *scene.customer;
+    find_by_status: customer_list, |scene| sent(&scene.admin).query("status=initial"),
+        effect |_, scene, answer| answer.body["result"][0]["id"] == *scene.customer;
+    find_by_name: customer_list, |scene| sent(&scene.admin).query("name=name%20of"),
+        effect |_, scene, answer| answer.body["result"][0]["id"] == *scene.customer;
+    find_by_email: customer_list, |scene| sent(&scene.admin).query("email=test1@example.com"),
+        effect |_, scene, answer| answer.body["result"][0]["id"] == *scene.customer;
+    metadata: own_metadata_update,
         |scene| sent(&scene.session).body(json!({"rtp_debug": true})),
-    )
-    .effect(|state, _, _| state.root["metadata"]["M"]["rtp_debug"]["BOOL"] == true)
-}
-
-/// Says that the scene's billing account pays.
-pub(crate) fn set_billing() -> Operation {
-    endpoint(
-        "set billing",
-        "OwnBillingAccountUpdateFunction",
-        endpoints::own_billing_account_update::handle,
+        effect |state, _, _| state.root["metadata"]["M"]["rtp_debug"]["BOOL"] == true;
+    /// Sets the scene's billing account.
+    set_billing: own_billing_account_update,
         |scene| sent(&scene.session).body(json!({"billing_account_id": scene.billing_account})),
-    )
-    .effect(|state, scene, _| text(&state.root, "billing_account_id") == scene.billing_account)
-}
+        effect |state, scene, _| text(&state.root, "billing_account_id") == scene.billing_account;
 
-pub(crate) fn delete_billing_account() -> Operation {
-    endpoint(
-        "delete billing account",
-        "ResourceDeleteFunction",
-        endpoints::resource_delete::handle,
-        |scene| sent(&scene.session).kind("billing_accounts").id(&scene.billing_account),
-    )
-    .effect(|state, _, _| state.count("BILLING_ACCOUNT#") == 0)
-    .again(&[404])
-}
-
-pub(crate) fn create_billing_account() -> Operation {
-    endpoint(
-        "create billing account",
-        "ResourceCreateFunction",
-        endpoints::resource_create::handle,
-        |scene| sent(&scene.session).kind("billing_accounts").body(json!({})),
-    )
-}
-
-pub(crate) fn create_key() -> Operation {
-    endpoint(
-        "create key",
-        "AccesskeyCreateFunction",
-        endpoints::accesskey_create::handle,
-        |scene| sent(&scene.session).body(json!({"expire": 86_400})),
-    )
-    .effect(|state, _, answer| state.children.contains_key(&format!("KEY#{}", answer.text("id"))))
-}
-
-pub(crate) fn update_key() -> Operation {
-    endpoint(
-        "update key",
-        "AccesskeyUpdateFunction",
-        endpoints::accesskey_update::handle,
-        |scene| sent(&scene.session).id(&scene.key).body(json!({"name": "changed"})),
-    )
-    .effect(|state, _, answer| {
-        let key = state.children.get(&format!("KEY#{}", answer.text("id")));
-        key.is_some_and(|key| text(key, "name") == "changed")
-    })
-}
-
-pub(crate) fn get_key() -> Operation {
-    endpoint("get key", "AccesskeyGetFunction", endpoints::accesskey_get::handle, |scene| {
-        sent(&scene.session).id(&scene.key)
-    })
-    .effect(|state, _, answer| state.children.contains_key(&format!("KEY#{}", answer.text("id"))))
-}
-
-pub(crate) fn list_keys() -> Operation {
-    endpoint("list keys", "AccesskeyListFunction", endpoints::accesskey_list::handle, |scene| {
-        sent(&scene.session)
-    })
-    .effect(|state, _, answer| {
-        let shown = answer.body["result"].as_array().map_or(0, Vec::len);
-        shown == state.count("KEY#")
-    })
-}
-
-pub(crate) fn delete_key() -> Operation {
-    endpoint(
-        "delete key",
-        "AccesskeyDeleteFunction",
-        endpoints::accesskey_delete::handle,
-        |scene| sent(&scene.session).id(&scene.key),
-    )
-    .effect(|state, scene, _| !state.children.contains_key(&format!("KEY#{}", scene.key)))
-    .again(&[404])
-}
-
-pub(crate) fn rotate_key() -> Operation {
-    endpoint(
-        "rotate key",
-        "AccesskeyRotateFunction",
-        endpoints::accesskey_rotate::handle,
-        |scene| sent(&scene.session).id(&scene.key).body(json!({})),
-    )
-    .effect(|state, scene, _| {
-        let key = state.children.get(&format!("KEY#{}", scene.key));
-        key.is_some_and(|key| text(key, "version") >= "2")
-    })
-    .again(&[409])
-}
-
-pub(crate) fn create_number() -> Operation {
-    endpoint(
-        "create number",
-        "ResourceCreateFunction",
-        endpoints::resource_create::handle,
-        |scene| sent(&scene.session).kind("numbers").body(json!({"name": "+15551234567"})),
-    )
-    .effect(|state, _, answer| {
-        state.children.contains_key(&format!("NUMBER#{}", answer.text("id")))
-    })
-}
-
-/// Creates a number by a request with a key: one, however often it is sent.
-pub(crate) fn create_number_once() -> Operation {
-    endpoint(
-        "create number once",
-        "ResourceCreateFunction",
-        endpoints::resource_create::handle,
-        |scene| {
-            sent(&scene.session).kind("numbers").body(json!({"name": "only one"})).once("number")
-        },
-    )
-    .effect(|state, _, answer| {
-        let is_there = state.children.contains_key(&format!("NUMBER#{}", answer.text("id")));
-        let made = state.children.values().filter(|child| text(child, "name") == "only one");
-        is_there && made.count() == 1 && state.count("IDEMPOTENCY#") >= 1
-    })
-}
-
-/// The same for an access key, whose token is told once.
-pub(crate) fn create_key_once() -> Operation {
-    endpoint(
-        "create key once",
-        "AccesskeyCreateFunction",
-        endpoints::accesskey_create::handle,
+    // Access keys.
+    create_key: accesskey_create, |scene| sent(&scene.session).body(json!({"expire": 86_400})),
+        effect |state, _, answer| state.owns("KEY#", &answer.text("id"));
+    /// Its token cannot be replayed.
+    create_key_once: accesskey_create,
         |scene| sent(&scene.session).body(json!({"expire": 86_400})).once("key"),
-    )
-    .effect(|state, _, _| state.count("KEY#") == 3)
-    .again(&[409])
-}
+        effect |state, _, _| state.count("KEY#") == 3,
+        repeated 409;
+    update_key: accesskey_update,
+        |scene| sent(&scene.session).id(&scene.key).body(json!({"name": "changed"})),
+        effect |state, scene, _| state.child("KEY#", &scene.key, "name") == "changed";
+    get_key: accesskey_get, |scene| sent(&scene.session).id(&scene.key),
+        effect |state, _, answer| state.owns("KEY#", &answer.text("id"));
+    list_keys: accesskey_list, |scene| sent(&scene.session),
+        effect |state, _, answer| answer.rows() == state.count("KEY#");
+    delete_key: accesskey_delete, |scene| sent(&scene.session).id(&scene.key),
+        effect |state, scene, _| !state.owns("KEY#", &scene.key),
+        repeated 404;
+    rotate_key: accesskey_rotate,
+        |scene| sent(&scene.session).id(&scene.key).body(json!({})),
+        effect |state, scene, _| state.child("KEY#", &scene.key, "version") >= "2",
+        repeated 409;
 
-/// Leaves at once by a request with a key: what is remembered of it goes with the account.
-pub(crate) fn immediate_once() -> Operation {
-    endpoint(
-        "immediate once",
-        "AuthUnregisterFunction",
-        endpoints::auth_unregister::handle,
-        |scene| {
-            let body =
-                json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
-            sent(&scene.session).body(body).once("leave")
-        },
-    )
-    .effect(|state, _, _| state.status() == "deleted")
-    .again(&[401])
-}
-
-pub(crate) fn delete_number() -> Operation {
-    endpoint(
-        "delete number",
-        "ResourceDeleteFunction",
-        endpoints::resource_delete::handle,
+    // Owned resources.
+    create_number: resource_create,
+        |scene| sent(&scene.session).kind("numbers").body(json!({"name": "+15551234567"})),
+        effect |state, _, answer| state.owns("NUMBER#", &answer.text("id"));
+    create_number_once: resource_create,
+        |scene| sent(&scene.session).kind("numbers").body(json!({"name": "only one"})).once("number"),
+        effect |state, _, answer| {
+            let named = state.children.values().filter(|child| text(child, "name") == "only one");
+            state.owns("NUMBER#", &answer.text("id"))
+                && named.count() == 1
+                && state.count("IDEMPOTENCY#") >= 1
+        };
+    get_number: resource_get,
         |scene| sent(&scene.session).kind("numbers").id(&scene.number),
-    )
-    .effect(|state, scene, _| !state.children.contains_key(&format!("NUMBER#{}", scene.number)))
-    .again(&[404])
-}
+        effect |_, scene, answer| answer.text("id") == scene.number;
+    list_numbers: resource_list, |scene| sent(&scene.session).kind("numbers"),
+        effect |state, _, answer| answer.rows() == state.count("NUMBER#");
+    delete_number: resource_delete,
+        |scene| sent(&scene.session).kind("numbers").id(&scene.number),
+        effect |state, scene, _| !state.owns("NUMBER#", &scene.number),
+        repeated 404;
+    create_billing_account: resource_create,
+        |scene| sent(&scene.session).kind("billing_accounts").body(json!({}));
+    delete_billing_account: resource_delete,
+        |scene| sent(&scene.session).kind("billing_accounts").id(&scene.billing_account),
+        effect |state, _, _| state.count("BILLING_ACCOUNT#") == 0,
+        repeated 404;
 
-pub(crate) fn get_number() -> Operation {
-    endpoint("get number", "ResourceGetFunction", endpoints::resource_get::handle, |scene| {
-        sent(&scene.session).kind("numbers").id(&scene.number)
-    })
-    .effect(|_, scene, answer| answer.text("id") == scene.number)
-}
-
-pub(crate) fn list_numbers() -> Operation {
-    endpoint("list numbers", "ResourceListFunction", endpoints::resource_list::handle, |scene| {
-        sent(&scene.session).kind("numbers")
-    })
-    .effect(|state, _, answer| {
-        let shown = answer.body["result"].as_array().map_or(0, Vec::len);
-        shown == state.count("NUMBER#")
-    })
-}
-
-pub(crate) fn create_agent(username: &'static str) -> Operation {
-    endpoint("create agent", "AgentCreateFunction", endpoints::agent_create::handle, move |scene| {
-        sent(&scene.session).body(json!({"username": username, "password": PASSWORD}))
-    })
-    .effect(move |state, _, _| {
-        state.children.values().any(|child| text(child, "username") == username)
-    })
-    .again(&[409])
-}
-
-pub(crate) fn delete_agent() -> Operation {
-    endpoint("delete agent", "AgentDeleteFunction", endpoints::agent_delete::handle, |scene| {
-        sent(&scene.session).id(&scene.agent)
-    })
-    .effect(|state, scene, _| !state.children.contains_key(&format!("AGENT#{}", scene.agent)))
-    .again(&[404])
-}
-
-pub(crate) fn promote_agent() -> Operation {
-    endpoint(
-        "promote agent",
-        "AgentPermissionUpdateFunction",
-        endpoints::agent_permission_update::handle,
+    // Agents.
+    create_agent: agent_create,
+        |scene| sent(&scene.session).body(json!({"username": "agent2", "password": PASSWORD})),
+        effect |state, _, _| state.children.values().any(|child| text(child, "username") == "agent2"),
+        repeated 409;
+    promote_agent: agent_permission_update,
         |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 32})),
-    )
-    .effect(|state, scene, _| {
-        let agent = state.children.get(&format!("AGENT#{}", scene.agent));
-        agent.is_some_and(|agent| text(agent, "permission") == "32")
+        effect |state, scene, _| state.child("AGENT#", &scene.agent, "permission") == "32";
+    delete_agent: agent_delete, |scene| sent(&scene.session).id(&scene.agent),
+        effect |state, scene, _| !state.owns("AGENT#", &scene.agent),
+        repeated 404;
+}
+
+/// Returns a request of the project admin on the scene's customer.
+fn on_customer(scene: &Scene) -> Sent {
+    sent(&scene.admin).id(&scene.customer)
+}
+
+/// Returns the body of an unregistration without a grace period.
+fn at_once() -> Value {
+    json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true})
+}
+
+/// Whether the customer with this address has a lock on it, and one on its user name.
+fn has_both_locks(state: &State, email: &str) -> bool {
+    let customer = state.others.values().find(|item| text(item, "email") == email);
+    customer.is_some_and(|customer| {
+        let locks = |kind: &str| state.locks(kind, text(customer, "id"));
+        locks("USERNAME#") == 1 && locks("EMAIL#") == 1
     })
 }
 
-pub(crate) fn logout() -> Operation {
-    endpoint("logout", "AuthLogoutFunction", endpoints::auth_logout::handle, |scene| {
-        sent(&scene.session)
-    })
-    .effect(|state, scene, _| !state.children.contains_key(&scene.session_place))
-    .again(&[401])
-}
-
-/// The purge of all that is due, as the schedule asks for it.
+/// The purge of everything due, as the schedule starts it.
 pub(crate) fn purge() -> Operation {
-    event("purge", "PurgeRunFunction", endpoints::purge_run::handle, |_| json!({}))
+    event("purge", "purge_run", endpoints::purge_run::handle, |_| json!({}))
         .effect(|state, _, answer| is_purged_or_failed(state, answer))
 }
 
-/// The purge of the customer, as the bus asks for it. What has begun is left to the schedule.
+/// The purge of the customer, as the bus starts it. It leaves a purge that has begun to the schedule.
 pub(crate) fn purge_one() -> Operation {
     event(
         "purge one",
-        "PurgeRunFunction",
+        "purge_run",
         endpoints::purge_run::handle,
         |scene| json!({"detail": {"customer_id": scene.customer}}),
     )
 }
 
-/// A run that could not purge an account says so.
+/// Whether a deleted account was purged, or the run reports a failure.
 fn is_purged_or_failed(state: &State, answer: &Answer) -> bool {
     state.status() != "deleted" || state.has("tm_purge") || answer.body["failed"] != 0
-}
-
-/// A customer with every field filled.
-pub(crate) fn new_customer(username: &str) -> Value {
-    json!({
-        "username": username,
-        "password": PASSWORD,
-        "name": format!("Name of {username}"),
-        "detail": format!("Detail of {username}"),
-        "email": format!("{username}@example.com"),
-        "phone_number": format!("Phone of {username}"),
-        "address": format!("Address of {username}"),
-        "webhook_method": "POST",
-        "webhook_uri": format!("https://example.com/{username}"),
-    })
 }

@@ -1,4 +1,4 @@
-//! Where operations start from.
+//! Scenes: states that operations start from.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::json;
 use shared::domain::Timestamp;
 use shared::domain::lifecycle::GRACE;
 
-use crate::endpoints::{admin_bootstrap, auth_login, customer_create};
+use crate::customer::new_customer;
+use crate::endpoints::{admin_bootstrap, agent_create, auth_login, customer_create};
 use crate::operations;
 use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
 
@@ -16,7 +17,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const ADMIN: &str = "admin@localhost";
 pub(crate) const CUSTOMER: &str = "test1";
 
-/// A project and its customer at one time.
+/// A project and its customer in one state, at one time.
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     /// The project admin's session.
@@ -25,13 +26,13 @@ pub(crate) struct Scene {
     pub(crate) customer: String,
     /// The customer's session.
     pub(crate) session: String,
-    /// Where that session is kept in the customer's partition.
+    /// Sort key of that session.
     pub(crate) session_place: String,
     /// The id of a key of the customer.
     pub(crate) key: String,
     /// The id of a number of the customer.
     pub(crate) number: String,
-    /// The id of a billing account of the customer, if there is one.
+    /// The id of a billing account of the customer; empty if there is none.
     pub(crate) billing_account: String,
     /// The id of the customer's second agent, who is no admin.
     pub(crate) agent: String,
@@ -40,7 +41,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// An active customer with two agents, a session, two keys and two numbers.
+    /// Returns an active customer with two agents, a session, two keys and two numbers.
     pub(crate) async fn active(world: &World) -> Self {
         let nothing = world.tables.snapshot().unwrap();
         let mut scene = Self {
@@ -57,29 +58,29 @@ impl Scene {
             now: world.now(),
         };
         let bootstrap = |_: &Self| json!({"username": ADMIN, "password": PASSWORD});
-        let bootstrap =
-            event("bootstrap", "AdminBootstrapFunction", admin_bootstrap::handle, bootstrap);
+        let bootstrap = event("bootstrap", "admin_bootstrap", admin_bootstrap::handle, bootstrap);
         scene.succeed(world, &bootstrap).await;
         scene.admin = scene.succeed(world, &login(ADMIN)).await.text("token");
-        let create = endpoint(
-            "create customer",
-            "CustomerCreateFunction",
-            customer_create::handle,
-            |scene| sent(&scene.admin).body(operations::new_customer(CUSTOMER)),
-        );
+        let create =
+            endpoint("create customer", "customer_create", customer_create::handle, |scene| {
+                sent(&scene.admin).body(new_customer(CUSTOMER, PASSWORD))
+            });
         scene.customer = scene.succeed(world, &create).await.text("id");
         scene.log_in(world).await;
         for _ in 0..2 {
             scene.key = scene.succeed(world, &operations::create_key()).await.text("id");
             scene.number = scene.succeed(world, &operations::create_number()).await.text("id");
         }
-        scene.agent = scene.succeed(world, &operations::create_agent("agent1")).await.text("id");
+        let agent = endpoint("create agent", "agent_create", agent_create::handle, |scene| {
+            sent(&scene.session).body(json!({"username": "agent1", "password": PASSWORD}))
+        });
+        scene.agent = scene.succeed(world, &agent).await.text("id");
         scene.snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut scene.snapshot);
         scene
     }
 
-    /// The customer has a billing account, which does not pay.
+    /// Returns the customer with a billing account that is not set.
     pub(crate) async fn billable(world: &World) -> Self {
         let scene = Self::active(world).await;
         world.set(&scene);
@@ -88,17 +89,17 @@ impl Scene {
         Self { name: "billable", billing_account: made.text("id"), snapshot, ..scene }
     }
 
-    /// The customer has unregistered; the grace period runs.
+    /// Returns the customer within its grace period.
     pub(crate) async fn frozen(world: &World) -> Self {
         Self::active(world).await.then("frozen", world, &operations::unregister()).await
     }
 
-    /// The customer is frozen, and held.
+    /// Returns the customer frozen and held.
     pub(crate) async fn held(world: &World) -> Self {
         Self::frozen(world).await.then("held", world, &operations::hold()).await
     }
 
-    /// A microsecond is left of the grace period; the customer's session is new.
+    /// Returns the customer a microsecond before its due date, with a new session.
     pub(crate) async fn nearly_due(world: &World) -> Self {
         let mut scene = Self::frozen(world).await;
         let due = scene.now.plus(GRACE);
@@ -108,20 +109,20 @@ impl Scene {
         Self { name: "nearly due", snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// The grace period ends right now.
+    /// Returns the customer at its due date.
     pub(crate) async fn due(world: &World) -> Self {
         let scene = Self::nearly_due(world).await;
         Self { name: "due", now: scene.now.plus(Duration::from_micros(1)), ..scene }
     }
 
-    /// The customer has been deleted, and not yet purged; what it owns has been at rest for a while.
+    /// Returns the customer deleted and not yet purged, a minute after the deletion.
     pub(crate) async fn deleted(world: &World) -> Self {
         let scene = Self::active(world).await;
         let scene = scene.then("deleted", world, &operations::immediate()).await;
         Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
     }
 
-    /// The customer gets a new session.
+    /// Replaces the session by a new one.
     async fn log_in(&mut self, world: &World) {
         let before = world.state(self).children;
         self.session = self.succeed(world, &login(CUSTOMER)).await.text("token");
@@ -145,13 +146,12 @@ impl Scene {
 }
 
 fn login(username: &'static str) -> Operation {
-    endpoint("login", "AuthLoginFunction", auth_login::handle, move |_| {
+    endpoint("login", "auth_login", auth_login::handle, move |_| {
         without_token(json!({"username": username, "password": PASSWORD}))
     })
 }
 
-/// Replaces the passwords' hashes by ones that cost next to nothing, since they are checked by the
-/// thousand here.
+/// Replaces the password hashes by cheap ones, since the proofs verify thousands.
 fn cheapen_passwords(snapshot: &mut Snapshot) {
     let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

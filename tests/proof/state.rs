@@ -1,4 +1,4 @@
-//! What the tables hold, as far as one customer is concerned, and what must always be true of it.
+//! The state of one customer in the tables, and its invariants.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use shared::domain::owned::Kind;
 
 use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
 
-/// What the tables hold.
+/// The items of the tables, as far as they concern one customer.
 pub(crate) struct State {
     customer: String,
-    /// The account itself.
+    /// The account's root item.
     pub(crate) root: Value,
-    /// What the account owns, by sort key.
+    /// Owned items by sort key.
     pub(crate) children: BTreeMap<String, Value>,
-    /// Everything else in the accounts table, by partition.
+    /// All other items of the accounts table, by `partition/sort key`.
     pub(crate) others: BTreeMap<String, Value>,
-    /// The account's row of the ledger.
+    /// The account's ledger.
     ledger: Value,
-    /// How many events of each name the outbox has about the account.
+    /// Number of events about the account by type.
     events: BTreeMap<String, usize>,
-    /// How many things these events name.
+    /// Number of items that these events name, by type.
     subjects: BTreeMap<String, usize>,
-    /// The places of these events in the account's order, sorted.
+    /// Sequence numbers of these events, sorted.
     sequence: Vec<usize>,
 }
 
-/// What requests with a key have done, as the ledger calls it.
-const REMEMBERED: &str = Kind::IdempotencyKey.many();
+/// The ledger's name for idempotency records.
+const REMEMBERED: &str = Kind::IdempotencyKey.plural();
 
-/// How many things of each kind.
+/// Number of items by kind.
 pub(crate) type Counts = BTreeMap<&'static str, usize>;
 
 impl State {
@@ -56,7 +56,7 @@ impl State {
             let name = text(event, "type");
             *events.entry(name.to_owned()).or_default() += 1;
             sequence.extend(text(event, "sequence").parse::<usize>());
-            // Ids of 16 bytes each, one after the other, in base64.
+            // Concatenated ids of 16 bytes each, in base64.
             let encoded = event["subjects"]["B"].as_str().unwrap_or_default();
             *subjects.entry(name.to_owned()).or_default() += encoded.len() * 3 / 4 / 16;
         }
@@ -73,7 +73,7 @@ impl State {
         text(&self.root, "version").parse().unwrap_or_default()
     }
 
-    /// Whether the account has this attribute.
+    /// Whether the root item has this attribute.
     pub(crate) fn has(&self, attribute: &str) -> bool {
         !self.root[attribute].is_null()
     }
@@ -82,12 +82,22 @@ impl State {
         self.events.get(name).copied().unwrap_or_default()
     }
 
-    /// How many things of this kind the account owns.
+    /// Returns the number of owned items of a kind, given the prefix of their sort keys.
     pub(crate) fn count(&self, kind: &str) -> usize {
         self.children.keys().filter(|sk| sk.starts_with(kind)).count()
     }
 
-    /// How many locks of this kind the customer `id` has.
+    /// Whether the account owns the item with this prefix and id.
+    pub(crate) fn owns(&self, kind: &str, id: &str) -> bool {
+        self.children.contains_key(&format!("{kind}{id}"))
+    }
+
+    /// Returns an attribute of an owned item; empty if there is none.
+    pub(crate) fn child(&self, kind: &str, id: &str, attribute: &str) -> &str {
+        self.children.get(&format!("{kind}{id}")).map_or("", |child| text(child, attribute))
+    }
+
+    /// Returns the number of locks of a kind that belong to the customer `id`.
     pub(crate) fn locks(&self, kind: &str, id: &str) -> usize {
         let own = |(place, item): &(&String, &Value)| {
             place.starts_with(kind) && text(item, "customer_id") == id
@@ -95,13 +105,13 @@ impl State {
         self.others.iter().filter(own).count()
     }
 
-    /// What must be true whatever was done since `start`, and however far it came.
+    /// Checks the invariants that hold in every state reachable from `start`.
     pub(crate) fn check(&self, start: &Self) {
         let (status, version) = (self.status(), self.version());
         let deleted = status == "deleted";
         let since = |name: &str| self.events(name) - start.events(name);
 
-        // Each change of the account was told of, once, in its own write.
+        // Each change of the account emits exactly one event, in the same write.
         assert_eq!(self.events("customer_deleted"), usize::from(deleted), "deleted is final");
         let (frozen, recovered) =
             (self.events("customer_frozen"), self.events("customer_recovered"));
@@ -122,36 +132,39 @@ impl State {
         .iter()
         .sum();
         let told = told as u64;
-        // Agents who become admins, or are admins no more, are counted in a change of their own.
+        // Agents that become admins, or cease to be, change the count in the root item, too.
         let of_admins = ["agent_created", "agent_updated", "agent_deleted"].map(since);
         let most = told + of_admins.iter().sum::<usize>() as u64;
         let changes = version - start.version();
         assert!(changes >= told, "a change was lost");
-        assert!(deleted || changes <= most, "a change was not told of");
+        assert!(deleted || changes <= most, "a change without an event");
 
-        // Events are numbered without a gap, and the account knows the last number.
+        // Sequence numbers have no gap, and the account holds the last one.
         let told = text(&self.root, "sequence").parse().unwrap_or_default();
-        assert_eq!(self.sequence, (1..=told).collect::<Vec<_>>(), "the order of events");
+        assert_eq!(self.sequence, (1..=told).collect::<Vec<_>>(), "sequence numbers of the events");
 
-        // The indexes show what is there.
+        // Index keys are present exactly in these states.
         assert_eq!(self.has("list_pk"), !deleted);
         assert_eq!(self.has("name_key"), !deleted);
         assert!(self.has("list_sk"));
         let is_frozen = status == "frozen" && !self.has("hold_reason");
         let is_queued = is_frozen || deleted && !self.has("tm_purge");
-        assert_eq!(self.has("due_pk"), is_queued, "the purge's queue");
+        assert_eq!(self.has("due_pk"), is_queued, "membership in the due index");
 
         if deleted {
             for field in ["name", "detail", "email", "phone_number", "address", "webhook_uri"] {
                 assert_eq!(text(&self.root, field), "", "{field} of a deleted account");
             }
-            assert_eq!(self.locks("EMAIL#", &self.customer), 0, "a lock was left");
+            assert_eq!(self.locks("EMAIL#", &self.customer), 0, "a lock is left");
         } else {
             assert_eq!(self.locks("USERNAME#", &self.customer), self.count("AGENT#"));
-            assert_eq!(self.locks("EMAIL#", &self.customer), 1, "a lock was lost");
+            assert_eq!(self.locks("EMAIL#", &self.customer), 1, "the e-mail lock is lost");
             let payer = text(&self.root, "billing_account_id");
             let is_there = self.children.contains_key(&format!("BILLING_ACCOUNT#{payer}"));
-            assert!(is_there || payer.starts_with("00000000-"), "nobody pays: {payer}");
+            assert!(
+                is_there || payer.starts_with("00000000-"),
+                "the billing account {payer} does not exist"
+            );
             let is_admin = |agent: &&Value| {
                 text(agent, "permission").parse::<u64>().is_ok_and(|bits| bits & 32 != 0)
             };
@@ -160,18 +173,18 @@ impl State {
             assert_eq!(text(&self.root, "admins"), admins.to_string(), "admins are miscounted");
             for kind in Kind::ALL.iter().filter(|kind| kind.is_announced()) {
                 let known = self.count(kind.prefix()) + self.events(kind.deleted());
-                assert_eq!(known, self.made(*kind), "{} lost, or not told of", kind.many());
+                assert_eq!(known, self.made(*kind), "{} without an event", kind.plural());
             }
         }
         if self.has("tm_purge") {
-            assert!(!self.ledger["tm_finish"].is_null(), "finished, and not written down");
+            assert!(!self.ledger["tm_finish"].is_null(), "purged without a finished ledger");
             let left: Vec<_> = self.children.keys().collect();
             assert!(left.is_empty(), "left after the purge: {left:?}");
-            assert_eq!(self.locks("USERNAME#", &self.customer), 0, "a lock was left");
+            assert_eq!(self.locks("USERNAME#", &self.customer), 0, "a lock is left");
         }
     }
 
-    /// What must be true of `next`, which the tables came to hold at `now` by one call of `function`.
+    /// Checks the step from this state to `next`, made at `now` by one call of `function`.
     pub(crate) fn check_step(&self, next: &Self, function: &str, now: Timestamp) {
         let changes = next.version() - self.version();
         assert!(changes <= 1, "{changes} changes by one call");
@@ -179,28 +192,30 @@ impl State {
             name == "sequence" || self.root.get(name) == Some(value)
         };
         let is_unchanged = next.root.as_object().is_some_and(|root| root.iter().all(is_same));
-        assert_eq!(changes == 0, is_unchanged, "a change without a version");
+        assert_eq!(changes == 0, is_unchanged, "a change without a new version");
         match (self.status(), next.status()) {
             (before, after) if before == after => {}
             ("initial" | "active", "frozen" | "deleted") | ("initial", "active") => {}
             ("frozen", "initial" | "active") => assert!(now < self.due(), "recovered too late"),
             ("frozen", "deleted") => {
-                assert!(function != "PurgeRunFunction" || self.due() <= now, "purged too early");
+                assert!(function != "purge_run" || self.due() <= now, "purged too early");
             }
             (before, after) => panic!("{before} became {after}"),
         }
-        assert!(!self.has("tm_purge") || next.children.is_empty(), "a child survives the purge");
+        assert!(
+            !self.has("tm_purge") || next.children.is_empty(),
+            "an owned item survives the purge"
+        );
     }
 
-    /// What the account owns.
+    /// Returns the number of owned items by kind.
     pub(crate) fn inventory(&self) -> Counts {
-        let count = |kind: &Kind| (kind.many(), self.count(kind.prefix()));
+        let count = |kind: &Kind| (kind.plural(), self.count(kind.prefix()));
         Kind::ALL.iter().map(count).filter(|(_, count)| *count > 0).collect()
     }
 
-    /// What must be true when the purge has ended of an account that owned `owned` when it was deleted:
-    /// each thing was counted once and told of once. A session may have ended at any time: logging out
-    /// asks for no live account.
+    /// Checks the ledger of a purged account that owned `owned` when it was deleted: each item is counted once
+    /// and named in one event. A session may have ended at any time, since logout needs no live account.
     pub(crate) fn check_receipt(&self, owned: &Counts) {
         for column in ["found", "deleted"] {
             let counted = self.ledger[column]["M"].as_object().into_iter().flatten();
@@ -209,7 +224,7 @@ impl State {
                 .collect();
             let mut owned = owned.clone();
             assert!(counted.remove("sessions") <= owned.remove("sessions"), "{column}: sessions");
-            // The deletion itself may be remembered.
+            // The deletion itself may have left an idempotency record.
             let remembered = [&mut counted, &mut owned].map(|all| all.remove(REMEMBERED));
             assert!(remembered[0].unwrap_or(0) <= remembered[1].unwrap_or(0) + 1, "{column}");
             assert_eq!(counted, owned, "{column}, in the ledger");
@@ -220,7 +235,7 @@ impl State {
         }
     }
 
-    /// How many things of this kind there have been: those that events told of, and the first agent.
+    /// Returns the number of items of a kind ever created: those with events, and the first agent.
     fn made(&self, kind: Kind) -> usize {
         self.events(kind.created()) + usize::from(kind == Kind::Agent)
     }
@@ -230,7 +245,7 @@ impl State {
     }
 }
 
-/// A text or number attribute of an item.
+/// Returns a text or number attribute of an item; empty if there is none.
 pub(crate) fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name]["S"].as_str().or_else(|| item[name]["N"].as_str()).unwrap_or_default()
 }

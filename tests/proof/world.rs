@@ -1,5 +1,4 @@
-//! A project with one customer, in tables of this process, at a time that stands still; and what can be
-//! done in it.
+//! The world of the proofs: tables in this process, a clock that stands still, and operations.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -34,26 +33,26 @@ pub(crate) const ACCOUNTS: &str = "AccountsTable";
 pub(crate) const OUTBOX: &str = "OutboxTable";
 pub(crate) const ERASURES: &str = "ErasuresTable";
 
-/// More purges than begin here within an hour.
+/// The breaker's limit: more purges than begin here within an hour.
 const BREAKER: u64 = 1_000;
 
-/// A process of a function, and what it works with.
+/// The context and process of a running function.
 type Running = (&'static Parts, Process);
 
-/// Tables, the time, and processes that work on them.
+/// Tables, a clock, and the processes that use them.
 pub(crate) struct World {
     pub(crate) tables: Tables,
     dial: Arc<Mutex<Timestamp>>,
     parts: RefCell<HashMap<(usize, &'static str), Running>>,
 }
 
-/// What handlers work with.
+/// The contexts of all handlers of a process.
 pub(crate) struct Parts {
     app: App,
     purger: Purger,
 }
 
-/// Something that a handler works with.
+/// A handler context.
 pub(crate) trait Part {
     fn of(parts: &'static Parts) -> &'static Self;
 }
@@ -70,7 +69,7 @@ impl Part for Purger {
     }
 }
 
-/// What an operation answered.
+/// The answer of an operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -79,28 +78,34 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A text field of the body.
+    /// Returns a text field of the body; empty if there is none.
     pub(crate) fn text(&self, name: &str) -> String {
         self.body[name].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Returns the number of rows of a list.
+    pub(crate) fn rows(&self) -> usize {
+        self.body["result"].as_array().map_or(0, Vec::len)
     }
 }
 
 type Work = LocalBoxFuture<'static, Answer>;
 
-/// Something that is done in the world: an endpoint with a request, or a function with an event.
+/// An operation: an endpoint with a request, or a function with an event.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
+    /// The name of the function's file.
     pub(crate) function: &'static str,
     begin: Begin,
     effect: Effect,
-    /// What it may answer when it is repeated after it has had its effect, beside success.
-    again: &'static [u16],
+    /// The status, beside 200, that a repetition after success may get.
+    repeated: Option<u16>,
 }
 
-/// How it begins.
+/// Starts an operation.
 type Begin = Box<dyn Fn(&'static Parts, &Scene) -> Work>;
 
-/// Whether what was to be done has been done.
+/// Whether a state shows the effect of a success.
 type Effect = Box<dyn Fn(&State, &Scene, &Answer) -> bool>;
 
 impl World {
@@ -111,10 +116,10 @@ impl World {
         Self { tables, dial, parts: RefCell::default() }
     }
 
-    /// What `function` works with in process number `slot`; made at its first use and kept.
+    /// Returns the context of `function` in process number `slot`, created at its first use.
     fn parts(&self, slot: usize, function: &'static str) -> (&'static Parts, Process) {
         let make = || {
-            let process = self.tables.process(function, &slot.to_string());
+            let process = self.tables.process(&logical_id(function), &slot.to_string());
             let client = Client::from_conf(config(&process));
             let app = || {
                 let [accounts, outbox, erasures] = [ACCOUNTS, OUTBOX, ERASURES].map(str::to_owned);
@@ -129,7 +134,7 @@ impl World {
         self.parts.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
     }
 
-    /// The world as it was at the beginning of `scene`, with no faults.
+    /// Resets tables and clock to `scene`, without faults.
     pub(crate) fn set(&self, scene: &Scene) {
         self.tables.set_faults(&json!([])).unwrap();
         self.tables.restore(&scene.snapshot).unwrap();
@@ -137,13 +142,13 @@ impl World {
         self.set_time(scene.now);
     }
 
-    /// What the tables hold.
+    /// Returns the state of the tables.
     pub(crate) fn state(&self, scene: &Scene) -> State {
         State::new(self.tables.snapshot().unwrap(), &scene.customer)
     }
 
-    /// Purges what is to be purged now, and looks at what is left and at what was written down; `owned`
-    /// is what the account had when it was deleted.
+    /// Purges the account if it is deleted, and checks the state and the ledger afterwards. `owned` is what it
+    /// had when it was deleted.
     pub(crate) async fn purge(&self, scene: &Scene, start: &State, owned: &Counts) {
         if self.state(scene).status() == "deleted" {
             let answer = self.start(0, &operations::purge(), scene).await.expect("no crash");
@@ -163,7 +168,7 @@ impl World {
         *self.dial.lock().unwrap() = now;
     }
 
-    /// Does `operation` in process number `slot`; `None` if a fault killed the process.
+    /// Runs `operation` in process number `slot`; returns `None` if a fault killed the process.
     pub(crate) fn start(
         &self,
         slot: usize,
@@ -177,30 +182,30 @@ impl World {
 }
 
 impl Operation {
-    /// Success claims this.
+    /// Sets the effect that a success must have.
     pub(crate) fn effect(self, effect: impl Fn(&State, &Scene, &Answer) -> bool + 'static) -> Self {
         Self { effect: Box::new(effect), ..self }
     }
 
-    /// Repeated after success, it may answer this too.
-    pub(crate) fn again(self, again: &'static [u16]) -> Self {
-        Self { again, ..self }
+    /// Sets the status, beside 200, that a repetition after success may get.
+    pub(crate) fn repeated(self, status: u16) -> Self {
+        Self { repeated: Some(status), ..self }
     }
 
-    /// Whether `answer` is no lie, `state` being what the tables held at a time when it was true.
+    /// Whether `answer` is no success, or one whose effect `state` shows.
     pub(crate) fn is_true(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
         answer.status != 200 || (self.effect)(state, scene, answer)
     }
 
-    /// Whether this is what the operation comes to in the end, after whatever went wrong before.
+    /// Whether `answer` and `state` are those of a completed operation, possibly a repeated one.
     pub(crate) fn has_converged(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
-        (answer.status == 200 || self.again.contains(&answer.status))
+        (answer.status == 200 || self.repeated == Some(answer.status))
             && (self.effect)(state, scene, answer)
     }
 }
 
-/// The SDK as `platform/sdk.rs` sets it up, on a process of ours. It need not sign. Its retries never run
-/// out: else what one run used up would be missing in the next.
+/// Returns a configuration like that of `platform/sdk.rs`, on a process of the proof, unsigned. Its retry tokens
+/// are unlimited, so that runs do not affect each other.
 fn config(process: &Process) -> Config {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2));
     let retries = RetryPartition::custom("proof").token_bucket(TokenBucket::unlimited()).build();
@@ -224,7 +229,13 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .build()
 }
 
-/// An operation that is a request to an endpoint.
+/// Returns the logical id in template.yaml of the function in this file.
+fn logical_id(file: &str) -> String {
+    let words = file.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.collect::<String>() + "Function"
+}
+
+/// Returns an operation that sends a request to an endpoint.
 pub(crate) fn endpoint<H, F>(
     name: &'static str,
     function: &'static str,
@@ -251,11 +262,11 @@ where
         function,
         begin: Box::new(begin),
         effect: Box::new(|_, _, _| true),
-        again: &[],
+        repeated: None,
     }
 }
 
-/// An operation that is an event for a function.
+/// Returns an operation that invokes a function with an event.
 pub(crate) fn event<P, H, E, R, F>(
     name: &'static str,
     function: &'static str,
@@ -285,11 +296,11 @@ where
         function,
         begin: Box::new(begin),
         effect: Box::new(|_, _, _| true),
-        again: &[],
+        repeated: None,
     }
 }
 
-/// What a client gets: the function's edge does the same.
+/// Converts an outcome into the client's answer, as the function's edge does.
 fn answer(outcome: Result<Reply, Error>) -> Answer {
     let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
     let response = reply.into_response("proof", false, &[]);
@@ -300,12 +311,12 @@ fn answer(outcome: Result<Reply, Error>) -> Answer {
     }
 }
 
-/// What is sent to an endpoint.
+/// A request to an endpoint.
 pub(crate) struct Sent {
     token: Option<String>,
-    /// The key of a POST that is sent again.
+    /// The idempotency key of a POST.
     key: Option<&'static str>,
-    /// Parameters in the path.
+    /// Path parameters.
     path: HashMap<String, Vec<String>>,
     query: &'static str,
     body: Value,
@@ -341,7 +352,7 @@ impl Sent {
         Self { body, ..self }
     }
 
-    /// Every request that is like this is the same one, sent again.
+    /// Makes it a POST with an idempotency key.
     pub(crate) fn once(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
     }

@@ -42,7 +42,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     loop {
         conditions.require(&view::AccessKeyView::new(account, &before))?;
         let now = app.now();
-        let rotation = Rotation { token: plain.kept(), agent, lifetime, overlap };
+        let rotation = Rotation { token: plain.stored(), agent, lifetime, overlap };
         let after = before.rotated(rotation, now)?;
         let subjects = vec![before.id.uuid()];
         let event = app.event(EventType::Updated(Kind::AccessKey), account, subjects, now);

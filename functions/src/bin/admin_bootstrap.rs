@@ -4,9 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
-use shared::domain::customer::Internals;
 use shared::domain::value::Password;
-use shared::domain::{Agent, Customer, Error, Permission, Status, Username};
+use shared::domain::{Customer, Error, FirstAdmin, Registration, Username};
 use shared::password;
 use shared::platform::Deadline;
 use shared::runtime;
@@ -33,13 +32,10 @@ pub(crate) async fn handle(
     _: Deadline,
 ) -> Result<Answer, Error> {
     let now = app.now();
-    let internals = Internals { system: true, ..Internals::default() };
-    let blank = Customer::blank(Customer::PROJECT, now);
-    let customer = Customer { status: Status::Active, email_verified: true, internals, ..blank };
-    let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
-    let agent = Agent::new(app.new_id(now), wanted.username, permission, now);
-    let login = Login::new(customer.id, &agent, password::hash(&wanted.password)?);
-    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let admin = FirstAdmin { id: app.new_id(now), username: wanted.username };
+    let Registration { customer, admin } = Customer::register_project(admin, now);
+    let login = Login::new(customer.id, &admin, password::hash(&wanted.password)?);
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
 
     let created = app.store.insert_project(&new).await?;
     Ok(Answer { created, customer_id: customer.id.to_string() })

@@ -39,8 +39,11 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     body.is_enough_for(&caller)?;
 
     let by = caller.requester();
-    let command =
-        if body.immediate { Command::Leave(by) } else { Command::Freeze(Reason::Unregister, by) };
+    let command = if body.immediate {
+        Command::UnregisterNow(by)
+    } else {
+        Command::Freeze(Reason::Unregister, by)
+    };
     let conditions = request.preconditions()?;
     let changed = transition_if(app, caller.customer, &command, &conditions);
     let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;

@@ -10,8 +10,8 @@ use shared::domain::event::EventType;
 use shared::domain::value::{
     Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use shared::domain::webhook::Secret;
-use shared::domain::{Agent, Customer, Error, Permission, Username};
+use shared::domain::webhook::WebhookSecret;
+use shared::domain::{Customer, Error, FirstAdmin, Permission, Registration, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::store::customer::NewCustomer;
@@ -45,12 +45,12 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let now = app.now();
     let password_hash = password::hash(&body.password)?;
-    let agent = Agent::new(app.new_id(now), body.username.clone(), Permission::ADMIN, now);
-    let mut customer = Customer::blank(app.new_id(now), now).with(body.into());
-    customer.internals.webhook_secret = Some(Secret::new(app.new_secret()));
-    customer.internals.sequence = 1;
-    let login = Login::new(customer.id, &agent, password_hash);
-    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let admin = FirstAdmin { id: app.new_id(now), username: body.username.clone() };
+    let secret = WebhookSecret::new(app.new_secret());
+    let Registration { customer, admin } =
+        Customer::register(app.new_id(now), body.into(), secret, admin, now);
+    let login = Login::new(customer.id, &admin, password_hash);
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
     let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
     app.store.insert_customer(&new, &event).await?;
 

@@ -6,7 +6,7 @@
 use futures_util::future::join;
 use shared::app::App;
 use shared::auth::{caller, credential};
-use shared::domain::error::Missing;
+use shared::domain::error::Entity;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime;
@@ -18,7 +18,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     let (caller, erasure) = join(caller(app, &request), ledger).await;
     caller?.require(Permission::PROJECT_ADMIN)?;
 
-    let erasure = erasure?.ok_or(Error::NotFound(Missing::Erasure))?;
+    let erasure = erasure?.ok_or(Error::NotFound(Entity::Erasure))?;
     Reply::ok(view::ErasureView::at(&erasure, app.now()))
 }
 

@@ -9,6 +9,7 @@ use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission, Status};
 use shared::http::{Reply, Request, view};
 use shared::runtime;
+use shared::store::capacity::Capacity;
 use shared::store::fields::ITEMS;
 
 pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -16,13 +17,14 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::PROJECT_ADMIN)?;
     let customer = customer?;
     if customer.status == Status::Deleted {
-        return Err(Error::StateInvalid);
+        return Err(Error::StateInvalid(Some(customer.status)));
     }
 
     let (counts, kilobytes) = app.store.count_owned(customer.id).await?;
 
     let fields: BTreeMap<_, _> = ITEMS.iter().copied().collect();
-    Reply::ok(view::PlanView::new(&customer, &counts, kilobytes, fields))
+    let capacity = Capacity::of_erasure(counts.values().sum(), kilobytes);
+    Reply::ok(view::PlanView::new(&customer, &counts, capacity, fields))
 }
 
 fn main() -> runtime::Result {

@@ -14,7 +14,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::PROJECT_ADMIN)?;
 
     let (_, after) =
-        transition_if(app, customer?, &Command::Lift, &request.preconditions()?).await?;
+        transition_if(app, customer?, &Command::LiftHold, &request.preconditions()?).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

@@ -1,15 +1,15 @@
-//! Carries events from the outbox to the bus: the stream calls with the keys that were written, the
-//! schedule for what the stream has lost.
+//! Publishes the outbox: the table's stream brings the keys of new entries, the schedule starts a run for
+//! what the stream has lost.
 //!
-//! Answers the stream with the records that the bus did not take, and Lambda brings them again.
+//! Reports the records that the bus refused as partial batch failures, so Lambda retries them.
 
 use serde::{Deserialize, Serialize};
-use shared::bus::{Publisher, Swept, publish_overdue};
+use shared::bus::{PublishRun, Publisher, publish_overdue};
 use shared::domain::{Error, Event, Id};
 use shared::platform::Deadline;
 use shared::runtime;
 
-/// A batch of DynamoDB stream records, as far as it matters here, or a schedule's event, which has none.
+/// A batch of DynamoDB stream records, or the schedule's event, which has none. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Call {
@@ -52,7 +52,7 @@ pub(crate) enum Answer {
     Batch {
         batch_item_failures: Vec<Failure>,
     },
-    Swept(Swept),
+    Run(PublishRun),
 }
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ pub(crate) async fn handle(
     deadline: Deadline,
 ) -> Result<Answer, Error> {
     let Some(records) = call.records else {
-        return publish_overdue(publisher, deadline).await.map(Answer::Swept);
+        return publish_overdue(publisher, deadline).await.map(Answer::Run);
     };
     let ids: Vec<_> = records.iter().map(Record::id).collect();
     let events = publisher.app.store.get_events(&ids).await?;

@@ -1,5 +1,5 @@
-//! Purges accounts: every one that is due when the schedule calls, the one just deleted when the bus
-//! does. Both only point at work; what is true is in the table.
+//! Purges accounts: the schedule starts a run over every due account, `customer_deleted` on the bus one
+//! over that account. Both are only a hint; the table says what is due.
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Id};
@@ -7,7 +7,7 @@ use shared::platform::Deadline;
 use shared::purge::{PurgeRun, Purger, purge_due, purge_one};
 use shared::runtime;
 
-/// An EventBridge event, as far as it matters here.
+/// An EventBridge event. Other fields are ignored.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     #[serde(default)]

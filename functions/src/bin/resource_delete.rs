@@ -14,7 +14,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let (account, resource) = found?;
     let account = account.require_live()?;
-    let resource = resource.ok_or(Error::missing(kind))?;
+    let resource = resource.ok_or(Error::not_found(kind))?;
     request.preconditions()?.require(&view::ResourceView::new(account.id, &resource))?;
     let now = app.now();
     let event = app.event(EventType::Deleted(kind), account.id, vec![resource.id.uuid()], now);

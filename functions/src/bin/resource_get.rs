@@ -12,7 +12,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::ADMIN | Permission::MANAGER | Permission::AGENT)?;
 
     let (account, resource) = found?;
-    let resource = resource.ok_or(Error::missing(kind))?;
+    let resource = resource.ok_or(Error::not_found(kind))?;
     Reply::state_unless_known(&request, view::ResourceView::new(account.id, &resource))
 }
 

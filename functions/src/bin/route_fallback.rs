@@ -2,12 +2,11 @@
 
 use shared::app::Nothing;
 use shared::domain::Error;
-use shared::domain::error::Missing;
 use shared::http::{Reply, Request};
 use shared::runtime;
 
 async fn handle(_: &'static Nothing, _: Request) -> Result<Reply, Error> {
-    Err(Error::NotFound(Missing::Route))
+    Err(Error::RouteNotFound)
 }
 
 fn main() -> runtime::Result {

@@ -1,5 +1,5 @@
-//! Delivers events to their accounts' webhooks: the bus calls with one that has just happened, the
-//! schedule for those whose next attempt is due.
+//! Delivers events to webhooks: the bus brings an event for its first attempt, the schedule starts a run
+//! for the attempts that are due.
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Event, Id};
@@ -7,7 +7,7 @@ use shared::platform::Deadline;
 use shared::runtime;
 use shared::webhook::{Deliverer, DeliveryRun, deliver_due, deliver_one};
 
-/// An EventBridge event, as far as it matters here.
+/// An EventBridge event. Other fields are ignored.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     #[serde(default)]
@@ -26,7 +26,7 @@ pub(crate) async fn handle(
     deadline: Deadline,
 ) -> Result<DeliveryRun, Error> {
     match call.detail.id.zip(call.detail.customer_id) {
-        Some(waiting) => deliver_one(deliverer, waiting).await,
+        Some(pending) => deliver_one(deliverer, pending).await,
         None => deliver_due(deliverer, deadline).await,
     }
 }

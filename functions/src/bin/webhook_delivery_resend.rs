@@ -3,7 +3,7 @@
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;
-use shared::domain::error::Missing;
+use shared::domain::error::Entity;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
 use shared::runtime;
@@ -15,7 +15,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
 
     let now = app.now();
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
-    let event = event.ok_or(Error::NotFound(Missing::Delivery))?;
+    let event = event.ok_or(Error::NotFound(Entity::Delivery))?;
 
     Reply::ok(app.store.resend(event, now).await?)
 }

@@ -6,7 +6,7 @@ use shared::app::App;
 use shared::auth::caller;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::deserialize_present;
-use shared::domain::webhook::{Secret, overlap};
+use shared::domain::webhook::{WebhookSecret, overlap};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
@@ -25,7 +25,7 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     caller.require(Permission::ADMIN)?;
     let body: Body = request.json_if_any()?;
 
-    let secret = Secret::new(app.new_secret());
+    let secret = WebhookSecret::new(app.new_secret());
     let command = Command::RotateWebhookSecret(secret, overlap(body.overlap)?);
     let (_, after) =
         transition_if(app, caller.customer, &command, &request.preconditions()?).await?;

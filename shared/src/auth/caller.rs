@@ -7,7 +7,8 @@ use super::idempotency::{Earlier, RequestKey};
 use super::quota::{self, Count};
 use crate::app::App;
 use crate::domain::erasure::{Requester, Role};
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
+use crate::domain::gate::Access;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
 use crate::domain::quota::Quota;
@@ -93,20 +94,14 @@ impl Caller {
 
     /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
     pub fn require_not_frozen(self) -> Result<Self, Error> {
-        match self.customer.status {
-            Status::Frozen => Err(Error::AccountFrozen {
-                scheduled: self.customer.internals.tm_freeze,
-                effective: self.customer.tm_deletion_scheduled,
-            }),
-            _ => Ok(self),
-        }
+        self.customer.admit(Access::Write)?;
+        Ok(self)
     }
 
     fn identify(credential: &Credential, items: &Items, now: Timestamp) -> Result<Self, Error> {
         let customer = items.get(&key::customer(credential.customer()))?;
-        let customer = customer
-            .filter(|customer| customer.status != Status::Deleted)
-            .ok_or(Error::InvalidCredentials)?;
+        let customer = customer.ok_or(Error::InvalidCredentials)?;
+        customer.admit(Access::Session)?;
         let agent = items.get(&key::agent(credential.customer(), credential.agent()))?;
         let agent = agent.ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
@@ -146,7 +141,7 @@ pub async fn caller_and_customer(
     request: &Request,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |_| Ok(key::customer(request.path_id()?));
-    caller_and(app, request, key, Missing::Customer).await
+    caller_and(app, request, key, Entity::Customer).await
 }
 
 /// Who is calling, and the key of the caller's own account that the path names.
@@ -155,7 +150,7 @@ pub async fn caller_and_access_key(
     request: &Request,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
     let key = |own| Ok(key::access_key(own, request.path_id()?));
-    caller_and(app, request, key, Missing::Owned(Kind::AccessKey)).await
+    caller_and(app, request, key, Entity::Owned(Kind::AccessKey)).await
 }
 
 /// Who is calling, and the agent of the caller's own account that the path names.
@@ -164,7 +159,7 @@ pub async fn caller_and_agent(
     request: &Request,
 ) -> Result<(Caller, Result<Agent, Error>), Error> {
     let key = |own| Ok(key::agent(own, request.path_id()?));
-    caller_and(app, request, key, Missing::Owned(Kind::Agent)).await
+    caller_and(app, request, key, Entity::Owned(Kind::Agent)).await
 }
 
 /// Who is calling, and the account that the request is about: the caller's own, or the one that a
@@ -174,7 +169,7 @@ pub async fn caller_and_account(
     request: &Request,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |own| Ok(key::customer(request.account(own)?));
-    let (caller, account) = caller_and(app, request, key, Missing::Customer).await?;
+    let (caller, account) = caller_and(app, request, key, Entity::Customer).await?;
     caller.require_may_name_account(request)?;
     Ok((caller, account))
 }
@@ -198,7 +193,7 @@ pub async fn caller_and_resource(
     let caller = caller.require_not_frozen()?;
     caller.require_may_name_account(request)?;
     let found = wanted.and_then(|(account, resource)| {
-        let account = items.get(&account)?.ok_or(Error::NotFound(Missing::Customer))?;
+        let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
         let resource = items.get(&resource)?.filter(|_| account.status != Status::Deleted);
         Ok((account, resource))
     });
@@ -228,7 +223,7 @@ async fn caller_and<T: Stored>(
     app: &App,
     request: &Request,
     key: impl FnOnce(Id<Customer>) -> Result<Key<T>, Error>,
-    missing: Missing,
+    missing: Entity,
 ) -> Result<(Caller, Result<T, Error>), Error> {
     let credential = credential(request)?;
     let wanted = key(credential.customer());

@@ -33,7 +33,7 @@ pub struct AccessKey {
     /// What its owner says about it.
     pub detail: Detail,
     /// The token.
-    pub token: Token,
+    pub token: StoredToken,
     /// Tokens from before, which still work.
     pub earlier: Vec<EarlierToken>,
     /// What the key may do, as long as its agent may.
@@ -52,7 +52,7 @@ pub struct AccessKey {
 
 /// What is known of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
+pub struct StoredToken {
     /// The first characters, by which the owner can recognise it.
     pub prefix: String,
     /// SHA-256, in hexadecimal.
@@ -72,7 +72,7 @@ pub struct EarlierToken {
 #[derive(Clone, Debug)]
 pub struct Rotation {
     /// The new token.
-    pub token: Token,
+    pub token: StoredToken,
     /// The agent who asks for it, whom the key acts for from now on.
     pub agent: Id<Agent>,
     /// How long the key lasts from now on; as long as before, if nobody says.
@@ -159,8 +159,8 @@ mod tests {
         Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(hours))
     }
 
-    fn token(number: usize) -> Token {
-        Token { prefix: String::new(), hash: number.to_string() }
+    fn token(number: usize) -> StoredToken {
+        StoredToken { prefix: String::new(), hash: number.to_string() }
     }
 
     fn key(hours: u64) -> AccessKey {

@@ -7,7 +7,7 @@ use super::erasure::Hold;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use super::webhook::{EarlierSecret, Secret};
+use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::webhook_target::Loopback;
 use super::{Error, Id, Permission, Resource, Timestamp};
 
@@ -80,9 +80,9 @@ pub struct Internals {
     /// The order that the account must not be erased, if there is one.
     pub hold: Option<Hold>,
     /// What webhooks are signed with.
-    pub webhook_secret: Option<Secret>,
+    pub webhook_secret: Option<WebhookSecret>,
     /// What they were signed with before, for as long as it signs too.
-    pub earlier_webhook_secret: Option<EarlierSecret>,
+    pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether the webhook's receiver has said that it is gone.
     pub webhook_gone: bool,
 }
@@ -252,7 +252,7 @@ impl Customer {
 
     /// Refuses an account that cannot be worked with.
     pub fn require_live(self) -> Result<Self, Error> {
-        if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid) }
+        if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid(Some(self.status))) }
     }
 
     /// When the purge must look at this account, if ever.

@@ -1,4 +1,4 @@
-//! The delivery of an event to its account's webhook: tried over three days, then given up.
+//! The delivery of an event to its account's webhook: retried for three days.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeliveryResult, Event, Id, Timestamp};
 
-/// How long each attempt waits for the one before at least, plus up to a tenth: ten attempts over 75 to
-/// 83 hours. The schedule that makes them comes once a minute.
-const WAITS: [Duration; 10] = [
+/// Retry schedule: the least delay before each attempt, to which up to a tenth of jitter is added. Ten
+/// attempts over 75 to 83 hours. Due attempts are made once a minute.
+const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::ZERO,
     Duration::from_secs(5),
     Duration::from_mins(5),
@@ -21,8 +21,17 @@ const WAITS: [Duration; 10] = [
     Duration::from_hours(24),
 ];
 
-/// How long the sealed address of a deleted account is kept at most: 24 hours.
-pub const SEALED: Duration = Duration::from_hours(24);
+/// Maximum number of delivery attempts at one host per minute, of all accounts together.
+pub const HOST_ATTEMPTS_PER_MINUTE: u64 = 600;
+
+/// Maximum number of concurrent delivery attempts at one host, of all accounts together.
+pub const HOST_CONCURRENT_ATTEMPTS: u64 = 5;
+
+/// How long the sealed webhook URI and secret of a deleted account are kept: 24 hours.
+pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Longest wait that a receiver can ask for with `Retry-After`: 24 hours.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// The delivery of one event, as its owner sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -32,40 +41,40 @@ pub struct Delivery {
     /// The event's name.
     #[serde(rename = "type")]
     pub name: String,
-    /// The event's place in the account's order.
+    /// The event's sequence number within its account.
     pub sequence: u64,
     /// When it happened.
     pub tm_event: Timestamp,
-    /// What has come of the delivery.
+    /// The delivery's state.
     pub status: DeliveryState,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u64,
-    /// What came of the last attempt.
+    /// The last attempt's result; `None` before the first.
     pub last_result: Option<DeliveryResult>,
-    /// When that was.
+    /// When the last attempt was made.
     pub tm_attempt: Option<Timestamp>,
-    /// When it is tried next.
+    /// When the next attempt is due; `None` if there is none.
     pub tm_next_attempt: Option<Timestamp>,
 }
 
-/// What has come of a delivery.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
-    /// It is tried until it works.
+    /// Attempts are being made.
     Pending,
-    /// The receiver has taken it.
+    /// The receiver has accepted it.
     Delivered,
-    /// It was tried as often as it is tried. It can be sent again by hand.
+    /// Every attempt of the schedule has failed. It can be resent by hand.
     Failed,
-    /// The receiver said that it is gone (410); nothing is sent there until the address is set again.
+    /// The receiver answered 410: nothing more is sent until the webhook URI is set again.
     Gone,
-    /// There was nowhere to send it any more.
+    /// The account has no webhook any more.
     Discarded,
 }
 
-/// When the next attempt is, after `made` attempts of which the last is at `now`; none if that was the
-/// last one. `jitter` is of 255. Nothing is tried after `end`, if there is one, but then once more.
+/// Returns when the next attempt is due after `made` attempts, the last of them at `now`; `None` if there is
+/// none. `jitter` is a random byte. With an `end`, the last attempt is at `end` and none is later.
 #[must_use]
 pub fn next_attempt(
     made: u64,
@@ -73,7 +82,7 @@ pub fn next_attempt(
     jitter: u8,
     end: Option<Timestamp>,
 ) -> Option<Timestamp> {
-    let wait = *WAITS.get(usize::try_from(made).ok()?)?;
+    let wait = *RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
     let tenth = u64::try_from(wait.as_millis()).ok()? * u64::from(jitter) / 2550;
     let next = now.plus(wait + Duration::from_millis(tenth));
     match end {
@@ -83,10 +92,18 @@ pub fn next_attempt(
     }
 }
 
-/// Whether a delivery was tried so often that it is given up.
+/// Returns when the next attempt is if the receiver has `asked` for a time: no sooner than `scheduled` and
+/// no later than `end`.
+#[must_use]
+pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestamp>) -> Timestamp {
+    let next = scheduled.max(asked.unwrap_or(scheduled));
+    end.map_or(next, |end| next.min(end.max(scheduled)))
+}
+
+/// Whether the retry schedule is exhausted after this many attempts.
 #[must_use]
 pub const fn is_exhausted(attempts: u64) -> bool {
-    attempts >= WAITS.len() as u64
+    attempts >= RETRY_SCHEDULE.len() as u64
 }
 
 #[cfg(test)]
@@ -117,12 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn a_farewell_is_tried_once_more_when_its_time_is_up() {
-        let end = start().plus(SEALED);
+    fn the_last_attempt_is_at_the_end() {
+        let end = start().plus(SEALED_LIFETIME);
         for jitter in [0, 255] {
             let times = attempts(jitter, Some(end));
             assert_eq!(times.last(), Some(&end));
             assert!(times.is_sorted());
         }
+    }
+    #[test]
+    fn receiver_can_ask_for_a_later_attempt_but_not_for_a_sooner_one() {
+        let at = |minutes| start().plus(Duration::from_mins(minutes));
+        assert_eq!(heed(at(5), None, None), at(5));
+        assert_eq!(heed(at(5), Some(at(60)), None), at(60));
+        assert_eq!(heed(at(5), Some(at(1)), None), at(5));
+        assert_eq!(heed(at(5), Some(at(60)), Some(at(30))), at(30), "the sealed address ends then");
+        assert_eq!(heed(at(5), Some(at(60)), Some(at(90))), at(60));
     }
 }

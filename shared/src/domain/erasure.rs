@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::owned::Kind;
-use super::value::{FromText, Text, deserialize_from_text, deserialize_text};
+use super::value::{BoundedText, FromText, deserialize_from_text, deserialize_text};
 use super::{Customer, Id, Timestamp};
 
 /// How many things there are, by kind.
@@ -70,12 +70,12 @@ pub struct ErasureRequest {
 
 /// Why an account must not be erased: 1 to 500 characters, without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldReason(Text<500>);
+pub struct HoldReason(BoundedText<500>);
 
 impl HoldReason {
-    /// Text that was checked when it was stored.
+    /// BoundedText that was checked when it was stored.
     pub(crate) const fn trusted(text: String) -> Self {
-        Self(Text::trusted(text))
+        Self(BoundedText::trusted(text))
     }
 
     /// The reason itself.
@@ -87,7 +87,7 @@ impl HoldReason {
 
 impl FromText for HoldReason {
     fn from_text(text: &str) -> Option<Self> {
-        Text::from_text(text).filter(|_| !text.trim().is_empty()).map(Self)
+        BoundedText::from_text(text).filter(|_| !text.trim().is_empty()).map(Self)
     }
     fn rule() -> String {
         "text of 1 to 500 characters, without control characters".to_owned()
@@ -273,21 +273,21 @@ impl Plan {
 
     /// Whether the account, and what it owns, are as they were planned on.
     #[must_use]
-    pub fn is_true_of(&self, customer: &Customer) -> bool {
+    pub fn is_current_for(&self, customer: &Customer) -> bool {
         let Customer { id, internals, .. } = customer;
         (self.customer, self.version, self.sequence) == (*id, internals.version, internals.sequence)
     }
 
     /// How the account differs from the plan. What it owns is compared if it was counted.
     #[must_use]
-    pub fn difference(&self, customer: &Customer, counted: Option<&Counts>) -> Difference {
+    pub fn difference(&self, customer: &Customer, counted: Option<&Counts>) -> PlanDifference {
         let count = |counts: &Counts, kind| counts.get(&kind).copied().unwrap_or_default();
         let compare = |counted| {
             let both =
                 planned().map(|kind| (kind, (count(&self.counts, kind), count(counted, kind))));
             both.filter(|(_, (planned, found))| planned != found).collect()
         };
-        Difference {
+        PlanDifference {
             account_changed: self.version != customer.internals.version,
             counts: counted.map(compare).unwrap_or_default(),
         }
@@ -338,7 +338,7 @@ impl Plan {
 
 /// How an account differs from a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct PlanDifference {
     /// Whether the account itself has changed, whatever it owns.
     pub account_changed: bool,
     /// How many there were when it was planned, and how many there are, where that differs.
@@ -356,32 +356,6 @@ pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
     let hold = customer.internals.hold.as_ref().map(|_| "LEGAL_HOLD");
     system.into_iter().chain(hold).collect()
-}
-
-/// What an erasure is expected to cost in DynamoDB's capacity units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Capacity {
-    /// Write units.
-    pub wcu: u64,
-    /// Read units.
-    pub rcu: u64,
-}
-
-impl Capacity {
-    /// For `items` things of `kilobytes` in all.
-    ///
-    /// Each deletion is one unit per kilobyte, at least one; each slice is counted in the ledger, and its
-    /// ids go to the outbox, in a transaction; claim and finish are the rest.
-    #[must_use]
-    pub fn of(items: u64, kilobytes: u64) -> Self {
-        const CLAIM_AND_FINISH: u64 = 24;
-        let slices = items.div_ceil(SLICE as u64);
-        let ids = (items * 16).div_ceil(1024) * 2;
-        Self {
-            wcu: items.max(kilobytes) + ids + slices * 6 + CLAIM_AND_FINISH,
-            rcu: kilobytes.div_ceil(4) + 6,
-        }
-    }
 }
 
 /// How many things are counted, told of and deleted together. Larger slices cost less; a smaller one is
@@ -402,7 +376,7 @@ mod tests {
         let counts = [(Kind::Agent, 2), (Kind::Number, 1_000_000), (Kind::Session, 9)].into();
         let plan = Plan::new(&customer(), &counts);
         assert_eq!(Plan::parse(&plan.digest(), customer().id), Some(plan.clone()));
-        assert!(plan.is_true_of(&customer()));
+        assert!(plan.is_current_for(&customer()));
         assert!(!plan.counts.contains_key(&Kind::Session));
     }
 
@@ -419,9 +393,9 @@ mod tests {
         }
         let mut changed = customer();
         changed.internals.sequence += 1;
-        assert!(!plan.is_true_of(&changed));
+        assert!(!plan.is_current_for(&changed));
         changed = customer();
         changed.internals.version += 1;
-        assert!(!plan.is_true_of(&changed));
+        assert!(!plan.is_current_for(&changed));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::erasure::Difference;
+use super::erasure::PlanDifference;
 use super::idempotency::IdempotencyRecord;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
-use super::{AccessKey, Id, Timestamp};
+use super::{AccessKey, Id, Status, Timestamp};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -47,14 +47,17 @@ pub enum Error {
         /// When it will be deleted.
         effective: Option<Timestamp>,
     },
-    /// There is no such thing.
-    NotFound(Missing),
+    /// What the request names does not exist.
+    NotFound(Entity),
+    /// No route has the request's method and path.
+    RouteNotFound,
     /// Another account's agent has the user name.
     UsernameTaken,
     /// Another account has the e-mail address.
     EmailTaken,
-    /// The account's status does not allow it.
-    StateInvalid,
+    /// The account's status does not allow the operation; `None` if a concurrent writer changed the status
+    /// to one that is not known here.
+    StateInvalid(Option<Status>),
     /// The account can no longer be recovered.
     GracePeriodEnded,
     /// The project's own account cannot be frozen or deleted, and needs an admin.
@@ -72,7 +75,7 @@ pub enum Error {
     /// The account is held and must not be erased.
     LegalHold,
     /// The plan of a deletion is not true any more: how the account differs from it.
-    PlanOutdated(Box<Difference>),
+    PlanOutdated(Box<PlanDifference>),
     /// Too many attempts at a user's password; the next may be made after this time.
     TooManyAttempts(Duration),
     /// Nothing is left of a quota.
@@ -83,9 +86,9 @@ pub enum Error {
     Internal(String),
 }
 
-/// What was not found.
+/// What a request can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum Entity {
     /// The delivery of an event to the account's webhook.
     Delivery,
     /// An account.
@@ -94,11 +97,9 @@ pub enum Missing {
     Owned(Kind),
     /// Anything about an erasure: nobody asked for one.
     Erasure,
-    /// A route.
-    Route,
 }
 
-impl From<Kind> for Missing {
+impl From<Kind> for Entity {
     fn from(kind: Kind) -> Self {
         Self::Owned(kind)
     }
@@ -107,7 +108,7 @@ impl From<Kind> for Missing {
 impl Error {
     /// What is wrong in a word, for those who must not see more.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn code(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
@@ -126,8 +127,8 @@ impl Error {
 
     /// The account owns no such thing of this kind.
     #[must_use]
-    pub const fn missing(kind: Kind) -> Self {
-        Self::NotFound(Missing::Owned(kind))
+    pub const fn not_found(kind: Kind) -> Self {
+        Self::NotFound(Entity::Owned(kind))
     }
 
     /// The field `name` of the body is wrong; `rule` follows the name in the message.

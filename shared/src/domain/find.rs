@@ -22,7 +22,7 @@ pub enum Filter {
         before: Option<Timestamp>,
     },
     /// Those whose names begin like this, whatever the case; in the order of their names.
-    Named(NameStart),
+    Named(NamePrefix),
     /// The one with this address.
     Email(Email),
 }
@@ -30,7 +30,7 @@ pub enum Filter {
 /// The beginning of a name, as far as accounts are found by it: 64 characters, in lower case. `Debug` does
 /// not show it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NameStart(String);
+pub struct NamePrefix(String);
 
 /// Where a page starts: behind this account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Cursor {
     Named(Id<Customer>, u64),
 }
 
-impl NameStart {
+impl NamePrefix {
     const LENGTH: usize = 64;
 
     /// Of a whole name; none if the name is empty.
@@ -68,9 +68,9 @@ impl NameStart {
     }
 }
 
-impl fmt::Debug for NameStart {
+impl fmt::Debug for NamePrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NameStart(…)")
+        f.write_str("NamePrefix(…)")
     }
 }
 
@@ -94,7 +94,7 @@ impl Filter {
         }
         if let Some(text) = value("name") {
             let rule = "must be the beginning of a name, of 1 to 64 characters";
-            return NameStart::parse(text).map(Self::Named).ok_or_else(|| wrong("name", rule));
+            return NamePrefix::parse(text).map(Self::Named).ok_or_else(|| wrong("name", rule));
         }
         let time = |name| {
             let rule = "must be a time as answers show it, such as 2024-01-15T10:30:00Z";
@@ -268,23 +268,23 @@ mod tests {
 
     #[test]
     fn names_begin_alike_whatever_the_case() {
-        let name = |text: &str| NameStart::of(text).unwrap().0;
+        let name = |text: &str| NamePrefix::of(text).unwrap().0;
         for (whole, start) in [("ÄCME Corp", "äc"), ("ΟΔΟΣΑ", "ΟΔΟΣ"), ("İz", "i"), ("a~b", "A~")]
         {
-            assert!(name(whole).starts_with(&NameStart::parse(start).unwrap().0), "{whole}");
+            assert!(name(whole).starts_with(&NamePrefix::parse(start).unwrap().0), "{whole}");
         }
-        assert_eq!(NameStart::parse(&"x".repeat(65)), None);
-        assert!(NameStart::parse(&"x".repeat(64)).is_some());
+        assert_eq!(NamePrefix::parse(&"x".repeat(65)), None);
+        assert!(NamePrefix::parse(&"x".repeat(64)).is_some());
     }
 
     proptest! {
         /// Names of any length fit into a key, and are found by any of their beginnings.
         #[test]
         fn a_name_is_found_by_its_beginning(name in "\\PC{1,300}", length in 1..64_usize) {
-            let whole = NameStart::of(&name).unwrap();
+            let whole = NamePrefix::of(&name).unwrap();
             prop_assert!(whole.0.len() <= 256);
             let start: String = name.chars().take(length).collect();
-            if let Some(start) = NameStart::parse(&start) {
+            if let Some(start) = NamePrefix::parse(&start) {
                 prop_assert!(whole.0.starts_with(&start.0));
             }
         }

@@ -1,5 +1,5 @@
 //! One effect, however often a request arrives. The client gives the request a key of its own
-//! (`Idempotency-IdempotencyKey`, draft-ietf-httpapi-idempotency-key-header), and sends it again with that.
+//! (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header), and sends it again with that.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl IdempotencyKey {
         key.filter(fits).map(Self).ok_or_else(|| {
             let rule =
                 "must be one key of 1 to 255 visible characters in double quotes, such as a UUID";
-            Error::InvalidParameter("Idempotency-IdempotencyKey", rule.to_owned())
+            Error::InvalidParameter("Idempotency-Key", rule.to_owned())
         })
     }
 

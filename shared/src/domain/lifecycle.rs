@@ -14,7 +14,7 @@ use super::customer::{Billing, Internals, Profile};
 use super::erasure::{ErasureRequest, Hold, HoldReason, LedgerEntry, Plan, Reason, Requester};
 use super::event::EventType;
 use super::value::{Metadata, WebhookUri};
-use super::webhook::{EarlierSecret, Secret};
+use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Customer, Error, Id, Resource, Status, Timestamp};
 
 /// How long a frozen account can be recovered: 30 days.
@@ -31,7 +31,7 @@ pub enum Command {
     /// Set switches.
     SetMetadata(Metadata),
     /// Sign webhooks with this secret, and for this long with the one before, too.
-    RotateWebhookSecret(Secret, Duration),
+    RotateWebhookSecret(WebhookSecret, Duration),
     /// Send nothing more to this address, whose receiver is gone.
     DisableWebhook(WebhookUri),
     /// Say who pays.
@@ -41,17 +41,17 @@ pub enum Command {
     /// Make a frozen account what it was.
     Recover,
     /// Delete the account at once, for its owner.
-    Leave(Requester),
+    UnregisterNow(Requester),
     /// Delete the account at once, for an operator; if there is a plan, only if it is still true.
     Delete(Reason, Requester, Option<Plan>),
     /// Keep the account, whatever is due.
     Hold(HoldReason, Requester),
     /// Let the account go its way again.
-    Lift,
+    LiftHold,
     /// Take a due account for purging: whoever held it before is overtaken.
-    Claim,
+    ClaimPurge,
     /// Record that nothing of a deleted account is left but its tombstone.
-    Finish,
+    FinishPurge,
 }
 
 /// What becomes of an account.
@@ -60,12 +60,12 @@ pub enum Transition {
     /// It is already so.
     Unchanged,
     /// It changes.
-    Changed(Box<Change>),
+    Changed(Box<CustomerChange>),
 }
 
 /// How an account changes, in one transaction.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct CustomerChange {
     /// What it becomes.
     pub after: Customer,
     /// What others are told.
@@ -86,8 +86,27 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
             | Command::SetMetadata(_)
             | Command::SetBilling(_)
             | Command::RotateWebhookSecret(..),
-            _,
-        ) => edit(customer, command, now),
+            Frozen | Deleted,
+        ) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Update(profile), Initial | Active) if *profile == Profile::default() => {
+            Ok(Transition::Unchanged)
+        }
+        (Command::Update(profile), Initial | Active) => {
+            Ok(updated(with_profile(customer.clone(), profile.clone()), now))
+        }
+        (Command::SetMetadata(set), Initial | Active) => {
+            let rtp_debug = set.rtp_debug.or(customer.metadata.rtp_debug);
+            Ok(updated(Customer { metadata: Metadata { rtp_debug }, ..customer.clone() }, now))
+        }
+        (Command::SetBilling(billing), Initial | Active) => {
+            let id = billing.billing_account_id;
+            let billing_account_id = id.map(Id::uuid).unwrap_or_default();
+            Ok(updated(Customer { billing_account_id, ..customer.clone() }, now)
+                .with(|change| change.billing_account = id))
+        }
+        (Command::RotateWebhookSecret(secret, overlap), Initial | Active) => {
+            Ok(updated(with_secret(customer.clone(), secret, now.plus(*overlap)), now))
+        }
 
         (Command::DisableWebhook(uri), Initial | Active | Frozen)
             if customer.webhook_uri == *uri && !customer.internals.webhook_gone =>
@@ -97,7 +116,7 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         }
         (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
 
-        (Command::Freeze(..) | Command::Leave(_) | Command::Delete(..), _)
+        (Command::Freeze(..) | Command::UnregisterNow(_) | Command::Delete(..), _)
             if customer.internals.system =>
         {
             Err(Error::LastProjectAdmin)
@@ -109,23 +128,27 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
                 .enter(LedgerEntry::Requested(request)))
         }
         (Command::Freeze(..), Frozen) => Ok(Transition::Unchanged),
-        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid),
+        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
 
         (Command::Recover, Frozen) if has_ended(customer, now) => Err(Error::GracePeriodEnded),
         (Command::Recover, Frozen) => {
             Ok(changed(recovered(customer, now), EventType::CustomerRecovered)
                 .enter(LedgerEntry::Withdrawn(now)))
         }
-        (Command::Recover, _) => Err(Error::StateInvalid),
+        (Command::Recover, Initial | Active | Deleted) => {
+            Err(Error::StateInvalid(Some(customer.status)))
+        }
 
-        (Command::Leave(_) | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
-        (Command::Delete(_, _, Some(plan)), _) if !plan.is_true_of(customer) => {
+        (Command::UnregisterNow(_) | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
+        (Command::Delete(_, _, Some(plan)), _) if !plan.is_current_for(customer) => {
             Err(Error::PlanOutdated(Box::new(plan.difference(customer, None))))
         }
-        (Command::Leave(_) | Command::Delete(..), _) if customer.internals.hold.is_some() => {
+        (Command::UnregisterNow(_) | Command::Delete(..), _)
+            if customer.internals.hold.is_some() =>
+        {
             Err(Error::LegalHold)
         }
-        (Command::Leave(by), Initial | Active | Frozen) => Ok(changed(
+        (Command::UnregisterNow(by), Initial | Active | Frozen) => Ok(changed(
             Customer { tm_update: now, ..tombstone(customer, now) },
             EventType::CustomerDeleted,
         )
@@ -138,62 +161,43 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
                 .enter(LedgerEntry::Requested(request)))
         }
 
-        (Command::Hold(..), Deleted) => Err(Error::StateInvalid),
-        (Command::Hold(reason, by), _) => {
+        (Command::Hold(..), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Hold(reason, by), Initial | Active | Frozen) => {
             let hold = Hold { reason: reason.clone(), by: by.clone(), tm_hold: now };
             let internals = Internals { hold: Some(hold.clone()), ..customer.internals.clone() };
             Ok(changed(Customer { internals, ..customer.clone() }, EventType::CustomerHeld)
                 .enter(LedgerEntry::Held(hold)))
         }
-        (Command::Lift, _) if customer.internals.hold.is_none() => Ok(Transition::Unchanged),
-        (Command::Lift, _) => {
+        (Command::LiftHold, _) if customer.internals.hold.is_none() => Ok(Transition::Unchanged),
+        (Command::LiftHold, _) => {
             let after = lifted(customer, now);
             let due = after.due();
             Ok(changed(after, EventType::CustomerReleased).enter(LedgerEntry::Lifted(now, due)))
         }
 
-        (Command::Claim, Frozen) if customer.due().is_some_and(|due| due <= now) => Ok(changed(
-            claimed(Customer { tm_update: now, ..tombstone(customer, now) }),
-            EventType::CustomerDeleted,
-        )
-        .enter(LedgerEntry::Claimed(now))),
-        (Command::Claim, Deleted) if customer.internals.tm_purge.is_none() => {
+        (Command::ClaimPurge, Frozen) if customer.due().is_some_and(|due| due <= now) => {
+            Ok(changed(
+                claimed(Customer { tm_update: now, ..tombstone(customer, now) }),
+                EventType::CustomerDeleted,
+            )
+            .enter(LedgerEntry::Claimed(now)))
+        }
+        (Command::ClaimPurge, Deleted) if customer.internals.tm_purge.is_none() => {
             Ok(silently(claimed(customer.clone())).enter(LedgerEntry::Claimed(now)))
         }
-        (Command::Claim, _) => Ok(Transition::Unchanged),
+        (Command::ClaimPurge, _) => Ok(Transition::Unchanged),
 
-        (Command::Finish, Deleted) if customer.internals.tm_purge.is_none() => {
+        (Command::FinishPurge, Deleted) if customer.internals.tm_purge.is_none() => {
             let internals = Internals { tm_purge: Some(now), ..customer.internals.clone() };
             Ok(silently(Customer { internals, ..customer.clone() }))
         }
-        (Command::Finish, _) => Ok(Transition::Unchanged),
+        (Command::FinishPurge, _) => Ok(Transition::Unchanged),
     }
 }
 
-/// Decides what becomes of what is said about an account that can be worked with.
-fn edit(customer: &Customer, command: &Command, now: Timestamp) -> Result<Transition, Error> {
-    let before = customer.clone().require_live()?;
-    let (after, billing_account) = match command {
-        Command::Update(profile) if *profile == Profile::default() => {
-            return Ok(Transition::Unchanged);
-        }
-        Command::Update(profile) => (said(before, profile.clone()), None),
-        Command::SetMetadata(said) => {
-            let metadata = Metadata { rtp_debug: said.rtp_debug.or(before.metadata.rtp_debug) };
-            (Customer { metadata, ..before }, None)
-        }
-        Command::SetBilling(said) => {
-            let id = said.billing_account_id;
-            let billing_account_id = id.map(Id::uuid).unwrap_or_default();
-            (Customer { billing_account_id, ..before }, id)
-        }
-        Command::RotateWebhookSecret(secret, overlap) => {
-            (with_secret(before, secret, now.plus(*overlap)), None)
-        }
-        _ => return Ok(Transition::Unchanged),
-    };
-    Ok(changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
-        .with(|change| change.billing_account = billing_account))
+/// Returns the transition to `after`, changed by its owner or an operator at `now`.
+fn updated(after: Customer, now: Timestamp) -> Transition {
+    changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
 }
 
 fn changed(customer: Customer, what: EventType) -> Transition {
@@ -207,11 +211,16 @@ fn silently(customer: Customer) -> Transition {
 fn change(mut after: Customer, event: Option<EventType>) -> Transition {
     after.internals.version += 1;
     after.internals.sequence += u64::from(event.is_some());
-    Transition::Changed(Box::new(Change { after, event, entry: None, billing_account: None }))
+    Transition::Changed(Box::new(CustomerChange {
+        after,
+        event,
+        entry: None,
+        billing_account: None,
+    }))
 }
 
 impl Transition {
-    fn with(self, set: impl FnOnce(&mut Change)) -> Self {
+    fn with(self, set: impl FnOnce(&mut CustomerChange)) -> Self {
         match self {
             Self::Unchanged => Self::Unchanged,
             Self::Changed(mut change) => {
@@ -227,18 +236,19 @@ impl Transition {
     }
 }
 
-/// The account with what was said about it. An address that is set anew is tried again.
-fn said(customer: Customer, profile: Profile) -> Customer {
+/// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
+/// value, enables a webhook that was disabled.
+fn with_profile(customer: Customer, profile: Profile) -> Customer {
     let is_set = profile.webhook_uri.is_some();
     let mut after = customer.with(profile);
     after.internals.webhook_gone &= !is_set;
     after
 }
 
-fn with_secret(mut customer: Customer, secret: &Secret, until: Timestamp) -> Customer {
+fn with_secret(mut customer: Customer, secret: &WebhookSecret, until: Timestamp) -> Customer {
     let replaced = customer.internals.webhook_secret.replace(secret.clone());
     customer.internals.earlier_webhook_secret =
-        replaced.map(|secret| EarlierSecret { secret, tm_expire: until });
+        replaced.map(|secret| EarlierWebhookSecret { secret, tm_expire: until });
     customer
 }
 
@@ -368,7 +378,7 @@ mod tests {
         for micros in -2..=2 {
             let now = Timestamp::from_micros(due.millis() * 1000 + micros).unwrap();
             let recovers = decide(&frozen, &Command::Recover, now).is_ok();
-            let claimed = after(&frozen, &Command::Claim, now).status == Status::Deleted;
+            let claimed = after(&frozen, &Command::ClaimPurge, now).status == Status::Deleted;
             assert!(recovers != claimed, "{micros} µs from the date");
         }
     }
@@ -378,13 +388,13 @@ mod tests {
         let frozen = after(&account(Status::Active), &freeze(), at(0));
         let held = after(&frozen, &hold(), at(10));
         assert_eq!(held.due(), None);
-        for command in [Command::Leave(by()), Command::Delete(Reason::Delete, by(), None)] {
+        for command in [Command::UnregisterNow(by()), Command::Delete(Reason::Delete, by(), None)] {
             assert!(matches!(decide(&held, &command, at(11)), Err(Error::LegalHold)));
         }
-        assert_eq!(after(&held, &Command::Claim, at(400)).status, Status::Frozen);
+        assert_eq!(after(&held, &Command::ClaimPurge, at(400)).status, Status::Frozen);
         // Lifted early, the date stays; lifted late, there is a day.
-        assert_eq!(after(&held, &Command::Lift, at(11)).due(), Some(at(30)));
-        assert_eq!(after(&held, &Command::Lift, at(400)).due(), Some(at(401)));
+        assert_eq!(after(&held, &Command::LiftHold, at(11)).due(), Some(at(30)));
+        assert_eq!(after(&held, &Command::LiftHold, at(400)).due(), Some(at(401)));
         // The hold is no way around the end of the grace period.
         assert!(decide(&held, &Command::Recover, at(29)).is_ok());
         assert!(matches!(decide(&held, &Command::Recover, at(30)), Err(Error::GracePeriodEnded)));
@@ -406,7 +416,7 @@ mod tests {
         let mut own = account(Status::Active);
         own.internals.system = true;
         let delete = Command::Delete(Reason::Delete, by(), None);
-        for command in [freeze(), Command::Leave(by()), delete] {
+        for command in [freeze(), Command::UnregisterNow(by()), delete] {
             assert!(matches!(decide(&own, &command, at(1)), Err(Error::LastProjectAdmin)));
         }
     }
@@ -420,12 +430,12 @@ mod tests {
             })),
             Just(freeze()),
             Just(Command::Recover),
-            Just(Command::Leave(by())),
+            Just(Command::UnregisterNow(by())),
             Just(Command::Delete(Reason::Delete, by(), None)),
             Just(hold()),
-            Just(Command::Lift),
-            Just(Command::Claim),
-            Just(Command::Finish),
+            Just(Command::LiftHold),
+            Just(Command::ClaimPurge),
+            Just(Command::FinishPurge),
         ]
     }
 
@@ -455,7 +465,7 @@ mod tests {
                     prop_assert!(customer.tm_delete.is_some());
                     prop_assert_eq!(customer.due().is_none(), customer.internals.tm_purge.is_some());
                 }
-                if let (Command::Claim, Status::Frozen) = (&command, before.status) {
+                if let (Command::ClaimPurge, Status::Frozen) = (&command, before.status) {
                     prop_assert!(before.tm_deletion_scheduled.unwrap() <= at(day));
                 }
                 if before.internals.hold.is_some() {

@@ -21,13 +21,13 @@ macro_rules! kinds {
 
             /// What one of them is called.
             #[must_use]
-            pub const fn one(self) -> &'static str {
+            pub const fn singular(self) -> &'static str {
                 match self { $(Self::$kind => $one),+ }
             }
 
             /// What many of them are called.
             #[must_use]
-            pub const fn many(self) -> &'static str {
+            pub const fn plural(self) -> &'static str {
                 match self { $(Self::$kind => $many),+ }
             }
 
@@ -136,7 +136,7 @@ impl Kind {
     /// The resource that is called `many` in paths.
     #[must_use]
     pub fn resource(many: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.is_resource() && kind.many() == many)
+        Self::ALL.iter().copied().find(|kind| kind.is_resource() && kind.plural() == many)
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
     fn no_kind_is_mistaken_for_another() {
         for kind in Kind::ALL {
             assert_eq!(Kind::of_sort_key(&format!("{}x", kind.prefix())), Some(*kind));
-            assert_eq!(Kind::resource(kind.many()), kind.is_resource().then_some(*kind));
+            assert_eq!(Kind::resource(kind.plural()), kind.is_resource().then_some(*kind));
         }
         assert_eq!(Kind::of_sort_key("A"), None);
         assert_eq!(Kind::of_sort_key("AGENT"), None);

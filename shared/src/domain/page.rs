@@ -25,5 +25,5 @@ impl<T> Page<T> {
     }
 }
 
-/// The most rows a page has, and how many it has when nobody says.
+/// Maximum and default page size.
 pub const MAX_PAGE_SIZE: usize = 100;

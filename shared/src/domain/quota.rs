@@ -46,19 +46,19 @@ impl QuotaKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Of what.
-    pub counted: QuotaKind,
+    pub kind: QuotaKind,
     /// How many at most.
-    pub most: u64,
+    pub limit: u64,
 }
 
 impl Quota {
     /// Attempts at passwords that one network may make.
-    pub const PASSWORD_ATTEMPTS: Self = Self { counted: QuotaKind::PasswordAttempts, most: 1000 };
+    pub const PASSWORD_ATTEMPTS: Self = Self { kind: QuotaKind::PasswordAttempts, limit: 1000 };
 
     /// The window that `now` is in.
     #[must_use]
     pub fn window(self, now: Timestamp) -> Window {
-        let length = i64::try_from(self.counted.window().as_secs()).unwrap_or(i64::MAX);
+        let length = i64::try_from(self.kind.window().as_secs()).unwrap_or(i64::MAX);
         let start = now.seconds() - now.seconds().rem_euclid(length);
         Window { start, end: start.saturating_add(length) }
     }
@@ -85,7 +85,7 @@ pub struct Window {
 impl Window {
     /// How long it goes on after `now`: at least a second, as that is what clients count in.
     #[must_use]
-    pub fn left(self, now: Timestamp) -> Duration {
+    pub fn remaining(self, now: Timestamp) -> Duration {
         Duration::from_secs(u64::try_from(self.end - now.seconds()).unwrap_or_default().max(1))
     }
 }
@@ -105,9 +105,9 @@ pub struct QuotaStatus {
     /// Of which.
     pub quota: Quota,
     /// How many more may come before the window ends.
-    pub left: u64,
+    pub remaining: u64,
     /// When the window ends, from now.
-    pub ends_in: Duration,
+    pub resets_in: Duration,
 }
 
 /// Where requests come from: an IPv4 address, or the 2^64 IPv6 addresses that one subscriber has.
@@ -149,9 +149,11 @@ pub struct ExhaustedNetworks(HashMap<(QuotaKind, Network), Timestamp>);
 impl ExhaustedNetworks {
     /// Refuses a network that is known to have nothing left of `quota`.
     pub fn check(&self, quota: Quota, network: &Network, now: Timestamp) -> Result<(), Error> {
-        let until = self.0.get(&(quota.counted, network.clone()));
+        let until = self.0.get(&(quota.kind, network.clone()));
         match until.map(|until| now.until(*until)).filter(|wait| !wait.is_zero()) {
-            Some(ends_in) => Err(Error::TooManyRequests(QuotaStatus { quota, left: 0, ends_in })),
+            Some(resets_in) => {
+                Err(Error::TooManyRequests(QuotaStatus { quota, remaining: 0, resets_in }))
+            }
             None => Ok(()),
         }
     }
@@ -159,7 +161,7 @@ impl ExhaustedNetworks {
     /// Takes note of one more.
     pub fn insert(&mut self, network: Network, standing: QuotaStatus, now: Timestamp) {
         self.0.retain(|_, until| now < *until);
-        self.0.insert((standing.quota.counted, network), now.plus(standing.ends_in));
+        self.0.insert((standing.quota.kind, network), now.plus(standing.resets_in));
     }
 }
 
@@ -169,13 +171,13 @@ mod tests {
 
     #[test]
     fn a_window_begins_where_the_last_one_ended() {
-        let quota = Quota { counted: QuotaKind::Requests, most: 1 };
+        let quota = Quota { kind: QuotaKind::Requests, limit: 1 };
         let at = |text| quota.window(Timestamp::parse(text).unwrap());
         let first = at("2026-01-01T00:00:00Z");
         assert_eq!(first, at("2026-01-01T00:00:59.999Z"));
         assert_eq!(at("2026-01-01T00:01:00Z").start, first.end);
         assert_eq!(first.end - first.start, 60);
-        let left = |text| first.left(Timestamp::parse(text).unwrap()).as_secs();
+        let left = |text| first.remaining(Timestamp::parse(text).unwrap()).as_secs();
         assert_eq!(left("2026-01-01T00:00:00Z"), 60);
         assert_eq!(left("2026-01-01T00:00:59.999Z"), 1);
         assert_eq!(left("2026-01-01T00:02:00Z"), 1);
@@ -198,15 +200,15 @@ mod tests {
         let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         let (one, other) = (Network::of("192.0.2.1"), Network::of("192.0.2.2"));
         let quota = Quota::PASSWORD_ATTEMPTS;
-        let standing = QuotaStatus { quota, left: 0, ends_in: Duration::from_secs(10) };
+        let standing = QuotaStatus { quota, remaining: 0, resets_in: Duration::from_secs(10) };
         let mut exhausted = ExhaustedNetworks::default();
         exhausted.insert(one.clone(), standing, now);
         let refused = exhausted.check(quota, &one, now.plus(Duration::from_secs(4)));
         assert!(
-            matches!(refused, Err(Error::TooManyRequests(left)) if left.ends_in.as_secs() == 6)
+            matches!(refused, Err(Error::TooManyRequests(left)) if left.resets_in.as_secs() == 6)
         );
         assert!(exhausted.check(quota, &other, now).is_ok());
-        let others = Quota { counted: QuotaKind::InvalidTokens, ..quota };
+        let others = Quota { kind: QuotaKind::InvalidTokens, ..quota };
         assert!(exhausted.check(others, &one, now).is_ok());
         let later = now.plus(Duration::from_secs(10));
         assert!(exhausted.check(quota, &one, later).is_ok());

@@ -63,7 +63,7 @@ impl<'a> Receipt<'a> {
             sub: ledger.customer,
             jti: format!("{}.{}.{iat}", ledger.customer, ledger.epoch),
             iat,
-            counts: ledger.found.iter().map(|(kind, count)| (kind.many(), *count)).collect(),
+            counts: ledger.found.iter().map(|(kind, count)| (kind.plural(), *count)).collect(),
             fields_erased,
             tm_request: request.map(|request| request.tm_request),
             tm_due: request.map(|request| request.tm_due),

@@ -13,10 +13,10 @@ pub const FREE_ATTEMPTS: u64 = 5;
 pub const MAX_ATTEMPTS: u64 = 100;
 
 /// What the wait doubles from at each attempt, so that it is 30 s after the fifth.
-pub const FIRST_WAIT: Duration = Duration::from_millis(1875);
+pub const BASE_DELAY: Duration = Duration::from_millis(1875);
 
 /// No wait is longer.
-pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
+pub const MAX_DELAY: Duration = Duration::from_hours(1);
 
 /// Attempts are forgotten this long after the last one.
-pub const MEMORY: Duration = Duration::from_hours(24);
+pub const RESET_AFTER: Duration = Duration::from_hours(24);

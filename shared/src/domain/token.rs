@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use super::access_key::Token;
+use super::access_key::StoredToken;
 use super::digest::sha256;
 use super::username::LoginKey;
 use super::{AccessKey, Agent, Customer, Id};
@@ -66,8 +66,8 @@ impl PlainToken {
 
     /// What is kept of a key's token.
     #[must_use]
-    pub fn kept(&self) -> Token {
-        Token { prefix: self.0.chars().take(PREFIX_LENGTH).collect(), hash: self.hash() }
+    pub fn stored(&self) -> StoredToken {
+        StoredToken { prefix: self.0.chars().take(PREFIX_LENGTH).collect(), hash: self.hash() }
     }
 
     /// What is stored instead of the token: its SHA-256, in hexadecimal.
@@ -198,7 +198,7 @@ mod tests {
         let expected =
             Credential::AccessKey { customer: id(1), agent: id(2), key: id(3), hash: hash.clone() };
         assert_eq!(Credential::parse(token.expose()), Some(expected));
-        let kept = token.kept();
+        let kept = token.stored();
         assert!(token.expose().starts_with(&kept.prefix) && kept.prefix.len() == 11);
         assert_eq!(kept.hash, hash);
     }

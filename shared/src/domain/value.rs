@@ -8,7 +8,7 @@ use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Error;
-use super::webhook_target::{Loopback, MAX_BYTES, Target};
+use super::webhook_target::{Loopback, MAX_BYTES, WebhookTarget};
 
 /// A value that is written as text.
 pub trait FromText: Sized {
@@ -58,9 +58,9 @@ pub(super) use deserialize_from_text;
 ///
 /// It may identify a person: `Debug` does not show it, and what does says so by [`expose`](Self::expose).
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Text<const MAX: usize>(String);
+pub struct BoundedText<const MAX: usize>(String);
 
-impl<const MAX: usize> Text<MAX> {
+impl<const MAX: usize> BoundedText<MAX> {
     /// Text that was checked when it was stored; rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
@@ -73,7 +73,7 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
-impl<const MAX: usize> FromText for Text<MAX> {
+impl<const MAX: usize> FromText for BoundedText<MAX> {
     fn from_text(text: &str) -> Option<Self> {
         let allowed = |c: char| !c.is_control() || c == '\n' || c == '\t';
         (text.chars().count() <= MAX && text.chars().all(allowed)).then(|| Self(text.to_owned()))
@@ -83,26 +83,26 @@ impl<const MAX: usize> FromText for Text<MAX> {
     }
 }
 
-impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+impl<'de, const MAX: usize> Deserialize<'de> for BoundedText<MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         deserialize_text(from)
     }
 }
 
-impl<const MAX: usize> fmt::Debug for Text<MAX> {
+impl<const MAX: usize> fmt::Debug for BoundedText<MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Text(…)")
+        f.write_str("BoundedText(…)")
     }
 }
 
 /// A name.
-pub type Name = Text<255>;
+pub type Name = BoundedText<255>;
 /// A description.
-pub type Detail = Text<2000>;
+pub type Detail = BoundedText<2000>;
 /// A phone number; E.164 is recommended, not checked.
-pub type PhoneNumber = Text<255>;
+pub type PhoneNumber = BoundedText<255>;
 /// A postal address.
-pub type Address = Text<1024>;
+pub type Address = BoundedText<1024>;
 
 /// An e-mail address, empty, or a placeholder in square brackets.
 ///
@@ -110,12 +110,12 @@ pub type Address = Text<1024>;
 /// (`[email protected]`). It is kept and shown like any other, but it is no address: any number of
 /// accounts may have it.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Email(Text<254>);
+pub struct Email(BoundedText<254>);
 
 impl Email {
     /// An address that was checked when it was stored; rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
-        Self(Text::trusted(text))
+        Self(BoundedText::trusted(text))
     }
 
     /// The address itself.
@@ -136,7 +136,7 @@ impl FromText for Email {
     fn from_text(text: &str) -> Option<Self> {
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         let withheld = inner.is_some_and(|text| !text.contains(['[', ']', '<', '>']));
-        let email = Self(Text::from_text(text)?);
+        let email = Self(BoundedText::from_text(text)?);
         (text.is_empty() || withheld || is_address(text)).then_some(email)
     }
     fn rule() -> String {
@@ -156,7 +156,7 @@ fn is_address(text: &str) -> bool {
     !text.contains('"') && EmailAddress::parse_with_options(text, options).is_ok()
 }
 
-/// Where a customer's webhooks go, or nowhere if empty: a [`Target`], which may be the machine itself as
+/// Where a customer's webhooks go, or nowhere if empty: a [`WebhookTarget`], which may be the machine itself as
 /// long as nobody has asked whether that is [allowed](Self::admit).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WebhookUri(String);
@@ -175,8 +175,8 @@ impl WebhookUri {
 
     /// Where it leads, by today's rules; `None` if there is none or webhooks may not go there.
     #[must_use]
-    pub fn target(&self, loopback: Loopback) -> Option<Target> {
-        Target::parse(&self.0, loopback)
+    pub fn target(&self, loopback: Loopback) -> Option<WebhookTarget> {
+        WebhookTarget::parse(&self.0, loopback)
     }
 
     /// Refuses the machine itself where that is not allowed.
@@ -190,7 +190,7 @@ impl WebhookUri {
 
 impl FromText for WebhookUri {
     fn from_text(text: &str) -> Option<Self> {
-        let fits = text.is_empty() || Target::parse(text, Loopback::Allowed).is_some();
+        let fits = text.is_empty() || WebhookTarget::parse(text, Loopback::Allowed).is_some();
         fits.then(|| Self(text.to_owned()))
     }
     fn rule() -> String {

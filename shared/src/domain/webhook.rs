@@ -18,11 +18,11 @@ pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
 /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 /// `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct WebhookSecret(String);
 
 const PREFIX: &str = "whsec_";
 
-impl Secret {
+impl WebhookSecret {
     /// A new secret.
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
@@ -47,17 +47,17 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for WebhookSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+        f.write_str("WebhookSecret(…)")
     }
 }
 
 /// A secret that another has replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlierSecret {
+pub struct EarlierWebhookSecret {
     /// The secret.
-    pub secret: Secret,
+    pub secret: WebhookSecret,
     /// When it stops signing.
     pub tm_expire: Timestamp,
 }
@@ -70,7 +70,7 @@ pub struct Webhook {
     /// Where they are sent.
     pub uri: WebhookUri,
     /// Each signs.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<WebhookSecret>,
 }
 
 impl Customer {

@@ -27,12 +27,12 @@ pub enum Loopback {
 /// A place that a webhook may go to: `https` on port 443 of a public host, or, for the local stack,
 /// `http` on the machine itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct WebhookTarget {
     url: Url,
     is_loopback: bool,
 }
 
-impl Target {
+impl WebhookTarget {
     /// The target that `text` names, or `None` if webhooks may not go there.
     #[must_use]
     pub fn parse(text: &str, loopback: Loopback) -> Option<Self> {
@@ -132,9 +132,9 @@ impl Target {
 }
 
 /// A path can be a secret.
-impl fmt::Debug for Target {
+impl fmt::Debug for WebhookTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Target(…)")
+        f.write_str("WebhookTarget(…)")
     }
 }
 

@@ -4,7 +4,7 @@ use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::domain::Error;
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 
 /// What a client sees of an error.
@@ -55,14 +55,14 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::AccountFrozen { .. } => {
             (Http::FORBIDDEN, "PERMISSION_DENIED", "ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.".to_owned())
         }
-        Error::NotFound(Missing::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
-        Error::NotFound(Missing::Owned(kind)) => (Http::NOT_FOUND, "NOT_FOUND", kind.not_found(), format!("There is no {} with this id in the account.", kind.one())),
-        Error::NotFound(Missing::Delivery) => (Http::NOT_FOUND, "NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log; it goes back 7 days.".to_owned()),
-        Error::NotFound(Missing::Erasure) => (Http::NOT_FOUND, "NOT_FOUND", "ERASURE_NOT_FOUND", "Nobody has asked for this account to be erased.".to_owned()),
-        Error::NotFound(Missing::Route) => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
+        Error::NotFound(Entity::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
+        Error::NotFound(Entity::Owned(kind)) => (Http::NOT_FOUND, "NOT_FOUND", kind.not_found(), format!("There is no {} with this id in the account.", kind.singular())),
+        Error::NotFound(Entity::Delivery) => (Http::NOT_FOUND, "NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log; it goes back 7 days.".to_owned()),
+        Error::NotFound(Entity::Erasure) => (Http::NOT_FOUND, "NOT_FOUND", "ERASURE_NOT_FOUND", "Nobody has asked for this account to be erased.".to_owned()),
+        Error::RouteNotFound => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
         Error::UsernameTaken => (Http::CONFLICT, "ALREADY_EXISTS", "USERNAME_TAKEN", "username: is taken; choose another.".to_owned()),
         Error::EmailTaken => (Http::CONFLICT, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: another account has this address.".to_owned()),
-        Error::StateInvalid => (Http::CONFLICT, "FAILED_PRECONDITION", "STATE_INVALID", "The account's status does not allow this.".to_owned()),
+        Error::StateInvalid(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "STATE_INVALID", "The account's status does not allow this.".to_owned()),
         Error::GracePeriodEnded => (Http::CONFLICT, "FAILED_PRECONDITION", "GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.".to_owned()),
         Error::LastProjectAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_PROJECT_ADMIN", "The project's own account cannot be frozen or deleted, and always has a project admin: appoint another one first.".to_owned()),
         Error::LastAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_ADMIN", "An account always has an admin: make another agent an admin first.".to_owned()),
@@ -97,7 +97,7 @@ fn details(error: &Error) -> Option<Value> {
         Error::PlanOutdated(difference) => Some(json!({
             "account_changed": difference.account_changed,
             "resources": difference.counts.iter().map(|(kind, (planned, found))| {
-                (kind.many().to_owned(), json!({ "planned": planned, "found": found }))
+                (kind.plural().to_owned(), json!({ "planned": planned, "found": found }))
             }).collect::<serde_json::Map<_, _>>(),
         })),
         Error::TokenAlreadyIssued(id) => Some(json!({ "id": id })),
@@ -105,7 +105,7 @@ fn details(error: &Error) -> Option<Value> {
         Error::InvalidParameter(name, _) => Some(json!({ "field": name })),
         Error::TooManyAttempts(_) => Some(json!({ "limited_by": "username" })),
         Error::TooManyRequests(standing) => Some(json!({
-            "limited_by": match standing.quota.counted {
+            "limited_by": match standing.quota.kind {
                 QuotaKind::Requests => "customer",
                 QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts => "ip",
             },
@@ -114,15 +114,15 @@ fn details(error: &Error) -> Option<Value> {
     }
 }
 
-fn used_up(Quota { counted, most }: Quota) -> String {
-    let seconds = counted.window().as_secs();
-    match counted {
-        QuotaKind::Requests => format!("The account has made its {most} requests of {seconds} s"),
+fn used_up(Quota { kind, limit }: Quota) -> String {
+    let seconds = kind.window().as_secs();
+    match kind {
+        QuotaKind::Requests => format!("The account has made its {limit} requests of {seconds} s"),
         QuotaKind::InvalidTokens => {
-            format!("Your network has sent {most} tokens that are not valid within {seconds} s")
+            format!("Your network has sent {limit} tokens that are not valid within {seconds} s")
         }
         QuotaKind::PasswordAttempts => {
-            format!("Your network has made its {most} attempts at passwords of {seconds} s")
+            format!("Your network has made its {limit} attempts at passwords of {seconds} s")
         }
     }
 }
@@ -132,7 +132,7 @@ fn retry_after(error: &Error) -> Option<u64> {
         Error::TooManyAttempts(wait) => {
             Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
         }
-        Error::TooManyRequests(standing) => Some(standing.ends_in.as_secs().max(1)),
+        Error::TooManyRequests(standing) => Some(standing.resets_in.as_secs().max(1)),
         Error::Unavailable(_) => Some(1),
         _ => None,
     }

@@ -170,10 +170,10 @@ fn rate_limit<'a>(
     standings: impl Iterator<Item = &'a QuotaStatus>,
 ) -> impl Iterator<Item = (&'static str, header::HeaderValue)> {
     let (policies, left): (Vec<_>, Vec<_>) = standings
-        .map(|QuotaStatus { quota, left, ends_in }| {
-            let (name, window) = (quota.counted.name(), quota.counted.window().as_secs());
-            let policy = format!("\"{name}\";q={};w={window}", quota.most);
-            (policy, format!("\"{name}\";r={left};t={}", ends_in.as_secs()))
+        .map(|QuotaStatus { quota, remaining, resets_in }| {
+            let (name, window) = (quota.kind.name(), quota.kind.window().as_secs());
+            let policy = format!("\"{name}\";q={};w={window}", quota.limit);
+            (policy, format!("\"{name}\";r={remaining};t={}", resets_in.as_secs()))
         })
         .unzip();
     let fields = [("ratelimit-policy", policies), ("ratelimit", left)].into_iter();

@@ -8,7 +8,6 @@ use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 
 use super::{Preconditions, json};
-use crate::domain::error::Missing;
 use crate::domain::find::{self, Filter};
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
@@ -213,7 +212,7 @@ impl Request {
 
     /// The kind of resource that the path names. A name that is none is no route.
     pub fn path_kind(&self) -> Result<Kind, Error> {
-        self.path_kind.as_deref().and_then(Kind::resource).ok_or(Error::NotFound(Missing::Route))
+        self.path_kind.as_deref().and_then(Kind::resource).ok_or(Error::RouteNotFound)
     }
 
     /// The body, read as JSON; if there is none, all of its fields are what they are by default.

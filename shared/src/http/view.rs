@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::domain::customer::IdentityVerification;
-use crate::domain::erasure::{Capacity, Counts, Reason, Requester, Stage};
+use crate::domain::erasure::{Counts, Reason, Requester, Stage};
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
-use crate::domain::webhook::Secret;
+use crate::domain::webhook::WebhookSecret;
 use crate::domain::{self, Id, Page, Permission, PlainToken, Status, Timestamp};
 
 /// An account.
@@ -60,7 +60,7 @@ impl<'a> From<&'a domain::Customer> for CustomerView<'a> {
             tm_update: customer.tm_update,
             tm_delete: customer.tm_delete,
             owners_part: OwnersPart {
-                webhook_secret: secret.map_or("", Secret::expose),
+                webhook_secret: secret.map_or("", WebhookSecret::expose),
                 webhook_disabled: customer.internals.webhook_gone,
             },
         }
@@ -211,7 +211,7 @@ impl<'a> ErasureView<'a> {
         let request = erasure.request.as_ref();
         let progress = |(kind, found): (&Kind, &u64)| {
             let deleted = erasure.deleted.get(kind).copied().unwrap_or_default();
-            (kind.many(), Progress { found: *found, deleted })
+            (kind.plural(), Progress { found: *found, deleted })
         };
         let hold = |hold: &'a domain::erasure::Hold| Hold {
             reason: hold.reason.expose(),
@@ -241,26 +241,27 @@ impl<'a> ErasureView<'a> {
 
 /// What an erasure would do.
 #[derive(Debug, Serialize)]
-pub struct PlanView<F> {
+pub struct PlanView<F, C> {
     customer_id: Id<domain::Customer>,
     digest: String,
     blockers: Vec<&'static str>,
     resources: BTreeMap<&'static str, u64>,
     fields: F,
-    capacity: Capacity,
+    capacity: C,
 }
 
-impl<F> PlanView<F> {
-    /// The plan of the erasure of `customer`, who owns this much; `fields` says what becomes of each.
+impl<F, C> PlanView<F, C> {
+    /// The plan of the erasure of `customer`, who owns `counts`; `fields` says what becomes of each stored
+    /// field, `capacity` what the erasure costs.
     #[must_use]
-    pub fn new(customer: &domain::Customer, counts: &Counts, kilobytes: u64, fields: F) -> Self {
+    pub fn new(customer: &domain::Customer, counts: &Counts, capacity: C, fields: F) -> Self {
         Self {
             customer_id: customer.id,
             digest: domain::erasure::Plan::new(customer, counts).digest(),
             blockers: domain::erasure::blockers(customer),
-            resources: counts.iter().map(|(kind, count)| (kind.many(), *count)).collect(),
+            resources: counts.iter().map(|(kind, count)| (kind.plural(), *count)).collect(),
             fields,
-            capacity: Capacity::of(counts.values().sum(), kilobytes),
+            capacity,
         }
     }
 }

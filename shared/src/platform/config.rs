@@ -45,8 +45,8 @@ pub fn quotas() -> Result<Quotas, Error> {
 }
 
 /// A number above 0; with 0 or without the variable nothing is counted.
-fn quota(counted: QuotaKind, name: &str) -> Result<Option<Quota>, Error> {
+fn quota(kind: QuotaKind, name: &str) -> Result<Option<Quota>, Error> {
     let Some(value) = optional(name) else { return Ok(None) };
-    let most = value.parse().map_err(|_| Error::Internal(format!("{name} is no number")))?;
-    Ok((most > 0).then_some(Quota { counted, most }))
+    let limit = value.parse().map_err(|_| Error::Internal(format!("{name} is no number")))?;
+    Ok((limit > 0).then_some(Quota { kind, limit }))
 }

@@ -1,4 +1,4 @@
-//! Public keys as JSON (RFC 7517).
+//! JSON Web Keys (RFC 7517).
 
 use data_encoding::BASE64URL_NOPAD;
 use p256::PublicKey;
@@ -7,14 +7,14 @@ use p256::pkcs8::DecodePublicKey as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// A set of public keys, as RFC 7517 has it.
+/// A JSON Web Key Set (RFC 7517, section 5).
 #[derive(Debug, Serialize)]
 pub struct Jwks {
     /// The keys.
     pub keys: Vec<Jwk>,
 }
 
-/// A public key on the curve P-256 that checks ES256 signatures.
+/// A public P-256 key that verifies ES256 signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Jwk {
     kty: &'static str,
@@ -27,7 +27,7 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// The key in `der`, a `SubjectPublicKeyInfo` (RFC 5480). `None` if it is not one on P-256.
+    /// Reads a `SubjectPublicKeyInfo` (RFC 5480). `None` if it holds no P-256 key.
     #[must_use]
     pub fn from_der(der: &[u8]) -> Option<Self> {
         let point = PublicKey::from_public_key_der(der).ok()?.to_sec1_point(false);
@@ -37,14 +37,14 @@ impl Jwk {
         Some(Self { kty: "EC", crv: "P-256", x, y, kid, r#use: "sig", alg: "ES256" })
     }
 
-    /// The key's id: its thumbprint, so that whoever has the key can tell it.
+    /// The key id: the key's thumbprint (RFC 7638).
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 }
 
-/// RFC 7638: the hash of the members that make the key, in alphabetical order.
+/// Returns the thumbprint (RFC 7638): SHA-256 of the required members in alphabetical order.
 fn thumbprint(x: &str, y: &str) -> String {
     let key = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
     BASE64URL_NOPAD.encode(&Sha256::digest(key.as_bytes()))
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_a_key_as_json() {
+    fn jwk_of_the_rfc_6979_key() {
         assert_eq!(
             serde_json::to_value(read(DER).unwrap()).unwrap(),
             serde_json::json!({
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_no_other_key() {
+    fn keys_not_on_p256_are_rejected() {
         let off_the_curve = format!("{}98", DER.strip_suffix("99").unwrap());
         let other_curve = DER.replace("2a8648ce3d030107", "2a8648ce3d030108");
         for der in [&off_the_curve, &other_curve, &DER[..60], ""] {

@@ -1,6 +1,7 @@
-//! Erasure receipts, signed by a key that never leaves AWS KMS, and the public keys that check them.
+//! Signed erasure receipts and the public keys that verify them.
 //!
-//! A signed receipt is a JSON Web Signature in compact form (RFC 7515), readable by any JOSE library.
+//! A signed receipt is a JSON Web Signature in compact serialization (RFC 7515), which any JOSE library
+//! verifies. The private key never leaves AWS KMS.
 
 mod jwk;
 
@@ -22,10 +23,10 @@ use crate::platform::aws::{self, Call as _};
 use crate::platform::{config, sdk};
 pub use jwk::{Jwk, Jwks};
 
-/// What a signed receipt says it is, so that no other token of ours is taken for one (RFC 8725, 3.11).
+/// The `typ` header of a receipt, so that no other JWS passes for one (RFC 8725, section 3.11).
 pub const TYPE: &str = "erasure-receipt+jwt";
 
-/// Signs receipts.
+/// Signs erasure receipts with AWS KMS.
 #[derive(Debug)]
 pub struct Signer {
     kms: Client,
@@ -47,14 +48,14 @@ impl Build for Signer {
 }
 
 impl Signer {
-    /// Signs with the KMS key `key`, which is on P-256 and made for signing.
+    /// Returns a signer that uses the KMS key with id `key`: `ECC_NIST_P256`, `SIGN_VERIFY`.
     #[must_use]
     pub const fn new(kms: Client, key: String) -> Self {
         Self { kms, key, kid: OnceCell::const_new() }
     }
 
-    /// The receipt, signed. The same receipt is signed differently each time, since ECDSA takes a
-    /// random number.
+    /// Signs a receipt and returns the JWS. ECDSA is randomized: the same receipt has a different
+    /// signature each time.
     pub async fn sign(&self, receipt: &Receipt<'_>) -> Result<String, Error> {
         let header = Header { alg: "ES256", typ: TYPE, kid: self.kid().await? };
         let signed = format!("{}.{}", segment(&header)?, segment(receipt)?);
@@ -69,20 +70,20 @@ impl Signer {
             .await
             .map_err(unavailable)?;
         let der = answer.signature.unwrap_or_else(|| Blob::new(""));
-        // KMS gives the two numbers as ASN.1; a JWS has them side by side (RFC 7518, 3.4).
+        // KMS returns ASN.1 DER; a JWS has r and s concatenated (RFC 7518, section 3.4).
         let signature = Signature::from_der(der.as_ref())
             .map_err(|_| Error::Internal("KMS gave no ECDSA signature".to_owned()))?;
         Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature.to_bytes())))
     }
 
-    /// The id of the key, asked for once per process.
+    /// Returns the key id. KMS is asked once per process.
     async fn kid(&self) -> Result<&str, Error> {
         let ask = || async { Ok(public_key(&self.kms, &self.key).await?.kid().to_owned()) };
         self.kid.get_or_try_init(ask).await.map(String::as_str)
     }
 }
 
-/// The public halves of the keys that sign receipts or once did.
+/// Public keys of the KMS keys that sign receipts, and of those that did earlier.
 #[derive(Debug)]
 pub struct PublicKeys {
     kms: Client,
@@ -99,7 +100,7 @@ impl Build for PublicKeys {
 }
 
 impl PublicKeys {
-    /// The keys, asked for once per process: they never change.
+    /// Returns the key set. KMS is asked once per process, because a key never changes.
     pub async fn get(&self) -> Result<&Jwks, Error> {
         let ask = || async {
             let keys = self.keys.iter().map(|key| public_key(&self.kms, key));
@@ -113,10 +114,10 @@ async fn public_key(kms: &Client, key: &str) -> Result<Jwk, Error> {
     let answer = kms.get_public_key().key_id(key).call().await.map_err(unavailable)?;
     let der = answer.public_key.unwrap_or_else(|| Blob::new(""));
     Jwk::from_der(der.as_ref())
-        .ok_or_else(|| Error::Internal("the receipts' key is not on P-256".to_owned()))
+        .ok_or_else(|| Error::Internal("the receipts' key is not a P-256 key".to_owned()))
 }
 
-/// A part of a JWS: JSON in base64url.
+/// Returns `part` as a segment of a JWS: JSON in base64url.
 fn segment(part: &impl Serialize) -> Result<String, Error> {
     let json = serde_json::to_vec(part).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(BASE64URL_NOPAD.encode(&json))

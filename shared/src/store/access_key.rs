@@ -6,7 +6,7 @@ use super::assignment::Assignment;
 use super::fields::stored;
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, key, read, string};
-use crate::domain::access_key::{EarlierToken, Token};
+use crate::domain::access_key::{EarlierToken, StoredToken};
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
@@ -70,7 +70,7 @@ impl From<AccessKeyAttributes> for AccessKey {
             agent: stored.agent_id,
             name: Name::trusted(stored.name),
             detail: Detail::trusted(stored.detail),
-            token: Token { prefix: stored.token_prefix, hash: stored.token_hash },
+            token: StoredToken { prefix: stored.token_prefix, hash: stored.token_hash },
             earlier: earlier
                 .map(|EarlierTokenAttributes { hash, tm_expire }| EarlierToken { hash, tm_expire })
                 .collect(),
@@ -128,11 +128,11 @@ impl Store {
         match self.change_owned(customer, update).await? {
             CommitResult::Written => Ok(Update::Written),
             CommitResult::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
-                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid),
+                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid(None)),
                 Ok([_, _, Leg::Failed(Some(current))]) => {
                     Ok(Update::Outdated(Box::new(read(current)?)))
                 }
-                _ => Err(Error::missing(Kind::AccessKey)),
+                _ => Err(Error::not_found(Kind::AccessKey)),
             },
         }
     }

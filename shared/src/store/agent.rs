@@ -8,7 +8,7 @@ use super::fields::stored;
 use super::login::{Login, LoginAttributes};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, Stored, Update, item, key, read};
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
@@ -93,7 +93,7 @@ impl Store {
         match self.change_owned(customer, insert).await? {
             CommitResult::Written => Ok(()),
             CommitResult::Refused(legs) => match legs.as_slice() {
-                [root, ..] if root.failed() => Err(Error::StateInvalid),
+                [root, ..] if root.failed() => Err(Error::StateInvalid(None)),
                 // The id is new: if it is there already, an answer was lost and this is a second try.
                 [_, _, new, ..] if new.failed() => Ok(()),
                 _ => Err(Error::UsernameTaken),
@@ -155,7 +155,7 @@ impl Store {
         };
         let mut legs = legs.into_iter();
         match (legs.next(), legs.nth(1)) {
-            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid),
+            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
             (_, Some(Leg::Failed(None))) => Err(missing()),
             // The session has ended meanwhile.
@@ -220,7 +220,7 @@ fn updated(customer: &Customer, outcome: CommitResult) -> Result<Update<Agent>, 
     let mut legs = legs.into_iter();
     match (legs.next(), legs.nth(1)) {
         (Some(Leg::Failed(Some(root))), _) if !read::<Customer>(root.clone())?.status.is_live() => {
-            Err(Error::StateInvalid)
+            Err(Error::StateInvalid(None))
         }
         (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
         (_, Some(Leg::Failed(None))) => Err(missing()),
@@ -233,5 +233,5 @@ fn updated(customer: &Customer, outcome: CommitResult) -> Result<Update<Agent>, 
 }
 
 const fn missing() -> Error {
-    Error::NotFound(Missing::Owned(Kind::Agent))
+    Error::NotFound(Entity::Owned(Kind::Agent))
 }

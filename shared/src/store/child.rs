@@ -23,7 +23,7 @@ impl Store {
         };
         match self.change_owned(customer, insert).await? {
             CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
-                Err(Error::StateInvalid)
+                Err(Error::StateInvalid(None))
             }
             // The id is new: if it is there already, an answer was lost and this is a second try.
             CommitResult::Written | CommitResult::Refused(_) => Ok(()),
@@ -53,9 +53,9 @@ impl Store {
             {
                 Err(Error::BillingAccountInUse)
             }
-            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid),
+            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
-            _ => Err(Error::missing(kind)),
+            _ => Err(Error::not_found(kind)),
         }
     }
 }

@@ -12,13 +12,13 @@ use super::transaction::{CommitResult, Condition, Leg, Transaction};
 use super::{Store, Stored, Update, answer, item, key, read};
 use crate::domain::customer::{IdentityVerification, Internals};
 use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
-use crate::domain::find::NameStart;
-use crate::domain::lifecycle::Change;
+use crate::domain::find::NamePrefix;
+use crate::domain::lifecycle::CustomerChange;
 use crate::domain::owned::Kind;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use crate::domain::webhook::{EarlierSecret, Secret};
+use crate::domain::webhook::{EarlierWebhookSecret, WebhookSecret};
 use crate::domain::{Agent, Customer, Error, Event, Id, Status, Timestamp};
 
 stored! {
@@ -98,11 +98,11 @@ impl From<&Customer> for CustomerAttributes {
     fn from(customer: &Customer) -> Self {
         let is_own = customer.internals.system;
         let listed = customer.status != Status::Deleted && !is_own;
-        let name = NameStart::of(customer.name.expose()).filter(|_| listed);
+        let name = NamePrefix::of(customer.name.expose()).filter(|_| listed);
         let due = customer.due();
         let hold = customer.internals.hold.as_ref();
         let earlier = customer.internals.earlier_webhook_secret.as_ref();
-        let plain = |secret: &Secret| secret.expose().to_owned();
+        let plain = |secret: &WebhookSecret| secret.expose().to_owned();
         Self {
             id: customer.id,
             name: customer.name.expose().to_owned(),
@@ -150,8 +150,8 @@ impl From<CustomerAttributes> for Customer {
     fn from(stored: CustomerAttributes) -> Self {
         let hold = hold(&stored);
         let earlier = stored.earlier_webhook_secret.zip(stored.tm_earlier_webhook_secret);
-        let earlier = earlier.map(|(secret, tm_expire)| EarlierSecret {
-            secret: Secret::trusted(secret),
+        let earlier = earlier.map(|(secret, tm_expire)| EarlierWebhookSecret {
+            secret: WebhookSecret::trusted(secret),
             tm_expire,
         });
         Self {
@@ -182,7 +182,7 @@ impl From<CustomerAttributes> for Customer {
                 tm_freeze: stored.tm_freeze,
                 tm_purge: stored.tm_purge,
                 hold,
-                webhook_secret: stored.webhook_secret.map(Secret::trusted),
+                webhook_secret: stored.webhook_secret.map(WebhookSecret::trusted),
                 earlier_webhook_secret: earlier,
                 webhook_gone: stored.webhook_gone,
             },
@@ -241,9 +241,7 @@ impl Store {
     /// Whether the account was not there before.
     async fn insert(&self, new: &NewCustomer<'_>, event: Option<&Event>) -> Result<bool, Error> {
         let NewCustomer { customer, agent, login } = new;
-        // The first agent administers the account.
-        let root = CustomerAttributes { admins: 1, ..CustomerAttributes::from(*customer) };
-        let root = item(&key::customer(customer.id), root)?;
+        let root = item(&key::customer(customer.id), CustomerAttributes::from(*customer))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(*login))?;
         let agent = item(&key::agent(customer.id, agent.id), AgentAttributes::from(*agent))?;
         let mut transaction = self.transaction();
@@ -273,7 +271,7 @@ impl Store {
     pub async fn update_customer(
         &self,
         before: &Customer,
-        change: &Change,
+        change: &CustomerChange,
         event: Option<&Event>,
     ) -> Result<Update<Customer>, Error> {
         let transaction = self.change_customer(before, change, event, None)?;
@@ -283,7 +281,7 @@ impl Store {
                 updated(self.change_customer(&before, change, event, None)?.run().await?)
             }
             CommitResult::Refused(legs) if lacks_billing_account(&legs, change) => {
-                Err(Error::missing(Kind::BillingAccount))
+                Err(Error::not_found(Kind::BillingAccount))
             }
             outcome => updated(outcome),
         }
@@ -295,7 +293,7 @@ impl Store {
     pub async fn claim_customer(
         &self,
         before: &Customer,
-        change: &Change,
+        change: &CustomerChange,
         event: Option<&Event>,
         first: Option<&CountedSlice>,
         most: u64,
@@ -333,7 +331,7 @@ impl Store {
     fn change_customer(
         &self,
         before: &Customer,
-        change: &Change,
+        change: &CustomerChange,
         event: Option<&Event>,
         first: Option<&CountedSlice>,
     ) -> Result<Transaction<'_>, Error> {
@@ -356,7 +354,7 @@ impl Store {
     pub(super) fn replace_customer(
         &self,
         before: &Customer,
-        change: &Change,
+        change: &CustomerChange,
     ) -> Result<Transaction<'_>, Error> {
         let after = &change.after;
         let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
@@ -399,14 +397,14 @@ pub(super) fn updated(outcome: CommitResult) -> Result<Update<Customer>, Error> 
 
 /// Whether nothing but the release of an e-mail address stands in a deletion's way: after a restore, its
 /// lock may be another account's, which keeps it.
-fn is_foreign_lock(legs: &[Leg], change: &Change) -> bool {
+fn is_foreign_lock(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, lock, ..] = legs else { return false };
     change.after.status == Status::Deleted && !root.failed() && lock.failed()
 }
 
 /// Whether the account is as it was, but does not own the billing account that shall pay. Such a change
 /// takes no other lock.
-fn lacks_billing_account(legs: &[Leg], change: &Change) -> bool {
+fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };
     change.billing_account.is_some() && !root.failed() && billing_account.failed()
 }
@@ -456,7 +454,7 @@ mod tests {
                 version: 3,
                 frozen_from: Some(Status::Active),
                 tm_freeze: Some(now),
-                webhook_secret: Some(Secret::new([7; 32])),
+                webhook_secret: Some(WebhookSecret::new([7; 32])),
                 webhook_gone: true,
                 ..Internals::default()
             },
@@ -470,7 +468,8 @@ mod tests {
     fn a_tombstone_keeps_what_is_declared_to_be_kept() {
         let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
         let by = Requester { role: Role::CustomerAdmin, id: String::new() };
-        let Ok(Transition::Changed(change)) = decide(&full(now), &Command::Leave(by), now) else {
+        let Ok(Transition::Changed(change)) = decide(&full(now), &Command::UnregisterNow(by), now)
+        else {
             panic!("it can be deleted");
         };
         let attributes =

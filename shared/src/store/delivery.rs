@@ -8,7 +8,7 @@ use super::outbox::{LIFETIME, OutboxEntry};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Store, answer, key, number, string};
 use crate::domain::delivery::{Delivery, DeliveryState};
-use crate::domain::error::Missing;
+use crate::domain::error::Entity;
 use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Page, Timestamp};
 
 impl From<&OutboxEntry> for Delivery {
@@ -54,13 +54,16 @@ impl Store {
         self.update_event(event.id, &claimed, &pending_after(event.attempts)).await
     }
 
-    /// Writes down what came of an attempt after which more will follow. The address is tried again.
+    /// Records the result of a failed attempt after which another one follows at `next`.
     pub async fn record_attempt(
         &self,
         event: &OutboxEntry,
         outcome: DeliveryResult,
+        next: Timestamp,
     ) -> Result<(), Error> {
-        let made = Assignment::default().set("outcome", outcome)?;
+        let made = Self::wait_for_delivery(event.id, next)?
+            .set("outcome", outcome)?
+            .set("tm_next", next)?;
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
@@ -109,9 +112,9 @@ impl Store {
         match self.change_owned(customer, tell).await? {
             CommitResult::Written => {
                 let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                told.ok_or(Error::StateInvalid)
+                told.ok_or(Error::StateInvalid(None))
             }
-            CommitResult::Refused(_) => Err(Error::StateInvalid),
+            CommitResult::Refused(_) => Err(Error::StateInvalid(None)),
         }
     }
 
@@ -135,8 +138,8 @@ impl Store {
                 ..Delivery::from(&event)
             }),
             CommitResult::Refused(legs) => match legs.as_slice() {
-                [Leg::Held, ..] => Err(Error::NotFound(Missing::Delivery)),
-                _ => Err(Error::StateInvalid),
+                [Leg::Held, ..] => Err(Error::NotFound(Entity::Delivery)),
+                _ => Err(Error::StateInvalid(None)),
             },
         }
     }

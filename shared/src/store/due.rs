@@ -6,57 +6,57 @@ use super::queue::QueueCursor;
 use super::{Store, key};
 use crate::domain::{Customer, Error, Id, Timestamp};
 
-/// An account in the queue.
+/// A due account.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     /// The account.
     pub id: Id<Customer>,
-    /// Since when it has been due.
+    /// When it fell due.
     pub since: Timestamp,
 }
 
-/// Which part of the queue.
+/// Stage of a due account's purge. Each has partitions of its own in index `due`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Accounts whose purge has begun.
-    Begun,
-    /// Accounts whose purge has not begun.
-    Waiting,
+pub enum PurgeStage {
+    /// A run has claimed the account.
+    Claimed,
+    /// No run has claimed the account.
+    Unclaimed,
 }
 
-impl Part {
-    /// Its beginning.
+impl PurgeStage {
+    /// The cursor of the stage's first page.
     #[must_use]
     pub fn beginning(self) -> QueueCursor {
         QueueCursor::beginning(match self {
-            Self::Begun => key::BEGUN,
-            Self::Waiting => key::DUE,
+            Self::Claimed => key::BEGUN,
+            Self::Unclaimed => key::DUE,
         })
     }
 }
 
 impl Store {
-    /// Accounts of one part of the queue that were due at `until`, those that have been for longest
-    /// first, and the place behind them. A page may be empty with more behind it.
+    /// Returns a page of accounts that were due at `until`, those that have waited longest first, and the
+    /// cursor of the next page. A page may be empty with more behind it.
     pub async fn list_due(
         &self,
-        place: QueueCursor,
+        cursor: QueueCursor,
         until: Timestamp,
     ) -> Result<(Vec<Due>, QueueCursor), Error> {
-        let (items, next) = self.list_queued(&self.accounts, place, until).await?;
-        let mut found = items.iter().map(Waiting::due).collect::<Result<Vec<_>, _>>()?;
+        let (items, next) = self.list_queued(&self.accounts, cursor, until).await?;
+        let mut found = items.iter().map(DueKey::due).collect::<Result<Vec<_>, _>>()?;
         found.sort_by_key(|due| due.since);
         Ok((found, next))
     }
 }
 
-/// An account's place in the queue.
+/// The index key of a due account.
 #[derive(Deserialize)]
-struct Waiting {
+struct DueKey {
     due_sk: String,
 }
 
-impl Waiting {
+impl DueKey {
     fn due(&self) -> Result<Due, Error> {
         let read = || {
             let (since, id) = self.due_sk.split_once('#')?;

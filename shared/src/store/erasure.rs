@@ -13,7 +13,7 @@ use super::{Item, Store, Stored, Update, answer, key, string};
 use crate::domain::erasure::{
     Counts, ErasureRequest, Hold, HoldReason, InventoryCursor, LedgerEntry, Reason, Requester, Role,
 };
-use crate::domain::lifecycle::Change;
+use crate::domain::lifecycle::CustomerChange;
 use crate::domain::owned::Kind;
 use crate::domain::time::Month;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
@@ -98,12 +98,12 @@ fn hold(stored: &ErasureAttributes) -> Option<Hold> {
 }
 
 fn counts(stored: &BTreeMap<String, u64>) -> Counts {
-    let named = |kind: &Kind| Some((*kind, *stored.get(kind.many())?));
+    let named = |kind: &Kind| Some((*kind, *stored.get(kind.plural())?));
     Kind::ALL.iter().filter_map(named).collect()
 }
 
 fn named(counts: &Counts) -> BTreeMap<&'static str, u64> {
-    counts.iter().map(|(kind, count)| (kind.many(), *count)).collect()
+    counts.iter().map(|(kind, count)| (kind.plural(), *count)).collect()
 }
 
 /// A place among the erasures that ended within a month.
@@ -200,7 +200,7 @@ impl Transaction<'_> {
     /// account and has not before, what is deleted `first`.
     pub(super) fn enter(
         self,
-        change: &Change,
+        change: &CustomerChange,
         first: Option<&CountedSlice>,
     ) -> Result<Self, Error> {
         let Some(entry) = &change.entry else { return Ok(self) };
@@ -294,7 +294,7 @@ impl Store {
     pub async fn finish_erasure(
         &self,
         before: &Customer,
-        change: &Change,
+        change: &CustomerChange,
         erasure: &Erasure,
         receipt: &str,
     ) -> Result<Update<Customer>, Error> {

@@ -18,7 +18,7 @@ use super::attribute::MaybeText;
 use super::customer::CustomerAttributes;
 use super::transaction::names;
 use super::{Item, MAX_TRIES, Store, answer, key, pause, string};
-use crate::domain::find::{Cursor, Filter, NameStart, moved};
+use crate::domain::find::{Cursor, Filter, NamePrefix, moved};
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
 
@@ -74,7 +74,7 @@ impl Store {
     /// be the one by which it was found, as the next page starts behind the name that it has then.
     async fn find_by_name(
         &self,
-        begin: &NameStart,
+        begin: &NamePrefix,
         size: usize,
         after: Option<&Cursor>,
         filter: &Filter,
@@ -100,7 +100,7 @@ impl Store {
     /// The place in index `name` of an account at this version.
     async fn place(
         &self,
-        begin: &NameStart,
+        begin: &NamePrefix,
         id: Id<Customer>,
         version: u64,
     ) -> Result<Item, Error> {
@@ -210,7 +210,7 @@ fn created(
 }
 
 /// Accounts in the order of their names.
-fn named(begin: &NameStart, start: Option<Item>) -> Part {
+fn named(begin: &NamePrefix, start: Option<Item>) -> Part {
     Part {
         index: "name",
         is_ascending: true,

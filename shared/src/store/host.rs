@@ -4,13 +4,8 @@
 use super::assignment::Assignment;
 use super::transaction::Condition;
 use super::{Store, key, number};
+use crate::domain::delivery::{HOST_ATTEMPTS_PER_MINUTE, HOST_CONCURRENT_ATTEMPTS};
 use crate::domain::{Error, Timestamp};
-
-/// How many attempts are made at one host within one minute.
-const ATTEMPTS: u64 = 600;
-
-/// How many attempts at one host are under way at the same time.
-const AT_ONCE: u64 = 5;
 
 const MINUTE: i64 = 60;
 
@@ -32,7 +27,10 @@ impl Store {
             .set("expires_at", forgotten(minute))?;
         let below = Condition::new(
             "attribute_not_exists(attempts) OR attempts < :most AND under_way < :at_once",
-            [(":most", number(ATTEMPTS)), (":at_once", number(AT_ONCE))],
+            [
+                (":most", number(HOST_ATTEMPTS_PER_MINUTE)),
+                (":at_once", number(HOST_CONCURRENT_ATTEMPTS)),
+            ],
         );
         let key = key::host(host, minute).attributes();
         let row = self.update_if(&self.accounts, key, &counted, &below).await?;

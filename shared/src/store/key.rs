@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::customer::EmailLock;
 use crate::domain::digest::sha256;
-use crate::domain::find::NameStart;
+use crate::domain::find::NamePrefix;
 use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::owned::Kind;
 use crate::domain::quota::{QuotaKind, Source, Window};
@@ -229,7 +229,7 @@ pub(super) fn list_after(tm_create: Timestamp) -> String {
 
 /// Sort key of index `name`. What is between comes before all that names are made of: Acme is before Acme
 /// Corp, and is not found by what is not in it.
-pub(super) fn name(name: &NameStart, id: Id<Customer>) -> String {
+pub(super) fn name(name: &NamePrefix, id: Id<Customer>) -> String {
     format!("{}\u{1f}{id}", name.expose())
 }
 

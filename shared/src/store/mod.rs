@@ -8,6 +8,7 @@ pub mod agent;
 mod answer;
 mod assignment;
 mod attribute;
+pub mod capacity;
 mod child;
 mod conditional;
 pub mod customer;

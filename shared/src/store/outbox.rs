@@ -21,7 +21,7 @@ use super::transaction::Condition;
 use super::{Item, Items, Store, distinct, string};
 use crate::domain::delivery::{self, DeliveryState};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
-use crate::domain::webhook::{Secret, Webhook};
+use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
 /// How long an event stays in the outbox: 7 days, and as long again when it could not be delivered.
@@ -191,14 +191,20 @@ impl OutboxEntry {
         Some(Webhook {
             method: WebhookMethod::from_text(self.farewell_method.as_deref()?)?,
             uri: WebhookUri::trusted(self.farewell_uri.clone()?),
-            secrets: self.farewell_secrets.iter().flatten().cloned().map(Secret::trusted).collect(),
+            secrets: self
+                .farewell_secrets
+                .iter()
+                .flatten()
+                .cloned()
+                .map(WebhookSecret::trusted)
+                .collect(),
         })
     }
 
     /// Until when the address that was sealed for it may be kept.
     #[must_use]
     pub fn sealed_until(&self) -> Option<Timestamp> {
-        self.farewell_uri.as_ref().map(|_| self.tm_event.plus(delivery::SEALED))
+        self.farewell_uri.as_ref().map(|_| self.tm_event.plus(delivery::SEALED_LIFETIME))
     }
 
     pub(super) fn item(&self) -> Result<Item, Error> {

@@ -54,12 +54,18 @@ struct Thing {
     login: Option<MaybeText>,
 }
 
+impl Thing {
+    fn owned(self) -> Option<Owned> {
+        let login = self.login.as_ref().and_then(MaybeText::as_str).map(str::to_owned);
+        Owned::new(self.sk, login)
+    }
+}
+
 impl Owned {
-    /// `None` if it is nothing that we know.
-    fn of(thing: Thing) -> Option<Self> {
-        let (kind, bytes) = key::kind_and_bytes(&thing.sk)?;
-        let login = thing.login.as_ref().and_then(MaybeText::as_str).map(str::to_owned);
-        Some(Self { sk: thing.sk, kind, id: Uuid::from_slice(&bytes).ok(), login })
+    /// Reads the kind and id of an item from its sort key. `None` if the kind is unknown.
+    pub(crate) fn new(sk: String, login: Option<String>) -> Option<Self> {
+        let (kind, bytes) = key::kind_and_bytes(&sk)?;
+        Some(Self { sk, kind, id: Uuid::from_slice(&bytes).ok(), login })
     }
 
     /// Its place.
@@ -90,7 +96,7 @@ impl Store {
         let (found, next) = answer::query::<Thing>(query).await?;
         let next = next.as_ref().map(sort_key).transpose()?;
         let count = found.len();
-        let items: Vec<_> = found.into_iter().filter_map(Owned::of).collect();
+        let items: Vec<_> = found.into_iter().filter_map(Thing::owned).collect();
         Ok(OwnedPage {
             unknown: (count - items.len()) as u64,
             items,

@@ -22,16 +22,17 @@ impl Store {
         let counted = Assignment::default().count(COUNT)?.set("expires_at", window.end)?;
         let below = Condition::new(
             "attribute_not_exists(requests) OR requests < :most",
-            [(":most", number(quota.most))],
+            [(":most", number(quota.limit))],
         );
-        let key = key::count(quota.counted, source, window).attributes();
-        let standing = |left| QuotaStatus { quota, left, ends_in: window.left(now) };
+        let key = key::count(quota.kind, source, window).attributes();
+        let standing =
+            |remaining| QuotaStatus { quota, remaining, resets_in: window.remaining(now) };
         let Some(row) = self.update_if(&self.accounts, key, &counted, &below).await? else {
             return Err(Error::TooManyRequests(standing(0)));
         };
         let count = row.get(COUNT).and_then(|count| count.as_n().ok()?.parse().ok());
         let count: u64 = count.ok_or_else(|| unavailable("a count is no number"))?;
-        Ok(standing(quota.most.saturating_sub(count)))
+        Ok(standing(quota.limit.saturating_sub(count)))
     }
 
     /// Takes back a count that was made at `now`.
@@ -43,7 +44,7 @@ impl Store {
     ) -> Result<(), Error> {
         let less = Assignment::default().add(COUNT, -1)?;
         let counted = Condition::new("requests > :none", [(":none", number(0))]);
-        let key = key::count(quota.counted, source, quota.window(now)).attributes();
+        let key = key::count(quota.kind, source, quota.window(now)).attributes();
         self.update_if(&self.accounts, key, &less, &counted).await.map(drop)
     }
 }

@@ -10,7 +10,7 @@ use super::assignment::Assignment;
 use super::key::{self, Key};
 use super::transaction::{CommitResult, Condition, Leg};
 use super::{Item, MAX_TRIES, Store, failure, number, pause};
-use crate::domain::throttle::{FIRST_WAIT, FREE_ATTEMPTS, LONGEST_WAIT, MAX_ATTEMPTS, MEMORY};
+use crate::domain::throttle::{BASE_DELAY, FREE_ATTEMPTS, MAX_ATTEMPTS, MAX_DELAY, RESET_AFTER};
 use crate::domain::username::LoginKey;
 use crate::domain::{Agent, Error, Id, Session, Timestamp};
 use crate::platform::aws::Call as _;
@@ -145,10 +145,10 @@ impl Store {
 fn count(now: Timestamp) -> Result<Assignment, Error> {
     Assignment::default()
         .count("attempts")?
-        .double("wait_ms", millis(FIRST_WAIT))?
+        .double("wait_ms", millis(BASE_DELAY))?
         .set_after("next_at", now.millis(), "wait_ms")?
         .set("last_at", now.millis())?
-        .set("expires_at", now.plus(MEMORY).seconds())
+        .set("expires_at", now.plus(RESET_AFTER).seconds())
 }
 
 /// The values of [`ALLOWED`].
@@ -156,7 +156,7 @@ fn limits(now: Timestamp) -> [(&'static str, AttributeValue); 5] {
     [
         (":seconds", number(now.seconds())),
         (":now", number(now.millis())),
-        (":long_ago", number(now.millis() - millis(LONGEST_WAIT))),
+        (":long_ago", number(now.millis() - millis(MAX_DELAY))),
         (":free", number(FREE_ATTEMPTS)),
         (":max", number(MAX_ATTEMPTS)),
     ]
@@ -172,7 +172,7 @@ fn wait(found: &Item, now: Timestamp) -> Duration {
     };
     let forgotten = read("expires_at").saturating_mul(1000);
     let exhausted = read("attempts") >= i64::try_from(MAX_ATTEMPTS).unwrap_or(i64::MAX);
-    let next = read("next_at").min(read("last_at").saturating_add(millis(LONGEST_WAIT)));
+    let next = read("next_at").min(read("last_at").saturating_add(millis(MAX_DELAY)));
     let until = if exhausted { forgotten } else { next.min(forgotten) };
     Duration::from_millis(u64::try_from(until.saturating_sub(now.millis())).unwrap_or_default())
 }

@@ -1,9 +1,11 @@
-//! Delivers events to their accounts' owners, at least once, and stops when that is hopeless.
+//! Delivers events to webhooks, at least once, until the retry schedule ends.
 //!
-//! The bus brings an event at once; the schedule brings those whose next attempt is due. Each attempt is
-//! claimed in the event before it is made and written down after it, so an attempt that dies is followed
-//! by the next, and two never make the same one. No host takes the others' time: the schedule gives each
-//! a lane of its own, and one that let an attempt wait in vain is left to the schedule.
+//! The bus triggers the first attempt at once; the schedule triggers those that are due. Each attempt is
+//! claimed in the event's outbox entry before it is made and recorded there after it, so an attempt that
+//! dies is followed by the next one, and no two runs make the same one.
+//!
+//! A host cannot hold up the others: a run sends to many hosts at the same time, to each for a limited
+//! time, and the bus makes no attempts at a host that has timed out within the last minute.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 use super::message::Message;
 use super::send::Sender;
 use crate::app::{App, Build};
-use crate::domain::delivery::{DeliveryState, is_exhausted, next_attempt};
+use crate::domain::delivery::{DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted, next_attempt};
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
@@ -25,22 +27,22 @@ use crate::lifecycle::transition;
 use crate::platform::{Deadline, metrics};
 use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
-/// How many hosts are sent to at the same time.
-const LANES: usize = 32;
+/// Number of hosts that a run sends to at the same time.
+const CONCURRENT_HOSTS: usize = 32;
 
-/// How long one run keeps sending to one host, if others are waiting there.
-const LANE: Duration = Duration::from_secs(20);
+/// How long a run sends to one host before it postpones the host's other events.
+const HOST_TIME: Duration = Duration::from_secs(20);
 
-/// How many events one run takes up.
-const EVENTS: usize = 2_000;
+/// Most events that one run reads. A page more than that may be read.
+const MAX_EVENTS: usize = 2_000;
 
-/// How long an event waits that could not be tried now.
-const PAUSE: Duration = Duration::from_mins(1);
+/// How long a postponed event waits.
+const POSTPONEMENT: Duration = Duration::from_mins(1);
 
-/// Delivers events.
+/// Delivers events to webhooks.
 #[derive(Debug)]
 pub struct Deliverer {
-    /// The tables and the time.
+    /// Store, clock and randomness.
     pub app: App,
     sender: Sender,
 }
@@ -55,77 +57,81 @@ impl Build for Deliverer {
     }
 }
 
-/// What one run did, and what it saw.
+/// Result of one delivery run.
 #[derive(Debug, Default, Serialize)]
 pub struct DeliveryRun {
-    /// Events whose next attempt was due.
+    /// Number of events whose next attempt was due.
     pub due: u64,
-    /// Events that their receivers have taken.
+    /// Number of events that a receiver accepted.
     pub delivered: u64,
-    /// Attempts that failed.
+    /// Number of attempts that failed.
     pub failed: u64,
-    /// Events that are not tried any more.
+    /// Number of events whose delivery ended without success.
     pub ended: u64,
-    /// Events that wait for another run, because their host is busy.
+    /// Number of events left to a later run because their host is busy.
     pub postponed: u64,
-    /// For how many seconds the event that has waited longest has been due.
+    /// Seconds since the event that has waited longest fell due.
     pub oldest_overdue_seconds: u64,
 }
 
-/// What has come of looking at an event.
-enum Step {
+/// What a run has done with one event.
+enum Disposition {
+    /// The receiver accepted it.
     Delivered,
-    /// It is tried again.
+    /// An attempt failed; another follows.
     Failed,
-    /// It is not tried again: after an attempt that failed, or because there was nowhere to send it.
+    /// The delivery has ended: its last attempt failed, or there is no webhook to send the event to.
     Ended(DeliveryState),
+    /// Left to a later run, without an attempt.
     Postponed,
-    /// It waits for nothing, or somebody else has just taken it.
+    /// Nothing to do: the event is not pending, or another run has claimed the attempt.
     NotDue,
 }
 
-/// Whether the bus brought an event, or the schedule.
+/// What started an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
+enum Trigger {
+    /// The event on the bus.
     Bus,
+    /// The schedule, for what is due.
     Schedule,
 }
 
-/// Delivers an event that has just happened.
+/// Makes the first attempt at an event that the bus has brought.
 pub async fn deliver_one(
     deliverer: &Deliverer,
-    waiting: PendingEvent,
+    pending: PendingEvent,
 ) -> Result<DeliveryRun, Error> {
     let mut run = DeliveryRun { due: 1, ..DeliveryRun::default() };
-    let found = deliverer.app.store.get_events_and_customers(&[waiting]).await?;
+    let found = deliverer.app.store.get_events_and_customers(&[pending]).await?;
     for (event, account) in found {
-        run.count(&deliverer.attempt(&event, account, By::Bus).await?);
+        run.count(&deliverer.attempt(&event, account, Trigger::Bus).await?);
     }
     run.emit(deliverer.app.now());
     Ok(run)
 }
 
-/// Delivers the events whose next attempt is due.
+/// Makes the attempts that are due, until none is left or `deadline` is near.
 pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<DeliveryRun, Error> {
     let now = deliverer.app.now();
-    let (waiting, oldest) = deliverer.waiting(now).await?;
+    let (pending, oldest) = deliverer.list_due(now).await?;
     let mut run = DeliveryRun {
-        due: waiting.len() as u64,
+        due: pending.len() as u64,
         oldest_overdue_seconds: oldest.map_or(0, |since| since.until(now).as_secs()),
         ..DeliveryRun::default()
     };
-    let mut lanes: HashMap<String, Vec<(OutboxEntry, Customer)>> = HashMap::new();
-    for (event, account) in deliverer.read(&waiting).await {
+    let mut by_host: HashMap<String, Vec<(OutboxEntry, Customer)>> = HashMap::new();
+    for (event, account) in deliverer.read(&pending).await {
         let webhook = webhook(&event, &account, now);
         let host = webhook.map(|webhook| host(&webhook)).unwrap_or_default();
-        lanes.entry(host).or_default().push((event, account));
+        by_host.entry(host).or_default().push((event, account));
     }
-    let mut steps = stream::iter(lanes.into_values())
-        .map(|events| deliverer.lane(events, deadline))
-        .buffer_unordered(LANES);
-    while let Some(lane) = steps.next().await {
-        for step in &lane {
-            run.count(step);
+    let mut hosts = stream::iter(by_host.into_values())
+        .map(|events| deliverer.deliver_to_host(events, deadline))
+        .buffer_unordered(CONCURRENT_HOSTS);
+    while let Some(dispositions) = hosts.next().await {
+        for disposition in &dispositions {
+            run.count(disposition);
         }
     }
     run.emit(deliverer.app.now());
@@ -133,25 +139,26 @@ pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<De
 }
 
 impl Deliverer {
-    /// A deliverer of these parts.
+    /// Returns a deliverer that sends with `sender`.
     #[must_use]
     pub const fn new(app: App, sender: Sender) -> Self {
         Self { app, sender }
     }
 
-    /// What cannot be read now is read by the next run, and keeps nothing else waiting.
-    async fn waiting(
+    /// Lists events that are due at `now`, and since when the one that has waited longest is. A page that
+    /// cannot be read is left to the next run; fails if that is the first one.
+    async fn list_due(
         &self,
         now: Timestamp,
     ) -> Result<(Vec<PendingEvent>, Option<Timestamp>), Error> {
         let (mut all, mut oldest) = (Vec::new(), None);
-        let mut place = OutboxQueue::Deliver.beginning();
-        while !place.is_end() && all.len() < EVENTS {
-            match self.app.store.list_undelivered(place, now).await {
+        let mut cursor = OutboxQueue::Deliver.beginning();
+        while !cursor.is_end() && all.len() < MAX_EVENTS {
+            match self.app.store.list_undelivered(cursor, now).await {
                 Ok((page, since, next)) => {
                     all.extend(page);
                     oldest = oldest.into_iter().chain(since).min();
-                    place = next;
+                    cursor = next;
                 }
                 Err(error) if all.is_empty() => return Err(error),
                 Err(error) => {
@@ -163,10 +170,11 @@ impl Deliverer {
         Ok((all, oldest))
     }
 
-    async fn read(&self, waiting: &[PendingEvent]) -> Vec<(OutboxEntry, Customer)> {
-        let mut found = Vec::with_capacity(waiting.len());
-        for waiting in waiting.chunks(BATCH) {
-            match self.app.store.get_events_and_customers(waiting).await {
+    /// Reads events and their accounts. Those that cannot be read are left to the next run.
+    async fn read(&self, pending: &[PendingEvent]) -> Vec<(OutboxEntry, Customer)> {
+        let mut found = Vec::with_capacity(pending.len());
+        for pending in pending.chunks(BATCH) {
+            match self.app.store.get_events_and_customers(pending).await {
                 Ok(more) => found.extend(more),
                 Err(error) => tracing::error!(cause = error.cause(), "left to the next run"),
             }
@@ -174,32 +182,42 @@ impl Deliverer {
         found
     }
 
-    /// One event after the other, of one host. A failure is one event's alone.
-    async fn lane(&self, events: Vec<(OutboxEntry, Customer)>, deadline: Deadline) -> Vec<Step> {
+    /// Delivers the events of one host, one after the other. A failure is that event's alone.
+    async fn deliver_to_host(
+        &self,
+        events: Vec<(OutboxEntry, Customer)>,
+        deadline: Deadline,
+    ) -> Vec<Disposition> {
         let started = Instant::now();
-        let mut steps = Vec::with_capacity(events.len());
+        let mut dispositions = Vec::with_capacity(events.len());
         for (event, account) in events {
             let id = event.id;
-            let step = if started.elapsed() > LANE || deadline.is_near() {
+            let disposition = if started.elapsed() > HOST_TIME || deadline.is_near() {
                 self.postpone(&event).await
             } else {
-                self.attempt(&event, account, By::Schedule).await
+                self.attempt(&event, account, Trigger::Schedule).await
             };
-            match step {
-                Ok(step) => steps.push(step),
+            match disposition {
+                Ok(disposition) => dispositions.push(disposition),
                 Err(error) => {
                     tracing::error!(event_id = %id, cause = error.cause(), "delivery failed");
                 }
             }
         }
-        steps
+        dispositions
     }
 
-    async fn attempt(&self, event: &OutboxEntry, account: Customer, by: By) -> Result<Step, Error> {
+    /// Makes the next attempt at an event, if there is one to make and its host takes it now.
+    async fn attempt(
+        &self,
+        event: &OutboxEntry,
+        account: Customer,
+        trigger: Trigger,
+    ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
-        // The bus brings an event for its first attempt only, and may do so twice.
-        if !event.is_pending() || (by == By::Bus && event.attempts > 0) {
-            return Ok(Step::NotDue);
+        // The bus triggers the first attempt only, and may do so twice.
+        if !event.is_pending() || (trigger == Trigger::Bus && event.attempts > 0) {
+            return Ok(Disposition::NotDue);
         }
         if is_exhausted(event.attempts) {
             return self.end(event, event.attempts, DeliveryState::Failed, None).await;
@@ -211,54 +229,56 @@ impl Deliverer {
         let Some(visit) = store.begin_visit(&host, now).await? else {
             return self.postpone(event).await;
         };
-        let step = if visit.to_slow_host && by == By::Bus {
+        let disposition = if visit.to_slow_host && trigger == Trigger::Bus {
             self.postpone(event).await
         } else {
             self.send(event, account, webhook, &host).await
         };
         store.end_visit(&host, visit).await?;
-        step
+        disposition
     }
 
+    /// Claims an attempt, makes it and records its result.
     async fn send(
         &self,
         event: &OutboxEntry,
         account: Customer,
         webhook: Webhook,
         host: &str,
-    ) -> Result<Step, Error> {
+    ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let made = event.attempts + 1;
-        let next = next_attempt(made, now, self.app.jitter(), event.sealed_until());
-        if !store.claim_delivery(event, now, next).await? {
-            return Ok(Step::NotDue);
+        let scheduled = next_attempt(made, now, self.app.jitter(), event.sealed_until());
+        if !store.claim_delivery(event, now, scheduled).await? {
+            return Ok(Disposition::NotDue);
         }
         let Message { headers, body } = Message::new(event, &webhook, now)?;
-        let outcome = self.sender.send(webhook.method, &webhook.uri, &headers, &body).await;
-        match outcome {
+        let attempt = self.sender.send(webhook.method, &webhook.uri, &headers, &body).await;
+        let result = attempt.result;
+        match result {
             DeliveryResult::Delivered => {
-                self.end(event, made, DeliveryState::Delivered, Some(outcome)).await?;
-                return Ok(Step::Delivered);
+                self.end(event, made, DeliveryState::Delivered, Some(result)).await?;
+                return Ok(Disposition::Delivered);
             }
             DeliveryResult::Gone => {
-                // First nothing more is sent there, then this is written down: should it die between
-                // the two, the next attempt finds nowhere to send it.
+                // The webhook is disabled before the result is recorded: if the run dies between the two,
+                // the next attempt finds no webhook.
                 let command = Command::DisableWebhook(webhook.uri);
                 if account.status != Status::Deleted {
                     transition(&self.app, account, &command).await?;
                 }
-                return self.end(event, made, DeliveryState::Gone, Some(outcome)).await;
+                return self.end(event, made, DeliveryState::Gone, Some(result)).await;
             }
             DeliveryResult::Timeout => store.note_slow_host(host, now).await?,
             _ => {}
         }
-        match next {
-            Some(_) => {
-                store.record_attempt(event, outcome).await?;
-                Ok(Step::Failed)
-            }
-            None => self.end(event, made, DeliveryState::Failed, Some(outcome)).await,
-        }
+        let Some(scheduled) = scheduled else {
+            return self.end(event, made, DeliveryState::Failed, Some(result)).await;
+        };
+        let asked = attempt.retry_after.map(|after| after.time(self.app.now(), MAX_RETRY_AFTER));
+        let next = heed(scheduled, asked, event.sealed_until());
+        store.record_attempt(event, result, next).await?;
+        Ok(Disposition::Failed)
     }
 
     async fn end(
@@ -266,46 +286,48 @@ impl Deliverer {
         event: &OutboxEntry,
         attempts: u64,
         state: DeliveryState,
-        outcome: Option<DeliveryResult>,
-    ) -> Result<Step, Error> {
-        self.app.store.end_delivery(event, attempts, state, outcome, self.app.now()).await?;
-        Ok(Step::Ended(state))
+        result: Option<DeliveryResult>,
+    ) -> Result<Disposition, Error> {
+        self.app.store.end_delivery(event, attempts, state, result, self.app.now()).await?;
+        Ok(Disposition::Ended(state))
     }
 
-    async fn postpone(&self, event: &OutboxEntry) -> Result<Step, Error> {
-        let until = self.app.now().plus(PAUSE);
+    async fn postpone(&self, event: &OutboxEntry) -> Result<Disposition, Error> {
+        let until = self.app.now().plus(POSTPONEMENT);
         self.app.store.postpone_delivery(event, until).await?;
-        Ok(Step::Postponed)
+        Ok(Disposition::Postponed)
     }
 }
 
-/// Where an event is to be sent: to the address that was sealed for it, or else to where its account's
-/// owner wants to have it by now. A deleted account has no address any more.
+/// Returns the webhook to send an event to: the one sealed into the event, or else the one that its
+/// account has now. `None` if neither is set; a deleted account has none.
 fn webhook(event: &OutboxEntry, account: &Customer, now: Timestamp) -> Option<Webhook> {
     event.farewell().or_else(|| account.webhook(now))
 }
 
-/// The receiver's host, and its port on the machine itself, where hosts are told apart by that.
+/// Returns the receiver's host, with its port if it is a loopback address. Empty if webhooks may not go
+/// there.
 fn host(webhook: &Webhook) -> String {
     let target = webhook.uri.target(Loopback::Allowed);
     target.map(|target| target.authority().to_owned()).unwrap_or_default()
 }
 
 impl DeliveryRun {
-    fn count(&mut self, step: &Step) {
-        match step {
-            Step::Delivered => self.delivered += 1,
-            Step::Failed => self.failed += 1,
-            Step::Ended(DeliveryState::Failed) => {
+    fn count(&mut self, disposition: &Disposition) {
+        match disposition {
+            Disposition::Delivered => self.delivered += 1,
+            Disposition::Failed => self.failed += 1,
+            Disposition::Ended(DeliveryState::Failed) => {
                 self.failed += 1;
                 self.ended += 1;
             }
-            Step::Ended(_) => self.ended += 1,
-            Step::Postponed => self.postponed += 1,
-            Step::NotDue => {}
+            Disposition::Ended(_) => self.ended += 1,
+            Disposition::Postponed => self.postponed += 1,
+            Disposition::NotDue => {}
         }
     }
 
+    /// Emits the run's metrics, which the alarms watch.
     fn emit(&self, now: Timestamp) {
         metrics::emit(
             now,

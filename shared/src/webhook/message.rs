@@ -1,6 +1,6 @@
-//! What is sent, and the proof that it comes from us: as Standard Webhooks
-//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>) and as
-//! the original signs.
+//! The message of a webhook and its signatures: Standard Webhooks
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>) and
+//! `X-VoIPBIN-Signature`.
 
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,11 +9,11 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::domain::value::WebhookMethod;
-use crate::domain::webhook::{Secret, Webhook};
+use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Error, Timestamp};
 use crate::store::outbox::OutboxEntry;
 
-/// One attempt at telling an account's owner of an event.
+/// Headers and body of one attempt.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) headers: Vec<(&'static str, String)>,
@@ -25,13 +25,15 @@ struct Payload<'a> {
     #[serde(rename = "type")]
     name: &'a str,
     timestamp: Timestamp,
-    /// Counts the account's events: a receiver can order them, and sees whether one is missing.
+    /// Position in the account's sequence of events, which has no gaps. `None` for an event of an erased
+    /// account.
     sequence: Option<u64>,
     data: Value,
 }
 
 impl Message {
-    /// Tells of `event` at `now`. The body is the same at every attempt. `GET` has none.
+    /// Builds and signs the message of `event` for an attempt at `now`. The body is the same at every
+    /// attempt; `GET` has none.
     pub(super) fn new(
         event: &OutboxEntry,
         webhook: &Webhook,
@@ -66,9 +68,14 @@ impl Message {
     }
 }
 
-/// One signature per secret, the newest first.
-fn signatures(secrets: &[Secret], id: &str, seconds: &str, body: &str) -> Result<String, Error> {
-    let sign = |secret: &Secret| {
+/// Returns the `webhook-signature` header: one signature per secret, the newest first.
+fn signatures(
+    secrets: &[WebhookSecret],
+    id: &str,
+    seconds: &str,
+    body: &str,
+) -> Result<String, Error> {
+    let sign = |secret: &WebhookSecret| {
         let key = secret.key().ok_or_else(|| Error::Internal("a secret has no key".to_owned()))?;
         let signature = hmac(&key, &[id, ".", seconds, ".", body])?;
         Ok(format!("v1,{}", BASE64.encode(&signature)))
@@ -91,8 +98,8 @@ mod tests {
 
     /// The example of the Standard Webhooks specification's reference implementations.
     #[test]
-    fn signs_as_standard_webhooks_does() {
-        let secret = Secret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+    fn signature_matches_the_standard_webhooks_example() {
+        let secret = WebhookSecret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let signed = signatures(
             &[secret],
             "msg_p5jXN8AQM9LWM0D4loKWxJek",

@@ -1,8 +1,9 @@
-//! Webhooks: events on their way to their accounts' owners, where they may go.
+//! Webhooks: signs events and delivers them to the URI that their account's owner has set.
 
 mod deliver;
 mod message;
 mod network;
+mod retry_after;
 mod send;
 
 pub use deliver::{Deliverer, DeliveryRun, deliver_due, deliver_one};

@@ -1,4 +1,4 @@
-//! From names to addresses, and from addresses to connections.
+//! Name resolution and TCP connections.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +9,14 @@ use tokio::net::{TcpStream, lookup_host};
 use crate::domain::Error;
 use crate::platform::config::{self, LOCAL_HOSTS};
 
-/// Where names are looked up and connections made.
+/// Resolver and TCP connector.
 #[derive(Debug)]
 pub(super) enum Network {
-    /// The system's.
+    /// Those of the operating system.
     System,
-    /// The local stack's: it knows these names, and leads nowhere but to the machine itself.
+    /// Those of the local stack: resolves these names only and connects to loopback only.
     Local(BTreeMap<String, Vec<IpAddr>>),
-    /// A test's.
+    /// Those of a test.
     #[cfg(test)]
     Scripted(std::sync::Arc<super::tests::Script>),
 }
@@ -30,10 +30,10 @@ impl Network {
         })
     }
 
-    /// All addresses of a name.
+    /// Returns all addresses of a name. Empty if it has none or the look-up fails.
     pub(super) async fn resolve(&self, name: &str) -> Vec<IpAddr> {
         match self {
-            // The dot at the end keeps the system from trying the name inside domains of its own.
+            // The final dot makes the name absolute, so no search domain is appended.
             Self::System => match lookup_host((format!("{name}."), 443)).await {
                 Ok(found) => found.map(|address| address.ip()).collect(),
                 Err(_) => Vec::new(),

@@ -1,5 +1,5 @@
-//! The HTTP client that webhooks are sent with: one request, to an address that was checked for this
-//! very attempt, and of the answer nothing but its class.
+//! The HTTP client of webhooks: one request per connection, to an address that was checked for this very
+//! attempt. Of the answer only the status class and `Retry-After` come back.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::{Request, uri};
+use http::{Request, Response, uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -22,39 +22,69 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::network::Network;
+use super::retry_after::RetryAfter;
 use crate::domain::value::{WebhookMethod, WebhookUri};
-use crate::domain::webhook_target::{Loopback, Target};
+use crate::domain::webhook_target::{Loopback, WebhookTarget};
 use crate::domain::{DeliveryResult, Error};
 use crate::platform::{config, tls};
 
-/// How long an attempt may take, from looking up the name to the last byte that is read.
-const LIMIT: Duration = Duration::from_secs(15);
+/// Timeout of an attempt, from the look-up of the name to the last byte that is read: 15 seconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long one address may take to accept a connection, and how many are tried.
-const CONNECT_LIMIT: Duration = Duration::from_secs(4);
-const MOST_ADDRESSES: usize = 3;
+/// Timeout of a connection to one address: 4 seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How much is read, whatever it is: the handshake, heads, the body.
-pub(super) const MOST_BYTES: u64 = 64 * 1024;
+/// Most addresses of a name that an attempt tries.
+const MAX_ADDRESSES: usize = 3;
 
-/// How long the head of the answer may be.
-const MOST_HEAD: usize = 16 * 1024;
+/// Most bytes that an attempt reads in all, TLS handshake and body included.
+pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
-const AGENT: &str = concat!("Tenure-Webhook/", env!("CARGO_PKG_VERSION"));
+/// Largest head of an answer, in bytes.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// Most header fields in an answer.
+const MAX_HEADERS: usize = 1_000;
+
+const USER_AGENT_VALUE: &str = concat!("Tenure-Webhook/", env!("CARGO_PKG_VERSION"));
 
 /// Sends webhooks.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) network: Network,
     pub(super) loopback: Loopback,
-    /// Reading the system's root certificates takes a while: done when the first connection needs it.
+    /// Built for the first connection: reading the system's root certificates takes a while.
     pub(super) tls: OnceLock<Arc<ClientConfig>>,
 }
 
+/// Result of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Class of the answer, or why there is none.
+    pub result: DeliveryResult,
+    /// When the receiver asks to be tried again. `None` if it does not, or not with 429 or 503.
+    pub retry_after: Option<RetryAfter>,
+}
+
+impl From<DeliveryResult> for Attempt {
+    fn from(result: DeliveryResult) -> Self {
+        Self { result, retry_after: None }
+    }
+}
+
+impl<B> From<&Response<B>> for Attempt {
+    fn from(answer: &Response<B>) -> Self {
+        Self {
+            result: DeliveryResult::of_status(answer.status().as_u16()),
+            retry_after: RetryAfter::of(answer),
+        }
+    }
+}
+
 impl Sender {
-    /// A sender that resolves no name and connects to nothing but the machine itself.
+    /// Returns a sender that resolves no name and connects to loopback addresses only.
     #[must_use]
-    pub const fn to_this_machine() -> Self {
+    pub const fn loopback_only() -> Self {
         Self {
             network: Network::Local(BTreeMap::new()),
             loopback: Loopback::Allowed,
@@ -62,7 +92,7 @@ impl Sender {
         }
     }
 
-    /// A sender for where this runs.
+    /// Builds the sender that the environment describes.
     pub fn from_environment() -> Result<Self, Error> {
         Ok(Self {
             network: Network::from_environment()?,
@@ -71,49 +101,50 @@ impl Sender {
         })
     }
 
-    /// Sends one request and tells what came of it. `headers` are in lower case and those of the message;
-    /// what HTTP needs is added.
+    /// Sends one request. `headers` are those of the message, with names in lower case; those that HTTP
+    /// needs are added.
     ///
-    /// The head of the answer decides. Its body is read as far as the limits allow, for the sake of
-    /// receivers that stop working when nobody listens, and thrown away.
+    /// The head of the answer decides the result. Its body is read within the limits and dropped, because
+    /// some receivers stop working when nobody reads.
     pub async fn send(
         &self,
         method: WebhookMethod,
         uri: &WebhookUri,
         headers: &[(&'static str, String)],
         body: &str,
-    ) -> DeliveryResult {
-        let Some(target) = uri.target(self.loopback) else { return DeliveryResult::Blocked };
-        let Some(request) = request(method, &target, headers, body) else {
-            return DeliveryResult::Blocked;
+    ) -> Attempt {
+        let Some(target) = uri.target(self.loopback) else {
+            return DeliveryResult::Blocked.into();
         };
-        let mut outcome = DeliveryResult::Timeout;
-        let attempt = self.attempt(&target, request, &mut outcome);
-        match timeout(LIMIT, attempt).await {
-            Ok(Err(failure)) => failure,
-            Ok(Ok(())) | Err(_) => outcome,
+        let Some(request) = request(method, &target, headers, body) else {
+            return DeliveryResult::Blocked.into();
+        };
+        let mut attempt = Attempt::from(DeliveryResult::Timeout);
+        match timeout(ATTEMPT_TIMEOUT, self.attempt(&target, request, &mut attempt)).await {
+            Ok(Err(failure)) => failure.into(),
+            Ok(Ok(())) | Err(_) => attempt,
         }
     }
 
-    /// Sets `outcome` as soon as it is known, and fails only before that.
+    /// Sets `attempt` as soon as the head of the answer is read. Fails only before that.
     async fn attempt(
         &self,
-        target: &Target,
+        target: &WebhookTarget,
         request: Request<Full<Bytes>>,
-        outcome: &mut DeliveryResult,
+        attempt: &mut Attempt,
     ) -> Result<(), DeliveryResult> {
         let addresses = self.addresses(target).await?;
         let stream = bounded(self.connect(target, &addresses).await?);
         if target.is_loopback() {
-            return exchange(stream, request, outcome).await;
+            return exchange(stream, request, attempt).await;
         }
         let connector = TlsConnector::from(self.tls()?);
         let connection = connector.connect(server_name(target)?, stream).await;
-        exchange(connection.map_err(|_| DeliveryResult::Tls)?, request, outcome).await
+        exchange(connection.map_err(|_| DeliveryResult::Tls)?, request, attempt).await
     }
 
-    /// Where the target is now. One address that it may not be at, and it is nowhere.
-    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, DeliveryResult> {
+    /// Resolves the target. One address that webhooks may not go to blocks the attempt.
+    async fn addresses(&self, target: &WebhookTarget) -> Result<Vec<IpAddr>, DeliveryResult> {
         let addresses = match target.addresses() {
             Some(addresses) => addresses,
             None => self.network.resolve(target.host()).await,
@@ -129,12 +160,12 @@ impl Sender {
 
     async fn connect(
         &self,
-        target: &Target,
+        target: &WebhookTarget,
         addresses: &[IpAddr],
     ) -> Result<TcpStream, DeliveryResult> {
-        for address in addresses.iter().take(MOST_ADDRESSES) {
+        for address in addresses.iter().take(MAX_ADDRESSES) {
             let connecting = self.network.connect(SocketAddr::new(*address, target.port()));
-            if let Ok(Ok(stream)) = timeout(CONNECT_LIMIT, connecting).await {
+            if let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, connecting).await {
                 return Ok(stream);
             }
         }
@@ -150,7 +181,8 @@ impl Sender {
     }
 }
 
-/// Nothing is kept between connections: a session that is resumed could be recognised.
+/// Builds the TLS configuration. Sessions are not resumed, because a resumed session would identify the
+/// sender to the receiver.
 pub(super) fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let mut config = tls::trusting(roots)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -158,17 +190,17 @@ pub(super) fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls
     Ok(config)
 }
 
-fn server_name(target: &Target) -> Result<ServerName<'static>, DeliveryResult> {
+fn server_name(target: &WebhookTarget) -> Result<ServerName<'static>, DeliveryResult> {
     match target.addresses().as_deref() {
         Some([address, ..]) => Ok(ServerName::from(*address)),
         _ => ServerName::try_from(target.host().to_owned()).map_err(|_| DeliveryResult::Blocked),
     }
 }
 
-/// `None` if the method is none, or a header is none that HTTP can carry.
+/// Builds the request. `None` if the method is empty or a header has a value that HTTP cannot carry.
 pub(super) fn request(
     method: WebhookMethod,
-    target: &Target,
+    target: &WebhookTarget,
     headers: &[(&'static str, String)],
     body: &str,
 ) -> Option<Request<Full<Bytes>>> {
@@ -180,7 +212,7 @@ pub(super) fn request(
         .method(method.name())
         .uri(path)
         .header(HOST, target.authority())
-        .header(USER_AGENT, AGENT)
+        .header(USER_AGENT, USER_AGENT_VALUE)
         .header(CONNECTION, "close");
     for (name, value) in headers {
         request = request.header(*name, value);
@@ -188,23 +220,23 @@ pub(super) fn request(
     request.body(Full::from(body.to_owned())).ok()
 }
 
-/// A stream that ends when enough was read.
+/// Returns `stream`, which ends after [`MAX_BYTES`] are read.
 pub(super) fn bounded(stream: impl AsyncRead + AsyncWrite) -> impl AsyncRead + AsyncWrite + Unpin {
     let (read, write) = tokio::io::split(stream);
-    tokio::io::join(read.take(MOST_BYTES), write)
+    tokio::io::join(read.take(MAX_BYTES), write)
 }
 
-/// One request and its answer. The connection ends with it.
+/// Sends a request and reads its answer. The connection is not used again.
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
-    outcome: &mut DeliveryResult,
+    attempt: &mut Attempt,
 ) -> Result<(), DeliveryResult> {
-    let handshake = http1::Builder::new().max_buf_size(MOST_HEAD).handshake(TokioIo::new(stream));
+    let handshake = client().handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(|_| DeliveryResult::Protocol)?;
     let mut work = pin!(async {
         let answer = sender.send_request(request).await.map_err(|_| DeliveryResult::Protocol)?;
-        *outcome = DeliveryResult::of_status(answer.status().as_u16());
+        *attempt = Attempt::from(&answer);
         let mut body = answer.into_body();
         while let Some(Ok(_)) = body.frame().await {}
         Ok(())
@@ -214,4 +246,17 @@ pub(super) async fn exchange(
         done = &mut work => done,
         _ = connection => work.await,
     }
+}
+
+/// Builds an HTTP/1 client that understands old and careless servers: their status is a valid answer, and
+/// what cannot be read of their headers does not matter. Folded lines are RFC 9112, section 5.2.
+fn client() -> http1::Builder {
+    let mut client = http1::Builder::new();
+    client
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    client
 }

@@ -1,5 +1,5 @@
-//! The sender against receivers of every kind, all of them on this machine: a script says which
-//! addresses names have, and which listener is behind a public address.
+//! The sender against receivers of every kind, on loopback: a script maps names to addresses, and public
+//! addresses to listeners.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -19,7 +19,8 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::Sender;
 use super::network::Network;
-use super::send::{MOST_BYTES, bounded, client_config, exchange, request};
+use super::retry_after::RetryAfter;
+use super::send::{Attempt, MAX_BYTES, bounded, client_config, exchange, request};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{DeliveryResult, public_address::is_public};
@@ -118,10 +119,10 @@ struct Receiver {
 
 impl Receiver {
     /// Answers every request with what `answer` writes.
-    async fn start<F, IdempotencyRecord>(tls: Option<TlsAcceptor>, answer: F) -> Self
+    async fn start<F, Answered>(tls: Option<TlsAcceptor>, answer: F) -> Self
     where
-        F: Fn(Box<dyn Io>) -> IdempotencyRecord + Send + Sync + 'static,
-        IdempotencyRecord: Future<Output = ()> + Send,
+        F: Fn(Box<dyn Io>) -> Answered + Send + Sync + 'static,
+        Answered: Future<Output = ()> + Send,
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let receiver = Self {
@@ -212,17 +213,17 @@ fn uri(text: &str) -> WebhookUri {
 }
 
 async fn post(sender: &Sender, to: &str) -> &'static str {
-    sender.send(WebhookMethod::Post, &uri(to), &[], "{}").await.name()
+    sender.send(WebhookMethod::Post, &uri(to), &[], "{}").await.result.name()
 }
 
 /// What comes of one request to `https://hook.example/`, behind which is `receiver`.
-async fn outcome_at(authority: &Authority, receiver: &Receiver) -> &'static str {
+async fn result_over_tls(authority: &Authority, receiver: &Receiver) -> &'static str {
     let script = script(&[&[PUBLIC]], receiver.address);
     post(&authority.sender(&script), "https://hook.example/").await
 }
 
 /// What comes of one request to a receiver of this machine, as in the local stack.
-async fn outcome_locally(receiver: &Receiver) -> &'static str {
+async fn local_result(receiver: &Receiver) -> &'static str {
     post(&local(&[]), &format!("http://{}/", receiver.address)).await
 }
 
@@ -241,7 +242,7 @@ async fn canary() -> Receiver {
 }
 
 #[tokio::test]
-async fn the_status_is_all_that_comes_back() {
+async fn result_is_the_status_class() {
     let authority = Authority::new();
     for (status, expected) in [
         (200, "delivered"),
@@ -262,12 +263,12 @@ async fn the_status_is_all_that_comes_back() {
         let answer = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 0\r\n\r\n");
         let tls = authority.acceptor("hook.example");
         let receiver = Receiver::answering(Some(tls), answer).await;
-        assert_eq!(outcome_at(&authority, &receiver).await, expected, "{status}");
+        assert_eq!(result_over_tls(&authority, &receiver).await, expected, "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_request_is_what_it_should_be() {
+async fn request_has_the_message_and_nothing_that_identifies_the_sender() {
     let authority = Authority::new();
     let tls = authority.acceptor("hook.example");
     let receiver = Receiver::answering(Some(tls), "HTTP/1.1 200 OK\r\n\r\n").await;
@@ -277,7 +278,7 @@ async fn a_request_is_what_it_should_be() {
     let headers = [("webhook-id", "msg_1".to_owned()), ("content-type", "application/json".into())];
 
     let sent = sender.send(WebhookMethod::Put, &to, &headers, r#"{"a":1}"#).await;
-    assert_eq!(sent, DeliveryResult::Delivered);
+    assert_eq!(sent.result, DeliveryResult::Delivered);
     let request = receiver.request().to_ascii_lowercase();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let (line, rest) = head.split_once("\r\n").unwrap();
@@ -298,7 +299,8 @@ async fn a_request_is_what_it_should_be() {
     );
     assert_eq!(body, r#"{"a":1}"#);
 
-    assert_eq!(sender.send(WebhookMethod::Get, &to, &[], "").await, DeliveryResult::Delivered);
+    let sent = sender.send(WebhookMethod::Get, &to, &[], "").await;
+    assert_eq!(sent.result, DeliveryResult::Delivered);
     let request = receiver.request().to_ascii_lowercase();
     assert!(request.starts_with("get /b?c=d http/1.1\r\n"), "{request}");
     assert!(!request.contains("content-length") && request.ends_with("\r\n\r\n"), "{request}");
@@ -307,20 +309,24 @@ async fn a_request_is_what_it_should_be() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_not() {
+async fn requests_that_http_cannot_carry_are_blocked() {
     let authority = Authority::new();
     let canary = canary().await;
     let script = script(&[&[PUBLIC]], canary.address);
     let sender = authority.sender(&script);
     let to = uri("https://hook.example/");
     let line = [("webhook-id", "a\r\nhost: b".to_owned())];
-    assert_eq!(sender.send(WebhookMethod::Post, &to, &line, "").await, DeliveryResult::Blocked);
-    assert_eq!(sender.send(WebhookMethod::None, &to, &[], "").await, DeliveryResult::Blocked);
+    for sent in [
+        sender.send(WebhookMethod::Post, &to, &line, "").await,
+        sender.send(WebhookMethod::None, &to, &[], "").await,
+    ] {
+        assert_eq!(sent, DeliveryResult::Blocked.into());
+    }
     assert_eq!((script.asked(), canary.connections()), (0, 0));
 }
 
 #[test]
-fn every_good_uri_can_be_sent_to() {
+fn every_accepted_uri_makes_a_request() {
     for text in serde_json::from_str::<Vec<String>>(GOOD).unwrap() {
         let target = uri(&text).target(Loopback::Refused).unwrap();
         let request = request(WebhookMethod::Post, &target, &[], "{}").expect(&text);
@@ -330,7 +336,7 @@ fn every_good_uri_can_be_sent_to() {
 
 /// Stored before there were rules, or past them.
 #[tokio::test]
-async fn hostile_uris_are_blocked_before_a_name_is_looked_up() {
+async fn hostile_uris_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
     let canary = canary().await;
     let mut script = Script::default();
@@ -348,7 +354,7 @@ async fn hostile_uris_are_blocked_before_a_name_is_looked_up() {
     for text in hostile {
         let sent =
             sender.send(WebhookMethod::Post, &WebhookUri::trusted(text.clone()), &[], "{}").await;
-        assert_eq!(sent, DeliveryResult::Blocked, "{text:?}");
+        assert_eq!(sent, DeliveryResult::Blocked.into(), "{text:?}");
     }
     assert_eq!(script.asked(), 0);
     assert_eq!(script.connected(), [""; 0]);
@@ -385,7 +391,7 @@ async fn one_address_that_is_not_public_blocks_the_name() {
 }
 
 #[tokio::test]
-async fn a_name_that_changes_is_judged_anew_and_connected_to_as_judged() {
+async fn each_attempt_resolves_anew_and_connects_to_the_checked_address() {
     let authority = Authority::new();
     let tls = authority.acceptor("hook.example");
     let receiver = Receiver::answering(Some(tls), "HTTP/1.1 200 OK\r\n\r\n").await;
@@ -401,7 +407,7 @@ async fn a_name_that_changes_is_judged_anew_and_connected_to_as_judged() {
 }
 
 #[tokio::test]
-async fn names_and_addresses_that_lead_nowhere_are_unreachable() {
+async fn dead_names_and_addresses_are_unreachable() {
     let authority = Authority::new();
     let tls = authority.acceptor("hook.example");
     let receiver = Receiver::answering(Some(tls), "HTTP/1.1 200 OK\r\n\r\n").await;
@@ -473,7 +479,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_receiver_must_be_who_it_should_be() {
+async fn certificate_must_be_valid_for_the_host() {
     let (authority, other) = (Authority::new(), Authority::new());
     let ok = "HTTP/1.1 200 OK\r\n\r\n";
     let params = || CertificateParams::new(["hook.example".to_owned()]).unwrap();
@@ -494,16 +500,16 @@ async fn a_receiver_must_be_who_it_should_be() {
         ("not encrypted", None),
     ] {
         let receiver = Receiver::answering(tls, ok).await;
-        assert_eq!(outcome_at(&authority, &receiver).await, "tls", "{what}");
+        assert_eq!(result_over_tls(&authority, &receiver).await, "tls", "{what}");
         let said = receiver.requests.lock().unwrap().concat();
         assert!(!said.contains("POST"), "{what}: sent all the same");
     }
     let receiver = Receiver::answering(Some(authority.acceptor("hook.example")), ok).await;
-    assert_eq!(outcome_at(&authority, &receiver).await, "delivered");
+    assert_eq!(result_over_tls(&authority, &receiver).await, "delivered");
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_told_apart() {
+async fn answers_that_are_not_http_are_protocol_errors() {
     for (what, bytes) in [
         ("nothing", &b""[..]),
         ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n"),
@@ -512,13 +518,79 @@ async fn what_is_not_http_is_told_apart() {
         ("half a head", b"HTTP/1.1 200 OK\r\nx: "),
         ("no status", b"HTTP/1.1 abc OK\r\n\r\n"),
         (
-            "a header too many",
-            &[b"HTTP/1.1 200 OK\r\n", "a: b\r\n".repeat(200).as_bytes()].concat(),
+            "more headers than 1,000",
+            &[b"HTTP/1.1 200 OK\r\n", "a: b\r\n".repeat(1_001).as_bytes(), b"\r\n"].concat(),
         ),
         ("a header too long", &[b"HTTP/1.1 200 OK\r\na: ", "b".repeat(40_000).as_bytes()].concat()),
     ] {
         let receiver = Receiver::answering(None, bytes).await;
-        assert_eq!(outcome_locally(&receiver).await, "protocol", "{what}");
+        assert_eq!(local_result(&receiver).await, "protocol", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn old_and_odd_but_legal_answers_are_understood() {
+    let many =
+        |name: &str, count: usize| format!("{name}: some-value-of-usual-length\r\n").repeat(count);
+    let mut refused = Vec::new();
+    for (what, answer) in [
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\n".to_owned()),
+        (
+            "HTTP/1.0 with a body",
+            "HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nok".to_owned(),
+        ),
+        ("an empty reason phrase", "HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n".to_owned()),
+        ("no reason phrase", "HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n".to_owned()),
+        ("a reason phrase above ASCII", "HTTP/1.1 200 D\u{e9}j\u{e0} vu\r\n\r\n".to_owned()),
+        ("a folded header", "HTTP/1.1 200 OK\r\nx: a\r\n  b\r\n\tc\r\n\r\n".to_owned()),
+        ("a header folded at its start", "HTTP/1.1 200 OK\r\nx:\r\n a\r\n\r\n".to_owned()),
+        ("an empty header", "HTTP/1.1 200 OK\r\nx:\r\ny: \r\n\r\n".to_owned()),
+        ("tabs around a value", "HTTP/1.1 200 OK\r\nx:\ta\t\r\n\r\n".to_owned()),
+        ("bytes above ASCII", "HTTP/1.1 200 OK\r\nx: \u{fc}\r\n\r\n".to_owned()),
+        (
+            "every character of a token",
+            "HTTP/1.1 200 OK\r\n!#$%&'*+-.^_`|~0Z: a\r\n\r\n".to_owned(),
+        ),
+        ("a space before the colon", "HTTP/1.1 200 OK\r\nx : a\r\n\r\n".to_owned()),
+        ("lines that end in LF", "HTTP/1.1 200 OK\nx: a\n\n".to_owned()),
+        ("a line that is no header", "HTTP/1.1 200 OK\r\n<oops>\r\nx: a\r\n\r\n".to_owned()),
+        ("a hundred headers", format!("HTTP/1.1 200 OK\r\n{}\r\n", many("x", 100))),
+        ("five hundred headers", format!("HTTP/1.1 200 OK\r\n{}\r\n", many("x", 500))),
+        ("a header of 20 KB", format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(20_000))),
+        (
+            "an informational answer first",
+            "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
+        ),
+        ("204 without a length", "HTTP/1.1 204 No Content\r\n\r\n".to_owned()),
+        (
+            "a chunked body",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".to_owned(),
+        ),
+        ("less body than announced", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok".to_owned()),
+    ] {
+        let receiver = Receiver::answering(None, answer).await;
+        let result = local_result(&receiver).await;
+        if result != "delivered" {
+            refused.push((what, result));
+        }
+    }
+    assert_eq!(refused, []);
+}
+
+#[tokio::test]
+async fn retry_after_comes_back_whole_and_folded() {
+    let minute = Some(RetryAfter::Delay(Duration::from_mins(1)));
+    for (answer, expected) in [
+        ("HTTP/1.1 503 Busy\r\nretry-after: 60\r\n\r\n", minute),
+        ("HTTP/1.0 429\r\nRetry-After: 60\r\n\r\n", minute),
+        ("HTTP/1.1 503 Busy\r\nretry-after:\r\n  60\r\n\r\n", minute),
+        ("HTTP/1.1 503 Busy\r\n\r\n", None),
+        ("HTTP/1.1 500 Oops\r\nretry-after: 60\r\n\r\n", None),
+    ] {
+        let receiver = Receiver::answering(None, answer).await;
+        let to = uri(&format!("http://{}/", receiver.address));
+        let attempt = local(&[]).send(WebhookMethod::Post, &to, &[], "{}").await;
+        assert_eq!(attempt.retry_after, expected, "{answer}");
     }
 }
 
@@ -533,41 +605,41 @@ async fn flood(mut stream: Box<dyn Io>, start: &str, more: Vec<u8>, written: Arc
 }
 
 /// What comes of an answer without an end. The kernel buffers a few MB of what is never read.
-async fn outcome_of_flood(start: &'static str, more: Vec<u8>) -> &'static str {
+async fn result_of_flood(start: &'static str, more: Vec<u8>) -> &'static str {
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
     let receiver =
         Receiver::start(None, move |stream| flood(stream, start, more.clone(), Arc::clone(&count)))
             .await;
     let begun = Instant::now();
-    let outcome = outcome_locally(&receiver).await;
+    let outcome = local_result(&receiver).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(written.load(Ordering::Relaxed) < 32 << 20, "{written:?}");
     outcome
 }
 
 #[tokio::test]
-async fn of_an_answer_without_an_end_little_is_read() {
+async fn endless_answers_are_cut_off() {
     let zeros = vec![0; 4096];
     let long = "HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n";
-    assert_eq!(outcome_of_flood(long, zeros.clone()).await, "delivered");
+    assert_eq!(result_of_flood(long, zeros.clone()).await, "delivered");
     let bomb = "HTTP/1.1 500 Oops\r\ncontent-encoding: gzip\r\n\r\n\x1f\x08";
-    assert_eq!(outcome_of_flood(bomb, zeros).await, "5xx");
+    assert_eq!(result_of_flood(bomb, zeros).await, "5xx");
     let chunked = "HTTP/1.1 410 Gone\r\ntransfer-encoding: chunked\r\n\r\n";
-    assert_eq!(outcome_of_flood(chunked, b"1\r\na\r\n".repeat(500)).await, "gone");
+    assert_eq!(result_of_flood(chunked, b"1\r\na\r\n".repeat(500)).await, "gone");
     let trailers = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n";
-    assert_eq!(outcome_of_flood(trailers, b"a: b\r\n".repeat(500)).await, "delivered");
+    assert_eq!(result_of_flood(trailers, b"a: b\r\n".repeat(500)).await, "delivered");
     let informational = "HTTP/1.1 100 Continue\r\n\r\n".repeat(100).into_bytes();
-    assert_eq!(outcome_of_flood("", informational).await, "protocol");
+    assert_eq!(result_of_flood("", informational).await, "protocol");
     let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100);
-    assert_eq!(outcome_of_flood("", hints).await, "protocol");
-    assert_eq!(outcome_of_flood("HTTP/1.1 200 OK\r\n", b"a: b\r\n".repeat(500)).await, "protocol");
-    assert_eq!(outcome_of_flood("", vec![b'x'; 4096]).await, "protocol");
+    assert_eq!(result_of_flood("", hints).await, "protocol");
+    assert_eq!(result_of_flood("HTTP/1.1 200 OK\r\n", b"a: b\r\n".repeat(500)).await, "protocol");
+    assert_eq!(result_of_flood("", vec![b'x'; 4096]).await, "protocol");
 }
 
 /// Byte for byte, where no kernel buffers.
 #[tokio::test]
-async fn no_more_is_read_than_the_limit() {
+async fn reads_end_at_the_byte_limit() {
     let (near, far) = tokio::io::duplex(512);
     let written = Arc::new(AtomicUsize::new(0));
     let writing = tokio::spawn(flood(
@@ -578,11 +650,11 @@ async fn no_more_is_read_than_the_limit() {
     ));
     let target = uri("https://hook.example/").target(Loopback::Refused).unwrap();
     let request = request(WebhookMethod::Post, &target, &[], "{}").unwrap();
-    let mut outcome = DeliveryResult::Timeout;
-    exchange(bounded(near), request, &mut outcome).await.unwrap();
-    assert_eq!(outcome, DeliveryResult::Delivered);
+    let mut attempt = Attempt::from(DeliveryResult::Timeout);
+    exchange(bounded(near), request, &mut attempt).await.unwrap();
+    assert_eq!(attempt, DeliveryResult::Delivered.into());
     writing.await.unwrap();
-    let most = usize::try_from(MOST_BYTES).unwrap() + 512;
+    let most = usize::try_from(MAX_BYTES).unwrap() + 512;
     let written = written.load(Ordering::Relaxed);
     assert!((most - 1024..=most).contains(&written), "{written}");
 }
@@ -603,7 +675,7 @@ async fn slow(start: &'static str, trickle: &'static [u8]) -> Receiver {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_receivers_get_fifteen_seconds_in_all() {
+async fn slow_receivers_time_out_after_fifteen_seconds() {
     for (start, trickle, expected) in [
         ("", &b""[..], "timeout"),
         ("", b"HTTP/1.1 200 OK\r\nx: yyyyyyyyyyyyyy", "timeout"),
@@ -615,14 +687,14 @@ async fn slow_receivers_get_fifteen_seconds_in_all() {
     ] {
         let receiver = slow(start, trickle).await;
         let begun = Instant::now();
-        assert_eq!(outcome_locally(&receiver).await, expected, "{start}");
+        assert_eq!(local_result(&receiver).await, expected, "{start}");
         let seconds = begun.elapsed().as_secs_f64();
         assert!((14.9..15.2).contains(&seconds), "{start}: {seconds}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_never_comes_is_a_timeout_too() {
+async fn missing_tls_handshake_times_out() {
     let authority = Authority::new();
     let receiver = Receiver::start(None, |stream| async move {
         std::future::pending::<()>().await;
@@ -630,12 +702,12 @@ async fn a_handshake_that_never_comes_is_a_timeout_too() {
     })
     .await;
     let begun = Instant::now();
-    assert_eq!(outcome_at(&authority, &receiver).await, "timeout");
+    assert_eq!(result_over_tls(&authority, &receiver).await, "timeout");
     assert!(begun.elapsed() < Duration::from_secs(16));
 }
 
 #[tokio::test]
-async fn the_local_stack_reaches_the_machine_itself_and_nothing_else() {
+async fn local_network_reaches_loopback_only() {
     let receiver = Receiver::answering(None, "HTTP/1.1 200 OK\r\n\r\n").await;
     let port = receiver.address.port();
     let sender = local(&[

@@ -1,4 +1,4 @@
-//! Cells, and the answer that each must get.
+//! The cells of the matrix, and the answer that each must get.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::rows::{
     Outcome, PROJECT, Row,
 };
 
-/// What an agent, and the keys of its account, may do.
+/// The permission of the calling agent and its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Agent,
@@ -22,53 +22,53 @@ pub(super) enum Status {
     Initial,
     Active,
     Frozen,
-    /// Not yet purged: all it owned is still there.
+    /// Deleted and not yet purged: everything it owned is still there.
     Deleted,
     Purged,
 }
 
-/// Whose credential it is.
+/// The kind of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     Session,
     AccessKey,
 }
 
-/// How the credential comes, and what is wrong with it.
+/// Where the credential is sent, or what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
-    /// Not at all: nobody calls.
+    /// No credential.
     Nothing,
     Bearer,
     QueryToken,
     QueryAccesskey,
-    /// Its time is over, but it is still there.
+    /// Expired, and not yet deleted.
     Expired,
     Revoked,
-    /// Its checksum is wrong.
+    /// With an invalid checksum.
     Garbage,
     TwoHeaders,
     HeaderAndQuery,
     TwoInQuery,
 }
 
-/// What is called upon.
+/// What the request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
     Own,
     Foreign,
-    /// Another account's, which the query names.
+    /// Another account's, with `customer_id=` in the query.
     Named,
     Missing,
     Deleted,
-    /// A foreign id, spelled otherwise.
+    /// A foreign id in upper case.
     Malformed,
 }
 
 impl Level {
     pub(super) const ALL: &[Self] = &[Self::Agent, Self::Manager, Self::Admin, Self::ProjectAdmin];
 
-    /// The permission bits, as design.md numbers them.
+    /// Returns the permission bits, as the API numbers them.
     pub(super) const fn bits(self) -> u64 {
         match self {
             Self::ProjectAdmin => 1,
@@ -84,7 +84,7 @@ impl Status {
         &[Self::Initial, Self::Active, Self::Frozen, Self::Deleted, Self::Purged];
 }
 
-/// One question.
+/// A request of the matrix.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     pub(super) row: &'static Row,
@@ -106,7 +106,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Every cell of a row. The account that calls changes from each to the next.
+/// Returns every cell of a row. The calling account changes fastest.
 pub(super) fn cells(row: &'static Row) -> Vec<Cell> {
     let mut cells = Vec::new();
     for form in forms(row) {
@@ -138,7 +138,7 @@ fn forms(row: &Row) -> &'static [Form] {
         TwoHeaders, TwoInQuery,
     };
     match row.looks {
-        // A credential that nobody looks at can be anything.
+        // Routes that read no credential accept any.
         Looks::Nowhere => &[Nothing, Bearer, Garbage],
         _ => &[
             Nothing,
@@ -174,7 +174,7 @@ fn holders(row: &Row) -> &'static [Holder] {
 }
 
 impl Cell {
-    /// The answer that it must get.
+    /// Returns the answer that the cell must get.
     pub(super) fn expected(&self) -> Outcome {
         let Self { row, form, holder, level, status, .. } = self;
         if row.looks != Looks::Nowhere {
@@ -209,30 +209,30 @@ impl Cell {
         self.target == if in_path { Target::Named } else { Target::Foreign }
     }
 
-    /// Whether it is done to another account if it succeeds.
+    /// Whether a success changes another account.
     pub(super) fn gets_across(&self) -> bool {
         self.row.who == PROJECT || (self.names_another() && self.row.names == PROJECT)
     }
 
-    /// Whether no other cell stands for this one too.
+    /// Whether no other cell is equivalent.
     fn is_one_of_its_kind(&self) -> bool {
         let Self { row, form, holder, level, status, .. } = self;
         let is_unread = self.credentials_sent() != 1 || *form == Form::Garbage;
         match form {
             _ if row.looks == Looks::Nowhere => true,
-            // Without a credential all callers are one.
+            // Without a credential the caller does not matter.
             Form::Nothing => {
                 (*holder, *level, *status) == (Holder::Session, Level::Admin, Status::Active)
             }
-            // What is refused before anything is read is so whatever there is to read.
+            // Refused before anything is read: the account does not matter.
             _ if is_unread => matches!(status, Status::Active | Status::Deleted),
-            // Of a purged account neither is left.
+            // A purged account has no credentials left.
             Form::Expired | Form::Revoked => *status != Status::Purged,
             _ => true,
         }
     }
 
-    /// How many credentials the route sees.
+    /// Returns the number of credentials that the route reads.
     fn credentials_sent(&self) -> usize {
         let (in_header, in_query) = match self.form {
             Form::Nothing => (0, 0),
@@ -256,7 +256,7 @@ impl Cell {
         }
     }
 
-    /// Whether what it is refused for lasts: a credential or an account whose time is over.
+    /// Whether it is refused for good: the credential or the account has ended.
     pub(super) fn is_over(&self) -> bool {
         let over = matches!(self.form, Form::Expired | Form::Revoked);
         let gone = !matches!(self.status, Status::Initial | Status::Active);

@@ -1,15 +1,14 @@
 //! The isolation matrix: every route × caller × credential × account status × target, each with the one
-//! answer it must get, against the real binaries. What is refused leaves every table as it was.
+//! answer it must get, against the real binaries. A refused request writes nothing.
 //!
-//! - `rows.rs` is the data: who may do what. **A new route is one row there**, in the words of design.md:
-//!   the route as template.yaml has it, who may (`who`), whose account may be frozen (`lets_in`), what the
-//!   path's `{id}` names (`target`, with the answer to each wrong one), a body that is good, and what a
-//!   success uses up (`uses_up`). What a row does not say is as in the row that it ends with (`..OWN`).
-//!   Things that an account owns (`Thing`) are made by their own API before the matrix starts: a new
-//!   collection needs its path and the body that creates one, nothing else. A route without a row and a
-//!   row without a route fail.
-//! - `cell.rs` turns rows into cells and says what each must get. It knows nothing of the code it tests.
-//! - `world.rs` makes the accounts that call and are called upon, and sends.
+//! - `rows.rs` is the data: who may do what. **A new route is one row there**: the route as template.yaml has
+//!   it, the permission it needs (`who`), the account statuses it accepts (`lets_in`), what the path's `{id}`
+//!   names (`target`, with the answer to each wrong one), a valid body, and what a success uses up
+//!   (`uses_up`). Fields that a row omits are those of the row it ends with (`..OWN`). Items that an account
+//!   owns (`Thing`) are created through their API before the matrix starts: a new collection needs its path
+//!   and the body that creates one. A route without a row fails, and so does a row without a route.
+//! - `cell.rs` expands rows into cells with their expected answers, without using the code under test.
+//! - `world.rs` creates the accounts, and sends the requests.
 //!
 //! Run it alone: `cargo test -p functions --test api isolation`.
 
@@ -31,13 +30,13 @@ use cell::{Cell, Level, Target, cells};
 use rows::{OK, ROWS};
 use world::World;
 
-/// Calls under way at a time.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 8;
 
-/// So few cells that no account has more attempts at its password than are free.
+/// Number of cells with passwords before the throttle is reset: so few that no account reaches its limit.
 const PASSWORDS_IN_A_ROW: usize = 10;
 
-/// Failures shown in full.
+/// Largest number of failures that are printed.
 const SHOWN: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,14 +51,14 @@ async fn every_route_has_rows_and_every_row_a_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gets_in_and_nobody_gets_across() {
+async fn every_cell_gets_its_answer_and_refusals_write_nothing() {
     let tenure = Tenure::start_with(Options { latency: Duration::ZERO, ..uncounted() }).await;
     let mut matrix = Matrix::new(World::create(tenure, Level::ALL).await);
     let (allowed, refused): (Vec<_>, Vec<_>) =
         ROWS.iter().flat_map(cells).partition(|cell| cell.expected() == OK);
     matrix.refuse(&refused).await;
 
-    // What is its owner's to do changes no other account; running the project does.
+    // Requests on the own account change no other; those of project admins do.
     let (project, own): (Vec<_>, Vec<_>) = allowed.into_iter().partition(Cell::gets_across);
     let before = matrix.world.foreign_partition().await;
     matrix.ask(&own).await;
@@ -70,9 +69,9 @@ async fn nobody_gets_in_and_nobody_gets_across() {
     matrix.report("isolation matrix");
 }
 
-/// A session's and a key's end is data: neither memory nor a restart brings them back.
+/// The end of a session or key is stored, so that no restart revives it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_stays_over_after_a_restart() {
+async fn ended_credentials_stay_ended_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let kept = || Options {
         data: Data::Directory(directory.path().to_owned()),
@@ -90,7 +89,7 @@ async fn what_is_over_stays_over_after_a_restart() {
     matrix.report("isolation matrix, before and after a restart");
 }
 
-/// The cells asked so far.
+/// The cells sent so far.
 struct Matrix {
     world: World,
     count: usize,
@@ -109,7 +108,7 @@ impl Matrix {
 
         let (before, known) = (self.world.tables().await, self.failures.len());
         self.ask(&plain).await;
-        // A wrong answer explains a change.
+        // A wrong answer already explains a write.
         if self.failures.len() == known && !self.is_still(&before, self.world.tables().await).await
         {
             self.find_writers(&plain, &before).await;
@@ -171,7 +170,7 @@ impl Matrix {
     #[track_caller]
     fn report(self, name: &str) {
         let Self { count, failures, .. } = self;
-        // Past the test runner, which would show it of a failed test only.
+        // Straight to stderr: the test runner captures `println!`.
         let _ = writeln!(std::io::stderr(), "{name}: {count} cells, {} failures", failures.len());
         let shown: Vec<_> = failures.iter().take(SHOWN).map(String::as_str).collect();
         assert!(
@@ -205,7 +204,7 @@ fn changes(before: &[Vec<Value>], after: &[Vec<Value>]) -> String {
 }
 
 #[test]
-fn what_expires_is_no_write_and_anything_else_is() {
+fn expiry_is_no_write_and_any_other_change_is() {
     let item = |name: &str, expiry: &str| json!({"pk": {"S": name}, "expires_at": {"N": expiry}});
     let (past, live) = (item("past", "1"), item("live", "99999999999"));
     let lasting = json!({"pk": {"S": "lasting"}});

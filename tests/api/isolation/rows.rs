@@ -1,4 +1,4 @@
-//! Who may do what: the data of the matrix. `mod.rs` says how to add a row.
+//! The rows of the matrix: who may do what. `mod.rs` says how to add one.
 
 use Level::{Admin, Agent, Manager, ProjectAdmin};
 use Status::{Active, Frozen, Initial};
@@ -39,30 +39,30 @@ const ANY_STATUS: &[Status] = Status::ALL;
 /// Where a route looks for a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looks {
-    /// In the header and in the query.
+    /// In header and query.
     Everywhere,
-    /// In the header.
+    /// In the header only.
     AtHeader,
-    /// Nowhere: anyone may come.
+    /// Nowhere: the route is public.
     Nowhere,
 }
 
-/// What a success uses up, so that the next one needs a new one.
+/// What a success uses up: the next request needs a new one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum UsesUp {
     Nothing,
-    /// What the path names, of the caller's own account.
+    /// What the path names.
     Target,
-    /// The account that calls, or that is called upon.
+    /// The calling account, or the one that the path names.
     Account,
 }
 
-/// What a path's `{id}` names.
+/// A collection of items that a path's `{id}` may name.
 #[derive(PartialEq, Eq)]
 pub(super) struct Thing {
-    /// Where things of this kind are made and found.
+    /// Path of the collection.
     pub(super) collection: &'static str,
-    /// What makes one.
+    /// Body that creates an item.
     pub(super) new: &'static str,
 }
 
@@ -79,64 +79,64 @@ pub(super) const AGENT: Thing = Thing {
     new: r#"{"username": "$unique", "password": "password of its own"}"#,
 };
 
-/// The agent who calls, or for whom the key does.
+/// The calling agent, or the agent that the key acts for.
 pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
-/// Stands for every kind of resource: they differ in nothing but their names.
+/// Stands for every kind of resource, which share their code.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
 
-/// Says that nobody pays.
+/// Sets no billing account.
 const NO_BILLING: &str = r#"{"billing_account_id": "00000000-0000-0000-0000-000000000000"}"#;
 
-/// Things that an account owns.
+/// Collections of items that an account owns.
 pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT, &NUMBER];
 
-/// A route, and what must come of calling it.
+/// A route, and its answers.
 pub(super) struct Row {
-    /// As template.yaml has it.
+    /// Method and path as in template.yaml.
     pub(super) route: &'static str,
     pub(super) looks: Looks,
     pub(super) who: &'static [Level],
-    /// Who may by an access key, if not the same.
+    /// Permission of access keys; `None` if the same.
     pub(super) who_by_key: Option<&'static [Level]>,
-    /// Status of accounts that are let in. A frozen one that is not is told so.
+    /// Account statuses that are accepted; a frozen account is otherwise refused with `ACCOUNT_FROZEN`.
     pub(super) lets_in: &'static [Status],
-    /// Status of accounts in which it can be done, and the answer in another one.
+    /// Account statuses in which the operation is possible, and the answer in any other.
     pub(super) works_in: (&'static [Status], Outcome),
-    /// The answer to an agent's session that may.
+    /// The answer to a session with the permission.
     pub(super) session: Outcome,
-    /// The answer to an access key that may.
+    /// The answer to an access key with the permission.
     pub(super) key: Outcome,
     /// What `{id}` names.
     pub(super) target: Option<&'static Thing>,
-    /// The answer if that is the caller's own; without `{id}`, always.
+    /// The answer for an item of the caller's account; without `{id}`, in general.
     pub(super) own: Outcome,
-    /// The answer if that is another account's; without `{id}`, if the query says
-    /// `customer_id=<another account>`.
+    /// The answer for an item of another account; without `{id}`, for `customer_id=<another account>` in the
+    /// query.
     pub(super) foreign: Outcome,
-    /// The answer if that is another account's, and the query says `customer_id=<that account>`.
+    /// The answer for an item of another account with `customer_id=<that account>` in the query.
     pub(super) named: Outcome,
-    /// Who may say `customer_id=<another account>` in the query; others are refused for it.
+    /// Who may send `customer_id=<another account>`; anyone else is refused.
     pub(super) names: &'static [Level],
-    /// The answer if that never was.
+    /// The answer for an id that never existed.
     pub(super) missing: Outcome,
-    /// The answer if that is deleted.
+    /// The answer for a deleted item.
     pub(super) deleted: Outcome,
-    /// A good body. `$username` and `$password` are the caller's, `$unique` is never the same.
+    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time.
     pub(super) body: &'static str,
     pub(super) uses_up: UsesUp,
-    /// Where an account that is called upon is used up: its status before.
+    /// Status of a new account before the request, where `uses_up` is `Account`.
     pub(super) from: Status,
 }
 
 impl Row {
-    /// Whether a call may be counted as an attempt at a password.
+    /// Whether a request may count as a login attempt.
     pub(super) fn tries_a_password(&self) -> bool {
         self.body.contains("$password")
     }
 }
 
-/// A route for customers, about their own account.
+/// A route on the caller's own account.
 const OWN: Row = Row {
     route: "",
     looks: Looks::Everywhere,
@@ -158,16 +158,16 @@ const OWN: Row = Row {
     from: Active,
 };
 
-/// A route about the webhook that the caller's account does not have.
+/// A route on the webhook of the caller's account, which has none.
 const WITHOUT_WEBHOOK: Row = Row { own: NO_WEBHOOK, foreign: NO_WEBHOOK, ..OWN };
 
-/// A route for those who run the project.
+/// A route for project admins.
 const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 
-/// The same, about the account that the path names.
+/// A route for project admins on the account that the path names.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
-/// A route about an access key of the caller's own account.
+/// A route on an access key of the caller's account.
 const OWN_KEY: Row = Row {
     target: Some(&ACCESS_KEY),
     foreign: NO_KEY,
@@ -177,7 +177,7 @@ const OWN_KEY: Row = Row {
     ..OWN
 };
 
-/// A route about an agent of the caller's own account.
+/// A route on an agent of the caller's account.
 const OWN_AGENT: Row = Row {
     target: Some(&AGENT),
     foreign: NO_AGENT,
@@ -187,10 +187,10 @@ const OWN_AGENT: Row = Row {
     ..OWN
 };
 
-/// A route about resources of the caller's own account, or of one that a project admin names.
+/// A route on resources of the caller's account, or of one that a project admin names.
 const RESOURCES: Row = Row { who: MANAGERS, names: PROJECT, ..OWN };
 
-/// A route about one resource.
+/// A route on one resource.
 const RESOURCE: Row = Row {
     target: Some(&NUMBER),
     foreign: NO_NUMBER,
@@ -199,11 +199,11 @@ const RESOURCE: Row = Row {
     ..RESOURCES
 };
 
-/// A route about leaving, for which a frozen account is let in.
+/// A route of unregistration, which accepts frozen accounts.
 const LEAVING: Row =
     Row { looks: Looks::AtHeader, lets_in: NOT_DELETED, uses_up: UsesUp::Account, ..OWN };
 
-/// A route for everybody.
+/// A public route.
 const PUBLIC: Row = Row { looks: Looks::Nowhere, who: ANYONE, lets_in: ANY_STATUS, ..OWN };
 
 pub(super) const ROWS: &[Row] = &[
@@ -307,7 +307,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, foreign: BAD_PARAMETER, ..OWN },
     Row {
         route: "POST /v1.0/webhook_deliveries/{id}/resend",
-        // No account here has a webhook: `webhooks.rs` looks at those that have.
+        // No account here has a webhook; `webhooks.rs` tests accounts with one.
         target: Some(&NUMBER),
         named: NO_WEBHOOK,
         missing: NO_WEBHOOK,

@@ -15,19 +15,19 @@ use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, OK, ONESELF, OWNED, Thing, Us
 use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
 use crate::store::client;
 
-/// An id that nothing has.
+/// An id that does not exist.
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-/// Stands in every field of the account that is foreign to all others.
+/// Part of every field of the foreign account.
 const FOREIGN: &str = "foreign-account";
 
-/// The accounts that call, and those that are called upon.
+/// The calling accounts and their targets.
 pub(super) struct World {
     pub(super) tenure: Tenure,
     admin: String,
     callers: BTreeMap<(Level, Status), Account>,
     foreign: Account,
-    /// An account that was deleted and purged.
+    /// Id of a purged account.
     gone: String,
     unique: AtomicUsize,
 }
@@ -56,13 +56,13 @@ impl World {
         world
     }
 
-    /// The same accounts on a stack that was ended and started again.
+    /// Returns the same accounts on a restarted stack.
     pub(super) async fn restarted(self, start: impl AsyncFnOnce() -> Tenure) -> Self {
         drop(self.tenure);
         Self { tenure: start().await, ..self }
     }
 
-    /// Whatever is written at a credential's first use is written now, and no refused cell's fault.
+    /// Uses every credential once, so that writes of a first use do not happen in a refused cell.
     async fn use_every_credential(&self) {
         let tokens =
             self.callers.values().flat_map(|account| [&account.session.valid, &account.key.valid]);
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// What the foreign account is and owns.
+    /// Returns all items of the foreign account.
     pub(super) async fn foreign_partition(&self) -> Vec<Value> {
         let mut items = self.tenure.items("AccountsTable").await;
         items.retain(|item| item["pk"]["S"] == *partition(&self.foreign.id));
@@ -148,7 +148,7 @@ impl World {
             Form::Garbage => broken(&tokens.valid),
             _ => tokens.valid.clone(),
         };
-        // Who is calling follows from the credential: none of these names anybody.
+        // None of these may identify the caller.
         let request = with_credential(&self.tenure, method, &path, &query, form, &token)
             .header("x-customer-id", &self.foreign.id)
             .header("cookie", &format!("customer_id={}; token={}", self.foreign.id, self.admin))
@@ -156,7 +156,7 @@ impl World {
         self.tenure.send(self.with_body(request, row.body, &caller.username)).await
     }
 
-    /// What is wrong with the answer, if anything is.
+    /// Returns what is wrong with an answer; `None` if it is the expected one.
     pub(super) fn judge(&self, cell: &Cell, answer: &Answer) -> Option<String> {
         let (expected, error) = (cell.expected(), &answer.body["error"]);
         let reason = error["reason"].as_str().unwrap_or_default();
@@ -220,15 +220,15 @@ impl World {
     }
 }
 
-/// An account with one agent, its credentials, and one of everything that it can own.
+/// An account with one agent, its credentials, and items of every collection.
 struct Account {
     id: String,
     username: String,
     session: Tokens,
     key: Tokens,
-    /// Sort keys of the agent and its key, which say what they may do.
+    /// Sort keys of the agent and its key, whose items hold their permission.
     permitted: Vec<String>,
-    /// By collection: one that is there, and one that was deleted.
+    /// Ids by collection: an existing item, and a deleted one.
     things: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -240,10 +240,10 @@ struct Tokens {
 }
 
 impl Account {
-    /// A new account, its agent an admin.
+    /// Creates an account, whose agent is an admin.
     async fn create(tenure: &Tenure, admin: &str, username: &str) -> Self {
         let mut body = new_customer(username);
-        // Nothing is to be delivered while tables are compared.
+        // No deliveries, whose writes would be mistaken for those of a cell.
         body["webhook_uri"] = json!("");
         let created = tenure.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
         let id = created["id"].as_str().unwrap().to_owned();
@@ -255,7 +255,7 @@ impl Account {
         Self { id, username: username.to_owned(), session, key, permitted, things }
     }
 
-    /// Makes one of everything that an account can own, and another that is deleted again.
+    /// Creates two items of every collection, and deletes the second.
     async fn own_everything(&mut self, tenure: &Tenure) {
         let token = &self.session.valid;
         for thing in OWNED {
@@ -271,13 +271,13 @@ impl Account {
         }
     }
 
-    /// The id of the agent.
+    /// Returns the id of the agent.
     fn agent(&self) -> String {
         let mut ids = self.permitted.iter().filter_map(|sk| sk.strip_prefix("AGENT#"));
         ids.next().expect("an agent").to_owned()
     }
 
-    /// Credentials whose time is over though their items are still there, and revoked ones.
+    /// Adds expired credentials, whose items still exist, and revoked ones.
     async fn add_dead_credentials(&mut self, tenure: &Tenure) {
         let session = async || {
             let token = tenure.login(&self.username, PASSWORD).await;
@@ -302,7 +302,7 @@ impl Account {
         (self.key.expired, self.key.revoked) = (key_expired, key_revoked);
     }
 
-    /// Gives agent and key their level, and the account its status.
+    /// Sets the permission of agent and key, and the status of the account.
     async fn become_(&self, tenure: &Tenure, admin: &str, level: Level, status: Status) {
         if status == Status::Frozen {
             tenure.unregister(&self.session.valid, json!({"password": PASSWORD})).await.ok();
@@ -314,9 +314,9 @@ impl Account {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         match status {
             Status::Initial | Status::Frozen => {}
-            // Nobody verifies addresses here.
+            // Addresses cannot be verified here.
             Status::Active => set(tenure, &self.id, "A", "status", text("active")).await,
-            // As between a deletion and its purge.
+            // The state between deletion and purge.
             Status::Deleted => set(tenure, &self.id, "A", "status", text("deleted")).await,
             Status::Purged => {
                 tenure.call(admin, "DELETE", &format!("/v1.0/customers/{}", self.id)).await.ok();
@@ -362,7 +362,7 @@ fn with_credential(
     (0..bearers).fold(tenure.request(method, &uri), |call, _| call.bearer(token))
 }
 
-/// The token with another last character.
+/// Returns the token with its last character changed.
 fn broken(token: &str) -> String {
     let (rest, last) = token.split_at(token.len() - 1);
     format!("{rest}{}", if last == "0" { "1" } else { "0" })

@@ -105,11 +105,11 @@ pub(crate) fn markdown(rows: &Rows) -> String {
 
 /// What a purge costs, in dollars: its units and its time, at 256 MB.
 pub(crate) fn purge(rcu: f64, wcu: f64, cpu_ms: f64, events: f64) -> f64 {
-    const MEMORY: f64 = 256.0;
-    let seconds = cpu_ms / 1e3 * (WHOLE / MEMORY);
+    const RESET_AFTER: f64 = 256.0;
+    let seconds = cpu_ms / 1e3 * (WHOLE / RESET_AFTER);
     READ_UNIT * rcu
         + WRITE_UNIT * wcu
         + LAMBDA_REQUEST
-        + LAMBDA_GB_SECOND * seconds * MEMORY / 1024.0
+        + LAMBDA_GB_SECOND * seconds * RESET_AFTER / 1024.0
         + BUS_EVENT * events
 }

@@ -14,8 +14,10 @@ use shared::domain::customer::Profile;
 use shared::domain::digest::sha256;
 use shared::domain::event::EventType;
 use shared::domain::value::PasswordHash;
-use shared::domain::webhook::Secret;
-use shared::domain::{Agent, Customer, Id, Permission, Session, Timestamp, Username, session};
+use shared::domain::webhook::WebhookSecret;
+use shared::domain::{
+    Agent, Customer, FirstAdmin, Id, Registration, Session, Timestamp, Username, session,
+};
 use shared::password;
 use shared::platform::clock::Clock;
 use shared::store::Store;
@@ -193,10 +195,9 @@ impl World {
 
     async fn project(&self) -> Result<Account> {
         let now = self.app.now();
-        let customer = Customer::blank(Customer::PROJECT, now);
         let username: Username = serde_json::from_value(json!("operator@example.com"))?;
-        let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
-        let agent = Agent::new(self.app.new_id(now), username, permission, now);
+        let admin = FirstAdmin { id: self.app.new_id(now), username };
+        let Registration { customer, admin: agent } = Customer::register_project(admin, now);
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
         self.app.store.insert_project(&new).await.map_err(told)?;
@@ -211,10 +212,10 @@ impl World {
         body.remove("username");
         body.remove("password");
         let profile: Profile = serde_json::from_value(json!(body))?;
-        let agent = Agent::new(self.app.new_id(now), username, Permission::ADMIN, now);
-        let mut customer = Customer::blank(self.app.new_id(now), now).with(profile);
-        customer.internals.webhook_secret = Some(Secret::new(self.app.new_secret()));
-        customer.internals.sequence = 1;
+        let admin = FirstAdmin { id: self.app.new_id(now), username };
+        let secret = WebhookSecret::new(self.app.new_secret());
+        let Registration { customer, admin: agent } =
+            Customer::register(self.app.new_id(now), profile, secret, admin, now);
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
         let event = self.app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);

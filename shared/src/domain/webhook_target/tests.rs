@@ -11,8 +11,8 @@ fn list(name: &str) -> Vec<String> {
     serde_json::from_str(text).unwrap()
 }
 
-fn public(text: &str) -> Option<Target> {
-    Target::parse(text, Loopback::Refused)
+fn public(text: &str) -> Option<WebhookTarget> {
+    WebhookTarget::parse(text, Loopback::Refused)
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn good_uris_are_targets() {
 
 #[test]
 fn the_local_stack_adds_the_machine_itself_and_nothing_else() {
-    let allowed = |text: &str| Target::parse(text, Loopback::Allowed).is_some();
+    let allowed = |text: &str| WebhookTarget::parse(text, Loopback::Allowed).is_some();
     for uri in [
         "http://127.0.0.1:8080/hook?a=b",
         "http://127.0.0.1/",
@@ -94,7 +94,7 @@ fn a_target_is_where_it_says() {
     assert_eq!(target.path(), "/");
     assert_eq!(target.addresses().unwrap(), ["2606:4700:4700::1111".parse::<IpAddr>().unwrap()]);
 
-    let target = Target::parse("http://localhost:8080/", Loopback::Allowed).unwrap();
+    let target = WebhookTarget::parse("http://localhost:8080/", Loopback::Allowed).unwrap();
     assert_eq!(target.authority(), "localhost:8080");
     assert_eq!(target.port(), 8080);
     for address in target.addresses().unwrap() {
@@ -160,17 +160,17 @@ proptest! {
         text in prop_oneof![url_like(), good_url()],
         loopback in prop_oneof![Just(Loopback::Refused), Just(Loopback::Allowed)],
     ) {
-        if let Some(target) = Target::parse(&text, loopback) {
+        if let Some(target) = WebhookTarget::parse(&text, loopback) {
             // What was written, read again when it is sent to, and its normal form: all the same.
-            prop_assert_eq!(Target::parse(&text, loopback), Some(target.clone()));
-            prop_assert_eq!(Target::parse(target.expose(), loopback), Some(target.clone()));
+            prop_assert_eq!(WebhookTarget::parse(&text, loopback), Some(target.clone()));
+            prop_assert_eq!(WebhookTarget::parse(target.expose(), loopback), Some(target.clone()));
             prop_assert!(target.expose().contains(target.authority()));
             for address in target.addresses().unwrap_or_default() {
                 prop_assert!(target.admits(address));
             }
             if !target.is_loopback() {
                 prop_assert_eq!(target.port(), 443);
-                prop_assert_eq!(Target::parse(&text, Loopback::Refused), Some(target));
+                prop_assert_eq!(WebhookTarget::parse(&text, Loopback::Refused), Some(target));
             }
         }
     }

@@ -1,0 +1,102 @@
+//! The birth of an account: what it is made of, and its first admin.
+
+use super::customer::{Internals, Profile};
+use super::webhook::WebhookSecret;
+use super::{Agent, Customer, Id, Permission, Status, Timestamp, Username};
+
+/// A new account and its first admin, written in one transaction.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The account.
+    pub customer: Customer,
+    /// The agent who administers it.
+    pub admin: Agent,
+}
+
+/// A new account's first admin.
+#[derive(Clone, Debug)]
+pub struct FirstAdmin {
+    /// The agent's id.
+    pub id: Id<Agent>,
+    /// The user name to log in with.
+    pub username: Username,
+}
+
+impl Customer {
+    /// Returns a new account with status `initial` and its first admin. The account's first event has the
+    /// sequence number 1.
+    #[must_use]
+    pub fn register(
+        id: Id<Self>,
+        profile: Profile,
+        secret: WebhookSecret,
+        admin: FirstAdmin,
+        now: Timestamp,
+    ) -> Registration {
+        let internals = Internals {
+            sequence: 1,
+            admins: 1,
+            webhook_secret: Some(secret),
+            ..Internals::default()
+        };
+        let customer = Self { internals, ..Self::blank(id, now).with(profile) };
+        Registration { customer, admin: admin.appoint(Permission::ADMIN, now) }
+    }
+
+    /// Returns the project's own account and its first project admin. It is `active` from the start, emits
+    /// no event, and is never frozen or deleted.
+    #[must_use]
+    pub fn register_project(admin: FirstAdmin, now: Timestamp) -> Registration {
+        let internals = Internals { system: true, admins: 1, ..Internals::default() };
+        let customer = Self {
+            status: Status::Active,
+            email_verified: true,
+            internals,
+            ..Self::blank(Self::PROJECT, now)
+        };
+        let permission = Permission::PROJECT_ADMIN | Permission::ADMIN;
+        Registration { customer, admin: admin.appoint(permission, now) }
+    }
+}
+
+impl FirstAdmin {
+    fn appoint(self, permission: Permission, now: Timestamp) -> Agent {
+        Agent::new(self.id, self.username, permission, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::value::FromText as _;
+
+    fn now() -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap()
+    }
+
+    fn admin() -> FirstAdmin {
+        FirstAdmin { id: Id::new(now(), [2; 10]), username: Username::from_text("ann").unwrap() }
+    }
+
+    #[test]
+    fn a_new_account_is_initial_and_has_one_admin() {
+        let id = Id::new(now(), [1; 10]);
+        let secret = WebhookSecret::new([7; 32]);
+        let new = Customer::register(id, Profile::default(), secret, admin(), now());
+        assert_eq!((new.customer.id, new.customer.status), (id, Status::Initial));
+        assert!(!new.customer.email_verified && !new.customer.internals.system);
+        assert_eq!((new.customer.internals.admins, new.customer.internals.sequence), (1, 1));
+        assert!(new.customer.administers(new.admin.permission));
+        assert!(!new.admin.permission.allows(Permission::PROJECT_ADMIN));
+    }
+
+    #[test]
+    fn the_project_account_is_active_and_has_a_project_admin() {
+        let new = Customer::register_project(admin(), now());
+        assert_eq!((new.customer.id, new.customer.status), (Customer::PROJECT, Status::Active));
+        assert!(new.customer.email_verified && new.customer.internals.system);
+        assert_eq!((new.customer.internals.admins, new.customer.internals.sequence), (1, 0));
+        assert!(new.customer.administers(new.admin.permission));
+        assert!(new.customer.webhook(now()).is_none());
+    }
+}

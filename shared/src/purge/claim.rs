@@ -1,0 +1,113 @@
+//! Claims: how a run becomes the one that purges an account.
+
+use super::Worker;
+use super::job::{Job, JobState};
+use super::slice::{count, slices};
+use crate::domain::erasure::{InventoryCursor, LedgerEntry};
+use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
+use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+use crate::store::Update;
+use crate::store::customer::Claim;
+use crate::store::due::PurgeStage;
+
+impl Worker<'_> {
+    /// Claims account `id`, which deletes it if it is frozen. Returns the job, or the state that keeps this
+    /// run from purging the account. An account that another run has claimed is taken over only from stage
+    /// [`PurgeStage::Claimed`].
+    pub(super) async fn claim(
+        &self,
+        id: Id<Customer>,
+        stage: PurgeStage,
+    ) -> Result<Result<Box<Job>, JobState>, Error> {
+        let (Some(mut before), ledger) = self.store().get_customer_and_erasure(id).await? else {
+            return Ok(Err(JobState::NotDue));
+        };
+        let ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
+        loop {
+            let now = self.now();
+            let Transition::Changed(mut change) = decide(&before, &Command::ClaimPurge, now)?
+            else {
+                return Ok(Err(JobState::NotDue));
+            };
+            if ledger.tm_finish.is_some() {
+                change.entry = Some(LedgerEntry::ErasedAgain(now));
+            }
+            let event = change
+                .event
+                .map(|event_type| self.purger.app.event(event_type, id, Vec::new(), now));
+            let is_first = before.internals.epoch == 0;
+            let claim = if is_first {
+                self.claim_first(&before, *change, event.as_ref(), &ledger, now).await?
+            } else if stage == PurgeStage::Claimed {
+                self.claim_again(&before, *change, event.as_ref()).await?
+            } else {
+                return Ok(Err(JobState::NotDue));
+            };
+            match claim {
+                Claim::Taken(job) => {
+                    if is_first {
+                        self.add_claimed();
+                    }
+                    return Ok(Ok(job));
+                }
+                Claim::Outdated(current) => before = *current,
+                Claim::BreakerOpen => return Ok(Err(JobState::BreakerOpen)),
+            }
+        }
+    }
+
+    /// Claims an account for the first time and, in the same transaction, counts its first slice.
+    async fn claim_first(
+        &self,
+        before: &Customer,
+        change: CustomerChange,
+        event: Option<&Event>,
+        ledger: &Erasure,
+        now: Timestamp,
+    ) -> Result<Claim<Box<Job>>, Error> {
+        let store = self.store();
+        // The claim is refused if anything is added after the account was read, so this page is complete.
+        let page = store.list_owned(before.id, &InventoryCursor::default()).await?;
+        // An account that came back with a restored table: its earlier erasure has counted already.
+        let is_in_ledger = ledger.tm_claim.is_some();
+        let claimed = Erasure {
+            tm_claim: Some(now),
+            attempts: ledger.attempts + 1,
+            epoch: change.after.internals.epoch,
+            ..ledger.clone()
+        };
+        let slice = slices(&page.items).next().filter(|_| !is_in_ledger);
+        let first = slice.map(|slice| count(&self.purger.app, &claimed, slice, now));
+        let breaker = self.purger.breaker;
+        let claim = store.claim_customer(before, &change, event, first.as_ref(), breaker, now);
+        Ok(match claim.await? {
+            Claim::Outdated(current) => Claim::Outdated(current),
+            Claim::BreakerOpen => Claim::BreakerOpen,
+            Claim::Taken(is_counted) => {
+                let ledger = match first {
+                    Some(first) if is_counted => first.ledger,
+                    _ if is_in_ledger => store.get_erasure(before.id).await?.unwrap_or(claimed),
+                    _ => claimed,
+                };
+                Claim::Taken(Box::new(Job::new(change.after, ledger, Some(page))))
+            }
+        })
+    }
+
+    /// Claims an account that an earlier run has claimed. From here on that run is fenced.
+    async fn claim_again(
+        &self,
+        before: &Customer,
+        change: CustomerChange,
+        event: Option<&Event>,
+    ) -> Result<Claim<Box<Job>>, Error> {
+        let store = self.store();
+        if let Update::Outdated(current) = store.update_customer(before, &change, event).await? {
+            return Ok(Claim::Outdated(current));
+        }
+        // Read after the claim: the earlier run may have counted slices until then.
+        let ledger = store.get_erasure(before.id).await?;
+        let ledger = ledger.unwrap_or_else(|| Erasure::blank(before.id));
+        Ok(Claim::Taken(Box::new(Job::new(change.after, ledger, None))))
+    }
+}

@@ -1,0 +1,239 @@
+//! Jobs: the purge of one account, turn by turn.
+
+use futures_util::future::try_join;
+
+use super::Worker;
+use super::slice::{count, slices, split_counted};
+use crate::domain::erasure::InventoryCursor;
+use crate::domain::lifecycle::{Command, Transition, decide};
+use crate::domain::receipt::Receipt;
+use crate::domain::{Customer, Erasure, Error, Id};
+use crate::store::Update;
+use crate::store::owned::{Owned, OwnedPage};
+
+/// Number of pages that a job deletes before it yields its lane.
+const PAGES_PER_TURN: usize = 8;
+
+/// The purge of one account that this run has claimed.
+#[derive(Debug)]
+pub(super) struct Job {
+    account: Customer,
+    ledger: Erasure,
+    /// The next page, if it has been read already.
+    prefetched: Option<OwnedPage>,
+    pass: Pass,
+}
+
+impl Job {
+    pub(super) fn new(account: Customer, ledger: Erasure, first_page: Option<OwnedPage>) -> Self {
+        Self { account, ledger, prefetched: first_page, pass: Pass::default() }
+    }
+
+    pub(super) const fn account(&self) -> Id<Customer> {
+        self.account.id
+    }
+}
+
+/// State of an account after a claim or a turn.
+#[derive(Debug)]
+pub(super) enum JobState {
+    /// Purged: the receipt is written and nothing but the tombstone is left.
+    Finished,
+    /// Nothing but items of an unknown kind is left.
+    Quarantined,
+    /// More pages are left than one turn deletes.
+    Yielded(Box<Job>),
+    /// The deadline ended the turn.
+    DeadlineNear,
+    /// Not to be purged: not due, purged already, or left to the run that has claimed it.
+    NotDue,
+    /// Another run has claimed the account since; the writes of this one are refused.
+    Fenced,
+    /// Not claimed: as many purges as are allowed within an hour have begun.
+    BreakerOpen,
+}
+
+/// One pass over everything an account owns, from the first page to the last.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Pass {
+    /// Whether the pass met items that it deletes.
+    has_deleted: bool,
+    /// Number of items of an unknown kind, which are never deleted.
+    unknown: u64,
+}
+
+/// What a pass that has come to its end leads to.
+#[derive(Debug, PartialEq, Eq)]
+enum PassEnd {
+    /// Items were deleted: another pass shows whether all are gone.
+    Repeat,
+    /// The pass met nothing.
+    Finish,
+    /// The pass met nothing but items of an unknown kind.
+    Quarantine,
+}
+
+impl Pass {
+    fn add(&mut self, items: usize, unknown: u64) {
+        self.has_deleted |= items > 0;
+        self.unknown += unknown;
+    }
+
+    const fn end(&self) -> PassEnd {
+        match self {
+            Self { has_deleted: true, .. } => PassEnd::Repeat,
+            Self { unknown: 0, .. } => PassEnd::Finish,
+            _ => PassEnd::Quarantine,
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Runs one turn of a job. An error is noted in the ledger.
+    pub(super) async fn run_job(&self, mut job: Box<Job>) -> Result<JobState, Error> {
+        match self.delete_pages(&mut job).await {
+            Ok(Some(state)) => Ok(state),
+            Ok(None) => Ok(JobState::Yielded(job)),
+            Err(error) => {
+                job.ledger.last_error = Some(error.code().to_owned());
+                // Returned is the error itself; a ledger that cannot be written has the same cause.
+                let _ = self.store().note_trouble(&job.ledger, self.now()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes the pages of one turn. `None` if more are left.
+    async fn delete_pages(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
+        let id = job.account();
+        for _ in 0..PAGES_PER_TURN {
+            let page = match job.prefetched.take() {
+                Some(page) => page,
+                None => self.store().list_owned(id, &InventoryCursor::default()).await?,
+            };
+            job.pass.add(page.items.len(), page.unknown);
+            let prefetch = self.next_page(id, page.next.as_ref());
+            let (state, next) = try_join(self.delete_page(job, &page.items), prefetch).await?;
+            if state.is_some() {
+                return Ok(state);
+            }
+            job.prefetched = next;
+            if job.prefetched.is_none()
+                && let Some(state) = self.end_pass(job).await?
+            {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn next_page(
+        &self,
+        id: Id<Customer>,
+        cursor: Option<&InventoryCursor>,
+    ) -> Result<Option<OwnedPage>, Error> {
+        match cursor {
+            Some(cursor) => self.store().list_owned(id, cursor).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Counts and deletes the items of a page, slice by slice. `None` if all are deleted.
+    async fn delete_page(&self, job: &mut Job, items: &[Owned]) -> Result<Option<JobState>, Error> {
+        let (counted, rest) = split_counted(&job.ledger, items);
+        if !counted.is_empty() {
+            if self.deadline.is_near() {
+                return Ok(Some(JobState::DeadlineNear));
+            }
+            self.delete_items(job.account(), counted).await?;
+        }
+        for slice in slices(rest) {
+            if self.deadline.is_near() {
+                return Ok(Some(JobState::DeadlineNear));
+            }
+            let counted = count(&self.purger.app, &job.ledger, slice, self.now());
+            if !self.store().count_slice(&counted).await? {
+                return Ok(Some(JobState::Fenced));
+            }
+            job.ledger = counted.ledger;
+            self.delete_items(job.account(), slice).await?;
+        }
+        Ok(None)
+    }
+
+    async fn delete_items(&self, id: Id<Customer>, items: &[Owned]) -> Result<(), Error> {
+        self.store().delete_owned(id, items).await?;
+        self.add_deleted(items.len());
+        Ok(())
+    }
+
+    /// Ends a pass. `None` if another one begins.
+    async fn end_pass(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
+        let pass = std::mem::take(&mut job.pass);
+        match pass.end() {
+            PassEnd::Repeat => Ok(None),
+            PassEnd::Finish => self.finish(job).await.map(Some),
+            PassEnd::Quarantine => {
+                job.ledger.quarantined = pass.unknown;
+                self.store().quarantine(&job.ledger, self.now()).await?;
+                let (id, count) = (job.account(), pass.unknown);
+                tracing::error!(customer_id = %id, count, "unknown things");
+                Ok(Some(JobState::Quarantined))
+            }
+        }
+    }
+
+    /// Signs the receipt and takes the account out of the queue, unless another run has claimed it.
+    async fn finish(&self, job: &Job) -> Result<JobState, Error> {
+        let (account, now) = (&job.account, self.now());
+        let Transition::Changed(change) = decide(account, &Command::FinishPurge, now)? else {
+            return Ok(JobState::NotDue);
+        };
+        let receipt = Receipt::new(&job.ledger, &self.purger.erased, now);
+        let receipt = self.purger.signer.sign(&receipt).await?;
+        let finished = self.store().finish_erasure(account, &change, &job.ledger, &receipt).await?;
+        Ok(match finished {
+            Update::Written => JobState::Finished,
+            // This run's own write, whose answer was lost.
+            Update::Outdated(current)
+                if current.internals.tm_purge.is_some()
+                    && current.internals.epoch == account.internals.epoch =>
+            {
+                JobState::Finished
+            }
+            Update::Outdated(_) => JobState::Fenced,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(pages: &[(usize, u64)]) -> Pass {
+        let mut pass = Pass::default();
+        for (items, unknown) in pages {
+            pass.add(*items, *unknown);
+        }
+        pass
+    }
+
+    #[test]
+    fn pass_over_nothing_finishes_the_purge() {
+        assert_eq!(pass(&[]).end(), PassEnd::Finish);
+        assert_eq!(pass(&[(0, 0), (0, 0)]).end(), PassEnd::Finish);
+    }
+
+    #[test]
+    fn pass_that_deleted_is_followed_by_one_that_verifies() {
+        assert_eq!(pass(&[(1, 0)]).end(), PassEnd::Repeat);
+        assert_eq!(pass(&[(1, 0), (0, 0)]).end(), PassEnd::Repeat);
+        assert_eq!(pass(&[(0, 3), (1, 0)]).end(), PassEnd::Repeat);
+    }
+
+    #[test]
+    fn pass_over_unknown_items_only_quarantines_the_account() {
+        assert_eq!(pass(&[(0, 2), (0, 1)]), Pass { has_deleted: false, unknown: 3 });
+        assert_eq!(pass(&[(0, 2), (0, 1)]).end(), PassEnd::Quarantine);
+    }
+}

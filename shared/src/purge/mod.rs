@@ -1,0 +1,182 @@
+//! The purge: deletes everything a due account owns, until a tombstone and a signed receipt are left.
+//!
+//! The work queue is the sparse index `due`. An account enters it when it is frozen or deleted and leaves
+//! it in the last transaction of its purge, so the next run resumes whatever a run left behind:
+//!
+//! 1. *Claim*: one transaction deletes a frozen account that is due, wipes it to its tombstone and emits
+//!    the event. From here on nothing can be added to the account. The claim increments the account's
+//!    epoch, the fencing token of the purge: each later write asks for it, so a run that claimed the
+//!    account earlier can no longer count anything. The breaker limits how many purges may begin within
+//!    an hour; it does not stop those that have begun.
+//! 2. *Cascade*: each *slice*, the items that fit into one transaction, is first counted (ledger, outbox
+//!    entries, user names of its agents), then deleted. The claim itself counts the first slice. The
+//!    ledger keeps the cursor up to which everything is counted; a run that resumes deletes what is left
+//!    below the cursor without counting it again, so each item is counted once.
+//! 3. *Verify*: another pass finds nothing but the tombstone. One transaction writes the receipt and takes
+//!    the account out of the queue.
+//!
+//! All reads are consistent and nothing can be added after the claim, so a page holds everything up to
+//! its end.
+//!
+//! A *job* is the purge of one account within one run. A *lane* runs one job at a time; a run has several.
+//! A job that is not done after one *turn*, a fixed number of pages, yields its lane.
+
+mod claim;
+mod job;
+mod lanes;
+mod queue;
+mod slice;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::app::{App, Build};
+use crate::domain::{Customer, Error, Id, Timestamp};
+use crate::platform::{Deadline, config, metrics};
+use crate::signature::Signer;
+use crate::store::customer::CustomerAttributes;
+use crate::store::{Store, fields};
+use queue::PurgeQueue;
+
+/// Purges accounts.
+#[derive(Debug)]
+pub struct Purger {
+    /// Store, clock and randomness.
+    pub app: App,
+    signer: Signer,
+    /// Names of the account's own fields that the claim blanks, for the receipt.
+    erased: Vec<&'static str>,
+    /// Whether purging is switched on.
+    enabled: bool,
+    /// Number of purges that may begin within one hour.
+    breaker: u64,
+}
+
+impl Build for Purger {
+    fn build() -> Result<Self, Error> {
+        let breaker = config::required("BREAKER_ACCOUNTS")?;
+        let breaker = breaker
+            .parse()
+            .map_err(|_| Error::Internal("BREAKER_ACCOUNTS is not a number".to_owned()))?;
+        let enabled = config::required("PURGE_ENABLED")? == "true";
+        Ok(Self { enabled, ..Self::new(App::build()?, Signer::build()?, breaker) })
+    }
+}
+
+impl Purger {
+    /// Returns a purger that is switched on and begins at most `breaker` purges within one hour.
+    #[must_use]
+    pub fn new(app: App, signer: Signer, breaker: u64) -> Self {
+        let erased = fields::blanked::<CustomerAttributes>();
+        Self { app, signer, erased, enabled: true, breaker }
+    }
+}
+
+/// Result of one purge run.
+#[derive(Debug, Default, Serialize)]
+pub struct PurgeRun {
+    /// Number of due accounts that the run found in the queue.
+    pub due: u64,
+    /// Number of accounts whose purge began.
+    pub claimed: u64,
+    /// Number of accounts whose purge ended with a receipt.
+    pub finished: u64,
+    /// Number of owned items that were deleted.
+    pub deleted: u64,
+    /// Number of accounts that are left with items of an unknown kind; their purge does not end.
+    pub quarantined: u64,
+    /// Number of accounts whose purge failed; the next run tries again.
+    pub failed: u64,
+    /// Seconds since the account that has waited longest fell due.
+    pub oldest_overdue_seconds: u64,
+    /// Whether the deadline left work for the next run.
+    pub unfinished: bool,
+    /// Whether the limit of purges per hour kept an account waiting.
+    pub breaker_open: bool,
+    /// Whether purging is switched off.
+    pub stopped: bool,
+}
+
+/// Purges every due account, until none is left or `deadline` is near.
+pub async fn purge_due(purger: &Purger, deadline: Deadline) -> Result<PurgeRun, Error> {
+    let queue = PurgeQueue::open(&purger.app.store, purger.app.now()).await?;
+    purge(purger, queue, deadline).await
+}
+
+/// Purges account `id` if it is due and unclaimed. A claimed account is left to [`purge_due`].
+pub async fn purge_one(
+    purger: &Purger,
+    id: Id<Customer>,
+    deadline: Deadline,
+) -> Result<PurgeRun, Error> {
+    purge(purger, PurgeQueue::of_one(id, purger.app.now()), deadline).await
+}
+
+async fn purge(
+    purger: &Purger,
+    mut queue: PurgeQueue,
+    deadline: Deadline,
+) -> Result<PurgeRun, Error> {
+    let mut run = PurgeRun { stopped: !purger.enabled, ..PurgeRun::default() };
+    let worker = Worker { purger, deadline, counters: Counters::default() };
+    let result = if purger.enabled { worker.drain(&mut queue, &mut run).await } else { Ok(()) };
+    run.due = queue.due();
+    run.oldest_overdue_seconds = queue.oldest_overdue().as_secs();
+    run.claimed = worker.counters.claimed.into_inner();
+    run.deleted = worker.counters.deleted.into_inner();
+    run.emit(purger.app.now());
+    result.map(|()| run)
+}
+
+impl PurgeRun {
+    /// Emits the run's metrics, which the alarms watch.
+    fn emit(&self, now: Timestamp) {
+        metrics::emit(
+            now,
+            &[
+                ("PurgeDue", "Count", self.due),
+                ("PurgeClaimed", "Count", self.claimed),
+                ("PurgeFinished", "Count", self.finished),
+                ("PurgeDeletedItems", "Count", self.deleted),
+                ("PurgeQuarantined", "Count", self.quarantined),
+                ("PurgeFailed", "Count", self.failed),
+                ("PurgeOldestOverdue", "Seconds", self.oldest_overdue_seconds),
+                ("PurgeBreakerOpen", "Count", u64::from(self.breaker_open)),
+                ("PurgeStopped", "Count", u64::from(self.stopped)),
+            ],
+        );
+    }
+}
+
+/// State that the jobs of one run share.
+struct Worker<'a> {
+    purger: &'a Purger,
+    deadline: Deadline,
+    counters: Counters,
+}
+
+/// Counters to which concurrent jobs add.
+#[derive(Default)]
+struct Counters {
+    claimed: AtomicU64,
+    deleted: AtomicU64,
+}
+
+impl Worker<'_> {
+    const fn store(&self) -> &Store {
+        &self.purger.app.store
+    }
+
+    fn now(&self) -> Timestamp {
+        self.purger.app.now()
+    }
+
+    fn add_claimed(&self) {
+        self.counters.claimed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_deleted(&self, count: usize) {
+        self.counters.deleted.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,31 @@
+//! What an erasure costs in DynamoDB's capacity units.
+
+use serde::Serialize;
+
+use crate::domain::erasure::SLICE;
+
+/// Estimated capacity units of an erasure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Capacity {
+    /// Write units.
+    pub wcu: u64,
+    /// Read units.
+    pub rcu: u64,
+}
+
+impl Capacity {
+    /// Returns the estimate for `items` items of `kilobytes` in total: a deletion is a write unit per
+    /// kilobyte, at least one; each slice is counted in the ledger and its ids go to the outbox, in one
+    /// transaction; claim and finish are the rest.
+    #[must_use]
+    pub const fn of_erasure(items: u64, kilobytes: u64) -> Self {
+        const CLAIM_AND_FINISH: u64 = 24;
+        let slices = items.div_ceil(SLICE as u64);
+        let ids = (items * 16).div_ceil(1024) * 2;
+        let deletions = if items > kilobytes { items } else { kilobytes };
+        Self {
+            wcu: deletions + ids + slices * 6 + CLAIM_AND_FINISH,
+            rcu: kilobytes.div_ceil(4) + 6,
+        }
+    }
+}
