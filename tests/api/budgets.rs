@@ -6,7 +6,7 @@ use std::fs::{read_dir, read_to_string};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Call, PASSWORD, Tenure, new_customer, options_with, root, slow};
+use crate::harness::{Call, PASSWORD, Template, Tenure, new_customer, options_with, root, slow};
 
 /// Number of columns that are compared as text. The last one, places of the units, is written by hand.
 const COLUMNS: usize = 5;
@@ -84,7 +84,7 @@ impl Bill {
         // Only this function: the publisher may be at work, too.
         let function = &stats["functions"][function(route)];
         if function["hashes"] != 0 {
-            self.hashing.insert(operation(route));
+            self.hashing.insert(binary(route));
         }
         let cost = &function["dynamodb"];
         let asked = cost["calls"].as_object().unwrap().iter();
@@ -104,16 +104,15 @@ impl Bill {
     }
 }
 
-/// Returns the operation id of `route`, which is its function's file name.
-fn operation(route: &str) -> String {
-    let operations = crate::openapi::description().operations();
-    operations[route]["operationId"].as_str().unwrap().to_owned()
+/// Returns the name of the binary behind `route`.
+fn binary(route: &str) -> String {
+    Template::functions()[route].clone()
 }
 
 /// Returns the logical id of the function behind `route`.
 fn function(route: &str) -> String {
-    let operation = operation(route);
-    let words = operation.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+    let binary = binary(route);
+    let words = binary.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect::<String>() + "Function"
 }
 

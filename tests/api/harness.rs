@@ -1,5 +1,6 @@
 //! A stack per test, and a client for it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +56,30 @@ impl Template {
     /// Returns the real template as text.
     pub(crate) fn text() -> String {
         std::fs::read_to_string(root().join("template.yaml")).unwrap()
+    }
+
+    /// Returns the name of each route's binary, by routes such as `GET /v1.0/me`.
+    pub(crate) fn functions() -> BTreeMap<String, String> {
+        let mut functions = BTreeMap::new();
+        for function in Self::text().split("Type: AWS::Serverless::Function").skip(1) {
+            let function = function.split("\n\n").next().unwrap();
+            let after = |label: &str, text: &str| {
+                let rest = text.split(label).nth(1)?;
+                Some(rest.trim_start_matches('"').split(['"', '}', ',']).next()?.to_owned())
+            };
+            let binary = after("Binary: ", function).unwrap();
+            for event in function.split("Type: HttpApi").skip(1) {
+                // A path may have braces, so it is quoted where it does.
+                let Some(method) = after("Method: ", event) else { continue };
+                let path = event.split("Path: ").nth(1).unwrap();
+                let path = path.strip_prefix('"').map_or_else(
+                    || path.split('}').next().unwrap(),
+                    |quoted| quoted.split('"').next().unwrap(),
+                );
+                functions.insert(format!("{method} {path}"), binary.clone());
+            }
+        }
+        functions
     }
 
     /// Returns the real template after `edit`, which must change it.

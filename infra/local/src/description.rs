@@ -37,6 +37,8 @@ struct Described {
     /// Schema of the body; `None`: there is none.
     body: Option<SchemaIndex>,
     headers: Vec<Header>,
+    /// Values that an error's `reason` may have; empty if the answer is no error.
+    reasons: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -81,7 +83,7 @@ impl Description {
         let answers = self.answers.get(route).ok_or("the route is not described")?;
         let described = answers.get(&status).ok_or("the status is not described")?;
         match described.body {
-            Some(schema) => self.check_body(schema, headers, body)?,
+            Some(schema) => self.check_body(schema, &described.reasons, headers, body)?,
             None if body.is_empty() => {}
             None => return Err("there is a body".to_owned()),
         }
@@ -105,6 +107,7 @@ impl Description {
     fn check_body(
         &self,
         schema: SchemaIndex,
+        reasons: &[String],
         headers: &HeaderMap,
         body: &str,
     ) -> Result<(), String> {
@@ -114,7 +117,13 @@ impl Description {
         }
         let body: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
         let outcome = self.schemas.validate(&body, schema);
-        outcome.map_err(|error| format!("the body is not as described: {error:#}"))
+        outcome.map_err(|error| format!("the body is not as described: {error:#}"))?;
+        match body["error"]["reason"].as_str() {
+            Some(reason) if !reasons.iter().any(|described| described == reason) => {
+                Err(format!("the reason {reason} is not described"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_header(&self, header: &Header, text: &str) -> Result<(), String> {
@@ -184,7 +193,8 @@ impl<'a> Reader<'a> {
         let body =
             content.map(|_| self.schema(&format!("{pointer}/content/application~1json/schema")));
         let body = body.transpose()?;
-        let described = Described { body, headers };
+        let reasons = reasons(self.at(&pointer)?);
+        let described = Described { body, headers, reasons };
         self.read.insert(pointer, described.clone());
         Ok(described)
     }
@@ -217,6 +227,12 @@ fn operations(document: &Value) -> BTreeMap<String, &Value> {
         }
     }
     operations
+}
+
+/// Returns the values that the `reason` of an error with this answer's status may have, from its `x-reasons`.
+fn reasons(response: &Value) -> Vec<String> {
+    let reasons = response["x-reasons"].as_array().into_iter().flatten();
+    reasons.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {

@@ -1,0 +1,145 @@
+"""Opens the local stack's /docs in Chromium and presses *Execute* on every operation that needs no id.
+
+    pip install selenium==4.51.0
+    python3 infra/check_swagger_ui.py
+    python3 infra/check_swagger_ui.py http://127.0.0.1:3000   # a stack that runs already, and is new
+
+Needs Chromium or Chrome, and its chromedriver. Nothing is typed: the operator and then the customer of the
+examples log in, and every operation is answered by 200 at the first click by one of them. Fails on any other
+answer, and if the page has an error or asks another host for something.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+# What the operator does; the rest is the customer's.
+OPERATOR = ["Customers", "Erasure"]
+# After everything else: these end the session, or what others need.
+LAST = ["unregister", "recover", "logout"]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1400,2000"]
+
+
+def browser(profile):
+    options = webdriver.ChromeOptions()
+    options.binary_location = next(filter(None, map(shutil.which, ["chromium", "google-chrome", "chrome"])))
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+        options.add_argument(flag)
+    return webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+
+
+def operations(url):
+    """Tag and name of every operation that needs no id."""
+    with urllib.request.urlopen(f"{url}/openapi.json") as answer:
+        paths = json.load(answer)["paths"]
+    for path, item in paths.items():
+        for operation in item.values():
+            if "{id}" not in path and "operationId" in operation:
+                yield operation["tags"][0], operation["operationId"]
+
+
+class Page:
+    def __init__(self, chromium, url):
+        self.chromium = chromium
+        chromium.get(f"{url}/docs")
+
+    def wait(self, what):
+        return WebDriverWait(self.chromium, 20, poll_frequency=0.05).until(what)
+
+    def block(self, tag, name):
+        """The operation, opened."""
+        selector = f"[id='operations-{tag.replace(' ', '_')}-{name}']"
+        block = self.wait(lambda page: page.find_element(By.CSS_SELECTOR, selector))
+        if "is-open" not in block.get_attribute("class"):
+            self.click(block.find_element(By.CSS_SELECTOR, ".opblock-summary-control"))
+        return block
+
+    def click(self, element):
+        self.chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def execute(self, tag, name, example=None):
+        """Presses the button; the answer's status and body."""
+        block = self.block(tag, name)
+        if example:
+            select = self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".opblock-section-request-body .examples-select-element"))
+            Select(select).select_by_value(example)
+        for clear in block.find_elements(By.CSS_SELECTOR, ".btn-clear"):
+            self.click(clear)
+        self.click(self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".execute")))
+        live = self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".live-responses-table .response-col_status"))
+        body = block.find_element(By.CSS_SELECTOR, ".live-responses-table .response-col_description").text
+        return live.text.split()[0], body
+
+
+def check(page, url):
+    problems = []
+
+    def expect(tag, name, example=None):
+        status, body = page.execute(tag, name, example)
+        print(f"{name}: {status}", flush=True)
+        if status != "200":
+            problems.append(f"{name} is answered by {status}: {body}")
+        return body
+
+    found = list(operations(url))
+    tag_of = {name: tag for tag, name in found}
+    first = ["login", "createCustomer"]
+    for name in [*first, *(name for tag, name in found if tag in OPERATOR and name not in first)]:
+        expect(tag_of[name], name)
+    expect(tag_of["login"], "login", "customer")
+    rest = [name for tag, name in found if tag not in OPERATOR and name not in [*first, *LAST]]
+    for name in rest:
+        body = expect(tag_of[name], name)
+        if name == "testWebhook" and expect(tag_of[name], name) == body:
+            problems.append("a second click repeats the first: it has the same idempotency key")
+    for name in LAST:
+        expect(tag_of[name], name)
+    return problems
+
+
+def told_by(chromium, url):
+    """Errors of the page, and what it asked others for."""
+    for entry in chromium.get_log("browser"):
+        if entry["level"] == "SEVERE":
+            yield entry["message"]
+    for entry in chromium.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked = message["params"]["request"]["url"]
+            if not asked.startswith((url, "data:", "blob:")):
+                yield f"the page asks for {asked}"
+
+
+def main():
+    if len(sys.argv) > 1:
+        stack, url = None, sys.argv[1]
+    else:
+        command = ["cargo", "local", "--in-memory", "--port", "0"]
+        stack = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        url = next(line.split()[-1] for line in stack.stdout if line.startswith("listening on "))
+    try:
+        with tempfile.TemporaryDirectory() as profile:
+            chromium = browser(profile)
+            try:
+                problems = check(Page(chromium, url), url)
+                problems += told_by(chromium, url)
+            finally:
+                chromium.quit()
+    finally:
+        if stack:
+            stack.terminate()
+            stack.wait()
+    sys.exit("\n".join(problems) or 0)
+
+
+main()
