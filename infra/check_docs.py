@@ -1,10 +1,11 @@
 """Checks the documents against the repository, and pastes their commands into real shells.
 
     python3 infra/check_docs.py            checks paths, links, tests, decisions and the endpoint table
-    python3 infra/check_docs.py --paste [PROGRAM]
+    python3 infra/check_docs.py --paste [COMMAND …]
                                            also pastes every marked block into bash and zsh, each against a fresh
-                                           local stack: PROGRAM, or what `cargo run -p local` builds. Needs curl,
-                                           jq and zsh; as root on Debian or Ubuntu, installs what is missing
+                                           local stack, which COMMAND starts; by default `cargo run -p local --`.
+                                           Needs curl, jq and zsh; as root on Debian or Ubuntu, installs what is
+                                           missing
 
 A block is marked by `<!-- paste: NAME [PARAMETER=VALUE …] -->` on the line before it; the parameters are the
 stack's. It is pasted twice into each shell: as a bracketed paste, and as plain typing. It fails if a command
@@ -421,7 +422,7 @@ def paste_problems(block, program, kind, bracketed):
 
 
 def main(arguments):
-    if arguments and (arguments[0] != "--paste" or len(arguments) > 2):
+    if arguments and arguments[0] != "--paste":
         print(__doc__, file=sys.stderr)
         return 1
     problems = list(static_problems())
