@@ -218,7 +218,7 @@ def wrong_kinds():
     resources = kinds("Resource")
     if not resources:
         yield "shared/src/domain/owned.rs declares no kinds as this check reads them"
-    for schema, nature in (("Kind", "Resource"), ("OwnedKind", r"\w+")):
+    for schema, nature in (("ResourceKind", "Resource"), ("OwnedKind", r"\w+")):
         enum = re.search(rf"^    {schema}:\n(?:      .*\n)*?      enum: \[(.*)\]", description, flags=re.MULTILINE)
         if not enum or sorted(enum[1].split(", ")) != sorted(kinds(nature)):
             yield f"infra/openapi.yaml: the enum of {schema} is not the list in shared/src/domain/owned.rs"
