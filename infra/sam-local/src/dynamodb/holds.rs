@@ -82,11 +82,10 @@ fn refuse(held: &HashMap<ItemKey, Holder>, request: &Request<'_>) -> Result<(), 
     }
     match request.operation {
         "TransactGetItems" | "TransactWriteItems" => refuse_transaction(held, request),
-        "PutItem" | "UpdateItem" | "DeleteItem" => {
-            match request.written().iter().any(|item| held.contains_key(item)) {
-                true => Err(Reply::exception(400, "TransactionConflictException", CONFLICT)),
-                false => Ok(()),
-            }
+        "PutItem" | "UpdateItem" | "DeleteItem"
+            if request.written().iter().any(|item| held.contains_key(item)) =>
+        {
+            Err(Reply::exception(400, "TransactionConflictException", CONFLICT))
         }
         _ => Ok(()),
     }
@@ -104,11 +103,11 @@ fn refuse_transaction(held: &HashMap<ItemKey, Holder>, request: &Request<'_>) ->
     if holders.iter().all(Option::is_none) {
         return Ok(());
     }
-    let reason = |holder: &Option<&Holder>| match holder {
+    let reason = |holder: Option<&Holder>| match holder {
         Some(_) => json!({"Code": "TransactionConflict", "Message": CONFLICT}),
         None => json!({"Code": "None"}),
     };
-    Err(Reply::canceled(holders.iter().map(reason).collect()))
+    Err(Reply::canceled(holders.into_iter().map(reason).collect()))
 }
 
 fn token(request: &Request<'_>) -> Option<String> {

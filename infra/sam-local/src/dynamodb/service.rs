@@ -172,9 +172,10 @@ impl DynamoDb {
         let withheld = self.holds.withhold(&operation, &mut body, &self.tables);
         let execute = |body: Value| {
             let is_empty = withheld != json!({}) && batch::size(&operation, &body) == 0;
-            let mut response = match is_empty {
-                true => json!({}),
-                false => self.metered(function.as_deref(), &operation, body)?,
+            let mut response = if is_empty {
+                json!({})
+            } else {
+                self.metered(function.as_deref(), &operation, body)?
             };
             batch::add_unprocessed(&operation, &mut response, withheld);
             Ok(response)

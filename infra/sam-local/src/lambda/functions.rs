@@ -37,7 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The functions and their processes.
 pub(crate) struct Functions {
-    functions: BTreeMap<String, Function>,
+    by_id: BTreeMap<String, Function>,
     /// Running processes by id, for the Runtime API.
     processes: Mutex<HashMap<String, Arc<Process>>>,
     surroundings: Surroundings,
@@ -81,13 +81,12 @@ impl Functions {
                 return Err(Error::new(format!("the binary of {id} does not exist: {file}")));
             }
         }
-        let functions = functions.into_iter().map(|one| (one.id.clone(), Function::new(one)));
-        let functions = functions.collect();
-        Ok(Arc::new(Self { functions, processes: Mutex::default(), surroundings }))
+        let by_id = functions.into_iter().map(|one| (one.id.clone(), Function::new(one))).collect();
+        Ok(Arc::new(Self { by_id, processes: Mutex::default(), surroundings }))
     }
 
     pub(crate) fn has(&self, function: &str) -> bool {
-        self.functions.contains_key(function)
+        self.by_id.contains_key(function)
     }
 
     /// Invokes a function and waits for its answer. As on AWS, it goes on if the caller leaves.
@@ -129,13 +128,13 @@ impl Functions {
     /// Ends idle processes after the clock moved, so that new ones start with the new time. `release` ends the
     /// busy ones when they have answered.
     pub(crate) fn retire_idle(&self) {
-        for function in self.functions.values() {
+        for function in self.by_id.values() {
             lock(&function.idle).drain(..).for_each(|process| process.kill());
         }
     }
 
     async fn call_until_done(&self, function: &str, payload: Bytes, cause: &str) {
-        let retries = self.functions.get(function).map_or(0, |one| one.definition.async_retries);
+        let retries = self.by_id.get(function).map_or(0, |one| one.definition.async_retries);
         for attempt in 0..=retries {
             match self.call(function, payload.clone()).await {
                 Ok(_) => return,
@@ -151,7 +150,7 @@ impl Functions {
 
     async fn call(&self, id: &str, payload: Bytes) -> Result<Bytes, Failure> {
         let unknown = || Failure::NoSuchFunction(id.to_owned());
-        let function = self.functions.get(id).ok_or_else(unknown)?;
+        let function = self.by_id.get(id).ok_or_else(unknown)?;
         let slot = function.slots.acquire().await;
         let answer = self.call_process(function, payload).await;
         drop(slot);

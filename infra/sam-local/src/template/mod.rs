@@ -237,13 +237,14 @@ Resources:
             "Fn.Properties.Events.Made.Properties.Pattern: the local stack does not play the condition {\"wildcard\":\"a*\"}"
         );
     }
+
     #[test]
     fn what_is_not_played_and_matters_is_listed() {
-        const MORE: &str = r#"
+        const MORE: &str = r"
   Files: {Type: AWS::S3::Bucket}
   Logs: {Type: AWS::Logs::LogGroup}
   Api: {Type: AWS::Serverless::HttpApi, Properties: {Description: x, Auth: {DefaultAuthorizer: a}}}
-"#;
+";
         let template =
             TEMPLATE.replace("      Timeout: 2\n", "      Timeout: 2\n      VpcConfig: {}\n");
         let template = template.replace(

@@ -103,10 +103,11 @@ impl Declaration<'_> {
 
     fn check_allowed(&self, text: &str) -> Result<(), String> {
         let Some(allowed) = self.0["AllowedValues"].as_array() else { return Ok(()) };
-        let is_text = |value: &Value| {
-            value.as_str().map_or_else(|| value.to_string() == text, |one| one == text)
+        let is_allowed = |value: &Value| match value {
+            Value::String(allowed) => allowed == text,
+            other => *other.to_string() == *text,
         };
-        if allowed.iter().any(is_text) {
+        if allowed.iter().any(is_allowed) {
             return Ok(());
         }
         self.violated(format!("must be one of {}, not \"{text}\"", Value::from(allowed.clone())))

@@ -1,0 +1,124 @@
+//! A template of another application, played from end to end: route, table, stream, bus, rule, schedule.
+
+#![cfg(test)]
+
+mod function;
+mod http;
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use sam_local::{Options, Stack};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Not a test: a process of one of the template's functions.
+#[test]
+#[ignore = "run by the stack, as a function's executable"]
+fn function_process() {
+    function::serve();
+}
+
+fn template() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/notes/template.yaml")
+}
+
+/// The functions' executables: scripts that run this very program as a function.
+fn binaries() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    for binary in ["add", "publish", "count", "report"] {
+        let file = directory.path().join(binary);
+        let script = format!(
+            "#!/bin/sh\nBINARY={binary} exec '{}' --exact function_process --ignored --nocapture\n",
+            program.display()
+        );
+        std::fs::write(&file, script).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    directory
+}
+
+/// Sends a request without a body to the stack; returns status, header lines and body.
+async fn request(
+    stack: &Stack,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> http::Answer {
+    let (url, method, path) = (stack.url().to_owned(), method.to_owned(), path.to_owned());
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let headers: Vec<_> = headers.iter().map(own).collect();
+    let send = move || http::send(&url, &method, &path, &headers, "");
+    tokio::task::spawn_blocking(send).await.unwrap()
+}
+
+fn count(stack: &Stack) -> Value {
+    let items = stack.sinks().items("Notes").unwrap();
+    items.iter().find(|item| item["id"]["S"] == "count").map_or(Value::Null, |one| one["n"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_template_runs_from_end_to_end() {
+    let binaries = binaries();
+    let stack = Stack::start(Options::in_memory(template(), binaries.path())).await.unwrap();
+
+    let added = request(&stack, "POST", "/notes/first", &[]).await;
+    assert_eq!((added.status, added.body.as_str()), (200, r#"{"noted":"first"}"#));
+    assert!(stack.settle().await);
+    let events = stack.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["bus"], "notes");
+    assert_eq!(events[0]["rules"], json!(["CountFunctionAdded"]));
+    assert_eq!(events[0]["event"]["detail"], json!({"id": "first"}));
+    assert_eq!(count(&stack), json!({"N": "1"}));
+
+    let fired = stack.advance_clock(DAY).await.unwrap();
+    assert_eq!(fired["schedules"], json!({"ReportFunctionDaily": {"count": "1"}}));
+    assert_eq!(stack.stats()["functions"]["ReportFunction"]["dynamodb"]["calls"]["GetItem"], 1);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_without_a_policy_is_refused_by_the_table() {
+    let binaries = binaries();
+    let stack = Stack::start(Options::in_memory(template(), binaries.path())).await.unwrap();
+    let answer = request(&stack, "GET", "/forbidden", &[]).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"count":null}"#));
+    let refused = &stack.sinks().permissions()["refused"];
+    assert_eq!(refused[0]["function"], "ForbiddenFunction");
+    assert_eq!(refused[0]["action"], "dynamodb:GetItem");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_is_answered_by_the_gateway() {
+    let binaries = binaries();
+    let stack = Stack::start(Options::in_memory(template(), binaries.path())).await.unwrap();
+    let origin = ("origin", "https://notes.example");
+    let asks = ("access-control-request-method", "POST");
+    let answer = request(&stack, "OPTIONS", "/notes/first", &[origin, asks]).await;
+    assert_eq!(answer.status, 204);
+    assert!(answer.has_header("access-control-allow-origin: https://notes.example"));
+    assert!(answer.has_header("access-control-allow-headers: content-type"));
+    let answer = request(&stack, "POST", "/notes/first", &[origin]).await;
+    assert!(answer.has_header("access-control-allow-origin: https://notes.example"));
+    assert_eq!(stack.stats()["functions"]["AddFunction"]["invocations"], 1, "of the POST");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_violates_its_pattern_stops_the_start() {
+    let binaries = binaries();
+    let mut options = Options::in_memory(template(), binaries.path());
+    options.parameters = [("Greeting".to_owned(), "Noted".to_owned())].into();
+    let error = Stack::start(options).await.err().expect("a refusal").to_string();
+    assert_eq!(
+        error,
+        "template.yaml: the parameter Greeting must match [a-z]+, and \"Noted\" does not"
+    );
+}
