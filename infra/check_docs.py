@@ -33,6 +33,7 @@ DOCUMENTS = [
     *sorted((ROOT / ".github").glob("*.md")),
     *sorted((ROOT / "infra").glob("*.md")),
     *sorted((ROOT / "infra/decisions").glob("*.md")),
+    ROOT / "tests/bench/README.md",
 ]
 README_LINES, TUTORIAL_LINES = 150, 20
 
