@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -22,8 +23,8 @@ pub(crate) struct Arrival {
     pub(crate) body: Bytes,
 }
 
-/// The status that a receiver answers with.
-type Answer = Arc<Mutex<StatusCode>>;
+/// The status and headers that a receiver answers with.
+type Answer = Arc<Mutex<(StatusCode, HeaderMap)>>;
 
 pub(crate) struct Receiver {
     url: String,
@@ -53,7 +54,7 @@ impl Receiver {
                 headers: head.headers,
                 body,
             });
-            *status.lock().unwrap()
+            status.lock().unwrap().clone()
         };
         tokio::spawn(axum::serve(listener, Router::new().fallback(receive)).into_future());
         Self { url, answer, arrivals }
@@ -64,9 +65,15 @@ impl Receiver {
         format!("{}{path}", self.url)
     }
 
-    /// Sets the status of all further answers.
+    /// Sets the status of all further answers, which have no `Retry-After`.
     pub(crate) fn answer(&self, status: u16) {
-        *self.answer.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+        *self.answer.lock().unwrap() = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
+    }
+
+    /// Sets the status of all further answers and their `Retry-After`.
+    pub(crate) fn answer_retry_after(&self, status: u16, value: &str) {
+        self.answer(status);
+        self.answer.lock().unwrap().1.insert(RETRY_AFTER, value.parse().unwrap());
     }
 
     /// Returns the webhooks received at a path, oldest first.

@@ -217,6 +217,64 @@ async fn delivery_succeeds_after_three_days_of_failures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn receiver_that_asks_for_a_later_attempt_gets_it() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    receiver.answer_retry_after(503, "7200");
+    let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
+    let next_attempt = async || {
+        let delivery = &log(&tenure, &own.token).await[0];
+        assert_eq!(delivery["status"], "pending");
+        let next: jiff::Timestamp = delivery["tm_next_attempt"].as_str().unwrap().parse().unwrap();
+        next.as_second() - tenure.now().await.as_second()
+    };
+    let seconds = next_attempt().await;
+    assert!((2 * HOUR - 30..=2 * HOUR).contains(&seconds), "{seconds}");
+    wait(&tenure, 2 * HOUR - 5 * MINUTE).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 1, "not before that");
+
+    // Sooner than the retry schedule is not heeded, later than a day neither.
+    receiver.answer_retry_after(429, "0");
+    wait(&tenure, 6 * MINUTE).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 2);
+    let seconds = next_attempt().await;
+    assert!((4 * MINUTE..=6 * MINUTE).contains(&seconds), "{seconds}");
+    receiver.answer_retry_after(429, "Fri, 31 Dec 2100 23:59:59 GMT");
+    wait(&tenure, 7 * MINUTE).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 3);
+    let seconds = next_attempt().await;
+    assert!((24 * HOUR - 2 * MINUTE..=24 * HOUR).contains(&seconds), "{seconds}");
+
+    receiver.answer(200);
+    wait(&tenure, 24 * HOUR).await;
+    assert_eq!(log(&tenure, &own.token).await[0]["status"], "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhook_uri_without_a_method_is_sent_by_post() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let uri = json!({
+        "username": "test1", "password": PASSWORD, "webhook_uri": receiver.url("/created"),
+    });
+    let created = tenure.call_with(&admin, "POST", "/v1.0/customers", uri).await.ok();
+    assert_eq!(created["webhook_method"], "POST");
+    let path = format!("/v1.0/customers/{}", created["id"].as_str().unwrap());
+    let off = json!({"webhook_method": "", "webhook_uri": receiver.url("/off")});
+    let updated = tenure.call_with(&admin, "PUT", &path, off).await.ok();
+    assert_eq!(updated["webhook_method"], "", "an empty method switches webhooks off");
+    let uri = json!({"webhook_uri": receiver.url("/updated")});
+    let updated = tenure.call_with(&admin, "PUT", &path, uri).await.ok();
+    assert_eq!(updated["webhook_method"], "POST");
+    assert!(tenure.stack.settle().await);
+    let count = |path| receiver.arrivals(path).len();
+    assert_eq!((count("/created"), count("/off"), count("/updated")), (1, 0, 1));
+    assert_eq!(receiver.arrivals("/updated")[0].method, "POST");
+    let null = json!({"username": "test2", "password": PASSWORD, "webhook_method": null});
+    tenure.call_with(&admin, "POST", "/v1.0/customers", null).await.refused(400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exhausted_delivery_fails_and_can_be_resent() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;

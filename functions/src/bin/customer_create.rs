@@ -9,6 +9,7 @@ use shared::domain::customer::Profile;
 use shared::domain::event::EventType;
 use shared::domain::value::{
     Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
+    deserialize_present,
 };
 use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Customer, Error, FirstAdmin, Permission, Registration, Username};
@@ -32,8 +33,8 @@ struct Body {
     phone_number: PhoneNumber,
     #[serde(default)]
     address: Address,
-    #[serde(default)]
-    webhook_method: WebhookMethod,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    webhook_method: Option<WebhookMethod>,
     #[serde(default)]
     webhook_uri: WebhookUri,
 }
@@ -65,7 +66,7 @@ impl From<Body> for Profile {
             email: Some(body.email),
             phone_number: Some(body.phone_number),
             address: Some(body.address),
-            webhook_method: Some(body.webhook_method),
+            webhook_method: body.webhook_method,
             webhook_uri: Some(body.webhook_uri),
         }
     }

@@ -224,16 +224,22 @@ impl Customer {
         }
     }
 
-    /// The account with the named fields replaced and the others kept.
+    /// Returns the account with the fields of `profile` replaced and the others kept. A webhook URI that
+    /// comes without a method gets `POST`, unless the account has a method.
     #[must_use]
     pub fn with(self, profile: Profile) -> Self {
+        let is_uri_set = profile.webhook_uri.as_ref().is_some_and(|uri| !uri.expose().is_empty());
+        let method = match self.webhook_method {
+            WebhookMethod::None if is_uri_set => WebhookMethod::Post,
+            method => method,
+        };
         Self {
             name: profile.name.unwrap_or(self.name),
             detail: profile.detail.unwrap_or(self.detail),
             email: profile.email.unwrap_or(self.email),
             phone_number: profile.phone_number.unwrap_or(self.phone_number),
             address: profile.address.unwrap_or(self.address),
-            webhook_method: profile.webhook_method.unwrap_or(self.webhook_method),
+            webhook_method: profile.webhook_method.unwrap_or(method),
             webhook_uri: profile.webhook_uri.unwrap_or(self.webhook_uri),
             ..self
         }
@@ -264,5 +270,40 @@ impl Customer {
             Status::Deleted if self.internals.tm_purge.is_none() => self.tm_delete,
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::value::FromText as _;
+
+    fn profile(method: Option<WebhookMethod>, uri: Option<&str>) -> Profile {
+        Profile {
+            webhook_method: method,
+            webhook_uri: uri.map(|uri| WebhookUri::from_text(uri).unwrap()),
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn webhook_uri_without_a_method_is_sent_by_post() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        let blank = Customer::blank(Id::new(now, [1; 10]), now);
+        let uri = Some("https://hook.example/");
+        let method = |customer: &Customer, profile| customer.clone().with(profile).webhook_method;
+
+        assert_eq!(method(&blank, profile(None, uri)), WebhookMethod::Post);
+        assert_eq!(method(&blank, profile(Some(WebhookMethod::Get), uri)), WebhookMethod::Get);
+        let off = blank.clone().with(profile(Some(WebhookMethod::None), uri));
+        assert_eq!(
+            off.webhook_method,
+            WebhookMethod::None,
+            "an empty method switches webhooks off"
+        );
+        assert_eq!(method(&off, profile(None, None)), WebhookMethod::None);
+        assert_eq!(method(&blank, profile(None, Some(""))), WebhookMethod::None);
+        let put = blank.with(profile(Some(WebhookMethod::Put), None));
+        assert_eq!(method(&put, profile(None, uri)), WebhookMethod::Put);
     }
 }
