@@ -4,6 +4,7 @@ use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry as ResultEntry};
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 use serde_json::json;
 
@@ -18,6 +19,10 @@ pub const SOURCE: &str = "tenure";
 
 /// Most entries in one `PutEvents` call: EventBridge's limit.
 const BATCH: usize = 10;
+
+/// Number of `PutEvents` calls at the same time. Each is followed by a write per event, which takes a
+/// connection.
+const CONCURRENT_CALLS: usize = 4;
 
 /// Publishes events.
 #[derive(Debug)]
@@ -79,21 +84,23 @@ impl Publisher {
     /// Publishes events and takes them out of the queue. Returns the ids of those that the bus refused;
     /// one that is refused does not hold up the others.
     pub async fn publish(&self, events: &[OutboxEntry]) -> Vec<Id<Event>> {
-        let mut refused = Vec::new();
-        for batch in events.chunks(BATCH) {
-            let results = self.put(batch).await.unwrap_or_else(|error| {
-                tracing::error!(cause = error.cause(), "not published");
-                Vec::new()
-            });
-            let is_published = |index| {
-                results.get(index).is_some_and(|result: &ResultEntry| result.event_id().is_some())
-            };
-            let mut published = Vec::with_capacity(batch.len());
-            for (index, event) in batch.iter().enumerate() {
-                if is_published(index) { published.push(event) } else { refused.push(event.id) }
-            }
-            self.record_published(&published).await;
+        let batches: Vec<_> = events.chunks(BATCH).map(|batch| self.publish_batch(batch)).collect();
+        stream::iter(batches).buffer_unordered(CONCURRENT_CALLS).concat().await
+    }
+
+    async fn publish_batch(&self, batch: &[OutboxEntry]) -> Vec<Id<Event>> {
+        let results = self.put(batch).await.unwrap_or_else(|error| {
+            tracing::error!(cause = error.cause(), "not published");
+            Vec::new()
+        });
+        let is_published = |index| {
+            results.get(index).is_some_and(|result: &ResultEntry| result.event_id().is_some())
+        };
+        let (mut published, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
+        for (index, event) in batch.iter().enumerate() {
+            if is_published(index) { published.push(event) } else { refused.push(event.id) }
         }
+        self.record_published(&published).await;
         refused
     }
 

@@ -5,7 +5,8 @@
 //! dies is followed by the next one, and no two runs make the same one.
 //!
 //! A host cannot hold up the others: a run sends to many hosts at the same time, to each for a limited
-//! time, and the bus makes no attempts at a host that has timed out within the last minute.
+//! time, and the bus makes no attempts at a host that has timed out within the last minute. What the run
+//! itself has no time for stays due, so that the alarm on overdue events sees it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,7 +19,9 @@ use tokio::time::Instant;
 use super::message::Message;
 use super::send::Sender;
 use crate::app::{App, Build};
-use crate::domain::delivery::{DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted, next_attempt};
+use crate::domain::delivery::{
+    DeliveryState, HOST_CONCURRENT_ATTEMPTS, MAX_RETRY_AFTER, heed, is_exhausted, next_attempt,
+};
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
@@ -28,13 +31,21 @@ use crate::platform::{Deadline, metrics};
 use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
 /// Number of hosts that a run sends to at the same time.
-const CONCURRENT_HOSTS: usize = 32;
+const CONCURRENT_HOSTS: usize = 128;
 
-/// How long a run sends to one host before it postpones the host's other events.
-const HOST_TIME: Duration = Duration::from_secs(20);
+/// Number of attempts that a run makes at one host at the same time. One less than the host allows, so that
+/// the bus finds room for first attempts.
+const CONCURRENT_ATTEMPTS: usize = HOST_CONCURRENT_ATTEMPTS as usize - 1;
+
+/// How long a run sends to one host before it postpones the host's other events: less than an attempt takes
+/// that times out.
+const HOST_TIME: Duration = Duration::from_secs(10);
 
 /// Most events that one run reads. A page more than that may be read.
-const MAX_EVENTS: usize = 2_000;
+const MAX_EVENTS: usize = 10_000;
+
+/// Number of batches of events that a run reads at the same time.
+const CONCURRENT_READS: usize = 4;
 
 /// How long a postponed event waits.
 const POSTPONEMENT: Duration = Duration::from_mins(1);
@@ -70,6 +81,8 @@ pub struct DeliveryRun {
     pub ended: u64,
     /// Number of events left to a later run because their host is busy.
     pub postponed: u64,
+    /// Number of events that stay due because the deadline was near.
+    pub unfinished: u64,
     /// Seconds since the event that has waited longest fell due.
     pub oldest_overdue_seconds: u64,
 }
@@ -82,8 +95,10 @@ enum Disposition {
     Failed,
     /// The delivery has ended: its last attempt failed, or there is no webhook to send the event to.
     Ended(DeliveryState),
-    /// Left to a later run, without an attempt.
+    /// Left to a later run because the host is busy, without an attempt.
     Postponed,
+    /// Still due: the deadline is near.
+    Unfinished,
     /// Nothing to do: the event is not pending, or another run has claimed the attempt.
     NotDue,
 }
@@ -123,7 +138,8 @@ pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<De
     let mut by_host: HashMap<String, Vec<(OutboxEntry, Customer)>> = HashMap::new();
     for (event, account) in deliverer.read(&pending).await {
         let webhook = webhook(&event, &account, now);
-        let host = webhook.map(|webhook| host(&webhook)).unwrap_or_default();
+        // Without a webhook there is no host to spare.
+        let host = webhook.map_or_else(|| event.id.to_string(), |webhook| host(&webhook));
         by_host.entry(host).or_default().push((event, account));
     }
     let mut hosts = stream::iter(by_host.into_values())
@@ -172,39 +188,58 @@ impl Deliverer {
 
     /// Reads events and their accounts. Those that cannot be read are left to the next run.
     async fn read(&self, pending: &[PendingEvent]) -> Vec<(OutboxEntry, Customer)> {
+        let store = &self.app.store;
+        let batches: Vec<_> =
+            pending.chunks(BATCH).map(|batch| store.get_events_and_customers(batch)).collect();
+        let mut batches = stream::iter(batches).buffer_unordered(CONCURRENT_READS);
         let mut found = Vec::with_capacity(pending.len());
-        for pending in pending.chunks(BATCH) {
-            match self.app.store.get_events_and_customers(pending).await {
-                Ok(more) => found.extend(more),
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(batch) => found.extend(batch),
                 Err(error) => tracing::error!(cause = error.cause(), "left to the next run"),
             }
         }
         found
     }
 
-    /// Delivers the events of one host, one after the other. A failure is that event's alone.
+    /// Delivers the events of one host. A failure is that event's alone.
     async fn deliver_to_host(
         &self,
         events: Vec<(OutboxEntry, Customer)>,
         deadline: Deadline,
     ) -> Vec<Disposition> {
         let started = Instant::now();
-        let mut dispositions = Vec::with_capacity(events.len());
-        for (event, account) in events {
-            let id = event.id;
-            let disposition = if started.elapsed() > HOST_TIME || deadline.is_near() {
-                self.postpone(&event).await
-            } else {
-                self.attempt(&event, account, Trigger::Schedule).await
-            };
-            match disposition {
-                Ok(disposition) => dispositions.push(disposition),
-                Err(error) => {
-                    tracing::error!(event_id = %id, cause = error.cause(), "delivery failed");
-                }
-            }
+        let deliveries: Vec<_> = events
+            .into_iter()
+            .map(|(event, account)| self.deliver(event, account, started, deadline))
+            .collect();
+        let mut deliveries = stream::iter(deliveries).buffer_unordered(CONCURRENT_ATTEMPTS);
+        let mut dispositions = Vec::new();
+        while let Some(disposition) = deliveries.next().await {
+            dispositions.extend(disposition);
         }
         dispositions
+    }
+
+    /// Delivers an event to a host that the run has been sending to since `started`. `None` if that fails.
+    async fn deliver(
+        &self,
+        event: OutboxEntry,
+        account: Customer,
+        started: Instant,
+        deadline: Deadline,
+    ) -> Option<Disposition> {
+        let disposition = if deadline.is_near() {
+            Ok(Disposition::Unfinished)
+        } else if started.elapsed() > HOST_TIME {
+            self.postpone(&event).await
+        } else {
+            self.attempt(&event, account, Trigger::Schedule).await
+        };
+        let failed = |error: &Error| {
+            tracing::error!(event_id = %event.id, cause = error.cause(), "delivery failed");
+        };
+        disposition.inspect_err(failed).ok()
     }
 
     /// Makes the next attempt at an event, if there is one to make and its host takes it now.
@@ -215,8 +250,13 @@ impl Deliverer {
         trigger: Trigger,
     ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
-        // The bus triggers the first attempt only, and may do so twice.
-        if !event.is_pending() || (trigger == Trigger::Bus && event.attempts > 0) {
+        let is_due = match trigger {
+            // The bus may bring an event twice.
+            Trigger::Bus => event.attempts == 0,
+            // The index may be older than the event.
+            Trigger::Schedule => event.tm_next.is_none_or(|next| next <= now),
+        };
+        if !event.is_pending() || !is_due {
             return Ok(Disposition::NotDue);
         }
         if is_exhausted(event.attempts) {
@@ -323,6 +363,7 @@ impl DeliveryRun {
             }
             Disposition::Ended(_) => self.ended += 1,
             Disposition::Postponed => self.postponed += 1,
+            Disposition::Unfinished => self.unfinished += 1,
             Disposition::NotDue => {}
         }
     }
