@@ -9,14 +9,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::domain::event::EventType;
-use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::quota::{ExhaustedNetworks, Quotas};
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
-use crate::http::Reply;
 use crate::platform::clock::Clock;
 use crate::platform::{config, sdk};
-use crate::repeat::repeat;
 use crate::store::Store;
 
 /// Handler context: store, clock, randomness.
@@ -44,15 +41,6 @@ pub trait Build: Sized + Send + Sync + 'static {
     /// request would have to wait for.
     fn prepare(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
-    }
-
-    /// Answers a request that was fulfilled before, by `route`, from what it did.
-    fn repeat<'a>(
-        &'a self,
-        _route: &'a str,
-        done: IdempotencyRecord,
-    ) -> BoxFuture<'a, Result<Reply, Error>> {
-        ready(Err(Error::Repeated(Box::new(done)))).boxed()
     }
 
     /// Waits for the background work that the request started.
@@ -89,14 +77,6 @@ impl Build for App {
 
     fn prepare(&self) -> BoxFuture<'_, ()> {
         self.store.connect().boxed()
-    }
-
-    fn repeat<'a>(
-        &'a self,
-        route: &'a str,
-        done: IdempotencyRecord,
-    ) -> BoxFuture<'a, Result<Reply, Error>> {
-        repeat(self, route, done).boxed()
     }
 
     fn settle(&self) -> BoxFuture<'_, ()> {

@@ -8,7 +8,7 @@
 //! | [`auth`] | who calls, with which permission, within which rate limits |
 //! | [`http`] | requests in, replies and errors out |
 //! | [`lifecycle`] | decide and persist, again if another writer came first |
-//! | [`repeat`] | answers to requests that were fulfilled before |
+//! | [`replay`] | answers to repeated idempotent requests |
 //! | [`erasure`] | deletions that are planned |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
 //! | [`bus`] | publishes the outbox to the event bus |
@@ -31,7 +31,7 @@ pub mod lifecycle;
 pub mod password;
 pub mod platform;
 pub mod purge;
-pub mod repeat;
+pub mod replay;
 pub mod runtime;
 pub mod signature;
 pub mod store;

@@ -358,11 +358,11 @@ async fn password_change_ends_the_other_sessions() {
         (json!({"current_password": PASSWORD}), 400, "password: "),
         (json!({"current_password": PASSWORD, "password": "short"}), 400, "password: "),
         (json!({"current_password": null, "password": new}), 400, "current_password: "),
-        (json!({"current_password": "wrong password", "password": new}), 401, ""),
+        (json!({"current_password": "wrong password", "password": new}), 403, ""),
     ] {
         let refused = set_password(&tenure, &here, &id, body).await;
         refused.refused(status);
-        assert!(status == 401 || refused.message().starts_with(field), "{}", refused.text);
+        assert!(status == 403 || refused.message().starts_with(field), "{}", refused.text);
     }
     assert_eq!(tenure.accounts().await, before);
 
@@ -402,7 +402,7 @@ async fn current_password_guesses_share_the_login_throttle() {
     let guess = json!({"current_password": "wrong password", "password": "whatever it is"});
     for _ in 0..5 {
         let refused = set_password(&tenure, &account.token, &id, guess.clone()).await;
-        assert_eq!(refused.refused(401), "INVALID_CREDENTIALS");
+        assert_eq!(refused.refused(403), "INVALID_PASSWORD");
     }
     let right = json!({"current_password": PASSWORD, "password": "whatever it is"});
     let refused = set_password(&tenure, &account.token, &id, right).await;

@@ -85,7 +85,7 @@ async fn unregister_requires_password_or_confirmation() {
         (json!({"password": null}), 400, "password"),
         (
             json!({"password": "wrong password", "immediate": true, "confirmation_phrase": "DELETE"}),
-            401,
+            403,
             "",
         ),
     ];

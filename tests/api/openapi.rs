@@ -7,7 +7,7 @@ use http::Method;
 use local::Description;
 use serde_json::{Value, json};
 use shared::domain::erasure::PlanDifference;
-use shared::domain::error::Entity;
+use shared::domain::error::{Denial, Entity};
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
 use shared::domain::{Error, Id, Status};
@@ -117,12 +117,15 @@ fn every_error() -> Vec<Error> {
         Error::InvalidField(text(), text()),
         Error::InvalidField("webhook_uri".to_owned(), "must be".to_owned()),
         Error::InvalidParameter("", text()),
-        Error::UnknownParameter(text()),
+        Error::UnknownParameter { name: text(), accepted: &[] },
+        Error::RepeatedParameter(text()),
+        Error::UnsupportedHeader(""),
         Error::InvalidId,
         Error::AmbiguousCredentials,
         Error::AuthenticationRequired,
         Error::InvalidCredentials,
-        Error::PermissionDenied,
+        Error::InvalidPassword,
+        Error::PermissionDenied(Denial::SessionRequired),
         Error::AccountFrozen { scheduled: None, effective: None },
         Error::RouteNotFound,
         Error::UsernameTaken,
@@ -159,18 +162,18 @@ fn is_in_the_list(error: &Error) {
         | Error::InvalidJson(_)
         | Error::InvalidField(..)
         | Error::InvalidParameter(..)
-        | Error::UnknownParameter(_)
+        | Error::UnknownParameter { .. }
+        | Error::RepeatedParameter(_)
+        | Error::UnsupportedHeader(_)
         | Error::InvalidId
         | Error::AmbiguousCredentials
         | Error::AuthenticationRequired
         | Error::InvalidCredentials
-        | Error::PermissionDenied
+        | Error::InvalidPassword
+        | Error::PermissionDenied(_)
         | Error::AccountFrozen { .. }
         | Error::NotFound(
-            Entity::Delivery
-            | Entity::Customer
-            | Entity::Owned(_)
-            | Entity::Erasure,
+            Entity::Delivery | Entity::Customer | Entity::Owned(_) | Entity::Erasure,
         )
         | Error::RouteNotFound
         | Error::UsernameTaken
@@ -184,8 +187,6 @@ fn is_in_the_list(error: &Error) {
         | Error::EtagMismatch
         | Error::IdempotencyKeyReused
         | Error::TokenAlreadyIssued(_)
-        // Replayed, so never an answer of its own.
-        | Error::Repeated(_)
         | Error::BillingAccountInUse
         | Error::LegalHold
         | Error::PlanOutdated(_)

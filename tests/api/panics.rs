@@ -9,7 +9,7 @@ use shared::app::Nothing;
 use shared::domain::Error;
 use shared::http::{Reply, Request};
 use shared::platform::Deadline;
-use shared::runtime::{serve, serve_event};
+use shared::runtime::{Endpoint, serve, serve_event};
 
 use crate::harness::{Tenure, options};
 
@@ -28,7 +28,7 @@ async fn handle_event(_: &'static Nothing, _: Value, _: Deadline) -> Result<Valu
 #[test]
 #[ignore = "it is run by the other tests, as a function's program"]
 fn request_function() {
-    serve(handle).unwrap();
+    serve(Endpoint::new(handle)).unwrap();
 }
 
 #[test]

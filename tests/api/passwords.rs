@@ -240,7 +240,8 @@ async fn forged_token_counts_no_login_attempt() {
     tenure.unregister(&ended, json!({"password": WRONG})).await.refused(401);
     assert!(!is_counted(&tenure).await);
     // A valid session does.
-    tenure.unregister(&account.token, json!({"password": WRONG})).await.refused(401);
+    let wrong = tenure.unregister(&account.token, json!({"password": WRONG})).await;
+    assert_eq!(wrong.refused(403), "INVALID_PASSWORD");
     assert!(is_counted(&tenure).await);
     assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
 }

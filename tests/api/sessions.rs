@@ -18,10 +18,7 @@ async fn login_and_unregister_share_one_throttle() {
     }
     for _ in 0..2 {
         let wrong = json!({"password": "wrong password"});
-        assert_eq!(
-            tenure.unregister(&account.token, wrong).await.refused(401),
-            "INVALID_CREDENTIALS"
-        );
+        assert_eq!(tenure.unregister(&account.token, wrong).await.refused(403), "INVALID_PASSWORD");
     }
     for answer in [
         tenure.try_login("test1", PASSWORD).await,

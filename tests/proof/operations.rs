@@ -23,7 +23,7 @@ macro_rules! operations {
             let operation = endpoint(
                 stringify!($name),
                 stringify!($endpoint),
-                endpoints::$endpoint::handle,
+                endpoints::$endpoint::endpoint,
                 $request,
             );
             $(let operation = operation.effect($effect);)?

@@ -62,7 +62,7 @@ impl Scene {
         scene.succeed(world, &bootstrap).await;
         scene.admin = scene.succeed(world, &login(ADMIN)).await.text("token");
         let create =
-            endpoint("create customer", "customer_create", customer_create::handle, |scene| {
+            endpoint("create customer", "customer_create", customer_create::endpoint, |scene| {
                 sent(&scene.admin).body(new_customer(CUSTOMER, PASSWORD))
             });
         scene.customer = scene.succeed(world, &create).await.text("id");
@@ -71,7 +71,7 @@ impl Scene {
             scene.key = scene.succeed(world, &operations::create_key()).await.text("id");
             scene.number = scene.succeed(world, &operations::create_number()).await.text("id");
         }
-        let agent = endpoint("create agent", "agent_create", agent_create::handle, |scene| {
+        let agent = endpoint("create agent", "agent_create", agent_create::endpoint, |scene| {
             sent(&scene.session).body(json!({"username": "agent1", "password": PASSWORD}))
         });
         scene.agent = scene.succeed(world, &agent).await.text("id");
@@ -146,7 +146,7 @@ impl Scene {
 }
 
 fn login(username: &'static str) -> Operation {
-    endpoint("login", "auth_login", auth_login::handle, move |_| {
+    endpoint("login", "auth_login", auth_login::endpoint, move |_| {
         without_token(json!({"username": username, "password": PASSWORD}))
     })
 }

@@ -18,12 +18,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::domain::{Error, Timestamp};
-use shared::http::{Reply, Request};
+use shared::http::Reply;
 use shared::platform::{Clock, Deadline};
 use shared::purge::Purger;
-use shared::repeat::repeat;
+use shared::runtime::Endpoint;
 use shared::signature::Signer;
-use shared::store::{Store, idempotency};
+use shared::store::Store;
 
 use crate::operations;
 use crate::scene::Scene;
@@ -236,26 +236,16 @@ fn logical_id(file: &str) -> String {
 }
 
 /// Returns an operation that sends a request to an endpoint.
-pub(crate) fn endpoint<H, F>(
+pub(crate) fn endpoint(
     name: &'static str,
     function: &'static str,
-    handle: H,
+    endpoint: fn() -> Endpoint<App>,
     request: impl Fn(&Scene) -> Sent + 'static,
-) -> Operation
-where
-    H: Fn(&'static App, Request) -> F + Copy + 'static,
-    F: Future<Output = Result<Reply, Error>> + 'static,
-{
+) -> Operation {
     let begin = move |parts, scene: &Scene| -> Work {
-        let request = request(scene).request();
-        Box::pin(async move {
-            let app = App::of(parts);
-            let outcome = match idempotency::scope(handle(app, request)).await {
-                Err(Error::Repeated(done)) => repeat(app, "POST ", *done).await,
-                outcome => outcome,
-            };
-            answer(outcome)
-        })
+        let endpoint = endpoint();
+        let request = endpoint.request(request(scene).request());
+        Box::pin(async move { answer(endpoint.answer(App::of(parts), request).await) })
     };
     Operation {
         name,
@@ -357,7 +347,7 @@ impl Sent {
         Self { key: Some(key), ..self }
     }
 
-    fn request(self) -> Request {
+    fn request(self) -> lambda_http::Request {
         let uri = format!("https://localhost/?{}", self.query);
         let mut request = lambda_http::http::Request::builder().uri(uri);
         if let Some(token) = self.token {
@@ -368,6 +358,6 @@ impl Sent {
         }
         let body = if self.body.is_null() { String::new() } else { self.body.to_string() };
         let request = request.header("content-type", "application/json").body(body.into()).unwrap();
-        Request::new(request.with_path_parameters(self.path))
+        request.with_path_parameters(self.path)
     }
 }

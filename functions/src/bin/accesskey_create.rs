@@ -10,7 +10,8 @@ use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{AccessKey, Error, Permission, access_key};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,9 +27,8 @@ struct Body {
     permission: Option<Grant>,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
     let lifetime = access_key::lifetime(body.expire)?;
     let permission = body.permission.map_or(Ok(caller.permission), |grant| caller.give(grant))?;
@@ -56,6 +56,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(view::AccessKeyView::new(account, &key).with_token(&token))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).replay(replay::token_issued)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -13,7 +13,8 @@ use shared::domain::owned::Kind;
 use shared::domain::value::deserialize_present;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 use shared::store::Update;
 
 #[derive(Deserialize)]
@@ -27,9 +28,8 @@ struct Body {
     overlap: Option<u64>,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_access_key(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
     let lifetime = body.expire.map(access_key::lifetime).transpose()?;
     let overlap = access_key::overlap(body.overlap)?;
@@ -59,6 +59,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     }
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::token_issued)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -8,7 +8,8 @@ use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 use shared::store::Update;
 
 #[derive(Deserialize)]
@@ -20,9 +21,8 @@ struct Body {
     detail: Option<Detail>,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_access_key(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
 
     let (account, mut before) = (caller.customer.id, key?);
@@ -41,6 +41,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     }
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::access_key)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -10,6 +10,8 @@ use shared::domain::value::{Detail, Name, Password};
 use shared::domain::{Agent, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
+use shared::replay;
+use shared::runtime::Endpoint;
 use shared::store::login::Login;
 
 #[derive(Deserialize)]
@@ -25,9 +27,8 @@ struct Body {
     permission: Grant,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
     let permission = caller.give(body.permission)?;
 
@@ -41,4 +42,8 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::AgentView::new(account.id, &agent))
 }
 
-shared::hashing_main!(handle);
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).replay(replay::agent)
+}
+
+shared::hashing_main!(endpoint);

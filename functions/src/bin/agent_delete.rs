@@ -7,12 +7,11 @@ use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 use shared::store::Update;
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
 
     let (account, mut agent) = (&caller.customer, agent?);
     let conditions = request.preconditions()?;
@@ -31,6 +30,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     }
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions()
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

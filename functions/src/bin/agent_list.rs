@@ -5,22 +5,27 @@
 use shared::app::App;
 use shared::auth::{caller, credential};
 use shared::domain::{Error, Id, Permission};
-use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::http::{PAGE, Reply, Request, view};
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));
     let account = credential(&request)?.customer();
     let rows = async {
         let (size, after) = asked?;
         app.store.list_agents(account, size, after).await
     };
-    let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
-    caller?.require(Permission::ADMIN)?;
+    let (caller, page) =
+        futures_util::future::join(caller(app, &request, Permission::ADMIN), rows).await;
+    caller?;
 
     Reply::ok(view::PageView::new(&page?, |agent| view::AgentView::new(account, agent)))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).query(PAGE)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -15,6 +15,8 @@ use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::password;
+use shared::replay;
+use shared::runtime::Endpoint;
 use shared::store::Update;
 
 #[derive(Deserialize)]
@@ -25,18 +27,17 @@ struct Body {
     current_password: Option<Password>,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = request.json::<Body>();
     let own_session = own_session(&request)?;
     let (caller, agent) = if own_session.is_some() {
         let current = body.as_ref().ok().and_then(|body| body.current_password.as_ref());
-        let caller = caller_with_password(app, &request, current).await?.require_not_frozen()?;
-        caller.require_first()?;
+        let caller = caller_with_password(app, &request, Permission::NONE, current).await?;
+        let caller = caller.require_not_frozen()?;
         let agent = caller.agent.clone();
         (caller, Ok(agent))
     } else {
-        let (caller, agent) = caller_and_agent(app, &request).await?;
-        caller.require(Permission::ADMIN)?;
+        let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
         (caller, agent)
     };
     let may_change = |agent: &Agent| match own_session {
@@ -89,4 +90,8 @@ impl Body {
     }
 }
 
-shared::hashing_main!(handle);
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::agent)
+}
+
+shared::hashing_main!(endpoint);

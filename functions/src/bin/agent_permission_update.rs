@@ -9,7 +9,8 @@ use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 use shared::store::Update;
 
 #[derive(Deserialize)]
@@ -18,9 +19,8 @@ struct Body {
     permission: Grant,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let permission = caller.give(request.json::<Body>()?.permission)?;
 
     let (account, mut before) = (&caller.customer, agent?);
@@ -42,6 +42,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     }
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::agent)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -11,6 +11,7 @@ use shared::domain::value::Password;
 use shared::domain::{Error, Session, Username, session};
 use shared::http::{Reply, Request};
 use shared::password;
+use shared::runtime::Endpoint;
 use shared::store::session::Rehash;
 
 #[derive(Deserialize)]
@@ -26,7 +27,7 @@ struct View<'a> {
     token: &'a str,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
     let login = body.username.login_key();
 
@@ -49,4 +50,8 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(View { username: body.username.expose(), token: token.expose() })
 }
 
-shared::hashing_main!(handle);
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::public(handle)
+}
+
+shared::hashing_main!(endpoint);

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::auth::{caller_with_password, credential};
 use shared::domain::Credential;
-use shared::domain::Error;
+use shared::domain::error::Denial;
+use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,10 +20,10 @@ struct Body {
 #[derive(Serialize)]
 struct View {}
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    caller_with_password(app, &request, None).await?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    caller_with_password(app, &request, Permission::NONE, None).await?;
     let Credential::Session { customer, agent, login, hash } = credential(&request)? else {
-        return Err(Error::PermissionDenied);
+        return Err(Error::PermissionDenied(Denial::SessionRequired));
     };
     let body: Body = request.json_if_any()?;
 
@@ -35,6 +36,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(View {})
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

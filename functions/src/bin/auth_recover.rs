@@ -6,11 +6,10 @@ use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller_with_password(app, &request, None).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller_with_password(app, &request, Permission::ADMIN, None).await?;
 
     let (_, after) =
         transition_if(app, caller.customer, &Command::Recover, &request.preconditions()?).await?;
@@ -18,6 +17,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::CustomerView::from(&after))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions()
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

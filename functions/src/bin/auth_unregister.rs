@@ -10,11 +10,14 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::{Caller, Identity, caller_with_password};
 use shared::domain::erasure::Reason;
+use shared::domain::error::Denial;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::Password;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
+use shared::replay;
+use shared::runtime::Endpoint;
 
 /// What to write in `confirmation_phrase`, in capitals.
 const PHRASE: &str = "DELETE";
@@ -30,11 +33,10 @@ struct Body {
     immediate: bool,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = request.json::<Body>().and_then(Body::phrase_is_exact);
     let password = body.as_ref().ok().and_then(|body| body.password.as_ref());
-    let caller = caller_with_password(app, &request, password).await?;
-    caller.require(Permission::ADMIN)?;
+    let caller = caller_with_password(app, &request, Permission::ADMIN, password).await?;
     let body = body?;
     body.is_enough_for(&caller)?;
 
@@ -74,7 +76,7 @@ impl Body {
         let (has_password, has_phrase) =
             (self.password.is_some(), self.confirmation_phrase.is_some());
         match (caller.identity, self.immediate) {
-            (Identity::AccessKey(_), true) => Err(Error::PermissionDenied),
+            (Identity::AccessKey(_), true) => Err(Error::PermissionDenied(Denial::SessionRequired)),
             (Identity::AccessKey(_), false) if has_password => Err(Error::invalid_field(
                 "password",
                 "an access key has none; send confirmation_phrase instead",
@@ -93,4 +95,8 @@ impl Body {
     }
 }
 
-shared::hashing_main!(handle);
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::customer)
+}
+
+shared::hashing_main!(endpoint);

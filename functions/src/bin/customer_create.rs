@@ -15,6 +15,8 @@ use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Customer, Error, FirstAdmin, Permission, Registration, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
+use shared::replay;
+use shared::runtime::Endpoint;
 use shared::store::customer::NewCustomer;
 use shared::store::login::Login;
 
@@ -39,8 +41,8 @@ struct Body {
     webhook_uri: WebhookUri,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    caller(app, &request).await?.require(Permission::PROJECT_ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    caller(app, &request, Permission::PROJECT_ADMIN).await?;
     let body: Body = request.json()?;
     body.webhook_uri.admit(app.loopback)?;
 
@@ -72,4 +74,8 @@ impl From<Body> for Profile {
     }
 }
 
-shared::hashing_main!(handle);
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).replay(replay::customer)
+}
+
+shared::hashing_main!(endpoint);

@@ -10,11 +10,10 @@ use shared::domain::erasure::Plan;
 use shared::domain::{Customer, Error, Permission};
 use shared::erasure::delete;
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, customer) = caller_and_customer(app, &request).await?;
-    caller.require(Permission::PROJECT_ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
     let customer = customer?;
     let plan = plan(&request, &customer)?;
 
@@ -36,9 +35,13 @@ fn plan(request: &Request, customer: &Customer) -> Result<Option<Plan>, Error> {
         let plan = Plan::parse(digest, customer.id);
         plan.ok_or_else(|| Error::InvalidParameter("plan", rule.to_owned()))
     };
-    request.parameter("plan")?.map(read).transpose()
+    request.parameter("plan").map(read).transpose()
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).query(&["plan"]).preconditions()
 }
 
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -4,15 +4,18 @@ use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, customer) = caller_and_customer(app, &request).await?;
-    caller.require(Permission::PROJECT_ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
     Reply::state_unless_known(&request, view::CustomerView::from(&customer?))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions()
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

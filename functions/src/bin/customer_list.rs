@@ -7,9 +7,21 @@ use shared::app::App;
 use shared::auth::{caller, credential};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+/// A page, and what [`Filter::parse`](shared::domain::find::Filter::parse) reads.
+const QUERY: &[&str] = &[
+    "page_size",
+    "page_token",
+    "status",
+    "deleted",
+    "created_after",
+    "created_before",
+    "name",
+    "email",
+];
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page_of_filter().and_then(|(filter, page)| {
         let after = page.cursor(|token| filter.cursor(token))?;
         Ok((filter, page.size, after))
@@ -20,12 +32,17 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
         let (filter, size, after) = asked?;
         app.store.find_customers(&filter, size, after.as_ref()).await
     };
-    let (caller, page) = futures_util::future::join(caller(app, &request), rows).await;
-    caller?.require(Permission::PROJECT_ADMIN)?;
+    let (caller, page) =
+        futures_util::future::join(caller(app, &request, Permission::PROJECT_ADMIN), rows).await;
+    caller?;
 
     Reply::ok(view::PageView::new(&page?, view::CustomerView::from))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).query(QUERY)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -6,11 +6,11 @@ use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, customer) = caller_and_customer(app, &request).await?;
-    caller.require(Permission::PROJECT_ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
     let (_, after) =
         transition_if(app, customer?, &Command::Recover, &request.preconditions()?).await?;
@@ -18,6 +18,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::CustomerView::from(&after))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::customer)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

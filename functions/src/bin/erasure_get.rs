@@ -9,19 +9,23 @@ use shared::auth::{caller, credential};
 use shared::domain::error::Entity;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     // Nothing is read for somebody who does not even say who they are.
     credential(&request)?;
     let ledger = async { app.store.get_erasure(request.path_id()?).await };
-    let (caller, erasure) = join(caller(app, &request), ledger).await;
-    caller?.require(Permission::PROJECT_ADMIN)?;
+    let (caller, erasure) = join(caller(app, &request, Permission::PROJECT_ADMIN), ledger).await;
+    caller?;
 
     let erasure = erasure?.ok_or(Error::NotFound(Entity::Erasure))?;
     Reply::ok(view::ErasureView::at(&erasure, app.now()))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

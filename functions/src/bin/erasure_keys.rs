@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::domain::Error;
 use shared::http::{Reply, Request};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 use shared::signature::PublicKeys;
 
 const FRESH: Duration = Duration::from_hours(1);
@@ -14,6 +14,10 @@ async fn handle(keys: &'static PublicKeys, _: Request) -> Result<Reply, Error> {
     Ok(Reply::ok(keys.get().await?)?.cacheable(FRESH))
 }
 
+pub(crate) fn endpoint() -> Endpoint<PublicKeys> {
+    Endpoint::public(handle)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

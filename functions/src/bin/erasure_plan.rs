@@ -8,13 +8,12 @@ use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::{Error, Permission, Status};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 use shared::store::capacity::Capacity;
 use shared::store::fields::ITEMS;
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, customer) = caller_and_customer(app, &request).await?;
-    caller.require(Permission::PROJECT_ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
     let customer = customer?;
     if customer.status == Status::Deleted {
         return Err(Error::StateInvalid(Some(customer.status)));
@@ -27,6 +26,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(view::PlanView::new(&customer, &counts, capacity, fields))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -9,7 +9,8 @@ use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,9 +19,8 @@ struct Body {
     reason: HoldReason,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, customer) = caller_and_customer(app, &request).await?;
-    caller.require(Permission::PROJECT_ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
     let body: Body = request.json()?;
     let command = Command::Hold(body.reason, caller.requester());
@@ -29,6 +29,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::CustomerView::from(&after))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::customer)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -4,15 +4,18 @@ use shared::app::App;
 use shared::auth::caller;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request).await?;
-    caller.require(Permission::ADMIN | Permission::MANAGER)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request, Permission::ADMIN | Permission::MANAGER).await?;
 
     Reply::state_unless_known(&request, view::OwnCustomerView::from(&caller.customer))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions()
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

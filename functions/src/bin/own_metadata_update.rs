@@ -6,11 +6,11 @@ use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request, Permission::ADMIN).await?;
 
     let command = Command::SetMetadata(request.json()?);
     let (_, after) =
@@ -19,6 +19,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::CustomerView::from(&after))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::customer)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::caller_and_account;
+use shared::auth::{Caller, caller_and_account};
 use shared::domain::event::EventType;
 use shared::domain::value::{Detail, Name};
 use shared::domain::{Data, Error, Permission, Resource};
-use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::http::{ACCOUNT, Reply, Request, view};
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,10 +21,11 @@ struct Body {
     data: Data,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
-    let (caller, account) = caller_and_account(app, &request).await?;
-    caller.require(Permission::ADMIN | Permission::MANAGER)?;
+    let (caller, account) =
+        caller_and_account(app, &request, Permission::ADMIN | Permission::MANAGER).await?;
+    require_account_named(&caller, &request)?;
     let account = account?.require_live()?;
     let body: Body = request.json()?;
 
@@ -42,6 +44,19 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::ResourceView::new(account.id, &resource))
 }
 
+/// Refuses a project admin who names no account: the project's own owns no resources.
+fn require_account_named(caller: &Caller, request: &Request) -> Result<(), Error> {
+    if caller.permission.allows(Permission::PROJECT_ADMIN) && !request.names_account() {
+        let rule = "is missing; a project admin creates resources for the customer it names";
+        return Err(Error::InvalidParameter("customer_id", rule.to_owned()));
+    }
+    Ok(())
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).query(ACCOUNT).replay(replay::resource)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -7,19 +7,23 @@ use futures_util::future::try_join;
 use shared::app::App;
 use shared::auth::{caller_and_account, credential};
 use shared::domain::{Error, Id, Page, Permission, Status};
-use shared::http::{Reply, Request, view};
-use shared::runtime;
+use shared::http::{PAGE_OF_ACCOUNT, Reply, Request, view};
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
     let own = credential(&request)?.customer();
     let reader = async {
-        let (caller, account) = caller_and_account(app, &request).await?;
-        caller.require(Permission::ADMIN | Permission::MANAGER | Permission::AGENT)?;
+        let (_, account) = caller_and_account(
+            app,
+            &request,
+            Permission::ADMIN | Permission::MANAGER | Permission::AGENT,
+        )
+        .await?;
         Ok(account)
     };
     let rows = async {
-        let page = request.page_of_account()?;
+        let page = request.page()?;
         let (account, after) = (request.account(own)?, page.cursor(Id::parse)?);
         app.store.list_resources(account, kind, page.size, after).await
     };
@@ -32,6 +36,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(view::PageView::new(&page, |resource| view::ResourceView::new(account.id, resource)))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).query(PAGE_OF_ACCOUNT)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -3,12 +3,16 @@
 use shared::app::Nothing;
 use shared::domain::Error;
 use shared::http::{Reply, Request};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
 async fn handle(_: &'static Nothing, _: Request) -> Result<Reply, Error> {
     Err(Error::RouteNotFound)
 }
 
+pub(crate) fn endpoint() -> Endpoint<Nothing> {
+    Endpoint::new(handle)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

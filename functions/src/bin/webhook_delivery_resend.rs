@@ -3,14 +3,15 @@
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;
+use shared::domain::delivery::Delivery;
 use shared::domain::error::Entity;
+use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, event) = caller_and_delivery(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (caller, event) = caller_and_delivery(app, &request, Permission::ADMIN).await?;
     let event = event?;
 
     let now = app.now();
@@ -20,6 +21,16 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(app.store.resend(event, now).await?)
 }
 
+/// Answers a replay with the delivery as it is now.
+async fn replay(app: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
+    let event = app.store.get_events(&[record.event]).await?.pop();
+    Reply::ok(Delivery::from(&event.ok_or(Error::NotFound(Entity::Delivery))?))
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).replay(replay)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -10,7 +10,8 @@ use shared::domain::webhook::{WebhookSecret, overlap};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
-use shared::runtime;
+use shared::replay;
+use shared::runtime::{self, Endpoint};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,9 +21,8 @@ struct Body {
     overlap: Option<u64>,
 }
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json_if_any()?;
 
     let secret = WebhookSecret::new(app.new_secret());
@@ -33,6 +33,10 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::state(view::OwnCustomerView::from(&after))
 }
 
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).preconditions().replay(replay::own_customer)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

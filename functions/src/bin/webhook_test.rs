@@ -3,14 +3,15 @@
 
 use shared::app::App;
 use shared::auth::caller;
+use shared::domain::delivery::{Delivery, DeliveryState};
 use shared::domain::event::EventType;
+use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
-use shared::runtime;
+use shared::runtime::{self, Endpoint};
 
-pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request).await?;
-    caller.require(Permission::ADMIN)?;
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let caller = caller(app, &request, Permission::ADMIN).await?;
 
     let now = app.now();
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
@@ -20,6 +21,25 @@ pub(crate) async fn handle(app: &'static App, request: Request) -> Result<Reply,
     Reply::ok(delivery)
 }
 
+/// Answers a replay with the delivery as the first answer showed it.
+async fn replay(_: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
+    Reply::ok(Delivery {
+        id: record.event,
+        name: record.what,
+        sequence: record.sequence,
+        tm_event: record.tm_event,
+        status: DeliveryState::Pending,
+        attempts: 0,
+        last_result: None,
+        tm_attempt: None,
+        tm_next_attempt: None,
+    })
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).replay(replay)
+}
+
 fn main() -> runtime::Result {
-    runtime::serve(handle)
+    runtime::serve(endpoint())
 }

@@ -1,13 +1,13 @@
-//! Who is calling. One round trip reads the account, the session or key, and the agent, as they are now:
-//! whoever lost a right has lost it at the next request.
+//! Authentication and admission. One consistent round trip reads the account, the session or access key, and the agent:
+//! a revoked right is gone at the next request.
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use super::idempotency::{Earlier, RequestKey};
+use super::idempotency::RequestKey;
 use super::quota::{self, Count};
 use crate::app::App;
 use crate::domain::erasure::{Requester, Role};
-use crate::domain::error::Entity;
+use crate::domain::error::{Denial, Entity};
 use crate::domain::gate::Access;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
@@ -24,48 +24,55 @@ use crate::store::key::{self, Key};
 use crate::store::outbox::OutboxEntry;
 use crate::store::{Items, Stored, login::Login};
 
-/// Who is calling, and what they may do.
+/// The caller: an agent who is logged in, or an access key that acts for one.
 #[derive(Debug)]
 pub struct Caller {
     /// The caller's account.
     pub customer: Customer,
-    /// The agent who logged in, or whom the key acts for.
+    /// The agent who is logged in, or whom the access key acts for.
     pub agent: Agent,
-    /// What the caller may do.
+    /// Permission: the agent's, or as much of it as the access key has.
     pub permission: Permission,
-    /// What the caller is.
+    /// Kind of credential.
     pub identity: Identity,
-    /// What an earlier request with the same key has done.
-    earlier: Option<Earlier>,
 }
 
-/// What a caller is, and how it is known to be.
+/// Kind of credential, and whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A person who logged in, with the user name that this stands for.
+    /// A session, and the login key of the user name that it was opened with.
     Agent(Id<Agent>, LoginKey),
-    /// A program with a key.
+    /// An access key.
     AccessKey(Id<AccessKey>),
 }
 
+/// What a request needs to be admitted.
+#[derive(Clone, Copy)]
+struct Gate {
+    /// Any of these permissions.
+    permission: Permission,
+    /// Whether a frozen account is admitted.
+    frozen: bool,
+}
+
+impl Gate {
+    const fn live(permission: Permission) -> Self {
+        Self { permission, frozen: false }
+    }
+}
+
 impl Caller {
-    /// Refuses a caller who has none of these permissions, and then a request that was fulfilled before.
-    pub fn require(&self, permission: Permission) -> Result<(), Error> {
-        self.allow(permission)?;
-        self.require_first()
+    /// Refuses a caller who has none of these permissions.
+    const fn require(&self, needed: Permission) -> Result<(), Error> {
+        let has = self.permission;
+        if has.allows(needed) {
+            Ok(())
+        } else {
+            Err(Error::PermissionDenied(Denial::Lacks { needed, has }))
+        }
     }
 
-    /// Refuses a request that was fulfilled before: it is answered from what it did then. Comes after
-    /// the permission, which the caller may have lost.
-    pub fn require_first(&self) -> Result<(), Error> {
-        self.earlier.clone().map_or(Ok(()), |earlier| Err(earlier.told()))
-    }
-
-    const fn allow(&self, permission: Permission) -> Result<(), Error> {
-        if self.permission.allows(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
-    }
-
-    /// Who asks, as the ledger of erasures remembers it.
+    /// Returns the caller as the ledger of erasures names a requester.
     #[must_use]
     pub fn requester(&self) -> Requester {
         let (role, id) = match self.identity {
@@ -76,23 +83,22 @@ impl Caller {
         Requester { role: if is_operator { Role::ProjectAdmin } else { role }, id }
     }
 
-    /// Refuses a caller who may not do all that somebody with `permission` may: nobody has a say over
-    /// who is above them.
-    pub fn require_all_of(&self, permission: Permission) -> Result<(), Error> {
-        if self.permission.covers(permission) { Ok(()) } else { Err(Error::PermissionDenied) }
+    /// Refuses a caller whose permission does not cover `wanted`: nobody changes an agent or a key that may do more
+    /// than they may.
+    pub fn require_all_of(&self, wanted: Permission) -> Result<(), Error> {
+        if self.permission.covers(wanted) { Ok(()) } else { Err(self.exceeds(wanted)) }
     }
 
-    /// The permission that the caller wants to give, if the caller has it.
+    /// Returns the permission to grant, if the caller's covers it.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
-        grant.give(self.permission).ok_or(Error::PermissionDenied)
+        grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
     }
 
-    /// Refuses a request that names an account, unless the caller runs the project.
-    fn require_may_name_account(&self, request: &Request) -> Result<(), Error> {
-        if request.names_account() { self.allow(Permission::PROJECT_ADMIN) } else { Ok(()) }
+    const fn exceeds(&self, wanted: Permission) -> Error {
+        Error::PermissionDenied(Denial::Exceeds { wanted, has: self.permission })
     }
 
-    /// Refuses a caller whose account is frozen. Only leaving and recovering do without.
+    /// Refuses a caller whose account is frozen.
     pub fn require_not_frozen(self) -> Result<Self, Error> {
         self.customer.admit(Access::Write)?;
         Ok(self)
@@ -124,61 +130,65 @@ impl Caller {
             }
         };
         let permission = permission.ok_or(Error::InvalidCredentials)?;
-        Ok(Self { customer, agent, permission, identity, earlier: None })
+        Ok(Self { customer, agent, permission, identity })
     }
 }
 
-/// Who is calling.
-pub async fn caller(app: &App, request: &Request) -> Result<Caller, Error> {
-    let (caller, _) = identify_and_read(app, request, &credential(request)?, Vec::new()).await?;
-    caller.require_not_frozen()
+/// Returns the caller. Refuses an account that is frozen, a permission that does not suffice, and a query or header
+/// that the route does not accept, in this order.
+pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<Caller, Error> {
+    let credential = credential(request)?;
+    let (caller, _) = admit(app, request, &credential, Gate::live(needed), Vec::new()).await?;
+    Ok(caller)
 }
 
-/// Who is calling, and the account that the path names. Ask the caller's permission before looking at
-/// the account: whether it exists is not for everyone to know.
+/// Returns the [caller] and the account that the path names, read in the same round trip.
 pub async fn caller_and_customer(
     app: &App,
     request: &Request,
+    needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |_| Ok(key::customer(request.path_id()?));
-    caller_and(app, request, key, Entity::Customer).await
+    caller_and(app, request, needed, key, Entity::Customer).await
 }
 
-/// Who is calling, and the key of the caller's own account that the path names.
+/// Returns the [caller] and the access key of their account that the path names.
 pub async fn caller_and_access_key(
     app: &App,
     request: &Request,
+    needed: Permission,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
     let key = |own| Ok(key::access_key(own, request.path_id()?));
-    caller_and(app, request, key, Entity::Owned(Kind::AccessKey)).await
+    caller_and(app, request, needed, key, Entity::Owned(Kind::AccessKey)).await
 }
 
-/// Who is calling, and the agent of the caller's own account that the path names.
+/// Returns the [caller] and the agent of their account that the path names.
 pub async fn caller_and_agent(
     app: &App,
     request: &Request,
+    needed: Permission,
 ) -> Result<(Caller, Result<Agent, Error>), Error> {
     let key = |own| Ok(key::agent(own, request.path_id()?));
-    caller_and(app, request, key, Entity::Owned(Kind::Agent)).await
+    caller_and(app, request, needed, key, Entity::Owned(Kind::Agent)).await
 }
 
-/// Who is calling, and the account that the request is about: the caller's own, or the one that a
-/// project admin names in the query. Nobody else may name one, not even their own.
+/// Returns the [caller] and the account that the request is about: the caller's own, or the one that a project
+/// admin names in the query. Nobody else may name one, not even their own.
 pub async fn caller_and_account(
     app: &App,
     request: &Request,
+    needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |own| Ok(key::customer(request.account(own)?));
-    let (caller, account) = caller_and(app, request, key, Entity::Customer).await?;
-    caller.require_may_name_account(request)?;
-    Ok((caller, account))
+    caller_and(app, request, to_name_account(request, needed), key, Entity::Customer).await
 }
 
-/// As [`caller_and_account`], and the resource of that account that the path names, if it is there. An
-/// account that is deleted has none, even if the purge is still at work.
+/// As [`caller_and_account`], with the resource of that account that the path names, if it is there. A deleted
+/// account has none, even if the purge is not yet done.
 pub async fn caller_and_resource(
     app: &App,
     request: &Request,
+    needed: Permission,
     kind: Kind,
 ) -> Result<(Caller, Result<(Customer, Option<Resource>), Error>), Error> {
     let credential = credential(request)?;
@@ -189,9 +199,8 @@ pub async fn caller_and_resource(
         .iter()
         .flat_map(|(account, resource)| [account.untyped(), resource.untyped()])
         .collect();
-    let (caller, items) = identify_and_read(app, request, &credential, also).await?;
-    let caller = caller.require_not_frozen()?;
-    caller.require_may_name_account(request)?;
+    let gate = Gate::live(to_name_account(request, needed));
+    let (caller, items) = admit(app, request, &credential, gate, also).await?;
     let found = wanted.and_then(|(account, resource)| {
         let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
         let resource = items.get(&resource)?.filter(|_| account.status != Status::Deleted);
@@ -200,75 +209,81 @@ pub async fn caller_and_resource(
     Ok((caller, found))
 }
 
-/// Who is calling, and the event of the caller's own account that the path names, if there is one that the
-/// account is told of.
+/// Returns the [caller] and the event of their account that the path names, if there is one that is delivered to its
+/// webhook.
 pub async fn caller_and_delivery(
     app: &App,
     request: &Request,
+    needed: Permission,
 ) -> Result<(Caller, Result<Option<OutboxEntry>, Error>), Error> {
     let credential = credential(request)?;
     let key = RequestKey::of(request, &credential)?;
-    let (keys, id) = (what_identifies(&credential, key.as_ref()), request.path_id());
+    let (keys, id) = (identifying_keys(&credential, key.as_ref()), request.path_id());
     let read = app.store.get_items_and_event(&keys, id.as_ref().ok().copied());
     let ((items, event), count) =
         quota::count_beside(app, request, credential.customer(), read).await?;
-    let caller = identify(app, request, &credential, key, &items, count).await?;
-    let caller = caller.require_not_frozen()?;
+    let gate = Gate::live(needed);
+    let caller = identify(app, request, &credential, gate, key, &items, count).await?;
     let own = event.filter(|event| event.is_delivered_to(caller.customer.id));
     Ok((caller, id.map(|_| own)))
 }
 
-/// Who is calling, and what is at the key that `key` makes, given the caller's account.
+/// Returns the [caller] and the item at the key that `key` makes of the caller's account.
 async fn caller_and<T: Stored>(
     app: &App,
     request: &Request,
+    needed: Permission,
     key: impl FnOnce(Id<Customer>) -> Result<Key<T>, Error>,
     missing: Entity,
 ) -> Result<(Caller, Result<T, Error>), Error> {
     let credential = credential(request)?;
     let wanted = key(credential.customer());
     let also = wanted.iter().map(Key::untyped).collect();
-    let (caller, items) = identify_and_read(app, request, &credential, also).await?;
+    let (caller, items) = admit(app, request, &credential, Gate::live(needed), also).await?;
     let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(missing)));
-    Ok((caller.require_not_frozen()?, found))
+    Ok((caller, found))
 }
 
-/// Who is calling, and a check that `password`, if any was sent, is the caller's own: an agent's, as a
-/// key has none. Lets frozen accounts in.
+/// Returns the permission that a request needs that may name an account.
+fn to_name_account(request: &Request, needed: Permission) -> Permission {
+    if request.names_account() { Permission::PROJECT_ADMIN } else { needed }
+}
+
+/// Returns the [caller], of a frozen account too, and checks `password`, if one was sent, against the session's
+/// agent. An access key has no password.
 ///
-/// The attempt is reserved while the caller is read, before the hash: a session's token names the
-/// throttle that log-ins with the same user name share. Only a session that is there reserves any.
+/// The attempt is reserved in the round trip that reads the caller, before the hash is computed: a session token
+/// names the throttle that log-ins with the same user name share. Only an existing session reserves one.
 pub async fn caller_with_password(
     app: &App,
     request: &Request,
+    needed: Permission,
     password: Option<&Password>,
 ) -> Result<Caller, Error> {
+    let gate = Gate { permission: needed, frozen: true };
     let credential = credential(request)?;
     let (Some(password), Credential::Session { customer, agent, login, hash }) =
         (password, &credential)
     else {
-        let (caller, _) = identify_and_read(app, request, &credential, Vec::new()).await?;
+        let (caller, _) = admit(app, request, &credential, gate, Vec::new()).await?;
         return Ok(caller);
     };
     let (lock, session) = (key::login(*login), key::session(*customer, hash));
     let now = app.now();
     let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now).boxed();
-    let read = identify_and_read(app, request, &credential, vec![lock.untyped()]);
+    // A replay ends here: the password was right at the first request, and may have changed since.
+    let read = admit(app, request, &credential, gate, vec![lock.untyped()]);
     let (caller, items) = reserve(app, request, now, by_name, read).await?;
-    if caller.earlier.as_ref().is_some_and(Earlier::is_same) {
-        // The password was right then; by now it may be another.
-        return Ok(caller);
-    }
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok(caller)
     } else {
-        Err(Error::InvalidCredentials)
+        Err(Error::InvalidPassword)
     }
 }
 
-/// Reserves an attempt at a password, by user name and by network, and does `read` in the same round
-/// trip. Comes before any hash.
+/// Reserves a login attempt, by user name and by network, and runs `read` in the same round trip. To be called before
+/// any hash is computed.
 pub async fn reserve_attempt<T>(
     app: &App,
     request: &Request,
@@ -279,7 +294,7 @@ pub async fn reserve_attempt<T>(
     reserve(app, request, now, app.store.reserve_attempt(login, None, now), read).await
 }
 
-/// A network that is known to be exhausted is refused before anything is asked or counted.
+/// Refuses a network that is known to be exhausted before any read or count.
 async fn reserve<T>(
     app: &App,
     request: &Request,
@@ -294,31 +309,33 @@ async fn reserve<T>(
     by_network.and(by_name).and(read)
 }
 
-/// What the client's token says, if it is well formed.
+/// Parses the client's token.
 pub fn credential(request: &Request) -> Result<Credential, Error> {
     Credential::parse(request.token()?).ok_or(Error::InvalidCredentials)
 }
 
-/// Every function does this: boxed, it is compiled once.
-fn identify_and_read<'a>(
+/// Reads the caller and the items at `also` in one round trip, and admits the request. Boxed, so that it is compiled
+/// once and not in every function.
+fn admit<'a>(
     app: &'a App,
     request: &'a Request,
     credential: &'a Credential,
+    gate: Gate,
     also: Vec<Key<()>>,
 ) -> BoxFuture<'a, Result<(Caller, Items), Error>> {
     let done = async move {
         let key = RequestKey::of(request, credential)?;
-        let mut keys = what_identifies(credential, key.as_ref());
+        let mut keys = identifying_keys(credential, key.as_ref());
         keys.extend(also);
         let read = app.store.get_items(&keys);
         let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
-        Ok((identify(app, request, credential, key, &items, count).await?, items))
+        Ok((identify(app, request, credential, gate, key, &items, count).await?, items))
     };
     done.boxed()
 }
 
-/// What must be read to know the caller, and what the request's key stands for.
-fn what_identifies(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key<()>> {
+/// Keys of the items that identify the caller, and of the idempotency record.
+fn identifying_keys(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
     let own = match credential {
         Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
@@ -333,27 +350,33 @@ fn what_identifies(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key
     keys
 }
 
+/// Authenticates the caller by `items` and admits the request: account status, permission, accepted input, and then
+/// a replay if the request was fulfilled before.
 async fn identify(
     app: &App,
     request: &Request,
     credential: &Credential,
+    gate: Gate,
     key: Option<RequestKey>,
     items: &Items,
     count: Count<'_>,
 ) -> Result<Caller, Error> {
     let now = app.now();
     let mut caller = count.admit(Caller::identify(credential, items, now)).await?;
-    if let Some(key) = key {
-        caller.earlier = key.look_up(request, items, now)?;
-    }
+    let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
     if request.has_token_in_url() {
         note_exposure(app, credential, items, now)?;
     }
     record_use(app, &caller, items, now)?;
-    Ok(caller)
+    if !gate.frozen {
+        caller = caller.require_not_frozen()?;
+    }
+    caller.require(gate.permission)?;
+    request.require_accepted()?;
+    earlier.map_or(Ok(caller), |earlier| Err(earlier.refuse()))
 }
 
-/// Records, beside the request, that a key was used today: once a day.
+/// Records the day on which an access key was last used, concurrently with the request and once a day.
 fn record_use(app: &App, caller: &Caller, items: &Items, now: Timestamp) -> Result<(), Error> {
     let (Identity::AccessKey(id), today) = (caller.identity, now.day()) else {
         return Ok(());
@@ -367,8 +390,7 @@ fn record_use(app: &App, caller: &Caller, items: &Items, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// A session whose token was in a URL does not last as long. That is written once in its life, beside
-/// whatever else the request does.
+/// Shortens a session whose token was sent in a URL, concurrently with the request and once in its life.
 fn note_exposure(
     app: &App,
     credential: &Credential,

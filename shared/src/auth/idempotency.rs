@@ -1,4 +1,4 @@
-//! Requests that are sent again.
+//! Idempotency keys of requests, and the records that earlier requests left under them.
 
 use data_encoding::HEXLOWER;
 
@@ -8,36 +8,32 @@ use crate::domain::{Credential, Error, Timestamp};
 use crate::http::Request;
 use crate::password;
 use crate::store::Items;
-use crate::store::idempotency::promise;
+use crate::store::idempotency::{key_used, register};
 use crate::store::key::{self, Key};
 
-/// The key of a request, for what its caller asks for.
+/// A request's `Idempotency-Key`, scoped to its agent and route.
 pub(super) struct RequestKey {
     key: idempotency::IdempotencyKey,
     hash: String,
     at: Key<IdempotencyRecord>,
 }
 
-/// What an earlier request with the same key has done.
-#[derive(Clone, Debug)]
+/// Record of an earlier request with the same key.
 pub(super) struct Earlier {
-    done: IdempotencyRecord,
-    /// Stands for the request that is made now.
-    request: String,
+    record: IdempotencyRecord,
+    /// Fingerprint of the request that is under way.
+    fingerprint: String,
 }
 
 impl Earlier {
-    pub(super) fn is_same(&self) -> bool {
-        self.done.request == self.request
-    }
-
-    pub(super) fn told(self) -> Error {
-        self.done.told_to(&self.request)
+    /// Returns the error that ends the request. If it is the same request as the earlier one, it is replayed.
+    pub(super) fn refuse(self) -> Error {
+        key_used(self.record, &self.fingerprint)
     }
 }
 
 impl RequestKey {
-    /// The key, if the client sent one. It is its caller's own, and of one operation.
+    /// Returns the key, if the client sent one.
     pub(super) fn of(request: &Request, credential: &Credential) -> Result<Option<Self>, Error> {
         let Some(key) = request.idempotency_key()? else { return Ok(None) };
         let hash = key.of(credential.agent(), request.route());
@@ -45,27 +41,28 @@ impl RequestKey {
         Ok(Some(Self { key, hash, at }))
     }
 
-    /// Where it is remembered.
+    /// Key of the idempotency record.
     pub(super) fn untyped(&self) -> Key<()> {
         self.at.untyped()
     }
 
-    /// What an earlier request has done, if it is remembered at `now`; from here on, what this one does
-    /// will be.
+    /// Returns the record of an earlier request with this key that has not expired at `now`, and registers the
+    /// key so that this request's first event writes one.
     pub(super) fn look_up(
         self,
         request: &Request,
         items: &Items,
         now: Timestamp,
     ) -> Result<Option<Earlier>, Error> {
-        let found = items.get(&self.at)?.filter(|done| done.is_remembered(now));
-        let request = self.fingerprint(request)?;
-        promise(self.at, request.clone(), now);
-        Ok(found.map(|done| Earlier { done, request }))
+        let found = items.get(&self.at)?.filter(|record| record.is_remembered(now));
+        let fingerprint = self.fingerprint(request)?;
+        register(self.at, fingerprint.clone(), now);
+        Ok(found.map(|record| Earlier { record, fingerprint }))
     }
 
-    /// Stands for the request, and gives nothing of it away: the key, which is not stored, is part of it.
-    /// Should that be easy to guess, at least no password must be.
+    /// Returns the request's fingerprint. It covers the key, which is not stored, so that a guess of the body
+    /// cannot be verified. With a password in the request, it costs as much as a password hash, because the key
+    /// itself may be guessable.
     fn fingerprint(&self, request: &Request) -> Result<String, Error> {
         let text = format!("{}\n{}", self.key.expose(), request.whole());
         if text.contains("password") {

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::erasure::PlanDifference;
-use super::idempotency::IdempotencyRecord;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
-use super::{AccessKey, Id, Status, Timestamp};
+use super::{AccessKey, Id, Permission, Status, Timestamp};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -21,12 +20,19 @@ pub enum Error {
     InvalidField(String, String),
     /// A parameter of the query is wrong: its name, and what it must be.
     InvalidParameter(&'static str, String),
-    /// A parameter of the query is not known: its name.
-    UnknownParameter(String),
+    /// The route does not accept this query parameter.
+    UnknownParameter {
+        /// Its name, cut to 64 characters.
+        name: String,
+        /// The names that the route accepts.
+        accepted: &'static [&'static str],
+    },
+    /// A query parameter was sent more than once: its name.
+    RepeatedParameter(String),
+    /// The route does not evaluate this header, which would change what the request means: its name.
+    UnsupportedHeader(&'static str),
     /// The key was used for another request.
     IdempotencyKeyReused,
-    /// This request was fulfilled before: what it did. It is answered from that.
-    Repeated(Box<IdempotencyRecord>),
     /// This request has issued a token before, of the access key with this id, and nobody has it any more
     /// but who got the answer then.
     TokenAlreadyIssued(Id<AccessKey>),
@@ -38,8 +44,10 @@ pub enum Error {
     AuthenticationRequired,
     /// The credential, or the user name and password, are not valid.
     InvalidCredentials,
-    /// The caller may not do this.
-    PermissionDenied,
+    /// The caller's permission does not suffice.
+    PermissionDenied(Denial),
+    /// The caller's credential is valid, and the password sent with it is wrong.
+    InvalidPassword,
     /// The caller's account is frozen.
     AccountFrozen {
         /// When it was frozen.
@@ -84,6 +92,28 @@ pub enum Error {
     Unavailable(String),
     /// A mistake of ours. Says what, for the log.
     Internal(String),
+}
+
+/// Why the caller's permission does not suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The caller has none of the permissions that the request needs.
+    Lacks {
+        /// Any of these would do.
+        needed: Permission,
+        /// The caller's.
+        has: Permission,
+    },
+    /// The request is about a permission that the caller's does not cover: one to grant, or one that the agent or
+    /// access key to be changed has.
+    Exceeds {
+        /// The permission that the request is about.
+        wanted: Permission,
+        /// The caller's.
+        has: Permission,
+    },
+    /// Access keys may not do this; an agent who is logged in may.
+    SessionRequired,
 }
 
 /// What a request can name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::digest::sha256;
+use super::owned::Kind;
 use super::{Agent, Customer, Error, Event, Id, Timestamp};
 
 /// How long a key is remembered.
@@ -105,14 +106,11 @@ impl IdempotencyRecord {
         now.seconds() < self.expires_at
     }
 
-    /// What a request that stands for `request` is told, having the same key.
+    /// Kind of the owned item that the request created or updated. `None` if it changed the account itself.
     #[must_use]
-    pub fn told_to(self, request: &str) -> Error {
-        if self.request == request {
-            Error::Repeated(Box::new(self))
-        } else {
-            Error::IdempotencyKeyReused
-        }
+    pub fn kind(&self) -> Option<Kind> {
+        let is_named = |kind: &Kind| [kind.created(), kind.updated()].contains(&self.what.as_str());
+        Kind::ALL.iter().copied().find(is_named)
     }
 }
 

@@ -18,11 +18,27 @@ impl Permission {
     pub const ADMIN: Self = Self(32);
     /// Manages a customer's resources.
     pub const MANAGER: Self = Self(64);
+    /// No permission: what needs this, every caller may do.
+    pub const NONE: Self = Self(0);
 
-    /// Whether this set has any bit of `required`, or is the project admin's.
+    /// Names of the permissions that clients can be given.
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::PROJECT_ADMIN, "project admin"),
+        (Self::AGENT, "agent"),
+        (Self::ADMIN, "admin"),
+        (Self::MANAGER, "manager"),
+    ];
+
+    /// The bits that are set, each with its name.
+    pub fn bits(self) -> impl Iterator<Item = (u64, &'static str)> {
+        let named = move |(one, name): (Self, _)| (self.0 & one.0 != 0).then_some((one.0, name));
+        Self::NAMES.into_iter().filter_map(named)
+    }
+
+    /// Whether this set has any bit of `required`, or is the project admin's, or nothing is required.
     #[must_use]
     pub const fn allows(self, required: Self) -> bool {
-        self.0 & (required.0 | Self::PROJECT_ADMIN.0) != 0
+        required.0 == 0 || self.0 & (required.0 | Self::PROJECT_ADMIN.0) != 0
     }
 
     /// Whether who has this may give `other`, or do something to somebody who has it.
@@ -69,6 +85,12 @@ impl BitOr for Permission {
 pub struct Grant(Permission);
 
 impl Grant {
+    /// The permission itself.
+    #[must_use]
+    pub const fn permission(self) -> Permission {
+        self.0
+    }
+
     /// The permission, if who has `own` may give it.
     #[must_use]
     pub fn give(self, own: Permission) -> Option<Permission> {

@@ -4,7 +4,8 @@ use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::domain::Error;
-use crate::domain::error::Entity;
+use crate::domain::Permission;
+use crate::domain::error::{Denial, Entity};
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 
 /// What a client sees of an error.
@@ -38,7 +39,9 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::InvalidField(name, rule) if name == "webhook_uri" && rule.starts_with("must") => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_WEBHOOK_URI", format!("{name}: {rule}.")),
         Error::InvalidField(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ARGUMENT", format!("{name}: {rule}.")),
         Error::InvalidParameter(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: {rule}.")),
-        Error::UnknownParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("The query may not have {name} here.")),
+        Error::UnknownParameter { name, accepted } => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: unknown query parameter; accepted: {}.", accepted_names(accepted))),
+        Error::RepeatedParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: was sent more than once; send it once.")),
+        Error::UnsupportedHeader(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: this route does not evaluate the header, and the request may mean something else without it; leave it out.")),
         Error::InvalidId => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ID", "id: must be a UUID in lower case, as an earlier answer gave it.".to_owned()),
         Error::IdempotencyKeyReused => (Http::UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key: was used for another request within 24 hours; give every request a new one, and repeat a request unchanged.".to_owned()),
         Error::TokenAlreadyIssued(_) => (Http::CONFLICT, "ALREADY_EXISTS", "TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and its token was in that answer only: if that was lost, rotate the key in details with a new Idempotency-Key, or delete it.".to_owned()),
@@ -51,7 +54,8 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::InvalidCredentials => {
             (Http::UNAUTHORIZED, "UNAUTHENTICATED", "INVALID_CREDENTIALS", "The credentials are not valid, or no longer: log in again, or use another key.".to_owned())
         }
-        Error::PermissionDenied => (Http::FORBIDDEN, "PERMISSION_DENIED", "PERMISSION_DENIED", "You may not do this.".to_owned()),
+        Error::InvalidPassword => (Http::FORBIDDEN, "PERMISSION_DENIED", "INVALID_PASSWORD", "The password is wrong. The session stays valid; wrong passwords are counted.".to_owned()),
+        Error::PermissionDenied(denial) => (Http::FORBIDDEN, "PERMISSION_DENIED", "PERMISSION_DENIED", denied(*denial)),
         Error::AccountFrozen { .. } => {
             (Http::FORBIDDEN, "PERMISSION_DENIED", "ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.".to_owned())
         }
@@ -75,7 +79,7 @@ pub(super) fn describe(error: &Error) -> Description {
         Error::TooManyRequests(QuotaStatus { quota, .. }) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", format!("{}: wait as long as Retry-After says.", used_up(*quota))),
         Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts with this user name: wait as long as Retry-After says.".to_owned()),
         Error::Unavailable(_) => (Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", "SERVICE_UNAVAILABLE", "The service is busy; nothing is known to be wrong with the request: try again.".to_owned()),
-        Error::Repeated(_) | Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
+        Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
     };
     Description {
         http,
@@ -102,7 +106,12 @@ fn details(error: &Error) -> Option<Value> {
         })),
         Error::TokenAlreadyIssued(id) => Some(json!({ "id": id })),
         Error::InvalidField(name, _) => Some(json!({ "field": name })),
-        Error::InvalidParameter(name, _) => Some(json!({ "field": name })),
+        Error::InvalidParameter(name, _) | Error::UnsupportedHeader(name) => {
+            Some(json!({ "field": name }))
+        }
+        Error::UnknownParameter { name, .. } | Error::RepeatedParameter(name) => {
+            Some(json!({ "field": name }))
+        }
         Error::TooManyAttempts(_) => Some(json!({ "limited_by": "username" })),
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.kind {
@@ -112,6 +121,39 @@ fn details(error: &Error) -> Option<Value> {
         })),
         _ => None,
     }
+}
+
+fn accepted_names(names: &[&str]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Says which permission is needed and which the caller has.
+fn denied(denial: Denial) -> String {
+    match denial {
+        Denial::Lacks { needed, has } => {
+            format!(
+                "This needs the permission {}; yours is {}.",
+                named(needed, " or "),
+                named(has, " + ")
+            )
+        }
+        Denial::Exceeds { wanted, has } => {
+            format!(
+                "The permission {} exceeds yours, which is {}: nobody can grant, or change who has, more than they have.",
+                named(wanted, " + "),
+                named(has, " + ")
+            )
+        }
+        Denial::SessionRequired => {
+            "An access key may not do this: log in as an agent with POST /auth/login.".to_owned()
+        }
+    }
+}
+
+/// The permission's bits with their names, such as `32 (admin) or 64 (manager)`.
+fn named(permission: Permission, between: &str) -> String {
+    let bits: Vec<_> = permission.bits().map(|(bit, name)| format!("{bit} ({name})")).collect();
+    if bits.is_empty() { "0 (none)".to_owned() } else { bits.join(between) }
 }
 
 fn used_up(Quota { kind, limit }: Quota) -> String {

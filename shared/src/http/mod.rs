@@ -1,5 +1,6 @@
 //! Requests in, replies and errors out. Knows nothing of the store.
 
+mod accepts;
 mod conditional;
 mod error;
 mod json;
@@ -7,6 +8,7 @@ mod reply;
 mod request;
 pub mod view;
 
+pub use accepts::{ACCOUNT, Accepts, PAGE, PAGE_OF_ACCOUNT};
 pub use conditional::Preconditions;
 pub use error::message;
 pub use json::event;

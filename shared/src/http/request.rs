@@ -7,18 +7,13 @@ use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 
+use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
 use super::{Preconditions, json};
-use crate::domain::find::{self, Filter};
+use crate::domain::find::Filter;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::{Customer, Error, Id, idempotency};
-
-const PAGE_SIZE: &str = "page_size";
-const PAGE_TOKEN: &str = "page_token";
-const CUSTOMER_ID: &str = "customer_id";
-const PAGE: [&str; 2] = [PAGE_SIZE, PAGE_TOKEN];
-const PAGE_OF_ACCOUNT: [&str; 3] = [PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
 
 /// A request, with its credentials put aside: nothing else sees them.
 pub struct Request {
@@ -31,10 +26,12 @@ pub struct Request {
     path_kind: Option<String>,
     content_type: Option<String>,
     content_encoding: Option<String>,
+    prefers: bool,
     if_match: Option<String>,
     if_none_match: Option<String>,
     idempotency_key: Option<String>,
     query: Vec<(String, String)>,
+    accepts: Accepts,
     tokens: Vec<String>,
     has_token_in_url: bool,
     body: Vec<u8>,
@@ -67,9 +64,9 @@ impl<'a> PageQuery<'a> {
 }
 
 impl Request {
-    /// Takes over what the gateway sent.
+    /// Takes over what the gateway sent, for a route that accepts this.
     #[must_use]
-    pub fn new(request: lambda_http::Request) -> Self {
+    pub fn new(request: lambda_http::Request, accepts: Accepts) -> Self {
         let header = |name: &str| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
@@ -103,9 +100,13 @@ impl Request {
         let is_credential =
             |(name, _): &mut (String, String)| name == "token" || name == "accesskey";
         let sent_in_query: Vec<_> = query.extract_if(.., is_credential).collect();
-        // Elsewhere than under /v1.0 a credential in the URL is no credential.
         let has_token_in_url = versioned && !sent_in_query.is_empty();
-        tokens.extend(sent_in_query.into_iter().filter(|_| versioned).map(|(_, token)| token));
+        if versioned {
+            tokens.extend(sent_in_query.into_iter().map(|(_, token)| token));
+        } else {
+            // Elsewhere they are parameters like any other, and refused. Their values are dropped all the same.
+            query.extend(sent_in_query.into_iter().map(|(name, _)| (name, String::new())));
+        }
         Self {
             id: header("x-request-id")
                 .filter(|id| is_request_id(id))
@@ -118,10 +119,12 @@ impl Request {
             path_kind: in_path("kind"),
             content_type: header("content-type"),
             content_encoding: header("content-encoding"),
+            prefers: request.headers().contains_key("prefer"),
             if_match: list("if-match"),
             if_none_match: list("if-none-match"),
             idempotency_key: list("idempotency-key"),
             query,
+            accepts,
             tokens,
             has_token_in_url,
             body: request.into_body().to_vec(),
@@ -199,15 +202,26 @@ impl Request {
         json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
-    /// For which states of what it is about the request is.
+    /// The If-Match / If-None-Match preconditions.
     pub fn preconditions(&self) -> Result<Preconditions, Error> {
         Preconditions::parse(self.if_match.as_deref(), self.if_none_match.as_deref())
     }
 
-    /// The parameter `name` of the query, where the query may have this one and no other.
-    pub fn parameter(&self, name: &str) -> Result<Option<&str>, Error> {
-        self.know(&[name])?;
-        Ok(self.value(name))
+    /// Refuses a query parameter that the route does not accept, one that is sent twice, and a header that would
+    /// change what the request means and is not evaluated here.
+    pub fn require_accepted(&self) -> Result<(), Error> {
+        self.accepts.check_query(&self.query)?;
+        let is_conditional = !self.accepts.preconditions;
+        for (name, is_unsupported) in [
+            ("Prefer", self.prefers),
+            ("If-Match", is_conditional && self.if_match.is_some()),
+            ("If-None-Match", is_conditional && self.if_none_match.is_some()),
+        ] {
+            if is_unsupported {
+                return Err(Error::UnsupportedHeader(name));
+            }
+        }
+        Ok(())
     }
 
     /// The kind of resource that the path names. A name that is none is no route.
@@ -222,64 +236,35 @@ impl Request {
 
     /// The page that the query asks for.
     pub fn page(&self) -> Result<PageQuery<'_>, Error> {
-        self.know(&PAGE)?;
-        self.read_page()
+        let size = self.parameter(PAGE_SIZE).map_or(Ok(MAX_PAGE_SIZE), page_size)?;
+        let token = self.parameter(PAGE_TOKEN).filter(|token| !token.is_empty());
+        Ok(PageQuery { size, token })
     }
 
-    /// The accounts that the query asks for, and the page.
+    /// The filter of accounts that the query asks for, and the page.
     pub fn page_of_filter(&self) -> Result<(Filter, PageQuery<'_>), Error> {
-        let known: Vec<_> = PAGE.into_iter().chain(find::PARAMETERS).collect();
-        self.know(&known)?;
-        Ok((Filter::parse(|name| self.value(name))?, self.read_page()?))
-    }
-
-    /// The page that the query asks for, of a list of an [account](Self::account).
-    pub fn page_of_account(&self) -> Result<PageQuery<'_>, Error> {
-        self.know(&PAGE_OF_ACCOUNT)?;
-        self.read_page()
+        Ok((Filter::parse(|name| self.parameter(name))?, self.page()?))
     }
 
     /// The account that the request is about: `own`, unless the query names another.
     pub fn account(&self, own: Id<Customer>) -> Result<Id<Customer>, Error> {
-        self.know(&PAGE_OF_ACCOUNT)?;
         let invalid =
             || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID in lower case".to_owned());
-        self.value(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
+        self.parameter(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
     }
 
     /// Whether the query names an account, well or badly.
     #[must_use]
     pub fn names_account(&self) -> bool {
-        self.value(CUSTOMER_ID).is_some()
+        self.parameter(CUSTOMER_ID).is_some()
     }
 
-    fn read_page(&self) -> Result<PageQuery<'_>, Error> {
-        let size = self.value(PAGE_SIZE).map_or(Ok(MAX_PAGE_SIZE), page_size)?;
-        let token = self.value(PAGE_TOKEN).filter(|token| !token.is_empty());
-        Ok(PageQuery { size, token })
+    /// The first value of a query parameter that the route accepts. `None` if it was not sent.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let sent = self.query.iter().find(|(sent, _)| sent == name);
+        sent.filter(|_| self.accepts.query.contains(&name)).map(|(_, value)| value.as_str())
     }
-
-    /// The first value of a parameter of the query.
-    fn value(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Refuses a query with other parameters than these, or with one of them twice.
-    fn know(&self, names: &[&str]) -> Result<(), Error> {
-        for (position, (name, _)) in self.query.iter().enumerate() {
-            if !names.contains(&name.as_str()) {
-                return Err(unknown_parameter(name));
-            }
-            if self.query[..position].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Error::UnknownParameter(format!("a second {name}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn unknown_parameter(name: &str) -> Error {
-    Error::UnknownParameter(name.chars().take(64).collect())
 }
 
 fn page_size(text: &str) -> Result<usize, Error> {

@@ -1,8 +1,10 @@
 //! Runs a handler as a Lambda function: builds its context once, and never fails at the edge.
 
 mod crash;
+mod endpoint;
 mod serve;
 
+pub use endpoint::Endpoint;
 #[doc(hidden)]
 pub use mimalloc::MiMalloc;
 pub use serve::{serve, serve_event};

@@ -5,7 +5,6 @@ use std::future::ready;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lambda_http::{Body, IntoResponse, RequestExt as _, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -13,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::crash;
+use super::{Endpoint, crash};
 use crate::app::Build;
 use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
@@ -21,23 +20,18 @@ use crate::http::{self, Reply, Request};
 use crate::password;
 use crate::platform::clock::{Deadline, time_until};
 use crate::platform::log;
-use crate::store::idempotency;
 
 /// How long a reply waits for what was done beside it.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs an endpoint. Every error, and a panic too, becomes a reply here and is logged here, once: an
 /// error that went further would become the gateway's own, without a request id.
-pub fn serve<P, H, F>(handle: H) -> super::Result
-where
-    P: Build,
-    H: Fn(&'static P, Request) -> F + Copy + Send + Sync + 'static,
-    F: Future<Output = Result<Reply, Error>> + Send + 'static,
-{
+pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     let parts = start::<P>()?;
+    let endpoint: &'static Endpoint<P> = Box::leak(Box::new(endpoint));
     let answer = move |request: lambda_http::Request| async move {
         let (left, invocation) = (time_left(&request), invocation(&request));
-        let request = Request::new(request);
+        let request = endpoint.request(request);
         let standings = request.standings();
         let asked = Arc::new(Asked::of(&request));
         crash::would_answer(invocation, {
@@ -45,12 +39,7 @@ where
             move || asked.answer(Err(Error::Internal("panic".to_owned())), &[])
         });
         let work = async {
-            // Boxed: it is large, and each of what follows would move it.
-            let handled = handle(parts, request).boxed();
-            let outcome = match idempotency::scope(handled).await {
-                Err(Error::Repeated(done)) => parts.repeat(&asked.route, *done).await,
-                outcome => outcome,
-            };
+            let outcome = endpoint.answer(parts, request).await;
             let _ = tokio::time::timeout(SETTLE, parts.settle()).await;
             outcome
         };
@@ -118,7 +107,7 @@ impl IntoResponse for Answered {
 /// request, and is mimalloc's: that asks for huge pages, which are got sooner and found sooner.
 #[macro_export]
 macro_rules! hashing_main {
-    ($handle:ident) => {
+    ($endpoint:ident) => {
         // A test has more than one endpoint in it, and can have one allocator.
         #[cfg(not(test))]
         #[global_allocator]
@@ -126,7 +115,7 @@ macro_rules! hashing_main {
 
         fn main() -> $crate::runtime::Result {
             $crate::password::prepare();
-            $crate::runtime::serve($handle)
+            $crate::runtime::serve($endpoint())
         }
     };
 }

@@ -1,7 +1,7 @@
-//! What requests with a key have done.
+//! Idempotency records: what requests with an `Idempotency-Key` have done.
 //!
-//! A request that has a key promises to write down what it does, in the transaction that does it. The
-//! promise goes with the request and not through its handler: so no endpoint can forget it.
+//! A request registers its key, and the transaction with its first event writes the record. The registration
+//! travels in a task-local and not through the handler, so that no endpoint can forget it.
 
 use std::sync::OnceLock;
 
@@ -70,53 +70,75 @@ impl Stored for IdempotencyRecord {
     type Attributes = IdempotencyAttributes;
 }
 
-/// Where a request will write down what it does.
+/// An idempotency key that a request has registered.
 #[derive(Debug)]
-struct Promise {
+struct Registered {
     at: Key<IdempotencyRecord>,
-    request: String,
+    fingerprint: String,
     now: Timestamp,
 }
 
+/// Idempotency of the request under way.
+#[derive(Debug, Default)]
+struct Scope {
+    registered: OnceLock<Registered>,
+    /// Record of the identical request that used the key before.
+    earlier: OnceLock<IdempotencyRecord>,
+}
+
 tokio::task_local! {
-    static PROMISE: OnceLock<Promise>;
+    static SCOPE: Scope;
 }
 
-/// Carries out a request, which may [promise].
-pub async fn scope<T>(request: impl Future<Output = T>) -> T {
-    PROMISE.scope(OnceLock::new(), request).await
+/// Runs a request, which may [register] a key. Returns its outcome and, if an identical request has used the key
+/// before, that one's record: then the outcome is an error, and the request is to be replayed.
+pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<IdempotencyRecord>) {
+    let work = async {
+        let outcome = request.await;
+        (outcome, SCOPE.with(|scope| scope.earlier.get().cloned()))
+    };
+    SCOPE.scope(Scope::default(), work).await
 }
 
-/// From here on, what the request does is written down at `at`, where at `now` nothing was that is still
-/// remembered. `request` stands for it.
-pub fn promise(at: Key<IdempotencyRecord>, request: String, now: Timestamp) {
+/// Registers the key at `at`: the transaction with the request's first event writes its record, provided that no
+/// record is there that has not expired at `now`.
+pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp) {
     // Outside of a scope there is no request that could be sent again.
-    let _ = PROMISE.try_with(|promised| promised.set(Promise { at, request, now }));
+    let _ = SCOPE.try_with(|scope| scope.registered.set(Registered { at, fingerprint, now }));
 }
 
-/// A promise that is about to be kept, as the last leg of a transaction.
+/// Returns the error that ends a request with `fingerprint` whose key has this `record`. The [scope] learns of the
+/// record if it is an identical request's.
+pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
+    if record.request == fingerprint {
+        let _ = SCOPE.try_with(|scope| scope.earlier.set(record));
+    }
+    Error::IdempotencyKeyReused
+}
+
+/// The write of an idempotency record, as the last leg of a transaction.
 #[derive(Debug)]
-pub(super) struct Note {
-    done: IdempotencyRecord,
+pub(super) struct RecordWrite {
+    record: IdempotencyRecord,
     pub(super) item: Item,
     pub(super) condition: Condition,
 }
 
-impl Note {
-    /// That what `event` tells of was done, if the request has promised to say so.
+impl RecordWrite {
+    /// Returns the write that belongs to a transaction with `event`; `None` if the request has registered no key.
     pub(super) fn of(event: &OutboxEntry) -> Result<Option<Self>, Error> {
-        let keep = |promised: &OnceLock<Promise>| {
-            promised.get().map(|promise| Self::keep(promise, event)).transpose()
+        let write = |scope: &Scope| {
+            scope.registered.get().map(|registered| Self::new(registered, event)).transpose()
         };
-        PROMISE.try_with(keep).unwrap_or(Ok(None))
+        SCOPE.try_with(write).unwrap_or(Ok(None))
     }
 
-    fn keep(promise: &Promise, event: &OutboxEntry) -> Result<Self, Error> {
-        let now = promise.now;
+    fn new(registered: &Registered, event: &OutboxEntry) -> Result<Self, Error> {
+        let now = registered.now;
         let mut transaction = [0; 16];
         getrandom::fill(&mut transaction).map_err(unavailable)?;
-        let done = IdempotencyRecord {
-            request: promise.request.clone(),
+        let record = IdempotencyRecord {
+            request: registered.fingerprint.clone(),
             transaction: Uuid::from_bytes(transaction),
             event: event.id,
             what: event.name.clone(),
@@ -126,27 +148,27 @@ impl Note {
             tm_event: event.tm_event,
             expires_at: now.plus(LIFETIME).seconds(),
         };
-        let forgotten = Condition::new(
+        let expired = Condition::new(
             "attribute_not_exists(pk) OR expires_at <= :now",
             [(":now", number(now.seconds()))],
         );
         Ok(Self {
-            item: item(&promise.at, IdempotencyAttributes::from(&done))?,
-            done,
-            condition: forgotten,
+            item: item(&registered.at, IdempotencyAttributes::from(&record))?,
+            record,
+            condition: expired,
         })
     }
 
-    /// How the transaction ended for whom this note says nothing: all legs but this one. If the key was
-    /// used meanwhile, that is an error, unless it was by this very transaction, whose answer was lost.
+    /// Returns the commit result without this leg. A record that another request has written meanwhile is an
+    /// error; one that this very transaction has written means that it was committed and its answer lost.
     pub(super) fn outcome(self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         match legs.pop() {
             Some(Leg::Failed(Some(found))) => {
                 let found: IdempotencyRecord = read(found)?;
-                if found.transaction == self.done.transaction {
+                if found.transaction == self.record.transaction {
                     return Ok(CommitResult::Written);
                 }
-                Err(found.told_to(&self.done.request))
+                Err(key_used(found, &self.record.request))
             }
             _ => Ok(CommitResult::Refused(legs)),
         }
@@ -158,9 +180,9 @@ mod tests {
     use super::*;
     use crate::store::key;
 
-    fn note(request: &str, transaction: u128) -> Note {
-        let done = IdempotencyRecord {
-            request: request.to_owned(),
+    fn write(fingerprint: &str, transaction: u128) -> RecordWrite {
+        let record = IdempotencyRecord {
+            request: fingerprint.to_owned(),
             transaction: Uuid::from_u128(transaction),
             event: Id::from_uuid(Uuid::from_u128(1)),
             what: "number_created".to_owned(),
@@ -170,30 +192,39 @@ mod tests {
             tm_event: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
             expires_at: 0,
         };
-        let at = key::idempotency(done.customer, "hash");
-        let item = item(&at, IdempotencyAttributes::from(&done)).unwrap();
-        Note { done, item, condition: Condition::default() }
+        let at = key::idempotency(record.customer, "hash");
+        let item = item(&at, IdempotencyAttributes::from(&record)).unwrap();
+        RecordWrite { record, item, condition: Condition::default() }
     }
 
-    /// How the transaction of `note` ends that finds what `other` has written.
-    fn outcome(note: Note, other: Note) -> Result<CommitResult, Error> {
-        note.outcome(vec![Leg::Failed(None), Leg::Failed(Some(other.item))])
+    /// Outcome of a request whose transaction is refused because it finds the record of `other`, and the record to
+    /// replay.
+    async fn outcome(
+        own: RecordWrite,
+        other: RecordWrite,
+    ) -> (Result<CommitResult, Error>, Option<IdempotencyRecord>) {
+        let legs = vec![Leg::Failed(None), Leg::Failed(Some(other.item))];
+        scope(async { own.outcome(legs) }).await
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_finds_its_own_record_was_committed() {
+        let (result, earlier) = outcome(write("a", 1), write("a", 1)).await;
+        assert!(matches!(result, Ok(CommitResult::Written)) && earlier.is_none());
+    }
+
+    #[tokio::test]
+    async fn only_an_identical_request_is_replayed() {
+        let (result, earlier) = outcome(write("a", 1), write("a", 2)).await;
+        assert!(matches!(result, Err(Error::IdempotencyKeyReused)));
+        assert_eq!(earlier.unwrap().transaction, Uuid::from_u128(2));
+        let (result, earlier) = outcome(write("a", 1), write("b", 2)).await;
+        assert!(matches!(result, Err(Error::IdempotencyKeyReused)) && earlier.is_none());
     }
 
     #[test]
-    fn a_transaction_that_finds_itself_was_carried_out() {
-        assert!(matches!(outcome(note("a", 1), note("a", 1)), Ok(CommitResult::Written)));
-    }
-
-    #[test]
-    fn a_transaction_that_finds_another_was_not() {
-        assert!(matches!(outcome(note("a", 1), note("a", 2)), Err(Error::Repeated(_))));
-        assert!(matches!(outcome(note("a", 1), note("b", 2)), Err(Error::IdempotencyKeyReused)));
-    }
-
-    #[test]
-    fn a_transaction_that_finds_nothing_says_how_its_other_legs_fared() {
-        let refused = note("a", 1).outcome(vec![Leg::Failed(None), Leg::Held]).unwrap();
+    fn a_transaction_without_another_record_returns_its_other_legs() {
+        let refused = write("a", 1).outcome(vec![Leg::Failed(None), Leg::Held]).unwrap();
         assert!(
             matches!(refused, CommitResult::Refused(legs) if legs.len() == 1 && legs[0].failed())
         );

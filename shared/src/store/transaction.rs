@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::assignment::Assignment;
-use super::idempotency::Note;
+use super::idempotency::RecordWrite;
 use super::key::{self, Key};
 use super::outbox::{OutboxEntry, event_key};
 use super::{Item, MAX_TRIES, Store, failure, number, pause, read, string, unavailable};
@@ -163,7 +163,7 @@ impl Condition {
 pub(super) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
-    note: Option<Note>,
+    note: Option<RecordWrite>,
 }
 
 /// How a transaction ended.
@@ -251,7 +251,7 @@ impl Transaction<'_> {
 
     /// If the request has promised to write down what it does, this is it: what `event` tells of.
     pub(super) fn note(self, event: &OutboxEntry) -> Result<Self, Error> {
-        Ok(Self { note: Note::of(event)?, ..self })
+        Ok(Self { note: RecordWrite::of(event)?, ..self })
     }
 
     /// Puts an event into the outbox, which is what the request does.

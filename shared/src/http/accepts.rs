@@ -1,0 +1,44 @@
+//! Query parameters and headers that a route accepts: the one declaration that the check, its error message and
+//! the API description share.
+
+use crate::domain::Error;
+
+pub(super) const PAGE_SIZE: &str = "page_size";
+pub(super) const PAGE_TOKEN: &str = "page_token";
+pub(super) const CUSTOMER_ID: &str = "customer_id";
+
+/// Parameters of a list.
+pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
+/// Parameters of a list of an account that a project admin may name.
+pub const PAGE_OF_ACCOUNT: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
+/// The account that a project admin may name.
+pub const ACCOUNT: &[&str] = &[CUSTOMER_ID];
+
+/// What a route accepts beside path and body. A request with anything else is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accepts {
+    /// Names of the query parameters.
+    pub query: &'static [&'static str],
+    /// Whether `If-Match` and `If-None-Match` are evaluated.
+    pub preconditions: bool,
+}
+
+impl Accepts {
+    /// Refuses an unknown query parameter, and one that is sent twice.
+    pub(super) fn check_query(self, query: &[(String, String)]) -> Result<(), Error> {
+        for (position, (name, _)) in query.iter().enumerate() {
+            if !self.query.contains(&name.as_str()) {
+                return Err(Error::UnknownParameter { name: echo(name), accepted: self.query });
+            }
+            if query[..position].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Error::RepeatedParameter(echo(name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a client's own words that an answer repeats.
+fn echo(name: &str) -> String {
+    name.chars().take(64).collect()
+}
