@@ -60,15 +60,15 @@ pub async fn publish_overdue(
     let mut run = PublishRun::default();
     let mut cursor = OutboxQueue::Publish.beginning();
     while !cursor.is_end() && !deadline.is_near() {
-        let (overdue, oldest, next) = store.list_unpublished(cursor, now).await?;
-        let age = oldest.map_or(0, |since| since.until(now).as_secs());
+        let overdue = store.list_unpublished(cursor, now).await?;
+        let age = overdue.oldest.map_or(0, |since| since.until(now).as_secs());
         run.oldest_seconds = run.oldest_seconds.max(age);
-        let ids: Vec<_> = overdue.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<_> = overdue.events.into_iter().map(|(id, _)| id).collect();
         let events = store.get_events(&ids).await?;
         let refused = publisher.publish(&events).await.len() as u64;
         run.refused += refused;
         run.published += events.len() as u64 - refused;
-        cursor = next;
+        cursor = overdue.next;
     }
     metrics::emit(now, &[("OutboxOldest", "Seconds", run.oldest_seconds)]);
     Ok(run)

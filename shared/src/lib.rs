@@ -14,6 +14,7 @@
 //! | [`bus`] | publishes the outbox to the event bus |
 //! | [`webhook`] | signs events and delivers them to webhooks |
 //! | [`signature`] | signed erasure receipts and the public keys that verify them |
+//! | [`patience`] | how long a request goes on trying |
 //! | [`platform`] | environment, clock, log, metrics, TLS, AWS SDK |
 //! | [`app`] | handler context: store, clock, randomness |
 //! | [`runtime`] | runs a handler as a Lambda function |
@@ -29,6 +30,7 @@ pub mod erasure;
 pub mod http;
 pub mod lifecycle;
 pub mod password;
+pub mod patience;
 pub mod platform;
 pub mod purge;
 pub mod replay;

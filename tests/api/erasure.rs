@@ -373,7 +373,7 @@ async fn every_stored_field_has_an_erase_rule() {
     delete(&tenure, &admin, &other).await;
     assert!(tenure.stack.settle().await);
 
-    let declared: Vec<&str> = shared::store::fields::ITEMS
+    let declared: Vec<&str> = shared::store::items::ITEMS
         .iter()
         .flat_map(|(_, fields)| fields.iter().map(|field| field.name))
         .chain(COUNTS)

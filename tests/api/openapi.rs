@@ -12,7 +12,7 @@ use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
 use shared::domain::{Error, Id, Status};
 use shared::http::Reply;
-use shared::store::fields::ITEMS;
+use shared::store::items::ITEMS;
 
 use uuid::Uuid;
 

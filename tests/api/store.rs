@@ -12,11 +12,11 @@ use shared::domain::lifecycle::CustomerChange;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
-    AccessKey, Agent, Customer, Error, Event, Id, Permission, Session, Timestamp, Username,
+    AccessKey, Agent, Customer, Error, Event, Id, Login, Permission, Session, Timestamp, Username,
 };
 use shared::platform::http_client;
-use shared::store::erasure::CountedSlice;
-use shared::store::{Store, Update, customer::NewCustomer, key, login::Login};
+use shared::store::purge::CountedSlice;
+use shared::store::{Store, Update, customer::NewCustomer, key};
 
 use crate::harness::{PASSWORD, Tenure};
 
@@ -90,7 +90,8 @@ async fn deleted_account_rejects_late_writes() {
     // While the account is live, each of these writes succeeds.
     let before = access_key(customer, 1);
     store.insert_access_key(&as_read(customer), &before, &event(customer, 1)).await.unwrap();
-    let session = Session { agent: id(2), epoch: 0, tm_expire: now(), url_exposed: false };
+    let agent = store.get_login(&username).await.unwrap().unwrap().agent;
+    let session = Session { agent, epoch: 0, tm_expire: now(), url_exposed: false };
     let hash = "0".repeat(64);
     store.insert_session(customer, &hash, &session, username.login_key(), None).await.unwrap();
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use shared::domain::Login;
 use shared::domain::event::EventType;
 use shared::domain::value::{FromText as _, PasswordHash};
 use shared::domain::{Agent, Customer, Event, Id, Permission, Timestamp, Username};
 use shared::store::customer::NewCustomer;
-use shared::store::login::Login;
 use tokio::task::JoinSet;
 
 use crate::harness::{PASSWORD, Tenure, new_customer};

@@ -21,6 +21,7 @@ use sam_local::Tables;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::bus::{Publisher, publish_overdue};
+use shared::domain::Login;
 use shared::domain::customer::Profile;
 use shared::domain::erasure::{Reason, Requester, Role};
 use shared::domain::event::EventType;
@@ -33,7 +34,6 @@ use shared::platform::{Clock, Deadline};
 use shared::store::Store;
 use shared::store::customer::NewCustomer;
 use shared::store::key;
-use shared::store::login::Login;
 use shared::webhook::{Deliverer, Sender, deliver_due, deliver_one};
 use standardwebhooks::Webhook;
 

@@ -4,13 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
+use shared::domain::Login;
 use shared::domain::value::Password;
 use shared::domain::{Customer, Error, FirstAdmin, Registration, Username};
 use shared::password;
 use shared::platform::Deadline;
 use shared::runtime;
 use shared::store::customer::NewCustomer;
-use shared::store::login::Login;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
+use shared::domain::Login;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
@@ -12,7 +13,6 @@ use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;
 use shared::runtime::Endpoint;
-use shared::store::login::Login;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 //! Round trips: attempts and lock together, then the session. Whoever the user name belongs to, and
 //! whether to anyone, costs the same reads and the same hash.
 
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::auth::reserve_attempt;
@@ -45,7 +46,11 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     };
     let stronger = password::rehash(&body.password, &found.password_hash)?;
     let rehash = stronger.as_ref().map(|new| Rehash { old: &found.password_hash, new });
-    app.store.insert_session(found.customer, &token.hash(), &session, login, rehash).await?;
+    let hash = token.hash();
+    let written = app.store.insert_session(found.customer, &hash, &session, login, rehash);
+    // If the attempts are not forgotten, the next one may have to wait: no reason to refuse this one.
+    let (written, _) = join(written, app.store.forget_attempts(login)).await;
+    written?;
 
     Reply::ok(View { username: body.username.expose(), token: token.expose() })
 }

@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
+use shared::domain::Login;
 use shared::domain::customer::Profile;
 use shared::domain::event::EventType;
 use shared::domain::value::{
@@ -18,7 +19,6 @@ use shared::password;
 use shared::replay;
 use shared::runtime::Endpoint;
 use shared::store::customer::NewCustomer;
-use shared::store::login::Login;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

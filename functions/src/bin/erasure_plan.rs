@@ -10,7 +10,7 @@ use shared::domain::{Error, Permission, Status};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 use shared::store::capacity::Capacity;
-use shared::store::fields::ITEMS;
+use shared::store::items::ITEMS;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;

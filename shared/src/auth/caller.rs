@@ -15,14 +15,14 @@ use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Agent, Credential, Customer, Error, Id, Permission, Resource, Session, Status,
-    Timestamp,
+    AccessKey, Agent, Credential, Customer, Error, Id, Login, Permission, Resource, Session,
+    Status, Timestamp,
 };
 use crate::http::Request;
 use crate::password;
 use crate::store::key::{self, Key};
-use crate::store::outbox::OutboxEntry;
-use crate::store::{Items, Stored, login::Login};
+use crate::store::outbox::{OutboxEntry, event_key};
+use crate::store::{Items, Stored};
 
 /// The caller: an agent who is logged in, or an access key that acts for one.
 #[derive(Debug)]
@@ -218,13 +218,15 @@ pub async fn caller_and_delivery(
 ) -> Result<(Caller, Result<Option<OutboxEntry>, Error>), Error> {
     let credential = credential(request)?;
     let key = RequestKey::of(request, &credential)?;
-    let (keys, id) = (identifying_keys(&credential, key.as_ref()), request.path_id());
-    let read = app.store.get_items_and_event(&keys, id.as_ref().ok().copied());
-    let ((items, event), count) =
-        quota::count_beside(app, request, credential.customer(), read).await?;
+    let (mut keys, id) = (identifying_keys(&credential, key.as_ref()), request.path_id());
+    let event = id.as_ref().ok().map(|id| event_key(*id));
+    keys.extend(event.as_ref().map(Key::untyped));
+    let read = app.store.get_items(&keys);
+    let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
     let gate = Gate::live(needed);
     let caller = identify(app, request, &credential, gate, key, &items, count).await?;
-    let own = event.filter(|event| event.is_delivered_to(caller.customer.id));
+    let event = event.map(|event| items.get(&event)).transpose()?.flatten();
+    let own = event.filter(|event: &OutboxEntry| event.is_delivered_to(caller.customer.id));
     Ok((caller, id.map(|_| own)))
 }
 

@@ -1,4 +1,4 @@
-//! Calls of AWS, and what it did not do.
+//! Calls of AWS, and their failures.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -6,14 +6,13 @@ use {aws_sdk_dynamodb as dynamodb, aws_sdk_eventbridge as eventbridge, aws_sdk_k
 
 use crate::domain::Error;
 
-/// A call that can be made.
+/// A request of the SDK that is ready to be sent.
 pub(crate) trait Call {
-    /// What comes of it.
+    /// Result of the call.
     type Output;
 
-    /// Makes the call. Boxed, as the SDK's futures take many kilobytes, and whatever holds one would be moved with
-    /// it; and for each operation by itself, as a future is compiled where it becomes part of another one or is
-    /// boxed: this way here, and not in every function anew.
+    /// Sends the request. The future is boxed, as the SDK's take many kilobytes and are moved with whatever holds
+    /// them; and boxed here per operation, so that it is compiled in this crate and not in every function again.
     fn call(self) -> BoxFuture<'static, Self::Output>;
 }
 
@@ -33,8 +32,11 @@ macro_rules! calls {
 }
 
 calls! {
+    dynamodb::batch_get_item: BatchGetItemFluentBuilder, BatchGetItemOutput, BatchGetItemError;
     dynamodb::batch_write_item: BatchWriteItemFluentBuilder, BatchWriteItemOutput, BatchWriteItemError;
     dynamodb::delete_item: DeleteItemFluentBuilder, DeleteItemOutput, DeleteItemError;
+    dynamodb::get_item: GetItemFluentBuilder, GetItemOutput, GetItemError;
+    dynamodb::query: QueryFluentBuilder, QueryOutput, QueryError;
     dynamodb::transact_write_items: TransactWriteItemsFluentBuilder, TransactWriteItemsOutput, TransactWriteItemsError;
     dynamodb::update_item: UpdateItemFluentBuilder, UpdateItemOutput, UpdateItemError;
     eventbridge::put_events: PutEventsFluentBuilder, PutEventsOutput, PutEventsError;
@@ -42,9 +44,14 @@ calls! {
     kms::sign: SignFluentBuilder, SignOutput, SignError;
 }
 
-/// Whatever AWS did not do is "unavailable": the caller may try again. The text is for the log and
-/// holds nothing of what was sent: of AWS's own words only those that speak of permissions and of what
-/// does not exist.
+/// The failure of a call of DynamoDB.
+pub(crate) fn dynamodb_failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Error {
+    failure("DynamoDB", &error)
+}
+
+/// The failure of a call of `service`: unavailable, so that the caller may try again. Its cause names AWS's error code.
+/// AWS's message is part of it only where it speaks of permissions or of what does not exist, as others may repeat
+/// what was sent.
 pub(crate) fn failure<E, R>(service: &str, error: &SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata,
@@ -54,7 +61,7 @@ where
         SdkError::DispatchFailure(_) => "no connection",
         _ => "no answer",
     });
-    let is_ours = matches!(code, "AccessDeniedException" | "ResourceNotFoundException");
-    let message = error.message().filter(|_| is_ours).unwrap_or_default();
-    Error::Unavailable(format!("{service}: {code} {message}"))
+    let is_printable = matches!(code, "AccessDeniedException" | "ResourceNotFoundException");
+    let message = error.message().filter(|_| is_printable).unwrap_or_default();
+    Error::Unavailable(format!("{service}: {code} {message}").trim_end().to_owned())
 }

@@ -91,8 +91,8 @@ impl HttpConnector for Https {
         };
         let answer = self.0.request(request);
         HttpConnectorFuture::new(async move {
-            // What goes wrong on the way may go right the next time: the SDK tries again. The whole answer is
-            // there before it reads any, for those who read it themselves (`store::answer`).
+            // The answer is read to its end here, so that one which breaks off is an error of the connection, like all
+            // others on the way: the SDK tries again.
             let (head, body) = answer.await.map_err(broken)?.into_parts();
             let body = body.collect().await.map_err(broken)?;
             HttpResponse::try_from(Response::from_parts(head, SdkBody::from(body.to_bytes())))

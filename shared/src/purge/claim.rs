@@ -7,8 +7,8 @@ use crate::domain::erasure::{InventoryCursor, LedgerEntry};
 use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 use crate::store::Update;
-use crate::store::customer::Claim;
-use crate::store::due::PurgeStage;
+use crate::store::purge::Claim;
+use crate::store::purge::PurgeStage;
 
 impl Worker<'_> {
     /// Claims account `id`, which deletes it if it is frozen. Returns the job, or the state that keeps this

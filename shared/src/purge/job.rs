@@ -9,7 +9,7 @@ use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::receipt::Receipt;
 use crate::domain::{Customer, Erasure, Error, Id};
 use crate::store::Update;
-use crate::store::owned::{Owned, OwnedPage};
+use crate::store::inventory::{Owned, OwnedPage};
 
 /// Number of pages that a job deletes before it yields its lane.
 const PAGES_PER_TURN: usize = 8;
@@ -171,7 +171,12 @@ impl Worker<'_> {
     async fn end_pass(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
         let pass = std::mem::take(&mut job.pass);
         match pass.end() {
-            PassEnd::Repeat => Ok(None),
+            PassEnd::Repeat => {
+                // All that was counted is deleted. Whatever the next pass meets was added since, by a log-in that
+                // raced the claim, and is counted wherever it is.
+                job.ledger.counted_to = InventoryCursor::default();
+                Ok(None)
+            }
             PassEnd::Finish => self.finish(job).await.map(Some),
             PassEnd::Quarantine => {
                 job.ledger.quarantined = pass.unknown;

@@ -8,7 +8,7 @@ use super::job::{Job, JobState};
 use super::queue::PurgeQueue;
 use super::{PurgeRun, Worker};
 use crate::domain::{Customer, Error, Id};
-use crate::store::due::PurgeStage;
+use crate::store::purge::PurgeStage;
 
 /// Number of accounts that a run purges at the same time.
 const LANES: usize = 4;

@@ -35,7 +35,7 @@ use crate::app::{App, Build};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::platform::{Deadline, config, metrics};
 use crate::signature::Signer;
-use crate::store::customer::CustomerAttributes;
+use crate::store::root::CustomerAttributes;
 use crate::store::{Store, fields};
 use queue::PurgeQueue;
 

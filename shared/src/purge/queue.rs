@@ -7,7 +7,7 @@ use futures_util::future::try_join;
 
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::store::Store;
-use crate::store::due::{Due, PurgeStage};
+use crate::store::purge::{Due, PurgeStage};
 use crate::store::queue::QueueCursor;
 
 /// Due accounts in the order in which a run takes them, read page by page.

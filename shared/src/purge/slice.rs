@@ -10,8 +10,8 @@ use crate::domain::erasure::{Counts, InventoryCursor, SLICE};
 use crate::domain::event::EventType;
 use crate::domain::owned::Kind;
 use crate::domain::{Erasure, Timestamp};
-use crate::store::erasure::CountedSlice;
-use crate::store::owned::Owned;
+use crate::store::inventory::Owned;
+use crate::store::purge::CountedSlice;
 
 /// Most agents in one slice. Each adds two legs to the transaction, the lock of its user name and its
 /// login attempts, and a transaction has at most 100.

@@ -18,6 +18,7 @@ use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
 use crate::http::{self, Reply, Request};
 use crate::password;
+use crate::patience;
 use crate::platform::clock::{Deadline, time_until};
 use crate::platform::log;
 
@@ -39,7 +40,7 @@ pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
             move || asked.answer(Err(Error::Internal("panic".to_owned())), &[])
         });
         let work = async {
-            let outcome = endpoint.answer(parts, request).await;
+            let outcome = patience::scope(left, endpoint.answer(parts, request)).await;
             let _ = tokio::time::timeout(SETTLE, parts.settle()).await;
             outcome
         };

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::assignment::Assignment;
+use super::dynamodb::{CommitResult, Condition, Leg, Store, UpdateExpression, string};
 use super::fields::stored;
-use super::transaction::{CommitResult, Condition, Leg};
-use super::{Store, Stored, Update, key, read, string};
+use super::key;
+use super::revise::Update;
+use super::root::live;
+use super::stored::{Stored, read};
 use crate::domain::access_key::{EarlierToken, StoredToken};
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
@@ -13,7 +15,7 @@ use crate::domain::value::{Detail, Name};
 use crate::domain::{AccessKey, Agent, Customer, Error, Event, Id, Permission, Timestamp};
 
 stored! {
-    /// As it is stored.
+    /// An access key as an item.
     #[derive(Serialize, Deserialize)]
     pub struct AccessKeyAttributes {
         id: Id<AccessKey> => Deleted,
@@ -89,7 +91,7 @@ impl Stored for AccessKey {
 }
 
 impl Store {
-    /// Creates a key, if the account is live.
+    /// Creates an access key, if the account is live.
     pub async fn insert_access_key(
         &self,
         customer: &Customer,
@@ -97,11 +99,11 @@ impl Store {
         event: &Event,
     ) -> Result<(), Error> {
         let key = key::access_key(customer.id, new.id);
-        self.insert_child(customer, &key, AccessKeyAttributes::from(new), event).await
+        self.insert_owned(customer, &key, AccessKeyAttributes::from(new), event).await
     }
 
-    /// Makes the key `after`, if it still is `before` and the account is live. Its last use is written
-    /// apart, and stays.
+    /// Changes an access key to `after`, if it is unchanged since `before` was read and the account is live. The day of
+    /// its last use, which is recorded apart, stays.
     pub async fn update_access_key(
         &self,
         customer: &Customer,
@@ -111,7 +113,7 @@ impl Store {
     ) -> Result<Update<AccessKey>, Error> {
         let key = key::access_key(customer.id, after.id);
         let after = AccessKeyAttributes::from(after);
-        let changed = Assignment::default()
+        let changed = UpdateExpression::default()
             .set("agent_id", after.agent_id)?
             .set("name", after.name)?
             .set("detail", after.detail)?
@@ -123,7 +125,11 @@ impl Store {
             .set("version", after.version)?;
         let unchanged = Condition::version(before.version);
         let update = |customer: &Customer| {
-            self.transaction().tell(customer, event)?.change(&key, &changed, &unchanged)
+            self.transaction().emit_owned(customer, event)?.update(
+                key.address(),
+                &changed,
+                Some(&unchanged),
+            )
         };
         match self.change_owned(customer, update).await? {
             CommitResult::Written => Ok(Update::Written),
@@ -137,36 +143,36 @@ impl Store {
         }
     }
 
-    /// Records that a key was used on `day`, if that is not known yet. At most one write a day, of
-    /// nothing but the day: no reason to count a change of what the account owns.
+    /// Records that an access key was used on `day`, unless that is recorded already. This is at most one write a day
+    /// and emits no event.
     pub async fn record_access_key_use(
         &self,
         customer: Id<Customer>,
         id: Id<AccessKey>,
         day: Timestamp,
     ) -> Result<(), Error> {
-        let used = Assignment::default().set("tm_last_use", day)?;
-        let news = Condition::new(
+        let used = UpdateExpression::default().set("tm_last_use", day)?;
+        let is_new = Condition::new(
             "attribute_exists(pk) AND (attribute_not_exists(tm_last_use) OR tm_last_use < :day)",
             [(":day", string(day.to_string()))],
         );
-        let key = key::access_key(customer, id).attributes();
-        self.update_if(&self.accounts, key, &used, &news).await.map(drop)
+        let key = key::access_key(customer, id).address();
+        self.update(key, &used, &is_new).await.map(drop)
     }
 
-    /// Deletes a key, if it still is what it was and the account is live. It stops working at once.
+    /// Deletes an access key, if it is unchanged since it was read and the account is live. It stops working at once.
     pub async fn delete_access_key(
         &self,
         customer: &Customer,
         key: &AccessKey,
         event: &Event,
     ) -> Result<Update<AccessKey>, Error> {
-        let (at, live) = (key::access_key(customer.id, key.id), Condition::live());
         let unchanged = Condition::version(key.version);
-        self.delete_child(customer, Kind::AccessKey, &at, (&live, &unchanged), event).await
+        let key = key::access_key(customer.id, key.id);
+        self.delete_owned_if(customer, Kind::AccessKey, &key, (&live(), &unchanged), event).await
     }
 
-    /// A page of an account's keys, newest first, below the key `after`.
+    /// A page of an account's access keys, newest first, that come after the key `after`.
     pub async fn list_access_keys(
         &self,
         customer: Id<Customer>,

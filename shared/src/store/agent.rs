@@ -1,32 +1,44 @@
-//! Agents. Each has two items: its own, where every request looks, and its user name's lock, where a
-//! log-in looks.
+//! Agents. An agent has two items: its own, which every request reads, and its user name's lock, which log-ins read.
 
 use serde::{Deserialize, Serialize};
 
-use super::assignment::Assignment;
+use super::dynamodb::{
+    CommitResult, Condition, Leg, Store, Table, UpdateExpression, number, string,
+};
 use super::fields::stored;
-use super::login::{Login, LoginAttributes};
-use super::transaction::{CommitResult, Condition, Leg};
-use super::{Store, Stored, Update, item, key, read};
+use super::key;
+use super::login::{LoginAttributes, of_agent};
+use super::revise::Update;
+use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
-use crate::domain::{Agent, Customer, Error, Event, Id, Page, Permission, Timestamp, Username};
+use crate::domain::{
+    Agent, Customer, Error, Event, Id, Login, Page, Permission, Timestamp, Username,
+};
 
-/// Moves an agent's epoch on, which is in two items: with the agent, where every request looks, and
-/// with the user name, where a log-in takes it from. They change together or not at all.
-fn next_epoch() -> Result<Assignment, Error> {
-    Assignment::default().count("epoch")
+/// Increments an agent's epoch, which ends its sessions. It is in both items of the agent, which change together.
+fn next_epoch() -> Result<UpdateExpression, Error> {
+    UpdateExpression::default().increment("epoch")
+}
+
+/// The agent's visible fields are unchanged since it was read.
+fn unchanged(agent: &Agent) -> Condition {
+    let values = [
+        (":read_permission", number(agent.permission)),
+        (":read_update", string(agent.tm_update.to_string())),
+    ];
+    Condition::new("#permission = :read_permission AND tm_update = :read_update", values)
 }
 
 stored! {
-    /// As it is stored.
+    /// An agent as an item.
     #[derive(Serialize, Deserialize)]
     pub struct AgentAttributes {
         id: Id<Agent> => Deleted,
         username: String => Deleted personal,
-        /// Names the user name's lock, so that the lock goes when the agent goes.
+        /// Names the user name's lock, so that the lock is deleted with the agent.
         login: LoginKey => Deleted,
         name: String => Deleted personal,
         detail: String => Deleted personal,
@@ -85,24 +97,25 @@ impl Store {
         let new = item(&key::agent(customer.id, agent.id), AgentAttributes::from(agent))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(login))?;
         let insert = |customer: &Customer| {
+            let absent = Condition::absent();
             self.transaction()
-                .tell_of_agent(customer, event, None, Some(agent.permission))?
-                .put(new.clone(), &Condition::absent())?
-                .put(lock.clone(), &Condition::absent())
+                .emit_permission(customer, event, None, Some(agent.permission))?
+                .put(Table::Accounts, new.clone(), Some(&absent))?
+                .put(Table::Accounts, lock.clone(), Some(&absent))
         };
         match self.change_owned(customer, insert).await? {
             CommitResult::Written => Ok(()),
             CommitResult::Refused(legs) => match legs.as_slice() {
                 [root, ..] if root.failed() => Err(Error::StateInvalid(None)),
-                // The id is new: if it is there already, an answer was lost and this is a second try.
+                // The id is new: if it exists already, an answer was lost and this is a second try.
                 [_, _, new, ..] if new.failed() => Ok(()),
                 _ => Err(Error::UsernameTaken),
             },
         }
     }
 
-    /// Makes the agent's permission that of `after`, if the agent still is `before` and the account is live
-    /// and keeps an admin.
+    /// Changes the agent's permission to that of `after`, if the agent is unchanged since `before` was read and the
+    /// account is live and keeps an admin.
     pub async fn update_agent_permission(
         &self,
         customer: &Customer,
@@ -110,22 +123,20 @@ impl Store {
         after: &Agent,
         event: &Event,
     ) -> Result<Update<Agent>, Error> {
-        let changed = Assignment::default()
+        let changed = UpdateExpression::default()
             .set("permission", after.permission)?
             .set("tm_update", after.tm_update)?;
-        let (at, unchanged) = (key::agent(customer.id, before.id), Condition::same_agent(before));
-        let (from, to) = (Some(before.permission), Some(after.permission));
+        let (key, unchanged) = (key::agent(customer.id, before.id), unchanged(before));
         let update = |customer: &Customer| {
             self.transaction()
-                .tell_of_agent(customer, event, from, to)?
-                .change(&at, &changed, &unchanged)
+                .emit_permission(customer, event, Some(before.permission), Some(after.permission))?
+                .update(key.address(), &changed, Some(&unchanged))
         };
         updated(customer, self.change_owned(customer, update).await?)
     }
 
-    /// Replaces an agent's password, if the agent still is what it was and the account is live. The agent's
-    /// sessions end, but for the one whose token has the hash `kept_session`; attempts at the old password
-    /// are forgotten.
+    /// Replaces an agent's password, if the agent is unchanged since it was read and the account is live. The agent's
+    /// sessions end, except the one whose token has the hash `kept_session`; its login attempts are forgotten.
     pub async fn update_agent_password(
         &self,
         customer: &Customer,
@@ -134,21 +145,22 @@ impl Store {
         kept_session: Option<&str>,
         event: &Event,
     ) -> Result<Update<Agent>, Error> {
-        let (present, of_agent) = (Condition::present(), Condition::of_agent(agent.id));
-        let unchanged = Condition::same_agent(agent);
-        let told = next_epoch()?.set("tm_update", event.time)?;
-        let changed = next_epoch()?.set("password_hash", hash.expose())?;
+        let (present, of_agent) = (Condition::present(), of_agent(agent.id));
+        let unchanged = unchanged(agent);
+        let of_item = next_epoch()?.set("tm_update", event.time)?;
+        let of_lock = next_epoch()?.set("password_hash", hash.expose())?;
         let replace = |customer: &Customer| {
             let mut transaction = self
                 .transaction()
-                .tell(customer, event)?
-                .change(&key::agent(customer.id, agent.id), &told, &unchanged)?
-                .change(&key::login(agent.login), &changed, &of_agent)?;
+                .emit_owned(customer, event)?
+                .update(key::agent(customer.id, agent.id).address(), &of_item, Some(&unchanged))?
+                .update(key::login(agent.login).address(), &of_lock, Some(&of_agent))?;
             if let Some(token_hash) = kept_session {
                 let session = key::session(customer.id, token_hash);
-                transaction = transaction.change(&session, &next_epoch()?, &present)?;
+                transaction =
+                    transaction.update(session.address(), &next_epoch()?, Some(&present))?;
             }
-            transaction.delete(&key::throttle(&agent.login.to_string()), None)
+            transaction.delete(key::throttle(&agent.login.to_string()).address(), None)
         };
         let CommitResult::Refused(legs) = self.change_owned(customer, replace).await? else {
             return Ok(Update::Written);
@@ -158,32 +170,32 @@ impl Store {
             (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
             (_, Some(Leg::Failed(None))) => Err(missing()),
-            // The session has ended meanwhile.
+            // The session has ended since.
             _ => Err(Error::InvalidCredentials),
         }
     }
 
-    /// Deletes an agent and frees its user name, if the agent still is what it was and the account is live
-    /// and keeps an admin. Its sessions and its keys stop working at once.
+    /// Deletes an agent and frees its user name, if the agent is unchanged since it was read and the account is live and
+    /// keeps an admin. Its sessions and its access keys stop working at once.
     pub async fn delete_agent(
         &self,
         customer: &Customer,
         agent: &Agent,
         event: &Event,
     ) -> Result<Update<Agent>, Error> {
-        let unchanged = Condition::same_agent(agent);
+        let (unchanged, of_agent) = (unchanged(agent), of_agent(agent.id));
         let delete = |customer: &Customer| {
             self.transaction()
-                .tell_of_agent(customer, event, Some(agent.permission), None)?
-                .delete(&key::agent(customer.id, agent.id), Some(&unchanged))?
-                .delete(&key::login(agent.login), Some(&Condition::of_agent(agent.id)))?
-                .delete(&key::throttle(&agent.login.to_string()), None)
+                .emit_permission(customer, event, Some(agent.permission), None)?
+                .delete(key::agent(customer.id, agent.id).address(), Some(&unchanged))?
+                .delete(key::login(agent.login).address(), Some(&of_agent))?
+                .delete(key::throttle(&agent.login.to_string()).address(), None)
         };
         updated(customer, self.change_owned(customer, delete).await?)
     }
 
-    /// Ends every session of an agent: each has the epoch in which it began. One that is just beginning
-    /// ends too, as it has the old epoch.
+    /// Ends all sessions of an agent, as each has the epoch in which it began. A session that is just being written ends
+    /// too: it has the old epoch.
     pub async fn end_sessions(
         &self,
         customer: Id<Customer>,
@@ -192,16 +204,20 @@ impl Store {
     ) -> Result<(), Error> {
         let transaction = self
             .transaction()
-            .change(&key::agent(customer, agent), &next_epoch()?, &Condition::present())?
-            .change(&key::login(login), &next_epoch()?, &Condition::of_agent(agent))?;
+            .update(
+                key::agent(customer, agent).address(),
+                &next_epoch()?,
+                Some(&Condition::present()),
+            )?
+            .update(key::login(login).address(), &next_epoch()?, Some(&of_agent(agent)))?;
         match transaction.run().await? {
             CommitResult::Written => Ok(()),
-            // The agent has gone, and its sessions with it.
+            // The agent is deleted, and its sessions do not work any more.
             CommitResult::Refused(_) => Err(Error::InvalidCredentials),
         }
     }
 
-    /// A page of an account's agents, newest first, below the agent `after`.
+    /// A page of an account's agents, newest first, that come after the agent `after`.
     pub async fn list_agents(
         &self,
         customer: Id<Customer>,
@@ -212,9 +228,10 @@ impl Store {
     }
 }
 
-/// How a transaction ended that counts the account's admins first, tells of it, and changes the agent.
-fn updated(customer: &Customer, outcome: CommitResult) -> Result<Update<Agent>, Error> {
-    let CommitResult::Refused(legs) = outcome else {
+/// The update that a transaction ended with whose first two legs are [`emit_permission`](super::dynamodb::Transaction)'s,
+/// and whose third is the agent.
+fn updated(customer: &Customer, result: CommitResult) -> Result<Update<Agent>, Error> {
+    let CommitResult::Refused(legs) = result else {
         return Ok(Update::Written);
     };
     let mut legs = legs.into_iter();

@@ -1,12 +1,14 @@
-//! Deliveries of events to webhooks: each is part of its event in the outbox.
+//! Deliveries of events to webhooks. A delivery is part of its event in the outbox.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use super::assignment::Assignment;
-use super::outbox::{LIFETIME, OutboxEntry};
-use super::transaction::{CommitResult, Condition, Leg};
-use super::{Store, answer, key, number, string};
+use super::dynamodb::{
+    CommitResult, Condition, Leg, Store, Table, UpdateExpression, first, number, string,
+};
+use super::key;
+use super::outbox::{LIFETIME, OutboxEntry, PendingEvent, event_key, queue_for_delivery};
+use super::root::live;
 use crate::domain::delivery::{Delivery, DeliveryState};
 use crate::domain::error::Entity;
 use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Page, Timestamp};
@@ -27,28 +29,45 @@ impl From<&OutboxEntry> for Delivery {
     }
 }
 
-/// The event waits to be delivered, and was tried so often.
+/// The delivery is pending after so many attempts.
 fn pending_after(attempts: u64) -> Condition {
     let values = [(":pending", string("pending")), (":made", number(attempts))];
     Condition::new("delivery = :pending AND attempts = :made", values)
 }
 
-/// What is taken off an event when nothing more is to come of it.
-const AFTERWARDS: &[&str] =
+/// Attributes that are removed when a delivery ends.
+const REMOVED: &[&str] =
     &["due_pk", "due_sk", "tm_next", "farewell_method", "farewell_uri", "farewell_secrets"];
 
 impl Store {
-    /// Takes an event for one more attempt, before it is made: so two do not make the same one, and one
-    /// that dies over it is followed by another at `next`, or if there is none, by its end.
-    /// Whether the event still is as it was read.
+    /// Reads events together with their accounts. Those that do not exist are left out.
+    pub async fn get_events_and_customers(
+        &self,
+        pending: &[PendingEvent],
+    ) -> Result<Vec<(OutboxEntry, Customer)>, Error> {
+        let owners: HashSet<_> = pending.iter().map(|(_, customer)| *customer).collect();
+        let events = pending.iter().map(|(id, _)| event_key(*id).untyped());
+        let roots = owners.into_iter().map(|customer| key::customer(customer).untyped());
+        let found = self.get_items(&events.chain(roots).collect::<Vec<_>>()).await?;
+        let mut both = Vec::with_capacity(pending.len());
+        for (id, customer) in pending {
+            let event: Option<OutboxEntry> = found.get(&event_key(*id))?;
+            both.extend(event.zip(found.get(&key::customer(*customer))?));
+        }
+        Ok(both)
+    }
+
+    /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
+    /// function dies is followed by another at `next`, or by the delivery's end if that is `None`. Whether the event is
+    /// unchanged since it was read.
     pub async fn claim_delivery(
         &self,
         event: &OutboxEntry,
         now: Timestamp,
         next: Option<Timestamp>,
     ) -> Result<bool, Error> {
-        let claimed = Self::wait_for_delivery(event.id, next.unwrap_or(now))?
-            .count("attempts")?
+        let claimed = queue_for_delivery(event.id, next.unwrap_or(now))?
+            .increment("attempts")?
             .set("tm_attempt", now)?
             .set_or_remove("tm_next", next)?;
         self.update_event(event.id, &claimed, &pending_after(event.attempts)).await
@@ -61,14 +80,13 @@ impl Store {
         outcome: DeliveryResult,
         next: Timestamp,
     ) -> Result<(), Error> {
-        let made = Self::wait_for_delivery(event.id, next)?
-            .set("outcome", outcome)?
-            .set("tm_next", next)?;
+        let made =
+            queue_for_delivery(event.id, next)?.set("outcome", outcome)?.set("tm_next", next)?;
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
-    /// Ends a delivery after `attempts`; what was sealed for it goes. The event of one that failed is
-    /// kept for a week from `now`, so that it can be sent again.
+    /// Ends a delivery after `attempts`, and removes what was sealed for it. The event of one that failed is kept for a
+    /// week from `now`, so that it can be sent again.
     pub async fn end_delivery(
         &self,
         event: &OutboxEntry,
@@ -77,7 +95,7 @@ impl Store {
         outcome: Option<DeliveryResult>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let mut ended = Assignment::default().set("delivery", state)?.remove(AFTERWARDS);
+        let mut ended = UpdateExpression::default().set("delivery", state)?.remove(REMOVED);
         if let Some(outcome) = outcome {
             ended = ended.set("outcome", outcome)?;
         }
@@ -87,49 +105,50 @@ impl Store {
         self.update_event(event.id, &ended, &pending_after(attempts)).await.map(drop)
     }
 
-    /// Lets an event wait until `until` without an attempt.
+    /// Postpones a delivery until `until` without an attempt.
     pub async fn postpone_delivery(
         &self,
         event: &OutboxEntry,
         until: Timestamp,
     ) -> Result<(), Error> {
-        let waits = Self::wait_for_delivery(event.id, until)?.set("tm_next", until)?;
+        let waits = queue_for_delivery(event.id, until)?.set("tm_next", until)?;
         self.update_event(event.id, &waits, &pending_after(event.attempts)).await.map(drop)
     }
 
-    /// Tells an account's owner, and nobody else, of nothing, if the account is live.
+    /// Emits a test event, if the account is live.
     pub async fn insert_test_event(
         &self,
         customer: &Customer,
         event: &Event,
     ) -> Result<Delivery, Error> {
-        let told = Mutex::new(None);
-        let tell = |customer: &Customer| {
+        let emitted = Mutex::new(None);
+        let emit = |customer: &Customer| {
             let delivery = Delivery::from(&OutboxEntry::next(event, customer));
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery);
-            self.transaction().tell(customer, event)
+            *emitted.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery);
+            self.transaction().emit_owned(customer, event)
         };
-        match self.change_owned(customer, tell).await? {
+        match self.change_owned(customer, emit).await? {
             CommitResult::Written => {
-                let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                told.ok_or(Error::StateInvalid(None))
+                let emitted = emitted.into_inner().unwrap_or_else(PoisonError::into_inner);
+                emitted.ok_or(Error::StateInvalid(None))
             }
             CommitResult::Refused(_) => Err(Error::StateInvalid(None)),
         }
     }
 
-    /// Lets an event of a live account be sent again, from the first attempt on. What is under way stays.
+    /// Starts the delivery of an event again, from the first attempt on, if the account is live. An attempt under way
+    /// goes on.
     pub async fn resend(&self, event: OutboxEntry, now: Timestamp) -> Result<Delivery, Error> {
-        let again = Self::wait_for_delivery(event.id, now)?
+        let again = queue_for_delivery(event.id, now)?
             .set("delivery", DeliveryState::Pending)?
             .set("attempts", 0)?
             .set("tm_next", now)?;
         let logged = Condition::new("attribute_exists(log_pk)", []);
         let transaction = self
             .transaction()
-            .check(&key::customer(event.customer_id), &Condition::live())?
-            .change_event(event.id, &again, &logged)?
-            .note(&event)?;
+            .check(key::customer(event.customer_id).address(), &live())?
+            .update(event_key(event.id).address(), &again, Some(&logged))?
+            .record(&event)?;
         match transaction.run().await? {
             CommitResult::Written => Ok(Delivery {
                 status: DeliveryState::Pending,
@@ -144,7 +163,7 @@ impl Store {
         }
     }
 
-    /// A page of an account's deliveries, newest event first, below the event `after`.
+    /// A page of an account's deliveries, newest event first, that come after the event `after`.
     pub async fn list_deliveries(
         &self,
         customer: Id<Customer>,
@@ -159,15 +178,13 @@ impl Store {
             ])
         });
         let query = self
-            .client
-            .query()
-            .table_name(&self.outbox)
+            .query(Table::Outbox)
             .index_name("log")
             .scan_index_forward(false)
             .key_condition_expression("log_pk = :log")
             .expression_attribute_values(":log", string(&log))
             .set_exclusive_start_key(start);
-        let events: Vec<OutboxEntry> = answer::first(query, size + 1).await?;
+        let events: Vec<OutboxEntry> = first(query, size + 1).await?;
         let rows = events.iter().map(Delivery::from).collect();
         Ok(Page::cut(rows, size, |last: &Delivery| last.id.to_string()))
     }

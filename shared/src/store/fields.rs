@@ -1,41 +1,38 @@
-//! What becomes of each stored field when its account is erased: said where the field is declared, so
-//! that a field about which nothing is said does not compile.
+//! Stored fields, each declared with its fate when its account is erased: a field without one does not compile.
 
 use serde::Serialize;
 
-use super::{access_key, agent, customer, erasure, idempotency, login, outbox, resource, session};
-
-/// What becomes of a stored field when its account is erased.
+/// A stored field's fate when its account is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// It is part of what is kept, the tombstone or the ledger, and not personal.
+    /// It stays in the tombstone or the ledger, and is not personal.
     Kept,
-    /// The item is kept, the field in it becomes what it is in an account of which nothing is said.
+    /// The item stays, and the field in it becomes blank: as in a new account without a profile.
     Blanked,
-    /// The whole item goes.
+    /// The whole item is deleted.
     Deleted,
 }
 
 /// A stored field.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Field {
-    /// Its name in the item.
+    /// Name of the attribute.
     pub name: &'static str,
-    /// What becomes of it.
+    /// Its fate when its account is erased.
     pub rule: Rule,
-    /// Whether it may say something about a person.
+    /// Whether it may hold personal data.
     pub personal: bool,
 }
 
-/// Attributes whose fields are all declared.
+/// Attributes of an item, all declared by [`stored!`].
 pub trait Declared {
-    /// Every field.
+    /// All fields of the item.
     const FIELDS: &'static [Field];
 }
 
-/// Declares the attributes of an item. Behind each field's type comes what becomes of it, and `personal`
-/// if it may say something about a person.
+/// Declares the attributes of an item. Each field's type is followed by its [`Rule`], and by `personal` if it may hold
+/// personal data.
 macro_rules! stored {
     (
         $(#[$meta:meta])*
@@ -59,27 +56,12 @@ macro_rules! stored {
 }
 pub(super) use stored;
 
-/// Marks a field in [`stored!`].
+/// Marks a field as personal in [`stored!`].
 pub(super) const fn personal() -> bool {
     true
 }
 
-/// Every item that says something about an account, with its fields. What else the tables hold is counts
-/// under hashes, which expire.
-pub const ITEMS: &[(&str, &[Field])] = &[
-    ("customer", customer::CustomerAttributes::FIELDS),
-    ("email_lock", customer::EmailLock::FIELDS),
-    ("agent", agent::AgentAttributes::FIELDS),
-    ("username_lock", login::LoginAttributes::FIELDS),
-    ("accesskey", access_key::AccessKeyAttributes::FIELDS),
-    ("session", session::SessionAttributes::FIELDS),
-    ("idempotency_key", idempotency::IdempotencyAttributes::FIELDS),
-    ("resource", resource::ResourceAttributes::FIELDS),
-    ("event", outbox::OutboxEntry::FIELDS),
-    ("erasure", erasure::ErasureAttributes::FIELDS),
-];
-
-/// The names of those fields that become blank.
+/// Names of the fields that become blank when the account is erased.
 #[must_use]
 pub fn blanked<T: Declared>() -> Vec<&'static str> {
     let blanked = T::FIELDS.iter().filter(|field| field.rule == Rule::Blanked);

@@ -1,28 +1,29 @@
-//! Accounts, as operators look for them.
+//! Search for accounts, by operators.
 //!
-//! | looked for | index | rows |
+//! | filter | index | rows |
 //! |---|---|---|
 //! | not deleted | `list` | in the index |
 //! | by status | `status` | read by key, as the index has keys only |
 //! | by the beginning of the name | `name` | read by key |
 //! | by e-mail address | none: its lock names the account | read by key |
 //!
-//! A row that is read by key is shown if what the index said is still true.
+//! A row that is read by key is left out if the index is outdated about it.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 
-use super::attribute::MaybeText;
-use super::customer::CustomerAttributes;
-use super::transaction::names;
-use super::{Item, MAX_TRIES, Store, answer, key, pause, string};
+use super::dynamodb::{Item, Store, Table, first, names, string, unavailable};
+use super::key;
+use super::root::CustomerAttributes;
+use super::stored::read;
 use crate::domain::find::{Cursor, Filter, NamePrefix, moved};
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
+use crate::patience::Tries;
 
-/// What a row shows. The keys of the index, a fifth of what it holds, are not sent along.
+/// Attributes that a row shows. The index's keys, a fifth of what it holds, are left out.
 const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_method, webhook_uri, \
     billing_account_id, metadata, email_verified, #status, identity_verification_status, \
     tm_deletion_scheduled, tm_create, tm_update, tm_delete";
@@ -30,22 +31,19 @@ const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_me
 /// An entry of an index with keys only.
 type Entry = HashMap<String, String>;
 
-/// An account, whatever is stored of it.
-type Attributes = HashMap<String, MaybeText>;
-
-/// A part of an index.
-struct Part {
+/// A range of an index.
+struct Range {
     index: &'static str,
     is_ascending: bool,
     condition: &'static str,
-    /// Without one, all that is there.
+    /// `None` for all attributes that the index has.
     projection: Option<&'static str>,
     values: HashMap<String, AttributeValue>,
     start: Option<Item>,
 }
 
 impl Store {
-    /// A page of the accounts that are looked for, behind `after`.
+    /// A page of the accounts that `filter` matches, after the cursor `after`.
     pub async fn find_customers(
         &self,
         filter: &Filter,
@@ -54,13 +52,13 @@ impl Store {
     ) -> Result<Page<Customer>, Error> {
         match filter {
             Filter::Created { status: None, after: later, before } => {
-                let part = created(None, *later, *before, after);
-                let rows: Vec<CustomerAttributes> = self.read_part(part, size).await?;
+                let range = created(None, *later, *before, after);
+                let rows: Vec<CustomerAttributes> = self.read_range(range, size).await?;
                 Ok(page(rows.into_iter().map(Customer::from).collect(), size, filter))
             }
             Filter::Created { status, after: later, before } => {
-                let part = created(*status, *later, *before, after);
-                let (entries, follows) = cut(self.read_part(part, size).await?, size);
+                let range = created(*status, *later, *before, after);
+                let (entries, follows) = cut(self.read_range(range, size).await?, size);
                 let rows = self.read_entries(&entries).await?;
                 let last = entries.last().filter(|_| follows).map(created_at).transpose()?;
                 Ok(Page { rows, next: last.map(|last| filter.token(&last)) })
@@ -70,8 +68,8 @@ impl Store {
         }
     }
 
-    /// A page of the accounts whose names begin like this. A page ends at an account whose name is known to
-    /// be the one by which it was found, as the next page starts behind the name that it has then.
+    /// A page of the accounts whose names have the prefix `begin`. A page ends with an account about which the index is
+    /// up to date, as the next page starts after the name that this account has then.
     async fn find_by_name(
         &self,
         begin: &NamePrefix,
@@ -80,55 +78,59 @@ impl Store {
         filter: &Filter,
     ) -> Result<Page<Customer>, Error> {
         let start = match after {
-            Some(Cursor::Named(id, version)) => Some(self.place(begin, *id, *version).await?),
+            Some(Cursor::Named(id, version)) => {
+                Some(self.start_by_name(begin, *id, *version).await?)
+            }
             _ => None,
         };
-        for attempt in 0..MAX_TRIES {
-            let part = named(begin, start.clone());
-            let (entries, follows) = cut(self.read_part(part, size).await?, size);
+        let mut tries = Tries::new();
+        loop {
+            let range = named(begin, start.clone());
+            let (entries, follows) = cut(self.read_range(range, size).await?, size);
             let rows = self.read_entries(&entries).await?;
             let last = rows.last().map(|last| Cursor::Named(last.id, last.internals.version));
             if last.is_some() || !follows {
                 let next = last.filter(|_| follows).map(|last| filter.token(&last));
                 return Ok(Page { rows, next });
             }
-            pause(attempt).await;
+            if !tries.pause().await {
+                return Err(unavailable("an index lags behind"));
+            }
         }
-        Err(Error::Unavailable("an index lags behind".to_owned()))
     }
 
-    /// The place in index `name` of an account at this version.
-    async fn place(
+    /// The key in index `name` of an account that is at this version.
+    async fn start_by_name(
         &self,
         begin: &NamePrefix,
         id: Id<Customer>,
         version: u64,
     ) -> Result<Item, Error> {
-        let found = self.get_items(&[key::customer(id).untyped()]).await?;
-        let root = found.0.values().next().ok_or_else(moved)?;
-        let (customer, attributes): (CustomerAttributes, Attributes) = (root.read()?, root.read()?);
-        let text = |name: &str| attributes.get(name).and_then(MaybeText::as_str);
-        let is_there = Customer::from(customer).internals.version == version
-            && text("name_key").is_some_and(|name| name.starts_with(begin.expose()));
-        let attribute = |name: &str| Some((name.to_owned(), string(text(name)?)));
-        let place = ["pk", "sk", "list_pk", "name_key"].into_iter().filter_map(attribute);
-        is_there.then(|| place.collect()).ok_or_else(moved)
+        let key = key::customer(id);
+        let root = self.get_items(&[key.untyped()]).await?.find(&key).cloned().ok_or_else(moved)?;
+        let is_in_range = root
+            .get("name_key")
+            .and_then(|name| name.as_s().ok())
+            .is_some_and(|name| name.starts_with(begin.expose()));
+        let attribute = |name: &str| Some((name.to_owned(), root.get(name)?.clone()));
+        let start = ["pk", "sk", "list_pk", "name_key"].into_iter().filter_map(attribute).collect();
+        let is_unchanged = read::<Customer>(root)?.internals.version == version;
+        (is_in_range && is_unchanged).then_some(start).ok_or_else(moved)
     }
 
-    /// The account that has the lock on an address, if the address still is the account's.
+    /// The account that holds the lock on an address, if the account has that address.
     async fn find_by_email(&self, email: &Email) -> Result<Page<Customer>, Error> {
         let Some(lock) = key::email(email) else { return Ok(Page::empty()) };
-        let Some(lock) = self.get_items(&[lock.untyped()]).await?.get(&lock)? else {
+        let Some(owner) = self.get_items(&[lock.untyped()]).await?.get(&lock)? else {
             return Ok(Page::empty());
         };
-        let owner = key::customer(lock.customer_id);
-        let owner = self.get_items(&[owner.untyped()]).await?.get(&owner)?;
+        let owner = self.get_customer(owner).await?;
         let has = |one: &Customer| one.email.canonical() == email.canonical();
         Ok(Page { rows: owner.into_iter().filter(has).collect(), next: None })
     }
 
-    /// The rows that entries of an index with keys only stand for, in their order; without those that the
-    /// index shows as they were.
+    /// The accounts that entries of an index with keys only stand for, in their order, without those about which the
+    /// index is outdated.
     async fn read_entries(&self, entries: &[Entry]) -> Result<Vec<Customer>, Error> {
         let root =
             |entry: &Entry| Ok(key::customer(key::customer_of(value(entry, "pk")?)?).untyped());
@@ -137,54 +139,51 @@ impl Store {
         let mut rows = Vec::with_capacity(entries.len());
         for (entry, key) in entries.iter().zip(&keys) {
             let Some(row) = found.find(key) else { continue };
-            let attributes: Attributes = row.read()?;
             let is_so = |(name, value): (&String, &String)| {
-                attributes.get(name).and_then(MaybeText::as_str) == Some(value.as_str())
+                row.get(name).and_then(|value| value.as_s().ok()) == Some(value)
             };
             if entry.iter().all(is_so) {
-                rows.push(row.read::<CustomerAttributes>()?.into());
+                rows.push(read(row.clone())?);
             }
         }
         Ok(rows)
     }
 
-    /// The first items of a part of an index, one more than `size` if there are as many: that one tells
-    /// whether another page follows.
-    async fn read_part<T: DeserializeOwned>(
+    /// The first items of a range, one more than `size` if there are as many: that one tells whether another page
+    /// follows.
+    async fn read_range<T: DeserializeOwned>(
         &self,
-        part: Part,
+        range: Range,
         size: usize,
     ) -> Result<Vec<T>, Error> {
-        let names = names(&format!("{} {}", part.condition, part.projection.unwrap_or_default()));
+        let names = names(&format!("{} {}", range.condition, range.projection.unwrap_or_default()));
         let query = self
-            .client
-            .query()
-            .table_name(&self.accounts)
-            .index_name(part.index)
-            .scan_index_forward(part.is_ascending)
-            .key_condition_expression(part.condition)
-            .set_projection_expression(part.projection.map(str::to_owned))
+            .query(Table::Accounts)
+            .index_name(range.index)
+            .scan_index_forward(range.is_ascending)
+            .key_condition_expression(range.condition)
+            .set_projection_expression(range.projection.map(str::to_owned))
             .set_expression_attribute_names(names)
-            .set_expression_attribute_values(Some(part.values))
-            .set_exclusive_start_key(part.start);
-        answer::first(query, size + 1).await
+            .set_expression_attribute_values(Some(range.values))
+            .set_exclusive_start_key(range.start);
+        first(query, size + 1).await
     }
 }
 
-/// Without the one more that tells whether another page follows.
+/// The page without the entry that tells whether another follows, and whether there was one.
 fn cut(mut entries: Vec<Entry>, size: usize) -> (Vec<Entry>, bool) {
     let follows = entries.len() > size;
     entries.truncate(size);
     (entries, follows)
 }
 
-/// Accounts in the order of their creation, newest first.
+/// The range of accounts by their creation, newest first.
 fn created(
     status: Option<Status>,
     later: Option<Timestamp>,
     before: Option<Timestamp>,
     after: Option<&Cursor>,
-) -> Part {
+) -> Range {
     let (index, hash, partition, condition, projection) = match status {
         None => {
             let condition = "list_pk = :partition AND list_sk BETWEEN :low AND :high";
@@ -206,12 +205,12 @@ fn created(
     let low = later.map_or_else(|| key::LIST_START.to_owned(), key::list_after);
     let high = behind.or(before).map_or_else(|| key::LIST_END.to_owned(), key::list_before);
     let values = values([(":partition", partition), (":low", &low), (":high", &high)]);
-    Part { index, is_ascending: false, condition, projection, values, start }
+    Range { index, is_ascending: false, condition, projection, values, start }
 }
 
-/// Accounts in the order of their names.
-fn named(begin: &NamePrefix, start: Option<Item>) -> Part {
-    Part {
+/// The range of accounts by their names.
+fn named(begin: &NamePrefix, start: Option<Item>) -> Range {
+    Range {
         index: "name",
         is_ascending: true,
         condition: "list_pk = :partition AND begins_with(name_key, :begin)",
@@ -225,10 +224,10 @@ fn values<const N: usize>(values: [(&str, &str); N]) -> HashMap<String, Attribut
     values.into_iter().map(|(name, value)| (name.to_owned(), string(value))).collect()
 }
 
-/// The place of an account in an index, which need not be there any more.
-fn start<const N: usize>(id: Id<Customer>, place: [(&str, String); N]) -> Item {
-    let place = place.into_iter().map(|(name, value)| (name.to_owned(), string(value)));
-    key::customer(id).attributes().into_iter().chain(place).collect()
+/// The key of an account in an index. The account need not be in it any more.
+fn start<const N: usize>(id: Id<Customer>, keys: [(&str, String); N]) -> Item {
+    let keys = keys.into_iter().map(|(name, value)| (name.to_owned(), string(value)));
+    key::customer(id).address().key.into_iter().chain(keys).collect()
 }
 
 fn value<'a>(entry: &'a Entry, name: &str) -> Result<&'a str, Error> {
@@ -241,11 +240,11 @@ fn created_at(entry: &Entry) -> Result<Cursor, Error> {
     let place = place.split_once('#').and_then(|(time, id)| {
         Some(Cursor::Created(Timestamp::parse_fixed(time)?, Some(Id::parse(id)?)))
     });
-    place.ok_or_else(|| Error::Internal("an unreadable place in an index".to_owned()))
+    place.ok_or_else(|| Error::Internal("an unreadable key in an index".to_owned()))
 }
 
-/// A page of whole rows. The next one's token names the last row's id only where its time does not say
-/// enough.
+/// A page of whole rows. The token of the next page names the last row's id only if rows on both sides of the cut have
+/// the same time.
 fn page(mut rows: Vec<Customer>, size: usize, filter: &Filter) -> Page<Customer> {
     let next = match (rows.get(size.saturating_sub(1)), rows.get(size)) {
         (Some(last), Some(following)) => {

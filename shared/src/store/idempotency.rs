@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::dynamodb::{Condition, Item, Table, Transaction, Witness, number, unavailable};
 use super::fields::stored;
 use super::key::Key;
 use super::outbox::OutboxEntry;
-use super::transaction::{CommitResult, Condition, Leg};
-use super::{Item, Stored, item, number, read, unavailable};
+use super::stored::{Stored, item, read};
 use crate::domain::idempotency::{IdempotencyRecord, LIFETIME};
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
@@ -116,17 +116,32 @@ pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
     Error::IdempotencyKeyReused
 }
 
+impl Transaction<'_> {
+    /// Adds an event of the request: to the outbox, and to its idempotency record if the request has registered a key.
+    pub(super) fn emit(self, event: &OutboxEntry) -> Result<Self, Error> {
+        self.put_event(event)?.record(event)
+    }
+
+    /// Adds the idempotency record of a request that has done what `event` tells of, if it has registered a key.
+    pub(super) fn record(self, event: &OutboxEntry) -> Result<Self, Error> {
+        Ok(match RecordWrite::of(event)? {
+            Some(write) => self.witnessed(Box::new(write)),
+            None => self,
+        })
+    }
+}
+
 /// The write of an idempotency record, as the last leg of a transaction.
 #[derive(Debug)]
-pub(super) struct RecordWrite {
+struct RecordWrite {
     record: IdempotencyRecord,
-    pub(super) item: Item,
-    pub(super) condition: Condition,
+    item: Item,
+    condition: Condition,
 }
 
 impl RecordWrite {
     /// Returns the write that belongs to a transaction with `event`; `None` if the request has registered no key.
-    pub(super) fn of(event: &OutboxEntry) -> Result<Option<Self>, Error> {
+    fn of(event: &OutboxEntry) -> Result<Option<Self>, Error> {
         let write = |scope: &Scope| {
             scope.registered.get().map(|registered| Self::new(registered, event)).transpose()
         };
@@ -158,20 +173,22 @@ impl RecordWrite {
             condition: expired,
         })
     }
+}
 
-    /// Returns the commit result without this leg. A record that another request has written meanwhile is an
-    /// error; one that this very transaction has written means that it was committed and its answer lost.
-    pub(super) fn outcome(self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
-        match legs.pop() {
-            Some(Leg::Failed(Some(found))) => {
-                let found: IdempotencyRecord = read(found)?;
-                if found.transaction == self.record.transaction {
-                    return Ok(CommitResult::Written);
-                }
-                Err(key_used(found, &self.record.request))
-            }
-            _ => Ok(CommitResult::Refused(legs)),
+impl Witness for RecordWrite {
+    fn leg(&self) -> (Table, Item, &Condition) {
+        (Table::Accounts, self.item.clone(), &self.condition)
+    }
+
+    /// A record that another request has written meanwhile is an error; one that this very transaction has written
+    /// means that it was committed and its answer lost.
+    fn recognise(&self, found: Option<Item>) -> Result<(), Error> {
+        let found = found.ok_or_else(|| unavailable("an idempotency record came and went"))?;
+        let found: IdempotencyRecord = read(found)?;
+        if found.transaction == self.record.transaction {
+            return Ok(());
         }
+        Err(key_used(found, &self.record.request))
     }
 }
 
@@ -197,20 +214,18 @@ mod tests {
         RecordWrite { record, item, condition: Condition::default() }
     }
 
-    /// Outcome of a request whose transaction is refused because it finds the record of `other`, and the record to
-    /// replay.
+    /// Outcome of a request whose transaction finds the record of `other`, and the record to replay.
     async fn outcome(
         own: RecordWrite,
         other: RecordWrite,
-    ) -> (Result<CommitResult, Error>, Option<IdempotencyRecord>) {
-        let legs = vec![Leg::Failed(None), Leg::Failed(Some(other.item))];
-        scope(async { own.outcome(legs) }).await
+    ) -> (Result<(), Error>, Option<IdempotencyRecord>) {
+        scope(async { own.recognise(Some(other.item)) }).await
     }
 
     #[tokio::test]
     async fn a_transaction_that_finds_its_own_record_was_committed() {
         let (result, earlier) = outcome(write("a", 1), write("a", 1)).await;
-        assert!(matches!(result, Ok(CommitResult::Written)) && earlier.is_none());
+        assert!(result.is_ok() && earlier.is_none());
     }
 
     #[tokio::test]
@@ -220,13 +235,5 @@ mod tests {
         assert_eq!(earlier.unwrap().transaction, Uuid::from_u128(2));
         let (result, earlier) = outcome(write("a", 1), write("b", 2)).await;
         assert!(matches!(result, Err(Error::IdempotencyKeyReused)) && earlier.is_none());
-    }
-
-    #[test]
-    fn a_transaction_without_another_record_returns_its_other_legs() {
-        let refused = write("a", 1).outcome(vec![Leg::Failed(None), Leg::Held]).unwrap();
-        assert!(
-            matches!(refused, CommitResult::Refused(legs) if legs.len() == 1 && legs[0].failed())
-        );
     }
 }

@@ -1,29 +1,29 @@
-//! Every key string of every table.
+//! Keys of all items, in all tables and their indexes.
 //!
 //! | item | pk | sk |
 //! |---|---|---|
 //! | account | `CUSTOMER#<id>` | `A` |
-//! | what it owns | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>`, … by its [`Kind`] |
+//! | owned item | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>`, … by its [`Kind`] |
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
-//! | attempts at a password | `THROTTLE#<login key>` | `T` |
-//! | requests of an account | `REQUESTS#<id>` | `<what is counted>#<seconds since 1970>` |
-//! | requests from a network | `NETWORK#<hash>` | `<what is counted>#<seconds since 1970>` |
+//! | login attempts | `THROTTLE#<login key>` | `T` |
+//! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
+//! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
+//! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //!
-//! | attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
+//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id.
 //!
-//! In the ledger: an account's row is `CUSTOMER#<id>`, `E`. In the outbox, keys are the events' ids.
-//!
-//! Everything an account owns is in its partition, after the account itself: one query is the
-//! inventory. Locks hold hashes, so that no key says whom it belongs to.
+//! An account and all that it owns are one partition, in which the account's root comes first: one query is the
+//! inventory. Locks have hashes as keys, so that no key names a person.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
-use super::customer::EmailLock;
+use super::dynamodb::{Address, Item, Table, string};
 use crate::domain::digest::sha256;
 use crate::domain::find::NamePrefix;
 use crate::domain::idempotency::IdempotencyRecord;
@@ -33,44 +33,65 @@ use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Email;
 use crate::domain::{
-    AccessKey, Agent, Customer, Erasure, Error, Event, Id, Resource, Session, Timestamp,
+    AccessKey, Agent, Customer, Erasure, Error, Event, Id, Login, Resource, Session, Timestamp,
 };
 
-/// Where a `T` is kept in the accounts table.
+/// Key of a `T`, in its table.
 #[derive(Debug)]
 pub struct Key<T> {
+    pub(super) table: Table,
+    /// Partition key; in the outbox, the only one.
     pub(super) pk: String,
     pub(super) sk: String,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Key<T> {
+    /// A key of the accounts table.
     const fn new(pk: String, sk: String) -> Self {
-        Self { pk, sk, kind: PhantomData }
+        Self::of(Table::Accounts, pk, sk)
+    }
+
+    const fn of(table: Table, pk: String, sk: String) -> Self {
+        Self { table, pk, sk, kind: PhantomData }
     }
 
     /// The key without its type, to read it together with others.
     #[must_use]
     pub fn untyped(&self) -> Key<()> {
-        Key::new(self.pk.clone(), self.sk.clone())
+        Key::of(self.table, self.pk.clone(), self.sk.clone())
+    }
+
+    /// The item's table and key attributes.
+    pub(super) fn address(&self) -> Address {
+        let key = match self.table {
+            Table::Outbox => HashMap::from([("id".to_owned(), string(&self.pk))]),
+            Table::Accounts | Table::Erasures => place(&self.pk, &self.sk),
+        };
+        Address { table: self.table, key }
     }
 }
 
-/// Sort key of an account: before everything that it owns.
+/// Key attributes of an item in the accounts table.
+pub(super) fn place(pk: &str, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))])
+}
+
+/// Sort key of an account's root, which comes before all that the account owns.
 pub(super) const ROOT: &str = "A";
 const LOCK: &str = "L";
 
-/// Partition of an account and of everything that it owns.
+/// Partition of an account and of all that it owns.
 pub(super) fn partition(customer: Id<Customer>) -> String {
     format!("CUSTOMER#{customer}")
 }
 
-/// Sort key of something that an account owns.
+/// Sort key of an owned item.
 pub(super) fn owned(kind: Kind, id: impl std::fmt::Display) -> String {
     format!("{}{id}", kind.prefix())
 }
 
-/// Sort key of something that an account owns, by the bytes of its id.
+/// Sort key of an owned item, by the bytes of its id.
 pub(super) fn owned_by_bytes(kind: Kind, id: &[u8]) -> String {
     match Uuid::from_slice(id) {
         Ok(uuid) => owned(kind, uuid),
@@ -78,8 +99,8 @@ pub(super) fn owned_by_bytes(kind: Kind, id: &[u8]) -> String {
     }
 }
 
-/// What a sort key says: the kind of the thing and the bytes of its id. `None` if it is of no known kind
-/// or its id is none that we give.
+/// Kind of an owned item and the bytes of its id, from its sort key. `None` if the kind is not known, or if the id does
+/// not have the form that the kind's ids have.
 pub(super) fn kind_and_bytes(sk: &str) -> Option<(Kind, Vec<u8>)> {
     let kind = Kind::of_sort_key(sk)?;
     let id = sk.strip_prefix(kind.prefix())?;
@@ -91,7 +112,7 @@ pub(super) fn kind_and_bytes(sk: &str) -> Option<(Kind, Vec<u8>)> {
     ours.then_some((kind, bytes))
 }
 
-/// An account.
+/// An account's root.
 #[must_use]
 pub fn customer(id: Id<Customer>) -> Key<Customer> {
     Key::new(partition(id), ROOT.to_owned())
@@ -121,7 +142,7 @@ pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
     Key::new(partition(customer), owned(Kind::Session, token_hash))
 }
 
-/// What a request with a key has done, by the hash that stands for the key.
+/// An idempotency record, by the hash of its idempotency key.
 #[must_use]
 pub fn idempotency(customer: Id<Customer>, hash: &str) -> Key<IdempotencyRecord> {
     Key::new(partition(customer), owned(Kind::IdempotencyKey, hash))
@@ -129,20 +150,30 @@ pub fn idempotency(customer: Id<Customer>, hash: &str) -> Key<IdempotencyRecord>
 
 /// A user name's lock.
 #[must_use]
-pub fn login(login: LoginKey) -> Key<super::login::Login> {
-    lock_of_agent(&login.to_string())
+pub fn login(login: LoginKey) -> Key<Login> {
+    lock(&login.to_string())
 }
 
-/// An e-mail address's lock; `None` if this is no address.
-pub(super) fn email(email: &Email) -> Option<Key<EmailLock>> {
+/// A user name's lock, by the text of its login key.
+pub(super) fn lock(login: &str) -> Key<Login> {
+    Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
+}
+
+/// An e-mail address's lock, which holds the account's id; `None` if this is no address.
+pub(super) fn email(email: &Email) -> Option<Key<Id<Customer>>> {
     let hash = sha256(&email.canonical()?);
     Some(Key::new(format!("EMAIL#{hash}"), LOCK.to_owned()))
+}
+
+/// An event in the outbox.
+pub(super) fn event<T>(id: Id<Event>) -> Key<T> {
+    Key::of(Table::Outbox, id.to_string(), String::new())
 }
 
 /// An account's row in the ledger of erasures.
 #[must_use]
 pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
-    Key::new(partition(customer), "E".to_owned())
+    Key::of(Table::Erasures, partition(customer), "E".to_owned())
 }
 
 /// Partition of the ledger's index `finished`.
@@ -156,24 +187,33 @@ pub(super) fn customer_of(pk: &str) -> Result<Id<Customer>, Error> {
     id.ok_or_else(|| Error::Internal("a key names no account".to_owned()))
 }
 
-/// How many purges have begun within an hour.
+/// The breaker's count of purges begun within an hour.
 pub(super) fn breaker(hour: i64) -> Key<()> {
     Key::new(format!("BREAKER#{hour}"), "B".to_owned())
 }
 
-/// Attempts at the webhooks of one host within one minute.
+/// Count of delivery attempts at one host within a minute.
 pub(super) fn host(host: &str, minute: i64) -> Key<()> {
     Key::new(format!("HOST#{}", sha256(host)), minute.to_string())
 }
 
-/// Partitions of the outbox's index `due` with events that wait to be published.
-pub(super) const PUBLISH: [&str; 4] = ["PUBLISH#0", "PUBLISH#1", "PUBLISH#2", "PUBLISH#3"];
+/// Partitions of the outbox's index `due` with events that are to be published. One takes 1,000 writes a second, and an
+/// event makes three: it enters, moves on and leaves.
+#[rustfmt::skip]
+pub(super) const PUBLISH: [&str; 16] = [
+    "PUBLISH#0", "PUBLISH#1", "PUBLISH#2", "PUBLISH#3", "PUBLISH#4", "PUBLISH#5", "PUBLISH#6", "PUBLISH#7",
+    "PUBLISH#8", "PUBLISH#9", "PUBLISH#10", "PUBLISH#11", "PUBLISH#12", "PUBLISH#13", "PUBLISH#14", "PUBLISH#15",
+];
 
-/// Partitions of the outbox's index `due` with events that wait to be delivered.
-pub(super) const DELIVER: [&str; 4] = ["DELIVER#0", "DELIVER#1", "DELIVER#2", "DELIVER#3"];
+/// Partitions of the outbox's index `due` with events that are to be delivered.
+#[rustfmt::skip]
+pub(super) const DELIVER: [&str; 16] = [
+    "DELIVER#0", "DELIVER#1", "DELIVER#2", "DELIVER#3", "DELIVER#4", "DELIVER#5", "DELIVER#6", "DELIVER#7",
+    "DELIVER#8", "DELIVER#9", "DELIVER#10", "DELIVER#11", "DELIVER#12", "DELIVER#13", "DELIVER#14", "DELIVER#15",
+];
 
-/// Which of these partitions is for something with this id.
-pub(super) fn shard(partitions: [&'static str; 4], id: Uuid) -> &'static str {
+/// The one of `partitions` that an item with this id belongs to.
+pub(super) fn shard(partitions: &[&'static str], id: Uuid) -> &'static str {
     // The last bits are random; the first are the time.
     partitions[usize::from(id.as_bytes()[15]) % partitions.len()]
 }
@@ -183,18 +223,13 @@ pub(super) fn due_event(when: Timestamp, id: Id<Event>) -> String {
     format!("{}#{id}", when.fixed())
 }
 
-/// Attempts at the password of a user name.
+/// Login attempts at a user name, by the text of its login key.
 pub(super) fn throttle(login: &str) -> Key<()> {
     Key::new(format!("THROTTLE#{login}"), "T".to_owned())
 }
 
-/// The lock named by an agent's `login` attribute.
-pub(super) fn lock_of_agent(login: &str) -> Key<super::login::Login> {
-    Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
-}
-
-/// Requests within one window of time. Not in the account's own partition: who names an account that is gone
-/// must leave nothing there.
+/// A quota's count of requests within a window. It is not in the account's own partition: a request that names an
+/// account which is erased must leave nothing there.
 pub(super) fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     let pk = match source {
         Source::Customer(id) => format!("REQUESTS#{id}"),
@@ -227,13 +262,12 @@ pub(super) fn list_after(tm_create: Timestamp) -> String {
     format!("{}$", tm_create.fixed())
 }
 
-/// Sort key of index `name`. What is between comes before all that names are made of: Acme is before Acme
-/// Corp, and is not found by what is not in it.
+/// Sort key of index `name`. The separator sorts before all characters of names, so that Acme comes before Acme Corp.
 pub(super) fn name(name: &NamePrefix, id: Id<Customer>) -> String {
     format!("{}\u{1f}{id}", name.expose())
 }
 
-/// Partitions of index `due` with accounts whose purge has begun. They are looked at first.
+/// Partitions of index `due` with accounts whose purge has begun. They are read first.
 pub(super) const BEGUN: [&str; 4] = ["BEGUN#0", "BEGUN#1", "BEGUN#2", "BEGUN#3"];
 
 /// Partitions of index `due` with accounts whose purge has not begun. More than one, so that a wave of
@@ -242,7 +276,7 @@ pub(super) const DUE: [&str; 4] = ["DUE#0", "DUE#1", "DUE#2", "DUE#3"];
 
 /// The partition of index `due` that an account belongs to.
 pub(super) fn due_partition(customer: &Customer) -> &'static str {
-    shard(if customer.internals.epoch == 0 { DUE } else { BEGUN }, customer.id.uuid())
+    shard(if customer.internals.epoch == 0 { &DUE } else { &BEGUN }, customer.id.uuid())
 }
 
 /// Sort key of index `due`.
@@ -260,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sort_keys_are_read_as_they_are_written() {
+    fn kind_and_id_are_read_from_their_sort_key() {
         for kind in Kind::ALL {
             let id = vec![0xab; kind.id_length()];
             let sk = owned_by_bytes(*kind, &id);

@@ -1,49 +1,16 @@
-//! User names: the lock that keeps a name for one agent holds all that a log-in needs.
+//! User names. The lock that keeps a name for one agent holds all that a log-in needs.
 
 use serde::{Deserialize, Serialize};
 
+use super::dynamodb::{Condition, Store, string};
 use super::fields::stored;
-use super::{Store, Stored, answer, key};
+use super::key;
+use super::stored::Stored;
 use crate::domain::value::PasswordHash;
-use crate::domain::{Agent, Customer, Error, Id, Username};
-
-/// Who has a user name, and how to tell.
-#[derive(Clone)]
-pub struct Login {
-    /// The account.
-    pub customer: Id<Customer>,
-    /// Its agent.
-    pub agent: Id<Agent>,
-    /// Which of the names that look alike it is: the user name's [digest](crate::domain::Username::digest).
-    pub username_digest: String,
-    /// What the agent's password must hash to.
-    pub password_hash: PasswordHash,
-    /// The agent's epoch.
-    pub epoch: u64,
-}
-
-impl Login {
-    /// What a new agent of an account logs in with.
-    #[must_use]
-    pub fn new(customer: Id<Customer>, agent: &Agent, password_hash: PasswordHash) -> Self {
-        Self {
-            customer,
-            agent: agent.id,
-            username_digest: agent.username.digest(),
-            password_hash,
-            epoch: agent.epoch,
-        }
-    }
-}
-
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Login({})", self.agent)
-    }
-}
+use crate::domain::{Agent, Customer, Error, Id, Login, Username};
 
 stored! {
-    /// As it is stored.
+    /// A user name's lock as an item.
     #[derive(Serialize, Deserialize)]
     pub struct LoginAttributes {
         customer_id: Id<Customer> => Deleted,
@@ -82,15 +49,24 @@ impl Stored for Login {
     type Attributes = LoginAttributes;
 }
 
+/// The lock is this agent's.
+pub(super) fn of_agent(agent: Id<Agent>) -> Condition {
+    Condition::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
+}
+
+/// The lock, on a user name or an e-mail address, is held by this account or gone.
+pub(super) fn held_by(customer: Id<Customer>) -> Condition {
+    Condition::new(
+        "attribute_not_exists(pk) OR customer_id = :customer",
+        [(":customer", string(customer.to_string()))],
+    )
+}
+
 impl Store {
-    /// Who has the user name, read consistently; nobody, if the name that is taken only looks like it.
+    /// Reads the login of a user name consistently; `None` if nobody has the name, or if the name that is taken only
+    /// looks like it.
     pub async fn get_login(&self, username: &Username) -> Result<Option<Login>, Error> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.accounts)
-            .set_key(Some(key::login(username.login_key()).attributes()));
-        let found: Option<LoginAttributes> = answer::get(get.consistent_read(true)).await?;
-        Ok(found.map(Login::from).filter(|found| found.username_digest == username.digest()))
+        let found = self.get_stored(&key::login(username.login_key())).await?;
+        Ok(found.filter(|found: &Login| found.username_digest == username.digest()))
     }
 }

@@ -1,85 +1,81 @@
-//! Events on their way: to the bus, and from there to the account's webhook.
+//! The outbox: events on their way to the bus, and from there to the account's webhook.
 //!
-//! An event waits in index `due` of its table, first to be published, then to be delivered, and leaves it
-//! when that is done. Usually the table's stream and the bus are faster; the schedules of the functions
-//! behind them take up what they lost.
+//! An event is in index `due` of its table until it is published and, if its account has a webhook, delivered. Usually
+//! the table's stream and the bus bring it to the functions that do so; their schedules take up what those lost.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::UnreadItem;
-use super::assignment::Assignment;
-use super::customer::CustomerAttributes;
+use super::dynamodb::{Condition, Store, Table, Transaction, UpdateExpression};
+use super::dynamodb::{string, to_item};
 use super::fields::stored;
 use super::key::{self, Key};
 use super::queue::QueueCursor;
-use super::transaction::Condition;
-use super::{Item, Items, Store, distinct, string};
+use super::stored::Stored;
 use crate::domain::delivery::{self, DeliveryState};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
-/// How long an event stays in the outbox: 7 days, and as long again when it could not be delivered.
+/// How long an event stays in the outbox: 7 days, and as long again if its delivery failed.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// How many events are read at once, with their accounts: DynamoDB reads a hundred items.
+/// Number of events that are read in one batch, with their accounts: DynamoDB reads up to 100 items.
 pub const BATCH: usize = 50;
 
-/// How long the usual way has before the schedules take an event up.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the stream and the bus have before a schedule takes an event up.
+const HEAD_START: Duration = Duration::from_mins(1);
 
 stored! {
-    /// An event as the outbox has it. Personal data is in it only if it is the last of its account, and
-    /// no longer than until that is delivered.
+    /// An event in the outbox. It holds personal data only if it is the last of its account, and only until that is
+    /// delivered.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct OutboxEntry {
         /// The event's id.
         pub id: Id<Event> => Deleted,
-        /// Its name on the bus.
+        /// Name of its type on the bus.
         #[serde(rename = "type")]
         pub name: String => Deleted,
         /// The account.
         pub customer_id: Id<Customer> => Deleted,
-        /// Ids of what it happened to within the account: 16 bytes each, one after the other.
+        /// Ids of its subjects, 16 bytes each, one after the other.
         #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
         subjects: Vec<u8> => Deleted,
         /// When it happened.
         pub tm_event: Timestamp => Deleted,
-        /// Its place in the account's order; none if the account was erased already.
+        /// Its sequence number within the account; `None` if the account's erasure had begun.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub sequence: Option<u64> => Deleted,
-        /// What the account was after it, if it happened to the account itself.
+        /// The account's status after it; `None` if it has subjects.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub status: Option<Status> => Deleted,
-        /// When the account's deletion was due after it.
+        /// When the account's deletion was due after it; `None` if it was not, or if it has subjects.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_deletion_scheduled: Option<Timestamp> => Deleted,
 
-        /// Whose delivery log it is in; none if it is not delivered to anybody.
+        /// Partition of the delivery log that it is in; `None` if it is not delivered.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub log_pk: Option<String> => Deleted,
-        /// What has come of its delivery.
+        /// State of its delivery; `None` if it is not delivered.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub delivery: Option<DeliveryState> => Deleted,
-        /// How often it was tried to deliver it.
+        /// Number of delivery attempts.
         #[serde(default)]
         pub attempts: u64 => Deleted,
-        /// What came of the last attempt.
+        /// Result of the last attempt.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub outcome: Option<DeliveryResult> => Deleted,
-        /// When that was.
+        /// When the last attempt was.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_attempt: Option<Timestamp> => Deleted,
-        /// When the next one is.
+        /// When the next attempt is due.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_next: Option<Timestamp> => Deleted,
 
-        // The address of an account that is no more, sealed for its last event.
+        // The webhook of a deleted account, sealed for its last event.
         #[serde(skip_serializing_if = "Option::is_none")]
         farewell_method: Option<String> => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +87,7 @@ stored! {
         due_pk: Option<String> => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
         due_sk: Option<String> => Deleted,
-        /// When the item may go, in seconds since 1970.
+        /// When the item expires, in seconds since 1970.
         expires_at: i64 => Deleted,
     }
 }
@@ -103,7 +99,7 @@ impl std::fmt::Debug for OutboxEntry {
 }
 
 impl OutboxEntry {
-    /// An event that left its account as it is in `after`.
+    /// The entry of an event after which the account is `after`.
     pub(super) fn of(event: &Event, after: &Customer) -> Self {
         let own = event.subjects.is_empty();
         let item = Self {
@@ -115,13 +111,13 @@ impl OutboxEntry {
         if after.webhook(event.time).is_some() { item.for_delivery() } else { item }
     }
 
-    /// The next event of `customer`, who is to live.
+    /// The entry of the next event of a live account, with the sequence number after the account's.
     pub(super) fn next(event: &Event, customer: &Customer) -> Self {
         let item = Self::of(event, customer);
         Self { sequence: item.sequence.map(|last| last + 1), ..item }
     }
 
-    /// An event of an account whose erasure has begun: for others to know, not for its owner.
+    /// The entry of an event of an account whose erasure has begun: it is published, but not delivered.
     pub(super) fn unnumbered(event: &Event) -> Self {
         let id = event.id;
         Self {
@@ -142,13 +138,13 @@ impl OutboxEntry {
             farewell_method: None,
             farewell_uri: None,
             farewell_secrets: None,
-            due_pk: Some(key::shard(key::PUBLISH, id.uuid()).to_owned()),
+            due_pk: Some(key::shard(&key::PUBLISH, id.uuid()).to_owned()),
             due_sk: Some(key::due_event(event.time, id)),
             expires_at: event.time.plus(LIFETIME).seconds(),
         }
     }
 
-    /// If this is the end of an account that had a webhook, with its address sealed in.
+    /// Seals the account's webhook in, if this event deletes an account that had one.
     pub(super) fn with_farewell(self, before: &Customer) -> Self {
         let ends = self.status == Some(Status::Deleted) && before.status != Status::Deleted;
         let Some(webhook) = before.webhook(self.tm_event).filter(|_| ends) else { return self };
@@ -167,25 +163,25 @@ impl OutboxEntry {
         Self { log_pk: Some(log), delivery: Some(DeliveryState::Pending), ..self }
     }
 
-    /// Ids of what it happened to within the account.
+    /// Ids of what it happened to within the account; none if it happened to the account itself.
     #[must_use]
     pub fn subjects(&self) -> Vec<Uuid> {
         self.subjects.chunks(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect()
     }
 
-    /// Whether this account is told of it.
+    /// Whether it is delivered to this account.
     #[must_use]
     pub fn is_delivered_to(&self, customer: Id<Customer>) -> bool {
         self.log_pk.is_some() && self.customer_id == customer
     }
 
-    /// Whether it waits to be delivered.
+    /// Whether its delivery is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.delivery == Some(DeliveryState::Pending)
     }
 
-    /// The address that was sealed for it.
+    /// The webhook that was sealed in.
     #[must_use]
     pub fn farewell(&self) -> Option<Webhook> {
         Some(Webhook {
@@ -201,17 +197,13 @@ impl OutboxEntry {
         })
     }
 
-    /// Until when the address that was sealed for it may be kept.
+    /// Until when the sealed webhook may be kept; `None` if there is none.
     #[must_use]
     pub fn sealed_until(&self) -> Option<Timestamp> {
         self.farewell_uri.as_ref().map(|_| self.tm_event.plus(delivery::SEALED_LIFETIME))
     }
 
-    pub(super) fn item(&self) -> Result<Item, Error> {
-        serde_dynamo::to_item(self).map_err(|error| Error::Internal(error.to_string()))
-    }
-
-    /// What the account's owner is told of it.
+    /// Data of the webhook message.
     #[must_use]
     pub fn data(&self) -> Value {
         match self.subjects().first() {
@@ -226,159 +218,146 @@ impl OutboxEntry {
     }
 }
 
-/// What a waiting event waits for.
+impl Stored for OutboxEntry {
+    type Attributes = Self;
+}
+
+/// What an event in index `due` is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxQueue {
-    /// To be put on the bus.
+    /// Put on the bus.
     Publish,
-    /// To be delivered.
+    /// Delivered to the account's webhook.
     Deliver,
 }
 
 impl OutboxQueue {
-    /// Its beginning.
+    /// The cursor of the queue's first page.
     #[must_use]
     pub fn beginning(self) -> QueueCursor {
         QueueCursor::beginning(match self {
-            Self::Publish => key::PUBLISH,
-            Self::Deliver => key::DELIVER,
+            Self::Publish => &key::PUBLISH,
+            Self::Deliver => &key::DELIVER,
         })
     }
 }
 
-/// An event that waits, and its account.
+/// An event in a queue, and its account.
 pub type PendingEvent = (Id<Event>, Id<Customer>);
 
-pub(super) fn event_key(id: Id<Event>) -> Item {
-    HashMap::from([("id".to_owned(), string(id.to_string()))])
+/// A page of a queue.
+#[derive(Debug)]
+pub struct QueuedEvents {
+    /// The events, per partition in the order in which they were due.
+    pub events: Vec<PendingEvent>,
+    /// When the first of them was due; `None` if there is none.
+    pub oldest: Option<Timestamp>,
+    /// The cursor of the next page.
+    pub next: QueueCursor,
+}
+
+/// Key of an event in the outbox.
+#[must_use]
+pub fn event_key(id: Id<Event>) -> Key<OutboxEntry> {
+    key::event(id)
+}
+
+/// Moves an event into the queue for delivery, due at `when`.
+pub(super) fn queue_for_delivery(
+    id: Id<Event>,
+    when: Timestamp,
+) -> Result<UpdateExpression, Error> {
+    UpdateExpression::default()
+        .set("due_pk", key::shard(&key::DELIVER, id.uuid()))?
+        .set("due_sk", key::due_event(when, id))
+}
+
+impl Transaction<'_> {
+    /// Puts an event into the outbox.
+    pub(super) fn put_event(self, event: &OutboxEntry) -> Result<Self, Error> {
+        self.put(Table::Outbox, to_item(event)?, None)
+    }
 }
 
 impl Store {
-    /// The events with these ids; those that are gone are left out.
+    /// Reads events by their ids. Those that do not exist are left out.
     pub async fn get_events(&self, ids: &[Id<Event>]) -> Result<Vec<OutboxEntry>, Error> {
         let mut events = Vec::with_capacity(ids.len());
         for ids in ids.chunks(BATCH) {
-            let wanted = ids.iter().map(|id| event_key(*id)).collect();
-            let found = self.batch_get(HashMap::from([(self.outbox.clone(), wanted)])).await?;
-            for event in found.into_values().flatten() {
-                events.push(event.read()?);
+            let keys: Vec<_> = ids.iter().map(|id| event_key(*id)).collect();
+            let untyped: Vec<_> = keys.iter().map(Key::untyped).collect();
+            let found = self.get_items(&untyped).await?;
+            for key in &keys {
+                events.extend(found.get(key)?);
             }
         }
         Ok(events)
     }
 
-    /// Takes an event that is on the bus out of the queue. If it is to be delivered, that has a minute
-    /// before the schedule takes it up.
+    /// Takes a published event out of the queue, or moves it on to be delivered: the bus has a minute for that before
+    /// the schedule takes it up.
     pub async fn record_published(&self, event: &OutboxEntry, now: Timestamp) -> Result<(), Error> {
         let change = if event.is_pending() {
-            Self::wait_for_delivery(event.id, now.plus(PATIENCE))?
+            queue_for_delivery(event.id, now.plus(HEAD_START))?
         } else {
-            Assignment::default().remove(&["due_pk", "due_sk"])
+            UpdateExpression::default().remove(&["due_pk", "due_sk"])
         };
-        let queued = key::shard(key::PUBLISH, event.id.uuid());
+        let queued = key::shard(&key::PUBLISH, event.id.uuid());
         let condition = Condition::new("due_pk = :queued", [(":queued", string(queued))]);
-        // A deliverer that was faster has taken it out already.
-        self.update_if(&self.outbox, event_key(event.id), &change, &condition).await.map(drop)
+        // If it is not, a deliverer was faster.
+        self.update_event(event.id, &change, &condition).await.map(drop)
     }
 
-    pub(super) fn wait_for_delivery(id: Id<Event>, until: Timestamp) -> Result<Assignment, Error> {
-        Assignment::default()
-            .set("due_pk", key::shard(key::DELIVER, id.uuid()))?
-            .set("due_sk", key::due_event(until, id))
-    }
-
-    /// Changes an event's delivery on a condition. Whether that held.
+    /// Updates an event on a condition. Whether that held.
     pub(super) async fn update_event(
         &self,
         id: Id<Event>,
-        change: &Assignment,
+        change: &UpdateExpression,
         condition: &Condition,
     ) -> Result<bool, Error> {
-        let updated = self.update_if(&self.outbox, event_key(id), change, condition).await?;
-        Ok(updated.is_some())
+        let updated = self.update(event_key(id).address(), change, condition).await?;
+        Ok(updated.written().is_some())
     }
 
-    /// Events that have been waiting to be published for longer than the usual way takes, since when the
-    /// one that has waited longest has, and the place behind them.
+    /// A page of the events that are overdue to be published: the stream has lost them.
     pub async fn list_unpublished(
         &self,
-        place: QueueCursor,
+        cursor: QueueCursor,
         now: Timestamp,
-    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>, QueueCursor), Error> {
-        self.list_waiting(place, now.minus(PATIENCE)).await
+    ) -> Result<QueuedEvents, Error> {
+        self.list_events(cursor, now.minus(HEAD_START)).await
     }
 
-    /// Events whose next attempt at delivery is due, since when the one that has waited longest is, and
-    /// the place behind them.
+    /// A page of the events whose next delivery attempt is due.
     pub async fn list_undelivered(
         &self,
-        place: QueueCursor,
+        cursor: QueueCursor,
         now: Timestamp,
-    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>, QueueCursor), Error> {
-        self.list_waiting(place, now).await
+    ) -> Result<QueuedEvents, Error> {
+        self.list_events(cursor, now).await
     }
 
-    async fn list_waiting(
+    async fn list_events(
         &self,
-        place: QueueCursor,
+        cursor: QueueCursor,
         until: Timestamp,
-    ) -> Result<(Vec<PendingEvent>, Option<Timestamp>, QueueCursor), Error> {
+    ) -> Result<QueuedEvents, Error> {
         #[derive(Deserialize)]
-        struct Entry {
+        struct Row {
             id: Id<Event>,
             customer_id: Id<Customer>,
             due_sk: String,
         }
 
-        let (items, next) = self.list_queued::<Entry>(&self.outbox, place, until).await?;
-        let (mut found, mut oldest) = (Vec::with_capacity(items.len()), None::<Timestamp>);
-        for Entry { id, customer_id, due_sk } in items {
-            let since = due_sk.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
-            oldest = oldest.into_iter().chain(since).min();
-            found.push((id, customer_id));
-        }
-        Ok((found, oldest, next))
-    }
-
-    /// Reads all of `keys` of the accounts table, and an event, in one consistent round trip.
-    pub async fn get_items_and_event(
-        &self,
-        keys: &[Key<()>],
-        event: Option<Id<Event>>,
-    ) -> Result<(Items, Option<OutboxEntry>), Error> {
-        let wanted = HashMap::from([
-            (self.accounts.clone(), distinct(keys)),
-            (self.outbox.clone(), event.into_iter().map(event_key).collect()),
-        ]);
-        let mut found = self.batch_get(wanted).await?;
-        let events = found.remove(&self.outbox).unwrap_or_default();
-        let items = Items::of(found.remove(&self.accounts).unwrap_or_default())?;
-        Ok((items, events.first().map(UnreadItem::read).transpose()?))
-    }
-
-    /// These events and their accounts, as they are now; those that are gone are left out.
-    pub async fn get_events_and_customers(
-        &self,
-        waiting: &[PendingEvent],
-    ) -> Result<Vec<(OutboxEntry, Customer)>, Error> {
-        let owners: HashSet<_> = waiting.iter().map(|(_, customer)| *customer).collect();
-        let roots = owners.into_iter().map(|customer| key::customer(customer).attributes());
-        let wanted = HashMap::from([
-            (self.outbox.clone(), waiting.iter().map(|(id, _)| event_key(*id)).collect()),
-            (self.accounts.clone(), roots.collect()),
-        ]);
-        let found = self.batch_get(wanted).await?;
-        let in_table = |table: &String| found.get(table).into_iter().flatten();
-        let mut accounts = HashMap::new();
-        for account in in_table(&self.accounts) {
-            let account = Customer::from(account.read::<CustomerAttributes>()?);
-            accounts.insert(account.id, account);
-        }
-        let mut events = Vec::with_capacity(waiting.len());
-        for event in in_table(&self.outbox) {
-            let event: OutboxEntry = event.read()?;
-            events.extend(accounts.get(&event.customer_id).map(|account| (event, account.clone())));
-        }
-        Ok(events)
+        let (rows, next) = self.list_queued::<Row>(Table::Outbox, cursor, until).await?;
+        let due = |row: &Row| {
+            let (time, _) = row.due_sk.split_once('#')?;
+            Timestamp::parse_fixed(time)
+        };
+        Ok(QueuedEvents {
+            oldest: rows.iter().filter_map(due).min(),
+            events: rows.into_iter().map(|row| (row.id, row.customer_id)).collect(),
+            next,
+        })
     }
 }

@@ -1,190 +1,193 @@
-//! Everything an account owns, whatever it is: what the purge reads and deletes.
+//! Changes of what an account owns. Each goes through the account's root, which is how the purge knows that nothing is
+//! added to a deleted account, and where the change's event gets its sequence number.
 
-use std::collections::HashMap;
+use serde::Serialize;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
-use futures_util::future::try_join_all;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use serde::Deserialize;
-use uuid::Uuid;
-
-use super::attribute::MaybeText;
-use super::{Item, MAX_TRIES, Store, answer, failure, key, pause, string, unavailable};
-use crate::domain::erasure::{Counts, InventoryCursor};
+use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Store, Table, Transaction};
+use super::dynamodb::{UpdateExpression, first, string};
+use super::key::{self, Key};
+use super::outbox::OutboxEntry;
+use super::revise::Update;
+use super::root::{self, live, unchanged_sequence};
+use super::stored::{Stored, item, read};
 use crate::domain::owned::Kind;
-use crate::domain::{Customer, Error, Id};
-use crate::platform::aws::Call as _;
-
-/// How many items one batch deletes: DynamoDB's limit.
-const BATCH: usize = 25;
-
-/// How many batches are deleted at the same time: each takes a connection.
-const BATCHES_AT_ONCE: usize = 8;
-
-/// How many items a page has at most, so that small ones do not make a page that takes long.
-const PAGE: i32 = 1_000;
-
-/// Something that an account owns, of a kind that we know.
-#[derive(Clone, Debug)]
-pub struct Owned {
-    sk: String,
-    /// Its kind.
-    pub kind: Kind,
-    /// Its id, but for what is found by a hash.
-    pub id: Option<Uuid>,
-    /// Names the user name's lock of an agent.
-    pub login: Option<String>,
-}
-
-/// As much of what an account owns as one query reads: 1,000 items, or 1 MB.
-#[derive(Clone, Debug)]
-pub struct OwnedPage {
-    /// In the order of their sort keys.
-    pub items: Vec<Owned>,
-    /// How many there are besides that are nothing that we know.
-    pub unknown: u64,
-    /// Where the next page starts; none if this is the last one.
-    pub next: Option<InventoryCursor>,
-}
-
-/// Something in an account's partition. What we do not know may have a `login` of any type.
-#[derive(Deserialize)]
-struct Thing {
-    sk: String,
-    login: Option<MaybeText>,
-}
-
-impl Thing {
-    fn owned(self) -> Option<Owned> {
-        let login = self.login.as_ref().and_then(MaybeText::as_str).map(str::to_owned);
-        Owned::new(self.sk, login)
-    }
-}
-
-impl Owned {
-    /// Reads the kind and id of an item from its sort key. `None` if the kind is unknown.
-    pub(crate) fn new(sk: String, login: Option<String>) -> Option<Self> {
-        let (kind, bytes) = key::kind_and_bytes(&sk)?;
-        Some(Self { sk, kind, id: Uuid::from_slice(&bytes).ok(), login })
-    }
-
-    /// Its place.
-    #[must_use]
-    pub fn position(&self) -> InventoryCursor {
-        InventoryCursor::of(self.sk.clone())
-    }
-}
+use crate::domain::{Customer, Error, Event, Id, Page, Permission};
+use crate::patience::Tries;
 
 impl Store {
-    /// A page of what an account owns: all that is there, as a consistent read sees it.
-    pub async fn list_owned(
+    /// Carries out a change of what an account owns. `change` makes the transaction, which begins with
+    /// [`Transaction::emit_owned`], for the account as it is; it is called again when another event has taken the
+    /// sequence number.
+    pub(super) async fn change_owned<'a>(
+        &'a self,
+        customer: &Customer,
+        change: impl Fn(&Customer) -> Result<Transaction<'a>, Error>,
+    ) -> Result<CommitResult, Error> {
+        let (mut current, mut tries) = (customer.clone(), Tries::new());
+        loop {
+            match change(&current)?.attempt().await? {
+                Attempt::Ended(result) => {
+                    let Some(newer) = moved_on(&result, &current)? else { return Ok(result) };
+                    // What was found is true for an instant only: it is used at once.
+                    if !tries.again() {
+                        let cause = "the account's sequence number moves too fast";
+                        return Err(Error::Unavailable(cause.to_owned()));
+                    }
+                    current = newer;
+                }
+                Attempt::Conflict(conflict) => {
+                    if !tries.pause().await {
+                        return Err(conflict.after(&tries));
+                    }
+                    if tries.failed() % root::READ_AFTER == 0 {
+                        let root = key::customer(customer.id);
+                        let newer = self.get_items(&[root.untyped()]).await?.get(&root)?;
+                        // One that is not live is refused by the next try.
+                        current = newer.filter(|root| root.status.is_live()).unwrap_or(current);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Creates an owned item at `key`, if the account is live.
+    pub(super) async fn insert_owned<T>(
+        &self,
+        customer: &Customer,
+        key: &Key<T>,
+        attributes: impl Serialize,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let new = item(key, attributes)?;
+        let insert = |customer: &Customer| {
+            let transaction = self.transaction().emit_owned(customer, event)?;
+            transaction.put(Table::Accounts, new.clone(), Some(&Condition::absent()))
+        };
+        match self.change_owned(customer, insert).await? {
+            CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
+                Err(Error::StateInvalid(None))
+            }
+            // The id is new: if it exists already, an answer was lost and this is a second try.
+            CommitResult::Written | CommitResult::Refused(_) => Ok(()),
+        }
+    }
+
+    /// Deletes an owned item of `kind` at `key`, if it meets `of_item` and the account meets `of_account`: it is live,
+    /// at least.
+    pub(super) async fn delete_owned_if<T: Stored>(
+        &self,
+        customer: &Customer,
+        kind: Kind,
+        key: &Key<T>,
+        (of_account, of_item): (&Condition, &Condition),
+        event: &Event,
+    ) -> Result<Update<T>, Error> {
+        let delete = |customer: &Customer| {
+            let transaction = self.transaction();
+            transaction
+                .emit_owned_if(customer, event, of_account.clone())?
+                .delete(key.address(), Some(of_item))
+        };
+        let CommitResult::Refused(legs) = self.change_owned(customer, delete).await? else {
+            return Ok(Update::Written);
+        };
+        let mut legs = legs.into_iter();
+        match (legs.next(), legs.nth(1)) {
+            (Some(Leg::Failed(Some(account))), _)
+                if read::<Customer>(account.clone())?.status.is_live() =>
+            {
+                Err(Error::BillingAccountInUse)
+            }
+            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
+            (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
+            _ => Err(Error::not_found(kind)),
+        }
+    }
+
+    /// A page of an account's items of one kind, newest first, that come after the one with the id `after`.
+    pub(super) async fn list_kind<T: Stored>(
         &self,
         customer: Id<Customer>,
-        behind: &InventoryCursor,
-    ) -> Result<OwnedPage, Error> {
-        let behind = behind.sort_key().max(key::ROOT);
-        let query = self
-            .client
-            .query()
-            .table_name(&self.accounts)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk > :behind")
-            .projection_expression("sk, login")
-            .limit(PAGE)
-            .expression_attribute_values(":pk", string(key::partition(customer)))
-            .expression_attribute_values(":behind", string(behind));
-        let (found, next) = answer::query::<Thing>(query).await?;
-        let next = next.as_ref().map(sort_key).transpose()?;
-        let count = found.len();
-        let items: Vec<_> = found.into_iter().filter_map(Thing::owned).collect();
-        Ok(OwnedPage {
-            unknown: (count - items.len()) as u64,
-            items,
-            next: next.map(InventoryCursor::of),
-        })
-    }
-
-    /// How many things of each kind an account owns, and how many kilobytes they are in all.
-    pub async fn count_owned(&self, customer: Id<Customer>) -> Result<(Counts, u64), Error> {
-        let counting = Kind::ALL.iter().map(|kind| self.count_kind(customer, *kind));
-        let counted = try_join_all(counting).await?;
-        let kilobytes = counted.iter().map(|(_, kilobytes)| kilobytes).sum();
-        let counts = Kind::ALL.iter().copied().zip(counted.into_iter().map(|(count, _)| count));
-        Ok((counts.filter(|(_, count)| *count > 0).collect(), kilobytes))
-    }
-
-    async fn count_kind(&self, customer: Id<Customer>, kind: Kind) -> Result<(u64, u64), Error> {
-        let (mut count, mut kilobytes, mut start) = (0, 0, None);
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.accounts)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
-                .expression_attribute_values(":pk", string(key::partition(customer)))
-                .expression_attribute_values(":kind", string(kind.prefix()))
-                .set_exclusive_start_key(start);
-            let (found, units, next) = answer::count(query).await?;
-            count += found;
-            kilobytes += size(units);
-            start = next;
-            if start.is_none() {
-                return Ok((count, if count == 0 { 0 } else { kilobytes }));
-            }
-        }
-    }
-
-    /// Deletes these things of an account. Those that are gone already are no error.
-    pub async fn delete_owned(&self, customer: Id<Customer>, owned: &[Owned]) -> Result<(), Error> {
+        kind: Kind,
+        size: usize,
+        after: Option<Id<T>>,
+        id: impl Fn(&T) -> Id<T>,
+    ) -> Result<Page<T>, Error> {
         let partition = key::partition(customer);
-        let key = |owned: &Owned| {
-            HashMap::from([
-                ("pk".to_owned(), string(&partition)),
-                ("sk".to_owned(), string(&owned.sk)),
-            ])
-        };
-        let keys: Vec<Item> = owned.iter().map(key).collect();
-        let batches: Vec<_> =
-            keys.chunks(BATCH).map(|batch| self.batch_delete(batch.to_vec())).collect();
-        stream::iter(batches).buffer_unordered(BATCHES_AT_ONCE).try_collect().await
-    }
-
-    async fn batch_delete(&self, keys: Vec<Item>) -> Result<(), Error> {
-        let delete = |key| -> Result<WriteRequest, Error> {
-            let delete =
-                DeleteRequest::builder().set_key(Some(key)).build().map_err(unavailable)?;
-            Ok(WriteRequest::builder().delete_request(delete).build())
-        };
-        let mut left: Vec<WriteRequest> = keys.into_iter().map(delete).collect::<Result<_, _>>()?;
-        for attempt in 0..MAX_TRIES {
-            let write = self.client.batch_write_item().request_items(&self.accounts, left);
-            let answer = write.call().await.map_err(failure)?;
-            left = answer
-                .unprocessed_items
-                .unwrap_or_default()
-                .remove(&self.accounts)
-                .unwrap_or_default();
-            if left.is_empty() {
-                return Ok(());
-            }
-            pause(attempt).await;
-        }
-        Err(Error::Unavailable("DynamoDB left deletions unprocessed".to_owned()))
+        let start = after.map(|id| key::place(&partition, &key::owned(kind, id)));
+        let query = self
+            .query(Table::Accounts)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
+            .expression_attribute_values(":pk", string(&partition))
+            .expression_attribute_values(":kind", string(kind.prefix()))
+            .set_exclusive_start_key(start);
+        let rows: Vec<T::Attributes> = first(query, size + 1).await?;
+        let rows = rows.into_iter().map(Into::into).collect();
+        Ok(Page::cut(rows, size, |last| id(last).to_string()))
     }
 }
 
-fn sort_key(place: &Item) -> Result<String, Error> {
-    let key = place.get("sk").and_then(|key| key.as_s().ok());
-    key.cloned().ok_or_else(|| Error::Internal("a place has no sort key".to_owned()))
+/// The account that the first leg found, if it is live and has emitted other events than in `decided_on`.
+fn moved_on(result: &CommitResult, decided_on: &Customer) -> Result<Option<Customer>, Error> {
+    let CommitResult::Refused(legs) = result else { return Ok(None) };
+    let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
+    let current: Customer = read(root.clone())?;
+    let is_newer = current.internals.sequence != decided_on.internals.sequence;
+    Ok((current.status.is_live() && is_newer).then_some(current))
 }
 
-/// The size in kilobytes of what a consistent read of this many units has read: 4 each.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a number of units is small and not negative"
-)]
-fn size(units: f64) -> u64 {
-    (units * 4.0).ceil() as u64
+impl Transaction<'_> {
+    /// Adds the two legs that every change of an owned item begins with. The first asks that the account is live and
+    /// takes the next sequence number; the second puts the event into the outbox.
+    pub(super) fn emit_owned(self, customer: &Customer, event: &Event) -> Result<Self, Error> {
+        self.emit_owned_if(customer, event, live())
+    }
+
+    /// Adds the same legs, with a condition that asks for more than that the account is live.
+    pub(super) fn emit_owned_if(
+        self,
+        customer: &Customer,
+        event: &Event,
+        condition: Condition,
+    ) -> Result<Self, Error> {
+        self.emit_with(customer, event, UpdateExpression::default(), condition)
+    }
+
+    /// Adds the same legs for a change of an agent's permission from `before` to `after`, `None` where the agent does
+    /// not exist, on the condition that the account keeps an admin.
+    ///
+    /// When the number of admins changes, the account's version is incremented too: a plan that was made before is
+    /// outdated.
+    pub(super) fn emit_permission(
+        self,
+        customer: &Customer,
+        event: &Event,
+        before: Option<Permission>,
+        after: Option<Permission>,
+    ) -> Result<Self, Error> {
+        let is_admin = |permission: Permission| customer.administers(permission);
+        let (change, condition) = match (before.is_some_and(is_admin), after.is_some_and(is_admin))
+        {
+            (false, true) => (1, live()),
+            (true, false) => (-1, live().and(root::another_admin())),
+            _ => return self.emit_owned(customer, event),
+        };
+        let counted = UpdateExpression::default().increment("version")?.add("admins", change)?;
+        self.emit_with(customer, event, counted, condition)
+    }
+
+    fn emit_with(
+        self,
+        customer: &Customer,
+        event: &Event,
+        update: UpdateExpression,
+        condition: Condition,
+    ) -> Result<Self, Error> {
+        let event = OutboxEntry::next(event, customer);
+        let update = update.set("sequence", event.sequence)?;
+        let condition = condition.and(unchanged_sequence(customer));
+        self.update(key::customer(customer.id).address(), &update, Some(&condition))?.emit(&event)
+    }
 }

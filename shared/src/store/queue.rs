@@ -1,31 +1,33 @@
-//! Work queues: sparse indexes named `due`, in a few partitions, by the time at which something is due.
+//! Work queues: sparse indexes named `due`, in a few partitions each, ordered by the time at which work is due.
 
 use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
-use super::{Item, Store, answer, key, string};
+use super::dynamodb::{Item, Store, Table, page, string};
+use super::key;
 use crate::domain::{Error, Timestamp};
 
-/// How many items one look at a partition brings.
+/// Page size of one partition.
 const BATCH: i32 = 100;
 
-/// A place in a queue: per partition that has more, where its next page starts.
+/// A cursor of a queue: for each partition that has more, the key after which its next page starts; `None` for its
+/// first page.
 #[derive(Debug)]
 pub struct QueueCursor(Vec<(&'static str, Option<Item>)>);
 
 impl QueueCursor {
-    /// The beginning of the queue in these partitions.
-    pub(super) fn beginning(partitions: [&'static str; 4]) -> Self {
-        Self(partitions.map(|partition| (partition, None)).into())
+    /// The cursor of the first page of a queue in these partitions.
+    pub(super) fn beginning(partitions: &[&'static str]) -> Self {
+        Self(partitions.iter().map(|partition| (*partition, None)).collect())
     }
 
-    /// The end of a queue.
+    /// The cursor after the last page of a queue.
     #[must_use]
     pub const fn end() -> Self {
         Self(Vec::new())
     }
 
-    /// Whether nothing is behind it.
+    /// Whether there are no more pages.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.0.is_empty()
@@ -33,42 +35,42 @@ impl QueueCursor {
 }
 
 impl Store {
-    /// What was due at `until`, per partition in the order in which it was, and the place behind it. A page
-    /// may be empty with more behind it.
+    /// A page of what was due at `until`, per partition in the order in which it was due, and the cursor of the next
+    /// page. A page may be empty and not the last.
     pub(super) async fn list_queued<T: DeserializeOwned>(
         &self,
-        table: &str,
-        place: QueueCursor,
+        table: Table,
+        cursor: QueueCursor,
         until: Timestamp,
     ) -> Result<(Vec<T>, QueueCursor), Error> {
-        let looks =
-            place.0.into_iter().map(|(partition, start)| self.look(table, partition, start, until));
+        let pages = cursor
+            .0
+            .into_iter()
+            .map(|(partition, start)| self.list_partition(table, partition, start, until));
         let (mut found, mut rest) = (Vec::new(), Vec::new());
-        for (items, next) in try_join_all(looks).await? {
+        for (items, next) in try_join_all(pages).await? {
             found.extend(items);
             rest.extend(next);
         }
         Ok((found, QueueCursor(rest)))
     }
 
-    async fn look<T: DeserializeOwned>(
+    async fn list_partition<T: DeserializeOwned>(
         &self,
-        table: &str,
+        table: Table,
         partition: &'static str,
         start: Option<Item>,
         until: Timestamp,
     ) -> Result<(Vec<T>, Option<(&'static str, Option<Item>)>), Error> {
         let query = self
-            .client
-            .query()
-            .table_name(table)
+            .query(table)
             .index_name("due")
             .key_condition_expression("due_pk = :partition AND due_sk < :until")
             .expression_attribute_values(":partition", string(partition))
             .expression_attribute_values(":until", string(key::due_until(until)))
             .limit(BATCH)
             .set_exclusive_start_key(start);
-        let (found, next) = answer::query(query).await?;
+        let (found, next) = page(query).await?;
         Ok((found, next.map(|start| (partition, Some(start)))))
     }
 }

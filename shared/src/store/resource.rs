@@ -2,15 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dynamodb::{Condition, Store};
 use super::fields::stored;
-use super::transaction::Condition;
-use super::{Store, Stored, key};
+use super::key;
+use super::root::{live, not_paid_by};
+use super::stored::Stored;
 use crate::domain::owned::Kind;
 use crate::domain::value::{Detail, Name};
 use crate::domain::{Customer, Data, Error, Event, Id, Page, Resource, Timestamp};
 
 stored! {
-    /// As it is stored. Data is text to DynamoDB: as a map, its numbers would lose digits.
+    /// A resource as an item. Data is stored as text: as a map, its numbers would lose digits.
     #[derive(Serialize, Deserialize)]
     pub struct ResourceAttributes {
         id: Id<Resource> => Deleted,
@@ -62,11 +64,11 @@ impl Store {
         event: &Event,
     ) -> Result<(), Error> {
         let key = key::resource(customer.id, kind, new.id);
-        self.insert_child(customer, &key, ResourceAttributes::from(new), event).await
+        self.insert_owned(customer, &key, ResourceAttributes::from(new), event).await
     }
 
-    /// Deletes a resource of `kind`, if it is there and the account is live; a billing account only if it
-    /// is not the one that pays.
+    /// Deletes a resource of `kind`, if it exists and the account is live. A billing account that pays for the account is
+    /// not deleted.
     pub async fn delete_resource(
         &self,
         customer: &Customer,
@@ -74,15 +76,16 @@ impl Store {
         id: Id<Resource>,
         event: &Event,
     ) -> Result<(), Error> {
-        let owner = match kind {
-            Kind::BillingAccount => Condition::live().and_not_paid_by(id),
-            _ => Condition::live(),
+        let of_account = match kind {
+            Kind::BillingAccount => live().and(not_paid_by(id)),
+            _ => live(),
         };
-        let (key, thing) = (key::resource(customer.id, kind, id), Condition::present());
-        self.delete_child(customer, kind, &key, (&owner, &thing), event).await.map(drop)
+        let (key, conditions) =
+            (key::resource(customer.id, kind, id), (&of_account, &Condition::present()));
+        self.delete_owned_if(customer, kind, &key, conditions, event).await.map(drop)
     }
 
-    /// A page of an account's resources of `kind`, newest first, below the resource `after`.
+    /// A page of an account's resources of `kind`, newest first, that come after the resource `after`.
     pub async fn list_resources(
         &self,
         customer: Id<Customer>,

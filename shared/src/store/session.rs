@@ -1,19 +1,21 @@
 //! Sessions.
 
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
-use super::assignment::Assignment;
+use super::dynamodb::{
+    CommitResult, Condition, Leg, Store, Table, UpdateExpression, number, string,
+};
 use super::fields::stored;
 use super::key::{self, Key};
-use super::transaction::{CommitResult, Condition, Leg};
-use super::{Store, Stored, failure, item, string};
+use super::login::of_agent;
+use super::stored::{Stored, item};
 use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Session, Status, Timestamp};
-use crate::platform::aws::Call as _;
 
 stored! {
-    /// As it is stored.
+    /// A session as an item.
     #[derive(Serialize, Deserialize)]
     pub struct SessionAttributes {
         agent_id: Id<Agent> => Deleted,
@@ -21,7 +23,7 @@ stored! {
         tm_expire: Timestamp => Deleted,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         url_exposed: bool => Deleted,
-        /// When the item may go, in seconds since 1970. It goes late: readers look at `tm_expire`.
+        /// When the item expires, in seconds since 1970. DynamoDB deletes it later: readers look at `tm_expire`.
         expires_at: i64 => Deleted,
     }
 }
@@ -53,10 +55,10 @@ impl Stored for Session {
     type Attributes = SessionAttributes;
 }
 
-/// A new hash of the password that has just proved right, in the place of the old one.
+/// A new hash of a password that was just verified, to replace the old one.
 #[derive(Clone, Copy)]
 pub struct Rehash<'a> {
-    /// The hash that the password was verified with.
+    /// The hash that verified the password.
     pub old: &'a PasswordHash,
     /// The stronger one.
     pub new: &'a PasswordHash,
@@ -68,9 +70,19 @@ impl std::fmt::Debug for Rehash<'_> {
     }
 }
 
+/// The item is a session of this agent that has not expired.
+pub(super) fn session_of(agent: Id<Agent>, now: Timestamp) -> Condition {
+    let values = [(":agent", string(agent.to_string())), (":now", number(now.seconds()))];
+    Condition::new("agent_id = :agent AND expires_at > :now", values)
+}
+
 impl Store {
-    /// Writes a session and forgets the attempts that led to it, if the account is not deleted. With
-    /// `rehash`, only if the password has not changed meanwhile.
+    /// Writes a session, if its account is not deleted. With `rehash`, only if the password is unchanged since it was
+    /// verified.
+    ///
+    /// The account's root is read beside the transaction and not part of it: it is what the account's many writers
+    /// hold. So a session may be written while its account is being deleted. It does not work, by the account's status,
+    /// and is not left behind: the transaction asks for the user name's lock, which the purge frees before its last pass.
     pub async fn insert_session(
         &self,
         customer: Id<Customer>,
@@ -79,47 +91,49 @@ impl Store {
         login: LoginKey,
         rehash: Option<Rehash<'_>>,
     ) -> Result<(), Error> {
-        let not_deleted = Condition::status_in(&[Status::Initial, Status::Active, Status::Frozen]);
-        let session = item(&key::session(customer, token_hash), SessionAttributes::from(session))?;
-        let mut transaction = self
-            .transaction()
-            .put(session, &Condition::absent())?
-            .check(&key::customer(customer), &not_deleted)?
-            .delete(&key::throttle(&login.to_string()), None)?;
-        if let Some(Rehash { old, new }) = rehash {
-            let unchanged =
-                Condition::new("password_hash = :old", [(":old", string(old.expose()))]);
-            let renewed = Assignment::default().set("password_hash", new.expose())?;
-            transaction = transaction.change(&key::login(login), &renewed, &unchanged)?;
-        }
-        match transaction.run().await? {
+        let new = item(&key::session(customer, token_hash), SessionAttributes::from(session))?;
+        let (lock, of_agent) = (key::login(login).address(), of_agent(session.agent));
+        let transaction =
+            self.transaction().put(Table::Accounts, new, Some(&Condition::absent()))?;
+        let transaction = match rehash {
+            None => transaction.check(lock, &of_agent)?,
+            Some(Rehash { old, new }) => {
+                let old = [(":old", string(old.expose()))];
+                let unchanged = of_agent.and(Condition::new("password_hash = :old", old));
+                let renewed = UpdateExpression::default().set("password_hash", new.expose())?;
+                transaction.update(lock, &renewed, Some(&unchanged))?
+            }
+        };
+        let root = key::customer(customer);
+        let (result, account) = try_join(transaction.run(), self.get_stored(&root)).await?;
+        let is_deleted = |account: Customer| account.status == Status::Deleted;
+        match result {
+            _ if account.is_none_or(is_deleted) => Err(Error::InvalidCredentials),
             CommitResult::Written => Ok(()),
-            // The token is random: if it is there already, an answer was lost and this is a second try.
+            // The token is random: if it exists already, an answer was lost and this is a second try.
             CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Ok(()),
             CommitResult::Refused(_) => Err(Error::InvalidCredentials),
         }
     }
 
-    /// Makes a session what it becomes when its token was in a URL, if it is not that yet.
+    /// Changes a session to `exposed`, which it becomes when its token was in a URL, unless it is that already.
     pub async fn expose_session(&self, key: &Key<Session>, exposed: &Session) -> Result<(), Error> {
-        let change = Assignment::default()
+        let change = UpdateExpression::default()
             .set("url_exposed", true)?
             .set("tm_expire", exposed.tm_expire)?
             .set("expires_at", exposed.tm_expire.seconds())?;
-        // If not, it has just ended, or another request came first.
+        // If it does not hold, the session has just ended, or another request came first.
         let unexposed =
             Condition::new("attribute_exists(pk) AND attribute_not_exists(url_exposed)", []);
-        self.update_if(&self.accounts, key.attributes(), &change, &unexposed).await.map(drop)
+        self.update(key.address(), &change, &unexposed).await.map(drop)
     }
 
-    /// Ends a session.
+    /// Deletes a session, which ends it.
     pub async fn delete_session(
         &self,
         customer: Id<Customer>,
         token_hash: &str,
     ) -> Result<(), Error> {
-        let key = key::session(customer, token_hash).attributes();
-        let delete = self.client.delete_item().table_name(&self.accounts).set_key(Some(key));
-        delete.call().await.map(drop).map_err(failure)
+        self.delete(key::session(customer, token_hash).address()).await
     }
 }

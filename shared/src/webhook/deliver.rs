@@ -171,10 +171,10 @@ impl Deliverer {
         let mut cursor = OutboxQueue::Deliver.beginning();
         while !cursor.is_end() && all.len() < MAX_EVENTS {
             match self.app.store.list_undelivered(cursor, now).await {
-                Ok((page, since, next)) => {
-                    all.extend(page);
-                    oldest = oldest.into_iter().chain(since).min();
-                    cursor = next;
+                Ok(page) => {
+                    all.extend(page.events);
+                    oldest = oldest.into_iter().chain(page.oldest).min();
+                    cursor = page.next;
                 }
                 Err(error) if all.is_empty() => return Err(error),
                 Err(error) => {

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use sam_local::{OWNER, Tables};
 use serde_json::{Value, json};
 use shared::app::App;
+use shared::domain::Login;
 use shared::domain::PlainToken;
 use shared::domain::customer::Profile;
 use shared::domain::digest::sha256;
@@ -22,7 +23,6 @@ use shared::password;
 use shared::platform::clock::Clock;
 use shared::store::Store;
 use shared::store::customer::NewCustomer;
-use shared::store::login::Login;
 
 use crate::Result;
 use crate::endpoint::{Endpoint, Request};

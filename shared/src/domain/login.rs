@@ -1,0 +1,39 @@
+//! What a user name logs in with.
+
+use super::value::PasswordHash;
+use super::{Agent, Customer, Id};
+
+/// The agent that a user name belongs to, and what verifies its password.
+#[derive(Clone)]
+pub struct Login {
+    /// The agent's account.
+    pub customer: Id<Customer>,
+    /// The agent.
+    pub agent: Id<Agent>,
+    /// The user name's [digest](super::Username::digest), which tells it from names that look alike.
+    pub username_digest: String,
+    /// Hash of the agent's password.
+    pub password_hash: PasswordHash,
+    /// The agent's epoch.
+    pub epoch: u64,
+}
+
+impl Login {
+    /// The login of a new agent of an account.
+    #[must_use]
+    pub fn new(customer: Id<Customer>, agent: &Agent, password_hash: PasswordHash) -> Self {
+        Self {
+            customer,
+            agent: agent.id,
+            username_digest: agent.username.digest(),
+            password_hash,
+            epoch: agent.epoch,
+        }
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.agent)
+    }
+}

@@ -1,0 +1,161 @@
+//! How long a request goes on trying what other writers or a busy table got in the way of: until shortly before
+//! its own deadline.
+//!
+//! An item that one transaction is writing refuses every other write, and whoever is refused tries again. The
+//! longest pause before a try grows from 25 ms to 200 ms, so that a newcomer finds a free moment soon and a crowd
+//! does not trample; from there it shrinks with the age of the request, to 25 ms after four seconds, so that who
+//! has waited longest tries most often and gets on first. Changes of an account itself (freeze, delete, hold …) are
+//! rare and must not starve beside its many writers: they are eager, and never pause for more than 5 ms.
+//! `infra/decisions/0038-retry-conflicts-until-the-deadline.md` has the figures.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Longest pause before the second try, and of a request that has waited for [`AGED`].
+const SHORT: Duration = Duration::from_millis(25);
+
+/// Longest pause of all.
+const LONG: Duration = Duration::from_millis(200);
+
+/// Age at which a request pauses for [`SHORT`] again.
+const AGED: Duration = Duration::from_secs(4);
+
+/// Longest pause of an eager writer.
+const EAGER: Duration = Duration::from_millis(5);
+
+/// What is left for the last try and the answer.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// How long is tried outside of a [request](scope), as the purge does.
+const DEFAULT: Duration = Duration::from_secs(5);
+
+tokio::task_local! {
+    static REQUEST: Span;
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    began: Instant,
+    ends: Instant,
+}
+
+impl Span {
+    fn of(duration: Duration) -> Self {
+        let began = Instant::now();
+        Self { began, ends: began + duration }
+    }
+}
+
+/// Runs a request that must be answered within `left`.
+pub async fn scope<T>(left: Duration, request: impl Future<Output = T>) -> T {
+    REQUEST.scope(Span::of(left.saturating_sub(MARGIN)), request).await
+}
+
+/// The tries of one operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tries {
+    span: Span,
+    made: u32,
+    is_eager: bool,
+}
+
+impl Tries {
+    /// Tries as long as the request may, with pauses that make room for others.
+    pub(crate) fn new() -> Self {
+        let span = REQUEST.try_with(|span| *span).unwrap_or_else(|_| Span::of(DEFAULT));
+        Self { span, made: 0, is_eager: false }
+    }
+
+    /// Tries as long as the request may, hardly pausing.
+    pub(crate) fn eager() -> Self {
+        Self { is_eager: true, ..Self::new() }
+    }
+
+    /// Number of tries that have failed.
+    pub(crate) const fn failed(&self) -> u32 {
+        self.made
+    }
+
+    /// Counts a failed try. Whether there is time for another, which may be made at once.
+    pub(crate) fn again(&mut self) -> bool {
+        self.made += 1;
+        Instant::now() < self.span.ends
+    }
+
+    /// Counts a failed try and pauses. Whether there is time for another.
+    pub(crate) async fn pause(&mut self) -> bool {
+        self.made += 1;
+        let now = Instant::now();
+        let pause = jitter(self.longest_pause(now));
+        if now + pause >= self.span.ends {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    fn longest_pause(&self, now: Instant) -> Duration {
+        if self.is_eager {
+            return EAGER;
+        }
+        let age = now - self.span.began;
+        let grown = SHORT * 2_u32.saturating_pow(self.made.saturating_sub(1)).min(8);
+        let aged = LONG.mul_f64(1.0 - (age.as_secs_f64() / AGED.as_secs_f64()).min(1.0));
+        grown.min(aged).max(SHORT)
+    }
+}
+
+/// A random part of `longest`: all of it is equally likely, so that those who were refused together do not come
+/// back together.
+fn jitter(longest: Duration) -> Duration {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    longest * u32::from(byte[0]) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn longest(tries: &Tries, age_ms: u64) -> u128 {
+        tries.longest_pause(tries.span.began + Duration::from_millis(age_ms)).as_millis()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_with_tries_and_shrink_with_age() {
+        let after = |made| Tries { made, ..Tries::new() };
+        assert_eq!([1, 2, 3, 4, 9].map(|made| longest(&after(made), 0)), [25, 50, 100, 200, 200]);
+        assert_eq!(
+            [1_000, 2_000, 4_000, 60_000].map(|age| longest(&after(9), age)),
+            [150, 100, 25, 25]
+        );
+        assert_eq!(longest(&Tries { made: 9, ..Tries::eager() }, 0), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_end_before_the_deadline() {
+        for (eager, most) in [(false, 200), (true, 5)] {
+            let (tried_for, tries) = scope(Duration::from_secs(9), async {
+                let began = Instant::now();
+                let mut tries = if eager { Tries::eager() } else { Tries::new() };
+                while tries.pause().await {}
+                (began.elapsed().as_millis(), tries.failed())
+            })
+            .await;
+            assert!((8_500 - most..=8_501).contains(&tried_for), "{tried_for}");
+            assert!(tries > 40, "{tries}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_shares_the_deadline_of_its_request() {
+        scope(Duration::from_secs(2), async {
+            assert!(Tries::new().again());
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert!(!Tries::new().again());
+        })
+        .await;
+        assert!(Tries::new().again());
+    }
+}

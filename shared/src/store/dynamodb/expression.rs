@@ -1,0 +1,201 @@
+//! Condition and update expressions, with their names and values.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+
+use super::value::{Item, internal, number};
+use crate::domain::Error;
+
+/// A condition expression. A name that is a reserved word stands in it with a `#` before it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Condition {
+    expression: String,
+    values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Condition {
+    /// The condition that `expression` states, with its values.
+    pub(crate) fn new<const N: usize>(
+        expression: &str,
+        values: [(&'static str, AttributeValue); N],
+    ) -> Self {
+        Self { expression: expression.to_owned(), values: values.into() }
+    }
+
+    /// The item does not exist.
+    pub(crate) fn absent() -> Self {
+        Self::new("attribute_not_exists(pk)", [])
+    }
+
+    /// The item exists.
+    pub(crate) fn present() -> Self {
+        Self::new("attribute_exists(pk)", [])
+    }
+
+    /// The item is at this version.
+    pub(crate) fn version(version: u64) -> Self {
+        Self::new("version = :read_version", [(":read_version", number(version))])
+    }
+
+    /// Both conditions hold. Their values must have different names.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.expression = format!("({}) AND ({})", self.expression, other.expression);
+        self.values.extend(other.values);
+        self
+    }
+
+    pub(super) fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    pub(super) fn names(&self) -> Option<HashMap<String, String>> {
+        names(&self.expression)
+    }
+
+    pub(super) fn values(&self) -> Option<Item> {
+        let values = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        (!self.values.is_empty()).then(|| values.collect())
+    }
+}
+
+/// The names of an expression that begin with `#`, each for the attribute named by what follows.
+pub(crate) fn names(expression: &str) -> Option<HashMap<String, String>> {
+    let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && !"#_".contains(c));
+    let names =
+        words.filter_map(|word| Some((word.to_owned(), word.strip_prefix('#')?.to_owned())));
+    Some(names.collect()).filter(|names: &HashMap<_, _>| !names.is_empty())
+}
+
+/// An update expression. All names are passed apart from it, as many a word is reserved.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UpdateExpression {
+    set: Vec<String>,
+    removed: Vec<String>,
+    names: Vec<&'static str>,
+    values: Item,
+}
+
+impl UpdateExpression {
+    /// Sets an attribute.
+    pub(crate) fn set(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
+        self.set_to(name, format!(":{name}"), value)
+    }
+
+    /// Sets an attribute, unless the item has it already.
+    pub(crate) fn set_first(
+        self,
+        name: &'static str,
+        value: impl Serialize,
+    ) -> Result<Self, Error> {
+        self.set_to(name, format!("if_not_exists(#{name}, :{name})"), value)
+    }
+
+    /// Increments an attribute, which begins at zero.
+    pub(crate) fn increment(self, name: &'static str) -> Result<Self, Error> {
+        self.add(name, 1)
+    }
+
+    /// Adds to an attribute, which begins at zero.
+    pub(crate) fn add(self, name: &'static str, change: i64) -> Result<Self, Error> {
+        let sum = format!("if_not_exists(#{name}, :zero) + :{name}");
+        self.set_to(name, sum, change)?.value(":zero".to_owned(), 0)
+    }
+
+    /// Appends to a list, which begins empty.
+    pub(crate) fn append(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
+        let list = format!("list_append(if_not_exists(#{name}, :empty), :{name})");
+        self.set_to(name, list, [value])?.value(":empty".to_owned(), [(); 0])
+    }
+
+    /// Doubles an attribute, which begins at `first`.
+    pub(crate) fn double(self, name: &'static str, first: impl Serialize) -> Result<Self, Error> {
+        let current = format!("if_not_exists(#{name}, :{name})");
+        self.set_to(name, format!("{current} + {current}"), first)
+    }
+
+    /// Sets an attribute to the sum of `value` and of what the attribute `other`, which this update
+    /// [doubles](Self::double), was before.
+    pub(crate) fn set_after(
+        self,
+        name: &'static str,
+        value: impl Serialize,
+        other: &'static str,
+    ) -> Result<Self, Error> {
+        self.set_to(name, format!(":{name} + if_not_exists(#{other}, :{other})"), value)
+    }
+
+    /// Sets an attribute to `value`; removes it if that is `None`.
+    pub(crate) fn set_or_remove(
+        self,
+        name: &'static str,
+        value: Option<impl Serialize>,
+    ) -> Result<Self, Error> {
+        match value {
+            Some(value) => self.set(name, value),
+            None => Ok(self.remove(&[name])),
+        }
+    }
+
+    /// Removes attributes.
+    pub(crate) fn remove(mut self, names: &[&'static str]) -> Self {
+        self.removed.extend(names.iter().map(|name| format!("#{name}")));
+        self.names.extend(names);
+        self
+    }
+
+    fn set_to(
+        mut self,
+        name: &'static str,
+        expression: String,
+        value: impl Serialize,
+    ) -> Result<Self, Error> {
+        self.set.push(format!("#{name} = {expression}"));
+        self.names.push(name);
+        self.value(format!(":{name}"), value)
+    }
+
+    fn value(mut self, name: String, value: impl Serialize) -> Result<Self, Error> {
+        let value: AttributeValue = serde_dynamo::to_attribute_value(value).map_err(internal)?;
+        self.values.insert(name, value);
+        Ok(self)
+    }
+
+    pub(super) fn expression(&self) -> String {
+        let clause = |verb: &str, parts: &[String]| match parts {
+            [] => String::new(),
+            parts => format!("{verb} {} ", parts.join(", ")),
+        };
+        clause("SET", &self.set) + &clause("REMOVE", &self.removed)
+    }
+
+    /// The names of this expression and of `condition`.
+    pub(super) fn names(&self, condition: Option<&Condition>) -> Option<HashMap<String, String>> {
+        let names = self.names.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
+        let others = condition.and_then(Condition::names).unwrap_or_default();
+        let names: HashMap<_, _> = names.chain(others).collect();
+        (!names.is_empty()).then_some(names)
+    }
+
+    /// The values of this expression and of `condition`.
+    pub(super) fn values(&self, condition: Option<&Condition>) -> Option<Item> {
+        let others = condition.and_then(Condition::values).unwrap_or_default();
+        let values: Item = self.values.clone().into_iter().chain(others).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_words_behind_a_number_sign() {
+        let found = names("#status IN (:a, :b) AND (version = :c OR attribute_exists(#name))");
+        let expected = [("#status", "status"), ("#name", "name")];
+        let expected = expected.map(|(name, attribute)| (name.to_owned(), attribute.to_owned()));
+        assert_eq!(found, Some(HashMap::from(expected)));
+        assert_eq!(names("version = :c"), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! DynamoDB: expressions, reads, writes and transactions, each tried again as long as its request may take.
+//!
+//! What the tables hold is for the layers above to know.
+
+mod expression;
+#[cfg(test)]
+pub(crate) mod fake;
+mod read;
+mod tables;
+mod transaction;
+mod value;
+mod write;
+
+pub use tables::Store;
+
+pub(crate) use expression::{Condition, UpdateExpression, names};
+pub(crate) use read::{count, first, page, raw_page};
+pub(crate) use tables::{Address, Table};
+pub(crate) use transaction::{Attempt, CommitResult, Leg, Transaction, Witness};
+pub(crate) use value::{Item, internal, number, read, string, to_item, unavailable};
+pub(crate) use write::Write;
+
+#[cfg(test)]
+pub(crate) use value::tests::any_values;

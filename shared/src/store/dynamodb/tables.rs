@@ -1,0 +1,69 @@
+//! The tables.
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::{Client, Config};
+use aws_smithy_types::body::SdkBody;
+
+use super::value::Item;
+
+/// The three tables.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) client: Client,
+    accounts: String,
+    outbox: String,
+    erasures: String,
+}
+
+/// One of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Table {
+    Accounts,
+    Outbox,
+    Erasures,
+}
+
+/// An item's table and key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Address {
+    pub(crate) table: Table,
+    pub(crate) key: Item,
+}
+
+impl Store {
+    /// The tables with these names.
+    #[must_use]
+    pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
+        Self { client, accounts, outbox, erasures }
+    }
+
+    pub(super) fn name(&self, table: Table) -> &str {
+        match table {
+            Table::Accounts => &self.accounts,
+            Table::Outbox => &self.outbox,
+            Table::Erasures => &self.erasures,
+        }
+    }
+
+    /// A query of a table, to be completed.
+    pub(in crate::store) fn query(&self, table: Table) -> QueryFluentBuilder {
+        self.client.query().table_name(self.name(table))
+    }
+
+    /// Opens a connection, so that the first request need not wait for it. Asks `GET /`, which DynamoDB answers to
+    /// anybody: it needs no permission and takes no capacity. A failure is left for the first request to find.
+    pub async fn connect(&self) {
+        let ask = self.client.batch_get_item().customize().mutate_request(|request| {
+            // GET is a method: this cannot fail.
+            let _ = request.set_method("GET");
+            for header in ["content-length", "content-type", "x-amz-target"] {
+                request.headers_mut().remove(header);
+            }
+            *request.body_mut() = SdkBody::empty();
+        });
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        // The SDK does not understand the answer, which is no table's.
+        let _ = ask.config_override(once).send().await;
+    }
+}

@@ -1,0 +1,360 @@
+//! Transactions: writes that are carried out together or not at all.
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+
+use super::expression::{Condition, UpdateExpression};
+use super::tables::{Address, Store, Table};
+use super::value::{Item, unavailable};
+use crate::domain::Error;
+use crate::patience::Tries;
+use crate::platform::aws::{Call as _, dynamodb_failure};
+
+const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+
+/// Cancellation reasons of what another writer, or the table's load, got in the way of: another try may succeed.
+const PASSING: [&str; 3] =
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// Writes to be carried out together or not at all. Each is a leg; results are in the order of the legs.
+#[derive(Debug)]
+pub(crate) struct Transaction<'a> {
+    store: &'a Store,
+    legs: Vec<TransactWriteItem>,
+    witness: Option<Box<dyn Witness>>,
+}
+
+/// The last leg of a transaction, a put by which the transaction recognises its own work: if DynamoDB has carried it
+/// out and the answer was lost, the same transaction is refused the second time.
+pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
+    /// The put, and its condition.
+    fn leg(&self) -> (Table, Item, &Condition);
+
+    /// Judges the item for which the condition did not hold: `Ok` if this very transaction has put it, otherwise the
+    /// error that the transaction ends with.
+    fn recognise(&self, found: Option<Item>) -> Result<(), Error>;
+}
+
+/// Result of a transaction.
+#[derive(Debug)]
+pub(crate) enum CommitResult {
+    /// All of it was written.
+    Written,
+    /// None of it was written. Tells of each leg.
+    Refused(Vec<Leg>),
+}
+
+/// Part that a leg had in the refusal of its transaction.
+#[derive(Debug)]
+pub(crate) enum Leg {
+    /// Its condition held.
+    Held,
+    /// Its condition did not hold for this item; `None` if there is none.
+    Failed(Option<Item>),
+}
+
+impl Leg {
+    pub(crate) const fn failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+/// Result of one try of a transaction.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// It was written, or refused by a condition.
+    Ended(CommitResult),
+    /// Another writer, or the table's load, got in its way.
+    Conflict(Conflict),
+}
+
+/// Why another try may succeed: the cancellation reasons' codes, for the log.
+#[derive(Debug)]
+pub(crate) struct Conflict(String);
+
+impl Conflict {
+    /// The error of a request whose time is up, after so many tries.
+    pub(crate) fn after(self, tries: &Tries) -> Error {
+        Error::Unavailable(format!("DynamoDB: {} ({} tries)", self.0, tries.failed()))
+    }
+}
+
+impl Store {
+    pub(in crate::store) const fn transaction(&self) -> Transaction<'_> {
+        Transaction { store: self, legs: Vec::new(), witness: None }
+    }
+}
+
+impl Transaction<'_> {
+    /// Puts an item; without a condition, whatever was there before.
+    pub(crate) fn put(
+        self,
+        table: Table,
+        item: Item,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
+        let put = Put::builder()
+            .table_name(self.store.name(table))
+            .set_item(Some(item))
+            .set_condition_expression(condition.map(|one| one.expression().to_owned()))
+            .set_expression_attribute_names(condition.and_then(Condition::names))
+            .set_expression_attribute_values(condition.and_then(Condition::values))
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().put(put).build()))
+    }
+
+    /// Updates an item. Without a condition that it exists, it is made if it does not.
+    pub(crate) fn update(
+        self,
+        address: Address,
+        update: &UpdateExpression,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
+        let update = Update::builder()
+            .table_name(self.store.name(address.table))
+            .set_key(Some(address.key))
+            .update_expression(update.expression())
+            .set_condition_expression(condition.map(|one| one.expression().to_owned()))
+            .set_expression_attribute_names(update.names(condition))
+            .set_expression_attribute_values(update.values(condition))
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().update(update).build()))
+    }
+
+    /// Deletes an item; without a condition, it need not exist.
+    pub(crate) fn delete(
+        self,
+        address: Address,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
+        let delete = Delete::builder()
+            .table_name(self.store.name(address.table))
+            .set_key(Some(address.key))
+            .set_condition_expression(condition.map(|one| one.expression().to_owned()))
+            .set_expression_attribute_names(condition.and_then(Condition::names))
+            .set_expression_attribute_values(condition.and_then(Condition::values))
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().delete(delete).build()))
+    }
+
+    /// Asks for a condition of an item that is not written.
+    pub(crate) fn check(self, address: Address, condition: &Condition) -> Result<Self, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(self.store.name(address.table))
+            .set_key(Some(address.key))
+            .condition_expression(condition.expression())
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(unavailable)?;
+        Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
+    }
+
+    /// Adds `witness` as the last leg.
+    pub(crate) fn witnessed(self, witness: Box<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    fn leg(mut self, leg: TransactWriteItem) -> Self {
+        self.legs.push(leg);
+        self
+    }
+
+    /// Carries the transaction out, again while another writer is in its way.
+    pub(crate) async fn run(self) -> Result<CommitResult, Error> {
+        let (transaction, mut tries) = (self.complete()?, Tries::new());
+        loop {
+            match transaction.send().await? {
+                Attempt::Ended(result) => return Ok(result),
+                Attempt::Conflict(conflict) => {
+                    if !tries.pause().await {
+                        return Err(conflict.after(&tries));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries to carry the transaction out, once.
+    pub(crate) async fn attempt(self) -> Result<Attempt, Error> {
+        self.complete()?.send().await
+    }
+
+    /// Adds the witness's leg.
+    fn complete(mut self) -> Result<Self, Error> {
+        let Some(witness) = self.witness.take() else { return Ok(self) };
+        let (table, item, condition) = witness.leg();
+        let complete = self.put(table, item, Some(condition))?;
+        Ok(complete.witnessed(witness))
+    }
+
+    async fn send(&self) -> Result<Attempt, Error> {
+        let legs = self.legs.clone();
+        let request = self.store.client.transact_write_items().set_transact_items(Some(legs));
+        let Err(error) = request.call().await else {
+            return Ok(Attempt::Ended(CommitResult::Written));
+        };
+        let Some(reasons) = reasons(&error) else { return Err(dynamodb_failure(error)) };
+        // As long as the witness's leg is in doubt, so is whether the others failed on this transaction's own work.
+        let in_doubt = self.witness.is_some() && reasons.last().is_some_and(is_passing);
+        if reasons.iter().any(is_failed) && !in_doubt {
+            return self.refused(reasons.iter().map(leg).collect()).map(Attempt::Ended);
+        }
+        if reasons.iter().any(is_passing) {
+            return Ok(Attempt::Conflict(Conflict(codes(reasons))));
+        }
+        Err(Error::Unavailable(format!("DynamoDB: {}", codes(reasons))))
+    }
+
+    /// The result that a refusal amounts to, without the witness's leg.
+    fn refused(&self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
+        if let Some(witness) = &self.witness
+            && let Some(Leg::Failed(found)) = legs.pop()
+        {
+            return witness.recognise(found).map(|()| CommitResult::Written);
+        }
+        Ok(CommitResult::Refused(legs))
+    }
+}
+
+fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[CancellationReason]> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            Some(cancelled.cancellation_reasons())
+        }
+        _ => None,
+    }
+}
+
+fn is_failed(reason: &CancellationReason) -> bool {
+    reason.code() == Some("ConditionalCheckFailed")
+}
+
+fn is_passing(reason: &CancellationReason) -> bool {
+    reason.code().is_some_and(|code| PASSING.contains(&code))
+}
+
+/// The reasons' codes, one per leg, as DynamoDB's own message lists them.
+fn codes(reasons: &[CancellationReason]) -> String {
+    let codes: Vec<_> = reasons.iter().map(|reason| reason.code().unwrap_or("None")).collect();
+    format!("transaction cancelled [{}]", codes.join(", "))
+}
+
+fn leg(reason: &CancellationReason) -> Leg {
+    if is_failed(reason) {
+        return Leg::Failed(reason.item.clone().filter(|item| !item.is_empty()));
+    }
+    Leg::Held
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use super::super::fake::{Fake, cancelled, reason, written};
+    use super::*;
+    use crate::patience;
+
+    fn address() -> Address {
+        Address { table: Table::Accounts, key: HashMap::new() }
+    }
+
+    async fn run(store: &Store) -> Result<CommitResult, Error> {
+        let transaction = store.transaction().check(address(), &Condition::present()).unwrap();
+        transaction.delete(address(), None).unwrap().run().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conflicts_and_throttled_legs_are_tried_again() {
+        for code in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
+            let conflict = || cancelled(&[reason("None"), reason(code)]);
+            let (store, fake) = Fake::answering([conflict(), conflict(), conflict(), written()]);
+            assert!(matches!(run(&store).await, Ok(CommitResult::Written)), "{code}");
+            assert_eq!(fake.operations().len(), 4);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_end_with_the_request_and_their_codes_are_the_cause() {
+        let conflict = cancelled(&[reason("TransactionConflict"), reason("None")]);
+        let (store, fake) = Fake::answering([conflict]);
+        let error = patience::scope(Duration::from_secs(3), run(&store)).await.unwrap_err();
+        let tries = fake.operations().len();
+        assert!(tries > 20, "{tries}");
+        let cause = "DynamoDB: transaction cancelled [TransactionConflict, None]";
+        assert_eq!(error.cause(), format!("{cause} ({tries} tries)"));
+    }
+
+    #[tokio::test]
+    async fn a_failed_condition_is_a_refusal_even_beside_a_conflict() {
+        let failed = reason("ConditionalCheckFailed");
+        let refusal = cancelled(&[failed, reason("TransactionConflict")]);
+        let (store, fake) = Fake::answering([refusal]);
+        let Ok(CommitResult::Refused(legs)) = run(&store).await else { panic!("refused") };
+        assert!(matches!(legs.as_slice(), [Leg::Failed(None), Leg::Held]), "{legs:?}");
+        assert_eq!(fake.operations().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn other_reasons_are_a_failure_with_their_codes() {
+        let (store, _) = Fake::answering([cancelled(&[reason("None"), reason("ValidationError")])]);
+        let error = run(&store).await.unwrap_err();
+        assert_eq!(error.cause(), "DynamoDB: transaction cancelled [None, ValidationError]");
+    }
+
+    #[derive(Debug)]
+    struct Record(Condition);
+
+    impl Witness for Record {
+        fn leg(&self) -> (Table, Item, &Condition) {
+            (Table::Accounts, Item::new(), &self.0)
+        }
+
+        fn recognise(&self, found: Option<Item>) -> Result<(), Error> {
+            found.map(drop).ok_or(Error::IdempotencyKeyReused)
+        }
+    }
+
+    async fn run_witnessed(store: &Store) -> Result<CommitResult, Error> {
+        let transaction = store.transaction().witnessed(Box::new(Record(Condition::absent())));
+        transaction.delete(address(), None).unwrap().run().await
+    }
+
+    #[tokio::test]
+    async fn the_witness_decides_whether_a_refused_transaction_was_written() {
+        let mut own = reason("ConditionalCheckFailed");
+        own["Item"] = serde_json::json!({"id": {"S": "own"}});
+        let failed = reason("ConditionalCheckFailed");
+        let (store, fake) = Fake::answering([cancelled(&[failed.clone(), own])]);
+        assert!(matches!(run_witnessed(&store).await, Ok(CommitResult::Written)));
+        let legs = fake.body(0)["TransactItems"].clone();
+        assert!(legs[0]["Delete"].is_object() && legs[1]["Put"].is_object(), "{legs}");
+
+        let (store, _) = Fake::answering([cancelled(&[failed.clone(), failed.clone()])]);
+        assert!(matches!(run_witnessed(&store).await, Err(Error::IdempotencyKeyReused)));
+
+        let (store, _) = Fake::answering([cancelled(&[failed, reason("None")])]);
+        let Ok(CommitResult::Refused(legs)) = run_witnessed(&store).await else { panic!() };
+        assert_eq!(legs.len(), 1, "without the witness's own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_beside_a_witness_in_doubt_is_tried_again() {
+        let doubt = cancelled(&[reason("ConditionalCheckFailed"), reason("TransactionConflict")]);
+        let (store, fake) = Fake::answering([doubt, written()]);
+        assert!(matches!(run_witnessed(&store).await, Ok(CommitResult::Written)));
+        assert_eq!(fake.operations().len(), 2);
+    }
+}

@@ -1,0 +1,21 @@
+//! The inventory of stored items.
+
+use super::fields::{Declared as _, Field};
+use super::{
+    access_key, agent, customer, idempotency, ledger, login, outbox, resource, root, session,
+};
+
+/// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
+/// hashes, which expire.
+pub const ITEMS: &[(&str, &[Field])] = &[
+    ("customer", root::CustomerAttributes::FIELDS),
+    ("email_lock", customer::EmailLock::FIELDS),
+    ("agent", agent::AgentAttributes::FIELDS),
+    ("username_lock", login::LoginAttributes::FIELDS),
+    ("accesskey", access_key::AccessKeyAttributes::FIELDS),
+    ("session", session::SessionAttributes::FIELDS),
+    ("idempotency_key", idempotency::IdempotencyAttributes::FIELDS),
+    ("resource", resource::ResourceAttributes::FIELDS),
+    ("event", outbox::OutboxEntry::FIELDS),
+    ("erasure", ledger::ErasureAttributes::FIELDS),
+];

@@ -1,0 +1,232 @@
+//! The ledger of erasures: one row per account, in a table of its own that outlives the accounts.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::dynamodb::{Condition, Item, Store, Table, Transaction, UpdateExpression, page, string};
+use super::fields::stored;
+use super::key;
+use super::stored::Stored;
+use crate::domain::erasure::{
+    Counts, ErasureRequest, Hold, HoldReason, InventoryCursor, LedgerEntry, Reason, Requester, Role,
+};
+use crate::domain::lifecycle::CustomerChange;
+use crate::domain::owned::Kind;
+use crate::domain::time::Month;
+use crate::domain::{Customer, Erasure, Error, Id, Timestamp};
+
+stored! {
+    /// An account's row as an item.
+    #[derive(Deserialize)]
+    pub struct ErasureAttributes {
+        customer_id: Id<Customer> => Kept,
+        reason: Option<Reason> => Kept,
+        role: Option<Role> => Kept,
+        requester: Option<String> => Kept,
+        tm_request: Option<Timestamp> => Kept,
+        tm_due: Option<Timestamp> => Kept,
+        plan: Option<String> => Kept,
+        tm_withdraw: Option<Timestamp> => Kept,
+        hold_reason: Option<String> => Kept,
+        hold_role: Option<Role> => Kept,
+        hold_requester: Option<String> => Kept,
+        tm_hold: Option<Timestamp> => Kept,
+        tm_claim: Option<Timestamp> => Kept,
+        tm_finish: Option<Timestamp> => Kept,
+        #[serde(default)]
+        epoch: u64 => Kept,
+        #[serde(default)]
+        attempts: u64 => Kept,
+        #[serde(default)]
+        slices: u64 => Kept,
+        #[serde(default)]
+        found: BTreeMap<String, u64> => Kept,
+        #[serde(default)]
+        deleted: BTreeMap<String, u64> => Kept,
+        #[serde(default)]
+        counted_to: InventoryCursor => Kept,
+        #[serde(default)]
+        quarantined: u64 => Kept,
+        last_error: Option<String> => Kept,
+        #[serde(default)]
+        receipts: Vec<String> => Kept,
+    }
+}
+
+impl From<ErasureAttributes> for Erasure {
+    fn from(stored: ErasureAttributes) -> Self {
+        Self {
+            request: request(&stored),
+            hold: hold(&stored),
+            customer: stored.customer_id,
+            tm_withdraw: stored.tm_withdraw,
+            tm_claim: stored.tm_claim,
+            tm_finish: stored.tm_finish,
+            epoch: stored.epoch,
+            attempts: stored.attempts,
+            slices: stored.slices,
+            found: counts(&stored.found),
+            deleted: counts(&stored.deleted),
+            counted_to: stored.counted_to,
+            quarantined: stored.quarantined,
+            last_error: stored.last_error,
+            receipt: stored.receipts.last().cloned(),
+        }
+    }
+}
+
+fn request(stored: &ErasureAttributes) -> Option<ErasureRequest> {
+    Some(ErasureRequest {
+        reason: stored.reason?,
+        by: Requester { role: stored.role?, id: stored.requester.clone().unwrap_or_default() },
+        tm_request: stored.tm_request?,
+        tm_due: stored.tm_due?,
+        plan: stored.plan.clone(),
+    })
+}
+
+fn hold(stored: &ErasureAttributes) -> Option<Hold> {
+    let requester = stored.hold_requester.clone().unwrap_or_default();
+    Some(Hold {
+        reason: HoldReason::trusted(stored.hold_reason.clone()?),
+        by: Requester { role: stored.hold_role?, id: requester },
+        tm_hold: stored.tm_hold?,
+    })
+}
+
+/// Counts of the kinds that are known.
+fn counts(stored: &BTreeMap<String, u64>) -> Counts {
+    let named = |kind: &Kind| Some((*kind, *stored.get(kind.plural())?));
+    Kind::ALL.iter().filter_map(named).collect()
+}
+
+/// Counts by the names of their kinds.
+pub(super) fn named(counts: &Counts) -> BTreeMap<&'static str, u64> {
+    counts.iter().map(|(kind, count)| (kind.plural(), *count)).collect()
+}
+
+impl Stored for Erasure {
+    type Attributes = ErasureAttributes;
+}
+
+/// Attributes that an earlier purge has left, and a new erasure request starts without.
+const EARLIER: [&str; 8] = [
+    "tm_withdraw",
+    "tm_claim",
+    "tm_finish",
+    "found",
+    "deleted",
+    "counted_to",
+    "quarantined",
+    "last_error",
+];
+
+/// An update of an account's row in the ledger.
+#[derive(Debug)]
+pub(super) struct LedgerUpdate {
+    pub(super) customer: Id<Customer>,
+    pub(super) update: UpdateExpression,
+    pub(super) condition: Option<Condition>,
+}
+
+impl LedgerUpdate {
+    /// The entry of a change of an account; `None` if the change has none.
+    pub(super) fn of(change: &CustomerChange) -> Result<Option<Self>, Error> {
+        let Some(entry) = &change.entry else { return Ok(None) };
+        let customer = change.after.id;
+        let update = update(customer, entry, change.after.internals.epoch)?;
+        Ok(Some(Self { customer, update, condition: None }))
+    }
+}
+
+/// The update that writes `entry` into the row of `customer`, whose purge is at `epoch`.
+fn update(
+    customer: Id<Customer>,
+    entry: &LedgerEntry,
+    epoch: u64,
+) -> Result<UpdateExpression, Error> {
+    let row = UpdateExpression::default().set("customer_id", customer)?;
+    match entry {
+        LedgerEntry::Requested(request) => row
+            .set("reason", request.reason)?
+            .set("role", request.by.role)?
+            .set("requester", &request.by.id)?
+            .set("tm_request", request.tm_request)?
+            .set("tm_due", request.tm_due)?
+            .set("attempts", 0)?
+            .set_or_remove("plan", request.plan.as_ref())
+            .map(|row| row.remove(&EARLIER)),
+        LedgerEntry::Withdrawn(now) => row.set("tm_withdraw", now),
+        LedgerEntry::Held(hold) => row
+            .set("hold_reason", hold.reason.expose())?
+            .set("hold_role", hold.by.role)?
+            .set("hold_requester", &hold.by.id)?
+            .set("tm_hold", hold.tm_hold)
+            .map(|row| row.remove(&["tm_lift"])),
+        LedgerEntry::Lifted(now, due) => {
+            let row = row.set("tm_lift", now)?.remove(&["hold_reason"]);
+            match due {
+                Some(due) => row.set("tm_due", due),
+                None => Ok(row),
+            }
+        }
+        LedgerEntry::ErasedAgain(now) => {
+            let earlier: Vec<_> = EARLIER.into_iter().filter(|name| *name != "tm_claim").collect();
+            row.remove(&earlier)
+                .set("reason", Reason::Restored)?
+                .set("role", Role::System)?
+                .set("requester", "")?
+                .set("tm_request", now)?
+                .set("tm_due", now)?
+                .set("tm_claim", now)?
+                .set("epoch", epoch)?
+                .set("attempts", 1)
+        }
+        LedgerEntry::Claimed(now) => {
+            row.set("epoch", epoch)?.set_first("tm_claim", now)?.increment("attempts")
+        }
+    }
+}
+
+/// A cursor among the erasures that finished within a month.
+#[derive(Debug)]
+pub struct FinishedCursor(Item);
+
+impl Transaction<'_> {
+    /// Updates an account's row in the ledger; without a condition that it exists, it is made if it does not.
+    pub(super) fn update_ledger(self, row: LedgerUpdate) -> Result<Self, Error> {
+        let address = key::erasure(row.customer).address();
+        self.update(address, &row.update, row.condition.as_ref())
+    }
+}
+
+impl Store {
+    /// Reads an account's row in the ledger; `None` if nobody has asked for an erasure.
+    pub async fn get_erasure(&self, customer: Id<Customer>) -> Result<Option<Erasure>, Error> {
+        self.get_stored(&key::erasure(customer)).await
+    }
+
+    /// A page of the accounts whose erasure finished within a month, and the cursor of the next page; `None` after the
+    /// last.
+    pub async fn list_finished(
+        &self,
+        month: Month,
+        after: Option<FinishedCursor>,
+    ) -> Result<(Vec<Id<Customer>>, Option<FinishedCursor>), Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            pk: String,
+        }
+
+        let query = self
+            .query(Table::Erasures)
+            .index_name("finished")
+            .key_condition_expression("finished_pk = :month")
+            .expression_attribute_values(":month", string(key::finished(month)))
+            .set_exclusive_start_key(after.map(|cursor| cursor.0));
+        let (rows, next) = page::<Row>(query).await?;
+        let ids = rows.iter().map(|row| key::customer_of(&row.pk)).collect::<Result<_, _>>()?;
+        Ok((ids, next.map(FinishedCursor)))
+    }
+}

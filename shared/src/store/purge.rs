@@ -1,0 +1,309 @@
+//! The purge's side of the tables: its queue, and the transactions by which it claims an account, counts what it is about
+//! to delete, and finishes.
+
+use serde::Deserialize;
+
+use super::customer::{is_foreign_lock, updated, without_email};
+use super::dynamodb::{
+    CommitResult, Condition, Leg, Store, Table, Transaction, UpdateExpression, number,
+};
+use super::key;
+use super::ledger::{LedgerUpdate, named};
+use super::login::held_by;
+use super::outbox::OutboxEntry;
+use super::queue::QueueCursor;
+use super::revise::Update;
+use crate::domain::lifecycle::CustomerChange;
+use crate::domain::time::Month;
+use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+
+/// A due account.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// The account.
+    pub id: Id<Customer>,
+    /// When it fell due.
+    pub since: Timestamp,
+}
+
+/// Stage of a due account's purge. Each has partitions of its own in index `due`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeStage {
+    /// A run has claimed the account.
+    Claimed,
+    /// No run has claimed the account.
+    Unclaimed,
+}
+
+impl PurgeStage {
+    /// The cursor of the stage's first page.
+    #[must_use]
+    pub fn beginning(self) -> QueueCursor {
+        QueueCursor::beginning(match self {
+            Self::Claimed => &key::BEGUN,
+            Self::Unclaimed => &key::DUE,
+        })
+    }
+}
+
+/// Result of claiming an account for a run of the purge.
+#[derive(Debug)]
+pub enum Claim<T> {
+    /// The run has claimed it.
+    Taken(T),
+    /// Another writer came first, and made the account this.
+    Outdated(Box<Customer>),
+    /// The breaker is open: as many purges as may begin within an hour have begun.
+    BreakerOpen,
+}
+
+/// A slice of what an account owns, counted before it is deleted. It is written once, whichever run deletes it.
+#[derive(Clone, Debug)]
+pub struct CountedSlice {
+    /// The account's row in the ledger, with the slice counted.
+    pub ledger: Erasure,
+    /// Events that announce the deletion.
+    pub events: Vec<Event>,
+    /// Login keys of the agents in it.
+    pub logins: Vec<String>,
+}
+
+impl CountedSlice {
+    /// Adds the slice's counts to an update of the row.
+    fn count(&self, row: UpdateExpression) -> Result<UpdateExpression, Error> {
+        row.set("found", named(&self.ledger.found))?
+            .set("deleted", named(&self.ledger.deleted))?
+            .set("counted_to", &self.ledger.counted_to)?
+            .set("slices", self.ledger.slices)
+    }
+}
+
+/// The row is held by the run that claimed the account at this epoch. The epoch is the fencing token of the purge: a run
+/// that was overtaken writes nothing more.
+fn epoch(epoch: u64) -> Condition {
+    Condition::new("epoch = :held_epoch", [(":held_epoch", number(epoch))])
+}
+
+/// The row is held by the run that counts, and has all slices but the last.
+fn lacks_last_slice(erasure: &Erasure) -> Condition {
+    let before = [(":before", number(erasure.slices.saturating_sub(1)))];
+    let none = if erasure.slices == 1 { " OR attribute_not_exists(slices)" } else { "" };
+    epoch(erasure.epoch).and(Condition::new(&format!("slices = :before{none}"), before))
+}
+
+/// Fewer than `most` purges have begun within the hour.
+fn below(most: u64) -> Condition {
+    Condition::new("attribute_not_exists(pk) OR claims < :most", [(":most", number(most))])
+}
+
+impl Transaction<'_> {
+    /// Puts the events of a slice into the outbox, and frees the user names of its agents, with their login attempts.
+    fn announce(mut self, counted: &CountedSlice, logins: &[&String]) -> Result<Self, Error> {
+        for event in &counted.events {
+            self = self.put_event(&OutboxEntry::unnumbered(event))?;
+        }
+        let owned = held_by(counted.ledger.customer);
+        for login in logins {
+            self = self.delete(key::lock(login).address(), Some(&owned))?;
+        }
+        for login in logins {
+            self = self.delete(key::throttle(login).address(), None)?;
+        }
+        Ok(self)
+    }
+
+    /// Counts the beginning of a purge, if fewer than `most` have begun within the same hour.
+    fn count_claim(self, most: u64, now: Timestamp) -> Result<Self, Error> {
+        const HOUR: i64 = 3600;
+        let hour = now.seconds().div_euclid(HOUR);
+        let counted = UpdateExpression::default()
+            .increment("claims")?
+            .set("expires_at", (hour + 24) * HOUR)?;
+        self.update(key::breaker(hour).address(), &counted, Some(&below(most)))
+    }
+}
+
+impl Store {
+    /// A page of the accounts that were due at `until`, those due longest first, and the cursor of the next page. A page may be empty and not the last.
+    pub async fn list_due(
+        &self,
+        cursor: QueueCursor,
+        until: Timestamp,
+    ) -> Result<(Vec<Due>, QueueCursor), Error> {
+        let (items, next) = self.list_queued(Table::Accounts, cursor, until).await?;
+        let mut found = items.iter().map(DueKey::due).collect::<Result<Vec<_>, _>>()?;
+        found.sort_by_key(|due| due.since);
+        Ok((found, next))
+    }
+
+    /// Reads an account and its row in the ledger.
+    pub async fn get_customer_and_erasure(
+        &self,
+        id: Id<Customer>,
+    ) -> Result<(Option<Customer>, Option<Erasure>), Error> {
+        let (customer, erasure) = (key::customer(id), key::erasure(id));
+        let items = self.get_items(&[customer.untyped(), erasure.untyped()]).await?;
+        Ok((items.get(&customer)?, items.get(&erasure)?))
+    }
+
+    /// Claims an account for its first purge, and counts that against the breaker. The `first` slice is counted in the
+    /// same transaction, if nothing stands in the way of that; the result tells whether it is.
+    pub async fn claim_customer(
+        &self,
+        before: &Customer,
+        change: &CustomerChange,
+        event: Option<&Event>,
+        first: Option<&CountedSlice>,
+        most: u64,
+        now: Timestamp,
+    ) -> Result<Claim<bool>, Error> {
+        let claim = |before: &Customer, first: Option<&CountedSlice>| {
+            let mut ledger = LedgerUpdate::of(change)?;
+            if let (Some(ledger), Some(first)) = (&mut ledger, first) {
+                ledger.update = first.count(std::mem::take(&mut ledger.update))?;
+                ledger.condition = Some(Condition::new("attribute_not_exists(tm_claim)", []));
+            }
+            let mut transaction = self.change_customer(before, change, event, ledger)?;
+            if let Some(first) = first {
+                transaction =
+                    transaction.announce(first, &first.logins.iter().collect::<Vec<_>>())?;
+            }
+            transaction.count_claim(most, now)
+        };
+        let mut result = self.commit_on_root(before, || claim(before, first)).await?;
+        let mut is_counted = first.is_some();
+        if let CommitResult::Refused(legs) = &result
+            && !is_outdated(legs)
+            && !is_breaker_open(legs)
+        {
+            let is_foreign = is_foreign_lock(legs, change);
+            let before = if is_foreign { &without_email(before) } else { before };
+            result = self.commit_on_root(before, || claim(before, None)).await?;
+            is_counted = false;
+        }
+        match result {
+            CommitResult::Refused(legs) if !is_outdated(&legs) && is_breaker_open(&legs) => {
+                Ok(Claim::BreakerOpen)
+            }
+            result => Ok(match updated(result)? {
+                Update::Written => Claim::Taken(is_counted),
+                Update::Outdated(current) => Claim::Outdated(current),
+            }),
+        }
+    }
+
+    /// Counts a slice that is about to be deleted, announces it, and frees the user names of its agents; once, however
+    /// often it is tried. False if another run has claimed the account.
+    pub async fn count_slice(&self, counted: &CountedSlice) -> Result<bool, Error> {
+        let CountedSlice { ledger, events, logins } = counted;
+        // A user name that is another account's by now keeps its lock.
+        let mut foreign = Vec::new();
+        loop {
+            let ours: Vec<_> = logins.iter().filter(|login| !foreign.contains(login)).collect();
+            let row = LedgerUpdate {
+                customer: ledger.customer,
+                update: counted.count(UpdateExpression::default())?,
+                condition: Some(lacks_last_slice(ledger)),
+            };
+            let transaction = self.transaction().update_ledger(row)?.announce(counted, &ours)?;
+            let CommitResult::Refused(legs) = transaction.run().await? else { return Ok(true) };
+            if legs.first().is_some_and(Leg::failed) {
+                return self.has_counted(ledger).await;
+            }
+            let locks = legs.iter().skip(1 + events.len());
+            let refused = ours.into_iter().zip(locks).filter(|(_, leg)| leg.failed());
+            foreign.extend(refused.map(|(login, _)| login));
+        }
+    }
+
+    /// Whether this very run has counted the slice, and the answer was lost.
+    async fn has_counted(&self, after: &Erasure) -> Result<bool, Error> {
+        let row = self.get_erasure(after.customer).await?;
+        Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
+    }
+
+    /// Takes an account out of the purge's queue and writes its receipt, if no other run has claimed the account.
+    pub async fn finish_erasure(
+        &self,
+        before: &Customer,
+        change: &CustomerChange,
+        erasure: &Erasure,
+        receipt: &str,
+    ) -> Result<Update<Customer>, Error> {
+        let now = change.after.internals.tm_purge;
+        let row = || {
+            UpdateExpression::default()
+                .set("deleted", named(&erasure.found))?
+                .set("tm_finish", now)?
+                .set("finished_pk", now.map(Month::of).map(key::finished))?
+                .set("finished_sk", now.map(Timestamp::fixed))?
+                .append("receipts", receipt)
+                .map(|row| row.remove(&["counted_to", "quarantined", "last_error"]))
+        };
+        let finish = || {
+            let row = LedgerUpdate {
+                customer: before.id,
+                update: row()?,
+                condition: Some(epoch(erasure.epoch)),
+            };
+            self.replace_customer(before, change)?.update_ledger(row)
+        };
+        updated(self.commit_on_root(before, finish).await?)
+    }
+
+    /// Writes the error of a purge into the ledger, if no other run has claimed the account.
+    pub async fn note_trouble(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
+        let row =
+            UpdateExpression::default().set_or_remove("last_error", erasure.last_error.as_ref())?;
+        self.note(erasure, row, now).await
+    }
+
+    /// Writes into the ledger that nothing is left but items of unknown kinds, if no other run has claimed the account.
+    /// All that was counted is deleted, so that items which are known by the next time are counted wherever they are.
+    pub async fn quarantine(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
+        let row = UpdateExpression::default()
+            .set("quarantined", erasure.quarantined)?
+            .set("deleted", named(&erasure.found))?;
+        self.note(erasure, row.remove(&["last_error", "counted_to"]), now).await
+    }
+
+    async fn note(
+        &self,
+        erasure: &Erasure,
+        row: UpdateExpression,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let row = LedgerUpdate {
+            customer: erasure.customer,
+            update: row.set("tm_error", now)?,
+            condition: Some(epoch(erasure.epoch)),
+        };
+        self.transaction().update_ledger(row)?.run().await.map(drop)
+    }
+}
+
+/// Whether the account has changed since it was read, going by its root, which is the first leg.
+fn is_outdated(legs: &[Leg]) -> bool {
+    legs.first().is_some_and(Leg::failed)
+}
+
+/// Whether the breaker refused a claim, going by its count, which is the last leg.
+fn is_breaker_open(legs: &[Leg]) -> bool {
+    legs.last().is_some_and(Leg::failed)
+}
+
+/// Key of an account in the queue.
+#[derive(Deserialize)]
+struct DueKey {
+    due_sk: String,
+}
+
+impl DueKey {
+    fn due(&self) -> Result<Due, Error> {
+        let read = || {
+            let (since, id) = self.due_sk.split_once('#')?;
+            Some(Due { id: Id::parse(id)?, since: Timestamp::parse_fixed(since)? })
+        };
+        read().ok_or_else(|| Error::Internal("a due key names no account".to_owned()))
+    }
+}

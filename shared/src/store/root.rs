@@ -1,0 +1,299 @@
+//! The root of an account: its attributes, and what changes ask of it.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::dynamodb::{Condition, number, string};
+use super::fields::stored;
+use super::key;
+use super::stored::Stored;
+use crate::domain::customer::{IdentityVerification, Internals};
+use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
+use crate::domain::find::NamePrefix;
+use crate::domain::value::{
+    Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
+};
+use crate::domain::webhook::{EarlierWebhookSecret, WebhookSecret};
+use crate::domain::{Customer, Id, Resource, Status, Timestamp};
+
+/// Number of conflicts after which a change reads the root again: another writer has been at work on it twice, so it is
+/// most likely not what was decided on.
+pub(super) const READ_AFTER: u32 = 2;
+
+stored! {
+    /// An account's root as an item.
+    #[derive(Serialize, Deserialize)]
+    pub struct CustomerAttributes {
+        id: Id<Customer> => Kept,
+        name: String => Blanked personal,
+        detail: String => Blanked personal,
+        email: String => Blanked personal,
+        phone_number: String => Blanked personal,
+        address: String => Blanked personal,
+        webhook_method: String => Blanked,
+        webhook_uri: String => Blanked personal,
+        billing_account_id: Uuid => Blanked,
+        metadata: Metadata => Blanked,
+        email_verified: bool => Blanked,
+        status: Status => Kept,
+        identity_verification_status: IdentityVerification => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_deletion_scheduled: Option<Timestamp> => Blanked,
+        tm_create: Timestamp => Kept,
+        tm_update: Timestamp => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_delete: Option<Timestamp> => Kept,
+
+        // Internals. Rows of index `list` lack them.
+        #[serde(default)]
+        version: u64 => Kept,
+        #[serde(default)]
+        sequence: u64 => Kept,
+        #[serde(default)]
+        admins: u64 => Kept,
+        #[serde(default)]
+        epoch: u64 => Kept,
+        #[serde(default)]
+        system: bool => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        frozen_from: Option<Status> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_freeze: Option<Timestamp> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_purge: Option<Timestamp> => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_reason: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_role: Option<Role> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_requester: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_hold: Option<Timestamp> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        webhook_secret: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        earlier_webhook_secret: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_earlier_webhook_secret: Option<Timestamp> => Blanked,
+        #[serde(default)]
+        webhook_gone: bool => Blanked,
+
+        // Index keys are absent from items that are not in the index, never NULL.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        list_pk: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        list_sk: Option<String> => Kept,
+        /// Beginning of the name, and the id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name_key: Option<String> => Blanked personal,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        due_pk: Option<String> => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        due_sk: Option<String> => Kept,
+    }
+}
+
+impl From<&Customer> for CustomerAttributes {
+    fn from(customer: &Customer) -> Self {
+        let is_project = customer.internals.system;
+        let listed = customer.status != Status::Deleted && !is_project;
+        let name = NamePrefix::of(customer.name.expose()).filter(|_| listed);
+        let due = customer.due();
+        let hold = customer.internals.hold.as_ref();
+        let earlier = customer.internals.earlier_webhook_secret.as_ref();
+        let plain = |secret: &WebhookSecret| secret.expose().to_owned();
+        Self {
+            id: customer.id,
+            name: customer.name.expose().to_owned(),
+            detail: customer.detail.expose().to_owned(),
+            email: customer.email.expose().to_owned(),
+            phone_number: customer.phone_number.expose().to_owned(),
+            address: customer.address.expose().to_owned(),
+            webhook_method: customer.webhook_method.name().to_owned(),
+            webhook_uri: customer.webhook_uri.expose().to_owned(),
+            billing_account_id: customer.billing_account_id,
+            metadata: customer.metadata,
+            email_verified: customer.email_verified,
+            status: customer.status,
+            identity_verification_status: customer.identity_verification_status,
+            tm_deletion_scheduled: customer.tm_deletion_scheduled,
+            tm_create: customer.tm_create,
+            tm_update: customer.tm_update,
+            tm_delete: customer.tm_delete,
+            version: customer.internals.version,
+            sequence: customer.internals.sequence,
+            admins: customer.internals.admins,
+            epoch: customer.internals.epoch,
+            system: customer.internals.system,
+            frozen_from: customer.internals.frozen_from,
+            tm_freeze: customer.internals.tm_freeze,
+            tm_purge: customer.internals.tm_purge,
+            hold_reason: hold.map(|hold| hold.reason.expose().to_owned()),
+            hold_role: hold.map(|hold| hold.by.role),
+            hold_requester: hold.map(|hold| hold.by.id.clone()),
+            tm_hold: hold.map(|hold| hold.tm_hold),
+            webhook_secret: customer.internals.webhook_secret.as_ref().map(plain),
+            earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
+            tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
+            webhook_gone: customer.internals.webhook_gone,
+            list_pk: listed.then(|| key::LIST.to_owned()),
+            list_sk: (!is_project).then(|| key::list(customer.tm_create, customer.id)),
+            name_key: name.map(|name| key::name(&name, customer.id)),
+            due_pk: due.map(|_| key::due_partition(customer).to_owned()),
+            due_sk: due.map(|when| key::due(when, customer.id)),
+        }
+    }
+}
+
+impl From<CustomerAttributes> for Customer {
+    fn from(stored: CustomerAttributes) -> Self {
+        let hold = hold(&stored);
+        let earlier = stored.earlier_webhook_secret.zip(stored.tm_earlier_webhook_secret);
+        let earlier = earlier.map(|(secret, tm_expire)| EarlierWebhookSecret {
+            secret: WebhookSecret::trusted(secret),
+            tm_expire,
+        });
+        Self {
+            id: stored.id,
+            name: Name::trusted(stored.name),
+            detail: Detail::trusted(stored.detail),
+            email: Email::trusted(stored.email),
+            phone_number: PhoneNumber::trusted(stored.phone_number),
+            address: Address::trusted(stored.address),
+            webhook_method: WebhookMethod::from_text(&stored.webhook_method).unwrap_or_default(),
+            webhook_uri: WebhookUri::trusted(stored.webhook_uri),
+            billing_account_id: stored.billing_account_id,
+            metadata: stored.metadata,
+            email_verified: stored.email_verified,
+            status: stored.status,
+            identity_verification_status: stored.identity_verification_status,
+            tm_deletion_scheduled: stored.tm_deletion_scheduled,
+            tm_create: stored.tm_create,
+            tm_update: stored.tm_update,
+            tm_delete: stored.tm_delete,
+            internals: Internals {
+                version: stored.version,
+                sequence: stored.sequence,
+                admins: stored.admins,
+                epoch: stored.epoch,
+                system: stored.system,
+                frozen_from: stored.frozen_from,
+                tm_freeze: stored.tm_freeze,
+                tm_purge: stored.tm_purge,
+                hold,
+                webhook_secret: stored.webhook_secret.map(WebhookSecret::trusted),
+                earlier_webhook_secret: earlier,
+                webhook_gone: stored.webhook_gone,
+            },
+        }
+    }
+}
+
+fn hold(stored: &CustomerAttributes) -> Option<Hold> {
+    let requester = stored.hold_requester.clone().unwrap_or_default();
+    Some(Hold {
+        reason: HoldReason::trusted(stored.hold_reason.clone()?),
+        by: Requester { role: stored.hold_role?, id: requester },
+        tm_hold: stored.tm_hold?,
+    })
+}
+
+impl Stored for Customer {
+    type Attributes = CustomerAttributes;
+}
+
+/// The account is live: initial or active.
+pub(super) fn live() -> Condition {
+    let values =
+        [(":initial", string(Status::Initial.name())), (":active", string(Status::Active.name()))];
+    Condition::new("#status IN (:initial, :active)", values)
+}
+
+/// The account is as it was decided on: at this version, status and sequence number.
+pub(super) fn decided_on(customer: &Customer) -> Condition {
+    let status = [(":read_status", string(customer.status.name()))];
+    Condition::version(customer.internals.version)
+        .and(Condition::new("#status = :read_status", status))
+        .and(unchanged_sequence(customer))
+}
+
+/// The account has emitted no event since it was read.
+pub(super) fn unchanged_sequence(customer: &Customer) -> Condition {
+    let values = [(":read_sequence", number(customer.internals.sequence))];
+    Condition::new("#sequence = :read_sequence", values)
+}
+
+/// The account has more than one admin.
+pub(super) fn another_admin() -> Condition {
+    Condition::new("admins > :last", [(":last", number(1))])
+}
+
+/// The account is paid for by another billing account than this, or by none.
+pub(super) fn not_paid_by(billing_account: Id<Resource>) -> Condition {
+    let values = [(":billing_account", string(billing_account.to_string()))];
+    Condition::new("billing_account_id <> :billing_account", values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::erasure::Requester;
+    use crate::domain::lifecycle::{Command, Transition, decide};
+    use crate::store::fields::{Declared as _, Rule};
+
+    /// An account with every field set.
+    fn full(now: Timestamp) -> Customer {
+        let text = |text: &str| text.to_owned();
+        Customer {
+            name: Name::trusted(text("name")),
+            detail: Detail::trusted(text("detail")),
+            email: Email::trusted(text("a@example.com")),
+            phone_number: PhoneNumber::trusted(text("1")),
+            address: Address::trusted(text("address")),
+            webhook_method: WebhookMethod::Post,
+            webhook_uri: WebhookUri::trusted(text("https://example.com/")),
+            billing_account_id: Uuid::from_u128(7),
+            metadata: Metadata { rtp_debug: Some(true) },
+            email_verified: true,
+            status: Status::Frozen,
+            identity_verification_status: IdentityVerification::Verified,
+            tm_deletion_scheduled: Some(now),
+            internals: Internals {
+                version: 3,
+                frozen_from: Some(Status::Active),
+                tm_freeze: Some(now),
+                webhook_secret: Some(WebhookSecret::new([7; 32])),
+                webhook_gone: true,
+                ..Internals::default()
+            },
+            ..Customer::blank(Id::new(now, [1; 10]), now)
+        }
+    }
+
+    /// The tombstone is an allow-list: a field that is not declared as kept is as in a blank account.
+    #[test]
+    fn a_tombstone_has_no_fields_but_those_declared_as_kept() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        let by = Requester { role: Role::CustomerAdmin, id: String::new() };
+        let Ok(Transition::Changed(change)) = decide(&full(now), &Command::UnregisterNow(by), now)
+        else {
+            panic!("a live account can be deleted");
+        };
+        let attributes =
+            |customer: &Customer| serde_json::to_value(CustomerAttributes::from(customer)).unwrap();
+        let blank = Customer { tm_create: now, ..Customer::blank(change.after.id, now) };
+        let mut blank = attributes(&blank);
+        // A blank account is listed; a tombstone is not.
+        blank.as_object_mut().unwrap().remove("list_pk");
+        let tombstone = attributes(&change.after);
+        for field in CustomerAttributes::FIELDS {
+            match field.rule {
+                Rule::Kept => {}
+                Rule::Blanked => {
+                    assert_eq!(tombstone[field.name], blank[field.name], "{}", field.name);
+                }
+                Rule::Deleted => panic!("{}: the tombstone is kept", field.name),
+            }
+        }
+    }
+}
