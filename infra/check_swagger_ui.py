@@ -76,8 +76,8 @@ class Page:
         for clear in block.find_elements(By.CSS_SELECTOR, ".btn-clear"):
             self.click(clear)
         self.click(self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".execute")))
-        live = self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".live-responses-table .response-col_status"))
-        body = block.find_element(By.CSS_SELECTOR, ".live-responses-table .response-col_description").text
+        live = self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".live-responses-table .response .response-col_status"))
+        body = block.find_element(By.CSS_SELECTOR, ".live-responses-table .response .response-col_description").text
         return live.text.split()[0], body
 
 
@@ -115,8 +115,8 @@ def told_by(chromium, url):
     for entry in chromium.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
-            asked = message["params"]["request"]["url"]
-            if not asked.startswith((url, "data:", "blob:")):
+            page, asked = message["params"]["documentURL"], message["params"]["request"]["url"]
+            if page.startswith(url) and not asked.startswith((url, "data:", "blob:")):
                 yield f"the page asks for {asked}"
 
 

@@ -27,7 +27,7 @@ function useSession(response) {
 }
 
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "/openapi.yaml",
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayOperationId: true,

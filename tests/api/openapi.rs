@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::harness::{Answer, Template, Tenure};
 
 /// Paths of the stack's own endpoints, which are not part of the API.
-const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi.json"];
+const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi."];
 
 pub(crate) fn description() -> &'static Description {
     Description::of_api().expect("a description")
@@ -524,6 +524,7 @@ async fn stack_serves_the_description_and_self_contained_docs() {
         answer
     };
     assert_eq!(get("/openapi.json").await.body, *description().document());
+    assert!(get("/openapi.yaml").await.text.starts_with("openapi: 3.1.0"));
     let page = get("/docs").await;
     let linked: Vec<_> = ["src=\"", "href=\""]
         .iter()

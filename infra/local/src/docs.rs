@@ -1,4 +1,4 @@
-//! The description of the API: `/openapi.json` for programs, `/docs` for people.
+//! The description of the API: `/openapi.json` and `/openapi.yaml` for programs, `/docs` for people.
 
 use crate::description::Description;
 use axum::{
@@ -25,6 +25,11 @@ pub(crate) fn router() -> Result<Router, Error> {
     let script = |text: &'static str| get(async move || file("text/javascript", text));
     Ok(Router::new()
         .route("/openapi.json", get(async move || (HEADERS, Json(description))))
+        // As written: the page shows operations, fields and examples in this order, which the JSON has lost.
+        .route(
+            "/openapi.yaml",
+            get(async || file("application/yaml", include_str!("../../openapi.yaml"))),
+        )
         .route("/docs", get(async || (HEADERS, Html(include_str!("../../docs/index.html")))))
         .route("/docs/start.js", script(include_str!("../../docs/start.js")))
         .route(
