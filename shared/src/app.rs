@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::domain::event::EventType;
-use crate::domain::quota::{ExhaustedNetworks, Quotas};
+use crate::domain::network::ExhaustedNetworks;
+use crate::domain::quota::Quotas;
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::platform::clock::Clock;

@@ -4,8 +4,9 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::domain::erasure::{Plan, Reason, Requester, Role};
+use crate::domain::erasure::{Plan, Reason};
 use crate::domain::lifecycle::Command;
+use crate::domain::requester::{Requester, Role};
 use crate::domain::time::Month;
 use crate::domain::{Customer, Error, Id, Status};
 use crate::http::Preconditions;

@@ -41,7 +41,8 @@ pub async fn resource(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
 
 /// Refuses to answer again: only the first answer showed the access key's token.
 pub async fn token_issued(_: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
-    Err(Error::TokenAlreadyIssued(subject(&record, Kind::AccessKey)?))
+    let id = record.subject.ok_or(Error::not_found(Kind::AccessKey))?;
+    Err(Error::TokenAlreadyIssued(id))
 }
 
 async fn account(app: &App, customer: Id<Customer>) -> Result<Customer, Error> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use http::Method;
 use local::Description;
 use serde_json::{Value, json};
-use shared::domain::erasure::PlanDifference;
+use shared::domain::counts::PlanDifference;
 use shared::domain::error::{Denial, Entity};
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
-use shared::domain::{Error, Id, Status};
+use shared::domain::{Error, Status};
 use shared::http::Reply;
 use shared::store::items::ITEMS;
 
@@ -139,7 +139,7 @@ fn every_error() -> Vec<Error> {
         Error::NoWebhook,
         Error::EtagMismatch,
         Error::IdempotencyKeyReused,
-        Error::TokenAlreadyIssued(Id::from_uuid(Uuid::nil())),
+        Error::TokenAlreadyIssued(Uuid::nil()),
         Error::BillingAccountInUse,
         Error::LegalHold,
         Error::PlanOutdated(Box::new(difference)),

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_customer;
-use shared::domain::erasure::HoldReason;
+use shared::domain::hold::HoldReason;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};

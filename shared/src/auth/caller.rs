@@ -6,12 +6,12 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use super::idempotency::RequestKey;
 use super::quota::{self, Count};
 use crate::app::App;
-use crate::domain::erasure::{Requester, Role};
 use crate::domain::error::{Denial, Entity};
 use crate::domain::gate::Access;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
 use crate::domain::quota::Quota;
+use crate::domain::requester::{Requester, Role};
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{

@@ -3,7 +3,8 @@
 //! network that it came from is counted instead.
 
 use crate::app::App;
-use crate::domain::quota::{Network, Quota, QuotaStatus, Source};
+use crate::domain::network::{Network, Source};
+use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
 

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::erasure::Hold;
+use super::hold::Hold;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
-use super::webhook::{EarlierWebhookSecret, WebhookSecret};
+use super::webhook::{EarlierWebhookSecret, Webhook, WebhookSecret};
 use super::webhook_target::Loopback;
-use super::{Error, Id, Permission, Resource, Timestamp};
+use super::{Error, Id, Permission, Resource, Status, Timestamp};
 
 /// A customer account. The fields of the first part are the seed's; clients see them.
 #[derive(Clone, Debug)]
@@ -85,47 +85,6 @@ pub struct Internals {
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether the webhook's receiver has said that it is gone.
     pub webhook_gone: bool,
-}
-
-/// Where an account is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Created, e-mail address not verified.
-    Initial,
-    /// In use.
-    Active,
-    /// To be deleted when its grace period ends; can be recovered until then.
-    Frozen,
-    /// Deleted; nothing personal is left in it.
-    Deleted,
-}
-
-impl Status {
-    const ALL: [Self; 4] = [Self::Initial, Self::Active, Self::Frozen, Self::Deleted];
-
-    /// The status's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Initial => "initial",
-            Self::Active => "active",
-            Self::Frozen => "frozen",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    /// The status with this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-
-    /// Whether the account can be worked with.
-    #[must_use]
-    pub const fn is_live(self) -> bool {
-        matches!(self, Self::Initial | Self::Active)
-    }
 }
 
 /// Whether a customer's identity is known.
@@ -270,6 +229,26 @@ impl Customer {
             Status::Deleted if self.internals.tm_purge.is_none() => self.tm_delete,
             _ => None,
         }
+    }
+}
+
+impl Customer {
+    /// Where the account's events go, if they go anywhere. An empty method sends nothing, and neither
+    /// does an address whose receiver said that it is gone (410), until it is set again.
+    #[must_use]
+    pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
+        let internals = &self.internals;
+        let wanted = !self.webhook_uri.expose().is_empty()
+            && self.webhook_method != WebhookMethod::None
+            && !internals.webhook_gone;
+        let secret = internals.webhook_secret.clone().filter(|_| wanted)?;
+        let earlier = internals.earlier_webhook_secret.iter();
+        let earlier = earlier.filter(|earlier| now < earlier.tm_expire);
+        Some(Webhook {
+            method: self.webhook_method,
+            uri: self.webhook_uri.clone(),
+            secrets: std::iter::once(secret).chain(earlier.map(|one| one.secret.clone())).collect(),
+        })
     }
 }
 

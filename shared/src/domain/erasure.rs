@@ -1,18 +1,16 @@
 //! The erasure of an account: who asked for it, what it will take, how far it is. The ledger keeps this,
 //! without personal data, when the account itself is gone.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::counts::{Counts, PlanDifference};
+use super::hold::Hold;
 use super::owned::Kind;
-use super::value::{BoundedText, FromText, deserialize_from_text, deserialize_text};
+use super::requester::Requester;
 use super::{Customer, Id, Timestamp};
-
-/// How many things there are, by kind.
-pub type Counts = BTreeMap<Kind, u64>;
 
 /// Why an account is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,29 +28,6 @@ pub enum Reason {
     Restored,
 }
 
-/// As what somebody asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// An agent who administers the account.
-    CustomerAdmin,
-    /// A program with a key of the account.
-    AccessKey,
-    /// An operator.
-    ProjectAdmin,
-    /// This system, when it repeats an erasure.
-    System,
-}
-
-/// Who asks. The id is an agent's or a key's: it says nothing about a person once the agent is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requester {
-    /// As what.
-    pub role: Role,
-    /// Which agent or key; empty for the system.
-    pub id: String,
-}
-
 /// The wish that an account be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErasureRequest {
@@ -66,45 +41,6 @@ pub struct ErasureRequest {
     pub tm_due: Timestamp,
     /// The hash of the plan that it is bound to, if it is bound to one.
     pub plan: Option<String>,
-}
-
-/// Why an account must not be erased: 1 to 500 characters, without personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldReason(BoundedText<500>);
-
-impl HoldReason {
-    /// BoundedText that was checked when it was stored.
-    pub(crate) const fn trusted(text: String) -> Self {
-        Self(BoundedText::trusted(text))
-    }
-
-    /// The reason itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl FromText for HoldReason {
-    fn from_text(text: &str) -> Option<Self> {
-        BoundedText::from_text(text).filter(|_| !text.trim().is_empty()).map(Self)
-    }
-    fn rule() -> String {
-        "text of 1 to 500 characters, without control characters".to_owned()
-    }
-}
-
-deserialize_from_text!(HoldReason);
-
-/// An order that an account must not be erased, whatever is due.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Why.
-    pub reason: HoldReason,
-    /// Who set it.
-    pub by: Requester,
-    /// Since when.
-    pub tm_hold: Timestamp,
 }
 
 /// What the ledger is told in the transaction of a transition.
@@ -334,15 +270,6 @@ impl Plan {
         });
         text
     }
-}
-
-/// How an account differs from a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanDifference {
-    /// Whether the account itself has changed, whatever it owns.
-    pub account_changed: bool,
-    /// How many there were when it was planned, and how many there are, where that differs.
-    pub counts: BTreeMap<Kind, (u64, u64)>,
 }
 
 /// The kinds that a plan counts.

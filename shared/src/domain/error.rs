@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::erasure::PlanDifference;
+use uuid::Uuid;
+
+use super::counts::PlanDifference;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
-use super::{AccessKey, Id, Permission, Status, Timestamp};
+use super::{Permission, Status, Timestamp};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ pub enum Error {
     IdempotencyKeyReused,
     /// This request has issued a token before, of the access key with this id, and nobody has it any more
     /// but who got the answer then.
-    TokenAlreadyIssued(Id<AccessKey>),
+    TokenAlreadyIssued(Uuid),
     /// The id in the path is not one.
     InvalidId,
     /// More than one credential was sent.

@@ -11,8 +11,10 @@
 use std::time::Duration;
 
 use super::customer::{Billing, Internals, Profile};
-use super::erasure::{ErasureRequest, Hold, HoldReason, LedgerEntry, Plan, Reason, Requester};
+use super::erasure::{ErasureRequest, LedgerEntry, Plan, Reason};
 use super::event::EventType;
+use super::hold::{Hold, HoldReason};
+use super::requester::Requester;
 use super::value::{Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Customer, Error, Id, Resource, Status, Timestamp};
@@ -322,7 +324,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Id;
-    use crate::domain::erasure::Role;
+    use crate::domain::requester::Role;
     use crate::domain::value::{FromText, Name};
 
     fn at(days: u64) -> Timestamp {

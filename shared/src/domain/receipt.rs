@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::erasure::{Erasure, Reason, Role};
+use super::erasure::{Erasure, Reason};
+use super::requester::Role;
 use super::{Customer, Id, Timestamp};
 
 /// Who states it.
@@ -80,8 +81,9 @@ impl<'a> Receipt<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::erasure::{ErasureRequest, Requester};
+    use crate::domain::erasure::ErasureRequest;
     use crate::domain::owned::Kind;
+    use crate::domain::requester::Requester;
 
     #[test]
     fn says_all_in_one_order_and_no_more() {

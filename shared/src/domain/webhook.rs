@@ -6,7 +6,7 @@ use std::time::Duration;
 use data_encoding::BASE64;
 
 use super::value::{WebhookMethod, WebhookUri};
-use super::{Customer, Error, Timestamp};
+use super::{Error, Timestamp};
 
 /// How long the old secret signs beside the new one, when nobody says: one day.
 pub const OVERLAP: Duration = Duration::from_hours(24);
@@ -71,26 +71,6 @@ pub struct Webhook {
     pub uri: WebhookUri,
     /// Each signs.
     pub secrets: Vec<WebhookSecret>,
-}
-
-impl Customer {
-    /// Where the account's events go, if they go anywhere. An empty method sends nothing, and neither
-    /// does an address whose receiver said that it is gone (410), until it is set again.
-    #[must_use]
-    pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
-        let internals = &self.internals;
-        let wanted = !self.webhook_uri.expose().is_empty()
-            && self.webhook_method != WebhookMethod::None
-            && !internals.webhook_gone;
-        let secret = internals.webhook_secret.clone().filter(|_| wanted)?;
-        let earlier = internals.earlier_webhook_secret.iter();
-        let earlier = earlier.filter(|earlier| now < earlier.tm_expire);
-        Some(Webhook {
-            method: self.webhook_method,
-            uri: self.webhook_uri.clone(),
-            secrets: std::iter::once(secret).chain(earlier.map(|one| one.secret.clone())).collect(),
-        })
-    }
 }
 
 /// How long the old secret signs beside the new one, if the client wants this many seconds.

@@ -7,9 +7,11 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::domain::counts::Counts;
 use crate::domain::customer::IdentityVerification;
-use crate::domain::erasure::{Counts, Reason, Requester, Stage};
+use crate::domain::erasure::{Reason, Stage};
 use crate::domain::owned::Kind;
+use crate::domain::requester::Requester;
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
 use crate::domain::{self, Id, Page, Permission, PlainToken, Status, Timestamp};
@@ -213,7 +215,7 @@ impl<'a> ErasureView<'a> {
             let deleted = erasure.deleted.get(kind).copied().unwrap_or_default();
             (kind.plural(), Progress { found: *found, deleted })
         };
-        let hold = |hold: &'a domain::erasure::Hold| Hold {
+        let hold = |hold: &'a domain::hold::Hold| Hold {
             reason: hold.reason.expose(),
             by: &hold.by,
             since: hold.tm_hold,

@@ -6,7 +6,8 @@ use std::iter::from_fn;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::erasure::{Counts, InventoryCursor, SLICE};
+use crate::domain::counts::Counts;
+use crate::domain::erasure::{InventoryCursor, SLICE};
 use crate::domain::event::EventType;
 use crate::domain::owned::Kind;
 use crate::domain::{Erasure, Timestamp};

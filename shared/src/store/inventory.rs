@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::dynamodb::{Item, Store, Table, count, internal, raw_page, string};
 use super::key;
-use crate::domain::erasure::{Counts, InventoryCursor};
+use crate::domain::counts::Counts;
+use crate::domain::erasure::InventoryCursor;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
 

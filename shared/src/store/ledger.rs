@@ -8,11 +8,12 @@ use super::dynamodb::{Condition, Item, Store, Table, Transaction, UpdateExpressi
 use super::fields::stored;
 use super::key;
 use super::stored::Stored;
-use crate::domain::erasure::{
-    Counts, ErasureRequest, Hold, HoldReason, InventoryCursor, LedgerEntry, Reason, Requester, Role,
-};
+use crate::domain::counts::Counts;
+use crate::domain::erasure::{ErasureRequest, InventoryCursor, LedgerEntry, Reason};
+use crate::domain::hold::{Hold, HoldReason};
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::owned::Kind;
+use crate::domain::requester::{Requester, Role};
 use crate::domain::time::Month;
 use crate::domain::{Customer, Erasure, Error, Id, Timestamp};
 

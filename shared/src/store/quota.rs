@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::dynamodb::{Condition, Store, UpdateExpression, Write, internal, number};
 use super::key;
-use crate::domain::quota::{Quota, QuotaStatus, Source};
+use crate::domain::network::Source;
+use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Error, Timestamp};
 
 const COUNT: &str = "requests";

@@ -8,8 +8,9 @@ use super::fields::stored;
 use super::key;
 use super::stored::Stored;
 use crate::domain::customer::{IdentityVerification, Internals};
-use crate::domain::erasure::{Hold, HoldReason, Requester, Role};
 use crate::domain::find::NamePrefix;
+use crate::domain::hold::{Hold, HoldReason};
+use crate::domain::requester::{Requester, Role};
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -237,8 +238,8 @@ pub(super) fn not_paid_by(billing_account: Id<Resource>) -> Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::erasure::Requester;
     use crate::domain::lifecycle::{Command, Transition, decide};
+    use crate::domain::requester::Requester;
     use crate::store::fields::{Declared as _, Rule};
 
     /// An account with every field set.

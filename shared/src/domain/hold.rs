@@ -1,0 +1,46 @@
+//! Holds: orders that an account must not be erased.
+
+use serde::{Deserialize, Deserializer};
+
+use super::Timestamp;
+use super::requester::Requester;
+use super::value::{BoundedText, FromText, deserialize_from_text, deserialize_text};
+
+/// Why an account must not be erased: 1 to 500 characters, without personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldReason(BoundedText<500>);
+
+impl HoldReason {
+    /// BoundedText that was checked when it was stored.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(BoundedText::trusted(text))
+    }
+
+    /// The reason itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl FromText for HoldReason {
+    fn from_text(text: &str) -> Option<Self> {
+        BoundedText::from_text(text).filter(|_| !text.trim().is_empty()).map(Self)
+    }
+    fn rule() -> String {
+        "text of 1 to 500 characters, without control characters".to_owned()
+    }
+}
+
+deserialize_from_text!(HoldReason);
+
+/// An order that an account must not be erased, whatever is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: HoldReason,
+    /// Who set it.
+    pub by: Requester,
+    /// Since when.
+    pub tm_hold: Timestamp,
+}
