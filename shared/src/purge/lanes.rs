@@ -147,7 +147,7 @@ impl Worker<'_> {
     async fn start(&self, id: Id<Customer>, stage: PurgeStage) -> Result<JobState, Error> {
         match self.claim(id, stage).await? {
             Ok(job) => self.run_job(job).await,
-            Err(state) => Ok(state),
+            Err(unclaimed) => Ok(unclaimed),
         }
     }
 }

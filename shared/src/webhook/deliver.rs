@@ -19,9 +19,7 @@ use tokio::time::Instant;
 use super::message::Message;
 use super::send::Sender;
 use crate::app::{App, Build};
-use crate::domain::delivery::{
-    DeliveryState, HOST_CONCURRENT_ATTEMPTS, MAX_RETRY_AFTER, heed, is_exhausted, next_attempt,
-};
+use crate::domain::delivery::{DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted, next_attempt};
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
@@ -33,9 +31,9 @@ use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 /// Number of hosts that a run sends to at the same time.
 const CONCURRENT_HOSTS: usize = 128;
 
-/// Number of attempts that a run makes at one host at the same time. One less than the host allows, so that
-/// the bus finds room for first attempts.
-const CONCURRENT_ATTEMPTS: usize = HOST_CONCURRENT_ATTEMPTS as usize - 1;
+/// Number of attempts that a run makes at one host at the same time. One less than `HOST_CONCURRENT_ATTEMPTS`,
+/// so that the bus finds room for first attempts.
+const CONCURRENT_ATTEMPTS: usize = 4;
 
 /// How long a run sends to one host before it postpones the host's other events: less than an attempt takes
 /// that times out.

@@ -31,7 +31,7 @@ const SYSTEM_ROOTS: [&str; 2] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// What our functions trust on Lambda.
-const AMAZON_ROOTS: &str = include_str!("../../../shared/src/runtime/amazon_roots.pem");
+const AMAZON_ROOTS: &str = include_str!("../../../shared/src/platform/amazon_roots.pem");
 
 /// The tables, served.
 pub(crate) struct Front {

@@ -5,17 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
 use sam_local::{Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::sleep;
 
+use crate::client::Api;
 use crate::contestants::Places;
 use crate::report::{date, machine, save};
 use crate::{Load, Result, say};
@@ -87,41 +83,10 @@ fn oha(places: &Places) -> Result<PathBuf> {
     if oha.is_file() { Ok(oha) } else { Err("there is no oha: run tests/bench/prepare".into()) }
 }
 
-/// A client of the stack, to make what is asked for.
-struct Api<'a> {
-    url: &'a str,
-    client: Client<HttpConnector, Full<Bytes>>,
-}
-
-impl<'a> Api<'a> {
-    fn new(url: &'a str) -> Self {
-        Self { url, client: Client::builder(TokioExecutor::new()).build_http() }
-    }
-
-    async fn post(&self, path: &str, token: &str, body: &Value) -> Result<Value> {
-        let request = Request::post(format!("{}{path}", self.url))
-            .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {token}"))
-            .body(Full::from(body.to_string()))?;
-        let answer = self.client.request(request).await?;
-        let (status, body) = (answer.status(), answer.into_body().collect().await?.to_bytes());
-        if !status.is_success() {
-            return Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&body)).into());
-        }
-        Ok(serde_json::from_slice(&body)?)
-    }
-
-    async fn log_in(&self, username: &str, password: &str) -> Result<String> {
-        let body = json!({"username": username, "password": password});
-        let session = self.post("/auth/login", "", &body).await?;
-        Ok(session["token"].as_str().ok_or("no token")?.to_owned())
-    }
-}
-
 /// What is asked for, on an installation with fifty accounts.
-async fn targets(api: &Api<'_>) -> Result<Vec<Target>> {
+async fn targets(api: &Api) -> Result<Vec<Target>> {
     const PASSWORD: &str = "correct horse battery staple";
-    let admin = api.log_in("admin@localhost", "local-admin-password").await?;
+    let admin = api.log_in_as_operator().await?;
     let mut customer = Value::Null;
     for number in 0..50 {
         let body = json!({"username": format!("load{number}"), "password": PASSWORD});

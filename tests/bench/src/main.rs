@@ -1,7 +1,9 @@
 //! The bench: plays Lambda to functions of several makes that do the same work on the same tables, and
 //! compares what each costs.
 
+mod client;
 mod compare;
+mod contend;
 mod contestants;
 mod cost;
 mod endpoint;
@@ -47,6 +49,8 @@ enum What {
     Memory(Memory),
     /// The whole local stack, asked by `oha`
     Load(Load),
+    /// Writers of one account that wait for each other
+    Contend(Contend),
 }
 
 /// What to compare.
@@ -114,6 +118,26 @@ struct Load {
     out: PathBuf,
 }
 
+/// How long to contend.
+#[derive(clap::Args)]
+struct Contend {
+    /// For how many milliseconds a transaction holds its items
+    #[arg(long, default_value_t = 10)]
+    hold: u64,
+    /// For how many seconds at each number of writers
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// Numbers of concurrent writers
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 8, 16, 32, 64])]
+    writers: Vec<usize>,
+    /// How often to log in, unregister and delete
+    #[arg(long, default_value_t = 12)]
+    rounds: usize,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
 impl Compare {
     fn endpoints(&self) -> Vec<Endpoint> {
         let wanted = |one: &Endpoint| self.endpoints.iter().any(|name| name == one.name());
@@ -141,6 +165,7 @@ async fn main() -> ExitCode {
         What::Scale(arguments) => scale::run(arguments, &places).await,
         What::Memory(arguments) => memory::run(arguments, &places).await,
         What::Load(arguments) => load::run(arguments, &places).await,
+        What::Contend(arguments) => contend::run(arguments, &places).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

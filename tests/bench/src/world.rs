@@ -1,4 +1,4 @@
-//! EventType is in the tables before the functions are called, and the requests that they get.
+//! What is in the tables before the functions are called, and the requests that they get.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(crate) struct World {
     tables: Tables,
     app: App,
     client: Client,
-    /// EventType is written to this goes to the recorder, and into the tables from there.
+    /// What is written to this goes to the recorder, and into the tables from there.
     loading: Store,
     recorder: Recorder,
     hash: PasswordHash,
