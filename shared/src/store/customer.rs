@@ -240,3 +240,40 @@ impl From<EmailLock> for Id<Customer> {
 impl Stored for Id<Customer> {
     type Attributes = EmailLock;
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::store::dynamodb::fake::{Fake, cancelled, reason, written};
+    use crate::store::root::tests::{customer, found};
+
+    fn conflict() -> (u16, Value) {
+        cancelled(&[reason("TransactionConflict")])
+    }
+
+    /// Changes an account, whose sequence number is 0 as far as is known.
+    async fn update(store: &Store) -> Result<Update<Customer>, Error> {
+        let change =
+            CustomerChange { after: customer(1), event: None, entry: None, billing_account: None };
+        store.update_customer(&customer(0), &change, None).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_changed_during_two_conflicts_is_outdated() {
+        let (store, fake) = Fake::answering([conflict(), conflict(), found(&customer(7))]);
+        let Ok(Update::Outdated(current)) = update(&store).await else { panic!("outdated") };
+        assert_eq!(current.internals.sequence, 7);
+        let [write, read] = ["TransactWriteItems", "BatchGetItem"];
+        assert_eq!(fake.operations(), [write, write, read]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_is_unchanged_after_conflicts_is_written() {
+        let answers = [conflict(), conflict(), found(&customer(0)), conflict(), written()];
+        let (store, fake) = Fake::answering(answers);
+        assert!(matches!(update(&store).await, Ok(Update::Written)));
+        assert_eq!(fake.operations().len(), 5);
+    }
+}

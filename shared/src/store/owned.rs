@@ -191,3 +191,69 @@ impl Transaction<'_> {
         self.update(key::customer(customer.id).address(), &update, Some(&condition))?.emit(&event)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::Status;
+    use crate::domain::event::EventType;
+    use crate::store::dynamodb::fake::{Fake, cancelled, reason, written};
+    use crate::store::root::tests::{customer, found, now, root};
+
+    fn conflict() -> (u16, Value) {
+        cancelled(&[reason("TransactionConflict"), reason("None"), reason("None")])
+    }
+
+    /// Creates a resource, for an account whose sequence number is 0 as far as is known.
+    async fn insert(store: &Store) -> Result<(), Error> {
+        let event = Event {
+            id: Id::new(now(), [2; 10]),
+            event_type: EventType::CustomerUpdated,
+            customer: customer(0).id,
+            subjects: Vec::new(),
+            time: now(),
+        };
+        let key = key::resource(customer(0).id, Kind::BillingAccount, Id::new(now(), [3; 10]));
+        store.insert_owned(&customer(0), &key, json!({"name": "new"}), &event).await
+    }
+
+    /// The sequence number that a transaction takes.
+    fn sequence(transaction: &Value) -> &Value {
+        &transaction["TransactItems"][0]["Update"]["ExpressionAttributeValues"][":sequence"]["N"]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_root_is_read_again_after_two_conflicts() {
+        let answers = [conflict(), conflict(), found(&customer(7)), conflict(), written()];
+        let (store, fake) = Fake::answering(answers);
+        insert(&store).await.unwrap();
+        let [write, read] = ["TransactWriteItems", "BatchGetItem"];
+        assert_eq!(fake.operations(), [write, write, read, write, write]);
+        assert_eq!(
+            [0, 1, 3, 4].map(|number| sequence(&fake.body(number)).clone()),
+            ["1", "1", "8", "8"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_change_that_another_event_overtook_takes_the_next_number_at_once() {
+        let mut overtaken = reason("ConditionalCheckFailed");
+        overtaken["Item"] = root(&customer(3));
+        let refusal = cancelled(&[overtaken, reason("None"), reason("None")]);
+        let (store, fake) = Fake::answering([refusal, written()]);
+        insert(&store).await.unwrap();
+        assert_eq!([0, 1].map(|number| sequence(&fake.body(number)).clone()), ["1", "4"]);
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_deleted_account_is_refused() {
+        let mut deleted = reason("ConditionalCheckFailed");
+        deleted["Item"] = root(&Customer { status: Status::Deleted, ..customer(3) });
+        let (store, fake) =
+            Fake::answering([cancelled(&[deleted, reason("None"), reason("None")])]);
+        assert!(matches!(insert(&store).await, Err(Error::StateInvalid(None))));
+        assert_eq!(fake.operations().len(), 1);
+    }
+}

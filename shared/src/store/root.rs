@@ -236,11 +236,47 @@ pub(super) fn not_paid_by(billing_account: Id<Resource>) -> Condition {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::domain::lifecycle::{Command, Transition, decide};
     use crate::domain::requester::Requester;
     use crate::store::fields::{Declared as _, Rule};
+
+    pub(crate) fn now() -> Timestamp {
+        Timestamp::parse("2026-01-01T00:00:00Z").unwrap()
+    }
+
+    /// An account with this sequence number.
+    pub(crate) fn customer(sequence: u64) -> Customer {
+        let mut customer = Customer::blank(Id::new(now(), [1; 10]), now());
+        customer.internals.sequence = sequence;
+        customer
+    }
+
+    /// An account's root in DynamoDB's own JSON.
+    pub(crate) fn root(customer: &Customer) -> Value {
+        let attributes = serde_json::to_value(CustomerAttributes::from(customer)).unwrap();
+        let mut item = serde_json::Map::new();
+        for (name, value) in attributes.as_object().unwrap() {
+            let value = match value {
+                Value::String(text) => json!({"S": text}),
+                Value::Number(number) => json!({"N": number.to_string()}),
+                Value::Bool(bool) => json!({"BOOL": bool}),
+                _ => json!({"M": {}}),
+            };
+            item.insert(name.clone(), value);
+        }
+        item.insert("pk".to_owned(), json!({"S": key::partition(customer.id)}));
+        item.insert("sk".to_owned(), json!({"S": key::ROOT}));
+        item.into()
+    }
+
+    /// The answer to a read that finds an account's root.
+    pub(crate) fn found(customer: &Customer) -> (u16, Value) {
+        (200, json!({"Responses": {"accounts": [root(customer)]}, "UnprocessedKeys": {}}))
+    }
 
     /// An account with every field set.
     fn full(now: Timestamp) -> Customer {
