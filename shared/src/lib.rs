@@ -7,7 +7,7 @@
 //! | [`password`] | argon2id hashes |
 //! | [`auth`] | who calls, with which permission, within which rate limits |
 //! | [`http`] | requests in, replies and errors out |
-//! | [`lifecycle`] | decide and persist, again if another writer came first |
+//! | [`lifecycle`] | lifecycle changes: decided, written, decided again if another writer came first |
 //! | [`replay`] | answers to repeated idempotent requests |
 //! | [`erasure`] | deletions that are planned |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |

@@ -1,4 +1,4 @@
-//! Decide and persist, again if another writer came first.
+//! Lifecycle changes: decided by the domain, written by the store, and decided again if another writer came first.
 
 use crate::app::App;
 use crate::domain::lifecycle::{Command, Transition, decide};
@@ -6,8 +6,8 @@ use crate::domain::{Customer, Error};
 use crate::http::{Preconditions, view};
 use crate::store::{Update, revise};
 
-/// Does `command` to an account: one conditional transaction with its event and its entry in the
-/// ledger. Returns the account as it was decided on, and as it is now.
+/// Carries out `command` on an account, with its event and its ledger entry in one transaction. Returns the account as
+/// it was decided on, and as it is now.
 pub async fn transition(
     app: &App,
     customer: Customer,
@@ -16,7 +16,7 @@ pub async fn transition(
     transition_if(app, customer, command, &Preconditions::default()).await
 }
 
-/// The same, if the account is in a state that a request is for.
+/// Carries out `command` like [`transition`], if the account meets the request's preconditions.
 pub async fn transition_if(
     app: &App,
     customer: Customer,
@@ -29,7 +29,8 @@ pub async fn transition_if(
         let Transition::Changed(change) = decide(&before, command, now)? else {
             return Ok((Update::Written, (before.clone(), before)));
         };
-        let event = change.event.map(|what| app.event(what, before.id, Vec::new(), now));
+        let event =
+            change.event.map(|event_type| app.event(event_type, before.id, Vec::new(), now));
         let update = app.store.update_customer(&before, &change, event.as_ref()).await?;
         Ok((update, (before, change.after)))
     })

@@ -12,6 +12,7 @@ mod accesskeys;
 mod agents;
 mod budgets;
 mod canaries;
+mod contention;
 #[path = "../customer.rs"]
 mod customer;
 mod customers;

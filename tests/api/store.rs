@@ -51,7 +51,7 @@ fn as_read(id: Id<Customer>) -> Customer {
     Customer::blank(id, now())
 }
 
-fn event(customer: Id<Customer>, number: u8) -> Event {
+pub(crate) fn event(customer: Id<Customer>, number: u8) -> Event {
     Event {
         id: id(number),
         event_type: EventType::Created(Kind::AccessKey),
@@ -61,7 +61,7 @@ fn event(customer: Id<Customer>, number: u8) -> Event {
     }
 }
 
-fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
+pub(crate) fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
     let token = PlainToken::access_key(customer, id(0), id(number), [number; 32]);
     AccessKey {
         id: id(number),

@@ -7,26 +7,23 @@ use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
-use shared::store::Update;
+use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
 
-    let (account, mut key) = (caller.customer.id, key?);
+    let (account, key) = (&caller.customer, key?);
     caller.require_all_of(key.permission)?;
-    let conditions = request.preconditions()?;
-    loop {
-        conditions.require(&view::AccessKeyView::new(account, &key))?;
-        let now = app.now();
-        let event =
-            app.event(EventType::Deleted(Kind::AccessKey), account, vec![key.id.uuid()], now);
-        match app.store.delete_access_key(&caller.customer, &key, &event).await? {
-            Update::Written => {
-                return Reply::ok(view::AccessKeyView::new(account, &key).deleted(now));
-            }
-            Update::Outdated(current) => key = *current,
-        }
-    }
+    let conditions = &request.preconditions()?;
+    let (key, now) = revise(key, |key| async move {
+        conditions.require(&view::AccessKeyView::new(account.id, &key))?;
+        let (now, subjects) = (app.now(), vec![key.id.uuid()]);
+        let event = app.event(EventType::Deleted(Kind::AccessKey), account.id, subjects, now);
+        let update = app.store.delete_access_key(account, &key, &event).await?;
+        Ok((update, (key, now)))
+    })
+    .await?;
+    Reply::ok(view::AccessKeyView::new(account.id, &key).deleted(now))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

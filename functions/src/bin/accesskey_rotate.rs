@@ -15,7 +15,7 @@ use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
-use shared::store::Update;
+use shared::store::{Update, revise};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,29 +34,28 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let lifetime = body.expire.map(access_key::lifetime).transpose()?;
     let overlap = access_key::overlap(body.overlap)?;
 
-    let (account, agent, mut before) = (caller.customer.id, caller.agent.id, key?);
-    caller.require_all_of(before.permission)?;
-    let plain = PlainToken::access_key(account, agent, before.id, app.new_secret());
-    let replaced = before.token.clone();
-    let conditions = request.preconditions()?;
-    loop {
-        conditions.require(&view::AccessKeyView::new(account, &before))?;
-        let now = app.now();
+    let (account, agent, key) = (&caller.customer, caller.agent.id, key?);
+    caller.require_all_of(key.permission)?;
+    let plain = &PlainToken::access_key(account.id, agent, key.id, app.new_secret());
+    let (replaced, conditions) = (&key.token.clone(), &request.preconditions()?);
+    let rotated = revise(key, |before| async move {
+        conditions.require(&view::AccessKeyView::new(account.id, &before))?;
+        let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let rotation = Rotation { token: plain.stored(), agent, lifetime, overlap };
         let after = before.rotated(rotation, now)?;
-        let subjects = vec![before.id.uuid()];
-        let event = app.event(EventType::Updated(Kind::AccessKey), account, subjects, now);
-        match app.store.update_access_key(&caller.customer, &before, &after, &event).await? {
-            Update::Outdated(current) if current.token == replaced => before = *current,
-            // Ours already, if an answer was lost on the way to us; or somebody else was first.
-            Update::Outdated(current) if current.token != after.token => {
-                return Err(Error::AlreadyRotated);
+        let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, now);
+        let update = app.store.update_access_key(account, &before, &after, &event).await?;
+        match &update {
+            // It is this request's own, if an answer from the database was lost.
+            Update::Outdated(current) if current.token == after.token => {
+                Ok((Update::Written, after))
             }
-            Update::Written | Update::Outdated(_) => {
-                return Reply::ok(view::AccessKeyView::new(account, &after).with_token(&plain));
-            }
+            Update::Outdated(current) if current.token != *replaced => Err(Error::AlreadyRotated),
+            _ => Ok((update, after)),
         }
-    }
+    })
+    .await?;
+    Reply::ok(view::AccessKeyView::new(account.id, &rotated).with_token(plain))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -10,7 +10,7 @@ use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
-use shared::store::Update;
+use shared::store::revise;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,20 +25,19 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
 
-    let (account, mut before) = (caller.customer.id, key?);
-    caller.require_all_of(before.permission)?;
-    let conditions = request.preconditions()?;
-    loop {
-        conditions.require(&view::AccessKeyView::new(account, &before))?;
-        let now = app.now();
+    let (account, key) = (&caller.customer, key?);
+    caller.require_all_of(key.permission)?;
+    let (body, conditions) = (&body, &request.preconditions()?);
+    let updated = revise(key, |before| async move {
+        conditions.require(&view::AccessKeyView::new(account.id, &before))?;
+        let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let after = before.updated(body.name.clone(), body.detail.clone(), now);
-        let subjects = vec![before.id.uuid()];
-        let event = app.event(EventType::Updated(Kind::AccessKey), account, subjects, now);
-        match app.store.update_access_key(&caller.customer, &before, &after, &event).await? {
-            Update::Written => return Reply::state(view::AccessKeyView::new(account, &after)),
-            Update::Outdated(current) => before = *current,
-        }
-    }
+        let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, now);
+        let update = app.store.update_access_key(account, &before, &after, &event).await?;
+        Ok((update, after))
+    })
+    .await?;
+    Reply::state(view::AccessKeyView::new(account.id, &updated))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

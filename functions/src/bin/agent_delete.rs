@@ -8,26 +8,23 @@ use shared::domain::owned::Kind;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
-use shared::store::Update;
+use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
 
-    let (account, mut agent) = (&caller.customer, agent?);
-    let conditions = request.preconditions()?;
-    loop {
+    let (caller, account) = (&caller, &caller.customer);
+    let conditions = &request.preconditions()?;
+    let (agent, now) = revise(agent?, |agent| async move {
         caller.require_all_of(agent.permission)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;
-        let now = app.now();
-        let subjects = vec![agent.id.uuid()];
+        let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
         let event = app.event(EventType::Deleted(Kind::Agent), account.id, subjects, now);
-        match app.store.delete_agent(account, &agent, &event).await? {
-            Update::Written => {
-                return Reply::ok(view::AgentView::new(account.id, &agent).deleted(now));
-            }
-            Update::Outdated(current) => agent = *current,
-        }
-    }
+        let update = app.store.delete_agent(account, &agent, &event).await?;
+        Ok((update, (agent, now)))
+    })
+    .await?;
+    Reply::ok(view::AgentView::new(account.id, &agent).deleted(now))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -17,7 +17,7 @@ use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;
 use shared::runtime::Endpoint;
-use shared::store::Update;
+use shared::store::revise;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,33 +40,27 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
         (caller, agent)
     };
-    let may_change = |agent: &Agent| match own_session {
+    let may_change = &|agent: &Agent| match own_session {
         Some(_) => Ok(()),
         None => caller.require_all_of(agent.permission),
     };
-    let (account, mut agent) = (caller.customer.id, agent?);
+    let (account, agent) = (&caller.customer, agent?);
     may_change(&agent)?;
     let (body, conditions) = (body?, request.preconditions()?);
     body.is_for(own_session.is_some())?;
 
-    let hash = password::hash(&body.password)?;
-    loop {
+    let (hash, kept) = (&password::hash(&body.password)?, own_session.as_deref());
+    let conditions = &conditions;
+    let updated = revise(agent, |agent| async move {
         may_change(&agent)?;
-        conditions.require(&view::AgentView::new(account, &agent))?;
-        let now = app.now();
-        let event = app.event(EventType::Updated(Kind::Agent), account, vec![agent.id.uuid()], now);
-        let kept = own_session.as_deref();
-        match app.store.update_agent_password(&caller.customer, &agent, &hash, kept, &event).await?
-        {
-            Update::Written => {
-                return Reply::state(view::AgentView::new(
-                    account,
-                    &Agent { tm_update: now, ..agent },
-                ));
-            }
-            Update::Outdated(current) => agent = *current,
-        }
-    }
+        conditions.require(&view::AgentView::new(account.id, &agent))?;
+        let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
+        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, now);
+        let update = app.store.update_agent_password(account, &agent, hash, kept, &event).await?;
+        Ok((update, Agent { tm_update: now, ..agent }))
+    })
+    .await?;
+    Reply::state(view::AgentView::new(account.id, &updated))
 }
 
 /// The hash of the caller's session token, if the path names the caller.

@@ -11,7 +11,7 @@ use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
-use shared::store::Update;
+use shared::store::{Update, revise};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,23 +23,23 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let permission = caller.give(request.json::<Body>()?.permission)?;
 
-    let (account, mut before) = (&caller.customer, agent?);
-    let conditions = request.preconditions()?;
-    loop {
+    let (caller, account) = (&caller, &caller.customer);
+    let conditions = &request.preconditions()?;
+    let updated = revise(agent?, |before| async move {
         caller.require_all_of(before.permission)?;
         conditions.require(&view::AgentView::new(account.id, &before))?;
         if before.permission == permission {
-            return Reply::state(view::AgentView::new(account.id, &before));
+            return Ok((Update::Written, before));
         }
         let now = app.now();
         let after = Agent { permission, tm_update: now, ..before.clone() };
         let subjects = vec![after.id.uuid()];
         let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, now);
-        match app.store.update_agent_permission(account, &before, &after, &event).await? {
-            Update::Written => return Reply::state(view::AgentView::new(account.id, &after)),
-            Update::Outdated(current) => before = *current,
-        }
-    }
+        let update = app.store.update_agent_permission(account, &before, &after, &event).await?;
+        Ok((update, after))
+    })
+    .await?;
+    Reply::state(view::AgentView::new(account.id, &updated))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

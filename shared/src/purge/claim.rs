@@ -6,9 +6,9 @@ use super::slice::{count, slices};
 use crate::domain::erasure::{InventoryCursor, LedgerEntry};
 use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
-use crate::store::Update;
 use crate::store::purge::Claim;
 use crate::store::purge::PurgeStage;
+use crate::store::{Update, revise};
 
 impl Worker<'_> {
     /// Claims account `id`, which deletes it if it is frozen. Returns the job, or the state that keeps this
@@ -19,15 +19,16 @@ impl Worker<'_> {
         id: Id<Customer>,
         stage: PurgeStage,
     ) -> Result<Result<Box<Job>, JobState>, Error> {
-        let (Some(mut before), ledger) = self.store().get_customer_and_erasure(id).await? else {
+        let (Some(account), ledger) = self.store().get_customer_and_erasure(id).await? else {
             return Ok(Err(JobState::NotDue));
         };
-        let ledger = ledger.unwrap_or_else(|| Erasure::blank(id));
-        loop {
+        let ledger = &ledger.unwrap_or_else(|| Erasure::blank(id));
+        revise(account, |before| async move {
+            let not_due = (Update::Written, Err(JobState::NotDue));
             let now = self.now();
             let Transition::Changed(mut change) = decide(&before, &Command::ClaimPurge, now)?
             else {
-                return Ok(Err(JobState::NotDue));
+                return Ok(not_due);
             };
             if ledger.tm_finish.is_some() {
                 change.entry = Some(LedgerEntry::ErasedAgain(now));
@@ -37,23 +38,24 @@ impl Worker<'_> {
                 .map(|event_type| self.purger.app.event(event_type, id, Vec::new(), now));
             let is_first = before.internals.epoch == 0;
             let claim = if is_first {
-                self.claim_first(&before, *change, event.as_ref(), &ledger, now).await?
+                self.claim_first(&before, *change, event.as_ref(), ledger, now).await?
             } else if stage == PurgeStage::Claimed {
                 self.claim_again(&before, *change, event.as_ref()).await?
             } else {
-                return Ok(Err(JobState::NotDue));
+                return Ok(not_due);
             };
-            match claim {
+            Ok(match claim {
                 Claim::Taken(job) => {
                     if is_first {
                         self.add_claimed();
                     }
-                    return Ok(Ok(job));
+                    (Update::Written, Ok(job))
                 }
-                Claim::Outdated(current) => before = *current,
-                Claim::BreakerOpen => return Ok(Err(JobState::BreakerOpen)),
-            }
-        }
+                Claim::Outdated(current) => (Update::Outdated(current), Err(JobState::NotDue)),
+                Claim::BreakerOpen => (Update::Written, Err(JobState::BreakerOpen)),
+            })
+        })
+        .await
     }
 
     /// Claims an account for the first time and, in the same transaction, counts its first slice.
@@ -66,7 +68,8 @@ impl Worker<'_> {
         now: Timestamp,
     ) -> Result<Claim<Box<Job>>, Error> {
         let store = self.store();
-        // The claim is refused if anything is added after the account was read, so this page is complete.
+        // The claim is refused if anything was added after the account was read, so this page is complete but for
+        // sessions, which the next pass finds.
         let page = store.list_owned(before.id, &InventoryCursor::default()).await?;
         // An account that came back with a restored table: its earlier erasure has counted already.
         let is_in_ledger = ledger.tm_claim.is_some();

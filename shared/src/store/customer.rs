@@ -120,7 +120,7 @@ impl Store {
             if !tries.pause().await {
                 return Err(conflict.after(&tries));
             }
-            if tries.failed() % root::READ_AFTER == 0 {
+            if tries.failed().is_multiple_of(root::READ_AFTER) {
                 let key = key::customer(before.id);
                 let items = self.get_items(&[key.untyped()]).await?;
                 if let Some(current) = items.get(&key)?

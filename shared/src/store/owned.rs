@@ -39,7 +39,7 @@ impl Store {
                     if !tries.pause().await {
                         return Err(conflict.after(&tries));
                     }
-                    if tries.failed() % root::READ_AFTER == 0 {
+                    if tries.failed().is_multiple_of(root::READ_AFTER) {
                         let root = key::customer(customer.id);
                         let newer = self.get_items(&[root.untyped()]).await?.get(&root)?;
                         // One that is not live is refused by the next try.
