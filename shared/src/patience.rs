@@ -3,7 +3,7 @@
 //!
 //! An item that one transaction is writing refuses every other write, and whoever is refused tries again. The
 //! longest pause before a try grows from 25 ms to 200 ms, so that a newcomer finds a free moment soon and a crowd
-//! does not trample; from there it shrinks with the age of the request, to 25 ms after four seconds, so that who
+//! does not trample; from there it shrinks with the age of the request, to 25 ms after three seconds, so that who
 //! has waited longest tries most often and gets on first. Changes of an account itself (freeze, delete, hold …) are
 //! rare and must not starve beside its many writers: they are eager, and never pause for more than 5 ms.
 //! `infra/decisions/0038-retry-conflicts-until-the-deadline.md` has the figures.
@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(25);
 const LONG: Duration = Duration::from_millis(200);
 
 /// Age at which a request pauses for [`SHORT`] again.
-const AGED: Duration = Duration::from_secs(4);
+const AGED: Duration = Duration::from_secs(3);
 
 /// Longest pause of an eager writer.
 const EAGER: Duration = Duration::from_millis(5);
@@ -127,7 +127,7 @@ mod tests {
         let after = |made| Tries { made, ..Tries::new() };
         assert_eq!([1, 2, 3, 4, 9].map(|made| longest(&after(made), 0)), [25, 50, 100, 200, 200]);
         assert_eq!(
-            [1_000, 2_000, 4_000, 60_000].map(|age| longest(&after(9), age)),
+            [750, 1_500, 3_000, 60_000].map(|age| longest(&after(9), age)),
             [150, 100, 25, 25]
         );
         assert_eq!(longest(&Tries { made: 9, ..Tries::eager() }, 0), 5);

@@ -2,12 +2,12 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | mechanism | [`dynamodb`]: expressions, reads, writes, transactions, and their retries |
-//! | items | [`fields`], [`key`], [`stored`], [`queue`], [`root`] |
+//! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
+//! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`root`] |
 //! | what a change leaves behind | [`outbox`], [`idempotency`], [`ledger`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
-//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`find`] |
+//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], `find` |
 //! | inventory of all stored items | [`items`] |
 //!
 //! A change is one transaction. A method's verb tells its condition: `insert_` the item must not exist, `get_` it need
