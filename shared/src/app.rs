@@ -14,6 +14,7 @@ use crate::domain::quota::Quotas;
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 use crate::platform::clock::Clock;
+use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{config, sdk};
 use crate::store::Store;
 
@@ -135,7 +136,7 @@ impl App {
     pub fn beside(&self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
         lock(&self.beside).spawn(async move {
             if let Err(error) = work.await {
-                tracing::warn!(cause = error.cause(), "left undone");
+                LogEntry::BackgroundWriteFailed { cause: Cause(&error) }.log();
             }
         });
     }

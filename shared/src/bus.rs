@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::app::{App, Build};
 use crate::domain::{Error, Event, Id};
 use crate::platform::aws::{self, Call as _};
+use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::outbox::{OutboxEntry, OutboxQueue};
 
@@ -90,7 +91,7 @@ impl Publisher {
 
     async fn publish_batch(&self, batch: &[OutboxEntry]) -> Vec<Id<Event>> {
         let results = self.put(batch).await.unwrap_or_else(|error| {
-            tracing::error!(cause = error.cause(), "not published");
+            LogEntry::EventsNotPublished { count: batch.len(), cause: Cause(&error) }.log();
             Vec::new()
         });
         let is_published = |index| {
@@ -115,10 +116,12 @@ impl Publisher {
     /// schedule, which is better than a retry of the whole batch.
     async fn record_published(&self, events: &[&OutboxEntry]) {
         let now = self.app.now();
-        let records = events.iter().map(|event| self.app.store.record_published(event, now));
-        for error in join_all(records).await.into_iter().filter_map(Result::err) {
-            tracing::warn!(cause = error.cause(), "left undone");
-        }
+        let records = events.iter().map(|event| async move {
+            if let Err(error) = self.app.store.record_published(event, now).await {
+                LogEntry::EventNotDequeued { event_id: event.id, cause: Cause(&error) }.log();
+            }
+        });
+        join_all(records).await;
     }
 
     fn entry(&self, event: &OutboxEntry) -> PutEventsRequestEntry {

@@ -36,33 +36,14 @@ async fn log_lines_are_json_with_known_fields_for_any_input() {
     for query in ["name=canary", "email=canary@example.com"] {
         tenure.call(&admin, "GET", &format!("/v1.0/customers?{query}")).await.ok();
     }
-    let known = [
-        "at",
-        "cause",
-        "count",
-        "customer_id",
-        "duration_ms",
-        "hashes",
-        "level",
-        "message",
-        "reason",
-        "request_id",
-        "route",
-        "status",
-        "timestamp",
-    ];
     let lines = tenure.stack.logs();
     assert!(lines.len() > 10, "{lines:?}");
     for line in lines {
         assert!(!line.contains("canary"), "{line}");
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        if line.get("_aws").is_some() {
-            // Embedded metrics have fields of their own.
-            continue;
-        }
-        for field in line.as_object().unwrap().keys() {
-            assert!(known.contains(&field.as_str()), "{line}");
-        }
+        // A message of ours, the place of a library's event, or metrics.
+        let is_known = ["message", "at", "_aws"].iter().any(|field| line.get(field).is_some());
+        assert!(is_known, "{line}");
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::network::{Network, Source};
 use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
+use crate::platform::log::{Cause, LogEntry};
 
 /// A request that is counted, and may be one too many.
 pub(super) struct Count<'a> {
@@ -53,7 +54,7 @@ impl Count<'_> {
             (Ok(caller), outcome) => {
                 match outcome {
                     Some(Ok(standing)) => self.request.counted(standing),
-                    Some(Err(error)) => tracing::warn!(cause = error.cause(), "not counted"),
+                    Some(Err(error)) => LogEntry::RequestNotCounted { cause: Cause(&error) }.log(),
                     None => {}
                 }
                 Ok(caller)
@@ -87,7 +88,7 @@ async fn count_invalid(
         if matches!(error, Error::TooManyRequests(_)) {
             refusal = error;
         } else {
-            tracing::warn!(cause = error.cause(), "not counted");
+            LogEntry::RequestNotCounted { cause: Cause(&error) }.log();
         }
     }
     refusal

@@ -11,7 +11,7 @@ use super::value::{BoundedText, FromText, deserialize_from_text, deserialize_tex
 pub struct HoldReason(BoundedText<500>);
 
 impl HoldReason {
-    /// BoundedText that was checked when it was stored.
+    /// Text that was checked when it was stored.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(BoundedText::trusted(text))
     }

@@ -29,6 +29,11 @@ impl Clock {
         Ok(Self(Source::System { offset: Duration::from_secs(seconds) }))
     }
 
+    /// The system's clock.
+    pub(super) const fn system() -> Self {
+        Self(Source::System { offset: Duration::ZERO })
+    }
+
     /// A clock that shows what `dial` is set to, for tests: nothing in the environment makes one.
     #[must_use]
     pub const fn showing(dial: Arc<Mutex<Timestamp>>) -> Self {

@@ -1,130 +1,225 @@
-//! The log: one JSON object per line, with fields of one list and no others.
+//! The log: one JSON object per line on standard error.
 //!
-//! Whatever else an event carries is dropped, whoever logs it: a careless line in this repository loses
-//! a field and not a secret, and so does one in a library. A message that is not in the list may have
-//! been put together from anything, so it gives way to the place where it was said.
+//! What this crate logs is a [`LogEntry`], so a message or field that is not declared here does not compile. Events of
+//! libraries may hold anything: of those, only level and source location are logged.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io::Write as _;
-
-use serde::Serialize;
-use serde_json::Value;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use serde::{Serialize, Serializer};
+use tracing::{Event as LibraryEvent, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// Every field there is. None is personal; `cause` is the text of an
-/// [internal error](crate::domain::Error::cause), which holds nothing that a client sent.
-const FIELDS: [&str; 10] = [
-    "at",
-    "cause",
-    "count",
-    "customer_id",
-    "duration_ms",
-    "hashes",
-    "reason",
-    "request_id",
-    "route",
-    "status",
-];
+use super::clock::Clock;
+use crate::domain::{Customer, Error, Event, Id};
 
-/// Every message there is.
-const MESSAGES: [&str; 8] = [
-    "cannot start",
-    "event failed",
-    "left undone",
-    "panic",
-    "purge failed",
-    "request",
-    "request failed",
-    "unknown things",
-];
+/// Maximum length of a text, in characters.
+const MAX_TEXT: usize = 512;
 
-/// No text is longer.
-const LONGEST: usize = 512;
-
-/// Where this library's own events come from; those of others have fields that mean something else.
-const OURS: &str = "shared";
-
-/// Sends the log of this process to standard error.
-pub(crate) fn start() {
-    let lines = Lines(std::io::stderr).with_filter(LevelFilter::INFO);
-    // Fails only if there is a log already.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+/// Every message that this crate logs, with its fields. None is personal.
+#[derive(Serialize)]
+#[serde(tag = "message")]
+pub(crate) enum LogEntry<'a> {
+    /// A function cannot build its context.
+    #[serde(rename = "cannot start")]
+    CannotStart {
+        /// What is missing or malformed.
+        cause: Cause<'a>,
+    },
+    /// A request was answered.
+    #[serde(rename = "request")]
+    Request {
+        /// The request's id.
+        request_id: &'a str,
+        /// The gateway's route key.
+        route: &'a str,
+        /// The HTTP status.
+        status: u16,
+        /// The error's reason; empty on success.
+        reason: &'a str,
+        /// Time from the function's call to its answer, in milliseconds.
+        duration_ms: u64,
+        /// Number of password hashes computed: they are what an attack on passwords costs.
+        hashes: u64,
+    },
+    /// A request was answered with 500 or 503.
+    #[serde(rename = "request failed")]
+    RequestFailed {
+        /// The request's id.
+        request_id: &'a str,
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// A function that is not called by the API failed.
+    #[serde(rename = "event failed")]
+    EventFailed {
+        /// Lambda's id of the invocation.
+        request_id: &'a str,
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// A function panicked.
+    #[serde(rename = "panic")]
+    Panic {
+        /// Source location. The panic's own message may hold anything.
+        at: &'a str,
+    },
+    /// A write beside a request failed; the request did not depend on it.
+    #[serde(rename = "background write failed")]
+    BackgroundWriteFailed {
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// A request could not be counted against a rate limit, and was admitted.
+    #[serde(rename = "request not counted")]
+    RequestNotCounted {
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// A batch of events could not be put on the bus; the stream or the schedule retries it.
+    #[serde(rename = "events not published")]
+    EventsNotPublished {
+        /// Number of events.
+        count: usize,
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// A published event could not be taken out of the queue; it is published once more.
+    #[serde(rename = "event not dequeued")]
+    EventNotDequeued {
+        /// The event.
+        event_id: Id<Event>,
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// Due deliveries could not be listed to the end; the next run lists the rest.
+    #[serde(rename = "due deliveries not listed")]
+    DueDeliveriesNotListed {
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// Due events could not be read; the next run reads them.
+    #[serde(rename = "due events not read")]
+    DueEventsNotRead {
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// The attempt to deliver an event failed on our side.
+    #[serde(rename = "delivery failed")]
+    DeliveryFailed {
+        /// The event.
+        event_id: Id<Event>,
+        /// The account.
+        customer_id: Id<Customer>,
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// An account could not be purged; the next run tries again.
+    #[serde(rename = "purge failed")]
+    PurgeFailed {
+        /// The account.
+        customer_id: Id<Customer>,
+        /// What failed.
+        cause: Cause<'a>,
+    },
+    /// The purge found items of a kind that it does not know, and quarantined the account.
+    #[serde(rename = "unknown items")]
+    UnknownItems {
+        /// The account.
+        customer_id: Id<Customer>,
+        /// Number of items.
+        count: u64,
+    },
 }
 
-struct Lines<W>(W);
+/// Cause of a failure: the text of an [internal error](Error::cause), which holds nothing that a client sent.
+pub(crate) struct Cause<'a>(pub(crate) &'a Error);
+
+impl Serialize for Cause<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(shortened(self.0.cause()))
+    }
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Level {
+    Error,
+    Warn,
+    Info,
+}
+
+impl LogEntry<'_> {
+    /// Writes the entry to standard error.
+    pub(crate) fn log(&self) {
+        write(&mut std::io::stderr(), self.level(), self);
+    }
+
+    const fn level(&self) -> Level {
+        match self {
+            Self::Request { .. } => Level::Info,
+            Self::BackgroundWriteFailed { .. }
+            | Self::RequestNotCounted { .. }
+            | Self::EventNotDequeued { .. } => Level::Warn,
+            Self::CannotStart { .. }
+            | Self::RequestFailed { .. }
+            | Self::EventFailed { .. }
+            | Self::Panic { .. }
+            | Self::EventsNotPublished { .. }
+            | Self::DueDeliveriesNotListed { .. }
+            | Self::DueEventsNotRead { .. }
+            | Self::DeliveryFailed { .. }
+            | Self::PurgeFailed { .. }
+            | Self::UnknownItems { .. } => Level::Error,
+        }
+    }
+}
 
 #[derive(Serialize)]
-struct Line {
+struct Line<L, F> {
     timestamp: String,
-    level: &'static str,
+    level: L,
     #[serde(flatten)]
-    fields: BTreeMap<&'static str, Value>,
+    fields: F,
 }
 
-impl<S, W> Layer<S> for Lines<W>
+fn write(to: &mut impl std::io::Write, level: impl Serialize, fields: impl Serialize) {
+    let timestamp = Clock::system().now().to_string();
+    if let Ok(mut line) = serde_json::to_vec(&Line { timestamp, level, fields }) {
+        line.push(b'\n');
+        // There is no other place to complain.
+        let _ = to.write_all(&line);
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Logs the events of libraries from here on.
+pub(crate) fn start() {
+    let libraries = Libraries(std::io::stderr).with_filter(LevelFilter::INFO);
+    // Fails only if there is a subscriber already.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(libraries));
+}
+
+/// Logs events of libraries, without their fields.
+struct Libraries<W>(W);
+
+#[derive(Serialize)]
+struct Place {
+    at: String,
+}
+
+impl<S, W> Layer<S> for Libraries<W>
 where
     S: Subscriber,
     W: for<'w> MakeWriter<'w> + 'static,
 {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &LibraryEvent<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut fields = Fields::default();
-        if metadata.target().split("::").next() == Some(OURS) {
-            event.record(&mut fields);
-        }
-        if !fields.0.contains_key("message") {
-            let line = metadata.line().unwrap_or_default();
-            let place = || Value::String(format!("{}:{line}", metadata.target()));
-            fields.0.entry("at").or_insert_with(place);
-        }
-        let mut timestamp = String::new();
-        // A line without a time is better than none.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-        let line = Line { timestamp, level: metadata.level().as_str(), fields: fields.0 };
-        if let Ok(mut line) = serde_json::to_vec(&line) {
-            line.push(b'\n');
-            // There is no other place to complain.
-            let _ = self.0.make_writer().write_all(&line);
-        }
-    }
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, Value>);
-
-impl Fields {
-    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
-        if FIELDS.contains(&field.name()) {
-            self.0.insert(field.name(), value.into());
-        }
-    }
-}
-
-impl Visit for Fields {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field, value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, value.chars().take(LONGEST).collect::<String>());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        if field.name() == "message" {
-            if let Some(known) = MESSAGES.into_iter().find(|known| *known == text) {
-                self.0.insert("message", known.into());
-            }
-        } else {
-            self.record_str(field, &text);
-        }
+        let line = metadata.line().unwrap_or_default();
+        let place = Place { at: format!("{}:{line}", metadata.target()) };
+        write(&mut self.0.make_writer(), metadata.level().as_str(), place);
     }
 }
 
@@ -132,6 +227,8 @@ impl Visit for Fields {
 mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
 
     use super::*;
 
@@ -147,52 +244,62 @@ mod tests {
         }
     }
 
-    fn logged(log: impl FnOnce()) -> Value {
+    impl Kept {
+        /// The one line that was written, without its time.
+        fn line(&self) -> Value {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            assert!(text.ends_with('\n') && text.lines().count() == 1, "{text}");
+            let mut line: Value = serde_json::from_str(&text).unwrap();
+            assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+            line.as_object_mut().unwrap().remove("timestamp");
+            line
+        }
+    }
+
+    fn logged(entry: &LogEntry<'_>) -> Value {
+        let mut kept = Kept::default();
+        write(&mut kept, entry.level(), entry);
+        kept.line()
+    }
+
+    #[test]
+    fn an_entry_is_a_line_of_json_with_its_message_and_fields() {
+        let error = Error::Unavailable("DynamoDB: timeout".to_owned());
+        let event_id = Id::from_uuid(uuid::Uuid::from_u128(1));
+        let customer_id = Id::from_uuid(uuid::Uuid::from_u128(2));
+        let line =
+            logged(&LogEntry::DeliveryFailed { event_id, customer_id, cause: Cause(&error) });
+        let expected = serde_json::json!({
+            "level": "ERROR",
+            "message": "delivery failed",
+            "event_id": "00000000-0000-0000-0000-000000000001",
+            "customer_id": "00000000-0000-0000-0000-000000000002",
+            "cause": "DynamoDB: timeout",
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_long_cause_with_line_breaks_is_one_short_line() {
+        let cause = format!("\n{{\"level\":\"ERROR\"}}\u{1b}[31mä{}", "x".repeat(1_000_000));
+        let error = Error::Internal(cause.clone());
+        let line = logged(&LogEntry::CannotStart { cause: Cause(&error) });
+        let expected: String = cause.chars().take(MAX_TEXT).collect();
+        assert_eq!(line["cause"].as_str().unwrap(), expected);
+    }
+
+    #[test]
+    fn library_events_lose_message_and_fields() {
         let kept = Kept::default();
         let writer = kept.clone();
-        let lines = Lines(move || writer.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        assert!(text.ends_with('\n') && text.lines().count() == 1, "{text}");
-        let mut line: Value = serde_json::from_str(&text).unwrap();
-        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
-        line.as_object_mut().unwrap().remove("timestamp");
-        line
-    }
-
-    #[test]
-    fn known_fields_and_messages_are_shown() {
-        let line = logged(|| tracing::info!(route = "GET /", status = 200_u64, "request"));
-        let expected = r#"{"level":"INFO","message":"request","route":"GET /","status":200}"#;
-        assert_eq!(line, serde_json::from_str::<Value>(expected).unwrap());
-    }
-
-    #[test]
-    fn careless_lines_lose_what_they_should_not_say() {
+        let layer = Libraries(move || writer.clone());
         let email = "ann@example.com";
-        for line in [
-            logged(|| tracing::info!(email, "request")),
-            logged(|| tracing::info!(who = ?email, "request")),
-            logged(|| tracing::warn!("{email} wrote")),
-            logged(|| tracing::error!(target: "hyper::proto", cause = email, "request")),
-            logged(|| tracing::error!(target: "shared_by_others", cause = email, "request")),
-        ] {
-            assert!(!line.to_string().contains("ann"), "{line}");
-        }
-        let line = logged(|| tracing::warn!("{email} wrote"));
-        assert!(
-            line["at"].as_str().unwrap().starts_with("shared::platform::log::tests:"),
-            "{line}"
-        );
-        let line = logged(|| tracing::error!(target: "hyper::proto", cause = email, "request"));
+        #[expect(clippy::disallowed_macros, reason = "stands for a library's event")]
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::error!(target: "hyper::proto", cause = email, "{email} wrote");
+        });
+        let line = kept.line();
         assert!(line["at"].as_str().unwrap().starts_with("hyper::proto:"), "{line}");
-    }
-
-    #[test]
-    fn no_text_makes_a_line_of_its_own_or_a_long_one() {
-        let cause = format!("\n{{\"level\":\"ERROR\"}}\u{1b}[31m{}", "x".repeat(1_000_000));
-        let line = logged(|| tracing::error!(cause, "request failed"));
-        assert_eq!(line["cause"].as_str().unwrap(), &cause[..LONGEST]);
-        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line.as_object().unwrap().len(), 2, "{line}");
     }
 }

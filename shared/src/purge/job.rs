@@ -8,6 +8,7 @@ use crate::domain::erasure::InventoryCursor;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::receipt::Receipt;
 use crate::domain::{Customer, Erasure, Error, Id};
+use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
 
@@ -181,8 +182,7 @@ impl Worker<'_> {
             PassEnd::Quarantine => {
                 job.ledger.quarantined = pass.unknown;
                 self.store().quarantine(&job.ledger, self.now()).await?;
-                let (id, count) = (job.account(), pass.unknown);
-                tracing::error!(customer_id = %id, count, "unknown things");
+                LogEntry::UnknownItems { customer_id: job.account(), count: pass.unknown }.log();
                 Ok(Some(JobState::Quarantined))
             }
         }

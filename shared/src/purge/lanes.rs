@@ -8,6 +8,7 @@ use super::job::{Job, JobState};
 use super::queue::PurgeQueue;
 use super::{PurgeRun, Worker};
 use crate::domain::{Customer, Error, Id};
+use crate::platform::log::{Cause, LogEntry};
 use crate::store::purge::PurgeStage;
 
 /// Number of accounts that a run purges at the same time.
@@ -162,8 +163,8 @@ impl PurgeRun {
             Ok(JobState::Yielded(_) | JobState::NotDue | JobState::Fenced) => {}
             Err(error) => {
                 self.failed += 1;
-                let cause = error.cause();
-                tracing::error!(customer_id = %turn.account, cause, "purge failed");
+                let customer_id = turn.account;
+                LogEntry::PurgeFailed { customer_id, cause: Cause(error) }.log();
             }
         }
     }

@@ -13,6 +13,8 @@ use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::{Body, Response};
 use lambda_runtime_api_client::{PooledClient, body, build_request};
 
+use crate::platform::log::LogEntry;
+
 /// The answer to the request that came last. It is not taken back when that is answered: by then Lambda
 /// refuses it.
 static LAST_WORD: Mutex<Option<LastWord>> = Mutex::new(None);
@@ -39,8 +41,8 @@ pub(super) fn would_answer(
 
 fn crash(panic: &PanicHookInfo<'_>) {
     // What a panic says may hold anything, where it happened does not.
-    let at = panic.location().map(ToString::to_string);
-    tracing::error!(at, "panic");
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    LogEntry::Panic { at: &at }.log();
     // Taken, so that a panic in here finds none; not waited for, as nobody would let go of it.
     let last_word = LAST_WORD.try_lock().ok().and_then(|mut last_word| last_word.take());
     if let Some(last_word) = last_word

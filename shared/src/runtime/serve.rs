@@ -20,7 +20,7 @@ use crate::http::{self, Reply, Request};
 use crate::password;
 use crate::patience;
 use crate::platform::clock::{Deadline, time_until};
-use crate::platform::log;
+use crate::platform::log::{self, Cause, LogEntry};
 
 /// How long a reply waits for what was done beside it.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -77,19 +77,19 @@ impl Asked {
     /// The answer, which the log tells of.
     fn answer(&self, outcome: Result<Reply, Error>, standings: &[QuotaStatus]) -> Response<Body> {
         if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
-            tracing::error!(request_id = self.id, cause = error.cause(), "request failed");
+            LogEntry::RequestFailed { request_id: &self.id, cause: Cause(error) }.log();
         }
         let reply = outcome.unwrap_or_else(|error| Reply::error(&error, &self.id));
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            request_id = self.id,
-            route = self.route,
-            status = reply.status(),
-            reason = reply.reason(),
+        LogEntry::Request {
+            request_id: &self.id,
+            route: &self.route,
+            status: reply.status(),
+            reason: reply.reason(),
             duration_ms,
-            hashes = password::computed() - self.hashed,
-            "request"
-        );
+            hashes: password::computed() - self.hashed,
+        }
+        .log();
         reply.into_response(&self.id, self.has_token_in_url, standings)
     }
 }
@@ -144,7 +144,7 @@ where
             serde_json::to_value(result).map_err(|error| Error::Internal(error.to_string()))
         });
         result.map_err(|error| {
-            tracing::error!(request_id, cause = error.cause(), "event failed");
+            LogEntry::EventFailed { request_id: &request_id, cause: Cause(&error) }.log();
             http::message(&error)
         })
     };
@@ -187,7 +187,7 @@ fn start<P: Build>() -> Result<&'static P, String> {
     log::start();
     crash::watch();
     let parts = P::build().map_err(|error| {
-        tracing::error!(cause = error.cause(), "cannot start");
+        LogEntry::CannotStart { cause: Cause(&error) }.log();
         error.cause().to_owned()
     })?;
     Ok(Box::leak(Box::new(parts)))

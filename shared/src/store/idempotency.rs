@@ -109,9 +109,13 @@ pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp)
 
 /// Returns the error that ends a request with `fingerprint` whose key has this `record`. The [scope] learns of the
 /// record if it is an identical request's.
+#[must_use]
 pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
     if record.request == fingerprint {
-        let _ = SCOPE.try_with(|scope| scope.earlier.set(record));
+        let _ = SCOPE.try_with(|scope| {
+            // An identical request has one record.
+            let _ = scope.earlier.set(record);
+        });
     }
     Error::IdempotencyKeyReused
 }

@@ -25,6 +25,7 @@ use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
 use crate::domain::{Customer, DeliveryResult, Error, Status, Timestamp};
 use crate::lifecycle::transition;
+use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, metrics};
 use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
@@ -176,7 +177,7 @@ impl Deliverer {
                 }
                 Err(error) if all.is_empty() => return Err(error),
                 Err(error) => {
-                    tracing::error!(cause = error.cause(), "more may be due");
+                    LogEntry::DueDeliveriesNotListed { cause: Cause(&error) }.log();
                     break;
                 }
             }
@@ -194,7 +195,7 @@ impl Deliverer {
         while let Some(batch) = batches.next().await {
             match batch {
                 Ok(batch) => found.extend(batch),
-                Err(error) => tracing::error!(cause = error.cause(), "left to the next run"),
+                Err(error) => LogEntry::DueEventsNotRead { cause: Cause(&error) }.log(),
             }
         }
         found
@@ -235,7 +236,8 @@ impl Deliverer {
             self.attempt(&event, account, Trigger::Schedule).await
         };
         let failed = |error: &Error| {
-            tracing::error!(event_id = %event.id, cause = error.cause(), "delivery failed");
+            let (event_id, customer_id) = (event.id, event.customer_id);
+            LogEntry::DeliveryFailed { event_id, customer_id, cause: Cause(error) }.log();
         };
         disposition.inspect_err(failed).ok()
     }
