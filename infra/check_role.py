@@ -1,0 +1,169 @@
+"""Compares the role that carries out deployments with what CloudFormation's own resource schemas ask for.
+
+    python3 infra/lint_template.py target/expanded
+    pip download --no-deps --dest target/schemas localstack-core==2026.3.0
+    python3 infra/check_role.py target/expanded target/schemas     # cfn-lint installed
+
+CloudFormation acts on a resource by the handlers of its type, and a type's schema names the permissions that each
+handler needs; copies of these schemas lie in that wheel. Both ways: the role has every permission that is needed,
+and none that nothing asks for.
+"""
+
+import fnmatch
+import json
+import pathlib
+import sys
+import zipfile
+
+from lint_template import INFRA, read
+
+# What handlers ask for and this stack never needs.
+NOT_NEEDED = {
+    "dynamodb:*ContributorInsights": "the template does not use contributor insights",
+    "dynamodb:*Import*": "no table is imported",
+    "dynamodb:*Kinesis*": "no table streams to Kinesis",
+    "kinesis:*": "no table streams to Kinesis",
+    "ec2:*": "no function is in a VPC",
+    "elasticfilesystem:*": "no function mounts a file system",
+    "firehose:*": "no log goes to Firehose",
+    "iam:CreateServiceLinkedRole": "only for replicas and scaling, which on-demand tables have not",
+    "iam:DeleteRolePermissionsBoundary": "a role without its boundary is what the boundary forbids",
+    "iam:UpdateRole*": "no role has a description or a session length",
+    "kms:CreateGrant": "variables and tables have no key of the deployment's; TableKeyArn's policy grants DynamoDB",
+    "kms:RevokeGrant": "as CreateGrant",
+    "kms:Encrypt": "as CreateGrant",
+    "kms:Decrypt": "as CreateGrant",
+    "kms:GenerateDataKey": "as CreateGrant",
+    "kms:Describe[*]": "as CreateGrant, for a table's key",
+    "kms:Get[*]": "as CreateGrant, for a table's key",
+    "kms:*KeyRotation": "asymmetric keys have no rotation; GetKeyRotationStatus is read all the same",
+    "kms:DisableKey": "the template enables the key and leaves it so",
+    "kms:EnableKey": "as DisableKey",
+    "kms:List*": "handlers that list are for drift detection and the resource import, not for deployments",
+    "*:List*s": "as kms:List*",
+    "lambda:*CodeSigning*": "packages are not signed",
+    "lambda:*RecursionConfig": "the default is kept",
+    "lambda:*ScalingConfig": "no capacity provider",
+    "lambda:PassCapacityProvider": "no capacity provider",
+    "lambda:*RuntimeManagementConfig": "the default is kept",
+    "lambda:GetLayerVersion": "no layers",
+    "lambda:PublishVersion": "no versions",
+    "logs:*DataProtectionPolicy": "no group has one; GetDataProtectionPolicy is read all the same",
+    "logs:*KmsKey": "logs are encrypted by CloudWatch's own key",
+    "logs:CreateLogStream": "for imports into a table",
+    "logs:PutLogEvents": "for imports into a table",
+    "logs:DescribeLogStreams": "for imports into a table",
+    "logs:*LogGroup": "only Create and Delete are for the group; tags are set by TagResource",
+    "logs:DeleteRetentionPolicy": "every group has a retention",
+    "s3:GetObjectVersion": "the artifacts bucket's objects are read by key",
+    "s3:GetObjectMetadata": "for imports into a table",
+    "s3:ListBucket": "for imports into a table",
+    "s3:REST.PUT.OBJECT": "not an action",
+}
+
+# Needed in spite of a pattern above.
+NEEDED = [
+    "dynamodb:ListTagsOfResource",
+    "events:ListTagsForResource",
+    "events:ListTargetsByRule",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "kms:GetKeyRotationStatus",
+    "kms:ListResourceTags",
+    "lambda:ListTags",
+    "logs:CreateLogGroup",
+    "logs:DeleteLogGroup",
+    "logs:GetDataProtectionPolicy",
+    "logs:ListTagsForResource",
+    "sqs:ListQueueTags",
+]
+
+API = ["apigateway:DELETE", "apigateway:GET", "apigateway:PATCH", "apigateway:POST", "apigateway:PUT"]
+
+# Types whose schemas are not in the wheel, or are there without handlers: from AWS's own descriptions.
+WITHOUT_SCHEMA = {
+    "AWS::ApiGatewayV2::Api": API,
+    "AWS::ApiGatewayV2::ApiMapping": API,
+    "AWS::ApiGatewayV2::DomainName": API,
+    # Access logs are a log delivery.
+    "AWS::ApiGatewayV2::Stage": API + ["logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"],
+    "AWS::CloudFormation::Stack": ["cloudformation:CreateStack", "cloudformation:DeleteStack", "cloudformation:DescribeStacks", "cloudformation:TagResource", "cloudformation:UntagResource", "cloudformation:UpdateStack"],
+    "AWS::CloudWatch::Alarm": ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"],
+    "AWS::CloudWatch::Dashboard": ["cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard"],
+    "AWS::Events::EventBus": ["events:CreateEventBus", "events:DeleteEventBus", "events:DescribeEventBus", "events:TagResource", "events:UntagResource", "events:UpdateEventBus"],
+    "AWS::Events::Rule": ["events:DeleteRule", "events:DescribeRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource", "events:UntagResource"],
+    "AWS::Lambda::EventInvokeConfig": ["lambda:DeleteFunctionEventInvokeConfig", "lambda:GetFunctionEventInvokeConfig", "lambda:PutFunctionEventInvokeConfig", "lambda:UpdateFunctionEventInvokeConfig"],
+    "AWS::Lambda::Permission": ["lambda:AddPermission", "lambda:GetPolicy", "lambda:RemovePermission"],
+    "AWS::Logs::MetricFilter": ["logs:DeleteMetricFilter", "logs:DescribeMetricFilters", "logs:PutMetricFilter"],
+}
+
+# What no schema knows of, and CloudFormation calls all the same.
+UNSAID = {
+    "AWS::KMS::Key": ["kms:CancelKeyDeletion"],
+    "AWS::Lambda::EventSourceMapping": ["lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"],
+    "AWS::Lambda::Function": ["lambda:GetFunctionConfiguration"],
+    "AWS::Logs::LogGroup": ["logs:TagResource", "logs:UntagResource"],
+}
+
+
+def schemas(directory):
+    """Permissions by resource type, of the types whose schemas have handlers."""
+    found = {}
+    for wheel in directory.glob("localstack_core-*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if name.endswith(".schema.json"):
+                    schema = json.loads(archive.read(name))
+                    asked = {one for handler in schema.get("handlers", {}).values() for one in handler.get("permissions", [])}
+                    found.setdefault(schema["typeName"], set()).update(asked)
+    return {kind: asked for kind, asked in found.items() if asked}
+
+
+def is_needed(action):
+    return action in NEEDED or not any(fnmatch.fnmatchcase(action, pattern) for pattern in NOT_NEEDED)
+
+
+def granted(role):
+    """The actions that the role's statements allow."""
+    statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    actions = set()
+    for statement in statements:
+        statement = statement.get("Fn::If", [None, statement])[1]
+        if statement["Effect"] == "Allow":
+            actions |= set(statement["Action"])
+    return actions
+
+
+def compare(types, known, allowed):
+    """Complaints of a role that `allowed` these actions, for resources of `types`."""
+    asked = {}
+    for kind in types:
+        if kind not in known and kind not in WITHOUT_SCHEMA:
+            yield f"{kind}: no schema, and no line in WITHOUT_SCHEMA"
+        for action in {*known.get(kind, ()), *WITHOUT_SCHEMA.get(kind, ()), *UNSAID.get(kind, ())}:
+            asked.setdefault(action, set()).add(kind)
+    for action, kinds in sorted(asked.items()):
+        if is_needed(action) and action not in allowed:
+            yield f"missing: {action}, for {', '.join(sorted(kinds))}"
+    for action in sorted(allowed - asked.keys() - set(NEEDED)):
+        yield f"not needed: {action}"
+
+
+def resource_types(directory):
+    """Types of the stack's resources, the nested stack's included."""
+    files = [json.loads((directory / "template.json").read_text()), read(INFRA / "observability.yaml")]
+    return {one["Type"] for file in files for one in file["Resources"].values()}
+
+
+def main(expanded, wheels):
+    known, types = schemas(wheels), resource_types(expanded)
+    allowed = granted(read(INFRA / "deploy_role.yaml")["Resources"]["CloudFormationRole"])
+    wrong = list(compare(types, known, allowed))
+    by_schema = len(types & known.keys())
+    print(f"{len(types)} resource types, {by_schema} by their schemas; {len(allowed)} actions allowed")
+    print("\n".join(wrong) or "0 missing, 0 not needed")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])))
