@@ -98,7 +98,7 @@ impl Worker<'_> {
             Err(error) => {
                 job.ledger.last_error = Some(error.code().to_owned());
                 // Returned is the error itself; a ledger that cannot be written has the same cause.
-                let _ = self.store().note_trouble(&job.ledger, self.now()).await;
+                let _ = self.store().record_failure(&job.ledger, self.now()).await;
                 Err(error)
             }
         }

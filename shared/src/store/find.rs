@@ -194,16 +194,16 @@ fn created(
             ("status", "status", status.name(), condition, None)
         }
     };
-    let (behind, start) = match after {
+    let (until, start) = match after {
         Some(Cursor::Created(time, Some(id))) => {
-            let place = [(hash, partition.to_owned()), ("list_sk", key::list(*time, *id))];
-            (None, Some(start(*id, place)))
+            let keys = [(hash, partition.to_owned()), ("list_sk", key::list(*time, *id))];
+            (None, Some(start(*id, keys)))
         }
         Some(Cursor::Created(time, None)) => (Some(*time), None),
         _ => (None, None),
     };
     let low = later.map_or_else(|| key::LIST_START.to_owned(), key::list_after);
-    let high = behind.or(before).map_or_else(|| key::LIST_END.to_owned(), key::list_before);
+    let high = until.or(before).map_or_else(|| key::LIST_END.to_owned(), key::list_before);
     let values = values([(":partition", partition), (":low", &low), (":high", &high)]);
     Range { index, is_ascending: false, condition, projection, values, start }
 }
@@ -236,11 +236,11 @@ fn value<'a>(entry: &'a Entry, name: &str) -> Result<&'a str, Error> {
 }
 
 fn created_at(entry: &Entry) -> Result<Cursor, Error> {
-    let place = value(entry, "list_sk")?;
-    let place = place.split_once('#').and_then(|(time, id)| {
+    let key = value(entry, "list_sk")?;
+    let cursor = key.split_once('#').and_then(|(time, id)| {
         Some(Cursor::Created(Timestamp::parse_fixed(time)?, Some(Id::parse(id)?)))
     });
-    place.ok_or_else(|| Error::Internal("an unreadable key in an index".to_owned()))
+    cursor.ok_or_else(|| Error::Internal("an unreadable key in an index".to_owned()))
 }
 
 /// A page of whole rows. The token of the next page names the last row's id only if rows on both sides of the cut have

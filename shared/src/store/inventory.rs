@@ -112,7 +112,8 @@ impl Store {
     /// Deletes items of an account. Those that are gone already are no error.
     pub async fn delete_owned(&self, customer: Id<Customer>, owned: &[Owned]) -> Result<(), Error> {
         let partition = key::partition(customer);
-        let keys: Vec<Item> = owned.iter().map(|owned| key::place(&partition, &owned.sk)).collect();
+        let keys: Vec<Item> =
+            owned.iter().map(|owned| key::attributes(&partition, &owned.sk)).collect();
         let batches: Vec<_> = keys
             .chunks(BATCH)
             .map(|batch| self.batch_delete(Table::Accounts, batch.to_vec()))

@@ -67,14 +67,14 @@ impl<T> Key<T> {
     pub(super) fn address(&self) -> Address {
         let key = match self.table {
             Table::Outbox => HashMap::from([("id".to_owned(), string(&self.pk))]),
-            Table::Accounts | Table::Erasures => place(&self.pk, &self.sk),
+            Table::Accounts | Table::Erasures => attributes(&self.pk, &self.sk),
         };
         Address { table: self.table, key }
     }
 }
 
 /// Key attributes of an item in the accounts table.
-pub(super) fn place(pk: &str, sk: &str) -> Item {
+pub(super) fn attributes(pk: &str, sk: &str) -> Item {
     HashMap::from([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))])
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`root`] |
-//! | what a change leaves behind | [`outbox`], [`idempotency`], [`ledger`] |
+//! | records of a change | [`outbox`], [`idempotency`], [`ledger`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
 //! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], `find` |

@@ -222,7 +222,7 @@ impl Stored for OutboxEntry {
     type Attributes = Self;
 }
 
-/// What an event in index `due` is to be.
+/// A queue of the outbox, by what its events are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxQueue {
     /// Put on the bus.

@@ -114,7 +114,7 @@ impl Store {
         id: impl Fn(&T) -> Id<T>,
     ) -> Result<Page<T>, Error> {
         let partition = key::partition(customer);
-        let start = after.map(|id| key::place(&partition, &key::owned(kind, id)));
+        let start = after.map(|id| key::attributes(&partition, &key::owned(kind, id)));
         let query = self
             .query(Table::Accounts)
             .consistent_read(true)

@@ -252,7 +252,7 @@ impl Store {
     }
 
     /// Writes the error of a purge into the ledger, if no other run has claimed the account.
-    pub async fn note_trouble(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
+    pub async fn record_failure(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
         let row =
             UpdateExpression::default().set_or_remove("last_error", erasure.last_error.as_ref())?;
         self.note(erasure, row, now).await

@@ -1,6 +1,6 @@
 //! DynamoDB: expressions, reads, writes and transactions, each tried again as long as its request may take.
 //!
-//! What the tables hold is for the layers above to know.
+//! Names no type of the domain but its error.
 
 mod expression;
 #[cfg(test)]

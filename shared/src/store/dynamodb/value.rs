@@ -35,12 +35,12 @@ pub(crate) fn to_item(attributes: impl Serialize) -> Result<Item, Error> {
     serde_dynamo::to_item(attributes).map_err(internal)
 }
 
-/// A defect that `error` tells of.
+/// The error of a defect.
 pub(crate) fn internal(error: impl Display) -> Error {
     Error::Internal(error.to_string())
 }
 
-/// A failure of DynamoDB that `error` tells of: the caller may try again.
+/// The error of a failure of DynamoDB: the caller may try again.
 pub(crate) fn unavailable(error: impl Display) -> Error {
     Error::Unavailable(error.to_string())
 }
