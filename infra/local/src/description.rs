@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use axum::http::{HeaderMap, header};
 use boon::{Compiler, SchemaIndex, Schemas};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sam_local::{Error, yaml};
+use sam_local::Error;
 use serde_json::Value;
+
+use crate::docs;
 
 /// URI of the description for the validator; nothing is fetched from it.
 const LOCATION: &str = "http://localhost/openapi.json";
@@ -21,7 +23,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'.'
 const ADDED: [&str; 4] = ["content-length", "content-type", "date", "apigw-requestid"];
 
 static DESCRIPTION: LazyLock<Result<Description, String>> =
-    LazyLock::new(|| Description::read(include_str!("../../openapi.yaml")));
+    LazyLock::new(|| Description::read(docs::document().map_err(|error| error.to_string())?));
 
 /// The description of the API.
 pub struct Description {
@@ -136,8 +138,7 @@ impl Description {
         Err(format!("the header {} is not as described: {text}", header.name))
     }
 
-    fn read(text: &str) -> Result<Self, String> {
-        let document = yaml::parse(text)?;
+    fn read(document: Value) -> Result<Self, String> {
         let mut reader = Reader::new(&document)?;
         let mut answers = BTreeMap::new();
         for (route, operation) in operations(&document) {

@@ -1,9 +1,11 @@
 //! Runs Tenure's template on this machine: what [`sam_local`] does not know about it.
 //!
 //! [`options`] adds the first project admin, the description of the API at `/docs`, and the variables that
-//! only functions on this machine have. [`Description`] checks answers against the description.
+//! only functions on this machine have. With the feature `check`, `Description` checks answers against the
+//! description.
 
 mod bootstrap;
+#[cfg(feature = "check")]
 mod description;
 mod docs;
 
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use sam_local::{Error, Options};
 
 pub use bootstrap::{PASSWORD, USERNAME};
+#[cfg(feature = "check")]
 pub use description::Description;
 
 /// Tells a function how far virtual time is ahead. A test proves that the template never sets it.
