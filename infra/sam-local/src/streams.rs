@@ -5,11 +5,13 @@
 
 use std::{
     collections::VecDeque,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,6 +28,9 @@ use crate::{
 /// Pause before a failed batch is retried, doubled each time up to `LONGEST_PAUSE`.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most records that one read of a stream returns.
+const MAX_RECORDS: usize = 1_000;
 
 /// An event source mapping at work.
 pub(crate) struct Stream {
@@ -83,7 +88,8 @@ impl Stream {
                 return Ok(());
             };
             let last = last.to_owned();
-            self.deliver(records).await;
+            let batches = batches(self.filter(records), &self.mapping);
+            join_all(batches.into_iter().map(|batches| self.deliver(batches))).await;
             if let Some(file) = &self.file {
                 state::write(file, &json!({"position": last}))?;
             }
@@ -106,7 +112,7 @@ impl Stream {
         let iterator = self.dynamodb.blocking("GetShardIterator", start).await.map_err(failed)?;
         let request = json!({
             "ShardIterator": iterator["ShardIterator"],
-            "Limit": self.mapping.batch_size,
+            "Limit": (self.mapping.batch_size * self.mapping.parallelization).min(MAX_RECORDS),
         });
         let mut page = self.dynamodb.blocking("GetRecords", request).await.map_err(failed)?;
         let Value::Array(mut records) = page["Records"].take() else {
@@ -119,13 +125,16 @@ impl Stream {
         Ok(records)
     }
 
-    /// Delivers the records that pass the filters, until each is done or a dead letter.
-    async fn deliver(&self, mut records: Vec<Value>) {
+    fn filter(&self, mut records: Vec<Value>) -> Vec<Value> {
         let filters = &self.mapping.filters;
         records.retain(|record| {
             filters.is_empty() || filters.iter().any(|filter| filter.matches(record))
         });
-        let mut batches = VecDeque::from([Batch { records, failures: 0 }]);
+        records
+    }
+
+    /// Delivers batches one after the other, until each record is done or a dead letter.
+    async fn deliver(&self, mut batches: VecDeque<Batch>) {
         while let Some(mut batch) = batches.pop_front() {
             let Delivery::FailedFrom(done, reason) = self.call(&batch.records).await else {
                 continue;
@@ -166,6 +175,22 @@ impl Stream {
     }
 }
 
+/// Cuts records into batches. Each queue is delivered in order, and has all records of its keys.
+fn batches(records: Vec<Value>, mapping: &StreamMapping) -> Vec<VecDeque<Batch>> {
+    let mut queues = vec![Vec::new(); mapping.parallelization];
+    for record in records {
+        let mut hasher = DefaultHasher::new();
+        record["dynamodb"]["Keys"].hash(&mut hasher);
+        let queue = hasher.finish() % mapping.parallelization as u64;
+        queues[usize::try_from(queue).unwrap_or_default()].push(record);
+    }
+    let batches = |records: Vec<Value>| {
+        let chunks = records.chunks(mapping.batch_size);
+        chunks.map(|records| Batch { records: records.to_vec(), failures: 0 }).collect()
+    };
+    queues.into_iter().map(batches).collect()
+}
+
 fn sequence_number(record: &Value) -> &str {
     record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default()
 }
@@ -187,7 +212,8 @@ fn reported(answer: &[u8], records: &[Value]) -> Delivery {
 
 #[cfg(test)]
 mod tests {
-    use super::{Delivery, reported};
+    use super::{Delivery, batches, reported, sequence_number};
+    use crate::template::StreamMapping;
     use serde_json::json;
 
     #[test]
@@ -203,5 +229,44 @@ mod tests {
         let answer = r#"{"batchItemFailures":[{"itemIdentifier":"3"},{"itemIdentifier":"2"}]}"#;
         assert_eq!(first(answer), Some(1));
         assert_eq!(first(r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#), Some(0));
+    }
+    #[test]
+    fn records_of_one_key_stay_in_order_in_one_queue() {
+        let mapping = StreamMapping {
+            id: String::new(),
+            table: String::new(),
+            stream_arn: String::new(),
+            function: String::new(),
+            batch_size: 4,
+            parallelization: 3,
+            retries: None,
+            bisect: false,
+            reports_failures: false,
+            filters: Vec::new(),
+            dead_letters: None,
+        };
+        let record = |n: usize| {
+            let key = format!("{}", n % 10);
+            json!({"dynamodb": {"Keys": {"id": {"S": key}}, "SequenceNumber": format!("{n:03}")}})
+        };
+        let queues = batches((0..100).map(record).collect(), &mapping);
+        assert_eq!(queues.len(), 3);
+        let mut queue_of = [None; 10];
+        let mut count = 0;
+        for (index, queue) in queues.iter().enumerate() {
+            assert!(queue.iter().all(|batch| batch.records.len() <= 4));
+            let numbers: Vec<usize> = queue
+                .iter()
+                .flat_map(|batch| &batch.records)
+                .map(|record| sequence_number(record).parse().unwrap())
+                .collect();
+            assert!(numbers.is_sorted());
+            count += numbers.len();
+            for number in numbers {
+                assert_eq!(*queue_of[number % 10].get_or_insert(index), index);
+            }
+        }
+        assert_eq!(count, 100);
+        assert!(queues.iter().filter(|queue| !queue.is_empty()).count() > 1);
     }
 }

@@ -137,12 +137,14 @@ fn stream(id: &str, function: &str, properties: &Node<'_>) -> Result<StreamMappi
     let response_types = response_types.map(|node| node.resolved()).transpose()?;
     let retries = properties.number_at("MaximumRetryAttempts")?.unwrap_or(-1);
     let batch_size = properties.number_at("BatchSize")?.unwrap_or(100);
+    let parallelization = properties.number_at("ParallelizationFactor")?.unwrap_or(1);
     let dead_letters = properties.find(&["DestinationConfig", "OnFailure", "Destination"])?;
     Ok(StreamMapping {
         id: id.to_owned(),
         table: table.to_owned(),
         function: function.to_owned(),
         batch_size: usize::try_from(batch_size).unwrap_or(100).clamp(1, 1000),
+        parallelization: usize::try_from(parallelization).unwrap_or(1).clamp(1, 10),
         retries: u32::try_from(retries).ok(),
         bisect: properties.flag_at("BisectBatchOnFunctionError")?.unwrap_or(false),
         reports_failures: response_types == Some(json!(["ReportBatchItemFailures"])),

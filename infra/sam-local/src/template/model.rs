@@ -118,6 +118,8 @@ pub(crate) struct StreamMapping {
     pub(crate) stream_arn: String,
     pub(crate) function: String,
     pub(crate) batch_size: usize,
+    /// Number of batches that are delivered at the same time. Records of one key are never in two of them.
+    pub(crate) parallelization: usize,
     /// Number of times a failed batch is retried; `None`: until it succeeds.
     pub(crate) retries: Option<u32>,
     pub(crate) bisect: bool,
