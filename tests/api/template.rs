@@ -125,3 +125,33 @@ async fn removed_variable_breaks_only_its_function() {
     assert!(answer.headers.contains_key("x-amz-function-error"), "{}", answer.text);
     assert!(tenure.stack.logs().iter().any(|line| line.contains("BUS_NAME is not set")));
 }
+
+/// The crate that plays templates is one for every template: it names nothing of this one.
+#[test]
+fn sam_local_names_nothing_of_this_template() {
+    let text = Template::text();
+    let section = |name: &str| text.split(&format!("\n{name}:\n")).nth(1).unwrap();
+    let lines = |name: &str| {
+        section(name).lines().take_while(|line| !line.starts_with(|c: char| c.is_alphabetic()))
+    };
+    let is_id = |line: &&str| line.starts_with("  ") && !line[2..].starts_with([' ', '#', '-']);
+    let ids = lines("Parameters").chain(lines("Resources")).filter(is_id);
+    let ids = ids.filter_map(|line| line.trim().strip_suffix(':'));
+    let binaries = text.split("Binary: ").skip(1).map(|rest| rest.split('}').next().unwrap());
+    // Shorter names are words of any application, others are AWS's.
+    let is_ours = |name: &&str| name.len() > 5 && !text.contains(&format!("::{name}\n"));
+    let names: BTreeSet<_> = ids.chain(binaries).chain(["tenure"]).filter(is_ours).collect();
+    assert!(names.contains("AccountsTable") && names.contains("PurgeSchedule"), "{names:?}");
+    let mut directories = vec![root().join("infra/sam-local")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                directories.push(entry);
+                continue;
+            }
+            let source = std::fs::read_to_string(&entry).unwrap();
+            let named: Vec<_> = names.iter().filter(|name| source.contains(**name)).collect();
+            assert!(named.is_empty(), "{}: {named:?}", entry.display());
+        }
+    }
+}

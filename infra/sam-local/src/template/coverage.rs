@@ -94,6 +94,50 @@ fn known(kind: &str) -> Option<Known> {
     Some(Known { played, without_effect })
 }
 
+/// Properties of the event sources that are played; `None` for other types.
+fn known_source(kind: &str) -> Option<Known> {
+    // The stack keeps dead letters itself, and never fails to hand an event to a function.
+    let (played, without_effect): (&[_], &[_]) = match kind {
+        "HttpApi" => (&["Method", "Path"], &["ApiId", "PayloadFormatVersion"]),
+        "Schedule" => (
+            &["Enabled", "Input", "Schedule", "State"],
+            &["DeadLetterConfig", "Description", "Name", "RetryPolicy"],
+        ),
+        "ScheduleV2" => (
+            &["Input", "ScheduleExpression", "State"],
+            &[
+                "DeadLetterConfig",
+                "Description",
+                "Name",
+                "PermissionsBoundary",
+                "RetryPolicy",
+                "RoleArn",
+            ],
+        ),
+        "EventBridgeRule" | "CloudWatchEvent" => (
+            &["EventBusName", "Pattern", "State"],
+            &["DeadLetterConfig", "RetryPolicy", "RuleName"],
+        ),
+        "DynamoDB" => (
+            &[
+                "BatchSize",
+                "BisectBatchOnFunctionError",
+                "DestinationConfig",
+                "Enabled",
+                "FilterCriteria",
+                "FunctionResponseTypes",
+                "MaximumRetryAttempts",
+                "ParallelizationFactor",
+                "StartingPosition",
+                "Stream",
+            ],
+            &[],
+        ),
+        _ => return None,
+    };
+    Some(Known { played, without_effect })
+}
+
 /// Resource types that change nothing that a function or a client on one machine can see.
 const WITHOUT_EFFECT: [&str; 20] = [
     "AWS::ApiGatewayV2::ApiMapping",
@@ -128,6 +172,15 @@ pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>
             Ok(vec![format!("{} ({kind})", resource.path())])
         }
         _ => Ok(Vec::new()),
+    }
+}
+
+/// Names what of an event source matters and is not played: the source, or some of its properties.
+pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Error> {
+    match (known_source(kind), source.get("Properties")?) {
+        (Some(known), Some(properties)) => of_properties(&known, &properties),
+        (Some(_), None) => Ok(Vec::new()),
+        (None, _) => Ok(vec![format!("{} ({kind})", source.path())]),
     }
 }
 

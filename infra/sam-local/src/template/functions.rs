@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    coverage,
     model::{Function, Route, StreamMapping, Template},
     node::Node,
     pattern::Pattern,
@@ -33,6 +34,7 @@ fn add_event(
     event: &Node<'_>,
 ) -> Result<(), Error> {
     let kind = event.require("Type")?.text()?;
+    template.not_played.extend(coverage::of_source(&kind, event)?);
     if kind == "HttpApi" {
         template.routes.push(route(function, event)?);
         return Ok(());
@@ -57,7 +59,7 @@ fn add_event(
             template.rules.push(rule(id, &properties, &pattern, functions)?);
         }
         "DynamoDB" => template.streams.push(stream(id, function, &properties)?),
-        _ => template.not_played.push(format!("{} ({kind})", event.path())),
+        _ => {}
     }
     Ok(())
 }

@@ -252,11 +252,16 @@ Resources:
             "Type: SQS, Properties: {Queue: q}",
         );
         let template = template.replace("    Timeout: 10\n", "    Timeout: 10\n    Layers: [a]\n");
+        let template = template.replace(
+            "StartingPosition: TRIM_HORIZON\n",
+            "StartingPosition: TRIM_HORIZON\n            TumblingWindowInSeconds: 60\n",
+        );
         let template = parse(&format!("{template}{MORE}"), &Parameters::new()).unwrap();
         let expected = [
             "Api.Properties.Auth",
             "Files (AWS::S3::Bucket)",
             "Fn.Properties.VpcConfig",
+            "Fn.Properties.Events.Feed.Properties.TumblingWindowInSeconds",
             "Fn.Properties.Events.Hourly (SQS)",
             "Globals.Function.Layers",
         ];
