@@ -23,7 +23,7 @@ WORD = st.text(string.ascii_lowercase + string.digits, min_size=6, max_size=20)
 
 for name, values in {
     "username": WORD.map(lambda word: f"u{word}"),
-    "password-bytes": st.text(string.printable[:95], min_size=8, max_size=64),
+    "new-password": st.text(string.printable[:94], min_size=8, max_size=64),
     "email-or-none": st.one_of(st.sampled_from(["", "[email protected]"]), WORD.map(lambda word: f"{word}@example.com")),
     "webhook-uri": st.one_of(st.just(""), WORD.map(lambda word: f"https://example.com/{word}?a=b")),
     "entity-tags": st.sampled_from(["*", '"x"', 'W/"x", "y"', f'"{32 * "0"}"']),
@@ -39,7 +39,8 @@ SAID_IN_WORDS = {
     "username": "one script, what RFC 8265 allows, bytes and not characters",
     "email": "what is an address",
     "webhook_uri": "what is a public host",
-    "password": "bytes and not characters; whether it is asked for depends on the caller",
+    "password": "which are common; whether it is asked for depends on the caller",
+    "name": "where a script needs a zero-width character",
     "current_password": "whether it is asked for depends on the caller",
     "confirmation_phrase": "whether it is asked for depends on the caller",
     "data": "bytes as sent, depth",
@@ -48,18 +49,11 @@ SAID_IN_WORDS = {
 }
 # Of these, where accounts are looked for.
 ASKED_IN_WORDS = {
-    "name": "what it can be combined with; how long it is in lower case",
+    "name": "what it can be combined with",
     "deleted": "which statuses it can be combined with",
     "created_after": "no leap seconds",
     "created_before": "it is later than created_after",
 }
-
-
-def whole_floats(value):
-    """Whether there is a number such as 1.0. JSON Schema calls it an integer; the API wants 1."""
-    if isinstance(value, dict):
-        return any(map(whole_floats, value.values()))
-    return isinstance(value, float) and value.is_integer()
 
 
 @schemathesis.hook
@@ -79,7 +73,7 @@ def filter_failure(context, failure, case, response):
     # The generator does not heed `not`: the id of zeros is none.
     if field == "customer_id" and uuid.UUID(case.query["customer_id"]).int == 0:
         return False
-    return not ("whole number" in error["message"] and whole_floats(case.body))
+    return True
 
 
 # ---------------------------------------------------------------- answers

@@ -30,7 +30,8 @@ async fn key_is_limited_to_its_permission() {
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     for (permission, expected) in [(16, 403), (64, 403), (80, 403), (32, 200), (112, 200)] {
-        let body = json!({"expire": 86_400, "permission": permission});
+        // A number without a fractional part is an integer.
+        let body = json!({"expire": 86_400.0, "permission": f64::from(permission)});
         let (path, token) = create(&tenure, &account.token, body).await;
         assert_eq!(status(&tenure, &token).await, expected, "{permission}");
         let shown = tenure.call(&account.token, "GET", &path).await.ok();

@@ -27,15 +27,25 @@ async fn invalid_fields_are_named() {
         ("password", json!(null)),
         ("password", json!([])),
         ("password", json!("short")),
+        ("password", json!("e\u{301}".repeat(7))),
+        ("password", json!("Password1")),
+        ("password", json!("         ")),
+        ("password", json!("test2-test2")),
+        ("password", json!("Tenure 2026")),
         ("password", json!("")),
         ("password", json!("x".repeat(1025))),
         ("name", json!(true)),
         ("name", json!(null)),
         ("name", json!("x".repeat(256))),
         ("name", json!("a\u{0}b")),
+        ("name", json!("a\u{202e}b")),
+        ("name", json!("a\u{200b}b")),
         ("detail", json!({})),
         ("detail", json!(long)),
         ("email", json!("not-an-address")),
+        ("email", json!("[withheld]")),
+        ("email", json!("a\u{200b}b@example.com")),
+        ("email", json!("a@exam\u{ad}ple.com")),
         ("email", json!("a@b@c")),
         ("email", json!(1)),
         ("email", json!("a@example.com\r\nBcc: b@example.com")),
@@ -177,7 +187,6 @@ async fn invalid_ids_pages_and_routes_are_rejected() {
         "x",
         "1",
         "00000000-0000-0000-0000-000000000000",
-        "5E4A0680-804E-11EC-8477-2FEA5968D85B",
         "%00",
         "..%2f..",
         "5e4a0680804e11ec84772fea5968d85b",
@@ -197,7 +206,7 @@ async fn invalid_ids_pages_and_routes_are_rejected() {
             );
         }
     }
-    let missing = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+    let missing = "5E4A0680-804E-11EC-8477-2FEA5968D85B";
     assert_eq!(
         tenure.call(&admin, "GET", &format!("/v1.0/customers/{missing}")).await.refused(404),
         "CUSTOMER_NOT_FOUND"

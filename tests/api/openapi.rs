@@ -10,7 +10,7 @@ use shared::domain::counts::PlanDifference;
 use shared::domain::error::{Denial, Entity};
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
-use shared::domain::{Error, Status};
+use shared::domain::{Error, Status, Violation};
 use shared::http::Reply;
 use shared::store::items::ITEMS;
 
@@ -114,8 +114,8 @@ fn every_error() -> Vec<Error> {
         Error::BodyTooLarge(1),
         Error::NotJson,
         Error::InvalidJson(text()),
-        Error::InvalidField(text(), text()),
-        Error::InvalidField("webhook_uri".to_owned(), "must be".to_owned()),
+        Error::InvalidField(text(), Violation::Missing),
+        Error::invalid_field("webhook_uri", "must be"),
         Error::InvalidParameter("", text()),
         Error::UnknownParameter { name: text(), accepted: &[] },
         Error::RepeatedParameter(text()),

@@ -7,7 +7,7 @@ use shared::domain::PlainToken;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
-use shared::domain::value::{Detail, Name, deserialize_present};
+use shared::domain::value::{Detail, Integer, Name, deserialize_present};
 use shared::domain::{AccessKey, Error, Permission, access_key};
 use shared::http::{Reply, Request, view};
 use shared::replay;
@@ -21,7 +21,7 @@ struct Body {
     #[serde(default)]
     detail: Detail,
     /// Seconds.
-    expire: u64,
+    expire: Integer,
     /// The creator's own, if absent.
     #[serde(default, deserialize_with = "deserialize_present")]
     permission: Option<Grant>,

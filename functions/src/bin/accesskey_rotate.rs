@@ -10,7 +10,7 @@ use shared::domain::PlainToken;
 use shared::domain::access_key::{self, Rotation};
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
-use shared::domain::value::deserialize_present;
+use shared::domain::value::{Integer, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
@@ -22,10 +22,10 @@ use shared::store::{Update, revise};
 struct Body {
     /// Seconds; if absent, the key ends when it would have.
     #[serde(default, deserialize_with = "deserialize_present")]
-    expire: Option<u64>,
+    expire: Option<Integer>,
     /// Seconds; 0 ends the old token at once.
     #[serde(default, deserialize_with = "deserialize_present")]
-    overlap: Option<u64>,
+    overlap: Option<Integer>,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {

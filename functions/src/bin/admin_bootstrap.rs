@@ -4,9 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
-use shared::domain::Login;
-use shared::domain::value::Password;
-use shared::domain::{Customer, Error, FirstAdmin, Registration, Username};
+use shared::domain::value::NewPassword;
+use shared::domain::{Customer, Error, FirstAdmin, Login, Registration, Username};
 use shared::password;
 use shared::platform::Deadline;
 use shared::runtime;
@@ -16,7 +15,7 @@ use shared::store::customer::NewCustomer;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     username: Username,
-    password: Password,
+    password: NewPassword,
 }
 
 #[derive(Serialize)]
@@ -34,7 +33,8 @@ pub(crate) async fn handle(
     let now = app.now();
     let admin = FirstAdmin { id: app.new_id(now), username: wanted.username };
     let Registration { customer, admin } = Customer::register_project(admin, now);
-    let login = Login::new(customer.id, &admin, password::hash(&wanted.password)?);
+    let password = wanted.password.for_agent(&admin.username)?;
+    let login = Login::new(customer.id, &admin, password::hash(password)?);
     let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
 
     let created = app.store.insert_project(&new).await?;

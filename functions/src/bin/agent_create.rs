@@ -7,7 +7,7 @@ use shared::domain::Login;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
-use shared::domain::value::{Detail, Name, Password};
+use shared::domain::value::{Detail, Name, NewPassword};
 use shared::domain::{Agent, Error, Permission, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
@@ -18,7 +18,7 @@ use shared::runtime::Endpoint;
 #[serde(deny_unknown_fields)]
 struct Body {
     username: Username,
-    password: Password,
+    password: NewPassword,
     #[serde(default)]
     name: Name,
     #[serde(default)]
@@ -35,7 +35,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (account, now) = (&caller.customer, app.now());
     let agent = Agent::new(app.new_id(now), body.username, permission, now);
     let agent = Agent { name: body.name, detail: body.detail, ..agent };
-    let login = Login::new(account.id, &agent, password::hash(&body.password)?);
+    let password = body.password.for_agent(&agent.username)?;
+    let login = Login::new(account.id, &agent, password::hash(password)?);
     let event = app.event(EventType::Created(Kind::Agent), account.id, vec![agent.id.uuid()], now);
     app.store.insert_agent(account, &agent, &login, &event).await?;
 

@@ -11,7 +11,7 @@ use shared::auth::{self, caller_and_agent, caller_with_password};
 use shared::domain::Credential;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
-use shared::domain::value::{Password, deserialize_present};
+use shared::domain::value::{NewPassword, Password, deserialize_present};
 use shared::domain::{Agent, Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::password;
@@ -22,7 +22,7 @@ use shared::store::revise;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    password: Password,
+    password: NewPassword,
     #[serde(default, deserialize_with = "deserialize_present")]
     current_password: Option<Password>,
 }
@@ -49,8 +49,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (body, conditions) = (body?, request.preconditions()?);
     body.is_for(own_session.is_some())?;
 
-    let (hash, kept) = (&password::hash(&body.password)?, own_session.as_deref());
-    let conditions = &conditions;
+    let hash = &password::hash(body.password.for_agent(&agent.username)?)?;
+    let (kept, conditions) = (own_session.as_deref(), &conditions);
     let updated = revise(agent, |agent| async move {
         may_change(&agent)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;

@@ -9,7 +9,7 @@ use shared::domain::Login;
 use shared::domain::customer::Profile;
 use shared::domain::event::EventType;
 use shared::domain::value::{
-    Address, Detail, Email, Name, Password, PhoneNumber, WebhookMethod, WebhookUri,
+    Address, Detail, Email, Name, NewPassword, PhoneNumber, WebhookMethod, WebhookUri,
     deserialize_present,
 };
 use shared::domain::webhook::WebhookSecret;
@@ -24,7 +24,7 @@ use shared::store::customer::NewCustomer;
 #[serde(deny_unknown_fields)]
 struct Body {
     username: Username,
-    password: Password,
+    password: NewPassword,
     #[serde(default)]
     name: Name,
     #[serde(default)]
@@ -47,7 +47,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     body.webhook_uri.admit(app.loopback)?;
 
     let now = app.now();
-    let password_hash = password::hash(&body.password)?;
+    let password_hash = password::hash(body.password.for_agent(&body.username)?)?;
     let admin = FirstAdmin { id: app.new_id(now), username: body.username.clone() };
     let secret = WebhookSecret::new(app.new_secret());
     let Registration { customer, admin } =

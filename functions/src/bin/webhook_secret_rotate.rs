@@ -5,7 +5,7 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
 use shared::domain::lifecycle::Command;
-use shared::domain::value::deserialize_present;
+use shared::domain::value::{Integer, deserialize_present};
 use shared::domain::webhook::{WebhookSecret, overlap};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -18,7 +18,7 @@ use shared::runtime::{self, Endpoint};
 struct Body {
     /// Seconds; a day, if absent. With 0, the old secret signs nothing more.
     #[serde(default, deserialize_with = "deserialize_present")]
-    overlap: Option<u64>,
+    overlap: Option<Integer>,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::{Detail, Name};
+use super::value::{Detail, Integer, Name};
 use super::{Agent, Error, Id, Permission, Timestamp};
 
 /// The shortest life of a key: one day.
@@ -130,14 +130,15 @@ impl AccessKey {
     }
 }
 
-/// The life of a key that shall last `seconds`.
-pub fn lifetime(seconds: u64) -> Result<Duration, Error> {
-    within("expire", seconds, MIN_LIFETIME, MAX_LIFETIME)
+/// Returns the lifetime of a key that a client asks to last `seconds`.
+pub fn lifetime(seconds: Integer) -> Result<Duration, Error> {
+    within("expire", seconds.0, MIN_LIFETIME, MAX_LIFETIME)
 }
 
-/// The overlap that shall last `seconds`.
-pub fn overlap(seconds: Option<u64>) -> Result<Duration, Error> {
-    within("overlap", seconds.unwrap_or(OVERLAP.as_secs()), Duration::ZERO, MAX_OVERLAP)
+/// Returns the overlap that a client asks to last `seconds`, or the default one.
+pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
+    let seconds = seconds.map_or(OVERLAP.as_secs(), |seconds| seconds.0);
+    within("overlap", seconds, Duration::ZERO, MAX_OVERLAP)
 }
 
 fn within(field: &str, seconds: u64, min: Duration, max: Duration) -> Result<Duration, Error> {

@@ -149,7 +149,7 @@ fn id_or_nil<'de, T, D: Deserializer<'de>>(from: D) -> Result<Option<Id<T>>, D::
     let text = std::borrow::Cow::<str>::deserialize(from)?;
     let id = Id::parse(&text);
     if id.is_none() && text != Uuid::nil().to_string() {
-        return Err(serde::de::Error::custom("must be a UUID in lower case, all zeros for none"));
+        return Err(serde::de::Error::custom("must be a UUID, all zeros for none"));
     }
     Ok(id)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::counts::PlanDifference;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
-use super::{Permission, Status, Timestamp};
+use super::{Permission, Status, Timestamp, Violation};
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub enum Error {
     NotJson,
     /// A body is not JSON, or not an object. Says what is wrong with it.
     InvalidJson(String),
-    /// A field of the body is wrong: its name, and what it must be.
-    InvalidField(String, String),
+    /// A field of the body is refused: its name, and why.
+    InvalidField(String, Violation),
     /// A parameter of the query is wrong: its name, and what it must be.
     InvalidParameter(&'static str, String),
     /// The route does not accept this query parameter.
@@ -163,9 +163,9 @@ impl Error {
         Self::NotFound(Entity::Owned(kind))
     }
 
-    /// The field `name` of the body is wrong; `rule` follows the name in the message.
+    /// Returns the refusal of the field `name`; a rule in words follows the name in the message.
     #[must_use]
-    pub fn invalid_field(name: &str, rule: impl Into<String>) -> Self {
-        Self::InvalidField(name.to_owned(), rule.into())
+    pub fn invalid_field(name: &str, violation: impl Into<Violation>) -> Self {
+        Self::InvalidField(name.to_owned(), violation.into())
     }
 }

@@ -1,70 +1,91 @@
-//! How an operator looks for accounts: what can be asked, and where a page of the answer starts.
+//! Search for accounts: filters, and the cursors of their pages.
 
 use std::fmt;
 
-use super::value::{Email, FromText as _, Name};
+use super::value::{Email, FromText, Name, TextViolation, fold};
 use super::{Customer, Error, Id, Status, Timestamp};
 
-/// What can be asked, by its name in the query.
-pub const PARAMETERS: [&str; 6] =
-    ["status", "deleted", "created_after", "created_before", "name", "email"];
-
-/// The accounts that an operator looks for.
+/// Which accounts an operator searches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Those of a status, or all that are not deleted; newest first.
+    /// Accounts with a status, or all that are not deleted; newest first.
     Created {
-        /// The status, if one is asked for.
+        /// The status; `None` for all that are not deleted.
         status: Option<Status>,
-        /// Created later than this.
+        /// Created after this, exclusive.
         after: Option<Timestamp>,
-        /// Created earlier than this.
+        /// Created before this, exclusive.
         before: Option<Timestamp>,
     },
-    /// Those whose names begin like this, whatever the case; in the order of their names.
+    /// Accounts whose names begin like this, in the order of their names.
     Named(NamePrefix),
-    /// The one with this address.
+    /// The account with this e-mail address.
     Email(Email),
 }
 
-/// The beginning of a name, as far as accounts are found by it: 64 characters, in lower case. `Debug` does
-/// not show it.
+/// The beginning of a name, with its case [folded](fold): 192 characters at most. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamePrefix(String);
 
-/// Where a page starts: behind this account.
+/// Where a page begins: after this account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// In the order of creation; without an id, behind all that were created at this time.
+    /// In the order of creation; without an id, after all that were created at this time.
     Created(Timestamp, Option<Id<Customer>>),
-    /// In the order of names; which is its own is to be read, if the account is at this version still. A
-    /// token says no name.
+    /// In the order of names: the account's own name, if it still is at this version. Page tokens contain
+    /// no names.
     Named(Id<Customer>, u64),
 }
 
 impl NamePrefix {
-    const LENGTH: usize = 64;
+    /// Characters that are kept of a folded name: with the id behind it, within the length of a sort key.
+    const MAX_FOLDED: usize = 192;
 
-    /// Of a whole name; none if the name is empty.
+    /// Characters that can be searched for. A character folds to three, as a rule at most.
+    const MAX_SEARCHED: usize = 64;
+
+    /// Returns the beginning that accounts with this name are found by; `None` if the name is empty.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
-        // Letter by letter: what follows makes no difference to a beginning.
-        let lower: String = name.chars().flat_map(char::to_lowercase).take(Self::LENGTH).collect();
-        (!lower.is_empty()).then_some(Self(lower))
-    }
-
-    /// Of what somebody asks for, if a name can begin like this and it is not longer than what accounts
-    /// are found by.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.chars().flat_map(char::to_lowercase).count() <= Self::LENGTH;
-        Name::from_text(text).filter(|_| fits).and_then(|name| Self::of(name.expose()))
+        let folded: String = fold(name).chars().take(Self::MAX_FOLDED).collect();
+        (!folded.is_empty()).then_some(Self(folded))
     }
 
     /// The text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// The rule that the beginning of a name breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixViolation {
+    /// It is empty, or longer than accounts are found by.
+    Length,
+    /// No name begins so.
+    Name(TextViolation),
+}
+
+impl fmt::Display for PrefixViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length => f.write_str("must be the beginning of a name, of 1 to 64 characters"),
+            Self::Name(violation) => violation.fmt(f),
+        }
+    }
+}
+
+impl FromText for NamePrefix {
+    type Violation = PrefixViolation;
+    fn from_text(text: &str) -> Result<Self, PrefixViolation> {
+        let name = Name::from_text(text).map_err(PrefixViolation::Name)?;
+        let fits = text.chars().count() <= Self::MAX_SEARCHED
+            && fold(name.expose()).chars().count() <= Self::MAX_FOLDED;
+        Self::of(name.expose()).filter(|_| fits).ok_or(PrefixViolation::Length)
+    }
+    fn rule() -> String {
+        "the beginning of a name".to_owned()
     }
 }
 
@@ -75,40 +96,7 @@ impl fmt::Debug for NamePrefix {
 }
 
 impl Filter {
-    /// Reads what is asked; `value` gives a parameter's value, if it was sent.
-    pub fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Error> {
-        for alone in ["email", "name"] {
-            let others = PARAMETERS.into_iter().filter(|other| *other != alone);
-            let mut others = others.filter(|other| value(other).is_some());
-            if let Some(other) = others.next().filter(|_| value(alone).is_some()) {
-                return Err(wrong(
-                    alone,
-                    &format!("cannot be combined with {other}; {COMBINABLE}"),
-                ));
-            }
-        }
-        if let Some(text) = value("email") {
-            let email = Email::from_text(text).filter(|email| email.canonical().is_some());
-            let rule = "must be an e-mail address such as name@example.com";
-            return email.map(Self::Email).ok_or_else(|| wrong("email", rule));
-        }
-        if let Some(text) = value("name") {
-            let rule = "must be the beginning of a name, of 1 to 64 characters";
-            return NamePrefix::parse(text).map(Self::Named).ok_or_else(|| wrong("name", rule));
-        }
-        let time = |name| {
-            let rule = "must be a time as answers show it, such as 2024-01-15T10:30:00Z";
-            let read = |text| Timestamp::parse(text).ok_or_else(|| wrong(name, rule));
-            value(name).map(read).transpose()
-        };
-        let (after, before) = (time("created_after")?, time("created_before")?);
-        if after.is_some_and(|after| before.is_some_and(|before| before <= after)) {
-            return Err(wrong("created_before", "must be later than created_after"));
-        }
-        Ok(Self::Created { status: status(value("status"), value("deleted"))?, after, before })
-    }
-
-    /// Reads where a page starts, in the text that [`Filter::token`] writes.
+    /// Returns the cursor in a page token that [`Filter::token`] wrote for this filter; `None` if there is none.
     #[must_use]
     pub fn cursor(&self, token: &str) -> Option<Cursor> {
         match self {
@@ -136,7 +124,7 @@ impl Filter {
         }
     }
 
-    /// Where the next page starts, as text that means nothing to any other filter.
+    /// Returns the page token with this cursor. It means nothing to any other filter.
     #[must_use]
     pub fn token(&self, cursor: &Cursor) -> String {
         let status = match self {
@@ -151,97 +139,27 @@ impl Filter {
     }
 }
 
-/// What is said to who wants to go on behind an account that has changed, and may be elsewhere by now.
+/// Returns the refusal of a page token whose account has changed since, and may be elsewhere in the order.
 #[must_use]
 pub fn moved() -> Error {
     let rule = "leads nowhere any more, as the account at which that page ended has changed; start again \
                 without it";
-    wrong("page_token", rule)
-}
-
-const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
-                          other, name and email with nothing";
-
-fn wrong(parameter: &'static str, rule: &str) -> Error {
-    Error::InvalidParameter(parameter, rule.to_owned())
-}
-
-/// `deleted=true` is another way to say `status=deleted`.
-fn status(status: Option<&str>, deleted: Option<&str>) -> Result<Option<Status>, Error> {
-    let rule = "must be initial, active, frozen or deleted";
-    let read = |text| Status::parse(text).ok_or_else(|| wrong("status", rule));
-    let status = status.map(read).transpose()?;
-    match (deleted, status) {
-        (None, status) => Ok(status),
-        (Some("false"), Some(Status::Deleted)) => {
-            Err(wrong("deleted", "cannot be false with status=deleted"))
-        }
-        (Some("false"), status) => Ok(status),
-        (Some("true"), None | Some(Status::Deleted)) => Ok(Some(Status::Deleted)),
-        (Some("true"), Some(_)) => Err(wrong("deleted", "cannot be true with another status")),
-        (Some(_), _) => Err(wrong("deleted", "must be true or false")),
-    }
+    Error::InvalidParameter("page_token", rule.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use unicode_normalization::char::canonical_combining_class;
 
     use super::*;
 
-    fn parse(query: &[(&str, &'static str)]) -> Result<Filter, String> {
-        let value =
-            |name: &str| query.iter().find(|(sent, _)| *sent == name).map(|(_, text)| *text);
-        Filter::parse(value).map_err(|error| match error {
-            Error::InvalidParameter(name, rule) => format!("{name}: {rule}"),
-            other => format!("{other:?}"),
-        })
-    }
-
-    #[test]
-    fn what_cannot_be_asked_is_refused_by_name() {
-        for (query, names) in [
-            (&[("name", "a"), ("status", "active")][..], "name"),
-            (&[("email", "a@b.c"), ("name", "a")], "email"),
-            (&[("email", "a@b.c"), ("deleted", "true")], "email"),
-            (&[("name", "a"), ("created_after", "2024-01-15T10:30:00Z")], "name"),
-            (&[("status", "Active")], "status"),
-            (&[("status", "")], "status"),
-            (&[("deleted", "1")], "deleted"),
-            (&[("deleted", "true"), ("status", "frozen")], "deleted"),
-            (&[("deleted", "false"), ("status", "deleted")], "deleted"),
-            (&[("created_after", "2024-01-15")], "created_after"),
-            (&[("created_before", "2024-01-15T10:30:00.0Z")], "created_before"),
-            (
-                &[
-                    ("created_after", "2024-01-15T10:30:00Z"),
-                    ("created_before", "2024-01-15T10:30:00Z"),
-                ],
-                "created_before",
-            ),
-            (&[("name", "")], "name"),
-            (&[("name", "a\u{1f}")], "name"),
-            (&[("email", "")], "email"),
-            (&[("email", "[withheld]")], "email"),
-        ] {
-            let refused = parse(query).expect_err("refused");
-            assert!(refused.starts_with(&format!("{names}: ")), "{query:?}: {refused}");
-        }
-    }
-
-    #[test]
-    fn deleted_is_a_status() {
-        assert_eq!(parse(&[("deleted", "true")]), parse(&[("status", "deleted")]));
-        assert_eq!(parse(&[("deleted", "false")]), parse(&[]));
-    }
-
-    /// Everything that can be asked, with and without bounds.
+    /// Filters of every kind, without bounds.
     fn filters() -> Vec<Filter> {
-        let mut filters = vec![parse(&[("name", "Ab")]).unwrap()];
-        for status in [None, Some("initial"), Some("active"), Some("frozen"), Some("deleted")] {
-            let status: Vec<_> = status.map(|text| ("status", text)).into_iter().collect();
-            filters.push(parse(&status).unwrap());
-        }
+        let statuses = [Status::Initial, Status::Active, Status::Frozen, Status::Deleted];
+        let of = |status| Filter::Created { status, after: None, before: None };
+        let mut filters = vec![Filter::Named(NamePrefix::of("Ab").unwrap()), of(None)];
+        filters.extend(statuses.map(|status| of(Some(status))));
         filters
     }
 
@@ -258,34 +176,85 @@ mod tests {
             for other in filters().into_iter().filter(|other| *other != filter) {
                 assert_eq!(other.cursor(&token), None, "{token} to {other:?}");
             }
-            assert_eq!(parse(&[("email", "a@b.c")]).unwrap().cursor(&token), None);
+            let email = Filter::Email(Email::from_text("a@b.c").unwrap());
+            assert_eq!(email.cursor(&token), None);
         }
         // A place outside the bounds is a place of another list.
-        let bounded = parse(&[("created_after", "2024-01-15T10:30:00Z")]).unwrap();
+        let after = Timestamp::parse("2024-01-15T10:30:00Z");
+        let bounded = Filter::Created { status: None, after, before: None };
         assert_eq!(bounded.cursor("2024-01-15T10:30:00Z"), None);
         assert!(bounded.cursor("2024-01-15T10:30:00.000001Z").is_some());
     }
 
     #[test]
-    fn names_begin_alike_whatever_the_case() {
-        let name = |text: &str| NamePrefix::of(text).unwrap().0;
-        for (whole, start) in [("ÄCME Corp", "äc"), ("ΟΔΟΣΑ", "ΟΔΟΣ"), ("İz", "i"), ("a~b", "A~")]
-        {
-            assert!(name(whole).starts_with(&NamePrefix::parse(start).unwrap().0), "{whole}");
+    fn a_bad_page_token_is_none() {
+        let all = Filter::Created { status: None, after: None, before: None };
+        for token in [
+            "-000001-01-01T00:00:00Z",
+            "-0001-01-01T00:00:00Z",
+            "+010000-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "2024-01-15T10:30:00.0Z",
+            "2024-01-15T10:30:00+00:00",
+            "2024-01-15T10:30:00Z~",
+            "2024-01-15T10:30:00Z~x",
+            "x",
+            "",
+        ] {
+            assert_eq!(all.cursor(token), None, "{token}");
         }
-        assert_eq!(NamePrefix::parse(&"x".repeat(65)), None);
-        assert!(NamePrefix::parse(&"x".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn a_name_is_found_in_any_case_and_composition() {
+        let starts = |whole: &str, prefix: &str| {
+            let prefix = NamePrefix::from_text(prefix).unwrap();
+            NamePrefix::of(whole).unwrap().0.starts_with(&prefix.0)
+        };
+        for (whole, prefix) in [
+            ("Παπαδόπουλος", "ΠΑΠΑΔΌΠΟΥΛΟΣ"),
+            ("Straße 7", "STRASSE"),
+            ("STRASSE 7", "Straße"),
+            ("ÄCME Corp", "äc"),
+            ("José Ltd", "JOSE\u{301}"),
+            ("Jose\u{301} Ltd", "josé"),
+            ("ΟΔΟΣΑ", "ΟΔΟΣ"),
+            ("한국어", "한"),
+            ("İz", "i"),
+            ("a~b", "A~"),
+        ] {
+            assert!(starts(whole, prefix), "{whole} {prefix}");
+        }
+        for (whole, prefix) in [("Strase", "Straße"), ("Acme", "Äc"), ("Ilk", "ı")] {
+            assert!(!starts(whole, prefix), "{whole} {prefix}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_prefix_is_limited() {
+        let read = |text: &str| NamePrefix::from_text(text);
+        assert!(read(&"x".repeat(64)).is_ok());
+        assert!(read(&"한".repeat(64)).is_ok());
+        for text in [String::new(), "x".repeat(65), "\u{1f82}".repeat(64)] {
+            assert_eq!(read(&text), Err(PrefixViolation::Length));
+        }
+        assert!(matches!(read("a\u{1f}"), Err(PrefixViolation::Name(_))));
     }
 
     proptest! {
         /// Names of any length fit into a key, and are found by any of their beginnings.
         #[test]
-        fn a_name_is_found_by_its_beginning(name in "\\PC{1,300}", length in 1..64_usize) {
+        fn a_name_is_found_by_its_beginning(name in "\\PC{1,255}", length in 1..64_usize) {
             let whole = NamePrefix::of(&name).unwrap();
-            prop_assert!(whole.0.len() <= 256);
-            let start: String = name.chars().take(length).collect();
-            if let Some(start) = NamePrefix::parse(&start) {
-                prop_assert!(whole.0.starts_with(&start.0));
+            prop_assert!(whole.0.len() <= 768);
+            let cuts_a_character =
+                name.chars().nth(length).is_some_and(|next| canonical_combining_class(next) != 0);
+            prop_assume!(!cuts_a_character);
+            let prefix: String = name.chars().take(length).collect();
+            for spelling in [prefix.clone(), prefix.to_lowercase(), fold(&prefix)] {
+                if let Ok(prefix) = NamePrefix::from_text(&spelling) {
+                    prop_assert!(whole.0.starts_with(&prefix.0));
+                }
             }
         }
 

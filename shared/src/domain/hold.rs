@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Timestamp;
 use super::requester::Requester;
-use super::value::{BoundedText, FromText, deserialize_from_text, deserialize_text};
+use super::value::{BoundedText, FromText, TextViolation, deserialize_from_text, deserialize_text};
 
 /// Why an account must not be erased: 1 to 500 characters, without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,12 @@ impl HoldReason {
 }
 
 impl FromText for HoldReason {
-    fn from_text(text: &str) -> Option<Self> {
-        BoundedText::from_text(text).filter(|_| !text.trim().is_empty()).map(Self)
+    type Violation = TextViolation;
+    fn from_text(text: &str) -> Result<Self, TextViolation> {
+        if text.trim().is_empty() {
+            return Err(TextViolation::Blank);
+        }
+        BoundedText::from_text(text).map(Self)
     }
     fn rule() -> String {
         "text of 1 to 500 characters, without control characters".to_owned()

@@ -20,11 +20,12 @@ impl<T> Id<T> {
         Self::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// Reads the canonical form only: hyphenated, lower case, not nil.
+    /// Returns the id in the form of RFC 9562, in either case; `None` if it is in another form, or nil.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let uuid = Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil())?;
-        (uuid.to_string() == text).then(|| Self::from_uuid(uuid))
+        let is_hyphenated = uuid.to_string().eq_ignore_ascii_case(text);
+        is_hyphenated.then(|| Self::from_uuid(uuid))
     }
 
     /// The id with this value.
@@ -76,12 +77,14 @@ impl<T> Serialize for Id<T> {
 impl<'de, T> Deserialize<'de> for Id<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("must be a UUID in lower case"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("must be a UUID"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -92,12 +95,40 @@ mod tests {
     }
 
     #[test]
-    fn has_one_spelling() {
+    fn a_uuid_in_capitals_is_the_same_and_shown_in_lower_case() {
+        for text in [
+            "5e4a0680-804e-11ec-8477-2fea5968d85b",
+            "5E4A0680-804E-11EC-8477-2FEA5968D85B",
+            "5e4A0680-804e-11EC-8477-2fea5968D85b",
+        ] {
+            let id = Id::<()>::parse(text).unwrap();
+            assert_eq!(id.to_string(), "5e4a0680-804e-11ec-8477-2fea5968d85b");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_case_of_one_id_is_one_and_two_ids_stay_two(one in 1..=u128::MAX, other in 1..=u128::MAX, capitals: u64) {
+            let text = |number| Uuid::from_u128(number).to_string();
+            let respelt: String = text(one)
+                .chars()
+                .enumerate()
+                .map(|(at, c)| if capitals >> at & 1 == 1 { c.to_ascii_uppercase() } else { c })
+                .collect();
+            prop_assert_eq!(Id::<()>::parse(&respelt), Id::parse(&text(one)));
+            prop_assert_eq!(Id::<()>::parse(&respelt).unwrap().to_string(), text(one));
+            prop_assert_eq!(Id::<()>::parse(&text(one)) == Id::parse(&text(other)), one == other);
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
         for text in [
             "",
             "x",
             "00000000-0000-0000-0000-000000000000",
-            "5E4A0680-804E-11EC-8477-2FEA5968D85B",
+            "5E4A0680804E11EC84772FEA5968D85B",
+            "urn:uuid:5e4a0680-804e-11ec-8477-2fea5968d85b",
             "5e4a0680804e11ec84772fea5968d85b",
             "{5e4a0680-804e-11ec-8477-2fea5968d85b}",
         ] {

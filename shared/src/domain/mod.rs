@@ -35,6 +35,7 @@ pub mod time;
 pub mod token;
 pub mod username;
 pub mod value;
+pub mod violation;
 pub mod webhook;
 pub mod webhook_target;
 
@@ -57,3 +58,4 @@ pub use status::Status;
 pub use time::Timestamp;
 pub use token::{Credential, PlainToken};
 pub use username::Username;
+pub use violation::Violation;

@@ -4,6 +4,8 @@ use std::ops::BitOr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::value::Integer;
+
 /// A set of permission bits, as the original numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -106,7 +108,7 @@ impl Default for Grant {
 
 impl<'de> Deserialize<'de> for Grant {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let asked = Permission(u64::deserialize(from)?);
+        let asked = Permission(Integer::deserialize(from)?.0);
         if asked.0 != 0 && Permission::PROJECT_ADMIN.covers(asked) {
             return Ok(Self(asked));
         }

@@ -91,6 +91,36 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_uri_without_a_method_gets_post() {
+        use crate::domain::value::{WebhookMethod, WebhookUri};
+        let uri = WebhookUri::from_text("https://example.com/hook").unwrap();
+        let account = |uri: &WebhookUri, method| {
+            let profile = Profile {
+                webhook_uri: Some(uri.clone()),
+                webhook_method: method,
+                ..Profile::default()
+            };
+            let secret = WebhookSecret::new([7; 32]);
+            Customer::register(Id::new(now(), [1; 10]), profile, secret, admin(), now()).customer
+        };
+        for (method, expected) in [
+            (None, WebhookMethod::Post),
+            (Some(WebhookMethod::Put), WebhookMethod::Put),
+            (Some(WebhookMethod::None), WebhookMethod::None),
+        ] {
+            assert_eq!(account(&uri, method).webhook_method, expected, "{method:?}");
+        }
+        let none = WebhookUri::default();
+        assert_eq!(account(&none, None).webhook_method, WebhookMethod::None);
+        // Set later, it is the same; a method that was set stays.
+        let later = Profile { webhook_uri: Some(uri.clone()), ..Profile::default() };
+        let updated = account(&none, None).with(later.clone());
+        assert_eq!(updated.webhook_method, WebhookMethod::Post);
+        let updated = account(&uri, Some(WebhookMethod::Get)).with(later);
+        assert_eq!(updated.webhook_method, WebhookMethod::Get);
+    }
+
+    #[test]
     fn the_project_account_is_active_and_has_a_project_admin() {
         let new = Customer::register_project(admin(), now());
         assert_eq!((new.customer.id, new.customer.status), (Customer::PROJECT, Status::Active));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 /// A moment in UTC. Shown as RFC 3339 with `Z`, up to microseconds, trailing zeros dropped.
@@ -11,8 +12,11 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// The end of time.
+    /// The latest moment, in the last hours of the year 9999.
     pub const MAX: Self = Self(jiff::Timestamp::MAX);
+
+    /// The beginning of the year 0: earlier ones have no RFC 3339 form.
+    const START: Self = Self(jiff::Timestamp::constant(-62_167_219_200, 0));
 
     /// The moment `micros` microseconds after 1970; `None` past the year 9999.
     #[must_use]
@@ -20,12 +24,33 @@ impl Timestamp {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
-    /// Reads the form that [`Display`](fmt::Display) writes and nothing else, so that a moment has
-    /// one spelling.
+    /// Returns the moment in the form that [`Display`](fmt::Display) writes, from the year 0 on; `None` for any
+    /// other spelling.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let moment = Self(text.parse().ok()?);
-        (moment.to_string() == text).then_some(moment)
+        (Self::START <= moment && moment.to_string() == text).then_some(moment)
+    }
+
+    /// Returns the moment in any spelling of RFC 3339, rounded to the microsecond; `None` if `text` is none. The
+    /// last hours of the year 9999 are the second of [`MAX`](Self::MAX).
+    #[must_use]
+    pub fn parse_rfc3339(text: &str, round: Round) -> Option<Self> {
+        let (civil, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
+        if !has_form(civil, "0000-00-00T00:00:00") {
+            return None;
+        }
+        let civil: DateTime = format!("{}T{}", &civil[..10], &civil[11..]).parse().ok()?;
+        let (fraction, offset) = match rest.strip_prefix('.') {
+            Some(rest) => {
+                rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?)
+            }
+            None => ("", rest),
+        };
+        let seconds = civil.duration_since(EPOCH).as_secs() - offset_seconds(offset)?;
+        let micros = seconds * 1_000_000 + microseconds(fraction, round);
+        let end = jiff::Timestamp::MAX.as_second() * 1_000_000;
+        Self::from_micros(micros.min(end)).map(|moment| moment.max(Self::START))
     }
 
     /// This moment and `duration` later, or the end of time.
@@ -86,6 +111,51 @@ impl Timestamp {
     }
 }
 
+/// To which microsecond a finer time is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// To the one before.
+    Down,
+    /// To the one after.
+    Up,
+}
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Whether `text` has digits where `form` has zeros, and otherwise what `form` has. A `T` may be small, or a
+/// space.
+fn has_form(text: &str, form: &str) -> bool {
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'T' => matches!(byte, b'T' | b't' | b' '),
+            other => byte == other,
+        })
+}
+
+/// Returns the seconds by which an offset such as `+05:30` is ahead of UTC; `None` if it is none.
+fn offset_seconds(offset: &str) -> Option<i64> {
+    let (sign, ahead) = match offset.split_at_checked(1)? {
+        ("Z" | "z", "") => return Some(0),
+        ("+", ahead) => (1, ahead),
+        ("-", ahead) => (-1, ahead),
+        _ => return None,
+    };
+    if !has_form(ahead, "00:00") {
+        return None;
+    }
+    let (hours, minutes): (i64, i64) = (ahead[..2].parse().ok()?, ahead[3..].parse().ok()?);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
+}
+
+/// Returns the microseconds in the digits of a fraction of a second.
+fn microseconds(fraction: &str, round: Round) -> i64 {
+    let (first, finer) = fraction.split_at(fraction.len().min(6));
+    let micros: i64 = format!("{first:0<6}").parse().unwrap_or_default();
+    let is_finer = finer.bytes().any(|digit| digit != b'0');
+    micros + i64::from(is_finer && round == Round::Up)
+}
+
 /// A month of the calendar, in UTC. Shown as `2026-11`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(jiff::civil::Date);
@@ -125,6 +195,8 @@ impl fmt::Display for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -159,6 +231,115 @@ mod tests {
             "2024-01-15",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_as_clients_print_them_are_read() {
+        for (text, moment) in [
+            // JavaScript, Go, Python, Java, Swift.
+            ("2024-01-15T10:30:00.120Z", "2024-01-15T10:30:00.12Z"),
+            ("2024-01-15T10:30:00.000Z", "2024-01-15T10:30:00Z"),
+            ("2024-01-15T10:30:00.120000000Z", "2024-01-15T10:30:00.12Z"),
+            ("2024-01-15T10:30:00+00:00", "2024-01-15T10:30:00Z"),
+            ("2024-01-15T10:30:00.120000+00:00", "2024-01-15T10:30:00.12Z"),
+            ("2024-01-15 10:30:00+00:00", "2024-01-15T10:30:00Z"),
+            ("2024-01-15T16:00:00+05:30", "2024-01-15T10:30:00Z"),
+            ("2024-01-14T23:30:00-11:00", "2024-01-15T10:30:00Z"),
+            ("2024-01-15T10:30:00-00:00", "2024-01-15T10:30:00Z"),
+            ("2024-01-15t10:30:00z", "2024-01-15T10:30:00Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+            ("0000-01-01T00:00:00+01:00", "0000-01-01T00:00:00Z"),
+            ("9999-12-30T00:00:00Z", "9999-12-30T00:00:00Z"),
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text, Round::Down), Some(at(moment)), "{text}");
+        }
+        for end in ["9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-23:59"] {
+            let moment = Timestamp::parse_rfc3339(end, Round::Up).unwrap();
+            assert!(at("9999-12-30T21:59:59Z") < moment && moment <= Timestamp::MAX, "{end}");
+        }
+    }
+
+    #[test]
+    fn a_finer_time_is_rounded_in_the_direction_of_its_bound() {
+        let text = "2024-01-15T10:30:59.9999990000001Z";
+        let read = |round| Timestamp::parse_rfc3339(text, round).unwrap();
+        assert_eq!(read(Round::Down), at("2024-01-15T10:30:59.999999Z"));
+        assert_eq!(read(Round::Up), at("2024-01-15T10:31:00Z"));
+    }
+
+    #[test]
+    fn what_is_no_rfc_3339_time_is_refused() {
+        for text in [
+            "",
+            "2024-01-15",
+            "2024-01-15T10:30Z",
+            "2024-01-15T10:30:00",
+            "2024-01-15T10:30:00.Z",
+            "2024-01-15T10:30:00,5Z",
+            "2024-01-15T10:30:00.5",
+            "2024-01-15T10:30:00+0000",
+            "2024-01-15T10:30:00+00",
+            "2024-01-15T10:30:00+24:00",
+            "2024-01-15T10:30:00ZZ",
+            "2024-01-15T10:30:00Z[UTC]",
+            "2024-01-15_10:30:00Z",
+            "2024-02-30T10:30:00Z",
+            "2024-13-01T10:30:00Z",
+            "2024-01-15T24:00:00Z",
+            "2024-01-15T10:60:00Z",
+            "-0001-01-15T10:30:00Z",
+            "-000001-01-15T10:30:00Z",
+            "+010000-01-15T10:30:00Z",
+            "10000-01-15T10:30:00Z",
+            "20240115T103000Z",
+            "1705314600",
+            "２024-01-15T10:30:00Z",
+            "2024-01-15T10:30:0é",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text, Round::Down), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_before_the_year_0_have_no_form() {
+        for text in ["-000001-12-31T23:59:59Z", "-0001-12-31T23:59:59Z"] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_spelling_of_one_moment_is_one_and_two_moments_stay_two(
+            micros in -62_167_219_200_000_000..253_402_200_000_000_000_i64,
+            other in -3..3_i64, hours in -23..=23_i64, minutes in 0..60_i64, zeros in 0..12_usize,
+            separator in "[Tt ]", round in prop_oneof![Just(Round::Down), Just(Round::Up)],
+        ) {
+            let moment = Timestamp::from_micros(micros).unwrap();
+            let offset = hours * 60 + minutes * hours.signum();
+            let Some(local) = Timestamp::from_micros(micros + offset * 60_000_000) else { return Ok(()) };
+            let local = local.fixed();
+            prop_assume!(local.len() == 27);
+            let text = format!(
+                "{}{separator}{}{}{}{:02}:{:02}",
+                &local[..10], &local[11..26], "0".repeat(zeros), if offset < 0 { '-' } else { '+' },
+                offset.abs() / 60, offset.abs() % 60,
+            );
+            let read = Timestamp::parse_rfc3339(&text, round);
+            prop_assert_eq!(read, Some(moment), "{}", text);
+            prop_assert_eq!(Timestamp::parse_rfc3339(&moment.to_string(), round), read);
+            let neighbour = Timestamp::from_micros(micros + other).map(|moment| moment.to_string());
+            if let Some(neighbour) = neighbour.filter(|text| !text.starts_with('-')) {
+                prop_assert_eq!(Timestamp::parse_rfc3339(&neighbour, round) == read, other == 0);
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,40}", time in "[0-9Tt:.+-]{15,30}[Zz]?") {
+            for text in [text, time] {
+                let _ = Timestamp::parse_rfc3339(&text, Round::Up);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Names to log in with.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use precis_profiles::UsernameCaseMapped;
@@ -11,14 +12,15 @@ use unicode_security::MixedScript as _;
 use unicode_security::confusable_detection::skeleton;
 
 use super::digest::sha256;
-use super::value::{FromText, deserialize_from_text, deserialize_text};
+use super::value::{FromText, deserialize_from_text, deserialize_text, mailbox};
 
 /// More combining marks than this in a row write no language: UTS #39 section 5.4.
 const MARKS_IN_A_ROW: usize = 4;
 
-/// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3),
-/// so that spellings which differ in case or width are one name. At most 255 bytes, in one script
-/// (UTS #39 section 5.1): a Cyrillic letter among Latin ones is there to deceive.
+/// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3), so that
+/// spellings which differ in case or width are one name. At most 255 bytes, in one script (UTS #39 section 5.1):
+/// a Cyrillic letter among Latin ones is there to deceive. In a name that is an e-mail address, this is asked of
+/// each part.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -34,19 +36,25 @@ impl Username {
         &self.0
     }
 
-    /// What tells this name from those that look like it, where the name itself must not be seen.
+    /// Returns the SHA-256 of the name: tells it from those that look like it, where the name itself must not
+    /// be seen. Spellings of one e-mail address have the same.
     #[must_use]
     pub fn digest(&self) -> String {
-        sha256(&self.0)
+        sha256(&self.key())
     }
 
-    /// The number under which the name's lock and its throttle are kept. Names that look alike have the
-    /// same: only one of them can be taken.
+    /// Returns the number under which the name's lock and its throttle are kept. Names that look alike have
+    /// the same: only one of them can be taken.
     #[must_use]
     pub fn login_key(&self) -> LoginKey {
-        let looks: String = skeleton(&self.0).collect();
+        let looks: String = skeleton(&self.key()).collect();
         let digest = Sha256::digest(looks.as_bytes());
         LoginKey(digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte)))
+    }
+
+    /// Returns what all spellings of the name have in common: of an e-mail address, the mailbox.
+    fn key(&self) -> Cow<'_, str> {
+        mailbox(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned)
     }
 }
 
@@ -68,31 +76,77 @@ impl Serialize for LoginKey {
 }
 
 impl FromText for LoginKey {
-    fn from_text(text: &str) -> Option<Self> {
-        u128::from_str_radix(text, 16).ok().map(Self)
+    type Violation = &'static str;
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| "must be 32 hexadecimal digits")
     }
     fn rule() -> String {
         "32 hexadecimal digits".to_owned()
     }
 }
 
+/// The rule that a user name breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsernameViolation {
+    /// It is empty, or has more than 255 bytes.
+    Length,
+    /// It has a space.
+    Space,
+    /// It has a character that is no letter, digit or ASCII symbol, or is not seen.
+    Characters,
+    /// It mixes scripts.
+    MixedScripts,
+    /// It has more combining marks in a row than any language.
+    Marks,
+}
+
+impl fmt::Display for UsernameViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "must have 1 to 255 bytes",
+            Self::Space => "must have no spaces",
+            Self::Characters => "must have letters, digits and ASCII symbols only",
+            Self::MixedScripts => "must be written in one script: its letters look like others",
+            Self::Marks => "must have at most 4 combining marks in a row",
+        })
+    }
+}
+
 impl FromText for Username {
-    fn from_text(text: &str) -> Option<Self> {
-        if text.len() > 255 {
-            return None;
+    type Violation = UsernameViolation;
+    fn from_text(text: &str) -> Result<Self, UsernameViolation> {
+        let fits = |text: &str| (1..=255).contains(&text.len());
+        if !fits(text) {
+            return Err(UsernameViolation::Length);
         }
-        let canonical = UsernameCaseMapped::new().enforce(text).ok()?.into_owned();
+        if text.contains(char::is_whitespace) {
+            return Err(UsernameViolation::Space);
+        }
+        let enforce = |text: &str| {
+            let canonical = UsernameCaseMapped::new().enforce(text);
+            canonical.map(Cow::into_owned).map_err(|_| UsernameViolation::Characters)
+        };
+        let canonical = enforce(text)?;
         // A name whose canonical form has another canonical form would be two names.
-        let stable = UsernameCaseMapped::new().enforce(canonical.as_str()).ok()? == canonical;
-        let valid = stable
-            && (1..=255).contains(&canonical.len())
-            && canonical.as_str().is_single_script()
-            && marks_in_a_row(&canonical) <= MARKS_IN_A_ROW;
-        valid.then_some(Self(canonical))
+        if enforce(&canonical)? != canonical {
+            return Err(UsernameViolation::Characters);
+        }
+        if !fits(&canonical) {
+            return Err(UsernameViolation::Length);
+        }
+        if marks_in_a_row(&canonical) > MARKS_IN_A_ROW {
+            return Err(UsernameViolation::Marks);
+        }
+        let name = Self(canonical);
+        let is_plain = if mailbox(&name.0).is_ok() {
+            name.key().split(['@', '.']).all(|part| part.is_single_script())
+        } else {
+            name.0.as_str().is_single_script()
+        };
+        if is_plain { Ok(name) } else { Err(UsernameViolation::MixedScripts) }
     }
     fn rule() -> String {
-        "a name of 1 to 255 bytes, of one script's letters and digits and ASCII symbols, without spaces"
-            .to_owned()
+        "a name of 1 to 255 bytes, of letters, digits and ASCII symbols, without spaces".to_owned()
     }
 }
 
@@ -115,7 +169,7 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> Option<String> {
-        Username::from_text(text).map(|name| name.0)
+        Username::from_text(text).map(|name| name.0).ok()
     }
 
     #[test]
@@ -181,6 +235,45 @@ mod tests {
             assert_ne!(name(one).digest(), name(other).digest());
         }
         assert_ne!(name("ann").login_key(), name("bob").login_key());
+    }
+
+    #[test]
+    fn spellings_of_one_address_are_one_name() {
+        let keys = |text| {
+            let name = Username::from_text(text).unwrap_or_else(|rule| panic!("{text}: {rule}"));
+            (name.login_key(), name.digest())
+        };
+        for (one, other) in [
+            ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+            ("Ann@BÜCHER.example", "ann@bu\u{308}cher.example"),
+            ("straße@example.com", "STRASSE@example.com"),
+            ("संपर्क@डेटामेल.भारत", "संपर्क@xn--c2bd4bq2d9bd.xn--h2brj9c"),
+            ("ann@डेटामेल.भारत", "ann@xn--c2bd4bq2d9bd.xn--h2brj9c"),
+        ] {
+            assert_eq!(keys(one), keys(other), "{one} {other}");
+        }
+        assert_ne!(keys("ann@bücher.example").1, keys("ann@bucher.example").1);
+        // As it was given, but for what is no address.
+        assert_eq!(canonical("Ann@XN--Bcher-kva.example").unwrap(), "ann@xn--bcher-kva.example");
+        assert_eq!(
+            Username::from_text("аnn@example.com").err(),
+            Some(UsernameViolation::MixedScripts)
+        );
+    }
+
+    #[test]
+    fn the_rule_that_failed_is_named() {
+        use UsernameViolation::{Characters, Length, Marks, MixedScripts, Space};
+        for (text, rule) in [
+            ("", Length),
+            (&"x".repeat(256), Length),
+            ("a b", Space),
+            ("a\u{200b}b", Characters),
+            ("раypal", MixedScripts),
+            (&format!("a{}", "\u{323}\u{301}".repeat(3)), Marks),
+        ] {
+            assert_eq!(Username::from_text(text).err(), Some(rule), "{text:?}");
+        }
     }
 
     /// A canonical form that has another canonical form would be two names with one lock each.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 
-use super::value::{WebhookMethod, WebhookUri};
+use super::value::{Integer, WebhookMethod, WebhookUri};
 use super::{Error, Timestamp};
 
 /// How long the old secret signs beside the new one, when nobody says: one day.
@@ -73,12 +73,12 @@ pub struct Webhook {
     pub secrets: Vec<WebhookSecret>,
 }
 
-/// How long the old secret signs beside the new one, if the client wants this many seconds.
-pub fn overlap(seconds: Option<u64>) -> Result<Duration, Error> {
-    let overlap = seconds.map_or(OVERLAP, Duration::from_secs);
+/// Returns the overlap that a client asks to last `seconds`, or the default one.
+pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
+    let overlap = seconds.map_or(OVERLAP, |seconds| Duration::from_secs(seconds.0));
     if overlap > MAX_OVERLAP {
         let rule = format!("must be at most {} seconds", MAX_OVERLAP.as_secs());
-        return Err(Error::invalid_field("overlap", &rule));
+        return Err(Error::invalid_field("overlap", rule));
     }
     Ok(overlap)
 }

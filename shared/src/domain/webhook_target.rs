@@ -32,23 +32,79 @@ pub struct WebhookTarget {
     is_loopback: bool,
 }
 
-impl WebhookTarget {
-    /// The target that `text` names, or `None` if webhooks may not go there.
-    #[must_use]
-    pub fn parse(text: &str, loopback: Loopback) -> Option<Self> {
-        // Before parsing, because the parser drops tabs and line ends and reads `\` as `/`.
-        let plain = |c: char| c.is_ascii_graphic() && c != '\\' && c != '#';
-        if text.len() > MAX_BYTES || !text.chars().all(plain) {
-            return None;
+/// The rule by which webhooks may not go to a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetViolation {
+    /// The URL has more than 1,023 characters.
+    TooLong,
+    /// It has a space, a backslash, a control character, or one that is not ASCII.
+    Characters,
+    /// It has a fragment.
+    Fragment,
+    /// It is no URL.
+    NoUrl,
+    /// Its scheme is not `https`.
+    Scheme,
+    /// Its port is not 443.
+    Port,
+    /// It has a user name or a password.
+    UserInfo,
+    /// Its host is not written as the URL standard would write it.
+    HostSpelling,
+    /// Its host is not public.
+    HostNotPublic,
+}
+
+impl fmt::Display for TargetViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "must have at most {MAX_BYTES} characters"),
+            Self::Characters => f.write_str(
+                "must be in printable ASCII without spaces and backslashes; escape others as %XX, and \
+                 write a host's name as xn--…",
+            ),
+            Self::Fragment => f.write_str("must have no fragment (#…)"),
+            Self::NoUrl => f.write_str("must be an https URL such as https://example.com/hook"),
+            Self::Scheme => f.write_str("must begin with https://"),
+            Self::Port => f.write_str("must have no port other than 443"),
+            Self::UserInfo => f.write_str("must have no user name and no password"),
+            Self::HostSpelling => {
+                f.write_str("must have a host that is written plainly, such as example.com")
+            }
+            Self::HostNotPublic => f.write_str("must have a public host"),
         }
-        let url = Url::parse(text).ok()?;
+    }
+}
+
+impl WebhookTarget {
+    /// Returns the target that `text` names, or the rule by which webhooks may not go there.
+    pub fn parse(text: &str, loopback: Loopback) -> Result<Self, TargetViolation> {
+        // Before parsing, because the parser drops tabs and line ends and reads `\` as `/`.
+        let plain = |c: char| c.is_ascii_graphic() && c != '\\';
+        if text.len() > MAX_BYTES {
+            return Err(TargetViolation::TooLong);
+        }
+        if !text.chars().all(plain) {
+            return Err(TargetViolation::Characters);
+        }
+        if text.contains('#') {
+            return Err(TargetViolation::Fragment);
+        }
+        let url = Url::parse(text).map_err(|_| TargetViolation::NoUrl)?;
         let is_loopback = match (url.scheme(), url.port()) {
             ("https", None) => false,
+            ("https", Some(_)) => return Err(TargetViolation::Port),
             ("http", port) if loopback == Loopback::Allowed && port != Some(0) => true,
-            _ => return None,
+            _ => return Err(TargetViolation::Scheme),
         };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(TargetViolation::UserInfo);
+        }
         let target = Self { url, is_loopback };
-        (target.is_spelled(text) && target.may_host()).then_some(target)
+        if !target.is_spelled(text) {
+            return Err(TargetViolation::HostSpelling);
+        }
+        if target.may_host() { Ok(target) } else { Err(TargetViolation::HostNotPublic) }
     }
 
     /// Whether `text` spells host and port as they were understood. A user name or password, a number

@@ -3,10 +3,9 @@
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::domain::Error;
-use crate::domain::Permission;
 use crate::domain::error::{Denial, Entity};
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
+use crate::domain::{Error, Permission, Violation};
 
 /// What a client sees of an error.
 pub(super) struct Description {
@@ -36,13 +35,13 @@ pub(super) fn describe(error: &Error) -> Description {
             (Http::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.".to_owned())
         }
         Error::InvalidJson(problem) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_JSON_BODY", format!("The body is not valid JSON: {problem}.")),
-        Error::InvalidField(name, rule) if name == "webhook_uri" && rule.starts_with("must") => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_WEBHOOK_URI", format!("{name}: {rule}.")),
+        Error::InvalidField(name, rule @ Violation::Value(_)) if name == "webhook_uri" => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_WEBHOOK_URI", format!("{name}: {rule}.")),
         Error::InvalidField(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ARGUMENT", format!("{name}: {rule}.")),
         Error::InvalidParameter(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: {rule}.")),
         Error::UnknownParameter { name, accepted } => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: unknown query parameter; accepted: {}.", accepted_names(accepted))),
         Error::RepeatedParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: was sent more than once; send it once.")),
         Error::UnsupportedHeader(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: this route does not evaluate the header, and the request may mean something else without it; leave it out.")),
-        Error::InvalidId => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ID", "id: must be a UUID in lower case, as an earlier answer gave it.".to_owned()),
+        Error::InvalidId => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ID", "id: must be a UUID, as an earlier answer gave it.".to_owned()),
         Error::IdempotencyKeyReused => (Http::UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key: was used for another request within 24 hours; give every request a new one, and repeat a request unchanged.".to_owned()),
         Error::TokenAlreadyIssued(_) => (Http::CONFLICT, "ALREADY_EXISTS", "TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and its token was in that answer only: if that was lost, rotate the key in details with a new Idempotency-Key, or delete it.".to_owned()),
         Error::AmbiguousCredentials => {

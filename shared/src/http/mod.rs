@@ -2,6 +2,7 @@
 
 mod accepts;
 mod conditional;
+mod customer_query;
 mod error;
 mod json;
 mod reply;

@@ -8,7 +8,7 @@ use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
-use super::{Preconditions, json};
+use super::{Preconditions, customer_query, json};
 use crate::domain::find::Filter;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
@@ -243,13 +243,12 @@ impl Request {
 
     /// The filter of accounts that the query asks for, and the page.
     pub fn page_of_filter(&self) -> Result<(Filter, PageQuery<'_>), Error> {
-        Ok((Filter::parse(|name| self.parameter(name))?, self.page()?))
+        Ok((customer_query::parse(|name| self.parameter(name))?, self.page()?))
     }
 
     /// The account that the request is about: `own`, unless the query names another.
     pub fn account(&self, own: Id<Customer>) -> Result<Id<Customer>, Error> {
-        let invalid =
-            || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID in lower case".to_owned());
+        let invalid = || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID".to_owned());
         self.parameter(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
     }
 

@@ -185,7 +185,7 @@ impl OutboxEntry {
     #[must_use]
     pub fn farewell(&self) -> Option<Webhook> {
         Some(Webhook {
-            method: WebhookMethod::from_text(self.farewell_method.as_deref()?)?,
+            method: WebhookMethod::from_text(self.farewell_method.as_deref()?).ok()?,
             uri: WebhookUri::trusted(self.farewell_uri.clone()?),
             secrets: self
                 .farewell_secrets

@@ -80,6 +80,21 @@ async fn list_by_creation_time_excludes_the_bounds() {
             assert_eq!(walk(&tenure, &admin, &query, size).await, expected, "{query}");
         }
     }
+    // The same bounds as other clients print them.
+    let (python, javascript) = (second.replace('Z', "%2B00:00"), fifth.replace('Z', "000Z"));
+    let query = format!("created_after={}&created_before={python}", javascript.to_lowercase());
+    assert_eq!(walk(&tenure, &admin, &query, 100).await, [all_ids[3].clone()], "{query}");
+    // Finer than a microsecond: on this side of the bound, or on that.
+    let finer = fifth.replace('Z', "0000001Z");
+    for (query, expected) in [
+        (format!("created_after={finer}"), vec![0, 1, 3]),
+        (format!("created_before={finer}"), vec![4, 5]),
+        ("created_before=9999-12-31T23:59:59.999Z".to_owned(), vec![0, 1, 3, 4, 5]),
+    ] {
+        let expected: Vec<_> =
+            expected.into_iter().map(|one: usize| all_ids[one].clone()).collect();
+        assert_eq!(walk(&tenure, &admin, &query, 100).await, expected, "{query}");
+    }
     // A cursor outside the bounds belongs to another list.
     for query in [format!("created_after={fifth}"), format!("created_before={second}")] {
         for token in [&second, &fifth] {
@@ -132,6 +147,28 @@ async fn list_by_name_prefix_ignores_case_and_past_names() {
     assert!(tenure.stack.settle().await);
     assert_eq!(walk(&tenure, &admin, "name=zeb", 100).await.len(), 0);
     assert!(!json!(tenure.items("AccountsTable").await).to_string().contains("zebra"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_by_name_in_capitals_finds_what_unicode_says_is_equal() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    for (number, (name, query)) in [
+        ("Παπαδόπουλος", "ΠΑΠΑΔΌΠΟΥΛΟΣ"),
+        ("Straße", "STRASSE"),
+        ("José", "JOSE\u{301}"),
+        ("한국어", "한"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = create(&tenure, &admin, &format!("test{number}"), name).await;
+        let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        for size in [1, 100] {
+            let found = walk(&tenure, &admin, &format!("name={query}"), size).await;
+            assert_eq!(found, std::slice::from_ref(&id), "{name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,6 +234,10 @@ async fn invalid_filter_combinations_name_the_parameter() {
         ("name=", "name"),
         ("email=", "email"),
         ("email=%5Bwithheld%5D", "email"),
+        ("created_after=-0001-01-15T10:30:00Z", "created_after"),
+        ("created_before=10000-01-15T10:30:00Z", "created_before"),
+        ("page_token=-000001-01-15T10:30:00Z", "page_token"),
+        ("page_token=10000-01-15T10:30:00Z", "page_token"),
     ] {
         let answer = list(&tenure, &admin, query).await;
         assert_eq!(answer.refused(400), "INVALID_REQUEST_PARAMETER", "{query}");

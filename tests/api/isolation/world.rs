@@ -190,7 +190,7 @@ impl World {
             Target::Deleted if *thing == CUSTOMER => self.gone.clone(),
             Target::Deleted => of(caller, 1),
             Target::Missing => MISSING.to_owned(),
-            Target::Malformed => of(&self.foreign, 0).to_uppercase(),
+            Target::Malformed => of(&self.foreign, 0).replace('-', ""),
         }
     }
 

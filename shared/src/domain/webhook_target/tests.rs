@@ -12,7 +12,7 @@ fn list(name: &str) -> Vec<String> {
 }
 
 fn public(text: &str) -> Option<WebhookTarget> {
-    WebhookTarget::parse(text, Loopback::Refused)
+    WebhookTarget::parse(text, Loopback::Refused).ok()
 }
 
 #[test]
@@ -21,6 +21,36 @@ fn hostile_uris_are_no_targets() {
     assert!(hostile.len() >= 300, "{}", hostile.len());
     let accepted: Vec<_> = hostile.iter().filter(|uri| public(uri).is_some()).collect();
     assert!(accepted.is_empty(), "{accepted:#?}");
+}
+
+#[test]
+fn the_rule_that_failed_is_named() {
+    use TargetViolation::{
+        Characters, Fragment, HostNotPublic, HostSpelling, NoUrl, Port, Scheme, TooLong, UserInfo,
+    };
+    let long = format!("https://example.com/{}", "a".repeat(MAX_BYTES));
+    for (uri, rule) in [
+        (long.as_str(), TooLong),
+        ("https://example.com/a b", Characters),
+        ("https://bücher.example/", Characters),
+        ("https:\\\\example.com", Characters),
+        ("https://example.com/#a", Fragment),
+        ("example.com", NoUrl),
+        ("https://", NoUrl),
+        ("http://example.com/", Scheme),
+        ("ftp://example.com/", Scheme),
+        ("https://example.com:8443/", Port),
+        ("https://user:secret@example.com/", UserInfo),
+        ("https:example.com", HostSpelling),
+        ("https://0x7f.1/", HostSpelling),
+        ("https://example.com./", HostNotPublic),
+        ("https://localhost/", HostNotPublic),
+        ("https://10.0.0.1/", HostNotPublic),
+        ("https://intranet/", HostNotPublic),
+    ] {
+        let refused = WebhookTarget::parse(uri, Loopback::Refused);
+        assert_eq!(refused.err(), Some(rule), "{uri}");
+    }
 }
 
 #[test]
@@ -35,7 +65,7 @@ fn good_uris_are_targets() {
 
 #[test]
 fn the_local_stack_adds_the_machine_itself_and_nothing_else() {
-    let allowed = |text: &str| WebhookTarget::parse(text, Loopback::Allowed).is_some();
+    let allowed = |text: &str| WebhookTarget::parse(text, Loopback::Allowed).is_ok();
     for uri in [
         "http://127.0.0.1:8080/hook?a=b",
         "http://127.0.0.1/",
@@ -160,17 +190,17 @@ proptest! {
         text in prop_oneof![url_like(), good_url()],
         loopback in prop_oneof![Just(Loopback::Refused), Just(Loopback::Allowed)],
     ) {
-        if let Some(target) = WebhookTarget::parse(&text, loopback) {
+        if let Ok(target) = WebhookTarget::parse(&text, loopback) {
             // What was written, read again when it is sent to, and its normal form: all the same.
-            prop_assert_eq!(WebhookTarget::parse(&text, loopback), Some(target.clone()));
-            prop_assert_eq!(WebhookTarget::parse(target.expose(), loopback), Some(target.clone()));
+            prop_assert_eq!(WebhookTarget::parse(&text, loopback), Ok(target.clone()));
+            prop_assert_eq!(WebhookTarget::parse(target.expose(), loopback), Ok(target.clone()));
             prop_assert!(target.expose().contains(target.authority()));
             for address in target.addresses().unwrap_or_default() {
                 prop_assert!(target.admits(address));
             }
             if !target.is_loopback() {
                 prop_assert_eq!(target.port(), 443);
-                prop_assert_eq!(WebhookTarget::parse(&text, Loopback::Refused), Some(target));
+                prop_assert_eq!(WebhookTarget::parse(&text, Loopback::Refused), Ok(target));
             }
         }
     }

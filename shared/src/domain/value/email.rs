@@ -1,0 +1,336 @@
+//! E-mail addresses: RFC 5321 and, for other scripts than Latin, RFC 6531 and 6532.
+
+use std::fmt;
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use serde::{Deserialize, Deserializer};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_script::{Script, UnicodeScript as _};
+
+use super::text::invisible;
+use super::{FromText, deserialize_from_text, deserialize_text, fold};
+
+/// What sites show in the place of an address that they withhold, the page that documents the original among
+/// them. It is kept and shown like an address, but is none: any number of accounts may have it.
+const WITHHELD: &str = "[email protected]";
+
+/// The longest address, in bytes: RFC 5321 section 4.5.3.1.3, without the angle brackets.
+const MAX_BYTES: usize = 254;
+
+/// The longest local part, in bytes: RFC 5321 section 4.5.3.1.1.
+const MAX_LOCAL_BYTES: usize = 64;
+
+/// An e-mail address as it was given, empty, or the text `[email protected]` for one that is withheld.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// An address that was checked when it was stored; rules that came later do not apply to it.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The address itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns what all spellings of the address have in common; see [`mailbox`]. `None` if it is empty or
+    /// withheld.
+    #[must_use]
+    pub fn canonical(&self) -> Option<String> {
+        mailbox(&self.0).ok()
+    }
+}
+
+/// The rule that an e-mail address breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailViolation {
+    /// It has more than 254 bytes, or more than 64 before the `@`.
+    TooLong,
+    /// It is text in brackets, and not the one that stands for a withheld address.
+    Bracketed,
+    /// It has a character that is not seen.
+    Invisible(char, &'static str),
+    /// What is before the `@` is not dot-separated text without spaces and quotes.
+    LocalPart,
+    /// What is behind the `@` is no domain name.
+    Domain,
+    /// It has no `@`, or more than one.
+    NoAddress,
+}
+
+impl fmt::Display for EmailViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(
+                f,
+                "must have at most {MAX_BYTES} bytes, and {MAX_LOCAL_BYTES} of them before the @"
+            ),
+            Self::Bracketed => {
+                write!(f, "must be an e-mail address; of text in brackets, only {WITHHELD}")
+            }
+            Self::Invisible(c, class) => {
+                write!(f, "must not have {class} (U+{:04X})", u32::from(*c))
+            }
+            Self::LocalPart => f.write_str(
+                "must have letters, digits and symbols before the @, separated by single dots, \
+                 without spaces and quotes",
+            ),
+            Self::Domain => f.write_str("must have a domain name behind the @"),
+            Self::NoAddress => f.write_str("must be an e-mail address such as name@example.com"),
+        }
+    }
+}
+
+impl FromText for Email {
+    type Violation = EmailViolation;
+    fn from_text(text: &str) -> Result<Self, EmailViolation> {
+        if text.is_empty() || text == WITHHELD {
+            return Ok(Self(text.to_owned()));
+        }
+        if text.starts_with('[') {
+            return Err(EmailViolation::Bracketed);
+        }
+        mailbox(text).map(|_| Self(text.to_owned()))
+    }
+    fn rule() -> String {
+        "an e-mail address such as name@example.com".to_owned()
+    }
+}
+
+deserialize_from_text!(Email);
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(…)")
+    }
+}
+
+/// Returns what all spellings of the address of one mailbox have in common: the local part composed (NFC) and
+/// with its case folded, the domain as UTS 46 shows it.
+///
+/// Quoted local parts and address literals are no addresses here: they would be second spellings of others.
+pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
+    let address: String = address.nfc().collect();
+    if let Some((c, class)) = address.chars().find_map(|c| Some((c, invisible(c)?))) {
+        return Err(EmailViolation::Invisible(c, class));
+    }
+    let (local, domain) = address.split_once('@').ok_or(EmailViolation::NoAddress)?;
+    if domain.contains('@') {
+        return Err(EmailViolation::NoAddress);
+    }
+    if address.len() > MAX_BYTES || local.len() > MAX_LOCAL_BYTES {
+        return Err(EmailViolation::TooLong);
+    }
+    if !local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom)) {
+        return Err(EmailViolation::LocalPart);
+    }
+    let local: String = fold(local).nfc().collect();
+    Ok(format!("{local}@{}", canonical_domain(domain).ok_or(EmailViolation::Domain)?))
+}
+
+/// Returns the domain in the form that UTS 46 shows, without transitional processing; `None` if it is no
+/// domain name.
+fn canonical_domain(domain: &str) -> Option<String> {
+    let (uts46, ldh) = (Uts46::new(), AsciiDenyList::STD3);
+    let ascii =
+        uts46.to_ascii(domain.as_bytes(), ldh, Hyphens::CheckFirstLast, DnsLength::Verify).ok()?;
+    let (shown, valid) = uts46.to_unicode(ascii.as_bytes(), ldh, Hyphens::CheckFirstLast);
+    valid.is_ok().then(|| shown.into_owned())
+}
+
+/// Whether an atom of a local part may have `c`: `atext` of RFC 5322, and of other scripts all that is seen.
+fn is_atom(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    }
+    // Unknown: not assigned, or to nobody in particular.
+    !c.is_whitespace() && !c.is_control() && c.script() != Script::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canonical(text: &str) -> Option<String> {
+        Email::from_text(text).unwrap_or_else(|rule| panic!("{text}: {rule}")).canonical()
+    }
+
+    #[test]
+    fn addresses_as_people_have_them_are_accepted() {
+        for good in [
+            "a@example.com",
+            "Ann.Lee+x@mail.example.org",
+            "root@localhost",
+            "संपर्क@डेटामेल.भारत",
+            "যোগাযোগ@ডাটামেইল.ভারত",
+            "用户@例子.广告",
+            "अजय@डाटा.भारत",
+            "квіточка@пошта.укр",
+            "χρήστης@παράδειγμα.ελ",
+            "Dörte@Sörensen.example.com",
+            "josé@example.com",
+            "jose\u{301}@example.com",
+            "อีเมล@ทดสอบ.ไทย",
+            "אני@דוגמה.קום",
+            "ann@xn--bcher-kva.example",
+            "o'neil@example.com",
+            "a@r3---sn-xyz.example.com",
+        ] {
+            let email = Email::from_text(good).unwrap_or_else(|rule| panic!("{good}: {rule}"));
+            assert_eq!(email.expose(), good);
+            assert!(email.canonical().is_some(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_by_its_rule() {
+        use EmailViolation::{Bracketed, Domain, Invisible, LocalPart, NoAddress, TooLong};
+        let long = format!("{}@example.com", "a".repeat(65));
+        let hindi = format!("{}@example.com", "क".repeat(22));
+        for (bad, rule) in [
+            ("a", NoAddress),
+            ("a@b@c", NoAddress),
+            ("a@", Domain),
+            ("a@example.com\n", Domain),
+            ("a@example..com", Domain),
+            ("a@example.com.", Domain),
+            ("a@-example.com", Domain),
+            ("a@exa_mple.com", Domain),
+            ("a@xn--.example", Domain),
+            ("a@[127.0.0.1]", Domain),
+            ("@b.c", LocalPart),
+            ("a..b@example.com", LocalPart),
+            (".a@example.com", LocalPart),
+            ("a.@example.com", LocalPart),
+            ("a b@example.com", LocalPart),
+            ("a\u{a0}b@example.com", LocalPart),
+            ("Ann <a@example.com>", LocalPart),
+            ("\"a\"@example.com", LocalPart),
+            ("a\u{378}@example.com", LocalPart),
+            ("a\u{e000}@example.com", LocalPart),
+            (&long, TooLong),
+            (&hindi, TooLong),
+            ("[a]", Bracketed),
+            ("[withheld]", Bracketed),
+            ("[Email Protected]", Bracketed),
+            ("[a] <b> [c]", Bracketed),
+            ("a\u{200b}b@example.com", Invisible('\u{200b}', "a zero-width space")),
+            ("a\u{200d}b@example.com", Invisible('\u{200d}', "a zero-width joiner")),
+            ("a\u{202e}b@example.com", Invisible('\u{202e}', "a bidirectional override")),
+            ("a\u{ad}b@example.com", Invisible('\u{ad}', "a soft hyphen")),
+            ("a@exam\u{ad}ple.com", Invisible('\u{ad}', "a soft hyphen")),
+            ("a@exam\u{200b}ple.com", Invisible('\u{200b}', "a zero-width space")),
+        ] {
+            assert_eq!(Email::from_text(bad).err(), Some(rule), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_mailbox_are_one() {
+        for (one, other) in [
+            ("Ann@Example.COM", "ann@example.com"),
+            ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+            ("ann@BÜCHER.example", "ANN@XN--BCHER-KVA.EXAMPLE"),
+            ("ann@bu\u{308}cher.example", "ann@bücher.example"),
+            ("jose\u{301}@example.com", "JOSÉ@example.com"),
+            ("ΠΑΠΑΔΌΠΟΥΛΟΣ@example.gr", "παπαδόπουλος@example.gr"),
+            ("STRASSE@example.com", "straße@example.com"),
+            ("\u{212a}im@example.com", "kim@example.com"),
+            ("संपर्क@डेटामेल.भारत", "संपर्क@xn--c2bd4bq2d9bd.xn--h2brj9c"),
+        ] {
+            assert_eq!(canonical(one), canonical(other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("ann@strasse.example", "ann@straße.example"),
+            ("ann@example.com", "an.n@example.com"),
+            ("ann@example.com", "ann+x@example.com"),
+            ("ann@bücher.example", "ann@bucher.example"),
+            ("ılk@example.com", "ilk@example.com"),
+        ] {
+            assert_ne!(canonical(one), canonical(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_withheld_address_is_kept_and_is_no_mailbox() {
+        assert_eq!(Email::from_text("[email protected]").unwrap().expose(), "[email protected]");
+        assert_eq!(canonical("[email protected]"), None);
+        assert_eq!(canonical(""), None);
+    }
+
+    /// Letters, each with all of its spellings. No two of them are one.
+    const LETTERS: [&[&str]; 12] = [
+        &["a", "A"],
+        &["k", "K", "\u{212a}"],
+        &["é", "É", "e\u{301}", "E\u{301}"],
+        &["ü", "Ü", "u\u{308}", "U\u{308}"],
+        &["σ", "ς", "Σ"],
+        &["ж", "Ж"],
+        &["ı"],
+        &["q\u{323}\u{301}", "q\u{301}\u{323}", "Q\u{301}\u{323}"],
+        &["सं"],
+        &["ß", "ẞ", "SS", "ss", "sS"],
+        &["か"],
+        &["が", "か\u{3099}"],
+    ];
+
+    /// Labels of domains, each with all of its spellings.
+    const LABELS: [&[&str]; 7] = [
+        &["example", "EXAMPLE", "Example"],
+        &["bücher", "Bücher", "bu\u{308}cher", "xn--bcher-kva", "XN--BCHER-KVA"],
+        &["bucher"],
+        &["strasse", "STRASSE"],
+        &["straße", "xn--strae-oqa"],
+        &["भारत", "xn--h2brj9c"],
+        &["例子", "xn--fsqu00a"],
+    ];
+
+    type Choice = Vec<(usize, usize)>;
+
+    fn choice(of: &'static [&[&str]], max: usize) -> impl Strategy<Value = Choice> {
+        prop::collection::vec((0..of.len(), 0..12_usize), 1..max)
+    }
+
+    fn spell(of: &[&[&str]], choice: &Choice, between: &str) -> String {
+        let parts: Vec<_> =
+            choice.iter().map(|(at, spelling)| of[*at][spelling % of[*at].len()]).collect();
+        parts.join(between)
+    }
+
+    fn values(choice: &Choice) -> Vec<usize> {
+        choice.iter().map(|(at, _)| *at).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_spelling_of_one_address_is_one_and_two_addresses_stay_two(
+            local in choice(&LETTERS, 6), other in choice(&LETTERS, 6), respelt in any::<usize>(),
+            domain in choice(&LABELS, 4), elsewhere in choice(&LABELS, 4),
+        ) {
+            let again = |choice: &Choice| -> Choice {
+                choice.iter().enumerate().map(|(at, (value, _))| (*value, respelt.rotate_right(at as u32))).collect()
+            };
+            let email = |local: &Choice, domain: &Choice| {
+                format!("{}@{}", spell(&LETTERS, local, ""), spell(&LABELS, domain, "."))
+            };
+            let address = email(&local, &domain);
+            prop_assert_eq!(canonical(&address), canonical(&email(&again(&local), &again(&domain))));
+            for (local2, domain2) in [(&other, &domain), (&local, &elsewhere), (&other, &elsewhere)] {
+                let same = values(&local) == values(local2) && values(&domain) == values(domain2);
+                prop_assert_eq!(canonical(&address) == canonical(&email(local2, domain2)), same);
+            }
+        }
+
+        #[test]
+        fn the_canonical_form_is_its_own_canonical_form(local in "\\PC{1,8}", domain in "[\\PC]{1,8}") {
+            if let Ok(once) = mailbox(&format!("{local}@{domain}.example")) {
+                prop_assert_eq!(mailbox(&once), Ok(once));
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Case folding: what spellings of a text have in common.
+
+use unicase::UniCase;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Returns what all spellings of `text` that differ in case or composition have in common: its full case
+/// folding, decomposed (Unicode D145, canonical caseless matching).
+///
+/// What `text` begins with folds to what the result begins with, if it does not end before a combining mark.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let decomposed: String = text.nfd().collect();
+    UniCase::unicode(decomposed).to_folded_case().nfd().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn spellings_fold_alike() {
+        for (one, other) in [
+            ("ΠΑΠΑΔΌΠΟΥΛΟΣ", "Παπαδόπουλος"),
+            ("STRASSE", "Straße"),
+            ("STRAẞE", "straße"),
+            ("JOSE\u{301}", "José"),
+            ("\u{212a}elvin", "kelvin"),
+            ("\u{fb03}", "FFI"),
+            ("İ", "i\u{307}"),
+            ("ᾳ", "ΑΙ"),
+        ] {
+            assert_eq!(fold(one), fold(other), "{one} {other}");
+        }
+        for (one, other) in [("ı", "i"), ("é", "e"), ("ö", "oe"), ("й", "и"), ("が", "か")] {
+            assert_ne!(fold(one), fold(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn folding_again_changes_nothing() {
+        for c in '\0'..=char::MAX {
+            let once = fold(c.encode_utf8(&mut [0; 4]));
+            assert_eq!(fold(&once), once, "{c:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn case_and_composition_make_no_difference(text in "\\PC{0,20}") {
+            prop_assert_eq!(fold(&text.nfc().collect::<String>()), fold(&text));
+            prop_assert_eq!(fold(&text.nfd().collect::<String>()), fold(&text));
+            // Upper case of a dotless ı is I, and that folds to i: the one letter where case is no spelling.
+            let text = text.replace('ı', "");
+            prop_assert_eq!(fold(&text.to_uppercase()), fold(&text.to_lowercase().to_uppercase()));
+        }
+    }
+}

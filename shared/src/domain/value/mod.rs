@@ -1,0 +1,213 @@
+//! Values that cannot hold a wrong one, read from the text that a client sent.
+
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Error;
+use super::webhook_target::{Loopback, TargetViolation, WebhookTarget};
+
+mod email;
+mod fold;
+mod integer;
+mod password;
+mod text;
+
+pub use email::{Email, EmailViolation, mailbox};
+pub use fold::fold;
+pub use integer::Integer;
+pub use password::{NewPassword, Password, PasswordHash, PasswordViolation};
+pub use text::{Address, BoundedText, Detail, Name, PhoneNumber, TextViolation};
+
+/// A value that is written as text.
+pub trait FromText: Sized {
+    /// The rule that a text breaks. `Display` follows the field's name in a message: "must …".
+    type Violation: Display;
+
+    /// Returns the value, or the rule that `text` breaks.
+    fn from_text(text: &str) -> Result<Self, Self::Violation>;
+
+    /// What the text must be, to follow "must be" in a message about a value that is no text.
+    fn rule() -> String;
+}
+
+/// Deserializes a [`FromText`]. An error names the rule that is broken and never the text, which may be a
+/// secret.
+pub fn deserialize_text<'de, T: FromText, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    struct TextVisitor<T>(PhantomData<T>);
+    impl<T: FromText> Visitor<'_> for TextVisitor<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&T::rule())
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            T::from_text(text).map_err(E::custom)
+        }
+        fn visit_unit<E: serde::de::Error>(self) -> Result<T, E> {
+            let clears = if T::from_text("").is_ok() { "; \"\" clears it" } else { "" };
+            Err(E::custom(format_args!("must be {}, not null{clears}", T::rule())))
+        }
+    }
+    from.deserialize_any(TextVisitor(PhantomData))
+}
+
+/// Deserializes a field that may be absent but not `null`: `null` reads like a wish to clear the
+/// field, and is not one.
+pub fn deserialize_present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// Implements `Deserialize` through [`FromText`].
+macro_rules! deserialize_from_text {
+    ($($name:ty),+) => { $(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                deserialize_text(from)
+            }
+        }
+    )+ };
+}
+pub(super) use deserialize_from_text;
+
+/// Where a customer's webhooks go, or nowhere if empty: a [`WebhookTarget`], at a loopback address only where
+/// that is [allowed](Self::admit).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct WebhookUri(String);
+
+impl WebhookUri {
+    /// Text that was checked when it was stored; rules that came later do not apply to it.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The URL as it was given.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns where the URL leads by today's rules; `None` if it is empty or webhooks may not go there.
+    #[must_use]
+    pub fn target(&self, loopback: Loopback) -> Option<WebhookTarget> {
+        WebhookTarget::parse(&self.0, loopback).ok()
+    }
+
+    /// Refuses a loopback address where that is not allowed.
+    pub fn admit(&self, loopback: Loopback) -> Result<(), Error> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let target = WebhookTarget::parse(&self.0, loopback);
+        target.map(drop).map_err(|rule| Error::invalid_field("webhook_uri", rule.to_string()))
+    }
+}
+
+impl FromText for WebhookUri {
+    type Violation = TargetViolation;
+    fn from_text(text: &str) -> Result<Self, TargetViolation> {
+        if !text.is_empty() {
+            WebhookTarget::parse(text, Loopback::Allowed)?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+    fn rule() -> String {
+        "an https URL, or empty".to_owned()
+    }
+}
+
+impl fmt::Debug for WebhookUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookUri(…)")
+    }
+}
+
+/// The HTTP method with which webhooks are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebhookMethod {
+    /// No webhooks.
+    #[default]
+    None,
+    /// `POST`.
+    Post,
+    /// `GET`.
+    Get,
+    /// `PUT`.
+    Put,
+    /// `DELETE`.
+    Delete,
+}
+
+impl WebhookMethod {
+    const ALL: [Self; 5] = [Self::None, Self::Post, Self::Get, Self::Put, Self::Delete];
+
+    /// The method's name; empty for none.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Post => "POST",
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl FromText for WebhookMethod {
+    type Violation = &'static str;
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        let named = Self::ALL.into_iter().find(|method| method.name() == text);
+        named.ok_or("must be POST, GET, PUT, DELETE or empty")
+    }
+    fn rule() -> String {
+        "POST, GET, PUT, DELETE or empty".to_owned()
+    }
+}
+
+deserialize_from_text!(WebhookUri, WebhookMethod);
+
+/// An account's switches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Whether the customer's calls are captured for debugging; absent until it is first set.
+    #[serde(
+        default,
+        deserialize_with = "deserialize_present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub rtp_debug: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn webhook_uri_at_loopback_must_be_allowed() {
+        let own = WebhookUri::from_text("http://127.0.0.1:8080/hook").unwrap();
+        assert!(own.admit(Loopback::Allowed).is_ok());
+        let Err(Error::InvalidField(field, violation)) = own.admit(Loopback::Refused) else {
+            panic!("admitted");
+        };
+        assert_eq!(field, "webhook_uri");
+        assert_eq!(violation.to_string(), "must begin with https://");
+
+        for uri in ["", "https://example.com/"] {
+            assert!(WebhookUri::from_text(uri).unwrap().admit(Loopback::Refused).is_ok(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn null_for_text_is_told_how_to_clear_it() {
+        let null = |error: serde_json::Error| error.to_string();
+        let name = serde_json::from_str::<Name>("null").map_err(null).unwrap_err();
+        assert!(name.contains("not null; \"\" clears it"), "{name}");
+        let password = serde_json::from_str::<NewPassword>("null").map_err(null).unwrap_err();
+        assert!(password.contains("not null at line"), "{password}");
+    }
+}

@@ -1,0 +1,319 @@
+//! Passwords, by the PRECIS profile `OpaqueString` (RFC 8265 section 4): composed (NFC), other spaces as space,
+//! case kept.
+//!
+//! `precis-profiles` is not used for it: its tables say of characters since Unicode 6.3, among them half of all
+//! emoji, that they are not assigned.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_script::{Script, UnicodeScript as _};
+
+use super::{FromText, deserialize_from_text, deserialize_text, fold};
+use crate::domain::{Error, Username};
+
+/// The fewest characters of a new password: ASVS 5.0, 6.2.1.
+const MIN_CHARACTERS: usize = 8;
+
+/// The most bytes of a new password.
+const MAX_BYTES: usize = 1024;
+
+/// The product's name, which anybody would try first.
+const PRODUCT: &str = "tenure";
+
+/// The 3,000 most common passwords that are long enough to be chosen: ASVS 5.0, 6.2.4.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// A password that a client sent to prove who it is. Any text is one; whether it is right, its hash tells. Never
+/// shown, never stored.
+pub struct Password(String);
+
+impl Password {
+    /// The bytes to hash: what all spellings of the password have in common.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    fn prepare(text: &str) -> Self {
+        Self(text.chars().map(plain_space).nfc().collect())
+    }
+}
+
+impl FromText for Password {
+    type Violation = PasswordViolation;
+    fn from_text(text: &str) -> Result<Self, PasswordViolation> {
+        Ok(Self::prepare(text))
+    }
+    fn rule() -> String {
+        "text".to_owned()
+    }
+}
+
+/// A password that somebody wants to have: at least 8 characters, at most 1,024 bytes, and none that is tried
+/// first. Nothing is asked of its composition.
+pub struct NewPassword(Password);
+
+impl NewPassword {
+    /// Returns the password for the agent who logs in with `username`. Refuses one that is made of the user
+    /// name or of the product's name, and of nothing else but digits and punctuation.
+    pub fn for_agent(&self, username: &Username) -> Result<&Password, Error> {
+        let name = username.expose();
+        let local = name.split_once('@').map_or(name, |(local, _)| local);
+        let violation = if is_made_of(&self.0.0, name) || is_made_of(&self.0.0, local) {
+            PasswordViolation::Username
+        } else if is_made_of(&self.0.0, PRODUCT) {
+            PasswordViolation::Product
+        } else {
+            return Ok(&self.0);
+        };
+        Err(Error::invalid_field("password", violation.to_string()))
+    }
+}
+
+/// Whether nothing but digits, punctuation and spaces is left of `password` without `word`, whatever the case.
+fn is_made_of(password: &str, word: &str) -> bool {
+    let (password, word) = (fold(password), fold(word));
+    if password == word {
+        return true;
+    }
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).collect::<String>();
+    let (password, word) = (letters(&password), letters(&word));
+    !word.is_empty() && !password.is_empty() && password.replace(&word, "").is_empty()
+}
+
+/// The rule that a new password breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordViolation {
+    /// It has fewer than 8 characters.
+    TooShort,
+    /// It has more than 1,024 bytes.
+    TooLong,
+    /// It has nothing but spaces.
+    Blank,
+    /// It has a character that is no text, such as a control character.
+    Characters,
+    /// It is one of the most common passwords.
+    Common,
+    /// It is the user name.
+    Username,
+    /// It is the product's name.
+    Product,
+}
+
+impl fmt::Display for PasswordViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort => write!(f, "must have at least {MIN_CHARACTERS} characters"),
+            Self::TooLong => write!(f, "must have at most {MAX_BYTES} bytes"),
+            Self::Blank => f.write_str("must not be of spaces only"),
+            Self::Characters => {
+                f.write_str("must be text, without control characters and unassigned ones")
+            }
+            Self::Common => f.write_str("is one of the most common passwords; choose another"),
+            Self::Username => f.write_str("must not be the user name"),
+            Self::Product => f.write_str("must not be the product's name"),
+        }
+    }
+}
+
+impl FromText for NewPassword {
+    type Violation = PasswordViolation;
+    fn from_text(text: &str) -> Result<Self, PasswordViolation> {
+        if text.len() > MAX_BYTES {
+            return Err(PasswordViolation::TooLong);
+        }
+        if text.chars().count() < MIN_CHARACTERS {
+            return Err(PasswordViolation::TooShort);
+        }
+        let password = Password::prepare(text);
+        if !password.0.chars().all(is_text) {
+            Err(PasswordViolation::Characters)
+        } else if password.0.trim().is_empty() {
+            Err(PasswordViolation::Blank)
+        } else if password.0.chars().count() < MIN_CHARACTERS {
+            Err(PasswordViolation::TooShort)
+        } else if is_common(&password.0) {
+            Err(PasswordViolation::Common)
+        } else {
+            Ok(Self(password))
+        }
+    }
+    fn rule() -> String {
+        format!("text of at least {MIN_CHARACTERS} characters and at most {MAX_BYTES} bytes")
+    }
+}
+
+/// Returns a space for a space of any width.
+const fn plain_space(c: char) -> char {
+    match c {
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
+            ' '
+        }
+        other => other,
+    }
+}
+
+/// Whether `c` is assigned, so that its composition stays what it is, and no control character.
+fn is_text(c: char) -> bool {
+    !c.is_control() && c.script() != Script::Unknown
+}
+
+fn is_common(password: &str) -> bool {
+    let password = fold(password);
+    COMMON.lines().filter(|line| !line.starts_with('#')).any(|line| line == password)
+}
+
+deserialize_from_text!(Password, NewPassword);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword(…)")
+    }
+}
+
+/// A password's hash, as a PHC string. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// A hash as it was stored.
+    #[must_use]
+    pub const fn stored(phc: String) -> Self {
+        Self(phc)
+    }
+
+    /// The PHC string to store or to verify with.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sent(text: &str) -> Vec<u8> {
+        Password::from_text(text).unwrap().expose().to_vec()
+    }
+
+    fn refused(text: &str) -> Option<PasswordViolation> {
+        NewPassword::from_text(text).err()
+    }
+
+    #[test]
+    fn a_password_set_on_a_mac_logs_in_from_windows() {
+        assert_eq!(sent("Mot de passe\u{a0}e\u{301}te\u{301}"), sent("Mot de passe été"));
+        assert_eq!(sent("パスワード\u{3000}１２"), sent("パスワード １２"));
+        // Case, compatibility characters and spaces at the ends are the password's own.
+        for (one, other) in [("Secret12", "secret12"), ("ﬁve five", "five five"), ("a b", "a b ")]
+        {
+            assert_ne!(sent(one), sent(other));
+        }
+    }
+
+    #[test]
+    fn any_text_can_be_sent_and_only_text_be_set() {
+        for text in ["", "x", "a\u{0}b", "\u{378}", &"x".repeat(60_000)] {
+            assert_eq!(sent(text), text.as_bytes());
+        }
+        for text in ["long\u{0}enough", "long\u{7}enough", "unassigned \u{378}"] {
+            assert_eq!(refused(text), Some(PasswordViolation::Characters), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_limited_in_bytes() {
+        assert_eq!(refused("1234567"), Some(PasswordViolation::TooShort));
+        assert_eq!(refused("€€€€€€€"), Some(PasswordViolation::TooShort));
+        // Seven characters, however they are composed.
+        assert_eq!(refused(&"e\u{301}".repeat(7)), Some(PasswordViolation::TooShort));
+        assert_eq!(refused("€€€€€€€€"), None);
+        assert_eq!(refused(&"x".repeat(1024)), None);
+        assert_eq!(refused(&"x".repeat(1025)), Some(PasswordViolation::TooLong));
+    }
+
+    #[test]
+    fn the_most_common_passwords_and_spaces_are_refused() {
+        for text in ["password", "PassWord", "12345678", "qwertyuiop", "trustno1", "iloveyou"] {
+            assert_eq!(refused(text), Some(PasswordViolation::Common), "{text}");
+        }
+        for text in ["        ", "\u{3000}\u{a0}      "] {
+            assert_eq!(refused(text), Some(PasswordViolation::Blank), "{text:?}");
+        }
+        assert_eq!(COMMON.lines().filter(|line| !line.starts_with('#')).count(), 3000);
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_composition() {
+        for text in [
+            "aaaaaaaa",
+            "correct horse battery staple",
+            "пароль мой",
+            "🦀🦀🦀🦀🦀🦀🦀🦀",
+            "        x",
+        ] {
+            assert_eq!(refused(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn user_name_and_product_name_are_refused() {
+        let set = |password: &str, username: &str| {
+            let username = Username::from_text(username).unwrap();
+            let password = NewPassword::from_text(password).unwrap();
+            match password.for_agent(&username) {
+                Ok(_) => String::new(),
+                Err(Error::InvalidField(_, violation)) => violation.to_string(),
+                Err(other) => format!("{other:?}"),
+            }
+        };
+        for (password, username) in [
+            ("annabelle", "annabelle"),
+            ("AnnaBelle-2026", "annabelle"),
+            ("annannann", "ann"),
+            ("ann.lee@example.com", "ann.lee@example.com"),
+            ("Ann.Lee.1970", "ann.lee@example.com"),
+            ("ΠΑΠΑΔΌΠΟΥΛΟΣ", "παπαδόπουλος"),
+        ] {
+            assert_eq!(set(password, username), "must not be the user name", "{password}");
+        }
+        for password in ["Tenure2026", "tenuretenure", "...tenure..."] {
+            assert_eq!(set(password, "ann"), "must not be the product's name", "{password}");
+        }
+        for password in ["annabelle likes cheese", "tenure of office", "48151623"] {
+            assert_eq!(set(password, "annabelle"), "", "{password}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let password = NewPassword::from_text("correct horse").unwrap();
+        assert_eq!(format!("{password:?} {:?}", password.0), "NewPassword(…) Password(…)");
+    }
+
+    proptest! {
+           /// The profile's own definition: NFC and spaces, nothing else.
+           #[test]
+           fn spellings_are_one_password_and_two_passwords_stay_two(one in "\\PC{1,12}", other in "\\PC{1,12}") {
+               let form = |text: &str| -> String {
+                   {
+    let plain = |c: char| if c.is_whitespace() && !matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    text.nfc().map(plain).nfc().collect() }
+               };
+               prop_assert_eq!(sent(&one) == sent(&other), form(&one) == form(&other));
+               let decomposed: String = one.nfd().collect();
+               prop_assert_eq!(sent(&decomposed), sent(&one));
+           }
+       }
+}

@@ -1,0 +1,39 @@
+//! Why a field of a request is refused.
+
+use std::fmt;
+
+/// Why a field is refused. `Display` follows the field's name in a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// The field is required, and absent.
+    Missing,
+    /// The field is there more than once.
+    Duplicate,
+    /// The field is not known; the known ones, as a list.
+    Unknown(String),
+    /// The value breaks a rule; which, as "must …".
+    Value(String),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Duplicate => f.write_str("is there more than once"),
+            Self::Unknown(known) => write!(f, "is not a field here; known: {known}"),
+            Self::Value(rule) => f.write_str(rule),
+        }
+    }
+}
+
+impl From<&str> for Violation {
+    fn from(rule: &str) -> Self {
+        Self::Value(rule.to_owned())
+    }
+}
+
+impl From<String> for Violation {
+    fn from(rule: String) -> Self {
+        Self::Value(rule)
+    }
+}

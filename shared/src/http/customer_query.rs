@@ -1,0 +1,157 @@
+//! The query of the list of customers: its parameters, and the filter that they make.
+
+use crate::domain::find::{Filter, NamePrefix};
+use crate::domain::time::Round;
+use crate::domain::value::{Email, FromText};
+use crate::domain::{Error, Status, Timestamp};
+
+/// Parameters that filter the list.
+pub(super) const PARAMETERS: [&str; 6] =
+    ["status", "deleted", "created_after", "created_before", "name", "email"];
+
+const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
+                          other, name and email with nothing";
+
+/// Returns the filter that the query asks for; `value` returns a parameter's value if it was sent.
+pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filter, Error> {
+    for alone in ["email", "name"] {
+        let others = PARAMETERS.into_iter().filter(|other| *other != alone);
+        let mut others = others.filter(|other| value(other).is_some());
+        if let Some(other) = others.next().filter(|_| value(alone).is_some()) {
+            return Err(invalid(alone, format!("cannot be combined with {other}; {COMBINABLE}")));
+        }
+    }
+    if let Some(text) = value("email") {
+        let email = text_parameter::<Email>("email", text)?;
+        if email.canonical().is_none() {
+            let rule = "must be an e-mail address such as name@example.com";
+            return Err(invalid("email", rule.to_owned()));
+        }
+        return Ok(Filter::Email(email));
+    }
+    if let Some(text) = value("name") {
+        return text_parameter::<NamePrefix>("name", text).map(Filter::Named);
+    }
+    // Bounds are exclusive: rounded towards the accounts that they exclude, they lose and repeat none.
+    let time = |name, round| {
+        let rule = "must be an RFC 3339 time such as 2024-01-15T10:30:00Z";
+        let read = |text: &str| {
+            let moment = Timestamp::parse_rfc3339(&with_plus(text), round);
+            moment.ok_or_else(|| invalid(name, rule.to_owned()))
+        };
+        value(name).map(read).transpose()
+    };
+    let (after, before) = (time("created_after", Round::Down)?, time("created_before", Round::Up)?);
+    if after.is_some_and(|after| before.is_some_and(|before| before <= after)) {
+        return Err(invalid("created_before", "must be later than created_after".to_owned()));
+    }
+    Ok(Filter::Created { status: status(value("status"), value("deleted"))?, after, before })
+}
+
+/// Returns a time whose offset begins with `+`: not escaped, that arrives as a space.
+fn with_plus(time: &str) -> String {
+    let is_offset = time.len().checked_sub("+00:00".len());
+    match is_offset.and_then(|at| time.split_at_checked(at)) {
+        Some((moment, offset)) => moment.to_owned() + &offset.replace(' ', "+"),
+        None => time.to_owned(),
+    }
+}
+
+fn text_parameter<T: FromText>(name: &'static str, text: &str) -> Result<T, Error> {
+    T::from_text(text).map_err(|violation| invalid(name, violation.to_string()))
+}
+
+/// `deleted=true` is another way to say `status=deleted`.
+fn status(status: Option<&str>, deleted: Option<&str>) -> Result<Option<Status>, Error> {
+    let refused = |name, rule: &str| Err(invalid(name, rule.to_owned()));
+    let status = match status.map(Status::parse) {
+        Some(None) => return refused("status", "must be initial, active, frozen or deleted"),
+        known => known.flatten(),
+    };
+    match (deleted, status) {
+        (None, status) => Ok(status),
+        (Some("false"), Some(Status::Deleted)) => {
+            refused("deleted", "cannot be false with status=deleted")
+        }
+        (Some("false"), status) => Ok(status),
+        (Some("true"), None | Some(Status::Deleted)) => Ok(Some(Status::Deleted)),
+        (Some("true"), Some(_)) => refused("deleted", "cannot be true with another status"),
+        (Some(_), _) => refused("deleted", "must be true or false"),
+    }
+}
+
+fn invalid(parameter: &'static str, rule: String) -> Error {
+    Error::InvalidParameter(parameter, rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &[(&str, &'static str)]) -> Result<Filter, String> {
+        let value =
+            |name: &str| query.iter().find(|(sent, _)| *sent == name).map(|(_, text)| *text);
+        parse(value).map_err(|error| match error {
+            Error::InvalidParameter(name, rule) => format!("{name}: {rule}"),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn an_invalid_query_is_refused_by_the_name_of_its_parameter() {
+        for (query, names) in [
+            (&[("name", "a"), ("status", "active")][..], "name"),
+            (&[("email", "a@b.c"), ("name", "a")], "email"),
+            (&[("email", "a@b.c"), ("deleted", "true")], "email"),
+            (&[("name", "a"), ("created_after", "2024-01-15T10:30:00Z")], "name"),
+            (&[("status", "Active")], "status"),
+            (&[("status", "")], "status"),
+            (&[("deleted", "1")], "deleted"),
+            (&[("deleted", "true"), ("status", "frozen")], "deleted"),
+            (&[("deleted", "false"), ("status", "deleted")], "deleted"),
+            (&[("created_after", "2024-01-15")], "created_after"),
+            (&[("created_before", "-0001-01-15T10:30:00Z")], "created_before"),
+            (&[("created_before", "10000-01-15T10:30:00Z")], "created_before"),
+            (
+                &[
+                    ("created_after", "2024-01-15T10:30:00Z"),
+                    ("created_before", "2024-01-15T10:30:00Z"),
+                ],
+                "created_before",
+            ),
+            (&[("name", "")], "name"),
+            (&[("name", "a\u{1f}")], "name"),
+            (&[("email", "")], "email"),
+            (&[("email", "[email protected]")], "email"),
+            (&[("email", "[withheld]")], "email"),
+        ] {
+            let refused = read(query).expect_err("refused");
+            assert!(refused.starts_with(&format!("{names}: ")), "{query:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn deleted_is_a_status() {
+        assert_eq!(read(&[("deleted", "true")]), read(&[("status", "deleted")]));
+        assert_eq!(read(&[("deleted", "false")]), read(&[]));
+    }
+
+    #[test]
+    fn a_plus_that_is_not_escaped_is_read() {
+        for text in ["2024-01-15T10:30:00 00:00", "2024-01-15 10:30:00 00:00"] {
+            assert!(read(&[("created_after", text)]).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_rounded_towards_what_they_exclude() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let bounds = |query: &[(&str, &'static str)]| match read(query) {
+            Ok(Filter::Created { after, before, .. }) => (after, before),
+            other => panic!("{other:?}"),
+        };
+        let text = "2024-01-15T10:30:00.1234567Z";
+        assert_eq!(bounds(&[("created_after", text)]).0, Some(at("2024-01-15T10:30:00.123456Z")));
+        assert_eq!(bounds(&[("created_before", text)]).1, Some(at("2024-01-15T10:30:00.123457Z")));
+    }
+}
