@@ -85,7 +85,7 @@ EXPECTED = {
         r'"due":0,.*"stopped":false',
         r'\[.*"functions".*\]',
         r'\["token".*"username"\]',
-        r"\[1,2,\{.*\}\]",
+        r"\[1,\d,\{.*\}\]",
     ],
     "faults": [
         r'"fault":"throttle"',
