@@ -1,88 +1,88 @@
-//! Keys for programs.
+//! Access keys: credentials of programs.
 
 use std::time::Duration;
 
 use super::value::{Detail, Integer, Name};
 use super::{Agent, Error, Id, Permission, Timestamp};
 
-/// The shortest life of a key: one day.
+/// Minimum lifetime of an access key: one day.
 pub const MIN_LIFETIME: Duration = Duration::from_hours(24);
 
-/// The longest life of a key: ten years.
+/// Maximum lifetime of an access key: ten years.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(24 * 3650);
 
-/// How long an old token works beside the new one, when nobody says: one day.
+/// Default overlap of a rotation, for which the old token stays valid: one day.
 pub const OVERLAP: Duration = Duration::from_hours(24);
 
-/// The longest that an old token works beside the new one: 30 days.
+/// Maximum overlap of a rotation: 30 days.
 pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
 
-/// The most old tokens that work beside the new one.
+/// Maximum number of old tokens that are valid beside the current one.
 const MAX_EARLIER: usize = 4;
 
-/// A key that lets a program act for an account. Tokens are shown once and never stored.
+/// An access key: lets a program act for an account. Its tokens are shown once and never stored.
 #[derive(Clone, Debug)]
 pub struct AccessKey {
     /// The key's id.
     pub id: Id<AccessKey>,
-    /// The agent whom the key acts for: who created it, or gave it its token. It can do no more than
-    /// the agent, and ends with the agent.
+    /// The agent the key acts for: who created it or last rotated it. The key can do no more than the agent and
+    /// is deleted with the agent.
     pub agent: Id<Agent>,
-    /// What its owner calls it.
+    /// Its name, chosen by the owner.
     pub name: Name,
-    /// What its owner says about it.
+    /// Its description, written by the owner.
     pub detail: Detail,
-    /// The token.
+    /// The current token.
     pub token: StoredToken,
-    /// Tokens from before, which still work.
+    /// Earlier tokens that are still valid.
     pub earlier: Vec<EarlierToken>,
-    /// What the key may do, as long as its agent may.
+    /// Its permission; the agent's limits it.
     pub permission: Permission,
-    /// When it stops working.
+    /// When it expires.
     pub tm_expire: Timestamp,
-    /// The last day on which it was used.
+    /// The last day on which it was used; `None` if it never was.
     pub tm_last_use: Option<Timestamp>,
     /// When it was created.
     pub tm_create: Timestamp,
     /// When its name, detail or token last changed.
     pub tm_update: Timestamp,
-    /// Counts changes, so that none is lost.
+    /// Number of changes: every write is conditioned on the version it was decided on.
     pub version: u64,
 }
 
-/// What is known of a token.
+/// What is stored of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredToken {
-    /// The first characters, by which the owner can recognise it.
+    /// The token's first characters, by which its owner recognises it.
     pub prefix: String,
-    /// SHA-256, in hexadecimal.
+    /// The token's SHA-256, in hexadecimal.
     pub hash: String,
 }
 
-/// A token that another has replaced.
+/// A token that a rotation has replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierToken {
-    /// SHA-256, in hexadecimal.
+    /// The token's SHA-256, in hexadecimal.
     pub hash: String,
-    /// When it stops working.
+    /// When it expires.
     pub tm_expire: Timestamp,
 }
 
-/// A new token for a key.
+/// A rotation: replaces the token of an access key.
 #[derive(Clone, Debug)]
 pub struct Rotation {
     /// The new token.
     pub token: StoredToken,
-    /// The agent who asks for it, whom the key acts for from now on.
+    /// The agent who rotates the key, and whom it acts for from now on.
     pub agent: Id<Agent>,
-    /// How long the key lasts from now on; as long as before, if nobody says.
+    /// New lifetime of the key, from now; `None` keeps its expiry.
     pub lifetime: Option<Duration>,
-    /// How long the tokens that there are keep working, if the key lasts that long.
+    /// How long the present tokens stay valid, at most until the key expires.
     pub overlap: Duration,
 }
 
 impl AccessKey {
-    /// The key with the named fields replaced.
+    /// Returns the key with the given fields replaced.
     #[must_use]
     pub fn updated(&self, name: Option<Name>, detail: Option<Detail>, now: Timestamp) -> Self {
         let key = self.clone();
@@ -95,7 +95,8 @@ impl AccessKey {
         }
     }
 
-    /// The key with a new token.
+    /// Returns the key with a new token. Refused if the key has expired and no lifetime is given, or if too many
+    /// earlier tokens are still valid.
     pub fn rotated(&self, rotation: Rotation, now: Timestamp) -> Result<Self, Error> {
         let tm_expire = rotation.lifetime.map_or(self.tm_expire, |lifetime| now.plus(lifetime));
         if tm_expire <= now {
@@ -122,7 +123,7 @@ impl AccessKey {
         })
     }
 
-    /// Whether a token with this hash opens the key at `now`.
+    /// Whether a token with this hash is valid at `now`.
     #[must_use]
     pub fn accepts(&self, hash: &str, now: Timestamp) -> bool {
         let is_earlier = |token: &EarlierToken| token.hash == hash && now < token.tm_expire;
@@ -198,8 +199,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of rotations: the newest token works until the key ends; each of the
-        /// others until the first of the ends that it was given, and no longer.
+        /// In any order of rotations: the current token is valid until the key expires, each earlier one until the
+        /// earliest end that a rotation gave it.
         #[test]
         fn tokens_work_as_long_as_was_said(steps in prop::collection::vec((0..40_u64, 0..60_u64), 1..8)) {
             const END: u64 = 200;

@@ -1,25 +1,25 @@
-//! A person who works with an account.
+//! An agent: a person who works with an account.
 
 use super::username::LoginKey;
 use super::value::{Detail, Name};
 use super::{Id, Permission, Timestamp, Username};
 
-/// A person who works with an account.
+/// An agent: a person who works with an account.
 #[derive(Clone, Debug)]
 pub struct Agent {
     /// The agent's id.
     pub id: Id<Agent>,
-    /// The name to log in with.
+    /// The user name to log in with.
     pub username: Username,
-    /// Names the user name's lock.
+    /// Key of the user name's lock.
     pub login: LoginKey,
-    /// What the agent is called.
+    /// The agent's name.
     pub name: Name,
-    /// What is said about the agent.
+    /// The agent's description.
     pub detail: Detail,
-    /// What the agent may do, read afresh at every request.
+    /// The agent's permission, read at every request.
     pub permission: Permission,
-    /// Moves on when all of the agent's sessions must end.
+    /// Incremented to end all of the agent's sessions.
     pub epoch: u64,
     /// When the agent was created.
     pub tm_create: Timestamp,
@@ -28,7 +28,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent about whom nothing is said yet.
+    /// Returns a new agent with an empty name and description.
     #[must_use]
     pub fn new(id: Id<Self>, username: Username, permission: Permission, now: Timestamp) -> Self {
         Self {

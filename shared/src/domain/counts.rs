@@ -1,4 +1,4 @@
-//! Numbers of owned items by kind, and how they differ from a plan's.
+//! Numbers of owned items by kind, and their differences from a plan.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,6 @@ pub type Counts = BTreeMap<Kind, u64>;
 pub struct PlanDifference {
     /// Whether the account itself has changed, whatever it owns.
     pub account_changed: bool,
-    /// How many there were when it was planned, and how many there are, where that differs.
+    /// Planned and found numbers of items of a kind, where they differ.
     pub counts: BTreeMap<Kind, (u64, u64)>,
 }

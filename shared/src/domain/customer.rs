@@ -1,4 +1,4 @@
-//! An account.
+//! Customer accounts.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
@@ -11,79 +11,78 @@ use super::webhook::{EarlierWebhookSecret, Webhook, WebhookSecret};
 use super::webhook_target::Loopback;
 use super::{Error, Id, Permission, Resource, Status, Timestamp};
 
-/// A customer account. The fields of the first part are the seed's; clients see them.
+/// A customer account. All fields but the last are shown to clients.
 #[derive(Clone, Debug)]
 pub struct Customer {
     /// The account's id.
     pub id: Id<Customer>,
     /// The customer's name.
     pub name: Name,
-    /// What there is to say about the customer.
+    /// The customer's description.
     pub detail: Detail,
-    /// The contact address; no two accounts have the same.
+    /// The contact e-mail address, unique among accounts.
     pub email: Email,
     /// The contact phone number.
     pub phone_number: PhoneNumber,
     /// The postal address.
     pub address: Address,
-    /// How webhooks are sent.
+    /// HTTP method of webhooks.
     pub webhook_method: WebhookMethod,
-    /// Where webhooks are sent.
+    /// URI of webhooks.
     pub webhook_uri: WebhookUri,
-    /// Which of the billing accounts that the account owns pays; nil for none. It is there as long as
-    /// it is named here.
+    /// The billing account that pays, one that the account owns; nil for none. It cannot be deleted as long as it
+    /// is named here.
     pub billing_account_id: Uuid,
-    /// Switches.
+    /// Settings.
     pub metadata: Metadata,
-    /// Whether the e-mail address is known to be the customer's.
+    /// Whether the e-mail address is verified.
     pub email_verified: bool,
-    /// Where the account is in its life.
+    /// Status in the lifecycle.
     pub status: Status,
-    /// Whether the customer's identity is known.
+    /// Result of the identity verification.
     pub identity_verification_status: IdentityVerification,
-    /// When a frozen account's deletion is due.
+    /// When the deletion is due; `None` unless the account is frozen.
     pub tm_deletion_scheduled: Option<Timestamp>,
     /// When the account was created.
     pub tm_create: Timestamp,
     /// When the account last changed.
     pub tm_update: Timestamp,
-    /// When the account was deleted.
+    /// When the account was deleted; `None` unless it is.
     pub tm_delete: Option<Timestamp>,
 
-    /// What only the system knows.
+    /// Fields that no answer shows.
     pub internals: Internals,
 }
 
-/// What only the system knows about an account.
+/// Fields of an account that no answer shows.
 #[derive(Clone, Debug, Default)]
 pub struct Internals {
-    /// Counts changes: every write is conditioned on the version it was decided on.
+    /// Number of changes: every write is conditioned on the version it was decided on.
     pub version: u64,
-    /// Counts what was told of the account: the sequence number of its last event. Every change of the
-    /// account or of what it owns is told, sessions left out, so as long as this has not moved, both
-    /// are the same. Every one of them is made on the condition of it, too: so events are numbered
-    /// without a gap, in the order in which things happened.
+    /// Sequence number of the account's last event. Every change of the account or of an owned item other than a
+    /// session emits an event and is conditioned on this number: events are numbered without gaps, in the order of
+    /// the changes, and while the number is unchanged, so are the account and what it owns.
     pub sequence: u64,
-    /// How many of the account's agents administer it; see [`Customer::administers`]. Moves in one
-    /// transaction with their permissions, and the version moves with it.
+    /// Number of agents who [administer](Customer::administers) the account. Changes, together with the version, in
+    /// the transaction that changes their permissions.
     pub admins: u64,
-    /// Counts claims by the purge: a run whose epoch is not the account's has been overtaken.
+    /// Number of claims by the purge: its fencing token. A run with another epoch has lost the account.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.
     pub system: bool,
-    /// What a frozen account was, and becomes again if it is recovered.
+    /// Status before the account was frozen, to which recovery returns it; `None` unless it is frozen.
     pub frozen_from: Option<Status>,
-    /// When a frozen account was frozen.
+    /// When the account was frozen; `None` unless it is.
     pub tm_freeze: Option<Timestamp>,
-    /// When the purge of a deleted account ended.
+    /// When the purge of the deleted account finished; `None` until then.
     pub tm_purge: Option<Timestamp>,
-    /// The order that the account must not be erased, if there is one.
+    /// The hold that keeps the account from being erased.
     pub hold: Option<Hold>,
-    /// What webhooks are signed with.
+    /// The secret that signs webhooks.
     pub webhook_secret: Option<WebhookSecret>,
-    /// What they were signed with before, for as long as it signs too.
+    /// The secret before it, which signs too until it expires.
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
-    /// Whether the webhook's receiver has said that it is gone.
+    /// Whether webhooks are disabled because the receiver answered 410.
     pub webhook_gone: bool,
 }
 
@@ -91,18 +90,18 @@ pub struct Internals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityVerification {
-    /// Not asked for.
+    /// No verification was requested.
     #[default]
     None,
-    /// Asked for.
+    /// A verification is under way.
     Pending,
-    /// Known.
+    /// The identity is verified.
     Verified,
-    /// Refused.
+    /// The verification was rejected.
     Rejected,
 }
 
-/// What an operator or a customer says about an account; absent fields are not said.
+/// Changes to an account's profile; absent fields are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
@@ -130,17 +129,17 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Refuses what cannot be decided without knowing where this runs.
+    /// Refuses a webhook URI at a loopback address where that is not allowed.
     pub fn admit(&self, loopback: Loopback) -> Result<(), Error> {
         self.webhook_uri.as_ref().map_or(Ok(()), |uri| uri.admit(loopback))
     }
 }
 
-/// What an operator or a customer says about who pays.
+/// Change of the billing account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Billing {
-    /// A billing account that the account owns; in JSON the nil UUID if none.
+    /// A billing account that the account owns; `None`, the nil UUID in JSON, for none.
     #[serde(deserialize_with = "id_or_nil")]
     pub billing_account_id: Option<Id<Resource>>,
 }
@@ -155,10 +154,10 @@ fn id_or_nil<'de, T, D: Deserializer<'de>>(from: D) -> Result<Option<Id<T>>, D::
 }
 
 impl Customer {
-    /// The project's own account, as the original numbers it.
+    /// Id of the project's own account, as in the original.
     pub const PROJECT: Id<Self> = Id::from_uuid(Uuid::from_u128(2));
 
-    /// An account without anything said about it.
+    /// Returns an account with an empty profile and status `initial`.
     #[must_use]
     pub fn blank(id: Id<Self>, now: Timestamp) -> Self {
         Self {
@@ -204,8 +203,8 @@ impl Customer {
         }
     }
 
-    /// Whether an agent with this permission administers the account. Somebody always does. In the
-    /// project's own account that is a project admin: nobody else could appoint one.
+    /// Whether an agent with this permission administers the account; at least one always does. In the project's own
+    /// account that is a project admin, because only a project admin can appoint another.
     #[must_use]
     pub const fn administers(&self, permission: Permission) -> bool {
         if self.internals.system {
@@ -215,12 +214,12 @@ impl Customer {
         }
     }
 
-    /// Refuses an account that cannot be worked with.
+    /// Refuses an account that is frozen or deleted.
     pub fn require_live(self) -> Result<Self, Error> {
         if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid(Some(self.status))) }
     }
 
-    /// When the purge must look at this account, if ever.
+    /// Returns when the account is due for the purge; `None` if it is not, or is held.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.status {
@@ -233,8 +232,8 @@ impl Customer {
 }
 
 impl Customer {
-    /// Where the account's events go, if they go anywhere. An empty method sends nothing, and neither
-    /// does an address whose receiver said that it is gone (410), until it is set again.
+    /// Returns the account's webhook at `now`; `None` if it has no URI or method, or if the receiver answered 410 and
+    /// the URI was not set again since.
     #[must_use]
     pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
         let internals = &self.internals;

@@ -1,4 +1,4 @@
-//! What a resource is made of: a JSON object that only its owner understands.
+//! Data of resources: JSON objects that are opaque to the service.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,15 +7,15 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// The most bytes that data may have, as it was sent: 16 KiB.
+/// Maximum length of data as sent, in bytes: 16 KiB.
 pub const MAX_DATA: usize = 16 * 1024;
 
-/// How many objects and arrays may be within one another, the outermost counted.
+/// Maximum depth of nested objects and arrays.
 pub const MAX_DEPTH: usize = 32;
 
-/// A JSON object, kept as the text that was sent: not a digit of a number is lost, nor the order of keys.
+/// A JSON object, kept as the text that was sent, with every digit and the order of keys.
 ///
-/// It may hold anything about a person: `Debug` does not show it.
+/// It may hold personal data: `Debug` does not show it.
 #[derive(Clone)]
 pub struct Data(String);
 
@@ -25,7 +25,7 @@ impl Data {
         Self(json)
     }
 
-    /// The object itself, as JSON.
+    /// The object as JSON.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Data {
     }
 }
 
-/// Either a rule of ours was broken, or one of JSON's that the first look left alone.
+/// A rule of this module was broken, or one of JSON's that `RawValue` does not check.
 fn explain<E: Error>(error: serde_json::Error) -> E {
     if error.is_data() { E::custom(error) } else { E::custom(format!("cannot be read: {error}")) }
 }
@@ -64,9 +64,9 @@ impl fmt::Debug for Data {
     }
 }
 
-/// Goes through a JSON value and refuses what two readers could understand differently.
+/// Traverses a JSON value and refuses what two parsers could read differently.
 struct Value {
-    /// How many objects and arrays this one is within.
+    /// Number of objects and arrays around this value.
     depth: usize,
 }
 
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Value {
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
         Ok(())
     }
-    /// What a double cannot hold, even roughly, has been refused by the parser.
+    /// The parser refuses numbers beyond the range of a double.
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
         Ok(())
     }

@@ -33,7 +33,7 @@ pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 /// Longest wait that a receiver can ask for with `Retry-After`: 24 hours.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// The delivery of one event, as its owner sees it.
+/// A delivery of an event, as its account sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
     /// The event, and the receiver's `webhook-id`.

@@ -1,9 +1,9 @@
-//! Hashes that stand for a text where the text itself must not be seen.
+//! Digests in the place of texts that must not be seen.
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of `text`, in lower-case hexadecimal.
+/// Returns the SHA-256 of `text`, in lower-case hexadecimal.
 #[must_use]
 pub fn sha256(text: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(text.as_bytes()))

@@ -1,5 +1,4 @@
-//! The erasure of an account: who asked for it, what it will take, how far it is. The ledger keeps this,
-//! without personal data, when the account itself is gone.
+//! Erasures: requests, plans, progress. The ledger keeps them, without personal data, when the account is gone.
 
 use std::fmt::Write as _;
 
@@ -16,125 +15,124 @@ use super::{Customer, Id, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Its owner left, with grace.
+    /// Its owner unregistered, with a grace period.
     Unregister,
-    /// Its owner left at once.
+    /// Its owner unregistered at once.
     Immediate,
     /// An operator froze it.
     Freeze,
     /// An operator deleted it.
     Delete,
-    /// It had been erased before, and came back with a restored table.
+    /// It had been erased before and came back with a restored table.
     Restored,
 }
 
-/// The wish that an account be erased.
+/// A request to erase an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErasureRequest {
-    /// Why.
+    /// Reason.
     pub reason: Reason,
-    /// Who asks.
+    /// Who requested it.
     pub by: Requester,
-    /// When.
+    /// When it was requested.
     pub tm_request: Timestamp,
     /// When the erasure is due.
     pub tm_due: Timestamp,
-    /// The hash of the plan that it is bound to, if it is bound to one.
+    /// Hash of the plan that the deletion was bound to; `None` if to none.
     pub plan: Option<String>,
 }
 
-/// What the ledger is told in the transaction of a transition.
+/// An entry for the ledger, written in the transaction of the transition.
 #[derive(Clone, Debug)]
 pub enum LedgerEntry {
-    /// Somebody asked.
+    /// The erasure was requested.
     Requested(ErasureRequest),
-    /// The account was recovered.
+    /// The request was withdrawn at this time: the account was recovered.
     Withdrawn(Timestamp),
-    /// An order to keep the account was given.
+    /// A hold was placed.
     Held(Hold),
-    /// The order was lifted; when the erasure is due now, if it is scheduled.
+    /// The hold was lifted, and when; when the erasure is due now, `None` if it is not requested.
     Lifted(Timestamp, Option<Timestamp>),
-    /// The purge took the account.
+    /// The purge claimed the account at this time.
     Claimed(Timestamp),
-    /// The purge took an account that had been erased before, and came back with a restored table.
+    /// The purge claimed, at this time, an account that had been erased before and came back with a restored table.
     ErasedAgain(Timestamp),
 }
 
-/// The ledger's row of one account.
+/// The ledger's row of an account.
 #[derive(Clone, Debug)]
 pub struct Erasure {
     /// The account.
     pub customer: Id<Customer>,
-    /// What was asked for last; none if the account is only held, or if the ledger is younger.
+    /// The last request; `None` if the account is only held, or if the ledger is younger.
     pub request: Option<ErasureRequest>,
-    /// When the request was withdrawn, if it was.
+    /// When the request was withdrawn; `None` if it was not.
     pub tm_withdraw: Option<Timestamp>,
-    /// The order that the account must not be erased, if there is one.
+    /// The hold that keeps the account from being erased; `None` for none.
     pub hold: Option<Hold>,
-    /// When the purge first took the account.
+    /// When the purge first claimed the account.
     pub tm_claim: Option<Timestamp>,
-    /// When nothing was left.
+    /// When the purge finished.
     pub tm_finish: Option<Timestamp>,
-    /// The epoch of the account at the purge's last claim.
+    /// The account's epoch at the purge's last claim.
     pub epoch: u64,
-    /// How often the purge has taken the account.
+    /// Number of claims by the purge.
     pub attempts: u64,
-    /// How many slices were counted.
+    /// Number of slices counted.
     pub slices: u64,
-    /// What was found, and counted, before it was deleted.
+    /// Number of items found, counted before they are deleted.
     pub found: Counts,
-    /// What is known to be deleted.
+    /// Number of items known to be deleted.
     pub deleted: Counts,
-    /// Up to here, all that the account owned was counted, whether it is deleted yet or not.
+    /// Where the inventory was counted up to; items before it may not be deleted yet.
     pub counted_to: InventoryCursor,
-    /// Things that the purge does not know and therefore leaves alone.
+    /// Number of items of an unknown kind, which the purge leaves alone.
     pub quarantined: u64,
-    /// What went wrong last, in a word.
+    /// Code of the last failure.
     pub last_error: Option<String>,
     /// The signed receipt of the last erasure.
     pub receipt: Option<String>,
 }
 
-/// A place in the order in which what an account owns is read and deleted; the first is before
-/// everything.
+/// A cursor in the inventory of an account, which is read and deleted in order; the default is its beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InventoryCursor(String);
 
 impl InventoryCursor {
-    /// The place of what has this sort key.
+    /// The cursor at the item with this sort key.
     pub(crate) const fn of(sort_key: String) -> Self {
         Self(sort_key)
     }
 
-    /// The sort key.
+    /// The sort key at the cursor.
     pub(crate) fn sort_key(&self) -> &str {
         &self.0
     }
 }
 
-/// How far an erasure is.
+/// Stage of an erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Nobody asked; the account is only held.
+    /// Not requested; the account is only held.
     None,
-    /// Asked for, not due yet.
+    /// Requested, not due yet.
     Scheduled,
-    /// Recovered before it was due.
+    /// Withdrawn before it was due.
     Withdrawn,
-    /// An order keeps the account.
+    /// A hold keeps the account.
     Held,
-    /// Due, and not begun.
+    /// Due, not claimed yet.
     Due,
-    /// Under way.
+    /// Claimed by the purge.
     Running,
-    /// Nothing is left.
+    /// Finished: nothing but the tombstone is left.
     Finished,
 }
 
 impl Erasure {
-    /// A row that says nothing yet.
+    /// Returns an empty row.
     #[must_use]
     pub fn blank(customer: Id<Customer>) -> Self {
         Self {
@@ -156,8 +154,7 @@ impl Erasure {
         }
     }
 
-    /// The row once another slice is written down, which ends here. Of what was counted before, nothing
-    /// is left.
+    /// Returns the row with another slice counted, which ends at `end`. All slices before it are deleted.
     #[must_use]
     pub fn with_slice(&self, counts: &Counts, end: InventoryCursor) -> Self {
         let mut found = self.found.clone();
@@ -168,7 +165,7 @@ impl Erasure {
         Self { found, deleted, slices, counted_to: end, ..self.clone() }
     }
 
-    /// How far the erasure is at `now`.
+    /// Returns the stage of the erasure at `now`.
     #[must_use]
     pub fn stage(&self, now: Timestamp) -> Stage {
         match &self.request {
@@ -183,19 +180,19 @@ impl Erasure {
     }
 }
 
-/// What an erasure would do, and what it was counted at. As long as neither the account nor what it owns
-/// has changed, the plan is true.
+/// A plan: what an erasure would delete, and the state of the account that it was counted in. Current as long as
+/// neither the account nor what it owns has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     customer: Id<Customer>,
     version: u64,
     sequence: u64,
-    /// What would be deleted. Sessions come and go and are not counted on.
+    /// Number of items that would be deleted, without sessions and other short-lived ones.
     pub counts: Counts,
 }
 
 impl Plan {
-    /// The plan for an account that owns this much.
+    /// Returns the plan for an account that owns `counts`.
     #[must_use]
     pub fn new(customer: &Customer, counts: &Counts) -> Self {
         let lasting = counts.iter().filter(|(kind, _)| kind.is_announced());
@@ -207,14 +204,14 @@ impl Plan {
         }
     }
 
-    /// Whether the account, and what it owns, are as they were planned on.
+    /// Whether the account and what it owns are unchanged since the plan.
     #[must_use]
     pub fn is_current_for(&self, customer: &Customer) -> bool {
         let Customer { id, internals, .. } = customer;
         (self.customer, self.version, self.sequence) == (*id, internals.version, internals.sequence)
     }
 
-    /// How the account differs from the plan. What it owns is compared if it was counted.
+    /// Returns how the account differs from the plan; what it owns is compared if `counted` is given.
     #[must_use]
     pub fn difference(&self, customer: &Customer, counted: Option<&Counts>) -> PlanDifference {
         let count = |counts: &Counts, kind| counts.get(&kind).copied().unwrap_or_default();
@@ -229,8 +226,8 @@ impl Plan {
         }
     }
 
-    /// The plan in short: what it was counted at, and a hash that binds it to the account.
-    /// `<version>.<sequence>.<count>.….<SHA-256>`, counts in the order of [`Kind::ALL`].
+    /// Returns the digest, `<version>.<sequence>.<count>.….<SHA-256>`: what the plan was counted in, and a hash that
+    /// binds it to the account. Counts are in the order of [`Kind::ALL`].
     #[must_use]
     pub fn digest(&self) -> String {
         let mut digest = self.numbers();
@@ -238,14 +235,14 @@ impl Plan {
         digest
     }
 
-    /// The hash alone: 64 hexadecimal digits.
+    /// Returns the hash in the digest: 64 hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> String {
         let text = format!("erasure plan {} {}", self.customer, self.numbers());
         data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
     }
 
-    /// Reads the digest of a plan for this account; `None` if it is not one.
+    /// Returns the plan with this digest for this account; `None` if it is not one.
     #[must_use]
     pub fn parse(digest: &str, customer: Id<Customer>) -> Option<Self> {
         let (numbers, _) = digest.rsplit_once('.')?;
@@ -272,12 +269,12 @@ impl Plan {
     }
 }
 
-/// The kinds that a plan counts.
+/// Returns the kinds that a plan counts.
 fn planned() -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(|kind| kind.is_announced())
 }
 
-/// What stands in the way of an erasure: the reasons that a deletion would be refused with.
+/// Returns the reasons with which a deletion would be refused.
 #[must_use]
 pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
@@ -285,8 +282,8 @@ pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     system.into_iter().chain(hold).collect()
 }
 
-/// How many things are counted, told of and deleted together. Larger slices cost less; a smaller one is
-/// all that a crash makes the next run look at twice.
+/// Size of a slice: number of items that the purge counts in one transaction, announces and deletes together. Larger
+/// slices cost less; after a crash, the next run repeats at most one.
 pub const SLICE: usize = 500;
 
 #[cfg(test)]

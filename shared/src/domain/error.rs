@@ -1,4 +1,4 @@
-//! What can go wrong, without a word about HTTP.
+//! Errors, without HTTP.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use super::owned::Kind;
 use super::quota::QuotaStatus;
 use super::{Permission, Status, Timestamp, Violation};
 
-/// Why a request was not fulfilled.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum Error {
-    /// A body is larger than it may be; the limit in bytes.
+    /// The body is too large; the limit in bytes.
     BodyTooLarge(usize),
-    /// A body is not declared to be JSON.
+    /// The body is not declared as JSON.
     NotJson,
-    /// A body is not JSON, or not an object. Says what is wrong with it.
+    /// The body is not JSON, or not an object; what is wrong with it.
     InvalidJson(String),
     /// A field of the body is refused: its name, and why.
     InvalidField(String, Violation),
-    /// A parameter of the query is wrong: its name, and what it must be.
+    /// A query parameter is invalid: its name, and the rule it breaks.
     InvalidParameter(&'static str, String),
     /// The route does not accept this query parameter.
     UnknownParameter {
@@ -33,18 +33,18 @@ pub enum Error {
     RepeatedParameter(String),
     /// The route does not evaluate this header, which would change what the request means: its name.
     UnsupportedHeader(&'static str),
-    /// The key was used for another request.
+    /// The idempotency key was used for another request.
     IdempotencyKeyReused,
-    /// This request has issued a token before, of the access key with this id, and nobody has it any more
-    /// but who got the answer then.
+    /// An earlier attempt of this request has issued the token of the access key with this id; it cannot be shown
+    /// again.
     TokenAlreadyIssued(Uuid),
-    /// The id in the path is not one.
+    /// The id in the path is not a UUID.
     InvalidId,
     /// More than one credential was sent.
     AmbiguousCredentials,
     /// No credential was sent.
     AuthenticationRequired,
-    /// The credential, or the user name and password, are not valid.
+    /// The credential, or the user name and password, are invalid.
     InvalidCredentials,
     /// The caller's permission does not suffice.
     PermissionDenied(Denial),
@@ -65,34 +65,33 @@ pub enum Error {
     UsernameTaken,
     /// Another account has the e-mail address.
     EmailTaken,
-    /// The account's status does not allow the operation; `None` if a concurrent writer changed the status
-    /// to one that is not known here.
+    /// The account's status does not allow the operation; `None` if the status is not known here.
     StateInvalid(Option<Status>),
-    /// The account can no longer be recovered.
+    /// The grace period is over: the account cannot be recovered.
     GracePeriodEnded,
-    /// The project's own account cannot be frozen or deleted, and needs an admin.
+    /// The project's own account cannot be frozen or deleted, nor lose its last project admin.
     LastProjectAdmin,
     /// An account's last admin cannot be deleted or lose the permission.
     LastAdmin,
-    /// A key has got a new token from somebody else just now, or too many of late.
+    /// The access key was rotated concurrently, or has too many valid tokens.
     AlreadyRotated,
-    /// The account has no webhook that something could be sent to.
+    /// The account has no webhook.
     NoWebhook,
-    /// What is to be changed is not, or no longer, in the state that the request is for.
+    /// A precondition (`If-Match`, `If-None-Match`) does not hold.
     EtagMismatch,
-    /// The billing account pays for the account, and cannot be deleted as long as it does.
+    /// The billing account is in use and cannot be deleted.
     BillingAccountInUse,
-    /// The account is held and must not be erased.
+    /// A hold keeps the account from being erased.
     LegalHold,
-    /// The plan of a deletion is not true any more: how the account differs from it.
+    /// The account has changed since the plan; how it differs.
     PlanOutdated(Box<PlanDifference>),
-    /// Too many attempts at a user's password; the next may be made after this time.
+    /// Too many password attempts with this user name; the delay until the next.
     TooManyAttempts(Duration),
-    /// Nothing is left of a quota.
+    /// A rate limit is exhausted.
     TooManyRequests(QuotaStatus),
-    /// Something that is needed does not answer, or too many write at once. Says what, for the log.
+    /// A dependency does not answer, or writes conflict too often; the cause, for the log.
     Unavailable(String),
-    /// A mistake of ours. Says what, for the log.
+    /// A bug or broken configuration; the cause, for the log.
     Internal(String),
 }
 
@@ -118,16 +117,16 @@ pub enum Denial {
     SessionRequired,
 }
 
-/// What a request can name.
+/// An entity that a request can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entity {
-    /// The delivery of an event to the account's webhook.
+    /// A delivery of an event to the account's webhook.
     Delivery,
     /// An account.
     Customer,
-    /// Something that an account owns.
+    /// An item that an account owns.
     Owned(Kind),
-    /// Anything about an erasure: nobody asked for one.
+    /// The erasure of an account.
     Erasure,
 }
 
@@ -138,7 +137,7 @@ impl From<Kind> for Entity {
 }
 
 impl Error {
-    /// What is wrong in a word, for those who must not see more.
+    /// Returns a code that reveals no details.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -148,7 +147,7 @@ impl Error {
         }
     }
 
-    /// What the log may say of it.
+    /// Returns the cause for the log.
     #[must_use]
     pub fn cause(&self) -> &str {
         match self {
@@ -157,7 +156,7 @@ impl Error {
         }
     }
 
-    /// The account owns no such thing of this kind.
+    /// Returns the error for an owned item of this kind that does not exist.
     #[must_use]
     pub const fn not_found(kind: Kind) -> Self {
         Self::NotFound(Entity::Owned(kind))

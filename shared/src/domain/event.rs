@@ -1,56 +1,56 @@
-//! What has happened to an account, for others to know.
+//! Events about accounts.
 
 use uuid::Uuid;
 
 use super::owned::Kind;
 use super::{Customer, Id, Timestamp};
 
-/// Something that happened. Written to the outbox in the transaction of the change it tells of.
+/// An event about an account, written to the outbox in the transaction of the change.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Names this event for ever, over all retries.
+    /// The event's id, the same in every retry.
     pub id: Id<Event>,
-    /// What happened.
+    /// The event type.
     pub event_type: EventType,
-    /// The account it happened to.
+    /// The account.
     pub customer: Id<Customer>,
-    /// The things it happened to within the account; empty if to the account itself.
+    /// Ids of the owned items concerned; empty if the event is about the account itself.
     pub subjects: Vec<Uuid>,
-    /// When it happened.
+    /// When the change happened.
     pub time: Timestamp,
 }
 
-/// What can happen. The names on the bus are the original's.
+/// An event type. The names on the bus are the original's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// An account was created.
     CustomerCreated,
     /// An account's fields changed.
     CustomerUpdated,
-    /// An account was frozen until its deletion is due.
+    /// An account was frozen.
     CustomerFrozen,
     /// A frozen account was recovered.
     CustomerRecovered,
-    /// An account is gone for good.
+    /// An account was deleted.
     CustomerDeleted,
-    /// An account must not be erased, whatever is due.
+    /// A hold was placed on an account.
     CustomerHeld,
-    /// An account that was held goes its way again.
+    /// The hold on an account was lifted.
     CustomerReleased,
-    /// The receiver of an account's webhook said that it is gone; nothing is sent there any more.
+    /// An account's webhook was disabled, because the receiver answered 410.
     WebhookDisabled,
-    /// An account's owner wants to see whether webhooks arrive.
+    /// An account's owner requested a test webhook.
     WebhookTested,
-    /// Something was added to what an account owns.
+    /// An owned item was created.
     Created(Kind),
-    /// Something that an account owns has changed.
+    /// An owned item was updated.
     Updated(Kind),
-    /// Something that an account owned is gone, or is about to go with the account.
+    /// Owned items were deleted, or are being deleted with the account.
     Deleted(Kind),
 }
 
 impl EventType {
-    /// The event's name on the bus.
+    /// Returns the event type's name on the bus.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use super::Timestamp;
 use super::requester::Requester;
 use super::value::{BoundedText, FromText, TextViolation, deserialize_from_text, deserialize_text};
 
-/// Why an account must not be erased: 1 to 500 characters, without personal data.
+/// Reason of a hold: 1 to 500 characters, without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldReason(BoundedText<500>);
 
@@ -38,13 +38,13 @@ impl FromText for HoldReason {
 
 deserialize_from_text!(HoldReason);
 
-/// An order that an account must not be erased, whatever is due.
+/// A hold: an order that an account must not be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Why.
+    /// Reason.
     pub reason: HoldReason,
-    /// Who set it.
+    /// Who placed it.
     pub by: Requester,
-    /// Since when.
+    /// When it was placed.
     pub tm_hold: Timestamp,
 }

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::Timestamp;
 
-/// The id of a `T`: a `UUIDv7` (RFC 9562), so ids of one kind sort by the time they were made.
+/// The id of a `T`: a `UUIDv7` (RFC 9562), so that ids sort by the time they were made.
 pub struct Id<T>(Uuid, PhantomData<fn() -> T>);
 
 impl<T> Id<T> {
-    /// An id made at `now`, told from others of the same millisecond by `random`.
+    /// Returns an id made at `now`; `random` makes it unique within the millisecond.
     #[must_use]
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(now.millis()).unwrap_or_default();
@@ -28,7 +28,7 @@ impl<T> Id<T> {
         is_hyphenated.then(|| Self::from_uuid(uuid))
     }
 
-    /// The id with this value.
+    /// Returns the id with this value.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid, PhantomData)

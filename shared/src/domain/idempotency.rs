@@ -1,5 +1,5 @@
-//! One effect, however often a request arrives. The client gives the request a key of its own
-//! (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header), and sends it again with that.
+//! Idempotent requests (draft-ietf-httpapi-idempotency-key-header): a request that is retried with its key has one
+//! effect.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use super::digest::sha256;
 use super::owned::Kind;
 use super::{Agent, Customer, Error, Event, Id, Timestamp};
 
-/// How long a key is remembered.
+/// How long an idempotency record is kept: 24 hours.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// How long a key may be.
+/// Maximum length of a key, in bytes.
 const MAX_LENGTH: usize = 255;
 
-/// What a client names a request by.
+/// An idempotency key, which a client gives to a request.
 #[derive(Clone)]
 pub struct IdempotencyKey(String);
 
@@ -44,13 +44,13 @@ impl IdempotencyKey {
         })
     }
 
-    /// Stands for the key as this agent uses it for this operation, and does not show it.
+    /// Returns the hash under which this agent's use of the key for this operation is stored.
     #[must_use]
     pub fn of(&self, agent: Id<Agent>, operation: &str) -> String {
         sha256(&format!("{agent}\n{operation}\n{}", self.0))
     }
 
-    /// What the client sent.
+    /// The key as the client sent it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -75,32 +75,32 @@ const fn is_token(byte: u8) -> bool {
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'/' | b':' | b'^'..=b'`' | b'|' | b'~')
 }
 
-/// What a request with a key has done: the event that told of it. Enough to answer again, and nothing
-/// secret or personal.
+/// An idempotency record: what a request with a key has done, by its first event. Enough to answer the request
+/// again; contains nothing secret or personal.
 #[derive(Clone, Debug)]
 pub struct IdempotencyRecord {
-    /// Stands for the request.
+    /// Fingerprint of the request.
     pub request: String,
-    /// The transaction that did it.
+    /// Id of the transaction.
     pub transaction: Uuid,
-    /// The event.
+    /// Id of the event.
     pub event: Id<Event>,
-    /// Its name on the bus.
+    /// The event type's name.
     pub what: String,
-    /// The account it happened to.
+    /// The account that the request changed.
     pub customer: Id<Customer>,
-    /// What it happened to within the account; none if to the account itself.
+    /// The owned item that the request changed; `None` if it changed the account itself.
     pub subject: Option<Uuid>,
-    /// Its place in the account's order.
+    /// The event's sequence number.
     pub sequence: u64,
-    /// When it happened.
+    /// When the event happened.
     pub tm_event: Timestamp,
-    /// When the key is forgotten, in seconds since 1970.
+    /// When the record expires, in seconds since 1970.
     pub expires_at: i64,
 }
 
 impl IdempotencyRecord {
-    /// Whether the key still stands for this.
+    /// Whether the record has not expired at `now`.
     #[must_use]
     pub fn is_remembered(&self, now: Timestamp) -> bool {
         now.seconds() < self.expires_at

@@ -1,4 +1,4 @@
-//! What may happen to an account, and what becomes of it.
+//! The lifecycle of an account: commands, and the transitions they cause.
 //!
 //! ```text
 //! initial, active ── Freeze ──► frozen ── Claim, once due ──► deleted ── Claim … Finish ──► tombstone
@@ -6,7 +6,7 @@
 //!        └──────── Recover ───────┘      Leave, Delete ──────────┘ (from initial, active, frozen)
 //! ```
 //!
-//! A hold stops every way to `deleted`, and none to `frozen` or back.
+//! A hold blocks every transition to `deleted`, and none to `frozen` or back.
 
 use std::time::Duration;
 
@@ -19,66 +19,66 @@ use super::value::{Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Customer, Error, Id, Resource, Status, Timestamp};
 
-/// How long a frozen account can be recovered: 30 days.
+/// Grace period, in which a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
 
-/// How long an account that was held is safe when the hold is lifted, however long it has been due.
+/// Minimum time from lifting a hold to the deletion of an account that is due: 24 hours.
 pub const GRACE_AFTER_HOLD: Duration = Duration::from_hours(24);
 
-/// Something that shall happen to an account.
+/// A command to an account.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Replace what is said about the customer.
+    /// Replace fields of the profile.
     Update(Profile),
-    /// Set switches.
+    /// Change settings.
     SetMetadata(Metadata),
-    /// Sign webhooks with this secret, and for this long with the one before, too.
+    /// Sign webhooks with a new secret; the one before signs too for this overlap.
     RotateWebhookSecret(WebhookSecret, Duration),
-    /// Send nothing more to this address, whose receiver is gone.
+    /// Disable the webhook at this URI, whose receiver answered 410.
     DisableWebhook(WebhookUri),
-    /// Say who pays.
+    /// Set the billing account.
     SetBilling(Billing),
-    /// Freeze the account; its deletion is due when the grace period ends.
+    /// Freeze the account; its deletion is due at the end of the grace period.
     Freeze(Reason, Requester),
-    /// Make a frozen account what it was.
+    /// Return a frozen account to its status before.
     Recover,
     /// Delete the account at once, for its owner.
     UnregisterNow(Requester),
-    /// Delete the account at once, for an operator; if there is a plan, only if it is still true.
+    /// Delete the account at once, for an operator; with a plan, only if the account still matches it.
     Delete(Reason, Requester, Option<Plan>),
-    /// Keep the account, whatever is due.
+    /// Place a hold: the account must not be erased.
     Hold(HoldReason, Requester),
-    /// Let the account go its way again.
+    /// Lift the hold.
     LiftHold,
-    /// Take a due account for purging: whoever held it before is overtaken.
+    /// Claim a due account for the purge, and increment its epoch.
     ClaimPurge,
-    /// Record that nothing of a deleted account is left but its tombstone.
+    /// Record that nothing but the tombstone is left of a deleted account.
     FinishPurge,
 }
 
-/// What becomes of an account.
+/// The effect of a command.
 #[derive(Clone, Debug)]
 pub enum Transition {
-    /// It is already so.
+    /// None: the account already is as the command asks.
     Unchanged,
-    /// It changes.
+    /// The account changes.
     Changed(Box<CustomerChange>),
 }
 
-/// How an account changes, in one transaction.
+/// A change of an account, written in one transaction.
 #[derive(Clone, Debug)]
 pub struct CustomerChange {
-    /// What it becomes.
+    /// The account after the change.
     pub after: Customer,
-    /// What others are told.
+    /// The event to emit; `None` for none.
     pub event: Option<EventType>,
-    /// What the ledger is told.
+    /// The entry for the ledger of erasures; `None` for none.
     pub entry: Option<LedgerEntry>,
-    /// A billing account that the account must own.
+    /// A billing account that must exist in the account; `None` if the change needs none.
     pub billing_account: Option<Id<Resource>>,
 }
 
-/// Decides what becomes of `customer` if `command` happens to it at `now`.
+/// Returns the effect of `command` on `customer` at `now`, or why it is refused.
 pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<Transition, Error> {
     use Status::{Active, Deleted, Frozen, Initial};
 
@@ -155,7 +155,7 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
             EventType::CustomerDeleted,
         )
         .enter(LedgerEntry::Requested(request(Reason::Immediate, by, now, now)))),
-        // An operator's deletion leaves `tm_update` as it was: the seed's answer shows it so.
+        // The answer to an operator's deletion shows `tm_update` as it was (seed).
         (Command::Delete(reason, by, plan), Initial | Active | Frozen) => {
             let plan_hash = plan.as_ref().map(Plan::hash);
             let request = ErasureRequest { plan: plan_hash, ..request(*reason, by, now, now) };
@@ -232,7 +232,7 @@ impl Transition {
         }
     }
 
-    /// Tells the ledger, too.
+    /// Adds an entry for the ledger.
     fn enter(self, entry: LedgerEntry) -> Self {
         self.with(|change| change.entry = Some(entry))
     }
@@ -258,7 +258,7 @@ fn request(reason: Reason, by: &Requester, now: Timestamp, due: Timestamp) -> Er
     ErasureRequest { reason, by: by.clone(), tm_request: now, tm_due: due, plan: None }
 }
 
-/// Whether the grace period is over; a hold that keeps the account does not lengthen it.
+/// Whether the grace period is over; a hold does not extend it.
 fn has_ended(customer: &Customer, now: Timestamp) -> bool {
     customer.tm_deletion_scheduled.is_some_and(|due| due <= now)
 }
@@ -296,8 +296,7 @@ fn lifted(customer: &Customer, now: Timestamp) -> Customer {
     }
 }
 
-/// What is kept of a deleted account. An allow-list: a new field is blank here until someone decides
-/// otherwise.
+/// Returns the tombstone of a deleted account. An allow-list: a new field is blank in it until it is listed.
 fn tombstone(customer: &Customer, now: Timestamp) -> Customer {
     Customer {
         status: Status::Deleted,

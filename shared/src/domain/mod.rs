@@ -1,4 +1,4 @@
-//! The rules, without effects: values in, values out. `now` and ids are arguments.
+//! The rules: pure functions of values. The current time, ids and randomness are arguments.
 
 pub mod access_key;
 pub mod agent;

@@ -16,12 +16,12 @@ pub enum Source {
     Network(Network),
 }
 
-/// Where requests come from: an IPv4 address, or the 2^64 IPv6 addresses that one subscriber has.
+/// A network that requests come from: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Network(String);
 
 impl Network {
-    /// The network of an address. What is no address is all in one network.
+    /// Returns the network of an address. Everything that is no address is one network.
     #[must_use]
     pub fn of(address: &str) -> Self {
         const PREFIX: u128 = u128::MAX << 64;
@@ -47,13 +47,13 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Networks that have used up a quota, each until its window ends: nothing can change that, so it need
-/// not be asked again, and what such a network sends counts against nobody else.
+/// Networks that have exhausted a rate limit, each until its window ends. They are refused without asking the store,
+/// and their requests count against nobody else.
 #[derive(Debug, Default)]
 pub struct ExhaustedNetworks(HashMap<(QuotaKind, Network), Timestamp>);
 
 impl ExhaustedNetworks {
-    /// Refuses a network that is known to have nothing left of `quota`.
+    /// Refuses a network that has exhausted `quota`.
     pub fn check(&self, quota: Quota, network: &Network, now: Timestamp) -> Result<(), Error> {
         let until = self.0.get(&(quota.kind, network.clone()));
         match until.map(|until| now.until(*until)).filter(|wait| !wait.is_zero()) {
@@ -64,7 +64,7 @@ impl ExhaustedNetworks {
         }
     }
 
-    /// Takes note of one more.
+    /// Adds a network that has exhausted a rate limit.
     pub fn insert(&mut self, network: Network, standing: QuotaStatus, now: Timestamp) {
         self.0.retain(|_, until| now < *until);
         self.0.insert((standing.quota.kind, network), now.plus(standing.resets_in));

@@ -1,14 +1,14 @@
-//! What came of an attempt to deliver a webhook.
+//! Results of delivery attempts.
 
 use serde::{Deserialize, Serialize};
 
-/// The class of what happened: all that anybody is told of it.
+/// Result of a delivery attempt, by class; details are shown to nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryResult {
-    /// The receiver took it: 2xx.
+    /// Delivered: 2xx.
     Delivered,
-    /// The receiver wants no more: 410.
+    /// The receiver is gone: 410.
     Gone,
     /// 3xx. Redirects are never followed.
     #[serde(rename = "3xx")]
@@ -23,16 +23,16 @@ pub enum DeliveryResult {
     Timeout,
     /// The name has no address, or nothing accepts a connection there.
     Unreachable,
-    /// No encrypted connection, or not to whom it should be.
+    /// The TLS handshake failed, or the certificate is not the host's.
     Tls,
-    /// Not sent: webhooks may not go there.
+    /// Not sent: the target is not allowed.
     Blocked,
-    /// The answer is not HTTP, or there is none before the connection ends.
+    /// The answer is not HTTP, or the connection closed before it.
     Protocol,
 }
 
 impl DeliveryResult {
-    /// Every outcome.
+    /// Every result.
     pub const ALL: [Self; 10] = [
         Self::Delivered,
         Self::Gone,
@@ -46,7 +46,7 @@ impl DeliveryResult {
         Self::Protocol,
     ];
 
-    /// What an answer with this status means.
+    /// Returns the result of an answer with this status.
     #[must_use]
     pub const fn of_status(status: u16) -> Self {
         match status {
@@ -59,7 +59,7 @@ impl DeliveryResult {
         }
     }
 
-    /// Its name.
+    /// Returns the result's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
-//! The kinds of things that an account owns: declared here, and nowhere else. The API, the tables' keys,
-//! the purge, the ledger and the tests all read this list.
+//! Kinds of items that an account owns, declared only here: the API, the tables' keys, the purge, the ledger and the
+//! tests read this list.
 
-/// Declares the kinds. Per kind: its name in code, how its sort keys start, what one is called in the
-/// reasons of errors and elsewhere, what many are called (in paths and in the ledger), and its nature.
+/// Declares the kinds. Per kind: its name in code, the prefix of its sort keys, its name in reasons of errors, its
+/// name in the singular (in event types) and in the plural (in paths and in the ledger), and its nature.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident $prefix:literal $reason:literal $one:literal $many:literal $nature:ident;)+) => {
-        /// A kind of thing that an account owns.
+        /// A kind of item that an account owns.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind { $($(#[doc = $doc])+ $kind),+ }
 
@@ -13,43 +13,43 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$kind),+];
 
-            /// How the sort keys of this kind start; the id follows.
+            /// Returns the prefix of this kind's sort keys; the id follows.
             #[must_use]
             pub const fn prefix(self) -> &'static str {
                 match self { $(Self::$kind => concat!($prefix, "#")),+ }
             }
 
-            /// What one of them is called.
+            /// Returns the kind's name in the singular.
             #[must_use]
             pub const fn singular(self) -> &'static str {
                 match self { $(Self::$kind => $one),+ }
             }
 
-            /// What many of them are called.
+            /// Returns the kind's name in the plural.
             #[must_use]
             pub const fn plural(self) -> &'static str {
                 match self { $(Self::$kind => $many),+ }
             }
 
-            /// The name on the bus of the event that tells of a new one.
+            /// Returns the name on the bus of the event type for a created item.
             #[must_use]
             pub const fn created(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_created")),+ }
             }
 
-            /// The name on the bus of the event that tells of one that has changed.
+            /// Returns the name on the bus of the event type for an updated item.
             #[must_use]
             pub const fn updated(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_updated")),+ }
             }
 
-            /// The name on the bus of the event that tells of one, or of many, that are gone.
+            /// Returns the name on the bus of the event type for deleted items.
             #[must_use]
             pub const fn deleted(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_deleted")),+ }
             }
 
-            /// The reason of the error that says that there is no such one.
+            /// Returns the reason of the error for an item that does not exist.
             #[must_use]
             pub const fn not_found(self) -> &'static str {
                 match self { $(Self::$kind => concat!($reason, "_NOT_FOUND")),+ }
@@ -66,20 +66,20 @@ macro_rules! kinds {
 enum Nature {
     /// Has endpoints and rules of its own.
     Identity,
-    /// Nobody else knows of it: it comes and goes without an event, and no plan counts on it.
+    /// Short-lived: emits no events and is in no plan.
     Passing,
-    /// One of the ten kinds of the seed, or `outbound_configs`: all alike.
+    /// One of the ten kinds of the seed, or `outbound_configs`: a name, a description and data.
     Resource,
 }
 
 kinds! {
-    /// A person who works with the account.
+    /// An agent: a person who works with the account.
     Agent "AGENT" "AGENT" "agent" "agents" Identity;
-    /// A key for a program.
+    /// An access key: a credential of a program.
     AccessKey "KEY" "ACCESSKEY" "accesskey" "accesskeys" Identity;
-    /// A log-in that lasts.
+    /// A session: a credential of an agent who has logged in.
     Session "SESSION" "SESSION" "session" "sessions" Passing;
-    /// What a request with a key has done.
+    /// An idempotency record.
     IdempotencyKey "IDEMPOTENCY" "IDEMPOTENCY_KEY" "idempotency_key" "idempotency_keys" Passing;
     /// A phone number.
     Number "NUMBER" "NUMBER" "number" "numbers" Resource;
@@ -93,7 +93,7 @@ kinds! {
     Extension "EXTENSION" "EXTENSION" "extension" "extensions" Resource;
     /// A stored file.
     File "FILE" "FILE" "file" "files" Resource;
-    /// An account that pays.
+    /// A billing account.
     BillingAccount "BILLING_ACCOUNT" "BILLING_ACCOUNT" "billing_account" "billing_accounts" Resource;
     /// A label.
     Tag "TAG" "TAG" "tag" "tags" Resource;
@@ -101,18 +101,18 @@ kinds! {
     Transcription "TRANSCRIPTION" "TRANSCRIPTION" "transcription" "transcriptions" Resource;
     /// An entry of the address book.
     Contact "CONTACT" "CONTACT" "contact" "contacts" Resource;
-    /// How outgoing calls are set up.
+    /// A configuration of outgoing calls.
     OutboundConfig "OUTBOUND_CONFIG" "OUTBOUND_CONFIG" "outbound_config" "outbound_configs" Resource;
 }
 
 impl Kind {
-    /// Whether it is one of those that are all alike: a name, a detail and data.
+    /// Whether items of this kind are resources: a name, a description and data.
     #[must_use]
     pub fn is_resource(self) -> bool {
         self.nature() == Nature::Resource
     }
 
-    /// How long the ids of this kind are, in bytes: UUIDs, but for what is found by a hash.
+    /// Returns the length of this kind's ids, in bytes: 16 for a UUID, 32 for a hash.
     #[must_use]
     pub const fn id_length(self) -> usize {
         match self {
@@ -121,19 +121,19 @@ impl Kind {
         }
     }
 
-    /// Whether others are told of it.
+    /// Whether changes of this kind emit events.
     #[must_use]
     pub fn is_announced(self) -> bool {
         self.nature() != Nature::Passing
     }
 
-    /// The kind whose sort keys look like `sk`.
+    /// Returns the kind with this sort key; `None` if no kind has.
     #[must_use]
     pub fn of_sort_key(sk: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| sk.starts_with(kind.prefix()))
     }
 
-    /// The resource that is called `many` in paths.
+    /// Returns the kind of resource with this plural; `None` if there is none.
     #[must_use]
     pub fn resource(many: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.is_resource() && kind.plural() == many)

@@ -1,22 +1,22 @@
 //! Pages of lists.
 
-/// One page, newest first.
+/// A page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// Where the next page starts: a cursor in its text form. `None` when no row follows.
+    /// Token of the next page: a cursor as text. `None` if no row follows.
     pub next: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// A page without rows.
+    /// Returns a page without rows.
     #[must_use]
     pub const fn empty() -> Self {
         Self { rows: Vec::new(), next: None }
     }
 
-    /// The first `size` of `rows`. If there are more, another page follows, behind the `token` of the last.
+    /// Returns the first `size` of `rows`; if there are more, with the `token` of the last as the next page's.
     pub fn cut(mut rows: Vec<T>, size: usize, token: impl Fn(&T) -> String) -> Self {
         let follows = rows.len() > size;
         rows.truncate(size);

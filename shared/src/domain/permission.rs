@@ -1,4 +1,4 @@
-//! What a caller may do.
+//! Permissions.
 
 use std::ops::BitOr;
 
@@ -6,24 +6,24 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::Integer;
 
-/// A set of permission bits, as the original numbers them.
+/// A set of permission bits, numbered as in the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Permission(u64);
 
 impl Permission {
-    /// Runs the project: may do everything, on every account.
+    /// Project admin: may do everything, on every account.
     pub const PROJECT_ADMIN: Self = Self(1);
-    /// Works for a customer.
+    /// Agent of a customer.
     pub const AGENT: Self = Self(16);
-    /// Administers a customer's account.
+    /// Customer admin: administers a customer's account.
     pub const ADMIN: Self = Self(32);
-    /// Manages a customer's resources.
+    /// Customer manager: manages a customer's resources.
     pub const MANAGER: Self = Self(64);
-    /// No permission: what needs this, every caller may do.
+    /// No permission: every caller has it.
     pub const NONE: Self = Self(0);
 
-    /// Names of the permissions that clients can be given.
+    /// Names of the permissions.
     const NAMES: [(Self, &'static str); 4] = [
         (Self::PROJECT_ADMIN, "project admin"),
         (Self::AGENT, "agent"),
@@ -31,31 +31,31 @@ impl Permission {
         (Self::MANAGER, "manager"),
     ];
 
-    /// The bits that are set, each with its name.
+    /// Returns the bits that are set, each with its name.
     pub fn bits(self) -> impl Iterator<Item = (u64, &'static str)> {
         let named = move |(one, name): (Self, _)| (self.0 & one.0 != 0).then_some((one.0, name));
         Self::NAMES.into_iter().filter_map(named)
     }
 
-    /// Whether this set has any bit of `required`, or is the project admin's, or nothing is required.
+    /// Whether this permission has any bit of `required` or is a project admin's, or nothing is required.
     #[must_use]
     pub const fn allows(self, required: Self) -> bool {
         required.0 == 0 || self.0 & (required.0 | Self::PROJECT_ADMIN.0) != 0
     }
 
-    /// Whether who has this may give `other`, or do something to somebody who has it.
+    /// Whether a caller with this permission may grant `other`, or change an agent or access key that has it.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {
         other.within(self) == other
     }
 
-    /// What is left of this for somebody who acts for an agent with the permission `limit`.
+    /// Returns the part of this permission that `limit` implies: what an access key may do whose agent has `limit`.
     #[must_use]
     pub fn within(self, limit: Self) -> Self {
         Self(self.0 & limit.extent().0)
     }
 
-    /// All bits that this stands for: who administers can do what agents and managers can.
+    /// Returns all bits that this permission implies: a customer admin's implies agent and manager.
     fn extent(self) -> Self {
         let of_customers = Self::AGENT | Self::ADMIN | Self::MANAGER;
         if self.0 & Self::PROJECT_ADMIN.0 != 0 {
@@ -81,8 +81,8 @@ impl BitOr for Permission {
     }
 }
 
-/// A permission that a client wants to give: known bits, at least one. Whether the client may give it
-/// is another question, which [`give`](Self::give) answers.
+/// A permission that a client wants to grant: known bits, at least one. [`give`](Self::give) checks whether the client
+/// may.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant(Permission);
 
@@ -93,7 +93,7 @@ impl Grant {
         self.0
     }
 
-    /// The permission, if who has `own` may give it.
+    /// Returns the permission if a caller with `own` may grant it.
     #[must_use]
     pub fn give(self, own: Permission) -> Option<Permission> {
         own.covers(self.0).then_some(self.0)

@@ -1,8 +1,8 @@
-//! Which addresses are a single host's on the public internet.
+//! IP addresses of single hosts on the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses that start with the same bits.
+/// A block of addresses with a common prefix of this length.
 struct Block<A>(A, u32);
 
 impl Block<Ipv4Addr> {
@@ -17,7 +17,7 @@ impl Block<Ipv6Addr> {
     }
 }
 
-/// What IANA set aside for a special purpose, reachable or not, and what is no single host's.
+/// IPv4 blocks that IANA reserved for special purposes, or that are no single host's.
 const SPECIAL_V4: [Block<Ipv4Addr>; 18] = [
     Block(Ipv4Addr::UNSPECIFIED, 8),           // this network
     Block(Ipv4Addr::new(10, 0, 0, 0), 8),      // private
@@ -39,10 +39,10 @@ const SPECIAL_V4: [Block<Ipv4Addr>; 18] = [
     Block(Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, and broadcast
 ];
 
-/// All that is handed out to single hosts.
+/// IPv6 block of global unicast addresses.
 const GLOBAL_V6: Block<Ipv6Addr> = Block(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What of that has a special purpose.
+/// Blocks in it that have a special purpose.
 const SPECIAL_V6: [Block<Ipv6Addr>; 5] = [
     Block(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, Teredo
     Block(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
@@ -51,7 +51,7 @@ const SPECIAL_V6: [Block<Ipv6Addr>; 5] = [
     Block(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// Whether an address is a single host's on the public internet. What is not known to be is not.
+/// Whether an address is a single host's on the public internet; denied unless known.
 ///
 /// An IPv6 address that carries an IPv4 address never is, even if that one is public: where it leads
 /// is decided by a gateway that we do not see.

@@ -1,25 +1,25 @@
-//! How many requests are answered within a window of time.
+//! Rate limits: how many requests are answered within a window of time.
 //!
-//! Who is known is counted as an account, whatever the network; who is not, as a network, whatever account
-//! is named. Windows begin at the same moments for all.
+//! Authenticated requests count against the account, from any network; others against the network, whatever account
+//! they name. Windows begin at the same time for all.
 
 use std::time::Duration;
 
 use super::Timestamp;
 
-/// What is counted.
+/// What a rate limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuotaKind {
-    /// An account's requests, by all of its sessions and keys.
+    /// Requests of an account, by all of its sessions and access keys.
     Requests,
-    /// Requests from a network whose token is well formed and not valid.
+    /// Requests from a network with a well-formed but invalid token.
     InvalidTokens,
-    /// Attempts at passwords from a network, whatever user is named.
+    /// Password attempts from a network, with any user name.
     PasswordAttempts,
 }
 
 impl QuotaKind {
-    /// Its name in the `RateLimit` fields.
+    /// Returns its name in the `RateLimit` headers.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl QuotaKind {
         }
     }
 
-    /// The time over which it is counted.
+    /// Returns the length of its window.
     #[must_use]
     pub const fn window(self) -> Duration {
         match self {
@@ -39,20 +39,20 @@ impl QuotaKind {
     }
 }
 
-/// So many within a window.
+/// A rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Of what.
+    /// What is counted.
     pub kind: QuotaKind,
-    /// How many at most.
+    /// Maximum number within a window.
     pub limit: u64,
 }
 
 impl Quota {
-    /// Attempts at passwords that one network may make.
+    /// Password attempts from one network.
     pub const PASSWORD_ATTEMPTS: Self = Self { kind: QuotaKind::PasswordAttempts, limit: 1000 };
 
-    /// The window that `now` is in.
+    /// Returns the window that `now` is in.
     #[must_use]
     pub fn window(self, now: Timestamp) -> Window {
         let length = i64::try_from(self.kind.window().as_secs()).unwrap_or(i64::MAX);
@@ -70,7 +70,7 @@ pub struct Quotas {
     pub invalid_tokens: Option<Quota>,
 }
 
-/// A window of time, in seconds since 1970. The end is not in it.
+/// A window of time, in seconds since 1970; the end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Its first second.
@@ -80,21 +80,21 @@ pub struct Window {
 }
 
 impl Window {
-    /// How long it goes on after `now`: at least a second, as that is what clients count in.
+    /// Returns the time from `now` until the window ends, at least one second.
     #[must_use]
     pub fn remaining(self, now: Timestamp) -> Duration {
         Duration::from_secs(u64::try_from(self.end - now.seconds()).unwrap_or_default().max(1))
     }
 }
 
-/// How much is left of a quota.
+/// What remains of a rate limit in the current window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaStatus {
-    /// Of which.
+    /// The rate limit.
     pub quota: Quota,
-    /// How many more may come before the window ends.
+    /// Number of requests that remain until the window ends.
     pub remaining: u64,
-    /// When the window ends, from now.
+    /// Time until the window ends.
     pub resets_in: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What an erasure receipt states.
+//! Erasure receipts.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use super::erasure::{Erasure, Reason};
 use super::requester::Role;
 use super::{Customer, Id, Timestamp};
 
-/// Who states it.
+/// The issuer of receipts.
 const ISSUER: &str = "tenure";
 
-/// The claims of an erasure receipt: what was deleted and erased, when, and at whose request. Nothing
-/// in it is personal: the account is named by its id alone, and who asked by the role alone.
+/// Claims of an erasure receipt: what was deleted and erased, when, and at whose request. Nothing in it is personal:
+/// the account is named by its id, the requester by the role.
 ///
-/// Receipts of the same are the same text: the fields come in this order, the counts in alphabetical
-/// order, and it is issued at the moment the erasure ended, whenever it is signed.
+/// Receipts of one erasure are the same text: the fields have this order, the counts are sorted, and `iat` is the time
+/// at which the erasure finished, whenever it is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt<'a> {
     iss: &'static str,
     /// The account.
     sub: Id<Customer>,
-    /// Names the receipt: the account, the claim under which the purge ended, and when it did.
+    /// Id of the receipt: the account, the epoch in which the purge finished, and the time.
     jti: String,
     iat: i64,
-    /// How many things of each kind were deleted.
+    /// Number of deleted items, by kind.
     counts: BTreeMap<&'static str, u64>,
-    /// The account's own fields that were erased.
+    /// Names of the account's fields that were erased.
     fields_erased: &'a [&'static str],
     tm_request: Option<Timestamp>,
     tm_due: Option<Timestamp>,
@@ -34,12 +34,12 @@ pub struct Receipt<'a> {
     tm_finish: Timestamp,
     requested_by: Option<Role>,
     reason: Option<Reason>,
-    /// The hash of the plan that the deletion was bound to.
+    /// Hash of the plan that the deletion was bound to.
     plan: Option<&'a str>,
     software: Software,
 }
 
-/// The program that did it.
+/// The software that erased the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Software {
     name: &'static str,
@@ -49,8 +49,8 @@ struct Software {
 const SOFTWARE: Software = Software { name: ISSUER, version: env!("CARGO_PKG_VERSION") };
 
 impl<'a> Receipt<'a> {
-    /// The receipt for an erasure that was found to be complete at `tm_finish`: everything that the
-    /// ledger says was found is gone, and so are these fields of the account.
+    /// Returns the receipt of an erasure that was verified to be complete at `tm_finish`: everything that the ledger
+    /// counted is deleted, and these fields of the account are erased.
     #[must_use]
     pub fn new(
         ledger: &'a Erasure,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Role in which a requester asked.
+/// The requester's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {

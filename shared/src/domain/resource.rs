@@ -1,18 +1,18 @@
-//! Resources: the kinds of things that are all alike to an account that owns them.
+//! Resources: owned items of the kinds that have a name, a description and data, such as numbers and flows.
 
 use super::value::{Detail, Name};
 use super::{Data, Id, Timestamp};
 
-/// Something of one of the kinds that are all alike. The kind is a matter of where it is kept.
+/// A resource that an account owns. Its kind is part of its key.
 #[derive(Clone, Debug)]
 pub struct Resource {
     /// The resource's id.
     pub id: Id<Resource>,
-    /// What its owner calls it.
+    /// Its name, chosen by the owner.
     pub name: Name,
-    /// What its owner says about it.
+    /// Its description, written by the owner.
     pub detail: Detail,
-    /// What it is made of.
+    /// Its data.
     pub data: Data,
     /// When it was created.
     pub tm_create: Timestamp,

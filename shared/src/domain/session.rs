@@ -1,31 +1,31 @@
-//! A log-in that lasts.
+//! Sessions: credentials of agents who have logged in.
 
 use std::time::Duration;
 
 use super::{Agent, Id, Timestamp};
 
-/// How long a session lasts: 7 days.
+/// Lifetime of a session: 7 days.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// How long a session still lasts from when its token was first seen in a URL, where histories, logs and
-/// proxies keep it: 24 hours.
+/// Remaining lifetime of a session once its token was sent in a URL, which histories, logs and proxies keep: 24
+/// hours.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Proof that an agent has logged in.
+/// A session of an agent.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Who logged in.
+    /// The agent.
     pub agent: Id<Agent>,
-    /// The agent's epoch at that time; when the agent's moves on, the session is over.
+    /// The agent's epoch at login; the session ends when the agent's epoch increments.
     pub epoch: u64,
-    /// When it ends.
+    /// When it expires.
     pub tm_expire: Timestamp,
-    /// Whether its token was in a URL.
+    /// Whether its token was sent in a URL.
     pub url_exposed: bool,
 }
 
 impl Session {
-    /// The session after its token was in a URL at `now`.
+    /// Returns the session after its token was sent in a URL at `now`: it expires within 24 hours.
     #[must_use]
     pub fn exposed(&self, now: Timestamp) -> Self {
         let tm_expire = self.tm_expire.min(now.plus(EXPOSED_LIFETIME));

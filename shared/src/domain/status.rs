@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Created, e-mail address not verified.
+    /// Created; the e-mail address is not verified.
     Initial,
     /// In use.
     Active,
-    /// To be deleted when its grace period ends; can be recovered until then.
+    /// Deletion is scheduled; recoverable until the grace period ends.
     Frozen,
-    /// Deleted; nothing personal is left in it.
+    /// Deleted; no personal data is left.
     Deleted,
 }
 
 impl Status {
     const ALL: [Self; 4] = [Self::Initial, Self::Active, Self::Frozen, Self::Deleted];
 
-    /// The status's name.
+    /// Returns the status's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,13 +30,13 @@ impl Status {
         }
     }
 
-    /// The status with this name.
+    /// Returns the status with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Whether the account can be worked with.
+    /// Whether the account is neither frozen nor deleted.
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Initial | Self::Active)

@@ -1,22 +1,22 @@
-//! How fast passwords may be tried.
+//! The login throttle: how fast passwords of a user name can be tried.
 //!
-//! Five attempts are free. From then on each must wait twice as long as the one before, from 30 s up
-//! to one hour, and after a hundred there is no other until a day has passed without any, or a
-//! success. The numbers are here; the one atomic update that counts is the store's.
+//! Five attempts are free. From then on the delay doubles with each attempt, from 30 s up to one hour. After a
+//! hundred attempts the user name is locked out until no attempt was made for a day. A success resets the count,
+//! which the store updates atomically.
 
 use std::time::Duration;
 
-/// Attempts that need not wait.
+/// Number of attempts without delay.
 pub const FREE_ATTEMPTS: u64 = 5;
 
-/// Attempts after which no other is made until the count is forgotten.
+/// Number of attempts after which the user name is locked out until the count is reset.
 pub const MAX_ATTEMPTS: u64 = 100;
 
-/// What the wait doubles from at each attempt, so that it is 30 s after the fifth.
+/// Delay that doubles with each attempt, so that it is 30 s after the fifth.
 pub const BASE_DELAY: Duration = Duration::from_millis(1875);
 
-/// No wait is longer.
+/// Maximum delay between attempts.
 pub const MAX_DELAY: Duration = Duration::from_hours(1);
 
-/// Attempts are forgotten this long after the last one.
+/// Time without an attempt after which the count is reset.
 pub const RESET_AFTER: Duration = Duration::from_hours(24);

@@ -1,4 +1,4 @@
-//! Moments in time, to the microsecond.
+//! Times, to the microsecond.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-/// A moment in UTC. Shown as RFC 3339 with `Z`, up to microseconds, trailing zeros dropped.
+/// A time in UTC. Shown as RFC 3339 with `Z`, up to microseconds, trailing zeros dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(jiff::Timestamp);
@@ -18,7 +18,7 @@ impl Timestamp {
     /// The beginning of the year 0: earlier ones have no RFC 3339 form.
     const START: Self = Self(jiff::Timestamp::constant(-62_167_219_200, 0));
 
-    /// The moment `micros` microseconds after 1970; `None` past the year 9999.
+    /// Returns the time `micros` microseconds after 1970; `None` past the year 9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
@@ -53,25 +53,25 @@ impl Timestamp {
         Self::from_micros(micros.min(end)).map(|moment| moment.max(Self::START))
     }
 
-    /// This moment and `duration` later, or the end of time.
+    /// Returns the time `duration` later, at most [`MAX`](Self::MAX).
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration).unwrap_or(jiff::Timestamp::MAX))
     }
 
-    /// This much earlier.
+    /// Returns the time `duration` earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration).unwrap_or(jiff::Timestamp::MIN))
     }
 
-    /// How long it is from this moment until `later`; nothing, if that is over.
+    /// Returns the time until `later`; zero if that is earlier.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
         later.0.duration_since(self.0).try_into().unwrap_or_default()
     }
 
-    /// The beginning of this moment's day.
+    /// Returns the beginning of the day, in UTC.
     #[must_use]
     pub fn day(self) -> Self {
         const DAY: i64 = 24 * 60 * 60;
@@ -79,32 +79,32 @@ impl Timestamp {
         Self::from_micros(seconds * 1_000_000).unwrap_or(self)
     }
 
-    /// 27 characters, always six decimals: sorts as text in the order of time.
+    /// Returns a form of 27 characters, always with six decimals, whose order as text is the order in time.
     #[must_use]
     pub fn fixed(self) -> String {
         format!("{:.6}", self.0)
     }
 
-    /// Reads the form that [`fixed`](Self::fixed) writes and nothing else.
+    /// Returns the time in the form that [`fixed`](Self::fixed) writes; `None` for any other.
     #[must_use]
     pub fn parse_fixed(text: &str) -> Option<Self> {
         let moment = Self(text.parse().ok()?);
         (moment.fixed() == text).then_some(moment)
     }
 
-    /// How long it has been since `earlier`; nothing if that is later.
+    /// Returns the time since `earlier`; zero if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).try_into().unwrap_or_default()
     }
 
-    /// Whole seconds since 1970, as DynamoDB's time to live wants them.
+    /// Returns the whole seconds since 1970, the unit of DynamoDB's time to live.
     #[must_use]
     pub fn seconds(self) -> i64 {
         self.0.as_second()
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     #[must_use]
     pub fn millis(self) -> i64 {
         self.0.as_millisecond()
@@ -156,25 +156,25 @@ fn microseconds(fraction: &str, round: Round) -> i64 {
     micros + i64::from(is_finer && round == Round::Up)
 }
 
-/// A month of the calendar, in UTC. Shown as `2026-11`.
+/// A calendar month in UTC. Shown as `2026-11`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(jiff::civil::Date);
 
 impl Month {
-    /// The month that `moment` is in.
+    /// Returns the month of `moment`.
     #[must_use]
     pub fn of(moment: Timestamp) -> Self {
         Self(jiff::tz::Offset::UTC.to_datetime(moment.0).date().first_of_month())
     }
 
-    /// Reads the form that [`Display`](fmt::Display) writes.
+    /// Returns the month in the form that [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let month = Self(format!("{text}-01").parse().ok()?);
         (month.to_string() == text).then_some(month)
     }
 
-    /// The month after it; none at the end of time.
+    /// Returns the next month; `None` after the last.
     #[must_use]
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(jiff::Span::new().months(1)).ok().map(Self)

@@ -1,9 +1,9 @@
 //! Tokens: `vbs_…` for a session, `vb_…` for an access key.
 //!
-//! A token names everything that must be read to check it, so one round trip does: the account, the
-//! agent, and the key, or for a session the user name's [`LoginKey`]. Then come 32 random bytes, which are
-//! what it proves, and a checksum, by which a mistyped token is refused without reading anything. In
-//! base 62, 22 digits per 16 bytes; the random part first, so that a key's prefix tells it from others.
+//! A token contains the ids of everything that is read to verify it, so that one round trip suffices: the account, the
+//! agent, and the access key or, for a session, the user name's [`LoginKey`]. It also contains 32 random bytes, the
+//! secret, and a checksum by which a mistyped token is refused without a read. Base 62, 22 digits per 16 bytes; the
+//! secret comes first, so that tokens differ in their first characters.
 
 use std::fmt::Write as _;
 
@@ -20,11 +20,11 @@ const DIGITS: usize = 22;
 const CHECKSUM_DIGITS: usize = 6;
 const PREFIX_LENGTH: usize = 11;
 
-/// A token as its owner sees it, once.
+/// A token in plain text, which its owner sees once.
 pub struct PlainToken(String);
 
 impl PlainToken {
-    /// A new token for a session.
+    /// Returns a new token of a session.
     #[must_use]
     pub fn session(
         customer: Id<Customer>,
@@ -35,7 +35,7 @@ impl PlainToken {
         Self::build(SESSION, secret, &[customer.uuid().as_u128(), agent.uuid().as_u128(), login.0])
     }
 
-    /// A new token for an access key.
+    /// Returns a new token of an access key.
     #[must_use]
     pub fn access_key(
         customer: Id<Customer>,
@@ -64,29 +64,29 @@ impl PlainToken {
         &self.0
     }
 
-    /// What is kept of a key's token.
+    /// Returns what is stored of an access key's token.
     #[must_use]
     pub fn stored(&self) -> StoredToken {
         StoredToken { prefix: self.0.chars().take(PREFIX_LENGTH).collect(), hash: self.hash() }
     }
 
-    /// What is stored instead of the token: its SHA-256, in hexadecimal.
+    /// Returns the token's SHA-256, in hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
         sha256(&self.0)
     }
 }
 
-/// What a well-formed token says; whether it is true, the store knows.
+/// The content of a well-formed token, not yet verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A session's token.
     Session {
         /// The account.
         customer: Id<Customer>,
-        /// Who logged in.
+        /// The agent.
         agent: Id<Agent>,
-        /// With which user name.
+        /// Key of the user name that the agent logged in with.
         login: LoginKey,
         /// The token's hash.
         hash: String,
@@ -95,9 +95,9 @@ pub enum Credential {
     AccessKey {
         /// The account.
         customer: Id<Customer>,
-        /// The agent whom the key acts for.
+        /// The agent the key acts for.
         agent: Id<Agent>,
-        /// Which of the account's keys.
+        /// The access key.
         key: Id<AccessKey>,
         /// The token's hash.
         hash: String,
@@ -105,7 +105,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Reads a token; `None` if it is not well formed or its checksum is wrong.
+    /// Returns the content of a token; `None` if it is malformed or its checksum is wrong.
     #[must_use]
     pub fn parse(token: &str) -> Option<Self> {
         let (body, sum) = token.split_at_checked(token.len().checked_sub(CHECKSUM_DIGITS)?)?;
@@ -126,7 +126,7 @@ impl Credential {
         Some(Self::AccessKey { customer: id(customer), agent: id(agent), key: id(key), hash })
     }
 
-    /// The account that the token belongs to.
+    /// Returns the account that the token belongs to.
     #[must_use]
     pub const fn customer(&self) -> Id<Customer> {
         match self {
@@ -134,7 +134,7 @@ impl Credential {
         }
     }
 
-    /// The agent who logged in, or whom the key acts for.
+    /// Returns the calling agent, or the agent the key acts for.
     #[must_use]
     pub const fn agent(&self) -> Id<Agent> {
         match self {

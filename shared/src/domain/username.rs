@@ -1,4 +1,4 @@
-//! Names to log in with.
+//! User names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use unicode_security::confusable_detection::skeleton;
 use super::digest::sha256;
 use super::value::{FromText, deserialize_from_text, deserialize_text, mailbox};
 
-/// More combining marks than this in a row write no language: UTS #39 section 5.4.
+/// Maximum number of combining marks in a row: UTS #39 section 5.4.
 const MARKS_IN_A_ROW: usize = 4;
 
 /// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3), so that
@@ -25,7 +25,7 @@ const MARKS_IN_A_ROW: usize = 4;
 pub struct Username(String);
 
 impl Username {
-    /// A name that was checked when it was stored; rules that came later do not apply to it.
+    /// A name that was checked when it was stored; later rules do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }

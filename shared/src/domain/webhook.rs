@@ -1,4 +1,4 @@
-//! Webhooks: where an account's events go, and what proves that they come from us.
+//! Webhooks of an account: method, URI and signing secrets.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use data_encoding::BASE64;
 use super::value::{Integer, WebhookMethod, WebhookUri};
 use super::{Error, Timestamp};
 
-/// How long the old secret signs beside the new one, when nobody says: one day.
+/// Default overlap of a rotation, for which the old secret signs too: one day.
 pub const OVERLAP: Duration = Duration::from_hours(24);
 
-/// The longest that an old secret signs beside the new one: 30 days.
+/// Maximum overlap of a rotation: 30 days.
 pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
 
-/// What webhooks are signed with: `whsec_` and 32 random bytes in base 64, as Standard Webhooks writes it
+/// A secret that signs webhooks: `whsec_` and 32 random bytes in base 64, as in Standard Webhooks
 /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 /// `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,24 +23,24 @@ pub struct WebhookSecret(String);
 const PREFIX: &str = "whsec_";
 
 impl WebhookSecret {
-    /// A new secret.
+    /// Returns a new secret.
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
         Self(format!("{PREFIX}{}", BASE64.encode(&random)))
     }
 
-    /// A secret that we made earlier.
+    /// A secret that was made earlier.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
 
-    /// As its owner sees it.
+    /// The secret as its owner sees it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The bytes that sign; none if this is no secret of ours.
+    /// Returns the bytes that sign; `None` if the text is no such secret.
     #[must_use]
     pub fn key(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.0.strip_prefix(PREFIX)?.as_bytes()).ok()
@@ -53,7 +53,7 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// A secret that another has replaced.
+/// A secret that a rotation has replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierWebhookSecret {
     /// The secret.
@@ -62,14 +62,14 @@ pub struct EarlierWebhookSecret {
     pub tm_expire: Timestamp,
 }
 
-/// Where an account's events go, and what signs them: the newest secret first.
+/// An account's webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// How they are sent.
+    /// HTTP method.
     pub method: WebhookMethod,
-    /// Where they are sent.
+    /// URI.
     pub uri: WebhookUri,
-    /// Each signs.
+    /// Secrets, the newest first; each signs.
     pub secrets: Vec<WebhookSecret>,
 }
 

@@ -1,8 +1,8 @@
-//! Where a webhook may go: one parser, asked when a URI is written and again at every delivery.
+//! Webhook targets: the one parser of webhook URIs, used when a URI is set and again at every delivery.
 //!
-//! What is sent to is what the text says, to any reader of URLs. So the text is ASCII (a name in
-//! another script is written as `xn--…`, and cannot look like another), has nothing that readers
-//! disagree about, and its host is written just as the URL standard would write it.
+//! A URI must mean the same to every parser (SSRF). So it is ASCII (a host in another script is written as `xn--…`
+//! and cannot look like another), has nothing that parsers disagree about, and its host is written as the URL Standard
+//! serialises it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,21 +11,21 @@ use url::{Host, Position, Url};
 
 use super::public_address::is_public;
 
-/// The longest URI, in bytes.
+/// Maximum length of a URI, in bytes.
 pub const MAX_BYTES: usize = 1023;
 
-/// Whether webhooks may go to the machine itself. Only the local stack allows it.
+/// Whether webhooks may be sent to loopback addresses. Only the local stack allows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loopback {
-    /// No.
+    /// They may not.
     #[default]
     Refused,
     /// `http` to `127.0.0.1`, `[::1]` and `localhost` is accepted too, on any port.
     Allowed,
 }
 
-/// A place that a webhook may go to: `https` on port 443 of a public host, or, for the local stack,
-/// `http` on the machine itself.
+/// A target that webhooks may be sent to: `https` on port 443 of a public host or, on the local stack, `http` on a
+/// loopback address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookTarget {
     url: Url,
@@ -107,8 +107,8 @@ impl WebhookTarget {
         if target.may_host() { Ok(target) } else { Err(TargetViolation::HostNotPublic) }
     }
 
-    /// Whether `text` spells host and port as they were understood. A user name or password, a number
-    /// that stands for an address, an escaped letter and a missing slash are all other spellings.
+    /// Whether `text` has host and port as they were parsed. A number that stands for an address, an escaped letter and
+    /// a missing slash are other spellings.
     fn is_spelled(&self, text: &str) -> bool {
         let default_port = if self.is_loopback { ":80" } else { ":443" };
         let rest = text[self.url.scheme().len()..].strip_prefix("://").unwrap_or_default();
@@ -127,7 +127,7 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether the target may be at this address.
+    /// Whether the target may have this address.
     #[must_use]
     pub fn admits(&self, address: IpAddr) -> bool {
         if self.is_loopback {
@@ -137,19 +137,19 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether it is the machine itself, which is spoken to without encryption.
+    /// Whether it is a loopback address, which is called without TLS.
     #[must_use]
     pub const fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 
-    /// The host's name, or its address in brackets or without, as it is written in a URL.
+    /// Returns the host as in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// The addresses, if no name must be resolved to know them.
+    /// Returns the addresses; `None` if a name must be resolved.
     #[must_use]
     pub fn addresses(&self) -> Option<Vec<IpAddr>> {
         match self.url.host()? {
@@ -162,25 +162,25 @@ impl WebhookTarget {
         }
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or_default()
     }
 
-    /// Host and port, the latter only where it is not the scheme's own: the header `Host`.
+    /// Returns host and, unless it is the default, port: the value of the `Host` header.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]
     }
 
-    /// Path and query.
+    /// Returns path and query.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.url[Position::BeforePath..Position::AfterQuery]
     }
 
-    /// The URL in its normal form.
+    /// Returns the URL as serialised.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.url.as_str()
@@ -194,12 +194,11 @@ impl fmt::Debug for WebhookTarget {
     }
 }
 
-/// Top-level domains that are never public (RFC 6761 and those that joined its registry). `example` is
-/// not one of them: nothing is there, and so nothing is lost.
+/// Top-level domains that are never public (RFC 6761 and its registry). `example` is accepted: it has no hosts.
 const NEVER_PUBLIC: [&str; 8] =
     ["alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "test"];
 
-/// Whether a name in lower case can be a public host's: at least two labels, as DNS has them.
+/// Whether a name in lower case can be a public host's: at least two DNS labels.
 fn may_be_public(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())

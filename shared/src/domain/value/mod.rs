@@ -1,4 +1,4 @@
-//! Values that cannot hold a wrong one, read from the text that a client sent.
+//! Values that are valid by construction, parsed from text that a client sent.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -53,8 +53,7 @@ pub fn deserialize_text<'de, T: FromText, D: Deserializer<'de>>(from: D) -> Resu
     from.deserialize_any(TextVisitor(PhantomData))
 }
 
-/// Deserializes a field that may be absent but not `null`: `null` reads like a wish to clear the
-/// field, and is not one.
+/// Deserializes a field that may be absent but not `null`, which would read like clearing the field.
 pub fn deserialize_present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -125,7 +124,7 @@ impl fmt::Debug for WebhookUri {
     }
 }
 
-/// The HTTP method with which webhooks are sent.
+/// HTTP method of webhooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WebhookMethod {
     /// No webhooks.
@@ -170,7 +169,7 @@ impl FromText for WebhookMethod {
 
 deserialize_from_text!(WebhookUri, WebhookMethod);
 
-/// An account's switches.
+/// Settings of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
