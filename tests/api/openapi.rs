@@ -254,6 +254,27 @@ fn every_error_has_the_one_named_schema() {
 }
 
 #[test]
+fn every_error_has_an_example_of_one_of_its_reasons() {
+    let errors = every_error();
+    for (route, status, response) in answers() {
+        let reasons = reasons(response);
+        if reasons.is_empty() {
+            continue;
+        }
+        let example = &response["content"]["application/json"]["example"];
+        let is_meant = |error: &&Error| {
+            let reply = Reply::error(error, "x");
+            reply.status() == status && example["error"]["reason"] == reply.reason()
+        };
+        let error = errors.iter().find(is_meant);
+        let error = error.unwrap_or_else(|| panic!("{route} {status}: no such error: {example}"));
+        let headers = error_headers(error);
+        let checked = description().check(&route, status, &headers, &example.to_string());
+        assert_eq!(checked, Ok(()), "{route} {status}: {example}");
+    }
+}
+
+#[test]
 fn every_operation_documents_body_errors_and_tags() {
     let description = description();
     let document = description.document();
@@ -415,11 +436,17 @@ fn examples_match_their_schemas() {
     assert!(seen >= 10);
 }
 
+/// Returns the headers of the answer with this error.
+fn error_headers(error: &Error) -> http::HeaderMap {
+    let mut headers = Reply::error(error, "x").into_response("x", false, &[]).headers().clone();
+    headers.insert("apigw-requestid", "y".parse().unwrap());
+    headers
+}
+
 /// Returns the headers that every response with this status has.
 fn headers(status: u16) -> http::HeaderMap {
     let error = if status == 401 { Error::InvalidCredentials } else { Error::InvalidId };
-    let mut headers = Reply::error(&error, "x").into_response("x", false, &[]).headers().clone();
-    headers.insert("apigw-requestid", "y".parse().unwrap());
+    let mut headers = error_headers(&error);
     if status == 200 {
         headers.insert("etag", "\"00000000000000000000000000000000\"".parse().unwrap());
     }
