@@ -217,6 +217,7 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     bill.pay("PUT /v1.0/customer/billing_account_id", token, &path, pays).await;
     bill.pay("GET /v1.0/me", token, "/v1.0/me", None).await;
     bill.pay("GET /v1.0/erasure-keys", "", "/v1.0/erasure-keys", None).await;
+    bill.pay("GET /ping", "", "/ping", None).await;
 
     // By another account, since it ends all of the agent's sessions.
     let out = bill.tenure.account(&admin, "out").await.token;
@@ -237,6 +238,7 @@ async fn what_an_account_owns(bill: &mut Bill) {
     let ann = format!("{agents}/{}", id(&ann));
     bill.pay("GET /v1.0/agents", token, agents, None).await;
     bill.pay("GET /v1.0/agents/{id}", token, &ann, None).await;
+    bill.pay("PUT /v1.0/agents/{id}", token, &ann, Some(json!({"name": "x"}))).await;
     let path = format!("{ann}/permission");
     let admin_too = Some(json!({"permission": 32}));
     bill.pay("PUT /v1.0/agents/{id}/permission", token, &path, admin_too).await;
@@ -269,6 +271,7 @@ async fn what_an_account_owns(bill: &mut Bill) {
     bill.pay("GET /v1.0/{kind}", token, numbers, None).await;
     bill.pay("GET /v1.0/{kind}/{id}", token, &number, None).await;
     bill.pay_as("GET /v1.0/{kind}/{id}", "?customer_id=", &admin, &theirs, None).await;
+    bill.pay("PUT /v1.0/{kind}/{id}", token, &number, Some(json!({"name": "x"}))).await;
     bill.pay("DELETE /v1.0/{kind}/{id}", token, &number, None).await;
 
     let (test, rotate) = ("/v1.0/customer/webhook_test", "/v1.0/customer/webhook_secret/rotate");

@@ -186,6 +186,7 @@ async fn every_operation_replays_its_answer() {
     };
     let payer = post("/v1.0/billing_accounts", json!({})).await;
     let key = post("/v1.0/accesskeys", json!({"expire": 86_400})).await;
+    let number = post("/v1.0/numbers", json!({})).await;
     let ann = post("/v1.0/agents", json!({"username": "ann", "password": PASSWORD})).await;
     let event = tenure.call(&own, "GET", "/v1.0/webhook_deliveries").await.ok();
     let event = event["result"][0]["id"].as_str().unwrap();
@@ -203,6 +204,8 @@ async fn every_operation_replays_its_answer() {
         (&own, "POST", "/v1.0/accesskeys".into(), json!({"expire": 86_400})),
         (&own, "PUT", format!("/v1.0/accesskeys/{key}"), json!({"name": "k"})),
         (&own, "POST", format!("/v1.0/accesskeys/{key}/rotate"), json!({})),
+        (&own, "PUT", format!("/v1.0/agents/{ann}"), json!({"name": "Ann"})),
+        (&own, "PUT", format!("/v1.0/numbers/{number}"), json!({"data": {"b": 2}})),
         (&own, "PUT", format!("/v1.0/agents/{ann}/permission"), json!({"permission": 64})),
         (&own, "PUT", format!("/v1.0/agents/{ann}/password"), json!({"password": PASSWORD})),
         (&own, "PUT", format!("/v1.0/agents/{me}/password"), changed),

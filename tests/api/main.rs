@@ -43,6 +43,7 @@ mod seed;
 mod sessions;
 mod store;
 mod template;
+mod updates;
 mod usernames;
 mod webhook_targets;
 mod webhooks;

@@ -177,7 +177,7 @@ fn every_kind_is_in_the_event_schemas() {
         let schema: Value = serde_json::from_str(&text.unwrap()).unwrap();
         let names = schema["properties"]["type"]["enum"].as_array().unwrap();
         for kind in Kind::ALL.iter().filter(|kind| kind.is_announced()) {
-            for event in [kind.created(), kind.deleted()] {
+            for event in [kind.created(), kind.updated(), kind.deleted()] {
                 assert!(names.contains(&json!(event)), "{name}: {event}");
             }
         }

@@ -28,6 +28,8 @@ pub(crate) mod agent_list;
 pub(crate) mod agent_password_update;
 #[path = "../../functions/src/bin/agent_permission_update.rs"]
 pub(crate) mod agent_permission_update;
+#[path = "../../functions/src/bin/agent_update.rs"]
+pub(crate) mod agent_update;
 #[path = "../../functions/src/bin/auth_login.rs"]
 pub(crate) mod auth_login;
 #[path = "../../functions/src/bin/auth_logout.rs"]
@@ -82,3 +84,5 @@ pub(crate) mod resource_delete;
 pub(crate) mod resource_get;
 #[path = "../../functions/src/bin/resource_list.rs"]
 pub(crate) mod resource_list;
+#[path = "../../functions/src/bin/resource_update.rs"]
+pub(crate) mod resource_update;

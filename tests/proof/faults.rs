@@ -95,10 +95,12 @@ faults! {
     keys: [o::create_key(), o::get_key(), o::list_keys(), o::update_key(), o::delete_key()],
         from active;
     rotation: [o::rotate_key()], from active;
-    resources: [o::create_number(), o::get_number(), o::list_numbers(), o::delete_number()],
+    resources: [
+        o::create_number(), o::get_number(), o::list_numbers(), o::update_number(), o::delete_number(),
+    ],
         from active;
     once: [o::create_number_once(), o::create_key_once(), o::immediate_once()], from active;
-    agents: [o::create_agent(), o::promote_agent(), o::delete_agent()], from active;
+    agents: [o::create_agent(), o::update_agent(), o::promote_agent(), o::delete_agent()], from active;
     logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;
     billing: [o::set_billing(), o::delete_billing_account()], from billable;

@@ -104,6 +104,12 @@ operations! {
         |scene| sent(&scene.session).body(json!({"expire": 86_400})).once("key"),
         effect |state, _, _| state.count("KEY#") == 3,
         repeated 409;
+    update_agent: agent_update,
+        |scene| sent(&scene.session).id(&scene.agent).body(json!({"name": "changed"})),
+        effect |state, scene, _| state.child("AGENT#", &scene.agent, "name") == "changed";
+    update_number: resource_update,
+        |scene| sent(&scene.session).kind("numbers").id(&scene.number).body(json!({"name": "changed"})),
+        effect |state, scene, _| state.child("NUMBER#", &scene.number, "name") == "changed";
     update_key: accesskey_update,
         |scene| sent(&scene.session).id(&scene.key).body(json!({"name": "changed"})),
         effect |state, scene, _| state.child("KEY#", &scene.key, "name") == "changed";

@@ -23,11 +23,10 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
-    let body: Body = request.json()?;
-
     let (account, key) = (&caller.customer, key?);
     caller.require_all_of(key.permission)?;
-    let (body, conditions) = (&body, &request.preconditions()?);
+    let body: &Body = &request.json_over(&view::AccessKeyView::new(account.id, &key))?;
+    let conditions = &request.preconditions()?;
     let updated = revise(key, |before| async move {
         conditions.require(&view::AccessKeyView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);

@@ -9,7 +9,7 @@ use shared::app::App;
 use shared::auth::reserve_attempt;
 use shared::domain::PlainToken;
 use shared::domain::value::Password;
-use shared::domain::{Error, Session, Username, session};
+use shared::domain::{Error, Session, Timestamp, Username, session};
 use shared::http::{Reply, Request};
 use shared::password;
 use shared::runtime::Endpoint;
@@ -26,6 +26,7 @@ struct Body {
 struct View<'a> {
     username: &'a str,
     token: &'a str,
+    tm_expire: Timestamp,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -52,7 +53,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (written, _) = join(written, app.store.forget_attempts(login)).await;
     written?;
 
-    Reply::ok(View { username: body.username.expose(), token: token.expose() })
+    let (username, token) = (body.username.expose(), token.expose());
+    Reply::ok(View { username, token, tm_expire: session.tm_expire })
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

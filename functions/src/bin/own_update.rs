@@ -14,7 +14,7 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request, Permission::ADMIN).await?;
 
-    let profile: Profile = request.json()?;
+    let profile: Profile = request.json_over(&view::OwnCustomerView::from(&caller.customer))?;
     profile.admit(app.loopback)?;
     let command = Command::Update(profile);
     let (_, after) =

@@ -6,6 +6,7 @@ use shared::domain::event::EventType;
 use shared::domain::{Error, Permission};
 use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
+use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
@@ -13,14 +14,18 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         caller_and_resource(app, &request, Permission::ADMIN | Permission::MANAGER, kind).await?;
 
     let (account, resource) = found?;
-    let account = account.require_live()?;
+    let account = &account.require_live()?;
     let resource = resource.ok_or(Error::not_found(kind))?;
-    request.preconditions()?.require(&view::ResourceView::new(account.id, &resource))?;
-    let now = app.now();
-    let event = app.event(EventType::Deleted(kind), account.id, vec![resource.id.uuid()], now);
-    app.store.delete_resource(&account, kind, resource.id, &event).await?;
-
-    Reply::ok(view::ResourceView::new(account.id, &resource).deleted(now))
+    let conditions = &request.preconditions()?;
+    let (deleted, now) = revise(resource, |resource| async move {
+        conditions.require(&view::ResourceView::new(account.id, &resource))?;
+        let (now, subjects) = (app.now(), vec![resource.id.uuid()]);
+        let event = app.event(EventType::Deleted(kind), account.id, subjects, now);
+        let update = app.store.delete_resource(account, kind, &resource, &event).await?;
+        Ok((update, (resource, now)))
+    })
+    .await?;
+    Reply::ok(view::ResourceView::new(account.id, &deleted).deleted(now))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -23,11 +23,23 @@ pub struct Agent {
     pub epoch: u64,
     /// When the agent was created.
     pub tm_create: Timestamp,
-    /// When the agent's permission or password last changed.
+    /// When the agent, or its password, last changed.
     pub tm_update: Timestamp,
 }
 
 impl Agent {
+    /// Returns the agent with the given fields replaced.
+    #[must_use]
+    pub fn updated(&self, name: Option<Name>, detail: Option<Detail>, now: Timestamp) -> Self {
+        let agent = self.clone();
+        Self {
+            name: name.unwrap_or(agent.name),
+            detail: detail.unwrap_or(agent.detail),
+            tm_update: now,
+            ..agent
+        }
+    }
+
     /// Returns a new agent with an empty name and description.
     #[must_use]
     pub fn new(id: Id<Self>, username: Username, permission: Permission, now: Timestamp) -> Self {

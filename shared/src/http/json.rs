@@ -1,8 +1,12 @@
 //! JSON bodies, strictly: size before parsing, an object, known fields, each once.
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor, value};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::domain::{Error, Violation};
 
@@ -37,6 +41,96 @@ pub(super) fn parse<T: DeserializeOwned>(
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
     reader.end().map_err(|error| explain(".", &error))?;
     Ok(value)
+}
+
+/// Reads `body` as a `T`, but accepts those fields of `shown` that `T` has not, if they are as in `shown`.
+pub(super) fn parse_over<T: DeserializeOwned>(
+    content_type: Option<&str>,
+    content_encoding: Option<&str>,
+    body: &[u8],
+    shown: &impl Serialize,
+) -> Result<T, Error> {
+    let sent: Fields = parse(content_type, content_encoding, body)?;
+    let mut read_only: Map<String, Value> = serde_json::to_value(shown)
+        .and_then(serde_json::from_value)
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    read_only.retain(|name, _| !field_names::<T>().contains(&name.as_str()));
+    let is_read_only = |(name, _): &&(String, Box<RawValue>)| read_only.contains_key(name);
+    for (name, value) in sent.0.iter().filter(is_read_only) {
+        let value: Option<Value> = serde_json::from_str(value.get()).ok();
+        if value.as_ref() != read_only.get(name) {
+            return Err(Error::invalid_field(
+                name,
+                "is read-only: leave it out, or send it as it is",
+            ));
+        }
+    }
+    let rest = Fields(sent.0.into_iter().filter(|field| !is_read_only(&field)).collect());
+    let rest = serde_json::to_vec(&rest).map_err(|error| Error::Internal(error.to_string()))?;
+    parse(content_type, content_encoding, &rest)
+}
+
+/// Fields of an object, as they were sent: duplicates too.
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Fields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        from.deserialize_map(Entries)
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// Names of the fields that a `T` is read from.
+fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
+    /// Stops at the struct's names, before it would read a value.
+    struct Names<'a>(&'a mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = value::Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            Err(value::Error::custom("only the names are wanted"))
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(value::Error::custom("not a struct"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut names: &'static [&'static str] = &[];
+    // It always stops with an error.
+    let _ = T::deserialize(Names(&mut names));
+    names
 }
 
 /// Reads an event that did not come through the API. An error repeats no value, which may be a secret.
@@ -87,8 +181,6 @@ fn named<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
     use crate::domain::value::{Name, NewPassword};
 
@@ -206,6 +298,42 @@ mod tests {
                 matches!(parse::<Body>(bad, None, br#"{"name":"a"}"#), Err(Error::NotJson)),
                 "{bad:?}"
             );
+        }
+    }
+
+    #[test]
+    fn read_only_fields_are_accepted_as_they_are_and_refused_by_name_otherwise() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Update {
+            #[serde(default)]
+            name: String,
+        }
+
+        let shown = serde_json::json!({"id": 1, "name": "a", "metadata": {"b": 1, "c": null}});
+        let read = |body: &str| {
+            let read = parse_over(Some("application/json"), None, body.as_bytes(), &shown);
+            read.map(|Update { name }| name).map_err(|error| match error {
+                Error::InvalidField(name, _) => name,
+                other => format!("{other:?}"),
+            })
+        };
+        for (body, name) in [
+            (r#"{"name":"b"}"#, "b"),
+            (r#"{"id":1,"name":"b"}"#, "b"),
+            (r#"{"metadata":{"c":null,"b":1},"id":1}"#, ""),
+            ("{}", ""),
+        ] {
+            assert_eq!(read(body).as_deref(), Ok(name), "{body}");
+        }
+        for (body, field) in [
+            (r#"{"id":2,"name":"b"}"#, "id"),
+            (r#"{"id":1,"id":2}"#, "id"),
+            (r#"{"metadata":{}}"#, "metadata"),
+            (r#"{"x":1,"id":1}"#, "x"),
+            (r#"{"name":"a","name":"b","id":1}"#, "name"),
+        ] {
+            assert_eq!(read(body).unwrap_err(), field, "{body}");
         }
     }
 

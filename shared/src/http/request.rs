@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lambda_http::RequestExt as _;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
@@ -200,6 +201,14 @@ impl Request {
     /// The body, read as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
+    }
+
+    /// The body of an update, read as JSON. Fields of `shown`, which is the resource as `GET` shows it, that `T` has not
+    /// are read-only: unchanged they are accepted, so that what was got can be sent back.
+    pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Serialize) -> Result<T, Error> {
+        let (media_type, encoding) =
+            (self.content_type.as_deref(), self.content_encoding.as_deref());
+        json::parse_over(media_type, encoding, &self.body, shown)
     }
 
     /// The If-Match / If-None-Match preconditions.

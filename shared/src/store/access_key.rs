@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dynamodb::{CommitResult, Condition, Leg, Store, UpdateExpression, string};
+use super::dynamodb::{Condition, Store, UpdateExpression, string};
 use super::fields::stored;
 use super::key;
 use super::revise::Update;
 use super::root::live;
-use super::stored::{Stored, read};
+use super::stored::Stored;
 use crate::domain::access_key::{EarlierToken, StoredToken};
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
@@ -124,23 +124,7 @@ impl Store {
             .set("tm_update", after.tm_update)?
             .set("version", after.version)?;
         let unchanged = Condition::version(before.version);
-        let update = |customer: &Customer| {
-            self.transaction().emit_owned(customer, event)?.update(
-                key.address(),
-                &changed,
-                Some(&unchanged),
-            )
-        };
-        match self.change_owned(customer, update).await? {
-            CommitResult::Written => Ok(Update::Written),
-            CommitResult::Refused(legs) => match <[Leg; 3]>::try_from(legs) {
-                Ok([root, ..]) if root.failed() => Err(Error::StateInvalid(None)),
-                Ok([_, _, Leg::Failed(Some(current))]) => {
-                    Ok(Update::Outdated(Box::new(read(current)?)))
-                }
-                _ => Err(Error::not_found(Kind::AccessKey)),
-            },
-        }
+        self.update_owned_if(customer, Kind::AccessKey, &key, &changed, &unchanged, event).await
     }
 
     /// Records that an access key was used on `day`, unless that is recorded already. This is at most one write a day

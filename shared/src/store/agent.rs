@@ -27,9 +27,13 @@ fn next_epoch() -> Result<UpdateExpression, Error> {
 fn unchanged(agent: &Agent) -> Condition {
     let values = [
         (":read_permission", number(agent.permission)),
+        (":read_name", string(agent.name.expose())),
+        (":read_detail", string(agent.detail.expose())),
         (":read_update", string(agent.tm_update.to_string())),
     ];
-    Condition::new("#permission = :read_permission AND tm_update = :read_update", values)
+    let expression = "#permission = :read_permission AND #name = :read_name AND detail = :read_detail \
+                      AND tm_update = :read_update";
+    Condition::new(expression, values)
 }
 
 stored! {
@@ -112,6 +116,23 @@ impl Store {
                 _ => Err(Error::UsernameTaken),
             },
         }
+    }
+
+    /// Changes the agent's name and detail to those of `after`, if the agent is unchanged since `before` was read and the
+    /// account is live.
+    pub async fn update_agent(
+        &self,
+        customer: &Customer,
+        before: &Agent,
+        after: &Agent,
+        event: &Event,
+    ) -> Result<Update<Agent>, Error> {
+        let changed = UpdateExpression::default()
+            .set("name", after.name.expose())?
+            .set("detail", after.detail.expose())?
+            .set("tm_update", after.tm_update)?;
+        let key = key::agent(customer.id, before.id);
+        self.update_owned_if(customer, Kind::Agent, &key, &changed, &unchanged(before), event).await
     }
 
     /// Changes the agent's permission to that of `after`, if the agent is unchanged since `before` was read and the

@@ -72,6 +72,34 @@ impl Store {
         }
     }
 
+    /// Changes an owned item of `kind` at `key`, if it meets `condition` and the account is live.
+    pub(super) async fn update_owned_if<T: Stored>(
+        &self,
+        customer: &Customer,
+        kind: Kind,
+        key: &Key<T>,
+        changed: &UpdateExpression,
+        condition: &Condition,
+        event: &Event,
+    ) -> Result<Update<T>, Error> {
+        let update = |customer: &Customer| {
+            self.transaction().emit_owned(customer, event)?.update(
+                key.address(),
+                changed,
+                Some(condition),
+            )
+        };
+        let CommitResult::Refused(legs) = self.change_owned(customer, update).await? else {
+            return Ok(Update::Written);
+        };
+        let mut legs = legs.into_iter();
+        match (legs.next(), legs.nth(1)) {
+            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
+            (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
+            _ => Err(Error::not_found(kind)),
+        }
+    }
+
     /// Deletes an owned item of `kind` at `key`, if it meets `of_item` and the account meets `of_account`: it is live,
     /// at least.
     pub(super) async fn delete_owned_if<T: Stored>(

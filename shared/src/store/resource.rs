@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dynamodb::{Condition, Store};
+use super::dynamodb::{Condition, Store, UpdateExpression, string};
 use super::fields::stored;
 use super::key;
+use super::revise::Update;
 use super::root::{live, not_paid_by};
 use super::stored::Stored;
 use crate::domain::owned::Kind;
@@ -54,6 +55,19 @@ impl Stored for Resource {
     type Attributes = ResourceAttributes;
 }
 
+/// The resource is unchanged since it was read.
+fn unchanged(resource: &Resource) -> Condition {
+    let values = [
+        (":read_name", string(resource.name.expose())),
+        (":read_detail", string(resource.detail.expose())),
+        (":read_data", string(resource.data.expose())),
+        (":read_update", string(resource.tm_update.to_string())),
+    ];
+    let expression = "#name = :read_name AND detail = :read_detail AND #data = :read_data \
+                      AND tm_update = :read_update";
+    Condition::new(expression, values)
+}
+
 impl Store {
     /// Creates a resource of `kind`, if the account is live.
     pub async fn insert_resource(
@@ -67,22 +81,38 @@ impl Store {
         self.insert_owned(customer, &key, ResourceAttributes::from(new), event).await
     }
 
-    /// Deletes a resource of `kind`, if it exists and the account is live. A billing account that pays for the account is
-    /// not deleted.
+    /// Changes a resource of `kind` from `before` to `after`, if it is unchanged since it was read and the account is live.
+    pub async fn update_resource(
+        &self,
+        customer: &Customer,
+        kind: Kind,
+        (before, after): (&Resource, &Resource),
+        event: &Event,
+    ) -> Result<Update<Resource>, Error> {
+        let changed = UpdateExpression::default()
+            .set("name", after.name.expose())?
+            .set("detail", after.detail.expose())?
+            .set("data", after.data.expose())?
+            .set("tm_update", after.tm_update)?;
+        let key = key::resource(customer.id, kind, after.id);
+        self.update_owned_if(customer, kind, &key, &changed, &unchanged(before), event).await
+    }
+
+    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account is live. A billing account that
+    /// pays for the account is not deleted.
     pub async fn delete_resource(
         &self,
         customer: &Customer,
         kind: Kind,
-        id: Id<Resource>,
+        resource: &Resource,
         event: &Event,
-    ) -> Result<(), Error> {
+    ) -> Result<Update<Resource>, Error> {
         let of_account = match kind {
-            Kind::BillingAccount => live().and(not_paid_by(id)),
+            Kind::BillingAccount => live().and(not_paid_by(resource.id)),
             _ => live(),
         };
-        let (key, conditions) =
-            (key::resource(customer.id, kind, id), (&of_account, &Condition::present()));
-        self.delete_owned_if(customer, kind, &key, conditions, event).await.map(drop)
+        let (key, unchanged) = (key::resource(customer.id, kind, resource.id), unchanged(resource));
+        self.delete_owned_if(customer, kind, &key, (&of_account, &unchanged), event).await
     }
 
     /// A page of an account's resources of `kind`, newest first, that come after the resource `after`.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::rows::{
-    AMBIGUOUS, BAD_ID, CUSTOMER, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS, NOT_VALID, OK, ONESELF,
-    Outcome, PROJECT, Row,
+    AMBIGUOUS, BAD_ID, BAD_PARAMETER, CUSTOMER, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS,
+    NOT_VALID, OK, ONESELF, Outcome, PROJECT, Row,
 };
 
 /// The permission of the calling agent and its keys.
@@ -196,11 +196,23 @@ impl Cell {
         match () {
             () if !row.lets_in.contains(status) => IS_FROZEN,
             () if !who.contains(level) => DENIED,
-            () if self.names_another() && !row.names.contains(level) => DENIED,
+            () if self.names_another() && row.names.is_some_and(|who| !who.contains(level)) => {
+                DENIED
+            }
+            () if !self.sends_what_is_accepted() => BAD_PARAMETER,
             () if asked != OK => asked,
             () if !works_in.contains(status) => otherwise,
             () => self.target_outcome(),
         }
+    }
+
+    /// Whether the query has only what the route accepts, and all that it needs.
+    fn sends_what_is_accepted(&self) -> bool {
+        let Self { row, form, level, .. } = self;
+        let names = !self.names_another() || row.names.is_some();
+        let is_named = !row.must_name || *level != Level::ProjectAdmin || self.names_another();
+        let has_token_in_query = matches!(form, Form::HeaderAndQuery);
+        names && is_named && !(row.looks == Looks::AtHeader && has_token_in_query)
     }
 
     /// Whether the query names another account.
@@ -211,7 +223,7 @@ impl Cell {
 
     /// Whether a success changes another account.
     pub(super) fn gets_across(&self) -> bool {
-        self.row.who == PROJECT || (self.names_another() && self.row.names == PROJECT)
+        self.row.who == PROJECT || (self.names_another() && self.row.names == Some(PROJECT))
     }
 
     /// Whether no other cell is equivalent.

@@ -116,8 +116,11 @@ pub(super) struct Row {
     pub(super) foreign: Outcome,
     /// The answer for an item of another account with `customer_id=<that account>` in the query.
     pub(super) named: Outcome,
-    /// Who may send `customer_id=<another account>`; anyone else is refused.
-    pub(super) names: &'static [Level],
+    /// Who may send `customer_id=<another account>`; anyone else is refused. `None` if the route does not accept the
+    /// parameter.
+    pub(super) names: Option<&'static [Level]>,
+    /// Whether a project admin has to send it.
+    pub(super) must_name: bool,
     /// The answer for an id that never existed.
     pub(super) missing: Outcome,
     /// The answer for a deleted item.
@@ -150,7 +153,8 @@ const OWN: Row = Row {
     own: OK,
     foreign: OK,
     named: OK,
-    names: ANYONE,
+    names: None,
+    must_name: false,
     missing: OK,
     deleted: OK,
     body: "",
@@ -188,7 +192,7 @@ const OWN_AGENT: Row = Row {
 };
 
 /// A route on resources of the caller's account, or of one that a project admin names.
-const RESOURCES: Row = Row { who: MANAGERS, names: PROJECT, ..OWN };
+const RESOURCES: Row = Row { who: MANAGERS, names: Some(PROJECT), ..OWN };
 
 /// A route on one resource.
 const RESOURCE: Row = Row {
@@ -242,7 +246,8 @@ pub(super) const ROWS: &[Row] = &[
         ..LEAVING
     },
     Row { route: "GET /v1.0/erasure-keys", ..PUBLIC },
-    Row { route: "GET /v1.0/customers", foreign: BAD_PARAMETER, ..PROJECTS },
+    Row { route: "GET /ping", ..PUBLIC },
+    Row { route: "GET /v1.0/customers", ..PROJECTS },
     Row { route: "POST /v1.0/customers", body: CUSTOMER.new, ..PROJECTS },
     Row { route: "GET /v1.0/customers/{id}", ..ANY_ACCOUNT },
     Row {
@@ -304,7 +309,7 @@ pub(super) const ROWS: &[Row] = &[
         ..OWN
     },
     Row { route: "PUT /v1.0/customer/metadata", body: r#"{"rtp_debug": true}"#, ..OWN },
-    Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, foreign: BAD_PARAMETER, ..OWN },
+    Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, ..OWN },
     Row {
         route: "POST /v1.0/webhook_deliveries/{id}/resend",
         // No account here has a webhook; `webhooks.rs` tests accounts with one.
@@ -317,7 +322,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "POST /v1.0/customer/webhook_test", ..WITHOUT_WEBHOOK },
     Row { route: "POST /v1.0/customer/webhook_secret/rotate", body: r#"{"overlap": 0}"#, ..OWN },
     Row { route: "GET /v1.0/me", who: ANYONE, ..OWN },
-    Row { route: "GET /v1.0/accesskeys", foreign: BAD_PARAMETER, ..OWN },
+    Row { route: "GET /v1.0/accesskeys", ..OWN },
     Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, ..OWN },
     Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },
     Row { route: "PUT /v1.0/accesskeys/{id}", body: r#"{"name": "changed"}"#, ..OWN_KEY },
@@ -328,9 +333,10 @@ pub(super) const ROWS: &[Row] = &[
         uses_up: UsesUp::Target,
         ..OWN_KEY
     },
-    Row { route: "GET /v1.0/agents", foreign: BAD_PARAMETER, ..OWN },
+    Row { route: "GET /v1.0/agents", ..OWN },
     Row { route: "POST /v1.0/agents", body: AGENT.new, ..OWN },
     Row { route: "GET /v1.0/agents/{id}", ..OWN_AGENT },
+    Row { route: "PUT /v1.0/agents/{id}", body: r#"{"name": "changed"}"#, ..OWN_AGENT },
     Row { route: "DELETE /v1.0/agents/{id}", uses_up: UsesUp::Target, ..OWN_AGENT },
     Row { route: "PUT /v1.0/agents/{id}/permission", body: r#"{"permission": 64}"#, ..OWN_AGENT },
     Row {
@@ -349,7 +355,8 @@ pub(super) const ROWS: &[Row] = &[
         ..OWN
     },
     Row { route: "GET /v1.0/{kind}", who: ANYONE, ..RESOURCES },
-    Row { route: "POST /v1.0/{kind}", body: NUMBER.new, ..RESOURCES },
+    Row { route: "POST /v1.0/{kind}", body: NUMBER.new, must_name: true, ..RESOURCES },
     Row { route: "GET /v1.0/{kind}/{id}", who: ANYONE, ..RESOURCE },
+    Row { route: "PUT /v1.0/{kind}/{id}", body: r#"{"name": "changed"}"#, ..RESOURCE },
     Row { route: "DELETE /v1.0/{kind}/{id}", uses_up: UsesUp::Target, ..RESOURCE },
 ];

@@ -1,0 +1,58 @@
+//! `PUT /v1.0/{kind}/{id}`: replaces the fields of a resource that the body names, and keeps the others.
+
+use serde::Deserialize;
+use shared::app::App;
+use shared::auth::caller_and_resource;
+use shared::domain::event::EventType;
+use shared::domain::value::{Detail, Name, deserialize_present};
+use shared::domain::{Data, Error, Permission, Resource};
+use shared::http::{ACCOUNT, Reply, Request, view};
+use shared::replay;
+use shared::runtime::{self, Endpoint};
+use shared::store::revise;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default, deserialize_with = "deserialize_present")]
+    name: Option<Name>,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    detail: Option<Detail>,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    data: Option<Data>,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let (kind, needed) = (request.path_kind()?, Permission::ADMIN | Permission::MANAGER);
+    let (_, found) = caller_and_resource(app, &request, needed, kind).await?;
+    let (account, resource) = found?;
+    let (account, resource) = (&account.require_live()?, resource.ok_or(Error::not_found(kind))?);
+    let body: &Body = &request.json_over(&view::ResourceView::new(account.id, &resource))?;
+
+    let conditions = &request.preconditions()?;
+    let updated = revise(resource, |before| async move {
+        conditions.require(&view::ResourceView::new(account.id, &before))?;
+        let (now, subjects) = (app.now(), vec![before.id.uuid()]);
+        let kept = before.clone();
+        let after = Resource {
+            name: body.name.clone().unwrap_or(kept.name),
+            detail: body.detail.clone().unwrap_or(kept.detail),
+            data: body.data.clone().unwrap_or(kept.data),
+            tm_update: now,
+            ..kept
+        };
+        let event = app.event(EventType::Updated(kind), account.id, subjects, now);
+        let update = app.store.update_resource(account, kind, (&before, &after), &event).await?;
+        Ok((update, after))
+    })
+    .await?;
+    Reply::state(view::ResourceView::new(account.id, &updated))
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle).query(ACCOUNT).preconditions().replay(replay::resource)
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(endpoint())
+}
