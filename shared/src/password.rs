@@ -13,27 +13,26 @@ const ALGORITHM: Algorithm = Algorithm::Argon2id;
 const VERSION: Version = Version::V0x13;
 const PARAMS: Params = Params::DEFAULT;
 
-/// What this process has computed.
+/// Number of hashes computed by this process.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
-/// What hashing needs most, 19 MiB, kept from one hash to the next: to get it from the system takes longer
-/// than to fill it. What is left in it says no more of a password than its hash does.
+/// Memory of the hash, 19 MiB, reused from one hash to the next: to get it from the system takes longer than to fill it.
+/// What stays in it reveals no more of a password than its hash does.
 static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
-/// How many hashes this process has computed since it started: they are what an attack on passwords
-/// costs, so the log says how many a request took.
+/// Returns the number of hashes that this process has computed. They are what an attack on passwords costs, so the log
+/// has the number per request.
 #[must_use]
 pub fn computed() -> u64 {
     COMPUTED.load(Ordering::Relaxed)
 }
 
-/// Gets the memory when the function starts, as Lambda gives it a whole processor then and a share of one
-/// afterwards. For functions that hash.
+/// Allocates the memory at init, when Lambda gives the function a whole processor. For functions that hash.
 pub fn prepare() {
     drop(memory(&PARAMS));
 }
 
-/// Enough of it for `params`.
+/// Returns the memory, with enough blocks for `params`.
 fn memory(params: &Params) -> MutexGuard<'static, Vec<Block>> {
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let blocks = params.block_count().max(memory.len());
@@ -41,7 +40,7 @@ fn memory(params: &Params) -> MutexGuard<'static, Vec<Block>> {
     memory
 }
 
-/// Every hash is computed by this.
+/// Computes a hash. The only place that does, so that each is counted.
 fn compute(
     argon2: &Argon2<'_>,
     text: &[u8],
@@ -53,7 +52,7 @@ fn compute(
     argon2.hash_password_into_with_memory(text, salt, hash, &mut memory[..blocks])
 }
 
-/// Password hashes, for the traits that write and read PHC strings.
+/// Hasher behind the traits that write and read PHC strings.
 struct Hasher;
 
 impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
@@ -81,7 +80,7 @@ impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
     }
 }
 
-/// Hashes `password` with a salt of its own.
+/// Hashes `password` with a random salt.
 pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
     let hash = password_hash::try_generate_salt()
         .map_err(Into::into)
@@ -90,7 +89,7 @@ pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
         .map_err(|error: password_hash::Error| Error::Internal(format!("cannot hash: {error}")))
 }
 
-/// Stands for a text that has a password in it: costs as much as to hash that.
+/// Returns the digest of a text that contains a password: as expensive to guess as a password hash.
 pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     let mut digest = [0; 32];
     let argon2 = Argon2::new(ALGORITHM, VERSION, PARAMS);
@@ -99,11 +98,10 @@ pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     Ok(digest)
 }
 
-/// Whether `password` is the one that `stored` was made of. Costs one hash, also if there is nothing
-/// to compare with.
+/// Whether `stored` is a hash of `password`. Computes one hash even if there is nothing to compare with.
 #[must_use]
 pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
-    /// The hash of nothing in particular, with today's parameters.
+    /// A hash that no password has, with the current parameters.
     const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let phc = stored.map_or(NOBODY, PasswordHash::expose);
     let valid = phc::PasswordHash::new(phc)
@@ -112,8 +110,8 @@ pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
     valid.is_ok() && stored.is_some()
 }
 
-/// A new hash of `password`, if `stored` was made with weaker parameters than today's. One that is
-/// stronger in any way stays: a rehash never makes a password easier to guess.
+/// Returns a new hash of `password` if `stored` has weaker parameters than the current ones. One that is stronger in any
+/// parameter stays: a rehash never makes a password easier to guess.
 pub fn rehash(password: &Password, stored: &PasswordHash) -> Result<Option<PasswordHash>, Error> {
     if is_weaker(stored.expose()) { hash(password).map(Some) } else { Ok(None) }
 }
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_made_anew_only_to_be_stronger() {
+    fn rehash_only_makes_a_hash_stronger() {
         let with = |start: &str| {
             is_weaker(&format!(
                 "{start}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -177,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_it_computes() {
+    fn computed_hashes_are_counted() {
         let before = computed();
         assert!(!verify(&password("correct horse"), None));
         assert!(computed() > before);
     }
 
     #[test]
-    fn long_passwords_are_not_cut() {
+    fn long_passwords_are_not_truncated() {
         let long = "x".repeat(72);
         let stored = hash(&password(&format!("{long}a"))).unwrap();
         assert!(!verify(&password(&format!("{long}b")), Some(&stored)));

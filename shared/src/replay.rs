@@ -1,5 +1,7 @@
 //! Replays: answers to a repeated idempotent request, from what the first one left, as that is now.
 
+use std::future::{Ready, ready};
+
 use crate::app::App;
 use crate::domain::error::Entity;
 use crate::domain::idempotency::IdempotencyRecord;
@@ -40,9 +42,9 @@ pub async fn resource(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
 }
 
 /// Refuses to answer again: only the first answer showed the access key's token.
-pub async fn token_issued(_: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
-    let id = record.subject.ok_or(Error::not_found(Kind::AccessKey))?;
-    Err(Error::TokenAlreadyIssued(id))
+#[must_use]
+pub fn token_issued(_: &App, record: IdempotencyRecord) -> Ready<Result<Reply, Error>> {
+    ready(Err(record.subject.map_or(Error::not_found(Kind::AccessKey), Error::TokenAlreadyIssued)))
 }
 
 async fn account(app: &App, customer: Id<Customer>) -> Result<Customer, Error> {

@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("platform", &["domain"]),
     ("store", &["domain", "patience", "platform"]),
     ("app", &["domain", "platform", "store"]),
-    ("auth", &["app", "domain", "http", "password", "store"]),
+    ("auth", &["app", "domain", "http", "password", "platform", "store"]),
     ("replay", &["app", "domain", "http", "store"]),
     ("patience", &[]),
     ("lifecycle", &["app", "domain", "http", "store"]),

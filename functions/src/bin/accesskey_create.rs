@@ -1,4 +1,4 @@
-//! `POST /v1.0/accesskeys`: a key for a program. The answer is the only one that shows its token.
+//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent. Only this answer shows its token.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,4 +1,4 @@
-//! `DELETE /v1.0/accesskeys/{id}`: deletes a key of the caller's account. It stops working at once.
+//! `DELETE /v1.0/accesskeys/{id}`: deletes an access key of the caller's account. It stops working at once.
 
 use shared::app::App;
 use shared::auth::caller_and_access_key;

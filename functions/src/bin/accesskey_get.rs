@@ -1,4 +1,4 @@
-//! `GET /v1.0/accesskeys/{id}`: a key of the caller's account.
+//! `GET /v1.0/accesskeys/{id}`: returns an access key of the caller's account.
 
 use shared::app::App;
 use shared::auth::caller_and_access_key;

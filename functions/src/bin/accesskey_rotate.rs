@@ -1,7 +1,7 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: a new token for a key; the answer is the only one that shows it.
-//! The old token works beside it for a while, so that programs can be changed over one by one.
+//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key. Only this answer shows it. The old token stays
+//! valid for an overlap, so that programs can be changed over one by one.
 //!
-//! The key acts for the caller's agent from now on.
+//! From then on the access key acts for the calling agent.
 
 use serde::Deserialize;
 use shared::app::App;

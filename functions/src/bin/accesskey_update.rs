@@ -1,4 +1,4 @@
-//! `PUT /v1.0/accesskeys/{id}`: replaces the fields that the body names and keeps the others.
+//! `PUT /v1.0/accesskeys/{id}`: replaces the fields of an access key that the body names, and keeps the others.
 
 use serde::Deserialize;
 use shared::app::App;

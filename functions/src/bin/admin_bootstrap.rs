@@ -1,6 +1,6 @@
-//! Creates the project's own account and its first admin. Invoked by hand, once: `{"username", "password"}`.
+//! Creates the project's own account and its first admin. Invoked once, by hand: `{"username", "password"}`.
 //!
-//! The account's id is fixed, so there is one; when it is there already, nothing changes.
+//! The account's id is fixed, so a second invocation changes nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;

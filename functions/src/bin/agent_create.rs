@@ -1,4 +1,4 @@
-//! `POST /v1.0/agents`: a person who works with the caller's account.
+//! `POST /v1.0/agents`: creates an agent of the caller's account.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account. The agent's sessions and keys
-//! stop working at once, and the user name is free. The last admin stays.
+//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account. Its sessions and access keys stop working at once,
+//! and its user name becomes free. The last admin cannot be deleted.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

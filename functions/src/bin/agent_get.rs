@@ -1,4 +1,4 @@
-//! `GET /v1.0/agents/{id}`: an agent of the caller's account.
+//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

@@ -1,6 +1,6 @@
-//! `GET /v1.0/agents`: the agents of the caller's account, newest first.
+//! `GET /v1.0/agents`: lists the agents of the caller's account, newest first.
 //!
-//! Round trips: one; the token names the account, so the caller and the page are read at the same time.
+//! One round trip: the token names the account, so the caller and the page are read concurrently.
 
 use shared::app::App;
 use shared::auth::{caller, credential};

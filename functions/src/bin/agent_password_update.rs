@@ -1,9 +1,11 @@
-//! `PUT /v1.0/agents/{id}/password`: a new password. The agent's sessions end, but for the one that asks.
+//! `PUT /v1.0/agents/{id}/password`: sets an agent's password. All sessions of the agent end, except the calling one.
 //!
-//! | whose | who | sends |
+//! | whose password | who may | body |
 //! |---|---|---|
 //! | one's own | any agent | `current_password`, `password` |
-//! | another's | admin | `password` |
+//! | another agent's | admin | `password` |
+//!
+//! Longer than other endpoints, because it is both: step-up for oneself, permission for others.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -63,7 +65,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::state(view::AgentView::new(account.id, &updated))
 }
 
-/// The hash of the caller's session token, if the path names the caller.
+/// Returns the hash of the caller's session token, if the path names the caller.
 fn own_session(request: &Request) -> Result<Option<String>, Error> {
     let is_own = |id| request.path_id().is_ok_and(|named| named == id);
     Ok(match auth::credential(request)? {

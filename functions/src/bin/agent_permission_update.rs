@@ -1,5 +1,5 @@
-//! `PUT /v1.0/agents/{id}/permission`: what an agent of the caller's account may do, from the agent's
-//! next request on. The last admin stays one.
+//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account, from the agent's next request
+//! on. The last admin cannot be demoted.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
-//! `POST /auth/login`: a session for a user name and its password.
+//! `POST /auth/login`: creates a session for a user name and its password.
 //!
-//! Round trips: attempts and lock together, then the session. Whoever the user name belongs to, and
-//! whether to anyone, costs the same reads and the same hash.
+//! Two round trips: login attempts and user name lock, then the session. Reads and hashes are the same whether the user name
+//! exists or not.
 
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! `POST /auth/logout`: ends the session that asks, or with `{"everywhere": true}` every session of its
-//! agent. An access key has no session: it ends when it is deleted.
+//! `POST /auth/logout`: ends the calling session, or with `{"everywhere": true}` every session of its agent. Refuses access
+//! keys, which have no session.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;

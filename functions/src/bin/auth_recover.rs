@@ -1,4 +1,4 @@
-//! `DELETE /auth/unregister`: stay after all. The account becomes what it was.
+//! `DELETE /auth/unregister`: recovers the caller's frozen account within its grace period.
 
 use shared::app::App;
 use shared::auth::caller_with_password;

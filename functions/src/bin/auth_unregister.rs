@@ -1,9 +1,11 @@
-//! `POST /auth/unregister`: leave, with 30 days' grace or at once.
+//! `POST /auth/unregister`: unregisters the caller's account, with 30 days' grace or at once.
 //!
-//! | | agent | access key |
+//! | | agent sends | access key sends |
 //! |---|---|---|
 //! | with grace | `password` | `confirmation_phrase` |
-//! | at once (`immediate`) | both | not at all |
+//! | at once (`immediate`) | both | – (refused) |
+//!
+//! Longer than other endpoints, because each row of this table has refusals of its own.
 
 use futures_util::future::join;
 use serde::Deserialize;
@@ -19,7 +21,7 @@ use shared::lifecycle::transition_if;
 use shared::replay;
 use shared::runtime::Endpoint;
 
-/// What to write in `confirmation_phrase`, in capitals.
+/// Required value of `confirmation_phrase`.
 const PHRASE: &str = "DELETE";
 
 #[derive(Deserialize)]
@@ -54,8 +56,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::state(view::CustomerView::from(&after))
 }
 
-/// The password was right. If the count of attempts stays nevertheless, the next one waits: no reason to
-/// fail this one.
+/// Resets the login attempts, as the password was right. A failure only makes the next attempt wait.
 async fn forget_attempts(app: &App, identity: Identity) {
     if let Identity::Agent(_, login) = identity {
         let _ = app.store.forget_attempts(login).await;

@@ -1,5 +1,5 @@
-//! `PUT /v1.0/customers/{id}/billing_account_id`: which of the billing accounts that an account owns pays
-//! for it; all zeros for none. The one that pays cannot be deleted.
+//! `PUT /v1.0/customers/{id}/billing_account_id`: sets which of its billing accounts pays for an account; all zeros for none.
+//! A billing account that pays cannot be deleted.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

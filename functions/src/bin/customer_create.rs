@@ -1,6 +1,6 @@
-//! `POST /v1.0/customers`: an account and its first agent, who administers it.
+//! `POST /v1.0/customers`: creates an account and its first agent, who is an admin.
 //!
-//! One transaction: account, agent, the locks on user name and e-mail address, event.
+//! One transaction: account, agent, locks on user name and e-mail address, event.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,8 +1,7 @@
-//! `DELETE /v1.0/customers/{id}`: deletes an account at once; with `?plan=<digest>` only if that plan is
-//! still true. Erasure follows.
+//! `DELETE /v1.0/customers/{id}`: deletes an account at once; with `?plan=<digest>` only if that plan is current. The purge
+//! follows.
 //!
-//! The answer shows the account once more as it was, with its new status; deleting it again shows the
-//! tombstone.
+//! The answer shows the account as it was, with its new status. Deleting it again shows the tombstone.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

@@ -1,4 +1,4 @@
-//! `GET /v1.0/customers/{id}`: one account; of a deleted one, its tombstone.
+//! `GET /v1.0/customers/{id}`: returns an account; the tombstone of a deleted one.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

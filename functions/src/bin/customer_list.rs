@@ -1,7 +1,7 @@
-//! `GET /v1.0/customers`: accounts that are not deleted, newest first; or those that the query asks for.
+//! `GET /v1.0/customers`: lists accounts that are not deleted, newest first, or those that the query filters.
 //!
-//! Round trips: one, as the caller and the page are read at the same time; by status, name or e-mail address
-//! one more, as rows are read by the keys that an index or a lock gives.
+//! One round trip, as the caller and the page are read concurrently; filtered by status, name or e-mail address one more, as
+//! rows are read by keys that an index or a lock returns.
 
 use shared::app::App;
 use shared::auth::{caller, credential};
@@ -26,7 +26,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let after = page.cursor(|token| filter.cursor(token))?;
         Ok((filter, page.size, after))
     });
-    // Nothing is read for somebody who does not even say who they are.
+    // Without a well-formed token nothing is read.
     credential(&request)?;
     let rows = async {
         let (filter, size, after) = asked?;

@@ -1,4 +1,4 @@
-//! `POST /v1.0/customers/{id}/recover`: makes a frozen account what it was.
+//! `POST /v1.0/customers/{id}/recover`: recovers a frozen account within its grace period.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

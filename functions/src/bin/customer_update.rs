@@ -1,4 +1,4 @@
-//! `PUT /v1.0/customers/{id}`: replaces the fields that the body names and keeps the others.
+//! `PUT /v1.0/customers/{id}`: replaces the fields of an account that the body names, and keeps the others.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

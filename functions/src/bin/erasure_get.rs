@@ -1,7 +1,7 @@
-//! `GET /v1.0/customers/{id}/erasure`: why and by whom an erasure was asked for, how far it is, and in
-//! the end its signed receipt.
+//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, requester and progress, and its signed receipt once it is
+//! finished.
 //!
-//! Round trips: one; the caller and the ledger are read at the same time.
+//! One round trip: the caller and the ledger are read concurrently.
 
 use futures_util::future::join;
 use shared::app::App;
@@ -12,7 +12,7 @@ use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    // Nothing is read for somebody who does not even say who they are.
+    // Without a well-formed token nothing is read.
     credential(&request)?;
     let ledger = async { app.store.get_erasure(request.path_id()?).await };
     let (caller, erasure) = join(caller(app, &request, Permission::PROJECT_ADMIN), ledger).await;

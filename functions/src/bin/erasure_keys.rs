@@ -1,5 +1,5 @@
-//! `GET /v1.0/erasure-keys`: the public keys that check erasure receipts. For everybody, and to be kept
-//! for a while: they change when a key is replaced, if ever.
+//! `GET /v1.0/erasure-keys`: returns the public keys that verify erasure receipts. Public and cacheable: keys change when one
+//! is replaced, if ever.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `POST /v1.0/customers/{id}/erasure/plan`: what deleting an account would do. Changes nothing.
+//! `POST /v1.0/customers/{id}/erasure/plan`: returns what the deletion of an account would do. Changes nothing.
 //!
 //! The digest binds a deletion to the plan: `DELETE /v1.0/customers/{id}?plan=<digest>`.
 

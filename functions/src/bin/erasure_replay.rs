@@ -1,7 +1,7 @@
-//! Keeps what is erased erased. Invoked by hand after the accounts table was restored from a backup:
-//! `{"from": "2026-11"}`, the month that the backup is of.
+//! Replays the ledger: deletes erased accounts again that a restored accounts table brought back. Invoked by hand, with the
+//! month of the backup: `{"from": "2026-11"}`.
 //!
-//! The ledger is not restored with the accounts, so it knows what was erased since.
+//! The ledger is not restored with the accounts, so it knows what was erased since the backup.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/customers/{id}/hold`: the account goes its way again. If it is frozen, it is purged when
-//! it is due, but not before 24 hours from now.
+//! `DELETE /v1.0/customers/{id}/hold`: lifts the hold of an account. If it is frozen, it is purged when it is due, but not
+//! within 24 hours.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

@@ -1,5 +1,5 @@
-//! `PUT /v1.0/customers/{id}/hold`: the account must not be erased, whatever is due, until the hold is
-//! lifted. It can still be frozen and recovered.
+//! `PUT /v1.0/customers/{id}/hold`: sets a hold: the account is not erased, whatever is due, until the hold is lifted. It can
+//! still be frozen and recovered.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,4 +1,4 @@
-//! `GET /v1.0/customer`: the caller's own account, and what its webhooks are signed with.
+//! `GET /v1.0/customer`: returns the caller's account, with its webhook secret.
 
 use shared::app::App;
 use shared::auth::caller;

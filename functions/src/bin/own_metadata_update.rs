@@ -1,4 +1,4 @@
-//! `PUT /v1.0/customer/metadata`: sets switches of the caller's own account.
+//! `PUT /v1.0/customer/metadata`: sets switches of the caller's account.
 
 use shared::app::App;
 use shared::auth::caller;

@@ -1,5 +1,4 @@
-//! `PUT /v1.0/customer`: replaces the fields of the caller's own account that the body names and keeps
-//! the others.
+//! `PUT /v1.0/customer`: replaces the fields of the caller's account that the body names, and keeps the others.
 
 use shared::app::App;
 use shared::auth::caller;

@@ -1,4 +1,4 @@
-//! `DELETE /v1.0/{kind}/{id}`: deletes a resource of an account.
+//! `DELETE /v1.0/{kind}/{id}`: deletes a resource of the caller's account, or of the one that a project admin names.
 
 use shared::app::App;
 use shared::auth::caller_and_resource;

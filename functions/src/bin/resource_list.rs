@@ -1,7 +1,7 @@
-//! `GET /v1.0/{kind}`: an account's resources of a kind, newest first.
+//! `GET /v1.0/{kind}`: lists resources of the caller's account, or of the one that a project admin names, newest first.
 //!
-//! Round trips: one, as token and query name the account, so the caller and the page are read at the same
-//! time; one more for every MB that the page has over the first.
+//! One round trip, as token and query name the account, so that the caller and the page are read concurrently; one more for
+//! every MB of the page over the first.
 
 use futures_util::future::try_join;
 use shared::app::App;
@@ -27,11 +27,11 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let (account, after) = (request.account(own)?, page.cursor(Id::parse)?);
         app.store.list_resources(account, kind, page.size, after).await
     };
-    // Who may not read is refused at once: how long the rows take says something about them.
+    // A caller who may not read is refused at once: the time that the rows take reveals something about them.
     let (account, page) = try_join(reader, async { Ok(rows.await) }).await?;
 
     let (page, account) = (page?, account?);
-    // The purge may still be at work.
+    // The purge may not be done.
     let page = if account.status == Status::Deleted { Page::empty() } else { page };
     Reply::ok(view::PageView::new(&page, |resource| view::ResourceView::new(account.id, resource)))
 }

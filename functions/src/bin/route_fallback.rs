@@ -1,4 +1,4 @@
-//! Whatever no other route takes: says so in the same envelope as every other error.
+//! `$default`: answers requests that match no route, in the same envelope as every other error.
 
 use shared::app::Nothing;
 use shared::domain::Error;

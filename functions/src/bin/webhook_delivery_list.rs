@@ -1,7 +1,7 @@
-//! `GET /v1.0/webhook_deliveries`: what was sent to the webhook of the caller's account, and what came of
-//! it, newest first. It goes back 7 days.
+//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account and their results, newest first, of
+//! the last 7 days.
 //!
-//! Round trips: one; the token names the account, so the caller and the page are read at the same time.
+//! One round trip: the token names the account, so the caller and the page are read concurrently.
 
 use shared::app::App;
 use shared::auth::{caller, credential};

@@ -1,5 +1,5 @@
-//! `POST /v1.0/webhook_deliveries/{id}/resend`: sends an event of the caller's account again, within a
-//! minute, whatever came of it before.
+//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event of the caller's account again, within a minute, whatever
+//! its earlier results.
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;

@@ -1,5 +1,5 @@
-//! `POST /v1.0/customer/webhook_secret/rotate`: a new secret for the webhooks of the caller's account. The
-//! old one signs beside it for a while, so that receivers can be changed over one by one.
+//! `POST /v1.0/customer/webhook_secret/rotate`: replaces the webhook secret of the caller's account. The old one signs beside
+//! it for an overlap, so that receivers can be changed over one by one.
 
 use serde::Deserialize;
 use shared::app::App;

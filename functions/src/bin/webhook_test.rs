@@ -1,5 +1,5 @@
-//! `POST /v1.0/customer/webhook_test`: sends an event to the webhook of the caller's account that tells of
-//! nothing, so that its owner sees whether webhooks arrive. The answer is its entry in the log.
+//! `POST /v1.0/customer/webhook_test`: delivers a test event to the webhook of the caller's account. The answer is its entry
+//! in the delivery log.
 
 use shared::app::App;
 use shared::auth::caller;

@@ -1,6 +1,6 @@
-//! Who has sent too much. A request is counted against the account that its token names, beside what is read
-//! to know its caller. Anybody can name anybody: if the token is not valid, the count is taken back, and the
-//! network that it came from is counted instead.
+//! Rate limits. A request is counted against the account that its token names, concurrently with the read that
+//! authenticates it. If the token turns out to be invalid, that count is taken back and the request is counted against
+//! its network instead: anybody can send a token that names any account.
 
 use crate::app::App;
 use crate::domain::network::{Network, Source};
@@ -9,7 +9,7 @@ use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
 use crate::platform::log::{Cause, LogEntry};
 
-/// A request that is counted, and may be one too many.
+/// The count of a request, before it is known whether its token is valid.
 pub(super) struct Count<'a> {
     app: &'a App,
     request: &'a Request,
@@ -19,8 +19,8 @@ pub(super) struct Count<'a> {
     outcome: Option<Result<QuotaStatus, Error>>,
 }
 
-/// Counts a request, and does `read` in the same round trip. A network that is known to send nothing that is
-/// valid is refused before.
+/// Counts a request and runs `read` in the same round trip. Refuses a network that is known to have exhausted its quota
+/// of invalid tokens before either.
 pub(super) async fn count_beside<'a, T>(
     app: &'a App,
     request: &'a Request,
@@ -40,8 +40,8 @@ pub(super) async fn count_beside<'a, T>(
 }
 
 impl Count<'_> {
-    /// The caller, if there is one and this was not one too many. A count that could not be made refuses
-    /// nobody: it is for fairness, and no lock.
+    /// Returns the caller, unless the account's quota is exhausted. A count that failed refuses nobody: rate limits are for
+    /// fairness, not for security.
     pub(super) async fn admit<T>(self, caller: Result<T, Error>) -> Result<T, Error> {
         match (caller, self.outcome) {
             (Err(Error::InvalidCredentials), outcome) => {
@@ -64,8 +64,8 @@ impl Count<'_> {
     }
 }
 
-/// Counts a request whose token is not valid: against no `customer`, but against its network. What is wrong
-/// with it; nobody learns what is left of the quota of an account that is not theirs.
+/// Counts a request with an invalid token against its network, and takes back the count against `customer`. Returns the
+/// error of the request, which reveals nothing of the quota of an account that is not the sender's.
 async fn count_invalid(
     app: &App,
     request: &Request,
@@ -94,8 +94,7 @@ async fn count_invalid(
     refusal
 }
 
-/// Counts a request against its network, and remembers if that was one too many: until the window ends
-/// nothing can change it.
+/// Counts a request against its network, and remembers a network that has exhausted the quota until the window ends.
 pub(super) async fn count_network(
     app: &App,
     request: &Request,

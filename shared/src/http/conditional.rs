@@ -1,16 +1,15 @@
-//! Entity tags, and requests that are for a certain state of things only (RFC 9110, §8.8.3 and §13).
+//! Entity tags and conditional requests (RFC 9110, §8.8.3 and §13).
 
 use super::view::Tagged;
 use crate::domain::Error;
 use crate::domain::digest::sha256;
 
-/// A strong entity tag: a digest of what is shown. What changes nothing of that, such as a count that
-/// only we see, does not change the tag.
+/// A strong entity tag: a digest of the representation. A change of internals that no answer shows does not change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ETag(String);
 
 impl ETag {
-    /// 128 bits: nobody can find two states with one tag.
+    /// Hexadecimal digits of the digest: 128 bits, so that two states with one tag cannot be found.
     const DIGITS: usize = 32;
 
     pub(super) fn of(shown: &impl Tagged) -> Result<Self, Error> {
@@ -19,24 +18,25 @@ impl ETag {
         Ok(Self(sha256(&json)[..Self::DIGITS].to_owned()))
     }
 
-    /// As it is in a header.
+    /// Returns the tag in quotes, as in the `ETag` header.
     pub(super) fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
     }
 }
 
-/// For which states of a thing a request is. Whoever sends none of these headers takes any.
+/// The `If-Match` and `If-None-Match` preconditions of a request. Absent ones are met by any state.
 #[derive(Debug, Default)]
 pub struct Preconditions {
     if_match: Option<Tags>,
     if_none_match: Option<Tags>,
 }
 
-/// The tags in a header.
+/// Entity tags of a header.
 #[derive(Debug, PartialEq, Eq)]
 enum Tags {
-    /// `*`: any.
+    /// `*`: any tag.
     Any,
+    /// A list of tags.
     Listed(Vec<Tag>),
 }
 
@@ -64,10 +64,10 @@ impl Preconditions {
         })
     }
 
-    /// Refuses a change of what is shown like this at the moment, if it is for another state.
+    /// Refuses a change of what is currently represented by `shown`, unless the preconditions are met.
     ///
-    /// Ask this of every state that a change is decided on, and write on the condition that it still is
-    /// that state: a state that came in between is refused then, too.
+    /// To be called for every state that a change is decided on, which is then written on the condition that the state
+    /// is unchanged: so a state that came in between is refused too.
     pub fn require(&self, shown: &impl Tagged) -> Result<(), Error> {
         if self.if_match.is_none() && self.if_none_match.is_none() {
             return Ok(());
@@ -76,12 +76,12 @@ impl Preconditions {
         if self.takes(&tag) && !self.knows(&tag) { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 
-    /// Whether `If-Match` has the tag, or is not there. A weak tag is none that matches.
+    /// Whether `If-Match` is absent or lists the tag. Weak tags do not match.
     pub(super) fn takes(&self, tag: &ETag) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.has(tag, |tag| !tag.is_weak))
     }
 
-    /// Whether `If-None-Match` has the tag, weak or strong.
+    /// Whether `If-None-Match` lists the tag, weak or strong.
     pub(super) fn knows(&self, tag: &ETag) -> bool {
         self.if_none_match.as_ref().is_some_and(|tags| tags.has(tag, |_| true))
     }
@@ -95,7 +95,7 @@ impl Tags {
         }
         let (mut tags, mut rest) = (Vec::new(), text);
         loop {
-            // Elements of a list may be empty.
+            // RFC 9110 §5.6.1: list elements may be empty.
             rest = rest.trim_start_matches([' ', '\t', ',']);
             if rest.is_empty() {
                 return (!tags.is_empty()).then_some(Self::Listed(tags));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_read_as_the_standard_writes_them() {
+    fn entity_tags_are_parsed_as_rfc_9110_writes_them() {
         for (text, tags) in [
             (r#""xyzzy""#, vec![tag(false, "xyzzy")]),
             (r#"W/"xyzzy""#, vec![tag(true, "xyzzy")]),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_tags_match_only_where_nothing_is_changed() {
+    fn weak_tags_match_if_none_match_only() {
         let now = ETag::of(&"now").unwrap();
         let weak = format!("W/{}", now.quoted());
         let strong = now.quoted();
@@ -185,14 +185,14 @@ mod tests {
         assert!(parse(None, Some(&weak)).knows(&now));
         assert!(parse(Some("*"), None).takes(&now) && parse(None, Some("*")).knows(&now));
         assert!(parse(None, None).takes(&now) && !parse(None, None).knows(&now));
-        // A change is for no state that it must not find.
+        // `If-None-Match: *` refuses a change to anything that exists.
         assert!(parse(None, Some("*")).require(&"now").is_err());
         assert!(parse(None, Some("\"other\"")).require(&"now").is_ok());
     }
 
     proptest! {
         #[test]
-        fn every_list_is_read_back(
+        fn every_list_of_tags_is_parsed_back(
             tags in prop::collection::vec((any::<bool>(), "[!#-~]{0,8}"), 1..6),
             gap in "[ \t]{0,2},[ ,\t]{0,2}",
         ) {
@@ -205,7 +205,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_sent_is_read_or_refused(text in "[*W/\", a\t]{0,12}") {
+        fn any_header_is_parsed_or_refused(text in "[*W/\", a\t]{0,12}") {
             let _ = Tags::parse(&text);
         }
     }

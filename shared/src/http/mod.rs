@@ -1,4 +1,4 @@
-//! Requests in, replies and errors out. Knows nothing of the store.
+//! Requests, replies and errors. Knows nothing of the store.
 
 mod accepts;
 mod conditional;

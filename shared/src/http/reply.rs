@@ -1,4 +1,4 @@
-//! What a client gets.
+//! Replies: status, headers and body of an answer.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::view::Tagged;
 use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
 
-/// Since when a token in the URL is advised against (RFC 9745): 1 January 2026.
+/// `Deprecation` of tokens in URLs (RFC 9745): since 1 January 2026.
 const DEPRECATION: &str = "@1767225600";
-/// And why: URLs are kept where secrets should not be.
+/// `Link` to the reason of the deprecation: URLs are logged and cached.
 const DEPRECATION_LINK: &str = "<https://www.rfc-editor.org/rfc/rfc9700.html#section-4.3.2>; rel=\"deprecation\"; type=\"text/html\"";
 
-/// What a client gets.
+/// An answer to a request.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -47,7 +47,7 @@ struct View<'a> {
 }
 
 impl Reply {
-    /// Success, with `body` as JSON.
+    /// Returns a 200 with `body` as JSON.
     pub fn ok(body: impl Serialize) -> Result<Self, Error> {
         let body =
             serde_json::to_string(&body).map_err(|error| Error::Internal(error.to_string()))?;
@@ -62,13 +62,13 @@ impl Reply {
         })
     }
 
-    /// Success, with a thing as it is now, and its entity tag.
+    /// Returns a 200 with a representation and its entity tag.
     pub fn state(shown: impl Tagged) -> Result<Self, Error> {
         let etag = Some(ETag::of(&shown)?.quoted());
         Ok(Self { etag, ..Self::ok(shown)? })
     }
 
-    /// The same to a request that reads it; only the tag, if that is the one that the client knows.
+    /// Returns the [state](Self::state), or a 304 without body if the request's `If-None-Match` lists its tag.
     pub fn state_unless_known(request: &Request, shown: impl Tagged) -> Result<Self, Error> {
         let (conditions, tag) = (request.preconditions()?, ETag::of(&shown)?);
         if !conditions.takes(&tag) {
@@ -81,14 +81,13 @@ impl Reply {
         Ok(reply)
     }
 
-    /// The same, to be kept by whoever passes it on or gets it for as long as `max_age`. What is not
-    /// cacheable may be kept by nobody.
+    /// Returns the reply with leave for any cache to keep it for `max_age`. Without this, none may.
     #[must_use]
     pub fn cacheable(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }
     }
 
-    /// The error envelope: the same for every error of every route.
+    /// Returns the error envelope, which is the same for every error of every route.
     #[must_use]
     pub fn error(error: &Error, request_id: &str) -> Self {
         let description = describe(error);
@@ -115,25 +114,26 @@ impl Reply {
         }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// The error's reason; empty on success.
+    /// Returns the error's reason; empty on success.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         self.reason
     }
 
-    /// The response, with the headers that every response has.
+    /// Returns the response, with the headers that every response has and the `statuses` of the quotas that the request
+    /// counted against.
     #[must_use]
     pub fn into_response(
         self,
         request_id: &str,
         has_token_in_url: bool,
-        standings: &[QuotaStatus],
+        statuses: &[QuotaStatus],
     ) -> Response<Body> {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
@@ -152,7 +152,7 @@ impl Reply {
             headers.insert("deprecation", header::HeaderValue::from_static(DEPRECATION));
             headers.insert(header::LINK, header::HeaderValue::from_static(DEPRECATION_LINK));
         }
-        for (name, value) in rate_limit(standings.iter().chain(&self.refused_by)) {
+        for (name, value) in rate_limit(statuses.iter().chain(&self.refused_by)) {
             headers.insert(name, value);
         }
         if let Some(seconds) = self.retry_after {
@@ -165,11 +165,11 @@ impl Reply {
     }
 }
 
-/// What is left, in the fields of draft-ietf-httpapi-ratelimit-headers-09.
+/// Returns the `RateLimit-Policy` and `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers-09).
 fn rate_limit<'a>(
-    standings: impl Iterator<Item = &'a QuotaStatus>,
+    statuses: impl Iterator<Item = &'a QuotaStatus>,
 ) -> impl Iterator<Item = (&'static str, header::HeaderValue)> {
-    let (policies, left): (Vec<_>, Vec<_>) = standings
+    let (policies, left): (Vec<_>, Vec<_>) = statuses
         .map(|QuotaStatus { quota, remaining, resets_in }| {
             let (name, window) = (quota.kind.name(), quota.kind.window().as_secs());
             let policy = format!("\"{name}\";q={};w={window}", quota.limit);

@@ -1,4 +1,4 @@
-//! What a client sent.
+//! Requests, as the gateway passes them on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::{Customer, Error, Id, idempotency};
 
-/// A request, with its credentials put aside: nothing else sees them.
+/// A request. Credentials are taken out of header and query, so that nothing else sees them.
 pub struct Request {
     id: String,
     method: Method,
@@ -36,23 +36,23 @@ pub struct Request {
     tokens: Vec<String>,
     has_token_in_url: bool,
     body: Vec<u8>,
-    standings: QuotaStatuses,
+    statuses: QuotaStatuses,
 }
 
-/// What is left of the quotas that a request counts against.
+/// Statuses of the quotas that a request counted against.
 pub type QuotaStatuses = Arc<Mutex<Vec<QuotaStatus>>>;
 
-/// Which page of a list is asked for.
+/// Page of a list that the query asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct PageQuery<'a> {
-    /// How many rows, 1 to 100.
+    /// Page size: 1 to 100 rows.
     pub size: usize,
-    /// Where it starts, in the text form that the page before gave; `None` for the first page.
+    /// Cursor, as the previous page's `next_page_token`; `None` for the first page.
     pub token: Option<&'a str>,
 }
 
 impl<'a> PageQuery<'a> {
-    /// Where the page starts, read by `parse`.
+    /// Returns the cursor, parsed by `parse`.
     pub fn cursor<T>(&self, parse: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>, Error> {
         let invalid = || {
             Error::InvalidParameter(
@@ -90,7 +90,7 @@ impl Request {
                 .map(str::to_owned)
         };
         let versioned = request.raw_http_path().starts_with("/v1.0/");
-        // The gateway joins headers of one name by commas; no token has one.
+        // The gateway joins headers of one name by commas, which no token contains.
         let authorization = header("authorization");
         let sent = authorization.iter().flat_map(|header| header.split(','));
         let mut tokens: Vec<String> = sent.map(|value| bearer(value.trim())).collect();
@@ -129,42 +129,41 @@ impl Request {
             tokens,
             has_token_in_url,
             body: request.into_body().to_vec(),
-            standings: QuotaStatuses::default(),
+            statuses: QuotaStatuses::default(),
         }
     }
 
-    /// The request's id: the client's own, if it sent a good one.
+    /// Returns the request's id: the client's `X-Request-Id`, if it is well formed.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The route that the gateway chose, such as `GET /v1.0/customers/{id}`.
+    /// Returns the gateway's route key, such as `GET /v1.0/customers/{id}`.
     #[must_use]
     pub fn route(&self) -> &str {
         &self.route
     }
 
-    /// Takes note of what is left of a quota, now that the request counts against it. Its answer tells.
-    pub fn counted(&self, standing: QuotaStatus) {
-        self.standings.lock().unwrap_or_else(PoisonError::into_inner).push(standing);
+    /// Records the status of a quota that the request counted against, for the `RateLimit` fields of the answer.
+    pub fn counted(&self, status: QuotaStatus) {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status);
     }
 
-    /// What is left of the quotas that the request counts against, as far as it is known by then.
+    /// Returns the statuses of the quotas that the request has counted against so far.
     #[must_use]
-    pub fn standings(&self) -> QuotaStatuses {
-        Arc::clone(&self.standings)
+    pub fn quota_statuses(&self) -> QuotaStatuses {
+        Arc::clone(&self.statuses)
     }
 
-    /// The key that the client gave to the request so that it can be sent again. Methods that have the same
-    /// effect anyway need none.
+    /// Returns the `Idempotency-Key` of a POST or PUT. Other methods are idempotent without one.
     pub fn idempotency_key(&self) -> Result<Option<idempotency::IdempotencyKey>, Error> {
         let counts = matches!(self.method, Method::POST | Method::PUT);
         let sent = self.idempotency_key.as_deref().filter(|_| counts);
         sent.map(idempotency::IdempotencyKey::parse).transpose()
     }
 
-    /// All that the request asks for, without its credentials.
+    /// Returns method, path, query and body, without credentials: what a fingerprint covers.
     #[must_use]
     pub fn whole(&self) -> String {
         let query =
@@ -172,13 +171,13 @@ impl Request {
         format!("{} {}?{query}\n{}", self.method, self.path, String::from_utf8_lossy(&self.body))
     }
 
-    /// The address that the request came from, as the gateway saw it. Headers say nothing about it.
+    /// Returns the peer's IP address, as the gateway saw it. Headers are not consulted.
     #[must_use]
     pub fn source_ip(&self) -> &str {
         &self.source_ip
     }
 
-    /// The one token that the client sent, in the header or in the query.
+    /// Returns the one token that the client sent, in header or query.
     pub fn token(&self) -> Result<&str, Error> {
         match self.tokens.as_slice() {
             [] => Err(Error::AuthenticationRequired),
@@ -187,23 +186,23 @@ impl Request {
         }
     }
 
-    /// Whether a token came in the URL, where it is seen by more than those whom it concerns.
+    /// Whether a token was sent in the URL, where logs and caches may keep it.
     #[must_use]
     pub const fn has_token_in_url(&self) -> bool {
         self.has_token_in_url
     }
 
-    /// The id in the path.
+    /// Returns the id in the path.
     pub fn path_id<T>(&self) -> Result<Id<T>, Error> {
         self.path_id.as_deref().and_then(Id::parse).ok_or(Error::InvalidId)
     }
 
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
-    /// The body of an update, read as JSON. Fields of `shown`, which is the resource as `GET` shows it, that `T` has not
+    /// Parses the body of an update as JSON. Fields of `shown`, which is the resource as `GET` shows it, that `T` has not
     /// are read-only: unchanged they are accepted, so that what was got can be sent back.
     pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Serialize) -> Result<T, Error> {
         let (media_type, encoding) =
@@ -211,7 +210,7 @@ impl Request {
         json::parse_over(media_type, encoding, &self.body, shown)
     }
 
-    /// The If-Match / If-None-Match preconditions.
+    /// Returns the If-Match / If-None-Match preconditions.
     pub fn preconditions(&self) -> Result<Preconditions, Error> {
         Preconditions::parse(self.if_match.as_deref(), self.if_none_match.as_deref())
     }
@@ -233,41 +232,41 @@ impl Request {
         Ok(())
     }
 
-    /// The kind of resource that the path names. A name that is none is no route.
+    /// Returns the kind of resource that the path names. Any other name is no route.
     pub fn path_kind(&self) -> Result<Kind, Error> {
         self.path_kind.as_deref().and_then(Kind::resource).ok_or(Error::RouteNotFound)
     }
 
-    /// The body, read as JSON; if there is none, all of its fields are what they are by default.
+    /// Parses the body as JSON; an empty one is the default of `T`.
     pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
         if self.body.is_empty() { Ok(T::default()) } else { self.json() }
     }
 
-    /// The page that the query asks for.
+    /// Returns the page that the query asks for.
     pub fn page(&self) -> Result<PageQuery<'_>, Error> {
         let size = self.parameter(PAGE_SIZE).map_or(Ok(MAX_PAGE_SIZE), page_size)?;
         let token = self.parameter(PAGE_TOKEN).filter(|token| !token.is_empty());
         Ok(PageQuery { size, token })
     }
 
-    /// The filter of accounts that the query asks for, and the page.
+    /// Returns the filter of accounts and the page that the query asks for.
     pub fn page_of_filter(&self) -> Result<(Filter, PageQuery<'_>), Error> {
         Ok((customer_query::parse(|name| self.parameter(name))?, self.page()?))
     }
 
-    /// The account that the request is about: `own`, unless the query names another.
+    /// Returns the account that the request is about: `own`, unless the query names another.
     pub fn account(&self, own: Id<Customer>) -> Result<Id<Customer>, Error> {
         let invalid = || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID".to_owned());
         self.parameter(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
     }
 
-    /// Whether the query names an account, well or badly.
+    /// Whether the query names an account, well formed or not.
     #[must_use]
     pub fn names_account(&self) -> bool {
         self.parameter(CUSTOMER_ID).is_some()
     }
 
-    /// The first value of a query parameter that the route accepts. `None` if it was not sent.
+    /// Returns the value of a query parameter that the route accepts. `None` if it was not sent.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let sent = self.query.iter().find(|(sent, _)| sent == name);
@@ -277,7 +276,7 @@ impl Request {
 
 fn page_size(text: &str) -> Result<usize, Error> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number too long to read is larger than the largest page, as any other large number.
+    // A number that overflows is larger than the maximum, as any other large number.
     let size = if digits { text.parse().unwrap_or(usize::MAX) } else { 0 };
     if size == 0 {
         return Err(Error::InvalidParameter(
@@ -288,7 +287,7 @@ fn page_size(text: &str) -> Result<usize, Error> {
     Ok(size.min(MAX_PAGE_SIZE))
 }
 
-/// The token in an `Authorization` header; what is not a bearer token stays what it is and fits nowhere.
+/// Returns the token of an `Authorization` header.
 fn bearer(value: &str) -> String {
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
@@ -303,7 +302,7 @@ fn is_request_id(text: &str) -> bool {
 
 fn new_request_id() -> String {
     let mut random = [0; 16];
-    // An id that is not unique is no danger; a request that fails for want of one would be.
+    // An id that is not unique does no harm; a request that fails for want of one would.
     let _ = getrandom::fill(&mut random);
     format!("req_{}", data_encoding::BASE32_NOPAD.encode(&random).to_lowercase())
 }

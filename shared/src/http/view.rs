@@ -1,4 +1,4 @@
-//! What clients may see, field by field as the seed shows it.
+//! Representations: what answers show of each entity, field by field.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
 use crate::domain::{self, Id, Page, Permission, PlainToken, Status, Timestamp};
 
-/// An account.
+/// Representation of an account.
 #[derive(Serialize)]
 pub struct CustomerView<'a> {
     id: Id<domain::Customer>,
@@ -69,15 +69,15 @@ impl<'a> From<&'a domain::Customer> for CustomerView<'a> {
     }
 }
 
-/// What only its own admins and managers see of an account.
+/// Fields of an account that only its own admins and managers see.
 #[derive(Clone, Copy, Serialize)]
 struct OwnersPart<'a> {
     webhook_secret: &'a str,
-    /// Whether the webhook's receiver said that it is gone; setting `webhook_uri` ends that.
+    /// Whether the webhook is disabled because its receiver answered 410; setting `webhook_uri` enables it again.
     webhook_disabled: bool,
 }
 
-/// An account as its own admins and managers see it.
+/// Representation of an account for its own admins and managers.
 #[derive(Serialize)]
 pub struct OwnCustomerView<'a> {
     #[serde(flatten)]
@@ -93,9 +93,9 @@ impl<'a> From<&'a domain::Customer> for OwnCustomerView<'a> {
     }
 }
 
-/// A thing that is shown by itself, and has an entity tag.
+/// A representation that has an entity tag.
 pub trait Tagged: Serialize {
-    /// All that the tag stands for: what is shown of the thing here, and what is elsewhere.
+    /// Returns what the tag covers: this representation, and what other representations of the entity show.
     fn whole(&self) -> impl Serialize {
         self
     }
@@ -117,7 +117,7 @@ impl Tagged for AccessKeyView<'_> {}
 impl Tagged for AgentView<'_> {}
 impl Tagged for ResourceView<'_> {}
 
-/// An access key. Its token is in none of them but the first, which its creator gets.
+/// Representation of an access key. Only the answer that issues a token shows it.
 #[derive(Debug, Serialize)]
 pub struct AccessKeyView<'a> {
     id: Id<domain::AccessKey>,
@@ -137,7 +137,7 @@ pub struct AccessKeyView<'a> {
 }
 
 impl<'a> AccessKeyView<'a> {
-    /// A key of this account.
+    /// Returns the representation of an access key of `customer`.
     #[must_use]
     pub fn new(customer: Id<domain::Customer>, key: &'a domain::AccessKey) -> Self {
         Self {
@@ -157,20 +157,20 @@ impl<'a> AccessKeyView<'a> {
         }
     }
 
-    /// The key with its token, once.
+    /// Returns the representation with the token that was just issued.
     #[must_use]
     pub fn with_token(self, token: &'a PlainToken) -> Self {
         Self { token: Some(token.expose()), ..self }
     }
 
-    /// The key that was deleted at `now`.
+    /// Returns the representation of the access key as deleted at `now`.
     #[must_use]
     pub fn deleted(self, now: Timestamp) -> Self {
         Self { tm_delete: Some(now), ..self }
     }
 }
 
-/// How far the erasure of an account is.
+/// Representation of an account's erasure.
 #[derive(Debug, Serialize)]
 pub struct ErasureView<'a> {
     customer_id: Id<domain::Customer>,
@@ -191,7 +191,7 @@ pub struct ErasureView<'a> {
     receipt: Option<&'a str>,
 }
 
-/// An order that an account must not be erased.
+/// Representation of a hold.
 #[derive(Debug, Serialize)]
 struct Hold<'a> {
     reason: &'a str,
@@ -199,7 +199,7 @@ struct Hold<'a> {
     since: Timestamp,
 }
 
-/// How many things of a kind the purge has found, and how many of them are gone.
+/// Number of owned items of a kind that the purge has found, and of those that it has deleted.
 #[derive(Debug, Serialize)]
 struct Progress {
     found: u64,
@@ -207,7 +207,7 @@ struct Progress {
 }
 
 impl<'a> ErasureView<'a> {
-    /// The erasure as it is at `now`.
+    /// Returns the representation of the erasure at `now`.
     #[must_use]
     pub fn at(erasure: &'a domain::Erasure, now: Timestamp) -> Self {
         let request = erasure.request.as_ref();
@@ -241,7 +241,7 @@ impl<'a> ErasureView<'a> {
     }
 }
 
-/// What an erasure would do.
+/// Representation of a plan of an erasure.
 #[derive(Debug, Serialize)]
 pub struct PlanView<F, C> {
     customer_id: Id<domain::Customer>,
@@ -268,7 +268,7 @@ impl<F, C> PlanView<F, C> {
     }
 }
 
-/// An agent.
+/// Representation of an agent.
 #[derive(Debug, Serialize)]
 pub struct AgentView<'a> {
     id: Id<domain::Agent>,
@@ -283,7 +283,7 @@ pub struct AgentView<'a> {
 }
 
 impl<'a> AgentView<'a> {
-    /// An agent of this account.
+    /// Returns the representation of an agent of `customer`.
     #[must_use]
     pub fn new(customer: Id<domain::Customer>, agent: &'a domain::Agent) -> Self {
         Self {
@@ -299,14 +299,14 @@ impl<'a> AgentView<'a> {
         }
     }
 
-    /// The agent who was deleted at `now`.
+    /// Returns the representation of the agent as deleted at `now`.
     #[must_use]
     pub fn deleted(self, now: Timestamp) -> Self {
         Self { tm_delete: Some(now), ..self }
     }
 }
 
-/// A resource.
+/// Representation of a resource.
 #[derive(Serialize)]
 pub struct ResourceView<'a> {
     id: Id<domain::Resource>,
@@ -321,7 +321,7 @@ pub struct ResourceView<'a> {
 }
 
 impl<'a> ResourceView<'a> {
-    /// A resource of this account.
+    /// Returns the representation of a resource of `customer`.
     #[must_use]
     pub fn new(customer: Id<domain::Customer>, resource: &'a domain::Resource) -> Self {
         Self {
@@ -336,19 +336,19 @@ impl<'a> ResourceView<'a> {
         }
     }
 
-    /// The resource that was deleted at `now`.
+    /// Returns the representation of the resource as deleted at `now`.
     #[must_use]
     pub fn deleted(self, now: Timestamp) -> Self {
         Self { tm_delete: Some(now), ..self }
     }
 }
 
-/// Shows JSON text as what it says, to the letter.
+/// Serializes JSON text as the value that it is, byte for byte.
 fn as_json<S: Serializer>(json: &str, to: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(to)
 }
 
-/// A page of a list.
+/// Representation of a page of a list.
 #[derive(Debug, Serialize)]
 pub struct PageView<T> {
     result: Vec<T>,
@@ -356,7 +356,7 @@ pub struct PageView<T> {
 }
 
 impl<T> PageView<T> {
-    /// The page, each row shown by `view`.
+    /// Returns the representation of a page, each row by `view`.
     pub fn new<'a, R>(page: &'a Page<R>, view: impl FnMut(&'a R) -> T) -> Self {
         Self {
             result: page.rows.iter().map(view).collect(),

@@ -1,4 +1,4 @@
-//! Time: the only place that reads it.
+//! The clock: the only module that reads the time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,11 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::config;
 use crate::domain::{Error, Timestamp};
 
-/// The local stack moves its functions' time by this variable, in seconds. No deployment sets it; a
-/// test sees to that.
+/// Environment variable with the clock's offset in seconds, set by the local stack only; a test checks the template.
 const OFFSET: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// Tells the time.
+/// A clock.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -21,7 +20,7 @@ enum Source {
 }
 
 impl Clock {
-    /// The system's clock, moved by the local stack's offset if there is one.
+    /// Returns the system's clock, with the local stack's offset if there is one.
     pub fn from_environment() -> Result<Self, Error> {
         let seconds = config::optional(OFFSET).map_or(Ok(0), |seconds| seconds.parse());
         let seconds =
@@ -29,18 +28,18 @@ impl Clock {
         Ok(Self(Source::System { offset: Duration::from_secs(seconds) }))
     }
 
-    /// The system's clock.
+    /// Returns the system's clock.
     pub(super) const fn system() -> Self {
         Self(Source::System { offset: Duration::ZERO })
     }
 
-    /// A clock that shows what `dial` is set to, for tests: nothing in the environment makes one.
+    /// Returns a clock that shows what `dial` is set to, for tests.
     #[must_use]
     pub const fn showing(dial: Arc<Mutex<Timestamp>>) -> Self {
         Self(Source::Dial(dial))
     }
 
-    /// Now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -53,28 +52,27 @@ impl Clock {
     }
 }
 
-/// How long it is, by the system's own clock, until `epoch_ms` milliseconds after 1970.
+/// Returns the time until `epoch_ms` milliseconds after 1970, by the system's clock without offset.
 pub(crate) fn time_until(epoch_ms: u64) -> Duration {
     Duration::from_millis(epoch_ms).saturating_sub(system_time())
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is where time is read")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the time")]
 fn system_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The moment at which Lambda ends an invocation.
+/// The time at which a scheduled run stops starting work, well before Lambda ends the invocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,
 }
 
 impl Deadline {
-    /// Work that takes longer than this is not begun before the deadline: 20 s, or a third of the time
-    /// there is if that is less.
+    /// Time before Lambda's deadline in which no work is started: 20 s, or a third of the remaining time if less.
     const MARGIN: Duration = Duration::from_secs(20);
 
-    /// The deadline `epoch_ms` milliseconds after 1970, by the system's own clock.
+    /// Returns the deadline of an invocation that Lambda ends `epoch_ms` milliseconds after 1970.
     #[must_use]
     pub fn at(epoch_ms: u64) -> Self {
         let left = time_until(epoch_ms);
@@ -82,7 +80,7 @@ impl Deadline {
         Self { at: Instant::now() + left.saturating_sub(margin) }
     }
 
-    /// Whether it is time to stop.
+    /// Whether no more work is to be started.
     #[must_use]
     pub fn is_near(&self) -> bool {
         Instant::now() >= self.at

@@ -1,14 +1,14 @@
-//! The environment: the only place that reads it.
+//! Configuration: the only module that reads the environment.
 
 use crate::domain::Error;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::webhook_target::Loopback;
 
-/// What names the local stack's functions can resolve, and to which addresses: a JSON object of lists.
-/// No deployment sets it; a test sees to that.
+/// Environment variable with the host names that functions on the local stack resolve, and their addresses: a JSON object
+/// of lists. No deployment sets it; a test checks the template.
 pub const LOCAL_HOSTS: &str = "LOCAL_HOSTS";
 
-/// The value of a variable that template.yaml, or Lambda itself, must give.
+/// Returns the value of a variable that template.yaml or Lambda sets. Fails if it is unset or empty.
 pub fn required(name: &str) -> Result<String, Error> {
     optional(name).ok_or_else(|| {
         Error::Internal(format!(
@@ -17,15 +17,15 @@ pub fn required(name: &str) -> Result<String, Error> {
     })
 }
 
-/// The value of a variable that may be absent.
-#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+/// Returns the value of a variable. `None` if it is unset or empty.
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
 #[must_use]
 pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether webhooks may go to the machine itself. In a deployment that is where Lambda's runtime
-/// listens, so the variable counts in the local stack only.
+/// Returns whether webhooks may be sent to loopback addresses. Only on the local stack: in a deployment, Lambda's runtime
+/// API listens there.
 pub fn loopback() -> Result<Loopback, Error> {
     const NAME: &str = "WEBHOOK_ALLOW_LOOPBACK";
     let is_local = optional(LOCAL_HOSTS).is_some();

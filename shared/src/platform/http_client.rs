@@ -1,5 +1,4 @@
-//! How the AWS SDK reaches AWS: by HTTP/1.1. Its own client brings HTTP/2 as well, which would be a ninth
-//! of every package.
+//! The AWS SDK's HTTP client: HTTP/1.1 only. The SDK's own client includes HTTP/2, a ninth of every package.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -24,17 +23,17 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use super::{config, tls};
 use crate::domain::Error;
 
-/// Roots of Amazon Trust Services.
+/// Root certificates of Amazon Trust Services.
 const AMAZON: &[u8] = include_bytes!("amazon_roots.pem");
 
-/// How long an attempt, which may take two seconds, waits for the connection.
+/// Connect timeout; an attempt has two seconds in all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Keeps connections, to whomever it has reached.
+/// A client with a connection pool.
 #[derive(Clone, Debug)]
 struct Https(Client<HttpsConnector<connect::HttpConnector>, SdkBody>);
 
-/// A client for the SDK, with connections of its own.
+/// Returns a client for the SDK, with a connection pool of its own.
 pub fn http_client() -> Result<SharedHttpClient, Error> {
     let tls = tls::trusting(roots()?).map_err(internal)?;
     let mut tcp = connect::HttpConnector::new();
@@ -50,8 +49,8 @@ pub fn http_client() -> Result<SharedHttpClient, Error> {
     Ok(SharedHttpClient::new(Https(client)))
 }
 
-/// Reading the system's 140 roots would be half of a start, so AWS's endpoints are known by the few that
-/// they chain to. Where `SSL_CERT_FILE` is set, the system's are read, from there.
+/// Returns the root certificates that AWS endpoints chain to: parsing the system's 140 would be half of a cold start. If
+/// `SSL_CERT_FILE` is set, returns the system's, which are read from there.
 fn roots() -> Result<RootCertStore, Error> {
     if config::optional("SSL_CERT_FILE").is_some() {
         return Ok(tls::system_roots());

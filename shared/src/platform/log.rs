@@ -289,12 +289,12 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_macros, reason = "stands for a library's event")]
     fn library_events_lose_message_and_fields() {
         let kept = Kept::default();
         let writer = kept.clone();
         let layer = Libraries(move || writer.clone());
         let email = "ann@example.com";
-        #[expect(clippy::disallowed_macros, reason = "stands for a library's event")]
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::error!(target: "hyper::proto", cause = email, "{email} wrote");
         });

@@ -1,4 +1,4 @@
-//! Metrics, as lines that CloudWatch reads out of the log: the embedded metric format
+//! Metrics in CloudWatch's embedded metric format, as lines of the log
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
 use serde_json::{Map, Value, json};
@@ -6,11 +6,10 @@ use serde_json::{Map, Value, json};
 use super::config;
 use crate::domain::Timestamp;
 
-/// The namespace of all our metrics.
+/// CloudWatch namespace.
 const NAMESPACE: &str = "Tenure";
 
-/// Puts metrics of `now` into the log: per metric its name, its unit as CloudWatch names it, its value.
-/// Their one dimension is the installation's name.
+/// Emits metrics with the time `now`: name, CloudWatch unit and value of each. The only dimension is the stage.
 #[expect(clippy::print_stdout, reason = "CloudWatch reads metrics from stdout")]
 pub fn emit(now: Timestamp, metrics: &[(&str, &str, u64)]) {
     let definitions: Vec<Value> =

@@ -1,5 +1,5 @@
-//! How the AWS SDK is set up: from Lambda's own environment, without looking anywhere else for
-//! credentials, a region or an endpoint.
+//! Configuration of the AWS SDK, from Lambda's environment only: no other source of credentials, region or endpoint is
+//! searched.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::config;
 use super::http_client::http_client;
 use crate::domain::Error;
 
-/// The SDK's crates have no type in common for their configuration.
+/// Builds the configuration of one of the SDK's crates, which have no common type for it.
 macro_rules! config {
     ($sdk:ident, $endpoint:literal) => {{
         let mut builder = $sdk::Config::builder()
@@ -22,7 +22,7 @@ macro_rules! config {
             .credentials_provider(credentials()?)
             .timeout_config(timeouts())
             .retry_config(retries())
-            // An attempt's time is up long before.
+            // An attempt times out long before.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(http_client()?);
         builder.set_endpoint_url(config::optional($endpoint));
@@ -46,7 +46,7 @@ fn region() -> Result<Region, Error> {
     Ok(Region::new(config::required("AWS_REGION")?))
 }
 
-/// The role's credentials. Lambda renews them by starting another process.
+/// Returns the role's credentials. Lambda renews them by starting another process.
 fn credentials() -> Result<Credentials, Error> {
     let id = config::required("AWS_ACCESS_KEY_ID")?;
     let secret = config::required("AWS_SECRET_ACCESS_KEY")?;

@@ -1,4 +1,4 @@
-//! What becomes of a function that panics, which is a defect of ours.
+//! Panics: the request under way is answered with 500, and the process starts anew.
 //!
 //! Nothing unwinds (`infra/decisions/0037-abort-on-panic-and-link-without-lto.md`): the request under way is answered
 //! from here, and the process begins anew. Without a request it ends, and Lambda starts another.
@@ -15,8 +15,8 @@ use lambda_runtime_api_client::{PooledClient, body, build_request};
 
 use crate::platform::log::LogEntry;
 
-/// The answer to the request that came last. It is not taken back when that is answered: by then Lambda
-/// refuses it.
+/// The answer to the latest request, should it panic. It stays after the request is answered: then Lambda refuses a
+/// second answer.
 static LAST_WORD: Mutex<Option<LastWord>> = Mutex::new(None);
 
 struct LastWord {
@@ -24,12 +24,12 @@ struct LastWord {
     answer: Box<dyn FnOnce() -> Response<Body> + Send>,
 }
 
-/// From here on, a panic of any thread ends this process.
+/// Installs the panic hook: a panic of any thread ends this process.
 pub(super) fn watch() {
     std::panic::set_hook(Box::new(crash));
 }
 
-/// Until the next request, a panic is answered with `answer`: it is `invocation` that waits for it.
+/// Registers the `answer` to `invocation`, should it panic.
 pub(super) fn would_answer(
     invocation: String,
     answer: impl FnOnce() -> Response<Body> + Send + 'static,
@@ -40,15 +40,15 @@ pub(super) fn would_answer(
 }
 
 fn crash(panic: &PanicHookInfo<'_>) {
-    // What a panic says may hold anything, where it happened does not.
+    // A panic's message may contain anything; its location does not.
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
     LogEntry::Panic { at: &at }.log();
-    // Taken, so that a panic in here finds none; not waited for, as nobody would let go of it.
+    // Taken, so that a panic in here finds none; not waited for, as the holder may be this very thread.
     let last_word = LAST_WORD.try_lock().ok().and_then(|mut last_word| last_word.take());
     if let Some(last_word) = last_word
         && last_word.say().is_ok()
     {
-        // Returns only if that cannot be. Of a process that ends, Lambda may report the end and not the answer.
+        // Returns only if it fails. If the process ended, Lambda might report that instead of the answer.
         let _ = begin_anew();
     }
     abort();
@@ -64,7 +64,7 @@ impl LastWord {
         let body = body::Body::from(serde_json::to_vec(&response)?);
         let path = format!("/2018-06-01/runtime/invocation/{}/response", self.invocation);
         let request = build_request().method("POST").uri(path).body(body)?;
-        // This thread may be in the middle of a runtime, which would have no other.
+        // This thread may be inside a runtime, in which no other can be started.
         let posted = std::thread::spawn(|| -> Result<_, lambda_runtime::Error> {
             let client = PooledClient::builder().build();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -77,7 +77,7 @@ impl LastWord {
     }
 }
 
-/// Runs the same program in this process, with nothing of what it had in memory.
+/// Replaces this process by a new one of the same program.
 fn begin_anew() -> io::Error {
     match std::env::current_exe() {
         Ok(program) => Command::new(program).args(std::env::args_os().skip(1)).exec(),

@@ -1,4 +1,4 @@
-//! The edge: what Lambda calls.
+//! The edge: turns Lambda's invocations into calls of handlers, and every outcome into an answer.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -22,18 +22,18 @@ use crate::patience;
 use crate::platform::clock::{Deadline, time_until};
 use crate::platform::log::{self, Cause, LogEntry};
 
-/// How long a reply waits for what was done beside it.
+/// Maximum time that an answer waits for background writes.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Runs an endpoint. Every error, and a panic too, becomes a reply here and is logged here, once: an
-/// error that went further would become the gateway's own, without a request id.
+/// Serves an endpoint. Every error, and a panic too, becomes an answer and is logged here, once: an error that went
+/// further would become the gateway's opaque 500, without a request id.
 pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     let parts = start::<P>()?;
     let endpoint: &'static Endpoint<P> = Box::leak(Box::new(endpoint));
     let answer = move |request: lambda_http::Request| async move {
         let (left, invocation) = (time_left(&request), invocation(&request));
         let request = endpoint.request(request);
-        let standings = request.standings();
+        let statuses = request.quota_statuses();
         let asked = Arc::new(Asked::of(&request));
         crash::would_answer(invocation, {
             let asked = Arc::clone(&asked);
@@ -47,19 +47,19 @@ pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
         let outcome = tokio::time::timeout(left, work).await;
         let outcome =
             outcome.unwrap_or_else(|_| Err(Error::Unavailable("the time is up".to_owned())));
-        let standings = standings.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok::<_, Infallible>(Answered(asked.answer(outcome, &standings)))
+        let statuses = statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok::<_, Infallible>(Answered(asked.answer(outcome, &statuses)))
     };
     listen_for_requests(parts.prepare(), Box::new(move |request| Box::pin(answer(request))))
 }
 
-/// What is known of a request, whatever becomes of it.
+/// What the log line and the answer need of a request, whatever its outcome.
 struct Asked {
     id: String,
     route: String,
     has_token_in_url: bool,
     started: Instant,
-    /// Hashes of this process before it.
+    /// Number of password hashes that the process had computed before the request.
     hashed: u64,
 }
 
@@ -74,8 +74,8 @@ impl Asked {
         }
     }
 
-    /// The answer, which the log tells of.
-    fn answer(&self, outcome: Result<Reply, Error>, standings: &[QuotaStatus]) -> Response<Body> {
+    /// Logs the outcome and returns the answer.
+    fn answer(&self, outcome: Result<Reply, Error>, statuses: &[QuotaStatus]) -> Response<Body> {
         if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
             LogEntry::RequestFailed { request_id: &self.id, cause: Cause(error) }.log();
         }
@@ -90,12 +90,11 @@ impl Asked {
             hashes: password::computed() - self.hashed,
         }
         .log();
-        reply.into_response(&self.id, self.has_token_in_url, standings)
+        reply.into_response(&self.id, self.has_token_in_url, statuses)
     }
 }
 
-/// An answer as it is: `lambda_http` would look for what its text may be encoded in, with the tables of all
-/// encodings there are.
+/// An answer that is passed on as it is: `lambda_http` would look for its charset, with the tables of every encoding.
 struct Answered(Response<Body>);
 
 impl IntoResponse for Answered {
@@ -104,12 +103,12 @@ impl IntoResponse for Answered {
     }
 }
 
-/// The `main` of an endpoint that hashes passwords. What a hash needs most, its memory, is there before the first
-/// request, and is mimalloc's: that asks for huge pages, which are got sooner and found sooner.
+/// Defines the `main` of an endpoint that hashes passwords: prewarms the memory of the hash at init, and allocates by
+/// mimalloc, whose huge pages are faulted in sooner.
 #[macro_export]
 macro_rules! hashing_main {
     ($endpoint:ident) => {
-        // A test has more than one endpoint in it, and can have one allocator.
+        // A test includes several endpoints, and can have one allocator only.
         #[cfg(not(test))]
         #[global_allocator]
         static ALLOCATOR: $crate::runtime::MiMalloc = $crate::runtime::MiMalloc;
@@ -121,8 +120,7 @@ macro_rules! hashing_main {
     };
 }
 
-/// Runs a function that something other than the API calls. An error makes Lambda try again, where
-/// the caller waits for no answer.
+/// Serves a function that is not called by the API. After an error, Lambda retries asynchronous invocations.
 pub fn serve_event<P, E, R, H, F>(handle: H) -> super::Result
 where
     P: Build,
@@ -151,7 +149,7 @@ where
     listen_for_events(parts.prepare(), Box::new(move |event| Box::pin(answer(event))))
 }
 
-/// What answers a call. Boxed, so that the runtime behind it is compiled once and not for every function.
+/// A function that answers an invocation. Boxed, so that the runtime behind it is compiled once.
 type Answer<C, R, E> = Box<dyn Fn(C) -> BoxFuture<'static, Result<R, E>> + Send + Sync>;
 
 fn listen_for_requests(
@@ -168,16 +166,16 @@ fn listen_for_events(
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
 
-/// What Lambda calls this call.
+/// Returns Lambda's id of the invocation.
 fn invocation(request: &lambda_http::Request) -> String {
     let context = request.lambda_context_ref();
     context.map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
-/// How long the handler may take: as long as the function has, less what it takes to say so.
+/// Returns the time that the handler may take: the function's, less what it takes to answer that it is up.
 fn time_left(request: &lambda_http::Request) -> Duration {
     const TO_ANSWER: Duration = Duration::from_millis(500);
-    /// Outside Lambda there is no deadline.
+    /// Limit outside Lambda, where there is no deadline.
     const AT_MOST: Duration = Duration::from_secs(29);
     let deadline = request.lambda_context_ref().map(|context| context.deadline);
     deadline.map_or(AT_MOST, |deadline| time_until(deadline).saturating_sub(TO_ANSWER).min(AT_MOST))
@@ -193,12 +191,12 @@ fn start<P: Build>() -> Result<&'static P, String> {
     Ok(Box::leak(Box::new(parts)))
 }
 
-/// A Lambda process has one request at a time.
+/// Runs the runtime on this thread, since a Lambda process serves one invocation at a time.
 fn block_on<E: Into<lambda_runtime::Error>>(
     prepared: BoxFuture<'static, ()>,
     run: impl Future<Output = Result<(), E>>,
 ) -> super::Result {
-    /// Whatever is not prepared by then is left to the first request.
+    /// Maximum time of prewarming; the first request does what is left.
     const PATIENCE: Duration = Duration::from_secs(1);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
