@@ -25,7 +25,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 async fn replay(_: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::ok(Delivery {
         id: record.event,
-        name: record.what,
+        name: record.event_name,
         sequence: record.sequence,
         tm_event: record.tm_event,
         status: DeliveryState::Pending,

@@ -202,8 +202,8 @@ fn updated(after: Customer, now: Timestamp) -> Transition {
     changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
 }
 
-fn changed(customer: Customer, what: EventType) -> Transition {
-    change(customer, Some(what))
+fn changed(customer: Customer, event: EventType) -> Transition {
+    change(customer, Some(event))
 }
 
 fn silently(customer: Customer) -> Transition {
@@ -452,14 +452,14 @@ mod tests {
                 day += days;
                 let before = customer.clone();
                 let Ok(Transition::Changed(change)) = decide(&before, &command, at(day)) else { continue };
-                let what = change.event;
+                let event = change.event;
                 customer = change.after;
 
                 prop_assert_eq!(customer.internals.version, before.internals.version + 1);
                 prop_assert_eq!(customer.status == Status::Frozen, customer.tm_deletion_scheduled.is_some());
                 if before.status == Status::Deleted {
                     prop_assert_eq!(customer.status, Status::Deleted);
-                    prop_assert_ne!(what, Some(EventType::CustomerDeleted));
+                    prop_assert_ne!(event, Some(EventType::CustomerDeleted));
                 }
                 if customer.status == Status::Deleted {
                     prop_assert_eq!(customer.name.expose(), "");

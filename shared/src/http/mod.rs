@@ -4,6 +4,7 @@ mod accepts;
 mod conditional;
 mod customer_query;
 mod error;
+mod idempotency_key;
 mod json;
 mod reply;
 mod request;

@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
-use super::{Preconditions, customer_query, json};
+use super::{Preconditions, customer_query, idempotency_key, json};
 use crate::domain::find::Filter;
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
-use crate::domain::{Customer, Error, Id, idempotency};
+use crate::domain::{Customer, Error, Id};
 
 /// A request. Credentials are taken out of header and query, so that nothing else sees them.
 pub struct Request {
@@ -157,10 +158,10 @@ impl Request {
     }
 
     /// Returns the `Idempotency-Key` of a POST or PUT. Other methods are idempotent without one.
-    pub fn idempotency_key(&self) -> Result<Option<idempotency::IdempotencyKey>, Error> {
+    pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Error> {
         let counts = matches!(self.method, Method::POST | Method::PUT);
         let sent = self.idempotency_key.as_deref().filter(|_| counts);
-        sent.map(idempotency::IdempotencyKey::parse).transpose()
+        sent.map(idempotency_key::parse).transpose()
     }
 
     /// Returns method, path, query and body, without credentials: what a fingerprint covers.

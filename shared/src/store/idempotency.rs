@@ -37,10 +37,10 @@ stored! {
 impl From<&IdempotencyRecord> for IdempotencyAttributes {
     fn from(done: &IdempotencyRecord) -> Self {
         Self {
-            request: done.request.clone(),
+            request: done.fingerprint.clone(),
             transaction: done.transaction,
             event_id: done.event,
-            what: done.what.clone(),
+            what: done.event_name.clone(),
             customer_id: done.customer,
             subject: done.subject,
             sequence: done.sequence,
@@ -53,10 +53,10 @@ impl From<&IdempotencyRecord> for IdempotencyAttributes {
 impl From<IdempotencyAttributes> for IdempotencyRecord {
     fn from(stored: IdempotencyAttributes) -> Self {
         Self {
-            request: stored.request,
+            fingerprint: stored.request,
             transaction: stored.transaction,
             event: stored.event_id,
-            what: stored.what,
+            event_name: stored.what,
             customer: stored.customer_id,
             subject: stored.subject,
             sequence: stored.sequence,
@@ -111,7 +111,7 @@ pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp)
 /// record if it is an identical request's.
 #[must_use]
 pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
-    if record.request == fingerprint {
+    if record.fingerprint == fingerprint {
         let _ = SCOPE.try_with(|scope| {
             // An identical request has one record.
             let _ = scope.earlier.set(record);
@@ -157,10 +157,10 @@ impl RecordWrite {
         let mut transaction = [0; 16];
         getrandom::fill(&mut transaction).map_err(unavailable)?;
         let record = IdempotencyRecord {
-            request: registered.fingerprint.clone(),
+            fingerprint: registered.fingerprint.clone(),
             transaction: Uuid::from_bytes(transaction),
             event: event.id,
-            what: event.name.clone(),
+            event_name: event.name.clone(),
             customer: event.customer_id,
             subject: event.subjects().first().copied(),
             sequence: event.sequence.unwrap_or_default(),
@@ -192,7 +192,7 @@ impl Witness for RecordWrite {
         if found.transaction == self.record.transaction {
             return Ok(());
         }
-        Err(key_used(found, &self.record.request))
+        Err(key_used(found, &self.record.fingerprint))
     }
 }
 
@@ -203,10 +203,10 @@ mod tests {
 
     fn write(fingerprint: &str, transaction: u128) -> RecordWrite {
         let record = IdempotencyRecord {
-            request: fingerprint.to_owned(),
+            fingerprint: fingerprint.to_owned(),
             transaction: Uuid::from_u128(transaction),
             event: Id::from_uuid(Uuid::from_u128(1)),
-            what: "number_created".to_owned(),
+            event_name: "number_created".to_owned(),
             customer: Id::from_uuid(Uuid::from_u128(2)),
             subject: None,
             sequence: 1,

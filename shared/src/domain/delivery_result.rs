@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn the_name_is_the_text_everywhere() {
-        for outcome in DeliveryResult::ALL {
-            let text = serde_json::to_string(&outcome).unwrap();
-            assert_eq!(text, format!("{:?}", outcome.name()));
-            assert_eq!(serde_json::from_str::<DeliveryResult>(&text).unwrap(), outcome);
+        for result in DeliveryResult::ALL {
+            let text = serde_json::to_string(&result).unwrap();
+            assert_eq!(text, format!("{:?}", result.name()));
+            assert_eq!(serde_json::from_str::<DeliveryResult>(&text).unwrap(), result);
         }
     }
 
