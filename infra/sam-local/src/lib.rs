@@ -14,6 +14,16 @@
 //! permissions, tables and rules are those of the template: what is missing there is missing here. What is
 //! there and not played is listed at start.
 //!
+//! | Service | What is played |
+//! |---|---|
+//! | API Gateway | HTTP API with payload format 2.0, route precedence, CORS |
+//! | Lambda | Processes that speak the Runtime API, concurrency, timeouts, retries, the Invoke API |
+//! | `DynamoDB` | Tables, secondary indexes, transactions and their conflicts, TTL, streams with event source mappings |
+//! | `EventBridge` | Buses, rules with event patterns, schedules (`rate`, `cron`) |
+//! | KMS | `Sign` and `GetPublicKey` of keys on P-256 |
+//! | IAM | Inline policies without wildcards: a call that is not granted is refused |
+//! | `CloudFormation` | Parameters, rules, conditions, mappings, intrinsic functions, `Globals` |
+//!
 //! [`Tables`] is the template's `DynamoDB` alone, for an SDK in the same process: no socket, no function
 //! processes; a test can hold every call and inject every fault.
 

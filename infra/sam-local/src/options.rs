@@ -54,7 +54,7 @@ pub struct Options {
 pub struct Invocation {
     /// Logical id of the function. Nothing is invoked if the template lacks it.
     pub function: String,
-    /// The event.
+    /// The event that the function gets.
     pub payload: Value,
 }
 

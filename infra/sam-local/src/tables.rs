@@ -55,7 +55,7 @@ struct Inner {
     stats: Arc<Stats>,
     /// Variables of each function, from the template.
     environments: BTreeMap<String, BTreeMap<String, String>>,
-    /// Neither held nor struck by faults.
+    /// KMS, whose calls are neither held nor struck by faults.
     kms: Kms,
     calls: Mutex<Vec<Call>>,
     /// Where calls wait to be released; `None`: they do not wait.
@@ -88,7 +88,7 @@ pub struct Call {
 
 /// A call that waits to be released. Dropping it leaves the caller waiting for ever.
 pub struct Held {
-    /// The call.
+    /// The call that waits.
     pub call: Call,
     release: oneshot::Sender<()>,
 }

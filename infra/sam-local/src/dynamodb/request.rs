@@ -1,4 +1,6 @@
 //! Reads a call's request: the items, tables and indexes that it names.
+//!
+//! A *leg* is one action of a transaction, one write of a batch, or the body of a call for a single item.
 
 use serde_json::{Map, Value};
 
