@@ -143,7 +143,13 @@ async fn hold_blocks_the_purge_until_a_day_after_its_release() {
 
     // A held account can be frozen, and not deleted.
     let now = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
-    assert_eq!(tenure.unregister(&account.token, now).await.refused(409), "LEGAL_HOLD");
+    let refused = tenure.unregister(&account.token, now).await;
+    assert_eq!(refused.refused(409), "ACCOUNT_PRESERVED");
+    assert!(
+        !refused.text.contains("hold") && !refused.text.contains("customers"),
+        "{}",
+        refused.text
+    );
     assert_eq!(tenure.call(&admin, "DELETE", &path(&account, "")).await.refused(409), "LEGAL_HOLD");
     assert_eq!(plan(&tenure, &admin, &account).await["blockers"], json!(["LEGAL_HOLD"]));
     tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();

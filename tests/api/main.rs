@@ -26,6 +26,7 @@ mod isolation;
 mod lifecycle;
 mod logout;
 mod logs;
+mod messages;
 mod openapi;
 mod panics;
 mod passwords;

@@ -113,6 +113,7 @@ fn every_error() -> Vec<Error> {
     let others = [
         Error::BodyTooLarge(1),
         Error::NotJson,
+        Error::BodyMissing,
         Error::InvalidJson(text()),
         Error::InvalidField(text(), Violation::Missing),
         Error::invalid_field("webhook_uri", "must be"),
@@ -124,6 +125,8 @@ fn every_error() -> Vec<Error> {
         Error::AmbiguousCredentials,
         Error::AuthenticationRequired,
         Error::InvalidCredentials,
+        Error::UnsupportedScheme,
+        Error::WrongLogin,
         Error::InvalidPassword,
         Error::PermissionDenied(Denial::SessionRequired),
         Error::AccountFrozen { scheduled: None, effective: None },
@@ -142,6 +145,7 @@ fn every_error() -> Vec<Error> {
         Error::TokenAlreadyIssued(Uuid::nil()),
         Error::BillingAccountInUse,
         Error::LegalHold,
+        Error::AccountPreserved,
         Error::PlanOutdated(Box::new(difference)),
         Error::TooManyAttempts(Duration::from_secs(1)),
         Error::TooManyRequests(QuotaStatus {
@@ -159,6 +163,7 @@ fn is_in_the_list(error: &Error) {
     match error {
         Error::BodyTooLarge(_)
         | Error::NotJson
+        | Error::BodyMissing
         | Error::InvalidJson(_)
         | Error::InvalidField(..)
         | Error::InvalidParameter(..)
@@ -169,6 +174,8 @@ fn is_in_the_list(error: &Error) {
         | Error::AmbiguousCredentials
         | Error::AuthenticationRequired
         | Error::InvalidCredentials
+        | Error::UnsupportedScheme
+        | Error::WrongLogin
         | Error::InvalidPassword
         | Error::PermissionDenied(_)
         | Error::AccountFrozen { .. }
@@ -189,6 +196,7 @@ fn is_in_the_list(error: &Error) {
         | Error::TokenAlreadyIssued(_)
         | Error::BillingAccountInUse
         | Error::LegalHold
+        | Error::AccountPreserved
         | Error::PlanOutdated(_)
         | Error::TooManyAttempts(_)
         | Error::TooManyRequests(_)

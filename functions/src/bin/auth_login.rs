@@ -36,7 +36,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let found = app.store.get_login(&body.username);
     let found = reserve_attempt(app, &request, login, found).await?;
     let valid = password::verify(&body.password, found.as_ref().map(|found| &found.password_hash));
-    let found = found.filter(|_| valid).ok_or(Error::InvalidCredentials)?;
+    let found = found.filter(|_| valid).ok_or(Error::WrongLogin)?;
 
     let token = PlainToken::session(found.customer, found.agent, login, app.new_secret());
     let session = Session {

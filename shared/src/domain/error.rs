@@ -1,5 +1,6 @@
 //! Errors, without HTTP.
 
+use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -14,6 +15,8 @@ use super::{Permission, Status, Timestamp, Violation};
 pub enum Error {
     /// The body is too large; the limit in bytes.
     BodyTooLarge(usize),
+    /// The request needs a body, and has none.
+    BodyMissing,
     /// The body is not declared as JSON.
     NotJson,
     /// The body is not JSON, or not an object; what is wrong with it.
@@ -44,8 +47,12 @@ pub enum Error {
     AmbiguousCredentials,
     /// No credential was sent.
     AuthenticationRequired,
-    /// The credential, or the user name and password, are invalid.
+    /// The `Authorization` header has another scheme than `Bearer`.
+    UnsupportedScheme,
+    /// The token is malformed, has expired or was revoked.
     InvalidCredentials,
+    /// No agent has this user name and this password.
+    WrongLogin,
     /// The caller's permission does not suffice.
     PermissionDenied(Denial),
     /// The caller's credential is valid, and the password sent with it is wrong.
@@ -81,8 +88,10 @@ pub enum Error {
     EtagMismatch,
     /// The billing account is in use and cannot be deleted.
     BillingAccountInUse,
-    /// A hold keeps the account from being erased.
+    /// A hold keeps the account from being erased; for operators.
     LegalHold,
+    /// The account cannot be deleted; for its owner, who learns nothing of the hold.
+    AccountPreserved,
     /// The account has changed since the plan; how it differs.
     PlanOutdated(Box<PlanDifference>),
     /// Too many password attempts with this user name; the delay until the next.
@@ -136,7 +145,59 @@ impl From<Kind> for Entity {
     }
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.cause())
+    }
+}
+
+impl std::error::Error for Error {}
+
 impl Error {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::TooManyAttempts(_) | Self::TooManyRequests(_) => true,
+            Self::BodyTooLarge(_)
+            | Self::BodyMissing
+            | Self::NotJson
+            | Self::InvalidJson(_)
+            | Self::InvalidField(..)
+            | Self::InvalidParameter(..)
+            | Self::UnknownParameter { .. }
+            | Self::RepeatedParameter(_)
+            | Self::UnsupportedHeader(_)
+            | Self::IdempotencyKeyReused
+            | Self::TokenAlreadyIssued(_)
+            | Self::InvalidId
+            | Self::AmbiguousCredentials
+            | Self::AuthenticationRequired
+            | Self::UnsupportedScheme
+            | Self::InvalidCredentials
+            | Self::WrongLogin
+            | Self::PermissionDenied(_)
+            | Self::InvalidPassword
+            | Self::AccountFrozen { .. }
+            | Self::NotFound(_)
+            | Self::RouteNotFound
+            | Self::UsernameTaken
+            | Self::EmailTaken
+            | Self::StateInvalid(_)
+            | Self::GracePeriodEnded
+            | Self::LastProjectAdmin
+            | Self::LastAdmin
+            | Self::AlreadyRotated
+            | Self::NoWebhook
+            | Self::EtagMismatch
+            | Self::BillingAccountInUse
+            | Self::LegalHold
+            | Self::AccountPreserved
+            | Self::PlanOutdated(_)
+            | Self::Internal(_) => false,
+        }
+    }
+
     /// Returns a code that reveals no details.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -145,11 +145,10 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::Delete(_, _, Some(plan)), _) if !plan.is_current_for(customer) => {
             Err(Error::PlanOutdated(Box::new(plan.difference(customer, None))))
         }
-        (Command::UnregisterNow(_) | Command::Delete(..), _)
-            if customer.internals.hold.is_some() =>
-        {
-            Err(Error::LegalHold)
+        (Command::UnregisterNow(_), _) if customer.internals.hold.is_some() => {
+            Err(Error::AccountPreserved)
         }
+        (Command::Delete(..), _) if customer.internals.hold.is_some() => Err(Error::LegalHold),
         (Command::UnregisterNow(by), Initial | Active | Frozen) => Ok(changed(
             Customer { tm_update: now, ..tombstone(customer, now) },
             EventType::CustomerDeleted,
@@ -390,7 +389,8 @@ mod tests {
         let held = after(&frozen, &hold(), at(10));
         assert_eq!(held.due(), None);
         for command in [Command::UnregisterNow(by()), Command::Delete(Reason::Delete, by(), None)] {
-            assert!(matches!(decide(&held, &command, at(11)), Err(Error::LegalHold)));
+            let refused = decide(&held, &command, at(11));
+            assert!(matches!(refused, Err(Error::LegalHold | Error::AccountPreserved)));
         }
         assert_eq!(after(&held, &Command::ClaimPurge, at(400)).status, Status::Frozen);
         // Lifted early, the date stays; lifted late, there is a day.

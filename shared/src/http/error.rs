@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::error::{Denial, Entity};
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
-use crate::domain::{Error, Permission, Violation};
+use crate::domain::{Error, Permission, Status, Violation};
 
 /// What a client sees of an error.
 pub(super) struct Description {
@@ -18,76 +18,201 @@ pub(super) struct Description {
     pub(super) retry_after: Option<u64>,
 }
 
-/// What a person is told of an error.
+/// Returns the message of an error, for a person.
 #[must_use]
 pub fn message(error: &Error) -> String {
     describe(error).message
 }
 
 pub(super) fn describe(error: &Error) -> Description {
-    use StatusCode as Http;
+    let (http, status, reason, message) = row(error);
+    let (details, retry_after) = (details(error), retry_after(error));
+    Description { http, status, reason, message, details, retry_after }
+}
 
-    let (http, status, reason, message) = match error {
-        Error::BodyTooLarge(limit) => {
-            (Http::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT", "BODY_TOO_LARGE", format!("The body is too large: send at most {limit} bytes."))
+/// HTTP status, status, reason and message.
+type Row = (StatusCode, &'static str, &'static str, String);
+
+#[expect(clippy::too_many_lines, reason = "a table with a row per error")]
+fn row(error: &Error) -> Row {
+    match error {
+        Error::BodyTooLarge(limit) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "INVALID_ARGUMENT",
+            "BODY_TOO_LARGE",
+            format!("The body is too large: send at most {limit} bytes."),
+        ),
+        Error::NotJson => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "INVALID_ARGUMENT",
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.".to_owned(),
+        ),
+        Error::BodyMissing => {
+            bad("INVALID_JSON_BODY", "The body is missing: send a JSON object, with the header Content-Type: application/json.")
         }
-        Error::NotJson => {
-            (Http::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.".to_owned())
+        Error::InvalidJson(problem) => {
+            bad("INVALID_JSON_BODY", format!("The body is not valid JSON: {problem}."))
         }
-        Error::InvalidJson(problem) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_JSON_BODY", format!("The body is not valid JSON: {problem}.")),
-        Error::InvalidField(name, rule @ Violation::Value(_)) if name == "webhook_uri" => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_WEBHOOK_URI", format!("{name}: {rule}.")),
-        Error::InvalidField(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ARGUMENT", format!("{name}: {rule}.")),
-        Error::InvalidParameter(name, rule) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: {rule}.")),
-        Error::UnknownParameter { name, accepted } => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: unknown query parameter; accepted: {}.", accepted_names(accepted))),
-        Error::RepeatedParameter(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: was sent more than once; send it once.")),
-        Error::UnsupportedHeader(name) => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_REQUEST_PARAMETER", format!("{name}: this route does not evaluate the header, and the request may mean something else without it; leave it out.")),
-        Error::InvalidId => (Http::BAD_REQUEST, "INVALID_ARGUMENT", "INVALID_ID", "id: must be a UUID, as an earlier answer gave it.".to_owned()),
-        Error::IdempotencyKeyReused => (Http::UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key: was used for another request within 24 hours; give every request a new one, and repeat a request unchanged.".to_owned()),
-        Error::TokenAlreadyIssued(_) => (Http::CONFLICT, "ALREADY_EXISTS", "TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and its token was in that answer only: if that was lost, rotate the key in details with a new Idempotency-Key, or delete it.".to_owned()),
+        Error::InvalidField(name, rule @ Violation::Value(_)) if name == "webhook_uri" => {
+            bad("INVALID_WEBHOOK_URI", format!("{name}: {rule}."))
+        }
+        Error::InvalidField(name, rule) => bad("INVALID_ARGUMENT", format!("{name}: {rule}.")),
+        Error::InvalidParameter(name, rule) => bad_parameter(format!("{name}: {rule}.")),
+        Error::UnknownParameter { name, accepted } => bad_parameter(format!(
+            "{name}: unknown query parameter; accepted: {}.",
+            accepted_names(accepted)
+        )),
+        Error::RepeatedParameter(name) => {
+            bad_parameter(format!("{name}: was sent more than once; send it once."))
+        }
+        Error::UnsupportedHeader(name) => bad_parameter(format!(
+            "{name}: this route does not evaluate the header, and the request may mean something else without it; leave it out."
+        )),
+        Error::InvalidId => bad("INVALID_ID", "id: must be a UUID, as an earlier answer gave it."),
         Error::AmbiguousCredentials => {
-            (Http::BAD_REQUEST, "INVALID_ARGUMENT", "AMBIGUOUS_CREDENTIALS", "More than one credential was sent: send one, best as Authorization: Bearer.".to_owned())
+            bad("AMBIGUOUS_CREDENTIALS", "More than one credential was sent: send one, best as Authorization: Bearer.")
         }
+        Error::IdempotencyKeyReused => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "INVALID_ARGUMENT",
+            "IDEMPOTENCY_KEY_REUSED",
+            "Idempotency-Key: was used for a different request within the last 24 hours; give every request a new key, and repeat a request unchanged.".to_owned(),
+        ),
         Error::AuthenticationRequired => {
-            (Http::UNAUTHORIZED, "UNAUTHENTICATED", "AUTHENTICATION_REQUIRED", "Send a token: Authorization: Bearer <token from POST /auth/login, or an access key>.".to_owned())
+            unauthenticated("AUTHENTICATION_REQUIRED", "Send a token: Authorization: Bearer <token from POST /auth/login, or an access key>.")
+        }
+        Error::UnsupportedScheme => {
+            unauthenticated("INVALID_CREDENTIALS", "Authorization: only the scheme Bearer is supported; send Authorization: Bearer <token from POST /auth/login, or an access key>.")
         }
         Error::InvalidCredentials => {
-            (Http::UNAUTHORIZED, "UNAUTHENTICATED", "INVALID_CREDENTIALS", "The credentials are not valid, or no longer: log in again, or use another key.".to_owned())
+            unauthenticated("INVALID_CREDENTIALS", "The token is malformed, has expired or was revoked: log in again, or use another access key.")
         }
-        Error::InvalidPassword => (Http::FORBIDDEN, "PERMISSION_DENIED", "INVALID_PASSWORD", "The password is wrong. The session stays valid; wrong passwords are counted.".to_owned()),
-        Error::PermissionDenied(denial) => (Http::FORBIDDEN, "PERMISSION_DENIED", "PERMISSION_DENIED", denied(*denial)),
+        Error::WrongLogin => unauthenticated("INVALID_CREDENTIALS", "The user name or the password is wrong."),
+        Error::InvalidPassword => {
+            denied("INVALID_PASSWORD", "The password is wrong. The session stays valid; further attempts are limited.")
+        }
+        Error::PermissionDenied(denial) => denied("PERMISSION_DENIED", denial_message(*denial)),
         Error::AccountFrozen { .. } => {
-            (Http::FORBIDDEN, "PERMISSION_DENIED", "ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.".to_owned())
+            denied("ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.")
         }
-        Error::NotFound(Entity::Customer) => (Http::NOT_FOUND, "NOT_FOUND", "CUSTOMER_NOT_FOUND", "There is no customer with this id.".to_owned()),
-        Error::NotFound(Entity::Owned(kind)) => (Http::NOT_FOUND, "NOT_FOUND", kind.not_found(), format!("There is no {} with this id in the account.", kind.singular())),
-        Error::NotFound(Entity::Delivery) => (Http::NOT_FOUND, "NOT_FOUND", "WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log; it goes back 7 days.".to_owned()),
-        Error::NotFound(Entity::Erasure) => (Http::NOT_FOUND, "NOT_FOUND", "ERASURE_NOT_FOUND", "Nobody has asked for this account to be erased.".to_owned()),
-        Error::RouteNotFound => (Http::NOT_FOUND, "NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such method and path: check both against the list of endpoints.".to_owned()),
-        Error::UsernameTaken => (Http::CONFLICT, "ALREADY_EXISTS", "USERNAME_TAKEN", "username: is taken; choose another.".to_owned()),
-        Error::EmailTaken => (Http::CONFLICT, "ALREADY_EXISTS", "EMAIL_TAKEN", "email: another account has this address.".to_owned()),
-        Error::StateInvalid(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "STATE_INVALID", "The account's status does not allow this.".to_owned()),
-        Error::GracePeriodEnded => (Http::CONFLICT, "FAILED_PRECONDITION", "GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.".to_owned()),
-        Error::LastProjectAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_PROJECT_ADMIN", "The project's own account cannot be frozen or deleted, and always has a project admin: appoint another one first.".to_owned()),
-        Error::LastAdmin => (Http::CONFLICT, "FAILED_PRECONDITION", "LAST_ADMIN", "An account always has an admin: make another agent an admin first.".to_owned()),
-        Error::NoWebhook => (Http::CONFLICT, "FAILED_PRECONDITION", "WEBHOOK_NOT_CONFIGURED", "Webhooks are sent nowhere: set webhook_uri and webhook_method first. If the receiver said that it is gone (410), set webhook_uri again.".to_owned()),
-        Error::AlreadyRotated => (Http::CONFLICT, "FAILED_PRECONDITION", "ALREADY_ROTATED", "The key has just got a new token: use that one, or wait until the old ones end, or end them with overlap 0.".to_owned()),
-        Error::EtagMismatch => (Http::PRECONDITION_FAILED, "FAILED_PRECONDITION", "ETAG_MISMATCH", "It is not in the state that If-Match or If-None-Match asks for: get it again, and decide on what it is now.".to_owned()),
-        Error::BillingAccountInUse => (Http::CONFLICT, "FAILED_PRECONDITION", "BILLING_ACCOUNT_IN_USE", "The billing account pays for the account: set another billing_account_id first, or all zeros for none.".to_owned()),
-        Error::LegalHold => (Http::CONFLICT, "FAILED_PRECONDITION", "LEGAL_HOLD", "The account is held and must not be deleted: lift the hold first, with DELETE /v1.0/customers/{id}/hold.".to_owned()),
-        Error::PlanOutdated(_) => (Http::CONFLICT, "FAILED_PRECONDITION", "PLAN_OUTDATED", "plan: is not true any more; see the difference in details, and make another with POST /v1.0/customers/{id}/erasure/plan.".to_owned()),
-        Error::TooManyRequests(QuotaStatus { quota, .. }) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", format!("{}: wait as long as Retry-After says.", used_up(*quota))),
-        Error::TooManyAttempts(_) => (Http::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "Too many attempts with this user name: wait as long as Retry-After says.".to_owned()),
-        Error::Unavailable(_) => (Http::SERVICE_UNAVAILABLE, "UNAVAILABLE", "SERVICE_UNAVAILABLE", "The service is busy; nothing is known to be wrong with the request: try again.".to_owned()),
-        Error::Internal(_) => (Http::INTERNAL_SERVER_ERROR, "INTERNAL", "INTERNAL", "Something went wrong on our side; the request id finds it in the log.".to_owned()),
-    };
-    Description {
-        http,
-        status,
-        reason,
-        message,
-        details: details(error),
-        retry_after: retry_after(error),
+        Error::NotFound(Entity::Customer) => not_found("CUSTOMER_NOT_FOUND", "There is no customer with this id."),
+        Error::NotFound(Entity::Owned(kind)) => {
+            not_found(kind.not_found(), format!("There is no {} with this id in the account.", kind.singular()))
+        }
+        Error::NotFound(Entity::Delivery) => {
+            not_found("WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log, which goes back 7 days.")
+        }
+        Error::NotFound(Entity::Erasure) => {
+            not_found("ERASURE_NOT_FOUND", "No erasure of this account has been requested.")
+        }
+        Error::RouteNotFound => {
+            not_found("ROUTE_NOT_FOUND", "No route has this method and path: check both against the list of endpoints.")
+        }
+        Error::TokenAlreadyIssued(_) => {
+            exists("TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and only that answer showed the token: if it is lost, rotate the access key in details with a new Idempotency-Key, or delete it.")
+        }
+        Error::UsernameTaken => exists("USERNAME_TAKEN", "username: is taken; choose another."),
+        Error::EmailTaken => exists("EMAIL_TAKEN", "email: another account has this address."),
+        Error::StateInvalid(status) => conflict("STATE_INVALID", wrong_status(*status)),
+        Error::GracePeriodEnded => {
+            conflict("GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.")
+        }
+        Error::LastProjectAdmin => {
+            conflict("LAST_PROJECT_ADMIN", "The project's own account cannot be frozen or deleted, and keeps a project admin: appoint another one first.")
+        }
+        Error::LastAdmin => conflict("LAST_ADMIN", "An account keeps an admin: make another agent an admin first."),
+        Error::NoWebhook => {
+            conflict("WEBHOOK_NOT_CONFIGURED", "The account has no webhook: set webhook_uri and webhook_method first. If the receiver answered 410, set webhook_uri again.")
+        }
+        Error::AlreadyRotated => {
+            conflict("ALREADY_ROTATED", "The access key was rotated concurrently or too often: use the latest token, wait until older ones expire, or end them with overlap 0.")
+        }
+        Error::EtagMismatch => (
+            StatusCode::PRECONDITION_FAILED,
+            "FAILED_PRECONDITION",
+            "ETAG_MISMATCH",
+            "If-Match or If-None-Match does not hold for the current state: get it again, and decide on what it is now.".to_owned(),
+        ),
+        Error::BillingAccountInUse => {
+            conflict("BILLING_ACCOUNT_IN_USE", "The billing account pays for the account: set another billing_account_id first, or all zeros for none.")
+        }
+        Error::LegalHold => {
+            conflict("LEGAL_HOLD", "The account is held and must not be deleted: lift the hold first, with DELETE /v1.0/customers/{id}/hold.")
+        }
+        Error::AccountPreserved => {
+            conflict("ACCOUNT_PRESERVED", "The account cannot be deleted at the moment. It can be unregistered with 30 days' grace; for more, contact support.")
+        }
+        Error::PlanOutdated(_) => {
+            conflict("PLAN_OUTDATED", "plan: the account has changed since, as details say; make another plan with POST /v1.0/customers/{id}/erasure/plan.")
+        }
+        Error::TooManyRequests(QuotaStatus { quota, .. }) => exhausted(used_up(*quota)),
+        Error::TooManyAttempts(_) => exhausted("Too many attempts with this user name".to_owned()),
+        Error::Unavailable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "UNAVAILABLE",
+            "SERVICE_UNAVAILABLE",
+            "The service is busy; the request may be right: try again.".to_owned(),
+        ),
+        Error::Internal(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "INTERNAL",
+            "Something went wrong on our side; the request id finds it in the log.".to_owned(),
+        ),
     }
+}
+
+fn bad(reason: &'static str, message: impl Into<String>) -> Row {
+    (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", reason, message.into())
+}
+
+fn bad_parameter(message: String) -> Row {
+    bad("INVALID_REQUEST_PARAMETER", message)
+}
+
+fn unauthenticated(reason: &'static str, message: &str) -> Row {
+    (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", reason, message.to_owned())
+}
+
+fn denied(reason: &'static str, message: impl Into<String>) -> Row {
+    (StatusCode::FORBIDDEN, "PERMISSION_DENIED", reason, message.into())
+}
+
+fn not_found(reason: &'static str, message: impl Into<String>) -> Row {
+    (StatusCode::NOT_FOUND, "NOT_FOUND", reason, message.into())
+}
+
+fn exists(reason: &'static str, message: &str) -> Row {
+    (StatusCode::CONFLICT, "ALREADY_EXISTS", reason, message.to_owned())
+}
+
+fn conflict(reason: &'static str, message: impl Into<String>) -> Row {
+    (StatusCode::CONFLICT, "FAILED_PRECONDITION", reason, message.into())
+}
+
+fn exhausted(what: String) -> Row {
+    let message = format!("{what}: wait as long as Retry-After says.");
+    (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", message)
+}
+
+/// Says which status the account has and what would help.
+fn wrong_status(status: Option<Status>) -> String {
+    match status {
+        Some(Status::Initial | Status::Active) => {
+            "The account is not frozen, and only a frozen account can be recovered."
+        }
+        Some(Status::Frozen) => {
+            "The account is frozen, which does not allow this: recover the account first."
+        }
+        Some(Status::Deleted) => {
+            "The account is deleted: nothing in it can be changed, and it cannot be recovered."
+        }
+        None => {
+            "The account was frozen or deleted at the same moment, which does not allow this: get the account again."
+        }
+    }
+    .to_owned()
 }
 
 fn details(error: &Error) -> Option<Value> {
@@ -127,7 +252,7 @@ fn accepted_names(names: &[&str]) -> String {
 }
 
 /// Says which permission is needed and which the caller has.
-fn denied(denial: Denial) -> String {
+fn denial_message(denial: Denial) -> String {
     match denial {
         Denial::Lacks { needed, has } => {
             format!(
@@ -169,12 +294,12 @@ fn used_up(Quota { kind, limit }: Quota) -> String {
 }
 
 fn retry_after(error: &Error) -> Option<u64> {
-    match error {
+    let seconds = match error {
         Error::TooManyAttempts(wait) => {
-            Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+            wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
         }
-        Error::TooManyRequests(standing) => Some(standing.resets_in.as_secs().max(1)),
-        Error::Unavailable(_) => Some(1),
-        _ => None,
-    }
+        Error::TooManyRequests(status) => status.resets_in.as_secs().max(1),
+        _ => 1,
+    };
+    error.retryable().then_some(seconds)
 }

@@ -28,10 +28,17 @@ pub(super) fn parse<T: DeserializeOwned>(
     if body.len() > MAX_BODY {
         return Err(Error::BodyTooLarge(MAX_BODY));
     }
-    // Nothing is unpacked: what is small may become large.
+    if body.is_empty() {
+        return Err(Error::BodyMissing);
+    }
+    // Compressed bodies are refused: a small one may expand to a large one.
     let plain = content_encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));
     if !plain || !content_type.is_some_and(is_json) {
         return Err(Error::NotJson);
+    }
+    if body.starts_with("\u{feff}".as_bytes()) {
+        let problem = "it begins with a byte order mark (U+FEFF); send UTF-8 without one";
+        return Err(Error::InvalidJson(problem.to_owned()));
     }
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::InvalidJson(OBJECT.to_owned()));
@@ -142,11 +149,17 @@ pub fn event<T: DeserializeOwned>(event: Value) -> Result<T, Error> {
         .map_err(|error| explain(&error.path().to_string(), error.inner()))
 }
 
-/// `application/json`, in UTF-8 if it says.
+/// Whether a `Content-Type` is JSON (RFC 9110 §8.3, RFC 6839 §3.1), with any parameters but a charset that is not UTF-8.
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
-    parts.next().as_deref() == Some("application/json")
-        && parts.all(|part| part == "charset=utf-8" || part == "charset=\"utf-8\"")
+    let content_type = content_type.to_ascii_lowercase();
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    let suffixed =
+        media_type.strip_prefix("application/").and_then(|rest| rest.strip_suffix("+json"));
+    let is_json = media_type == "application/json" || suffixed.is_some_and(|name| !name.is_empty());
+    let charset =
+        |parameter: &str| Some(parameter.strip_prefix("charset=")?.trim_matches('"').to_owned());
+    is_json && parts.filter_map(charset).all(|charset| matches!(charset.as_str(), "utf-8" | "utf8"))
 }
 
 /// Says what is wrong without repeating a value, which may be a secret.
@@ -259,7 +272,6 @@ mod tests {
     fn broken_json_is_refused() {
         let deep = format!(r#"{{"name":{}"#, "[".repeat(60_000));
         for body in [
-            "",
             "[]",
             r#"["a"]"#,
             "null",
@@ -285,13 +297,27 @@ mod tests {
 
     #[test]
     fn content_type_must_be_json() {
-        for good in ["application/json", "Application/JSON; charset=UTF-8"] {
+        for good in [
+            "application/json",
+            "application/json;",
+            "application/json ; charset=utf8",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"; profile=x",
+            "application/json; indent=4",
+            "application/merge-patch+json",
+            "application/vnd.api+json; charset=utf-8",
+        ] {
             assert!(parse::<Body>(Some(good), None, br#"{"name":"a"}"#).is_ok(), "{good}");
         }
         for bad in [
             None,
             Some("text/plain"),
             Some("application/json; charset=utf-16"),
+            Some("application/json; charset=iso-8859-1"),
+            Some("application/json; charset=latin-1"),
+            Some("application/+json"),
+            Some("application/jsonx"),
+            Some("text/json+json"),
             Some("application/x-www-form-urlencoded"),
         ] {
             assert!(
@@ -335,6 +361,14 @@ mod tests {
         ] {
             assert_eq!(read(body).unwrap_err(), field, "{body}");
         }
+    }
+
+    #[test]
+    fn a_missing_body_and_a_byte_order_mark_have_words_of_their_own() {
+        assert_eq!(wrong(""), "BodyMissing");
+        assert!(matches!(parse::<Body>(None, None, b""), Err(Error::BodyMissing)));
+        let marked = wrong("\u{feff}{}");
+        assert!(marked.contains("byte order mark"), "{marked}");
     }
 
     #[test]

@@ -34,10 +34,18 @@ pub struct Request {
     idempotency_key: Option<String>,
     query: Vec<(String, String)>,
     accepts: Accepts,
-    tokens: Vec<String>,
+    credentials: Vec<SentCredential>,
     has_token_in_url: bool,
     body: Vec<u8>,
     statuses: QuotaStatuses,
+}
+
+/// A credential that the client sent.
+enum SentCredential {
+    /// A token, as `Bearer` or in the query.
+    Token(String),
+    /// An `Authorization` header with another scheme, or none.
+    OtherScheme,
 }
 
 /// Statuses of the quotas that a request counted against.
@@ -94,7 +102,7 @@ impl Request {
         // The gateway joins headers of one name by commas, which no token contains.
         let authorization = header("authorization");
         let sent = authorization.iter().flat_map(|header| header.split(','));
-        let mut tokens: Vec<String> = sent.map(|value| bearer(value.trim())).collect();
+        let mut credentials: Vec<_> = sent.map(|value| bearer(value.trim())).collect();
         let mut query: Vec<(String, String)> =
             url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                 .into_owned()
@@ -104,7 +112,8 @@ impl Request {
         let sent_in_query: Vec<_> = query.extract_if(.., is_credential).collect();
         let has_token_in_url = versioned && !sent_in_query.is_empty();
         if versioned {
-            tokens.extend(sent_in_query.into_iter().map(|(_, token)| token));
+            let in_query = sent_in_query.into_iter();
+            credentials.extend(in_query.map(|(_, token)| SentCredential::Token(token)));
         } else {
             // Elsewhere they are parameters like any other, and refused. Their values are dropped all the same.
             query.extend(sent_in_query.into_iter().map(|(name, _)| (name, String::new())));
@@ -127,7 +136,7 @@ impl Request {
             idempotency_key: list("idempotency-key"),
             query,
             accepts,
-            tokens,
+            credentials,
             has_token_in_url,
             body: request.into_body().to_vec(),
             statuses: QuotaStatuses::default(),
@@ -180,9 +189,10 @@ impl Request {
 
     /// Returns the one token that the client sent, in header or query.
     pub fn token(&self) -> Result<&str, Error> {
-        match self.tokens.as_slice() {
+        match self.credentials.as_slice() {
             [] => Err(Error::AuthenticationRequired),
-            [token] => Ok(token),
+            [SentCredential::Token(token)] => Ok(token),
+            [SentCredential::OtherScheme] => Err(Error::UnsupportedScheme),
             _ => Err(Error::AmbiguousCredentials),
         }
     }
@@ -288,11 +298,13 @@ fn page_size(text: &str) -> Result<usize, Error> {
     Ok(size.min(MAX_PAGE_SIZE))
 }
 
-/// Returns the token of an `Authorization` header.
-fn bearer(value: &str) -> String {
+/// Returns the credential of an `Authorization` header.
+fn bearer(value: &str) -> SentCredential {
     match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
-        _ => value.to_owned(),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            SentCredential::Token(token.trim().to_owned())
+        }
+        _ => SentCredential::OtherScheme,
     }
 }
 
