@@ -5,13 +5,13 @@ use shared::app::App;
 use shared::auth::caller_and_resource;
 use shared::domain::event::EventType;
 use shared::domain::value::{Detail, Name, deserialize_present};
-use shared::domain::{Data, Error, Permission, Resource};
+use shared::domain::{Data, Error, Permission};
 use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     #[serde(default, deserialize_with = "deserialize_present")]
@@ -33,14 +33,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let updated = revise(resource, |before| async move {
         conditions.require(&view::ResourceView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
-        let kept = before.clone();
-        let after = Resource {
-            name: body.name.clone().unwrap_or(kept.name),
-            detail: body.detail.clone().unwrap_or(kept.detail),
-            data: body.data.clone().unwrap_or(kept.data),
-            tm_update: now,
-            ..kept
-        };
+        let Body { name, detail, data } = body.clone();
+        let after = before.updated(name, detail, data, now);
         let event = app.event(EventType::Updated(kind), account.id, subjects, now);
         let update = app.store.update_resource(account, kind, (&before, &after), &event).await?;
         Ok((update, after))

@@ -19,3 +19,24 @@ pub struct Resource {
     /// When it last changed.
     pub tm_update: Timestamp,
 }
+
+impl Resource {
+    /// Returns the resource with the given fields replaced.
+    #[must_use]
+    pub fn updated(
+        &self,
+        name: Option<Name>,
+        detail: Option<Detail>,
+        data: Option<Data>,
+        now: Timestamp,
+    ) -> Self {
+        let resource = self.clone();
+        Self {
+            name: name.unwrap_or(resource.name),
+            detail: detail.unwrap_or(resource.detail),
+            data: data.unwrap_or(resource.data),
+            tm_update: now,
+            ..resource
+        }
+    }
+}
