@@ -3,12 +3,9 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
-use shared::domain::PlainToken;
-use shared::domain::event::EventType;
-use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Integer, Name, deserialize_present};
-use shared::domain::{AccessKey, Error, Permission, access_key};
+use shared::domain::{AccessKey, Error, EventType, Kind, Permission, PlainToken, access_key};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
@@ -36,20 +33,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let now = app.now();
     let (account, id) = (caller.customer.id, app.new_id(now));
     let token = PlainToken::access_key(account, caller.agent.id, id, app.new_secret());
-    let key = AccessKey {
-        id,
-        agent: caller.agent.id,
-        name: body.name,
-        detail: body.detail,
-        token: token.stored(),
-        earlier: Vec::new(),
-        permission,
-        tm_expire: now.plus(lifetime),
-        tm_last_use: None,
-        tm_create: now,
-        tm_update: now,
-        version: 1,
-    };
+    let key = AccessKey::new(id, caller.agent.id, token.stored(), permission, lifetime, now);
+    let key = AccessKey { name: body.name, detail: body.detail, ..key };
     let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], now);
     app.store.insert_access_key(&caller.customer, &key, &event).await?;
 

@@ -1,17 +1,12 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key. Only this answer shows it. The old token stays
-//! valid for an overlap, so that programs can be changed over one by one.
-//!
-//! From then on the access key acts for the calling agent.
+//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key, which acts for the calling agent from then on.
+//! Only this answer shows it. The old token stays valid for an overlap, so that programs can be changed over one by one.
 
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_access_key;
-use shared::domain::PlainToken;
 use shared::domain::access_key::{self, Rotation};
-use shared::domain::event::EventType;
-use shared::domain::owned::Kind;
 use shared::domain::value::{Integer, deserialize_present};
-use shared::domain::{Error, Permission};
+use shared::domain::{Error, EventType, Kind, Permission, PlainToken};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
@@ -44,14 +39,11 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let rotation = Rotation { token: plain.stored(), agent, lifetime, overlap };
         let after = before.rotated(rotation, now)?;
         let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, now);
-        let update = app.store.update_access_key(account, &before, &after, &event).await?;
-        match &update {
-            // It is this request's own, if an answer from the database was lost.
-            Update::Outdated(current) if current.token == after.token => {
-                Ok((Update::Written, after))
-            }
-            Update::Outdated(current) if current.token != *replaced => Err(Error::AlreadyRotated),
-            _ => Ok((update, after)),
+        match app.store.update_access_key(account, &before, &after, &event).await? {
+            // Written by this request, if an answer from the database was lost.
+            Update::Outdated(now) if now.token == after.token => Ok((Update::Written, after)),
+            Update::Outdated(now) if now.token != *replaced => Err(Error::AlreadyRotated),
+            update => Ok((update, after)),
         }
     })
     .await?;

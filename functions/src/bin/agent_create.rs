@@ -3,12 +3,9 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
-use shared::domain::Login;
-use shared::domain::event::EventType;
-use shared::domain::owned::Kind;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, NewPassword};
-use shared::domain::{Agent, Error, Permission, Username};
+use shared::domain::{Agent, Error, EventType, Kind, Login, Permission, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;

@@ -3,9 +3,7 @@
 
 use shared::app::App;
 use shared::auth::caller_and_agent;
-use shared::domain::event::EventType;
-use shared::domain::owned::Kind;
-use shared::domain::{Error, Permission};
+use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;

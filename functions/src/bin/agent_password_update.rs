@@ -10,11 +10,8 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::{self, caller_and_agent, caller_with_password};
-use shared::domain::Credential;
-use shared::domain::event::EventType;
-use shared::domain::owned::Kind;
 use shared::domain::value::{NewPassword, Password, deserialize_present};
-use shared::domain::{Agent, Error, Permission};
+use shared::domain::{Agent, Credential, Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;

@@ -4,10 +4,8 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_agent;
-use shared::domain::event::EventType;
-use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, Name, deserialize_present};
-use shared::domain::{Error, Permission};
+use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};

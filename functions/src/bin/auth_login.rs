@@ -4,13 +4,12 @@
 //! exists or not.
 
 use futures_util::future::join;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::app::App;
 use shared::auth::reserve_attempt;
-use shared::domain::PlainToken;
 use shared::domain::value::Password;
-use shared::domain::{Error, Session, Timestamp, Username, session};
-use shared::http::{Reply, Request};
+use shared::domain::{Error, PlainToken, Session, Username, session};
+use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::runtime::Endpoint;
 use shared::store::session::Rehash;
@@ -20,13 +19,6 @@ use shared::store::session::Rehash;
 struct Body {
     username: Username,
     password: Password,
-}
-
-#[derive(Serialize)]
-struct View<'a> {
-    username: &'a str,
-    token: &'a str,
-    tm_expire: Timestamp,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -53,8 +45,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (written, _) = join(written, app.store.forget_attempts(login)).await;
     written?;
 
-    let (username, token) = (body.username.expose(), token.expose());
-    Reply::ok(View { username, token, tm_expire: session.tm_expire })
+    Reply::ok(view::SessionView::new(&body.username, &token, &session))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -4,9 +4,8 @@
 use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::auth::{caller_with_password, credential};
-use shared::domain::Credential;
 use shared::domain::error::Denial;
-use shared::domain::{Error, Permission};
+use shared::domain::{Credential, Error, Permission};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, Endpoint};
 

@@ -6,20 +6,8 @@
 use shared::app::App;
 use shared::auth::{caller, credential};
 use shared::domain::{Error, Permission};
-use shared::http::{Reply, Request, view};
+use shared::http::{CUSTOMER_QUERY, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
-
-/// A page, and what [`Filter::parse`](shared::domain::find::Filter::parse) reads.
-const QUERY: &[&str] = &[
-    "page_size",
-    "page_token",
-    "status",
-    "deleted",
-    "created_after",
-    "created_before",
-    "name",
-    "email",
-];
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let asked = request.page_of_filter().and_then(|(filter, page)| {
@@ -40,7 +28,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).query(QUERY)
+    Endpoint::new(handle).query(CUSTOMER_QUERY)
 }
 
 fn main() -> runtime::Result {

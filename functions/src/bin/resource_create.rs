@@ -2,10 +2,9 @@
 
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::{Caller, caller_and_account};
-use shared::domain::event::EventType;
+use shared::auth::caller_and_account;
 use shared::domain::value::{Detail, Name};
-use shared::domain::{Data, Error, Permission, Resource};
+use shared::domain::{Data, Error, EventType, Permission, Resource};
 use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
@@ -25,7 +24,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
     let (caller, account) =
         caller_and_account(app, &request, Permission::ADMIN | Permission::MANAGER).await?;
-    require_account_named(&caller, &request)?;
+    caller.require_account_named(&request)?;
     let account = account?.require_live()?;
     let body: Body = request.json()?;
 
@@ -42,15 +41,6 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     app.store.insert_resource(&account, kind, &resource, &event).await?;
 
     Reply::state(view::ResourceView::new(account.id, &resource))
-}
-
-/// Refuses a project admin who names no account: the project's own owns no resources.
-fn require_account_named(caller: &Caller, request: &Request) -> Result<(), Error> {
-    if caller.permission.allows(Permission::PROJECT_ADMIN) && !request.names_account() {
-        let rule = "is missing; a project admin creates resources for the customer it names";
-        return Err(Error::InvalidParameter("customer_id", rule.to_owned()));
-    }
-    Ok(())
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -2,8 +2,7 @@
 
 use shared::app::App;
 use shared::auth::caller_and_resource;
-use shared::domain::event::EventType;
-use shared::domain::{Error, Permission};
+use shared::domain::{Error, EventType, Permission};
 use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;

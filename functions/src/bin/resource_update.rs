@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_resource;
-use shared::domain::event::EventType;
 use shared::domain::value::{Detail, Name, deserialize_present};
-use shared::domain::{Data, Error, Permission};
+use shared::domain::{Data, Error, EventType, Permission};
 use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};

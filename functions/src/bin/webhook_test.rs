@@ -4,9 +4,8 @@
 use shared::app::App;
 use shared::auth::caller;
 use shared::domain::delivery::{Delivery, DeliveryState};
-use shared::domain::event::EventType;
 use shared::domain::idempotency::IdempotencyRecord;
-use shared::domain::{Error, Permission};
+use shared::domain::{Error, EventType, Permission};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, Endpoint};
 

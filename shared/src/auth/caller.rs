@@ -94,6 +94,15 @@ impl Caller {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
     }
 
+    /// Refuses a project admin whose request names no account: the project's own owns no resources.
+    pub fn require_account_named(&self, request: &Request) -> Result<(), Error> {
+        if self.permission.allows(Permission::PROJECT_ADMIN) && !request.names_account() {
+            let rule = "is missing; a project admin creates resources for the customer it names";
+            return Err(Error::InvalidParameter("customer_id", rule.to_owned()));
+        }
+        Ok(())
+    }
+
     const fn exceeds(&self, wanted: Permission) -> Error {
         Error::PermissionDenied(Denial::Exceeds { wanted, has: self.permission })
     }

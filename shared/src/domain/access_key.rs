@@ -82,6 +82,32 @@ pub struct Rotation {
 }
 
 impl AccessKey {
+    /// Returns a new access key with an empty name and description.
+    #[must_use]
+    pub fn new(
+        id: Id<Self>,
+        agent: Id<Agent>,
+        token: StoredToken,
+        permission: Permission,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            agent,
+            name: Name::default(),
+            detail: Detail::default(),
+            token,
+            earlier: Vec::new(),
+            permission,
+            tm_expire: now.plus(lifetime),
+            tm_last_use: None,
+            tm_create: now,
+            tm_update: now,
+            version: 1,
+        }
+    }
+
     /// Returns the key with the given fields replaced.
     #[must_use]
     pub fn updated(&self, name: Option<Name>, detail: Option<Detail>, now: Timestamp) -> Self {

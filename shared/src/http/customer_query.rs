@@ -1,13 +1,22 @@
 //! The query of the list of customers: its parameters, and the filter that they make.
 
+use super::accepts::{PAGE_SIZE, PAGE_TOKEN};
 use crate::domain::find::{Filter, NamePrefix};
 use crate::domain::time::Round;
 use crate::domain::value::{Email, FromText};
 use crate::domain::{Error, Status, Timestamp};
 
-/// Parameters that filter the list.
-pub(super) const PARAMETERS: [&str; 6] =
-    ["status", "deleted", "created_after", "created_before", "name", "email"];
+/// Parameters of the list of accounts: page and filters.
+pub const CUSTOMER_QUERY: &[&str] = &[
+    PAGE_SIZE,
+    PAGE_TOKEN,
+    "status",
+    "deleted",
+    "created_after",
+    "created_before",
+    "name",
+    "email",
+];
 
 const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
                           other, name and email with nothing";
@@ -15,7 +24,8 @@ const COMBINABLE: &str = "status, deleted, created_after and created_before can 
 /// Returns the filter that the query asks for; `value` returns a parameter's value if it was sent.
 pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filter, Error> {
     for alone in ["email", "name"] {
-        let others = PARAMETERS.into_iter().filter(|other| *other != alone);
+        let others =
+            CUSTOMER_QUERY.iter().filter(|other| ![PAGE_SIZE, PAGE_TOKEN, alone].contains(other));
         let mut others = others.filter(|other| value(other).is_some());
         if let Some(other) = others.next().filter(|_| value(alone).is_some()) {
             return Err(invalid(alone, format!("cannot be combined with {other}; {COMBINABLE}")));

@@ -62,8 +62,7 @@ pub(super) fn parse_over<T: DeserializeOwned>(
         .and_then(serde_json::from_value)
         .map_err(|error| Error::Internal(error.to_string()))?;
     read_only.retain(|name, _| !field_names::<T>().contains(&name.as_str()));
-    let is_read_only = |(name, _): &&(String, Box<RawValue>)| read_only.contains_key(name);
-    for (name, value) in sent.0.iter().filter(is_read_only) {
+    for (name, value) in sent.0.iter().filter(|(name, _)| read_only.contains_key(name)) {
         let value: Option<Value> = serde_json::from_str(value.get()).ok();
         if value.as_ref() != read_only.get(name) {
             return Err(Error::invalid_field(
@@ -72,13 +71,37 @@ pub(super) fn parse_over<T: DeserializeOwned>(
             ));
         }
     }
-    let rest = Fields(sent.0.into_iter().filter(|field| !is_read_only(&field)).collect());
-    let rest = serde_json::to_vec(&rest).map_err(|error| Error::Internal(error.to_string()))?;
-    parse(content_type, content_encoding, &rest)
+    let (_, rest) = sent.split(|name| read_only.contains_key(name));
+    rest.parse()
+}
+
+/// Reads `body` as an `A` and a `B` that share its fields: those of `A`, and the rest.
+pub(super) fn parse_both<A: DeserializeOwned, B: DeserializeOwned>(
+    content_type: Option<&str>,
+    content_encoding: Option<&str>,
+    body: &[u8],
+) -> Result<(A, B), Error> {
+    let sent: Fields = parse(content_type, content_encoding, body)?;
+    let (first, rest) = sent.split(|name| field_names::<A>().contains(&name));
+    Ok((first.parse()?, rest.parse()?))
 }
 
 /// Fields of an object, as they were sent: duplicates too.
 struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl Fields {
+    /// Splits off the fields whose names are `chosen`.
+    fn split(self, chosen: impl Fn(&str) -> bool) -> (Self, Self) {
+        let (chosen, rest) = self.0.into_iter().partition(|(name, _)| chosen(name));
+        (Self(chosen), Self(rest))
+    }
+
+    /// Reads the fields as a `T`.
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let json = serde_json::to_vec(self).map_err(|error| Error::Internal(error.to_string()))?;
+        parse(Some("application/json"), None, &json)
+    }
+}
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

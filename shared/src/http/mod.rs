@@ -12,6 +12,7 @@ pub mod view;
 
 pub use accepts::{ACCOUNT, Accepts, PAGE, PAGE_OF_ACCOUNT};
 pub use conditional::Preconditions;
+pub use customer_query::CUSTOMER_QUERY;
 pub use error::message;
 pub use json::event;
 pub use reply::Reply;

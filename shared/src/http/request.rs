@@ -213,6 +213,11 @@ impl Request {
         json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
+    /// Parses the body as JSON into two structs that share its fields: those of `A`, and the rest.
+    pub fn json_both<A: DeserializeOwned, B: DeserializeOwned>(&self) -> Result<(A, B), Error> {
+        json::parse_both(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
+    }
+
     /// Parses the body of an update as JSON. Fields of `shown`, which is the resource as `GET` shows it, that `T` has not
     /// are read-only: unchanged they are accepted, so that what was got can be sent back.
     pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Serialize) -> Result<T, Error> {
@@ -286,6 +291,13 @@ impl Request {
 }
 
 fn page_size(text: &str) -> Result<usize, Error> {
+    // As JSON Schema has it, a number with a zero fraction is an integer.
+    let text = match text.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => {
+            whole
+        }
+        _ => text,
+    };
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // A number that overflows is larger than the maximum, as any other large number.
     let size = if digits { text.parse().unwrap_or(usize::MAX) } else { 0 };

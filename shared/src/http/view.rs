@@ -268,6 +268,27 @@ impl<F, C> PlanView<F, C> {
     }
 }
 
+/// Representation of a session. Only the answer that issues its token shows it.
+#[derive(Serialize)]
+pub struct SessionView<'a> {
+    username: &'a str,
+    token: &'a str,
+    tm_expire: Timestamp,
+}
+
+impl<'a> SessionView<'a> {
+    /// Returns the representation of a session with the token that was just issued.
+    #[must_use]
+    pub fn new(
+        username: &'a domain::Username,
+        token: &'a PlainToken,
+        session: &domain::Session,
+    ) -> Self {
+        let (username, token) = (username.expose(), token.expose());
+        Self { username, token, tm_expire: session.tm_expire }
+    }
+}
+
 /// Representation of an agent.
 #[derive(Debug, Serialize)]
 pub struct AgentView<'a> {
