@@ -119,11 +119,11 @@ impl App {
         random()
     }
 
-    /// Returns a random byte for retry jitter.
+    /// Returns a random byte, for retry jitter and for samples.
     #[must_use]
-    pub fn jitter(&self) -> u8 {
-        let [jitter] = random();
-        jitter
+    pub fn random_byte(&self) -> u8 {
+        let [byte] = random();
+        byte
     }
 
     /// Networks that this process knows to have exhausted a rate limit.

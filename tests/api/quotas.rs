@@ -167,14 +167,94 @@ async fn network_with_too_many_invalid_tokens_is_limited() {
     get(&tenure, &account.token).await.ok();
 }
 
+/// Returns what `MeGetFunction` has asked of DynamoDB since the counters were reset.
+fn cost(tenure: &Tenure) -> Value {
+    tenure.stack.stats()["functions"]["MeGetFunction"]["dynamodb"].clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn counting_costs_one_wcu_and_no_round_trip() {
-    let (tenure, account) = start(slow(options())).await;
+async fn exact_quota_costs_one_wcu_and_no_round_trip() {
+    let (tenure, account) = start(slow(options_with("ExactQuota", "true"))).await;
     tenure.stack.reset_stats();
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 5999);
-    let cost = &tenure.stack.stats()["functions"]["MeGetFunction"]["dynamodb"];
+    let cost = cost(&tenure);
     assert_eq!(cost["calls"], json!({"BatchGetItem": 1, "UpdateItem": 1}));
-    assert_eq!((&cost["steps"], &cost["wcu"]), (&json!(1), &json!(1.0)), "{cost}");
+    assert_eq!((&cost["steps"], &cost["rcu"], &cost["wcu"]), (&json!(1), &json!(3.0), &json!(1.0)));
+}
+
+/// The number of counts among 256 requests is within 4.5 standard deviations of 32.
+#[tokio::test(flavor = "multi_thread")]
+async fn sampled_quota_counts_about_one_request_in_eight_as_eight() {
+    const REQUESTS: u64 = 256;
+    let (tenure, account) = with_requests(600).await;
+    tenure.stack.reset_stats();
+    for _ in 0..REQUESTS {
+        get(&tenure, &account.token).await.ok();
+    }
+    let sent = cost(&tenure);
+    let counts = sent["calls"]["UpdateItem"].as_u64().unwrap();
+    assert!((8..=56).contains(&counts), "{sent}");
+    assert_eq!(sent["wcu"].as_f64().unwrap() as u64, counts);
+    assert_eq!(sent["calls"]["BatchGetItem"], REQUESTS);
+    assert_eq!(sent["rcu"], json!(4.0 * REQUESTS as f64), "each reads the count");
+    // What is left is the limit less eight per count, whether this request is counted or not.
+    let (left, seconds) = left(&get(&tenure, &account.token).await, "requests");
+    let counts = cost(&tenure)["calls"]["UpdateItem"].as_u64().unwrap();
+    assert!(left == 600 - 8 * counts && seconds <= 60, "{left} after {counts} counts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn used_up_sampled_quota_refuses_every_request() {
+    let (tenure, account) = with_requests(600).await;
+    let tenure = Arc::new(tenure);
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
+        calls.spawn(async move {
+            let mut passed = 0;
+            loop {
+                let answer = get(&tenure, &token).await;
+                if answer.status != 200 {
+                    refused_by(&answer, "customer");
+                    return passed;
+                }
+                passed += 1;
+            }
+        });
+    }
+    // 75 counts of one request in eight: 600 requests, give or take four standard deviations.
+    let passed: u64 = calls.join_all().await.iter().sum();
+    assert!((340..=860).contains(&passed), "{passed}");
+    tenure.stack.reset_stats();
+    for _ in 0..32 {
+        refused_by(&get(&tenure, &account.token).await, "customer");
+    }
+    let wcu = cost(&tenure)["wcu"].as_f64().unwrap();
+    assert!(wcu < 32.0, "{wcu}: a refused request is not counted each time");
+    next_minute(&tenure).await;
+    get(&tenure, &account.token).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quota_below_600_counts_each_request() {
+    let (tenure, account) = with_requests(599).await;
+    tenure.stack.reset_stats();
+    for expected in (579..599).rev() {
+        assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, expected);
+    }
+    assert_eq!(cost(&tenure)["calls"], json!({"BatchGetItem": 20, "UpdateItem": 20}));
+}
+
+/// Takes back what was counted, so that forged tokens do not use up a sampled quota either.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_tokens_leave_no_count_in_a_sampled_quota() {
+    let (tenure, account) = with_requests(600).await;
+    let forged = forged(&tenure, &account).await;
+    for _ in 0..64 {
+        get(&tenure, &forged).await.refused(401);
+    }
+    let left = left(&get(&tenure, &account.token).await, "requests").0;
+    assert!([600, 592].contains(&left), "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,8 +230,7 @@ pub async fn caller_and_delivery(
     let (mut keys, id) = (identifying_keys(&credential, key.as_ref()), request.path_id());
     let event = id.as_ref().ok().map(|id| event_key(*id));
     keys.extend(event.as_ref().map(Key::untyped));
-    let read = app.store.get_items(&keys);
-    let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
+    let (items, count) = quota::read_and_count(app, request, credential.customer(), keys).await?;
     let gate = Gate::live(needed);
     let caller = identify(app, request, &credential, gate, key, &items, count).await?;
     let event = event.map(|event| items.get(&event)).transpose()?.flatten();
@@ -338,8 +337,8 @@ fn admit<'a>(
         let key = RequestKey::of(request, credential)?;
         let mut keys = identifying_keys(credential, key.as_ref());
         keys.extend(also);
-        let read = app.store.get_items(&keys);
-        let (items, count) = quota::count_beside(app, request, credential.customer(), read).await?;
+        let (items, count) =
+            quota::read_and_count(app, request, credential.customer(), keys).await?;
         Ok((identify(app, request, credential, gate, key, &items, count).await?, items))
     };
     done.boxed()

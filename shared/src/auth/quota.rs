@@ -1,6 +1,9 @@
-//! Rate limits. A request is counted against the account that its token names, concurrently with the read that
-//! authenticates it. If the token turns out to be invalid, that count is taken back and the request is counted against
-//! its network instead: anybody can send a token that names any account.
+//! Rate limits. A request counts against the account that its token names, in the round trip that reads its caller.
+//! A forged token can name any account: if the token is invalid, the count is taken back and the network that it
+//! came from is counted instead.
+//!
+//! Where requests are sampled, one in eight is counted, as eight, and every request reads the count: a quota that
+//! is used up refuses all of them.
 
 use crate::app::App;
 use crate::domain::network::{Network, Source};
@@ -8,58 +11,78 @@ use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
 use crate::platform::log::{Cause, LogEntry};
+use crate::store::Items;
+use crate::store::key::{self, Key};
 
-/// The count of a request, before it is known whether its token is valid.
+/// The count of a request against its account's quota.
 pub(super) struct Count<'a> {
     app: &'a App,
     request: &'a Request,
     customer: Source,
     now: Timestamp,
-    /// `None` if such requests are not counted.
-    outcome: Option<Result<QuotaStatus, Error>>,
+    /// Result of counting this request; `None` if it is not counted.
+    counted: Option<Result<QuotaStatus, Error>>,
+    /// What was left before this request, if requests are sampled.
+    sampled: Option<QuotaStatus>,
 }
 
-/// Counts a request and runs `read` in the same round trip. Refuses a network that is known to have exhausted its quota
-/// of invalid tokens before either.
-pub(super) async fn count_beside<'a, T>(
+/// Reads the items at `keys` and counts the request in the same round trip. A network that is known to have sent
+/// too many invalid tokens is refused before.
+pub(super) async fn read_and_count<'a>(
     app: &'a App,
     request: &'a Request,
     customer: Id<Customer>,
-    read: impl Future<Output = Result<T, Error>>,
-) -> Result<(T, Count<'a>), Error> {
+    mut keys: Vec<Key<()>>,
+) -> Result<(Items, Count<'a>), Error> {
     let (customer, now) = (Source::Customer(customer), app.now());
     if let Some(quota) = app.quotas.invalid_tokens {
         app.exhausted().check(quota, &network(request), now)?;
     }
+    let quota = app.quotas.requests;
+    let sampled = quota
+        .filter(|quota| quota.is_sampled())
+        .map(|quota| (quota, key::count(quota.kind, &customer, quota.window(now))));
+    keys.extend(sampled.iter().map(|(_, count)| count.untyped()));
     let count = async {
-        let quota = app.quotas.requests?;
+        let quota = quota.filter(|quota| quota.counts(app.random_byte()))?;
         Some(app.store.count(quota, &customer, now).await)
     };
-    let (outcome, read) = futures_util::join!(count, read);
-    Ok((read?, Count { app, request, customer, now, outcome }))
+    let (counted, items) = futures_util::join!(count, app.store.get_items(&keys));
+    let items = items?;
+    let status = |(quota, key): (Quota, Key<()>)| Ok(quota.status(items.count(&key)?, now));
+    let sampled = sampled.map(status).transpose()?;
+    Ok((items, Count { app, request, customer, now, counted, sampled }))
 }
 
 impl Count<'_> {
-    /// Returns the caller, unless the account's quota is exhausted. A count that failed refuses nobody: rate limits are for
-    /// fairness, not for security.
+    /// Returns the caller, if there is one and the quota is not used up. A count that fails refuses nobody: it is for
+    /// fairness, not a lock.
     pub(super) async fn admit<T>(self, caller: Result<T, Error>) -> Result<T, Error> {
-        match (caller, self.outcome) {
-            (Err(Error::InvalidCredentials), outcome) => {
-                let counted = matches!(outcome, Some(Ok(_))).then_some(self.customer);
-                Err(count_invalid(self.app, self.request, counted, self.now).await)
+        if let Err(Error::InvalidCredentials) = caller {
+            let counted = matches!(self.counted, Some(Ok(_))).then_some(self.customer);
+            return Err(count_invalid(self.app, self.request, counted, self.now).await);
+        }
+        let caller = caller?;
+        let status = match self.counted {
+            Some(Ok(status)) => Some(status),
+            Some(Err(Error::TooManyRequests(status))) => {
+                return Err(Error::TooManyRequests(status));
             }
-            (Ok(_), Some(Err(Error::TooManyRequests(standing)))) => {
-                Err(Error::TooManyRequests(standing))
+            Some(Err(error)) => {
+                LogEntry::RequestNotCounted { cause: Cause(&error) }.log();
+                self.sampled
             }
-            (Ok(caller), outcome) => {
-                match outcome {
-                    Some(Ok(standing)) => self.request.counted(standing),
-                    Some(Err(error)) => LogEntry::RequestNotCounted { cause: Cause(&error) }.log(),
-                    None => {}
-                }
+            None => self.sampled,
+        };
+        match status {
+            Some(status) if self.sampled.is_some_and(|before| before.remaining == 0) => {
+                Err(Error::TooManyRequests(status))
+            }
+            Some(status) => {
+                self.request.counted(status);
                 Ok(caller)
             }
-            (error, _) => error,
+            None => Ok(caller),
         }
     }
 }

@@ -102,7 +102,7 @@ mod tests {
             matches!(refused, Err(Error::TooManyRequests(left)) if left.resets_in.as_secs() == 6)
         );
         assert!(exhausted.check(quota, &other, now).is_ok());
-        let others = Quota { kind: QuotaKind::InvalidTokens, ..quota };
+        let others = Quota::exact(QuotaKind::InvalidTokens, quota.limit);
         assert!(exhausted.check(others, &one, now).is_ok());
         let later = now.plus(Duration::from_secs(10));
         assert!(exhausted.check(quota, &one, later).is_ok());

@@ -42,15 +42,63 @@ impl QuotaKind {
 /// A rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// What is counted.
+    /// What is limited.
     pub kind: QuotaKind,
     /// Maximum number within a window.
     pub limit: u64,
+    /// Number of requests that one count stands for: 1, or more if the requests are sampled.
+    weight: u64,
 }
 
+/// Number of requests of which one is counted, where requests are sampled.
+const SAMPLE: u64 = 8;
+
+/// Lowest limit with which requests may be sampled. Below it, the estimate would be off by too much.
+const SAMPLED_FROM: u64 = 600;
+
 impl Quota {
-    /// Password attempts from one network.
-    pub const PASSWORD_ATTEMPTS: Self = Self { kind: QuotaKind::PasswordAttempts, limit: 1000 };
+    /// Password attempts from one network: 1,000 in 10 minutes.
+    pub const PASSWORD_ATTEMPTS: Self = Self::exact(QuotaKind::PasswordAttempts, 1000);
+
+    /// Returns a quota of which each request is counted.
+    #[must_use]
+    pub const fn exact(kind: QuotaKind, limit: u64) -> Self {
+        Self { kind, limit, weight: 1 }
+    }
+
+    /// Returns a quota of which one request in eight is counted, as eight. With a limit below 600 each is.
+    #[must_use]
+    pub const fn sampled(kind: QuotaKind, limit: u64) -> Self {
+        Self { kind, limit, weight: if limit < SAMPLED_FROM { 1 } else { SAMPLE } }
+    }
+
+    /// Number of requests that one count stands for.
+    #[must_use]
+    pub const fn weight(self) -> u64 {
+        self.weight
+    }
+
+    /// Whether what is left is an estimate.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.weight > 1
+    }
+
+    /// Whether a request with this random byte is counted.
+    #[must_use]
+    pub fn counts(self, random: u8) -> bool {
+        u64::from(random) % self.weight == 0
+    }
+
+    /// Returns what is left at `now` after `count` requests in the window.
+    #[must_use]
+    pub fn status(self, count: u64, now: Timestamp) -> QuotaStatus {
+        QuotaStatus {
+            quota: self,
+            remaining: self.limit.saturating_sub(count),
+            resets_in: self.window(now).remaining(now),
+        }
+    }
 
     /// Returns the window that `now` is in.
     #[must_use]
@@ -104,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_window_begins_where_the_last_one_ended() {
-        let quota = Quota { kind: QuotaKind::Requests, limit: 1 };
+        let quota = Quota::exact(QuotaKind::Requests, 1);
         let at = |text| quota.window(Timestamp::parse(text).unwrap());
         let first = at("2026-01-01T00:00:00Z");
         assert_eq!(first, at("2026-01-01T00:00:59.999Z"));
@@ -114,5 +162,29 @@ mod tests {
         assert_eq!(left("2026-01-01T00:00:00Z"), 60);
         assert_eq!(left("2026-01-01T00:00:59.999Z"), 1);
         assert_eq!(left("2026-01-01T00:02:00Z"), 1);
+    }
+    #[test]
+    fn one_request_in_eight_is_counted_from_a_limit_of_600_on() {
+        let counted = |quota: Quota| (0..=255).filter(|random| quota.counts(*random)).count();
+        for (quota, weight) in [
+            (Quota::sampled(QuotaKind::Requests, 600), 8),
+            (Quota::sampled(QuotaKind::Requests, 6_000), 8),
+            (Quota::sampled(QuotaKind::Requests, 599), 1),
+            (Quota::exact(QuotaKind::Requests, 6_000), 1),
+            (Quota::PASSWORD_ATTEMPTS, 1),
+        ] {
+            assert_eq!(quota.weight(), weight, "{quota:?}");
+            assert_eq!(counted(quota) as u64 * weight, 256, "{quota:?}: the estimate is unbiased");
+            assert_eq!(quota.is_sampled(), weight > 1);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_quota_that_was_exceeded() {
+        let now = Timestamp::parse("2026-01-01T00:00:50Z").unwrap();
+        let quota = Quota::sampled(QuotaKind::Requests, 600);
+        let left = |count| quota.status(count, now).remaining;
+        assert_eq!([0, 8, 600, 607].map(left), [600, 592, 0, 0]);
+        assert_eq!(quota.status(0, now).resets_in, Duration::from_secs(10));
     }
 }

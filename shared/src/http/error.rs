@@ -280,7 +280,7 @@ fn named(permission: Permission, between: &str) -> String {
     if bits.is_empty() { "0 (none)".to_owned() } else { bits.join(between) }
 }
 
-fn used_up(Quota { kind, limit }: Quota) -> String {
+fn used_up(Quota { kind, limit, .. }: Quota) -> String {
     let seconds = kind.window().as_secs();
     match kind {
         QuotaKind::Requests => format!("The account has made its {limit} requests of {seconds} s"),

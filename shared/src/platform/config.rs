@@ -36,17 +36,20 @@ pub fn loopback() -> Result<Loopback, Error> {
     }
 }
 
-/// How much is answered within a minute.
+/// Reads the rate limits per minute.
 pub fn quotas() -> Result<Quotas, Error> {
+    let is_exact = optional("EXACT_QUOTA").as_deref() == Some("true");
+    let requests = if is_exact { Quota::exact } else { Quota::sampled };
     Ok(Quotas {
-        requests: quota(QuotaKind::Requests, "REQUESTS_PER_MINUTE")?,
-        invalid_tokens: quota(QuotaKind::InvalidTokens, "INVALID_TOKENS_PER_MINUTE")?,
+        requests: limit("REQUESTS_PER_MINUTE")?.map(|limit| requests(QuotaKind::Requests, limit)),
+        invalid_tokens: limit("INVALID_TOKENS_PER_MINUTE")?
+            .map(|limit| Quota::exact(QuotaKind::InvalidTokens, limit)),
     })
 }
 
-/// A number above 0; with 0 or without the variable nothing is counted.
-fn quota(kind: QuotaKind, name: &str) -> Result<Option<Quota>, Error> {
+/// Reads a limit. `None` if it is 0 or the variable is not set: nothing is counted.
+fn limit(name: &str) -> Result<Option<u64>, Error> {
     let Some(value) = optional(name) else { return Ok(None) };
-    let limit = value.parse().map_err(|_| Error::Internal(format!("{name} is no number")))?;
-    Ok((limit > 0).then_some(Quota { kind, limit }))
+    let limit = value.parse().map_err(|_| Error::Internal(format!("{name} is not a number")))?;
+    Ok((limit > 0).then_some(limit))
 }

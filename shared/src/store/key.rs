@@ -231,7 +231,8 @@ pub(super) fn throttle(login: &str) -> Key<()> {
 
 /// A quota's count of requests within a window. It is not in the account's own partition: a request that names an
 /// account which is erased must leave nothing there.
-pub(super) fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
+#[must_use]
+pub fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     let pk = match source {
         Source::Customer(id) => format!("REQUESTS#{id}"),
         Source::Network(network) => format!("NETWORK#{}", sha256(network.expose())),

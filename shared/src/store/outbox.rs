@@ -100,7 +100,8 @@ impl std::fmt::Debug for OutboxEntry {
 
 impl OutboxEntry {
     /// The entry of an event after which the account is `after`.
-    pub(super) fn of(event: &Event, after: &Customer) -> Self {
+    #[must_use]
+    pub fn of(event: &Event, after: &Customer) -> Self {
         let own = event.subjects.is_empty();
         let item = Self {
             sequence: Some(after.internals.sequence),
@@ -359,5 +360,39 @@ impl Store {
             events: rows.into_iter().map(|row| (row.id, row.customer_id)).collect(),
             next,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::EventType;
+    use crate::domain::owned::Kind;
+
+    fn entry(customer: &Customer) -> OutboxEntry {
+        let event = Event {
+            id: Id::new(customer.tm_create, [7; 10]),
+            event_type: EventType::Created(Kind::Number),
+            customer: customer.id,
+            subjects: vec![Uuid::from_u128(1)],
+            time: customer.tm_create,
+        };
+        OutboxEntry::of(&event, customer)
+    }
+
+    #[test]
+    fn event_is_in_the_delivery_log_only_if_the_account_has_a_webhook() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        let mut customer = Customer::blank(Id::new(now, [1; 10]), now);
+        customer.internals.webhook_secret = Some(WebhookSecret::new([7; 32]));
+        let without = entry(&customer);
+        assert_eq!((without.log_pk, without.delivery), (None, None));
+        assert!(without.due_pk.is_some_and(|partition| partition.starts_with("PUBLISH#")));
+
+        customer.webhook_method = WebhookMethod::Post;
+        customer.webhook_uri = WebhookUri::from_text("https://hook.example/").unwrap();
+        let with = entry(&customer);
+        assert_eq!(with.log_pk, Some(key::partition(customer.id)));
+        assert_eq!(with.delivery, Some(DeliveryState::Pending));
     }
 }

@@ -1,10 +1,11 @@
-//! Counts of requests against quotas. A request is one atomic update on the condition that the quota is not used up, so
-//! that any number at once is counted exactly.
+//! Counts of requests against quotas. A count is one atomic update on the condition that the quota is not used up, so
+//! that concurrent ones are exact.
 
 use std::time::Duration;
 
-use super::dynamodb::{Condition, Store, UpdateExpression, Write, internal, number};
-use super::key;
+use super::dynamodb::{Condition, Item, Store, UpdateExpression, Write, internal, number};
+use super::key::{self, Key};
+use super::stored::Items;
 use crate::domain::network::Source;
 use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Error, Timestamp};
@@ -15,7 +16,8 @@ const COUNT: &str = "requests";
 const LIMIT: Duration = Duration::from_millis(250);
 
 impl Store {
-    /// Counts a request. Returns what is left after it; [`Error::TooManyRequests`] if nothing was left. Tried once.
+    /// Counts a request, as many times as its quota's weight. Returns what is left after it;
+    /// [`Error::TooManyRequests`] if nothing was left. Tried once.
     pub async fn count(
         &self,
         quota: Quota,
@@ -24,20 +26,16 @@ impl Store {
     ) -> Result<QuotaStatus, Error> {
         let window = quota.window(now);
         let counted =
-            UpdateExpression::default().increment(COUNT)?.set("expires_at", window.end)?;
+            UpdateExpression::default().add(COUNT, weight(quota))?.set("expires_at", window.end)?;
         let below = Condition::new(
             "attribute_not_exists(requests) OR requests < :most",
             [(":most", number(quota.limit))],
         );
         let address = key::count(quota.kind, source, window).address();
-        let status = |remaining| QuotaStatus { quota, remaining, resets_in: window.remaining(now) };
-        let row = match self.update_within(LIMIT, address, &counted, &below).await? {
-            Write::Written(row) => row,
-            Write::Refused(_) => return Err(Error::TooManyRequests(status(0))),
-        };
-        let count = row.get(COUNT).and_then(|count| count.as_n().ok()?.parse().ok());
-        let count: u64 = count.ok_or_else(|| internal("a count is no number"))?;
-        Ok(status(quota.limit.saturating_sub(count)))
+        match self.update_within(LIMIT, address, &counted, &below).await? {
+            Write::Written(row) => Ok(quota.status(count(&row)?, now)),
+            Write::Refused(_) => Err(Error::TooManyRequests(quota.status(quota.limit, now))),
+        }
     }
 
     /// Takes back a count that was made at `now`. Tried once.
@@ -47,9 +45,25 @@ impl Store {
         source: &Source,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let less = UpdateExpression::default().add(COUNT, -1)?;
+        let less = UpdateExpression::default().add(COUNT, -weight(quota))?;
         let counted = Condition::new("requests > :none", [(":none", number(0))]);
         let address = key::count(quota.kind, source, quota.window(now)).address();
         self.update_within(LIMIT, address, &less, &counted).await.map(drop)
     }
+}
+
+impl Items {
+    /// The count at `key`; 0 if nothing was counted.
+    pub fn count(&self, key: &Key<()>) -> Result<u64, Error> {
+        self.find(key).map_or(Ok(0), count)
+    }
+}
+
+fn count(item: &Item) -> Result<u64, Error> {
+    let count = item.get(COUNT).and_then(|count| count.as_n().ok()?.parse().ok());
+    count.ok_or_else(|| internal("a count is no number"))
+}
+
+fn weight(quota: Quota) -> i64 {
+    i64::try_from(quota.weight()).unwrap_or(i64::MAX)
 }

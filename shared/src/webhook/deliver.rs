@@ -288,7 +288,7 @@ impl Deliverer {
     ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let made = event.attempts + 1;
-        let scheduled = next_attempt(made, now, self.app.jitter(), event.sealed_until());
+        let scheduled = next_attempt(made, now, self.app.random_byte(), event.sealed_until());
         if !store.claim_delivery(event, now, scheduled).await? {
             return Ok(Disposition::NotDue);
         }

@@ -11,6 +11,7 @@ mod front;
 mod load;
 mod measure;
 mod memory;
+mod outbox;
 mod recorder;
 mod report;
 mod runtime_api;
@@ -51,6 +52,8 @@ enum What {
     Load(Load),
     /// Writers of one account that wait for each other
     Contend(Contend),
+    /// Publisher and deliverer at a steady rate of events
+    Outbox(Outbox),
 }
 
 /// What to compare.
@@ -138,6 +141,23 @@ struct Contend {
     out: PathBuf,
 }
 
+/// How many events, and for how long.
+#[derive(clap::Args)]
+struct Outbox {
+    /// Events per second
+    #[arg(long, default_value_t = 1_000)]
+    rate: u64,
+    /// How many of them are delivered to a webhook, too
+    #[arg(long, default_value_t = 10)]
+    delivered: u64,
+    /// For how many seconds
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
 impl Compare {
     fn endpoints(&self) -> Vec<Endpoint> {
         let wanted = |one: &Endpoint| self.endpoints.iter().any(|name| name == one.name());
@@ -166,6 +186,7 @@ async fn main() -> ExitCode {
         What::Memory(arguments) => memory::run(arguments, &places).await,
         What::Load(arguments) => load::run(arguments, &places).await,
         What::Contend(arguments) => contend::run(arguments, &places).await,
+        What::Outbox(arguments) => outbox::run(arguments, &places).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
