@@ -10,15 +10,19 @@ const MINUTE: i64 = 60;
 
 /// A delivery attempt at a host, counted against the host's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub struct HostAttempt {
     minute: i64,
     /// Whether an attempt at the host timed out within the last minute.
-    pub to_slow_host: bool,
+    pub is_host_slow: bool,
 }
 
 impl Store {
     /// Counts an attempt that is about to be made; `None` if the host is at a limit.
-    pub async fn begin_visit(&self, host: &str, now: Timestamp) -> Result<Option<Visit>, Error> {
+    pub async fn begin_host_attempt(
+        &self,
+        host: &str,
+        now: Timestamp,
+    ) -> Result<Option<HostAttempt>, Error> {
         let minute = now.seconds().div_euclid(MINUTE);
         let counted = UpdateExpression::default()
             .increment("attempts")?
@@ -32,19 +36,19 @@ impl Store {
             ],
         );
         let counted = self.update(key::host(host, minute).address(), &counted, &below).await?;
-        let visit = |row: Item| Visit { minute, to_slow_host: row.contains_key("slow") };
-        Ok(counted.written().map(visit))
+        let attempt = |row: Item| HostAttempt { minute, is_host_slow: row.contains_key("slow") };
+        Ok(counted.written().map(attempt))
     }
 
     /// Counts an attempt as over. One whose function died counts as under way until its minute is over.
-    pub async fn end_visit(&self, host: &str, visit: Visit) -> Result<(), Error> {
+    pub async fn end_host_attempt(&self, host: &str, attempt: HostAttempt) -> Result<(), Error> {
         let over = UpdateExpression::default().add("under_way", -1)?;
         let counted = Condition::new("attribute_exists(under_way)", []);
-        self.update(key::host(host, visit.minute).address(), &over, &counted).await.map(drop)
+        self.update(key::host(host, attempt.minute).address(), &over, &counted).await.map(drop)
     }
 
     /// Records for this minute and the next that an attempt at a host timed out.
-    pub async fn note_slow_host(&self, host: &str, now: Timestamp) -> Result<(), Error> {
+    pub async fn record_host_timeout(&self, host: &str, now: Timestamp) -> Result<(), Error> {
         let this = now.seconds().div_euclid(MINUTE);
         for minute in [this, this + 1] {
             let slow =

@@ -266,15 +266,15 @@ impl Deliverer {
             return self.end(event, event.attempts, DeliveryState::Discarded, None).await;
         };
         let host = host(&webhook);
-        let Some(visit) = store.begin_visit(&host, now).await? else {
+        let Some(counted) = store.begin_host_attempt(&host, now).await? else {
             return self.postpone(event).await;
         };
-        let disposition = if visit.to_slow_host && trigger == Trigger::Bus {
+        let disposition = if counted.is_host_slow && trigger == Trigger::Bus {
             self.postpone(event).await
         } else {
             self.send(event, account, webhook, &host).await
         };
-        store.end_visit(&host, visit).await?;
+        store.end_host_attempt(&host, counted).await?;
         disposition
     }
 
@@ -309,7 +309,7 @@ impl Deliverer {
                 }
                 return self.end(event, made, DeliveryState::Gone, Some(result)).await;
             }
-            DeliveryResult::Timeout => store.note_slow_host(host, now).await?,
+            DeliveryResult::Timeout => store.record_host_timeout(host, now).await?,
             _ => {}
         }
         let Some(scheduled) = scheduled else {
