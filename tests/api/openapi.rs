@@ -444,6 +444,63 @@ fn examples_match_their_schemas() {
     assert!(seen >= 10);
 }
 
+/// Returns the examples of an operation's request body.
+fn request_examples(operation: &Value) -> Vec<Value> {
+    let content = &operation["requestBody"]["content"]["application/json"];
+    let several = content["examples"].as_object().into_iter().flat_map(|several| several.values());
+    let several = several.map(|example| description().resolve(example)["value"].clone());
+    content.get("example").cloned().into_iter().chain(several).collect()
+}
+
+/// Returns when the examples of an operation are sent: after those that create what it needs, and before those that
+/// end the sessions and accounts that it needs.
+fn turn(operation: &Value) -> u8 {
+    match operation["operationId"].as_str().unwrap() {
+        "createCustomer" => 0,
+        "login" => 1,
+        "createAgent" | "createAccessKey" | "createResource" => 2,
+        "unregister" => 4,
+        "logout" => 5,
+        _ => 3,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_examples_are_accepted_as_they_stand() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "other").await;
+    let mut operations: Vec<_> = description().operations().into_iter().collect();
+    operations.sort_by_key(|(_, operation)| turn(operation));
+    let (mut ids, mut sent) = (BTreeMap::from([("customers", account.id.clone())]), 0);
+    for (route, operation) in &operations {
+        let (method, path) = route.split_once(' ').unwrap();
+        let collection = path.split('/').nth(2).unwrap();
+        let id = ids.get(collection).map_or("", String::as_str);
+        let address = path.replace("{kind}", "numbers").replace("{id}", id);
+        for example in request_examples(operation) {
+            let token = match path {
+                "/auth/login" => None,
+                "/auth/logout" => Some(admin.clone()),
+                "/v1.0/agents/{id}/password" => {
+                    Some(tenure.login("ann", "annes own password").await)
+                }
+                _ if collection == "customers" => Some(admin.clone()),
+                _ => Some(tenure.login("test1", "ee5f3d14-5ac6-11ed-808e-6f7d676a444b").await),
+            };
+            let call = tenure.request(method, &address).json(&example);
+            let call = token.iter().fold(call, |call, token| call.bearer(token));
+            let answer = tenure.send(call).await;
+            assert_eq!(answer.status, 200, "{route} {example}: {}", answer.text);
+            if turn(operation) == 2 {
+                ids.insert(collection, answer.body["id"].as_str().unwrap().to_owned());
+            }
+            sent += 1;
+        }
+    }
+    assert!(sent >= 20, "{sent}");
+}
+
 /// Returns the headers of the answer with this error.
 fn error_headers(error: &Error) -> http::HeaderMap {
     let mut headers = Reply::error(error, "x").into_response("x", false, &[]).headers().clone();
