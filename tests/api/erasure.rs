@@ -244,7 +244,7 @@ async fn purge_keeps_locks_of_other_accounts() {
         for lock in &foreign {
             let left = items.iter().find(|item| item["pk"] == lock["pk"]);
             assert_eq!(left.map(|left| &left["customer_id"]), Some(&lock["customer_id"]));
-            let client = crate::store::client(&tenure);
+            let client = tenure.database();
             let text = |text: &Value| {
                 aws_sdk_dynamodb::types::AttributeValue::S(text.as_str().unwrap().to_owned())
             };
@@ -276,7 +276,7 @@ async fn unknown_items_are_quarantined_until_they_are_known() {
     assert_eq!(run_purge(&tenure).await["quarantined"], 1);
 
     // Stands for a version that knows the item: the same item under a known sort key.
-    let client = crate::store::client(&tenure);
+    let client = tenure.database();
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let delete = client.delete_item().table_name("AccountsTable").key("pk", text(&partition));
     delete.key("sk", text("FAX#1")).send().await.unwrap();

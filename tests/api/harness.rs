@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use http::{HeaderMap, Request, request};
 use http_body_util::{BodyExt as _, Full};
@@ -14,6 +17,7 @@ use hyper_util::{
 use sam_local::{Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
+use shared::platform::http_client;
 
 use crate::canaries::Canaries;
 use crate::customer;
@@ -102,6 +106,7 @@ pub(crate) struct Tenure {
     _record: Option<UsedPermissions>,
     pub(crate) stack: Stack,
     client: Client<HttpConnector, Full<Bytes>>,
+    database: OnceLock<aws_sdk_dynamodb::Client>,
 }
 
 /// A request under construction.
@@ -181,7 +186,7 @@ impl Tenure {
         let canaries = Canaries::new(stack.sinks());
         let record = UsedPermissions::of(stack.sinks(), &options);
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { canaries, _record: record, stack, client }
+        Self { canaries, _record: record, stack, client, database: OnceLock::new() }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> Call {
@@ -268,10 +273,27 @@ impl Tenure {
 
     /// Returns the sort keys in an account's partition.
     pub(crate) async fn partition(&self, id: &str) -> Vec<String> {
-        let pk = format!("CUSTOMER#{id}");
-        let items = self.items("AccountsTable").await;
-        let own = items.iter().filter(|item| item["pk"]["S"] == *pk);
-        own.map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect()
+        let query = self.database().query().table_name("AccountsTable").consistent_read(true);
+        let query = query
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(format!("CUSTOMER#{id}")))
+            .projection_expression("sk");
+        let items: Vec<_> = query.into_paginator().items().send().try_collect().await.unwrap();
+        items.iter().map(|item| item["sk"].as_s().unwrap().clone()).collect()
+    }
+
+    /// Returns a client of the stack's tables with all permissions.
+    pub(crate) fn database(&self) -> &aws_sdk_dynamodb::Client {
+        self.database.get_or_init(|| {
+            let config = aws_sdk_dynamodb::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .credentials_provider(Credentials::new(sam_local::OWNER, "test", None, None, "test"))
+                .endpoint_url(self.stack.database_url())
+                .http_client(http_client().unwrap())
+                .build();
+            aws_sdk_dynamodb::Client::from_conf(config)
+        })
     }
 
     /// Returns the accounts table without what a refused request may write too: counters of attempts and

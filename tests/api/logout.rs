@@ -4,7 +4,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, PASSWORD, Tenure, slow, uncounted};
-use crate::store::client;
 
 const KEYS: &str = "/v1.0/accesskeys";
 
@@ -152,7 +151,8 @@ async fn expired_session_is_rejected_before_ttl_deletes_it() {
     let account = tenure.account(&admin, "test1").await;
     let sessions = tenure.partition(&account.id).await;
     let session = sessions.into_iter().find(|sk| sk.starts_with("SESSION#")).unwrap();
-    client(&tenure)
+    tenure
+        .database()
         .update_item()
         .table_name("AccountsTable")
         .key("pk", AttributeValue::S(format!("CUSTOMER#{}", account.id)))

@@ -14,7 +14,7 @@ use shared::domain::{Error, Id, Timestamp, Username};
 use tokio::task::JoinSet;
 
 use crate::harness::{Answer, PASSWORD, Template, Tenure};
-use crate::store::{client, store};
+use crate::store::store;
 
 const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
 const UNREGISTER: (&str, &str) = ("AuthUnregisterFunction", "POST /auth/unregister");
@@ -256,7 +256,7 @@ async fn is_counted(tenure: &Tenure) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn exhausted_network_is_refused_without_reading_or_counting() {
     let tenure = Tenure::start().await;
-    let database = client(&tenure);
+    let database = tenure.database();
     tenure.admin().await;
     let items = tenure.items("AccountsTable").await;
     let network = items
@@ -336,7 +336,8 @@ async fn login_upgrades_a_weak_hash_and_keeps_a_stronger_one() {
         item["password_hash"]["S"].as_str().unwrap().to_owned()
     };
     let store = async |phc: String| {
-        client(&tenure)
+        tenure
+            .database()
             .update_item()
             .table_name("AccountsTable")
             .key("pk", AttributeValue::S(lock.clone()))

@@ -34,7 +34,7 @@ async fn with_permission(tenure: &Tenure, account: &Account, bits: u64) -> Strin
     use aws_sdk_dynamodb::types::AttributeValue;
     let created = json!({"expire": 90 * 86_400});
     let key = tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", created).await.ok();
-    let update = crate::store::client(tenure).update_item().table_name("AccountsTable");
+    let update = tenure.database().update_item().table_name("AccountsTable");
     update
         .key("pk", AttributeValue::S(format!("CUSTOMER#{}", account.id)))
         .key("sk", AttributeValue::S(format!("KEY#{}", id(&key))))

@@ -4,12 +4,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
 
 use crate::harness::{Account, Tenure};
-use crate::store::client;
 
 /// Writes `count` items of about `bytes` each into an account, past the API. `kind` is the prefix of their
 /// sort keys.
 async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, bytes: usize) {
-    let client = client(tenure);
+    let client = tenure.database();
     let text = |text: String| AttributeValue::S(text);
     let put = |number: usize| {
         let id = uuid::Uuid::from_u128(number as u128 + 1);

@@ -1,9 +1,7 @@
 //! Conditions of writes against outdated or repeated writers. The store is called directly, since no client
 //! can be late at the right moment.
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use aws_sdk_dynamodb::{Client, Config};
 use serde_json::json;
 use shared::domain::PlainToken;
 use shared::domain::counts::Counts;
@@ -15,27 +13,15 @@ use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Login, Permission, Session, Timestamp, Username,
 };
-use shared::platform::http_client;
 use shared::store::purge::CountedSlice;
 use shared::store::{Store, Update, customer::NewCustomer, key};
 
 use crate::harness::{PASSWORD, Tenure};
 
-pub(crate) fn client(tenure: &Tenure) -> Client {
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new(sam_local::OWNER, "test", None, None, "test"))
-        .endpoint_url(tenure.stack.database_url())
-        .http_client(http_client().unwrap())
-        .build();
-    Client::from_conf(config)
-}
-
 pub(crate) fn store(tenure: &Tenure) -> Store {
     let [accounts, outbox, erasures] =
         ["AccountsTable", "OutboxTable", "ErasuresTable"].map(str::to_owned);
-    Store::new(client(tenure), accounts, outbox, erasures)
+    Store::new(tenure.database().clone(), accounts, outbox, erasures)
 }
 
 fn now() -> Timestamp {
@@ -179,7 +165,7 @@ async fn account_with_1500_agents_is_purged() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
-    let client = client(&tenure);
+    let client = tenure.database();
     let text = |text: String| AttributeValue::S(text);
     let agent = |number: usize| {
         let put = PutRequest::builder()
@@ -200,7 +186,7 @@ async fn account_with_1500_agents_is_purged() {
 
 /// Writes items into the accounts table, as a restore from a backup does.
 pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
-    let client = client(tenure);
+    let client = tenure.database();
     let value = |value: &serde_json::Value| {
         let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
         match kind.as_str() {

@@ -12,7 +12,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, new_customer};
-use crate::store::client;
 
 async fn list(tenure: &Tenure, admin: &str, query: &str) -> Answer {
     tenure.call(admin, "GET", &format!("/v1.0/customers?{query}")).await
@@ -75,7 +74,7 @@ async fn item(tenure: &Tenure, id: &str) -> Value {
 /// Writes copies of the account `one` past the API, numbered `from..to`: they tie in creation time and name.
 /// Returns their ids in ascending order.
 async fn fill(tenure: &Tenure, one: &Value, from: usize, to: usize) -> Vec<String> {
-    let client = client(tenure);
+    let client = tenure.database();
     let mut made = Vec::new();
     let numbers: Vec<_> = (from..to).collect();
     for numbers in numbers.chunks(25) {

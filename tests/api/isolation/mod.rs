@@ -16,7 +16,7 @@ mod cell;
 mod rows;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -101,44 +101,39 @@ impl Matrix {
         Self { world, count: 0, failures: Vec::new() }
     }
 
-    /// Asks cells that must be refused, and compares every table with what it was.
+    /// Sends cells that must be refused, and checks that they write nothing.
     async fn refuse(&mut self, cells: &[Cell]) {
         let (guessing, plain): (Vec<Cell>, Vec<Cell>) =
             cells.iter().partition(|cell| cell.row.tries_a_password());
 
-        let (before, known) = (self.world.tables().await, self.failures.len());
+        self.world.take_writes().await;
+        let known = self.failures.len();
         self.ask(&plain).await;
+        let writes = self.world.take_writes().await;
         // A wrong answer already explains a write.
-        if self.failures.len() == known && !self.is_still(&before, self.world.tables().await).await
-        {
-            self.find_writers(&plain, &before).await;
+        if self.failures.len() == known && !writes.is_empty() {
+            self.find_writers(&plain, &writes).await;
         }
 
-        // Attempts at passwords are counted, which is all they may leave.
+        // Login attempts are counted, which is all that they may write.
         let before = self.world.tables_without_attempts().await;
         for cells in guessing.chunks(PASSWORDS_IN_A_ROW) {
             self.ask(cells).await;
             self.world.forget_attempts().await;
         }
         let after = self.world.tables_without_attempts().await;
-        if self.failures.len() == known && !self.is_still(&before, after).await {
-            self.failures.push("a refused attempt at a password wrote more than its count".into());
+        let now = self.world.tenure.now().await.as_second();
+        if self.failures.len() == known && !same(&before, &after, now) {
+            self.failures.push("a refused login attempt wrote more than its count".into());
         }
     }
 
-    /// Whether nothing was written between two states of the tables, of which the later was just read.
-    async fn is_still(&self, before: &[Vec<Value>], after: Vec<Vec<Value>>) -> bool {
-        same(before, &after, self.world.tenure.now().await.as_second())
-    }
-
-    /// Names the refused cells that write: halves that change something are halved again.
-    async fn find_writers(&mut self, cells: &[Cell], before: &[Vec<Value>]) {
+    /// Names the refused cells that write: halves that write are halved again.
+    async fn find_writers(&mut self, cells: &[Cell], writes: &BTreeMap<String, f64>) {
         let mut suspects = vec![cells];
-        let changed = changes(before, &self.world.tables().await);
         while let Some(part) = suspects.pop() {
-            let before = self.world.tables().await;
             self.answers(part).await;
-            if self.is_still(&before, self.world.tables().await).await {
+            if self.world.take_writes().await.is_empty() {
                 continue;
             }
             if let [cell] = part {
@@ -149,7 +144,7 @@ impl Matrix {
             }
         }
         if self.failures.is_empty() {
-            self.failures.push(format!("a refused cell wrote something, once: {changed}"));
+            self.failures.push(format!("a refused cell wrote, once: {writes:?} write units"));
         }
     }
 
@@ -192,15 +187,6 @@ fn same(before: &[Vec<Value>], after: &[Vec<Value>], now: i64) -> bool {
         items.iter().filter(lasts).cloned().collect()
     };
     before.iter().map(lasting).eq(after.iter().map(lasting))
-}
-
-/// The items that are in one of two states of the tables only.
-fn changes(before: &[Vec<Value>], after: &[Vec<Value>]) -> String {
-    let only = |one: &[Vec<Value>], other: &[Vec<Value>]| {
-        let items = one.iter().flatten().filter(|item| !other.iter().flatten().any(|o| o == *item));
-        items.map(ToString::to_string).collect::<Vec<_>>().join(" ")
-    };
-    format!("{} became {}", only(before, after), only(after, before))
 }
 
 #[test]

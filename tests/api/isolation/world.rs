@@ -13,7 +13,6 @@ use super::AT_ONCE;
 use super::cell::{Cell, Form, Holder, Level, Status, Target};
 use super::rows::{ACCESS_KEY, CUSTOMER, IS_FROZEN, NUMBER, OK, ONESELF, OWNED, Thing, UsesUp};
 use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
-use crate::store::client;
 
 /// An id that does not exist.
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
@@ -81,22 +80,27 @@ impl World {
         uses.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     }
 
-    /// Every item of every table.
-    pub(super) async fn tables(&self) -> Vec<Vec<Value>> {
-        // An event that was told of leaves the queue a little later.
-        assert!(self.tenure.stack.settle().await, "events keep coming");
-        let mut tables = Vec::new();
-        for table in self.tenure.stack.tables() {
-            tables.push(self.tenure.items(table).await);
-        }
-        tables
+    /// Returns the write units that each function consumed since the last call, once all work in the
+    /// background is done; without functions that wrote nothing.
+    pub(super) async fn take_writes(&self) -> BTreeMap<String, f64> {
+        let stack = &self.tenure.stack;
+        assert!(stack.settle().await, "the stack does not settle");
+        let stats = stack.stats();
+        stack.reset_stats();
+        let functions = stats["functions"].as_object().unwrap().iter();
+        let units = functions
+            .map(|(name, function)| (name.clone(), function["dynamodb"]["wcu"].as_f64().unwrap()));
+        units.filter(|(_, units)| *units > 0.0).collect()
     }
 
-    /// The same without the counts of attempts at passwords.
+    /// Returns all items of all tables but the counts of login attempts.
     pub(super) async fn tables_without_attempts(&self) -> Vec<Vec<Value>> {
-        let mut tables = self.tables().await;
-        for items in &mut tables {
+        assert!(self.tenure.stack.settle().await, "the stack does not settle");
+        let mut tables = Vec::new();
+        for table in self.tenure.stack.tables() {
+            let mut items = self.tenure.items(table).await;
             items.retain(|item| !is_count(item));
+            tables.push(items);
         }
         tables
     }
@@ -399,7 +403,8 @@ fn tells_the_way_back(details: &Value) -> bool {
 }
 
 async fn set(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeValue) {
-    let update = client(tenure)
+    let update = tenure
+        .database()
         .update_item()
         .table_name("AccountsTable")
         .key("pk", AttributeValue::S(partition(id)))
@@ -412,7 +417,8 @@ async fn set(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeVa
 }
 
 async fn remove(tenure: &Tenure, [pk, sk]: [&str; 2]) {
-    let delete = client(tenure)
+    let delete = tenure
+        .database()
         .delete_item()
         .table_name("AccountsTable")
         .key("pk", AttributeValue::S(pk.to_owned()))
