@@ -192,7 +192,7 @@ fn function(route: &str) -> String {
 }
 
 /// Returns the name of a table or index as `infra/budgets.md` has it.
-fn told(place: &str) -> String {
+fn label(place: &str) -> String {
     place.replace("Table", "").to_lowercase()
 }
 
@@ -202,21 +202,23 @@ fn id(thing: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_costs_its_budget() {
-    // No scheduled run disturbs the counts.
-    let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
-    let mut bill = Bill {
-        tenure: Tenure::start_with(options).await,
-        budgets: budgets(),
-        costs: Vec::new(),
-        hashing: BTreeSet::new(),
-    };
-    sessions_and_accounts(&mut bill).await;
-    what_an_account_owns(&mut bill).await;
-    leaving(&mut bill).await;
+    // Each part has its own stack, since they mostly wait for its slow tables.
+    let (sessions, owned, leaving) = tokio::join!(
+        measure(sessions_and_accounts),
+        measure(owned_items),
+        measure(unregistration_and_deletion)
+    );
+    let routes = sessions.tenure.stack.routes().to_vec();
+    let (mut costs, mut hashing) = (Vec::new(), BTreeSet::new());
+    for bill in [sessions, owned, leaving] {
+        costs.extend(bill.costs);
+        hashing.extend(bill.hashing);
+    }
+    let budgets = budgets();
 
     let mut wrong = String::new();
-    let is_budget = |cost: &Cost| bill.budgets.iter().any(|budget| budget.cost == *cost);
-    for cost in bill.costs.iter().filter(|cost| !is_budget(cost)) {
+    let is_budget = |cost: &Cost| budgets.iter().any(|budget| budget.cost == *cost);
+    for cost in costs.iter().filter(|cost| !is_budget(cost)) {
         let places = cost.written.iter().map(|(place, units)| format!("{place}: ? {units}"));
         let places = places.collect::<Vec<_>>().join("; ");
         let cells = cost.cells[1..].join(" | ");
@@ -224,26 +226,32 @@ async fn every_endpoint_costs_its_budget() {
     }
     assert!(wrong.is_empty(), "measured costs that differ from infra/budgets.md:\n{wrong}");
 
-    for Budget { cost, prices, computed } in &bill.budgets {
+    for Budget { cost, prices, computed } in &budgets {
         let is_rounded = |(price, exact): (&f64, &f64)| (price - exact).abs() < 0.0051;
         let are_right = prices.iter().zip(computed).all(is_rounded);
         assert!(are_right, "{}: prices {prices:?}, computed {computed:?}", cost.request());
     }
 
-    let paid: BTreeSet<&str> = bill.costs.iter().map(Cost::request).collect();
+    let paid: BTreeSet<&str> = costs.iter().map(Cost::request).collect();
     let budgeted: BTreeSet<&str> =
-        bill.budgets.iter().map(|budget| budget.cost.request()).collect();
+        budgets.iter().map(|budget| budget.cost.request()).collect();
     assert_eq!(paid, budgeted, "every row has a request here, and every request a row");
     // The fallback for unknown routes reads nothing.
-    let routes = bill.tenure.stack.routes().iter().filter(|route| *route != "$default");
-    for route in routes {
+    for route in routes.iter().filter(|route| *route != "$default") {
         assert!(paid.contains(route.as_str()), "add a row to infra/budgets.md for {route}");
     }
-    assert_eq!(
-        bill.hashing,
-        prepared_to_hash(),
-        "exactly the functions that hash use hashing_main!"
-    );
+    assert_eq!(hashing, prepared_to_hash(), "exactly the functions that hash use hashing_main!");
+}
+
+/// Sends the requests of a part to a stack of its own.
+async fn measure(part: impl AsyncFnOnce(&mut Bill)) -> Bill {
+    // No scheduled run disturbs the counts.
+    let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
+    let tenure = Tenure::start_with(options).await;
+    let mut bill =
+        Bill { tenure, budgets: budgets(), costs: Vec::new(), hashing: BTreeSet::new() };
+    part(&mut bill).await;
+    bill
 }
 
 /// Returns the endpoints whose functions allocate the memory of a hash at start.
@@ -310,7 +318,7 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     bill.pay("POST /auth/logout", &out, "/auth/logout", None).await;
 }
 
-async fn what_an_account_owns(bill: &mut Bill) {
+async fn owned_items(bill: &mut Bill) {
     let admin = bill.tenure.admin().await;
     let account = bill.tenure.account(&admin, "owner").await;
     let token = account.token.as_str();
@@ -366,7 +374,7 @@ async fn what_an_account_owns(bill: &mut Bill) {
     bill.pay("POST /v1.0/webhook_deliveries/{id}/resend", token, &path, Some(json!({}))).await;
 }
 
-async fn leaving(bill: &mut Bill) {
+async fn unregistration_and_deletion(bill: &mut Bill) {
     let admin = bill.tenure.admin().await;
     let one = "/v1.0/customers/{id}";
     let account = bill.tenure.account(&admin, "leaver").await;

@@ -288,7 +288,13 @@ impl Tenure {
             let config = aws_sdk_dynamodb::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new(sam_local::OWNER, "test", None, None, "test"))
+                .credentials_provider(Credentials::new(
+                    sam_local::OWNER,
+                    "test",
+                    None,
+                    None,
+                    "test",
+                ))
                 .endpoint_url(self.stack.database_url())
                 .http_client(http_client().unwrap())
                 .build();
