@@ -500,15 +500,24 @@ async fn events_survive_crashes_of_publisher_and_deliverer() {
     assert_eq!(heard, (1..=13).collect::<Vec<_>>(), "of {}", own.id);
 }
 
-/// Most scheduled runs find nothing to do.
+/// Most scheduled runs find nothing to do. Their metrics are what alarms watch.
 #[tokio::test(flavor = "multi_thread")]
-async fn schedules_with_nothing_to_do_succeed() {
+async fn schedules_with_nothing_to_do_succeed_and_emit_metrics() {
     let tenure = Tenure::start().await;
     assert!(tenure.stack.settle().await);
-    for function in ["OutboxPublishFunction", "WebhookDeliverFunction", "PurgeRunFunction"] {
+    for (function, metric) in [
+        ("OutboxPublishFunction", "OutboxOldest"),
+        ("WebhookDeliverFunction", "WebhookOldest"),
+        ("PurgeRunFunction", "PurgeOldestOverdue"),
+    ] {
         let path = format!("/_local/schedules/{function}Schedule/run");
         let result = tenure.send(tenure.request("POST", &path)).await.ok();
         assert!(result.is_object() && result.get("errorMessage").is_none(), "{function}: {result}");
         assert_eq!(tenure.stack.stats()["functions"][function]["errors"], 0, "{function}");
+        let emitted = tenure.stack.logs().into_iter().any(|line| {
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            line[metric] == 0 && line["Stage"] == "dev"
+        });
+        assert!(emitted, "{function}: no {metric}");
     }
 }

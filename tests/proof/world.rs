@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::{Client, Config};
 use futures_util::future::LocalBoxFuture;
 use lambda_http::RequestExt as _;
@@ -213,6 +213,7 @@ fn config(process: &Process) -> Config {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .allow_no_auth()
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(timeouts.build())
         .retry_config(RetryConfig::standard())
         .retry_partition(retries)
@@ -225,6 +226,7 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .allow_no_auth()
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .http_client(process.http_client())
         .build()
 }
