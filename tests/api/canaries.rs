@@ -16,7 +16,7 @@ use http::Request;
 use sam_local::Sinks;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Tenure, new_customer};
+use crate::harness::{Answer, Tenure, new_customer, options, quick};
 
 /// Fields whose values are constants of the API.
 const OWN_WORDS: [&str; 3] = ["confirmation_phrase", "status", "webhook_method"];
@@ -295,7 +295,7 @@ fn canary_is_found_in_every_encoding() {
 /// dropped is the assertion.
 #[tokio::test(flavor = "multi_thread")]
 async fn input_is_never_echoed_into_logs_events_or_errors() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "canary-1").await;
     let key = tenure.access_key(&account.token).await;

@@ -53,6 +53,11 @@ pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }
 }
 
+/// Removes all latency, for tests with thousands of calls.
+pub(crate) fn quick(options: Options) -> Options {
+    Options { latency: Duration::ZERO, ..options }
+}
+
 /// An edited copy of the real template.
 pub(crate) struct Template(tempfile::NamedTempFile);
 

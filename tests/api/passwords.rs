@@ -13,7 +13,7 @@ use shared::domain::value::FromText as _;
 use shared::domain::{Error, Id, Timestamp, Username};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, PASSWORD, Template, Tenure};
+use crate::harness::{Answer, PASSWORD, Template, Tenure, options, quick};
 use crate::store::store;
 
 const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
@@ -173,7 +173,7 @@ async fn concurrent_correct_logins_do_not_lock_the_account() {
 /// Calls the store with times of its own instead of waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let store = store(&tenure);
     let login = Username::from_text("test1").unwrap().login_key();
     let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
@@ -299,7 +299,7 @@ async fn exhausted_network_is_refused_without_reading_or_counting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn network_has_a_thousand_login_attempts_in_ten_minutes() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let store = store(&tenure);
     let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
     let (one, other) = (Network::of("2001:db8::1"), Network::of("2001:db8:0:1::1"));

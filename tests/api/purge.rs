@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::canaries::break_seal;
 use crate::harness::{Account, PASSWORD, Template, Tenure};
+use crate::scale::fill;
 
 /// Checks that no credential of the account works, and that no data of it is left.
 async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str) {
@@ -109,27 +110,17 @@ async fn operator_deletion_is_purged_at_once() {
 /// More than one batch, and more than one page of the query: 1,104 items of 2 KB are over 1 MB.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_deletes_more_than_one_page() {
-    let tenure = std::sync::Arc::new(Tenure::start().await);
+    let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
-    let detail = "x".repeat(1900);
-    let mut creating = tokio::task::JoinSet::new();
-    for worker in 0..8 {
-        let (tenure, token, detail) =
-            (std::sync::Arc::clone(&tenure), account.token.clone(), detail.clone());
-        creating.spawn(async move {
-            for number in 0..138 {
-                let body = json!({"name": format!("{worker}-{number}"), "detail": detail, "expire": 86_400});
-                tenure.call_with(&token, "POST", "/v1.0/accesskeys", body).await.ok();
-            }
-        });
-    }
-    creating.join_all().await;
-    assert_eq!(tenure.partition(&account.id).await.len(), 8 * 138 + 3);
+    fill(&tenure, &account, "FILE", 1_104, 2_000).await;
     let body = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
     tenure.unregister(&account.token, body).await.ok();
     assert!(tenure.stack.settle().await);
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    let path = format!("/v1.0/customers/{}/erasure", account.id);
+    let ledger = tenure.call(&admin, "GET", &path).await.ok();
+    assert_eq!(ledger["resources"]["files"], json!({"found": 1_104, "deleted": 1_104}));
 }
 
 /// The timeout in the template bounds a run.

@@ -3,11 +3,17 @@
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Tenure};
+use crate::harness::{Account, PASSWORD, Tenure, options, options_with, quick};
 
 /// Writes `count` items of about `bytes` each into an account, past the API. `kind` is the prefix of their
 /// sort keys.
-async fn fill(tenure: &Tenure, account: &Account, kind: &str, count: usize, bytes: usize) {
+pub(crate) async fn fill(
+    tenure: &Tenure,
+    account: &Account,
+    kind: &str,
+    count: usize,
+    bytes: usize,
+) {
     let client = tenure.database();
     let text = |text: String| AttributeValue::S(text);
     let put = |number: usize| {
@@ -47,15 +53,13 @@ async fn run_purge(tenure: &Tenure) -> Value {
 async fn purge_costs_about_one_wcu_per_item() {
     // TENURE_SCALE sets another size; 100,000 take minutes.
     let count = option_env!("TENURE_SCALE").map_or(3_000, |count| count.parse().unwrap());
-    let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
-    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
-    let tenure = Tenure::start_with(quick).await;
+    let tenure = Tenure::start_with(quick(options_with("PurgeSchedule", "rate(365 days)"))).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let neighbour = tenure.account(&admin, "test2").await;
     fill(&tenure, &account, "NUMBER", count, 1000).await;
     let kept = lasting(&tenure, &neighbour).await;
-    tenure.unregister(&account.token, json!({"password": crate::harness::PASSWORD})).await.ok();
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
     tenure.advance_days(31).await;
     tenure.stack.reset_stats();
     let started = std::time::Instant::now();
@@ -97,9 +101,7 @@ async fn purge_of_a_small_account_takes_six_calls() {
 /// Sizes around the limits of batches, pages and slices. The neighbour keeps everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_counts_exactly_around_batch_and_page_limits() {
-    let options = crate::harness::options();
-    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
-    let tenure = Tenure::start_with(quick).await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let admin = tenure.admin().await;
     let neighbour = tenure.account(&admin, "neighbour").await;
     fill(&tenure, &neighbour, "FLOW", 30, 200).await;
@@ -133,14 +135,12 @@ async fn purge_counts_exactly_around_batch_and_page_limits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     const COUNT: usize = 3000;
-    let options = crate::harness::options_with("PurgeSchedule", "rate(365 days)");
-    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
-    let tenure = Tenure::start_with(quick).await;
+    let tenure = Tenure::start_with(quick(options_with("PurgeSchedule", "rate(365 days)"))).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     tenure.access_key(&account.token).await;
     fill(&tenure, &account, "NUMBER", COUNT, 200).await;
-    tenure.unregister(&account.token, json!({"password": crate::harness::PASSWORD})).await.ok();
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
     tenure.advance_days(31).await;
     let kill = |fault: &str, seed: u64| json!({"fault": fault, "function": "PurgeRunFunction", "probability": 0.2, "seed": seed, "times": 25});
     let rules = json!([kill("crash_before", 1), kill("crash_after", 2)]);
@@ -175,9 +175,7 @@ async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
     const WORD: &str = "residue7q";
-    let options = crate::harness::options_with("BreakerAccounts", "1000");
-    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options };
-    let tenure = Tenure::start_with(quick).await;
+    let tenure = Tenure::start_with(quick(options_with("BreakerAccounts", "1000"))).await;
     let admin = tenure.admin().await;
     let resource = json!({"name": WORD, "detail": WORD, "data": {"note": WORD}});
     let mut accounts = Vec::new();

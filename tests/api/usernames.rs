@@ -10,7 +10,7 @@ use shared::domain::{Agent, Customer, Event, Id, Permission, Timestamp, Username
 use shared::store::customer::NewCustomer;
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Tenure, new_customer};
+use crate::harness::{PASSWORD, Tenure, new_customer, options, quick};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lookalike_of_a_taken_username_is_rejected() {
@@ -59,7 +59,7 @@ async fn lookalike_of_a_taken_username_is_rejected() {
 async fn ten_thousand_creates_of_one_username_have_one_winner() {
     const TASKS: u16 = 64;
     const CREATES: u16 = 10_000;
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let before = (tenure.items("AccountsTable").await, tenure.items("OutboxTable").await);
     let store = Arc::new(crate::store::store(&tenure));
     let mut tasks = JoinSet::new();

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::harness::{Tenure, new_customer, options_with};
+use crate::harness::{Tenure, new_customer, options, options_with, quick};
 
 const HOSTILE: &str = include_str!("../data/webhook_uris_hostile.json");
 const GOOD: &str = include_str!("../data/webhook_uris_good.json");
@@ -20,7 +20,7 @@ fn customer_with(uri: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_webhook_uris_are_rejected_and_nothing_written() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let path = format!("/v1.0/customers/{}", account.id);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{create, fill, item, list};
-use crate::harness::{Template, Tenure, new_customer, options};
+use crate::harness::{Template, Tenure, new_customer, options, quick};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_costs_one_query_and_at_most_one_read_by_key() {
@@ -40,8 +40,7 @@ async fn a_page_costs_one_query_and_at_most_one_read_by_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn page_cost_does_not_grow_with_the_number_of_accounts() {
-    let quick = sam_local::Options { latency: std::time::Duration::ZERO, ..options() };
-    let tenure = Tenure::start_with(quick).await;
+    let tenure = Tenure::start_with(quick(options())).await;
     let admin = tenure.admin().await;
     let id = create(&tenure, &admin, "test1", "Name").await;
     let one = item(&tenure, &id).await;

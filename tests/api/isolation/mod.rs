@@ -18,14 +18,13 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use sam_local::{Data, Options};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Tenure, uncounted};
+use crate::harness::{Answer, Tenure, quick, uncounted};
 use cell::{Cell, Level, Target, cells};
 use rows::{OK, ROWS};
 use world::World;
@@ -52,7 +51,7 @@ async fn every_route_has_rows_and_every_row_a_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_gets_its_answer_and_refusals_write_nothing() {
-    let tenure = Tenure::start_with(Options { latency: Duration::ZERO, ..uncounted() }).await;
+    let tenure = Tenure::start_with(quick(uncounted())).await;
     let mut matrix = Matrix::new(World::create(tenure, Level::ALL).await);
     let (allowed, refused): (Vec<_>, Vec<_>) =
         ROWS.iter().flat_map(cells).partition(|cell| cell.expected() == OK);
@@ -73,11 +72,8 @@ async fn every_cell_gets_its_answer_and_refusals_write_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ended_credentials_stay_ended_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let kept = || Options {
-        data: Data::Directory(directory.path().to_owned()),
-        latency: Duration::ZERO,
-        ..uncounted()
-    };
+    let data = || Data::Directory(directory.path().to_owned());
+    let kept = || quick(Options { data: data(), ..uncounted() });
     let level = Level::Admin;
     let world = World::create(Tenure::start_with(kept()).await, &[level]).await;
     let is_over = |cell: &Cell| cell.level == level && cell.target == Target::Own && cell.is_over();
