@@ -1,5 +1,5 @@
-//! Deletions that are planned: counted first, and carried out only as they were counted. And deletions
-//! that are kept: repeated if a restored table brings an erased account back.
+//! Deletions bound to a plan, and the restore replay, which deletes erased accounts again that a restored table brought
+//! back.
 
 use serde::Serialize;
 
@@ -13,8 +13,8 @@ use crate::http::Preconditions;
 use crate::lifecycle::{transition, transition_if};
 use crate::platform::Deadline;
 
-/// Deletes an account at once, for an operator, if it is in a state that the request is for; if there is
-/// a plan, only if it is still true. Returns the account as it was, and as it is now.
+/// Deletes an account at once, for an operator, if it meets the request's preconditions and is as `plan` counted it, if
+/// there is one. Returns the account as it was, and as it is now.
 pub async fn delete(
     app: &App,
     customer: Customer,
@@ -35,29 +35,29 @@ pub async fn delete(
     }
 }
 
-/// What a replay of the ledger did.
+/// Result of a restore replay.
 #[derive(Debug, Default, Serialize)]
 pub struct Replay {
-    /// Erasures that the ledger knows.
+    /// Number of finished erasures that were checked.
     pub checked: u64,
-    /// Accounts that had come back and are deleted again; the purge follows.
+    /// Number of accounts that were back and are deleted again; the purge follows.
     pub erased_again: u64,
-    /// Accounts that had come back and could not be deleted, because they came back with a hold.
+    /// Number of accounts that were back and could not be deleted, because they were back with a hold.
     pub refused: u64,
-    /// The month to go on with, if the time was up.
+    /// Month to continue from; `None` if the replay is done.
     pub unfinished_from: Option<String>,
 }
 
-/// Deletes every account again whose erasure ended in the month `from` or later, and that is there
-/// nevertheless.
+/// Deletes every account again whose erasure finished in the month `from` or later and that is not deleted. Stops near the
+/// deadline.
 pub async fn replay(app: &App, from: Month, deadline: Deadline) -> Result<Replay, Error> {
     let mut replay = Replay::default();
     let last = Month::of(app.now());
     let mut month = Some(from);
     while let Some(this) = month.filter(|month| *month <= last) {
-        let mut place = None;
+        let mut cursor = None;
         loop {
-            let (ids, next) = app.store.list_finished(this, place).await?;
+            let (ids, next) = app.store.list_finished(this, cursor).await?;
             for id in ids {
                 if deadline.is_near() {
                     replay.unfinished_from = Some(this.to_string());
@@ -65,8 +65,8 @@ pub async fn replay(app: &App, from: Month, deadline: Deadline) -> Result<Replay
                 }
                 replay.account(app, id).await?;
             }
-            place = next;
-            if place.is_none() {
+            cursor = next;
+            if cursor.is_none() {
                 break;
             }
         }

@@ -42,7 +42,6 @@ pub async fn resource(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
 }
 
 /// Refuses to answer again: only the first answer showed the access key's token.
-#[must_use]
 pub fn token_issued(_: &App, record: IdempotencyRecord) -> Ready<Result<Reply, Error>> {
     ready(Err(record.subject.map_or(Error::not_found(Kind::AccessKey), Error::TokenAlreadyIssued)))
 }

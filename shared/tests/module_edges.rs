@@ -235,7 +235,7 @@ impl Names {
     fn absolute(&self, from: &Module, path: &[String]) -> Option<Module> {
         let mut base = from.clone();
         match path[0].as_str() {
-            "crate" => return Some(path[1..].to_vec()),
+            "crate" => Some(path[1..].to_vec()),
             "self" => Some([base, path[1..].to_vec()].concat()),
             "super" => {
                 let ups = path.iter().take_while(|part| *part == "super").count();
@@ -330,8 +330,8 @@ fn the_store_is_in_layers() {
     let edges = edges();
     let layer = |module: &Module| {
         let (store, name) = (module.first()?, module.get(1)?);
-        let is_in = |layer: &&[&str]| store == "store" && layer.contains(&name.as_str());
-        STORE_LAYERS.iter().position(|layer| is_in(&layer))
+        let is_in = |layer: &[&str]| store == "store" && layer.contains(&name.as_str());
+        STORE_LAYERS.iter().position(|layer| is_in(layer))
     };
     for (from, used) in &edges {
         if from.first().is_none_or(|first| first != "store") || from.len() == 1 {
@@ -360,7 +360,7 @@ fn the_domain_is_pure() {
             let text = path.join("::");
             let file = source.module.join("::");
             let is_impure = |name: &&str| text == **name || text.starts_with(&format!("{name}::"));
-            assert!(!IMPURE.iter().any(|name| is_impure(&name)), "{file} uses {text}");
+            assert!(!IMPURE.iter().any(|name| is_impure(name)), "{file} uses {text}");
             let last = path.last().unwrap();
             assert!(!IMPURE_FUNCTIONS.contains(&last.as_str()), "{file} uses {text}");
             // Only the names of crates and modules begin with a small letter.

@@ -45,7 +45,7 @@ impl Tenure {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_query_parameter_is_refused_with_those_that_are_described() {
     let tenure = Tenure::start().await;
-    let (admin, description) = (tenure.admin().await, Description::of_api().unwrap());
+    let (admin, description) = (tenure.admin().await, &Description::of_api().unwrap());
     let before = tenure.accounts().await;
     for (route, operation) in description.operations() {
         let answer = tenure.send_to(&admin, &route, "?dry_run=1", "").await;
@@ -56,7 +56,7 @@ async fn an_unknown_query_parameter_is_refused_with_those_that_are_described() {
         let accepted = accepted.and_then(|names| names.strip_suffix('.')).unwrap_or(message);
         let accepted: BTreeSet<_> =
             accepted.split(", ").filter(|name| *name != "none").map(str::to_owned).collect();
-        assert_eq!(accepted, described(&description, &route, operation, "query"), "{route}");
+        assert_eq!(accepted, described(description, &route, operation, "query"), "{route}");
     }
     assert_eq!(tenure.accounts().await, before);
 }
@@ -64,10 +64,10 @@ async fn an_unknown_query_parameter_is_refused_with_those_that_are_described() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_would_change_the_meaning_is_refused_where_it_is_not_described() {
     let tenure = Tenure::start().await;
-    let (admin, description) = (tenure.admin().await, Description::of_api().unwrap());
+    let (admin, description) = (tenure.admin().await, &Description::of_api().unwrap());
     let before = tenure.accounts().await;
     for (route, operation) in description.operations() {
-        let described = described(&description, &route, operation, "header");
+        let described = described(description, &route, operation, "header");
         for header in ["Prefer", "If-Match", "If-None-Match"] {
             if described.contains(header) {
                 continue;

@@ -132,7 +132,7 @@ impl Caller {
                 let found = items
                     .get(&key::access_key(*customer, *key))?
                     .ok_or(Error::InvalidCredentials)?;
-                // The token's hash vouches for the agent that it names.
+                // The stored hash covers the whole token, so the agent that it names is the key's.
                 let valid = found.accepts(hash, now);
                 let permission = found.permission.within(agent.permission);
                 (valid.then_some(permission), Identity::AccessKey(*key))

@@ -289,7 +289,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_macros, reason = "stands for a library's event")]
     fn library_events_lose_message_and_fields() {
         let kept = Kept::default();
         let writer = kept.clone();
