@@ -54,7 +54,7 @@ impl Cost {
             .as_object()
             .unwrap()
             .iter()
-            .map(|(place, sum)| (told(place), units(sum, place == "AccountsTable")))
+            .map(|(place, sum)| (label(place), units(sum, place == "AccountsTable")))
             .collect();
         if average > 0.0 {
             written.entry("accounts".to_owned()).or_insert(average);
@@ -233,8 +233,7 @@ async fn every_endpoint_costs_its_budget() {
     }
 
     let paid: BTreeSet<&str> = costs.iter().map(Cost::request).collect();
-    let budgeted: BTreeSet<&str> =
-        budgets.iter().map(|budget| budget.cost.request()).collect();
+    let budgeted: BTreeSet<&str> = budgets.iter().map(|budget| budget.cost.request()).collect();
     assert_eq!(paid, budgeted, "every row has a request here, and every request a row");
     // The fallback for unknown routes reads nothing.
     for route in routes.iter().filter(|route| *route != "$default") {
@@ -248,8 +247,7 @@ async fn measure(part: impl AsyncFnOnce(&mut Bill)) -> Bill {
     // No scheduled run disturbs the counts.
     let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
     let tenure = Tenure::start_with(options).await;
-    let mut bill =
-        Bill { tenure, budgets: budgets(), costs: Vec::new(), hashing: BTreeSet::new() };
+    let mut bill = Bill { tenure, budgets: budgets(), costs: Vec::new(), hashing: BTreeSet::new() };
     part(&mut bill).await;
     bill
 }
