@@ -214,7 +214,7 @@ async fn callers_cannot_grant_or_change_higher_permissions() {
         (json!(2), 400),
         (json!(128), 400),
         (json!(-16), 400),
-        (json!(16.0), 400),
+        (json!(16.5), 400),
         (json!("16"), 400),
         (json!(null), 400),
         (json!(18_446_744_073_709_551_615_u64), 400),

@@ -110,7 +110,7 @@ async fn invalid_fault_rule_is_rejected() {
     set_faults(&tenure, json!([{"fault": "conflict", "nth": 9}])).await.ok();
     let refused = set_faults(&tenure, json!([{"fault": "throttle", "function": "Nobody"}])).await;
     assert_eq!(refused.status, 400);
-    let message = "rule 1: function: template.yaml has no function Nobody";
+    let message = "rule 1: function: the template has no function Nobody";
     assert_eq!(refused.body["error"], message);
     let shown = tenure.send(tenure.request("GET", "/_local/faults")).await.ok();
     let expected = json!({"fault": "conflict", "nth": 9, "seen": 0, "hits": 0});

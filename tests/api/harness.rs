@@ -48,6 +48,11 @@ pub(crate) fn uncounted() -> Options {
     Options { parameters, ..options() }
 }
 
+/// Options for the real template with each request counted by itself: for tests that count database calls.
+pub(crate) fn counted() -> Options {
+    options_with("ExactQuota", "true")
+}
+
 /// Adds latency so that concurrent calls overlap, on a busy machine too.
 pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }

@@ -7,7 +7,7 @@ use local::Description;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Account, Answer, PASSWORD, Tenure, new_customer, options, slow};
+use crate::harness::{Account, Answer, PASSWORD, Tenure, counted, new_customer, options, slow};
 use crate::openapi::route_of;
 
 const KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
@@ -365,7 +365,7 @@ async fn idempotency_record_holds_no_request_data() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn key_adds_no_round_trip() {
-    let tenure = Tenure::start_with(slow(options())).await;
+    let tenure = Tenure::start_with(slow(counted())).await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let cost = async |key: Option<&str>| {
         tenure.stack.reset_stats();

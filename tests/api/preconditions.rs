@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, PASSWORD, Tenure};
+use crate::harness::{Answer, PASSWORD, Tenure, counted};
 
 const OTHER: &str = "\"0123456789abcdef0123456789abcdef\"";
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
@@ -264,7 +264,7 @@ async fn preconditions_are_checked_after_permission_and_existence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn preconditions_add_no_database_call() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(counted()).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let path = format!("/v1.0/customers/{}", account.id);

@@ -41,8 +41,7 @@ async fn hostile_webhook_uris_are_rejected_and_nothing_written() {
             let uri = body["webhook_uri"].clone();
             let answer = tenure.call_with(admin, method, path, body).await;
             assert_eq!(answer.refused(400), "INVALID_WEBHOOK_URI", "{method} {uri}");
-            assert!(answer.message().starts_with("webhook_uri: "), "{}", answer.text);
-            assert!(answer.message().contains("an https URL on port 443"), "{}", answer.text);
+            assert!(answer.message().starts_with("webhook_uri: must"), "{}", answer.text);
             assert_eq!(answer.body["error"]["details"][0]["field"], "webhook_uri");
         }
     };

@@ -53,17 +53,17 @@ fn credentials() -> Result<Credentials, Error> {
     Ok(Credentials::new(id, secret, config::optional("AWS_SESSION_TOKEN"), None, "environment"))
 }
 
-/// Up to three tries of a request that AWS did not answer or throttled, the second after up to 50 ms: the standard's
+/// Up to four tries of a request that AWS did not answer or throttled, the second after up to 50 ms: the standard's
 /// second would hold a caller up who waits. Connections are kept whatever happened, as the client does not tell the SDK
 /// which one a request went by; looking for it, the SDK would log an error after each timeout.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
-        .with_max_attempts(3)
+        .with_max_attempts(4)
         .with_initial_backoff(Duration::from_millis(50))
         .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
-/// Three tries fit into the shortest function's time.
+/// Four tries fit into the shortest function's time.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build()
 }

@@ -106,9 +106,12 @@ impl Store {
         };
         let root = key::customer(customer);
         let (result, account) = try_join(transaction.run(), self.get_stored(&root)).await?;
-        let is_deleted = |account: Customer| account.status == Status::Deleted;
+        if account.is_none_or(|account| account.status == Status::Deleted) {
+            // It works for nobody, and need not wait for the purge.
+            self.delete_session(customer, token_hash).await?;
+            return Err(Error::InvalidCredentials);
+        }
         match result {
-            _ if account.is_none_or(is_deleted) => Err(Error::InvalidCredentials),
             CommitResult::Written => Ok(()),
             // The token is random: if it exists already, an answer was lost and this is a second try.
             CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Ok(()),

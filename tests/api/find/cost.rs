@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{create, fill, item, list};
-use crate::harness::{Template, Tenure, new_customer, options, quick};
+use crate::harness::{Template, Tenure, counted, new_customer, quick};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_costs_one_query_and_at_most_one_read_by_key() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(counted()).await;
     let admin = tenure.admin().await;
     for number in 0..3 {
         create(&tenure, &admin, &format!("test{number}"), "Name").await;
@@ -40,7 +40,7 @@ async fn a_page_costs_one_query_and_at_most_one_read_by_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn page_cost_does_not_grow_with_the_number_of_accounts() {
-    let tenure = Tenure::start_with(quick(options())).await;
+    let tenure = Tenure::start_with(quick(counted())).await;
     let admin = tenure.admin().await;
     let id = create(&tenure, &admin, "test1", "Name").await;
     let one = item(&tenure, &id).await;
@@ -121,7 +121,10 @@ async fn index_writes_happen_only_where_keys_change() {
         };
         rest.lines().filter(is_key).collect::<Vec<_>>().join("\n")
     });
-    let (with, without) = (costs(options()).await, costs(without.options()).await);
+    let (with, without) = (
+        costs(counted()).await,
+        costs(sam_local::Options { parameters: counted().parameters, ..without.options() }).await,
+    );
     println!("{with:?} {without:?}");
     let more: Vec<_> = with.iter().map(|(what, units)| (*what, units - without[what])).collect();
     assert_eq!(

@@ -120,7 +120,13 @@ impl Matrix {
         let after = self.world.tables_without_attempts().await;
         let now = self.world.tenure.now().await.as_second();
         if self.failures.len() == known && !same(&before, &after, now) {
-            self.failures.push("a refused login attempt wrote more than its count".into());
+            let written = after
+                .iter()
+                .flatten()
+                .filter(|item| !before.iter().flatten().any(|old| old == *item));
+            let written: Vec<_> = written.map(|item| item.to_string()).collect();
+            let more = "a refused login attempt wrote more than its count";
+            self.failures.push(format!("{more}: {}", written.join("\n")));
         }
     }
 
