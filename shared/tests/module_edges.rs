@@ -360,7 +360,7 @@ fn the_domain_is_pure() {
             let text = path.join("::");
             let file = source.module.join("::");
             let is_impure = |name: &&str| text == **name || text.starts_with(&format!("{name}::"));
-            assert!(!IMPURE.iter().any(|name| is_impure(name)), "{file} uses {text}");
+            assert!(!IMPURE.iter().any(is_impure), "{file} uses {text}");
             let last = path.last().unwrap();
             assert!(!IMPURE_FUNCTIONS.contains(&last.as_str()), "{file} uses {text}");
             // Only the names of crates and modules begin with a small letter.

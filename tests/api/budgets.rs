@@ -40,16 +40,16 @@ impl Cost {
             let units = value.as_f64().unwrap();
             if is_counted { units - counted + average } else { units }
         };
-        let mut calls: BTreeMap<&str, f64> = cost["calls"]
+        let mut counts: BTreeMap<&str, f64> = cost["calls"]
             .as_object()
             .unwrap()
             .iter()
             .map(|(name, count)| (name.as_str(), units(count, name == "UpdateItem")))
             .collect();
         if average > 0.0 {
-            calls.entry("UpdateItem").or_insert(average);
+            counts.entry("UpdateItem").or_insert(average);
         }
-        let calls: Vec<_> = calls.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let asked: Vec<_> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
         let mut written: BTreeMap<String, f64> = cost["written"]
             .as_object()
             .unwrap()
@@ -63,7 +63,7 @@ impl Cost {
         let cells = [
             request.to_owned(),
             cost["steps"].to_string(),
-            calls.join(", "),
+            asked.join(", "),
             units(&cost["rcu"], false).to_string(),
             units(&cost["wcu"], true).to_string(),
         ];

@@ -166,7 +166,8 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
 /// Whether an occurrence of `text` can only be a leak.
 fn is_recognisable(text: &str) -> bool {
     let length = text.chars().count();
-    let plain_word = length < 12 && text.trim_end_matches(':').chars().all(char::is_alphabetic);
+    let plain_word =
+        length < 12 && text.trim_end_matches([':', '/']).chars().all(char::is_alphabetic);
     let plain_number = length < 9 && text.chars().all(|c| c.is_ascii_digit() || c == '-');
     let known_anyway =
         text.parse::<uuid::Uuid>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();

@@ -7,7 +7,7 @@ use local::Description;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Account, Answer, PASSWORD, Tenure, counted, new_customer, options, slow};
+use crate::harness::{Account, Answer, PASSWORD, Tenure, counted, new_customer, slow};
 use crate::openapi::route_of;
 
 const KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";

@@ -10,7 +10,6 @@ async fn invalid_fields_are_named() {
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let before = tenure.accounts().await;
-    let customer = format!("/v1.0/customers/{}", account.id);
 
     // Field and value, set in an otherwise valid body.
     let long = "x".repeat(3000);
@@ -78,6 +77,16 @@ async fn invalid_fields_are_named() {
         let answer = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await;
         assert!(answer.message().starts_with(&format!("{field}: is missing")), "{}", answer.text);
     }
+    assert_eq!(tenure.accounts().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_fields_of_changes_are_named() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let before = tenure.accounts().await;
+    let customer = format!("/v1.0/customers/{}", account.id);
 
     let others = [
         (&admin, "PUT", customer.as_str(), "name", json!(null)),

@@ -155,8 +155,8 @@ fn sam_local_names_nothing_of_this_template() {
                 continue;
             }
             let source = std::fs::read_to_string(&entry).unwrap();
-            let named: Vec<_> = names.iter().filter(|name| source.contains(**name)).collect();
-            assert!(named.is_empty(), "{}: {named:?}", entry.display());
+            let found: Vec<_> = names.iter().filter(|name| source.contains(**name)).collect();
+            assert!(found.is_empty(), "{}: {found:?}", entry.display());
         }
     }
 }

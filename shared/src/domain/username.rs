@@ -8,7 +8,7 @@ use precis_profiles::precis_core::profile::Profile;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use unicode_normalization::char::is_combining_mark;
-use unicode_security::MixedScript as _;
+use unicode_security::MixedScript;
 use unicode_security::confusable_detection::skeleton;
 
 use super::digest::sha256;
@@ -139,7 +139,7 @@ impl FromText for Username {
         }
         let name = Self(canonical);
         let is_plain = if mailbox(&name.0).is_ok() {
-            name.key().split(['@', '.']).all(|part| part.is_single_script())
+            name.key().split(['@', '.']).all(MixedScript::is_single_script)
         } else {
             name.0.as_str().is_single_script()
         };

@@ -124,7 +124,7 @@ impl Matrix {
                 .iter()
                 .flatten()
                 .filter(|item| !before.iter().flatten().any(|old| old == *item));
-            let written: Vec<_> = written.map(|item| item.to_string()).collect();
+            let written: Vec<_> = written.map(ToString::to_string).collect();
             let more = "a refused login attempt wrote more than its count";
             self.failures.push(format!("{more}: {}", written.join("\n")));
         }

@@ -328,7 +328,7 @@ mod tests {
             domain in choice(&LABELS, 4), elsewhere in choice(&LABELS, 4),
         ) {
             let again = |choice: &Choice| -> Choice {
-                choice.iter().enumerate().map(|(at, (value, _))| (*value, respelt.rotate_right(at as u32))).collect()
+                choice.iter().enumerate().map(|(at, (value, _))| (*value, respelt.rotate_right(u32::try_from(at).unwrap()))).collect()
             };
             let email = |local: &Choice, domain: &Choice| {
                 format!("{}@{}", spell(&LETTERS, local, ""), spell(&LABELS, domain, "."))
