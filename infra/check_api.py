@@ -23,6 +23,7 @@ import requests
 infra = pathlib.Path(__file__).resolve().parent
 TEN_YEARS = 3650 * 86400
 WEBHOOKS = ["testWebhook", "listWebhookDeliveries", "resendWebhookDelivery"]
+RESOURCES = ["createResource", "getResource", "updateResource", "deleteResource"]
 LEAVING = ["unregister", "recover", "logout"]
 
 
@@ -110,6 +111,8 @@ def runs(api, seed, size, thorough):
     admin, own = api.key(api.customer(f"admin-{seed}", "admins password"))
     # Before somebody sets the address to something else.
     yield run(api, seed, "webhooks", admin, size, "fuzzing,stateful", only=WEBHOOKS, own=own)
+    # By themselves, so that the few steps of a scenario reach all of them.
+    yield run(api, seed, "resources", admin, size, "stateful", only=RESOURCES, own=own)
     # To leave would end what the others need.
     yield run(api, seed, "customer admin", admin, size, some, without=["unregister"], own=own)
     username, password = f"agent-{seed}", "agents password"

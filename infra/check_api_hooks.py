@@ -64,14 +64,18 @@ def filter_failure(context, failure, case, response):
         return False
     if failure.code == "ST301" and operation_of(case) == "getCustomer":
         return response.status_code == 200 and response.json()["status"] != "deleted"
+    # A line break of two characters counts as one: the text may be shorter than it looks.
+    if failure.code == "ST201" and "\\r\\n" in json.dumps(case.body, default=str):
+        return False
     if failure.code != "ST202" or response.status_code != 400:
         return True
     error = response.json()["error"]
     field = error.get("details", [{}])[0].get("field")
     if field in SAID_IN_WORDS or (operation_of(case) == "listCustomers" and field in ASKED_IN_WORDS):
         return False
-    # The generator does not heed `not`: the id of zeros is none.
-    if field == "customer_id" and uuid.UUID(case.query["customer_id"]).int == 0:
+    # Project admins own nothing and must name an account. The generator does not heed `not`: the id of zeros is none.
+    named = (case.query or {}).get("customer_id")
+    if field == "customer_id" and (named is None or uuid.UUID(named).int == 0):
         return False
     return True
 
