@@ -64,12 +64,12 @@ impl fmt::Display for TargetViolation {
                  write a host's name as xn--…",
             ),
             Self::Fragment => f.write_str("must have no fragment (#…)"),
-            Self::NoUrl => f.write_str("must be an https URL such as https://example.com/hook"),
+            Self::NoUrl => f.write_str("must be a complete URL that begins with https://"),
             Self::Scheme => f.write_str("must begin with https://"),
             Self::Port => f.write_str("must have no port other than 443"),
             Self::UserInfo => f.write_str("must have no user name and no password"),
             Self::HostSpelling => {
-                f.write_str("must have a host that is written plainly, such as example.com")
+                f.write_str("must have a host that is written plainly, not escaped or as a number")
             }
             Self::HostNotPublic => f.write_str("must have a public host"),
         }
