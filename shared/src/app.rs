@@ -12,7 +12,7 @@ use crate::domain::event::EventType;
 use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
 use crate::domain::webhook_target::Loopback;
-use crate::domain::{Customer, Error, Event, Id, Timestamp};
+use crate::domain::{Actor, Customer, Error, Event, Id, Timestamp};
 use crate::platform::clock::Clock;
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{config, sdk};
@@ -141,16 +141,17 @@ impl App {
         });
     }
 
-    /// Returns a new event about `customer` that happened at `now`.
+    /// Returns a new event about `customer`, caused by `actor` at `now`.
     #[must_use]
     pub fn event(
         &self,
         event_type: EventType,
         customer: Id<Customer>,
         subjects: Vec<Uuid>,
+        actor: Actor,
         now: Timestamp,
     ) -> Event {
-        Event { id: self.new_id(now), event_type, customer, subjects, time: now }
+        Event { id: self.new_id(now), event_type, customer, subjects, actor, time: now }
     }
 }
 

@@ -132,6 +132,7 @@ impl Publisher {
             "subjects": event.subjects(),
             "sequence": event.sequence,
             "webhook": event.is_pending(),
+            "actor": event.actor,
             "tm_event": event.tm_event,
         });
         PutEventsRequestEntry::builder()

@@ -6,9 +6,8 @@ use serde::Serialize;
 use crate::app::App;
 use crate::domain::erasure::{Plan, Reason};
 use crate::domain::lifecycle::Command;
-use crate::domain::requester::{Requester, Role};
 use crate::domain::time::Month;
-use crate::domain::{Customer, Error, Id, Status};
+use crate::domain::{Actor, Customer, Error, Id, Status};
 use crate::http::Preconditions;
 use crate::lifecycle::{transition, transition_if};
 use crate::platform::Deadline;
@@ -17,13 +16,13 @@ use crate::platform::Deadline;
 /// there is one. Returns the account as it was, and as it is now.
 pub async fn delete(
     app: &App,
+    by: Actor,
     customer: Customer,
-    by: Requester,
     plan: Option<Plan>,
     conditions: &Preconditions,
 ) -> Result<(Customer, Customer), Error> {
-    let command = Command::Delete(Reason::Delete, by, plan.clone());
-    let deleted = transition_if(app, customer.clone(), &command, conditions).await;
+    let command = Command::Delete(Reason::Delete, plan.clone());
+    let deleted = transition_if(app, by, customer.clone(), &command, conditions).await;
     match (deleted, plan) {
         (Err(Error::PlanOutdated(difference)), Some(plan)) => {
             let (counts, _) = app.store.count_owned(customer.id).await?;
@@ -82,9 +81,8 @@ impl Replay {
         let Some(customer) = back.filter(|customer| customer.status != Status::Deleted) else {
             return Ok(());
         };
-        let by = Requester { role: Role::System, id: String::new() };
-        let command = Command::Delete(Reason::Restored, by, None);
-        match transition(app, customer, &command).await {
+        let command = Command::Delete(Reason::Restored, None);
+        match transition(app, Actor::ERASURE_REPLAY, customer, &command).await {
             Ok(_) => self.erased_again += 1,
             Err(Error::LegalHold) => self.refused += 1,
             Err(error) => return Err(error),

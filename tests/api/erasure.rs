@@ -43,12 +43,14 @@ async fn ledger_records_every_stage_of_an_erasure() {
     assert_eq!(scheduled["tm_due"], left["tm_deletion_scheduled"]);
 
     tenure.call(&account.token, "DELETE", "/auth/unregister").await.ok();
-    assert_eq!(erasure(&tenure, &admin, &account).await["stage"], "withdrawn");
+    let withdrawn = erasure(&tenure, &admin, &account).await;
+    assert_eq!(withdrawn["stage"], "withdrawn");
+    assert_eq!(withdrawn["withdrawn_by"], scheduled["requested_by"]);
 
     tenure.call(&admin, "POST", &path(&account, "/freeze")).await.ok();
     let again = erasure(&tenure, &admin, &account).await;
     assert_eq!((&again["stage"], &again["reason"]), (&json!("scheduled"), &json!("freeze")));
-    assert_eq!(again["tm_withdraw"], Value::Null);
+    assert_eq!((&again["tm_withdraw"], &again["withdrawn_by"]), (&Value::Null, &Value::Null));
     tenure.call(&admin, "POST", &path(&account, "/recover")).await.ok();
     tenure.call(&admin, "POST", &path(&account, "/freeze")).await.ok();
 
@@ -164,6 +166,8 @@ async fn hold_blocks_the_purge_until_a_day_after_its_release() {
     tenure.call(&admin, "DELETE", &path(&account, "/hold")).await.ok();
     let lifted = erasure(&tenure, &admin, &account).await;
     assert_eq!((&lifted["stage"], &lifted["hold"]), (&json!("scheduled"), &Value::Null));
+    assert_eq!(lifted["lifted_by"], held["hold"]["by"]);
+    assert!(lifted["tm_lift"].is_string(), "{lifted}");
 
     let early = tenure.stack.advance_clock(DAY - 60).await.unwrap();
     assert_eq!(early["schedules"]["PurgeRunFunctionSchedule"]["finished"], 0);

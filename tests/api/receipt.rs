@@ -8,10 +8,10 @@ use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use sam_local::{Data, Options};
 use serde_json::{Value, json};
+use shared::domain::Actor;
 use shared::domain::erasure::{self, Reason};
 use shared::domain::owned::Kind;
 use shared::domain::receipt::Receipt;
-use shared::domain::requester::{Requester, Role};
 use shared::domain::{Erasure, Error, Id, Timestamp};
 use shared::platform::http_client;
 use shared::signature::Signer;
@@ -43,7 +43,7 @@ fn ledger() -> Erasure {
     let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
     let request = erasure::ErasureRequest {
         reason: Reason::Unregister,
-        by: Requester { role: Role::CustomerAdmin, id: String::new() },
+        by: Actor::PURGE,
         tm_request: at("2026-10-01T08:00:00Z"),
         tm_due: at("2026-10-31T08:00:00Z"),
         plan: None,

@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::json;
+use shared::domain::Actor;
 use shared::domain::PlainToken;
 use shared::domain::counts::Counts;
 use shared::domain::erasure::InventoryCursor;
@@ -43,6 +44,7 @@ pub(crate) fn event(customer: Id<Customer>, number: u8) -> Event {
         event_type: EventType::Created(Kind::AccessKey),
         customer,
         subjects: Vec::new(),
+        actor: Actor::PURGE,
         time: now(),
     }
 }

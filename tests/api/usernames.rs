@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use shared::domain::Actor;
 use shared::domain::Login;
 use shared::domain::event::EventType;
 use shared::domain::value::{FromText as _, PasswordHash};
@@ -101,6 +102,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
         event_type: EventType::CustomerCreated,
         customer: customer.id,
         subjects: Vec::new(),
+        actor: Actor::BOOTSTRAP,
         time: now,
     };
     let new = NewCustomer { customer: &customer, agent: &agent, login: &login };

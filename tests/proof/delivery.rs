@@ -21,12 +21,12 @@ use sam_local::Tables;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::bus::{Publisher, publish_overdue};
+use shared::domain::Actor;
 use shared::domain::Login;
 use shared::domain::customer::Profile;
 use shared::domain::erasure::Reason;
 use shared::domain::event::EventType;
 use shared::domain::lifecycle::Command;
-use shared::domain::requester::{Requester, Role};
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
 use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Customer, Error, FirstAdmin, Id, Registration, Timestamp, Username};
@@ -216,7 +216,8 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
         Customer::register(Id::new(now, [number; 10]), profile, secret, admin, now);
     let login = Login::new(customer.id, &admin, PasswordHash::stored(String::new()));
     let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
-    let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
+    let event =
+        app.event(EventType::CustomerCreated, customer.id, Vec::new(), Actor::BOOTSTRAP, now);
     for _ in 0..MAX_TRIES {
         if app.store.insert_customer(&new, &event).await.is_ok() {
             return customer;
@@ -227,16 +228,15 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
 
 /// Executes a random command on the account, again until it is known to have succeeded.
 async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Customer {
-    let by = Requester { role: Role::CustomerAdmin, id: String::new() };
     let command = match (customer.status.is_live(), chance.next() % 4) {
-        (true, 0) => Command::Freeze(Reason::Unregister, by),
+        (true, 0) => Command::Freeze(Reason::Unregister),
         (true, one) => Command::SetMetadata(Metadata { rtp_debug: Some(one == 1) }),
         (false, _) => Command::Recover,
     };
     let app = writers.of(&command);
     let mut current = customer.clone();
     for _ in 0..MAX_TRIES {
-        let result = transition(app, current.clone(), &command).await;
+        let result = transition(app, Actor::BOOTSTRAP, current.clone(), &command).await;
         if let Ok((_, after)) = result {
             return after;
         }

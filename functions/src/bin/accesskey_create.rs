@@ -30,12 +30,12 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let lifetime = access_key::lifetime(body.expire)?;
     let permission = body.permission.map_or(Ok(caller.permission), |grant| caller.give(grant))?;
 
-    let now = app.now();
+    let (now, by) = (app.now(), caller.actor());
     let (account, id) = (caller.customer.id, app.new_id(now));
     let token = PlainToken::access_key(account, caller.agent.id, id, app.new_secret());
     let key = AccessKey::new(id, caller.agent.id, token.stored(), permission, lifetime, now);
     let key = AccessKey { name: body.name, detail: body.detail, ..key };
-    let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], now);
+    let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], by, now);
     app.store.insert_access_key(&caller.customer, &key, &event).await?;
 
     Reply::ok(view::AccessKeyView::new(account, &key).with_token(&token))

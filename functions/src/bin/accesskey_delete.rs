@@ -10,13 +10,13 @@ use shared::store::revise;
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
 
-    let (account, key) = (&caller.customer, key?);
+    let (account, by, key) = (&caller.customer, caller.actor(), key?);
     caller.require_all_of(key.permission)?;
     let conditions = &request.preconditions()?;
     let (key, now) = revise(key, |key| async move {
         conditions.require(&view::AccessKeyView::new(account.id, &key))?;
         let (now, subjects) = (app.now(), vec![key.id.uuid()]);
-        let event = app.event(EventType::Deleted(Kind::AccessKey), account.id, subjects, now);
+        let event = app.event(EventType::Deleted(Kind::AccessKey), account.id, subjects, by, now);
         let update = app.store.delete_access_key(account, &key, &event).await?;
         Ok((update, (key, now)))
     })

@@ -29,7 +29,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let lifetime = body.expire.map(access_key::lifetime).transpose()?;
     let overlap = access_key::overlap(body.overlap)?;
 
-    let (account, agent, key) = (&caller.customer, caller.agent.id, key?);
+    let (account, agent, by) = (&caller.customer, caller.agent.id, caller.actor());
+    let key = key?;
     caller.require_all_of(key.permission)?;
     let plain = &PlainToken::access_key(account.id, agent, key.id, app.new_secret());
     let (replaced, conditions) = (&key.token.clone(), &request.preconditions()?);
@@ -38,7 +39,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let rotation = Rotation { token: plain.stored(), agent, lifetime, overlap };
         let after = before.rotated(rotation, now)?;
-        let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, now);
+        let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, by, now);
         match app.store.update_access_key(account, &before, &after, &event).await? {
             // Written by this request, if an answer from the database was lost.
             Update::Outdated(now) if now.token == after.token => Ok((Update::Written, after)),

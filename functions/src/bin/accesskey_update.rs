@@ -21,7 +21,7 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
-    let (account, key) = (&caller.customer, key?);
+    let (account, by, key) = (&caller.customer, caller.actor(), key?);
     caller.require_all_of(key.permission)?;
     let body: &Body = &request.json_over(&view::AccessKeyView::new(account.id, &key))?;
     let conditions = &request.preconditions()?;
@@ -29,7 +29,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         conditions.require(&view::AccessKeyView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let after = before.updated(body.name.clone(), body.detail.clone(), now);
-        let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, now);
+        let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, by, now);
         let update = app.store.update_access_key(account, &before, &after, &event).await?;
         Ok((update, after))
     })

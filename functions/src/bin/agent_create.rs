@@ -29,12 +29,13 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
     let permission = caller.give(body.permission)?;
 
-    let (account, now) = (&caller.customer, app.now());
+    let (account, by, now) = (&caller.customer, caller.actor(), app.now());
     let agent = Agent::new(app.new_id(now), body.username, permission, now);
     let agent = Agent { name: body.name, detail: body.detail, ..agent };
     let password = body.password.for_agent(&agent.username)?;
     let login = Login::new(account.id, &agent, password::hash(password)?);
-    let event = app.event(EventType::Created(Kind::Agent), account.id, vec![agent.id.uuid()], now);
+    let subjects = vec![agent.id.uuid()];
+    let event = app.event(EventType::Created(Kind::Agent), account.id, subjects, by, now);
     app.store.insert_agent(account, &agent, &login, &event).await?;
 
     Reply::state(view::AgentView::new(account.id, &agent))

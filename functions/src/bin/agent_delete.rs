@@ -11,13 +11,13 @@ use shared::store::revise;
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
 
-    let (caller, account) = (&caller, &caller.customer);
+    let (caller, account, by) = (&caller, &caller.customer, caller.actor());
     let conditions = &request.preconditions()?;
     let (agent, now) = revise(agent?, |agent| async move {
         caller.require_all_of(agent.permission)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;
         let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
-        let event = app.event(EventType::Deleted(Kind::Agent), account.id, subjects, now);
+        let event = app.event(EventType::Deleted(Kind::Agent), account.id, subjects, by, now);
         let update = app.store.delete_agent(account, &agent, &event).await?;
         Ok((update, (agent, now)))
     })

@@ -43,7 +43,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         Some(_) => Ok(()),
         None => caller.require_all_of(agent.permission),
     };
-    let (account, agent) = (&caller.customer, agent?);
+    let (account, by, agent) = (&caller.customer, caller.actor(), agent?);
     may_change(&agent)?;
     let (body, conditions) = (body?, request.preconditions()?);
     body.is_for(own_session.is_some())?;
@@ -54,7 +54,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         may_change(&agent)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;
         let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
-        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, now);
+        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, by, now);
         let update = app.store.update_agent_password(account, &agent, hash, kept, &event).await?;
         Ok((update, Agent { tm_update: now, ..agent }))
     })

@@ -21,7 +21,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let permission = caller.give(request.json::<Body>()?.permission)?;
 
-    let (caller, account) = (&caller, &caller.customer);
+    let (caller, account, by) = (&caller, &caller.customer, caller.actor());
     let conditions = &request.preconditions()?;
     let updated = revise(agent?, |before| async move {
         caller.require_all_of(before.permission)?;
@@ -32,7 +32,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let now = app.now();
         let after = Agent { permission, tm_update: now, ..before.clone() };
         let subjects = vec![after.id.uuid()];
-        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, now);
+        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, by, now);
         let update = app.store.update_agent_permission(account, &before, &after, &event).await?;
         Ok((update, after))
     })

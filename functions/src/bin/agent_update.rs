@@ -22,7 +22,7 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
-    let (caller, account) = (&caller, &caller.customer);
+    let (caller, account, by) = (&caller, &caller.customer, caller.actor());
     let agent = agent?;
     let body: &Body = &request.json_over(&view::AgentView::new(account.id, &agent))?;
 
@@ -32,7 +32,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         conditions.require(&view::AgentView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let after = before.updated(body.name.clone(), body.detail.clone(), now);
-        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, now);
+        let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, by, now);
         let update = app.store.update_agent(account, &before, &after, &event).await?;
         Ok((update, after))
     })

@@ -11,8 +11,9 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller_with_password(app, &request, Permission::ADMIN, None).await?;
 
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) =
-        transition_if(app, caller.customer, &Command::Recover, &request.preconditions()?).await?;
+        transition_if(app, by, caller.customer, &Command::Recover, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

@@ -42,14 +42,10 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = body?;
     body.is_enough_for(&caller)?;
 
-    let by = caller.requester();
-    let command = if body.immediate {
-        Command::UnregisterNow(by)
-    } else {
-        Command::Freeze(Reason::Unregister, by)
-    };
+    let command =
+        if body.immediate { Command::UnregisterNow } else { Command::Freeze(Reason::Unregister) };
     let conditions = request.preconditions()?;
-    let changed = transition_if(app, caller.customer, &command, &conditions);
+    let changed = transition_if(app, caller.actor(), caller.customer, &command, &conditions);
     let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;
     let (_, after) = changed?;
 

@@ -26,11 +26,11 @@ struct Admin {
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    caller(app, &request, Permission::PROJECT_ADMIN).await?;
+    let caller = caller(app, &request, Permission::PROJECT_ADMIN).await?;
     let (admin, profile): (Admin, Profile) = request.json_both()?;
     profile.admit(app.loopback)?;
 
-    let now = app.now();
+    let (now, by) = (app.now(), caller.actor());
     let password_hash = password::hash(admin.password.for_agent(&admin.username)?)?;
     let admin = FirstAdmin { id: app.new_id(now), username: admin.username };
     let secret = WebhookSecret::new(app.new_secret());
@@ -38,7 +38,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         Customer::register(app.new_id(now), profile, secret, admin, now);
     let login = Login::new(customer.id, &admin, password_hash);
     let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
-    let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
+    let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), by, now);
     app.store.insert_customer(&new, &event).await?;
 
     Reply::state(view::CustomerView::from(&customer))

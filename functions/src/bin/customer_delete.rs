@@ -17,7 +17,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let plan = plan(&request, &customer)?;
 
     let conditions = request.preconditions()?;
-    let (before, after) = delete(app, customer, caller.requester(), plan, &conditions).await?;
+    let (before, after) = delete(app, caller.actor(), customer, plan, &conditions).await?;
 
     let shown = Customer {
         status: after.status,

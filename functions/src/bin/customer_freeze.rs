@@ -13,8 +13,9 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
-    let command = Command::Freeze(Reason::Freeze, caller.requester());
-    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
+    let command = Command::Freeze(Reason::Freeze);
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

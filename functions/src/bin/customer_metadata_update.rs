@@ -10,10 +10,11 @@ use shared::replay;
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
+    let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
     let command = Command::SetMetadata(request.json()?);
-    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

@@ -11,13 +11,14 @@ use shared::replay;
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
+    let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
     let customer = customer?;
     let profile: Profile = request.json_over(&view::CustomerView::from(&customer))?;
     profile.admit(app.loopback)?;
     let command = Command::Update(profile);
-    let (_, after) = transition_if(app, customer, &command, &request.preconditions()?).await?;
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, customer, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

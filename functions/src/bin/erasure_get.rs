@@ -1,4 +1,4 @@
-//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, requester and progress, and its signed receipt once it is
+//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, actors and progress, and its signed receipt once it is
 //! finished.
 //!
 //! One round trip: the caller and the ledger are read concurrently.

@@ -10,10 +10,10 @@ use shared::lifecycle::transition_if;
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
+    let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
-    let (_, after) =
-        transition_if(app, customer?, &Command::LiftHold, &request.preconditions()?).await?;
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, customer?, &Command::LiftHold, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

@@ -23,8 +23,9 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
     let body: Body = request.json()?;
-    let command = Command::Hold(body.reason, caller.requester());
-    let (_, after) = transition_if(app, customer?, &command, &request.preconditions()?).await?;
+    let command = Command::Hold(body.reason);
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

@@ -14,8 +14,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request, Permission::ADMIN).await?;
 
     let command = Command::SetBilling(request.json()?);
-    let (_, after) =
-        transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

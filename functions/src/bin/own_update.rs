@@ -16,8 +16,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let profile: Profile = request.json_over(&view::OwnCustomerView::from(&caller.customer))?;
     profile.admit(app.loopback)?;
     let command = Command::Update(profile);
-    let (_, after) =
-        transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

@@ -28,7 +28,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let account = account?.require_live()?;
     let body: Body = request.json()?;
 
-    let now = app.now();
+    let (now, by) = (app.now(), caller.actor());
     let resource = Resource {
         id: app.new_id(now),
         name: body.name,
@@ -37,7 +37,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         tm_create: now,
         tm_update: now,
     };
-    let event = app.event(EventType::Created(kind), account.id, vec![resource.id.uuid()], now);
+    let event = app.event(EventType::Created(kind), account.id, vec![resource.id.uuid()], by, now);
     app.store.insert_resource(&account, kind, &resource, &event).await?;
 
     Reply::state(view::ResourceView::new(account.id, &resource))

@@ -9,17 +9,17 @@ use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
-    let (_, found) =
+    let (caller, found) =
         caller_and_resource(app, &request, Permission::ADMIN | Permission::MANAGER, kind).await?;
 
     let (account, resource) = found?;
-    let account = &account.require_live()?;
+    let (account, by) = (&account.require_live()?, caller.actor());
     let resource = resource.ok_or(Error::not_found(kind))?;
     let conditions = &request.preconditions()?;
     let (deleted, now) = revise(resource, |resource| async move {
         conditions.require(&view::ResourceView::new(account.id, &resource))?;
         let (now, subjects) = (app.now(), vec![resource.id.uuid()]);
-        let event = app.event(EventType::Deleted(kind), account.id, subjects, now);
+        let event = app.event(EventType::Deleted(kind), account.id, subjects, by, now);
         let update = app.store.delete_resource(account, kind, &resource, &event).await?;
         Ok((update, (resource, now)))
     })

@@ -23,9 +23,10 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (kind, needed) = (request.path_kind()?, Permission::ADMIN | Permission::MANAGER);
-    let (_, found) = caller_and_resource(app, &request, needed, kind).await?;
+    let (caller, found) = caller_and_resource(app, &request, needed, kind).await?;
     let (account, resource) = found?;
     let (account, resource) = (&account.require_live()?, resource.ok_or(Error::not_found(kind))?);
+    let by = caller.actor();
     let body: &Body = &request.json_over(&view::ResourceView::new(account.id, &resource))?;
 
     let conditions = &request.preconditions()?;
@@ -34,7 +35,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let Body { name, detail, data } = body.clone();
         let after = before.updated(name, detail, data, now);
-        let event = app.event(EventType::Updated(kind), account.id, subjects, now);
+        let event = app.event(EventType::Updated(kind), account.id, subjects, by, now);
         let update = app.store.update_resource(account, kind, (&before, &after), &event).await?;
         Ok((update, after))
     })

@@ -27,8 +27,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let secret = WebhookSecret::new(app.new_secret());
     let command = Command::RotateWebhookSecret(secret, overlap(body.overlap)?);
-    let (_, after) =
-        transition_if(app, caller.customer, &command, &request.preconditions()?).await?;
+    let (by, conditions) = (caller.actor(), request.preconditions()?);
+    let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;
 
     Reply::state(view::OwnCustomerView::from(&after))
 }

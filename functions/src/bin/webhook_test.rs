@@ -12,9 +12,9 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request, Permission::ADMIN).await?;
 
-    let now = app.now();
+    let (now, by) = (app.now(), caller.actor());
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
-    let event = app.event(EventType::WebhookTested, caller.customer.id, Vec::new(), now);
+    let event = app.event(EventType::WebhookTested, caller.customer.id, Vec::new(), by, now);
     let delivery = app.store.insert_test_event(&caller.customer, &event).await?;
 
     Reply::ok(delivery)

@@ -6,16 +6,16 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use super::idempotency::RequestKey;
 use super::quota::{self, Count};
 use crate::app::App;
+use crate::domain::actor::{ActorType, Role};
 use crate::domain::error::{Denial, Entity};
 use crate::domain::gate::Access;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
 use crate::domain::quota::Quota;
-use crate::domain::requester::{Requester, Role};
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Agent, Credential, Customer, Error, Id, Login, Permission, Resource, Session,
+    AccessKey, Actor, Agent, Credential, Customer, Error, Id, Login, Permission, Resource, Session,
     Status, Timestamp,
 };
 use crate::http::Request;
@@ -72,15 +72,15 @@ impl Caller {
         }
     }
 
-    /// Returns the caller as the ledger of erasures names a requester.
+    /// Returns the caller as events, ledger and log name an actor.
     #[must_use]
-    pub fn requester(&self) -> Requester {
-        let (role, id) = match self.identity {
-            Identity::Agent(id, _) => (Role::CustomerAdmin, id.to_string()),
-            Identity::AccessKey(id) => (Role::AccessKey, id.to_string()),
+    pub const fn actor(&self) -> Actor {
+        let (kind, id) = match self.identity {
+            Identity::Agent(id, _) => (ActorType::Agent, id.uuid()),
+            Identity::AccessKey(id) => (ActorType::AccessKey, id.uuid()),
         };
-        let is_operator = self.permission.allows(Permission::PROJECT_ADMIN);
-        Requester { role: if is_operator { Role::ProjectAdmin } else { role }, id }
+        let (role, customer_id) = (Role::of(self.permission), Some(self.customer.id));
+        Actor { kind, id: Some(id), role, customer_id }
     }
 
     /// Refuses a caller whose permission does not cover `wanted`: nobody changes an agent or a key that may do more

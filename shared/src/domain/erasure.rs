@@ -8,8 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::counts::{Counts, PlanDifference};
 use super::hold::Hold;
 use super::owned::Kind;
-use super::requester::Requester;
-use super::{Customer, Id, Timestamp};
+use super::{Actor, Customer, Id, Timestamp};
 
 /// Why an account is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +32,7 @@ pub struct ErasureRequest {
     /// Reason.
     pub reason: Reason,
     /// Who requested it.
-    pub by: Requester,
+    pub by: Actor,
     /// When it was requested.
     pub tm_request: Timestamp,
     /// When the erasure is due.
@@ -47,12 +46,12 @@ pub struct ErasureRequest {
 pub enum LedgerEntry {
     /// The erasure was requested.
     Requested(ErasureRequest),
-    /// The request was withdrawn at this time: the account was recovered.
-    Withdrawn(Timestamp),
+    /// The request was withdrawn at this time: the account was recovered. And by whom.
+    Withdrawn(Timestamp, Actor),
     /// A hold was placed.
     Held(Hold),
-    /// The hold was lifted, and when; when the erasure is due now, `None` if it is not requested.
-    Lifted(Timestamp, Option<Timestamp>),
+    /// The hold was lifted, when and by whom; when the erasure is due now, `None` if it is not requested.
+    Lifted(Timestamp, Actor, Option<Timestamp>),
     /// The purge claimed the account at this time.
     Claimed(Timestamp),
     /// The purge claimed, at this time, an account that had been erased before and came back with a restored table.
@@ -68,8 +67,14 @@ pub struct Erasure {
     pub request: Option<ErasureRequest>,
     /// When the request was withdrawn; `None` if it was not.
     pub tm_withdraw: Option<Timestamp>,
+    /// Who withdrew it.
+    pub withdrawn_by: Option<Actor>,
     /// The hold that keeps the account from being erased; `None` for none.
     pub hold: Option<Hold>,
+    /// When the last hold was lifted that was; `None` if one was placed since, or none ever.
+    pub tm_lift: Option<Timestamp>,
+    /// Who lifted it.
+    pub lifted_by: Option<Actor>,
     /// When the purge first claimed the account.
     pub tm_claim: Option<Timestamp>,
     /// When the purge finished.
@@ -139,7 +144,10 @@ impl Erasure {
             customer,
             request: None,
             tm_withdraw: None,
+            withdrawn_by: None,
             hold: None,
+            tm_lift: None,
+            lifted_by: None,
             tm_claim: None,
             tm_finish: None,
             epoch: 0,

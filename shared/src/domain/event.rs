@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::owned::Kind;
-use super::{Customer, Id, Timestamp};
+use super::{Actor, Customer, Id, Timestamp};
 
 /// An event about an account, written to the outbox in the transaction of the change.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Event {
     pub customer: Id<Customer>,
     /// Ids of the owned items concerned; empty if the event is about the account itself.
     pub subjects: Vec<Uuid>,
+    /// Who changed it.
+    pub actor: Actor,
     /// When the change happened.
     pub time: Timestamp,
 }

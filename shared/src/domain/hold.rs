@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::Timestamp;
-use super::requester::Requester;
 use super::value::{BoundedText, FromText, TextViolation, deserialize_from_text, deserialize_text};
+use super::{Actor, Timestamp};
 
 /// Reason of a hold: 1 to 500 characters, without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub struct Hold {
     /// Reason.
     pub reason: HoldReason,
     /// Who placed it.
-    pub by: Requester,
+    pub by: Actor,
     /// When it was placed.
     pub tm_hold: Timestamp,
 }

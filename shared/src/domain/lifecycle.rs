@@ -14,10 +14,9 @@ use super::customer::{Billing, Internals, Profile};
 use super::erasure::{ErasureRequest, LedgerEntry, Plan, Reason};
 use super::event::EventType;
 use super::hold::{Hold, HoldReason};
-use super::requester::Requester;
 use super::value::{Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
-use super::{Customer, Error, Id, Resource, Status, Timestamp};
+use super::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 
 /// Grace period, in which a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
@@ -39,15 +38,15 @@ pub enum Command {
     /// Set the billing account.
     SetBilling(Billing),
     /// Freeze the account; its deletion is due at the end of the grace period.
-    Freeze(Reason, Requester),
+    Freeze(Reason),
     /// Return a frozen account to its status before.
     Recover,
     /// Delete the account at once, for its owner.
-    UnregisterNow(Requester),
+    UnregisterNow,
     /// Delete the account at once, for an operator; with a plan, only if the account still matches it.
-    Delete(Reason, Requester, Option<Plan>),
+    Delete(Reason, Option<Plan>),
     /// Place a hold: the account must not be erased.
-    Hold(HoldReason, Requester),
+    Hold(HoldReason),
     /// Lift the hold.
     LiftHold,
     /// Claim a due account for the purge, and increment its epoch.
@@ -78,12 +77,17 @@ pub struct CustomerChange {
     pub billing_account: Option<Id<Resource>>,
 }
 
-/// Returns the effect of `command` on `customer` at `now`, or why it is refused.
+/// Returns the effect of `command` of the actor `by` on `customer` at `now`, or why it is refused.
 #[expect(
     clippy::too_many_lines,
     reason = "the table of commands and states reads best in one piece"
 )]
-pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<Transition, Error> {
+pub fn decide(
+    customer: &Customer,
+    command: &Command,
+    by: Actor,
+    now: Timestamp,
+) -> Result<Transition, Error> {
     use Status::{Active, Deleted, Frozen, Initial};
 
     match (command, customer.status) {
@@ -122,53 +126,53 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         }
         (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
 
-        (Command::Freeze(..) | Command::UnregisterNow(_) | Command::Delete(..), _)
+        (Command::Freeze(_) | Command::UnregisterNow | Command::Delete(..), _)
             if customer.internals.system =>
         {
             Err(Error::LastProjectAdmin)
         }
 
-        (Command::Freeze(reason, by), Initial | Active) => {
+        (Command::Freeze(reason), Initial | Active) => {
             let request = request(*reason, by, now, now.plus(GRACE));
             Ok(changed(frozen(customer, now), EventType::CustomerFrozen)
                 .enter(LedgerEntry::Requested(request)))
         }
-        (Command::Freeze(..), Frozen) => Ok(Transition::Unchanged),
-        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Freeze(_), Frozen) => Ok(Transition::Unchanged),
+        (Command::Freeze(_), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
 
         (Command::Recover, Frozen) if has_ended(customer, now) => Err(Error::GracePeriodEnded),
         (Command::Recover, Frozen) => {
             Ok(changed(recovered(customer, now), EventType::CustomerRecovered)
-                .enter(LedgerEntry::Withdrawn(now)))
+                .enter(LedgerEntry::Withdrawn(now, by)))
         }
         (Command::Recover, Initial | Active | Deleted) => {
             Err(Error::StateInvalid(Some(customer.status)))
         }
 
-        (Command::UnregisterNow(_) | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
-        (Command::Delete(_, _, Some(plan)), _) if !plan.is_current_for(customer) => {
+        (Command::UnregisterNow | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
+        (Command::Delete(_, Some(plan)), _) if !plan.is_current_for(customer) => {
             Err(Error::PlanOutdated(Box::new(plan.difference(customer, None))))
         }
-        (Command::UnregisterNow(_), _) if customer.internals.hold.is_some() => {
+        (Command::UnregisterNow, _) if customer.internals.hold.is_some() => {
             Err(Error::AccountPreserved)
         }
         (Command::Delete(..), _) if customer.internals.hold.is_some() => Err(Error::LegalHold),
-        (Command::UnregisterNow(by), Initial | Active | Frozen) => Ok(changed(
+        (Command::UnregisterNow, Initial | Active | Frozen) => Ok(changed(
             Customer { tm_update: now, ..tombstone(customer, now) },
             EventType::CustomerDeleted,
         )
         .enter(LedgerEntry::Requested(request(Reason::Immediate, by, now, now)))),
         // The answer to an operator's deletion shows `tm_update` as it was (seed).
-        (Command::Delete(reason, by, plan), Initial | Active | Frozen) => {
+        (Command::Delete(reason, plan), Initial | Active | Frozen) => {
             let plan_hash = plan.as_ref().map(Plan::hash);
             let request = ErasureRequest { plan: plan_hash, ..request(*reason, by, now, now) };
             Ok(changed(tombstone(customer, now), EventType::CustomerDeleted)
                 .enter(LedgerEntry::Requested(request)))
         }
 
-        (Command::Hold(..), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
-        (Command::Hold(reason, by), Initial | Active | Frozen) => {
-            let hold = Hold { reason: reason.clone(), by: by.clone(), tm_hold: now };
+        (Command::Hold(_), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Hold(reason), Initial | Active | Frozen) => {
+            let hold = Hold { reason: reason.clone(), by, tm_hold: now };
             let internals = Internals { hold: Some(hold.clone()), ..customer.internals.clone() };
             Ok(changed(Customer { internals, ..customer.clone() }, EventType::CustomerHeld)
                 .enter(LedgerEntry::Held(hold)))
@@ -177,7 +181,7 @@ pub fn decide(customer: &Customer, command: &Command, now: Timestamp) -> Result<
         (Command::LiftHold, _) => {
             let after = lifted(customer, now);
             let due = after.due();
-            Ok(changed(after, EventType::CustomerReleased).enter(LedgerEntry::Lifted(now, due)))
+            Ok(changed(after, EventType::CustomerReleased).enter(LedgerEntry::Lifted(now, by, due)))
         }
 
         (Command::ClaimPurge, Frozen) if customer.due().is_some_and(|due| due <= now) => {
@@ -257,8 +261,8 @@ fn with_secret(mut customer: Customer, secret: &WebhookSecret, until: Timestamp)
     customer
 }
 
-fn request(reason: Reason, by: &Requester, now: Timestamp, due: Timestamp) -> ErasureRequest {
-    ErasureRequest { reason, by: by.clone(), tm_request: now, tm_due: due, plan: None }
+fn request(reason: Reason, by: Actor, now: Timestamp, due: Timestamp) -> ErasureRequest {
+    ErasureRequest { reason, by, tm_request: now, tm_due: due, plan: None }
 }
 
 /// Whether the grace period is over; a hold does not extend it.
@@ -326,7 +330,6 @@ mod tests {
 
     use super::*;
     use crate::domain::Id;
-    use crate::domain::requester::Role;
     use crate::domain::value::{FromText, Name};
 
     fn at(days: u64) -> Timestamp {
@@ -339,20 +342,16 @@ mod tests {
         Customer { status, ..blank.with(Profile { name, ..Profile::default() }) }
     }
 
-    fn by() -> Requester {
-        Requester { role: Role::CustomerAdmin, id: String::new() }
-    }
-
     fn freeze() -> Command {
-        Command::Freeze(Reason::Unregister, by())
+        Command::Freeze(Reason::Unregister)
     }
 
     fn hold() -> Command {
-        Command::Hold(HoldReason::from_text("Court order 7").unwrap(), by())
+        Command::Hold(HoldReason::from_text("Court order 7").unwrap())
     }
 
     fn after(customer: &Customer, command: &Command, now: Timestamp) -> Customer {
-        match decide(customer, command, now).unwrap() {
+        match decide(customer, command, Actor::PURGE, now).unwrap() {
             Transition::Changed(change) => change.after,
             Transition::Unchanged => customer.clone(),
         }
@@ -381,7 +380,7 @@ mod tests {
         let due = frozen.tm_deletion_scheduled.unwrap();
         for micros in -2..=2 {
             let now = Timestamp::from_micros(due.millis() * 1000 + micros).unwrap();
-            let recovers = decide(&frozen, &Command::Recover, now).is_ok();
+            let recovers = decide(&frozen, &Command::Recover, Actor::PURGE, now).is_ok();
             let claimed = after(&frozen, &Command::ClaimPurge, now).status == Status::Deleted;
             assert!(recovers != claimed, "{micros} µs from the date");
         }
@@ -392,8 +391,8 @@ mod tests {
         let frozen = after(&account(Status::Active), &freeze(), at(0));
         let held = after(&frozen, &hold(), at(10));
         assert_eq!(held.due(), None);
-        for command in [Command::UnregisterNow(by()), Command::Delete(Reason::Delete, by(), None)] {
-            let refused = decide(&held, &command, at(11));
+        for command in [Command::UnregisterNow, Command::Delete(Reason::Delete, None)] {
+            let refused = decide(&held, &command, Actor::PURGE, at(11));
             assert!(matches!(refused, Err(Error::LegalHold | Error::AccountPreserved)));
         }
         assert_eq!(after(&held, &Command::ClaimPurge, at(400)).status, Status::Frozen);
@@ -401,28 +400,37 @@ mod tests {
         assert_eq!(after(&held, &Command::LiftHold, at(11)).due(), Some(at(30)));
         assert_eq!(after(&held, &Command::LiftHold, at(400)).due(), Some(at(401)));
         // The hold is no way around the end of the grace period.
-        assert!(decide(&held, &Command::Recover, at(29)).is_ok());
-        assert!(matches!(decide(&held, &Command::Recover, at(30)), Err(Error::GracePeriodEnded)));
+        assert!(decide(&held, &Command::Recover, Actor::PURGE, at(29)).is_ok());
+        assert!(matches!(
+            decide(&held, &Command::Recover, Actor::PURGE, at(30)),
+            Err(Error::GracePeriodEnded)
+        ));
     }
 
     #[test]
     fn a_plan_that_is_not_true_any_more_stops_the_deletion() {
         let planned = account(Status::Active);
         let plan = Plan::new(&planned, &std::collections::BTreeMap::new());
-        let delete = Command::Delete(Reason::Delete, by(), Some(plan));
+        let delete = Command::Delete(Reason::Delete, Some(plan));
         assert_eq!(after(&planned, &delete, at(1)).status, Status::Deleted);
         let mut grown = planned;
         grown.internals.sequence += 1;
-        assert!(matches!(decide(&grown, &delete, at(1)), Err(Error::PlanOutdated(_))));
+        assert!(matches!(
+            decide(&grown, &delete, Actor::PURGE, at(1)),
+            Err(Error::PlanOutdated(_))
+        ));
     }
 
     #[test]
     fn the_projects_own_account_stays() {
         let mut own = account(Status::Active);
         own.internals.system = true;
-        let delete = Command::Delete(Reason::Delete, by(), None);
-        for command in [freeze(), Command::UnregisterNow(by()), delete] {
-            assert!(matches!(decide(&own, &command, at(1)), Err(Error::LastProjectAdmin)));
+        let delete = Command::Delete(Reason::Delete, None);
+        for command in [freeze(), Command::UnregisterNow, delete] {
+            assert!(matches!(
+                decide(&own, &command, Actor::PURGE, at(1)),
+                Err(Error::LastProjectAdmin)
+            ));
         }
     }
 
@@ -435,8 +443,8 @@ mod tests {
             })),
             Just(freeze()),
             Just(Command::Recover),
-            Just(Command::UnregisterNow(by())),
-            Just(Command::Delete(Reason::Delete, by(), None)),
+            Just(Command::UnregisterNow),
+            Just(Command::Delete(Reason::Delete, None)),
             Just(hold()),
             Just(Command::LiftHold),
             Just(Command::ClaimPurge),
@@ -455,7 +463,7 @@ mod tests {
             for (command, days) in steps {
                 day += days;
                 let before = customer.clone();
-                let Ok(Transition::Changed(change)) = decide(&before, &command, at(day)) else { continue };
+                let Ok(Transition::Changed(change)) = decide(&before, &command, Actor::PURGE, at(day)) else { continue };
                 let event = change.event;
                 customer = change.after;
 

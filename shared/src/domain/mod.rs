@@ -1,6 +1,7 @@
 //! The rules: pure functions of values. The current time, ids and randomness are arguments.
 
 pub mod access_key;
+pub mod actor;
 pub mod agent;
 pub mod counts;
 pub mod customer;
@@ -27,7 +28,6 @@ pub mod public_address;
 pub mod quota;
 pub mod receipt;
 pub mod registration;
-pub mod requester;
 pub mod resource;
 pub mod session;
 pub mod status;
@@ -41,6 +41,7 @@ pub mod webhook;
 pub mod webhook_target;
 
 pub use access_key::AccessKey;
+pub use actor::Actor;
 pub use agent::Agent;
 pub use customer::Customer;
 pub use data::Data;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::actor::Role;
 use super::erasure::{Erasure, Reason};
-use super::requester::Role;
 use super::{Customer, Id, Timestamp};
 
 /// The issuer of receipts.
 const ISSUER: &str = "tenure";
 
 /// Claims of an erasure receipt: what was deleted and erased, when, and at whose request. Nothing in it is personal:
-/// the account is named by its id, the requester by the role.
+/// the account is named by its id, who asked by the role.
 ///
 /// Receipts of one erasure are the same text: the fields have this order, the counts are sorted, and `iat` is the time
 /// at which the erasure finished, whenever it is signed.
@@ -81,9 +81,10 @@ impl<'a> Receipt<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Actor;
+    use crate::domain::actor::ActorType;
     use crate::domain::erasure::ErasureRequest;
     use crate::domain::owned::Kind;
-    use crate::domain::requester::Requester;
 
     #[test]
     fn says_all_in_one_order_and_no_more() {
@@ -91,7 +92,12 @@ mod tests {
         let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
         let request = ErasureRequest {
             reason: Reason::Unregister,
-            by: Requester { role: Role::CustomerAdmin, id: "an agent's id".to_owned() },
+            by: Actor {
+                kind: ActorType::Agent,
+                id: Some(uuid::Uuid::from_u128(1)),
+                role: Role::CustomerAdmin,
+                customer_id: Some(customer),
+            },
             tm_request: at("2026-10-01T08:00:00Z"),
             tm_due: at("2026-10-31T08:00:00Z"),
             plan: None,

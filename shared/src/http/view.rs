@@ -11,10 +11,9 @@ use crate::domain::counts::Counts;
 use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Reason, Stage};
 use crate::domain::owned::Kind;
-use crate::domain::requester::Requester;
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
-use crate::domain::{self, Id, Page, Permission, PlainToken, Status, Timestamp};
+use crate::domain::{self, Actor, Id, Page, Permission, PlainToken, Status, Timestamp};
 
 /// Representation of an account.
 #[derive(Serialize)]
@@ -176,12 +175,15 @@ pub struct ErasureView<'a> {
     customer_id: Id<domain::Customer>,
     stage: Stage,
     reason: Option<Reason>,
-    requested_by: Option<&'a Requester>,
+    requested_by: Option<Actor>,
     plan: Option<&'a str>,
     tm_request: Option<Timestamp>,
     tm_due: Option<Timestamp>,
     tm_withdraw: Option<Timestamp>,
+    withdrawn_by: Option<Actor>,
     hold: Option<Hold<'a>>,
+    tm_lift: Option<Timestamp>,
+    lifted_by: Option<Actor>,
     tm_claim: Option<Timestamp>,
     tm_finish: Option<Timestamp>,
     resources: BTreeMap<&'static str, Progress>,
@@ -195,7 +197,7 @@ pub struct ErasureView<'a> {
 #[derive(Debug, Serialize)]
 struct Hold<'a> {
     reason: &'a str,
-    by: &'a Requester,
+    by: Actor,
     since: Timestamp,
 }
 
@@ -217,19 +219,22 @@ impl<'a> ErasureView<'a> {
         };
         let hold = |hold: &'a domain::hold::Hold| Hold {
             reason: hold.reason.expose(),
-            by: &hold.by,
+            by: hold.by,
             since: hold.tm_hold,
         };
         Self {
             customer_id: erasure.customer,
             stage: erasure.stage(now),
             reason: request.map(|request| request.reason),
-            requested_by: request.map(|request| &request.by),
+            requested_by: request.map(|request| request.by),
             plan: request.and_then(|request| request.plan.as_deref()),
             tm_request: request.map(|request| request.tm_request),
             tm_due: request.map(|request| request.tm_due),
             tm_withdraw: erasure.tm_withdraw,
+            withdrawn_by: erasure.withdrawn_by,
             hold: erasure.hold.as_ref().map(hold),
+            tm_lift: erasure.tm_lift,
+            lifted_by: erasure.lifted_by,
             tm_claim: erasure.tm_claim,
             tm_finish: erasure.tm_finish,
             resources: erasure.found.iter().map(progress).collect(),

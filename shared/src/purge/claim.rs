@@ -5,7 +5,7 @@ use super::job::{Job, JobState};
 use super::slice::{count, slices};
 use crate::domain::erasure::{InventoryCursor, LedgerEntry};
 use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
-use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+use crate::domain::{Actor, Customer, Erasure, Error, Event, Id, Timestamp};
 use crate::store::purge::Claim;
 use crate::store::purge::PurgeStage;
 use crate::store::{Update, revise};
@@ -26,16 +26,17 @@ impl Worker<'_> {
         revise(account, |before| async move {
             let not_due = (Update::Written, Err(JobState::NotDue));
             let now = self.now();
-            let Transition::Changed(mut change) = decide(&before, &Command::ClaimPurge, now)?
+            let Transition::Changed(mut change) =
+                decide(&before, &Command::ClaimPurge, Actor::PURGE, now)?
             else {
                 return Ok(not_due);
             };
             if ledger.tm_finish.is_some() {
                 change.entry = Some(LedgerEntry::ErasedAgain(now));
             }
-            let event = change
-                .event
-                .map(|event_type| self.purger.app.event(event_type, id, Vec::new(), now));
+            let event = change.event.map(|event_type| {
+                self.purger.app.event(event_type, id, Vec::new(), Actor::PURGE, now)
+            });
             let is_first = before.internals.epoch == 0;
             let claim = if is_first {
                 self.claim_first(&before, *change, event.as_ref(), ledger, now).await?

@@ -7,7 +7,7 @@ use super::slice::{count, slices, split_counted};
 use crate::domain::erasure::InventoryCursor;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::receipt::Receipt;
-use crate::domain::{Customer, Erasure, Error, Id};
+use crate::domain::{Actor, Customer, Erasure, Error, Id};
 use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
@@ -191,7 +191,9 @@ impl Worker<'_> {
     /// Signs the receipt and takes the account out of the queue, unless another run has claimed it.
     async fn finish(&self, job: &Job) -> Result<JobState, Error> {
         let (account, now) = (&job.account, self.now());
-        let Transition::Changed(change) = decide(account, &Command::FinishPurge, now)? else {
+        let Transition::Changed(change) =
+            decide(account, &Command::FinishPurge, Actor::PURGE, now)?
+        else {
             return Ok(JobState::NotDue);
         };
         let receipt = Receipt::new(&job.ledger, &self.purger.erased, now);

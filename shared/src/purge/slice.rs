@@ -10,7 +10,7 @@ use crate::domain::counts::Counts;
 use crate::domain::erasure::{InventoryCursor, SLICE};
 use crate::domain::event::EventType;
 use crate::domain::owned::Kind;
-use crate::domain::{Erasure, Timestamp};
+use crate::domain::{Actor, Erasure, Timestamp};
 use crate::store::inventory::Owned;
 use crate::store::purge::CountedSlice;
 
@@ -52,7 +52,8 @@ pub(super) fn count(app: &App, ledger: &Erasure, slice: &[Owned], now: Timestamp
             announced.entry(owned.kind).or_default().extend(owned.id);
         }
     }
-    let event = |(kind, ids)| app.event(EventType::Deleted(kind), ledger.customer, ids, now);
+    let event =
+        |(kind, ids)| app.event(EventType::Deleted(kind), ledger.customer, ids, Actor::PURGE, now);
     let end = slice.last().map_or_else(InventoryCursor::default, Owned::position);
     CountedSlice {
         ledger: ledger.with_slice(&counts, end),

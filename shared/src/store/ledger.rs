@@ -13,9 +13,8 @@ use crate::domain::erasure::{ErasureRequest, InventoryCursor, LedgerEntry, Reaso
 use crate::domain::hold::{Hold, HoldReason};
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::owned::Kind;
-use crate::domain::requester::{Requester, Role};
 use crate::domain::time::Month;
-use crate::domain::{Customer, Erasure, Error, Id, Timestamp};
+use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
 stored! {
     /// An account's row as an item.
@@ -23,16 +22,17 @@ stored! {
     pub struct ErasureAttributes {
         customer_id: Id<Customer> => Kept,
         reason: Option<Reason> => Kept,
-        role: Option<Role> => Kept,
-        requester: Option<String> => Kept,
+        requested_by: Option<Actor> => Kept,
         tm_request: Option<Timestamp> => Kept,
         tm_due: Option<Timestamp> => Kept,
         plan: Option<String> => Kept,
         tm_withdraw: Option<Timestamp> => Kept,
+        withdrawn_by: Option<Actor> => Kept,
         hold_reason: Option<String> => Kept,
-        hold_role: Option<Role> => Kept,
-        hold_requester: Option<String> => Kept,
+        held_by: Option<Actor> => Kept,
         tm_hold: Option<Timestamp> => Kept,
+        tm_lift: Option<Timestamp> => Kept,
+        lifted_by: Option<Actor> => Kept,
         tm_claim: Option<Timestamp> => Kept,
         tm_finish: Option<Timestamp> => Kept,
         #[serde(default)]
@@ -62,6 +62,9 @@ impl From<ErasureAttributes> for Erasure {
             hold: hold(&stored),
             customer: stored.customer_id,
             tm_withdraw: stored.tm_withdraw,
+            withdrawn_by: stored.withdrawn_by,
+            tm_lift: stored.tm_lift,
+            lifted_by: stored.lifted_by,
             tm_claim: stored.tm_claim,
             tm_finish: stored.tm_finish,
             epoch: stored.epoch,
@@ -80,7 +83,7 @@ impl From<ErasureAttributes> for Erasure {
 fn request(stored: &ErasureAttributes) -> Option<ErasureRequest> {
     Some(ErasureRequest {
         reason: stored.reason?,
-        by: Requester { role: stored.role?, id: stored.requester.clone().unwrap_or_default() },
+        by: stored.requested_by?,
         tm_request: stored.tm_request?,
         tm_due: stored.tm_due?,
         plan: stored.plan.clone(),
@@ -88,10 +91,9 @@ fn request(stored: &ErasureAttributes) -> Option<ErasureRequest> {
 }
 
 fn hold(stored: &ErasureAttributes) -> Option<Hold> {
-    let requester = stored.hold_requester.clone().unwrap_or_default();
     Some(Hold {
         reason: HoldReason::trusted(stored.hold_reason.clone()?),
-        by: Requester { role: stored.hold_role?, id: requester },
+        by: stored.held_by?,
         tm_hold: stored.tm_hold?,
     })
 }
@@ -112,8 +114,9 @@ impl Stored for Erasure {
 }
 
 /// Attributes that an earlier purge has left, and a new erasure request starts without.
-const EARLIER: [&str; 8] = [
+const EARLIER: [&str; 9] = [
     "tm_withdraw",
+    "withdrawn_by",
     "tm_claim",
     "tm_finish",
     "found",
@@ -151,22 +154,20 @@ fn update(
     match entry {
         LedgerEntry::Requested(request) => row
             .set("reason", request.reason)?
-            .set("role", request.by.role)?
-            .set("requester", &request.by.id)?
+            .set("requested_by", request.by)?
             .set("tm_request", request.tm_request)?
             .set("tm_due", request.tm_due)?
             .set("attempts", 0)?
             .set_or_remove("plan", request.plan.as_ref())
             .map(|row| row.remove(&EARLIER)),
-        LedgerEntry::Withdrawn(now) => row.set("tm_withdraw", now),
+        LedgerEntry::Withdrawn(now, by) => row.set("tm_withdraw", now)?.set("withdrawn_by", by),
         LedgerEntry::Held(hold) => row
             .set("hold_reason", hold.reason.expose())?
-            .set("hold_role", hold.by.role)?
-            .set("hold_requester", &hold.by.id)?
+            .set("held_by", hold.by)?
             .set("tm_hold", hold.tm_hold)
-            .map(|row| row.remove(&["tm_lift"])),
-        LedgerEntry::Lifted(now, due) => {
-            let row = row.set("tm_lift", now)?.remove(&["hold_reason"]);
+            .map(|row| row.remove(&["tm_lift", "lifted_by"])),
+        LedgerEntry::Lifted(now, by, due) => {
+            let row = row.set("tm_lift", now)?.set("lifted_by", by)?.remove(&["hold_reason"]);
             match due {
                 Some(due) => row.set("tm_due", due),
                 None => Ok(row),
@@ -176,8 +177,7 @@ fn update(
             let earlier: Vec<_> = EARLIER.into_iter().filter(|name| *name != "tm_claim").collect();
             row.remove(&earlier)
                 .set("reason", Reason::Restored)?
-                .set("role", Role::System)?
-                .set("requester", "")?
+                .set("requested_by", Actor::PURGE)?
                 .set("tm_request", now)?
                 .set("tm_due", now)?
                 .set("tm_claim", now)?

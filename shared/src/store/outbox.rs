@@ -18,7 +18,7 @@ use super::stored::Stored;
 use crate::domain::delivery::{self, DeliveryState};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
-use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
+use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
 /// How long an event stays in the outbox: 7 days, and as long again if its delivery failed.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
@@ -44,6 +44,8 @@ stored! {
         /// Ids of its subjects, 16 bytes each, one after the other.
         #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
         subjects: Vec<u8> => Deleted,
+        /// Who caused it.
+        pub actor: Actor => Deleted,
         /// When it happened.
         pub tm_event: Timestamp => Deleted,
         /// Its sequence number within the account; `None` if the account's erasure had begun.
@@ -126,6 +128,7 @@ impl OutboxEntry {
             name: event.event_type.name().to_owned(),
             customer_id: event.customer,
             subjects: event.subjects.iter().flat_map(|id| id.into_bytes()).collect(),
+            actor: event.actor,
             tm_event: event.time,
             sequence: None,
             status: None,
@@ -375,6 +378,7 @@ mod tests {
             event_type: EventType::Created(Kind::Number),
             customer: customer.id,
             subjects: vec![Uuid::from_u128(1)],
+            actor: Actor::PURGE,
             time: customer.tm_create,
         };
         OutboxEntry::of(&event, customer)

@@ -225,8 +225,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::Status;
     use crate::domain::event::EventType;
+    use crate::domain::{Actor, Status};
     use crate::store::dynamodb::fake::{Fake, cancelled, reason, written};
     use crate::store::root::tests::{customer, found, now, root};
 
@@ -241,6 +241,7 @@ mod tests {
             event_type: EventType::CustomerUpdated,
             customer: customer(0).id,
             subjects: Vec::new(),
+            actor: Actor::PURGE,
             time: now(),
         };
         let key = key::resource(customer(0).id, Kind::BillingAccount, Id::new(now(), [3; 10]));

@@ -10,12 +10,11 @@ use super::stored::Stored;
 use crate::domain::customer::{IdentityVerification, Internals};
 use crate::domain::find::NamePrefix;
 use crate::domain::hold::{Hold, HoldReason};
-use crate::domain::requester::{Requester, Role};
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
 use crate::domain::webhook::{EarlierWebhookSecret, WebhookSecret};
-use crate::domain::{Customer, Id, Resource, Status, Timestamp};
+use crate::domain::{Actor, Customer, Id, Resource, Status, Timestamp};
 
 /// Number of conflicts after which a change reads the root again: another writer has been at work on it twice, so it is
 /// most likely not what was decided on.
@@ -65,9 +64,7 @@ stored! {
         #[serde(skip_serializing_if = "Option::is_none")]
         hold_reason: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
-        hold_role: Option<Role> => Blanked,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        hold_requester: Option<String> => Blanked,
+        held_by: Option<Actor> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_hold: Option<Timestamp> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,8 +127,7 @@ impl From<&Customer> for CustomerAttributes {
             tm_freeze: customer.internals.tm_freeze,
             tm_purge: customer.internals.tm_purge,
             hold_reason: hold.map(|hold| hold.reason.expose().to_owned()),
-            hold_role: hold.map(|hold| hold.by.role),
-            hold_requester: hold.map(|hold| hold.by.id.clone()),
+            held_by: hold.map(|hold| hold.by),
             tm_hold: hold.map(|hold| hold.tm_hold),
             webhook_secret: customer.internals.webhook_secret.as_ref().map(plain),
             earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
@@ -191,10 +187,9 @@ impl From<CustomerAttributes> for Customer {
 }
 
 fn hold(stored: &CustomerAttributes) -> Option<Hold> {
-    let requester = stored.hold_requester.clone().unwrap_or_default();
     Some(Hold {
         reason: HoldReason::trusted(stored.hold_reason.clone()?),
-        by: Requester { role: stored.hold_role?, id: requester },
+        by: stored.held_by?,
         tm_hold: stored.tm_hold?,
     })
 }
@@ -241,7 +236,6 @@ pub(super) mod tests {
 
     use super::*;
     use crate::domain::lifecycle::{Command, Transition, decide};
-    use crate::domain::requester::Requester;
     use crate::store::fields::{Declared as _, Rule};
 
     pub(crate) fn now() -> Timestamp {
@@ -311,8 +305,8 @@ pub(super) mod tests {
     #[test]
     fn a_tombstone_has_no_fields_but_those_declared_as_kept() {
         let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
-        let by = Requester { role: Role::CustomerAdmin, id: String::new() };
-        let Ok(Transition::Changed(change)) = decide(&full(now), &Command::UnregisterNow(by), now)
+        let Ok(Transition::Changed(change)) =
+            decide(&full(now), &Command::UnregisterNow, Actor::PURGE, now)
         else {
             panic!("a live account can be deleted");
         };

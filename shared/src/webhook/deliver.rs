@@ -23,7 +23,7 @@ use crate::domain::delivery::{DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
-use crate::domain::{Customer, DeliveryResult, Error, Status, Timestamp};
+use crate::domain::{Actor, Customer, DeliveryResult, Error, Status, Timestamp};
 use crate::lifecycle::transition;
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, metrics};
@@ -305,7 +305,7 @@ impl Deliverer {
                 // the next attempt finds no webhook.
                 let command = Command::DisableWebhook(webhook.uri);
                 if account.status != Status::Deleted {
-                    transition(&self.app, account, &command).await?;
+                    transition(&self.app, Actor::WEBHOOK_DELIVERY, account, &command).await?;
                 }
                 return self.end(event, made, DeliveryState::Gone, Some(result)).await;
             }

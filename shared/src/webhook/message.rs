@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use crate::domain::value::WebhookMethod;
 use crate::domain::webhook::{Webhook, WebhookSecret};
-use crate::domain::{Error, Timestamp};
+use crate::domain::{Actor, Error, Timestamp};
 use crate::store::outbox::OutboxEntry;
 
 /// Headers and body of one attempt.
@@ -28,6 +28,8 @@ struct Payload<'a> {
     /// Position in the account's sequence of events, which has no gaps. `None` for an event of an erased
     /// account.
     sequence: Option<u64>,
+    /// Who caused it, as the owner may see it.
+    actor: Actor,
     data: Value,
 }
 
@@ -43,6 +45,7 @@ impl Message {
             name: &event.name,
             timestamp: event.tm_event,
             sequence: event.sequence,
+            actor: event.actor.seen_by_owner_of(event.customer_id),
             data: event.data(),
         };
         let body = match webhook.method {

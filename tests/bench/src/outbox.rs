@@ -20,7 +20,7 @@ use shared::domain::customer::Profile;
 use shared::domain::event::EventType;
 use shared::domain::owned::Kind;
 use shared::domain::webhook::WebhookSecret;
-use shared::domain::{Customer, Event, Id, Timestamp};
+use shared::domain::{Actor, Customer, Event, Id, Timestamp};
 use shared::platform::clock::Clock;
 use shared::platform::http_client;
 use shared::store::Store;
@@ -170,6 +170,7 @@ impl Soak<'_> {
             event_type: EventType::Created(Kind::Number),
             customer: account.id,
             subjects: vec![self.app.new_id::<Event>(now).uuid()],
+            actor: Actor::PURGE,
             time: now,
         };
         OutboxEntry::of(&event, &account)

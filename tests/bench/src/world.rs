@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use sam_local::{OWNER, Tables};
 use serde_json::{Value, json};
 use shared::app::App;
+use shared::domain::Actor;
 use shared::domain::Login;
 use shared::domain::PlainToken;
 use shared::domain::customer::Profile;
@@ -218,7 +219,13 @@ impl World {
             Customer::register(self.app.new_id(now), profile, secret, admin, now);
         let login = Login::new(customer.id, &agent, self.hash.clone());
         let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
-        let event = self.app.event(EventType::CustomerCreated, customer.id, Vec::new(), now);
+        let event = self.app.event(
+            EventType::CustomerCreated,
+            customer.id,
+            Vec::new(),
+            Actor::BOOTSTRAP,
+            now,
+        );
         store.insert_customer(&new, &event).await.map_err(told)?;
         Ok((customer, agent))
     }

@@ -1,0 +1,150 @@
+//! Actors: who did something.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Customer, Id, Permission};
+
+/// What an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorType {
+    /// An agent who is logged in.
+    Agent,
+    /// A program with an access key.
+    AccessKey,
+    /// An operator, agent or access key, as the owner of another account sees one.
+    Operator,
+    /// The bootstrap function, invoked by whoever administers the AWS account.
+    Bootstrap,
+    /// The purge.
+    Purge,
+    /// The restore replay.
+    ErasureReplay,
+    /// The delivery of webhooks.
+    WebhookDelivery,
+}
+
+/// An actor's role: the highest that the permission implies with which it acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An operator.
+    ProjectAdmin,
+    /// Administers the account.
+    CustomerAdmin,
+    /// Manages the account's resources.
+    CustomerManager,
+    /// Agent of the account, without a permission to administer or manage.
+    Agent,
+    /// This system.
+    System,
+}
+
+impl Role {
+    /// Returns the highest role that a permission implies.
+    #[must_use]
+    pub const fn of(permission: Permission) -> Self {
+        if permission.allows(Permission::PROJECT_ADMIN) {
+            Self::ProjectAdmin
+        } else if permission.allows(Permission::ADMIN) {
+            Self::CustomerAdmin
+        } else if permission.allows(Permission::MANAGER) {
+            Self::CustomerManager
+        } else {
+            Self::Agent
+        }
+    }
+}
+
+/// Who did something. Ids only: they identify nobody once the agent is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: ActorType,
+    /// Id of the agent or access key; `None` for the system.
+    pub id: Option<Uuid>,
+    /// Role.
+    pub role: Role,
+    /// Account of the agent or access key; `None` for the system.
+    pub customer_id: Option<Id<Customer>>,
+}
+
+impl Actor {
+    /// The bootstrap function.
+    pub const BOOTSTRAP: Self = Self::system(ActorType::Bootstrap);
+    /// The purge.
+    pub const PURGE: Self = Self::system(ActorType::Purge);
+    /// The restore replay.
+    pub const ERASURE_REPLAY: Self = Self::system(ActorType::ErasureReplay);
+    /// The delivery of webhooks.
+    pub const WEBHOOK_DELIVERY: Self = Self::system(ActorType::WebhookDelivery);
+
+    /// A part of this system.
+    const fn system(kind: ActorType) -> Self {
+        Self { kind, id: None, role: Role::System, customer_id: None }
+    }
+
+    /// Whether it is an operator who acts on another account than the operators' own.
+    #[must_use]
+    pub fn is_operator_of(&self, customer: Id<Customer>) -> bool {
+        self.role == Role::ProjectAdmin && self.customer_id != Some(customer)
+    }
+
+    /// Returns the actor as the owner of `customer` may see it: of an operator, only that it was one.
+    #[must_use]
+    pub fn seen_by_owner_of(self, customer: Id<Customer>) -> Self {
+        if self.is_operator_of(customer) {
+            Self { kind: ActorType::Operator, id: None, role: self.role, customer_id: None }
+        } else {
+            self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(number: u128) -> Id<Customer> {
+        Id::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn agent(role: Role, customer: Id<Customer>) -> Actor {
+        let id = Some(Uuid::from_u128(9));
+        Actor { kind: ActorType::Agent, id, role, customer_id: Some(customer) }
+    }
+
+    #[test]
+    fn owner_sees_of_an_operator_only_that_it_was_one() {
+        let (own, project) = (account(1), account(2));
+        let seen = agent(Role::ProjectAdmin, project).seen_by_owner_of(own);
+        let expected = r#"{"type":"operator","id":null,"role":"project_admin","customer_id":null}"#;
+        assert_eq!(serde_json::to_string(&seen).unwrap(), expected);
+    }
+
+    #[test]
+    fn owner_sees_own_agents_and_the_system_in_full() {
+        let (own, project) = (account(1), account(2));
+        let operators_own = agent(Role::ProjectAdmin, project);
+        assert_eq!(operators_own.seen_by_owner_of(project), operators_own);
+        for actor in [agent(Role::CustomerAdmin, own), Actor::PURGE] {
+            assert_eq!(actor.seen_by_owner_of(own), actor);
+        }
+    }
+
+    #[test]
+    fn role_is_the_highest_that_the_permission_implies() {
+        let all = Permission::AGENT | Permission::MANAGER | Permission::ADMIN;
+        for (permission, role) in [
+            (Permission::NONE, Role::Agent),
+            (Permission::AGENT, Role::Agent),
+            (Permission::AGENT | Permission::MANAGER, Role::CustomerManager),
+            (all, Role::CustomerAdmin),
+            (all | Permission::PROJECT_ADMIN, Role::ProjectAdmin),
+        ] {
+            assert_eq!(Role::of(permission), role, "{permission}");
+        }
+    }
+}
