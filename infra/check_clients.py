@@ -41,6 +41,7 @@ def python(url):
     strict = [tools / "mypy", "--strict", "--cache-dir", package / ".mypy_cache"]
     run(*strict, package / "tenure_client", tutorial, MYPYPATH=str(package))
     run(sys.executable, "-B", tutorial, url, PYTHONPATH=str(package))
+    print("the tutorial passes in Python", flush=True)
 
 
 def typescript(url):
@@ -52,6 +53,7 @@ def typescript(url):
     shutil.copy(tutorials / "tutorial.ts", package)
     run("npx", "tsc", "--strict", "--module", "nodenext", "--target", "es2022", "tutorial.ts", cwd=package)
     run("node", "tutorial.js", url, cwd=package)
+    print("the tutorial passes in TypeScript", flush=True)
 
 
 def main():
