@@ -5,6 +5,7 @@ use std::{
     sync::Mutex,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -65,11 +66,21 @@ pub(crate) fn real_now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A new id for a request, an event or a process: a `UUIDv7`.
+/// A new id for a request of the gateway, of the form of API Gateway's: `JKJaXmPLvHcESHA=`.
+pub(crate) fn gateway_request_id() -> String {
+    let id = uuid::Uuid::new_v7(timestamp());
+    // The bits at the beginning are the time.
+    URL_SAFE.encode(&id.as_bytes()[5..])
+}
+
+/// A new id for an invocation, an event or a process: a `UUIDv7`.
 pub(crate) fn unique_id() -> String {
+    uuid::Uuid::new_v7(timestamp()).to_string()
+}
+
+fn timestamp() -> uuid::Timestamp {
     let now = real_now();
     let seconds = now.as_second().unsigned_abs();
     let nanoseconds = now.subsec_nanosecond().unsigned_abs();
-    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds))
-        .to_string()
+    uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)
 }

@@ -373,6 +373,7 @@ async fn identify(
 ) -> Result<Caller, Error> {
     let now = app.now();
     let mut caller = count.admit(Caller::identify(credential, items, now)).await?;
+    request.identified(caller.actor());
     let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
     if request.has_token_in_url() {
         note_exposure(app, credential, items, now)?;

@@ -1,6 +1,6 @@
 //! Requests, as the gateway passes them on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lambda_http::RequestExt as _;
 use lambda_http::http::Method;
@@ -15,11 +15,12 @@ use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
-use crate::domain::{Customer, Error, Id};
+use crate::domain::{Actor, Customer, Error, Id};
 
 /// A request. Credentials are taken out of header and query, so that nothing else sees them.
 pub struct Request {
     id: String,
+    client_id: Option<String>,
     method: Method,
     path: String,
     route: String,
@@ -38,6 +39,7 @@ pub struct Request {
     has_token_in_url: bool,
     body: Vec<u8>,
     statuses: QuotaStatuses,
+    actor: Arc<OnceLock<Actor>>,
 }
 
 /// A credential that the client sent.
@@ -86,11 +88,12 @@ impl Request {
                 values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
             (!values.is_empty()).then(|| values.join(","))
         };
-        let (route, source_ip) = match request.request_context_ref() {
+        let (id, route, source_ip) = match request.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => {
-                (context.route_key.clone(), context.http.source_ip.clone())
+                let (id, route) = (context.request_id.clone(), context.route_key.clone());
+                (id, route, context.http.source_ip.clone())
             }
-            _ => (None, None),
+            _ => (None, None, None),
         };
         let in_path = |name: &str| {
             request
@@ -119,9 +122,8 @@ impl Request {
             query.extend(sent_in_query.into_iter().map(|(name, _)| (name, String::new())));
         }
         Self {
-            id: header("x-request-id")
-                .filter(|id| is_request_id(id))
-                .unwrap_or_else(new_request_id),
+            id: id.filter(|id| !id.is_empty()).unwrap_or_else(new_request_id),
+            client_id: header("x-request-id").filter(|id| is_client_id(id)),
             method: request.method().clone(),
             path: request.raw_http_path().to_owned(),
             route: route.unwrap_or_default(),
@@ -140,13 +142,33 @@ impl Request {
             has_token_in_url,
             body: request.into_body().to_vec(),
             statuses: QuotaStatuses::default(),
+            actor: Arc::default(),
         }
     }
 
-    /// Returns the request's id: the client's `X-Request-Id`, if it is well formed.
+    /// Returns the request's id: the gateway's, which its access log has too.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Returns the client's own id of the request, its `X-Request-Id`. `None` if it sent none, or anything but 1 to 64
+    /// letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// Records who sent the request, for the log.
+    pub fn identified(&self, actor: Actor) {
+        // A request has one credential: a second call would name the same.
+        let _ = self.actor.set(actor);
+    }
+
+    /// Returns the cell that holds who sent the request, once that is known.
+    #[must_use]
+    pub fn actor(&self) -> Arc<OnceLock<Actor>> {
+        Arc::clone(&self.actor)
     }
 
     /// Returns the gateway's route key, such as `GET /v1.0/customers/{id}`.
@@ -320,7 +342,7 @@ fn bearer(value: &str) -> SentCredential {
     }
 }
 
-fn is_request_id(text: &str) -> bool {
+fn is_client_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

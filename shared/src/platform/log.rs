@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::clock::Clock;
-use crate::domain::{Customer, Error, Event, Id};
+use crate::domain::{Actor, Customer, Error, Event, Id};
 
 /// Maximum length of a text, in characters.
 const MAX_TEXT: usize = 512;
@@ -28,10 +28,16 @@ pub(crate) enum LogEntry<'a> {
     /// A request was answered.
     #[serde(rename = "request")]
     Request {
-        /// The request's id.
+        /// The gateway's id of the request, which its access log and the answer have too.
         request_id: &'a str,
+        /// The client's own id of the request: up to 64 letters, digits, `-` and `_`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_request_id: Option<&'a str>,
         /// The gateway's route key.
         route: &'a str,
+        /// Who sent it; `None` if nobody was authenticated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        actor: Option<&'a Actor>,
         /// The HTTP status.
         status: u16,
         /// The error's reason; empty on success.
@@ -40,6 +46,16 @@ pub(crate) enum LogEntry<'a> {
         duration_ms: u64,
         /// Number of password hashes computed: they are what an attack on passwords costs.
         hashes: u64,
+    },
+    /// A caller who was authenticated has not the permission for what it asked.
+    #[serde(rename = "authorization_denied")]
+    AuthorizationDenied {
+        /// The request's id.
+        request_id: &'a str,
+        /// The gateway's route key.
+        route: &'a str,
+        /// Who asked.
+        actor: &'a Actor,
     },
     /// A request was answered with 500 or 503.
     #[serde(rename = "request failed")]
@@ -157,7 +173,8 @@ impl LogEntry<'_> {
     const fn level(&self) -> Level {
         match self {
             Self::Request { .. } => Level::Info,
-            Self::BackgroundWriteFailed { .. }
+            Self::AuthorizationDenied { .. }
+            | Self::BackgroundWriteFailed { .. }
             | Self::RequestNotCounted { .. }
             | Self::EventNotDequeued { .. } => Level::Warn,
             Self::CannotStart { .. }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::{Endpoint, crash};
 use crate::app::Build;
-use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
+use crate::domain::{Actor, Error};
 use crate::http::{self, Reply, Request};
 use crate::password;
 use crate::patience;
@@ -56,7 +56,10 @@ pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
 /// What the log line and the answer need of a request, whatever its outcome.
 struct Asked {
     id: String,
+    client_id: Option<String>,
     route: String,
+    /// Who sent it, once that is known.
+    actor: Arc<OnceLock<Actor>>,
     has_token_in_url: bool,
     started: Instant,
     /// Number of password hashes that the process had computed before the request.
@@ -67,7 +70,9 @@ impl Asked {
     fn of(request: &Request) -> Self {
         Self {
             id: request.id().to_owned(),
+            client_id: request.client_id().map(str::to_owned),
             route: request.route().to_owned(),
+            actor: request.actor(),
             has_token_in_url: request.has_token_in_url(),
             started: Instant::now(),
             hashed: password::computed(),
@@ -79,11 +84,18 @@ impl Asked {
         if let Err(error @ (Error::Internal(_) | Error::Unavailable(_))) = &outcome {
             LogEntry::RequestFailed { request_id: &self.id, cause: Cause(error) }.log();
         }
+        let actor = self.actor.get();
+        if let (Err(Error::PermissionDenied(_)), Some(actor)) = (&outcome, actor) {
+            let (request_id, route) = (&self.id, &self.route);
+            LogEntry::AuthorizationDenied { request_id, route, actor }.log();
+        }
         let reply = outcome.unwrap_or_else(|error| Reply::error(&error, &self.id));
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         LogEntry::Request {
             request_id: &self.id,
+            client_request_id: self.client_id.as_deref(),
             route: &self.route,
+            actor,
             status: reply.status(),
             reason: reply.reason(),
             duration_ms,

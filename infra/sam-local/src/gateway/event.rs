@@ -12,6 +12,8 @@ use crate::{aws::ACCOUNT, clock::unique_id};
 
 /// An incoming request.
 pub(super) struct Incoming<'a> {
+    /// The gateway's id of the request, which its access log and its answer have too.
+    pub(super) id: &'a str,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a [u8],
     pub(super) source: IpAddr,
@@ -20,15 +22,14 @@ pub(super) struct Incoming<'a> {
 
 impl Incoming<'_> {
     pub(super) fn event(&self, route: &Found<'_>) -> Value {
-        let request_id = unique_id();
         let query = self.parts.uri.query().unwrap_or_default();
         let mut event = json!({
             "version": "2.0",
             "routeKey": route.key,
             "rawPath": self.path(),
             "rawQueryString": query,
-            "headers": self.headers(&request_id),
-            "requestContext": self.context(route, &request_id),
+            "headers": self.headers(),
+            "requestContext": self.context(route),
             "isBase64Encoded": false,
         });
         // API Gateway omits fields without a value.
@@ -62,7 +63,7 @@ impl Incoming<'_> {
     }
 
     /// Headers by name, repeated ones joined by commas, with those that API Gateway adds and without cookies.
-    fn headers(&self, request_id: &str) -> BTreeMap<&str, String> {
+    fn headers(&self) -> BTreeMap<&str, String> {
         let headers = &self.parts.headers;
         let names = headers.keys().filter(|name| *name != HeaderName::from_static("cookie"));
         let mut joined: BTreeMap<_, _> =
@@ -72,7 +73,7 @@ impl Incoming<'_> {
         joined.insert("x-forwarded-for", forwarded);
         joined.insert("x-forwarded-proto", "https".into());
         joined.insert("x-forwarded-port", "443".into());
-        joined.insert("x-amzn-trace-id", format!("Root=1-{}", request_id.replace('-', "")));
+        joined.insert("x-amzn-trace-id", format!("Root=1-{}", unique_id().replace('-', "")));
         joined.entry("content-length").or_insert_with(|| self.body.len().to_string());
         joined
     }
@@ -88,7 +89,7 @@ impl Incoming<'_> {
         (!cookies.is_empty()).then(|| cookies.into())
     }
 
-    fn context(&self, route: &Found<'_>, request_id: &str) -> Value {
+    fn context(&self, route: &Found<'_>) -> Value {
         let host = self.header("host").unwrap_or_default();
         let domain = host.split(':').next().unwrap_or_default();
         let time = self.now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
@@ -104,7 +105,7 @@ impl Incoming<'_> {
                 "sourceIp": self.source,
                 "userAgent": self.header("user-agent").unwrap_or_default(),
             },
-            "requestId": request_id,
+            "requestId": self.id,
             "routeKey": route.key,
             "stage": "$default",
             "time": time,
@@ -165,7 +166,7 @@ mod tests {
             Found { key: "PUT /pets/{id}", function: "Fn", parameters: vec![("id", "a b".into())] };
         let source = [127, 0, 0, 1].into();
         let now = "2026-11-20T10:07:30.5Z".parse().unwrap();
-        Incoming { parts: &parts, body, source, now }.event(&found)
+        Incoming { id: "JKJaXmPLvHcESHA=", parts: &parts, body, source, now }.event(&found)
     }
 
     #[test]

@@ -17,7 +17,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, gateway_request_id},
     lambda::Functions,
     template::{self, Cors},
 };
@@ -77,11 +77,12 @@ impl Gateway {
         let Some(found) = self.routes.find(parts.method.as_str(), parts.uri.path()) else {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
-        let incoming = Incoming { parts, body: &body, source: source.ip(), now: self.clock.now() };
+        let (id, now) = (&gateway_request_id(), self.clock.now());
+        let incoming = Incoming { id, parts, body: &body, source: source.ip(), now };
         let payload = Bytes::from(incoming.event(&found).to_string());
         let call = self.functions.invoke(found.function, payload);
         match tokio::time::timeout(TIMEOUT, call).await {
-            Ok(Ok(answer)) => response::from_function(&answer).unwrap_or_else(internal_error),
+            Ok(Ok(answer)) => response::from_function(&answer, id).unwrap_or_else(internal_error),
             Ok(Err(_)) => internal_error(),
             Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         }

@@ -11,8 +11,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::clock::unique_id;
-
 /// The answer in payload format 2.0.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,8 +25,8 @@ struct Answer {
     is_base64_encoded: bool,
 }
 
-/// Reads a function's answer; `None` if API Gateway cannot read it.
-pub(super) fn from_function(answer: &[u8]) -> Option<Response> {
+/// Reads a function's answer to the request with the gateway's `id`; `None` if API Gateway cannot read it.
+pub(super) fn from_function(answer: &[u8], id: &str) -> Option<Response> {
     let value: Value = serde_json::from_slice(answer).ok()?;
     let answer = if value.get("statusCode").is_some() {
         serde_json::from_value(value).ok()?
@@ -43,11 +41,11 @@ pub(super) fn from_function(answer: &[u8]) -> Option<Response> {
             is_base64_encoded: false,
         }
     };
-    answer.response()
+    answer.response(id)
 }
 
 impl Answer {
-    fn response(self) -> Option<Response> {
+    fn response(self, id: &str) -> Option<Response> {
         let body = self.body.unwrap_or_default();
         let body = if self.is_base64_encoded { STANDARD.decode(body).ok()? } else { body.into() };
         let mut response = Response::new(Body::from(body));
@@ -65,7 +63,7 @@ impl Answer {
         for cookie in self.cookies {
             headers.append(header::SET_COOKIE, HeaderValue::try_from(cookie).ok()?);
         }
-        headers.insert("apigw-requestid", HeaderValue::try_from(unique_id()).ok()?);
+        headers.insert("apigw-requestid", HeaderValue::try_from(id).ok()?);
         Some(response)
     }
 }
@@ -78,19 +76,19 @@ mod tests {
     fn an_answer_in_format_2_becomes_a_response() {
         let answer = br#"{"statusCode":201,"headers":{"X-A":"1","Content-Length":"9"},
             "cookies":["a=1","b=2"],"body":"aGk=","isBase64Encoded":true}"#;
-        let response = from_function(answer).unwrap();
+        let response = from_function(answer, "id").unwrap();
         assert_eq!(response.status(), 201);
         assert_eq!(response.headers()["x-a"], "1");
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
         assert_eq!(response.headers().get("content-length"), None);
-        assert_eq!(from_function(br#"{"id":1}"#).unwrap().status(), 200);
+        assert_eq!(from_function(br#"{"id":1}"#, "id").unwrap().status(), 200);
     }
 
     #[test]
     fn an_answer_that_the_gateway_cannot_read_is_refused() {
         for answer in ["", "{", r#"{"statusCode":"x"}"#, r#"{"statusCode":200,"body":{}}"#] {
-            assert!(from_function(answer.as_bytes()).is_none(), "{answer}");
+            assert!(from_function(answer.as_bytes(), "id").is_none(), "{answer}");
         }
     }
 }
