@@ -84,7 +84,7 @@ impl Replay {
         let command = Command::Delete(Reason::Restored, None);
         match transition(app, Actor::ERASURE_REPLAY, customer, &command).await {
             Ok(_) => self.erased_again += 1,
-            Err(Error::LegalHold) => self.refused += 1,
+            Err(Error::LegalHold(_)) => self.refused += 1,
             Err(error) => return Err(error),
         }
         Ok(())

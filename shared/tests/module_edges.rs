@@ -75,7 +75,7 @@ const PRIMITIVES: &[&str] =
 /// Layers of the store: a module uses those of its own layer and of the layers before it.
 const STORE_LAYERS: &[&[&str]] = &[
     &["dynamodb"],
-    &["fields", "key", "queue", "revise", "root", "stored"],
+    &["fields", "hold", "key", "kinds", "queue", "revise", "root", "stored"],
     &["idempotency", "ledger", "outbox"],
     &["owned"],
     &[
@@ -89,7 +89,7 @@ const STORE_LAYERS: &[&[&str]] = &[
         "session",
         "throttle",
     ],
-    &["capacity", "delivery", "find", "inventory", "purge"],
+    &["capacity", "delivery", "find", "inventory", "overview", "purge"],
     &["items"],
 ];
 

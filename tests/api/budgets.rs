@@ -387,6 +387,14 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
     let reason = Some(json!({"reason": "Case 7"}));
     bill.pay(&format!("PUT {one}/hold"), &admin, &at("/hold"), reason).await;
     bill.pay(&format!("DELETE {one}/hold"), &admin, &at("/hold"), None).await;
+    let (holds, named) = (format!("{one}/holds"), at("/holds/case-8"));
+    let reason = Some(json!({"reason": "Case 8"}));
+    bill.pay(&format!("PUT {holds}/{{name}}"), &admin, &named, reason).await;
+    bill.pay(&format!("GET {holds}"), &admin, &at("/holds"), None).await;
+    bill.pay(&format!("DELETE {holds}/{{name}}"), &admin, &named, None).await;
+    bill.pay(&format!("POST {one}/suspend"), &admin, &at("/suspend"), None).await;
+    bill.pay(&format!("POST {one}/resume"), &admin, &at("/resume"), None).await;
+    bill.pay(&format!("GET {one}/overview"), &admin, &at("/overview"), None).await;
     bill.pay(&format!("POST {one}/erasure/plan"), &admin, &at("/erasure/plan"), None).await;
     bill.pay(&format!("DELETE {one}"), &admin, &path, None).await;
     bill.pay(&format!("GET {one}/erasure"), &admin, &at("/erasure"), None).await;

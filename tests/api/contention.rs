@@ -11,7 +11,7 @@ use shared::store::{Store, key};
 use tokio::task::JoinSet;
 
 use crate::harness::{PASSWORD, Tenure, uncounted};
-use crate::store::{access_key, event, store};
+use crate::store::{access_key, event, store, to};
 
 /// How long a transaction holds its items.
 const HOLD: Duration = Duration::from_millis(10);
@@ -32,12 +32,12 @@ async fn read(store: &Store, id: Id<Customer>) -> Customer {
 /// Creates an access key, for the account as it was read long ago.
 async fn create(store: &Store, account: &Customer, number: u8) -> Result<(), Error> {
     let (key, event) = (access_key(account.id, number), event(account.id, number));
-    store.insert_access_key(account, &key, &event).await
+    store.insert_access_key(to(account), &key, &event).await
 }
 
 async fn delete(store: &Store, account: &Customer, number: u8) -> Result<(), Error> {
     let (key, event) = (access_key(account.id, number), event(account.id, number));
-    store.delete_access_key(account, &key, &event).await.map(drop)
+    store.delete_access_key(to(account), &key, &event).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +88,8 @@ async fn concurrent_logins_of_one_agent_all_succeed() {
     let mut logins = JoinSet::new();
     for number in 0..LOGINS {
         let (store, login) = (Arc::clone(&store), username.login_key());
-        let session = Session { agent, epoch: 0, tm_expire: now(), url_exposed: false };
+        let session =
+            Session { agent, epoch: 0, tm_create: now(), tm_expire: now(), url_exposed: false };
         logins.spawn(async move {
             let hash = format!("{number:064x}");
             store.insert_session(customer, &hash, &session, login, None).await.unwrap();

@@ -161,12 +161,12 @@ async fn hold_blocks_the_purge_until_a_day_after_its_release() {
     let admin = tenure.admin().await;
     let held = erasure(&tenure, &admin, &account).await;
     assert_eq!(held["stage"], "held");
-    assert_eq!(held["hold"]["reason"], "Case 7 of the court");
-    assert_eq!(held["hold"]["by"]["role"], "project_admin");
+    assert_eq!(held["holds"][0]["reason"], "Case 7 of the court");
+    assert_eq!(held["holds"][0]["by"]["role"], "project_admin");
     tenure.call(&admin, "DELETE", &path(&account, "/hold")).await.ok();
     let lifted = erasure(&tenure, &admin, &account).await;
-    assert_eq!((&lifted["stage"], &lifted["hold"]), (&json!("scheduled"), &Value::Null));
-    assert_eq!(lifted["lifted_by"], held["hold"]["by"]);
+    assert_eq!((&lifted["stage"], &lifted["holds"]), (&json!("scheduled"), &json!([])));
+    assert_eq!(lifted["lifted_by"], held["holds"][0]["by"]);
     assert!(lifted["tm_lift"].is_string(), "{lifted}");
 
     let early = tenure.stack.advance_clock(DAY - 60).await.unwrap();

@@ -219,8 +219,11 @@ async fn every_operation_replays_its_answer() {
         (&admin, "PUT", at("/metadata"), json!({"rtp_debug": false})),
         (&admin, "PUT", at("/billing_account_id"), none),
         (&admin, "POST", at("/freeze"), nothing.clone()),
-        (&admin, "POST", at("/recover"), nothing),
+        (&admin, "POST", at("/recover"), nothing.clone()),
+        (&admin, "POST", at("/suspend"), nothing.clone()),
+        (&admin, "POST", at("/resume"), nothing),
         (&admin, "PUT", at("/hold"), json!({"reason": "Case 7 of the court"})),
+        (&admin, "PUT", at("/holds/case-8"), json!({"reason": "Case 8 of the court"})),
         (&admin, "POST", "/v1.0/customers".into(), new_customer("test2")),
         (&own, "POST", "/auth/unregister".into(), json!({"password": new_password})),
     ];

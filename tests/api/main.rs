@@ -42,6 +42,7 @@ mod resources;
 mod scale;
 mod seed;
 mod sessions;
+mod states;
 mod store;
 mod template;
 mod updates;

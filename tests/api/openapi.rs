@@ -8,6 +8,7 @@ use local::Description;
 use serde_json::{Value, json};
 use shared::domain::counts::PlanDifference;
 use shared::domain::error::{Denial, Entity};
+use shared::domain::hold::Holds;
 use shared::domain::owned::Kind;
 use shared::domain::quota::{Quota, QuotaStatus};
 use shared::domain::{Error, Status, Violation};
@@ -129,12 +130,13 @@ fn every_error() -> Vec<Error> {
         Error::WrongLogin,
         Error::InvalidPassword,
         Error::PermissionDenied(Denial::SessionRequired),
-        Error::AccountFrozen { scheduled: None, effective: None },
+        Error::AccountFrozen { scheduled: None, effective: None, recoverable: true },
+        Error::AccountFrozen { scheduled: None, effective: None, recoverable: false },
+        Error::AccountSuspended,
         Error::RouteNotFound,
         Error::UsernameTaken,
         Error::EmailTaken,
-        Error::StateInvalid(None),
-        Error::StateInvalid(Some(Status::Frozen)),
+        Error::StateInvalid(Status::Frozen),
         Error::GracePeriodEnded,
         Error::LastProjectAdmin,
         Error::LastAdmin,
@@ -144,8 +146,9 @@ fn every_error() -> Vec<Error> {
         Error::IdempotencyKeyReused,
         Error::TokenAlreadyIssued(Uuid::nil()),
         Error::BillingAccountInUse,
-        Error::LegalHold,
+        Error::LegalHold(Holds::default()),
         Error::AccountPreserved,
+        Error::TooManyHolds,
         Error::PlanOutdated(Box::new(difference)),
         Error::TooManyAttempts(Duration::from_secs(1)),
         Error::TooManyRequests(QuotaStatus {
@@ -179,6 +182,7 @@ fn is_in_the_list(error: &Error) {
         | Error::InvalidPassword
         | Error::PermissionDenied(_)
         | Error::AccountFrozen { .. }
+        | Error::AccountSuspended
         | Error::NotFound(
             Entity::Delivery | Entity::Customer | Entity::Owned(_) | Entity::Erasure,
         )
@@ -195,8 +199,9 @@ fn is_in_the_list(error: &Error) {
         | Error::IdempotencyKeyReused
         | Error::TokenAlreadyIssued(_)
         | Error::BillingAccountInUse
-        | Error::LegalHold
+        | Error::LegalHold(_)
         | Error::AccountPreserved
+        | Error::TooManyHolds
         | Error::PlanOutdated(_)
         | Error::TooManyAttempts(_)
         | Error::TooManyRequests(_)

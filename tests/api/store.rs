@@ -8,11 +8,13 @@ use shared::domain::PlainToken;
 use shared::domain::counts::Counts;
 use shared::domain::erasure::InventoryCursor;
 use shared::domain::event::EventType;
+use shared::domain::gate::{Party, Target, Write};
 use shared::domain::lifecycle::CustomerChange;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
 use shared::domain::{
-    AccessKey, Agent, Customer, Error, Event, Id, Login, Permission, Session, Timestamp, Username,
+    AccessKey, Agent, Customer, Data, Error, Event, Id, Login, Permission, Resource, Session,
+    Timestamp, Username,
 };
 use shared::store::purge::CountedSlice;
 use shared::store::{Store, Update, customer::NewCustomer, key};
@@ -36,6 +38,11 @@ fn id<T>(number: u8) -> Id<T> {
 /// Returns an account as an outdated reader has it.
 fn as_read(id: Id<Customer>) -> Customer {
     Customer::blank(id, now())
+}
+
+/// Returns the account as the target of an operator's write.
+pub(crate) fn to(customer: &Customer) -> Target<'_> {
+    customer.writable(Party::Operator, Write::Change).unwrap()
 }
 
 pub(crate) fn event(customer: Id<Customer>, number: u8) -> Event {
@@ -78,9 +85,10 @@ async fn deleted_account_rejects_late_writes() {
 
     // While the account is live, each of these writes succeeds.
     let before = access_key(customer, 1);
-    store.insert_access_key(&as_read(customer), &before, &event(customer, 1)).await.unwrap();
+    store.insert_access_key(to(&as_read(customer)), &before, &event(customer, 1)).await.unwrap();
     let agent = store.get_login(&username).await.unwrap().unwrap().agent;
-    let session = Session { agent, epoch: 0, tm_expire: now(), url_exposed: false };
+    let session =
+        Session { agent, epoch: 0, tm_create: now(), tm_expire: now(), url_exposed: false };
     let hash = "0".repeat(64);
     store.insert_session(customer, &hash, &session, username.login_key(), None).await.unwrap();
 
@@ -91,12 +99,15 @@ async fn deleted_account_rejects_late_writes() {
     let late = access_key(customer, 3);
     let after = late.updated(None, None, now());
     let refused = [
-        store.insert_access_key(&as_read(customer), &late, &event(customer, 3)).await,
+        store.insert_access_key(to(&as_read(customer)), &late, &event(customer, 3)).await,
         store
-            .update_access_key(&as_read(customer), &before, &after, &event(customer, 5))
+            .update_access_key(to(&as_read(customer)), &before, &after, &event(customer, 5))
             .await
             .map(drop),
-        store.delete_access_key(&as_read(customer), &before, &event(customer, 4)).await.map(drop),
+        store
+            .delete_access_key(to(&as_read(customer)), &before, &event(customer, 4))
+            .await
+            .map(drop),
     ];
     for refused in refused {
         assert!(matches!(refused, Err(Error::StateInvalid(_))), "{refused:?}");
@@ -105,6 +116,68 @@ async fn deleted_account_rejects_late_writes() {
     assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
     assert_eq!(tenure.items("OutboxTable").await.len(), events);
+}
+
+/// The state changes between the read of the account and the write: the condition of the write knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_decided_before_a_suspension_hold_or_freeze_is_refused_by_it() {
+    let tenure = Tenure::start().await;
+    let (store, admin) = (store(&tenure), tenure.admin().await);
+    for (number, [method, below]) in
+        [["POST", "/suspend"], ["PUT", "/hold"], ["POST", "/freeze"]].into_iter().enumerate()
+    {
+        let account = tenure.account(&admin, &format!("test{number}")).await;
+        let id = Id::parse(&account.id).unwrap();
+        let before = store.get_customer(id).await.unwrap().unwrap();
+        let on = |by| before.writable(by, Write::Overwrite).unwrap();
+        let flow = |number| Resource {
+            id: self::id(number),
+            name: Name::from_text("late").unwrap(),
+            detail: Detail::from_text("").unwrap(),
+            data: Data::default(),
+            tm_create: now(),
+            tm_update: now(),
+        };
+        let (kept, key) = (flow(1), access_key(id, 2));
+        let [of_flow, of_key] = [event(id, 11), event(id, 12)];
+        store.insert_resource(on(Party::Owner), Kind::Flow, &kept, &of_flow).await.unwrap();
+        store.insert_access_key(on(Party::Owner), &key, &of_key).await.unwrap();
+
+        let path = format!("/v1.0/customers/{}{below}", account.id);
+        let body = if method == "PUT" { json!({"reason": "Case 7"}) } else { json!(null) };
+        let request = tenure.request(method, &path).bearer(&admin);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        tenure.send(request).await.ok();
+
+        let late = flow(3);
+        let adds = store.insert_resource(on(Party::Owner), Kind::Flow, &late, &event(id, 13)).await;
+        let deletes = async |by| {
+            store.delete_resource(on(by), Kind::Flow, &kept, &event(id, 14)).await.map(drop)
+        };
+        let (owner, operator) = (deletes(Party::Owner).await, deletes(Party::Operator).await);
+        let revokes = store.delete_access_key(on(Party::Owner), &key, &event(id, 15)).await;
+        match below {
+            "/suspend" => {
+                assert!(matches!(adds, Err(Error::AccountSuspended)), "{adds:?}");
+                assert!(matches!(owner, Err(Error::AccountSuspended)), "{owner:?}");
+                assert!(matches!(revokes, Err(Error::AccountSuspended)), "{revokes:?}");
+                assert!(operator.is_ok(), "{operator:?}");
+            }
+            "/hold" => {
+                assert!(adds.is_ok() && revokes.is_ok(), "{adds:?}, {revokes:?}");
+                assert!(matches!(owner, Err(Error::AccountPreserved)), "{owner:?}");
+                assert!(matches!(operator, Err(Error::LegalHold(_))), "{operator:?}");
+            }
+            _ => {
+                let is_frozen = |refused: &Result<(), Error>| {
+                    matches!(refused, Err(Error::AccountFrozen { recoverable: false, .. }))
+                };
+                assert!(is_frozen(&adds) && is_frozen(&owner), "{adds:?}, {owner:?}");
+                assert!(matches!(operator, Err(Error::StateInvalid(_))), "{operator:?}");
+                assert!(revokes.is_ok(), "{revokes:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +215,7 @@ async fn write_with_a_lost_answer_can_be_retried() {
     let key = access_key(customer.id, 3);
     for _ in 0..2 {
         store.insert_customer(&new, &event(customer.id, 4)).await.unwrap();
-        store.insert_access_key(&customer, &key, &event(customer.id, 5)).await.unwrap();
+        store.insert_access_key(to(&customer), &key, &event(customer.id, 5)).await.unwrap();
     }
     assert_eq!(tenure.partition(&customer.id.to_string()).await.len(), 3);
 
@@ -232,7 +305,7 @@ async fn outdated_writes_keep_the_count_of_admins() {
         let agent = Agent::new(id(number), username, Permission::ADMIN, now());
         let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
         for _ in 0..2 {
-            store.insert_agent(&customer, &agent, &login, &of(&agent, number)).await.unwrap();
+            store.insert_agent(to(&customer), &agent, &login, &of(&agent, number)).await.unwrap();
         }
         agents.push(agent);
     }
@@ -248,10 +321,10 @@ async fn outdated_writes_keep_the_count_of_admins() {
     // A repeated demotion counts once.
     let demoted = Agent { permission: Permission::AGENT, ..agents[0].clone() };
     let event = of(&demoted, 4);
-    let demote = || store.update_agent_permission(&customer, &agents[0], &demoted, &event);
+    let demote = || store.update_agent_permission(to(&customer), &agents[0], &demoted, &event);
     assert!(matches!(demote().await.unwrap(), Update::Written));
     assert!(matches!(demote().await.unwrap(), Update::Outdated(_)));
-    let delete = || store.delete_agent(&customer, &agents[0], &event);
+    let delete = || store.delete_agent(to(&customer), &agents[0], &event);
     assert!(matches!(delete().await.unwrap(), Update::Outdated(_)));
     assert_eq!(read().await.internals.admins, 2);
 }
@@ -264,13 +337,13 @@ async fn outdated_key_update_keeps_the_last_use() {
     let account = tenure.account(&admin, "test1").await;
     let customer = Id::parse(&account.id).unwrap();
     let before = access_key(customer, 1);
-    store.insert_access_key(&as_read(customer), &before, &event(customer, 1)).await.unwrap();
+    store.insert_access_key(to(&as_read(customer)), &before, &event(customer, 1)).await.unwrap();
 
     let today = now().day();
     store.record_access_key_use(customer, before.id, today).await.unwrap();
     let after = before.updated(None, None, now());
     store
-        .update_access_key(&as_read(customer), &before, &after, &event(customer, 2))
+        .update_access_key(to(&as_read(customer)), &before, &after, &event(customer, 2))
         .await
         .unwrap();
     // A late record brings back neither an earlier day nor a deleted key.
@@ -279,7 +352,7 @@ async fn outdated_key_update_keeps_the_last_use() {
     let key = key::access_key(customer, before.id);
     let items = store.get_items(&[key.untyped()]).await.unwrap();
     assert_eq!(items.get(&key).unwrap().unwrap().tm_last_use, Some(today));
-    store.delete_access_key(&as_read(customer), &after, &event(customer, 3)).await.unwrap();
+    store.delete_access_key(to(&as_read(customer)), &after, &event(customer, 3)).await.unwrap();
     store.record_access_key_use(customer, before.id, today).await.unwrap();
     let items = store.get_items(&[key.untyped()]).await.unwrap();
     assert!(items.get(&key).unwrap().is_none());

@@ -134,9 +134,12 @@ crashes! {
     logout: from active;
     metadata: from active;
     set_billing: from billable;
-    freeze: from active;
+    freeze: from active, frozen;
     hold: from active, frozen;
-    lift_hold: from held;
+    second_hold: from held;
+    lift_hold: from held, preserved;
+    suspend: from active, frozen;
+    resume: from suspended;
     purge: from due;
     purge_one then purge: from due, deleted;
 }

@@ -26,6 +26,7 @@ use shared::domain::Login;
 use shared::domain::customer::Profile;
 use shared::domain::erasure::Reason;
 use shared::domain::event::EventType;
+use shared::domain::gate::Party;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
 use shared::domain::webhook::WebhookSecret;
@@ -193,7 +194,7 @@ impl Writers {
     fn of(&self, command: &Command) -> &App {
         match command {
             Command::Freeze(..) => &self.freeze,
-            Command::Recover => &self.recover,
+            Command::Recover(_) => &self.recover,
             _ => &self.set,
         }
     }
@@ -230,8 +231,10 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
 async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Customer {
     let command = match (customer.status.is_live(), chance.next() % 4) {
         (true, 0) => Command::Freeze(Reason::Unregister),
-        (true, one) => Command::SetMetadata(Metadata { rtp_debug: Some(one == 1) }),
-        (false, _) => Command::Recover,
+        (true, one) => {
+            Command::SetMetadata(Metadata { rtp_debug: Some(one == 1) }, Party::Operator)
+        }
+        (false, _) => Command::Recover(Party::Operator),
     };
     let app = writers.of(&command);
     let mut current = customer.clone();

@@ -52,8 +52,14 @@ pub(crate) mod customer_get;
 pub(crate) mod customer_list;
 #[path = "../../functions/src/bin/customer_metadata_update.rs"]
 pub(crate) mod customer_metadata_update;
+#[path = "../../functions/src/bin/customer_overview.rs"]
+pub(crate) mod customer_overview;
 #[path = "../../functions/src/bin/customer_recover.rs"]
 pub(crate) mod customer_recover;
+#[path = "../../functions/src/bin/customer_resume.rs"]
+pub(crate) mod customer_resume;
+#[path = "../../functions/src/bin/customer_suspend.rs"]
+pub(crate) mod customer_suspend;
 #[path = "../../functions/src/bin/customer_update.rs"]
 pub(crate) mod customer_update;
 #[path = "../../functions/src/bin/erasure_get.rs"]

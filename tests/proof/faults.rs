@@ -88,7 +88,9 @@ faults! {
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],
         from active;
     find: [o::find_by_status(), o::find_by_name(), o::find_by_email()], from active;
-    operator: [o::admin_delete(), o::hold()], from active;
+    operator: [o::admin_delete(), o::hold(), o::suspend(), o::overview()], from active;
+    resume: [o::resume()], from suspended;
+    lift: [o::lift_hold(), o::lift_second_hold()], from preserved;
     plan: [o::plan()], from active;
     held: [o::lift_hold(), o::admin_recover(), o::get_erasure()], from held;
     freeze: [o::freeze()], from active;

@@ -381,6 +381,69 @@ async fn every_pair_from_deleted() {
     }
 }
 
+/// What changes the state of an account, beside each other and beside what the state lets through or not.
+async fn every_change_of_state(world: &World, scene: &Scene) {
+    let changes = [
+        o::suspend(),
+        o::resume(),
+        o::hold(),
+        o::second_hold(),
+        o::lift_second_hold(),
+        o::freeze(),
+    ];
+    let others = [
+        o::create_number(),
+        o::delete_number(),
+        o::update_number(),
+        o::update_agent(),
+        o::delete_agent(),
+        o::delete_key(),
+        o::metadata(),
+        o::unregister(),
+        o::recover(),
+        o::immediate(),
+        o::login(),
+        o::purge(),
+    ];
+    let mut sum = 0;
+    for (index, change) in changes.iter().enumerate() {
+        for other in changes[index..].iter().chain(&others) {
+            sum += Race::new(world, scene, vec![change, other]).explore().await;
+        }
+    }
+    println!("changes of state from {}: {sum} interleavings", scene.name);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_state_from_active() {
+    let world = World::new();
+    every_change_of_state(&world, &Scene::active(&world).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_state_from_frozen() {
+    let world = World::new();
+    every_change_of_state(&world, &Scene::frozen(&world).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_state_from_seized() {
+    let world = World::new();
+    every_change_of_state(&world, &Scene::seized(&world).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_state_from_suspended() {
+    let world = World::new();
+    every_change_of_state(&world, &Scene::suspended(&world).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_state_from_preserved() {
+    let world = World::new();
+    every_change_of_state(&world, &Scene::preserved(&world).await).await;
+}
+
 /// In every order, the billing account in use exists.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_the_billing_account() {

@@ -59,14 +59,28 @@ operations! {
     admin_delete: customer_delete, on_customer,
         effect |state, _, _| state.status() == "deleted";
     freeze: customer_freeze, on_customer,
-        effect |state, _, _| state.status() == "frozen";
+        effect |state, _, _| {
+            state.status() == "frozen" && state.root["frozen_by_operator"]["BOOL"] == true
+        };
     admin_recover: customer_recover, on_customer,
         effect |state, _, _| state.status() == "initial",
         repeated 409;
     hold: hold_set, |scene| on_customer(scene).body(json!({"reason": "Court order 7"})),
-        effect |state, _, _| state.has("hold_reason");
+        effect |state, _, _| state.is_held_by("default");
     lift_hold: hold_lift, on_customer,
-        effect |state, _, _| !state.has("hold_reason");
+        effect |state, _, _| !state.is_held_by("default");
+    /// A second hold beside the first.
+    second_hold: hold_set,
+        |scene| on_customer(scene).name("case-8").body(json!({"reason": "Court order 8"})),
+        effect |state, _, _| state.is_held_by("case-8");
+    lift_second_hold: hold_lift, |scene| on_customer(scene).name("case-8"),
+        effect |state, _, _| !state.is_held_by("case-8");
+    suspend: customer_suspend, on_customer,
+        effect |state, _, _| state.has("tm_suspend");
+    resume: customer_resume, on_customer,
+        effect |state, _, _| !state.has("tm_suspend");
+    overview: customer_overview, on_customer,
+        effect |_, scene, answer| answer.text("customer_id") == scene.customer;
     plan: erasure_plan, on_customer;
     get_erasure: erasure_get, on_customer;
 

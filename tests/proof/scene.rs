@@ -99,6 +99,22 @@ impl Scene {
         Self::frozen(world).await.then("held", world, &operations::hold()).await
     }
 
+    /// Returns the customer frozen by an operator.
+    pub(crate) async fn seized(world: &World) -> Self {
+        Self::active(world).await.then("seized", world, &operations::freeze()).await
+    }
+
+    /// Returns the customer suspended.
+    pub(crate) async fn suspended(world: &World) -> Self {
+        Self::active(world).await.then("suspended", world, &operations::suspend()).await
+    }
+
+    /// Returns the customer active and held twice.
+    pub(crate) async fn preserved(world: &World) -> Self {
+        let scene = Self::active(world).await.then("held", world, &operations::hold()).await;
+        scene.then("preserved", world, &operations::second_hold()).await
+    }
+
     /// Returns the customer a microsecond before its due date, with a new session.
     pub(crate) async fn nearly_due(world: &World) -> Self {
         let mut scene = Self::frozen(world).await;

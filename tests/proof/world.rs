@@ -331,6 +331,10 @@ impl Sent {
         self.path("kind", kind)
     }
 
+    pub(crate) fn name(self, name: &str) -> Self {
+        self.path("name", name)
+    }
+
     fn path(mut self, name: &str, value: &str) -> Self {
         self.path.insert(name.to_owned(), vec![value.to_owned()]);
         self

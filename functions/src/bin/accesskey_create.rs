@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
+use shared::domain::gate::Write;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Integer, Name, deserialize_present};
 use shared::domain::{AccessKey, Error, EventType, Kind, Permission, PlainToken, access_key};
@@ -36,7 +37,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let key = AccessKey::new(id, caller.agent.id, token.stored(), permission, lifetime, now);
     let key = AccessKey { name: body.name, detail: body.detail, ..key };
     let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], by, now);
-    app.store.insert_access_key(&caller.customer, &key, &event).await?;
+    app.store.insert_access_key(caller.own(Write::Change)?, &key, &event).await?;
 
     Reply::ok(view::AccessKeyView::new(account, &key).with_token(&token))
 }

@@ -1,17 +1,19 @@
 //! `DELETE /v1.0/accesskeys/{id}`: deletes an access key of the caller's account. It stops working at once.
 
 use shared::app::App;
-use shared::auth::caller_and_access_key;
+use shared::auth::caller_and_revoked_key;
+use shared::domain::gate::Write;
 use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
+    let (caller, key) = caller_and_revoked_key(app, &request, Permission::ADMIN).await?;
 
-    let (account, by, key) = (&caller.customer, caller.actor(), key?);
+    let (by, key) = (caller.actor(), key?);
     caller.require_all_of(key.permission)?;
+    let account = caller.own(Write::Credentials)?;
     let conditions = &request.preconditions()?;
     let (key, now) = revise(key, |key| async move {
         conditions.require(&view::AccessKeyView::new(account.id, &key))?;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_access_key;
 use shared::domain::access_key::{self, Rotation};
+use shared::domain::gate::Write;
 use shared::domain::value::{Integer, deserialize_present};
 use shared::domain::{Error, EventType, Kind, Permission, PlainToken};
 use shared::http::{Reply, Request, view};
@@ -29,7 +30,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let lifetime = body.expire.map(access_key::lifetime).transpose()?;
     let overlap = access_key::overlap(body.overlap)?;
 
-    let (account, agent, by) = (&caller.customer, caller.agent.id, caller.actor());
+    let (account, agent, by) = (caller.own(Write::Change)?, caller.agent.id, caller.actor());
     let key = key?;
     caller.require_all_of(key.permission)?;
     let plain = &PlainToken::access_key(account.id, agent, key.id, app.new_secret());

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_access_key;
+use shared::domain::gate::Write;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
@@ -21,7 +22,7 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
-    let (account, by, key) = (&caller.customer, caller.actor(), key?);
+    let (account, by, key) = (caller.own(Write::Change)?, caller.actor(), key?);
     caller.require_all_of(key.permission)?;
     let body: &Body = &request.json_over(&view::AccessKeyView::new(account.id, &key))?;
     let conditions = &request.preconditions()?;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
+use shared::domain::gate::Write;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, NewPassword};
 use shared::domain::{Agent, Error, EventType, Kind, Login, Permission, Username};
@@ -29,7 +30,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
     let permission = caller.give(body.permission)?;
 
-    let (account, by, now) = (&caller.customer, caller.actor(), app.now());
+    let (account, by, now) = (caller.own(Write::Change)?, caller.actor(), app.now());
     let agent = Agent::new(app.new_id(now), body.username, permission, now);
     let agent = Agent { name: body.name, detail: body.detail, ..agent };
     let password = body.password.for_agent(&agent.username)?;

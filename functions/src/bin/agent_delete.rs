@@ -3,6 +3,7 @@
 
 use shared::app::App;
 use shared::auth::caller_and_agent;
+use shared::domain::gate::Write;
 use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
@@ -11,9 +12,10 @@ use shared::store::revise;
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
 
-    let (caller, account, by) = (&caller, &caller.customer, caller.actor());
+    let (caller, agent) = (&caller, agent?);
+    let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     let conditions = &request.preconditions()?;
-    let (agent, now) = revise(agent?, |agent| async move {
+    let (agent, now) = revise(agent, |agent| async move {
         caller.require_all_of(agent.permission)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;
         let (now, subjects) = (app.now(), vec![agent.id.uuid()]);

@@ -10,6 +10,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::{self, caller_and_agent, caller_with_password};
+use shared::domain::gate::{Access, Write};
 use shared::domain::value::{NewPassword, Password, deserialize_present};
 use shared::domain::{Agent, Credential, Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
@@ -31,8 +32,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let own_session = own_session(&request)?;
     let (caller, agent) = if own_session.is_some() {
         let current = body.as_ref().ok().and_then(|body| body.current_password.as_ref());
-        let caller = caller_with_password(app, &request, Permission::NONE, current).await?;
-        let caller = caller.require_not_frozen()?;
+        let (access, anyone) = (Access::Credentials, Permission::NONE);
+        let caller = caller_with_password(app, &request, access, anyone, current).await?;
         let agent = caller.agent.clone();
         (caller, Ok(agent))
     } else {
@@ -43,7 +44,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         Some(_) => Ok(()),
         None => caller.require_all_of(agent.permission),
     };
-    let (account, by, agent) = (&caller.customer, caller.actor(), agent?);
+    let write = if own_session.is_some() { Write::Credentials } else { Write::Change };
+    let (account, by, agent) = (caller.own(write)?, caller.actor(), agent?);
     may_change(&agent)?;
     let (body, conditions) = (body?, request.preconditions()?);
     body.is_for(own_session.is_some())?;

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_agent;
+use shared::domain::gate::Write;
 use shared::domain::permission::Grant;
 use shared::domain::{Agent, Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
@@ -21,9 +22,10 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let permission = caller.give(request.json::<Body>()?.permission)?;
 
-    let (caller, account, by) = (&caller, &caller.customer, caller.actor());
+    let (caller, agent) = (&caller, agent?);
+    let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     let conditions = &request.preconditions()?;
-    let updated = revise(agent?, |before| async move {
+    let updated = revise(agent, |before| async move {
         caller.require_all_of(before.permission)?;
         conditions.require(&view::AgentView::new(account.id, &before))?;
         if before.permission == permission {

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_agent;
+use shared::domain::gate::Write;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
@@ -22,8 +23,8 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
-    let (caller, account, by) = (&caller, &caller.customer, caller.actor());
-    let agent = agent?;
+    let (caller, agent) = (&caller, agent?);
+    let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     let body: &Body = &request.json_over(&view::AgentView::new(account.id, &agent))?;
 
     let conditions = &request.preconditions()?;

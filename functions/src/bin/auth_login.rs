@@ -31,10 +31,12 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let found = found.filter(|_| valid).ok_or(Error::WrongLogin)?;
 
     let token = PlainToken::session(found.customer, found.agent, login, app.new_secret());
+    let now = app.now();
     let session = Session {
         agent: found.agent,
         epoch: found.epoch,
-        tm_expire: app.now().plus(session::LIFETIME),
+        tm_create: now,
+        tm_expire: now.plus(session::LIFETIME),
         url_exposed: false,
     };
     let stronger = password::rehash(&body.password, &found.password_hash)?;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::auth::{caller_with_password, credential};
 use shared::domain::error::Denial;
+use shared::domain::gate::Access;
 use shared::domain::{Credential, Error, Permission};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, Endpoint};
@@ -20,7 +21,7 @@ struct Body {
 struct View {}
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    caller_with_password(app, &request, Permission::NONE, None).await?;
+    caller_with_password(app, &request, Access::Credentials, Permission::NONE, None).await?;
     let Credential::Session { customer, agent, login, hash } = credential(&request)? else {
         return Err(Error::PermissionDenied(Denial::SessionRequired));
     };

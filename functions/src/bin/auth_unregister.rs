@@ -13,6 +13,7 @@ use shared::app::App;
 use shared::auth::{Caller, Identity, caller_with_password};
 use shared::domain::erasure::Reason;
 use shared::domain::error::Denial;
+use shared::domain::gate::Access;
 use shared::domain::lifecycle::Command;
 use shared::domain::value::Password;
 use shared::domain::{Error, Permission};
@@ -38,7 +39,8 @@ struct Body {
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = request.json::<Body>().and_then(Body::phrase_is_exact);
     let password = body.as_ref().ok().and_then(|body| body.password.as_ref());
-    let caller = caller_with_password(app, &request, Permission::ADMIN, password).await?;
+    let access = body.as_ref().map_or(Access::Unregister, Body::access);
+    let caller = caller_with_password(app, &request, access, Permission::ADMIN, password).await?;
     let body = body?;
     body.is_enough_for(&caller)?;
 
@@ -67,6 +69,10 @@ impl Body {
                 Err(Error::invalid_field("confirmation_phrase", "must be DELETE, in capitals"))
             }
         }
+    }
+
+    const fn access(&self) -> Access {
+        if self.immediate { Access::Leave } else { Access::Unregister }
     }
 
     fn is_enough_for(&self, caller: &Caller) -> Result<(), Error> {

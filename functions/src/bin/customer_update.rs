@@ -3,6 +3,7 @@
 use shared::app::App;
 use shared::auth::caller_and_customer;
 use shared::domain::customer::Profile;
+use shared::domain::gate::Party;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -16,7 +17,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let customer = customer?;
     let profile: Profile = request.json_over(&view::CustomerView::from(&customer))?;
     profile.admit(app.loopback)?;
-    let command = Command::Update(profile);
+    let command = Command::Update(profile, Party::Operator);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) = transition_if(app, by, customer, &command, &conditions).await?;
 

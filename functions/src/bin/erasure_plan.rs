@@ -16,7 +16,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (_, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
     let customer = customer?;
     if customer.status == Status::Deleted {
-        return Err(Error::StateInvalid(Some(customer.status)));
+        return Err(Error::StateInvalid(customer.status));
     }
 
     let (counts, kilobytes) = app.store.count_owned(customer.id).await?;

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/customers/{id}/hold`: lifts the hold of an account. If it is frozen, it is purged when it is due, but not
-//! within 24 hours.
+//! `DELETE /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: lifts a hold. With the last one
+//! lifted, an account that is frozen is purged when it is due, but not within 24 hours.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;
@@ -12,8 +12,9 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
+    let command = Command::LiftHold(request.path_hold()?);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
-    let (_, after) = transition_if(app, by, customer?, &Command::LiftHold, &conditions).await?;
+    let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }

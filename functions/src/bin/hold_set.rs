@@ -1,11 +1,12 @@
-//! `PUT /v1.0/customers/{id}/hold`: sets a hold: the account is not erased, whatever is due, until the hold is lifted. It can
-//! still be frozen and recovered.
+//! `PUT /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: places a hold. Until the last one is
+//! lifted, the account is not erased, whatever is due, and its profile, agents and resources are preserved. It can still be
+//! frozen and recovered.
 
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_customer;
-use shared::domain::hold::HoldReason;
 use shared::domain::lifecycle::Command;
+use shared::domain::value::HoldReason;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
@@ -22,8 +23,9 @@ struct Body {
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
+    let name = request.path_hold()?;
     let body: Body = request.json()?;
-    let command = Command::Hold(body.reason);
+    let command = Command::Hold(name, body.reason);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
 

@@ -2,6 +2,7 @@
 
 use shared::app::App;
 use shared::auth::caller;
+use shared::domain::gate::Party;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -12,7 +13,7 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request, Permission::ADMIN).await?;
 
-    let command = Command::SetMetadata(request.json()?);
+    let command = Command::SetMetadata(request.json()?, Party::Owner);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_account;
+use shared::domain::gate::Write;
 use shared::domain::value::{Detail, Name};
 use shared::domain::{Data, Error, EventType, Permission, Resource};
 use shared::http::{ACCOUNT, Reply, Request, view};
@@ -25,7 +26,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, account) =
         caller_and_account(app, &request, Permission::ADMIN | Permission::MANAGER).await?;
     caller.require_account_named(&request)?;
-    let account = account?.require_live()?;
+    let account = account?;
+    let account = account.writable(request.party(), Write::Change)?;
     let body: Body = request.json()?;
 
     let (now, by) = (app.now(), caller.actor());
@@ -38,7 +40,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         tm_update: now,
     };
     let event = app.event(EventType::Created(kind), account.id, vec![resource.id.uuid()], by, now);
-    app.store.insert_resource(&account, kind, &resource, &event).await?;
+    app.store.insert_resource(account, kind, &resource, &event).await?;
 
     Reply::state(view::ResourceView::new(account.id, &resource))
 }

@@ -2,6 +2,7 @@
 
 use shared::app::App;
 use shared::auth::caller_and_resource;
+use shared::domain::gate::Write;
 use shared::domain::{Error, EventType, Permission};
 use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
@@ -13,7 +14,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         caller_and_resource(app, &request, Permission::ADMIN | Permission::MANAGER, kind).await?;
 
     let (account, resource) = found?;
-    let (account, by) = (&account.require_live()?, caller.actor());
+    let account = account.writable(request.party(), Write::Overwrite)?;
+    let by = caller.actor();
     let resource = resource.ok_or(Error::not_found(kind))?;
     let conditions = &request.preconditions()?;
     let (deleted, now) = revise(resource, |resource| async move {

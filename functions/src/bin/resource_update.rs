@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_resource;
+use shared::domain::gate::Write;
 use shared::domain::value::{Detail, Name, deserialize_present};
 use shared::domain::{Data, Error, EventType, Permission};
 use shared::http::{ACCOUNT, Reply, Request, view};
@@ -25,8 +26,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (kind, needed) = (request.path_kind()?, Permission::ADMIN | Permission::MANAGER);
     let (caller, found) = caller_and_resource(app, &request, needed, kind).await?;
     let (account, resource) = found?;
-    let (account, resource) = (&account.require_live()?, resource.ok_or(Error::not_found(kind))?);
-    let by = caller.actor();
+    let account = account.writable(request.party(), Write::Overwrite)?;
+    let (resource, by) = (resource.ok_or(Error::not_found(kind))?, caller.actor());
     let body: &Body = &request.json_over(&view::ResourceView::new(account.id, &resource))?;
 
     let conditions = &request.preconditions()?;

@@ -5,6 +5,7 @@ use shared::app::App;
 use shared::auth::caller_and_delivery;
 use shared::domain::delivery::Delivery;
 use shared::domain::error::Entity;
+use shared::domain::gate::Write;
 use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request};
@@ -18,7 +19,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
     let event = event.ok_or(Error::NotFound(Entity::Delivery))?;
 
-    Reply::ok(app.store.resend(event, now).await?)
+    Reply::ok(app.store.resend(caller.own(Write::Change)?, event, now).await?)
 }
 
 /// Answers a replay with the delivery as it is now.

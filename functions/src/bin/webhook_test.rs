@@ -4,6 +4,7 @@
 use shared::app::App;
 use shared::auth::caller;
 use shared::domain::delivery::{Delivery, DeliveryState};
+use shared::domain::gate::Write;
 use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::{Error, EventType, Permission};
 use shared::http::{Reply, Request};
@@ -15,7 +16,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (now, by) = (app.now(), caller.actor());
     caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
     let event = app.event(EventType::WebhookTested, caller.customer.id, Vec::new(), by, now);
-    let delivery = app.store.insert_test_event(&caller.customer, &event).await?;
+    let delivery = app.store.insert_test_event(caller.own(Write::Change)?, &event).await?;
 
     Reply::ok(delivery)
 }

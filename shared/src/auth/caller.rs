@@ -8,15 +8,15 @@ use super::quota::{self, Count};
 use crate::app::App;
 use crate::domain::actor::{ActorType, Role};
 use crate::domain::error::{Denial, Entity};
-use crate::domain::gate::Access;
+use crate::domain::gate::{Access, Party, Target, Write};
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
 use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Actor, Agent, Credential, Customer, Error, Id, Login, Permission, Resource, Session,
-    Status, Timestamp,
+    AccessKey, Actor, Agent, Credential, Customer, Erasure, Error, Id, Login, Permission, Resource,
+    Session, Status, Timestamp,
 };
 use crate::http::Request;
 use crate::password;
@@ -51,13 +51,15 @@ pub enum Identity {
 struct Gate {
     /// Any of these permissions.
     permission: Permission,
-    /// Whether a frozen account is admitted.
-    frozen: bool,
+    /// An account whose state allows this.
+    access: Access,
 }
 
 impl Gate {
-    const fn live(permission: Permission) -> Self {
-        Self { permission, frozen: false }
+    /// The gate of a route that only reads or changes the account or what it owns.
+    fn of(request: &Request, permission: Permission) -> Self {
+        let access = if request.is_read() { Access::Read } else { Access::Write };
+        Self { permission, access }
     }
 }
 
@@ -79,7 +81,7 @@ impl Caller {
             Identity::Agent(id, _) => (ActorType::Agent, id.uuid()),
             Identity::AccessKey(id) => (ActorType::AccessKey, id.uuid()),
         };
-        let (role, customer_id) = (Role::of(self.permission), Some(self.customer.id));
+        let (role, customer_id) = (Role::of(self.permission), Some(self.customer.id.uuid()));
         Actor { kind, id: Some(id), role, customer_id }
     }
 
@@ -92,6 +94,11 @@ impl Caller {
     /// Returns the permission to grant, if the caller's covers it.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
+    }
+
+    /// Returns the caller's account as the target of a write, or refuses one that the account's state does not allow.
+    pub fn own(&self, write: Write) -> Result<Target<'_>, Error> {
+        self.customer.writable(Party::Owner, write)
     }
 
     /// Refuses a project admin whose request names no account: the project's own owns no resources.
@@ -107,16 +114,10 @@ impl Caller {
         Error::PermissionDenied(Denial::Exceeds { wanted, has: self.permission })
     }
 
-    /// Refuses a caller whose account is frozen.
-    pub fn require_not_frozen(self) -> Result<Self, Error> {
-        self.customer.admit(Access::Write)?;
-        Ok(self)
-    }
-
     fn identify(credential: &Credential, items: &Items, now: Timestamp) -> Result<Self, Error> {
         let customer = items.get(&key::customer(credential.customer()))?;
         let customer = customer.ok_or(Error::InvalidCredentials)?;
-        customer.admit(Access::Session)?;
+        customer.admit(Access::LogIn)?;
         let agent = items.get(&key::agent(credential.customer(), credential.agent()))?;
         let agent = agent.ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
@@ -143,11 +144,12 @@ impl Caller {
     }
 }
 
-/// Returns the caller. Refuses an account that is frozen, a permission that does not suffice, and a query or header
-/// that the route does not accept, in this order.
+/// Returns the caller. Refuses an account whose state does not allow the request, a permission that does not suffice, and
+/// a query or header that the route does not accept, in this order.
 pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<Caller, Error> {
     let credential = credential(request)?;
-    let (caller, _) = admit(app, request, &credential, Gate::live(needed), Vec::new()).await?;
+    let (caller, _) =
+        admit(app, request, &credential, Gate::of(request, needed), Vec::new()).await?;
     Ok(caller)
 }
 
@@ -158,7 +160,26 @@ pub async fn caller_and_customer(
     needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |_| Ok(key::customer(request.path_id()?));
-    caller_and(app, request, needed, key, Entity::Customer).await
+    caller_and(app, request, Gate::of(request, needed), key, Entity::Customer).await
+}
+
+/// As [`caller_and_customer`], with the account's row in the ledger of erasures, if there is one.
+pub async fn caller_and_erasure(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+) -> Result<(Caller, Result<(Customer, Option<Erasure>), Error>), Error> {
+    let credential = credential(request)?;
+    let wanted = request.path_id().map(|id| (key::customer(id), key::erasure(id)));
+    let also =
+        wanted.iter().flat_map(|(account, row)| [account.untyped(), row.untyped()]).collect();
+    let gate = Gate::of(request, needed);
+    let (caller, items) = admit(app, request, &credential, gate, also).await?;
+    let found = wanted.and_then(|(account, row)| {
+        let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
+        Ok((account, items.get(&row)?))
+    });
+    Ok((caller, found))
 }
 
 /// Returns the [caller] and the access key of their account that the path names.
@@ -167,8 +188,26 @@ pub async fn caller_and_access_key(
     request: &Request,
     needed: Permission,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
+    caller_and_key(app, request, Gate::of(request, needed)).await
+}
+
+/// As [`caller_and_access_key`], to revoke the key: possible in a frozen account, too.
+pub async fn caller_and_revoked_key(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+) -> Result<(Caller, Result<AccessKey, Error>), Error> {
+    let gate = Gate { permission: needed, access: Access::Credentials };
+    caller_and_key(app, request, gate).await
+}
+
+async fn caller_and_key(
+    app: &App,
+    request: &Request,
+    gate: Gate,
+) -> Result<(Caller, Result<AccessKey, Error>), Error> {
     let key = |own| Ok(key::access_key(own, request.path_id()?));
-    caller_and(app, request, needed, key, Entity::Owned(Kind::AccessKey)).await
+    caller_and(app, request, gate, key, Entity::Owned(Kind::AccessKey)).await
 }
 
 /// Returns the [caller] and the agent of their account that the path names.
@@ -178,7 +217,7 @@ pub async fn caller_and_agent(
     needed: Permission,
 ) -> Result<(Caller, Result<Agent, Error>), Error> {
     let key = |own| Ok(key::agent(own, request.path_id()?));
-    caller_and(app, request, needed, key, Entity::Owned(Kind::Agent)).await
+    caller_and(app, request, Gate::of(request, needed), key, Entity::Owned(Kind::Agent)).await
 }
 
 /// Returns the [caller] and the account that the request is about: the caller's own, or the one that a project
@@ -189,7 +228,8 @@ pub async fn caller_and_account(
     needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |own| Ok(key::customer(request.account(own)?));
-    caller_and(app, request, to_name_account(request, needed), key, Entity::Customer).await
+    let gate = Gate::of(request, to_name_account(request, needed));
+    caller_and(app, request, gate, key, Entity::Customer).await
 }
 
 /// As [`caller_and_account`], with the resource of that account that the path names, if it is there. A deleted
@@ -208,7 +248,7 @@ pub async fn caller_and_resource(
         .iter()
         .flat_map(|(account, resource)| [account.untyped(), resource.untyped()])
         .collect();
-    let gate = Gate::live(to_name_account(request, needed));
+    let gate = Gate::of(request, to_name_account(request, needed));
     let (caller, items) = admit(app, request, &credential, gate, also).await?;
     let found = wanted.and_then(|(account, resource)| {
         let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
@@ -231,7 +271,7 @@ pub async fn caller_and_delivery(
     let event = id.as_ref().ok().map(|id| event_key(*id));
     keys.extend(event.as_ref().map(Key::untyped));
     let (items, count) = quota::read_and_count(app, request, credential.customer(), keys).await?;
-    let gate = Gate::live(needed);
+    let gate = Gate::of(request, needed);
     let caller = identify(app, request, &credential, gate, key, &items, count).await?;
     let event = event.map(|event| items.get(&event)).transpose()?.flatten();
     let own = event.filter(|event: &OutboxEntry| event.is_delivered_to(caller.customer.id));
@@ -242,14 +282,14 @@ pub async fn caller_and_delivery(
 async fn caller_and<T: Stored>(
     app: &App,
     request: &Request,
-    needed: Permission,
+    gate: Gate,
     key: impl FnOnce(Id<Customer>) -> Result<Key<T>, Error>,
     missing: Entity,
 ) -> Result<(Caller, Result<T, Error>), Error> {
     let credential = credential(request)?;
     let wanted = key(credential.customer());
     let also = wanted.iter().map(Key::untyped).collect();
-    let (caller, items) = admit(app, request, &credential, Gate::live(needed), also).await?;
+    let (caller, items) = admit(app, request, &credential, gate, also).await?;
     let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(missing)));
     Ok((caller, found))
 }
@@ -259,18 +299,19 @@ fn to_name_account(request: &Request, needed: Permission) -> Permission {
     if request.names_account() { Permission::PROJECT_ADMIN } else { needed }
 }
 
-/// Returns the [caller], of a frozen account too, and checks `password`, if one was sent, against the session's
-/// agent. An access key has no password.
+/// Returns the [caller], if the state of their account allows `access`, and checks `password`, if one was sent, against the
+/// session's agent. An access key has no password.
 ///
 /// The attempt is reserved in the round trip that reads the caller, before the hash is computed: a session token
 /// names the throttle that log-ins with the same user name share. Only an existing session reserves one.
 pub async fn caller_with_password(
     app: &App,
     request: &Request,
+    access: Access,
     needed: Permission,
     password: Option<&Password>,
 ) -> Result<Caller, Error> {
-    let gate = Gate { permission: needed, frozen: true };
+    let gate = Gate { permission: needed, access };
     let credential = credential(request)?;
     let (Some(password), Credential::Session { customer, agent, login, hash }) =
         (password, &credential)
@@ -372,16 +413,14 @@ async fn identify(
     count: Count<'_>,
 ) -> Result<Caller, Error> {
     let now = app.now();
-    let mut caller = count.admit(Caller::identify(credential, items, now)).await?;
+    let caller = count.admit(Caller::identify(credential, items, now)).await?;
     request.identified(caller.actor());
     let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
     if request.has_token_in_url() {
         note_exposure(app, credential, items, now)?;
     }
     record_use(app, &caller, items, now)?;
-    if !gate.frozen {
-        caller = caller.require_not_frozen()?;
-    }
+    caller.customer.admit(gate.access)?;
     caller.require(gate.permission)?;
     request.require_accepted()?;
     earlier.map_or(Ok(caller), |earlier| Err(earlier.refuse()))

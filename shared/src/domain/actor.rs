@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Customer, Id, Permission};
+use super::{Id, Permission};
 
 /// What an actor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub struct Actor {
     /// Role.
     pub role: Role,
     /// Account of the agent or access key; `None` for the system.
-    pub customer_id: Option<Id<Customer>>,
+    pub customer_id: Option<Uuid>,
 }
 
 impl Actor {
@@ -88,13 +88,13 @@ impl Actor {
 
     /// Whether it is an operator who acts on another account than the operators' own.
     #[must_use]
-    pub fn is_operator_of(&self, customer: Id<Customer>) -> bool {
-        self.role == Role::ProjectAdmin && self.customer_id != Some(customer)
+    pub fn is_operator_of<Account>(&self, customer: Id<Account>) -> bool {
+        self.role == Role::ProjectAdmin && self.customer_id != Some(customer.uuid())
     }
 
     /// Returns the actor as the owner of `customer` may see it: of an operator, only that it was one.
     #[must_use]
-    pub fn seen_by_owner_of(self, customer: Id<Customer>) -> Self {
+    pub fn seen_by_owner_of<Account>(self, customer: Id<Account>) -> Self {
         if self.is_operator_of(customer) {
             Self { kind: ActorType::Operator, id: None, role: self.role, customer_id: None }
         } else {
@@ -106,6 +106,7 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Customer;
 
     fn account(number: u128) -> Id<Customer> {
         Id::from_uuid(Uuid::from_u128(number))
@@ -113,7 +114,7 @@ mod tests {
 
     fn agent(role: Role, customer: Id<Customer>) -> Actor {
         let id = Some(Uuid::from_u128(9));
-        Actor { kind: ActorType::Agent, id, role, customer_id: Some(customer) }
+        Actor { kind: ActorType::Agent, id, role, customer_id: Some(customer.uuid()) }
     }
 
     #[test]

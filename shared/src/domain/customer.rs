@@ -3,13 +3,14 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::hold::Hold;
+use super::counts::Counts;
+use super::hold::Holds;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
 use super::webhook::{EarlierWebhookSecret, Webhook, WebhookSecret};
 use super::webhook_target::Loopback;
-use super::{Error, Id, Permission, Resource, Status, Timestamp};
+use super::{Actor, Error, Id, Permission, Resource, Status, Timestamp};
 
 /// A customer account. All fields but the last are shown to clients.
 #[derive(Clone, Debug)]
@@ -66,6 +67,9 @@ pub struct Internals {
     /// Number of agents who [administer](Customer::administers) the account. Changes, together with the version, in
     /// the transaction that changes their permissions.
     pub admins: u64,
+    /// Number of owned items of each kind whose changes emit events. Counted in the transactions that create and delete
+    /// them.
+    pub owned: Counts,
     /// Number of claims by the purge: its fencing token. A run with another epoch has lost the account.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.
@@ -74,16 +78,29 @@ pub struct Internals {
     pub frozen_from: Option<Status>,
     /// When the account was frozen; `None` unless it is.
     pub tm_freeze: Option<Timestamp>,
+    /// Whether an operator froze the account, or took its owner's freeze over: only operators can recover it.
+    pub frozen_by_operator: bool,
     /// When the purge of the deleted account finished; `None` until then.
     pub tm_purge: Option<Timestamp>,
-    /// The hold that keeps the account from being erased.
-    pub hold: Option<Hold>,
+    /// The holds that keep the account from being erased.
+    pub holds: Holds,
+    /// The suspension that bars the account's own callers; `None` for none.
+    pub suspension: Option<Suspension>,
     /// The secret that signs webhooks.
     pub webhook_secret: Option<WebhookSecret>,
     /// The secret before it, which signs too until it expires.
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether webhooks are disabled because the receiver answered 410.
     pub webhook_gone: bool,
+}
+
+/// A suspension: an account's own callers are barred, whatever its status, until an operator resumes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// Who suspended the account.
+    pub by: Actor,
+    /// When it was suspended.
+    pub tm_suspend: Timestamp,
 }
 
 /// Whether a customer's identity is known.
@@ -214,16 +231,11 @@ impl Customer {
         }
     }
 
-    /// Refuses an account that is frozen or deleted.
-    pub fn require_live(self) -> Result<Self, Error> {
-        if self.status.is_live() { Ok(self) } else { Err(Error::StateInvalid(Some(self.status))) }
-    }
-
     /// Returns when the account is due for the purge; `None` if it is not, or is held.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.status {
-            _ if self.internals.hold.is_some() => None,
+            _ if !self.internals.holds.is_empty() => None,
             Status::Frozen => self.tm_deletion_scheduled,
             Status::Deleted if self.internals.tm_purge.is_none() => self.tm_delete,
             _ => None,

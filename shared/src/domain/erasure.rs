@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::counts::{Counts, PlanDifference};
-use super::hold::Hold;
+use super::hold::Holds;
 use super::owned::Kind;
 use super::{Actor, Customer, Id, Timestamp};
 
@@ -48,10 +48,19 @@ pub enum LedgerEntry {
     Requested(ErasureRequest),
     /// The request was withdrawn at this time: the account was recovered. And by whom.
     Withdrawn(Timestamp, Actor),
-    /// A hold was placed.
-    Held(Hold),
-    /// The hold was lifted, when and by whom; when the erasure is due now, `None` if it is not requested.
-    Lifted(Timestamp, Actor, Option<Timestamp>),
+    /// A hold was placed: all that there are now.
+    Held(Holds),
+    /// A hold was lifted.
+    Lifted {
+        /// The holds that are left.
+        left: Holds,
+        /// When it was lifted.
+        now: Timestamp,
+        /// Who lifted it.
+        by: Actor,
+        /// When the erasure is due now; `None` if it is not requested, or if holds are left.
+        due: Option<Timestamp>,
+    },
     /// The purge claimed the account at this time.
     Claimed(Timestamp),
     /// The purge claimed, at this time, an account that had been erased before and came back with a restored table.
@@ -69,8 +78,8 @@ pub struct Erasure {
     pub tm_withdraw: Option<Timestamp>,
     /// Who withdrew it.
     pub withdrawn_by: Option<Actor>,
-    /// The hold that keeps the account from being erased; `None` for none.
-    pub hold: Option<Hold>,
+    /// The holds that keep the account from being erased.
+    pub holds: Holds,
     /// When the last hold was lifted that was; `None` if one was placed since, or none ever.
     pub tm_lift: Option<Timestamp>,
     /// Who lifted it.
@@ -126,7 +135,7 @@ pub enum Stage {
     Scheduled,
     /// Withdrawn before it was due.
     Withdrawn,
-    /// A hold keeps the account.
+    /// Holds keep the account.
     Held,
     /// Due, not claimed yet.
     Due,
@@ -145,7 +154,7 @@ impl Erasure {
             request: None,
             tm_withdraw: None,
             withdrawn_by: None,
-            hold: None,
+            holds: Holds::default(),
             tm_lift: None,
             lifted_by: None,
             tm_claim: None,
@@ -179,7 +188,7 @@ impl Erasure {
         match &self.request {
             _ if self.tm_finish.is_some() => Stage::Finished,
             _ if self.tm_claim.is_some() => Stage::Running,
-            _ if self.hold.is_some() => Stage::Held,
+            _ if !self.holds.is_empty() => Stage::Held,
             None => Stage::None,
             Some(_) if self.tm_withdraw.is_some() => Stage::Withdrawn,
             Some(request) if now < request.tm_due => Stage::Scheduled,
@@ -286,7 +295,7 @@ fn planned() -> impl Iterator<Item = Kind> {
 #[must_use]
 pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
-    let hold = customer.internals.hold.as_ref().map(|_| "LEGAL_HOLD");
+    let hold = (!customer.internals.holds.is_empty()).then_some("LEGAL_HOLD");
     system.into_iter().chain(hold).collect()
 }
 

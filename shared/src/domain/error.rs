@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::counts::PlanDifference;
+use super::hold::Holds;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
 use super::{Permission, Status, Timestamp, Violation};
@@ -63,7 +64,11 @@ pub enum Error {
         scheduled: Option<Timestamp>,
         /// When it will be deleted.
         effective: Option<Timestamp>,
+        /// Whether its owner can recover it; otherwise only operators can.
+        recoverable: bool,
     },
+    /// The caller's account is suspended.
+    AccountSuspended,
     /// What the request names does not exist.
     NotFound(Entity),
     /// No route has the request's method and path.
@@ -72,8 +77,8 @@ pub enum Error {
     UsernameTaken,
     /// Another account has the e-mail address.
     EmailTaken,
-    /// The account's status does not allow the operation; `None` if the status is not known here.
-    StateInvalid(Option<Status>),
+    /// The account's status does not allow the operation.
+    StateInvalid(Status),
     /// The grace period is over: the account cannot be recovered.
     GracePeriodEnded,
     /// The project's own account cannot be frozen or deleted, nor lose its last project admin.
@@ -88,10 +93,12 @@ pub enum Error {
     EtagMismatch,
     /// The billing account is in use and cannot be deleted.
     BillingAccountInUse,
-    /// A hold keeps the account from being erased; for operators.
-    LegalHold,
-    /// The account cannot be deleted; for its owner, who learns nothing of the hold.
+    /// Holds keep the account, and what it owns, from being deleted or overwritten; for operators.
+    LegalHold(Holds),
+    /// The account, or what it owns, cannot be deleted or overwritten; for its owner, who learns nothing of holds.
     AccountPreserved,
+    /// The account has as many holds as it may have.
+    TooManyHolds,
     /// The account has changed since the plan; how it differs.
     PlanOutdated(Box<PlanDifference>),
     /// Too many password attempts with this user name; the delay until the next.
@@ -179,6 +186,7 @@ impl Error {
             | Self::PermissionDenied(_)
             | Self::InvalidPassword
             | Self::AccountFrozen { .. }
+            | Self::AccountSuspended
             | Self::NotFound(_)
             | Self::RouteNotFound
             | Self::UsernameTaken
@@ -191,8 +199,9 @@ impl Error {
             | Self::NoWebhook
             | Self::EtagMismatch
             | Self::BillingAccountInUse
-            | Self::LegalHold
+            | Self::LegalHold(_)
             | Self::AccountPreserved
+            | Self::TooManyHolds
             | Self::PlanOutdated(_)
             | Self::Internal(_) => false,
         }

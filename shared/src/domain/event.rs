@@ -37,8 +37,12 @@ pub enum EventType {
     CustomerDeleted,
     /// A hold was placed on an account.
     CustomerHeld,
-    /// The hold on an account was lifted.
+    /// A hold on an account was lifted.
     CustomerReleased,
+    /// An account was suspended.
+    CustomerSuspended,
+    /// The suspension of an account ended.
+    CustomerResumed,
     /// An account's webhook was disabled, because the receiver answered 410.
     WebhookDisabled,
     /// An account's owner requested a test webhook.
@@ -51,7 +55,26 @@ pub enum EventType {
     Deleted(Kind),
 }
 
+/// Whom events of a type are for, beside the project's own services, which get all of them on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The account's owner too: by webhook, and in the account's history.
+    Owner,
+    /// Operators only: not delivered to the account's webhook, not in its owner's history, and without a sequence number,
+    /// whose gap would tell of them.
+    Operators,
+}
+
 impl EventType {
+    /// Returns whom events of this type are for. An owner does not learn of holds.
+    #[must_use]
+    pub const fn audience(self) -> Audience {
+        match self {
+            Self::CustomerHeld | Self::CustomerReleased => Audience::Operators,
+            _ => Audience::Owner,
+        }
+    }
+
     /// Returns the event type's name on the bus.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -63,6 +86,8 @@ impl EventType {
             Self::CustomerDeleted => "customer_deleted",
             Self::CustomerHeld => "customer_held",
             Self::CustomerReleased => "customer_released",
+            Self::CustomerSuspended => "customer_suspended",
+            Self::CustomerResumed => "customer_resumed",
             Self::WebhookDisabled => "customer_webhook_disabled",
             Self::WebhookTested => "webhook_test",
             Self::Created(kind) => kind.created(),

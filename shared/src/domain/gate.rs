@@ -1,33 +1,148 @@
-//! The account gate: what an account's status lets its own callers do. Operators are not subject to it.
+//! The account gate: what an account's state (its status, its suspension, its holds) lets happen to it, and to whom that
+//! is open. The only place that decides it; the store's condition of a write says the same.
+//!
+//! | state | log in | credentials | read, write | unregister | leave at once | recover |
+//! |---|---|---|---|---|---|---|
+//! | initial, active | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ ¹ |
+//! | frozen by its owner | ✓ | ✓ | frozen | ✓ | ✓ | ✓ |
+//! | frozen by an operator | ✓ | ✓ | frozen | ✓ | frozen | frozen |
+//! | suspended, whatever its status | ✓ | suspended | suspended | ✓ | suspended | suspended |
+//! | deleted | – | – | – | – | – | – |
+//!
+//! ¹ There is nothing to recover, as [`decide`](super::lifecycle::decide) says. A hold stands beside these states: what it
+//! preserves is neither overwritten nor deleted, by anybody, and the account is not deleted. Operators are subject to
+//! status and holds only.
+
+use std::ops::Deref;
 
 use super::{Customer, Error, Status};
 
-/// What a caller does with their own account, as far as the account's status matters.
+/// The side that a request is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The account's own people and programs.
+    Owner,
+    /// The project: a project admin on an account that the request names.
+    Operator,
+}
+
+/// What a caller does with their own account, as far as the account's state matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Log in or out, revoke sessions.
-    Session,
+    /// Log in. Without it, nobody could unregister.
+    LogIn,
+    /// Take care of one's own credentials: log out, revoke sessions and keys, set one's own password.
+    Credentials,
     /// Read the account or what it owns.
     Read,
     /// Change the account or what it owns.
     Write,
-    /// Ask for the account's deletion, with grace or at once, or recover it. Which of these the status
-    /// allows is decided by [`decide`](super::lifecycle::decide).
-    Lifecycle,
+    /// Unregister the account, with grace.
+    Unregister,
+    /// Delete the account at once.
+    Leave,
+    /// Recover the account.
+    Recover,
+}
+
+/// What a write does to an account, as far as the account's state matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Revokes a key, or sets the caller's own password. Adds nothing, so that a purge can be shown to end.
+    Credentials,
+    /// Adds an item, or changes one that a hold does not preserve: an access key, a setting.
+    Change,
+    /// Overwrites or deletes what a hold preserves: resources, agents, the profile.
+    Overwrite,
+}
+
+/// An account to be written to: as it was read, on which side, and what the write does. The store's writes ask that the
+/// account still [admits](Self::admit) it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    customer: &'a Customer,
+    /// Who writes.
+    pub by: Party,
+    /// What the write does.
+    pub write: Write,
+}
+
+impl Deref for Target<'_> {
+    type Target = Customer;
+
+    fn deref(&self) -> &Customer {
+        self.customer
+    }
+}
+
+impl<'a> Target<'a> {
+    /// Returns the target of a write that does this.
+    #[must_use]
+    pub const fn to(self, write: Write) -> Self {
+        Self { write, ..self }
+    }
+
+    /// Returns the same target, as the account is now.
+    #[must_use]
+    pub const fn now(self, customer: &Customer) -> Target<'_> {
+        Target { customer, by: self.by, write: self.write }
+    }
+
+    /// Returns the account.
+    #[must_use]
+    pub const fn customer(self) -> &'a Customer {
+        self.customer
+    }
+
+    /// Refuses a write that the account's state does not allow.
+    pub fn admit(self) -> Result<Self, Error> {
+        let Self { customer, by, write } = self;
+        match (by, write) {
+            (Party::Owner, Write::Credentials) => customer.admit(Access::Credentials)?,
+            (Party::Owner, Write::Change | Write::Overwrite) => customer.admit(Access::Write)?,
+            (Party::Operator, _) => match (customer.status, write) {
+                (Status::Initial | Status::Active, _) | (Status::Frozen, Write::Credentials) => {}
+                (Status::Frozen | Status::Deleted, _) => {
+                    return Err(Error::StateInvalid(customer.status));
+                }
+            },
+        }
+        match write {
+            Write::Overwrite => customer.require_not_held(by).map(|()| self),
+            Write::Credentials | Write::Change => Ok(self),
+        }
+    }
 }
 
 impl Customer {
-    /// Refuses `access` that the account's status does not allow: a deleted account is unknown, a frozen one
-    /// can be left or recovered only.
+    /// Refuses `access` of the account's own callers that its state does not allow.
     pub fn admit(&self, access: Access) -> Result<(), Error> {
+        let recoverable = !self.internals.frozen_by_operator;
         match (self.status, access) {
-            (Status::Initial | Status::Active, _) => Ok(()),
-            (Status::Frozen, Access::Session | Access::Lifecycle) => Ok(()),
-            (Status::Frozen, Access::Read | Access::Write) => Err(Error::AccountFrozen {
+            (Status::Deleted, _) => Err(Error::InvalidCredentials),
+            (_, Access::LogIn | Access::Unregister) => Ok(()),
+            _ if self.internals.suspension.is_some() => Err(Error::AccountSuspended),
+            (Status::Initial | Status::Active, _) | (Status::Frozen, Access::Credentials) => Ok(()),
+            (Status::Frozen, Access::Leave | Access::Recover) if recoverable => Ok(()),
+            (Status::Frozen, _) => Err(Error::AccountFrozen {
                 scheduled: self.internals.tm_freeze,
                 effective: self.tm_deletion_scheduled,
+                recoverable,
             }),
-            (Status::Deleted, _) => Err(Error::InvalidCredentials),
+        }
+    }
+
+    /// Returns the account as the target of a write, or refuses a write that its state does not allow.
+    pub fn writable(&self, by: Party, write: Write) -> Result<Target<'_>, Error> {
+        Target { customer: self, by, write }.admit()
+    }
+
+    /// Refuses an account that is held, in words for `by`: an owner does not learn of holds.
+    pub fn require_not_held(&self, by: Party) -> Result<(), Error> {
+        match (self.internals.holds.is_empty(), by) {
+            (true, _) => Ok(()),
+            (false, Party::Owner) => Err(Error::AccountPreserved),
+            (false, Party::Operator) => Err(Error::LegalHold(self.internals.holds.clone())),
         }
     }
 }
@@ -35,30 +150,97 @@ impl Customer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Id, Timestamp};
+    use crate::domain::customer::Suspension;
+    use crate::domain::hold::{Hold, HoldName, Holds};
+    use crate::domain::{Actor, Id, Timestamp};
+
+    const EVERY_ACCESS: [Access; 7] = [
+        Access::LogIn,
+        Access::Credentials,
+        Access::Read,
+        Access::Write,
+        Access::Unregister,
+        Access::Leave,
+        Access::Recover,
+    ];
+
+    fn now() -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap()
+    }
+
+    /// An account in this status, frozen by an operator or not, suspended or not, held or not.
+    fn account(status: Status, by_operator: bool, suspended: bool, held: bool) -> Customer {
+        let mut account = Customer { status, ..Customer::blank(Id::new(now(), [1; 10]), now()) };
+        account.internals.frozen_by_operator = by_operator;
+        account.internals.suspension =
+            suspended.then(|| Suspension { by: Actor::PURGE, tm_suspend: now() });
+        if held {
+            let hold = Hold { reason: "Case 7".to_owned(), by: Actor::PURGE, tm_hold: now() };
+            account.internals.holds = Holds::default().with(HoldName::default_name(), hold);
+        }
+        account
+    }
 
     #[test]
-    fn status_decides_what_a_caller_may_do_with_their_account() {
-        use Access::{Lifecycle, Read, Session, Write};
-        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
-        let account = Customer::blank(Id::new(now, [1; 10]), now);
-        for (status, refused) in [
-            (Status::Initial, &[][..]),
-            (Status::Active, &[]),
-            (Status::Frozen, &[Read, Write]),
-            (Status::Deleted, &[Session, Read, Write, Lifecycle]),
-        ] {
-            let account = Customer { status, ..account.clone() };
-            for access in [Session, Read, Write, Lifecycle] {
-                let admitted = account.admit(access);
-                assert_eq!(admitted.is_err(), refused.contains(&access), "{status:?} {access:?}");
-                match (admitted, status) {
-                    (Ok(()), _)
-                    | (Err(Error::AccountFrozen { .. }), Status::Frozen)
-                    | (Err(Error::InvalidCredentials), Status::Deleted) => {}
-                    (Err(other), _) => panic!("{status:?} {access:?}: {other:?}"),
-                }
+    fn state_decides_what_callers_may_do_with_their_account() {
+        // In the order of EVERY_ACCESS.
+        let table = [
+            (Status::Initial, false, false, "✓✓✓✓✓✓✓"),
+            (Status::Active, false, false, "✓✓✓✓✓✓✓"),
+            (Status::Frozen, false, false, "✓✓FF✓✓✓"),
+            (Status::Frozen, true, false, "✓✓FF✓FF"),
+            (Status::Initial, false, true, "✓SSS✓SS"),
+            (Status::Active, false, true, "✓SSS✓SS"),
+            (Status::Frozen, false, true, "✓SSS✓SS"),
+            (Status::Frozen, true, true, "✓SSS✓SS"),
+            (Status::Deleted, false, false, "-------"),
+        ];
+        for (status, by_operator, suspended, row) in table {
+            for (access, expected) in EVERY_ACCESS.into_iter().zip(row.chars()) {
+                let answer = match account(status, by_operator, suspended, true).admit(access) {
+                    Ok(()) => '✓',
+                    Err(Error::AccountFrozen { recoverable, .. }) => {
+                        assert_eq!(recoverable, !by_operator, "{status:?} {access:?}");
+                        'F'
+                    }
+                    Err(Error::AccountSuspended) => 'S',
+                    Err(Error::InvalidCredentials) => '-',
+                    Err(other) => panic!("{status:?} {access:?}: {other:?}"),
+                };
+                assert_eq!(answer, expected, "{status:?} {access:?}, suspended: {suspended}");
             }
         }
+    }
+
+    #[test]
+    fn operators_are_subject_to_status_and_holds_and_not_to_a_suspension() {
+        for suspended in [false, true] {
+            for (status, write, expected) in [
+                (Status::Active, Write::Change, true),
+                (Status::Active, Write::Overwrite, true),
+                (Status::Frozen, Write::Credentials, true),
+                (Status::Frozen, Write::Change, false),
+                (Status::Deleted, Write::Credentials, false),
+            ] {
+                let account = account(status, false, suspended, false);
+                let admitted = account.writable(Party::Operator, write);
+                assert_eq!(admitted.is_ok(), expected, "{status:?} {write:?}");
+                let refused = matches!(admitted, Err(Error::StateInvalid(_)));
+                assert!(expected || refused, "{status:?} {write:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hold_preserves_against_both_sides_and_only_operators_learn_of_it() {
+        let held = account(Status::Active, false, false, true);
+        for by in [Party::Owner, Party::Operator] {
+            assert!(held.writable(by, Write::Credentials).is_ok());
+            assert!(held.writable(by, Write::Change).is_ok());
+        }
+        let refused = held.writable(Party::Owner, Write::Overwrite);
+        assert!(matches!(refused, Err(Error::AccountPreserved)));
+        let refused = held.writable(Party::Operator, Write::Overwrite);
+        assert!(matches!(refused, Err(Error::LegalHold(holds)) if !holds.is_empty()));
     }
 }

@@ -1,49 +1,126 @@
-//! Holds: orders that an account must not be erased.
+//! Holds: orders that an account is not erased, and that nothing in it is deleted or overwritten. Several stand side by
+//! side, by name.
 
-use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use super::value::{BoundedText, FromText, TextViolation, deserialize_from_text, deserialize_text};
 use super::{Actor, Timestamp};
 
-/// Reason of a hold: 1 to 500 characters, without personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldReason(BoundedText<500>);
+/// Largest number of holds of an account.
+pub const MAX_HOLDS: usize = 20;
 
-impl HoldReason {
-    /// Text that was checked when it was stored.
-    pub(crate) const fn trusted(text: String) -> Self {
-        Self(BoundedText::trusted(text))
-    }
+/// Name of a hold, unique within its account: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HoldName(String);
 
-    /// The reason itself.
+impl HoldName {
+    const MAX_LENGTH: usize = 40;
+
+    /// What a name is made of, for a message.
+    pub const RULE: &str =
+        "must be 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end";
+
+    /// Returns the name of the hold that a request means which names none.
     #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose()
+    pub fn default_name() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// Returns the name; `None` if it breaks the [rule](Self::RULE).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_made_of =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_name = (1..=Self::MAX_LENGTH).contains(&text.len())
+            && text.bytes().all(is_made_of)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        is_name.then(|| Self(text.to_owned()))
+    }
+
+    /// Returns a name that was checked when it was stored.
+    pub(crate) const fn trusted(text: String) -> Self {
+        Self(text)
     }
 }
 
-impl FromText for HoldReason {
-    type Violation = TextViolation;
-    fn from_text(text: &str) -> Result<Self, TextViolation> {
-        if text.trim().is_empty() {
-            return Err(TextViolation::Blank);
-        }
-        BoundedText::from_text(text).map(Self)
-    }
-    fn rule() -> String {
-        "text of 1 to 500 characters, without control characters".to_owned()
+impl fmt::Display for HoldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
-deserialize_from_text!(HoldReason);
-
-/// A hold: an order that an account must not be erased.
+/// A hold of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Reason.
-    pub reason: HoldReason,
+    /// Reason: 1 to 500 characters, without personal data.
+    pub reason: String,
     /// Who placed it.
     pub by: Actor,
     /// When it was placed.
     pub tm_hold: Timestamp,
+}
+
+/// Holds of an account, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds(BTreeMap<HoldName, Hold>);
+
+impl Holds {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is one of this name.
+    #[must_use]
+    pub fn has(&self, name: &HoldName) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether there is room for one of this name: it replaces the one of the same name.
+    #[must_use]
+    pub fn has_room_for(&self, name: &HoldName) -> bool {
+        self.has(name) || self.0.len() < MAX_HOLDS
+    }
+
+    /// Returns the holds and this one.
+    #[must_use]
+    pub fn with(mut self, name: HoldName, hold: Hold) -> Self {
+        self.0.insert(name, hold);
+        self
+    }
+
+    /// Returns the holds but this one.
+    #[must_use]
+    pub fn without(mut self, name: &HoldName) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// Iterates over the holds in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&HoldName, &Hold)> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<(HoldName, Hold)> for Holds {
+    fn from_iter<I: IntoIterator<Item = (HoldName, Hold)>>(holds: I) -> Self {
+        Self(holds.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_letters_digits_and_inner_hyphens() {
+        for name in ["a", "7", "default", "case-7", "a--b", &"x".repeat(40)] {
+            assert_eq!(HoldName::parse(name).map(|name| name.to_string()), Some(name.to_owned()));
+        }
+        for name in ["", "-", "-a", "a-", "A", "a b", "a/b", "a.b", "ä", "a#b", &"x".repeat(41)] {
+            assert_eq!(HoldName::parse(name), None, "{name}");
+        }
+    }
 }

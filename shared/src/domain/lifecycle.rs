@@ -6,49 +6,55 @@
 //!        └──────── Recover ───────┘      Leave, Delete ──────────┘ (from initial, active, frozen)
 //! ```
 //!
-//! A hold blocks every transition to `deleted`, and none to `frozen` or back.
+//! A hold blocks every transition to `deleted`, and none to `frozen` or back. A suspension stands beside the status. What
+//! state lets whom change what is the [gate](super::gate)'s.
 
 use std::time::Duration;
 
-use super::customer::{Billing, Internals, Profile};
+use super::customer::{Billing, Internals, Profile, Suspension};
 use super::erasure::{ErasureRequest, LedgerEntry, Plan, Reason};
-use super::event::EventType;
-use super::hold::{Hold, HoldReason};
-use super::value::{Metadata, WebhookUri};
+use super::event::{Audience, EventType};
+use super::gate::{Access, Party, Write};
+use super::hold::{Hold, HoldName};
+use super::value::{HoldReason, Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 
 /// Grace period, in which a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
 
-/// Minimum time from lifting a hold to the deletion of an account that is due: 24 hours.
+/// Minimum time from lifting the last hold to the deletion of an account that is due: 24 hours.
 pub const GRACE_AFTER_HOLD: Duration = Duration::from_hours(24);
 
 /// A command to an account.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Replace fields of the profile.
-    Update(Profile),
+    Update(Profile, Party),
     /// Change settings.
-    SetMetadata(Metadata),
-    /// Sign webhooks with a new secret; the one before signs too for this overlap.
+    SetMetadata(Metadata, Party),
+    /// Sign webhooks with a new secret, for the account's owner; the one before signs too for this overlap.
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
     DisableWebhook(WebhookUri),
     /// Set the billing account.
-    SetBilling(Billing),
-    /// Freeze the account; its deletion is due at the end of the grace period.
+    SetBilling(Billing, Party),
+    /// Freeze the account; its deletion is due at the end of the grace period. An operator's freeze takes over an owner's.
     Freeze(Reason),
     /// Return a frozen account to its status before.
-    Recover,
+    Recover(Party),
     /// Delete the account at once, for its owner.
     UnregisterNow,
     /// Delete the account at once, for an operator; with a plan, only if the account still matches it.
     Delete(Reason, Option<Plan>),
-    /// Place a hold: the account must not be erased.
-    Hold(HoldReason),
-    /// Lift the hold.
-    LiftHold,
+    /// Place a hold, which replaces the one of the same name: the account must not be erased.
+    Hold(HoldName, HoldReason),
+    /// Lift the hold of this name.
+    LiftHold(HoldName),
+    /// Bar the account's own callers.
+    Suspend,
+    /// End the suspension.
+    Resume,
     /// Claim a due account for the purge, and increment its epoch.
     ClaimPurge,
     /// Record that nothing but the tombstone is left of a deleted account.
@@ -91,30 +97,27 @@ pub fn decide(
     use Status::{Active, Deleted, Frozen, Initial};
 
     match (command, customer.status) {
-        (
-            Command::Update(_)
-            | Command::SetMetadata(_)
-            | Command::SetBilling(_)
-            | Command::RotateWebhookSecret(..),
-            Frozen | Deleted,
-        ) => Err(Error::StateInvalid(Some(customer.status))),
-        (Command::Update(profile), Initial | Active) if *profile == Profile::default() => {
-            Ok(Transition::Unchanged)
-        }
-        (Command::Update(profile), Initial | Active) => {
+        (Command::Update(profile, party), _) => {
+            customer.writable(*party, Write::Overwrite)?;
+            if *profile == Profile::default() {
+                return Ok(Transition::Unchanged);
+            }
             Ok(updated(with_profile(customer.clone(), profile.clone()), now))
         }
-        (Command::SetMetadata(set), Initial | Active) => {
+        (Command::SetMetadata(set, party), _) => {
+            customer.writable(*party, Write::Change)?;
             let rtp_debug = set.rtp_debug.or(customer.metadata.rtp_debug);
             Ok(updated(Customer { metadata: Metadata { rtp_debug }, ..customer.clone() }, now))
         }
-        (Command::SetBilling(billing), Initial | Active) => {
+        (Command::SetBilling(billing, party), _) => {
+            customer.writable(*party, Write::Change)?;
             let id = billing.billing_account_id;
             let billing_account_id = id.map(Id::uuid).unwrap_or_default();
             Ok(updated(Customer { billing_account_id, ..customer.clone() }, now)
                 .with(|change| change.billing_account = id))
         }
-        (Command::RotateWebhookSecret(secret, overlap), Initial | Active) => {
+        (Command::RotateWebhookSecret(secret, overlap), _) => {
+            customer.writable(Party::Owner, Write::Change)?;
             Ok(updated(with_secret(customer.clone(), secret, now.plus(*overlap)), now))
         }
 
@@ -126,62 +129,105 @@ pub fn decide(
         }
         (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
 
-        (Command::Freeze(_) | Command::UnregisterNow | Command::Delete(..), _)
-            if customer.internals.system =>
-        {
-            Err(Error::LastProjectAdmin)
-        }
+        (
+            Command::Freeze(_) | Command::UnregisterNow | Command::Delete(..) | Command::Suspend,
+            _,
+        ) if customer.internals.system => Err(Error::LastProjectAdmin),
 
         (Command::Freeze(reason), Initial | Active) => {
             let request = request(*reason, by, now, now.plus(GRACE));
-            Ok(changed(frozen(customer, now), EventType::CustomerFrozen)
+            Ok(changed(frozen(customer, *reason, now), EventType::CustomerFrozen)
                 .enter(LedgerEntry::Requested(request)))
         }
+        // The date stays.
+        (Command::Freeze(reason @ Reason::Freeze), Frozen)
+            if !customer.internals.frozen_by_operator =>
+        {
+            let due = customer.tm_deletion_scheduled.unwrap_or(now);
+            Ok(changed(taken_over(customer, now), EventType::CustomerFrozen)
+                .enter(LedgerEntry::Requested(request(*reason, by, now, due))))
+        }
         (Command::Freeze(_), Frozen) => Ok(Transition::Unchanged),
-        (Command::Freeze(_), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
+        (Command::Freeze(_), Deleted) => Err(Error::StateInvalid(customer.status)),
 
-        (Command::Recover, Frozen) if has_ended(customer, now) => Err(Error::GracePeriodEnded),
-        (Command::Recover, Frozen) => {
+        (Command::Recover(party), Frozen) => {
+            if *party == Party::Owner {
+                customer.admit(Access::Recover)?;
+            }
+            if has_ended(customer, now) {
+                return Err(Error::GracePeriodEnded);
+            }
             Ok(changed(recovered(customer, now), EventType::CustomerRecovered)
                 .enter(LedgerEntry::Withdrawn(now, by)))
         }
-        (Command::Recover, Initial | Active | Deleted) => {
-            Err(Error::StateInvalid(Some(customer.status)))
+        (Command::Recover(_), Initial | Active | Deleted) => {
+            Err(Error::StateInvalid(customer.status))
         }
 
         (Command::UnregisterNow | Command::Delete(..), Deleted) => Ok(Transition::Unchanged),
         (Command::Delete(_, Some(plan)), _) if !plan.is_current_for(customer) => {
             Err(Error::PlanOutdated(Box::new(plan.difference(customer, None))))
         }
-        (Command::UnregisterNow, _) if customer.internals.hold.is_some() => {
-            Err(Error::AccountPreserved)
+        (Command::UnregisterNow, Initial | Active | Frozen) => {
+            customer.admit(Access::Leave)?;
+            customer.require_not_held(Party::Owner)?;
+            let after = Customer { tm_update: now, ..tombstone(customer, now) };
+            let request = request(Reason::Immediate, by, now, now);
+            Ok(changed(after, EventType::CustomerDeleted).enter(LedgerEntry::Requested(request)))
         }
-        (Command::Delete(..), _) if customer.internals.hold.is_some() => Err(Error::LegalHold),
-        (Command::UnregisterNow, Initial | Active | Frozen) => Ok(changed(
-            Customer { tm_update: now, ..tombstone(customer, now) },
-            EventType::CustomerDeleted,
-        )
-        .enter(LedgerEntry::Requested(request(Reason::Immediate, by, now, now)))),
         // The answer to an operator's deletion shows `tm_update` as it was (seed).
         (Command::Delete(reason, plan), Initial | Active | Frozen) => {
+            customer.require_not_held(Party::Operator)?;
             let plan_hash = plan.as_ref().map(Plan::hash);
             let request = ErasureRequest { plan: plan_hash, ..request(*reason, by, now, now) };
             Ok(changed(tombstone(customer, now), EventType::CustomerDeleted)
                 .enter(LedgerEntry::Requested(request)))
         }
 
-        (Command::Hold(_), Deleted) => Err(Error::StateInvalid(Some(customer.status))),
-        (Command::Hold(reason), Initial | Active | Frozen) => {
-            let hold = Hold { reason: reason.clone(), by, tm_hold: now };
-            let internals = Internals { hold: Some(hold.clone()), ..customer.internals.clone() };
-            Ok(changed(Customer { internals, ..customer.clone() }, EventType::CustomerHeld)
-                .enter(LedgerEntry::Held(hold)))
+        (Command::Hold(..) | Command::Suspend, Deleted) => {
+            Err(Error::StateInvalid(customer.status))
         }
-        (Command::LiftHold, _) if customer.internals.hold.is_none() => Ok(Transition::Unchanged),
-        (Command::LiftHold, _) => {
-            let after = lifted(customer, now);
-            let due = after.due();
-            Ok(changed(after, EventType::CustomerReleased).enter(LedgerEntry::Lifted(now, by, due)))
+        (Command::Hold(name, reason), Initial | Active | Frozen) => {
+            let holds = customer.internals.holds.clone();
+            if !holds.has_room_for(name) {
+                return Err(Error::TooManyHolds);
+            }
+            let reason = reason.expose().to_owned();
+            let holds = holds.with(name.clone(), Hold { reason, by, tm_hold: now });
+            let internals = Internals { holds: holds.clone(), ..customer.internals.clone() };
+            Ok(changed(Customer { internals, ..customer.clone() }, EventType::CustomerHeld)
+                .enter(LedgerEntry::Held(holds)))
+        }
+        (Command::LiftHold(name), _) if !customer.internals.holds.has(name) => {
+            Ok(Transition::Unchanged)
+        }
+        (Command::LiftHold(name), _) => {
+            let after = lifted(customer, name, now);
+            let (left, due) = (after.internals.holds.clone(), after.due());
+            Ok(changed(after, EventType::CustomerReleased).enter(LedgerEntry::Lifted {
+                left,
+                now,
+                by,
+                due,
+            }))
+        }
+
+        (Command::Suspend, _) if customer.internals.suspension.is_some() => {
+            Ok(Transition::Unchanged)
+        }
+        (Command::Suspend, Initial | Active | Frozen) => {
+            let suspension = Some(Suspension { by, tm_suspend: now });
+            let internals = Internals { suspension, ..customer.internals.clone() };
+            let after = Customer { internals, ..customer.clone() };
+            Ok(changed(after, EventType::CustomerSuspended))
+        }
+        (Command::Resume, _) if customer.internals.suspension.is_none() => {
+            Ok(Transition::Unchanged)
+        }
+        (Command::Resume, _) => {
+            let internals = Internals { suspension: None, ..customer.internals.clone() };
+            let after = Customer { internals, ..customer.clone() };
+            Ok(changed(after, EventType::CustomerResumed))
         }
 
         (Command::ClaimPurge, Frozen) if customer.due().is_some_and(|due| due <= now) => {
@@ -219,7 +265,8 @@ fn silently(customer: Customer) -> Transition {
 
 fn change(mut after: Customer, event: Option<EventType>) -> Transition {
     after.internals.version += 1;
-    after.internals.sequence += u64::from(event.is_some());
+    let is_numbered = event.is_some_and(|event| event.audience() == Audience::Owner);
+    after.internals.sequence += u64::from(is_numbered);
     Transition::Changed(Box::new(CustomerChange {
         after,
         event,
@@ -270,7 +317,7 @@ fn has_ended(customer: &Customer, now: Timestamp) -> bool {
     customer.tm_deletion_scheduled.is_some_and(|due| due <= now)
 }
 
-fn frozen(customer: &Customer, now: Timestamp) -> Customer {
+fn frozen(customer: &Customer, reason: Reason, now: Timestamp) -> Customer {
     Customer {
         status: Status::Frozen,
         tm_deletion_scheduled: Some(now.plus(GRACE)),
@@ -278,10 +325,17 @@ fn frozen(customer: &Customer, now: Timestamp) -> Customer {
         internals: Internals {
             frozen_from: Some(customer.status),
             tm_freeze: Some(now),
+            frozen_by_operator: reason == Reason::Freeze,
             ..customer.internals.clone()
         },
         ..customer.clone()
     }
+}
+
+/// Returns the account whose owner's freeze an operator takes over.
+fn taken_over(customer: &Customer, now: Timestamp) -> Customer {
+    let internals = Internals { frozen_by_operator: true, ..customer.internals.clone() };
+    Customer { tm_update: now, internals, ..customer.clone() }
 }
 
 fn recovered(customer: &Customer, now: Timestamp) -> Customer {
@@ -289,16 +343,24 @@ fn recovered(customer: &Customer, now: Timestamp) -> Customer {
         status: customer.internals.frozen_from.unwrap_or(Status::Active),
         tm_deletion_scheduled: None,
         tm_update: now,
-        internals: Internals { frozen_from: None, tm_freeze: None, ..customer.internals.clone() },
+        internals: Internals {
+            frozen_from: None,
+            tm_freeze: None,
+            frozen_by_operator: false,
+            ..customer.internals.clone()
+        },
         ..customer.clone()
     }
 }
 
-fn lifted(customer: &Customer, now: Timestamp) -> Customer {
-    let not_before = now.plus(GRACE_AFTER_HOLD);
+/// Returns the account without the hold of this name. With its last hold lifted, it is not due within a day.
+fn lifted(customer: &Customer, name: &HoldName, now: Timestamp) -> Customer {
+    let holds = customer.internals.holds.clone().without(name);
+    let due = customer.tm_deletion_scheduled;
+    let not_before = if holds.is_empty() { Some(now.plus(GRACE_AFTER_HOLD)) } else { None };
     Customer {
-        tm_deletion_scheduled: customer.tm_deletion_scheduled.map(|due| due.max(not_before)),
-        internals: Internals { hold: None, ..customer.internals.clone() },
+        tm_deletion_scheduled: due.map(|due| not_before.map_or(due, |least| due.max(least))),
+        internals: Internals { holds, ..customer.internals.clone() },
         ..customer.clone()
     }
 }
@@ -330,6 +392,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Id;
+    use crate::domain::hold::MAX_HOLDS;
     use crate::domain::value::{FromText, Name};
 
     fn at(days: u64) -> Timestamp {
@@ -346,8 +409,20 @@ mod tests {
         Command::Freeze(Reason::Unregister)
     }
 
-    fn hold() -> Command {
-        Command::Hold(HoldReason::from_text("Court order 7").unwrap())
+    fn freeze_for_operator() -> Command {
+        Command::Freeze(Reason::Freeze)
+    }
+
+    fn named(name: &str) -> HoldName {
+        HoldName::parse(name).unwrap()
+    }
+
+    fn hold(name: &str) -> Command {
+        Command::Hold(named(name), HoldReason::from_text("Court order 7").unwrap())
+    }
+
+    fn lift(name: &str) -> Command {
+        Command::LiftHold(named(name))
     }
 
     fn after(customer: &Customer, command: &Command, now: Timestamp) -> Customer {
@@ -369,7 +444,7 @@ mod tests {
     fn recovering_gives_back_what_was() {
         for before in [Status::Initial, Status::Active] {
             let frozen = after(&account(before), &freeze(), at(1));
-            let recovered = after(&frozen, &Command::Recover, at(30));
+            let recovered = after(&frozen, &Command::Recover(Party::Owner), at(30));
             assert_eq!((recovered.status, recovered.tm_deletion_scheduled), (before, None));
         }
     }
@@ -380,7 +455,8 @@ mod tests {
         let due = frozen.tm_deletion_scheduled.unwrap();
         for micros in -2..=2 {
             let now = Timestamp::from_micros(due.millis() * 1000 + micros).unwrap();
-            let recovers = decide(&frozen, &Command::Recover, Actor::PURGE, now).is_ok();
+            let recovers =
+                decide(&frozen, &Command::Recover(Party::Owner), Actor::PURGE, now).is_ok();
             let claimed = after(&frozen, &Command::ClaimPurge, now).status == Status::Deleted;
             assert!(recovers != claimed, "{micros} µs from the date");
         }
@@ -389,22 +465,103 @@ mod tests {
     #[test]
     fn a_hold_keeps_the_account_and_a_day_more() {
         let frozen = after(&account(Status::Active), &freeze(), at(0));
-        let held = after(&frozen, &hold(), at(10));
+        let held = after(&frozen, &hold("default"), at(10));
         assert_eq!(held.due(), None);
         for command in [Command::UnregisterNow, Command::Delete(Reason::Delete, None)] {
             let refused = decide(&held, &command, Actor::PURGE, at(11));
-            assert!(matches!(refused, Err(Error::LegalHold | Error::AccountPreserved)));
+            assert!(matches!(refused, Err(Error::LegalHold(_) | Error::AccountPreserved)));
         }
         assert_eq!(after(&held, &Command::ClaimPurge, at(400)).status, Status::Frozen);
         // Lifted early, the date stays; lifted late, there is a day.
-        assert_eq!(after(&held, &Command::LiftHold, at(11)).due(), Some(at(30)));
-        assert_eq!(after(&held, &Command::LiftHold, at(400)).due(), Some(at(401)));
+        assert_eq!(after(&held, &lift("default"), at(11)).due(), Some(at(30)));
+        assert_eq!(after(&held, &lift("default"), at(400)).due(), Some(at(401)));
         // The hold is no way around the end of the grace period.
-        assert!(decide(&held, &Command::Recover, Actor::PURGE, at(29)).is_ok());
+        let recover = Command::Recover(Party::Owner);
+        assert!(decide(&held, &recover, Actor::PURGE, at(29)).is_ok());
         assert!(matches!(
-            decide(&held, &Command::Recover, Actor::PURGE, at(30)),
+            decide(&held, &recover, Actor::PURGE, at(30)),
             Err(Error::GracePeriodEnded)
         ));
+    }
+
+    #[test]
+    fn an_account_is_held_until_its_last_hold_is_lifted() {
+        let frozen = after(&account(Status::Active), &freeze(), at(0));
+        let held = after(&after(&frozen, &hold("case-7"), at(1)), &hold("case-8"), at(2));
+        let left = after(&held, &lift("case-7"), at(400));
+        assert_eq!((left.due(), left.tm_deletion_scheduled), (None, Some(at(30))));
+        assert_eq!(after(&left, &lift("case-8"), at(401)).due(), Some(at(402)));
+        // One that is not there changes nothing.
+        let again = decide(&left, &lift("case-7"), Actor::PURGE, at(401));
+        assert!(matches!(again, Ok(Transition::Unchanged)));
+    }
+
+    #[test]
+    fn holds_are_limited_and_one_of_the_same_name_is_replaced() {
+        let mut held = account(Status::Active);
+        for number in 0..MAX_HOLDS {
+            held = after(&held, &hold(&format!("case-{number}")), at(1));
+        }
+        let refused = decide(&held, &hold("one-more"), Actor::PURGE, at(2));
+        assert!(matches!(refused, Err(Error::TooManyHolds)));
+        let replaced = after(&held, &hold("case-0"), at(2));
+        assert_eq!(replaced.internals.holds.iter().count(), MAX_HOLDS);
+        let first = replaced.internals.holds.iter().find(|(name, _)| **name == named("case-0"));
+        assert_eq!(first.unwrap().1.tm_hold, at(2));
+    }
+
+    #[test]
+    fn a_hold_takes_no_sequence_number_which_the_owner_would_miss() {
+        let active = account(Status::Active);
+        let held = after(&active, &hold("default"), at(1));
+        let lifted = after(&held, &lift("default"), at(2));
+        for (account, version) in [(&held, 1), (&lifted, 2)] {
+            assert_eq!((account.internals.version, account.internals.sequence), (version, 0));
+        }
+    }
+
+    #[test]
+    fn an_operators_freeze_takes_over_an_owners_and_only_operators_undo_it() {
+        let owners = after(&account(Status::Active), &freeze(), at(0));
+        let taken_over = after(&owners, &freeze_for_operator(), at(5));
+        assert_eq!(taken_over.tm_deletion_scheduled, Some(at(30)), "the date stays");
+        for frozen in [taken_over, after(&account(Status::Active), &freeze_for_operator(), at(0))] {
+            for command in [Command::Recover(Party::Owner), Command::UnregisterNow] {
+                let refused = decide(&frozen, &command, Actor::PURGE, at(6));
+                assert!(matches!(refused, Err(Error::AccountFrozen { recoverable: false, .. })));
+            }
+            let again = decide(&frozen, &freeze(), Actor::PURGE, at(6));
+            assert!(matches!(again, Ok(Transition::Unchanged)), "unregistering changes nothing");
+            let recovered = after(&frozen, &Command::Recover(Party::Operator), at(6));
+            assert_eq!(recovered.status, Status::Active);
+            let own = after(&recovered, &freeze(), at(7));
+            assert!(decide(&own, &Command::Recover(Party::Owner), Actor::PURGE, at(8)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_suspended_account_can_be_unregistered_and_is_purged_when_due() {
+        let suspended = after(&account(Status::Active), &Command::Suspend, at(1));
+        assert_eq!(suspended.status, Status::Active, "the status stays");
+        let update = Command::SetMetadata(Metadata::default(), Party::Owner);
+        for command in [update, Command::UnregisterNow] {
+            assert!(matches!(
+                decide(&suspended, &command, Actor::PURGE, at(2)),
+                Err(Error::AccountSuspended)
+            ));
+        }
+        let update = Command::SetMetadata(Metadata::default(), Party::Operator);
+        assert!(decide(&suspended, &update, Actor::PURGE, at(2)).is_ok());
+        let frozen = after(&suspended, &freeze(), at(3));
+        let recover = Command::Recover(Party::Owner);
+        assert!(matches!(
+            decide(&frozen, &recover, Actor::PURGE, at(4)),
+            Err(Error::AccountSuspended)
+        ));
+        let resumed = after(&frozen, &Command::Resume, at(4));
+        assert!(decide(&resumed, &recover, Actor::PURGE, at(4)).is_ok());
+        let purged = after(&frozen, &Command::ClaimPurge, at(33));
+        assert_eq!((purged.status, purged.internals.suspension), (Status::Deleted, None));
     }
 
     #[test]
@@ -426,7 +583,8 @@ mod tests {
         let mut own = account(Status::Active);
         own.internals.system = true;
         let delete = Command::Delete(Reason::Delete, None);
-        for command in [freeze(), Command::UnregisterNow, delete] {
+        let suspend = Command::Suspend;
+        for command in [freeze(), Command::UnregisterNow, delete, suspend] {
             assert!(matches!(
                 decide(&own, &command, Actor::PURGE, at(1)),
                 Err(Error::LastProjectAdmin)
@@ -434,19 +592,27 @@ mod tests {
         }
     }
 
+    fn party() -> impl Strategy<Value = Party> {
+        prop_oneof![Just(Party::Owner), Just(Party::Operator)]
+    }
+
     fn commands() -> impl Strategy<Value = Command> {
         prop_oneof![
-            Just(Command::Update(Profile::default())),
-            Just(Command::SetMetadata(Metadata { rtp_debug: Some(true) })),
-            Just(Command::SetBilling(Billing {
-                billing_account_id: Some(Id::new(at(0), [9; 10]))
-            })),
+            Just(Command::Update(Profile::default(), Party::Owner)),
+            party().prop_map(|by| Command::SetMetadata(Metadata { rtp_debug: Some(true) }, by)),
+            party().prop_map(|by| Command::SetBilling(
+                Billing { billing_account_id: Some(Id::new(at(0), [9; 10])) },
+                by
+            )),
             Just(freeze()),
-            Just(Command::Recover),
+            Just(freeze_for_operator()),
+            party().prop_map(Command::Recover),
             Just(Command::UnregisterNow),
             Just(Command::Delete(Reason::Delete, None)),
-            Just(hold()),
-            Just(Command::LiftHold),
+            "[ab]".prop_map(|name| hold(&name)),
+            "[ab]".prop_map(|name| lift(&name)),
+            Just(Command::Suspend),
+            Just(Command::Resume),
             Just(Command::ClaimPurge),
             Just(Command::FinishPurge),
         ]
@@ -481,8 +647,14 @@ mod tests {
                 if let (Command::ClaimPurge, Status::Frozen) = (&command, before.status) {
                     prop_assert!(before.tm_deletion_scheduled.unwrap() <= at(day));
                 }
-                if before.internals.hold.is_some() {
+                if !before.internals.holds.is_empty() {
                     prop_assert_ne!(customer.status, Status::Deleted);
+                }
+                let told = event.is_some_and(|event| event.audience() == Audience::Owner);
+                let numbered = customer.internals.sequence - before.internals.sequence;
+                prop_assert_eq!(numbered, u64::from(told));
+                if customer.internals.frozen_by_operator {
+                    prop_assert_eq!(customer.status, Status::Frozen);
                 }
             }
         }

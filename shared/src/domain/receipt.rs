@@ -96,7 +96,7 @@ mod tests {
                 kind: ActorType::Agent,
                 id: Some(uuid::Uuid::from_u128(1)),
                 role: Role::CustomerAdmin,
-                customer_id: Some(customer),
+                customer_id: Some(customer.uuid()),
             },
             tm_request: at("2026-10-01T08:00:00Z"),
             tm_due: at("2026-10-31T08:00:00Z"),

@@ -1,6 +1,8 @@
 //! The birth of an account: what it is made of, and its first admin.
 
+use super::counts::Counts;
 use super::customer::{Internals, Profile};
+use super::owned::Kind;
 use super::webhook::WebhookSecret;
 use super::{Agent, Customer, Id, Permission, Status, Timestamp, Username};
 
@@ -36,6 +38,7 @@ impl Customer {
         let internals = Internals {
             sequence: 1,
             admins: 1,
+            owned: Counts::from([(Kind::Agent, 1)]),
             webhook_secret: Some(secret),
             ..Internals::default()
         };
@@ -47,7 +50,12 @@ impl Customer {
     /// no event, and is never frozen or deleted.
     #[must_use]
     pub fn register_project(admin: FirstAdmin, now: Timestamp) -> Registration {
-        let internals = Internals { system: true, admins: 1, ..Internals::default() };
+        let internals = Internals {
+            system: true,
+            admins: 1,
+            owned: Counts::from([(Kind::Agent, 1)]),
+            ..Internals::default()
+        };
         let customer = Self {
             status: Status::Active,
             email_verified: true,

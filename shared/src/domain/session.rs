@@ -18,6 +18,8 @@ pub struct Session {
     pub agent: Id<Agent>,
     /// The agent's epoch at login; the session ends when the agent's epoch increments.
     pub epoch: u64,
+    /// When the agent logged in.
+    pub tm_create: Timestamp,
     /// When it expires.
     pub tm_expire: Timestamp,
     /// Whether its token was sent in a URL.

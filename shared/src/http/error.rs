@@ -3,7 +3,9 @@
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::view;
 use crate::domain::error::{Denial, Entity};
+use crate::domain::hold::MAX_HOLDS;
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 use crate::domain::{Error, Permission, Status, Violation};
 
@@ -93,7 +95,13 @@ fn row(error: &Error) -> Row {
             denied("INVALID_PASSWORD", "The password is wrong. The session stays valid; further attempts are limited.")
         }
         Error::PermissionDenied(denial) => denied("PERMISSION_DENIED", denial_message(*denial)),
-        Error::AccountFrozen { .. } => {
+        Error::AccountFrozen { recoverable: false, .. } => {
+            denied("ACCOUNT_FROZEN", "The account was frozen by the operator of this service and will be deleted: contact support if you want to keep it.")
+        }
+        Error::AccountSuspended => {
+            denied("ACCOUNT_SUSPENDED", "The account is suspended: contact support. All that it lets you do is log in and unregister it with 30 days' grace, with POST /auth/unregister.")
+        }
+        Error::AccountFrozen { recoverable: true, .. } => {
             denied("ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.")
         }
         Error::NotFound(Entity::Customer) => not_found("CUSTOMER_NOT_FOUND", "There is no customer with this id."),
@@ -137,12 +145,16 @@ fn row(error: &Error) -> Row {
         Error::BillingAccountInUse => {
             conflict("BILLING_ACCOUNT_IN_USE", "The billing account pays for the account: set another billing_account_id first, or all zeros for none.")
         }
-        Error::LegalHold => {
-            conflict("LEGAL_HOLD", "The account is held and must not be deleted: lift the hold first, with DELETE /v1.0/customers/{id}/hold.")
+        Error::LegalHold(_) => {
+            conflict("LEGAL_HOLD", "The account is held: until the holds in details are lifted, with DELETE /v1.0/customers/{id}/holds/{name}, it is not deleted, and its profile, agents and resources are neither deleted nor overwritten.")
         }
         Error::AccountPreserved => {
-            conflict("ACCOUNT_PRESERVED", "The account cannot be deleted at the moment. It can be unregistered with 30 days' grace; for more, contact support.")
+            conflict("ACCOUNT_PRESERVED", "At the moment, neither the account nor its profile, agents and resources can be deleted or overwritten. Access keys and sessions can be revoked, passwords changed, and the account can be unregistered with 30 days' grace; for more, contact support.")
         }
+        Error::TooManyHolds => conflict(
+            "TOO_MANY_HOLDS",
+            format!("The account has {MAX_HOLDS} holds, which is the limit: lift one first."),
+        ),
         Error::PlanOutdated(_) => {
             conflict("PLAN_OUTDATED", "plan: the account has changed since, as details say; make another plan with POST /v1.0/customers/{id}/erasure/plan.")
         }
@@ -197,19 +209,16 @@ fn exhausted(what: String) -> Row {
 }
 
 /// Says which status the account has and what would help.
-fn wrong_status(status: Option<Status>) -> String {
+fn wrong_status(status: Status) -> String {
     match status {
-        Some(Status::Initial | Status::Active) => {
+        Status::Initial | Status::Active => {
             "The account is not frozen, and only a frozen account can be recovered."
         }
-        Some(Status::Frozen) => {
+        Status::Frozen => {
             "The account is frozen, which does not allow this: recover the account first."
         }
-        Some(Status::Deleted) => {
+        Status::Deleted => {
             "The account is deleted: nothing in it can be changed, and it cannot be recovered."
-        }
-        None => {
-            "The account was frozen or deleted at the same moment, which does not allow this: get the account again."
         }
     }
     .to_owned()
@@ -217,11 +226,17 @@ fn wrong_status(status: Option<Status>) -> String {
 
 fn details(error: &Error) -> Option<Value> {
     match error {
-        Error::AccountFrozen { scheduled, effective } => Some(json!({
-            "deletion_scheduled_at": scheduled,
-            "deletion_effective_at": effective,
-            "recovery_endpoint": "DELETE /auth/unregister",
-        })),
+        Error::AccountFrozen { scheduled, effective, recoverable } => {
+            let mut details = json!({
+                "deletion_scheduled_at": scheduled,
+                "deletion_effective_at": effective,
+            });
+            if *recoverable {
+                details["recovery_endpoint"] = json!("DELETE /auth/unregister");
+            }
+            Some(details)
+        }
+        Error::LegalHold(holds) => Some(json!({ "holds": view::holds(holds) })),
         Error::PlanOutdated(difference) => Some(json!({
             "account_changed": difference.account_changed,
             "resources": difference.counts.iter().map(|(kind, (planned, found))| {

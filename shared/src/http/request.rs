@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
 use super::{Preconditions, customer_query, idempotency_key, json};
 use crate::domain::find::Filter;
+use crate::domain::gate::Party;
+use crate::domain::hold::HoldName;
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
@@ -27,6 +29,7 @@ pub struct Request {
     source_ip: String,
     path_id: Option<String>,
     path_kind: Option<String>,
+    path_name: Option<String>,
     content_type: Option<String>,
     content_encoding: Option<String>,
     prefers: bool,
@@ -130,6 +133,7 @@ impl Request {
             source_ip: source_ip.unwrap_or_default(),
             path_id: in_path("id"),
             path_kind: in_path("kind"),
+            path_name: in_path("name"),
             content_type: header("content-type"),
             content_encoding: header("content-encoding"),
             prefers: request.headers().contains_key("prefer"),
@@ -186,6 +190,27 @@ impl Request {
     #[must_use]
     pub fn quota_statuses(&self) -> QuotaStatuses {
         Arc::clone(&self.statuses)
+    }
+
+    /// Whether the request's method changes nothing.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.method.is_safe()
+    }
+
+    /// Returns the side that the request is on: an operator's, if the query names an account.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        if self.names_account() { Party::Operator } else { Party::Owner }
+    }
+
+    /// Returns the name of the hold in the path; the default one's if the path has none.
+    pub fn path_hold(&self) -> Result<HoldName, Error> {
+        let invalid = || Error::InvalidParameter("name", HoldName::RULE.to_owned());
+        match self.path_name.as_deref() {
+            None => Ok(HoldName::default_name()),
+            Some(name) => HoldName::parse(name).ok_or_else(invalid),
+        }
     }
 
     /// Returns the `Idempotency-Key` of a POST or PUT. Other methods are idempotent without one.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::counts::Counts;
 use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Reason, Stage};
+use crate::domain::hold::Holds;
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
@@ -181,7 +182,7 @@ pub struct ErasureView<'a> {
     tm_due: Option<Timestamp>,
     tm_withdraw: Option<Timestamp>,
     withdrawn_by: Option<Actor>,
-    hold: Option<Hold<'a>>,
+    holds: Vec<HoldView<'a>>,
     tm_lift: Option<Timestamp>,
     lifted_by: Option<Actor>,
     tm_claim: Option<Timestamp>,
@@ -195,10 +196,25 @@ pub struct ErasureView<'a> {
 
 /// Representation of a hold.
 #[derive(Debug, Serialize)]
-struct Hold<'a> {
+pub struct HoldView<'a> {
+    name: String,
     reason: &'a str,
     by: Actor,
     since: Timestamp,
+}
+
+/// Returns the representations of an account's holds, in the order of their names.
+#[must_use]
+pub fn holds(holds: &Holds) -> Vec<HoldView<'_>> {
+    holds
+        .iter()
+        .map(|(name, hold)| HoldView {
+            name: name.to_string(),
+            reason: &hold.reason,
+            by: hold.by,
+            since: hold.tm_hold,
+        })
+        .collect()
 }
 
 /// Number of owned items of a kind that the purge has found, and of those that it has deleted.
@@ -217,11 +233,6 @@ impl<'a> ErasureView<'a> {
             let deleted = erasure.deleted.get(kind).copied().unwrap_or_default();
             (kind.plural(), Progress { found: *found, deleted })
         };
-        let hold = |hold: &'a domain::hold::Hold| Hold {
-            reason: hold.reason.expose(),
-            by: hold.by,
-            since: hold.tm_hold,
-        };
         Self {
             customer_id: erasure.customer,
             stage: erasure.stage(now),
@@ -232,7 +243,7 @@ impl<'a> ErasureView<'a> {
             tm_due: request.map(|request| request.tm_due),
             tm_withdraw: erasure.tm_withdraw,
             withdrawn_by: erasure.withdrawn_by,
-            hold: erasure.hold.as_ref().map(hold),
+            holds: holds(&erasure.holds),
             tm_lift: erasure.tm_lift,
             lifted_by: erasure.lifted_by,
             tm_claim: erasure.tm_claim,
@@ -243,6 +254,83 @@ impl<'a> ErasureView<'a> {
             last_error: erasure.last_error.as_deref(),
             receipt: erasure.receipt.as_deref(),
         }
+    }
+}
+
+/// Representation of an account at a glance, for operators.
+#[derive(Debug, Serialize)]
+pub struct OverviewView<'a> {
+    customer_id: Id<domain::Customer>,
+    status: Status,
+    tm_create: Timestamp,
+    tm_deletion_scheduled: Option<Timestamp>,
+    tm_delete: Option<Timestamp>,
+    /// Whether only operators can recover the account.
+    frozen_by_operator: bool,
+    /// Stage of the erasure; `None` if none was ever requested.
+    stage: Option<Stage>,
+    reason: Option<Reason>,
+    requested_by: Option<Actor>,
+    holds: Vec<HoldView<'a>>,
+    suspension: Option<SuspensionView>,
+    email_verified: bool,
+    identity_verification_status: IdentityVerification,
+    admins: u64,
+    resources: BTreeMap<&'static str, u64>,
+    tm_last_login: Option<Timestamp>,
+    /// Whether the webhook is disabled because its receiver answered 410.
+    webhook_disabled: bool,
+    failing_webhooks: u64,
+}
+
+/// Representation of a suspension.
+#[derive(Debug, Serialize)]
+struct SuspensionView {
+    by: Actor,
+    since: Timestamp,
+}
+
+impl<'a> OverviewView<'a> {
+    /// Returns the overview of an account with this row in the ledger at `now`.
+    #[must_use]
+    pub fn new(
+        customer: &'a domain::Customer,
+        erasure: Option<&'a domain::Erasure>,
+        now: Timestamp,
+    ) -> Self {
+        let internals = &customer.internals;
+        // Not one that was withdrawn.
+        let pending = erasure.filter(|erasure| erasure.tm_withdraw.is_none());
+        let request = pending.and_then(|erasure| erasure.request.as_ref());
+        let suspension = internals.suspension.as_ref();
+        let suspension = suspension.map(|one| SuspensionView { by: one.by, since: one.tm_suspend });
+        let owned = internals.owned.iter().filter(|(_, count)| **count > 0);
+        Self {
+            customer_id: customer.id,
+            status: customer.status,
+            tm_create: customer.tm_create,
+            tm_deletion_scheduled: customer.tm_deletion_scheduled,
+            tm_delete: customer.tm_delete,
+            frozen_by_operator: internals.frozen_by_operator,
+            stage: erasure.map(|erasure| erasure.stage(now)),
+            reason: request.map(|request| request.reason),
+            requested_by: request.map(|request| request.by),
+            holds: holds(&internals.holds),
+            suspension,
+            email_verified: customer.email_verified,
+            identity_verification_status: customer.identity_verification_status,
+            admins: internals.admins,
+            resources: owned.map(|(kind, count)| (kind.plural(), *count)).collect(),
+            tm_last_login: None,
+            webhook_disabled: internals.webhook_gone,
+            failing_webhooks: 0,
+        }
+    }
+
+    /// Returns the overview with the latest log-in, and the number of webhook deliveries that fail.
+    #[must_use]
+    pub fn with_activity(self, tm_last_login: Option<Timestamp>, failing_webhooks: u64) -> Self {
+        Self { tm_last_login, failing_webhooks, ..self }
     }
 }
 

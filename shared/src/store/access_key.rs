@@ -6,9 +6,9 @@ use super::dynamodb::{Condition, Store, UpdateExpression, string};
 use super::fields::stored;
 use super::key;
 use super::revise::Update;
-use super::root::live;
 use super::stored::Stored;
 use crate::domain::access_key::{EarlierToken, StoredToken};
+use crate::domain::gate::{Target, Write};
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
@@ -91,27 +91,27 @@ impl Stored for AccessKey {
 }
 
 impl Store {
-    /// Creates an access key, if the account is live.
+    /// Creates an access key, if the account admits it.
     pub async fn insert_access_key(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         new: &AccessKey,
         event: &Event,
     ) -> Result<(), Error> {
-        let key = key::access_key(customer.id, new.id);
-        self.insert_owned(customer, &key, AccessKeyAttributes::from(new), event).await
+        let key = key::access_key(target.id, new.id);
+        self.insert_owned(target, &key, AccessKeyAttributes::from(new), event).await
     }
 
-    /// Changes an access key to `after`, if it is unchanged since `before` was read and the account is live. The day of
+    /// Changes an access key to `after`, if it is unchanged since `before` was read and the account admits it. The day of
     /// its last use, which is recorded apart, stays.
     pub async fn update_access_key(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         before: &AccessKey,
         after: &AccessKey,
         event: &Event,
     ) -> Result<Update<AccessKey>, Error> {
-        let key = key::access_key(customer.id, after.id);
+        let (target, key) = (target.to(Write::Change), key::access_key(target.id, after.id));
         let after = AccessKeyAttributes::from(after);
         let changed = UpdateExpression::default()
             .set("agent_id", after.agent_id)?
@@ -124,7 +124,7 @@ impl Store {
             .set("tm_update", after.tm_update)?
             .set("version", after.version)?;
         let unchanged = Condition::version(before.version);
-        self.update_owned_if(customer, Kind::AccessKey, &key, &changed, &unchanged, event).await
+        self.update_owned_if(target, Kind::AccessKey, &key, &changed, &unchanged, event).await
     }
 
     /// Records that an access key was used on `day`, unless that is recorded already. This is at most one write a day
@@ -144,16 +144,16 @@ impl Store {
         self.update(key, &used, &is_new).await.map(drop)
     }
 
-    /// Deletes an access key, if it is unchanged since it was read and the account is live. It stops working at once.
+    /// Deletes an access key, if it is unchanged since it was read and the account admits it. It stops working at once.
     pub async fn delete_access_key(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         key: &AccessKey,
         event: &Event,
     ) -> Result<Update<AccessKey>, Error> {
         let unchanged = Condition::version(key.version);
-        let key = key::access_key(customer.id, key.id);
-        self.delete_owned_if(customer, Kind::AccessKey, &key, (&live(), &unchanged), event).await
+        let (target, key) = (target.to(Write::Credentials), key::access_key(target.id, key.id));
+        self.delete_owned_if(target, Kind::AccessKey, &key, (None, &unchanged), event).await
     }
 
     /// A page of an account's access keys, newest first, that come after the key `after`.

@@ -8,9 +8,11 @@ use super::dynamodb::{
 use super::fields::stored;
 use super::key;
 use super::login::{LoginAttributes, of_agent};
+use super::owned::gone;
 use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
+use crate::domain::gate::{Target, Write};
 use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
@@ -90,27 +92,27 @@ impl Stored for Agent {
 }
 
 impl Store {
-    /// Creates an agent with the lock on its user name, if the account is live.
+    /// Creates an agent with the lock on its user name, if the account admits it.
     pub async fn insert_agent(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         agent: &Agent,
         login: &Login,
         event: &Event,
     ) -> Result<(), Error> {
-        let new = item(&key::agent(customer.id, agent.id), AgentAttributes::from(agent))?;
+        let new = item(&key::agent(target.id, agent.id), AgentAttributes::from(agent))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(login))?;
-        let insert = |customer: &Customer| {
+        let insert = |target: Target<'_>| {
             let absent = Condition::absent();
             self.transaction()
-                .emit_permission(customer, event, None, Some(agent.permission))?
+                .emit_permission(target, event, None, Some(agent.permission))?
                 .put(Table::Accounts, new.clone(), Some(&absent))?
                 .put(Table::Accounts, lock.clone(), Some(&absent))
         };
-        match self.change_owned(customer, insert).await? {
+        match self.change_owned(target.to(Write::Change), insert).await? {
             CommitResult::Written => Ok(()),
             CommitResult::Refused(legs) => match legs.as_slice() {
-                [root, ..] if root.failed() => Err(Error::StateInvalid(None)),
+                [root, ..] if root.failed() => Err(gone()),
                 // The id is new: if it exists already, an answer was lost and this is a second try.
                 [_, _, new, ..] if new.failed() => Ok(()),
                 _ => Err(Error::UsernameTaken),
@@ -119,10 +121,10 @@ impl Store {
     }
 
     /// Changes the agent's name and detail to those of `after`, if the agent is unchanged since `before` was read and the
-    /// account is live.
+    /// account admits it.
     pub async fn update_agent(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         before: &Agent,
         after: &Agent,
         event: &Event,
@@ -131,15 +133,16 @@ impl Store {
             .set("name", after.name.expose())?
             .set("detail", after.detail.expose())?
             .set("tm_update", after.tm_update)?;
-        let key = key::agent(customer.id, before.id);
-        self.update_owned_if(customer, Kind::Agent, &key, &changed, &unchanged(before), event).await
+        let key = key::agent(target.id, before.id);
+        let target = target.to(Write::Overwrite);
+        self.update_owned_if(target, Kind::Agent, &key, &changed, &unchanged(before), event).await
     }
 
     /// Changes the agent's permission to that of `after`, if the agent is unchanged since `before` was read and the
-    /// account is live and keeps an admin.
+    /// account admits it and keeps an admin.
     pub async fn update_agent_permission(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         before: &Agent,
         after: &Agent,
         event: &Event,
@@ -147,48 +150,51 @@ impl Store {
         let changed = UpdateExpression::default()
             .set("permission", after.permission)?
             .set("tm_update", after.tm_update)?;
-        let (key, unchanged) = (key::agent(customer.id, before.id), unchanged(before));
-        let update = |customer: &Customer| {
+        let (key, unchanged) = (key::agent(target.id, before.id), unchanged(before));
+        let update = |target: Target<'_>| {
             self.transaction()
-                .emit_permission(customer, event, Some(before.permission), Some(after.permission))?
+                .emit_permission(target, event, Some(before.permission), Some(after.permission))?
                 .update(key.address(), &changed, Some(&unchanged))
         };
-        updated(customer, self.change_owned(customer, update).await?)
+        updated(target, self.change_owned(target.to(Write::Overwrite), update).await?)
     }
 
-    /// Replaces an agent's password, if the agent is unchanged since it was read and the account is live. The agent's
-    /// sessions end, except the one whose token has the hash `kept_session`; its login attempts are forgotten.
+    /// Replaces an agent's password, if the agent is unchanged since it was read and the account admits it. The agent's
+    /// sessions end, except the one whose token has the hash `kept_session`: the caller's, who changes their own password.
+    /// The agent's login attempts are forgotten.
     pub async fn update_agent_password(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         agent: &Agent,
         hash: &PasswordHash,
         kept_session: Option<&str>,
         event: &Event,
     ) -> Result<Update<Agent>, Error> {
+        let own = kept_session.is_some();
+        let target = target.to(if own { Write::Credentials } else { Write::Change });
         let (present, of_agent) = (Condition::present(), of_agent(agent.id));
         let unchanged = unchanged(agent);
         let of_item = next_epoch()?.set("tm_update", event.time)?;
         let of_lock = next_epoch()?.set("password_hash", hash.expose())?;
-        let replace = |customer: &Customer| {
+        let replace = |target: Target<'_>| {
             let mut transaction = self
                 .transaction()
-                .emit_owned(customer, event)?
-                .update(key::agent(customer.id, agent.id).address(), &of_item, Some(&unchanged))?
+                .emit_owned(target, event)?
+                .update(key::agent(target.id, agent.id).address(), &of_item, Some(&unchanged))?
                 .update(key::login(agent.login).address(), &of_lock, Some(&of_agent))?;
             if let Some(token_hash) = kept_session {
-                let session = key::session(customer.id, token_hash);
+                let session = key::session(target.id, token_hash);
                 transaction =
                     transaction.update(session.address(), &next_epoch()?, Some(&present))?;
             }
             transaction.delete(key::throttle(&agent.login.to_string()).address(), None)
         };
-        let CommitResult::Refused(legs) = self.change_owned(customer, replace).await? else {
+        let CommitResult::Refused(legs) = self.change_owned(target, replace).await? else {
             return Ok(Update::Written);
         };
         let mut legs = legs.into_iter();
         match (legs.next(), legs.nth(1)) {
-            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
+            (Some(Leg::Failed(_)), _) => Err(gone()),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
             (_, Some(Leg::Failed(None))) => Err(missing()),
             // The session has ended since.
@@ -196,23 +202,23 @@ impl Store {
         }
     }
 
-    /// Deletes an agent and frees its user name, if the agent is unchanged since it was read and the account is live and
+    /// Deletes an agent and frees its user name, if the agent is unchanged since it was read and the account admits it and
     /// keeps an admin. Its sessions and its access keys stop working at once.
     pub async fn delete_agent(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         agent: &Agent,
         event: &Event,
     ) -> Result<Update<Agent>, Error> {
         let (unchanged, of_agent) = (unchanged(agent), of_agent(agent.id));
-        let delete = |customer: &Customer| {
+        let delete = |target: Target<'_>| {
             self.transaction()
-                .emit_permission(customer, event, Some(agent.permission), None)?
-                .delete(key::agent(customer.id, agent.id).address(), Some(&unchanged))?
+                .emit_permission(target, event, Some(agent.permission), None)?
+                .delete(key::agent(target.id, agent.id).address(), Some(&unchanged))?
                 .delete(key::login(agent.login).address(), Some(&of_agent))?
                 .delete(key::throttle(&agent.login.to_string()).address(), None)
         };
-        updated(customer, self.change_owned(customer, delete).await?)
+        updated(target, self.change_owned(target.to(Write::Overwrite), delete).await?)
     }
 
     /// Ends all sessions of an agent, as each has the epoch in which it began. A session that is just being written ends
@@ -251,20 +257,15 @@ impl Store {
 
 /// The update that a transaction ended with whose first two legs are [`emit_permission`](super::dynamodb::Transaction)'s,
 /// and whose third is the agent.
-fn updated(customer: &Customer, result: CommitResult) -> Result<Update<Agent>, Error> {
+fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Error> {
     let CommitResult::Refused(legs) = result else {
         return Ok(Update::Written);
     };
     let mut legs = legs.into_iter();
     match (legs.next(), legs.nth(1)) {
-        (Some(Leg::Failed(Some(root))), _) if !read::<Customer>(root.clone())?.status.is_live() => {
-            Err(Error::StateInvalid(None))
-        }
         (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
         (_, Some(Leg::Failed(None))) => Err(missing()),
-        (Some(root), _) if root.failed() && customer.internals.system => {
-            Err(Error::LastProjectAdmin)
-        }
+        (Some(root), _) if root.failed() && target.internals.system => Err(Error::LastProjectAdmin),
         (Some(root), _) if root.failed() => Err(Error::LastAdmin),
         _ => Err(Error::Internal("an agent's user name is another's".to_owned())),
     }

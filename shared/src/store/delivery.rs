@@ -8,9 +8,12 @@ use super::dynamodb::{
 };
 use super::key;
 use super::outbox::{LIFETIME, OutboxEntry, PendingEvent, event_key, queue_for_delivery};
-use super::root::live;
+use super::owned::gone;
+use super::root::admits;
+use super::stored::read;
 use crate::domain::delivery::{Delivery, DeliveryState};
 use crate::domain::error::Entity;
+use crate::domain::gate::{Target, Write};
 use crate::domain::{Customer, DeliveryResult, Error, Event, Id, Page, Timestamp};
 
 impl From<&OutboxEntry> for Delivery {
@@ -115,30 +118,36 @@ impl Store {
         self.update_event(event.id, &waits, &pending_after(event.attempts)).await.map(drop)
     }
 
-    /// Emits a test event, if the account is live.
+    /// Emits a test event, if the account admits it.
     pub async fn insert_test_event(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         event: &Event,
     ) -> Result<Delivery, Error> {
         let emitted = Mutex::new(None);
-        let emit = |customer: &Customer| {
-            let delivery = Delivery::from(&OutboxEntry::next(event, customer));
+        let emit = |target: Target<'_>| {
+            let delivery = Delivery::from(&OutboxEntry::next(event, target.customer()));
             *emitted.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery);
-            self.transaction().emit_owned(customer, event)
+            self.transaction().emit_owned(target, event)
         };
-        match self.change_owned(customer, emit).await? {
+        match self.change_owned(target.to(Write::Change), emit).await? {
             CommitResult::Written => {
                 let emitted = emitted.into_inner().unwrap_or_else(PoisonError::into_inner);
-                emitted.ok_or(Error::StateInvalid(None))
+                emitted.ok_or_else(gone)
             }
-            CommitResult::Refused(_) => Err(Error::StateInvalid(None)),
+            CommitResult::Refused(_) => Err(gone()),
         }
     }
 
-    /// Starts the delivery of an event again, from the first attempt on, if the account is live. An attempt under way
+    /// Starts the delivery of an event again, from the first attempt on, if the account admits it. An attempt under way
     /// goes on.
-    pub async fn resend(&self, event: OutboxEntry, now: Timestamp) -> Result<Delivery, Error> {
+    pub async fn resend(
+        &self,
+        target: Target<'_>,
+        event: OutboxEntry,
+        now: Timestamp,
+    ) -> Result<Delivery, Error> {
+        let target = target.to(Write::Change);
         let again = queue_for_delivery(event.id, now)?
             .set("delivery", DeliveryState::Pending)?
             .set("attempts", 0)?
@@ -146,7 +155,7 @@ impl Store {
         let logged = Condition::new("attribute_exists(log_pk)", []);
         let transaction = self
             .transaction()
-            .check(key::customer(event.customer_id).address(), &live())?
+            .check(key::customer(target.id).address(), &admits(target))?
             .update(event_key(event.id).address(), &again, Some(&logged))?
             .record(&event)?;
         match transaction.run().await? {
@@ -156,9 +165,13 @@ impl Store {
                 tm_next_attempt: Some(now),
                 ..Delivery::from(&event)
             }),
-            CommitResult::Refused(legs) => match legs.as_slice() {
-                [Leg::Held, ..] => Err(Error::NotFound(Entity::Delivery)),
-                _ => Err(Error::StateInvalid(None)),
+            CommitResult::Refused(legs) => match legs.into_iter().next() {
+                Some(Leg::Failed(Some(root))) => {
+                    let current: Customer = read(root)?;
+                    target.now(&current).admit().and(Err(gone()))
+                }
+                Some(Leg::Failed(None)) => Err(gone()),
+                _ => Err(Error::NotFound(Entity::Delivery)),
             },
         }
     }

@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use super::dynamodb::{Condition, Item, Store, Table, Transaction, UpdateExpression, page, string};
 use super::fields::stored;
+use super::hold::{self, HoldAttributes};
 use super::key;
+use super::kinds::counts;
 use super::stored::Stored;
-use crate::domain::counts::Counts;
 use crate::domain::erasure::{ErasureRequest, InventoryCursor, LedgerEntry, Reason};
-use crate::domain::hold::{Hold, HoldReason};
+use crate::domain::hold::Holds;
 use crate::domain::lifecycle::CustomerChange;
-use crate::domain::owned::Kind;
 use crate::domain::time::Month;
 use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
@@ -28,9 +28,7 @@ stored! {
         plan: Option<String> => Kept,
         tm_withdraw: Option<Timestamp> => Kept,
         withdrawn_by: Option<Actor> => Kept,
-        hold_reason: Option<String> => Kept,
-        held_by: Option<Actor> => Kept,
-        tm_hold: Option<Timestamp> => Kept,
+        holds: Option<Vec<HoldAttributes>> => Kept,
         tm_lift: Option<Timestamp> => Kept,
         lifted_by: Option<Actor> => Kept,
         tm_claim: Option<Timestamp> => Kept,
@@ -59,7 +57,7 @@ impl From<ErasureAttributes> for Erasure {
     fn from(stored: ErasureAttributes) -> Self {
         Self {
             request: request(&stored),
-            hold: hold(&stored),
+            holds: hold::holds(stored.holds),
             customer: stored.customer_id,
             tm_withdraw: stored.tm_withdraw,
             withdrawn_by: stored.withdrawn_by,
@@ -88,25 +86,6 @@ fn request(stored: &ErasureAttributes) -> Option<ErasureRequest> {
         tm_due: stored.tm_due?,
         plan: stored.plan.clone(),
     })
-}
-
-fn hold(stored: &ErasureAttributes) -> Option<Hold> {
-    Some(Hold {
-        reason: HoldReason::trusted(stored.hold_reason.clone()?),
-        by: stored.held_by?,
-        tm_hold: stored.tm_hold?,
-    })
-}
-
-/// Counts of the kinds that are known.
-fn counts(stored: &BTreeMap<String, u64>) -> Counts {
-    let named = |kind: &Kind| Some((*kind, *stored.get(kind.plural())?));
-    Kind::ALL.iter().filter_map(named).collect()
-}
-
-/// Counts by the names of their kinds.
-pub(super) fn named(counts: &Counts) -> BTreeMap<&'static str, u64> {
-    counts.iter().map(|(kind, count)| (kind.plural(), *count)).collect()
 }
 
 impl Stored for Erasure {
@@ -161,13 +140,9 @@ fn update(
             .set_or_remove("plan", request.plan.as_ref())
             .map(|row| row.remove(&EARLIER)),
         LedgerEntry::Withdrawn(now, by) => row.set("tm_withdraw", now)?.set("withdrawn_by", by),
-        LedgerEntry::Held(hold) => row
-            .set("hold_reason", hold.reason.expose())?
-            .set("held_by", hold.by)?
-            .set("tm_hold", hold.tm_hold)
-            .map(|row| row.remove(&["tm_lift", "lifted_by"])),
-        LedgerEntry::Lifted(now, by, due) => {
-            let row = row.set("tm_lift", now)?.set("lifted_by", by)?.remove(&["hold_reason"]);
+        LedgerEntry::Held(holds) => Ok(set_holds(row, holds)?.remove(&["tm_lift", "lifted_by"])),
+        LedgerEntry::Lifted { left, now, by, due } => {
+            let row = set_holds(row, left)?.set("tm_lift", now)?.set("lifted_by", by)?;
             match due {
                 Some(due) => row.set("tm_due", due),
                 None => Ok(row),
@@ -188,6 +163,10 @@ fn update(
             row.set("epoch", epoch)?.set_first("tm_claim", now)?.increment("attempts")
         }
     }
+}
+
+fn set_holds(row: UpdateExpression, holds: &Holds) -> Result<UpdateExpression, Error> {
+    row.set_or_remove("holds", hold::list(holds))
 }
 
 /// A cursor among the erasures that finished within a month.

@@ -3,11 +3,11 @@
 //! | layer | modules |
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
-//! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`root`] |
+//! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
 //! | records of a change | [`outbox`], [`idempotency`], [`ledger`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
-//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], `find` |
+//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `find` |
 //! | inventory of all stored items | [`items`] |
 //!
 //! A change is one transaction. A method's verb tells its condition: `insert_` the item must not exist, `get_` it need
@@ -21,14 +21,17 @@ pub mod delivery;
 mod dynamodb;
 pub mod fields;
 mod find;
+pub mod hold;
 pub mod host;
 pub mod idempotency;
 pub mod inventory;
 pub mod items;
 pub mod key;
+mod kinds;
 pub mod ledger;
 pub mod login;
 pub mod outbox;
+pub mod overview;
 pub mod owned;
 pub mod purge;
 pub mod queue;

@@ -16,6 +16,7 @@ use super::key::{self, Key};
 use super::queue::QueueCursor;
 use super::stored::Stored;
 use crate::domain::delivery::{self, DeliveryState};
+use crate::domain::event::Audience;
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
@@ -48,7 +49,8 @@ stored! {
         pub actor: Actor => Deleted,
         /// When it happened.
         pub tm_event: Timestamp => Deleted,
-        /// Its sequence number within the account; `None` if the account's erasure had begun.
+        /// Its sequence number within the account; `None` if the account's erasure had begun, or if the owner does not
+        /// learn of it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub sequence: Option<u64> => Deleted,
         /// The account's status after it; `None` if it has subjects.
@@ -105,13 +107,15 @@ impl OutboxEntry {
     #[must_use]
     pub fn of(event: &Event, after: &Customer) -> Self {
         let own = event.subjects.is_empty();
+        let is_for_owner = event.event_type.audience() == Audience::Owner;
         let item = Self {
-            sequence: Some(after.internals.sequence),
+            sequence: is_for_owner.then_some(after.internals.sequence),
             status: own.then_some(after.status),
             tm_deletion_scheduled: after.tm_deletion_scheduled.filter(|_| own),
             ..Self::unnumbered(event)
         };
-        if after.webhook(event.time).is_some() { item.for_delivery() } else { item }
+        let is_delivered = is_for_owner && after.webhook(event.time).is_some();
+        if is_delivered { item.for_delivery() } else { item }
     }
 
     /// The entry of the next event of a live account, with the sequence number after the account's.
@@ -373,9 +377,13 @@ mod tests {
     use crate::domain::owned::Kind;
 
     fn entry(customer: &Customer) -> OutboxEntry {
+        entry_of(EventType::Created(Kind::Number), customer)
+    }
+
+    fn entry_of(event_type: EventType, customer: &Customer) -> OutboxEntry {
         let event = Event {
             id: Id::new(customer.tm_create, [7; 10]),
-            event_type: EventType::Created(Kind::Number),
+            event_type,
             customer: customer.id,
             subjects: vec![Uuid::from_u128(1)],
             actor: Actor::PURGE,

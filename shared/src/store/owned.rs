@@ -8,8 +8,10 @@ use super::dynamodb::{UpdateExpression, first, string};
 use super::key::{self, Key};
 use super::outbox::OutboxEntry;
 use super::revise::Update;
-use super::root::{self, live, unchanged_sequence};
+use super::root::{self, admits, unchanged_sequence};
 use super::stored::{Stored, item, read};
+use crate::domain::event::EventType;
+use crate::domain::gate::{Target, Write};
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Event, Id, Page, Permission};
 use crate::patience::Tries;
@@ -17,17 +19,19 @@ use crate::patience::Tries;
 impl Store {
     /// Carries out a change of what an account owns. `change` makes the transaction, which begins with
     /// [`Transaction::emit_owned`], for the account as it is; it is called again when another event has taken the
-    /// sequence number.
+    /// sequence number. A state of the account that does not let it happen any more is an error.
     pub(super) async fn change_owned<'a>(
         &'a self,
-        customer: &Customer,
-        change: impl Fn(&Customer) -> Result<Transaction<'a>, Error>,
+        target: Target<'_>,
+        change: impl Fn(Target<'_>) -> Result<Transaction<'a>, Error>,
     ) -> Result<CommitResult, Error> {
-        let (mut current, mut tries) = (customer.clone(), Tries::new());
+        let (mut current, mut tries) = (target.customer().clone(), Tries::new());
         loop {
-            match change(&current)?.attempt().await? {
+            match change(target.now(&current))?.attempt().await? {
                 Attempt::Ended(result) => {
-                    let Some(newer) = moved_on(&result, &current)? else { return Ok(result) };
+                    let Some(newer) = moved_on(&result, target.now(&current))? else {
+                        return Ok(result);
+                    };
                     // What was found is true for an instant only: it is used at once.
                     if !tries.again() {
                         let cause = "the account's sequence number moves too fast";
@@ -40,93 +44,87 @@ impl Store {
                         return Err(conflict.after(&tries));
                     }
                     if tries.failed().is_multiple_of(root::READ_AFTER) {
-                        let root = key::customer(customer.id);
-                        let newer = self.get_items(&[root.untyped()]).await?.get(&root)?;
-                        // One that is not live is refused by the next try.
-                        current = newer.filter(|root| root.status.is_live()).unwrap_or(current);
+                        let root = key::customer(target.id);
+                        let newer: Option<Customer> =
+                            self.get_items(&[root.untyped()]).await?.get(&root)?;
+                        // One that does not admit the change is refused by the next try.
+                        current = newer.unwrap_or(current);
                     }
                 }
             }
         }
     }
 
-    /// Creates an owned item at `key`, if the account is live.
+    /// Creates an owned item at `key`, if the account admits it.
     pub(super) async fn insert_owned<T>(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         key: &Key<T>,
         attributes: impl Serialize,
         event: &Event,
     ) -> Result<(), Error> {
         let new = item(key, attributes)?;
-        let insert = |customer: &Customer| {
-            let transaction = self.transaction().emit_owned(customer, event)?;
+        let insert = |target: Target<'_>| {
+            let transaction = self.transaction().emit_owned(target, event)?;
             transaction.put(Table::Accounts, new.clone(), Some(&Condition::absent()))
         };
-        match self.change_owned(customer, insert).await? {
-            CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => {
-                Err(Error::StateInvalid(None))
-            }
+        match self.change_owned(target.to(Write::Change), insert).await? {
+            CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Err(gone()),
             // The id is new: if it exists already, an answer was lost and this is a second try.
             CommitResult::Written | CommitResult::Refused(_) => Ok(()),
         }
     }
 
-    /// Changes an owned item of `kind` at `key`, if it meets `condition` and the account is live.
+    /// Changes an owned item of `kind` at `key`, if it meets `condition` and the account admits it.
     pub(super) async fn update_owned_if<T: Stored>(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         kind: Kind,
         key: &Key<T>,
         changed: &UpdateExpression,
         condition: &Condition,
         event: &Event,
     ) -> Result<Update<T>, Error> {
-        let update = |customer: &Customer| {
-            self.transaction().emit_owned(customer, event)?.update(
+        let update = |target: Target<'_>| {
+            self.transaction().emit_owned(target, event)?.update(
                 key.address(),
                 changed,
                 Some(condition),
             )
         };
-        let CommitResult::Refused(legs) = self.change_owned(customer, update).await? else {
+        let CommitResult::Refused(legs) = self.change_owned(target, update).await? else {
             return Ok(Update::Written);
         };
         let mut legs = legs.into_iter();
         match (legs.next(), legs.nth(1)) {
-            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
+            (Some(Leg::Failed(_)), _) => Err(gone()),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
             _ => Err(Error::not_found(kind)),
         }
     }
 
-    /// Deletes an owned item of `kind` at `key`, if it meets `of_item` and the account meets `of_account`: it is live,
-    /// at least.
+    /// Deletes an owned item of `kind` at `key`, if it meets `of_item`, and the account admits it and meets `of_account`.
     pub(super) async fn delete_owned_if<T: Stored>(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         kind: Kind,
         key: &Key<T>,
-        (of_account, of_item): (&Condition, &Condition),
+        (of_account, of_item): (Option<&Condition>, &Condition),
         event: &Event,
     ) -> Result<Update<T>, Error> {
-        let delete = |customer: &Customer| {
-            let transaction = self.transaction();
-            transaction
-                .emit_owned_if(customer, event, of_account.clone())?
+        let delete = |target: Target<'_>| {
+            let update = UpdateExpression::default();
+            self.transaction()
+                .emit_with(target, event, update, of_account)?
                 .delete(key.address(), Some(of_item))
         };
-        let CommitResult::Refused(legs) = self.change_owned(customer, delete).await? else {
+        let CommitResult::Refused(legs) = self.change_owned(target, delete).await? else {
             return Ok(Update::Written);
         };
         let mut legs = legs.into_iter();
         match (legs.next(), legs.nth(1)) {
-            (Some(Leg::Failed(Some(account))), _)
-                if read::<Customer>(account.clone())?.status.is_live() =>
-            {
-                Err(Error::BillingAccountInUse)
-            }
-            (Some(Leg::Failed(_)), _) => Err(Error::StateInvalid(None)),
+            (Some(Leg::Failed(Some(_))), _) => Err(Error::BillingAccountInUse),
+            (Some(Leg::Failed(None)), _) => Err(gone()),
             (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
             _ => Err(Error::not_found(kind)),
         }
@@ -157,30 +155,27 @@ impl Store {
     }
 }
 
-/// The account that the first leg found, if it is live and has emitted other events than in `decided_on`.
-fn moved_on(result: &CommitResult, decided_on: &Customer) -> Result<Option<Customer>, Error> {
+/// The account that the first leg found, if it has emitted other events than as it was `decided_on`. One that does not
+/// admit the change is an error.
+fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
     let current: Customer = read(root.clone())?;
+    decided_on.now(&current).admit()?;
     let is_newer = current.internals.sequence != decided_on.internals.sequence;
-    Ok((current.status.is_live() && is_newer).then_some(current))
+    Ok(is_newer.then_some(current))
+}
+
+/// The error of a change whose account has no root. Roots are never deleted.
+pub(super) fn gone() -> Error {
+    Error::Internal("the account is gone".to_owned())
 }
 
 impl Transaction<'_> {
-    /// Adds the two legs that every change of an owned item begins with. The first asks that the account is live and
-    /// takes the next sequence number; the second puts the event into the outbox.
-    pub(super) fn emit_owned(self, customer: &Customer, event: &Event) -> Result<Self, Error> {
-        self.emit_owned_if(customer, event, live())
-    }
-
-    /// Adds the same legs, with a condition that asks for more than that the account is live.
-    pub(super) fn emit_owned_if(
-        self,
-        customer: &Customer,
-        event: &Event,
-        condition: Condition,
-    ) -> Result<Self, Error> {
-        self.emit_with(customer, event, UpdateExpression::default(), condition)
+    /// Adds the two legs that every change of an owned item begins with. The first asks that the account admits it, takes
+    /// the next sequence number, and counts an item that is created or deleted; the second puts the event into the outbox.
+    pub(super) fn emit_owned(self, target: Target<'_>, event: &Event) -> Result<Self, Error> {
+        self.emit_with(target, event, UpdateExpression::default(), None)
     }
 
     /// Adds the same legs for a change of an agent's permission from `before` to `after`, `None` where the agent does
@@ -190,33 +185,41 @@ impl Transaction<'_> {
     /// outdated.
     pub(super) fn emit_permission(
         self,
-        customer: &Customer,
+        target: Target<'_>,
         event: &Event,
         before: Option<Permission>,
         after: Option<Permission>,
     ) -> Result<Self, Error> {
-        let is_admin = |permission: Permission| customer.administers(permission);
+        let is_admin = |permission: Permission| target.administers(permission);
         let (change, condition) = match (before.is_some_and(is_admin), after.is_some_and(is_admin))
         {
-            (false, true) => (1, live()),
-            (true, false) => (-1, live().and(root::another_admin())),
-            _ => return self.emit_owned(customer, event),
+            (false, true) => (1, None),
+            (true, false) => (-1, Some(root::another_admin())),
+            _ => return self.emit_owned(target, event),
         };
         let counted = UpdateExpression::default().increment("version")?.add("admins", change)?;
-        self.emit_with(customer, event, counted, condition)
+        self.emit_with(target, event, counted, condition.as_ref())
     }
 
+    /// Adds the same legs, with an update of the account, and a condition that asks for more than that it admits the
+    /// change.
     fn emit_with(
         self,
-        customer: &Customer,
+        target: Target<'_>,
         event: &Event,
         update: UpdateExpression,
-        condition: Condition,
+        condition: Option<&Condition>,
     ) -> Result<Self, Error> {
-        let event = OutboxEntry::next(event, customer);
+        let update = match event.event_type {
+            EventType::Created(kind) => update.add_in("owned", kind.plural(), 1)?,
+            EventType::Deleted(kind) => update.add_in("owned", kind.plural(), -1)?,
+            _ => update,
+        };
+        let event = OutboxEntry::next(event, target.customer());
         let update = update.set("sequence", event.sequence)?;
-        let condition = condition.and(unchanged_sequence(customer));
-        self.update(key::customer(customer.id).address(), &update, Some(&condition))?.emit(&event)
+        let admitted = admits(target).and(unchanged_sequence(target.customer()));
+        let condition = condition.into_iter().fold(admitted, |all, one| all.and(one.clone()));
+        self.update(key::customer(target.id).address(), &update, Some(&condition))?.emit(&event)
     }
 }
 
@@ -225,7 +228,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::event::EventType;
+    use crate::domain::gate::Party;
     use crate::domain::{Actor, Status};
     use crate::store::dynamodb::fake::{Fake, cancelled, reason, written};
     use crate::store::root::tests::{customer, found, now, root};
@@ -245,7 +248,9 @@ mod tests {
             time: now(),
         };
         let key = key::resource(customer(0).id, Kind::BillingAccount, Id::new(now(), [3; 10]));
-        store.insert_owned(&customer(0), &key, json!({"name": "new"}), &event).await
+        let customer = customer(0);
+        let target = customer.writable(Party::Operator, Write::Change).unwrap();
+        store.insert_owned(target, &key, json!({"name": "new"}), &event).await
     }
 
     /// The sequence number that a transaction takes.
@@ -282,7 +287,7 @@ mod tests {
         deleted["Item"] = root(&Customer { status: Status::Deleted, ..customer(3) });
         let (store, fake) =
             Fake::answering([cancelled(&[deleted, reason("None"), reason("None")])]);
-        assert!(matches!(insert(&store).await, Err(Error::StateInvalid(None))));
+        assert!(matches!(insert(&store).await, Err(Error::StateInvalid(Status::Deleted))));
         assert_eq!(fake.operations().len(), 1);
     }
 }

@@ -8,7 +8,8 @@ use super::dynamodb::{
     CommitResult, Condition, Leg, Store, Table, Transaction, UpdateExpression, number,
 };
 use super::key;
-use super::ledger::{LedgerUpdate, named};
+use super::kinds::named;
+use super::ledger::LedgerUpdate;
 use super::login::held_by;
 use super::outbox::OutboxEntry;
 use super::queue::QueueCursor;

@@ -6,8 +6,9 @@ use super::dynamodb::{Condition, Store, UpdateExpression, string};
 use super::fields::stored;
 use super::key;
 use super::revise::Update;
-use super::root::{live, not_paid_by};
+use super::root::not_paid_by;
 use super::stored::Stored;
+use crate::domain::gate::{Target, Write};
 use crate::domain::owned::Kind;
 use crate::domain::value::{Detail, Name};
 use crate::domain::{Customer, Data, Error, Event, Id, Page, Resource, Timestamp};
@@ -69,22 +70,22 @@ fn unchanged(resource: &Resource) -> Condition {
 }
 
 impl Store {
-    /// Creates a resource of `kind`, if the account is live.
+    /// Creates a resource of `kind`, if the account admits it.
     pub async fn insert_resource(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         kind: Kind,
         new: &Resource,
         event: &Event,
     ) -> Result<(), Error> {
-        let key = key::resource(customer.id, kind, new.id);
-        self.insert_owned(customer, &key, ResourceAttributes::from(new), event).await
+        let key = key::resource(target.id, kind, new.id);
+        self.insert_owned(target, &key, ResourceAttributes::from(new), event).await
     }
 
-    /// Changes a resource of `kind` from `before` to `after`, if it is unchanged since it was read and the account is live.
+    /// Changes a resource of `kind` from `before` to `after`, if it is unchanged since it was read and the account admits it.
     pub async fn update_resource(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         kind: Kind,
         (before, after): (&Resource, &Resource),
         event: &Event,
@@ -94,25 +95,23 @@ impl Store {
             .set("detail", after.detail.expose())?
             .set("data", after.data.expose())?
             .set("tm_update", after.tm_update)?;
-        let key = key::resource(customer.id, kind, after.id);
-        self.update_owned_if(customer, kind, &key, &changed, &unchanged(before), event).await
+        let (target, key) = (target.to(Write::Overwrite), key::resource(target.id, kind, after.id));
+        self.update_owned_if(target, kind, &key, &changed, &unchanged(before), event).await
     }
 
-    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account is live. A billing account that
+    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account admits it. A billing account that
     /// pays for the account is not deleted.
     pub async fn delete_resource(
         &self,
-        customer: &Customer,
+        target: Target<'_>,
         kind: Kind,
         resource: &Resource,
         event: &Event,
     ) -> Result<Update<Resource>, Error> {
-        let of_account = match kind {
-            Kind::BillingAccount => live().and(not_paid_by(resource.id)),
-            _ => live(),
-        };
-        let (key, unchanged) = (key::resource(customer.id, kind, resource.id), unchanged(resource));
-        self.delete_owned_if(customer, kind, &key, (&of_account, &unchanged), event).await
+        let of_account = (kind == Kind::BillingAccount).then(|| not_paid_by(resource.id));
+        let (key, unchanged) = (key::resource(target.id, kind, resource.id), unchanged(resource));
+        let conditions = (of_account.as_ref(), &unchanged);
+        self.delete_owned_if(target.to(Write::Overwrite), kind, &key, conditions, event).await
     }
 
     /// A page of an account's resources of `kind`, newest first, that come after the resource `after`.

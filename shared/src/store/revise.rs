@@ -62,8 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn ends_with_the_error_of_the_change() {
-        let refused =
-            revise((), |()| async { Err::<(Update<()>, ()), _>(Error::StateInvalid(None)) });
-        assert!(matches!(refused.await, Err(Error::StateInvalid(None))));
+        let refused = revise((), |()| async { Err::<(Update<()>, ()), _>(Error::LastAdmin) });
+        assert!(matches!(refused.await, Err(Error::LastAdmin)));
     }
 }

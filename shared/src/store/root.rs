@@ -1,15 +1,19 @@
 //! The root of an account: its attributes, and what changes ask of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::dynamodb::{Condition, number, string};
 use super::fields::stored;
+use super::hold::{self, HoldAttributes};
 use super::key;
+use super::kinds;
 use super::stored::Stored;
-use crate::domain::customer::{IdentityVerification, Internals};
+use crate::domain::customer::{IdentityVerification, Internals, Suspension};
 use crate::domain::find::NamePrefix;
-use crate::domain::hold::{Hold, HoldReason};
+use crate::domain::gate::{Party, Target, Write};
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -51,6 +55,9 @@ stored! {
         sequence: u64 => Kept,
         #[serde(default)]
         admins: u64 => Kept,
+        /// Numbers of owned items, by the plural of their kind.
+        #[serde(default)]
+        owned: BTreeMap<String, u64> => Blanked,
         #[serde(default)]
         epoch: u64 => Kept,
         #[serde(default)]
@@ -61,12 +68,14 @@ stored! {
         tm_freeze: Option<Timestamp> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_purge: Option<Timestamp> => Kept,
+        #[serde(default)]
+        frozen_by_operator: bool => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
-        hold_reason: Option<String> => Blanked,
+        holds: Option<Vec<HoldAttributes>> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
-        held_by: Option<Actor> => Blanked,
+        suspended_by: Option<Actor> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
-        tm_hold: Option<Timestamp> => Blanked,
+        tm_suspend: Option<Timestamp> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         webhook_secret: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +106,7 @@ impl From<&Customer> for CustomerAttributes {
         let listed = customer.status != Status::Deleted && !is_project;
         let name = NamePrefix::of(customer.name.expose()).filter(|_| listed);
         let due = customer.due();
-        let hold = customer.internals.hold.as_ref();
+        let suspension = customer.internals.suspension.as_ref();
         let earlier = customer.internals.earlier_webhook_secret.as_ref();
         let plain = |secret: &WebhookSecret| secret.expose().to_owned();
         Self {
@@ -121,14 +130,16 @@ impl From<&Customer> for CustomerAttributes {
             version: customer.internals.version,
             sequence: customer.internals.sequence,
             admins: customer.internals.admins,
+            owned: kinds::named(&customer.internals.owned),
             epoch: customer.internals.epoch,
             system: customer.internals.system,
             frozen_from: customer.internals.frozen_from,
             tm_freeze: customer.internals.tm_freeze,
             tm_purge: customer.internals.tm_purge,
-            hold_reason: hold.map(|hold| hold.reason.expose().to_owned()),
-            held_by: hold.map(|hold| hold.by),
-            tm_hold: hold.map(|hold| hold.tm_hold),
+            frozen_by_operator: customer.internals.frozen_by_operator,
+            holds: hold::list(&customer.internals.holds),
+            suspended_by: suspension.map(|suspension| suspension.by),
+            tm_suspend: suspension.map(|suspension| suspension.tm_suspend),
             webhook_secret: customer.internals.webhook_secret.as_ref().map(plain),
             earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
             tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
@@ -144,7 +155,7 @@ impl From<&Customer> for CustomerAttributes {
 
 impl From<CustomerAttributes> for Customer {
     fn from(stored: CustomerAttributes) -> Self {
-        let hold = hold(&stored);
+        let suspension = suspension(&stored);
         let earlier = stored.earlier_webhook_secret.zip(stored.tm_earlier_webhook_secret);
         let earlier = earlier.map(|(secret, tm_expire)| EarlierWebhookSecret {
             secret: WebhookSecret::trusted(secret),
@@ -172,12 +183,15 @@ impl From<CustomerAttributes> for Customer {
                 version: stored.version,
                 sequence: stored.sequence,
                 admins: stored.admins,
+                owned: kinds::counts(&stored.owned),
                 epoch: stored.epoch,
                 system: stored.system,
                 frozen_from: stored.frozen_from,
                 tm_freeze: stored.tm_freeze,
                 tm_purge: stored.tm_purge,
-                hold,
+                frozen_by_operator: stored.frozen_by_operator,
+                holds: hold::holds(stored.holds),
+                suspension,
                 webhook_secret: stored.webhook_secret.map(WebhookSecret::trusted),
                 earlier_webhook_secret: earlier,
                 webhook_gone: stored.webhook_gone,
@@ -186,23 +200,35 @@ impl From<CustomerAttributes> for Customer {
     }
 }
 
-fn hold(stored: &CustomerAttributes) -> Option<Hold> {
-    Some(Hold {
-        reason: HoldReason::trusted(stored.hold_reason.clone()?),
-        by: stored.held_by?,
-        tm_hold: stored.tm_hold?,
-    })
+fn suspension(stored: &CustomerAttributes) -> Option<Suspension> {
+    Some(Suspension { by: stored.suspended_by?, tm_suspend: stored.tm_suspend? })
 }
 
 impl Stored for Customer {
     type Attributes = CustomerAttributes;
 }
 
-/// The account is live: initial or active.
-pub(super) fn live() -> Condition {
-    let values =
-        [(":initial", string(Status::Initial.name())), (":active", string(Status::Active.name()))];
-    Condition::new("#status IN (:initial, :active)", values)
+/// The account's state lets this write happen: what the [gate](crate::domain::gate) has decided is still so. The one
+/// condition of every write of what an account owns.
+pub(super) fn admits(target: Target<'_>) -> Condition {
+    let status = |name: &'static str, status: Status| (name, string(status.name()));
+    let live = [status(":initial", Status::Initial), status(":active", Status::Active)];
+    let condition = match target.write {
+        Write::Credentials => {
+            let [initial, active] = live;
+            let statuses = [initial, active, status(":frozen", Status::Frozen)];
+            Condition::new("#status IN (:initial, :active, :frozen)", statuses)
+        }
+        Write::Change | Write::Overwrite => Condition::new("#status IN (:initial, :active)", live),
+    };
+    let condition = match target.by {
+        Party::Owner => condition.and(Condition::new("attribute_not_exists(tm_suspend)", [])),
+        Party::Operator => condition,
+    };
+    match target.write {
+        Write::Overwrite => condition.and(Condition::new("attribute_not_exists(holds)", [])),
+        Write::Credentials | Write::Change => condition,
+    }
 }
 
 /// The account is as it was decided on: at this version, status and sequence number.

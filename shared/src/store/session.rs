@@ -20,6 +20,7 @@ stored! {
     pub struct SessionAttributes {
         agent_id: Id<Agent> => Deleted,
         epoch: u64 => Deleted,
+        tm_create: Timestamp => Deleted,
         tm_expire: Timestamp => Deleted,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         url_exposed: bool => Deleted,
@@ -33,6 +34,7 @@ impl From<&Session> for SessionAttributes {
         Self {
             agent_id: session.agent,
             epoch: session.epoch,
+            tm_create: session.tm_create,
             tm_expire: session.tm_expire,
             url_exposed: session.url_exposed,
             expires_at: session.tm_expire.seconds(),
@@ -45,6 +47,7 @@ impl From<SessionAttributes> for Session {
         Self {
             agent: stored.agent_id,
             epoch: stored.epoch,
+            tm_create: stored.tm_create,
             tm_expire: stored.tm_expire,
             url_exposed: stored.url_exposed,
         }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::rows::{
-    AMBIGUOUS, BAD_ID, BAD_PARAMETER, CUSTOMER, DENIED, IS_FROZEN, Looks, NO_CREDENTIALS,
-    NOT_VALID, OK, ONESELF, Outcome, PROJECT, Row,
+    AMBIGUOUS, BAD_ID, BAD_PARAMETER, CUSTOMER, DENIED, IS_FROZEN, IS_SUSPENDED, Looks,
+    NO_CREDENTIALS, NOT_VALID, OK, ONESELF, Outcome, PROJECT, Row,
 };
 
 /// The permission of the calling agent and its keys.
@@ -16,11 +16,16 @@ pub(super) enum Level {
     ProjectAdmin,
 }
 
-/// The status of the caller's account.
+/// The status of the caller's account, or what stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Initial,
     Active,
+    /// Active and held.
+    Held,
+    /// Active and suspended.
+    Suspended,
+    /// Frozen by its owner.
     Frozen,
     /// Deleted and not yet purged: everything it owned is still there.
     Deleted,
@@ -80,8 +85,15 @@ impl Level {
 }
 
 impl Status {
-    pub(super) const ALL: &[Self] =
-        &[Self::Initial, Self::Active, Self::Frozen, Self::Deleted, Self::Purged];
+    pub(super) const ALL: &[Self] = &[
+        Self::Initial,
+        Self::Active,
+        Self::Held,
+        Self::Suspended,
+        Self::Frozen,
+        Self::Deleted,
+        Self::Purged,
+    ];
 }
 
 /// A request of the matrix.
@@ -189,12 +201,17 @@ impl Cell {
             }
         }
         let (works_in, otherwise) = row.works_in;
-        let (who, asked) = match holder {
-            Holder::Session => (row.who, row.session),
-            Holder::AccessKey => (row.who_by_key.unwrap_or(row.who), row.key),
+        let (who, lets_in, asked) = match holder {
+            Holder::Session => (row.who, row.lets_in, row.session),
+            Holder::AccessKey => (
+                row.who_by_key.unwrap_or(row.who),
+                row.lets_in_by_key.unwrap_or(row.lets_in),
+                row.key,
+            ),
         };
         match () {
-            () if !row.lets_in.contains(status) => IS_FROZEN,
+            () if !lets_in.contains(status) && *status == Status::Suspended => IS_SUSPENDED,
+            () if !lets_in.contains(status) => IS_FROZEN,
             () if !who.contains(level) => DENIED,
             () if self.names_another() && row.names.is_some_and(|who| !who.contains(level)) => {
                 DENIED
@@ -238,6 +255,8 @@ impl Cell {
             }
             // Refused before anything is read: the account does not matter.
             _ if is_unread => matches!(status, Status::Active | Status::Deleted),
+            // Where the credential is sent does not matter to what stands beside the status.
+            _ if matches!(status, Status::Held | Status::Suspended) => *form == Form::Bearer,
             // A purged account has no credentials left.
             Form::Expired | Form::Revoked => *status != Status::Purged,
             _ => true,
@@ -258,6 +277,18 @@ impl Cell {
     }
 
     fn target_outcome(&self) -> Outcome {
+        let held = self.row.held.filter(|_| self.status == Status::Held);
+        match self.target {
+            Target::Malformed => BAD_ID,
+            Target::Foreign | Target::Missing | Target::Deleted if self.row.state_first => {
+                held.unwrap_or_else(|| self.item_outcome())
+            }
+            Target::Own => held.unwrap_or(self.row.own),
+            _ => self.item_outcome(),
+        }
+    }
+
+    fn item_outcome(&self) -> Outcome {
         match self.target {
             Target::Own => self.row.own,
             Target::Foreign => self.row.foreign,
@@ -271,7 +302,7 @@ impl Cell {
     /// Whether it is refused for good: the credential or the account has ended.
     pub(super) fn is_over(&self) -> bool {
         let over = matches!(self.form, Form::Expired | Form::Revoked);
-        let gone = !matches!(self.status, Status::Initial | Status::Active);
+        let gone = !matches!(self.status, Status::Initial | Status::Active | Status::Held);
         self.expected() != OK && (over || (gone && self.form == Form::Bearer))
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of the matrix: who may do what. `mod.rs` says how to add one.
 
 use Level::{Admin, Agent, Manager, ProjectAdmin};
-use Status::{Active, Frozen, Initial};
+use Status::{Active, Frozen, Held, Initial, Suspended};
 
 use super::cell::{Level, Status};
 
@@ -17,6 +17,7 @@ pub(super) const NO_CREDENTIALS: Outcome = (401, "AUTHENTICATION_REQUIRED");
 pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
 pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
+pub(super) const IS_SUSPENDED: Outcome = (403, "ACCOUNT_SUSPENDED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
 const NO_AGENT: Outcome = (404, "AGENT_NOT_FOUND");
@@ -26,14 +27,17 @@ const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
 const NO_WEBHOOK: Outcome = (409, "WEBHOOK_NOT_CONFIGURED");
+const PRESERVED: Outcome = (409, "ACCOUNT_PRESERVED");
+const ON_HOLD: Outcome = (409, "LEGAL_HOLD");
 
 pub(super) const PROJECT: &[Level] = &[ProjectAdmin];
 pub(super) const ADMINS: &[Level] = &[Admin, ProjectAdmin];
 const MANAGERS: &[Level] = &[Manager, Admin, ProjectAdmin];
 pub(super) const ANYONE: &[Level] = &[Agent, Manager, Admin, ProjectAdmin];
 
-const LIVE: &[Status] = &[Initial, Active];
-const NOT_DELETED: &[Status] = &[Initial, Active, Frozen];
+const LIVE: &[Status] = &[Initial, Active, Held];
+const NOT_SUSPENDED: &[Status] = &[Initial, Active, Held, Frozen];
+const NOT_DELETED: &[Status] = &[Initial, Active, Held, Frozen, Suspended];
 const ANY_STATUS: &[Status] = Status::ALL;
 
 /// Where a route looks for a credential.
@@ -99,8 +103,10 @@ pub(super) struct Row {
     pub(super) who: &'static [Level],
     /// Permission of access keys; `None` if the same.
     pub(super) who_by_key: Option<&'static [Level]>,
-    /// Account statuses that are accepted; a frozen account is otherwise refused with `ACCOUNT_FROZEN`.
+    /// Account statuses that are accepted; others are refused with `ACCOUNT_FROZEN` or `ACCOUNT_SUSPENDED`.
     pub(super) lets_in: &'static [Status],
+    /// Account statuses that are accepted of access keys; `None` if the same.
+    pub(super) lets_in_by_key: Option<&'static [Status]>,
     /// Account statuses in which the operation is possible, and the answer in any other.
     pub(super) works_in: (&'static [Status], Outcome),
     /// The answer to a session with the permission.
@@ -111,6 +117,10 @@ pub(super) struct Row {
     pub(super) target: Option<&'static Thing>,
     /// The answer for an item of the caller's account; without `{id}`, in general.
     pub(super) own: Outcome,
+    /// The same if the caller's account is held; `None` if that makes no difference.
+    pub(super) held: Option<Outcome>,
+    /// Whether the state of the caller's account is looked at before the item.
+    pub(super) state_first: bool,
     /// The answer for an item of another account; without `{id}`, for `customer_id=<another account>` in the
     /// query.
     pub(super) foreign: Outcome,
@@ -146,11 +156,14 @@ const OWN: Row = Row {
     who: ADMINS,
     who_by_key: None,
     lets_in: LIVE,
+    lets_in_by_key: None,
     works_in: (ANY_STATUS, OK),
     session: OK,
     key: OK,
     target: None,
     own: OK,
+    held: None,
+    state_first: false,
     foreign: OK,
     named: OK,
     names: None,
@@ -197,6 +210,7 @@ const RESOURCES: Row = Row { who: MANAGERS, names: Some(PROJECT), ..OWN };
 /// A route on one resource.
 const RESOURCE: Row = Row {
     target: Some(&NUMBER),
+    state_first: true,
     foreign: NO_NUMBER,
     missing: NO_NUMBER,
     deleted: NO_NUMBER,
@@ -205,7 +219,7 @@ const RESOURCE: Row = Row {
 
 /// A route of unregistration, which accepts frozen accounts.
 const LEAVING: Row =
-    Row { looks: Looks::AtHeader, lets_in: NOT_DELETED, uses_up: UsesUp::Account, ..OWN };
+    Row { looks: Looks::AtHeader, lets_in: NOT_SUSPENDED, uses_up: UsesUp::Account, ..OWN };
 
 /// A public route.
 const PUBLIC: Row = Row { looks: Looks::Nowhere, who: ANYONE, lets_in: ANY_STATUS, ..OWN };
@@ -221,18 +235,21 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         route: "POST /auth/unregister",
         body: r#"{"password": "$password"}"#,
+        lets_in: NOT_DELETED,
         key: BAD_FIELD,
         ..LEAVING
     },
     Row {
         route: "POST /auth/unregister",
         body: r#"{"confirmation_phrase": "DELETE"}"#,
+        lets_in: NOT_DELETED,
         session: BAD_FIELD,
         ..LEAVING
     },
     Row {
         route: "POST /auth/unregister",
         body: r#"{"password": "$password", "confirmation_phrase": "DELETE", "immediate": true}"#,
+        held: Some(PRESERVED),
         key: DENIED,
         ..LEAVING
     },
@@ -253,6 +270,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         route: "PUT /v1.0/customers/{id}",
         body: r#"{"detail": "changed"}"#,
+        held: Some(ON_HOLD),
         deleted: WRONG_STATE,
         ..ANY_ACCOUNT
     },
@@ -268,7 +286,12 @@ pub(super) const ROWS: &[Row] = &[
         deleted: WRONG_STATE,
         ..ANY_ACCOUNT
     },
-    Row { route: "DELETE /v1.0/customers/{id}", uses_up: UsesUp::Account, ..ANY_ACCOUNT },
+    Row {
+        route: "DELETE /v1.0/customers/{id}",
+        held: Some(ON_HOLD),
+        uses_up: UsesUp::Account,
+        ..ANY_ACCOUNT
+    },
     Row {
         route: "POST /v1.0/customers/{id}/freeze",
         deleted: WRONG_STATE,
@@ -295,11 +318,38 @@ pub(super) const ROWS: &[Row] = &[
         route: "PUT /v1.0/customers/{id}/hold",
         body: r#"{"reason": "Court order 7"}"#,
         deleted: WRONG_STATE,
+        uses_up: UsesUp::Account,
         ..ANY_ACCOUNT
     },
-    Row { route: "DELETE /v1.0/customers/{id}/hold", ..ANY_ACCOUNT },
+    Row { route: "DELETE /v1.0/customers/{id}/hold", uses_up: UsesUp::Account, ..ANY_ACCOUNT },
+    Row { route: "GET /v1.0/customers/{id}/holds", ..ANY_ACCOUNT },
+    Row {
+        route: "PUT /v1.0/customers/{id}/holds/{name}",
+        body: r#"{"reason": "Court order 8"}"#,
+        deleted: WRONG_STATE,
+        uses_up: UsesUp::Account,
+        ..ANY_ACCOUNT
+    },
+    Row {
+        route: "DELETE /v1.0/customers/{id}/holds/{name}",
+        uses_up: UsesUp::Account,
+        ..ANY_ACCOUNT
+    },
+    Row {
+        route: "POST /v1.0/customers/{id}/suspend",
+        deleted: WRONG_STATE,
+        uses_up: UsesUp::Account,
+        ..ANY_ACCOUNT
+    },
+    Row { route: "POST /v1.0/customers/{id}/resume", ..ANY_ACCOUNT },
+    Row { route: "GET /v1.0/customers/{id}/overview", ..ANY_ACCOUNT },
     Row { route: "GET /v1.0/customer", who: MANAGERS, ..OWN },
-    Row { route: "PUT /v1.0/customer", body: r#"{"detail": "changed"}"#, ..OWN },
+    Row {
+        route: "PUT /v1.0/customer",
+        body: r#"{"detail": "changed"}"#,
+        held: Some(PRESERVED),
+        ..OWN
+    },
     Row { route: "PUT /v1.0/customer/billing_account_id", body: NO_BILLING, ..OWN },
     Row {
         route: "PUT /v1.0/customer/billing_account_id",
@@ -326,7 +376,12 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, ..OWN },
     Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },
     Row { route: "PUT /v1.0/accesskeys/{id}", body: r#"{"name": "changed"}"#, ..OWN_KEY },
-    Row { route: "DELETE /v1.0/accesskeys/{id}", uses_up: UsesUp::Target, ..OWN_KEY },
+    Row {
+        route: "DELETE /v1.0/accesskeys/{id}",
+        lets_in: NOT_SUSPENDED,
+        uses_up: UsesUp::Target,
+        ..OWN_KEY
+    },
     Row {
         route: "POST /v1.0/accesskeys/{id}/rotate",
         body: r#"{"overlap": 0}"#,
@@ -336,9 +391,24 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /v1.0/agents", ..OWN },
     Row { route: "POST /v1.0/agents", body: AGENT.new, ..OWN },
     Row { route: "GET /v1.0/agents/{id}", ..OWN_AGENT },
-    Row { route: "PUT /v1.0/agents/{id}", body: r#"{"name": "changed"}"#, ..OWN_AGENT },
-    Row { route: "DELETE /v1.0/agents/{id}", uses_up: UsesUp::Target, ..OWN_AGENT },
-    Row { route: "PUT /v1.0/agents/{id}/permission", body: r#"{"permission": 64}"#, ..OWN_AGENT },
+    Row {
+        route: "PUT /v1.0/agents/{id}",
+        body: r#"{"name": "changed"}"#,
+        held: Some(PRESERVED),
+        ..OWN_AGENT
+    },
+    Row {
+        route: "DELETE /v1.0/agents/{id}",
+        held: Some(PRESERVED),
+        uses_up: UsesUp::Target,
+        ..OWN_AGENT
+    },
+    Row {
+        route: "PUT /v1.0/agents/{id}/permission",
+        body: r#"{"permission": 64}"#,
+        held: Some(PRESERVED),
+        ..OWN_AGENT
+    },
     Row {
         route: "PUT /v1.0/agents/{id}/password",
         body: r#"{"password": "another password"}"#,
@@ -348,6 +418,8 @@ pub(super) const ROWS: &[Row] = &[
         route: "PUT /v1.0/agents/{id}/password",
         body: r#"{"current_password": "$password", "password": "another password"}"#,
         target: Some(&ONESELF),
+        lets_in: NOT_SUSPENDED,
+        lets_in_by_key: Some(LIVE),
         who: ANYONE,
         who_by_key: Some(ADMINS),
         key: BAD_FIELD,
@@ -357,6 +429,16 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /v1.0/{kind}", who: ANYONE, ..RESOURCES },
     Row { route: "POST /v1.0/{kind}", body: NUMBER.new, must_name: true, ..RESOURCES },
     Row { route: "GET /v1.0/{kind}/{id}", who: ANYONE, ..RESOURCE },
-    Row { route: "PUT /v1.0/{kind}/{id}", body: r#"{"name": "changed"}"#, ..RESOURCE },
-    Row { route: "DELETE /v1.0/{kind}/{id}", uses_up: UsesUp::Target, ..RESOURCE },
+    Row {
+        route: "PUT /v1.0/{kind}/{id}",
+        body: r#"{"name": "changed"}"#,
+        held: Some(PRESERVED),
+        ..RESOURCE
+    },
+    Row {
+        route: "DELETE /v1.0/{kind}/{id}",
+        held: Some(PRESERVED),
+        uses_up: UsesUp::Target,
+        ..RESOURCE
+    },
 ];

@@ -123,16 +123,30 @@ impl World {
     pub(super) async fn send(&self, cell: &Cell) -> Answer {
         let Cell { row, form, target, holder, level, status } = *cell;
         let used_up = if cell.expected() == OK { row.uses_up } else { UsesUp::Nothing };
+        let mut own_thing = None;
         let fresh = match (used_up, target) {
             (UsesUp::Account, Target::Own) => Some(self.fresh_account(level, status).await),
+            // Nothing can be created in a frozen account.
+            (UsesUp::Target, Target::Own) if status == Status::Frozen => {
+                let account = Account::create(&self.tenure, &self.admin, &self.unique()).await;
+                if let Some(thing) = row.target {
+                    own_thing = Some(self.fresh_thing(&account, thing).await);
+                }
+                account.become_(&self.tenure, &self.admin, level, status).await;
+                Some(account)
+            }
             _ => None,
         };
         let caller = fresh.as_ref().unwrap_or(&self.callers[&(level, status)]);
         let (method, path) = row.route.split_once(' ').unwrap_or(("GET", "/nowhere"));
-        let (mut path, mut query) = (path.replace("{kind}", "numbers"), String::new());
+        let path = path.replace("{kind}", "numbers").replace("{name}", "case-8");
+        let (mut path, mut query) = (path, String::new());
         if let Some(thing) = row.target {
             let id = match (used_up, target) {
-                (UsesUp::Target, Target::Own) => self.fresh_thing(caller, thing).await,
+                (UsesUp::Target, Target::Own) => match own_thing {
+                    Some(id) => id,
+                    None => self.fresh_thing(caller, thing).await,
+                },
                 (UsesUp::Target, Target::Named) => self.fresh_thing(&self.foreign, thing).await,
                 (UsesUp::Account, Target::Foreign) => self.fresh_account(level, row.from).await.id,
                 _ => self.id(caller, thing, target),
@@ -320,10 +334,20 @@ impl Account {
                 .await;
         }
         let text = |text: &str| AttributeValue::S(text.to_owned());
+        let path = |below: &str| format!("/v1.0/customers/{}{below}", self.id);
+        if status == Status::Held {
+            let reason = json!({"reason": "Case 7"});
+            tenure.call_with(admin, "PUT", &path("/hold"), reason).await.ok();
+        }
+        if status == Status::Suspended {
+            tenure.call(admin, "POST", &path("/suspend")).await.ok();
+        }
         match status {
             Status::Initial | Status::Frozen => {}
             // Addresses cannot be verified here.
-            Status::Active => set(tenure, &self.id, "A", "status", text("active")).await,
+            Status::Active | Status::Held | Status::Suspended => {
+                set(tenure, &self.id, "A", "status", text("active")).await;
+            }
             // The state between deletion and purge.
             Status::Deleted => set(tenure, &self.id, "A", "status", text("deleted")).await,
             Status::Purged => {

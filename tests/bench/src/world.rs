@@ -234,9 +234,15 @@ impl World {
     /// the password under that of the user name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
-        let tm_expire = self.app.now().plus(session::LIFETIME);
-        let session =
-            Session { agent: agent.id, epoch: agent.epoch, tm_expire, url_exposed: false };
+        let tm_create = self.app.now();
+        let tm_expire = tm_create.plus(session::LIFETIME);
+        let session = Session {
+            agent: agent.id,
+            epoch: agent.epoch,
+            tm_create,
+            tm_expire,
+            url_exposed: false,
+        };
         let store = &self.app.store;
         let hash = token.hash();
         let inserted = store.insert_session(customer, &hash, &session, agent.login, None);

@@ -19,7 +19,7 @@ pub use email::{Email, EmailViolation, mailbox};
 pub use fold::fold;
 pub use integer::Integer;
 pub use password::{NewPassword, Password, PasswordHash, PasswordViolation};
-pub use text::{Address, BoundedText, Detail, Name, PhoneNumber, TextViolation};
+pub use text::{Address, BoundedText, Detail, HoldReason, Name, PhoneNumber, TextViolation};
 
 /// A value that is written as text.
 pub trait FromText: Sized {

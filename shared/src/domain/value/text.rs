@@ -128,6 +128,33 @@ impl FromText for Name {
 
 super::deserialize_from_text!(Name);
 
+/// Reason of a hold: 1 to 500 characters, without personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldReason(BoundedText<500>);
+
+impl HoldReason {
+    /// The reason itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl FromText for HoldReason {
+    type Violation = TextViolation;
+    fn from_text(text: &str) -> Result<Self, TextViolation> {
+        if text.trim().is_empty() {
+            return Err(TextViolation::Blank);
+        }
+        BoundedText::from_text(text).map(Self)
+    }
+    fn rule() -> String {
+        "text of 1 to 500 characters, without control characters".to_owned()
+    }
+}
+
+super::deserialize_from_text!(HoldReason);
+
 /// Returns the first character of `text` that is not seen or changes the order of others, and what it is.
 /// Where such a character belongs to a script or to a symbol, it is let pass: a joiner in Persian or
 /// Malayalam or within an emoji, a variation selector behind an ideograph or a symbol.

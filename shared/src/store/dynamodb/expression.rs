@@ -103,6 +103,19 @@ impl UpdateExpression {
         self.set_to(name, sum, change)?.value(":zero".to_owned(), 0)
     }
 
+    /// Adds to an element of a map, which begins at zero. The map must be there.
+    pub(crate) fn add_in(
+        mut self,
+        map: &'static str,
+        name: &'static str,
+        change: i64,
+    ) -> Result<Self, Error> {
+        let element = format!("#{map}.#{name}");
+        self.set.push(format!("{element} = if_not_exists({element}, :zero) + :{map}"));
+        self.names.extend([map, name]);
+        self.value(format!(":{map}"), change)?.value(":zero".to_owned(), 0)
+    }
+
     /// Appends to a list, which begins empty.
     pub(crate) fn append(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
         let list = format!("list_append(if_not_exists(#{name}, :empty), :{name})");

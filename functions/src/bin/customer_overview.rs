@@ -1,0 +1,34 @@
+//! `GET /v1.0/customers/{id}/overview`: returns the state of an account at a glance.
+//!
+//! One round trip: account, ledger, sessions and deliveries are read while the caller is.
+
+use futures_util::future::{join, try_join};
+use shared::app::App;
+use shared::auth::{caller_and_erasure, credential};
+use shared::domain::{Error, Permission};
+use shared::http::{Reply, Request, view};
+use shared::runtime::{self, Endpoint};
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    // Without a well-formed token nothing is read.
+    credential(&request)?;
+    let activity = async {
+        let (store, id) = (&app.store, request.path_id()?);
+        try_join(store.get_latest_login(id), store.count_failing_deliveries(id)).await
+    };
+    let account = caller_and_erasure(app, &request, Permission::PROJECT_ADMIN);
+    let (account, activity) = join(account, activity).await;
+
+    let (_, account) = account?;
+    let ((customer, erasure), (login, failing)) = (account?, activity?);
+    let overview = view::OverviewView::new(&customer, erasure.as_ref(), app.now());
+    Reply::ok(overview.with_activity(login, failing))
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::new(handle)
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(endpoint())
+}

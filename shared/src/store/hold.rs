@@ -1,0 +1,35 @@
+//! Holds as they are stored, in an account's root and in its row in the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::hold::{Hold, HoldName, Holds};
+use crate::domain::{Actor, Timestamp};
+
+/// A hold as an element of a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HoldAttributes {
+    name: String,
+    reason: String,
+    by: Actor,
+    tm_hold: Timestamp,
+}
+
+/// The holds as a list; `None` if there are none, so that the attribute's absence is a condition.
+pub(super) fn list(holds: &Holds) -> Option<Vec<HoldAttributes>> {
+    let attributes = |(name, hold): (&HoldName, &Hold)| HoldAttributes {
+        name: name.to_string(),
+        reason: hold.reason.clone(),
+        by: hold.by,
+        tm_hold: hold.tm_hold,
+    };
+    (!holds.is_empty()).then(|| holds.iter().map(attributes).collect())
+}
+
+/// The holds in a list.
+pub(super) fn holds(list: Option<Vec<HoldAttributes>>) -> Holds {
+    let hold = |stored: HoldAttributes| {
+        let hold = Hold { reason: stored.reason, by: stored.by, tm_hold: stored.tm_hold };
+        (HoldName::trusted(stored.name), hold)
+    };
+    list.into_iter().flatten().map(hold).collect()
+}
