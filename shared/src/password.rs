@@ -27,7 +27,8 @@ pub fn computed() -> u64 {
     COMPUTED.load(Ordering::Relaxed)
 }
 
-/// Allocates the memory at init, when Lambda gives the function a whole processor. For functions that hash.
+/// Allocates the memory in which argon2 hashes. For functions that hash, to call at init, when Lambda gives them a whole
+/// processor.
 pub fn prepare() {
     drop(memory(&PARAMS));
 }

@@ -50,7 +50,7 @@ pub struct AccessKey {
     pub version: u64,
 }
 
-/// What is stored of a token.
+/// What is stored of an access key's token: enough to verify and to recognise it, not to use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredToken {
     /// The token's first characters, by which its owner recognises it.

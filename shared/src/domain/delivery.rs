@@ -38,7 +38,7 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 pub struct Delivery {
     /// The event, and the receiver's `webhook-id`.
     pub id: Id<Event>,
-    /// The event's name.
+    /// The event type, such as `customer_created`.
     #[serde(rename = "type")]
     pub name: String,
     /// The event's sequence number within its account.

@@ -11,7 +11,7 @@ pub enum Violation {
     Duplicate,
     /// The field is not known; the known ones, as a list.
     Unknown(String),
-    /// The value breaks a rule; which, as "must …".
+    /// The value breaks a rule: the rule in words, such as "must have at least 8 characters".
     Value(String),
 }
 

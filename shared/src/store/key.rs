@@ -155,18 +155,18 @@ pub fn login(login: LoginKey) -> Key<Login> {
     lock(&login.to_string())
 }
 
-/// A user name's lock, by the text of its login key.
+/// Key of a user name's lock, by the text of its login key.
 pub(super) fn lock(login: &str) -> Key<Login> {
     Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
 }
 
-/// An e-mail address's lock, which holds the account's id; `None` if this is no address.
+/// Key of an e-mail address's lock, which holds the account's id; `None` if this is no address.
 pub(super) fn email(email: &Email) -> Option<Key<Id<Customer>>> {
     let hash = sha256(&email.canonical()?);
     Some(Key::new(format!("EMAIL#{hash}"), LOCK.to_owned()))
 }
 
-/// An event in the outbox.
+/// Key of an event in the outbox.
 pub(super) fn event<T>(id: Id<Event>) -> Key<T> {
     Key::of(Table::Outbox, id.to_string(), String::new())
 }
@@ -188,7 +188,7 @@ pub(super) fn customer_of(pk: &str) -> Result<Id<Customer>, Error> {
     id.ok_or_else(|| Error::Internal("a key names no account".to_owned()))
 }
 
-/// The breaker's count of purges begun within an hour.
+/// Key of the breaker's count of purges begun within an hour.
 pub(super) fn breaker(hour: i64) -> Key<()> {
     Key::new(format!("BREAKER#{hour}"), "B".to_owned())
 }

@@ -17,7 +17,7 @@ use crate::domain::time::Month;
 use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
 stored! {
-    /// An account's row as an item.
+    /// Item of the ledger that an account's erasure is recorded in: request, withdrawal, progress, receipt.
     #[derive(Deserialize)]
     pub struct ErasureAttributes {
         customer_id: Id<Customer> => Kept,

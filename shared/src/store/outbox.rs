@@ -37,7 +37,7 @@ stored! {
     pub struct OutboxEntry {
         /// The event's id.
         pub id: Id<Event> => Deleted,
-        /// Name of its type on the bus.
+        /// Its event type, such as `customer_created`.
         #[serde(rename = "type")]
         pub name: String => Deleted,
         /// The account.
@@ -233,9 +233,9 @@ impl Stored for OutboxEntry {
 /// A queue of the outbox, by what its events are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxQueue {
-    /// Put on the bus.
+    /// Events to put on the bus.
     Publish,
-    /// Delivered to the account's webhook.
+    /// Events to deliver to their account's webhook.
     Deliver,
 }
 

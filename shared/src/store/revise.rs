@@ -8,7 +8,7 @@ use crate::patience::Tries;
 pub enum Update<T> {
     /// It was written.
     Written,
-    /// Another writer came first, and made it this.
+    /// Another writer came first: what the item is now.
     Outdated(Box<T>),
 }
 
