@@ -142,6 +142,18 @@ async fn log_lines_are_json_with_known_fields_for_any_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_event_has_its_reason_as_the_type_of_the_error() {
+    let tenure = Tenure::start().await;
+    let path = "/2015-03-31/functions/AdminBootstrapFunction/invocations";
+    for (event, reason) in
+        [(json!({"username": "ann"}), "INVALID_ARGUMENT"), (json!("ann"), "INVALID_JSON_BODY")]
+    {
+        let answer = tenure.send(tenure.request("POST", path).json(&event)).await;
+        assert_eq!(answer.body["errorType"], reason, "{}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn direct_invocation_echoes_no_input() {
     let tenure = Tenure::start().await;
     let bodies = [

@@ -26,6 +26,12 @@ pub fn message(error: &Error) -> String {
     describe(error).message
 }
 
+/// Returns the reason of an error, for a program.
+#[must_use]
+pub fn reason(error: &Error) -> &'static str {
+    describe(error).reason
+}
+
 pub(super) fn describe(error: &Error) -> Description {
     let (http, status, reason, message) = row(error);
     let (details, retry_after) = (details(error), retry_after(error));

@@ -13,7 +13,7 @@ pub mod view;
 pub use accepts::{ACCOUNT, Accepts, PAGE, PAGE_OF_ACCOUNT};
 pub use conditional::Preconditions;
 pub use customer_query::CUSTOMER_QUERY;
-pub use error::message;
+pub use error::{message, reason};
 pub use json::event;
 pub use reply::Reply;
 pub use request::{PageQuery, QuotaStatuses, Request};

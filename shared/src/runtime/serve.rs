@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use lambda_http::{Body, IntoResponse, RequestExt as _, Response};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -132,7 +132,8 @@ macro_rules! hashing_main {
     };
 }
 
-/// Serves a function that is not called by the API. After an error, Lambda retries asynchronous invocations.
+/// Serves a function that is not called by the API. After an error, Lambda retries asynchronous invocations; the error's
+/// type is its reason, as in answers of the API.
 pub fn serve_event<P, E, R, H, F>(handle: H) -> super::Result
 where
     P: Build,
@@ -155,7 +156,10 @@ where
         });
         result.map_err(|error| {
             LogEntry::EventFailed { request_id: &request_id, cause: Cause(&error) }.log();
-            http::message(&error)
+            Diagnostic {
+                error_type: http::reason(&error).to_owned(),
+                error_message: http::message(&error),
+            }
         })
     };
     listen_for_events(parts.prepare(), Box::new(move |event| Box::pin(answer(event))))
@@ -173,7 +177,7 @@ fn listen_for_requests(
 
 fn listen_for_events(
     prepared: BoxFuture<'static, ()>,
-    answer: Answer<LambdaEvent<Value>, Value, String>,
+    answer: Answer<LambdaEvent<Value>, Value, Diagnostic>,
 ) -> super::Result {
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
