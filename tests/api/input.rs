@@ -289,17 +289,3 @@ async fn invalid_ids_pages_and_routes_are_rejected() {
         assert_eq!(anonymous.refused(404), "ROUTE_NOT_FOUND", "{method} {path}");
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn method_override_headers_are_ignored() {
-    let tenure = Tenure::start().await;
-    let admin = tenure.admin().await;
-    let account = tenure.account(&admin, "test1").await;
-    let before = tenure.accounts().await;
-    let path = format!("/v1.0/customers/{}", account.id);
-    for header in ["x-http-method-override", "x-http-method", "x-method-override"] {
-        let request = tenure.request("GET", &path).bearer(&admin).header(header, "DELETE");
-        tenure.send(request).await.ok();
-    }
-    assert_eq!(tenure.accounts().await, before);
-}

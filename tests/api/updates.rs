@@ -101,6 +101,29 @@ async fn what_was_got_can_be_sent_back_and_changed_read_only_fields_are_refused_
     }
 }
 
+/// A client that changes what it got, and that another was quicker than: 412 tells it to get it again, where the
+/// time of the other's update would look like a fault of its body.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_got_before_another_change_and_is_sent_back_with_its_tag_is_412() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let mut paths = vec![
+        (&account.token, "/v1.0/customer".to_owned()),
+        (&admin, format!("/v1.0/customers/{}", account.id)),
+    ];
+    paths.extend(items(&tenure, &account.token).await.map(|(path, _)| (&account.token, path)));
+    for (token, path) in paths {
+        let got = tenure.call(token, "GET", &path).await;
+        let tag = got.headers["etag"].to_str().unwrap().to_owned();
+        tenure.put(token, &path, &json!({"name": "another's"}), "").await.ok();
+        let mut changed = got.ok();
+        changed["detail"] = json!("mine");
+        let late = tenure.put(token, &path, &changed, &tag).await;
+        assert_eq!(late.refused(412), "ETAG_MISMATCH", "{path}");
+    }
+}
+
 /// What an update leaves as it is; the answer of `PUT /v1.0/customer` has no webhook secret.
 fn without_update(shown: &Value) -> Value {
     let mut shown = shown.clone();

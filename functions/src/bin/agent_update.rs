@@ -25,6 +25,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let (caller, agent) = (&caller, agent?);
     let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
+    caller.require_all_of(agent.permission)?;
     let body: &Body = &request.json_over(&view::AgentView::new(account.id, &agent))?;
 
     let conditions = &request.preconditions()?;

@@ -51,6 +51,8 @@ pub enum TargetViolation {
     UserInfo,
     /// Its host is not written as the URL standard would write it.
     HostSpelling,
+    /// Its host is no name as DNS has them.
+    HostName,
     /// Its host is not public.
     HostNotPublic,
 }
@@ -71,6 +73,9 @@ impl fmt::Display for TargetViolation {
             Self::HostSpelling => {
                 f.write_str("must have a host that is written plainly, not escaped or as a number")
             }
+            Self::HostName => f.write_str(
+                "must have a host whose name is of letters, digits and hyphens, with single dots between them",
+            ),
             Self::HostNotPublic => f.write_str("must have a public host"),
         }
     }
@@ -97,6 +102,9 @@ impl WebhookTarget {
             ("http", port) if loopback == Loopback::Allowed && port != Some(0) => true,
             _ => return Err(TargetViolation::Scheme),
         };
+        if !text[url.scheme().len()..].starts_with("://") {
+            return Err(TargetViolation::NoUrl);
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetViolation::UserInfo);
         }
@@ -104,11 +112,17 @@ impl WebhookTarget {
         if !target.is_spelled(text) {
             return Err(TargetViolation::HostSpelling);
         }
-        if target.may_host() { Ok(target) } else { Err(TargetViolation::HostNotPublic) }
+        match target.url.host() {
+            _ if target.may_host() => Ok(target),
+            // Only a loopback address may be called without TLS.
+            _ if is_loopback => Err(TargetViolation::Scheme),
+            Some(Host::Domain(name)) if !is_host_name(name) => Err(TargetViolation::HostName),
+            _ => Err(TargetViolation::HostNotPublic),
+        }
     }
 
-    /// Whether `text` has host and port as they were parsed. A number that stands for an address, an escaped letter and
-    /// a missing slash are other spellings.
+    /// Whether `text` has host and port as they were parsed. A number that stands for an address and an escaped letter
+    /// are other spellings.
     fn is_spelled(&self, text: &str) -> bool {
         let default_port = if self.is_loopback { ":80" } else { ":443" };
         let rest = text[self.url.scheme().len()..].strip_prefix("://").unwrap_or_default();
@@ -200,16 +214,19 @@ const NEVER_PUBLIC: [&str; 8] =
 
 /// Whether a name in lower case can be a public host's: at least two DNS labels.
 fn may_be_public(name: &str) -> bool {
+    let top = name.rsplit_once('.').map(|(_, top)| top);
+    is_host_name(name) && top.is_some_and(|top| !NEVER_PUBLIC.contains(&top))
+}
+
+/// Whether a name is one or more DNS labels.
+fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let top = name.rsplit_once('.').map(|(_, top)| top);
-    name.len() <= 253
-        && name.split('.').all(is_label)
-        && top.is_some_and(|top| !NEVER_PUBLIC.contains(&top))
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 #[cfg(test)]

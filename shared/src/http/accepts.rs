@@ -11,7 +11,7 @@ pub(super) const CUSTOMER_ID: &str = "customer_id";
 pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
 /// Parameters of a list of an account that a project admin may name.
 pub const PAGE_OF_ACCOUNT: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
-/// The account that a project admin may name.
+/// Query parameter by which a project admin names the account that a request is about.
 pub const ACCOUNT: &[&str] = &[CUSTOMER_ID];
 
 /// What a route accepts beside path and body. A request with anything else is refused.
@@ -38,7 +38,7 @@ impl Accepts {
     }
 }
 
-/// The part of a client's own words that an answer repeats.
-fn echo(name: &str) -> String {
-    name.chars().take(64).collect()
+/// Returns the part of a name that a client sent which an answer repeats: 64 characters. `""` stands for an empty one.
+pub(super) fn echo(name: &str) -> String {
+    if name.is_empty() { "\"\"".to_owned() } else { name.chars().take(64).collect() }
 }

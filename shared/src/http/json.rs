@@ -8,6 +8,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::accepts::echo;
 use crate::domain::{Error, Violation};
 
 /// The largest body, in bytes: 64 KiB.
@@ -15,9 +16,6 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// What the whole of it must be: a struct would also be read from an array.
 const OBJECT: &str = "it must be an object";
-
-/// Longest part of a client's own words that is repeated to it.
-const MAX_ECHO: usize = 64;
 
 /// Reads `body` as a `T`.
 pub(super) fn parse<T: DeserializeOwned>(
@@ -28,7 +26,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     if body.len() > MAX_BODY {
         return Err(Error::BodyTooLarge(MAX_BODY));
     }
-    if body.is_empty() {
+    if body.trim_ascii().is_empty() {
         return Err(Error::BodyMissing);
     }
     // Compressed bodies are refused: a small one may expand to a large one.
@@ -36,9 +34,8 @@ pub(super) fn parse<T: DeserializeOwned>(
     if !plain || !content_type.is_some_and(is_json) {
         return Err(Error::NotJson);
     }
-    if body.starts_with("\u{feff}".as_bytes()) {
-        let problem = "it begins with a byte order mark (U+FEFF); send UTF-8 without one";
-        return Err(Error::InvalidJson(problem.to_owned()));
+    if let Some(problem) = foreign_encoding(body) {
+        return Err(Error::InvalidJson(problem));
     }
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::InvalidJson(OBJECT.to_owned()));
@@ -48,6 +45,24 @@ pub(super) fn parse<T: DeserializeOwned>(
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
     reader.end().map_err(|error| explain(".", &error))?;
     Ok(value)
+}
+
+/// Returns how `body` is encoded, if it is not as it should be: in UTF-8 without a byte order mark.
+fn foreign_encoding(body: &[u8]) -> Option<String> {
+    if body.starts_with("\u{feff}".as_bytes()) {
+        return Some(
+            "it begins with a byte order mark (U+FEFF); send UTF-8 without one".to_owned(),
+        );
+    }
+    // JSON begins with two ASCII characters; each has a zero byte beside it in UTF-16 and UTF-32.
+    if body.starts_with(b"\xff\xfe")
+        || body.starts_with(b"\xfe\xff")
+        || body.iter().take(2).any(|byte| *byte == 0)
+    {
+        return Some("it is UTF-16 or UTF-32; send UTF-8".to_owned());
+    }
+    let error = std::str::from_utf8(body).err()?;
+    Some(format!("it is not UTF-8, beginning with byte {}; send UTF-8", error.valid_up_to() + 1))
 }
 
 /// Reads `body` as a `T`, but accepts those fields of `shown` that `T` has not, if they are as in `shown`.
@@ -67,7 +82,7 @@ pub(super) fn parse_over<T: DeserializeOwned>(
         if value.as_ref() != read_only.get(name) {
             return Err(Error::invalid_field(
                 name,
-                "is read-only: leave it out, or send it as it is",
+                "is read-only, and has another value now: leave it out, or send it as GET shows it",
             ));
         }
     }
@@ -182,7 +197,9 @@ fn is_json(content_type: &str) -> bool {
     let is_json = media_type == "application/json" || suffixed.is_some_and(|name| !name.is_empty());
     let charset =
         |parameter: &str| Some(parameter.strip_prefix("charset=")?.trim_matches('"').to_owned());
-    is_json && parts.filter_map(charset).all(|charset| matches!(charset.as_str(), "utf-8" | "utf8"))
+    // What is ASCII is UTF-8, too.
+    let is_utf8 = |charset: String| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii");
+    is_json && parts.filter_map(charset).all(is_utf8)
 }
 
 /// Says what is wrong without repeating a value, which may be a secret.
@@ -201,8 +218,7 @@ fn explain(path: &str, error: &serde_json::Error) -> Error {
     if let Some((name, known)) =
         message.strip_prefix("unknown field `").and_then(|rest| rest.rsplit_once("`, expected "))
     {
-        let name: String = name.chars().take(MAX_ECHO).collect();
-        return Error::invalid_field(&name, Violation::Unknown(known.to_owned()));
+        return Error::invalid_field(&echo(name), Violation::Unknown(known.to_owned()));
     }
     // What is expected is ours to word and comes last; what came instead is the client's.
     match message.rsplit_once(", expected ") {
@@ -252,6 +268,10 @@ mod tests {
         assert_eq!(
             wrong(r#"{"name":"a","x":1}"#),
             "x: is not a field here; known: one of `name`, `immediate`, `password`"
+        );
+        assert_eq!(
+            wrong(r#"{"name":"a","":1}"#),
+            "\"\": is not a field here; known: one of `name`, `immediate`, `password`"
         );
         assert_eq!(
             wrong(r#"{"name":5}"#),
@@ -329,6 +349,7 @@ mod tests {
             "application/json; indent=4",
             "application/merge-patch+json",
             "application/vnd.api+json; charset=utf-8",
+            "application/json; charset=US-ASCII",
         ] {
             assert!(parse::<Body>(Some(good), None, br#"{"name":"a"}"#).is_ok(), "{good}");
         }
@@ -390,8 +411,34 @@ mod tests {
     fn a_missing_body_and_a_byte_order_mark_have_words_of_their_own() {
         assert_eq!(wrong(""), "BodyMissing");
         assert!(matches!(parse::<Body>(None, None, b""), Err(Error::BodyMissing)));
+        for blank in [" ", "\r\n"] {
+            assert_eq!(wrong(blank), "BodyMissing", "{blank:?}");
+        }
         let marked = wrong("\u{feff}{}");
         assert!(marked.contains("byte order mark"), "{marked}");
+    }
+
+    #[test]
+    fn a_body_in_another_encoding_is_told_which() {
+        let text = r#"{"name":"José"}"#;
+        let units =
+            |mark: &[u16]| mark.iter().copied().chain(text.encode_utf16()).collect::<Vec<_>>();
+        let little = |mark: &[u16]| units(mark).into_iter().flat_map(u16::to_le_bytes).collect();
+        let big = |mark: &[u16]| units(mark).into_iter().flat_map(u16::to_be_bytes).collect();
+        let wide: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        let latin: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+        for (body, problem) in [
+            (little(&[]), "it is UTF-16 or UTF-32; send UTF-8"),
+            (little(&[0xfeff]), "it is UTF-16 or UTF-32; send UTF-8"),
+            (big(&[]), "it is UTF-16 or UTF-32; send UTF-8"),
+            (big(&[0xfeff]), "it is UTF-16 or UTF-32; send UTF-8"),
+            (wide, "it is UTF-16 or UTF-32; send UTF-8"),
+            (latin, "it is not UTF-8, beginning with byte 13; send UTF-8"),
+        ] {
+            let refused = parse::<Body>(Some("application/json"), None, &body).unwrap_err();
+            let Error::InvalidJson(found) = refused else { panic!("{refused:?}") };
+            assert_eq!(found, problem);
+        }
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lambda_http::RequestExt as _;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
+use super::view::Tagged;
 use super::{Preconditions, customer_query, idempotency_key, json};
 use crate::domain::find::Filter;
 use crate::domain::gate::Party;
@@ -18,6 +18,16 @@ use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::{Actor, Customer, Error, Id};
+
+/// Headers that change what a request means, and that no route evaluates: without its effect, a condition on a date
+/// would lose an update, and a request for another method would do something else.
+const UNSUPPORTED_HEADERS: [&str; 5] = [
+    "Prefer",
+    "If-Unmodified-Since",
+    "X-HTTP-Method-Override",
+    "X-HTTP-Method",
+    "X-Method-Override",
+];
 
 /// A request. Credentials are taken out of header and query, so that nothing else sees them.
 pub struct Request {
@@ -32,7 +42,7 @@ pub struct Request {
     path_name: Option<String>,
     content_type: Option<String>,
     content_encoding: Option<String>,
-    prefers: bool,
+    unsupported_header: Option<&'static str>,
     if_match: Option<String>,
     if_none_match: Option<String>,
     idempotency_key: Option<String>,
@@ -136,7 +146,9 @@ impl Request {
             path_name: in_path("name"),
             content_type: header("content-type"),
             content_encoding: header("content-encoding"),
-            prefers: request.headers().contains_key("prefer"),
+            unsupported_header: UNSUPPORTED_HEADERS
+                .into_iter()
+                .find(|name| request.headers().contains_key(*name)),
             if_match: list("if-match"),
             if_none_match: list("if-none-match"),
             idempotency_key: list("idempotency-key"),
@@ -265,9 +277,14 @@ impl Request {
         json::parse_both(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
-    /// Parses the body of an update as JSON. Fields of `shown`, which is the resource as `GET` shows it, that `T` has not
-    /// are read-only: unchanged they are accepted, so that what was got can be sent back.
-    pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Serialize) -> Result<T, Error> {
+    /// Parses the body of an update as JSON, if the preconditions are met by `shown`, which is the resource as `GET`
+    /// shows it. Its fields that `T` has not are read-only: unchanged they are accepted, so that what was got can be
+    /// sent back.
+    ///
+    /// The preconditions come first: to a client that sends back what has changed meanwhile, 412 says so, where a
+    /// read-only field that is another now would look like a fault of its body.
+    pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Tagged) -> Result<T, Error> {
+        self.preconditions()?.require(shown)?;
         let (media_type, encoding) =
             (self.content_type.as_deref(), self.content_encoding.as_deref());
         json::parse_over(media_type, encoding, &self.body, shown)
@@ -282,9 +299,11 @@ impl Request {
     /// change what the request means and is not evaluated here.
     pub fn require_accepted(&self) -> Result<(), Error> {
         self.accepts.check_query(&self.query)?;
+        if let Some(name) = self.unsupported_header {
+            return Err(Error::UnsupportedHeader(name));
+        }
         let is_conditional = !self.accepts.preconditions;
         for (name, is_unsupported) in [
-            ("Prefer", self.prefers),
             ("If-Match", is_conditional && self.if_match.is_some()),
             ("If-None-Match", is_conditional && self.if_none_match.is_some()),
         ] {
@@ -302,7 +321,7 @@ impl Request {
 
     /// Parses the body as JSON; an empty one is the default of `T`.
     pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
-        if self.body.is_empty() { Ok(T::default()) } else { self.json() }
+        if self.body.trim_ascii().is_empty() { Ok(T::default()) } else { self.json() }
     }
 
     /// Returns the page that the query asks for.

@@ -31,6 +31,11 @@ pub trait FromText: Sized {
 
     /// What the text must be, to follow "must be" in a message about a value that is no text.
     fn rule() -> String;
+
+    /// Whether `""` clears a field of this type.
+    fn can_be_cleared() -> bool {
+        Self::from_text("").is_ok()
+    }
 }
 
 /// Deserializes a [`FromText`]. An error names the rule that is broken and never the text, which may be a
@@ -46,7 +51,7 @@ pub fn deserialize_text<'de, T: FromText, D: Deserializer<'de>>(from: D) -> Resu
             T::from_text(text).map_err(E::custom)
         }
         fn visit_unit<E: serde::de::Error>(self) -> Result<T, E> {
-            let clears = if T::from_text("").is_ok() { "; \"\" clears it" } else { "" };
+            let clears = if T::can_be_cleared() { "; \"\" clears it" } else { "" };
             Err(E::custom(format_args!("must be {}, not null{clears}", T::rule())))
         }
     }
@@ -208,5 +213,7 @@ mod tests {
         assert!(name.contains("not null; \"\" clears it"), "{name}");
         let password = serde_json::from_str::<NewPassword>("null").map_err(null).unwrap_err();
         assert!(password.contains("not null at line"), "{password}");
+        let at_login = serde_json::from_str::<Password>("null").map_err(null).unwrap_err();
+        assert!(at_login.contains("not null at line"), "{at_login}");
     }
 }

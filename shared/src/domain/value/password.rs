@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_script::{Script, UnicodeScript as _};
 
+use super::text::deceptive;
 use super::{FromText, deserialize_from_text, deserialize_text, fold};
 use crate::domain::{Error, Username};
 
@@ -48,6 +49,9 @@ impl FromText for Password {
     }
     fn rule() -> String {
         "text".to_owned()
+    }
+    fn can_be_cleared() -> bool {
+        false
     }
 }
 
@@ -94,6 +98,8 @@ pub enum PasswordViolation {
     Blank,
     /// It has a character that is no text, such as a control character.
     Characters,
+    /// It has a character that is not seen, and so cannot be typed again; the class of that character.
+    Invisible(char, &'static str),
     /// It is one of the most common passwords.
     Common,
     /// It is the user name.
@@ -110,6 +116,13 @@ impl fmt::Display for PasswordViolation {
             Self::Blank => f.write_str("must not be of spaces only"),
             Self::Characters => {
                 f.write_str("must be text, without control characters and unassigned ones")
+            }
+            Self::Invisible(c, class) => {
+                let code = u32::from(*c);
+                write!(
+                    f,
+                    "must not have {class} (U+{code:04X}), which nobody can see and type again"
+                )
             }
             Self::Common => f.write_str("is one of the most common passwords; choose another"),
             Self::Username => f.write_str("must not be the user name"),
@@ -130,6 +143,8 @@ impl FromText for NewPassword {
         let password = Password::prepare(text);
         if !password.0.chars().all(is_text) {
             Err(PasswordViolation::Characters)
+        } else if let Some((c, class)) = deceptive(&password.0) {
+            Err(PasswordViolation::Invisible(c, class))
         } else if password.0.trim().is_empty() {
             Err(PasswordViolation::Blank)
         } else if password.0.chars().count() < MIN_CHARACTERS {
@@ -161,7 +176,8 @@ fn is_text(c: char) -> bool {
 }
 
 fn is_common(password: &str) -> bool {
-    let password = fold(password);
+    // A space at an end is what is tried next.
+    let password = fold(password.trim());
     COMMON.lines().filter(|line| !line.starts_with('#')).any(|line| line == password)
 }
 
@@ -230,6 +246,19 @@ mod tests {
         for text in ["long\u{0}enough", "long\u{7}enough", "unassigned \u{378}"] {
             assert_eq!(refused(text), Some(PasswordViolation::Characters), "{text:?}");
         }
+        // Copied from a page, not typed.
+        for (text, class) in [
+            ("\u{feff}long enough", "a zero-width space (U+FEFF)"),
+            ("long\u{ad}enough", "a soft hyphen (U+00AD)"),
+            ("long enough\u{200e}", "a bidirectional mark (U+200E)"),
+        ] {
+            let violation =
+                refused(text).map(|violation| violation.to_string()).unwrap_or_default();
+            assert!(violation.contains(class), "{text:?}: {violation}");
+        }
+        for text in ["\u{1f469}\u{200d}\u{1f4bb} works", "می\u{200c}خواهم بروم"] {
+            assert_eq!(refused(text), None, "{text:?}");
+        }
     }
 
     #[test]
@@ -245,7 +274,9 @@ mod tests {
 
     #[test]
     fn the_most_common_passwords_and_spaces_are_refused() {
-        for text in ["password", "PassWord", "12345678", "qwertyuiop", "trustno1", "iloveyou"] {
+        for text in
+            ["password", "PassWord", "12345678", "qwertyuiop", "trustno1", "iloveyou", "12345678 "]
+        {
             assert_eq!(refused(text), Some(PasswordViolation::Common), "{text}");
         }
         for text in ["        ", "\u{3000}\u{a0}      "] {

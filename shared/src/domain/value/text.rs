@@ -157,13 +157,17 @@ super::deserialize_from_text!(HoldReason);
 
 /// Returns the first character of `text` that is not seen or changes the order of others, and what it is.
 /// Where such a character belongs to a script or to a symbol, it is let pass: a joiner in Persian or
-/// Malayalam or within an emoji, a variation selector behind an ideograph or a symbol.
-fn deceptive(text: &str) -> Option<(char, &'static str)> {
-    let mut chars = text.chars().peekable();
+/// Malayalam or within an emoji, a variation selector behind an ideograph or a symbol, the flag of a country within one.
+pub(super) fn deceptive(text: &str) -> Option<(char, &'static str)> {
+    let mut chars = text.chars();
     // The last character that is seen.
     let mut before = None;
     while let Some(c) = chars.next() {
-        let after = chars.peek().copied();
+        let flag = FLAGS.iter().find_map(|tags| chars.as_str().strip_prefix(tags));
+        if let Some(rest) = flag.filter(|_| c == BLACK_FLAG) {
+            chars = rest.chars();
+        }
+        let after = chars.clone().next();
         match invisible(c) {
             None if is_combining_mark(c) => {}
             None => before = Some(c),
@@ -173,6 +177,16 @@ fn deceptive(text: &str) -> Option<(char, &'static str)> {
     }
     None
 }
+
+/// The character that is shown as the flag of the country that the tags behind it spell.
+const BLACK_FLAG: char = '\u{1f3f4}';
+
+/// Tags of the flags that Unicode recommends: England, Scotland, Wales.
+const FLAGS: [&str; 3] = [
+    "\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+    "\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+    "\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
+];
 
 /// Returns what kind of character `c` is, if it is not seen or changes the order of others: Unicode's
 /// `Default_Ignorable_Code_Point`, separators of lines, and format characters.
@@ -287,6 +301,7 @@ mod tests {
             "\u{1f469}\u{200d}\u{1f4bb} Agency",
             "\u{2764}\u{fe0f} Flowers",
             "1\u{fe0f}\u{20e3} First",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f} Tours",
             "שלום",
             "a\tb\nc",
         ] {
@@ -311,6 +326,14 @@ mod tests {
             ("pay\u{e0100}pal", "a variation selector (U+E0100)"),
             ("pay\u{2028}pal", "a line separator (U+2028)"),
             ("pay\u{e0041}pal", "an invisible character (U+E0041)"),
+            (
+                "\u{1f3f4}\u{e0075}\u{e0073}\u{e0074}\u{e0078}\u{e007f}",
+                "an invisible character (U+E0075)",
+            ),
+            (
+                "a\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+                "an invisible character (U+E0067)",
+            ),
             ("\u{3164}", "an invisible character (U+3164)"),
         ] {
             let refused = name(text).unwrap_err();

@@ -26,7 +26,8 @@ fn hostile_uris_are_no_targets() {
 #[test]
 fn the_rule_that_failed_is_named() {
     use TargetViolation::{
-        Characters, Fragment, HostNotPublic, HostSpelling, NoUrl, Port, Scheme, TooLong, UserInfo,
+        Characters, Fragment, HostName, HostNotPublic, HostSpelling, NoUrl, Port, Scheme, TooLong,
+        UserInfo,
     };
     let long = format!("https://example.com/{}", "a".repeat(MAX_BYTES));
     for (uri, rule) in [
@@ -41,15 +42,22 @@ fn the_rule_that_failed_is_named() {
         ("ftp://example.com/", Scheme),
         ("https://example.com:8443/", Port),
         ("https://user:secret@example.com/", UserInfo),
-        ("https:example.com", HostSpelling),
+        ("https:example.com", NoUrl),
         ("https://0x7f.1/", HostSpelling),
-        ("https://example.com./", HostNotPublic),
+        ("https://example.com./", HostName),
+        ("https://ex_ample.com/", HostName),
+        ("https://-example.com/", HostName),
         ("https://localhost/", HostNotPublic),
         ("https://10.0.0.1/", HostNotPublic),
         ("https://intranet/", HostNotPublic),
     ] {
         let refused = WebhookTarget::parse(uri, Loopback::Refused);
         assert_eq!(refused.err(), Some(rule), "{uri}");
+    }
+    // The local stack allows more, and names the same rule.
+    for uri in ["http://example.com/", "http://10.0.0.1/"] {
+        let refused = WebhookTarget::parse(uri, Loopback::Allowed);
+        assert_eq!(refused.err(), Some(Scheme), "{uri}");
     }
 }
 
