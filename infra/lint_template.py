@@ -24,7 +24,7 @@ from cfnlint.decode.cfn_yaml import load  # noqa: E402
 from samtranslator.translator.transform import transform  # noqa: E402
 
 INFRA = pathlib.Path(__file__).resolve().parent
-NATIVE = ["observability.yaml", "deploy_role.yaml"]
+NATIVE = ["observability.yaml", "deploy_role.yaml", "front.yaml"]
 
 
 def read(path):

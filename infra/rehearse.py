@@ -31,7 +31,7 @@ import boto3
 from lint_template import INFRA, expand, read
 
 ROOT = INFRA.parent
-STACK, BUCKET = "tenure-rehearsal", "packages"
+STACK, FRONT, BUCKET = "tenure-rehearsal", "tenure-front", "packages"
 PASSWORD = "correct horse battery staple"
 KEPT = ("AccountsTable", "ErasuresTable", "ReceiptKey")
 TABLES = ("AccountsTable", "OutboxTable", "ErasuresTable")
@@ -162,8 +162,8 @@ class Rehearsal:
             raise SystemExit(f"the stack is {status}")
         return expanded
 
-    def ended(self, verb):
-        stack = self.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    def ended(self, verb, name=STACK):
+        stack = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         status = stack["StackStatus"]
         return None if status.endswith("IN_PROGRESS") else status
 
@@ -281,6 +281,37 @@ class Rehearsal:
         until("the purge ends with a receipt", receipt, 60)
         print("the seed's way: created, logged in, changed, left, came back, left at once, erased, receipted")
 
+    def front(self):
+        """CloudFront before the API: the firewall is its own, it proves itself, and it says who the viewer is."""
+        parameters = {
+            "DomainName": "api.example.com",
+            "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/one",
+            "ApiDomainTarget": "d-one.execute-api.us-east-1.amazonaws.com",
+            "OriginSecret": "secret-of-43-characters-secret-of-43-charac",
+        }
+        self.cloudformation.create_stack(
+            StackName=FRONT,
+            TemplateBody=json.dumps(read(INFRA / "front.yaml")),
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        )
+        status = until("the front is there", lambda: self.ended("create", FRONT))
+        assert status == "CREATE_COMPLETE", status
+        cloudfront = self.client("cloudfront")
+        (front,) = cloudfront.list_distributions()["DistributionList"]["Items"]
+        (firewall,) = self.client("wafv2").list_web_acls(Scope="CLOUDFRONT")["WebACLs"]
+        (origin,) = front["Origins"]["Items"]
+        policy = front["DefaultCacheBehavior"]["OriginRequestPolicyId"]
+        policy = cloudfront.get_origin_request_policy(Id=policy)["OriginRequestPolicy"]["OriginRequestPolicyConfig"]
+        assert front["WebACLId"] == firewall["ARN"], front["WebACLId"]
+        assert front["Aliases"]["Items"] == [parameters["DomainName"]], front["Aliases"]
+        assert origin["DomainName"] == parameters["ApiDomainTarget"], origin
+        sent = {one["HeaderName"]: one["HeaderValue"] for one in origin["CustomHeaders"]["Items"]}
+        assert sent == {"x-origin-secret": parameters["OriginSecret"]}, sent.keys()
+        assert policy["HeadersConfig"]["Headers"]["Items"] == ["CloudFront-Viewer-Address"], policy
+        self.cloudformation.delete_stack(StackName=FRONT)
+        until("the front goes", lambda: FRONT not in self.stacks())
+        print("the front: its firewall, its secret and the viewer's address are on the way to the API")
+
     def delete(self):
         kept = self.physical(*KEPT)
         # What the template protects is let go by hand, as on AWS.
@@ -330,6 +361,8 @@ def main():
         api = rehearsal.make_routes(expanded)
         rehearsal.check_rules(present())
         rehearsal.seeds_way(api)
+        step("a front")
+        rehearsal.front()
         step("delete")
         rehearsal.delete()
 

@@ -19,6 +19,7 @@ mod customers;
 mod erasure;
 mod faults;
 mod find;
+mod front;
 mod harness;
 mod idempotency;
 mod input;

@@ -31,7 +31,10 @@ pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Ans
     if OF_THE_STACK.iter().any(|start| path.starts_with(start)) || method == Method::HEAD {
         return;
     }
+    // To who comes past a front, every path is one that no route takes.
+    let is_nowhere = answer.body["error"]["reason"] == "ROUTE_NOT_FOUND";
     let route = route_of(routes, method.as_str(), path);
+    let route = if is_nowhere { "$default".to_owned() } else { route };
     let outcome = description().check(&route, answer.status, &answer.headers, &answer.text);
     if let Err(why) = outcome {
         panic!("{method} {path} ({route}) → {}: {why}\n{}", answer.status, answer.text);

@@ -13,6 +13,7 @@ pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod find;
+pub mod front;
 pub mod gate;
 pub mod hold;
 pub mod id;

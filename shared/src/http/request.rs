@@ -11,6 +11,7 @@ use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
 use super::view::Tagged;
 use super::{Preconditions, customer_query, idempotency_key, json};
 use crate::domain::find::Filter;
+use crate::domain::front::Front;
 use crate::domain::gate::Party;
 use crate::domain::hold::HoldName;
 use crate::domain::idempotency::IdempotencyKey;
@@ -37,6 +38,9 @@ pub struct Request {
     path: String,
     route: String,
     source_ip: String,
+    /// What a front sends: its secret, and the client's address and port.
+    front_headers: Option<(String, String)>,
+    is_past_front: bool,
     path_id: Option<String>,
     path_kind: Option<String>,
     path_name: Option<String>,
@@ -141,6 +145,8 @@ impl Request {
             path: request.raw_http_path().to_owned(),
             route: route.unwrap_or_default(),
             source_ip: source_ip.unwrap_or_default(),
+            front_headers: header("x-origin-secret").zip(header("cloudfront-viewer-address")),
+            is_past_front: false,
             path_id: in_path("id"),
             path_kind: in_path("kind"),
             path_name: in_path("name"),
@@ -160,6 +166,23 @@ impl Request {
             statuses: QuotaStatuses::default(),
             actor: Arc::default(),
         }
+    }
+
+    /// Takes the client's address from the front that the request came through, if the deployment has one.
+    #[must_use]
+    pub fn through(mut self, front: Option<&Front>) -> Self {
+        if let Some(front) = front {
+            let sent = self.front_headers.take();
+            let client = sent.and_then(|(secret, viewer)| front.client(&secret, &viewer));
+            self.is_past_front = client.is_none();
+            self.source_ip = client.map(|client| client.to_string()).unwrap_or_default();
+        }
+        self
+    }
+
+    /// Refuses a request that has come past the front, where there is one: to others there is nothing here.
+    pub fn require_front(&self) -> Result<(), Error> {
+        if self.is_past_front { Err(Error::RouteNotFound) } else { Ok(()) }
     }
 
     /// Returns the request's id: the gateway's, which its access log has too.
@@ -240,7 +263,8 @@ impl Request {
         format!("{} {}?{query}\n{}", self.method, self.path, String::from_utf8_lossy(&self.body))
     }
 
-    /// Returns the peer's IP address, as the gateway saw it. Headers are not consulted.
+    /// Returns the client's IP address: the gateway's peer, or the peer of the [front](Self::through). Other headers are not
+    /// consulted.
     #[must_use]
     pub fn source_ip(&self) -> &str {
         &self.source_ip

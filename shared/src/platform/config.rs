@@ -1,6 +1,7 @@
 //! Configuration: the only module that reads the environment.
 
 use crate::domain::Error;
+use crate::domain::front::Front;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::webhook_target::Loopback;
 
@@ -34,6 +35,13 @@ pub fn loopback() -> Result<Loopback, Error> {
         Some("true" | "false") | None => Ok(Loopback::Refused),
         Some(_) => Err(Error::Internal(format!("{NAME} is neither true nor false"))),
     }
+}
+
+/// Returns the front that all requests come through; `None` if clients call the API itself.
+pub fn front() -> Result<Option<Front>, Error> {
+    const NAME: &str = "ORIGIN_SECRET_DIGESTS";
+    let malformed = || Error::Internal(format!("{NAME} has no SHA-256 digests"));
+    optional(NAME).map(|digests| Front::parse(&digests).ok_or_else(malformed)).transpose()
 }
 
 /// Reads the rate limits per minute.

@@ -14,12 +14,14 @@ use serde_json::Value;
 
 use super::{Endpoint, crash};
 use crate::app::Build;
+use crate::domain::front::Front;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::{Actor, Error};
 use crate::http::{self, Reply, Request};
 use crate::password;
 use crate::patience;
 use crate::platform::clock::{Deadline, time_until};
+use crate::platform::config;
 use crate::platform::log::{self, Cause, LogEntry};
 
 /// Maximum time that an answer waits for background writes.
@@ -29,10 +31,11 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// further would become the gateway's opaque 500, without a request id.
 pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     let parts = start::<P>()?;
+    let front = front()?;
     let endpoint: &'static Endpoint<P> = Box::leak(Box::new(endpoint));
     let answer = move |request: lambda_http::Request| async move {
         let (left, invocation) = (time_left(&request), invocation(&request));
-        let request = endpoint.request(request);
+        let request = endpoint.request(request).through(front);
         let statuses = request.quota_statuses();
         let asked = Arc::new(Asked::of(&request));
         crash::would_answer(invocation, {
@@ -200,11 +203,18 @@ fn time_left(request: &lambda_http::Request) -> Duration {
 fn start<P: Build>() -> Result<&'static P, String> {
     log::start();
     crash::watch();
-    let parts = P::build().map_err(|error| {
-        LogEntry::CannotStart { cause: Cause(&error) }.log();
-        error.cause().to_owned()
-    })?;
-    Ok(Box::leak(Box::new(parts)))
+    Ok(Box::leak(Box::new(P::build().map_err(cannot_start)?)))
+}
+
+/// Returns the front of this deployment, if it has one.
+fn front() -> Result<Option<&'static Front>, String> {
+    let front = config::front().map_err(cannot_start)?;
+    Ok(front.map(|front| &*Box::leak(Box::new(front))))
+}
+
+fn cannot_start(error: Error) -> String {
+    LogEntry::CannotStart { cause: Cause(&error) }.log();
+    error.cause().to_owned()
 }
 
 /// Runs the runtime on this thread, since a Lambda process serves one invocation at a time.

@@ -1,0 +1,61 @@
+//! A deployment behind CloudFront (`infra/front.yaml`).
+
+use sam_local::Options;
+use shared::domain::digest::sha256;
+use shared::domain::value::FromText as _;
+use shared::domain::{Id, PlainToken, Username};
+
+use crate::harness::{Answer, Tenure, options, options_with};
+
+const SECRET: &str = "front-secret-of-this-test";
+
+async fn start() -> Tenure {
+    let parameters = [
+        ("OriginSecretDigests", sha256(SECRET)),
+        ("DomainName", "api.example.com".to_owned()),
+        ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/a".to_owned()),
+        ("InvalidTokensPerMinute", "1".to_owned()),
+    ];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value)).into();
+    Tenure::start_with(Options { parameters, ..options() }).await
+}
+
+/// Sends a well-formed token that is nobody's, as the front does for a viewer at this address and port.
+async fn me(tenure: &Tenure, secret: &str, viewer: &str) -> Answer {
+    let id = "01900000-0000-7000-8000-000000000000";
+    let login = Username::from_text("nobody").unwrap().login_key();
+    let token = PlainToken::session(Id::parse(id).unwrap(), Id::parse(id).unwrap(), login, [7; 32]);
+    let request = tenure.request("GET", "/v1.0/me").bearer(token.expose());
+    let request = request.header("x-origin-secret", secret);
+    tenure.send(request.header("cloudfront-viewer-address", viewer)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_front_the_viewers_network_is_limited_and_not_the_fronts() {
+    let tenure = start().await;
+    me(&tenure, SECRET, "198.51.100.7:1001").await.refused(401);
+    assert_eq!(me(&tenure, SECRET, "198.51.100.7:1002").await.status, 429);
+    me(&tenure, SECRET, "198.51.100.8:1001").await.refused(401);
+    me(&tenure, SECRET, "2001:db8::1:1001").await.refused(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_a_front_every_route_is_not_found() {
+    let tenure = start().await;
+    for secret in ["", "another", &sha256(SECRET)] {
+        let answer = me(&tenure, secret, "198.51.100.7:1001").await;
+        assert_eq!(answer.refused(404), "ROUTE_NOT_FOUND", "{secret}");
+    }
+    for (method, path) in [("GET", "/ping"), ("POST", "/auth/login"), ("GET", "/nowhere")] {
+        let answer = tenure.send(tenure.request(method, path)).await;
+        assert_eq!(answer.refused(404), "ROUTE_NOT_FOUND", "{path}");
+    }
+}
+
+/// Where there is no front, its headers are any client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_front_its_headers_say_nothing() {
+    let tenure = Tenure::start_with(options_with("InvalidTokensPerMinute", "1")).await;
+    me(&tenure, SECRET, "198.51.100.7:1001").await.refused(401);
+    assert_eq!(me(&tenure, SECRET, "198.51.100.8:1001").await.status, 429);
+}
