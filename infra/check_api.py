@@ -63,7 +63,7 @@ def start_stack(log):
     sys.exit("the local stack does not start: run `cargo local`")
 
 
-def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None):
+def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None, owner=None):
     """One run of Schemathesis: how many cases, how often which operation answered what, and success."""
     with tempfile.TemporaryDirectory() as directory:
         report, counts = f"{directory}/report.json", f"{directory}/counts.json"
@@ -86,6 +86,7 @@ def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), o
             "TENURE_COUNTS": counts,
             "TENURE_OWN": ",".join(own),
             "TENURE_OPERATOR": operator or "",
+            "TENURE_OWNER": owner or "",
         }
         command = [str(part) for part in command]
         done = subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True)
@@ -113,6 +114,8 @@ def runs(api, seed, size, thorough):
     yield run(api, seed, "webhooks", admin, size, "fuzzing,stateful", only=WEBHOOKS, own=own)
     # By themselves, so that the few steps of a scenario reach all of them.
     yield run(api, seed, "resources", admin, size, "stateful", only=RESOURCES, own=own)
+    # A scenario may never come to delete what it has created, so that a deletion gets a resource made for it.
+    yield run(api, seed, "deletion", admin, size, "fuzzing", only=["deleteResource"], own=own, owner=admin)
     # To leave would end what the others need.
     yield run(api, seed, "customer admin", admin, size, some, without=["unregister"], own=own)
     username, password = f"agent-{seed}", "agents password"

@@ -1,8 +1,8 @@
 //! How long a request goes on trying what other writers or a busy table got in the way of: until shortly before
 //! its own deadline.
 //!
-//! An item that one transaction is writing refuses every other write, and whoever is refused tries again. The
-//! longest pause before a try grows from 25 ms to 200 ms, so that a newcomer finds a free moment soon and a crowd
+//! An item that one transaction is writing refuses every other write, and whoever is refused tries again when it is
+//! free. The longest pause before a look at it grows from 25 ms to 200 ms, so that a newcomer finds a free moment soon and a crowd
 //! does not trample; from there it shrinks with the age of the request, to 25 ms after three seconds, so that who
 //! has waited longest tries most often and gets on first. Changes of an account itself (freeze, delete, hold …) are
 //! rare and must not starve beside its many writers: they are eager, and never pause for more than 5 ms.

@@ -6,7 +6,9 @@ use std::fs::{read_dir, read_to_string};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Call, PASSWORD, Template, Tenure, new_customer, options_with, root, slow};
+use crate::harness::{
+    Call, PASSWORD, Template, Tenure, new_customer, options_with, quick, root, slow,
+};
 
 /// Number of columns that are compared as text.
 const COLUMNS: usize = 5;
@@ -134,6 +136,8 @@ fn least_written((place, parts): &(String, Vec<(&str, f64)>)) -> f64 {
 /// The requests made so far, each with its cost.
 struct Bill {
     tenure: Tenure,
+    /// Whether the first transaction of each request meets another one.
+    is_contended: bool,
     budgets: Vec<Budget>,
     costs: Vec<Cost>,
     /// Ids of the operations that computed a password hash.
@@ -158,6 +162,9 @@ impl Bill {
         let tenure = &self.tenure;
         assert!(tenure.stack.settle().await);
         tenure.stack.reset_stats();
+        if self.is_contended {
+            tenure.meet_others(&[&function(route)]).await;
+        }
         let call = tenure.request(route.split(' ').next().unwrap(), path);
         let call = if token.is_empty() { call } else { call.bearer(token) };
         let call = body.iter().fold(call, Call::json);
@@ -204,9 +211,9 @@ fn id(thing: &Value) -> &str {
 async fn every_endpoint_costs_its_budget() {
     // Each part has its own stack, since they mostly wait for its slow tables.
     let (sessions, owned, leaving) = tokio::join!(
-        measure(sessions_and_accounts),
-        measure(owned_items),
-        measure(unregistration_and_deletion)
+        measure(sessions_and_accounts, false),
+        measure(owned_items, false),
+        measure(unregistration_and_deletion, false)
     );
     let routes = sessions.tenure.stack.routes().to_vec();
     let (mut costs, mut hashing) = (Vec::new(), BTreeSet::new());
@@ -242,12 +249,24 @@ async fn every_endpoint_costs_its_budget() {
     assert_eq!(hashing, prepared_to_hash(), "exactly the functions that hash use hashing_main!");
 }
 
-/// Sends the requests of a part to a stack of its own.
-async fn measure(part: impl AsyncFnOnce(&mut Bill)) -> Bill {
-    // No scheduled run disturbs the counts.
-    let options = slow(options_with("PurgeSchedule", "rate(365 days)"));
+/// No request fails because another one was quicker.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_endpoint_succeeds_when_its_first_transaction_meets_another() {
+    tokio::join!(
+        measure(sessions_and_accounts, true),
+        measure(owned_items, true),
+        measure(unregistration_and_deletion, true)
+    );
+}
+
+/// Sends the requests of a part to a stack of its own. No scheduled run disturbs the counts.
+async fn measure(part: impl AsyncFnOnce(&mut Bill), is_contended: bool) -> Bill {
+    let options = options_with("PurgeSchedule", "rate(365 days)");
+    let options = if is_contended { quick(options) } else { slow(options) };
     let tenure = Tenure::start_with(options).await;
-    let mut bill = Bill { tenure, budgets: budgets(), costs: Vec::new(), hashing: BTreeSet::new() };
+    let budgets = budgets();
+    let (costs, hashing) = (Vec::new(), BTreeSet::new());
+    let mut bill = Bill { tenure, is_contended, budgets, costs, hashing };
     part(&mut bill).await;
     bill
 }

@@ -2,26 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use sam_local::Options;
 use shared::domain::value::FromText as _;
 use shared::domain::{Customer, Error, Id, Session, Timestamp, Username};
 use shared::store::{Store, key};
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Tenure, uncounted};
+use crate::harness::{PASSWORD, Tenure, contended, uncounted};
 use crate::store::{access_key, event, store, to};
-
-/// How long a transaction holds its items.
-const HOLD: Duration = Duration::from_millis(10);
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-01-01T00:00:00Z").unwrap()
 }
 
-async fn contended() -> Tenure {
-    Tenure::start_with(Options { contention: HOLD, ..uncounted() }).await
+async fn start() -> Tenure {
+    Tenure::start_with(contended(uncounted())).await
 }
 
 async fn read(store: &Store, id: Id<Customer>) -> Customer {
@@ -44,7 +39,7 @@ async fn delete(store: &Store, account: &Customer, number: u8) -> Result<(), Err
 async fn concurrent_changes_of_one_account_all_succeed_and_leave_no_gap() {
     const WRITERS: u8 = 16;
     const CHANGES: u8 = 3;
-    let tenure = contended().await;
+    let tenure = start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let store = Arc::new(store(&tenure));
@@ -77,7 +72,7 @@ async fn concurrent_changes_of_one_account_all_succeed_and_leave_no_gap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_logins_of_one_agent_all_succeed() {
     const LOGINS: u8 = 16;
-    let tenure = contended().await;
+    let tenure = start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let store = Arc::new(store(&tenure));
@@ -101,7 +96,7 @@ async fn concurrent_logins_of_one_agent_all_succeed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_and_a_deletion_get_on_beside_many_writers_of_the_account() {
     const WRITERS: u8 = 8;
-    let tenure = contended().await;
+    let tenure = start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let store = Arc::new(store(&tenure));

@@ -308,7 +308,7 @@ async fn kill_switch_stops_all_purges() {
     assert!(tenure.partition(&account.id).await.len() > 1);
 }
 
-/// The accounts table is restored from a backup, the erasures table is not.
+/// The accounts table is restored from a backup, the erasures table is not. Transactions of both functions meet others.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_accounts_are_erased_again() {
     let tenure = Tenure::start().await;
@@ -316,6 +316,7 @@ async fn restored_accounts_are_erased_again() {
     let (gone, stays) =
         (tenure.account(&admin, "test1").await, tenure.account(&admin, "test2").await);
     let backup = tenure.items("AccountsTable").await;
+    tenure.meet_others(&["PurgeRunFunction", "ErasureReplayFunction"]).await;
     delete(&tenure, &admin, &gone).await;
     assert!(tenure.stack.settle().await);
     let first = erasure(&tenure, &admin, &gone).await;

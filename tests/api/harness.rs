@@ -58,6 +58,11 @@ pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }
 }
 
+/// Holds the items of each transaction for a while, as AWS does: others that write them meanwhile are refused.
+pub(crate) fn contended(options: Options) -> Options {
+    Options { contention: Duration::from_millis(10), ..options }
+}
+
 /// Removes all latency, for tests with thousands of calls.
 pub(crate) fn quick(options: Options) -> Options {
     Options { latency: Duration::ZERO, ..options }
@@ -226,6 +231,13 @@ impl Tenure {
     /// Sends a request with a bearer token.
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str) -> Answer {
         self.send(self.request(method, path).bearer(token)).await
+    }
+
+    /// Lets the next transaction of each of these functions meet another one, which holds an item.
+    pub(crate) async fn meet_others(&self, functions: &[&str]) {
+        let conflict = |function| json!({"fault": "conflict", "function": function, "operation": "TransactWriteItems", "nth": 1});
+        let rules: Vec<_> = functions.iter().map(conflict).collect();
+        self.send(self.request("POST", "/_local/faults").json(&rules)).await.ok();
     }
 
     /// Sends a request with a bearer token and a JSON body.

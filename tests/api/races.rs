@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Tenure, new_customer, options_with};
+use crate::harness::{PASSWORD, Tenure, contended, new_customer, options, options_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_creates_of_one_username_have_one_winner() {
-    let tenure = Arc::new(Tenure::start().await);
+    let tenure = Arc::new(Tenure::start_with(contended(options())).await);
     let admin = tenure.admin().await;
     let before = tenure.accounts().await.len();
     let mut creates = JoinSet::new();
@@ -34,7 +34,7 @@ async fn concurrent_creates_of_one_username_have_one_winner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_unregistrations_give_one_date_and_one_event() {
-    let tenure = Arc::new(Tenure::start().await);
+    let tenure = Arc::new(Tenure::start_with(contended(options())).await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let key = tenure.access_key(&account.token).await;
@@ -57,7 +57,7 @@ async fn concurrent_unregistrations_give_one_date_and_one_event() {
 
 /// Starts a stack whose purge runs only when it is called.
 async fn unscheduled() -> Tenure {
-    Tenure::start_with(options_with("PurgeSchedule", "rate(365 days)")).await
+    Tenure::start_with(contended(options_with("PurgeSchedule", "rate(365 days)"))).await
 }
 
 async fn run_purge(tenure: &Tenure) -> Value {
@@ -128,7 +128,7 @@ async fn concurrent_recovery_and_purge_have_one_winner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_deletions_of_every_kind_delete_once() {
-    let tenure = Arc::new(Tenure::start().await);
+    let tenure = Arc::new(Tenure::start_with(contended(options())).await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let mut calls = JoinSet::new();
@@ -163,7 +163,7 @@ async fn concurrent_deletions_of_every_kind_delete_once() {
 /// Logins and key creations go on while the account is deleted and purged.
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_and_keys_during_the_purge_do_not_outlive_the_account() {
-    let tenure = Arc::new(Tenure::start().await);
+    let tenure = Arc::new(Tenure::start_with(contended(options())).await);
     let admin = tenure.admin().await;
     for number in 0..4 {
         let username = format!("test{number}");
@@ -196,7 +196,7 @@ async fn logins_and_keys_during_the_purge_do_not_outlive_the_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_updates_of_one_key_all_succeed() {
-    let tenure = Arc::new(Tenure::start().await);
+    let tenure = Arc::new(Tenure::start_with(contended(options())).await);
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let body = json!({"expire": 86_400});

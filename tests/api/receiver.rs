@@ -12,7 +12,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
-use crate::harness::{Tenure, options_with};
+use crate::harness::{Tenure, contended, options_with};
 
 /// A received webhook.
 #[derive(Clone)]
@@ -32,9 +32,9 @@ pub(crate) struct Receiver {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 }
 
-/// Starts a stack that allows webhooks to loopback.
+/// Starts a stack that allows webhooks to loopback. Transactions hold their items.
 pub(crate) async fn tenure() -> Tenure {
-    Tenure::start_with(options_with("WebhookAllowLoopback", "true")).await
+    Tenure::start_with(contended(options_with("WebhookAllowLoopback", "true"))).await
 }
 
 impl Receiver {

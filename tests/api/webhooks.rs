@@ -322,6 +322,8 @@ async fn status_410_disables_the_webhook_until_it_is_set_again() {
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
     assert!(tenure.stack.settle().await);
     receiver.answer(410);
+    // What disables the webhook meets another transaction.
+    tenure.meet_others(&["WebhookDeliverFunction"]).await;
     let test = tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await.ok();
     assert_eq!((&test["type"], &test["status"]), (&json!("webhook_test"), &json!("pending")));
     let last = log(&tenure, &own.token).await.pop().unwrap();

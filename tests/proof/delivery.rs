@@ -311,6 +311,7 @@ async fn every_event_is_delivered_at_least_once_under_faults() {
     let faults = ["throttle", "internal_error", "conflict"];
     let fault = |(seed, fault)| json!({"fault": fault, "probability": 0.12, "seed": seed});
     tables.set_faults(&faults.iter().enumerate().map(fault).collect()).unwrap();
+    tables.set_contention(Duration::from_millis(10));
 
     let mut customers = Vec::new();
     for number in 0..ACCOUNTS_MADE {

@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     console::Console,
-    dynamodb::{Answer, Copy, DynamoDb, Footprint, Reply},
+    dynamodb::{Answer, Copy, DynamoDb, Footprint, Phase, Reply},
     endpoint::{self, MAX_BYTES},
     error::Error,
     iam::{Caller, OWNER, Permissions},
@@ -59,7 +59,27 @@ struct Inner {
     kms: Kms,
     calls: Mutex<Vec<Call>>,
     /// Where calls wait to be released; `None`: they do not wait.
-    gate: Mutex<Option<mpsc::UnboundedSender<Held>>>,
+    gate: Mutex<Option<Gate>>,
+}
+
+/// Where calls wait.
+#[derive(Clone)]
+struct Gate {
+    held: mpsc::UnboundedSender<Held>,
+    /// Whether transactions wait before each of their two phases.
+    has_phases: bool,
+}
+
+impl Gate {
+    /// Waits until the call is released. If nobody holds calls any more, it goes on; a call that is dropped is
+    /// never answered.
+    async fn wait(&self, call: &Call, phase: Phase) {
+        let (release, released) = oneshot::channel();
+        let held = Held { call: call.clone(), phase, release };
+        if self.held.send(held).is_ok() && released.await.is_err() {
+            pending::<()>().await;
+        }
+    }
 }
 
 /// A copy of all items.
@@ -90,6 +110,8 @@ pub struct Call {
 pub struct Held {
     /// The call that waits.
     pub call: Call,
+    /// The part of it that waits.
+    phase: Phase,
     release: oneshot::Sender<()>,
 }
 
@@ -181,17 +203,36 @@ impl Tables {
         std::mem::take(&mut lock(&self.0.calls))
     }
 
-    /// What a call reads and writes, as the tables are now.
+    /// What a waiting call reads and writes, as the tables are now.
     #[must_use]
-    pub fn footprint(&self, call: &Call) -> Footprint {
-        self.0.dynamodb.footprint(&call.operation, &call.body)
+    pub fn footprint(&self, held: &Held) -> Footprint {
+        let Held { call, phase, .. } = held;
+        self.0.dynamodb.footprint(&call.operation, *phase, &call.body)
+    }
+
+    /// Whether a waiting call would be refused now, or leave something unprocessed, because a transaction in flight has
+    /// locked one of its items.
+    #[must_use]
+    pub fn is_locked(&self, Held { call, phase, .. }: &Held) -> bool {
+        *phase != Phase::Commit && self.0.dynamodb.is_locked(&call.operation, &call.body)
     }
 
     /// Holds every call from now on until it is released, or the receiver is dropped.
     #[must_use]
     pub fn hold_calls(&self) -> mpsc::UnboundedReceiver<Held> {
-        let (gate, held) = mpsc::unbounded_channel();
-        *lock(&self.0.gate) = Some(gate);
+        self.hold(false)
+    }
+
+    /// Does the same, and holds each transaction twice: before it locks its items, and before it writes and unlocks
+    /// them. Meanwhile other writers of these items are refused, as on AWS.
+    #[must_use]
+    pub fn hold_calls_by_phase(&self) -> mpsc::UnboundedReceiver<Held> {
+        self.hold(true)
+    }
+
+    fn hold(&self, has_phases: bool) -> mpsc::UnboundedReceiver<Held> {
+        let (sender, held) = mpsc::unbounded_channel();
+        *lock(&self.0.gate) = Some(Gate { held: sender, has_phases });
         held
     }
 
@@ -279,17 +320,31 @@ impl Process {
             body: serde_json::from_slice(&body).unwrap_or_default(),
             operation,
         };
-        let gate = lock(gate).clone();
-        if let Some(gate) = gate {
-            let (release, released) = oneshot::channel();
-            // If nobody holds calls any more, it goes on; a call that is dropped is never answered.
-            if gate.send(Held { call: call.clone(), release }).is_ok() && released.await.is_err() {
-                pending::<()>().await;
+        let (caller, gate) = (self.caller(), lock(gate).clone());
+        let answer = match gate {
+            Some(gate) if gate.has_phases && call.operation == "TransactWriteItems" => {
+                gate.wait(&call, Phase::Lock).await;
+                let begun = dynamodb.begin(&caller, &body);
+                lock(calls).push(call.clone());
+                match begun {
+                    Ok(begun) => {
+                        gate.wait(&call, Phase::Commit).await;
+                        let answer = dynamodb.commit(begun);
+                        lock(calls).push(call);
+                        answer
+                    }
+                    Err(refused) => refused,
+                }
             }
-        }
-        let caller = self.caller();
-        let answer = dynamodb.answer(Some(&caller), &call.operation, &body).await;
-        lock(calls).push(call);
+            gate => {
+                if let Some(gate) = gate {
+                    gate.wait(&call, Phase::Whole).await;
+                }
+                let answer = dynamodb.answer(Some(&caller), &call.operation, &body).await;
+                lock(calls).push(call);
+                answer
+            }
+        };
         match answer {
             Answer::Reply(reply) => reply,
             Answer::Lost => pending().await,

@@ -37,6 +37,7 @@ calls! {
     dynamodb::delete_item: DeleteItemFluentBuilder, DeleteItemOutput, DeleteItemError;
     dynamodb::get_item: GetItemFluentBuilder, GetItemOutput, GetItemError;
     dynamodb::query: QueryFluentBuilder, QueryOutput, QueryError;
+    dynamodb::transact_get_items: TransactGetItemsFluentBuilder, TransactGetItemsOutput, TransactGetItemsError;
     dynamodb::transact_write_items: TransactWriteItemsFluentBuilder, TransactWriteItemsOutput, TransactWriteItemsError;
     dynamodb::update_item: UpdateItemFluentBuilder, UpdateItemOutput, UpdateItemError;
     eventbridge::put_events: PutEventsFluentBuilder, PutEventsOutput, PutEventsError;

@@ -40,16 +40,10 @@ impl Store {
                     current = newer;
                 }
                 Attempt::Conflict(conflict) => {
-                    if !tries.pause().await {
-                        return Err(conflict.after(&tries));
-                    }
-                    if tries.failed().is_multiple_of(root::READ_AFTER) {
-                        let root = key::customer(target.id);
-                        let newer: Option<Customer> =
-                            self.get_items(&[root.untyped()]).await?.get(&root)?;
-                        // One that does not admit the change is refused by the next try.
-                        current = newer.unwrap_or(current);
-                    }
+                    let root = self.free_root(target.id, conflict, &mut tries).await?;
+                    let newer: Option<Customer> = root.map(read).transpose()?;
+                    // One that does not admit the change is refused by the next try.
+                    current = newer.unwrap_or(current);
                 }
             }
         }
@@ -259,16 +253,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_root_is_read_again_after_two_conflicts() {
-        let answers = [conflict(), conflict(), found(&customer(7)), conflict(), written()];
+    async fn a_conflicting_change_waits_until_the_root_is_free() {
+        let busy = || cancelled(&[reason("TransactionConflict")]);
+        let answers = [conflict(), busy(), busy(), found(&customer(7)), written()];
         let (store, fake) = Fake::answering(answers);
         insert(&store).await.unwrap();
-        let [write, read] = ["TransactWriteItems", "BatchGetItem"];
-        assert_eq!(fake.operations(), [write, write, read, write, write]);
-        assert_eq!(
-            [0, 1, 3, 4].map(|number| sequence(&fake.body(number)).clone()),
-            ["1", "1", "8", "8"]
-        );
+        let [write, read] = ["TransactWriteItems", "TransactGetItems"];
+        assert_eq!(fake.operations(), [write, read, read, read, write]);
+        assert_eq!([0, 4].map(|number| sequence(&fake.body(number)).clone()), ["1", "8"]);
     }
 
     #[tokio::test]

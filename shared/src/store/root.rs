@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::dynamodb::{Condition, number, string};
+use super::dynamodb::{Condition, Conflict, Item, Probe, Store, number, string};
 use super::fields::stored;
 use super::hold::{self, HoldAttributes};
 use super::key;
@@ -18,11 +18,26 @@ use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
 use crate::domain::webhook::{EarlierWebhookSecret, WebhookSecret};
-use crate::domain::{Actor, Customer, Id, Resource, Status, Timestamp};
+use crate::domain::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
+use crate::patience::Tries;
 
-/// Number of conflicts after which a change reads the root again: another writer has been at work on it twice, so it is
-/// most likely not what was decided on.
-pub(super) const READ_AFTER: u32 = 2;
+impl Store {
+    /// Pauses after a conflict until no transaction is writing the account's root, and reads it then. A change made for
+    /// an older root would be refused by its sequence number, and keep others out until it is.
+    pub(super) async fn free_root(
+        &self,
+        customer: Id<Customer>,
+        conflict: Conflict,
+        tries: &mut Tries,
+    ) -> Result<Option<Item>, Error> {
+        while tries.pause().await {
+            if let Probe::Free(root) = self.probe(key::customer(customer).address()).await? {
+                return Ok(root);
+            }
+        }
+        Err(conflict.after(tries))
+    }
+}
 
 stored! {
     /// An account's root as an item.
@@ -293,9 +308,9 @@ pub(super) mod tests {
         item.into()
     }
 
-    /// The answer to a read that finds an account's root.
+    /// The answer to a probe that finds an account's root.
     pub(crate) fn found(customer: &Customer) -> (u16, Value) {
-        (200, json!({"Responses": {"accounts": [root(customer)]}, "UnprocessedKeys": {}}))
+        (200, json!({"Responses": [{"Item": root(customer)}]}))
     }
 
     /// An account with every field set.

@@ -13,6 +13,8 @@ use crate::template;
 pub struct Footprint {
     reads: BTreeSet<String>,
     writes: BTreeSet<String>,
+    /// Items that a transaction locks or unlocks, where these are calls of their own.
+    locks: BTreeSet<String>,
 }
 
 impl Footprint {
@@ -22,12 +24,28 @@ impl Footprint {
         !self.writes.is_empty()
     }
 
-    /// Whether the order of two calls can matter: both touch something that at least one writes.
+    /// Whether the order of two calls can matter: both touch something that at least one writes, or one locks
+    /// what the other locks or writes.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.writes, &other.writes)
             || meet(&self.writes, &other.reads)
             || meet(&self.reads, &other.writes)
+            || meet(&self.locks, &other.locks)
+            || meet(&self.locks, &other.writes)
+            || meet(&self.writes, &other.locks)
+    }
+
+    /// The footprint of the first phase of a transaction, which locks its items.
+    pub(super) fn of_lock(request: &Request<'_>) -> Self {
+        let items = request.transaction_items().filter_map(|(_, item)| item);
+        let locks = items.map(|item| item_path(request, &item)).collect();
+        Self { locks, ..Self::default() }
+    }
+
+    /// The footprint of the second phase of a transaction, which writes and unlocks its items.
+    pub(super) fn of_commit(request: &Request<'_>, item_at: impl Fn(&ItemKey) -> Value) -> Self {
+        Self { locks: Self::of_lock(request).locks, ..Self::of(request, item_at) }
     }
 
     /// The footprint of a request; `item_at` returns the present item, or null.
@@ -43,7 +61,7 @@ impl Footprint {
             "Query" | "Scan" => BTreeSet::from([range_path(request)]),
             _ => request.read_keys().iter().map(|key| item_path(request, key)).collect(),
         };
-        Self { reads, writes }
+        Self { reads, writes, locks: BTreeSet::new() }
     }
 }
 

@@ -19,7 +19,7 @@ mod storage;
 
 pub use footprint::Footprint;
 pub(crate) use reply::{Answer, Reply};
-pub(crate) use service::DynamoDb;
+pub(crate) use service::{DynamoDb, Phase};
 pub(crate) use storage::Copy;
 
 #[cfg(test)]

@@ -49,8 +49,19 @@ pub(crate) struct DynamoDb {
     faults: Mutex<Faults>,
 }
 
+/// A part of a call that waits by itself to be released.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// The whole call.
+    Whole,
+    /// The first phase of a transaction: locks its items.
+    Lock,
+    /// The second phase of a transaction: writes its items and unlocks them.
+    Commit,
+}
+
 /// A call that was taken in and not yet executed.
-struct Admitted {
+pub(crate) struct Admitted {
     function: Option<String>,
     operation: String,
     body: Value,
@@ -75,6 +86,9 @@ impl DynamoDb {
         let database =
             opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
         storage::create(&database, &tables)?;
+        if tables.iter().any(|table| table.request["StreamSpecification"].is_object()) {
+            storage::index_streams(&database)?;
+        }
         Ok(Arc::new(Self {
             database,
             tables,
@@ -101,7 +115,7 @@ impl DynamoDb {
         let latency = counted.as_ref().map_or(Duration::ZERO, |_| *lock(&self.latency));
         let (this, operation) = (Arc::clone(self), operation.to_owned());
         let work = tokio::spawn(async move {
-            let admitted = this.admit(caller.as_ref(), &operation, &body)?;
+            let admitted = this.admit(caller.as_ref(), &operation, &body, Duration::ZERO)?;
             admitted.in_flight().await;
             tokio::task::spawn_blocking(move || this.carry_out(admitted)).await.map_err(failed)
         });
@@ -117,7 +131,7 @@ impl DynamoDb {
         operation: &str,
         body: &[u8],
     ) -> Answer {
-        match self.admit(caller, operation, body) {
+        match self.admit(caller, operation, body, Duration::ZERO) {
             Ok(admitted) => {
                 admitted.in_flight().await;
                 self.carry_out(admitted)
@@ -126,13 +140,34 @@ impl DynamoDb {
         }
     }
 
+    /// Begins a transaction in process: locks its items until [`DynamoDb::commit`]. `Err` is the answer to one
+    /// that is refused here.
+    pub(crate) fn begin(&self, caller: &Caller, body: &[u8]) -> Result<Admitted, Answer> {
+        self.admit(Some(caller), "TransactWriteItems", body, Duration::MAX)
+    }
+
+    /// Ends a transaction that has begun.
+    pub(crate) fn commit(&self, begun: Admitted) -> Answer {
+        self.carry_out(begun)
+    }
+
+    /// Whether a call would be refused now, or leave something unprocessed, because a transaction in flight has locked
+    /// one of its items.
+    pub(crate) fn is_locked(&self, operation: &str, body: &Value) -> bool {
+        let request = Request { operation, body, tables: &self.tables };
+        self.holds.check(&request).is_err()
+            || self.holds.withhold(operation, &mut body.clone(), &self.tables) != json!({})
+    }
+
     /// Takes a call in: checks that the caller may make it, chooses its fault, and locks the items of a
-    /// transaction that is to be held. `Err` is the answer to a call that is refused here.
+    /// transaction that is to be held, for `at_least` so long. `Err` is the answer to a call that is refused
+    /// here.
     fn admit(
         &self,
         caller: Option<&Caller>,
         operation: &str,
         body: &[u8],
+        at_least: Duration,
     ) -> Result<Admitted, Answer> {
         let Ok(body @ Value::Object(_)) = serde_json::from_slice(body) else {
             let error = DynoxideError::SerializationException(String::new());
@@ -148,7 +183,7 @@ impl DynamoDb {
         let is_refused = strike.as_ref().is_some_and(|strike| strike.fault.refuses());
         let time = faults.hold(function, &request).unwrap_or_default();
         drop(faults);
-        let time = time.max(*lock(&self.contention));
+        let time = time.max(*lock(&self.contention)).max(at_least);
         let is_held = operation == "TransactWriteItems" && !time.is_zero() && !is_refused;
         let hold = is_held.then(|| self.holds.hold(&request)).transpose().map_err(Answer::Reply)?;
         Ok(Admitted {
@@ -293,14 +328,19 @@ impl DynamoDb {
         Some(items.map_err(|error| Error::new(error.to_string())))
     }
 
-    /// What a call reads and writes, as the tables are now.
-    pub(crate) fn footprint(&self, operation: &str, body: &Value) -> Footprint {
+    /// What a call, or a phase of it, reads and writes, as the tables are now.
+    pub(crate) fn footprint(&self, operation: &str, phase: Phase, body: &Value) -> Footprint {
         let item_at = |key: &ItemKey| {
             let get = json!({"TableName": key.table, "Key": key.key, "ConsistentRead": true});
             execute(&self.database, "GetItem", &get).map(|mut found| found["Item"].take())
         };
         let request = Request { operation, body, tables: &self.tables };
-        Footprint::of(&request, |key| item_at(key).unwrap_or_default())
+        let item_at = |key: &ItemKey| item_at(key).unwrap_or_default();
+        match phase {
+            Phase::Whole => Footprint::of(&request, item_at),
+            Phase::Lock => Footprint::of_lock(&request),
+            Phase::Commit => Footprint::of_commit(&request, item_at),
+        }
     }
 
     /// Returns a copy of all items.

@@ -1,6 +1,6 @@
 //! Whole tables: creating, scanning, copying and loading them, and expiring items.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use dynoxide::{Database, DynoxideError, ImportOptions};
 use serde_json::{Map, Value, json};
@@ -32,6 +32,27 @@ pub(super) fn create(database: &Database, tables: &[Table]) -> Result<(), Error>
         }
     }
     Ok(())
+}
+
+/// Adds the index that the emulator's streams lack. It looks for a stream's last sequence number at every write, and
+/// would read all records that were ever written.
+pub(super) fn index_streams(database: &Database) -> Result<(), Error> {
+    const INDEX: &str = "CREATE INDEX IF NOT EXISTS _stream_records_in_order \
+                         ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+    let fails = |error: &dyn std::fmt::Display| Error::new(format!("streams: {error}"));
+    let index = |path: &Path| {
+        let connection = rusqlite::Connection::open(path).map_err(|error| fails(&error))?;
+        connection.execute_batch(INDEX).map_err(|error| fails(&error))
+    };
+    if let Some(path) = database.db_path().map_err(|error| fails(&error))? {
+        return index(Path::new(&path));
+    }
+    // A database in memory is changed by way of a file.
+    let directory = tempfile::tempdir().map_err(|error| fails(&error))?;
+    let path = directory.path().join("tables.db");
+    database.vacuum_into(&path.to_string_lossy()).map_err(|error| fails(&error))?;
+    index(&path)?;
+    database.restore_from(&path.to_string_lossy()).map_err(|error| fails(&error))
 }
 
 /// Returns all items that a scan finds.

@@ -14,9 +14,9 @@ mod write;
 pub use tables::Store;
 
 pub(crate) use expression::{Condition, UpdateExpression, names};
-pub(crate) use read::{count, first, page, raw_page};
+pub(crate) use read::{Probe, count, first, page, raw_page};
 pub(crate) use tables::{Address, Table};
-pub(crate) use transaction::{Attempt, CommitResult, Leg, Transaction, Witness};
+pub(crate) use transaction::{Attempt, CommitResult, Conflict, Leg, Transaction, Witness};
 pub(crate) use value::{Item, internal, number, read, string, to_item, unavailable};
 pub(crate) use write::Write;
 

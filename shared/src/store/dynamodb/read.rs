@@ -2,15 +2,29 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity, Select};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
+use aws_sdk_dynamodb::types::{
+    Get, KeysAndAttributes, ReturnConsumedCapacity, Select, TransactGetItem,
+};
 use serde::de::DeserializeOwned;
 
 use super::tables::{Address, Store, Table};
+use super::transaction::is_passing;
 use super::value::{Item, read, unavailable};
 use crate::domain::Error;
 use crate::patience::Tries;
 use crate::platform::aws::{Call as _, dynamodb_failure};
+
+/// Result of reading an item that transactions may be writing.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    /// No transaction is writing it. `None` if there is no item.
+    Free(Option<Item>),
+    /// A transaction in flight is about to change it, or the table's load got in the way.
+    Busy,
+}
 
 /// A page of a query: its items, and the key after which the next page starts.
 pub(crate) type QueryPage<T> = (Vec<T>, Option<Item>);
@@ -21,6 +35,22 @@ impl Store {
         let get = self.client.get_item().table_name(self.name(address.table));
         let get = get.set_key(Some(address.key)).consistent_read(true);
         Ok(get.call().await.map_err(dynamodb_failure)?.item)
+    }
+
+    /// Reads an item unless a transaction is writing it: `DynamoDB` refuses a reading transaction of such an item, while
+    /// other reads find what is about to be outdated. Two read units per 4 KB.
+    pub(in crate::store) async fn probe(&self, address: Address) -> Result<Probe, Error> {
+        let get = Get::builder().table_name(self.name(address.table));
+        let get = get.set_key(Some(address.key)).build().map_err(unavailable)?;
+        let get = TransactGetItem::builder().get(get).build();
+        match self.client.transact_get_items().transact_items(get).call().await {
+            Ok(answer) => {
+                let found = answer.responses.unwrap_or_default().into_iter().next();
+                Ok(Probe::Free(found.and_then(|found| found.item)))
+            }
+            Err(error) if is_busy(&error) => Ok(Probe::Busy),
+            Err(error) => Err(dynamodb_failure(error)),
+        }
     }
 
     /// Reads up to 100 items consistently, in one round trip unless DynamoDB leaves some for another. Items that do
@@ -63,6 +93,15 @@ impl Store {
         };
         keys.into_iter().map(request).collect()
     }
+}
+
+fn is_busy<R>(error: &SdkError<TransactGetItemsError, R>) -> bool {
+    let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return false;
+    };
+    cancelled.cancellation_reasons().iter().any(is_passing)
 }
 
 /// One page of a query.

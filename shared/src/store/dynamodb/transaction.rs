@@ -241,7 +241,8 @@ fn is_failed(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
 }
 
-fn is_passing(reason: &CancellationReason) -> bool {
+/// Whether another try may succeed, as far as this reason goes.
+pub(super) fn is_passing(reason: &CancellationReason) -> bool {
     reason.code().is_some_and(|code| PASSING.contains(&code))
 }
 
