@@ -10,9 +10,10 @@ use super::fields::stored;
 use super::key::{self, Key};
 use super::login::of_agent;
 use super::stored::{Stored, item};
+use crate::domain::gate::Access;
 use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
-use crate::domain::{Agent, Customer, Error, Id, Session, Status, Timestamp};
+use crate::domain::{Agent, Customer, Error, Id, Session, Timestamp};
 
 stored! {
     /// A session as an item.
@@ -109,10 +110,12 @@ impl Store {
         };
         let root = key::customer(customer);
         let (result, account) = try_join(transaction.run(), self.get_stored(&root)).await?;
-        if account.is_none_or(|account| account.status == Status::Deleted) {
+        let account: Option<Customer> = account;
+        let admitted = account.map(|account| account.admit(Access::LogIn));
+        if let Err(refused) = admitted.unwrap_or(Err(Error::InvalidCredentials)) {
             // It works for nobody, and need not wait for the purge.
             self.delete_session(customer, token_hash).await?;
-            return Err(Error::InvalidCredentials);
+            return Err(refused);
         }
         match result {
             CommitResult::Written => Ok(()),
