@@ -15,3 +15,30 @@ pub(super) fn counts(stored: &BTreeMap<String, u64>) -> Counts {
 pub(super) fn named(counts: &Counts) -> BTreeMap<String, u64> {
     counts.iter().map(|(kind, count)| (kind.plural().to_owned(), *count)).collect()
 }
+
+/// Counts by the names of their kinds, as numbers that an update may decrement.
+pub(super) fn signed(counts: &Counts) -> BTreeMap<String, i64> {
+    let signed = |(kind, count): (&Kind, &u64)| {
+        (kind.plural().to_owned(), i64::try_from(*count).unwrap_or(i64::MAX))
+    };
+    counts.iter().map(signed).collect()
+}
+
+/// Counts of the kinds that are known; a negative one, of items that were not counted when they were written, is zero.
+pub(super) fn unsigned(stored: &BTreeMap<String, i64>) -> Counts {
+    let count = |kind: &Kind| Some((*kind, u64::try_from(*stored.get(kind.plural())?).ok()?));
+    Kind::ALL.iter().filter_map(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_went_below_zero_is_none() {
+        let stored = [("numbers", -1), ("agents", 2), ("faxes", 3)];
+        let stored = stored.map(|(name, count)| (name.to_owned(), count)).into();
+        assert_eq!(unsigned(&stored), Counts::from([(Kind::Agent, 2)]));
+        assert_eq!(signed(&unsigned(&stored)), BTreeMap::from([("agents".to_owned(), 2)]));
+    }
+}

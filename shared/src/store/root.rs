@@ -70,9 +70,9 @@ stored! {
         sequence: u64 => Kept,
         #[serde(default)]
         admins: u64 => Kept,
-        /// Numbers of owned items, by the plural of their kind.
+        /// Numbers of owned items, by the plural of their kind. Negative if some were not counted.
         #[serde(default)]
-        owned: BTreeMap<String, u64> => Blanked,
+        owned: BTreeMap<String, i64> => Blanked,
         #[serde(default)]
         epoch: u64 => Kept,
         #[serde(default)]
@@ -145,7 +145,7 @@ impl From<&Customer> for CustomerAttributes {
             version: customer.internals.version,
             sequence: customer.internals.sequence,
             admins: customer.internals.admins,
-            owned: kinds::named(&customer.internals.owned),
+            owned: kinds::signed(&customer.internals.owned),
             epoch: customer.internals.epoch,
             system: customer.internals.system,
             frozen_from: customer.internals.frozen_from,
@@ -198,7 +198,7 @@ impl From<CustomerAttributes> for Customer {
                 version: stored.version,
                 sequence: stored.sequence,
                 admins: stored.admins,
-                owned: kinds::counts(&stored.owned),
+                owned: kinds::unsigned(&stored.owned),
                 epoch: stored.epoch,
                 system: stored.system,
                 frozen_from: stored.frozen_from,
