@@ -25,6 +25,8 @@ TEN_YEARS = 3650 * 86400
 WEBHOOKS = ["testWebhook", "listWebhookDeliveries", "resendWebhookDelivery"]
 RESOURCES = ["createResource", "getResource", "updateResource", "deleteResource"]
 LEAVING = ["unregister", "recover", "logout"]
+# What access keys may not do, and people do with their password.
+PEOPLE = ["createAgent", "updateAgentPermission", "updateAgentPassword", "createAccessKey"]
 
 
 class Api:
@@ -56,6 +58,7 @@ def start_stack(log):
     command = ["cargo", "local", "--in-memory", "--port", "0"]
     # So many requests of one account are not what is checked here.
     command += ["--parameter", "RequestsPerMinute=1000000", "--parameter", "InvalidTokensPerMinute=1000000"]
+    command += ["--parameter", "DeletionsPerHour=0"]
     stack = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     for line in stack.stdout:
         if line.startswith("listening on "):
@@ -63,7 +66,7 @@ def start_stack(log):
     sys.exit("the local stack does not start: run `cargo local`")
 
 
-def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None, owner=None):
+def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None, owner=None, password=""):
     """One run of Schemathesis: how many cases, how often which operation answered what, and success."""
     with tempfile.TemporaryDirectory() as directory:
         report, counts = f"{directory}/report.json", f"{directory}/counts.json"
@@ -87,6 +90,7 @@ def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), o
             "TENURE_OWN": ",".join(own),
             "TENURE_OPERATOR": operator or "",
             "TENURE_OWNER": owner or "",
+            "TENURE_PASSWORD": password,
         }
         command = [str(part) for part in command]
         done = subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True)
@@ -109,13 +113,15 @@ def runs(api, seed, size, thorough):
     # Whom the description's example of logging in names.
     if seed == 1:
         api.customer("test1", "ee5f3d14-5ac6-11ed-808e-6f7d676a444b")
-    admin, own = api.key(api.customer(f"admin-{seed}", "admins password"))
+    person = api.customer(f"admin-{seed}", "admins password")
+    admin, own = api.key(person)
     # Before somebody sets the address to something else.
     yield run(api, seed, "webhooks", admin, size, "fuzzing,stateful", only=WEBHOOKS, own=own)
     # By themselves, so that the few steps of a scenario reach all of them.
     yield run(api, seed, "resources", admin, size, "stateful", only=RESOURCES, own=own)
     # A scenario may never come to delete what it has created, so that a deletion gets a resource made for it.
     yield run(api, seed, "deletion", admin, size, "fuzzing", only=["deleteResource"], own=own, owner=admin)
+    yield run(api, seed, "people", person, size, "fuzzing,stateful", only=PEOPLE, own=own, password="admins password")
     # To leave would end what the others need.
     yield run(api, seed, "customer admin", admin, size, some, without=["unregister"], own=own)
     username, password = f"agent-{seed}", "agents password"

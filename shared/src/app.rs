@@ -2,12 +2,14 @@
 
 use std::future::ready;
 use std::mem;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::domain::brake::{Brake, Hour};
 use crate::domain::event::EventType;
 use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
@@ -27,8 +29,14 @@ pub struct App {
     pub loopback: Loopback,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
+    /// The brake on deletions by operators; `None` if there is none.
+    pub brake: Option<Brake>,
+    /// Whether a deletion by an operator must name a plan.
+    pub requires_plan: bool,
     clock: Clock,
     exhausted: Mutex<ExhaustedNetworks>,
+    /// The hour in which the brake is known to be on; 0 for none.
+    braked: AtomicI64,
     beside: Mutex<JoinSet<()>>,
 }
 
@@ -73,6 +81,8 @@ impl Build for App {
         Ok(Self {
             loopback: config::loopback()?,
             quotas: config::quotas()?,
+            brake: config::brake()?,
+            requires_plan: config::requires_plan(),
             ..Self::new(store, Clock::from_environment()?)
         })
     }
@@ -95,8 +105,11 @@ impl App {
             store,
             loopback: Loopback::Refused,
             quotas: Quotas::default(),
+            brake: None,
+            requires_plan: false,
             clock,
             exhausted: Mutex::default(),
+            braked: AtomicI64::default(),
             beside: Mutex::default(),
         }
     }
@@ -129,6 +142,17 @@ impl App {
     /// Networks that this process knows to have exhausted a rate limit.
     pub fn exhausted(&self) -> MutexGuard<'_, ExhaustedNetworks> {
         lock(&self.exhausted)
+    }
+
+    /// Whether this process knows that the brake is on within `hour`. A refusal then costs no write.
+    #[must_use]
+    pub fn is_braked(&self, hour: Hour) -> bool {
+        self.braked.load(Ordering::Relaxed) == hour.0
+    }
+
+    /// Remembers that the brake is on within `hour`.
+    pub fn remember_brake(&self, hour: Hour) {
+        self.braked.store(hour.0, Ordering::Relaxed);
     }
 
     /// Runs `work` concurrently with the request. Its failure is logged and does not fail the request. It

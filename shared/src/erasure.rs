@@ -1,13 +1,14 @@
 //! Deletions bound to a plan, and the restore replay, which deletes erased accounts again that a restored table brought
 //! back.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::erasure::{Plan, Reason};
 use crate::domain::lifecycle::Command;
 use crate::domain::time::Month;
-use crate::domain::{Actor, Customer, Error, Id, Status};
+use crate::domain::{Actor, Customer, Erasure, Error, Id, Status, Timestamp};
 use crate::http::Preconditions;
 use crate::lifecycle::{transition, transition_if};
 use crate::platform::Deadline;
@@ -21,6 +22,10 @@ pub async fn delete(
     plan: Option<Plan>,
     conditions: &Preconditions,
 ) -> Result<(Customer, Customer), Error> {
+    // Of a deleted account there is no plan, and nothing to protect.
+    if app.requires_plan && plan.is_none() && customer.status != Status::Deleted {
+        return Err(Error::PlanRequired);
+    }
     let command = Command::Delete(Reason::Delete, plan.clone());
     let deleted = transition_if(app, by, customer.clone(), &command, conditions).await;
     match (deleted, plan) {
@@ -34,6 +39,41 @@ pub async fn delete(
     }
 }
 
+/// Accounts that a restore replay leaves alone, since their erasure was an attack or a mistake. That they are back is what
+/// the restore was for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exceptions {
+    /// Accounts by id.
+    customers: Vec<Id<Customer>>,
+    /// Accounts by who requested their erasure, and when.
+    requests: Vec<RequestsBy>,
+}
+
+/// The requests of one requester within a period.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestsBy {
+    /// Id of the agent or access key, as the ledger has it.
+    requester: Uuid,
+    /// Time of the first request.
+    from: Timestamp,
+    /// Time of the last request.
+    until: Timestamp,
+}
+
+impl Exceptions {
+    fn include(&self, erasure: &Erasure) -> bool {
+        let requested = |by: &RequestsBy| {
+            erasure.request.as_ref().is_some_and(|request| {
+                request.by.id == Some(by.requester)
+                    && (by.from..=by.until).contains(&request.tm_request)
+            })
+        };
+        self.customers.contains(&erasure.customer) || self.requests.iter().any(requested)
+    }
+}
+
 /// Result of a restore replay.
 #[derive(Debug, Default, Serialize)]
 pub struct Replay {
@@ -43,13 +83,20 @@ pub struct Replay {
     pub erased_again: u64,
     /// Number of accounts that were back and could not be deleted, because they were back with a hold.
     pub refused: u64,
+    /// Number of accounts that were back and stay, because the call excepts them.
+    pub excepted: u64,
     /// Month to continue from; `None` if the replay is done.
     pub unfinished_from: Option<String>,
 }
 
-/// Deletes every account again whose erasure finished in the month `from` or later and that is not deleted. Stops near the
-/// deadline.
-pub async fn replay(app: &App, from: Month, deadline: Deadline) -> Result<Replay, Error> {
+/// Deletes every account again whose erasure finished in the month `from` or later and that is not deleted, but for those
+/// that `except` names. Stops near the deadline.
+pub async fn replay(
+    app: &App,
+    from: Month,
+    except: &Exceptions,
+    deadline: Deadline,
+) -> Result<Replay, Error> {
     let mut replay = Replay::default();
     let last = Month::of(app.now());
     let mut month = Some(from);
@@ -62,7 +109,7 @@ pub async fn replay(app: &App, from: Month, deadline: Deadline) -> Result<Replay
                     replay.unfinished_from = Some(this.to_string());
                     return Ok(replay);
                 }
-                replay.account(app, id).await?;
+                replay.account(app, id, except).await?;
             }
             cursor = next;
             if cursor.is_none() {
@@ -75,12 +122,22 @@ pub async fn replay(app: &App, from: Month, deadline: Deadline) -> Result<Replay
 }
 
 impl Replay {
-    async fn account(&mut self, app: &App, id: Id<Customer>) -> Result<(), Error> {
+    async fn account(
+        &mut self,
+        app: &App,
+        id: Id<Customer>,
+        except: &Exceptions,
+    ) -> Result<(), Error> {
         self.checked += 1;
-        let back = app.store.get_customer(id).await?;
+        let (back, erasure) = app.store.get_customer_and_erasure(id).await?;
         let Some(customer) = back.filter(|customer| customer.status != Status::Deleted) else {
             return Ok(());
         };
+        if erasure.is_some_and(|erasure| except.include(&erasure)) {
+            app.store.reinstate(id, Actor::ERASURE_REPLAY, app.now()).await?;
+            self.excepted += 1;
+            return Ok(());
+        }
         let command = Command::Delete(Reason::Restored, None);
         match transition(app, Actor::ERASURE_REPLAY, customer, &command).await {
             Ok(_) => self.erased_again += 1,

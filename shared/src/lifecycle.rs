@@ -1,9 +1,11 @@
 //! Lifecycle changes: decided by the domain, written by the store, and decided again if another writer came first.
 
 use crate::app::App;
-use crate::domain::lifecycle::{Command, Transition, decide};
-use crate::domain::{Actor, Customer, Error};
+use crate::domain::brake::{Brake, Hour};
+use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
+use crate::domain::{Actor, Customer, Error, Event, Timestamp};
 use crate::http::{Preconditions, view};
+use crate::platform::metrics;
 use crate::store::{Update, revise};
 
 /// Carries out the `command` of an actor on an account, with its event and its ledger entry in one transaction. Returns the account as
@@ -33,8 +35,46 @@ pub async fn transition_if(
         };
         let event =
             change.event.map(|event_type| app.event(event_type, before.id, Vec::new(), by, now));
-        let update = app.store.update_customer(&before, &change, event.as_ref()).await?;
+        let update = match app.brake.filter(|_| command.is_operators_deletion()) {
+            Some(brake) => braked(app, brake, &before, &change, event.as_ref()).await?,
+            None => app.store.update_customer(&before, &change, event.as_ref()).await?,
+        };
+        if matches!(update, Update::Written) {
+            count(command, now);
+        }
         Ok((update, (before, change.after)))
     })
     .await
+}
+
+/// Writes an operator's deletion, if the brake allows it.
+async fn braked(
+    app: &App,
+    brake: Brake,
+    before: &Customer,
+    change: &CustomerChange,
+    event: Option<&Event>,
+) -> Result<Update<Customer>, Error> {
+    let now = app.now();
+    let hour = Hour::of(now);
+    let update = if app.is_braked(hour) {
+        Err(Error::DeletionLimit(hour.left(now)))
+    } else {
+        app.store.update_customer_with_brake(before, change, event, brake, now).await
+    };
+    if let Err(Error::DeletionLimit(_)) = update {
+        app.remember_brake(hour);
+        metrics::emit(now, &[("DeletionsRefused", "Count", 1)]);
+    }
+    update
+}
+
+/// Counts deletions for the alarms: those by operators, and those by owners who leave at once.
+fn count(command: &Command, now: Timestamp) {
+    let name = match command {
+        Command::UnregisterNow => "DeletionsByOwners",
+        command if command.is_operators_deletion() => "DeletionsByOperators",
+        _ => return,
+    };
+    metrics::emit(now, &[(name, "Count", 1)]);
 }

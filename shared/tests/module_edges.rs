@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("auth", &["app", "domain", "http", "password", "platform", "store"]),
     ("replay", &["app", "domain", "http", "store"]),
     ("patience", &[]),
-    ("lifecycle", &["app", "domain", "http", "store"]),
+    ("lifecycle", &["app", "domain", "http", "platform", "store"]),
     ("erasure", &["app", "domain", "http", "lifecycle", "platform"]),
     ("signature", &["app", "domain", "platform"]),
     ("bus", &["app", "domain", "platform", "store"]),
@@ -76,7 +76,7 @@ const PRIMITIVES: &[&str] =
 const STORE_LAYERS: &[&[&str]] = &[
     &["dynamodb"],
     &["fields", "hold", "key", "kinds", "queue", "revise", "root", "stored"],
-    &["idempotency", "ledger", "outbox"],
+    &["authority", "idempotency", "ledger", "outbox"],
     &["owned"],
     &[
         "access_key",

@@ -319,6 +319,8 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     let own = "/v1.0/customer";
     bill.pay("GET /v1.0/customer", token, own, None).await;
     bill.pay("PUT /v1.0/customer", token, own, Some(json!({"detail": "y"}))).await;
+    let email = Some(json!({"email": "z@example.com", "current_password": PASSWORD}));
+    bill.pay_as("PUT /v1.0/customer", " with email", token, own, email).await;
     let path = format!("{own}/metadata");
     bill.pay("PUT /v1.0/customer/metadata", token, &path, Some(json!({"rtp_debug": false}))).await;
     let path = format!("{own}/billing_account_id");
@@ -343,15 +345,21 @@ async fn owned_items(bill: &mut Bill) {
     let agents = "/v1.0/agents";
     let ann = Some(json!({"username": "ann", "password": PASSWORD}));
     let ann = bill.pay("POST /v1.0/agents", token, agents, ann).await;
+    let mut bob = json!({"username": "bob", "password": PASSWORD, "permission": 32});
+    bob["current_password"] = json!(PASSWORD);
+    bill.pay_as("POST /v1.0/agents", " of an admin", token, agents, Some(bob)).await;
     let ann = format!("{agents}/{}", id(&ann));
     bill.pay("GET /v1.0/agents", token, agents, None).await;
     bill.pay("GET /v1.0/agents/{id}", token, &ann, None).await;
     bill.pay("PUT /v1.0/agents/{id}", token, &ann, Some(json!({"name": "x"}))).await;
     let path = format!("{ann}/permission");
-    let admin_too = Some(json!({"permission": 32}));
-    bill.pay("PUT /v1.0/agents/{id}/permission", token, &path, admin_too).await;
+    let manager = Some(json!({"permission": 64}));
+    let route = "PUT /v1.0/agents/{id}/permission";
+    bill.pay(route, token, &path, manager).await;
+    let admin_too = Some(json!({"permission": 32, "current_password": PASSWORD}));
+    bill.pay_as(route, " of an admin", token, &path, admin_too).await;
     let path = format!("{ann}/password");
-    let password = Some(json!({"password": PASSWORD}));
+    let password = Some(json!({"password": PASSWORD, "current_password": PASSWORD}));
     bill.pay("PUT /v1.0/agents/{id}/password", token, &path, password).await;
     bill.pay("DELETE /v1.0/agents/{id}", token, &ann, None).await;
     let me = bill.tenure.call(token, "GET", "/v1.0/me").await.ok();
@@ -359,6 +367,9 @@ async fn owned_items(bill: &mut Bill) {
         ("PUT /v1.0/agents/{id}/password", format!("{agents}/{}/password", id(&me)));
     let own = Some(json!({"password": PASSWORD, "current_password": PASSWORD}));
     bill.pay_as(route, " of one's own", token, &path, own).await;
+    bill.tenure.access_key(token).await;
+    let with_keys = Some(json!({"password": PASSWORD, "current_password": PASSWORD, "keys": true}));
+    bill.pay_as(route, " of one's own and one key", token, &path, with_keys).await;
 
     let keys = "/v1.0/accesskeys";
     let key = bill.pay("POST /v1.0/accesskeys", token, keys, Some(json!({"expire": 86_400}))).await;

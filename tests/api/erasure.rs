@@ -348,11 +348,71 @@ async fn restored_accounts_are_erased_again() {
     assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
 }
 
+/// An attacker with an operator's key erases accounts. The restore undoes that, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let mut accounts = Vec::new();
+    for name in ["attacked-1", "attacked-2", "mistaken", "rightly-gone", "gone-later"] {
+        accounts.push(tenure.account(&admin, name).await);
+    }
+    let backup = tenure.items("AccountsTable").await;
+    let stolen = tenure.access_key(&admin).await;
+    let [one, two, mistaken, gone, later] = accounts.as_slice() else { panic!() };
+    for account in [one, two] {
+        delete(&tenure, &stolen, account).await;
+    }
+    for account in [mistaken, gone] {
+        delete(&tenure, &admin, account).await;
+    }
+    assert!(tenure.stack.settle().await);
+    let attack = erasure(&tenure, &admin, two).await;
+    let first = erasure(&tenure, &admin, one).await;
+    // After the attack's end, the same key may have deleted rightly.
+    delete(&tenure, &stolen, later).await;
+    assert!(tenure.stack.settle().await);
+    crate::store::restore(&tenure, &backup).await;
+
+    let month = &attack["tm_finish"].as_str().unwrap()[..7];
+    let path = "/2015-03-31/functions/ErasureReplayFunction/invocations";
+    let replay = async |except: Value| {
+        let call = json!({"from": month, "except": except});
+        tenure.send(tenure.request("POST", path).json(&call)).await
+    };
+    let by = json!({
+        "requester": attack["requested_by"]["id"],
+        "from": first["tm_request"],
+        "until": attack["tm_request"],
+    });
+    let wrong = replay(json!({"requests": [{"requester": mistaken.id}]})).await;
+    assert!(wrong.text.contains("from: is missing"), "{}", wrong.text);
+    let done = replay(json!({"customers": [mistaken.id], "requests": [by]})).await.ok();
+    assert_eq!((&done["excepted"], &done["erased_again"]), (&json!(3), &json!(2)), "{done}");
+    assert!(tenure.stack.settle().await);
+    for account in [one, two, mistaken] {
+        let shown = tenure.call(&admin, "GET", &self::path(account, "")).await.ok();
+        assert_eq!(shown["status"], "initial");
+        assert_eq!(erasure(&tenure, &admin, account).await["stage"], "withdrawn");
+    }
+    for account in [gone, later] {
+        assert_eq!(tenure.partition(&account.id).await, ["A"]);
+    }
+    // A later replay knows of it, without being told again.
+    let again = replay(json!({})).await.ok();
+    assert_eq!((&again["erased_again"], &again["checked"]), (&json!(0), &json!(2)), "{again}");
+    // And they can be erased as any account.
+    delete(&tenure, &admin, one).await;
+    assert!(tenure.stack.settle().await);
+    assert_eq!(erasure(&tenure, &admin, one).await["stage"], "finished");
+    assert_eq!(tenure.partition(&one.id).await, ["A"]);
+}
+
 /// Every attribute of every stored item is declared with its erase rule.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_stored_field_has_an_erase_rule() {
     // Counters under hashed keys, which expire.
-    const COUNTS: [&str; 9] = [
+    const COUNTS: [&str; 10] = [
         "requests",
         "attempts",
         "wait_ms",
@@ -360,6 +420,7 @@ async fn every_stored_field_has_an_erase_rule() {
         "last_at",
         "expires_at",
         "claims",
+        "deletions",
         "under_way",
         "slow",
     ];

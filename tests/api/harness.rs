@@ -25,6 +25,8 @@ use crate::openapi;
 use crate::permissions::UsedPermissions;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// The password of the local stack's project admin.
+pub(crate) const OPERATORS_PASSWORD: &str = local::PASSWORD;
 const DAY: i64 = 24 * 60 * 60;
 
 pub(crate) fn root() -> PathBuf {
@@ -41,9 +43,10 @@ pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// Options for the real template without rate limits: for tests that count writes or send many requests.
+/// Options for the real template without rate limits, of requests and of deletions: for tests that count writes or send
+/// many requests.
 pub(crate) fn uncounted() -> Options {
-    let quotas = ["RequestsPerMinute", "InvalidTokensPerMinute"];
+    let quotas = ["RequestsPerMinute", "InvalidTokensPerMinute", "DeletionsPerHour"];
     let parameters = quotas.map(|name| (name.to_owned(), "0".to_owned())).into();
     Options { parameters, ..options() }
 }
@@ -263,7 +266,7 @@ impl Tenure {
 
     /// Logs in as the project admin; returns the session's token.
     pub(crate) async fn admin(&self) -> String {
-        self.login("admin@localhost", "local-admin-password").await
+        self.login("admin@localhost", OPERATORS_PASSWORD).await
     }
 
     /// Creates an account with every field filled, and logs in as its admin.

@@ -197,6 +197,7 @@ async fn every_operation_replays_its_answer() {
     let none = json!({"billing_account_id": "00000000-0000-0000-0000-000000000000"});
     let new_password = "a new password for the same agent";
     let changed = json!({"current_password": PASSWORD, "password": new_password});
+    let others = json!({"current_password": PASSWORD, "password": PASSWORD});
     let nothing = Value::Null;
     let calls = [
         (&own, "POST", "/v1.0/agents".into(), json!({"username": "bob", "password": PASSWORD})),
@@ -207,7 +208,7 @@ async fn every_operation_replays_its_answer() {
         (&own, "PUT", format!("/v1.0/agents/{ann}"), json!({"name": "Ann"})),
         (&own, "PUT", format!("/v1.0/numbers/{number}"), json!({"data": {"b": 2}})),
         (&own, "PUT", format!("/v1.0/agents/{ann}/permission"), json!({"permission": 64})),
-        (&own, "PUT", format!("/v1.0/agents/{ann}/password"), json!({"password": PASSWORD})),
+        (&own, "PUT", format!("/v1.0/agents/{ann}/password"), others),
         (&own, "PUT", format!("/v1.0/agents/{me}/password"), changed),
         (&own, "PUT", "/v1.0/customer".into(), json!({"name": "x"})),
         (&own, "PUT", "/v1.0/customer/metadata".into(), json!({"rtp_debug": true})),

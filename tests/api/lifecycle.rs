@@ -135,6 +135,32 @@ async fn second_bootstrap_creates_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
+/// The way back in, when the only project admin is an attacker's.
+#[tokio::test(flavor = "multi_thread")]
+async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
+    let tenure = Tenure::start().await;
+    let path = "/2015-03-31/functions/AdminBootstrapFunction/invocations";
+    let add = async |username: &str| {
+        let body = json!({"username": username, "password": PASSWORD, "add": true});
+        tenure.send(tenure.request("POST", path).json(&body)).await
+    };
+    let answer = add("rescuer").await.ok();
+    assert_eq!(answer["created"], true);
+    let project = answer["customer_id"].as_str().unwrap();
+    assert_eq!(tenure.events_of(project).await, ["agent_created"]);
+    let rescuer = tenure.login("rescuer", PASSWORD).await;
+    let agents = tenure.call(&rescuer, "GET", "/v1.0/agents").await.ok();
+    assert_eq!(agents["result"][0]["permission"], 33);
+    // It can remove the other one, so it is counted as an admin.
+    let other = agents["result"][1]["id"].as_str().unwrap();
+    tenure.call(&rescuer, "DELETE", &format!("/v1.0/agents/{other}")).await.ok();
+    tenure.call(&rescuer, "GET", "/v1.0/customers").await.ok();
+    let logs = tenure.stack.logs().join("\n");
+    assert!(logs.contains("ProjectAdminsAdded"), "{logs}");
+    let taken = add("rescuer").await;
+    assert!(taken.text.contains("username: is taken"), "{}", taken.text);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_twice_deletes_once() {
     let tenure = Tenure::start().await;

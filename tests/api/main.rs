@@ -10,6 +10,8 @@
 mod accepts;
 mod accesskeys;
 mod agents;
+mod authority;
+mod brake;
 mod budgets;
 mod canaries;
 mod contention;

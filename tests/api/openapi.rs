@@ -153,6 +153,8 @@ fn every_error() -> Vec<Error> {
         Error::AccountPreserved,
         Error::TooManyHolds,
         Error::PlanOutdated(Box::new(difference)),
+        Error::PlanRequired,
+        Error::DeletionLimit(Duration::from_secs(1)),
         Error::TooManyAttempts(Duration::from_secs(1)),
         Error::TooManyRequests(QuotaStatus {
             quota: Quota::PASSWORD_ATTEMPTS,
@@ -206,6 +208,8 @@ fn is_in_the_list(error: &Error) {
         | Error::AccountPreserved
         | Error::TooManyHolds
         | Error::PlanOutdated(_)
+        | Error::PlanRequired
+        | Error::DeletionLimit(_)
         | Error::TooManyAttempts(_)
         | Error::TooManyRequests(_)
         | Error::Unavailable(_)

@@ -203,12 +203,13 @@ async fn writes_of_owned_items_require_a_matching_etag() {
     let agent = json!({"username": "ann", "password": PASSWORD});
     let agent = create(&tenure, token, "/v1.0/agents", agent).await;
     let number = create(&tenure, token, "/v1.0/numbers", json!({})).await;
+    let password = json!({"password": "another password", "current_password": PASSWORD});
     for (path, method, below, body) in [
         (&key, "PUT", "", Some(json!({"name": "x"}))),
         (&key, "POST", "/rotate", Some(json!({"overlap": 0}))),
         (&key, "DELETE", "", None),
         (&agent, "PUT", "/permission", Some(json!({"permission": 64}))),
-        (&agent, "PUT", "/password", Some(json!({"password": "another password"}))),
+        (&agent, "PUT", "/password", Some(password)),
         (&agent, "DELETE", "", None),
         (&number, "DELETE", "", None),
     ] {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, PASSWORD, Tenure, new_customer};
+use crate::harness::{Answer, OPERATORS_PASSWORD, PASSWORD, Tenure, new_customer};
 
 impl Tenure {
     async fn put(&self, token: &str, path: &str, body: &Value, if_match: &str) -> Answer {
@@ -139,7 +139,8 @@ async fn nobody_updates_an_agent_who_may_do_more() {
     let admin = tenure.admin().await;
     let me = tenure.call(&admin, "GET", "/v1.0/me").await.ok();
     let path = format!("/v1.0/agents/{}", me["id"].as_str().unwrap());
-    let bob = json!({"username": "bob", "password": PASSWORD, "permission": 32});
+    let mut bob = json!({"username": "bob", "password": PASSWORD, "permission": 32});
+    bob["current_password"] = json!(OPERATORS_PASSWORD);
     tenure.call_with(&admin, "POST", "/v1.0/agents", bob).await.ok();
     let bob = tenure.login("bob", PASSWORD).await;
     let refused = tenure.put(&bob, &path, &json!({"name": "x"}), "").await;

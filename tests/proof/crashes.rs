@@ -131,6 +131,7 @@ crashes! {
     create_agent: from active;
     delete_agent: from active;
     promote_agent: from active;
+    change_password: from active;
     logout: from active;
     metadata: from active;
     set_billing: from billable;

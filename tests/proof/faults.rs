@@ -103,6 +103,7 @@ faults! {
         from active;
     once: [o::create_number_once(), o::create_key_once(), o::immediate_once()], from active;
     agents: [o::create_agent(), o::update_agent(), o::promote_agent(), o::delete_agent()], from active;
+    password: [o::change_password()], from active;
     logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;
     billing: [o::set_billing(), o::delete_billing_account()], from billable;

@@ -44,6 +44,8 @@ struct Race<'a> {
     /// How often an operation may be refused because another has locked an item; `None` if each transaction is
     /// one step, so that none is.
     refusals: Option<usize>,
+    /// Type of the event that comes last if the first operation succeeds; `None` if any may.
+    last_event: Option<&'static str>,
     start: State,
 }
 
@@ -82,7 +84,9 @@ struct Run {
 impl<'a> Race<'a> {
     fn new(world: &'a World, scene: &'a Scene, operations: Vec<&'a Operation>) -> Self {
         world.set(scene);
-        Self { world, scene, operations, time: None, refusals: None, start: world.state(scene) }
+        let (time, refusals, last_event) = (None, None, None);
+        let start = world.state(scene);
+        Self { world, scene, operations, time, refusals, last_event, start }
     }
 
     /// Runs each transaction as two steps. Each operation is refused at most once for a locked item: otherwise
@@ -216,6 +220,12 @@ impl<'a> Race<'a> {
             assert!(matches!(answer.body["failed"], Value::Null) || answer.body["failed"] == 0);
             let is_true = |state: &State| operation.is_true(answer, scene, state);
             assert!(run.states.iter().any(is_true), "a false success: {}", context());
+        }
+        if let (Some(event), [Some(first), ..]) = (self.last_event, run.answers.as_slice())
+            && first.status == 200
+        {
+            let last = run.states.last().expect("a state");
+            assert_eq!(last.last_event, event, "{} was overtaken", operations[0].name);
         }
         let deleted = run.states.iter().find(|state| state.status() == "deleted");
         let mut owned = deleted.map(State::inventory).unwrap_or_default();
@@ -518,6 +528,35 @@ async fn every_contended_pair_from_active() {
 async fn every_contended_pair_from_due() {
     let world = World::new();
     every_contended_pair(&world, &Scene::due(&world).await).await;
+}
+
+/// In every order, what an admin does who is evicted happens before the eviction or not at all.
+#[tokio::test(start_paused = true)]
+async fn every_eviction_beside_a_request_of_the_evicted() {
+    let world = World::new();
+    let scene = Scene::two_admins(&world).await;
+    let evictions = [(o::delete_agent(), "agent_deleted"), (o::demote_agent(), "agent_updated")];
+    let acts = [o::agents_key(), o::agents_agent(), o::agents_key_deletion()];
+    for (eviction, event) in &evictions {
+        for act in &acts {
+            let mut race = Race::new(&world, &scene, vec![eviction, act]);
+            race.last_event = Some(event);
+            let orders = race.explore().await;
+            println!("{} | {}: {orders} interleavings", eviction.name, act.name);
+        }
+    }
+}
+
+/// In every order, no key that acts for an agent outlives a password change that ends them.
+#[tokio::test(start_paused = true)]
+async fn every_key_beside_a_password_change_that_ends_keys() {
+    let world = World::new();
+    let scene = Scene::active(&world).await;
+    let change = o::change_password();
+    for other in [o::create_key(), o::rotate_key(), o::delete_key()] {
+        let orders = Race::new(&world, &scene, vec![&change, &other]).explore().await;
+        println!("{} | {}: {orders} interleavings", change.name, other.name);
+    }
 }
 
 /// In every order, the billing account in use exists.

@@ -173,16 +173,43 @@ operations! {
         effect |state, _, _| state.children.values().any(|child| text(child, "username") == "agent2"),
         repeated 409;
     promote_agent: agent_permission_update,
-        |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 32})),
+        |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 32, "current_password": PASSWORD})),
         effect |state, scene, _| state.child("AGENT#", &scene.agent, "permission") == "32";
+    demote_agent: agent_permission_update,
+        |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 16})),
+        effect |state, scene, _| state.child("AGENT#", &scene.agent, "permission") == "16";
+    /// Ends the agent's keys.
+    change_password: agent_password_update,
+        |scene| sent(&scene.session).id(&scene.first_agent).body(new_password()),
+        effect |state, _, _| state.count("KEY#") == 0;
     delete_agent: agent_delete, |scene| sent(&scene.session).id(&scene.agent),
         effect |state, scene, _| !state.owns("AGENT#", &scene.agent),
+        repeated 404;
+}
+
+operations! {
+    // What the second admin does, whom the first one may evict meanwhile.
+    agents_key: accesskey_create,
+        |scene| sent(&scene.agent_session).body(json!({"expire": 86_400})),
+        effect |state, _, answer| state.owns("KEY#", &answer.text("id"));
+    agents_agent: agent_create,
+        |scene| sent(&scene.agent_session).body(json!({"username": "agent2", "password": PASSWORD})),
+        effect |state, _, _| state.children.values().any(|child| text(child, "username") == "agent2"),
+        repeated 409;
+    agents_key_deletion: accesskey_delete,
+        |scene| sent(&scene.agent_session).id(&scene.key),
+        effect |state, scene, _| !state.owns("KEY#", &scene.key),
         repeated 404;
 }
 
 /// Returns a request of the project admin on the scene's customer.
 fn on_customer(scene: &Scene) -> Sent {
     sent(&scene.admin).id(&scene.customer)
+}
+
+/// Returns the body of a change of one's own password to the same one, so that it can be repeated.
+fn new_password() -> Value {
+    json!({"password": PASSWORD, "current_password": PASSWORD, "keys": true})
 }
 
 /// Returns the body of an unregistration without a grace period.

@@ -34,8 +34,12 @@ pub(crate) struct Scene {
     pub(crate) number: String,
     /// The id of a billing account of the customer; empty if there is none.
     pub(crate) billing_account: String,
+    /// The id of the customer's first agent, an admin.
+    pub(crate) first_agent: String,
     /// The id of the customer's second agent, who is no admin.
     pub(crate) agent: String,
+    /// That agent's session; empty if there is none.
+    pub(crate) agent_session: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Timestamp,
 }
@@ -53,7 +57,9 @@ impl Scene {
             key: String::new(),
             number: String::new(),
             billing_account: String::new(),
+            first_agent: String::new(),
             agent: String::new(),
+            agent_session: String::new(),
             snapshot: nothing,
             now: world.now(),
         };
@@ -67,6 +73,9 @@ impl Scene {
             });
         scene.customer = scene.succeed(world, &create).await.text("id");
         scene.log_in(world).await;
+        let owned = world.state(&scene).children;
+        let agent = owned.keys().find_map(|sk| sk.strip_prefix("AGENT#"));
+        agent.expect("an agent").clone_into(&mut scene.first_agent);
         for _ in 0..2 {
             scene.key = scene.succeed(world, &operations::create_key()).await.text("id");
             scene.number = scene.succeed(world, &operations::create_number()).await.text("id");
@@ -87,6 +96,15 @@ impl Scene {
         let made = scene.succeed(world, &operations::create_billing_account()).await;
         let snapshot = world.tables.snapshot().unwrap();
         Self { name: "billable", billing_account: made.text("id"), snapshot, ..scene }
+    }
+
+    /// Returns the customer with a second admin, who is logged in.
+    pub(crate) async fn two_admins(world: &World) -> Self {
+        let scene = Self::active(world).await;
+        let scene = scene.then("two admins", world, &operations::promote_agent()).await;
+        world.set(&scene);
+        let agent_session = scene.succeed(world, &login("agent1")).await.text("token");
+        Self { agent_session, snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
     /// Returns the customer within its grace period.

@@ -1,4 +1,5 @@
-//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent. Only this answer shows its token.
+//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who has a session. Only this answer
+//! shows its token.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -27,6 +28,7 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request, Permission::ADMIN).await?;
+    caller.require_session()?;
     let body: Body = request.json()?;
     let lifetime = access_key::lifetime(body.expire)?;
     let permission = body.permission.map_or(Ok(caller.permission), |grant| caller.give(grant))?;

@@ -1,5 +1,5 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key, which acts for the calling agent from then on.
-//! Only this answer shows it. The old token stays valid for an overlap, so that programs can be changed over one by one.
+//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key, which acts for the calling agent from then
+//! on. Only this answer shows it; the old one stays valid for an overlap. A key may rotate itself, up to its own end.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -26,20 +26,21 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
+    caller.require_session_or_own(request.path_id().ok())?;
     let body: Body = request.json()?;
     let lifetime = body.expire.map(access_key::lifetime).transpose()?;
     let overlap = access_key::overlap(body.overlap)?;
-
-    let (account, agent, by) = (caller.own(Write::Change)?, caller.agent.id, caller.actor());
-    let key = key?;
+    let (caller, agent, by) = (&caller, caller.agent.id, caller.actor());
+    let (account, key) = (caller.own(Write::Change)?, key?);
     caller.require_all_of(key.permission)?;
     let plain = &PlainToken::access_key(account.id, agent, key.id, app.new_secret());
     let (replaced, conditions) = (&key.token.clone(), &request.preconditions()?);
     let rotated = revise(key, |before| async move {
         conditions.require(&view::AccessKeyView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
-        let rotation = Rotation { token: plain.stored(), agent, lifetime, overlap };
-        let after = before.rotated(rotation, now)?;
+        caller.require_within(&before, lifetime.map(|lifetime| now.plus(lifetime)))?;
+        let after =
+            before.rotated(Rotation { token: plain.stored(), agent, lifetime, overlap }, now)?;
         let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, by, now);
         match app.store.update_access_key(account, &before, &after, &event).await? {
             // Written by this request, if an answer from the database was lost.

@@ -1,13 +1,17 @@
-//! Creates the project's own account and its first admin. Invoked once, by hand: `{"username", "password"}`.
+//! Creates the project's own account and its first admin. Invoked by hand: `{"username", "password"}`. Once there is an
+//! admin, only with `"add": true`, which adds another: the way back in for whoever may invoke functions.
 //!
-//! The account's id is fixed, so a second invocation changes nothing.
+//! The account's id is fixed, so a second invocation without `add` changes nothing.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
+use shared::domain::gate::{Party, Write};
 use shared::domain::value::NewPassword;
-use shared::domain::{Customer, Error, FirstAdmin, Login, Registration, Username};
+use shared::domain::{
+    Actor, Agent, Customer, Error, EventType, FirstAdmin, Kind, Login, Registration, Username,
+};
 use shared::password;
-use shared::platform::Deadline;
+use shared::platform::{Deadline, metrics};
 use shared::runtime;
 use shared::store::customer::NewCustomer;
 
@@ -16,6 +20,8 @@ use shared::store::customer::NewCustomer;
 pub(crate) struct Wanted {
     username: Username,
     password: NewPassword,
+    #[serde(default)]
+    add: bool,
 }
 
 #[derive(Serialize)]
@@ -38,7 +44,23 @@ pub(crate) async fn handle(
     let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
 
     let created = app.store.insert_project(&new).await?;
-    Ok(Answer { created, customer_id: customer.id.to_string() })
+    if !created && wanted.add {
+        add(app, &admin, &login).await?;
+    }
+    Ok(Answer { created: created || wanted.add, customer_id: customer.id.to_string() })
+}
+
+/// Adds a project admin, with an event and a metric that raises an alarm.
+async fn add(app: &App, admin: &Agent, login: &Login) -> Result<(), Error> {
+    let missing = || Error::Internal("the project's account is gone".to_owned());
+    let project = app.store.get_customer(Customer::PROJECT).await?.ok_or_else(missing)?;
+    let (now, subjects) = (admin.tm_create, vec![admin.id.uuid()]);
+    let event =
+        app.event(EventType::Created(Kind::Agent), project.id, subjects, Actor::BOOTSTRAP, now);
+    let project = project.writable(Party::Operator, Write::Change)?;
+    app.store.insert_agent(project, admin, login, &event).await?;
+    metrics::emit(now, &[("ProjectAdminsAdded", "Count", 1)]);
+    Ok(())
 }
 
 fn main() -> runtime::Result {

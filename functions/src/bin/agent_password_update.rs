@@ -1,15 +1,16 @@
-//! `PUT /v1.0/agents/{id}/password`: sets an agent's password. All sessions of the agent end, except the calling one.
+//! `PUT /v1.0/agents/{id}/password`: sets an agent's password, with one's own in `current_password`. All sessions of the
+//! agent end, except the calling one.
 //!
-//! | whose password | who may | body |
+//! | whose password | who may | with `keys` |
 //! |---|---|---|
-//! | one's own | any agent | `current_password`, `password` |
-//! | another agent's | admin | `password` |
+//! | one's own | any agent | the access keys that act for it end, too |
+//! | another agent's | admin | – (refused) |
 //!
-//! Longer than other endpoints, because it is both: step-up for oneself, permission for others.
+//! Longer than other endpoints, because it is both: one's own without any permission, others' with it.
 
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::{self, caller_and_agent, caller_with_password};
+use shared::auth::{self, caller_and_agent_with_step_up, caller_with_password};
 use shared::domain::gate::{Access, Write};
 use shared::domain::value::{NewPassword, Password, deserialize_present};
 use shared::domain::{Agent, Credential, Error, EventType, Kind, Permission};
@@ -17,6 +18,7 @@ use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;
 use shared::runtime::Endpoint;
+use shared::store::agent::NewPasswordHash;
 use shared::store::revise;
 
 #[derive(Deserialize)]
@@ -24,40 +26,43 @@ use shared::store::revise;
 struct Body {
     password: NewPassword,
     #[serde(default, deserialize_with = "deserialize_present")]
+    #[expect(dead_code, reason = "verified with the caller")]
     current_password: Option<Password>,
+    /// Whether the access keys that act for the agent end.
+    #[serde(default)]
+    keys: bool,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let body = request.json::<Body>();
     let own_session = own_session(&request)?;
     let (caller, agent) = if own_session.is_some() {
-        let current = body.as_ref().ok().and_then(|body| body.current_password.as_ref());
+        let current = request.current_password();
         let (access, anyone) = (Access::Credentials, Permission::NONE);
-        let caller = caller_with_password(app, &request, access, anyone, current).await?;
+        let caller = caller_with_password(app, &request, access, anyone, current.as_ref()).await?;
         let agent = caller.agent.clone();
         (caller, Ok(agent))
     } else {
-        let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
-        (caller, agent)
+        caller_and_agent_with_step_up(app, &request, Permission::ADMIN).await?
     };
-    let may_change = &|agent: &Agent| match own_session {
-        Some(_) => Ok(()),
-        None => caller.require_all_of(agent.permission),
-    };
+    caller.require_session()?;
     let write = if own_session.is_some() { Write::Credentials } else { Write::Change };
-    let (account, by, agent) = (caller.own(write)?, caller.actor(), agent?);
-    may_change(&agent)?;
-    let (body, conditions) = (body?, request.preconditions()?);
+    let (caller, account, by) = (&caller, caller.own(write)?, caller.actor());
+    let agent = agent?;
+    caller.require_over(&agent)?;
+    let (body, conditions) = (request.json::<Body>()?, &request.preconditions()?);
+    caller.require_step_up()?;
     body.is_for(own_session.is_some())?;
 
-    let hash = &password::hash(body.password.for_agent(&agent.username)?)?;
-    let (kept, conditions) = (own_session.as_deref(), &conditions);
+    let hash = password::hash(body.password.for_agent(&agent.username)?)?;
+    let new = &NewPasswordHash { hash, kept_session: own_session, ends_keys: body.keys };
     let updated = revise(agent, |agent| async move {
-        may_change(&agent)?;
+        caller.require_over(&agent)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;
         let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
         let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, by, now);
-        let update = app.store.update_agent_password(account, &agent, hash, kept, &event).await?;
+        let ended =
+            |keys| app.event(EventType::Deleted(Kind::AccessKey), account.id, keys, by, now);
+        let update = app.store.update_agent_password(account, &agent, new, &event, ended).await?;
         Ok((update, Agent { tm_update: now, ..agent }))
     })
     .await?;
@@ -75,13 +80,11 @@ fn own_session(request: &Request) -> Result<Option<String>, Error> {
 
 impl Body {
     fn is_for(&self, own: bool) -> Result<(), Error> {
-        match (own, &self.current_password) {
-            (true, None) => Err(Error::invalid_field("current_password", "is missing")),
-            (false, Some(_)) => {
-                Err(Error::invalid_field("current_password", "is asked for one's own account only"))
-            }
-            _ => Ok(()),
+        if self.keys && !own {
+            let rule = "is for one's own password; delete another agent's keys one by one";
+            return Err(Error::invalid_field("keys", rule));
         }
+        Ok(())
     }
 }
 

@@ -1,32 +1,38 @@
 //! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account, from the agent's next request
-//! on. The last admin cannot be demoted.
+//! on. An admin is appointed with one's own password in `current_password`. The last admin cannot be demoted.
 
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::caller_and_agent;
+use shared::auth::caller_and_agent_with_step_up;
 use shared::domain::gate::Write;
 use shared::domain::permission::Grant;
+use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
-use shared::runtime::{self, Endpoint};
+use shared::runtime::Endpoint;
 use shared::store::{Update, revise};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     permission: Grant,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    #[expect(dead_code, reason = "verified with the caller")]
+    current_password: Option<Password>,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
-    let permission = caller.give(request.json::<Body>()?.permission)?;
+    let (caller, agent) = caller_and_agent_with_step_up(app, &request, Permission::ADMIN).await?;
+    let permission = caller.appoint(request.json::<Body>()?.permission)?;
 
     let (caller, agent) = (&caller, agent?);
     let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     let conditions = &request.preconditions()?;
     let updated = revise(agent, |before| async move {
-        caller.require_all_of(before.permission)?;
+        if before.permission != permission {
+            caller.require_over(&before)?;
+        }
         conditions.require(&view::AgentView::new(account.id, &before))?;
         if before.permission == permission {
             return Ok((Update::Written, before));
@@ -46,6 +52,4 @@ pub(crate) fn endpoint() -> Endpoint<App> {
     Endpoint::new(handle).preconditions().replay(replay::agent)
 }
 
-fn main() -> runtime::Result {
-    runtime::serve(endpoint())
-}
+shared::hashing_main!(endpoint);

@@ -30,7 +30,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let conditions = &request.preconditions()?;
     let updated = revise(agent, |before| async move {
-        caller.require_all_of(before.permission)?;
+        caller.require_over(&before)?;
         conditions.require(&view::AgentView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
         let after = before.updated(body.name.clone(), body.detail.clone(), now);

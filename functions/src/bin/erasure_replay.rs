@@ -1,5 +1,5 @@
 //! Replays the ledger: deletes erased accounts again that a restored accounts table brought back. Invoked by hand, with the
-//! month of the backup: `{"from": "2026-11"}`.
+//! month of the backup: `{"from": "2026-11"}`; with `except`, all but those whose erasure the restore is to undo.
 //!
 //! The ledger is not restored with the accounts, so it knows what was erased since the backup.
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::domain::Error;
 use shared::domain::time::Month;
-use shared::erasure::{Replay, replay};
+use shared::erasure::{Exceptions, Replay, replay};
 use shared::platform::Deadline;
 use shared::runtime;
 
@@ -15,6 +15,8 @@ use shared::runtime;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Call {
     from: String,
+    #[serde(default)]
+    except: Exceptions,
 }
 
 pub(crate) async fn handle(
@@ -24,7 +26,7 @@ pub(crate) async fn handle(
 ) -> Result<Replay, Error> {
     let rule = "must be a month such as 2026-11";
     let from = Month::parse(&call.from).ok_or_else(|| Error::invalid_field("from", rule))?;
-    replay(app, from, deadline).await
+    replay(app, from, &call.except, deadline).await
 }
 
 fn main() -> runtime::Result {

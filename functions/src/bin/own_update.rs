@@ -1,20 +1,36 @@
-//! `PUT /v1.0/customer`: replaces the fields of the caller's account that the body names, and keeps the others.
+//! `PUT /v1.0/customer`: replaces the fields of the caller's account that the body names, and keeps the others. The
+//! e-mail address is changed with one's own password in `current_password`.
 
+use serde::Deserialize;
 use shared::app::App;
-use shared::auth::caller;
+use shared::auth::caller_with_step_up;
 use shared::domain::customer::Profile;
 use shared::domain::gate::Party;
 use shared::domain::lifecycle::Command;
+use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
 use shared::replay;
-use shared::runtime::{self, Endpoint};
+use shared::runtime::Endpoint;
+
+/// Proof of who asks. The rest of the body is the account's profile.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    #[serde(default, deserialize_with = "deserialize_present")]
+    #[expect(dead_code, reason = "verified with the caller")]
+    current_password: Option<Password>,
+}
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let caller = caller(app, &request, Permission::ADMIN).await?;
+    let caller = caller_with_step_up(app, &request, Permission::ADMIN).await?;
 
-    let profile: Profile = request.json_over(&view::OwnCustomerView::from(&caller.customer))?;
+    let shown = view::OwnCustomerView::from(&caller.customer);
+    let (_, profile): (Proof, Profile) = request.json_both_over(&shown)?;
+    if profile.email.as_ref().is_some_and(|email| *email != caller.customer.email) {
+        caller.require_step_up()?;
+    }
     profile.admit(app.loopback)?;
     let command = Command::Update(profile, Party::Owner);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
@@ -27,6 +43,4 @@ pub(crate) fn endpoint() -> Endpoint<App> {
     Endpoint::new(handle).preconditions().replay(replay::customer)
 }
 
-fn main() -> runtime::Result {
-    runtime::serve(endpoint())
-}
+shared::hashing_main!(endpoint);

@@ -20,6 +20,7 @@ use crate::domain::{
 };
 use crate::http::Request;
 use crate::password;
+use crate::store::authority;
 use crate::store::key::{self, Key};
 use crate::store::outbox::{OutboxEntry, event_key};
 use crate::store::{Items, Stored};
@@ -35,6 +36,8 @@ pub struct Caller {
     pub permission: Permission,
     /// Kind of credential.
     pub identity: Identity,
+    /// Whether the request proves that the caller knows their password.
+    has_proved: bool,
 }
 
 /// Kind of credential, and whose it is.
@@ -91,6 +94,20 @@ impl Caller {
         if self.permission.covers(wanted) { Ok(()) } else { Err(self.exceeds(wanted)) }
     }
 
+    /// Refuses a caller who may not change `agent`: one that may do more than they may, or their own if it is not what
+    /// they were admitted as any more.
+    pub fn require_over(&self, agent: &Agent) -> Result<(), Error> {
+        if agent.id == self.agent.id {
+            if matches!(self.identity, Identity::Agent(..)) && agent.epoch != self.agent.epoch {
+                return Err(Error::InvalidCredentials);
+            }
+            if agent.permission != self.agent.permission {
+                return Err(Error::PermissionDenied(Denial::Changed));
+            }
+        }
+        self.require_all_of(agent.permission)
+    }
+
     /// Returns the permission to grant, if the caller's covers it.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
@@ -99,6 +116,59 @@ impl Caller {
     /// Returns the caller's account as the target of a write, or refuses one that the account's state does not allow.
     pub fn own(&self, write: Write) -> Result<Target<'_>, Error> {
         self.customer.writable(Party::Owner, write)
+    }
+
+    /// Returns the permission to grant to an agent, as [`give`](Self::give). Admins are appointed by people only, who
+    /// prove it with their password.
+    pub fn appoint(&self, grant: Grant) -> Result<Permission, Error> {
+        let permission = self.give(grant)?;
+        if permission.allows(Permission::ADMIN) {
+            self.require_step_up()?;
+        }
+        Ok(permission)
+    }
+
+    /// Refuses an access key: people change identity, programs do not.
+    pub const fn require_session(&self) -> Result<(), Error> {
+        match self.identity {
+            Identity::Agent(..) => Ok(()),
+            Identity::AccessKey(_) => Err(Error::PermissionDenied(Denial::SessionRequired)),
+        }
+    }
+
+    /// Refuses an access key, and a session whose request does not have the agent's password in `current_password`: a
+    /// stolen session is not enough to change who may do what.
+    pub fn require_step_up(&self) -> Result<(), Error> {
+        self.require_session()?;
+        if self.has_proved {
+            return Ok(());
+        }
+        let rule = "is missing; send your own password, since this changes who may do what";
+        Err(Error::invalid_field("current_password", rule))
+    }
+
+    /// Refuses an access key, unless it is the one that the request names.
+    pub fn require_session_or_own(&self, named: Option<Id<AccessKey>>) -> Result<(), Error> {
+        match self.identity {
+            Identity::AccessKey(id) if named == Some(id) => Ok(()),
+            _ => self.require_session(),
+        }
+    }
+
+    /// Refuses an access key that would rotate itself to last beyond its own end. `tm_expire` is the end that the request
+    /// asks for, if it does.
+    pub fn require_within(
+        &self,
+        key: &AccessKey,
+        tm_expire: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let is_longer = tm_expire.is_some_and(|end| end > key.tm_expire);
+        match self.identity {
+            Identity::AccessKey(_) if is_longer => {
+                Err(Error::PermissionDenied(Denial::OutlivesItself))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a project admin whose request names no account: the project's own owns no resources.
@@ -140,7 +210,7 @@ impl Caller {
             }
         };
         let permission = permission.ok_or(Error::InvalidCredentials)?;
-        Ok(Self { customer, agent, permission, identity })
+        Ok(Self { customer, agent, permission, identity, has_proved: false })
     }
 }
 
@@ -313,21 +383,78 @@ pub async fn caller_with_password(
 ) -> Result<Caller, Error> {
     let gate = Gate { permission: needed, access };
     let credential = credential(request)?;
+    let (caller, _) = prove(app, request, &credential, gate, password, Vec::new()).await?;
+    Ok(caller)
+}
+
+/// Returns the [caller], and checks the `current_password` in the body, if there is one, as [`caller_with_password`] does:
+/// with the right one, the caller passes [`Caller::require_step_up`].
+pub async fn caller_with_step_up(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+) -> Result<Caller, Error> {
+    let credential = credential(request)?;
+    let (caller, _) = step_up(app, request, &credential, needed, Vec::new()).await?;
+    Ok(caller)
+}
+
+/// Returns the caller as [`caller_with_step_up`], and the agent of their account that the path names.
+pub async fn caller_and_agent_with_step_up(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+) -> Result<(Caller, Result<Agent, Error>), Error> {
+    let credential = credential(request)?;
+    let wanted = request.path_id().map(|id| key::agent(credential.customer(), id));
+    let also = wanted.iter().map(Key::untyped).collect();
+    let (caller, items) = step_up(app, request, &credential, needed, also).await?;
+    let missing = Error::NotFound(Entity::Owned(Kind::Agent));
+    Ok((caller, wanted.and_then(|key| items.get(&key)?.ok_or(missing))))
+}
+
+/// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the attempts at it
+/// are forgotten, concurrently with the request.
+async fn step_up(
+    app: &App,
+    request: &Request,
+    credential: &Credential,
+    needed: Permission,
+    also: Vec<Key<()>>,
+) -> Result<(Caller, Items), Error> {
+    let (gate, password) = (Gate::of(request, needed), request.current_password());
+    let (caller, items) = prove(app, request, credential, gate, password.as_ref(), also).await?;
+    if let (true, Identity::Agent(_, login)) = (caller.has_proved, caller.identity) {
+        let store = app.store.clone();
+        app.beside(async move { store.forget_attempts(login).await });
+    }
+    Ok((caller, items))
+}
+
+/// Admits the request, reads the items at `also`, and verifies `password` if the caller has a session.
+async fn prove(
+    app: &App,
+    request: &Request,
+    credential: &Credential,
+    gate: Gate,
+    password: Option<&Password>,
+    mut also: Vec<Key<()>>,
+) -> Result<(Caller, Items), Error> {
     let (Some(password), Credential::Session { customer, agent, login, hash }) =
-        (password, &credential)
+        (password, credential)
     else {
-        let (caller, _) = admit(app, request, &credential, gate, Vec::new()).await?;
-        return Ok(caller);
+        return admit(app, request, credential, gate, also).await;
     };
     let (lock, session) = (key::login(*login), key::session(*customer, hash));
     let now = app.now();
     let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now).boxed();
+    also.push(lock.untyped());
     // A replay ends here: the password was right at the first request, and may have changed since.
-    let read = admit(app, request, &credential, gate, vec![lock.untyped()]);
+    let read = admit(app, request, credential, gate, also);
     let (caller, items) = reserve(app, request, now, by_name, read).await?;
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
-        Ok(caller)
+        Ok((Caller { has_proved: true, ..caller }, items))
     } else {
         Err(Error::InvalidPassword)
     }
@@ -423,6 +550,8 @@ async fn identify(
     caller.customer.admit(gate.access)?;
     caller.require(gate.permission)?;
     request.require_accepted()?;
+    let has_session = matches!(caller.identity, Identity::Agent(..));
+    authority::register(caller.customer.id, &caller.agent, has_session);
     earlier.map_or(Ok(caller), |earlier| Err(earlier.refuse()))
 }
 

@@ -101,6 +101,10 @@ pub enum Error {
     TooManyHolds,
     /// The account has changed since the plan; how it differs.
     PlanOutdated(Box<PlanDifference>),
+    /// Operators have deleted as many accounts as they may within an hour; the time until the next.
+    DeletionLimit(Duration),
+    /// An operator's deletion must name a plan, and does not.
+    PlanRequired,
     /// Too many password attempts with this user name; the delay until the next.
     TooManyAttempts(Duration),
     /// A rate limit is exhausted.
@@ -131,6 +135,10 @@ pub enum Denial {
     },
     /// Access keys may not do this; an agent who is logged in may.
     SessionRequired,
+    /// The access key would outlive itself: it may rotate itself only up to its own end.
+    OutlivesItself,
+    /// The caller's permission has changed since the request was admitted.
+    Changed,
 }
 
 /// An entity that a request can name.
@@ -165,7 +173,10 @@ impl Error {
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::TooManyAttempts(_) | Self::TooManyRequests(_) => true,
+            Self::Unavailable(_)
+            | Self::DeletionLimit(_)
+            | Self::TooManyAttempts(_)
+            | Self::TooManyRequests(_) => true,
             Self::BodyTooLarge(_)
             | Self::BodyMissing
             | Self::NotJson
@@ -203,6 +214,7 @@ impl Error {
             | Self::AccountPreserved
             | Self::TooManyHolds
             | Self::PlanOutdated(_)
+            | Self::PlanRequired
             | Self::Internal(_) => false,
         }
     }

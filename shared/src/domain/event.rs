@@ -75,6 +75,28 @@ impl EventType {
         }
     }
 
+    /// Whether a change of this type grants or destroys authority: it decides on the life of an account, or on who may
+    /// act for it.
+    #[must_use]
+    pub const fn is_of_authority(self) -> bool {
+        match self {
+            Self::CustomerFrozen
+            | Self::CustomerRecovered
+            | Self::CustomerDeleted
+            | Self::CustomerHeld
+            | Self::CustomerReleased
+            | Self::CustomerSuspended
+            | Self::CustomerResumed => true,
+            Self::Created(kind) | Self::Updated(kind) | Self::Deleted(kind) => {
+                matches!(kind, Kind::Agent | Kind::AccessKey)
+            }
+            Self::CustomerCreated
+            | Self::CustomerUpdated
+            | Self::WebhookDisabled
+            | Self::WebhookTested => false,
+        }
+    }
+
     /// Returns the event type's name on the bus.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -61,6 +61,15 @@ pub enum Command {
     FinishPurge,
 }
 
+impl Command {
+    /// Whether this is a deletion that an operator asks for now, which the [brake](super::brake) counts. To erase a restored
+    /// account again is not one.
+    #[must_use]
+    pub const fn is_operators_deletion(&self) -> bool {
+        matches!(self, Self::Delete(Reason::Delete, ..))
+    }
+}
+
 /// The effect of a command.
 #[derive(Clone, Debug)]
 pub enum Transition {

@@ -164,6 +164,18 @@ fn row(error: &Error) -> Row {
         Error::PlanOutdated(_) => {
             conflict("PLAN_OUTDATED", "plan: the account has changed since, as details say; make another plan with POST /v1.0/customers/{id}/erasure/plan.")
         }
+        Error::PlanRequired => (
+            StatusCode::PRECONDITION_REQUIRED,
+            "FAILED_PRECONDITION",
+            "PLAN_REQUIRED",
+            "plan: is missing, and required here; make a plan with POST /v1.0/customers/{id}/erasure/plan, and send its digest.".to_owned(),
+        ),
+        Error::DeletionLimit(_) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "RESOURCE_EXHAUSTED",
+            "DELETION_LIMIT",
+            "Operators have deleted as many customers as they may within an hour; the customer is unchanged. Wait as long as Retry-After says, or freeze the customer now.".to_owned(),
+        ),
         Error::TooManyRequests(QuotaStatus { quota, .. }) => exhausted(used_up(*quota)),
         Error::TooManyAttempts(_) => exhausted("Too many attempts with this user name".to_owned()),
         Error::Unavailable(_) => (
@@ -292,6 +304,12 @@ fn denial_message(denial: Denial) -> String {
         Denial::SessionRequired => {
             "An access key may not do this: log in as an agent with POST /auth/login.".to_owned()
         }
+        Denial::OutlivesItself => {
+            "An access key may not prolong itself: leave out expire or send less, or log in as an agent with POST /auth/login.".to_owned()
+        }
+        Denial::Changed => {
+            "Your permission was changed while the request was under way, so nothing was done: look at it with GET /v1.0/me.".to_owned()
+        }
     }
 }
 
@@ -316,7 +334,7 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
 
 fn retry_after(error: &Error) -> Option<u64> {
     let seconds = match error {
-        Error::TooManyAttempts(wait) => {
+        Error::TooManyAttempts(wait) | Error::DeletionLimit(wait) => {
             wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
         }
         Error::TooManyRequests(status) => status.resets_in.as_secs().max(1),

@@ -72,7 +72,22 @@ pub(super) fn parse_over<T: DeserializeOwned>(
     body: &[u8],
     shown: &impl Serialize,
 ) -> Result<T, Error> {
+    over(parse(content_type, content_encoding, body)?, shown)
+}
+
+/// Reads `body` as an `A` and a `B` that share its fields: those of `A`, and the rest as [`parse_over`].
+pub(super) fn parse_both_over<A: DeserializeOwned, B: DeserializeOwned>(
+    content_type: Option<&str>,
+    content_encoding: Option<&str>,
+    body: &[u8],
+    shown: &impl Serialize,
+) -> Result<(A, B), Error> {
     let sent: Fields = parse(content_type, content_encoding, body)?;
+    let (first, rest) = sent.split(|name| field_names::<A>().contains(&name));
+    Ok((first.parse()?, over(rest, shown)?))
+}
+
+fn over<T: DeserializeOwned>(sent: Fields, shown: &impl Serialize) -> Result<T, Error> {
     let mut read_only: Map<String, Value> = serde_json::to_value(shown)
         .and_then(serde_json::from_value)
         .map_err(|error| Error::Internal(error.to_string()))?;

@@ -6,6 +6,7 @@ use lambda_http::RequestExt as _;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
 use super::view::Tagged;
@@ -18,6 +19,7 @@ use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
+use crate::domain::value::Password;
 use crate::domain::{Actor, Customer, Error, Id};
 
 /// Headers that change what a request means, and that no route evaluates: without its effect, a condition on a date
@@ -312,6 +314,28 @@ impl Request {
         let (media_type, encoding) =
             (self.content_type.as_deref(), self.content_encoding.as_deref());
         json::parse_over(media_type, encoding, &self.body, shown)
+    }
+
+    /// Parses the body of an update as JSON into two structs that share its fields: those of `A`, and the rest as
+    /// [`json_over`](Self::json_over).
+    pub fn json_both_over<A: DeserializeOwned, B: DeserializeOwned>(
+        &self,
+        shown: &impl Serialize,
+    ) -> Result<(A, B), Error> {
+        let (media_type, encoding) =
+            (self.content_type.as_deref(), self.content_encoding.as_deref());
+        json::parse_both_over(media_type, encoding, &self.body, shown)
+    }
+
+    /// Returns the field `current_password` of the body; `None` if there is none, or if the body is malformed, which the
+    /// handler refuses when it parses the whole of it.
+    #[must_use]
+    pub fn current_password(&self) -> Option<Password> {
+        #[derive(Deserialize)]
+        struct Proof {
+            current_password: Option<Password>,
+        }
+        self.json::<Proof>().ok()?.current_password
     }
 
     /// Returns the If-Match / If-None-Match preconditions.

@@ -1,6 +1,7 @@
 //! Configuration: the only module that reads the environment.
 
 use crate::domain::Error;
+use crate::domain::brake::Brake;
 use crate::domain::front::Front;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::webhook_target::Loopback;
@@ -53,6 +54,17 @@ pub fn quotas() -> Result<Quotas, Error> {
         invalid_tokens: limit("INVALID_TOKENS_PER_MINUTE")?
             .map(|limit| Quota::exact(QuotaKind::InvalidTokens, limit)),
     })
+}
+
+/// Reads the brake on deletions by operators. `None` if there is no limit.
+pub fn brake() -> Result<Option<Brake>, Error> {
+    Ok(limit("DELETIONS_PER_HOUR")?.map(|per_hour| Brake { per_hour }))
+}
+
+/// Returns whether a deletion by an operator must name a plan.
+#[must_use]
+pub fn requires_plan() -> bool {
+    optional("REQUIRE_PLAN").as_deref() == Some("true")
 }
 
 /// Reads a limit. `None` if it is 0 or the variable is not set: nothing is counted.

@@ -5,7 +5,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use crate::domain::Error;
 use crate::domain::idempotency::IdempotencyRecord;
 use crate::http::{Accepts, Reply, Request};
-use crate::store::idempotency;
+use crate::store::{authority, idempotency};
 
 /// A handler or a replay. Boxed, so that what calls it is compiled once.
 type Handler<P, I> =
@@ -82,7 +82,8 @@ impl<P: 'static> Endpoint<P> {
         if self.is_public {
             request.require_accepted()?;
         }
-        let (outcome, earlier) = idempotency::scope((self.handle)(context, request)).await;
+        let handled = authority::scope((self.handle)(context, request));
+        let (outcome, earlier) = idempotency::scope(handled).await;
         match (earlier, &self.replay) {
             (Some(record), Some(replay)) => replay(context, record).await,
             _ => outcome,

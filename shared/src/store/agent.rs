@@ -1,40 +1,47 @@
 //! Agents. An agent has two items: its own, which every request reads, and its user name's lock, which log-ins read.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::dynamodb::{
-    CommitResult, Condition, Leg, Store, Table, UpdateExpression, number, string,
+    Attempt, CommitResult, Condition, Leg, Store, Table, Transaction, UpdateExpression, number,
+    string,
 };
 use super::fields::stored;
+use super::idempotency;
 use super::key;
 use super::login::{LoginAttributes, of_agent};
-use super::owned::gone;
+use super::outbox::OutboxEntry;
+use super::owned::{gone, moved_on};
 use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
 use crate::domain::gate::{Target, Write};
 use crate::domain::owned::Kind;
+use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
 use crate::domain::{
-    Agent, Customer, Error, Event, Id, Login, Page, Permission, Timestamp, Username,
+    AccessKey, Agent, Customer, Error, Event, Id, Login, Page, Permission, Timestamp, Username,
 };
+use crate::patience::Tries;
 
 /// Increments an agent's epoch, which ends its sessions. It is in both items of the agent, which change together.
 fn next_epoch() -> Result<UpdateExpression, Error> {
     UpdateExpression::default().increment("epoch")
 }
 
-/// The agent's visible fields are unchanged since it was read.
+/// The agent's visible fields are unchanged since it was read, and its sessions have not ended.
 fn unchanged(agent: &Agent) -> Condition {
     let values = [
         (":read_permission", number(agent.permission)),
         (":read_name", string(agent.name.expose())),
         (":read_detail", string(agent.detail.expose())),
         (":read_update", string(agent.tm_update.to_string())),
+        (":read_epoch", number(agent.epoch)),
     ];
     let expression = "#permission = :read_permission AND #name = :read_name AND detail = :read_detail \
-                      AND tm_update = :read_update";
+                      AND tm_update = :read_update AND epoch = :read_epoch";
     Condition::new(expression, values)
 }
 
@@ -89,6 +96,49 @@ impl From<AgentAttributes> for Agent {
 
 impl Stored for Agent {
     type Attributes = AgentAttributes;
+}
+
+/// A new password of an agent, and what ends with the old one beside the agent's other sessions.
+pub struct NewPasswordHash {
+    /// The new password's hash.
+    pub hash: PasswordHash,
+    /// Hash of the token of the session that goes on; `None` if none does.
+    pub kept_session: Option<String>,
+    /// Whether the access keys that act for the agent end.
+    pub ends_keys: bool,
+}
+
+impl std::fmt::Debug for NewPasswordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewPasswordHash(…)")
+    }
+}
+
+/// Number of access keys that end in one transaction, which has up to 100 legs.
+const KEYS_AT_ONCE: usize = 80;
+
+impl Transaction<'_> {
+    /// Adds the legs that replace an agent's password, if the agent is unchanged since it was read.
+    fn replace_password(
+        self,
+        customer: Id<Customer>,
+        agent: &Agent,
+        new: &NewPasswordHash,
+        event: &Event,
+    ) -> Result<Self, Error> {
+        let of_item = next_epoch()?.set("tm_update", event.time)?;
+        let of_lock = next_epoch()?.set("password_hash", new.hash.expose())?;
+        let (unchanged, of_agent) = (unchanged(agent), of_agent(agent.id));
+        let mut transaction = self
+            .update(key::agent(customer, agent.id).address(), &of_item, Some(&unchanged))?
+            .update(key::login(agent.login).address(), &of_lock, Some(&of_agent))?;
+        if let Some(token_hash) = &new.kept_session {
+            let session = key::session(customer, token_hash).address();
+            let present = Condition::present();
+            transaction = transaction.update(session, &next_epoch()?, Some(&present))?;
+        }
+        transaction.delete(key::throttle(&agent.login.to_string()).address(), None)
+    }
 }
 
 impl Store {
@@ -160,45 +210,116 @@ impl Store {
     }
 
     /// Replaces an agent's password, if the agent is unchanged since it was read and the account admits it. The agent's
-    /// sessions end, except the one whose token has the hash `kept_session`: the caller's, who changes their own password.
-    /// The agent's login attempts are forgotten.
+    /// sessions end, except the one that is kept: the caller's, who changes their own password. The agent's login attempts
+    /// are forgotten.
+    ///
+    /// If its access keys end, `ended` makes the event that tells of them. They are listed after the account was read, and
+    /// end on the condition that it has emitted no event since: a key that is being created at the same moment ends too,
+    /// or is not created.
     pub async fn update_agent_password(
         &self,
         target: Target<'_>,
         agent: &Agent,
-        hash: &PasswordHash,
-        kept_session: Option<&str>,
+        new: &NewPasswordHash,
         event: &Event,
+        ended: impl Fn(Vec<Uuid>) -> Event,
     ) -> Result<Update<Agent>, Error> {
-        let own = kept_session.is_some();
+        let own = new.kept_session.is_some();
         let target = target.to(if own { Write::Credentials } else { Write::Change });
-        let (present, of_agent) = (Condition::present(), of_agent(agent.id));
-        let unchanged = unchanged(agent);
-        let of_item = next_epoch()?.set("tm_update", event.time)?;
-        let of_lock = next_epoch()?.set("password_hash", hash.expose())?;
-        let replace = |target: Target<'_>| {
-            let mut transaction = self
-                .transaction()
-                .emit_owned(target, event)?
-                .update(key::agent(target.id, agent.id).address(), &of_item, Some(&unchanged))?
-                .update(key::login(agent.login).address(), &of_lock, Some(&of_agent))?;
-            if let Some(token_hash) = kept_session {
-                let session = key::session(target.id, token_hash);
-                transaction =
-                    transaction.update(session.address(), &next_epoch()?, Some(&present))?;
-            }
-            transaction.delete(key::throttle(&agent.login.to_string()).address(), None)
+        let result = if new.ends_keys {
+            self.replace_password_and_keys(target, agent, new, event, ended).await?
+        } else {
+            let replace = |target: Target<'_>| {
+                let transaction = self.transaction().emit_owned(target, event)?;
+                transaction.replace_password(target.id, agent, new, event)
+            };
+            self.change_owned(target, replace).await?
         };
-        let CommitResult::Refused(legs) = self.change_owned(target, replace).await? else {
-            return Ok(Update::Written);
-        };
+        let CommitResult::Refused(legs) = result else { return Ok(Update::Written) };
         let mut legs = legs.into_iter();
         match (legs.next(), legs.nth(1)) {
             (Some(Leg::Failed(_)), _) => Err(gone()),
-            (_, Some(Leg::Failed(Some(current)))) => Ok(Update::Outdated(Box::new(read(current)?))),
+            (_, Some(Leg::Failed(Some(current)))) => {
+                let current: Agent = read(current)?;
+                // Written by this request, if an answer from the database was lost.
+                let is_own = current.tm_update == event.time && current.epoch == agent.epoch + 1;
+                Ok(if is_own { Update::Written } else { Update::Outdated(Box::new(current)) })
+            }
             (_, Some(Leg::Failed(None))) => Err(missing()),
             // The session has ended since.
             _ => Err(Error::InvalidCredentials),
+        }
+    }
+
+    /// Replaces an agent's password and deletes the access keys that act for it, in one transaction.
+    async fn replace_password_and_keys(
+        &self,
+        target: Target<'_>,
+        agent: &Agent,
+        new: &NewPasswordHash,
+        event: &Event,
+        ended: impl Fn(Vec<Uuid>) -> Event,
+    ) -> Result<CommitResult, Error> {
+        let (mut current, mut tries) = (target.customer().clone(), Tries::new());
+        loop {
+            let target = target.now(&current);
+            let mut keys = self.list_keys_of(target.id, agent.id).await?;
+            // The others end before the password does: their agent wants that. None of them is what the request is
+            // remembered by.
+            for key in keys.drain(KEYS_AT_ONCE.min(keys.len())..) {
+                let event = ended(vec![key.id.uuid()]);
+                let (deleted, _) =
+                    idempotency::scope(self.delete_access_key(target, &key, &event)).await;
+                deleted?;
+            }
+            let transaction = self.transaction();
+            let mut transaction = if keys.is_empty() {
+                let transaction = transaction.emit_owned(target, event)?;
+                transaction.replace_password(target.id, agent, new, event)?
+            } else {
+                let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+                let ended = ended(keys.iter().map(|key| key.id.uuid()).collect());
+                transaction
+                    .emit_second(target, event, (Kind::AccessKey, count))?
+                    .replace_password(target.id, agent, new, event)?
+                    .put_event(&OutboxEntry::next(&ended, &current))?
+            };
+            for key in keys {
+                let key = key::access_key(target.id, key.id).address();
+                transaction = transaction.delete(key, Some(&Condition::present()))?;
+            }
+            match transaction.attempt().await? {
+                Attempt::Ended(result) => {
+                    let Some(newer) = moved_on(&result, target)? else { return Ok(result) };
+                    if !tries.again() {
+                        let cause = "the account's sequence number moves too fast";
+                        return Err(Error::Unavailable(cause.to_owned()));
+                    }
+                    current = newer;
+                }
+                Attempt::Conflict(conflict) => {
+                    if !tries.pause().await {
+                        return Err(conflict.after(&tries));
+                    }
+                }
+            }
+        }
+    }
+
+    /// All access keys that act for an agent.
+    async fn list_keys_of(
+        &self,
+        customer: Id<Customer>,
+        agent: Id<Agent>,
+    ) -> Result<Vec<AccessKey>, Error> {
+        let (mut keys, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.list_access_keys(customer, MAX_PAGE_SIZE, after).await?;
+            after = page.rows.last().map(|key| key.id).filter(|_| page.next.is_some());
+            keys.extend(page.rows.into_iter().filter(|key| key.agent == agent));
+            if after.is_none() {
+                return Ok(keys);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::AgentAttributes;
 use super::dynamodb::{Attempt, CommitResult, Condition, Item, Leg, Store, Table, Transaction};
+use super::dynamodb::{UpdateExpression, number};
 use super::fields::stored;
 use super::key;
 use super::ledger::LedgerUpdate;
@@ -12,10 +13,11 @@ use super::outbox::OutboxEntry;
 use super::revise::Update;
 use super::root::{CustomerAttributes, decided_on};
 use super::stored::{Stored, item, read};
+use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::owned::Kind;
 use crate::domain::value::Email;
-use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status};
+use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status, Timestamp};
 use crate::patience::Tries;
 
 /// An account to be created with its first agent.
@@ -82,20 +84,54 @@ impl Store {
         change: &CustomerChange,
         event: Option<&Event>,
     ) -> Result<Update<Customer>, Error> {
-        let entry = || LedgerUpdate::of(change);
-        let result = self
-            .commit_on_root(before, || self.change_customer(before, change, event, entry()?))
-            .await?;
-        match result {
-            CommitResult::Refused(legs) if is_foreign_lock(&legs, change) => {
-                let before = without_email(before);
-                let result = self
-                    .commit_on_root(&before, || {
-                        self.change_customer(&before, change, event, entry()?)
-                    })
-                    .await?;
-                updated(result)
+        self.commit_change(before, change, event, None).await
+    }
+
+    /// Deletes an account for an operator like [`update_customer`](Self::update_customer), and takes a unit of the brake's
+    /// count of this hour in the same transaction; [`Error::DeletionLimit`] if none is left.
+    pub async fn update_customer_with_brake(
+        &self,
+        before: &Customer,
+        change: &CustomerChange,
+        event: Option<&Event>,
+        brake: Brake,
+        now: Timestamp,
+    ) -> Result<Update<Customer>, Error> {
+        self.commit_change(before, change, event, Some((brake, now))).await
+    }
+
+    async fn commit_change(
+        &self,
+        before: &Customer,
+        change: &CustomerChange,
+        event: Option<&Event>,
+        brake: Option<(Brake, Timestamp)>,
+    ) -> Result<Update<Customer>, Error> {
+        let commit = |before: &Customer| {
+            let ledger = LedgerUpdate::of(change)?;
+            let transaction = self.change_customer(before, change, event, ledger)?;
+            match brake {
+                Some((brake, now)) => transaction.count_deletion(brake, now),
+                None => Ok(transaction),
             }
+        };
+        let mut result = self.commit_on_root(before, || commit(before)).await?;
+        if let CommitResult::Refused(legs) = &result
+            && is_foreign_lock(legs, change)
+        {
+            let before = without_email(before);
+            result = self.commit_on_root(&before, || commit(&before)).await?;
+        }
+        match (result, brake) {
+            (CommitResult::Refused(legs), Some((_, now))) if is_braked(&legs) => {
+                Err(Error::DeletionLimit(Hour::of(now).left(now)))
+            }
+            (result, _) => Self::changed(result, change),
+        }
+    }
+
+    fn changed(result: CommitResult, change: &CustomerChange) -> Result<Update<Customer>, Error> {
+        match result {
             CommitResult::Refused(legs) if lacks_billing_account(&legs, change) => {
                 Err(Error::not_found(Kind::BillingAccount))
             }
@@ -142,12 +178,12 @@ impl Store {
         if let Some(ledger) = ledger {
             transaction = transaction.update_ledger(ledger)?;
         }
-        match event {
-            Some(event) => {
-                transaction.emit(&OutboxEntry::of(event, &change.after).with_farewell(before))
-            }
-            None => Ok(transaction),
-        }
+        let Some(event) = event else { return Ok(transaction) };
+        let entry = OutboxEntry::of(event, &change.after).with_farewell(before);
+        let transaction = transaction.emit(&entry)?;
+        let moves = before.email.canonical() != change.after.email.canonical();
+        let is_of_authority = moves || event.event_type.is_of_authority();
+        Ok(if is_of_authority { transaction.authorized() } else { transaction })
     }
 
     /// The account's new root, on the condition that it is unchanged since `before` was read, and the locks on its
@@ -170,6 +206,21 @@ impl Store {
             }
         }
         Ok(transaction)
+    }
+}
+
+impl Transaction<'_> {
+    /// Counts a deletion by an operator, if the brake allows one more within the hour.
+    fn count_deletion(self, brake: Brake, now: Timestamp) -> Result<Self, Error> {
+        let hour = Hour::of(now);
+        let counted = UpdateExpression::default()
+            .increment("deletions")?
+            .set("expires_at", hour.expires_at())?;
+        let below = Condition::new(
+            "attribute_not_exists(pk) OR deletions < :most",
+            [(":most", number(brake.per_hour))],
+        );
+        self.update(key::brake(hour).address(), &counted, Some(&below))
     }
 }
 
@@ -203,6 +254,12 @@ pub(super) fn is_foreign_lock(legs: &[Leg], change: &CustomerChange) -> bool {
 fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };
     change.billing_account.is_some() && !root.failed() && billing_account.failed()
+}
+
+/// Whether nothing but the brake, whose leg is the last, refused a deletion.
+fn is_braked(legs: &[Leg]) -> bool {
+    let [root, .., brake] = legs else { return false };
+    !root.failed() && brake.failed()
 }
 
 /// The account without an address to release.

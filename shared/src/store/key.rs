@@ -9,6 +9,7 @@
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
 //! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
+//! | deletions by operators within an hour | `BRAKE#<hours since 1970>` | `B` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //!
@@ -24,6 +25,7 @@ use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
 use super::dynamodb::{Address, Item, Table, string};
+use crate::domain::brake::Hour;
 use crate::domain::digest::sha256;
 use crate::domain::find::NamePrefix;
 use crate::domain::idempotency::IdempotencyRecord;
@@ -191,6 +193,11 @@ pub(super) fn customer_of(pk: &str) -> Result<Id<Customer>, Error> {
 /// Key of the breaker's count of purges begun within an hour.
 pub(super) fn breaker(hour: i64) -> Key<()> {
     Key::new(format!("BREAKER#{hour}"), "B".to_owned())
+}
+
+/// The brake's count of deletions by operators within an hour.
+pub(super) fn brake(hour: Hour) -> Key<()> {
+    Key::new(format!("BRAKE#{}", hour.0), "B".to_owned())
 }
 
 /// Count of delivery attempts at one host within a minute.

@@ -187,6 +187,27 @@ impl Store {
         self.get_stored(&key::erasure(customer)).await
     }
 
+    /// Records that a finished erasure was undone by a restore: the account is there, and no later replay erases it again.
+    /// What the ledger says of the request stays, and so do the receipts.
+    pub async fn reinstate(
+        &self,
+        customer: Id<Customer>,
+        by: Actor,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let earlier: Vec<_> = EARLIER
+            .into_iter()
+            .filter(|name| !name.starts_with("withdrawn") && *name != "tm_withdraw")
+            .collect();
+        let undone = UpdateExpression::default()
+            .set("tm_withdraw", now)?
+            .set("withdrawn_by", by)?
+            .remove(&earlier)
+            .remove(&["finished_pk", "finished_sk"]);
+        let address = key::erasure(customer).address();
+        self.update(address, &undone, &Condition::present()).await.map(drop)
+    }
+
     /// A page of the accounts whose erasure finished within a month, and the cursor of the next page; `None` after the
     /// last.
     pub async fn list_finished(

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
-//! | records of a change | [`outbox`], [`idempotency`], [`ledger`] |
+//! | records and conditions of a change | [`outbox`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
 //! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `find` |
@@ -15,6 +15,7 @@
 
 pub mod access_key;
 pub mod agent;
+pub mod authority;
 pub mod capacity;
 pub mod customer;
 pub mod delivery;

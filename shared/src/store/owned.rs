@@ -151,7 +151,10 @@ impl Store {
 
 /// The account that the first leg found, if it has emitted other events than as it was `decided_on`. One that does not
 /// admit the change is an error.
-fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
+pub(super) fn moved_on(
+    result: &CommitResult,
+    decided_on: Target<'_>,
+) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
     let current: Customer = read(root.clone())?;
@@ -195,6 +198,21 @@ impl Transaction<'_> {
         self.emit_with(target, event, counted, condition.as_ref())
     }
 
+    /// Adds the same legs for the second of two events, which takes the number after the next. The first one, which the
+    /// transaction puts too as [`OutboxEntry::next`] of the same account, tells of so many deleted items of one kind.
+    pub(super) fn emit_second(
+        self,
+        target: Target<'_>,
+        event: &Event,
+        (deleted, count): (Kind, i64),
+    ) -> Result<Self, Error> {
+        let mut after_first = target.customer().clone();
+        after_first.internals.sequence += 1;
+        let entry = OutboxEntry::next(event, &after_first);
+        let update = UpdateExpression::default().add_in("owned", deleted.plural(), -count)?;
+        self.emit_entry(target, event, &entry, update, None)
+    }
+
     /// Adds the same legs, with an update of the account, and a condition that asks for more than that it admits the
     /// change.
     fn emit_with(
@@ -209,11 +227,24 @@ impl Transaction<'_> {
             EventType::Deleted(kind) => update.add_in("owned", kind.plural(), -1)?,
             _ => update,
         };
-        let event = OutboxEntry::next(event, target.customer());
-        let update = update.set("sequence", event.sequence)?;
+        let entry = OutboxEntry::next(event, target.customer());
+        self.emit_entry(target, event, &entry, update, condition)
+    }
+
+    fn emit_entry(
+        self,
+        target: Target<'_>,
+        event: &Event,
+        entry: &OutboxEntry,
+        update: UpdateExpression,
+        condition: Option<&Condition>,
+    ) -> Result<Self, Error> {
+        let update = update.set("sequence", entry.sequence)?;
         let admitted = admits(target).and(unchanged_sequence(target.customer()));
         let condition = condition.into_iter().fold(admitted, |all, one| all.and(one.clone()));
-        self.update(key::customer(target.id).address(), &update, Some(&condition))?.emit(&event)
+        let root = key::customer(target.id).address();
+        let transaction = self.update(root, &update, Some(&condition))?.emit(entry)?;
+        Ok(if event.event_type.is_of_authority() { transaction.authorized() } else { transaction })
     }
 }
 

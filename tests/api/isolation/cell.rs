@@ -223,6 +223,14 @@ impl Cell {
         }
     }
 
+    /// Whether the request may count as a login attempt: at login, and with a session that is valid.
+    pub(super) fn tries_a_password(&self) -> bool {
+        let is_dead = matches!(self.form, Form::Expired | Form::Revoked | Form::Garbage);
+        let has_session = self.holder == Holder::Session && self.credentials_sent() == 1;
+        let may_count = self.row.looks == Looks::Nowhere || (has_session && !is_dead);
+        self.row.has_password() && may_count
+    }
+
     /// Whether the query has only what the route accepts, and all that it needs.
     fn sends_what_is_accepted(&self) -> bool {
         let Self { row, form, level, .. } = self;

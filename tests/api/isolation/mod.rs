@@ -100,7 +100,7 @@ impl Matrix {
     /// Sends cells that must be refused, and checks that they write nothing.
     async fn refuse(&mut self, cells: &[Cell]) {
         let (guessing, plain): (Vec<Cell>, Vec<Cell>) =
-            cells.iter().partition(|cell| cell.row.tries_a_password());
+            cells.iter().partition(|cell| cell.tries_a_password());
 
         self.world.take_writes().await;
         let known = self.failures.len();

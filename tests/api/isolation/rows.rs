@@ -143,8 +143,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Whether a request may count as a login attempt.
-    pub(super) fn tries_a_password(&self) -> bool {
+    /// Whether the body has the caller's password.
+    pub(super) fn has_password(&self) -> bool {
         self.body.contains("$password")
     }
 }
@@ -350,6 +350,20 @@ pub(super) const ROWS: &[Row] = &[
         held: Some(PRESERVED),
         ..OWN
     },
+    Row {
+        route: "PUT /v1.0/customer",
+        body: r#"{"email": "$unique@example.com", "current_password": "$password"}"#,
+        key: DENIED,
+        held: Some(PRESERVED),
+        ..OWN
+    },
+    Row {
+        route: "PUT /v1.0/customer",
+        body: r#"{"email": "$unique@example.com"}"#,
+        session: BAD_FIELD,
+        key: DENIED,
+        ..OWN
+    },
     Row { route: "PUT /v1.0/customer/billing_account_id", body: NO_BILLING, ..OWN },
     Row {
         route: "PUT /v1.0/customer/billing_account_id",
@@ -373,7 +387,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "POST /v1.0/customer/webhook_secret/rotate", body: r#"{"overlap": 0}"#, ..OWN },
     Row { route: "GET /v1.0/me", who: ANYONE, ..OWN },
     Row { route: "GET /v1.0/accesskeys", ..OWN },
-    Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, ..OWN },
+    Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, key: DENIED, ..OWN },
     Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },
     Row { route: "PUT /v1.0/accesskeys/{id}", body: r#"{"name": "changed"}"#, ..OWN_KEY },
     Row {
@@ -385,11 +399,26 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         route: "POST /v1.0/accesskeys/{id}/rotate",
         body: r#"{"overlap": 0}"#,
+        // A key rotates only itself, which `authority.rs` tests.
+        key: DENIED,
         uses_up: UsesUp::Target,
         ..OWN_KEY
     },
     Row { route: "GET /v1.0/agents", ..OWN },
     Row { route: "POST /v1.0/agents", body: AGENT.new, ..OWN },
+    Row {
+        route: "POST /v1.0/agents",
+        body: r#"{"username": "$unique", "password": "password of its own", "permission": 32, "current_password": "$password"}"#,
+        key: DENIED,
+        ..OWN
+    },
+    Row {
+        route: "POST /v1.0/agents",
+        body: r#"{"username": "$unique", "password": "password of its own", "permission": 32}"#,
+        session: BAD_FIELD,
+        key: DENIED,
+        ..OWN
+    },
     Row { route: "GET /v1.0/agents/{id}", ..OWN_AGENT },
     Row {
         route: "PUT /v1.0/agents/{id}",
@@ -410,8 +439,24 @@ pub(super) const ROWS: &[Row] = &[
         ..OWN_AGENT
     },
     Row {
+        route: "PUT /v1.0/agents/{id}/permission",
+        body: r#"{"permission": 32, "current_password": "$password"}"#,
+        key: DENIED,
+        held: Some(PRESERVED),
+        uses_up: UsesUp::Target,
+        ..OWN_AGENT
+    },
+    Row {
+        route: "PUT /v1.0/agents/{id}/permission",
+        body: r#"{"permission": 32}"#,
+        session: BAD_FIELD,
+        key: DENIED,
+        ..OWN_AGENT
+    },
+    Row {
         route: "PUT /v1.0/agents/{id}/password",
-        body: r#"{"password": "another password"}"#,
+        body: r#"{"password": "another password", "current_password": "$password"}"#,
+        key: DENIED,
         ..OWN_AGENT
     },
     Row {
@@ -422,7 +467,7 @@ pub(super) const ROWS: &[Row] = &[
         lets_in_by_key: Some(LIVE),
         who: ANYONE,
         who_by_key: Some(ADMINS),
-        key: BAD_FIELD,
+        key: DENIED,
         uses_up: UsesUp::Account,
         ..OWN
     },

@@ -25,7 +25,17 @@ const PASSING: [&str; 3] =
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
+    guard: Option<Box<dyn Guard>>,
     witness: Option<Box<dyn Witness>>,
+}
+
+/// A condition of an item that the transaction does not change, and that decides before its other conditions do.
+pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
+    /// The item, and its condition.
+    fn check(&self) -> (Address, &Condition);
+
+    /// The error that the transaction ends with if the condition did not hold for this item; `None` if there is none.
+    fn refuse(&self, found: Option<Item>) -> Error;
 }
 
 /// The last leg of a transaction, a put by which the transaction recognises its own work: if DynamoDB has carried it
@@ -85,7 +95,7 @@ impl Conflict {
 
 impl Store {
     pub(in crate::store) const fn transaction(&self) -> Transaction<'_> {
-        Transaction { store: self, legs: Vec::new(), witness: None }
+        Transaction { store: self, legs: Vec::new(), guard: None, witness: None }
     }
 }
 
@@ -161,6 +171,11 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
     }
 
+    /// Adds the check of `guard`, unless a leg changes the item that it asks for.
+    pub(crate) fn guarded(self, guard: Box<dyn Guard>) -> Self {
+        Self { guard: Some(guard), ..self }
+    }
+
     /// Adds `witness` as the last leg.
     pub(crate) fn witnessed(self, witness: Box<dyn Witness>) -> Self {
         Self { witness: Some(witness), ..self }
@@ -191,8 +206,23 @@ impl Transaction<'_> {
         self.complete()?.send().await
     }
 
-    /// Adds the witness's leg.
-    fn complete(mut self) -> Result<Self, Error> {
+    /// Adds the legs of guard and witness.
+    fn complete(self) -> Result<Self, Error> {
+        self.complete_guard()?.complete_witness()
+    }
+
+    fn complete_guard(mut self) -> Result<Self, Error> {
+        let Some(guard) = self.guard.take() else { return Ok(self) };
+        let (address, condition) = guard.check();
+        let table = self.store.name(address.table);
+        if self.legs.iter().any(|leg| changes(leg, table, &address.key)) {
+            return Ok(self);
+        }
+        let complete = self.check(address, condition)?;
+        Ok(complete.guarded(guard))
+    }
+
+    fn complete_witness(mut self) -> Result<Self, Error> {
         let Some(witness) = self.witness.take() else { return Ok(self) };
         let (table, item, condition) = witness.leg();
         let complete = self.put(table, item, Some(condition))?;
@@ -217,12 +247,17 @@ impl Transaction<'_> {
         Err(Error::Unavailable(format!("DynamoDB: {}", codes(reasons))))
     }
 
-    /// The result that a refusal amounts to, without the witness's leg.
+    /// The result that a refusal amounts to, without the legs of witness and guard.
     fn refused(&self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         if let Some(witness) = &self.witness
             && let Some(Leg::Failed(found)) = legs.pop()
         {
             return witness.recognise(found).map(|()| CommitResult::Written);
+        }
+        if let Some(guard) = &self.guard
+            && let Some(Leg::Failed(found)) = legs.pop()
+        {
+            return Err(guard.refuse(found));
         }
         Ok(CommitResult::Refused(legs))
     }
@@ -239,6 +274,13 @@ fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[Cancella
 
 fn is_failed(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
+}
+
+/// Whether `leg` updates or deletes the item at `key`.
+fn changes(leg: &TransactWriteItem, table: &str, key: &Item) -> bool {
+    let update = leg.update().map(|update| (update.table_name(), update.key()));
+    let delete = leg.delete().map(|delete| (delete.table_name(), delete.key()));
+    update.or(delete) == Some((table, key))
 }
 
 /// Whether another try may succeed, as far as this reason goes.

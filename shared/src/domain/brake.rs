@@ -1,0 +1,58 @@
+//! The brake on deletions by operators: how many there may be within an hour, whoever has an operator's credentials.
+
+use std::time::Duration;
+
+use super::Timestamp;
+
+/// The brake on deletions by operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brake {
+    /// Maximum number of deletions within a [`Hour`], by all operators together.
+    pub per_hour: u64,
+}
+
+/// An hour that the brake counts, by the clock: hours since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hour(pub i64);
+
+impl Hour {
+    const SECONDS: i64 = 3600;
+
+    /// Returns the hour of `now`.
+    #[must_use]
+    pub fn of(now: Timestamp) -> Self {
+        Self(now.seconds().div_euclid(Self::SECONDS))
+    }
+
+    /// Returns how long it takes until the hour ends; at least a second.
+    #[must_use]
+    pub fn left(self, now: Timestamp) -> Duration {
+        let end = (self.0 + 1) * Self::SECONDS;
+        Duration::from_secs(u64::try_from(end - now.seconds()).unwrap_or_default().max(1))
+    }
+
+    /// When the count of the hour expires, in seconds since 1970: a day after it began, so that it can be looked up.
+    #[must_use]
+    pub const fn expires_at(self) -> i64 {
+        (self.0 + 24) * Self::SECONDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_ends_by_the_clock() {
+        for (time, hour, left) in [
+            ("1970-01-01T00:00:00Z", 0, 3600),
+            ("1970-01-01T00:59:59.9Z", 0, 1),
+            ("1970-01-01T01:00:00Z", 1, 3600),
+            ("1970-01-02T00:30:00Z", 24, 1800),
+        ] {
+            let now = Timestamp::parse(time).unwrap();
+            assert_eq!(Hour::of(now), Hour(hour), "{time}");
+            assert_eq!(Hour::of(now).left(now), Duration::from_secs(left), "{time}");
+        }
+    }
+}
