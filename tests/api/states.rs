@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Tenure, counted, quick, uncounted};
+use crate::harness::{PASSWORD, Tenure, counted, new_customer, quick, uncounted};
 use crate::receiver::{self, Receiver};
 
 /// A state of an account.
@@ -109,8 +109,12 @@ struct Subject {
 
 impl Subject {
     async fn create(tenure: &Tenure, admin: &str, username: String) -> Self {
-        let account = tenure.account(admin, &username).await;
-        let token = &account.token;
+        // No webhook, so that what is delivered is what a test sends.
+        let mut body = new_customer(&username);
+        body["webhook_uri"] = json!("");
+        let account = tenure.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
+        let session = tenure.login(&username, PASSWORD).await;
+        let token = &session;
         let make =
             async |path: &str, body: Value| tenure.call_with(token, "POST", path, body).await.ok();
         let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
@@ -125,9 +129,9 @@ impl Subject {
             agent: id(&agent),
             me: id(&me),
             number: id(&number),
-            session: account.token,
-            id: account.id,
+            id: id(&account),
             username,
+            session,
         }
     }
 
@@ -362,7 +366,8 @@ async fn holds_stand_side_by_side_preserve_and_are_not_told_to_the_owner() {
     ] {
         assert_eq!(refused.refused(409), "LEGAL_HOLD");
         let holds = &refused.body["error"]["details"][0]["holds"];
-        assert_eq!((&holds[0]["name"], &holds[1]["reason"]), (&json!("case-8"), &json!("Case 7")));
+        assert_eq!((&holds[0]["name"], &holds[1]["name"]), (&json!("case-8"), &json!("default")));
+        assert_eq!(holds[0]["by"]["role"], "project_admin");
     }
     let own = format!("/v1.0/numbers/{}", subject.number);
     let preserved = async || tenure.call(&subject.session, "DELETE", &own).await;

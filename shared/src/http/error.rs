@@ -254,7 +254,7 @@ fn details(error: &Error) -> Option<Value> {
             }
             Some(details)
         }
-        Error::LegalHold(holds) => Some(json!({ "holds": view::holds(holds) })),
+        Error::LegalHold(holds) => Some(json!({ "holds": view::placed_holds(holds) })),
         Error::PlanOutdated(difference) => Some(json!({
             "account_changed": difference.account_changed,
             "resources": difference.counts.iter().map(|(kind, (planned, found))| {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::counts::Counts;
 use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Reason, Stage};
-use crate::domain::hold::Holds;
+use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
@@ -201,6 +201,24 @@ pub struct HoldView<'a> {
     reason: &'a str,
     by: Actor,
     since: Timestamp,
+}
+
+/// Representation of a hold in a refusal, which repeats nothing that a client sent: without its reason.
+#[derive(Debug, Serialize)]
+pub(super) struct PlacedHoldView {
+    name: String,
+    by: Actor,
+    since: Timestamp,
+}
+
+/// Returns the representations of the holds that refuse a request.
+pub(super) fn placed_holds(holds: &Holds) -> Vec<PlacedHoldView> {
+    let view = |(name, hold): (&HoldName, &Hold)| PlacedHoldView {
+        name: name.to_string(),
+        by: hold.by,
+        since: hold.tm_hold,
+    };
+    holds.iter().map(view).collect()
 }
 
 /// Returns the representations of an account's holds, in the order of their names.
