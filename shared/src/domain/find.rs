@@ -63,7 +63,7 @@ impl NamePrefix {
 pub enum PrefixViolation {
     /// It is empty, or longer than accounts are found by.
     Length,
-    /// No name begins so.
+    /// It has what no name may have: the rule that it breaks.
     Name(TextViolation),
 }
 

@@ -65,9 +65,9 @@ pub struct EarlierWebhookSecret {
 /// An account's webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// HTTP method.
+    /// HTTP method that events are sent with.
     pub method: WebhookMethod,
-    /// URI.
+    /// URI that events are sent to.
     pub uri: WebhookUri,
     /// Secrets, the newest first; each signs.
     pub secrets: Vec<WebhookSecret>,

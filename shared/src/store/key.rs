@@ -115,43 +115,43 @@ pub(super) fn kind_and_bytes(sk: &str) -> Option<(Kind, Vec<u8>)> {
     ours.then_some((kind, bytes))
 }
 
-/// An account's root.
+/// Key of an account's root.
 #[must_use]
 pub fn customer(id: Id<Customer>) -> Key<Customer> {
     Key::new(partition(id), ROOT.to_owned())
 }
 
-/// An account's agent.
+/// Key of an account's agent.
 #[must_use]
 pub fn agent(customer: Id<Customer>, id: Id<Agent>) -> Key<Agent> {
     Key::new(partition(customer), owned(Kind::Agent, id))
 }
 
-/// An account's access key.
+/// Key of an account's access key.
 #[must_use]
 pub fn access_key(customer: Id<Customer>, id: Id<AccessKey>) -> Key<AccessKey> {
     Key::new(partition(customer), owned(Kind::AccessKey, id))
 }
 
-/// An account's resource of this kind.
+/// Key of an account's resource of this kind.
 #[must_use]
 pub fn resource(customer: Id<Customer>, kind: Kind, id: Id<Resource>) -> Key<Resource> {
     Key::new(partition(customer), owned(kind, id))
 }
 
-/// A session, by its token's hash.
+/// Key of a session, by its token's hash.
 #[must_use]
 pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
     Key::new(partition(customer), owned(Kind::Session, token_hash))
 }
 
-/// An idempotency record, by the hash of its idempotency key.
+/// Key of an idempotency record, by the hash of its idempotency key.
 #[must_use]
 pub fn idempotency(customer: Id<Customer>, hash: &str) -> Key<IdempotencyRecord> {
     Key::new(partition(customer), owned(Kind::IdempotencyKey, hash))
 }
 
-/// A user name's lock.
+/// Key of a user name's lock.
 #[must_use]
 pub fn login(login: LoginKey) -> Key<Login> {
     lock(&login.to_string())
@@ -173,7 +173,7 @@ pub(super) fn event<T>(id: Id<Event>) -> Key<T> {
     Key::of(Table::Outbox, id.to_string(), String::new())
 }
 
-/// An account's row in the ledger of erasures.
+/// Key of an account's row in the ledger of erasures.
 #[must_use]
 pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
     Key::of(Table::Erasures, partition(customer), "E".to_owned())

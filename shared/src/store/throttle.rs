@@ -16,8 +16,9 @@ const ALLOWED: &str = "attribute_not_exists(pk) OR (expires_at > :seconds AND (a
 
 /// Result of counting an attempt.
 enum Counted {
+    /// The attempt is counted, and may be made.
     Yes,
-    /// It was refused by the counts in this item.
+    /// It is refused; the item has the earlier attempts.
     No(Item),
 }
 

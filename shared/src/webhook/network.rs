@@ -14,7 +14,7 @@ use crate::platform::config::{self, LOCAL_HOSTS};
 pub(super) enum Network {
     /// Those of the operating system.
     System,
-    /// Those of the local stack: resolves these names only and connects to loopback only.
+    /// Resolves these names and no others, and connects to loopback only: for the local stack.
     Local(BTreeMap<String, Vec<IpAddr>>),
     /// Those of a test.
     #[cfg(test)]
