@@ -11,7 +11,7 @@ use shared::domain::event::EventType;
 use shared::domain::gate::{Party, Target, Write};
 use shared::domain::lifecycle::CustomerChange;
 use shared::domain::owned::Kind;
-use shared::domain::value::{Detail, FromText as _, Name, PasswordHash};
+use shared::domain::value::{Detail, FromText as _, Labels, Name, PasswordHash};
 use shared::domain::{
     AccessKey, Agent, Customer, Data, Error, Event, Id, Login, Permission, Resource, Session,
     Timestamp, Username,
@@ -97,7 +97,7 @@ async fn deleted_account_rejects_late_writes() {
     let events = tenure.items("OutboxTable").await.len();
 
     let late = access_key(customer, 3);
-    let after = late.updated(None, None, now());
+    let after = late.updated(Labels::default(), now());
     let refused = [
         store.insert_access_key(to(&as_read(customer)), &late, &event(customer, 3)).await,
         store
@@ -341,7 +341,7 @@ async fn outdated_key_update_keeps_the_last_use() {
 
     let today = now().day();
     store.record_access_key_use(customer, before.id, today).await.unwrap();
-    let after = before.updated(None, None, now());
+    let after = before.updated(Labels::default(), now());
     store
         .update_access_key(to(&as_read(customer)), &before, &after, &event(customer, 2))
         .await

@@ -1,39 +1,29 @@
 //! `PUT /v1.0/agents/{id}`: replaces the fields of an agent of the caller's account that the body names, and keeps the
 //! others.
 
-use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_and_agent;
 use shared::domain::gate::Write;
-use shared::domain::value::{Detail, Name, deserialize_present};
+use shared::domain::value::Labels;
 use shared::domain::{Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::replay;
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    #[serde(default, deserialize_with = "deserialize_present")]
-    name: Option<Name>,
-    #[serde(default, deserialize_with = "deserialize_present")]
-    detail: Option<Detail>,
-}
-
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let (caller, agent) = (&caller, agent?);
     let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     caller.require_all_of(agent.permission)?;
-    let body: &Body = &request.json_over(&view::AgentView::new(account.id, &agent))?;
+    let labels: &Labels = &request.json_over(&view::AgentView::new(account.id, &agent))?;
 
     let conditions = &request.preconditions()?;
     let updated = revise(agent, |before| async move {
         caller.require_over(&before)?;
         conditions.require(&view::AgentView::new(account.id, &before))?;
         let (now, subjects) = (app.now(), vec![before.id.uuid()]);
-        let after = before.updated(body.name.clone(), body.detail.clone(), now);
+        let after = before.updated(labels.clone(), now);
         let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, by, now);
         let update = app.store.update_agent(account, &before, &after, &event).await?;
         Ok((update, after))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::{Detail, Integer, Name};
+use super::value::{Detail, Integer, Labels, Name};
 use super::{Agent, Error, Id, Permission, Timestamp};
 
 /// Minimum lifetime of an access key: one day.
@@ -110,11 +110,11 @@ impl AccessKey {
 
     /// Returns the key with the given fields replaced.
     #[must_use]
-    pub fn updated(&self, name: Option<Name>, detail: Option<Detail>, now: Timestamp) -> Self {
+    pub fn updated(&self, labels: Labels, now: Timestamp) -> Self {
         let key = self.clone();
         Self {
-            name: name.unwrap_or(key.name),
-            detail: detail.unwrap_or(key.detail),
+            name: labels.name.unwrap_or(key.name),
+            detail: labels.detail.unwrap_or(key.detail),
             tm_update: now,
             version: key.version + 1,
             ..key

@@ -1,7 +1,7 @@
 //! An agent: a person who works with an account.
 
 use super::username::LoginKey;
-use super::value::{Detail, Name};
+use super::value::{Detail, Labels, Name};
 use super::{Id, Permission, Timestamp, Username};
 
 /// An agent: a person who works with an account.
@@ -30,11 +30,11 @@ pub struct Agent {
 impl Agent {
     /// Returns the agent with the given fields replaced.
     #[must_use]
-    pub fn updated(&self, name: Option<Name>, detail: Option<Detail>, now: Timestamp) -> Self {
+    pub fn updated(&self, labels: Labels, now: Timestamp) -> Self {
         let agent = self.clone();
         Self {
-            name: name.unwrap_or(agent.name),
-            detail: detail.unwrap_or(agent.detail),
+            name: labels.name.unwrap_or(agent.name),
+            detail: labels.detail.unwrap_or(agent.detail),
             tm_update: now,
             ..agent
         }

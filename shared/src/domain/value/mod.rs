@@ -174,6 +174,18 @@ impl FromText for WebhookMethod {
 
 deserialize_from_text!(WebhookUri, WebhookMethod);
 
+/// Changes to the name and the description of what an account owns; absent fields are kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Labels {
+    /// The name.
+    #[serde(deserialize_with = "deserialize_present")]
+    pub name: Option<Name>,
+    /// The description.
+    #[serde(deserialize_with = "deserialize_present")]
+    pub detail: Option<Detail>,
+}
+
 /// Settings of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
