@@ -47,7 +47,8 @@ def complaints():
         yield f"{name}: an alarm without a heading in RUNBOOK.md, or a heading without an alarm"
     dashboard = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     shown = json.dumps(json.loads(dashboard))
-    sources = "".join(file.read_text() for file in (INFRA.parent / "shared/src").rglob("*.rs"))
+    places = [INFRA.parent / "shared/src", INFRA.parent / "functions/src"]
+    sources = "".join(file.read_text() for place in places for file in place.rglob("*.rs"))
     for name, alarm in alarms.items():
         if f"${{{name}.Arn}}" not in shown:
             yield f"{name}: not on the dashboard"

@@ -71,10 +71,10 @@ async fn braked(
 
 /// Counts deletions for the alarms: those by operators, and those by owners who leave at once.
 fn count(command: &Command, now: Timestamp) {
-    let name = match command {
-        Command::UnregisterNow => "DeletionsByOwners",
-        command if command.is_operators_deletion() => "DeletionsByOperators",
-        _ => return,
-    };
-    metrics::emit(now, &[(name, "Count", 1)]);
+    if matches!(command, Command::UnregisterNow) {
+        metrics::emit(now, &[("DeletionsByOwners", "Count", 1)]);
+    }
+    if command.is_operators_deletion() {
+        metrics::emit(now, &[("DeletionsByOperators", "Count", 1)]);
+    }
 }
