@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::event::EventType;
+use crate::domain::gate::Unverified;
 use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
 use crate::domain::webhook_target::Loopback;
@@ -27,6 +28,8 @@ pub struct App {
     pub store: Store,
     /// Whether webhooks may be sent to loopback addresses.
     pub loopback: Loopback,
+    /// Whether accounts whose address was never verified may have resources.
+    pub unverified: Unverified,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
     /// The brake on deletions by operators; `None` if there is none.
@@ -80,6 +83,7 @@ impl Build for App {
         );
         Ok(Self {
             loopback: config::loopback()?,
+            unverified: config::unverified()?,
             quotas: config::quotas()?,
             brake: config::brake()?,
             requires_plan: config::requires_plan(),
@@ -98,12 +102,13 @@ impl Build for App {
 }
 
 impl App {
-    /// Returns a context with no rate limits that refuses loopback webhooks.
+    /// Returns a context with no rate limits that refuses loopback webhooks and needs no verified address.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
         Self {
             store,
             loopback: Loopback::Refused,
+            unverified: Unverified::Admitted,
             quotas: Quotas::default(),
             brake: None,
             requires_plan: false,

@@ -316,6 +316,12 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     let route = format!("PUT {one}/billing_account_id");
     bill.pay(&route, &admin, &at("/billing_account_id"), pays.clone()).await;
 
+    let route = format!("PUT {one}/verification");
+    let known = Some(json!({"identity_verification_status": "pending"}));
+    bill.pay(&route, &admin, &at("/verification"), known).await;
+    let proven = Some(json!({"email_verified": true}));
+    bill.pay_as(&route, " of the address", &admin, &at("/verification"), proven).await;
+
     let own = "/v1.0/customer";
     bill.pay("GET /v1.0/customer", token, own, None).await;
     bill.pay("PUT /v1.0/customer", token, own, Some(json!({"detail": "y"}))).await;

@@ -219,6 +219,7 @@ async fn every_operation_replays_its_answer() {
         (&admin, "PUT", at(""), json!({"detail": "y"})),
         (&admin, "PUT", at("/metadata"), json!({"rtp_debug": false})),
         (&admin, "PUT", at("/billing_account_id"), none),
+        (&admin, "PUT", at("/verification"), json!({"email_verified": true})),
         (&admin, "POST", at("/freeze"), nothing.clone()),
         (&admin, "POST", at("/recover"), nothing.clone()),
         (&admin, "POST", at("/suspend"), nothing.clone()),

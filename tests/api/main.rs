@@ -50,5 +50,6 @@ mod store;
 mod template;
 mod updates;
 mod usernames;
+mod verification;
 mod webhook_targets;
 mod webhooks;

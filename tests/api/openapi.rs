@@ -139,6 +139,8 @@ fn every_error() -> Vec<Error> {
         Error::RouteNotFound,
         Error::UsernameTaken,
         Error::EmailTaken,
+        Error::EmailMissing,
+        Error::EmailVerificationRequired,
         Error::StateInvalid(Status::Frozen),
         Error::GracePeriodEnded,
         Error::LastProjectAdmin,
@@ -194,6 +196,8 @@ fn is_in_the_list(error: &Error) {
         | Error::RouteNotFound
         | Error::UsernameTaken
         | Error::EmailTaken
+        | Error::EmailMissing
+        | Error::EmailVerificationRequired
         | Error::StateInvalid(_)
         | Error::GracePeriodEnded
         | Error::LastProjectAdmin

@@ -62,6 +62,8 @@ pub(crate) mod customer_resume;
 pub(crate) mod customer_suspend;
 #[path = "../../functions/src/bin/customer_update.rs"]
 pub(crate) mod customer_update;
+#[path = "../../functions/src/bin/customer_verification_update.rs"]
+pub(crate) mod customer_verification_update;
 #[path = "../../functions/src/bin/erasure_get.rs"]
 pub(crate) mod erasure_get;
 #[path = "../../functions/src/bin/erasure_plan.rs"]

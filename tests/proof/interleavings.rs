@@ -567,6 +567,16 @@ async fn every_pair_on_the_billing_account() {
     every_pair(&world, &Scene::billable(&world).await, &operations).await;
 }
 
+/// In every order, an account is active once its address was verified, and what is deleted stays blank.
+#[tokio::test(start_paused = true)]
+async fn every_pair_with_a_verification() {
+    let world = World::new();
+    let scene = Scene::active(&world).await;
+    let operations =
+        [o::verify(), o::update_customer(), o::unregister(), o::admin_delete(), o::create_number()];
+    every_pair(&world, &scene, &operations).await;
+}
+
 /// The same keyed request twice, also with a deletion in between.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_an_idempotency_key() {

@@ -92,6 +92,10 @@ operations! {
     update_customer: customer_update,
         |scene| on_customer(scene).body(json!({"name": "changed", "email": "changed@example.com"})),
         effect |state, _, _| text(&state.root, "email") == "changed@example.com";
+    verify: customer_verification_update,
+        |scene| on_customer(scene).body(json!({"email_verified": true, "identity_verification_status": "verified"})),
+        effect |state, _, _| text(&state.root, "identity_verification_status") == "verified"
+            && state.status() != "initial";
     get_customer: customer_get, on_customer,
         effect |_, scene, answer| answer.text("id") == scene.customer;
     list_customers: customer_list, |scene| sent(&scene.admin),

@@ -149,6 +149,7 @@ impl State {
         }
         let told: usize = [
             "customer_updated",
+            "customer_identity_verification_updated",
             "customer_frozen",
             "customer_recovered",
             "customer_held",

@@ -56,13 +56,20 @@ struct Gate {
     permission: Permission,
     /// An account whose state allows this.
     access: Access,
+    /// Whether the request is about resources, which an installation may keep from accounts that are not active.
+    resources: bool,
 }
 
 impl Gate {
     /// The gate of a route that only reads or changes the account or what it owns.
     fn of(request: &Request, permission: Permission) -> Self {
         let access = if request.is_read() { Access::Read } else { Access::Write };
-        Self { permission, access }
+        Self { permission, access, resources: false }
+    }
+
+    /// The gate of a route on resources.
+    fn of_resources(request: &Request, permission: Permission) -> Self {
+        Self { resources: true, ..Self::of(request, permission) }
     }
 }
 
@@ -267,7 +274,7 @@ pub async fn caller_and_revoked_key(
     request: &Request,
     needed: Permission,
 ) -> Result<(Caller, Result<AccessKey, Error>), Error> {
-    let gate = Gate { permission: needed, access: Access::Credentials };
+    let gate = Gate { permission: needed, access: Access::Credentials, resources: false };
     caller_and_key(app, request, gate).await
 }
 
@@ -298,7 +305,7 @@ pub async fn caller_and_account(
     needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |own| Ok(key::customer(request.account(own)?));
-    let gate = Gate::of(request, to_name_account(request, needed));
+    let gate = Gate::of_resources(request, to_name_account(request, needed));
     caller_and(app, request, gate, key, Entity::Customer).await
 }
 
@@ -318,7 +325,7 @@ pub async fn caller_and_resource(
         .iter()
         .flat_map(|(account, resource)| [account.untyped(), resource.untyped()])
         .collect();
-    let gate = Gate::of(request, to_name_account(request, needed));
+    let gate = Gate::of_resources(request, to_name_account(request, needed));
     let (caller, items) = admit(app, request, &credential, gate, also).await?;
     let found = wanted.and_then(|(account, resource)| {
         let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
@@ -381,7 +388,7 @@ pub async fn caller_with_password(
     needed: Permission,
     password: Option<&Password>,
 ) -> Result<Caller, Error> {
-    let gate = Gate { permission: needed, access };
+    let gate = Gate { permission: needed, access, resources: false };
     let credential = credential(request)?;
     let (caller, _) = prove(app, request, &credential, gate, password, Vec::new()).await?;
     Ok(caller)
@@ -548,6 +555,9 @@ async fn identify(
     }
     record_use(app, &caller, items, now)?;
     caller.customer.admit(gate.access)?;
+    if gate.resources {
+        caller.customer.admit_to_resources(app.unverified)?;
+    }
     caller.require(gate.permission)?;
     request.require_accepted()?;
     let has_session = matches!(caller.identity, Identity::Agent(..));

@@ -118,6 +118,18 @@ pub enum IdentityVerification {
     Rejected,
 }
 
+/// What an operator states about an account's address and identity; absent fields are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verification {
+    /// See [`Customer::email_verified`].
+    #[serde(deserialize_with = "super::value::deserialize_present")]
+    pub email_verified: Option<bool>,
+    /// See [`Customer::identity_verification_status`].
+    #[serde(deserialize_with = "super::value::deserialize_present")]
+    pub identity_verification_status: Option<IdentityVerification>,
+}
+
 /// Changes to an account's profile; absent fields are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

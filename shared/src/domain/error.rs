@@ -69,6 +69,8 @@ pub enum Error {
     },
     /// The caller's account is suspended.
     AccountSuspended,
+    /// The caller's account may not have resources until it is active, which a verified address makes it.
+    EmailVerificationRequired,
     /// What the request names does not exist.
     NotFound(Entity),
     /// No route has the request's method and path.
@@ -77,6 +79,8 @@ pub enum Error {
     UsernameTaken,
     /// Another account has the e-mail address.
     EmailTaken,
+    /// The account has no e-mail address that could be verified.
+    EmailMissing,
     /// The account's status does not allow the operation.
     StateInvalid(Status),
     /// The grace period is over: the account cannot be recovered.
@@ -202,6 +206,8 @@ impl Error {
             | Self::RouteNotFound
             | Self::UsernameTaken
             | Self::EmailTaken
+            | Self::EmailMissing
+            | Self::EmailVerificationRequired
             | Self::StateInvalid(_)
             | Self::GracePeriodEnded
             | Self::LastProjectAdmin

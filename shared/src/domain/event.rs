@@ -29,6 +29,8 @@ pub enum EventType {
     CustomerCreated,
     /// An account's fields changed.
     CustomerUpdated,
+    /// An operator changed the result of an account's identity verification.
+    CustomerIdentityVerificationUpdated,
     /// An account was frozen.
     CustomerFrozen,
     /// A frozen account was recovered.
@@ -92,6 +94,7 @@ impl EventType {
             }
             Self::CustomerCreated
             | Self::CustomerUpdated
+            | Self::CustomerIdentityVerificationUpdated
             | Self::WebhookDisabled
             | Self::WebhookTested => false,
         }
@@ -103,6 +106,7 @@ impl EventType {
         match self {
             Self::CustomerCreated => "customer_created",
             Self::CustomerUpdated => "customer_updated",
+            Self::CustomerIdentityVerificationUpdated => "customer_identity_verification_updated",
             Self::CustomerFrozen => "customer_frozen",
             Self::CustomerRecovered => "customer_recovered",
             Self::CustomerDeleted => "customer_deleted",

@@ -147,6 +147,25 @@ impl Customer {
     }
 }
 
+/// Whether an account whose address was never verified may have resources. Settled per installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unverified {
+    /// It may.
+    Admitted,
+    /// It may not, until it is active.
+    Refused,
+}
+
+impl Customer {
+    /// Refuses an account that is not yet active where the installation asks for a verified address.
+    pub fn admit_to_resources(&self, unverified: Unverified) -> Result<(), Error> {
+        match (self.status, unverified) {
+            (Status::Initial, Unverified::Refused) => Err(Error::EmailVerificationRequired),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +228,16 @@ mod tests {
                 };
                 assert_eq!(answer, expected, "{status:?} {access:?}, suspended: {suspended}");
             }
+        }
+    }
+
+    #[test]
+    fn only_an_initial_account_is_kept_from_resources_and_only_where_addresses_must_be_verified() {
+        for status in [Status::Initial, Status::Active, Status::Frozen, Status::Deleted] {
+            let account = account(status, false, false, false);
+            assert!(account.admit_to_resources(Unverified::Admitted).is_ok(), "{status:?}");
+            let refused = account.admit_to_resources(Unverified::Refused).is_err();
+            assert_eq!(refused, status == Status::Initial, "{status:?}");
         }
     }
 

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::customer::{Billing, Internals, Profile, Suspension};
+use super::customer::{Billing, Internals, Profile, Suspension, Verification};
 use super::erasure::{ErasureRequest, LedgerEntry, Plan, Reason};
 use super::event::{Audience, EventType};
 use super::gate::{Access, Party, Write};
@@ -33,6 +33,8 @@ pub enum Command {
     Update(Profile, Party),
     /// Change settings.
     SetMetadata(Metadata, Party),
+    /// Record what an operator knows about the address and the identity; a verified address activates the account.
+    Verify(Verification),
     /// Sign webhooks with a new secret, for the account's owner; the one before signs too for this overlap.
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
@@ -124,6 +126,13 @@ pub fn decide(
             let billing_account_id = id.map(Id::uuid).unwrap_or_default();
             Ok(updated(Customer { billing_account_id, ..customer.clone() }, now)
                 .with(|change| change.billing_account = id))
+        }
+        (Command::Verify(stated), _) => {
+            customer.writable(Party::Operator, Write::Change)?;
+            if stated.email_verified == Some(true) && customer.email.expose().is_empty() {
+                return Err(Error::EmailMissing);
+            }
+            Ok(verified(customer, *stated, now))
         }
         (Command::RotateWebhookSecret(secret, overlap), _) => {
             customer.writable(Party::Owner, Write::Change)?;
@@ -302,12 +311,45 @@ impl Transition {
 }
 
 /// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
-/// value, enables a webhook that was disabled.
+/// value, enables a webhook that was disabled. Another address than before is not verified; the status stays.
 fn with_profile(customer: Customer, profile: Profile) -> Customer {
     let is_set = profile.webhook_uri.is_some();
+    let before = customer.email.clone();
     let mut after = customer.with(profile);
     after.internals.webhook_gone &= !is_set;
+    after.email_verified &= after.email.is_same_mailbox(&before);
     after
+}
+
+/// Returns the transition to what an operator states about the account. A verified address activates an account that
+/// is `initial`; nothing makes an account `initial` again.
+fn verified(customer: &Customer, stated: Verification, now: Timestamp) -> Transition {
+    let before = (customer.email_verified, customer.identity_verification_status);
+    let after = (
+        stated.email_verified.unwrap_or(before.0),
+        stated.identity_verification_status.unwrap_or(before.1),
+    );
+    let status = match customer.status {
+        Status::Initial if after.0 => Status::Active,
+        status => status,
+    };
+    if (before, customer.status) == (after, status) {
+        return Transition::Unchanged;
+    }
+    let event = if before.1 == after.1 {
+        EventType::CustomerUpdated
+    } else {
+        EventType::CustomerIdentityVerificationUpdated
+    };
+    let (email_verified, identity_verification_status) = after;
+    let after = Customer {
+        email_verified,
+        identity_verification_status,
+        status,
+        tm_update: now,
+        ..customer.clone()
+    };
+    changed(after, event)
 }
 
 fn with_secret(mut customer: Customer, secret: &WebhookSecret, until: Timestamp) -> Customer {
@@ -401,8 +443,9 @@ mod tests {
 
     use super::*;
     use crate::domain::Id;
+    use crate::domain::customer::IdentityVerification;
     use crate::domain::hold::MAX_HOLDS;
-    use crate::domain::value::{FromText, Name};
+    use crate::domain::value::{Email, FromText, Name};
 
     fn at(days: u64) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(days * 24))
@@ -447,6 +490,79 @@ mod tests {
         assert_eq!(first.tm_deletion_scheduled, Some(at(31)));
         let second = after(&first, &freeze(), at(9));
         assert_eq!(second.tm_deletion_scheduled, Some(at(31)));
+    }
+
+    const VERIFIED: Verification =
+        Verification { email_verified: Some(true), identity_verification_status: None };
+
+    fn with_email(customer: Customer, email: &str) -> Customer {
+        let email = Some(Email::from_text(email).unwrap());
+        customer.with(Profile { email, ..Profile::default() })
+    }
+
+    #[test]
+    fn a_verified_address_activates_for_good_and_needs_an_address() {
+        let initial = with_email(account(Status::Initial), "ann@example.com");
+        let active = after(&initial, &Command::Verify(VERIFIED), at(1));
+        assert_eq!((active.status, active.email_verified), (Status::Active, true));
+        assert_eq!(active.tm_update, at(1));
+        let doubted = Verification { email_verified: Some(false), ..VERIFIED };
+        let doubted = after(&active, &Command::Verify(doubted), at(2));
+        assert_eq!((doubted.status, doubted.email_verified), (Status::Active, false));
+
+        let nowhere = account(Status::Initial);
+        let refused = decide(&nowhere, &Command::Verify(VERIFIED), Actor::PURGE, at(1));
+        assert!(matches!(refused, Err(Error::EmailMissing)));
+        let frozen = after(&active, &freeze(), at(3));
+        let refused = decide(&frozen, &Command::Verify(VERIFIED), Actor::PURGE, at(4));
+        assert!(matches!(refused, Err(Error::StateInvalid(Status::Frozen))));
+    }
+
+    #[test]
+    fn stating_what_is_known_changes_nothing() {
+        let initial = with_email(account(Status::Initial), "ann@example.com");
+        for stated in [Verification::default(), VERIFIED] {
+            let once = after(&initial, &Command::Verify(stated), at(1));
+            let twice = decide(&once, &Command::Verify(stated), Actor::PURGE, at(2)).unwrap();
+            assert!(matches!(twice, Transition::Unchanged), "{stated:?}");
+        }
+    }
+
+    #[test]
+    fn the_event_of_a_verification_says_whether_it_is_about_the_identity() {
+        let initial = with_email(account(Status::Initial), "ann@example.com");
+        let identity = Some(IdentityVerification::Pending);
+        for (email_verified, identity, expected) in [
+            (Some(true), None, EventType::CustomerUpdated),
+            (None, identity, EventType::CustomerIdentityVerificationUpdated),
+            (Some(true), identity, EventType::CustomerIdentityVerificationUpdated),
+        ] {
+            let stated = Verification { email_verified, identity_verification_status: identity };
+            let verify = Command::Verify(stated);
+            let Ok(Transition::Changed(change)) = decide(&initial, &verify, Actor::PURGE, at(1))
+            else {
+                panic!("{stated:?} changes the account");
+            };
+            assert_eq!(change.event, Some(expected), "{stated:?}");
+        }
+    }
+
+    #[test]
+    fn another_address_is_unverified_and_the_same_mailbox_stays_verified() {
+        let initial = with_email(account(Status::Initial), "ann@example.com");
+        let active = after(&initial, &Command::Verify(VERIFIED), at(1));
+        for (email, verified) in
+            [("Ann@EXAMPLE.com", true), ("bob@example.com", false), ("", false)]
+        {
+            let email = Some(Email::from_text(email).unwrap());
+            let profile = Profile { email, ..Profile::default() };
+            let update = Command::Update(profile, Party::Owner);
+            let updated = after(&active, &update, at(2));
+            assert_eq!((updated.email_verified, updated.status), (verified, Status::Active));
+        }
+        let name = Some(Name::from_text("Bob").unwrap());
+        let rename = Command::Update(Profile { name, ..Profile::default() }, Party::Owner);
+        assert!(after(&active, &rename, at(2)).email_verified);
     }
 
     #[test]
@@ -613,6 +729,11 @@ mod tests {
                 Billing { billing_account_id: Some(Id::new(at(0), [9; 10])) },
                 by
             )),
+            (any::<Option<bool>>(), any::<bool>()).prop_map(|(email_verified, is_known)| {
+                let identity_verification_status =
+                    is_known.then_some(IdentityVerification::Verified);
+                Command::Verify(Verification { email_verified, identity_verification_status })
+            }),
             Just(freeze()),
             Just(freeze_for_operator()),
             party().prop_map(Command::Recover),

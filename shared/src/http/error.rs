@@ -110,6 +110,9 @@ fn row(error: &Error) -> Row {
         Error::AccountFrozen { recoverable: true, .. } => {
             denied("ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.")
         }
+        Error::EmailVerificationRequired => {
+            denied("EMAIL_VERIFICATION_REQUIRED", "The account's e-mail address has not been verified, which resources need here: ask support to verify it.")
+        }
         Error::NotFound(Entity::Customer) => not_found("CUSTOMER_NOT_FOUND", "There is no customer with this id."),
         Error::NotFound(Entity::Owned(kind)) => {
             not_found(kind.not_found(), format!("There is no {} with this id in the account.", kind.singular()))
@@ -128,6 +131,9 @@ fn row(error: &Error) -> Row {
         }
         Error::UsernameTaken => exists("USERNAME_TAKEN", "username: is taken; choose another."),
         Error::EmailTaken => exists("EMAIL_TAKEN", "email: another account has this address."),
+        Error::EmailMissing => {
+            conflict("EMAIL_MISSING", "email_verified: the account has no e-mail address; set email first, with PUT /v1.0/customers/{id}.")
+        }
         Error::StateInvalid(status) => conflict("STATE_INVALID", wrong_status(*status)),
         Error::GracePeriodEnded => {
             conflict("GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.")

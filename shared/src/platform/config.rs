@@ -3,6 +3,7 @@
 use crate::domain::Error;
 use crate::domain::brake::Brake;
 use crate::domain::front::Front;
+use crate::domain::gate::Unverified;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::webhook_target::Loopback;
 
@@ -43,6 +44,16 @@ pub fn front() -> Result<Option<Front>, Error> {
     const NAME: &str = "ORIGIN_SECRET_DIGESTS";
     let malformed = || Error::Internal(format!("{NAME} has no SHA-256 digests"));
     optional(NAME).map(|digests| Front::parse(&digests).ok_or_else(malformed)).transpose()
+}
+
+/// Returns whether accounts whose address was never verified may have resources.
+pub fn unverified() -> Result<Unverified, Error> {
+    const NAME: &str = "REQUIRE_VERIFIED_EMAIL";
+    match optional(NAME).as_deref() {
+        Some("true") => Ok(Unverified::Refused),
+        Some("false") | None => Ok(Unverified::Admitted),
+        Some(_) => Err(Error::Internal(format!("{NAME} is neither true nor false"))),
+    }
 }
 
 /// Reads the rate limits per minute.

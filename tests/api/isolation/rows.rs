@@ -287,6 +287,12 @@ pub(super) const ROWS: &[Row] = &[
         ..ANY_ACCOUNT
     },
     Row {
+        route: "PUT /v1.0/customers/{id}/verification",
+        body: r#"{"identity_verification_status": "pending"}"#,
+        deleted: WRONG_STATE,
+        ..ANY_ACCOUNT
+    },
+    Row {
         route: "DELETE /v1.0/customers/{id}",
         held: Some(ON_HOLD),
         uses_up: UsesUp::Account,

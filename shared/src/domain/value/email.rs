@@ -42,6 +42,12 @@ impl Email {
     pub fn canonical(&self) -> Option<String> {
         mailbox(&self.0).ok()
     }
+
+    /// Whether both are the same mailbox, however spelt, or the same text where they are no addresses.
+    #[must_use]
+    pub fn is_same_mailbox(&self, other: &Self) -> bool {
+        self == other || self.canonical().is_some_and(|own| other.canonical() == Some(own))
+    }
 }
 
 /// The rule that an e-mail address breaks.
