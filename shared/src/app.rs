@@ -80,7 +80,8 @@ impl Build for App {
             config::required("ACCOUNTS_TABLE")?,
             config::required("OUTBOX_TABLE")?,
             config::required("ERASURES_TABLE")?,
-        );
+        )
+        .mailing(config::mail_from().is_some());
         Ok(Self {
             loopback: config::loopback()?,
             unverified: config::unverified()?,

@@ -12,6 +12,7 @@
 //! | [`erasure`] | deletions bound to a plan; the restore replay |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
 //! | [`bus`] | publishes the outbox to the event bus |
+//! | [`mail`] | tells account owners by mail what happens to their account |
 //! | [`webhook`] | signs events and delivers them to webhooks |
 //! | [`signature`] | signed erasure receipts and the public keys that verify them |
 //! | [`patience`] | how long a request goes on trying |
@@ -32,6 +33,7 @@ pub mod domain;
 pub mod erasure;
 pub mod http;
 pub mod lifecycle;
+pub mod mail;
 pub mod password;
 pub mod patience;
 pub mod platform;

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("erasure", &["app", "domain", "http", "lifecycle", "platform"]),
     ("signature", &["app", "domain", "platform"]),
     ("bus", &["app", "domain", "platform", "store"]),
+    ("mail", &["app", "domain", "platform", "store"]),
     ("webhook", &["app", "domain", "lifecycle", "platform", "store"]),
     ("purge", &["app", "domain", "platform", "signature", "store"]),
     ("runtime", &["app", "domain", "http", "password", "patience", "platform", "store"]),
@@ -76,7 +77,7 @@ const PRIMITIVES: &[&str] =
 const STORE_LAYERS: &[&[&str]] = &[
     &["dynamodb"],
     &["fields", "hold", "key", "kinds", "queue", "revise", "root", "stored"],
-    &["authority", "idempotency", "ledger", "outbox"],
+    &["authority", "idempotency", "ledger", "mail", "outbox"],
     &["owned"],
     &[
         "access_key",

@@ -29,6 +29,7 @@ mod isolation;
 mod lifecycle;
 mod logout;
 mod logs;
+mod mail;
 mod messages;
 mod openapi;
 mod panics;

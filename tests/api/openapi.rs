@@ -368,9 +368,14 @@ fn fields_marked_personal_are_those_stored_as_personal() {
     let mut personal: BTreeSet<&str> =
         stored.filter(|field| field.personal).map(|field| field.name).collect();
     // Derived attributes, which no request or response has.
-    for inside in
-        ["password_hash", "username_digest", "farewell_uri", "farewell_secrets", "name_key"]
-    {
+    for inside in [
+        "password_hash",
+        "username_digest",
+        "farewell_uri",
+        "farewell_secrets",
+        "mail_to",
+        "name_key",
+    ] {
         assert!(personal.remove(inside), "{inside}");
     }
     personal.extend(["password", "current_password"]);

@@ -36,12 +36,13 @@ struct Keys {
 #[derive(Deserialize)]
 struct Text {
     #[serde(rename = "S")]
-    id: Id<Event>,
+    id: String,
 }
 
 impl Record {
-    const fn id(&self) -> Id<Event> {
-        self.dynamodb.keys.id.id
+    /// The event's id; `None` for mail, which is not published.
+    fn id(&self) -> Option<Id<Event>> {
+        Id::parse(&self.dynamodb.keys.id.id)
     }
 }
 
@@ -69,11 +70,12 @@ pub(crate) async fn handle(
     let Some(records) = call.records else {
         return publish_overdue(publisher, deadline).await.map(Answer::Run);
     };
-    let ids: Vec<_> = records.iter().map(Record::id).collect();
+    let ids: Vec<_> = records.iter().filter_map(Record::id).collect();
     let events = publisher.app.store.get_events(&ids).await?;
     let refused = publisher.publish(&events).await;
 
-    let failed = records.into_iter().filter(|record| refused.contains(&record.id()));
+    let failed =
+        records.into_iter().filter(|record| record.id().is_some_and(|id| refused.contains(&id)));
     let failure = |record: Record| Failure { item_identifier: record.dynamodb.sequence_number };
     Ok(Answer::Batch { batch_item_failures: failed.map(failure).collect() })
 }

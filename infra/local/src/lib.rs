@@ -24,6 +24,10 @@ const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 /// machine send to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
+/// Parameters of the template that make it send mail, which the stack keeps.
+const MAIL: [(&str, &str); 2] =
+    [("MailFrom", "no-reply@tenure.example"), ("MailIdentity", "tenure.example")];
+
 /// Field of a log line with the number of password hashes that a request computed.
 const HASHES: &str = "hashes";
 
@@ -34,6 +38,7 @@ pub fn options(
 ) -> Result<Options, Error> {
     let (name, hosts) = HOSTS;
     Ok(Options {
+        parameters: MAIL.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         environment: [(name.to_owned(), hosts.to_owned())].into(),
         clock_variable: Some(CLOCK_VARIABLE.to_owned()),
         setup: vec![bootstrap::invocation()],

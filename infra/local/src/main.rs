@@ -111,15 +111,16 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
     let beside = program.parent().unwrap_or(Path::new("."));
     let binaries = arguments.binaries.clone().unwrap_or_else(|| beside.to_owned());
     let template = arguments.template.clone().unwrap_or_else(|| root.join("template.yaml"));
+    let mut options = local::options(template, binaries)?;
+    options.parameters.extend(arguments.parameters.iter().cloned());
     Ok(Options {
         data,
         reset: arguments.reset,
         port: arguments.port,
-        parameters: arguments.parameters.iter().cloned().collect(),
         contention: Duration::from_millis(arguments.contention),
         echo: true,
         log_lines: LOG_LINES,
-        ..local::options(template, binaries)?
+        ..options
     })
 }
 

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header, uri::Authority},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
     routing::{any, get, post},
 };
 use jiff::SignedDuration;
@@ -16,19 +16,21 @@ use serde_json::{Value, json};
 
 use crate::{
     activity::Activity, clock::Clock, console::Console, dynamodb::DynamoDb, error::Error,
-    events::Events, iam::Permissions, lambda::Functions, schedules::Schedules, stats::Stats,
+    events::Events, iam::Permissions, lambda::Functions, schedules::Schedules, ses::Ses,
+    stats::Stats,
 };
 
 /// How long the stack waits for background work to end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The endpoints, for the answer to an unknown one.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
     "GET /_local/permissions",
     "GET /_local/events",
     "GET /_local/dead_letters",
+    "GET /_local/mail",
     "GET /_local/clock",
     "POST /_local/clock {\"advance_seconds\": N}",
     "POST /_local/schedules/{logical id}/run",
@@ -52,6 +54,7 @@ pub(crate) struct Control {
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) console: Arc<Console>,
+    pub(crate) ses: Arc<Ses>,
 }
 
 impl Control {
@@ -94,6 +97,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/_local/permissions", get(permissions))
         .route("/_local/events", get(events))
         .route("/_local/dead_letters", get(dead_letters))
+        .route("/_local/mail", get(mail))
         .route("/_local/clock", get(clock).post(advance))
         .route("/_local/schedules/{id}/run", post(run_schedule))
         .route("/_local/tables/{id}", get(table))
@@ -175,6 +179,17 @@ async fn table(State(control): Shared, Path(id): Path<String>) -> Response {
         Some(Err(why)) => error(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
         None => no_such("table", &id, &control.dynamodb.table_ids()),
     }
+}
+
+/// Messages that were sent: JSON for programs, a page for whoever asks for HTML.
+async fn mail(State(control): Shared, headers: HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
+    if !accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+        return Json(json!({"mail": control.ses.sent()})).into_response();
+    }
+    // Messages have inline styles, and nothing else is loaded or run.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(control.ses.page())).into_response()
 }
 
 async fn faults(State(control): Shared) -> Json<Value> {

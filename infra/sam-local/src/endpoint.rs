@@ -1,4 +1,4 @@
-//! Endpoint of the functions' SDKs: `DynamoDB`, `EventBridge` and KMS, by the header `X-Amz-Target`.
+//! Endpoint of the functions' SDKs: `DynamoDB`, `EventBridge` and KMS, by the header `X-Amz-Target`, and SES by its path.
 
 use std::{future::pending, sync::Arc};
 
@@ -19,6 +19,7 @@ use crate::{
     iam::{Caller, Denied, Permissions},
     kms::{self, Kms, Refusal},
     lambda::Functions,
+    ses::{self, Ses},
     stats::Stats,
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Services {
     pub(crate) dynamodb: Arc<DynamoDb>,
     pub(crate) events: Arc<Events>,
     pub(crate) kms: Arc<Kms>,
+    pub(crate) ses: Arc<Ses>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) functions: Arc<Functions>,
@@ -38,7 +40,10 @@ pub(crate) struct Services {
 
 /// The endpoint of all services.
 pub(crate) fn router(services: Services) -> Router {
-    Router::new().route("/", post(call).get(healthy)).with_state(services)
+    Router::new()
+        .route("/", post(call).get(healthy))
+        .route("/v2/email/outbound-emails", post(send_email))
+        .with_state(services)
 }
 
 /// `DynamoDB`'s health check.
@@ -85,6 +90,18 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
             respond(reply, "application/x-amz-json-1.0")
         }
     }
+}
+
+/// `SendEmail` of SES.
+async fn send_email(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
+    let (caller, _) = read(&headers);
+    let may = services.permissions.check(caller.as_ref(), &[ses::access(&body)]);
+    let reply = match may.map(|()| services.ses.send(&body)) {
+        Ok(Ok(answer)) => Reply { status: 200, body: answer.to_string() },
+        Ok(Err(message)) => refusal("BadRequestException", &message),
+        Err(Denied(kind, message)) => refusal(kind, &message),
+    };
+    respond(reply, "application/json")
 }
 
 /// Answers a call of KMS.

@@ -6,7 +6,7 @@
 //! ```text
 //! client ─► gateway ─► lambda (processes, Runtime API) ─► binary
 //!                        ▲   ▲                              │ AWS SDK
-//!             schedules ─┘   ├── events (rules) ◄───────── endpoint ─► dynamodb, kms
+//!             schedules ─┘   ├── events (rules) ◄───────── endpoint ─► dynamodb, kms, ses
 //!                            └── streams ◄──────── writes ────────────────┘
 //! ```
 //!
@@ -21,6 +21,7 @@
 //! | `DynamoDB` | Tables, secondary indexes, transactions and their conflicts, TTL, streams with event source mappings |
 //! | `EventBridge` | Buses, rules with event patterns, schedules (`rate`, `cron`) |
 //! | KMS | `Sign` and `GetPublicKey` of keys on P-256 |
+//! | SES | `SendEmail`: messages are kept and shown, and go nowhere |
 //! | IAM | Inline policies without wildcards: a call that is not granted is refused |
 //! | `CloudFormation` | Parameters, rules, conditions, mappings, intrinsic functions, `Globals` |
 //!
@@ -43,6 +44,7 @@ mod kms;
 mod lambda;
 mod options;
 mod schedules;
+mod ses;
 mod stack;
 mod state;
 mod stats;

@@ -31,6 +31,7 @@ use crate::{
     lambda::{Functions, Surroundings, runtime_api},
     options::{Invocation, Options},
     schedules::Schedules,
+    ses::Ses,
     stats::Stats,
     streams::Stream,
     template::{self, Template},
@@ -207,6 +208,12 @@ impl Stack {
         self.control.events.seen()
     }
 
+    /// Every message that was sent, as `GET /_local/mail` shows it.
+    #[must_use]
+    pub fn mail(&self) -> Vec<Value> {
+        self.control.ses.sent()
+    }
+
     /// Keeps every transaction in flight for `time` from now on; see [`Options::contention`].
     pub fn set_contention(&self, time: Duration) {
         self.control.dynamodb.set_contention(time);
@@ -272,6 +279,7 @@ impl Parts {
             console: Arc::clone(&console),
         };
         let streams = template.streams.into_iter().zip(doorbells).map(stream).collect();
+        let ses = Ses::new(Arc::clone(&clock));
         let control = Control {
             functions,
             dynamodb,
@@ -282,18 +290,21 @@ impl Parts {
             permissions,
             activity,
             console,
+            ses,
         };
         Ok(Self { control: Arc::new(control), gateway, kms, streams })
     }
 
     /// Starts the endpoint of the functions, schedules, streams and the deletion of expired items.
     fn run(&mut self, inside: TcpListener, stopping: watch::Receiver<bool>) -> JoinSet<()> {
-        let Control { functions, dynamodb, events, schedules, clock, stats, permissions, .. } =
-            &*self.control;
+        let Control {
+            functions, dynamodb, events, schedules, clock, stats, permissions, ses, ..
+        } = &*self.control;
         let services = endpoint::Services {
             dynamodb: Arc::clone(dynamodb),
             events: Arc::clone(events),
             kms: Arc::clone(&self.kms),
+            ses: Arc::clone(ses),
             stats: Arc::clone(stats),
             permissions: Arc::clone(permissions),
             functions: Arc::clone(functions),

@@ -22,6 +22,7 @@ pub mod idempotency;
 pub mod lifecycle;
 pub mod login;
 pub mod network;
+pub mod notice;
 
 pub mod owned;
 pub mod page;

@@ -2,7 +2,10 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use futures_util::future::{BoxFuture, FutureExt as _};
-use {aws_sdk_dynamodb as dynamodb, aws_sdk_eventbridge as eventbridge, aws_sdk_kms as kms};
+use {
+    aws_sdk_dynamodb as dynamodb, aws_sdk_eventbridge as eventbridge, aws_sdk_kms as kms,
+    aws_sdk_sesv2 as ses,
+};
 
 use crate::domain::Error;
 
@@ -43,6 +46,7 @@ calls! {
     eventbridge::put_events: PutEventsFluentBuilder, PutEventsOutput, PutEventsError;
     kms::get_public_key: GetPublicKeyFluentBuilder, GetPublicKeyOutput, GetPublicKeyError;
     kms::sign: SignFluentBuilder, SignOutput, SignError;
+    ses::send_email: SendEmailFluentBuilder, SendEmailOutput, SendEmailError;
 }
 
 /// The failure of a call of DynamoDB.

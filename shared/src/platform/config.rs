@@ -56,6 +56,12 @@ pub fn unverified() -> Result<Unverified, Error> {
     }
 }
 
+/// Returns the sender of mail. `None` if the installation sends none.
+#[must_use]
+pub fn mail_from() -> Option<String> {
+    optional("MAIL_FROM")
+}
+
 /// Reads the rate limits per minute.
 pub fn quotas() -> Result<Quotas, Error> {
     let is_exact = optional("EXACT_QUOTA").as_deref() == Some("true");

@@ -129,6 +129,12 @@ pub(crate) enum LogEntry<'a> {
         /// What failed.
         cause: Cause<'a>,
     },
+    /// Mail could not be read, sent or taken out of the queue; a later run tries again, unless its attempts are over.
+    #[serde(rename = "mail not sent")]
+    MailNotSent {
+        /// What failed.
+        cause: Cause<'a>,
+    },
     /// An account could not be purged; the next run tries again.
     #[serde(rename = "purge failed")]
     PurgeFailed {
@@ -185,6 +191,7 @@ impl LogEntry<'_> {
             | Self::DueDeliveriesNotListed { .. }
             | Self::DueEventsNotRead { .. }
             | Self::DeliveryFailed { .. }
+            | Self::MailNotSent { .. }
             | Self::PurgeFailed { .. }
             | Self::UnknownItems { .. } => Level::Error,
         }

@@ -15,13 +15,16 @@ use crate::domain::Error;
 
 /// Builds the configuration of one of the SDK's crates, which have no common type for it.
 macro_rules! config {
-    ($sdk:ident, $endpoint:literal) => {{
+    ($sdk:ident, $endpoint:literal) => {
+        config!($sdk, $endpoint, retries())
+    };
+    ($sdk:ident, $endpoint:literal, $retries:expr) => {{
         let mut builder = $sdk::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(region()?)
             .credentials_provider(credentials()?)
             .timeout_config(timeouts())
-            .retry_config(retries())
+            .retry_config($retries)
             // An attempt times out long before.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(http_client()?);
@@ -40,6 +43,11 @@ pub(crate) fn eventbridge_config() -> Result<aws_sdk_eventbridge::Config, Error>
 
 pub(crate) fn kms_config() -> Result<aws_sdk_kms::Config, Error> {
     config!(aws_sdk_kms, "AWS_ENDPOINT_URL_KMS")
+}
+
+/// A message that SES was asked to send may have been sent, answer or not: who asks decides whether to ask again.
+pub(crate) fn ses_config() -> Result<aws_sdk_sesv2::Config, Error> {
+    config!(aws_sdk_sesv2, "AWS_ENDPOINT_URL_SESV2", RetryConfig::disabled())
 }
 
 fn region() -> Result<Region, Error> {

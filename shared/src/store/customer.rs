@@ -15,6 +15,7 @@ use super::root::{CustomerAttributes, decided_on};
 use super::stored::{Stored, item, read};
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::CustomerChange;
+use crate::domain::notice::Notice;
 use crate::domain::owned::Kind;
 use crate::domain::value::Email;
 use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status, Timestamp};
@@ -180,6 +181,10 @@ impl Store {
         }
         let Some(event) = event else { return Ok(transaction) };
         let entry = OutboxEntry::of(event, &change.after).with_farewell(before);
+        if self.mailing {
+            let notices = Notice::caused(before, &change.after, event.time);
+            transaction = transaction.notify(&notices, event)?;
+        }
         let transaction = transaction.emit(&entry)?;
         let moves = before.email.canonical() != change.after.email.canonical();
         let is_of_authority = moves || event.event_type.is_of_authority();

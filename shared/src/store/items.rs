@@ -2,7 +2,7 @@
 
 use super::fields::{Declared as _, Field};
 use super::{
-    access_key, agent, customer, idempotency, ledger, login, outbox, resource, root, session,
+    access_key, agent, customer, idempotency, ledger, login, mail, outbox, resource, root, session,
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
@@ -17,5 +17,6 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("idempotency_key", idempotency::IdempotencyAttributes::FIELDS),
     ("resource", resource::ResourceAttributes::FIELDS),
     ("event", outbox::OutboxEntry::FIELDS),
+    ("mail", mail::MailEntry::FIELDS),
     ("erasure", ledger::ErasureAttributes::FIELDS),
 ];

@@ -13,7 +13,8 @@
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //!
-//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id.
+//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id, and mail's is
+//! `MAIL#<event id>#<notice>`.
 //!
 //! An account and all that it owns are one partition, in which the account's root comes first: one query is the
 //! inventory. Locks have hashes as keys, so that no key names a person.
@@ -30,6 +31,7 @@ use crate::domain::digest::sha256;
 use crate::domain::find::NamePrefix;
 use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::network::Source;
+use crate::domain::notice::NoticeType;
 use crate::domain::owned::Kind;
 use crate::domain::quota::{QuotaKind, Window};
 use crate::domain::time::Month;
@@ -219,6 +221,24 @@ pub(super) const DELIVER: [&str; 16] = [
     "DELIVER#0", "DELIVER#1", "DELIVER#2", "DELIVER#3", "DELIVER#4", "DELIVER#5", "DELIVER#6", "DELIVER#7",
     "DELIVER#8", "DELIVER#9", "DELIVER#10", "DELIVER#11", "DELIVER#12", "DELIVER#13", "DELIVER#14", "DELIVER#15",
 ];
+
+/// Partitions of the outbox's index `due` with mail that is to be sent.
+pub(super) const MAIL: [&str; 4] = ["MAIL#0", "MAIL#1", "MAIL#2", "MAIL#3"];
+
+/// Key of the mail that an event causes with this notice.
+pub(super) fn mail_id(event: Id<Event>, notice: NoticeType) -> String {
+    format!("MAIL#{event}#{}", notice.name())
+}
+
+/// Mail in the outbox.
+pub(super) fn mail<T>(id: &str) -> Key<T> {
+    Key::of(Table::Outbox, id.to_owned(), String::new())
+}
+
+/// Sort key of mail in the outbox's index `due`.
+pub(super) fn due_mail(when: Timestamp, id: &str) -> String {
+    format!("{}#{id}", when.fixed())
+}
 
 /// The one of `partitions` that an item with this id belongs to.
 pub(super) fn shard(partitions: &[&'static str], id: Uuid) -> &'static str {

@@ -246,6 +246,7 @@ impl Functions {
             ("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{address}")),
             ("AWS_ENDPOINT_URL_EVENTBRIDGE", &format!("http://{address}")),
             ("AWS_ENDPOINT_URL_KMS", &format!("http://{address}")),
+            ("AWS_ENDPOINT_URL_SESV2", &format!("http://{address}")),
         ]);
         command.envs(environment);
         if let Some(variable) = clock_variable {

@@ -14,6 +14,8 @@ pub struct Store {
     accounts: String,
     outbox: String,
     erasures: String,
+    /// Whether changes put notices to account owners into the outbox.
+    pub(in crate::store) mailing: bool,
 }
 
 /// One of the tables.
@@ -32,10 +34,16 @@ pub(crate) struct Address {
 }
 
 impl Store {
-    /// The tables with these names.
+    /// The tables with these names, in an installation that sends no mail.
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
-        Self { client, accounts, outbox, erasures }
+        Self { client, accounts, outbox, erasures, mailing: false }
+    }
+
+    /// The same tables, in an installation that sends mail or does not.
+    #[must_use]
+    pub fn mailing(self, mailing: bool) -> Self {
+        Self { mailing, ..self }
     }
 
     pub(super) fn name(&self, table: Table) -> &str {

@@ -1,0 +1,302 @@
+//! Notices: what the owner of an account is told by mail, when, and whether it is still true then.
+//!
+//! Only a verified address is told anything: whoever has an address that nobody has proven is a stranger.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::value::Email;
+use super::{Customer, Status, Timestamp};
+
+/// How long a notice is worth sending: 7 days.
+pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// How long an address is kept that the account no longer has: 24 hours, as a deleted account's webhook.
+pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
+
+/// How long the last mail waits for the receipt before it looks again.
+pub const RECEIPT_WAIT: Duration = Duration::from_mins(5);
+
+/// Waits after each attempt to send a notice but the last.
+const RETRY_SCHEDULE: [Duration; 5] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(6),
+];
+
+const DAY: Duration = Duration::from_hours(24);
+
+const WEEK: Duration = Duration::from_hours(7 * 24);
+
+/// What a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeType {
+    /// The account was frozen and will be deleted.
+    Frozen,
+    /// The account will be deleted within a week.
+    WeekLeft,
+    /// The account will be deleted within a day.
+    DayLeft,
+    /// The account was recovered.
+    Recovered,
+    /// The account was deleted and erased, with the receipt.
+    Erased,
+    /// The account has another address.
+    AddressChanged,
+}
+
+/// What happens to an account that its owner is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    Frozen,
+    Recovered,
+    Deleted,
+    AddressChanged,
+}
+
+/// When a notice is due.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    AtOnce,
+    /// So long before the date of the deletion.
+    BeforeDeletion(Duration),
+}
+
+/// Who gets a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recipient {
+    /// The address that the account has when the notice is sent.
+    Current,
+    /// The address that the account had before, sealed into the notice.
+    Former,
+}
+
+/// The notices that are sent.
+const SENT: &[(Occasion, NoticeType, When, Recipient)] = &[
+    (Occasion::Frozen, NoticeType::Frozen, When::AtOnce, Recipient::Current),
+    (Occasion::Frozen, NoticeType::WeekLeft, When::BeforeDeletion(WEEK), Recipient::Current),
+    (Occasion::Frozen, NoticeType::DayLeft, When::BeforeDeletion(DAY), Recipient::Current),
+    (Occasion::Recovered, NoticeType::Recovered, When::AtOnce, Recipient::Current),
+    (Occasion::Deleted, NoticeType::Erased, When::AtOnce, Recipient::Former),
+    (Occasion::AddressChanged, NoticeType::AddressChanged, When::AtOnce, Recipient::Former),
+];
+
+/// A notice that waits to be sent.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// What it says.
+    pub notice_type: NoticeType,
+    /// When it is due.
+    pub not_before: Timestamp,
+    /// When it is dropped if it has not been sent.
+    pub until: Timestamp,
+    /// When its occasion was.
+    pub tm_event: Timestamp,
+    /// When the account's deletion was due after its occasion; `None` if it was not.
+    pub tm_deletion_scheduled: Option<Timestamp>,
+    /// The address that it is sent to; `None` for the one that the account has by then.
+    pub to: Option<Email>,
+}
+
+/// What is to be done with a notice that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Send it to this address.
+    Send(Email),
+    /// Look again later: the receipt does not exist yet.
+    Wait,
+    /// Drop it: it is not true any more, too old, or has no address to go to.
+    Drop,
+}
+
+impl NoticeType {
+    /// Returns the name under which it is stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::WeekLeft => "week_left",
+            Self::DayLeft => "day_left",
+            Self::Recovered => "recovered",
+            Self::Erased => "erased",
+            Self::AddressChanged => "address_changed",
+        }
+    }
+}
+
+impl Occasion {
+    /// Returns what has happened to an account that was `before` and is `after`; `None` if its owner is not told.
+    fn of(before: &Customer, after: &Customer) -> Option<Self> {
+        match (before.status, after.status) {
+            (Status::Deleted, _) => None,
+            (_, Status::Deleted) => Some(Self::Deleted),
+            (Status::Initial | Status::Active, Status::Frozen) => Some(Self::Frozen),
+            (Status::Frozen, Status::Initial | Status::Active) => Some(Self::Recovered),
+            _ if !before.email.is_same_mailbox(&after.email) => Some(Self::AddressChanged),
+            _ => None,
+        }
+    }
+}
+
+impl Notice {
+    /// Returns the notices that the change of an account from `before` to `after` causes at `now`. None that is due
+    /// in the past, and none if the account had no verified address.
+    #[must_use]
+    pub fn caused(before: &Customer, after: &Customer, now: Timestamp) -> Vec<Self> {
+        let (Some(occasion), Some(address)) = (Occasion::of(before, after), address(before)) else {
+            return Vec::new();
+        };
+        let rows = SENT.iter().filter(|(of, ..)| *of == occasion);
+        rows.filter_map(|(_, notice_type, when, recipient)| {
+            let not_before = match when {
+                When::AtOnce => now,
+                When::BeforeDeletion(time) => {
+                    Some(after.tm_deletion_scheduled?.minus(*time)).filter(|due| *due > now)?
+                }
+            };
+            let is_sealed = *recipient == Recipient::Former;
+            Some(Self {
+                notice_type: *notice_type,
+                not_before,
+                until: not_before.plus(if is_sealed { SEALED_LIFETIME } else { LIFETIME }),
+                tm_event: now,
+                tm_deletion_scheduled: after.tm_deletion_scheduled,
+                to: is_sealed.then(|| address.clone()),
+            })
+        })
+        .collect()
+    }
+
+    /// Returns what is to be done with the notice at `now`, when its account is `account` and its erasure has a receipt
+    /// or not. What was frozen must still be, until the same date: so a recovery or a hold takes nothing back.
+    #[must_use]
+    pub fn judge(&self, account: &Customer, has_receipt: bool, now: Timestamp) -> Judgement {
+        let is_true = match self.notice_type {
+            NoticeType::Frozen | NoticeType::WeekLeft | NoticeType::DayLeft => {
+                account.status == Status::Frozen
+                    && account.due().is_some_and(|due| due > now)
+                    && account.due() == self.tm_deletion_scheduled
+            }
+            NoticeType::Recovered => account.status.is_live(),
+            NoticeType::Erased | NoticeType::AddressChanged => true,
+        };
+        if now >= self.until || !is_true {
+            return Judgement::Drop;
+        }
+        if self.notice_type == NoticeType::Erased && !has_receipt {
+            return Judgement::Wait;
+        }
+        let to = self.to.clone().or_else(|| address(account));
+        to.map_or(Judgement::Drop, Judgement::Send)
+    }
+
+    /// Returns when the notice is tried again, if the attempt at `now` fails that follows `made` others; `None` if it
+    /// is the last.
+    #[must_use]
+    pub fn next_attempt(&self, made: u64, now: Timestamp) -> Option<Timestamp> {
+        let wait = RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
+        Some(now.plus(*wait)).filter(|next| *next < self.until)
+    }
+}
+
+/// Returns the account's verified address; `None` if it has none, or one that is withheld.
+fn address(account: &Customer) -> Option<Email> {
+    let is_mailbox = account.email_verified && account.email.canonical().is_some();
+    is_mailbox.then(|| account.email.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Id;
+    use crate::domain::lifecycle::GRACE;
+    use crate::domain::value::FromText as _;
+
+    fn at(days: u64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(days * 24))
+    }
+
+    fn active() -> Customer {
+        let email = Email::from_text("ann@example.com").unwrap();
+        let blank = Customer::blank(Id::new(at(0), [1; 10]), at(0));
+        Customer { status: Status::Active, email_verified: true, email, ..blank }
+    }
+
+    fn frozen() -> Customer {
+        let tm_deletion_scheduled = Some(at(0).plus(GRACE));
+        Customer { status: Status::Frozen, tm_deletion_scheduled, ..active() }
+    }
+
+    fn types(notices: &[Notice]) -> Vec<(NoticeType, Timestamp)> {
+        notices.iter().map(|notice| (notice.notice_type, notice.not_before)).collect()
+    }
+
+    #[test]
+    fn a_frozen_account_gets_three_notices_and_none_that_is_in_the_past() {
+        use NoticeType::{DayLeft, Frozen, WeekLeft};
+        let all = types(&Notice::caused(&active(), &frozen(), at(0)));
+        assert_eq!(all, [(Frozen, at(0)), (WeekLeft, at(23)), (DayLeft, at(29))]);
+        let late = types(&Notice::caused(&active(), &frozen(), at(23)));
+        assert_eq!(late, [(Frozen, at(23)), (DayLeft, at(29))]);
+    }
+
+    #[test]
+    fn only_a_verified_mailbox_is_told() {
+        let unverified = Customer { email_verified: false, ..active() };
+        let withheld = Email::from_text("[email protected]").unwrap();
+        for before in [unverified, Customer { email: withheld, ..active() }] {
+            assert!(Notice::caused(&before, &frozen(), at(0)).is_empty(), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_notice_is_sent_only_while_it_is_true() {
+        let notices = Notice::caused(&active(), &frozen(), at(0));
+        let [_, week, _] = notices.as_slice() else { panic!("three") };
+        let send = Judgement::Send(active().email);
+        assert_eq!(week.judge(&frozen(), false, at(23)), send);
+        assert_eq!(week.judge(&active(), false, at(23)), Judgement::Drop, "recovered");
+        let later = Customer { tm_deletion_scheduled: Some(at(40)), ..frozen() };
+        assert_eq!(week.judge(&later, false, at(23)), Judgement::Drop, "frozen for another date");
+        assert_eq!(week.judge(&frozen(), false, at(30)), Judgement::Drop, "a week late");
+        let day = &notices[2];
+        assert_eq!(day.judge(&frozen(), false, at(30)), Judgement::Drop, "due already");
+        let unverified = Customer { email_verified: false, ..frozen() };
+        assert_eq!(week.judge(&unverified, false, at(23)), Judgement::Drop);
+    }
+
+    #[test]
+    fn the_last_mail_waits_for_the_receipt_for_a_day() {
+        let deleted = Customer { status: Status::Deleted, ..Customer::blank(active().id, at(0)) };
+        let notices = Notice::caused(&frozen(), &deleted, at(30));
+        let [last] = notices.as_slice() else { panic!("one") };
+        assert_eq!(last.judge(&deleted, false, at(30)), Judgement::Wait);
+        assert_eq!(last.judge(&deleted, true, at(30)), Judgement::Send(active().email));
+        assert_eq!(last.judge(&deleted, true, at(31)), Judgement::Drop);
+    }
+
+    #[test]
+    fn the_former_address_is_told_of_another_and_of_no_other_spelling() {
+        let other = Email::from_text("eve@example.com").unwrap();
+        let changed = Customer { email: other, email_verified: false, ..active() };
+        let notices = Notice::caused(&active(), &changed, at(1));
+        let [notice] = notices.as_slice() else { panic!("one") };
+        assert_eq!(notice.judge(&changed, false, at(1)), Judgement::Send(active().email));
+        let spelt = Customer { email: Email::from_text("ANN@Example.com").unwrap(), ..active() };
+        assert!(Notice::caused(&active(), &spelt, at(1)).is_empty());
+    }
+
+    #[test]
+    fn attempts_end_before_the_notice_does() {
+        let deleted = Customer { status: Status::Deleted, ..Customer::blank(active().id, at(0)) };
+        let notices = Notice::caused(&active(), &deleted, at(0));
+        let next = |made, now| notices[0].next_attempt(made, now);
+        assert_eq!(next(0, at(0)), Some(at(0).plus(Duration::from_mins(1))));
+        assert_eq!(next(5, at(0)), None, "the last attempt");
+        assert_eq!(next(0, at(1)), None, "too late");
+    }
+}

@@ -1,0 +1,140 @@
+//! The words of a notice: subject, plain text, and the same as HTML.
+
+use askama::Template;
+
+use crate::domain::notice::{Notice, NoticeType};
+use crate::domain::{Customer, Error, Id, Timestamp};
+
+/// A message as it is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// Subject.
+    pub(super) subject: &'static str,
+    /// Plain text.
+    pub(super) text: String,
+    /// The same as HTML, without images, scripts or links.
+    pub(super) html: String,
+}
+
+#[derive(Template)]
+#[template(path = "notice.txt")]
+struct Text<'a> {
+    notice_type: NoticeType,
+    account: Id<Customer>,
+    occasion: String,
+    deletion: String,
+    receipt: &'a str,
+    public_url: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "layout.html")]
+struct Layout<'a> {
+    subject: &'a str,
+    paragraphs: Vec<&'a str>,
+}
+
+impl Message {
+    /// Returns the message of a notice about `account`. The last one has the `receipt`, and says where to get the
+    /// keys that verify it.
+    pub(super) fn new(
+        notice: &Notice,
+        account: Id<Customer>,
+        receipt: Option<&str>,
+        public_url: &str,
+    ) -> Result<Self, Error> {
+        let notice_type = notice.notice_type;
+        let text = Text {
+            notice_type,
+            account,
+            occasion: moment(notice.tm_event),
+            deletion: notice.tm_deletion_scheduled.map(moment).unwrap_or_default(),
+            receipt: receipt.unwrap_or_default(),
+            public_url,
+        };
+        let (subject, text) = (subject(notice_type), text.render().map_err(internal)?);
+        let layout = Layout { subject, paragraphs: text.split("\n\n").collect() };
+        let html = layout.render().map_err(internal)?;
+        Ok(Self { subject, text, html })
+    }
+}
+
+const fn subject(notice_type: NoticeType) -> &'static str {
+    match notice_type {
+        NoticeType::Frozen => "Your account is frozen and will be deleted",
+        NoticeType::WeekLeft => "Your account will be deleted in a week",
+        NoticeType::DayLeft => "Your account will be deleted tomorrow",
+        NoticeType::Recovered => "Your account was recovered",
+        NoticeType::Erased => "Your account was deleted: the receipt",
+        NoticeType::AddressChanged => "Your account has another e-mail address",
+    }
+}
+
+/// Returns a time for people: `2026-12-30 14:22 UTC`.
+fn moment(time: Timestamp) -> String {
+    let text = time.fixed();
+    let part = |range| text.get(range).unwrap_or_default();
+    format!("{} {} UTC", part(0..10), part(11..16))
+}
+
+fn internal(error: askama::Error) -> Error {
+    Error::Internal(format!("a mail template: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [NoticeType; 6] = [
+        NoticeType::Frozen,
+        NoticeType::WeekLeft,
+        NoticeType::DayLeft,
+        NoticeType::Recovered,
+        NoticeType::Erased,
+        NoticeType::AddressChanged,
+    ];
+
+    fn message(notice_type: NoticeType, receipt: &str) -> Message {
+        let now = Timestamp::parse("2026-11-30T14:22:35Z").unwrap();
+        let deletion = Timestamp::parse("2026-12-30T14:22:35Z");
+        let notice = Notice {
+            notice_type,
+            not_before: now,
+            until: now,
+            tm_event: now,
+            tm_deletion_scheduled: deletion,
+            to: None,
+        };
+        let account = Id::new(now, [1; 10]);
+        Message::new(&notice, account, Some(receipt), "https://api.example.com").unwrap()
+    }
+
+    #[test]
+    fn every_message_names_the_account_and_its_date() {
+        for notice_type in ALL {
+            let Message { subject, text, html } = message(notice_type, "a.b.c");
+            let account =
+                Id::<Customer>::new(Timestamp::parse("2026-11-30T14:22:35Z").unwrap(), [1; 10])
+                    .to_string();
+            let date = match notice_type {
+                NoticeType::Frozen | NoticeType::WeekLeft | NoticeType::DayLeft => {
+                    "2026-12-30 14:22 UTC"
+                }
+                _ => "2026-11-30 14:22 UTC",
+            };
+            for part in [&text, &html] {
+                assert!(part.contains(&account) && part.contains(date), "{subject}: {part}");
+                assert!(!part.contains("{{") && !part.contains("{%"), "{part}");
+            }
+            assert!(html.contains(subject) && !text.starts_with('\n'), "{text}");
+            let has_receipt = text.contains("a.b.c") && html.contains("a.b.c");
+            assert_eq!(has_receipt, notice_type == NoticeType::Erased, "{subject}");
+        }
+    }
+
+    #[test]
+    fn markup_is_escaped_in_html_and_not_in_text() {
+        let Message { text, html, .. } = message(NoticeType::Erased, "<b>&");
+        assert!(text.contains("<b>&") && !html.contains("<b>&"), "{html}");
+    }
+}

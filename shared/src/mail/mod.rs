@@ -1,0 +1,226 @@
+//! Mail: tells account owners what happens to their account.
+//!
+//! A change puts its notices into the outbox, in its own transaction; the schedule starts a run for what is due. What is
+//! not true any more is dropped. An attempt is claimed before it is made: two runs never make the same one, and a run
+//! that dies is followed by one more attempt, which may send the message a second time.
+
+mod message;
+
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::error::ProvideErrorMetadata as _;
+use aws_sdk_sesv2::operation::send_email::SendEmailError;
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message as Simple};
+use futures_util::stream::{self, StreamExt as _};
+use serde::Serialize;
+
+use crate::app::{App, Build};
+use crate::domain::notice::{Judgement, RECEIPT_WAIT};
+use crate::domain::value::Email;
+use crate::domain::{Error, Timestamp};
+use crate::platform::aws::{self, Call as _};
+use crate::platform::log::{Cause, LogEntry};
+use crate::platform::{Deadline, config, metrics, sdk};
+use crate::store::Store;
+use crate::store::mail::MailEntry;
+use message::Message;
+
+/// Number of messages that a run sends at the same time.
+const CONCURRENT_MESSAGES: usize = 4;
+
+/// Sends mail.
+#[derive(Debug)]
+pub struct Mailer {
+    /// Store, clock and randomness.
+    pub app: App,
+    client: Client,
+    /// The sender; `None` if the installation sends no mail.
+    from: Option<String>,
+    /// Where clients reach the API; empty if the installation does not say.
+    public_url: String,
+}
+
+impl Build for Mailer {
+    fn build() -> Result<Self, Error> {
+        Ok(Self {
+            app: App::build()?,
+            client: Client::from_conf(sdk::ses_config()?),
+            from: config::mail_from(),
+            public_url: config::optional("PUBLIC_URL").unwrap_or_default(),
+        })
+    }
+}
+
+/// Result of one run.
+#[derive(Debug, Default, Serialize)]
+pub struct MailRun {
+    /// Number of messages that SES has accepted.
+    pub sent: u64,
+    /// Number of notices that were not true any more, too old, or without an address.
+    pub dropped: u64,
+    /// Number of last mails that wait for their receipt.
+    pub waiting: u64,
+    /// Number of attempts that failed.
+    pub failed: u64,
+    /// Number of notices that were given up after such an attempt.
+    pub given_up: u64,
+    /// Seconds since the notice that has waited longest fell due.
+    pub oldest_overdue_seconds: u64,
+}
+
+/// What a run has done with one notice.
+enum Disposition {
+    Sent,
+    Dropped,
+    Waiting,
+    Failed,
+    GivenUp,
+    /// Nothing: another run was faster.
+    NotDue,
+}
+
+/// Why SES has not accepted a message.
+struct Refusal {
+    error: Error,
+    /// Whether SES never will.
+    is_final: bool,
+}
+
+/// Sends the mail that is due, until none is left or `deadline` is near. Nothing if the installation sends no mail.
+pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Error> {
+    let Some(from) = &mailer.from else { return Ok(MailRun::default()) };
+    let (store, now) = (&mailer.app.store, mailer.app.now());
+    let (mut run, mut cursor) = (MailRun::default(), Store::beginning_of_mail());
+    while !cursor.is_end() && !deadline.is_near() {
+        let due = store.list_due_mail(cursor, now).await?;
+        let age = due.oldest.map_or(0, |since| since.until(now).as_secs());
+        run.oldest_overdue_seconds = run.oldest_overdue_seconds.max(age);
+        let messages: Vec<_> =
+            due.ids.iter().map(|id| mailer.dispatch(id, from, deadline)).collect();
+        let mut messages = stream::iter(messages).buffer_unordered(CONCURRENT_MESSAGES);
+        while let Some(disposition) = messages.next().await {
+            run.count(&disposition);
+        }
+        cursor = due.next;
+    }
+    run.emit(now);
+    Ok(run)
+}
+
+impl Mailer {
+    /// Sends one notice, or does with it what there is to do. A failure is that notice's alone.
+    async fn dispatch(&self, id: &str, from: &str, deadline: Deadline) -> Disposition {
+        if deadline.is_near() {
+            return Disposition::NotDue;
+        }
+        self.attempt(id, from).await.unwrap_or_else(|error| {
+            LogEntry::MailNotSent { cause: Cause(&error) }.log();
+            Disposition::Failed
+        })
+    }
+
+    async fn attempt(&self, id: &str, from: &str) -> Result<Disposition, Error> {
+        let (store, now) = (&self.app.store, self.app.now());
+        let Some((entry, account, erasure)) = store.get_mail(id).await? else {
+            return Ok(Disposition::NotDue);
+        };
+        // The index may be older than the entry, which another run may be sending.
+        if !entry.is_due(now) {
+            return Ok(Disposition::NotDue);
+        }
+        let (notice, receipt) = (entry.notice(), erasure.and_then(|erasure| erasure.receipt));
+        let to = match notice.judge(&account, receipt.is_some(), now) {
+            Judgement::Send(to) => to,
+            Judgement::Drop => {
+                store.delete_mail(&entry).await?;
+                return Ok(Disposition::Dropped);
+            }
+            Judgement::Wait => {
+                let until = now.plus(RECEIPT_WAIT).min(notice.until);
+                store.postpone_mail(&entry, until).await?;
+                return Ok(Disposition::Waiting);
+            }
+        };
+        let next = notice.next_attempt(entry.attempts, now);
+        if !store.claim_mail(&entry, next.unwrap_or(notice.until)).await? {
+            return Ok(Disposition::NotDue);
+        }
+        let message = Message::new(&notice, account.id, receipt.as_deref(), &self.public_url)?;
+        match self.send(from, &to, message).await {
+            Ok(()) => {
+                store.delete_mail(&entry).await?;
+                Ok(Disposition::Sent)
+            }
+            Err(Refusal { error, is_final }) => {
+                LogEntry::MailNotSent { cause: Cause(&error) }.log();
+                self.after_refusal(&entry, is_final || next.is_none()).await
+            }
+        }
+    }
+
+    async fn after_refusal(&self, entry: &MailEntry, is_last: bool) -> Result<Disposition, Error> {
+        if is_last {
+            self.app.store.delete_mail(entry).await?;
+            return Ok(Disposition::GivenUp);
+        }
+        Ok(Disposition::Failed)
+    }
+
+    async fn send(&self, from: &str, to: &Email, message: Message) -> Result<(), Refusal> {
+        let content = |text: String| Content::builder().charset("UTF-8").data(text).build();
+        let built = || {
+            let body =
+                Body::builder().text(content(message.text)?).html(content(message.html)?).build();
+            let subject = content(message.subject.to_owned())?;
+            Ok(Simple::builder().subject(subject).body(body).build())
+        };
+        let simple = built().map_err(|error: aws_smithy_types::error::operation::BuildError| {
+            Refusal { error: Error::Internal(error.to_string()), is_final: true }
+        })?;
+        let sent = self
+            .client
+            .send_email()
+            .from_email_address(from)
+            .destination(Destination::builder().to_addresses(to.expose()).build())
+            .content(EmailContent::builder().simple(simple).build())
+            .call()
+            .await;
+        sent.map(drop).map_err(|error| {
+            let is_final = error.as_service_error().is_some_and(is_final);
+            Refusal { error: aws::failure("SES", &error), is_final }
+        })
+    }
+}
+
+/// Whether SES refuses the message itself, which no later attempt changes.
+fn is_final(error: &SendEmailError) -> bool {
+    matches!(error.code(), Some("MessageRejected" | "BadRequestException"))
+}
+
+impl MailRun {
+    const fn count(&mut self, disposition: &Disposition) {
+        match disposition {
+            Disposition::Sent => self.sent += 1,
+            Disposition::Dropped => self.dropped += 1,
+            Disposition::Waiting => self.waiting += 1,
+            Disposition::Failed => self.failed += 1,
+            Disposition::GivenUp => {
+                self.failed += 1;
+                self.given_up += 1;
+            }
+            Disposition::NotDue => {}
+        }
+    }
+
+    /// Emits the run's metrics, which the alarms watch.
+    fn emit(&self, now: Timestamp) {
+        metrics::emit(
+            now,
+            &[
+                ("MailSent", "Count", self.sent),
+                ("MailFailed", "Count", self.failed),
+                ("MailGivenUp", "Count", self.given_up),
+                ("MailOldest", "Seconds", self.oldest_overdue_seconds),
+            ],
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! Mail that waits to be sent: entries of the outbox that are never published, in a queue of their own, by the time at
+//! which they are due.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::dynamodb::{Condition, Store, Table, Transaction, UpdateExpression, number, to_item};
+use super::fields::stored;
+use super::key::{self, Key};
+use super::queue::QueueCursor;
+use super::stored::Stored;
+use crate::domain::notice::{Notice, NoticeType};
+use crate::domain::value::Email;
+use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
+
+stored! {
+    /// A notice in the outbox. It holds an address only if the account no longer has it, and only until it is sent.
+    #[derive(Clone, Serialize, Deserialize)]
+    pub struct MailEntry {
+        /// Its key, which names its event.
+        pub id: String => Deleted,
+        /// The account.
+        pub customer_id: Id<Customer> => Deleted,
+        /// What it says.
+        notice: NoticeType => Deleted,
+        /// When its occasion was.
+        tm_event: Timestamp => Deleted,
+        /// When the account's deletion was due after its occasion; `None` if it was not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_deletion_scheduled: Option<Timestamp> => Deleted,
+        /// When it is due.
+        not_before: Timestamp => Deleted,
+        /// When it is dropped.
+        tm_until: Timestamp => Deleted,
+        /// The address that the account no longer has, sealed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mail_to: Option<String> => Deleted personal,
+        /// Number of attempts.
+        #[serde(default)]
+        pub attempts: u64 => Deleted,
+        due_pk: String => Deleted,
+        due_sk: String => Deleted,
+        /// When the item expires, in seconds since 1970.
+        expires_at: i64 => Deleted,
+    }
+}
+
+impl fmt::Debug for MailEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MailEntry({})", self.id)
+    }
+}
+
+impl MailEntry {
+    fn of(notice: &Notice, event: &Event) -> Self {
+        let id = key::mail_id(event.id, notice.notice_type);
+        Self {
+            customer_id: event.customer,
+            notice: notice.notice_type,
+            tm_event: notice.tm_event,
+            tm_deletion_scheduled: notice.tm_deletion_scheduled,
+            not_before: notice.not_before,
+            tm_until: notice.until,
+            mail_to: notice.to.as_ref().map(|to| to.expose().to_owned()),
+            attempts: 0,
+            due_pk: key::shard(&key::MAIL, event.id.uuid()).to_owned(),
+            due_sk: key::due_mail(notice.not_before, &id),
+            expires_at: notice.until.seconds(),
+            id,
+        }
+    }
+
+    /// The notice itself.
+    #[must_use]
+    pub fn notice(&self) -> Notice {
+        Notice {
+            notice_type: self.notice,
+            not_before: self.not_before,
+            until: self.tm_until,
+            tm_event: self.tm_event,
+            tm_deletion_scheduled: self.tm_deletion_scheduled,
+            to: self.mail_to.clone().map(Email::trusted),
+        }
+    }
+}
+
+impl MailEntry {
+    /// Whether its next attempt is due at `now`.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let due = self.due_sk.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
+        due.is_none_or(|due| due <= now)
+    }
+}
+
+impl Stored for MailEntry {
+    type Attributes = Self;
+}
+
+/// A page of the mail that is due.
+#[derive(Debug)]
+pub struct DueMail {
+    /// Keys of the entries, per partition in the order in which they were due.
+    pub ids: Vec<String>,
+    /// When the first of them was due; `None` if there is none.
+    pub oldest: Option<Timestamp>,
+    /// The cursor of the next page.
+    pub next: QueueCursor,
+}
+
+/// An entry, its account, and the account's row in the ledger if there is one.
+pub type MailAndAccount = (MailEntry, Customer, Option<Erasure>);
+
+/// The entry has been attempted so often.
+fn attempted(attempts: u64) -> Condition {
+    Condition::new("attempts = :made", [(":made", number(attempts))])
+}
+
+impl Transaction<'_> {
+    /// Puts notices into the outbox.
+    pub(super) fn notify(mut self, notices: &[Notice], event: &Event) -> Result<Self, Error> {
+        for notice in notices {
+            self = self.put(Table::Outbox, to_item(MailEntry::of(notice, event))?, None)?;
+        }
+        Ok(self)
+    }
+}
+
+impl Store {
+    /// The cursor of the first page of the mail that is due.
+    #[must_use]
+    pub fn beginning_of_mail() -> QueueCursor {
+        QueueCursor::beginning(&key::MAIL)
+    }
+
+    /// A page of the mail that is due at `now`.
+    pub async fn list_due_mail(
+        &self,
+        cursor: QueueCursor,
+        now: Timestamp,
+    ) -> Result<DueMail, Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            id: String,
+            due_sk: String,
+        }
+
+        let (rows, next) = self.list_queued::<Row>(Table::Outbox, cursor, now).await?;
+        let due = |row: &Row| {
+            let (time, _) = row.due_sk.split_once('#')?;
+            Timestamp::parse_fixed(time)
+        };
+        Ok(DueMail {
+            oldest: rows.iter().filter_map(due).min(),
+            ids: rows.into_iter().map(|row| row.id).collect(),
+            next,
+        })
+    }
+
+    /// Reads an entry with its account and its ledger, consistently; `None` if it was sent or dropped since.
+    pub async fn get_mail(&self, id: &str) -> Result<Option<MailAndAccount>, Error> {
+        let entry: Key<MailEntry> = key::mail(id);
+        let Some(entry) = self.get_items(&[entry.untyped()]).await?.get(&entry)? else {
+            return Ok(None);
+        };
+        let (customer, erasure) =
+            (key::customer(entry.customer_id), key::erasure(entry.customer_id));
+        let items = self.get_items(&[customer.untyped(), erasure.untyped()]).await?;
+        let customer = items.get(&customer)?;
+        let erasure = items.get(&erasure)?;
+        Ok(customer.map(|customer| (entry, customer, erasure)))
+    }
+
+    /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
+    /// function dies is followed by one more at `next`. Whether no other function was faster.
+    pub async fn claim_mail(&self, entry: &MailEntry, next: Timestamp) -> Result<bool, Error> {
+        let claimed = UpdateExpression::default()
+            .increment("attempts")?
+            .set("due_sk", key::due_mail(next, &entry.id))?;
+        self.update_mail(entry, &claimed).await
+    }
+
+    /// Postpones an entry without an attempt.
+    pub async fn postpone_mail(&self, entry: &MailEntry, until: Timestamp) -> Result<(), Error> {
+        let waits = UpdateExpression::default().set("due_sk", key::due_mail(until, &entry.id))?;
+        self.update_mail(entry, &waits).await.map(drop)
+    }
+
+    /// Deletes an entry that was sent or is dropped, and the address that was sealed into it.
+    pub async fn delete_mail(&self, entry: &MailEntry) -> Result<(), Error> {
+        self.delete(key::mail::<MailEntry>(&entry.id).address()).await
+    }
+
+    async fn update_mail(
+        &self,
+        entry: &MailEntry,
+        change: &UpdateExpression,
+    ) -> Result<bool, Error> {
+        let key: Key<MailEntry> = key::mail(&entry.id);
+        let updated = self.update(key.address(), change, &attempted(entry.attempts)).await?;
+        Ok(updated.written().is_some())
+    }
+}

@@ -1,0 +1,226 @@
+//! Mail to account owners: when it is sent, what it says, and what is left of it.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Account, PASSWORD, Template, Tenure, options_with};
+
+const SCHEDULE: &str = "/_local/schedules/MailSendFunctionSchedule/run";
+
+impl Tenure {
+    /// Creates an account whose address an operator has verified.
+    async fn verified(&self, admin: &str, username: &str) -> Account {
+        let account = self.account(admin, username).await;
+        let path = format!("/v1.0/customers/{}/verification", account.id);
+        self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await.ok();
+        account
+    }
+
+    /// Sends the mail that is due; returns the run's result.
+    async fn send_mail(&self) -> Value {
+        self.send(self.request("POST", SCHEDULE)).await.ok()
+    }
+
+    /// Returns the subjects of the messages to an address, oldest first.
+    async fn subjects(&self, address: &str) -> Vec<String> {
+        let mail = self.send(self.request("GET", "/_local/mail")).await.ok();
+        let mail = mail["mail"].as_array().unwrap();
+        let own = mail.iter().filter(|message| message["to"] == json!([address]));
+        own.map(|message| message["subject"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Returns the outbox's entries of mail.
+    async fn waiting_mail(&self) -> Vec<Value> {
+        let items = self.items("OutboxTable").await;
+        items
+            .into_iter()
+            .filter(|item| item["id"]["S"].as_str().unwrap().starts_with("MAIL#"))
+            .collect()
+    }
+
+    async fn leave(&self, account: &Account) {
+        self.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    }
+}
+
+const FROZEN: &str = "Your account is frozen and will be deleted";
+const WEEK: &str = "Your account will be deleted in a week";
+const DAY: &str = "Your account will be deleted tomorrow";
+const RECOVERED: &str = "Your account was recovered";
+const ERASED: &str = "Your account was deleted: the receipt";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_leaves_gets_three_notices_and_a_last_mail_with_the_receipt() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    let to = "test1@example.com";
+    tenure.leave(&account).await;
+    // No mail is published, and none holds the address.
+    assert_eq!(tenure.events_of(&account.id).await.len(), 3);
+    let waiting = tenure.waiting_mail().await;
+    assert_eq!(waiting.len(), 3);
+    assert!(waiting.iter().all(|entry| entry["mail_to"].is_null()), "{waiting:?}");
+    tenure.send_mail().await;
+    assert_eq!(tenure.subjects(to).await, [FROZEN]);
+    tenure.advance_days(22).await;
+    assert_eq!(tenure.subjects(to).await, [FROZEN]);
+    tenure.advance_days(1).await;
+    tenure.advance_days(6).await;
+    tenure.send_mail().await;
+    assert_eq!(tenure.subjects(to).await, [FROZEN, WEEK, DAY]);
+
+    tenure.advance_days(2).await;
+    tenure
+        .send(tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run"))
+        .await
+        .ok();
+    tenure.stack.advance_clock(600).await.unwrap();
+    assert_eq!(tenure.subjects(to).await, [FROZEN, WEEK, DAY, ERASED]);
+    let mail = tenure.stack.mail();
+    let last = mail.last().unwrap();
+    // The operator's session has expired meanwhile.
+    let admin = tenure.admin().await;
+    let path = format!("/v1.0/customers/{}/erasure", account.id);
+    let erasure = tenure.call(&admin, "GET", &path).await.ok();
+    let receipt = erasure["receipt"].as_str().unwrap();
+    for part in ["text", "html"] {
+        let part = last[part].as_str().unwrap();
+        assert!(part.contains(receipt) && part.contains(&account.id), "{part}");
+    }
+    // Nothing is left of it, and nothing more comes.
+    assert!(tenure.waiting_mail().await.is_empty());
+    tenure.advance_days(8).await;
+    assert_eq!(tenure.stack.mail().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_address_waits_sealed_for_a_day_at_most() {
+    let tenure = Tenure::start_with(without_purge()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    tenure.call(&admin, "DELETE", &path).await.ok();
+    let [entry] = tenure.waiting_mail().await.try_into().unwrap();
+    assert_eq!(entry["mail_to"]["S"], "test1@example.com");
+    let run = tenure.send_mail().await;
+    assert_eq!((&run["waiting"], &run["sent"]), (&json!(1), &json!(0)), "{run}");
+    tenure.advance_days(1).await;
+    tenure.send_mail().await;
+    assert!(tenure.waiting_mail().await.is_empty());
+    assert!(tenure.stack.mail().is_empty());
+}
+
+/// Mail is on, and nothing is purged.
+fn without_purge() -> sam_local::Options {
+    let mut options = crate::harness::options();
+    options.parameters.insert("PurgeEnabled".to_owned(), "false".to_owned());
+    options
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_or_a_hold_makes_reminders_untrue() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let (back, kept) =
+        (tenure.verified(&admin, "back").await, tenure.verified(&admin, "kept").await);
+    for account in [&back, &kept] {
+        tenure.leave(account).await;
+    }
+    tenure.send_mail().await;
+    tenure.call(&back.token, "DELETE", "/auth/unregister").await.ok();
+    let hold = format!("/v1.0/customers/{}/hold", kept.id);
+    tenure.call_with(&admin, "PUT", &hold, json!({"reason": "Case 7 of the court"})).await.ok();
+    for _ in 0..31 {
+        tenure.advance_days(1).await;
+    }
+    assert_eq!(tenure.subjects("back@example.com").await, [FROZEN, RECOVERED]);
+    assert_eq!(tenure.subjects("kept@example.com").await, [FROZEN]);
+    assert!(tenure.waiting_mail().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unverified_address_is_told_nothing_and_a_former_one_of_the_change() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let unverified = tenure.account(&admin, "test1").await;
+    tenure.leave(&unverified).await;
+    assert!(tenure.waiting_mail().await.is_empty());
+
+    let account = tenure.verified(&admin, "test2").await;
+    let body = json!({"email": "other@example.com"});
+    tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();
+    assert_eq!(tenure.waiting_mail().await[0]["mail_to"]["S"], "test2@example.com");
+    tenure.send_mail().await;
+    let told = tenure.subjects("test2@example.com").await;
+    assert_eq!(told, ["Your account has another e-mail address"]);
+    assert!(tenure.subjects("other@example.com").await.is_empty());
+    assert!(tenure.waiting_mail().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_runs_send_a_message_once() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    tenure.leave(&account).await;
+    let runs = (0..8).map(|_| tenure.send_mail());
+    futures_util::future::join_all(runs).await;
+    assert_eq!(tenure.subjects("test1@example.com").await, [FROZEN]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_sending_sends_once_more() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    tenure.leave(&account).await;
+    let crash = json!([{"fault": "crash_before", "function": "MailSendFunction", "operation": "DeleteItem", "nth": 1}]);
+    tenure.send(tenure.request("POST", "/_local/faults").json(&crash)).await.ok();
+    // The process is killed before it can say what it has done.
+    tenure.send(tenure.request("POST", SCHEDULE)).await;
+    assert_eq!(tenure.subjects("test1@example.com").await, [FROZEN]);
+    for _ in 0..5 {
+        tenure.stack.advance_clock(3600).await.unwrap();
+    }
+    assert_eq!(tenure.subjects("test1@example.com").await, [FROZEN, FROZEN]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_is_refused_is_tried_six_times_and_given_up() {
+    let template = Template::edited(|text| {
+        text.replace("Action: [ses:SendEmail]", "Action: [ses:GetAccount]")
+    });
+    let tenure = Tenure::start_with(template.options()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    let body = json!({"email": "other@example.com"});
+    tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();
+    tenure.send_mail().await;
+    for (made, wait) in [60, 300, 1800, 7200, 21_600].into_iter().enumerate() {
+        // Before its next attempt is due, it is left alone.
+        tenure.send_mail().await;
+        let attempts = (made + 1).to_string();
+        assert_eq!(tenure.waiting_mail().await[0]["attempts"]["N"], attempts);
+        tenure.stack.advance_clock(wait).await.unwrap();
+        assert!(tenure.stack.settle().await);
+    }
+    let logs = tenure.stack.logs();
+    let refusals = logs.iter().filter(|line| line.contains("mail not sent"));
+    let refusals: Vec<_> = refusals.collect();
+    assert_eq!(refusals.len(), 6, "{refusals:?}");
+    assert!(refusals[0].contains("AccessDeniedException"), "{}", refusals[0]);
+    assert!(logs.iter().any(|line| line.contains(r#""MailGivenUp":1"#)));
+    assert!(tenure.waiting_mail().await.is_empty());
+    assert!(tenure.stack.mail().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_sender_nothing_is_written_or_run() {
+    let tenure = Tenure::start_with(options_with("MailFrom", "")).await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    tenure.leave(&account).await;
+    assert!(tenure.waiting_mail().await.is_empty());
+    let moved = tenure.advance_days(1).await;
+    assert!(moved["schedules"]["MailSendFunctionSchedule"].is_null(), "{moved}");
+}
