@@ -148,7 +148,8 @@ async fn an_unverified_address_is_told_nothing_and_a_former_one_of_the_change() 
 
     let account = tenure.verified(&admin, "test2").await;
     let body = json!({"email": "other@example.com"});
-    tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();
+    let path = format!("/v1.0/customers/{}", account.id);
+    tenure.call_with(&admin, "PUT", &path, body).await.ok();
     assert_eq!(tenure.waiting_mail().await[0]["mail_to"]["S"], "test2@example.com");
     tenure.send_mail().await;
     let told = tenure.subjects("test2@example.com").await;
@@ -194,7 +195,8 @@ async fn mail_that_is_refused_is_tried_six_times_and_given_up() {
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;
     let body = json!({"email": "other@example.com"});
-    tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();
+    let path = format!("/v1.0/customers/{}", account.id);
+    tenure.call_with(&admin, "PUT", &path, body).await.ok();
     tenure.send_mail().await;
     for (made, wait) in [60, 300, 1800, 7200, 21_600].into_iter().enumerate() {
         // Before its next attempt is due, it is left alone.
@@ -223,4 +225,31 @@ async fn without_a_sender_nothing_is_written_or_run() {
     assert!(tenure.waiting_mail().await.is_empty());
     let moved = tenure.advance_days(1).await;
     assert!(moved["schedules"]["MailSendFunctionSchedule"].is_null(), "{moved}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_is_told_of_a_suspension_a_password_and_a_key_that_administers() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.verified(&admin, "test1").await;
+    let key = json!({"expire": 86_400, "permission": 64});
+    tenure.call_with(&account.token, "POST", "/v1.0/accesskeys", key).await.ok();
+    let me = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
+    assert!(tenure.waiting_mail().await.is_empty(), "it does not administer");
+
+    tenure.access_key(&account.token).await;
+    let path = format!("/v1.0/agents/{}/password", me["id"].as_str().unwrap());
+    let password = json!({"current_password": PASSWORD, "password": "another long password"});
+    tenure.call_with(&account.token, "PUT", &path, password).await.ok();
+    let path = format!("/v1.0/customers/{}/suspend", account.id);
+    tenure.call(&admin, "POST", &path).await.ok();
+    tenure.send_mail().await;
+    let mut told = tenure.subjects("test1@example.com").await;
+    told.sort();
+    let expected = [
+        "A password of your account was changed",
+        "An access key with admin rights was created",
+        "Your account was suspended",
+    ];
+    assert_eq!(told, expected);
 }

@@ -47,15 +47,31 @@ pub enum NoticeType {
     Erased,
     /// The account has another address.
     AddressChanged,
+    /// An agent's password was changed.
+    PasswordChanged,
+    /// An access key was created that administers the account.
+    AdminKeyCreated,
+    /// An operator suspended the account.
+    Suspended,
 }
 
 /// What happens to an account that its owner is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Occasion {
+pub enum Occasion {
+    /// The account was frozen.
     Frozen,
+    /// The account was recovered.
     Recovered,
+    /// The account was deleted.
     Deleted,
+    /// The account has another address.
     AddressChanged,
+    /// An agent's password was changed.
+    PasswordChanged,
+    /// An access key was created that administers the account.
+    AdminKeyCreated,
+    /// An operator suspended the account.
+    Suspended,
 }
 
 /// When a notice is due.
@@ -83,6 +99,9 @@ const SENT: &[(Occasion, NoticeType, When, Recipient)] = &[
     (Occasion::Recovered, NoticeType::Recovered, When::AtOnce, Recipient::Current),
     (Occasion::Deleted, NoticeType::Erased, When::AtOnce, Recipient::Former),
     (Occasion::AddressChanged, NoticeType::AddressChanged, When::AtOnce, Recipient::Former),
+    (Occasion::PasswordChanged, NoticeType::PasswordChanged, When::AtOnce, Recipient::Current),
+    (Occasion::AdminKeyCreated, NoticeType::AdminKeyCreated, When::AtOnce, Recipient::Current),
+    (Occasion::Suspended, NoticeType::Suspended, When::AtOnce, Recipient::Current),
 ];
 
 /// A notice that waits to be sent.
@@ -124,6 +143,9 @@ impl NoticeType {
             Self::Recovered => "recovered",
             Self::Erased => "erased",
             Self::AddressChanged => "address_changed",
+            Self::PasswordChanged => "password_changed",
+            Self::AdminKeyCreated => "admin_key_created",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -136,6 +158,9 @@ impl Occasion {
             (_, Status::Deleted) => Some(Self::Deleted),
             (Status::Initial | Status::Active, Status::Frozen) => Some(Self::Frozen),
             (Status::Frozen, Status::Initial | Status::Active) => Some(Self::Recovered),
+            _ if before.internals.suspension.is_none() && after.internals.suspension.is_some() => {
+                Some(Self::Suspended)
+            }
             _ if !before.email.is_same_mailbox(&after.email) => Some(Self::AddressChanged),
             _ => None,
         }
@@ -143,13 +168,23 @@ impl Occasion {
 }
 
 impl Notice {
-    /// Returns the notices that the change of an account from `before` to `after` causes at `now`. None that is due
-    /// in the past, and none if the account had no verified address.
+    /// Returns the notices that the change of an account from `before` to `after` causes at `now`.
     #[must_use]
     pub fn caused(before: &Customer, after: &Customer, now: Timestamp) -> Vec<Self> {
-        let (Some(occasion), Some(address)) = (Occasion::of(before, after), address(before)) else {
-            return Vec::new();
-        };
+        let occasion = Occasion::of(before, after);
+        occasion.map(|occasion| Self::on(occasion, before, after, now)).unwrap_or_default()
+    }
+
+    /// Returns the notices of an `occasion` at `now`, before which the account was `before`. None that is due in the
+    /// past, and none if the account had no verified address.
+    #[must_use]
+    pub fn on(
+        occasion: Occasion,
+        before: &Customer,
+        after: &Customer,
+        now: Timestamp,
+    ) -> Vec<Self> {
+        let Some(address) = address(before) else { return Vec::new() };
         let rows = SENT.iter().filter(|(of, ..)| *of == occasion);
         rows.filter_map(|(_, notice_type, when, recipient)| {
             let not_before = match when {
@@ -182,6 +217,10 @@ impl Notice {
                     && account.due() == self.tm_deletion_scheduled
             }
             NoticeType::Recovered => account.status.is_live(),
+            NoticeType::Suspended => account.internals.suspension.is_some(),
+            NoticeType::PasswordChanged | NoticeType::AdminKeyCreated => {
+                account.status != Status::Deleted
+            }
             NoticeType::Erased | NoticeType::AddressChanged => true,
         };
         if now >= self.until || !is_true {
@@ -212,9 +251,10 @@ fn address(account: &Customer) -> Option<Email> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Id;
+    use crate::domain::customer::{Internals, Suspension};
     use crate::domain::lifecycle::GRACE;
     use crate::domain::value::FromText as _;
+    use crate::domain::{Actor, Id};
 
     fn at(days: u64) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(days * 24))
@@ -288,6 +328,19 @@ mod tests {
         assert_eq!(notice.judge(&changed, false, at(1)), Judgement::Send(active().email));
         let spelt = Customer { email: Email::from_text("ANN@Example.com").unwrap(), ..active() };
         assert!(Notice::caused(&active(), &spelt, at(1)).is_empty());
+    }
+
+    #[test]
+    fn a_suspension_is_told_while_it_lasts() {
+        let suspension = Some(Suspension { by: Actor::PURGE, tm_suspend: at(1) });
+        let internals = Internals { suspension, ..Internals::default() };
+        let suspended = Customer { internals, ..active() };
+        let notices = Notice::caused(&active(), &suspended, at(1));
+        let [notice] = notices.as_slice() else { panic!("one") };
+        assert_eq!(notice.judge(&suspended, false, at(1)), Judgement::Send(active().email));
+        assert_eq!(notice.judge(&active(), false, at(1)), Judgement::Drop, "resumed");
+        assert!(Notice::caused(&suspended, &suspended, at(2)).is_empty());
+        assert!(Notice::caused(&suspended, &active(), at(2)).is_empty());
     }
 
     #[test]

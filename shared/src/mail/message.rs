@@ -67,6 +67,9 @@ const fn subject(notice_type: NoticeType) -> &'static str {
         NoticeType::Recovered => "Your account was recovered",
         NoticeType::Erased => "Your account was deleted: the receipt",
         NoticeType::AddressChanged => "Your account has another e-mail address",
+        NoticeType::PasswordChanged => "A password of your account was changed",
+        NoticeType::AdminKeyCreated => "An access key with admin rights was created",
+        NoticeType::Suspended => "Your account was suspended",
     }
 }
 
@@ -85,13 +88,16 @@ fn internal(error: askama::Error) -> Error {
 mod tests {
     use super::*;
 
-    const ALL: [NoticeType; 6] = [
+    const ALL: [NoticeType; 9] = [
         NoticeType::Frozen,
         NoticeType::WeekLeft,
         NoticeType::DayLeft,
         NoticeType::Recovered,
         NoticeType::Erased,
         NoticeType::AddressChanged,
+        NoticeType::PasswordChanged,
+        NoticeType::AdminKeyCreated,
+        NoticeType::Suspended,
     ];
 
     fn message(notice_type: NoticeType, receipt: &str) -> Message {

@@ -9,6 +9,7 @@ use super::revise::Update;
 use super::stored::Stored;
 use crate::domain::access_key::{EarlierToken, StoredToken};
 use crate::domain::gate::{Target, Write};
+use crate::domain::notice::Occasion;
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
 use crate::domain::value::{Detail, Name};
@@ -99,7 +100,9 @@ impl Store {
         event: &Event,
     ) -> Result<(), Error> {
         let key = key::access_key(target.id, new.id);
-        self.insert_owned(target, &key, AccessKeyAttributes::from(new), event).await
+        let administers = target.administers(new.permission);
+        let occasion = administers.then_some(Occasion::AdminKeyCreated);
+        self.insert_owned(target, &key, AccessKeyAttributes::from(new), event, occasion).await
     }
 
     /// Changes an access key to `after`, if it is unchanged since `before` was read and the account admits it. The day of

@@ -17,6 +17,7 @@ use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
 use crate::domain::gate::{Target, Write};
+use crate::domain::notice::Occasion;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::username::LoginKey;
@@ -121,7 +122,7 @@ impl Transaction<'_> {
     /// Adds the legs that replace an agent's password, if the agent is unchanged since it was read.
     fn replace_password(
         self,
-        customer: Id<Customer>,
+        customer: &Customer,
         agent: &Agent,
         new: &NewPasswordHash,
         event: &Event,
@@ -130,14 +131,18 @@ impl Transaction<'_> {
         let of_lock = next_epoch()?.set("password_hash", new.hash.expose())?;
         let (unchanged, of_agent) = (unchanged(agent), of_agent(agent.id));
         let mut transaction = self
-            .update(key::agent(customer, agent.id).address(), &of_item, Some(&unchanged))?
+            .update(key::agent(customer.id, agent.id).address(), &of_item, Some(&unchanged))?
             .update(key::login(agent.login).address(), &of_lock, Some(&of_agent))?;
         if let Some(token_hash) = &new.kept_session {
-            let session = key::session(customer, token_hash).address();
+            let session = key::session(customer.id, token_hash).address();
             let present = Condition::present();
             transaction = transaction.update(session, &next_epoch()?, Some(&present))?;
         }
-        transaction.delete(key::throttle(&agent.login.to_string()).address(), None)
+        transaction.delete(key::throttle(&agent.login.to_string()).address(), None)?.tell(
+            Some(Occasion::PasswordChanged),
+            customer,
+            event,
+        )
     }
 }
 
@@ -231,7 +236,7 @@ impl Store {
         } else {
             let replace = |target: Target<'_>| {
                 let transaction = self.transaction().emit_owned(target, event)?;
-                transaction.replace_password(target.id, agent, new, event)
+                transaction.replace_password(&target, agent, new, event)
             };
             self.change_owned(target, replace).await?
         };
@@ -275,13 +280,13 @@ impl Store {
             let transaction = self.transaction();
             let mut transaction = if keys.is_empty() {
                 let transaction = transaction.emit_owned(target, event)?;
-                transaction.replace_password(target.id, agent, new, event)?
+                transaction.replace_password(&target, agent, new, event)?
             } else {
                 let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 let ended = ended(keys.iter().map(|key| key.id.uuid()).collect());
                 transaction
                     .emit_second(target, event, (Kind::AccessKey, count))?
-                    .replace_password(target.id, agent, new, event)?
+                    .replace_password(&target, agent, new, event)?
                     .put_event(&OutboxEntry::next(&ended, &current))?
             };
             for key in keys {

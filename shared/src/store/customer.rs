@@ -181,11 +181,8 @@ impl Store {
         }
         let Some(event) = event else { return Ok(transaction) };
         let entry = OutboxEntry::of(event, &change.after).with_farewell(before);
-        if self.mailing {
-            let notices = Notice::caused(before, &change.after, event.time);
-            transaction = transaction.notify(&notices, event)?;
-        }
-        let transaction = transaction.emit(&entry)?;
+        let notices = Notice::caused(before, &change.after, event.time);
+        let transaction = transaction.notify(&notices, event)?.emit(&entry)?;
         let moves = before.email.canonical() != change.after.email.canonical();
         let is_of_authority = moves || event.event_type.is_of_authority();
         Ok(if is_of_authority { transaction.authorized() } else { transaction })

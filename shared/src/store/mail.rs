@@ -10,7 +10,7 @@ use super::fields::stored;
 use super::key::{self, Key};
 use super::queue::QueueCursor;
 use super::stored::Stored;
-use crate::domain::notice::{Notice, NoticeType};
+use crate::domain::notice::{Notice, NoticeType, Occasion};
 use crate::domain::value::Email;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
@@ -118,12 +118,32 @@ fn attempted(attempts: u64) -> Condition {
 }
 
 impl Transaction<'_> {
-    /// Puts notices into the outbox.
+    /// Puts notices into the outbox, if the installation sends mail.
     pub(super) fn notify(mut self, notices: &[Notice], event: &Event) -> Result<Self, Error> {
+        if !self.sends_mail() {
+            return Ok(self);
+        }
         for notice in notices {
             self = self.put(Table::Outbox, to_item(MailEntry::of(notice, event))?, None)?;
         }
         Ok(self)
+    }
+}
+
+impl Transaction<'_> {
+    /// Puts the notices of an occasion into the outbox that concerns what the account owns.
+    pub(super) fn tell(
+        self,
+        occasion: Option<Occasion>,
+        customer: &Customer,
+        event: &Event,
+    ) -> Result<Self, Error> {
+        match occasion {
+            Some(occasion) => {
+                self.notify(&Notice::on(occasion, customer, customer, event.time), event)
+            }
+            None => Ok(self),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::root::{self, admits, unchanged_sequence};
 use super::stored::{Stored, item, read};
 use crate::domain::event::EventType;
 use crate::domain::gate::{Target, Write};
+use crate::domain::notice::Occasion;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Event, Id, Page, Permission};
 use crate::patience::Tries;
@@ -49,18 +50,22 @@ impl Store {
         }
     }
 
-    /// Creates an owned item at `key`, if the account admits it.
+    /// Creates an owned item at `key`, if the account admits it. The account's owner is told of the `occasion`, if it is
+    /// one.
     pub(super) async fn insert_owned<T>(
         &self,
         target: Target<'_>,
         key: &Key<T>,
         attributes: impl Serialize,
         event: &Event,
+        occasion: Option<Occasion>,
     ) -> Result<(), Error> {
         let new = item(key, attributes)?;
         let insert = |target: Target<'_>| {
             let transaction = self.transaction().emit_owned(target, event)?;
-            transaction.put(Table::Accounts, new.clone(), Some(&Condition::absent()))
+            transaction
+                .put(Table::Accounts, new.clone(), Some(&Condition::absent()))?
+                .tell(occasion, &target, event)
         };
         match self.change_owned(target.to(Write::Change), insert).await? {
             CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Err(gone()),
@@ -275,7 +280,7 @@ mod tests {
         let key = key::resource(customer(0).id, Kind::BillingAccount, Id::new(now(), [3; 10]));
         let customer = customer(0);
         let target = customer.writable(Party::Operator, Write::Change).unwrap();
-        store.insert_owned(target, &key, json!({"name": "new"}), &event).await
+        store.insert_owned(target, &key, json!({"name": "new"}), &event, None).await
     }
 
     /// The sequence number that a transaction takes.

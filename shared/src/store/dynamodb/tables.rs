@@ -15,7 +15,7 @@ pub struct Store {
     outbox: String,
     erasures: String,
     /// Whether changes put notices to account owners into the outbox.
-    pub(in crate::store) mailing: bool,
+    pub(super) mailing: bool,
 }
 
 /// One of the tables.

@@ -100,6 +100,11 @@ impl Store {
 }
 
 impl Transaction<'_> {
+    /// Whether the installation sends mail.
+    pub(in crate::store) const fn sends_mail(&self) -> bool {
+        self.store.mailing
+    }
+
     /// Puts an item; without a condition, whatever was there before.
     pub(crate) fn put(
         self,
