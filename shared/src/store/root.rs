@@ -225,6 +225,9 @@ impl Stored for Customer {
 
 /// The account's state lets this write happen: what the [gate](crate::domain::gate) has decided is still so. The one
 /// condition of every write of what an account owns.
+///
+/// A freeze and a suspension take a sequence number, on which most writes are conditioned as well; a hold takes none, and
+/// sending a delivery again asks for none.
 pub(super) fn admits(target: Target<'_>) -> Condition {
     let status = |name: &'static str, status: Status| (name, string(status.name()));
     let live = [status(":initial", Status::Initial), status(":active", Status::Active)];
