@@ -1,6 +1,6 @@
 """Sends the local stack what Schemathesis makes of infra/openapi.yaml, and holds the answers against it.
 
-    pip install schemathesis==4.32.5
+    pip install --require-hashes -r infra/requirements/schemathesis.txt
     python3 infra/check_api.py                # some 5,000 cases
     python3 infra/check_api.py --cases 20000  # at least so many
 

@@ -1,6 +1,6 @@
 """Generates clients from infra/openapi.yaml, checks their types, and lets them use the local stack.
 
-    pip install openapi-python-client==0.29.1 mypy==2.4.1
+    pip install --require-hashes -r infra/requirements/clients.txt
     python3 infra/check_clients.py
     python3 infra/check_clients.py http://127.0.0.1:3000   # a stack that runs already
 

@@ -1,6 +1,6 @@
 """Checks receipts with a JOSE library that is not ours, through verify_receipt.py.
 
-    pip install joserfc==1.8.0
+    pip install --require-hashes -r infra/requirements/checks.txt
     python3 infra/check_receipts.py target/tmp   # the receipt that `cargo test` leaves there
     python3 infra/check_receipts.py              # one of an account that the local stack has erased
 

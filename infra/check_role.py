@@ -1,12 +1,12 @@
 """Compares the role that carries out deployments with what CloudFormation's own resource schemas ask for.
 
     python3 infra/lint_template.py target/expanded
-    pip download --no-deps --dest target/schemas localstack-core==2026.3.0
+    pip download --no-deps --require-hashes --dest target/schemas -r infra/requirements/schemas.txt
     python3 infra/check_role.py target/expanded target/schemas     # cfn-lint installed
 
 CloudFormation acts on a resource by the handlers of its type, and a type's schema names the permissions that each
 handler needs; copies of these schemas lie in that wheel. Both ways: the role has every permission that is needed,
-and none that nothing asks for.
+and none that nothing asks for. And it cannot switch off what protects the data, unless an administrator lets it.
 """
 
 import fnmatch
@@ -106,6 +106,22 @@ UNSAID = {
 }
 
 
+# What no deployment may do unless the role's parameter MayChangeProtection is "true": tagging a new key is tagging any.
+PROTECTED = [
+    "dynamodb:DeleteBackup",
+    "dynamodb:UpdateContinuousBackups",
+    "kms:CreateKey",
+    "kms:DisableKey",
+    "kms:PutKeyPolicy",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:UpdateAlias",
+]
+
+# What no deployment may do in prod, whatever the parameter is.
+NEVER_IN_PROD = ["dynamodb:DeleteBackup", "dynamodb:DeleteTable", "kms:DisableKey", "kms:ScheduleKeyDeletion"]
+
+
 def schemas(directory):
     """Permissions by resource type, of the types whose schemas have handlers."""
     found = {}
@@ -134,6 +150,37 @@ def granted(role):
     return actions
 
 
+def chosen(value, conditions):
+    """A value of the template with its conditions decided; what they leave out is None."""
+    if isinstance(value, dict):
+        if "Fn::If" in value:
+            condition, yes, no = value["Fn::If"]
+            return chosen(yes if conditions[condition] else no, conditions)
+        if value == {"Ref": "AWS::NoValue"}:
+            return None
+        return {name: chosen(one, conditions) for name, one in value.items()}
+    if isinstance(value, list):
+        return [one for one in (chosen(one, conditions) for one in value) if one is not None]
+    return value
+
+
+def can(policy, action):
+    """Whether a policy's statements let somebody do this, to anything."""
+    effects = {one["Effect"] for one in policy["Statement"] if any(fnmatch.fnmatchcase(action, name) for name in one["Action"])}
+    return effects == {"Allow"}
+
+
+def unprotected(role):
+    """Complaints of a role that can do what only an administrator may let it, or nobody in prod."""
+    document = role["Properties"]["Policies"][0]["PolicyDocument"]
+    for may_change in [False, True]:
+        for is_prod in [False, True]:
+            policy = chosen(document, {"MayChangeProtection": may_change, "MayDeleteTables": not is_prod})
+            forbidden = (NEVER_IN_PROD if is_prod else []) + ([] if may_change else PROTECTED)
+            for action in sorted({one for one in forbidden if can(policy, one)}):
+                yield f"not protected: {action}, {'in' if is_prod else 'outside'} prod, MayChangeProtection={may_change}"
+
+
 def compare(types, known, allowed):
     """Complaints of a role that `allowed` these actions, for resources of `types`."""
     asked = {}
@@ -157,11 +204,12 @@ def resource_types(directory):
 
 def main(expanded, wheels):
     known, types = schemas(wheels), resource_types(expanded)
-    allowed = granted(read(INFRA / "deploy_role.yaml")["Resources"]["CloudFormationRole"])
-    wrong = list(compare(types, known, allowed))
+    role = read(INFRA / "deploy_role.yaml")["Resources"]["CloudFormationRole"]
+    allowed = granted(role)
+    wrong = [*compare(types, known, allowed), *unprotected(role)]
     by_schema = len(types & known.keys())
     print(f"{len(types)} resource types, {by_schema} by their schemas; {len(allowed)} actions allowed")
-    print("\n".join(wrong) or "0 missing, 0 not needed")
+    print("\n".join(wrong) or "0 missing, 0 not needed, 0 not protected")
     return bool(wrong)
 
 

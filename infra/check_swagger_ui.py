@@ -1,6 +1,6 @@
 """Opens the local stack's /docs in Chromium and presses *Execute* on every operation that needs no id.
 
-    pip install selenium==4.51.0
+    pip install --require-hashes -r infra/requirements/swagger_ui.txt
     python3 infra/check_swagger_ui.py
     python3 infra/check_swagger_ui.py http://127.0.0.1:3000   # a stack that runs already, and is new
 

@@ -4,7 +4,7 @@ the alarms and the deployment's role.
 cfn-lint does not expand SAM by itself, so without the first step it misses, for instance, a bad
 schedule or a reference to a function that is not there.
 
-    pip install cfn-lint==1.58.0 aws-sam-translator==1.115.0
+    pip install --require-hashes -r infra/requirements/checks.txt
     python3 infra/lint_template.py             # lints
     python3 infra/lint_template.py expanded    # leaves what it linted there, for other linters
 """

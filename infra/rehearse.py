@@ -1,7 +1,6 @@
 """Rehearses a deployment on an emulator of AWS that needs neither Docker nor an account.
 
-    pip install ministack==1.5.33 aws-sam-translator==1.115.0 cfn-lint==1.58.0
-    pip install boto3==1.43.106 cryptography==46.0.3
+    pip install --require-hashes -r infra/requirements/rehearsal.txt
     cargo build -p functions --bins          # or cargo lambda build --release --x86-64 --compiler cargo
     python3 infra/rehearse.py                # --binaries DIRECTORY, --from TAG
 

@@ -118,6 +118,29 @@ class Role(unittest.TestCase):
         self.assertEqual(self.compare(types=["AWS::New::Thing"]), ["AWS::New::Thing: no schema, and no line in WITHOUT_SCHEMA"])
 
 
+    def protected(self, *statements):
+        policy = {"PolicyDocument": {"Statement": list(statements)}}
+        return list(check_role.unprotected({"Properties": {"Policies": [policy]}}))
+
+    def test_a_role_that_can_switch_off_recovery_is_refused(self):
+        allowed = {"Effect": "Allow", "Action": ["dynamodb:UpdateContinuousBackups"]}
+        denied = {"Effect": "Deny", "Action": ["dynamodb:UpdateContinuousBackups"]}
+        refused = "not protected: dynamodb:UpdateContinuousBackups, %s prod, MayChangeProtection=False"
+        self.assertEqual(self.protected(allowed), [refused % "outside", refused % "in"])
+        self.assertEqual(self.protected(allowed, denied), [])
+        self.assertEqual(self.protected({"Fn::If": ["MayChangeProtection", allowed, denied]}), [])
+
+    def test_a_role_that_can_delete_a_table_or_key_in_prod_is_refused(self):
+        allowed = {"Effect": "Allow", "Action": ["dynamodb:DeleteTable", "kms:Schedule*"]}
+        outside = {"Fn::If": ["MayDeleteTables", allowed, {"Ref": "AWS::NoValue"}]}
+        self.assertEqual(len(self.protected(allowed)), 4)
+        self.assertEqual(self.protected(outside), [])
+
+    def test_the_role_protects_recovery_tables_and_keys(self):
+        role = check_role.read(INFRA / "deploy_role.yaml")["Resources"]["CloudFormationRole"]
+        self.assertEqual(list(check_role.unprotected(role)), [])
+
+
 class SmokeTest(unittest.TestCase):
     def test_answers_are_held_against_status_and_word(self):
         refused = {"error": {"reason": "INVALID_CREDENTIALS"}}
