@@ -68,6 +68,8 @@ EXPECTED = {
         r'"iss": "tenure"',
         r'"requested_by": "project_admin"',
         r'"checked":1,"erased_again":0',
+        rf'\["customer_released","default","{TIME}","agent","project_admin","{UUID}"\]',
+        rf'\["{UUID}","{TIME}","{UUID}"\]',
     ],
     "events": [
         rf'\["{UUID}","http://127.0.0.1:\d+/"\]',

@@ -81,7 +81,8 @@ impl Build for App {
             config::required("OUTBOX_TABLE")?,
             config::required("ERASURES_TABLE")?,
         )
-        .mailing(config::mail_from().is_some());
+        .mailing(config::mail_from().is_some())
+        .keeping_events_for(config::event_retention()?);
         Ok(Self {
             loopback: config::loopback()?,
             unverified: config::unverified()?,
@@ -181,7 +182,7 @@ impl App {
         actor: Actor,
         now: Timestamp,
     ) -> Event {
-        Event { id: self.new_id(now), event_type, customer, subjects, actor, time: now }
+        Event { id: self.new_id(now), event_type, customer, subjects, hold: None, actor, time: now }
     }
 }
 

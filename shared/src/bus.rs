@@ -130,6 +130,7 @@ impl Publisher {
             "type": event.name,
             "customer_id": event.customer_id,
             "subjects": event.subjects(),
+            "hold": event.hold,
             "sequence": event.sequence,
             "webhook": event.is_pending(),
             "actor": event.actor,

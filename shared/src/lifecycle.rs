@@ -33,8 +33,11 @@ pub async fn transition_if(
         let Transition::Changed(change) = decide(&before, command, by, now)? else {
             return Ok((Update::Written, (before.clone(), before)));
         };
-        let event =
-            change.event.map(|event_type| app.event(event_type, before.id, Vec::new(), by, now));
+        let event = |event_type| Event {
+            hold: command.hold().cloned(),
+            ..app.event(event_type, before.id, Vec::new(), by, now)
+        };
+        let event = change.event.map(event);
         let update = match app.brake.filter(|_| command.is_operators_deletion()) {
             Some(brake) => braked(app, brake, &before, &change, event.as_ref()).await?,
             None => app.store.update_customer(&before, &change, event.as_ref()).await?,

@@ -58,6 +58,7 @@ async fn create(store: &Store, number: u64) -> String {
         event_type: EventType::CustomerCreated,
         customer: customer.id,
         subjects: Vec::new(),
+        hold: None,
         actor: Actor::BOOTSTRAP,
         time: now,
     };

@@ -331,6 +331,9 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     bill.pay("PUT /v1.0/customer/metadata", token, &path, Some(json!({"rtp_debug": false}))).await;
     let path = format!("{own}/billing_account_id");
     bill.pay("PUT /v1.0/customer/billing_account_id", token, &path, pays).await;
+    bill.pay("GET /v1.0/events", token, "/v1.0/events", None).await;
+    bill.pay_as("GET /v1.0/events", "?type=", token, "/v1.0/events?type=customer_updated", None)
+        .await;
     bill.pay("GET /v1.0/me", token, "/v1.0/me", None).await;
     bill.pay("GET /v1.0/erasure-keys", "", "/v1.0/erasure-keys", None).await;
     bill.pay("GET /ping", "", "/ping", None).await;
@@ -434,6 +437,7 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
     bill.pay(&format!("POST {one}/erasure/plan"), &admin, &at("/erasure/plan"), None).await;
     bill.pay(&format!("DELETE {one}"), &admin, &path, None).await;
     bill.pay(&format!("GET {one}/erasure"), &admin, &at("/erasure"), None).await;
+    bill.pay(&format!("GET {one}/events"), &admin, &at("/events"), None).await;
 
     let leaver = bill.tenure.account(&admin, "at-once").await;
     let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});

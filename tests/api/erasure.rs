@@ -338,7 +338,7 @@ async fn restored_accounts_are_erased_again() {
     assert_eq!(tenure.partition(&gone.id).await, ["A"]);
     let second = erasure(&tenure, &admin, &gone).await;
     assert_eq!((&second["stage"], &second["reason"]), (&json!("finished"), &json!("restored")));
-    assert_eq!(second["requested_by"]["role"], "system");
+    assert_eq!(second["requested_by"]["type"], "erasure_replay");
     assert_ne!(second["receipt"], first["receipt"]);
     tenure.call(&stays.token, "GET", "/v1.0/accesskeys").await.ok();
 

@@ -19,6 +19,7 @@ mod contention;
 mod customer;
 mod customers;
 mod erasure;
+mod events;
 mod faults;
 mod find;
 mod front;

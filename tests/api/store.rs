@@ -51,6 +51,7 @@ pub(crate) fn event(customer: Id<Customer>, number: u8) -> Event {
         event_type: EventType::Created(Kind::AccessKey),
         customer,
         subjects: Vec::new(),
+        hold: None,
         actor: Actor::PURGE,
         time: now(),
     }

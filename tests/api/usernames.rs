@@ -102,6 +102,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
         event_type: EventType::CustomerCreated,
         customer: customer.id,
         subjects: Vec::new(),
+        hold: None,
         actor: Actor::BOOTSTRAP,
         time: now,
     };

@@ -1,5 +1,5 @@
-//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account and their results, newest first, of
-//! the last 7 days.
+//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account and their results, newest first, as
+//! far back as events are kept.
 //!
 //! One round trip: the token names the account, so the caller and the page are read concurrently.
 

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::hold::HoldName;
 use super::owned::Kind;
 use super::{Actor, Customer, Id, Timestamp};
 
@@ -16,6 +17,8 @@ pub struct Event {
     pub customer: Id<Customer>,
     /// Ids of the owned items concerned; empty if the event is about the account itself.
     pub subjects: Vec<Uuid>,
+    /// Name of the hold that was placed or lifted; `None` for any other event.
+    pub hold: Option<HoldName>,
     /// Who changed it.
     pub actor: Actor,
     /// When the change happened.
@@ -121,4 +124,55 @@ impl EventType {
             Self::Deleted(kind) => kind.deleted(),
         }
     }
+
+    /// Returns the event type with this name; `None` if there is none.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let of_account = [
+            Self::CustomerCreated,
+            Self::CustomerUpdated,
+            Self::CustomerUpdated,
+            Self::CustomerFrozen,
+            Self::CustomerRecovered,
+            Self::CustomerDeleted,
+            Self::CustomerHeld,
+            Self::CustomerReleased,
+            Self::CustomerSuspended,
+            Self::CustomerResumed,
+            Self::WebhookDisabled,
+            Self::WebhookTested,
+        ];
+        let announced = Kind::ALL.iter().copied().filter(|kind| kind.is_announced());
+        let of_items = announced
+            .flat_map(|kind| [Self::Created(kind), Self::Updated(kind), Self::Deleted(kind)]);
+        of_account.into_iter().chain(of_items).find(|event_type| event_type.name() == name)
+    }
+}
+
+/// An event that happened, as an account's history keeps it.
+#[derive(Clone, Debug)]
+pub struct PastEvent {
+    /// The event's id.
+    pub id: Id<Event>,
+    /// Name of the event type.
+    pub name: String,
+    /// Who caused it.
+    pub actor: Actor,
+    /// Ids of the owned items concerned; empty if the event is about the account itself.
+    pub subjects: Vec<Uuid>,
+    /// Name of the hold that was placed or lifted; `None` for any other event.
+    pub hold: Option<String>,
+    /// When it happened.
+    pub time: Timestamp,
+}
+
+/// A page of an account's history that a client asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct EventQuery {
+    /// Event type; `None` for all.
+    pub event_type: Option<EventType>,
+    /// Page size.
+    pub size: usize,
+    /// The event before the page; `None` for the first page.
+    pub after: Option<Id<Event>>,
 }

@@ -64,6 +64,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the name of the hold that it places or lifts; `None` for any other command.
+    #[must_use]
+    pub fn hold(&self) -> Option<&HoldName> {
+        match self {
+            Self::Hold(name, _) | Self::LiftHold(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether this is a deletion that an operator asks for now, which the [brake](super::brake) counts. To erase a restored
     /// account again is not one.
     #[must_use]

@@ -6,11 +6,14 @@ use crate::domain::Error;
 pub(super) const PAGE_SIZE: &str = "page_size";
 pub(super) const PAGE_TOKEN: &str = "page_token";
 pub(super) const CUSTOMER_ID: &str = "customer_id";
+pub(super) const TYPE: &str = "type";
 
 /// Parameters of a list.
 pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
 /// Parameters of a list of an account that a project admin may name.
 pub const PAGE_OF_ACCOUNT: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
+/// Parameters of a list of events.
+pub const PAGE_OF_EVENTS: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, TYPE];
 /// Query parameter by which a project admin names the account that a request is about.
 pub const ACCOUNT: &[&str] = &[CUSTOMER_ID];
 

@@ -118,7 +118,7 @@ fn row(error: &Error) -> Row {
             not_found(kind.not_found(), format!("There is no {} with this id in the account.", kind.singular()))
         }
         Error::NotFound(Entity::Delivery) => {
-            not_found("WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log, which goes back 7 days.")
+            not_found("WEBHOOK_DELIVERY_NOT_FOUND", "There is no delivery with this id in the account's log, which keeps the deliveries of some months only.")
         }
         Error::NotFound(Entity::Erasure) => {
             not_found("ERASURE_NOT_FOUND", "No erasure of this account has been requested.")

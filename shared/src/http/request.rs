@@ -8,9 +8,10 @@ use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN};
+use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN, TYPE};
 use super::view::Tagged;
 use super::{Preconditions, customer_query, idempotency_key, json};
+use crate::domain::event::{EventQuery, EventType};
 use crate::domain::find::Filter;
 use crate::domain::front::Front;
 use crate::domain::gate::Party;
@@ -377,6 +378,17 @@ impl Request {
         let size = self.parameter(PAGE_SIZE).map_or(Ok(MAX_PAGE_SIZE), page_size)?;
         let token = self.parameter(PAGE_TOKEN).filter(|token| !token.is_empty());
         Ok(PageQuery { size, token })
+    }
+
+    /// Returns the page of an account's history that the query asks for.
+    pub fn event_query(&self) -> Result<EventQuery, Error> {
+        let named = |name| {
+            let rule = "must be an event type, such as customer_frozen or number_created";
+            EventType::of_name(name).ok_or_else(|| Error::InvalidParameter(TYPE, rule.to_owned()))
+        };
+        let event_type = self.parameter(TYPE).map(named).transpose()?;
+        let page = self.page()?;
+        Ok(EventQuery { event_type, size: page.size, after: page.cursor(Id::parse)? })
     }
 
     /// Returns the filter of accounts and the page that the query asks for.

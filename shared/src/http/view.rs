@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::counts::Counts;
 use crate::domain::customer::IdentityVerification;
 use crate::domain::erasure::{Reason, Stage};
+use crate::domain::event::PastEvent;
 use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::owned::Kind;
 use crate::domain::value::Metadata;
@@ -167,6 +168,39 @@ impl<'a> AccessKeyView<'a> {
     #[must_use]
     pub fn deleted(self, now: Timestamp) -> Self {
         Self { tm_delete: Some(now), ..self }
+    }
+}
+
+/// Representation of an event in an account's history.
+#[derive(Debug, Serialize)]
+pub struct EventView<'a> {
+    id: Id<domain::Event>,
+    #[serde(rename = "type")]
+    name: &'a str,
+    timestamp: Timestamp,
+    actor: Actor,
+    subjects: &'a [Uuid],
+    hold: Option<&'a str>,
+}
+
+impl<'a> From<&'a PastEvent> for EventView<'a> {
+    fn from(event: &'a PastEvent) -> Self {
+        Self {
+            id: event.id,
+            name: &event.name,
+            timestamp: event.time,
+            actor: event.actor,
+            subjects: &event.subjects,
+            hold: event.hold.as_deref(),
+        }
+    }
+}
+
+impl<'a> EventView<'a> {
+    /// Returns the representation for the owner of `customer`, who sees of an operator only that it was one.
+    #[must_use]
+    pub fn for_owner_of(customer: Id<domain::Customer>, event: &'a PastEvent) -> Self {
+        Self { actor: event.actor.seen_by_owner_of(customer), ..Self::from(event) }
     }
 }
 

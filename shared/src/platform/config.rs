@@ -1,5 +1,7 @@
 //! Configuration: the only module that reads the environment.
 
+use std::time::Duration;
+
 use crate::domain::Error;
 use crate::domain::brake::Brake;
 use crate::domain::front::Front;
@@ -44,6 +46,14 @@ pub fn front() -> Result<Option<Front>, Error> {
     const NAME: &str = "ORIGIN_SECRET_DIGESTS";
     let malformed = || Error::Internal(format!("{NAME} has no SHA-256 digests"));
     optional(NAME).map(|digests| Front::parse(&digests).ok_or_else(malformed)).transpose()
+}
+
+/// Reads how long events are kept.
+pub fn event_retention() -> Result<Duration, Error> {
+    const NAME: &str = "EVENT_RETENTION_DAYS";
+    let days = required(NAME)?.parse::<u32>();
+    let days = days.map_err(|_| Error::Internal(format!("{NAME} is not a number of days")))?;
+    Ok(Duration::from_hours(u64::from(days) * 24))
 }
 
 /// Returns whether accounts whose address was never verified may have resources.

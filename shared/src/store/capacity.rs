@@ -16,15 +16,15 @@ pub struct Capacity {
 impl Capacity {
     /// Returns the estimate for `items` items of `kilobytes` in total: a deletion is a write unit per
     /// kilobyte, at least one; each slice is counted in the ledger and its ids go to the outbox, in one
-    /// transaction; claim and finish are the rest.
+    /// transaction, and to the history; claim and finish are the rest.
     #[must_use]
     pub const fn of_erasure(items: u64, kilobytes: u64) -> Self {
         const CLAIM_AND_FINISH: u64 = 24;
         let slices = items.div_ceil(SLICE as u64);
-        let ids = (items * 16).div_ceil(1024) * 2;
+        let ids = (items * 16).div_ceil(1024) * 3;
         let deletions = if items > kilobytes { items } else { kilobytes };
         Self {
-            wcu: deletions + ids + slices * 6 + CLAIM_AND_FINISH,
+            wcu: deletions + ids + slices * 7 + CLAIM_AND_FINISH,
             rcu: kilobytes.div_ceil(4) + 6,
         }
     }

@@ -88,8 +88,8 @@ impl Store {
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
-    /// Ends a delivery after `attempts`, and removes what was sealed for it. The event of one that failed is kept for a
-    /// week from `now`, so that it can be sent again.
+    /// Ends a delivery after `attempts`, and removes what was sealed for it. The event is kept as all are; that of a
+    /// delivery that failed for a week from `now`, at least, so that it can be sent again.
     pub async fn end_delivery(
         &self,
         event: &OutboxEntry,
@@ -98,12 +98,14 @@ impl Store {
         outcome: Option<DeliveryResult>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let mut ended = UpdateExpression::default().set("delivery", state)?.remove(REMOVED);
+        let least = if state == DeliveryState::Failed { now.plus(LIFETIME) } else { now };
+        let kept = event.tm_event.plus(self.event_retention()).max(least).seconds();
+        let mut ended = UpdateExpression::default()
+            .set("delivery", state)?
+            .set("expires_at", kept.max(event.expires_at))?
+            .remove(REMOVED);
         if let Some(outcome) = outcome {
             ended = ended.set("outcome", outcome)?;
-        }
-        if state == DeliveryState::Failed {
-            ended = ended.set("expires_at", now.plus(LIFETIME).seconds())?;
         }
         self.update_event(event.id, &ended, &pending_after(attempts)).await.map(drop)
     }

@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::dynamodb::{Address, Item, Table, string};
 use crate::domain::brake::Hour;
 use crate::domain::digest::sha256;
+use crate::domain::event::Audience;
 use crate::domain::find::NamePrefix;
 use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::network::Source;
@@ -179,6 +180,14 @@ pub(super) fn event<T>(id: Id<Event>) -> Key<T> {
 #[must_use]
 pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
     Key::of(Table::Erasures, partition(customer), "E".to_owned())
+}
+
+/// Partition of the outbox's index `history`.
+pub(super) fn history(customer: Id<Customer>, audience: Audience) -> String {
+    match audience {
+        Audience::Owner => partition(customer),
+        Audience::Operators => format!("OPERATORS#{customer}"),
+    }
 }
 
 /// Partition of the ledger's index `finished`.

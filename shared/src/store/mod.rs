@@ -7,7 +7,7 @@
 //! | records and conditions of a change | [`outbox`], [`mail`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
-//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `find` |
+//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items | [`items`] |
 //!
 //! A change is one transaction. A method's verb tells its condition: `insert_` the item must not exist, `get_` it need
@@ -22,6 +22,7 @@ pub mod delivery;
 mod dynamodb;
 pub mod fields;
 mod find;
+mod history;
 pub mod hold;
 pub mod host;
 pub mod idempotency;

@@ -21,7 +21,7 @@ use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
-/// How long an event stays in the outbox: 7 days, and as long again if its delivery failed.
+/// Minimum time that an event stays in the outbox: 7 days, and as long again if its delivery failed.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// Number of events that are read in one batch, with their accounts: DynamoDB reads up to 100 items.
@@ -45,6 +45,9 @@ stored! {
         /// Ids of its subjects, 16 bytes each, one after the other.
         #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
         subjects: Vec<u8> => Deleted,
+        /// Name of the hold that it is about; `None` for any other event.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub hold: Option<String> => Deleted,
         /// Who caused it.
         pub actor: Actor => Deleted,
         /// When it happened.
@@ -79,6 +82,10 @@ stored! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_next: Option<Timestamp> => Deleted,
 
+        /// Partition of the history that it is in. Rows of index `log` lack it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        history_pk: Option<String> => Deleted,
+
         // The webhook of a deleted account, sealed for its last event.
         #[serde(skip_serializing_if = "Option::is_none")]
         farewell_method: Option<String> => Deleted,
@@ -92,7 +99,7 @@ stored! {
         #[serde(skip_serializing_if = "Option::is_none")]
         due_sk: Option<String> => Deleted,
         /// When the item expires, in seconds since 1970.
-        expires_at: i64 => Deleted,
+        pub(super) expires_at: i64 => Deleted,
     }
 }
 
@@ -132,6 +139,7 @@ impl OutboxEntry {
             name: event.event_type.name().to_owned(),
             customer_id: event.customer,
             subjects: event.subjects.iter().flat_map(|id| id.into_bytes()).collect(),
+            hold: event.hold.as_ref().map(ToString::to_string),
             actor: event.actor,
             tm_event: event.time,
             sequence: None,
@@ -143,6 +151,7 @@ impl OutboxEntry {
             outcome: None,
             tm_attempt: None,
             tm_next: None,
+            history_pk: Some(key::history(event.customer, event.event_type.audience())),
             farewell_method: None,
             farewell_uri: None,
             farewell_secrets: None,
@@ -174,7 +183,14 @@ impl OutboxEntry {
     /// Ids of what it happened to within the account; none if it happened to the account itself.
     #[must_use]
     pub fn subjects(&self) -> Vec<Uuid> {
-        self.subjects.chunks(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect()
+        ids(&self.subjects)
+    }
+
+    /// Returns the entry as it is stored where events are kept for `retention`. One that has a webhook sealed in expires
+    /// early, should nobody deliver it: what is sealed is personal.
+    fn kept_for(&self, retention: Duration) -> Self {
+        let kept = if self.farewell_uri.is_some() { LIFETIME } else { retention.max(LIFETIME) };
+        Self { expires_at: self.tm_event.plus(kept).seconds(), ..self.clone() }
     }
 
     /// Whether it is delivered to this account.
@@ -264,6 +280,11 @@ pub struct QueuedEvents {
     pub next: QueueCursor,
 }
 
+/// Ids that are stored 16 bytes each, one after the other.
+pub(super) fn ids(bytes: &[u8]) -> Vec<Uuid> {
+    bytes.chunks(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect()
+}
+
 /// Key of an event in the outbox.
 #[must_use]
 pub fn event_key(id: Id<Event>) -> Key<OutboxEntry> {
@@ -281,9 +302,10 @@ pub(super) fn queue_for_delivery(
 }
 
 impl Transaction<'_> {
-    /// Puts an event into the outbox.
+    /// Puts an event into the outbox, where it stays as long as events are kept.
     pub(super) fn put_event(self, event: &OutboxEntry) -> Result<Self, Error> {
-        self.put(Table::Outbox, to_item(event)?, None)
+        let kept = event.kept_for(self.store().event_retention());
+        self.put(Table::Outbox, to_item(kept)?, None)
     }
 }
 
@@ -386,6 +408,7 @@ mod tests {
             event_type,
             customer: customer.id,
             subjects: vec![Uuid::from_u128(1)],
+            hold: None,
             actor: Actor::PURGE,
             time: customer.tm_create,
         };

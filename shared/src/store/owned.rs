@@ -274,6 +274,7 @@ mod tests {
             event_type: EventType::CustomerUpdated,
             customer: customer(0).id,
             subjects: Vec::new(),
+            hold: None,
             actor: Actor::PURGE,
             time: now(),
         };

@@ -319,6 +319,7 @@ pub(super) const ROWS: &[Row] = &[
         missing: NO_ERASURE,
         ..ANY_ACCOUNT
     },
+    Row { route: "GET /v1.0/customers/{id}/events", ..ANY_ACCOUNT },
     Row { route: "POST /v1.0/customers/{id}/erasure/plan", deleted: WRONG_STATE, ..ANY_ACCOUNT },
     Row {
         route: "PUT /v1.0/customers/{id}/hold",
@@ -379,6 +380,7 @@ pub(super) const ROWS: &[Row] = &[
         ..OWN
     },
     Row { route: "PUT /v1.0/customer/metadata", body: r#"{"rtp_debug": true}"#, ..OWN },
+    Row { route: "GET /v1.0/events", ..OWN },
     Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, ..OWN },
     Row {
         route: "POST /v1.0/webhook_deliveries/{id}/resend",

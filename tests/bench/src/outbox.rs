@@ -170,6 +170,7 @@ impl Soak<'_> {
             event_type: EventType::Created(Kind::Number),
             customer: account.id,
             subjects: vec![self.app.new_id::<Event>(now).uuid()],
+            hold: None,
             actor: Actor::PURGE,
             time: now,
         };

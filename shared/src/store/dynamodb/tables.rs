@@ -1,5 +1,7 @@
 //! The tables.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::{Client, Config};
@@ -16,7 +18,11 @@ pub struct Store {
     erasures: String,
     /// Whether changes put notices to account owners into the outbox.
     pub(super) mailing: bool,
+    event_retention: Duration,
 }
+
+/// How long events are kept where nothing else is said: 90 days.
+const EVENT_RETENTION: Duration = Duration::from_hours(90 * 24);
 
 /// One of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,13 +43,25 @@ impl Store {
     /// The tables with these names, in an installation that sends no mail.
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
-        Self { client, accounts, outbox, erasures, mailing: false }
+        let event_retention = EVENT_RETENTION;
+        Self { client, accounts, outbox, erasures, mailing: false, event_retention }
     }
 
     /// The same tables, in an installation that sends mail or does not.
     #[must_use]
     pub fn mailing(self, mailing: bool) -> Self {
         Self { mailing, ..self }
+    }
+
+    /// The same tables, with events kept for `retention`.
+    #[must_use]
+    pub fn keeping_events_for(self, retention: Duration) -> Self {
+        Self { event_retention: retention, ..self }
+    }
+
+    /// How long events are kept.
+    pub(in crate::store) const fn event_retention(&self) -> Duration {
+        self.event_retention
     }
 
     pub(super) fn name(&self, table: Table) -> &str {

@@ -105,6 +105,11 @@ impl Transaction<'_> {
         self.store.mailing
     }
 
+    /// The tables that it writes to.
+    pub(in crate::store) const fn store(&self) -> &Store {
+        self.store
+    }
+
     /// Puts an item; without a condition, whatever was there before.
     pub(crate) fn put(
         self,
