@@ -135,7 +135,7 @@ async fn second_bootstrap_creates_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// The way back in, when the only project admin is an attacker's.
+/// The way back in, when the only project admin is an attacker's. The transaction meets another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
     let tenure = Tenure::start().await;
@@ -144,6 +144,7 @@ async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
         let body = json!({"username": username, "password": PASSWORD, "add": true});
         tenure.send(tenure.request("POST", path).json(&body)).await
     };
+    tenure.meet_others(&["AdminBootstrapFunction"]).await;
     let answer = add("rescuer").await.ok();
     assert_eq!(answer["created"], true);
     let project = answer["customer_id"].as_str().unwrap();
