@@ -131,7 +131,7 @@ impl EventType {
         let of_account = [
             Self::CustomerCreated,
             Self::CustomerUpdated,
-            Self::CustomerUpdated,
+            Self::CustomerIdentityVerificationUpdated,
             Self::CustomerFrozen,
             Self::CustomerRecovered,
             Self::CustomerDeleted,
