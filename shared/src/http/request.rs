@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lambda_http::RequestExt as _;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN, TYPE};
 use super::view::Tagged;
@@ -321,8 +321,9 @@ impl Request {
     /// [`json_over`](Self::json_over).
     pub fn json_both_over<A: DeserializeOwned, B: DeserializeOwned>(
         &self,
-        shown: &impl Serialize,
+        shown: &impl Tagged,
     ) -> Result<(A, B), Error> {
+        self.preconditions()?.require(shown)?;
         let (media_type, encoding) =
             (self.content_type.as_deref(), self.content_encoding.as_deref());
         json::parse_both_over(media_type, encoding, &self.body, shown)
