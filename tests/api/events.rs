@@ -151,7 +151,7 @@ async fn history_names_the_actor_of_every_transition() {
     assert_eq!(*actor(split), purge);
     // Of what was erased, there are ids only.
     let text = Value::from(history).to_string();
-    assert!(!text.contains("Ann") && !text.contains("Case 7") && !text.contains("hook"), "{text}");
+    assert!(!text.contains("Ann") && !text.contains("Case 7") && !text.contains("/hook"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +234,10 @@ async fn events_can_be_read_for_as_long_as_they_are_kept() {
         let admin = tenure.admin().await;
         let account = tenure.account(&admin, "test1").await;
         tenure.call(&admin, "DELETE", &of(&account)).await.ok();
-        tenure.advance_days(last - 1).await;
+        // First, the last event's webhook is given up on, and what was sealed for it is gone.
+        let early = (last - 1).min(2);
+        tenure.advance_days(early).await;
+        tenure.advance_days(last - 1 - early).await;
         let kept = history(&tenure, &account).await;
         assert!(kept.len() >= 3, "{last} days: {kept:?}");
         tenure.advance_days(2).await;
@@ -254,7 +257,7 @@ async fn last_event_of_an_account_stays_without_what_was_sealed_into_it() {
     let kept = history(&tenure, &account).await;
     assert!(kept.iter().any(|event| event["type"] == "customer_deleted"), "{kept:?}");
     let items = Value::from(tenure.items("OutboxTable").await).to_string();
-    assert!(!items.contains("hook") && !items.contains("whsec"), "{items}");
+    assert!(!items.contains("/hook") && !items.contains("whsec"), "{items}");
 }
 
 /// The list of event types stands in three places.

@@ -223,9 +223,9 @@ impl Cell {
         }
     }
 
-    /// Whether the request may count as a login attempt: at login, and with a session that is valid.
+    /// Whether the request may count as a login attempt: at login, and with a session that exists.
     pub(super) fn tries_a_password(&self) -> bool {
-        let is_dead = matches!(self.form, Form::Expired | Form::Revoked | Form::Garbage);
+        let is_dead = matches!(self.form, Form::Revoked | Form::Garbage);
         let has_session = self.holder == Holder::Session && self.credentials_sent() == 1;
         let may_count = self.row.looks == Looks::Nowhere || (has_session && !is_dead);
         self.row.has_password() && may_count

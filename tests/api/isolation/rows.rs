@@ -317,6 +317,8 @@ pub(super) const ROWS: &[Row] = &[
         own: NO_ERASURE,
         foreign: NO_ERASURE,
         missing: NO_ERASURE,
+        // A hold opens the ledger.
+        held: Some(OK),
         ..ANY_ACCOUNT
     },
     Row { route: "GET /v1.0/customers/{id}/events", ..ANY_ACCOUNT },
