@@ -90,7 +90,7 @@ const STORE_LAYERS: &[&[&str]] = &[
         "session",
         "throttle",
     ],
-    &["capacity", "delivery", "find", "inventory", "overview", "purge"],
+    &["capacity", "delivery", "find", "history", "inventory", "overview", "purge"],
     &["items"],
 ];
 

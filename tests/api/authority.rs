@@ -371,7 +371,7 @@ async fn a_demoted_admin_does_not_promote_themselves_with_a_request_under_way() 
             .await
             .unwrap();
     };
-    let answer = request.send(&tenure, &session, demotion).await;
+    let answer = Box::pin(request.send(&tenure, &session, demotion)).await;
     assert_eq!(answer.refused(403), "PERMISSION_DENIED");
     assert!(answer.message().contains("was changed while"), "{}", answer.text);
     let shown = tenure.call(&account.token, "GET", &victim).await.ok();

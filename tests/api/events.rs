@@ -21,7 +21,7 @@ async fn events(tenure: &Tenure, token: &str, list: &str, page_size: usize) -> V
         let path = format!("{list}{separator}page_size={page_size}&page_token={page_token}");
         let page = tenure.call(token, "GET", &path).await.ok();
         all.extend(page["result"].as_array().unwrap().iter().cloned());
-        page_token = page["next_page_token"].as_str().unwrap().to_owned();
+        page["next_page_token"].as_str().unwrap().clone_into(&mut page_token);
         if page_token.is_empty() {
             return all;
         }

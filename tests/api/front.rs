@@ -1,4 +1,4 @@
-//! A deployment behind CloudFront (`infra/front.yaml`).
+//! A deployment behind `CloudFront` (`infra/front.yaml`).
 
 use sam_local::Options;
 use shared::domain::digest::sha256;

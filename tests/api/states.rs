@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Tenure, counted, new_customer, quick, uncounted};
-use crate::receiver::{self, Receiver};
+use crate::receiver::{self, Arrival, Receiver};
 
 /// A state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -383,7 +383,7 @@ async fn holds_stand_side_by_side_preserve_and_are_not_told_to_the_owner() {
     assert_eq!(tenure.count_events(&subject.id, "customer_held").await, 2);
     assert_eq!(tenure.count_events(&subject.id, "customer_released").await, 2);
     let arrivals = receiver.arrivals("/hook");
-    let told: Vec<_> = arrivals.iter().map(|one| one.json()).collect();
+    let told: Vec<_> = arrivals.iter().map(Arrival::json).collect();
     let types: Vec<_> = told.iter().map(|one| one["type"].as_str().unwrap()).collect();
     assert!(types.contains(&"number_deleted") && types.contains(&"customer_updated"), "{types:?}");
     assert!(!types.iter().any(|name| ["customer_held", "customer_released"].contains(name)));

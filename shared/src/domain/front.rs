@@ -1,4 +1,4 @@
-//! The front: a CloudFront distribution that all requests come through, where a deployment has one.
+//! The front: a `CloudFront` distribution that all requests come through, where a deployment has one.
 
 use std::net::IpAddr;
 

@@ -194,8 +194,8 @@ mod tests {
         account.internals.suspension =
             suspended.then(|| Suspension { by: Actor::PURGE, tm_suspend: now() });
         if held {
-            let hold = Hold { reason: "Case 7".to_owned(), by: Actor::PURGE, tm_hold: now() };
-            account.internals.holds = Holds::default().with(HoldName::default_name(), hold);
+            let case = Hold { reason: "Case 7".to_owned(), by: Actor::PURGE, tm_hold: now() };
+            account.internals.holds = Holds::default().with(HoldName::default_name(), case);
         }
         account
     }

@@ -33,6 +33,7 @@ pub trait FromText: Sized {
     fn rule() -> String;
 
     /// Whether `""` clears a field of this type.
+    #[must_use]
     fn can_be_cleared() -> bool {
         Self::from_text("").is_ok()
     }
