@@ -193,6 +193,10 @@ impl<'a> Race<'a> {
                 }
             }
         }
+        // What operations have begun beside their answers ends here, or it would be retried in a later run.
+        drop(work);
+        drop(world.tables.hold_calls());
+        waiting.release_all().await;
         run
     }
 
@@ -335,14 +339,11 @@ impl<'a> Waiting<'a> {
         self.calls.sort_by_key(|(step, ..)| *step);
     }
 
-    /// Whether every operation that has not answered waits with a call, and none pauses.
+    /// Whether there is a call to release, and no operation pauses that has not answered.
     fn is_complete(&self, answers: &[Option<Answer>]) -> bool {
-        let waits = |slot: usize| {
-            self.calls.iter().any(|(step, ..)| matches!(step, Step::Call(own, _) if *own == slot))
-        };
-        (0..answers.len())
-            .filter(|slot| answers[*slot].is_none())
-            .all(|slot| waits(slot) && !self.is_pausing[slot])
+        let pauses =
+            |(slot, answer): (usize, &Option<Answer>)| answer.is_none() && self.is_pausing[slot];
+        !self.calls.is_empty() && !answers.iter().enumerate().any(pauses)
     }
 
     /// Returns the steps that are possible, given how often each operation may yet be refused for a locked item.
@@ -359,6 +360,13 @@ impl<'a> Waiting<'a> {
         let call = self.calls.iter().find(|(one, ..)| *one == step);
         let footprint = call.map(|(_, held, _)| self.tables.footprint(held));
         Taken { step, footprint, cause: call.and_then(|(.., cause)| *cause) }
+    }
+
+    /// Lets all calls go on, and those that follow from them.
+    async fn release_all(&mut self) {
+        self.arrive(&[]);
+        self.calls.drain(..).for_each(|(_, held, _)| held.release());
+        sleep(Duration::from_millis(1)).await;
     }
 
     /// Lets a call go on, and returns whether it will be refused for a locked item.
