@@ -223,12 +223,20 @@ impl Cell {
         }
     }
 
-    /// Whether the request may count as a login attempt: at login, and with a session that exists.
+    /// Whether the request may count as a login attempt: at login, and with a session that is valid.
     pub(super) fn tries_a_password(&self) -> bool {
-        let is_dead = matches!(self.form, Form::Revoked | Form::Garbage);
         let has_session = self.holder == Holder::Session && self.credentials_sent() == 1;
-        let may_count = self.row.looks == Looks::Nowhere || (has_session && !is_dead);
+        let may_count = self.row.looks == Looks::Nowhere || (has_session && !self.is_dead());
         self.row.has_password() && may_count
+    }
+
+    /// Whether the request may count as an attempt of its network, and of nobody else: its session has ended.
+    pub(super) fn counts_for_its_network(&self) -> bool {
+        self.row.has_password() && self.holder == Holder::Session && self.is_dead()
+    }
+
+    const fn is_dead(&self) -> bool {
+        matches!(self.form, Form::Expired | Form::Revoked | Form::Garbage)
     }
 
     /// Whether the query has only what the route accepts, and all that it needs.

@@ -35,6 +35,9 @@ const AT_ONCE: usize = 8;
 /// Number of cells with passwords before the throttle is reset: so few that no account reaches its limit.
 const PASSWORDS_IN_A_ROW: usize = 10;
 
+/// The same for cells that count for their network only.
+const ATTEMPTS_OF_A_NETWORK: usize = 500;
+
 /// Largest number of failures that are printed.
 const SHOWN: usize = 40;
 
@@ -99,8 +102,10 @@ impl Matrix {
 
     /// Sends cells that must be refused, and checks that they write nothing.
     async fn refuse(&mut self, cells: &[Cell]) {
-        let (guessing, plain): (Vec<Cell>, Vec<Cell>) =
+        let (guessing, others): (Vec<Cell>, Vec<Cell>) =
             cells.iter().partition(|cell| cell.tries_a_password());
+        let (dead, plain): (Vec<Cell>, Vec<Cell>) =
+            others.iter().partition(|cell| cell.counts_for_its_network());
 
         self.world.take_writes().await;
         let known = self.failures.len();
@@ -113,7 +118,8 @@ impl Matrix {
 
         // Login attempts are counted, which is all that they may write.
         let before = self.world.tables_without_attempts().await;
-        for cells in guessing.chunks(PASSWORDS_IN_A_ROW) {
+        let batches = dead.chunks(ATTEMPTS_OF_A_NETWORK).chain(guessing.chunks(PASSWORDS_IN_A_ROW));
+        for cells in batches {
             self.ask(cells).await;
             self.world.forget_attempts().await;
         }

@@ -313,6 +313,8 @@ impl Account {
         };
         let past = || AttributeValue::S("2020-01-01T00:00:00Z".to_owned());
         let ((session_expired, sk), (key_expired, key_sk)) = (session().await, key().await);
+        let past_second = AttributeValue::N("1577836800".to_owned());
+        set(tenure, &self.id, &sk, "expires_at", past_second).await;
         for sk in [sk, key_sk] {
             set(tenure, &self.id, &sk, "tm_expire", past()).await;
         }
