@@ -120,7 +120,7 @@ async fn all_at_once(accounts: u64, limit: usize) {
     }
 }
 
-/// With `TENURE_BRAKE_ACCOUNTS=10000` as many as the issue asks for, which takes some minutes.
+/// With `TENURE_BRAKE_ACCOUNTS=10000` it takes some minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_delete_as_many_as_the_limit_and_the_rest_is_untouched() {
     #[expect(clippy::disallowed_methods, reason = "a longer run on request")]
