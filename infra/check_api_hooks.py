@@ -16,7 +16,7 @@ API = os.environ["TENURE_API"]
 OWN = set(filter(None, os.environ.get("TENURE_OWN", "").split(",")))
 # Where every call gets a new account of its own, since most calls end it: the operator's token.
 OPERATOR = os.environ.get("TENURE_OPERATOR")
-# Where a deletion gets a new resource of its own: the token of whose account has it.
+# Where a call gets a new thing of its own: the token of who makes it.
 OWNER = os.environ.get("TENURE_OWNER")
 # The password of the caller, if it is a person.
 OWN_PASSWORD = os.environ.get("TENURE_PASSWORD")
@@ -129,12 +129,23 @@ def new_session():
     return answer.json()["token"]
 
 
-def new_resource():
-    """Path parameters of a resource that nothing else refers to."""
+# What an operation is about, by the end of its id: where such things are made, of what, and what else names them.
+THINGS = {
+    "Resource": ("tags", {"name": "tag"}, {"kind": "tags"}),
+    "AccessKey": ("accesskeys", {"expire": 86400}, {}),
+    "Customer": ("customers", {}, {}),
+}
+
+
+def new_thing(operation):
+    """Path parameters of a thing that nothing else refers to."""
+    path, body, parameters = next(thing for end, thing in THINGS.items() if operation.endswith(end))
+    if path == "customers":
+        body = {"username": f"thing-{uuid.uuid4().hex}", "password": PASSWORD}
     headers = {"Authorization": f"Bearer {OWNER}"}
-    answer = requests.post(f"{API}/v1.0/tags", json={"name": "to be deleted"}, headers=headers, timeout=30)
+    answer = requests.post(f"{API}/v1.0/{path}", json=body, headers=headers, timeout=30)
     answer.raise_for_status()
-    return {"kind": "tags", "id": answer.json()["id"]}
+    return {**parameters, "id": answer.json()["id"]}
 
 
 @schemathesis.hook
@@ -155,7 +166,7 @@ def before_call(context, case, kwargs):
         case.path_parameters["id"] = str(uuid.uuid4())
     if OWNER and case.meta.generation.mode.is_positive:
         # Other runs ask for accounts and versions that may not be there.
-        case.path_parameters, case.query = new_resource(), {}
+        case.path_parameters, case.query = new_thing(operation_of(case)), {}
         case.headers.pop("If-Match", None)
     if OPERATOR and (token := new_session()):
         headers = {"Authorization": f"Bearer {token}"}

@@ -47,7 +47,7 @@ impl Store {
     /// A page of an account's events that `reader` may see and that are kept at `now`, newest first.
     ///
     /// A page of one event type may have fewer rows than it could, or none, and not be the last: it ends after
-    /// [`MOST_READ`] events of any type.
+    /// `MOST_READ` events of any type.
     pub async fn list_history(
         &self,
         customer: Id<Customer>,
