@@ -126,6 +126,7 @@ def runs(api, seed, size, thorough):
     owner = api.login(f"owner-{seed}", "owners password")
     yield run(api, seed, "things", owner, size, "fuzzing", only=THINGS, owner=owner)
     yield run(api, seed, "customers", api.operator, size, "fuzzing", only=["deleteCustomer"], owner=api.operator)
+    yield run(api, seed, "people", person, size, "fuzzing,stateful", only=PEOPLE, own=own, password="admins password")
     # To leave would end what the others need.
     yield run(api, seed, "customer admin", admin, size, some, without=["unregister"], own=own)
     username, password = f"agent-{seed}", "agents password"
