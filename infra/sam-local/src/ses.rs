@@ -1,4 +1,4 @@
-//! SES: sending mail, by `POST /v2/email/outbound-emails`. Messages are kept and shown, and go nowhere.
+//! Plays Amazon SES: accepts `POST /v2/email/outbound-emails` and keeps each message, which is shown and never delivered.
 
 use std::{fmt::Write as _, sync::Arc, sync::Mutex};
 

@@ -135,7 +135,7 @@ impl Caller {
         Ok(permission)
     }
 
-    /// Refuses an access key: people change identity, programs do not.
+    /// Requires a session: access keys may not change who can sign in.
     pub const fn require_session(&self) -> Result<(), Error> {
         match self.identity {
             Identity::Agent(..) => Ok(()),

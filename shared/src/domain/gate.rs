@@ -31,7 +31,7 @@ pub enum Party {
 pub enum Access {
     /// Log in. Without it, nobody could unregister.
     LogIn,
-    /// Take care of one's own credentials: log out, revoke sessions and keys, set one's own password.
+    /// Manage one's own credentials: log out, revoke sessions and keys, set one's own password.
     Credentials,
     /// Read the account or what it owns.
     Read,

@@ -8,7 +8,7 @@ use crate::domain::{Customer, Error, Id, Timestamp};
 /// A message as it is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
-    /// Subject.
+    /// Subject line of the message.
     pub(super) subject: &'static str,
     /// Plain text.
     pub(super) text: String,

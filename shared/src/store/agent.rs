@@ -99,7 +99,8 @@ impl Stored for Agent {
     type Attributes = AgentAttributes;
 }
 
-/// A new password of an agent, and what ends with the old one beside the agent's other sessions.
+/// A change of an agent's password: the new hash, the session that goes on, and whether the agent's access keys end, as
+/// all other sessions do.
 pub struct NewPasswordHash {
     /// The new password's hash.
     pub hash: PasswordHash,

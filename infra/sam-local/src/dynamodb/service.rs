@@ -49,14 +49,14 @@ pub(crate) struct DynamoDb {
     faults: Mutex<Faults>,
 }
 
-/// A part of a call that waits by itself to be released.
+/// Which part of a held call waits to be released.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
-    /// The whole call.
+    /// A call that waits once, and is then executed as a whole.
     Whole,
-    /// The first phase of a transaction: locks its items.
+    /// A transaction before its first phase, which locks its items.
     Lock,
-    /// The second phase of a transaction: writes its items and unlocks them.
+    /// A transaction before its second phase, which writes its items and unlocks them.
     Commit,
 }
 

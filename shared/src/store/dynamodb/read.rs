@@ -17,7 +17,7 @@ use crate::domain::Error;
 use crate::patience::Tries;
 use crate::platform::aws::{Call as _, dynamodb_failure};
 
-/// Result of reading an item that transactions may be writing.
+/// Result of probing an item: what it is now, or that a transaction in flight is writing it.
 #[derive(Debug)]
 pub(crate) enum Probe {
     /// No transaction is writing it. `None` if there is no item.
