@@ -13,7 +13,7 @@ use shared::app::App;
 use shared::auth::{self, caller_and_agent_with_step_up, caller_with_password};
 use shared::domain::gate::{Access, Write};
 use shared::domain::value::{NewPassword, Password, deserialize_present};
-use shared::domain::{Agent, Credential, Error, EventType, Kind, Permission};
+use shared::domain::{Agent, Error, EventType, Kind, Permission};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;
@@ -34,7 +34,7 @@ struct Body {
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let own_session = own_session(&request)?;
+    let own_session = auth::own_session(&request)?;
     let (caller, agent) = if own_session.is_some() {
         let current = request.current_password();
         let (access, anyone) = (Access::Credentials, Permission::NONE);
@@ -51,7 +51,10 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.require_over(&agent)?;
     let (body, conditions) = (request.json::<Body>()?, &request.preconditions()?);
     caller.require_step_up()?;
-    body.is_for(own_session.is_some())?;
+    if body.keys && own_session.is_none() {
+        let rule = "is for one's own password; delete another agent's keys one by one";
+        return Err(Error::invalid_field("keys", rule));
+    }
 
     let hash = password::hash(body.password.for_agent(&agent.username)?)?;
     let new = &NewPasswordHash { hash, kept_session: own_session, ends_keys: body.keys };
@@ -67,25 +70,6 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     })
     .await?;
     Reply::state(view::AgentView::new(account.id, &updated))
-}
-
-/// Returns the hash of the caller's session token, if the path names the caller.
-fn own_session(request: &Request) -> Result<Option<String>, Error> {
-    let is_own = |id| request.path_id().is_ok_and(|named| named == id);
-    Ok(match auth::credential(request)? {
-        Credential::Session { agent, hash, .. } if is_own(agent) => Some(hash),
-        _ => None,
-    })
-}
-
-impl Body {
-    fn is_for(&self, own: bool) -> Result<(), Error> {
-        if self.keys && !own {
-            let rule = "is for one's own password; delete another agent's keys one by one";
-            return Err(Error::invalid_field("keys", rule));
-        }
-        Ok(())
-    }
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -7,59 +7,25 @@ use serde::{Deserialize, Serialize};
 use shared::bus::{PublishRun, Publisher, publish_overdue};
 use shared::domain::{Error, Event, Id};
 use shared::platform::Deadline;
-use shared::runtime;
+use shared::runtime::{self, BatchFailures, StreamRecord};
 
-/// A batch of DynamoDB stream records, or the schedule's event, which has none. Other fields are ignored.
+/// A batch of stream records, or the schedule's event, which has none. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Call {
-    records: Option<Vec<Record>>,
-}
-
-#[derive(Deserialize)]
-struct Record {
-    dynamodb: Change,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Change {
-    keys: Keys,
-    sequence_number: String,
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    id: Text,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    #[serde(rename = "S")]
-    id: String,
-}
-
-impl Record {
-    /// The event's id; `None` for mail, which is not published.
-    fn id(&self) -> Option<Id<Event>> {
-        Id::parse(&self.dynamodb.keys.id.id)
-    }
+    records: Option<Vec<StreamRecord>>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(crate) enum Answer {
-    #[serde(rename_all = "camelCase")]
-    Batch {
-        batch_item_failures: Vec<Failure>,
-    },
+    Batch(BatchFailures),
     Run(PublishRun),
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Failure {
-    item_identifier: String,
+/// Returns the id of a record's event; `None` for mail, which is not published.
+fn event_of(record: &StreamRecord) -> Option<Id<Event>> {
+    Id::parse(record.id())
 }
 
 pub(crate) async fn handle(
@@ -70,14 +36,13 @@ pub(crate) async fn handle(
     let Some(records) = call.records else {
         return publish_overdue(publisher, deadline).await.map(Answer::Run);
     };
-    let ids: Vec<_> = records.iter().filter_map(Record::id).collect();
+    let ids: Vec<_> = records.iter().filter_map(event_of).collect();
     let events = publisher.app.store.get_events(&ids).await?;
     let refused = publisher.publish(&events).await;
 
-    let failed =
-        records.into_iter().filter(|record| record.id().is_some_and(|id| refused.contains(&id)));
-    let failure = |record: Record| Failure { item_identifier: record.dynamodb.sequence_number };
-    Ok(Answer::Batch { batch_item_failures: failed.map(failure).collect() })
+    let is_refused =
+        |record: &StreamRecord| event_of(record).is_some_and(|id| refused.contains(&id));
+    Ok(Answer::Batch(records.into_iter().filter(is_refused).collect()))
 }
 
 fn main() -> runtime::Result {

@@ -494,6 +494,15 @@ async fn reserve<T>(
     by_network.and(by_name).and(read)
 }
 
+/// Returns the hash of the caller's session token, if the path names the agent whose session it is; else `None`.
+pub fn own_session(request: &Request) -> Result<Option<String>, Error> {
+    let is_own = |id| request.path_id().is_ok_and(|named| named == id);
+    Ok(match credential(request)? {
+        Credential::Session { agent, hash, .. } if is_own(agent) => Some(hash),
+        _ => None,
+    })
+}
+
 /// Parses the client's token.
 pub fn credential(request: &Request) -> Result<Credential, Error> {
     Credential::parse(request.token()?).ok_or(Error::InvalidCredentials)
