@@ -1,18 +1,19 @@
 //! Agents. An agent has two items: its own, which every request reads, and its user name's lock, which log-ins read.
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::dynamodb::{
-    Attempt, CommitResult, Condition, Leg, Store, Table, Transaction, UpdateExpression, number,
-    string,
+    CommitResult, Condition, Leg, Store, Table, Transaction, UpdateExpression, number, string,
 };
 use super::fields::stored;
 use super::idempotency;
 use super::key;
 use super::login::{LoginAttributes, of_agent};
 use super::outbox::OutboxEntry;
-use super::owned::{gone, moved_on};
+use super::owned::gone;
 use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
@@ -294,20 +295,10 @@ impl Store {
                 let key = key::access_key(target.id, key.id).address();
                 transaction = transaction.delete(key, Some(&Condition::present()))?;
             }
-            match transaction.attempt().await? {
-                Attempt::Ended(result) => {
-                    let Some(newer) = moved_on(&result, target)? else { return Ok(result) };
-                    if !tries.again() {
-                        let cause = "the account's sequence number moves too fast";
-                        return Err(Error::Unavailable(cause.to_owned()));
-                    }
-                    current = newer;
-                }
-                Attempt::Conflict(conflict) => {
-                    if !tries.pause().await {
-                        return Err(conflict.after(&tries));
-                    }
-                }
+            let attempt = transaction.attempt().await?;
+            match self.next_try(attempt, target, &mut tries).await? {
+                ControlFlow::Break(result) => return Ok(result),
+                ControlFlow::Continue(newer) => current = newer,
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Changes of what an account owns. Each goes through the account's root, which is how the purge knows that nothing is
 //! added to a deleted account, and where the change's event gets its sequence number.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
 
 use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Store, Table, Transaction};
@@ -28,24 +30,40 @@ impl Store {
     ) -> Result<CommitResult, Error> {
         let (mut current, mut tries) = (target.customer().clone(), Tries::new());
         loop {
-            match change(target.now(&current))?.attempt().await? {
-                Attempt::Ended(result) => {
-                    let Some(newer) = moved_on(&result, target.now(&current))? else {
-                        return Ok(result);
-                    };
-                    // What was found is true for an instant only: it is used at once.
-                    if !tries.again() {
-                        let cause = "the account's sequence number moves too fast";
-                        return Err(Error::Unavailable(cause.to_owned()));
-                    }
-                    current = newer;
+            let target = target.now(&current);
+            let attempt = change(target)?.attempt().await?;
+            match self.next_try(attempt, target, &mut tries).await? {
+                ControlFlow::Break(result) => return Ok(result),
+                ControlFlow::Continue(newer) => current = newer,
+            }
+        }
+    }
+
+    /// Decides after one try of a change: it has ended, or is to be tried again for the account as it is now. A state of
+    /// the account that does not let it happen any more is an error.
+    pub(super) async fn next_try(
+        &self,
+        attempt: Attempt,
+        target: Target<'_>,
+        tries: &mut Tries,
+    ) -> Result<ControlFlow<CommitResult, Customer>, Error> {
+        match attempt {
+            Attempt::Ended(result) => {
+                let Some(newer) = moved_on(&result, target)? else {
+                    return Ok(ControlFlow::Break(result));
+                };
+                // What was found is true for an instant only: it is used at once.
+                if !tries.again() {
+                    let cause = "the account's sequence number moves too fast";
+                    return Err(Error::Unavailable(cause.to_owned()));
                 }
-                Attempt::Conflict(conflict) => {
-                    let root = self.free_root(target.id, conflict, &mut tries).await?;
-                    let newer: Option<Customer> = root.map(read).transpose()?;
-                    // One that does not admit the change is refused by the next try.
-                    current = newer.unwrap_or(current);
-                }
+                Ok(ControlFlow::Continue(newer))
+            }
+            Attempt::Conflict(conflict) => {
+                let root = self.free_root(target.id, conflict, tries).await?;
+                let newer: Option<Customer> = root.map(read).transpose()?;
+                // One that does not admit the change is refused by the next try.
+                Ok(ControlFlow::Continue(newer.unwrap_or_else(|| target.customer().clone())))
             }
         }
     }
@@ -156,10 +174,7 @@ impl Store {
 
 /// The account that the first leg found, if it has emitted other events than as it was `decided_on`. One that does not
 /// admit the change is an error.
-pub(super) fn moved_on(
-    result: &CommitResult,
-    decided_on: Target<'_>,
-) -> Result<Option<Customer>, Error> {
+fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
     let current: Customer = read(root.clone())?;
