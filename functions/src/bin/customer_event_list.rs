@@ -19,10 +19,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         app.store.list_history(account, Audience::Operators, query, app.now()).await
     };
     let caller = caller_and_customer(app, &request, Permission::PROJECT_ADMIN);
-    let ((_, customer), page) = match join(caller, events).await {
-        (Ok(caller), page) => (caller, page),
-        (Err(error), _) => return Err(error),
-    };
+    let (caller, page) = join(caller, events).await;
+    let (_, customer) = caller?;
     customer?;
 
     Reply::ok(view::PageView::new(&page?, view::EventView::from))
