@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Id, Permission};
 
-/// What an actor is.
+/// Kind of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorType {
@@ -17,11 +17,11 @@ pub enum ActorType {
     Operator,
     /// The bootstrap function, invoked by whoever administers the AWS account.
     Bootstrap,
-    /// The purge.
+    /// The scheduled purge of expired accounts.
     Purge,
-    /// The restore replay.
+    /// The function that erases again what a restore brought back.
     ErasureReplay,
-    /// The delivery of webhooks.
+    /// The function that delivers webhooks.
     WebhookDelivery,
 }
 
@@ -37,7 +37,7 @@ pub enum Role {
     CustomerManager,
     /// Agent of the account, without a permission to administer or manage.
     Agent,
-    /// This system.
+    /// Acts of this system without a request, such as the purge.
     System,
 }
 
@@ -60,7 +60,7 @@ impl Role {
 /// Who did something. Ids only: they identify nobody once the agent is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
-    /// What it is.
+    /// Kind of the actor.
     #[serde(rename = "type")]
     pub kind: ActorType,
     /// Id of the agent or access key; `None` for the system.

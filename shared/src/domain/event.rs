@@ -19,7 +19,7 @@ pub struct Event {
     pub subjects: Vec<Uuid>,
     /// Name of the hold that was placed or lifted; `None` for any other event.
     pub hold: Option<HoldName>,
-    /// Who changed it.
+    /// Actor that made the change.
     pub actor: Actor,
     /// When the change happened.
     pub time: Timestamp,
@@ -156,13 +156,13 @@ pub struct PastEvent {
     pub id: Id<Event>,
     /// Name of the event type.
     pub name: String,
-    /// Who caused it.
+    /// Actor that caused the event.
     pub actor: Actor,
     /// Ids of the owned items concerned; empty if the event is about the account itself.
     pub subjects: Vec<Uuid>,
     /// Name of the hold that was placed or lifted; `None` for any other event.
     pub hold: Option<String>,
-    /// When it happened.
+    /// Time of the event.
     pub time: Timestamp,
 }
 

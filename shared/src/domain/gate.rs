@@ -61,9 +61,9 @@ pub enum Write {
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     customer: &'a Customer,
-    /// Who writes.
+    /// Side that writes: the account's owner or an operator.
     pub by: Party,
-    /// What the write does.
+    /// Kind of the write, on which the account's state decides.
     pub write: Write,
 }
 

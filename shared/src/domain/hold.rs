@@ -66,7 +66,7 @@ pub struct Hold {
 pub struct Holds(BTreeMap<HoldName, Hold>);
 
 impl Holds {
-    /// Whether there is none.
+    /// Whether the account has no hold.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -31,7 +31,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// What a notice says.
+/// Type of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeType {
@@ -82,7 +82,7 @@ enum When {
     BeforeDeletion(Duration),
 }
 
-/// Who gets a notice.
+/// Recipients of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recipient {
     /// The address that the account has when the notice is sent.
@@ -107,13 +107,13 @@ const SENT: &[(Occasion, NoticeType, When, Recipient)] = &[
 /// A notice that waits to be sent.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// What it says.
+    /// Type of the notice.
     pub notice_type: NoticeType,
-    /// When it is due.
+    /// Time from which the notice may be sent.
     pub not_before: Timestamp,
-    /// When it is dropped if it has not been sent.
+    /// Time at which the notice is dropped if it has not been sent.
     pub until: Timestamp,
-    /// When its occasion was.
+    /// Time of the event that the notice is about.
     pub tm_event: Timestamp,
     /// When the account's deletion was due after its occasion; `None` if it was not.
     pub tm_deletion_scheduled: Option<Timestamp>,

@@ -10,9 +10,9 @@ use crate::domain::{Customer, Error, Id, Timestamp};
 pub(super) struct Message {
     /// Subject line of the message.
     pub(super) subject: &'static str,
-    /// Plain text.
+    /// Plain-text body.
     pub(super) text: String,
-    /// The same as HTML, without images, scripts or links.
+    /// HTML with the words of the plain text, without images, scripts or links.
     pub(super) html: String,
 }
 

@@ -27,7 +27,7 @@ use message::Message;
 /// Number of messages that a run sends at the same time.
 const CONCURRENT_MESSAGES: usize = 4;
 
-/// Sends mail.
+/// Context of the function that sends mail: store, SES client and sender.
 #[derive(Debug)]
 pub struct Mailer {
     /// Store, clock and randomness.
@@ -81,7 +81,7 @@ enum Disposition {
 /// Why SES has not accepted a message.
 struct Refusal {
     error: Error,
-    /// Whether SES never will.
+    /// Whether SES refused the message for good, so that no other attempt is made.
     is_final: bool,
 }
 

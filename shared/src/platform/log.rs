@@ -54,7 +54,7 @@ pub(crate) enum LogEntry<'a> {
         request_id: &'a str,
         /// The gateway's route key.
         route: &'a str,
-        /// Who asked.
+        /// Actor that sent the request.
         actor: &'a Actor,
     },
     /// A request was answered with 500 or 503.
@@ -62,7 +62,7 @@ pub(crate) enum LogEntry<'a> {
     RequestFailed {
         /// The request's id.
         request_id: &'a str,
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// A function that is not called by the API failed.
@@ -70,7 +70,7 @@ pub(crate) enum LogEntry<'a> {
     EventFailed {
         /// Lambda's id of the invocation.
         request_id: &'a str,
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// A function panicked.
@@ -82,13 +82,13 @@ pub(crate) enum LogEntry<'a> {
     /// A write beside a request failed; the request did not depend on it.
     #[serde(rename = "background write failed")]
     BackgroundWriteFailed {
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// A request could not be counted against a rate limit, and was admitted.
     #[serde(rename = "request not counted")]
     RequestNotCounted {
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// A batch of events could not be put on the bus; the stream or the schedule retries it.
@@ -96,7 +96,7 @@ pub(crate) enum LogEntry<'a> {
     EventsNotPublished {
         /// Number of events.
         count: usize,
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// A published event could not be taken out of the queue; it is published once more.
@@ -104,19 +104,19 @@ pub(crate) enum LogEntry<'a> {
     EventNotDequeued {
         /// The event.
         event_id: Id<Event>,
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// Due deliveries could not be listed to the end; the next run lists the rest.
     #[serde(rename = "due deliveries not listed")]
     DueDeliveriesNotListed {
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// Due events could not be read; the next run reads them.
     #[serde(rename = "due events not read")]
     DueEventsNotRead {
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// The attempt to deliver an event failed on our side.
@@ -126,13 +126,13 @@ pub(crate) enum LogEntry<'a> {
         event_id: Id<Event>,
         /// The account.
         customer_id: Id<Customer>,
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// Mail could not be read, sent or taken out of the queue; a later run tries again, unless its attempts are over.
     #[serde(rename = "mail not sent")]
     MailNotSent {
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// An account could not be purged; the next run tries again.
@@ -140,7 +140,7 @@ pub(crate) enum LogEntry<'a> {
     PurgeFailed {
         /// The account.
         customer_id: Id<Customer>,
-        /// What failed.
+        /// Error that the work ended with.
         cause: Cause<'a>,
     },
     /// The purge found items of a kind that it does not know, and quarantined the account.

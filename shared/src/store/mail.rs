@@ -22,16 +22,16 @@ stored! {
         pub id: String => Deleted,
         /// The account.
         pub customer_id: Id<Customer> => Deleted,
-        /// What it says.
+        /// Type of the notice.
         notice: NoticeType => Deleted,
-        /// When its occasion was.
+        /// Time of the event that the notice is about.
         tm_event: Timestamp => Deleted,
         /// When the account's deletion was due after its occasion; `None` if it was not.
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_deletion_scheduled: Option<Timestamp> => Deleted,
-        /// When it is due.
+        /// Time from which the message may be sent.
         not_before: Timestamp => Deleted,
-        /// When it is dropped.
+        /// Time at which the message is dropped if it has not been sent.
         tm_until: Timestamp => Deleted,
         /// The address that the account no longer has, sealed.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ impl MailEntry {
         }
     }
 
-    /// The notice itself.
+    /// Returns the notice that is to be sent.
     #[must_use]
     pub fn notice(&self) -> Notice {
         Notice {

@@ -48,9 +48,9 @@ stored! {
         /// Name of the hold that it is about; `None` for any other event.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hold: Option<String> => Deleted,
-        /// Who caused it.
+        /// Actor that caused the event.
         pub actor: Actor => Deleted,
-        /// When it happened.
+        /// Time of the event.
         pub tm_event: Timestamp => Deleted,
         /// Its sequence number within the account; `None` if the account's erasure had begun, or if the owner does not
         /// learn of it.

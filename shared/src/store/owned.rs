@@ -195,7 +195,7 @@ impl Transaction<'_> {
         self.emit_with(target, event, UpdateExpression::default(), None)
     }
 
-    /// Adds the same legs for a change of an agent's permission from `before` to `after`, `None` where the agent does
+    /// Adds the legs of [`emit_owned`](Self::emit_owned) for a change of an agent's permission from `before` to `after`, `None` where the agent does
     /// not exist, on the condition that the account keeps an admin.
     ///
     /// When the number of admins changes, the account's version is incremented too: a plan that was made before is
@@ -218,7 +218,7 @@ impl Transaction<'_> {
         self.emit_with(target, event, counted, condition.as_ref())
     }
 
-    /// Adds the same legs for the second of two events, which takes the number after the next. The first one, which the
+    /// Adds the legs of [`emit_owned`](Self::emit_owned) for the second of two events, which takes the number after the next. The first one, which the
     /// transaction puts too as [`OutboxEntry::next`] of the same account, tells of so many deleted items of one kind.
     pub(super) fn emit_second(
         self,
@@ -233,7 +233,7 @@ impl Transaction<'_> {
         self.emit_entry(target, event, &entry, update, None)
     }
 
-    /// Adds the same legs, with an update of the account, and a condition that asks for more than that it admits the
+    /// Adds the legs of [`emit_owned`](Self::emit_owned), with an update of the account and a condition that asks for more than that it admits the
     /// change.
     fn emit_with(
         self,

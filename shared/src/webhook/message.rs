@@ -28,7 +28,7 @@ struct Payload<'a> {
     /// Position in the account's sequence of events, which has no gaps. `None` for an event of an erased
     /// account.
     sequence: Option<u64>,
-    /// Who caused it, as the owner may see it.
+    /// Actor that caused the event, as the owner may see it.
     actor: Actor,
     data: Value,
 }

@@ -179,10 +179,10 @@ deserialize_from_text!(WebhookUri, WebhookMethod);
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Labels {
-    /// The name.
+    /// New name; `None` keeps the old one.
     #[serde(deserialize_with = "deserialize_present")]
     pub name: Option<Name>,
-    /// The description.
+    /// New description; `None` keeps the old one.
     #[serde(deserialize_with = "deserialize_present")]
     pub detail: Option<Detail>,
 }

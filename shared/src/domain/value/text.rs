@@ -133,7 +133,7 @@ super::deserialize_from_text!(Name);
 pub struct HoldReason(BoundedText<500>);
 
 impl HoldReason {
-    /// The reason itself.
+    /// Returns the reason as text, which is not to be logged.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()

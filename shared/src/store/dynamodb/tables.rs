@@ -47,13 +47,13 @@ impl Store {
         Self { client, accounts, outbox, erasures, mailing: false, event_retention }
     }
 
-    /// The same tables, in an installation that sends mail or does not.
+    /// Returns the store of an installation that sends mail if `mailing`, and writes notices only then.
     #[must_use]
     pub fn mailing(self, mailing: bool) -> Self {
         Self { mailing, ..self }
     }
 
-    /// The same tables, with events kept for `retention`.
+    /// Returns a store that keeps events for `retention`.
     #[must_use]
     pub fn keeping_events_for(self, retention: Duration) -> Self {
         Self { event_retention: retention, ..self }
