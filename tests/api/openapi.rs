@@ -140,6 +140,7 @@ fn every_error() -> Vec<Error> {
         Error::UsernameTaken,
         Error::EmailTaken,
         Error::EmailMissing,
+        Error::TokenInvalid,
         Error::EmailVerificationRequired,
         Error::StateInvalid(Status::Frozen),
         Error::GracePeriodEnded,
@@ -197,6 +198,7 @@ fn is_in_the_list(error: &Error) {
         | Error::UsernameTaken
         | Error::EmailTaken
         | Error::EmailMissing
+        | Error::TokenInvalid
         | Error::EmailVerificationRequired
         | Error::StateInvalid(_)
         | Error::GracePeriodEnded

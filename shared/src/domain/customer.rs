@@ -21,7 +21,7 @@ pub struct Customer {
     pub name: Name,
     /// The customer's description.
     pub detail: Detail,
-    /// The contact e-mail address, unique among accounts.
+    /// The contact e-mail address. Reserved for the account if an operator set it or somebody has proven it.
     pub email: Email,
     /// The contact phone number.
     pub phone_number: PhoneNumber,
@@ -92,6 +92,11 @@ pub struct Internals {
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether webhooks are disabled because the receiver answered 410.
     pub webhook_gone: bool,
+    /// Whether the current address is not reserved: the account's owner has set it, and nobody has proven it since.
+    pub email_unreserved: bool,
+    /// The last verified address, as long as the current one is not verified. It stays reserved, and the account's mail
+    /// goes there; `None` for none.
+    pub retained_email: Option<Email>,
 }
 
 /// A suspension: an account's own callers are barred, whatever its status, until an operator resumes it.
@@ -230,6 +235,16 @@ impl Customer {
             webhook_uri: profile.webhook_uri.unwrap_or(self.webhook_uri),
             ..self
         }
+    }
+
+    /// Returns the address that the account's mail goes to: the current one if it is verified, else the last one that was.
+    /// `None` if no address was ever verified, or the verified one is withheld.
+    #[must_use]
+    pub fn verified_address(&self) -> Option<Email> {
+        if self.email_verified {
+            return Some(self.email.clone()).filter(|email| email.canonical().is_some());
+        }
+        self.internals.retained_email.clone()
     }
 
     /// Whether an agent with this permission administers the account; at least one always does. In the project's own

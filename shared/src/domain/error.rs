@@ -81,6 +81,8 @@ pub enum Error {
     EmailTaken,
     /// The account has no e-mail address that could be verified.
     EmailMissing,
+    /// The token of a mailed link was used, has expired, or is for an address that the account has no more.
+    TokenInvalid,
     /// The account's status does not allow the operation.
     StateInvalid(Status),
     /// The grace period is over: the account cannot be recovered.
@@ -207,6 +209,7 @@ impl Error {
             | Self::UsernameTaken
             | Self::EmailTaken
             | Self::EmailMissing
+            | Self::TokenInvalid
             | Self::EmailVerificationRequired
             | Self::StateInvalid(_)
             | Self::GracePeriodEnded

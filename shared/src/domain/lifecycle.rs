@@ -16,7 +16,7 @@ use super::erasure::{ErasureRequest, LedgerEntry, Plan, Reason};
 use super::event::{Audience, EventType};
 use super::gate::{Access, Party, Write};
 use super::hold::{Hold, HoldName};
-use super::value::{HoldReason, Metadata, WebhookUri};
+use super::value::{Email, HoldReason, Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 
@@ -35,6 +35,9 @@ pub enum Command {
     SetMetadata(Metadata, Party),
     /// Record what an operator knows about the address and the identity; a verified address activates the account.
     Verify(Verification),
+    /// Record that the account's owner has proven this address by a token that was mailed to it. It is reserved, and
+    /// activates the account; [`Error::TokenInvalid`] if the account has another address by now.
+    ProveEmail(Email),
     /// Sign webhooks with a new secret, for the account's owner; the one before signs too for this overlap.
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
@@ -142,6 +145,14 @@ pub fn decide(
                 return Err(Error::EmailMissing);
             }
             Ok(verified(customer, *stated, now))
+        }
+        (Command::ProveEmail(email), _) => {
+            if !has_address(customer, email) {
+                return Err(Error::TokenInvalid);
+            }
+            customer.writable(Party::Owner, Write::Change)?;
+            let proven = Verification { email_verified: Some(true), ..Verification::default() };
+            Ok(verified(customer, proven, now))
         }
         (Command::RotateWebhookSecret(secret, overlap), _) => {
             customer.writable(Party::Owner, Write::Change)?;
@@ -328,6 +339,11 @@ fn with_profile(customer: Customer, profile: Profile) -> Customer {
     after.internals.webhook_gone &= !is_set;
     after.email_verified &= after.email.is_same_mailbox(&before);
     after
+}
+
+/// Whether this is the account's current address, however spelt. An address that is empty or withheld is nobody's.
+fn has_address(customer: &Customer, email: &Email) -> bool {
+    email.canonical().is_some() && customer.email.is_same_mailbox(email)
 }
 
 /// Returns the transition to what an operator states about the account. A verified address activates an account that
@@ -525,6 +541,45 @@ mod tests {
         let frozen = after(&active, &freeze(), at(3));
         let refused = decide(&frozen, &Command::Verify(VERIFIED), Actor::PURGE, at(4));
         assert!(matches!(refused, Err(Error::StateInvalid(Status::Frozen))));
+    }
+
+    fn prove(email: &str) -> Command {
+        Command::ProveEmail(Email::from_text(email).unwrap())
+    }
+
+    #[test]
+    fn a_proven_address_activates_the_account_once() {
+        let initial = with_email(account(Status::Initial), "ann@example.com");
+        let active = after(&initial, &prove("Ann@EXAMPLE.com"), at(1));
+        assert_eq!((active.status, active.email_verified), (Status::Active, true));
+        let again = decide(&active, &prove("ann@example.com"), Actor::PURGE, at(2));
+        assert!(matches!(again, Ok(Transition::Unchanged)));
+    }
+
+    #[test]
+    fn a_proof_of_another_address_than_the_current_one_is_refused() {
+        for (current, proven) in
+            [("bob@example.com", "ann@example.com"), ("", "ann@example.com"), ("", "")]
+        {
+            let account = with_email(account(Status::Active), current);
+            let refused = decide(&account, &prove(proven), Actor::PURGE, at(1));
+            assert!(matches!(refused, Err(Error::TokenInvalid)), "{current} {proven}");
+        }
+        let active = with_email(account(Status::Active), "ann@example.com");
+        let deleted = after(&active, &Command::UnregisterNow, at(1));
+        let refused = decide(&deleted, &prove("ann@example.com"), Actor::PURGE, at(2));
+        assert!(matches!(refused, Err(Error::TokenInvalid)));
+    }
+
+    #[test]
+    fn a_proof_is_refused_as_any_write_of_an_owner() {
+        let active = with_email(account(Status::Active), "ann@example.com");
+        let frozen = after(&active, &freeze(), at(1));
+        let refused = decide(&frozen, &prove("ann@example.com"), Actor::PURGE, at(2));
+        assert!(matches!(refused, Err(Error::AccountFrozen { .. })));
+        let suspended = after(&active, &Command::Suspend, at(1));
+        let refused = decide(&suspended, &prove("ann@example.com"), Actor::PURGE, at(2));
+        assert!(matches!(refused, Err(Error::AccountSuspended)));
     }
 
     #[test]

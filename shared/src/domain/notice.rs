@@ -184,7 +184,7 @@ impl Notice {
         after: &Customer,
         now: Timestamp,
     ) -> Vec<Self> {
-        let Some(address) = address(before) else { return Vec::new() };
+        let Some(address) = before.verified_address() else { return Vec::new() };
         let rows = SENT.iter().filter(|(of, ..)| *of == occasion);
         rows.filter_map(|(_, notice_type, when, recipient)| {
             let not_before = match when {
@@ -229,7 +229,7 @@ impl Notice {
         if self.notice_type == NoticeType::Erased && !has_receipt {
             return Judgement::Wait;
         }
-        let to = self.to.clone().or_else(|| address(account));
+        let to = self.to.clone().or_else(|| account.verified_address());
         to.map_or(Judgement::Drop, Judgement::Send)
     }
 
@@ -240,12 +240,6 @@ impl Notice {
         let wait = RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
         Some(now.plus(*wait)).filter(|next| *next < self.until)
     }
-}
-
-/// Returns the account's verified address; `None` if it has none, or one that is withheld.
-fn address(account: &Customer) -> Option<Email> {
-    let is_mailbox = account.email_verified && account.email.canonical().is_some();
-    is_mailbox.then(|| account.email.clone())
 }
 
 #[cfg(test)]

@@ -134,6 +134,9 @@ fn row(error: &Error) -> Row {
         Error::EmailMissing => {
             conflict("EMAIL_MISSING", "email_verified: the account has no e-mail address; set email first, with PUT /v1.0/customers/{id}.")
         }
+        Error::TokenInvalid => {
+            bad("TOKEN_INVALID", "token: the link is not valid any more; ask for another one.")
+        }
         Error::StateInvalid(status) => conflict("STATE_INVALID", wrong_status(*status)),
         Error::GracePeriodEnded => {
             conflict("GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.")

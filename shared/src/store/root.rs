@@ -99,6 +99,11 @@ stored! {
         tm_earlier_webhook_secret: Option<Timestamp> => Blanked,
         #[serde(default)]
         webhook_gone: bool => Blanked,
+        /// Absent from accounts that were written when every address was reserved.
+        #[serde(default)]
+        email_unreserved: bool => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retained_email: Option<String> => Blanked personal,
 
         // Index keys are absent from items that are not in the index, never NULL.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +128,7 @@ impl From<&Customer> for CustomerAttributes {
         let due = customer.due();
         let suspension = customer.internals.suspension.as_ref();
         let earlier = customer.internals.earlier_webhook_secret.as_ref();
+        let retained = customer.internals.retained_email.as_ref();
         let plain = |secret: &WebhookSecret| secret.expose().to_owned();
         Self {
             id: customer.id,
@@ -159,6 +165,8 @@ impl From<&Customer> for CustomerAttributes {
             earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
             tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
             webhook_gone: customer.internals.webhook_gone,
+            email_unreserved: customer.internals.email_unreserved,
+            retained_email: retained.map(|email| email.expose().to_owned()),
             list_pk: listed.then(|| key::LIST.to_owned()),
             list_sk: (!is_project).then(|| key::list(customer.tm_create, customer.id)),
             name_key: name.map(|name| key::name(&name, customer.id)),
@@ -210,6 +218,8 @@ impl From<CustomerAttributes> for Customer {
                 webhook_secret: stored.webhook_secret.map(WebhookSecret::trusted),
                 earlier_webhook_secret: earlier,
                 webhook_gone: stored.webhook_gone,
+                email_unreserved: stored.email_unreserved,
+                retained_email: stored.retained_email.map(Email::trusted),
             },
         }
     }
@@ -339,6 +349,8 @@ pub(super) mod tests {
                 tm_freeze: Some(now),
                 webhook_secret: Some(WebhookSecret::new([7; 32])),
                 webhook_gone: true,
+                email_unreserved: true,
+                retained_email: Some(Email::trusted(text("b@example.com"))),
                 ..Internals::default()
             },
             ..Customer::blank(Id::new(now, [1; 10]), now)
