@@ -30,6 +30,8 @@ pub struct App {
     pub loopback: Loopback,
     /// Whether accounts whose address was never verified may have resources.
     pub unverified: Unverified,
+    /// Whether the installation sends mail.
+    pub sends_mail: bool,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
     /// The brake on deletions by operators; `None` if there is none.
@@ -86,6 +88,7 @@ impl Build for App {
         Ok(Self {
             loopback: config::loopback()?,
             unverified: config::unverified()?,
+            sends_mail: config::mail_from().is_some(),
             quotas: config::quotas()?,
             brake: config::brake()?,
             requires_plan: config::requires_plan(),
@@ -111,6 +114,7 @@ impl App {
             store,
             loopback: Loopback::Refused,
             unverified: Unverified::Admitted,
+            sends_mail: false,
             quotas: Quotas::default(),
             brake: None,
             requires_plan: false,

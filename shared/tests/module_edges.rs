@@ -77,7 +77,7 @@ const PRIMITIVES: &[&str] =
 const STORE_LAYERS: &[&[&str]] = &[
     &["dynamodb"],
     &["fields", "hold", "key", "kinds", "queue", "revise", "root", "stored"],
-    &["authority", "idempotency", "ledger", "mail", "outbox"],
+    &["authority", "idempotency", "ledger", "mail", "mail_intent", "mailed_token", "outbox"],
     &["owned"],
     &[
         "access_key",

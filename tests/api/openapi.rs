@@ -141,6 +141,7 @@ fn every_error() -> Vec<Error> {
         Error::EmailTaken,
         Error::EmailMissing,
         Error::TokenInvalid,
+        Error::MailDisabled,
         Error::EmailVerificationRequired,
         Error::StateInvalid(Status::Frozen),
         Error::GracePeriodEnded,
@@ -199,6 +200,7 @@ fn is_in_the_list(error: &Error) {
         | Error::EmailTaken
         | Error::EmailMissing
         | Error::TokenInvalid
+        | Error::MailDisabled
         | Error::EmailVerificationRequired
         | Error::StateInvalid(_)
         | Error::GracePeriodEnded

@@ -1,21 +1,25 @@
-//! Sends mail to account owners: the schedule starts a run for what is due.
+//! Sends mail: the outbox's stream brings the keys of new entries, the schedule starts a run for what is due.
 
 use serde::Deserialize;
 use shared::domain::Error;
-use shared::mail::{MailRun, Mailer, send_due};
+use shared::mail::{MailRun, Mailer, send_due, send_new};
 use shared::platform::Deadline;
-use shared::runtime;
+use shared::runtime::{self, StreamRecord};
 
-/// The schedule's event. Its fields are ignored.
+/// A batch of stream records, or the schedule's event, which has none. Other fields are ignored.
 #[derive(Deserialize)]
-pub(crate) struct Call {}
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Call {
+    records: Option<Vec<StreamRecord>>,
+}
 
 pub(crate) async fn handle(
     mailer: &'static Mailer,
-    _: Call,
+    call: Call,
     deadline: Deadline,
 ) -> Result<MailRun, Error> {
-    send_due(mailer, deadline).await
+    let Some(records) = call.records else { return send_due(mailer, deadline).await };
+    send_new(mailer, records.iter().map(|record| record.id().to_owned()), deadline).await
 }
 
 fn main() -> runtime::Result {

@@ -6,7 +6,7 @@
 //! is used up refuses all of them.
 
 use crate::app::App;
-use crate::domain::network::{Network, Source};
+use crate::domain::network::{Network, Recipient, Source};
 use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::http::Request;
@@ -139,4 +139,29 @@ pub(super) async fn count_network(
 
 pub(super) fn network(request: &Request) -> Network {
     Network::of(request.source_ip())
+}
+
+/// Refuses a request that asks for mail where the installation sends none, and one whose network has asked for too much.
+/// Whether there may be more mail for this recipient within the hour: if not, the request is answered as if there were,
+/// and leads to nothing. Both are counted in one round trip, whoever the recipient is.
+pub async fn admit_mail(app: &App, request: &Request, recipient: Recipient) -> Result<bool, Error> {
+    if !app.sends_mail {
+        return Err(Error::MailDisabled);
+    }
+    let now = app.now();
+    let by_network = async {
+        let Some(quota) = app.quotas.mail_requests else { return Ok(()) };
+        app.exhausted().check(quota, &network(request), now)?;
+        count_network(app, request, quota, now).await
+    };
+    let by_recipient = async {
+        let Some(quota) = app.quotas.mails_per_address else { return Ok(true) };
+        match app.store.count(quota, &Source::Recipient(recipient), now).await {
+            Ok(_) => Ok(true),
+            Err(Error::TooManyRequests(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    let (by_network, by_recipient) = futures_util::join!(by_network, by_recipient);
+    by_network.and(by_recipient)
 }

@@ -81,8 +81,11 @@ pub enum Error {
     EmailTaken,
     /// The account has no e-mail address that could be verified.
     EmailMissing,
-    /// The token of a mailed link was used, has expired, or is for an address that the account has no more.
+    /// The token of a mailed link was used, has expired, was replaced, or is for something else, such as an address that
+    /// the account has no more.
     TokenInvalid,
+    /// The installation sends no mail, which the route needs.
+    MailDisabled,
     /// The account's status does not allow the operation.
     StateInvalid(Status),
     /// The grace period is over: the account cannot be recovered.
@@ -211,6 +214,7 @@ impl Error {
             | Self::EmailMissing
             | Self::TokenInvalid
             | Self::EmailVerificationRequired
+            | Self::MailDisabled
             | Self::StateInvalid(_)
             | Self::GracePeriodEnded
             | Self::LastProjectAdmin

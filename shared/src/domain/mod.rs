@@ -21,6 +21,8 @@ pub mod id;
 pub mod idempotency;
 pub mod lifecycle;
 pub mod login;
+pub mod mail_intent;
+pub mod mailed_token;
 pub mod network;
 pub mod notice;
 
@@ -54,6 +56,7 @@ pub use error::Error;
 pub use event::{Event, EventType};
 pub use id::Id;
 pub use login::Login;
+pub use mailed_token::{IssuedToken, MailedToken, PresentedToken, Purpose};
 pub use owned::Kind;
 pub use page::Page;
 pub use permission::Permission;

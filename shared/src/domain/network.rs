@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::digest::sha256;
 use super::quota::{Quota, QuotaKind, QuotaStatus};
-use super::{Customer, Error, Id, Timestamp};
+use super::{Customer, Error, Id, Purpose, Timestamp};
 
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +15,26 @@ pub enum Source {
     Customer(Id<Customer>),
     /// A network.
     Network(Network),
+    /// Whom mail is asked for.
+    Recipient(Recipient),
+}
+
+/// Whom mail of one purpose is asked for: an address or a user name, of which only a hash is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Recipient(String);
+
+impl Recipient {
+    /// Returns the recipient of mail for `purpose` with this hash of an address or a user name.
+    #[must_use]
+    pub fn new(purpose: Purpose, hash: &str) -> Self {
+        Self(sha256(&format!("{}#{hash}", purpose.name())))
+    }
+
+    /// The hash under which its mail is counted.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A network that requests come from: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has.

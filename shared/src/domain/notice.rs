@@ -18,7 +18,7 @@ pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 /// How long the last mail waits for the receipt before it looks again.
 pub const RECEIPT_WAIT: Duration = Duration::from_mins(5);
 
-/// Waits after each attempt to send a notice but the last.
+/// Waits after each attempt to send mail but the last.
 const RETRY_SCHEDULE: [Duration; 5] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
@@ -233,13 +233,19 @@ impl Notice {
         to.map_or(Judgement::Drop, Judgement::Send)
     }
 
-    /// Returns when the notice is tried again, if the attempt at `now` fails that follows `made` others; `None` if it
-    /// is the last.
+    /// Returns when the notice is tried again; see [`next_attempt`].
     #[must_use]
     pub fn next_attempt(&self, made: u64, now: Timestamp) -> Option<Timestamp> {
-        let wait = RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
-        Some(now.plus(*wait)).filter(|next| *next < self.until)
+        next_attempt(made, self.until, now)
     }
+}
+
+/// Returns when mail is tried again that is dropped at `until`, if the attempt at `now` fails that follows `made` others;
+/// `None` if it is the last.
+#[must_use]
+pub fn next_attempt(made: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let wait = RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
+    Some(now.plus(*wait)).filter(|next| *next < until)
 }
 
 #[cfg(test)]

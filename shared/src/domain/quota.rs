@@ -16,6 +16,10 @@ pub enum QuotaKind {
     InvalidTokens,
     /// Password attempts from a network, with any user name.
     PasswordAttempts,
+    /// Requests from a network that ask for mail.
+    MailRequests,
+    /// Mail of one purpose that is asked for with one address or user name.
+    MailsPerAddress,
 }
 
 impl QuotaKind {
@@ -26,6 +30,18 @@ impl QuotaKind {
             Self::Requests => "requests",
             Self::InvalidTokens => "invalid-tokens",
             Self::PasswordAttempts => "password-attempts",
+            Self::MailRequests => "mail-requests",
+            Self::MailsPerAddress => "mails-per-address",
+        }
+    }
+
+    /// Whether no request goes on without its count, which it waits for: what is limited is an attack if there is much
+    /// of it, not an unfair share.
+    #[must_use]
+    pub const fn is_strict(self) -> bool {
+        match self {
+            Self::PasswordAttempts | Self::MailRequests | Self::MailsPerAddress => true,
+            Self::Requests | Self::InvalidTokens => false,
         }
     }
 
@@ -35,6 +51,7 @@ impl QuotaKind {
         match self {
             Self::Requests | Self::InvalidTokens => Duration::from_mins(1),
             Self::PasswordAttempts => Duration::from_mins(10),
+            Self::MailRequests | Self::MailsPerAddress => Duration::from_hours(1),
         }
     }
 }
@@ -116,6 +133,10 @@ pub struct Quotas {
     pub requests: Option<Quota>,
     /// Requests with an invalid token, per network.
     pub invalid_tokens: Option<Quota>,
+    /// Requests that ask for mail, per network.
+    pub mail_requests: Option<Quota>,
+    /// Mail of one purpose, per address or user name.
+    pub mails_per_address: Option<Quota>,
 }
 
 /// A window of time, in seconds since 1970; the end is exclusive.

@@ -16,8 +16,8 @@ use super::{AccessKey, Agent, Customer, Id};
 
 const SESSION: &str = "vbs_";
 const ACCESS_KEY: &str = "vb_";
-const DIGITS: usize = 22;
-const CHECKSUM_DIGITS: usize = 6;
+pub(super) const DIGITS: usize = 22;
+pub(super) const CHECKSUM_DIGITS: usize = 6;
 const PREFIX_LENGTH: usize = 11;
 
 /// A token in plain text, which its owner sees once.
@@ -143,11 +143,11 @@ impl Credential {
     }
 }
 
-fn id<T>(number: u128) -> Id<T> {
+pub(super) fn id<T>(number: u128) -> Id<T> {
     Id::from_uuid(Uuid::from_u128(number))
 }
 
-fn halves(secret: [u8; 32]) -> [u128; 2] {
+pub(super) fn halves(secret: [u8; 32]) -> [u128; 2] {
     let number =
         |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
     let (high, low) = secret.split_at(16);
@@ -155,7 +155,7 @@ fn halves(secret: [u8; 32]) -> [u128; 2] {
 }
 
 /// Exactly `N` numbers of [`DIGITS`] digits each.
-fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
+pub(super) fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
     if digits.len() != N * DIGITS || !digits.is_ascii() {
         return None;
     }
@@ -163,12 +163,12 @@ fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
     digits.as_bytes().chunks(DIGITS).map(number).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
-fn push_base62(text: &mut String, number: u128, digits: usize) {
+pub(super) fn push_base62(text: &mut String, number: u128, digits: usize) {
     let number = base62::encode(number);
     let _ = write!(text, "{number:0>digits$}");
 }
 
-fn checksum(text: &str) -> u128 {
+pub(super) fn checksum(text: &str) -> u128 {
     u128::from(crc32fast::hash(text.as_bytes()))
 }
 

@@ -81,6 +81,9 @@ fn row(error: &Error) -> Row {
         Error::AmbiguousCredentials => {
             bad("AMBIGUOUS_CREDENTIALS", "More than one credential was sent: send one, best as Authorization: Bearer.")
         }
+        Error::TokenInvalid => {
+            bad("TOKEN_INVALID", "token: the link is not valid any more: it was used, has expired, was replaced by a newer one, or is for an address that the account has no more; ask for another one.")
+        }
         Error::IdempotencyKeyReused => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "INVALID_ARGUMENT",
@@ -113,6 +116,9 @@ fn row(error: &Error) -> Row {
         Error::EmailVerificationRequired => {
             denied("EMAIL_VERIFICATION_REQUIRED", "The account's e-mail address has not been verified, which resources need here: ask support to verify it.")
         }
+        Error::MailDisabled => {
+            denied("MAIL_DISABLED", "This installation sends no mail, which this needs: ask its operator, who can create accounts, verify addresses and set passwords without it.")
+        }
         Error::NotFound(Entity::Customer) => not_found("CUSTOMER_NOT_FOUND", "There is no customer with this id."),
         Error::NotFound(Entity::Owned(kind)) => {
             not_found(kind.not_found(), format!("There is no {} with this id in the account.", kind.singular()))
@@ -133,9 +139,6 @@ fn row(error: &Error) -> Row {
         Error::EmailTaken => exists("EMAIL_TAKEN", "email: another account has this address."),
         Error::EmailMissing => {
             conflict("EMAIL_MISSING", "email_verified: the account has no e-mail address; set email first, with PUT /v1.0/customers/{id}.")
-        }
-        Error::TokenInvalid => {
-            bad("TOKEN_INVALID", "token: the link is not valid any more; ask for another one.")
         }
         Error::StateInvalid(status) => conflict("STATE_INVALID", wrong_status(*status)),
         Error::GracePeriodEnded => {
@@ -282,7 +285,8 @@ fn details(error: &Error) -> Option<Value> {
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.kind {
                 QuotaKind::Requests => "customer",
-                QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts => "ip",
+                QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts | QuotaKind::MailRequests => "ip",
+                QuotaKind::MailsPerAddress => "address",
             },
         })),
         _ => None,
@@ -337,6 +341,12 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
         }
         QuotaKind::PasswordAttempts => {
             format!("Your network has made its {limit} attempts at passwords of {seconds} s")
+        }
+        QuotaKind::MailRequests => {
+            format!("Your network has made its {limit} requests for mail of {seconds} s")
+        }
+        QuotaKind::MailsPerAddress => {
+            format!("The address has got its {limit} mails of {seconds} s")
         }
     }
 }

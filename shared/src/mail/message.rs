@@ -1,4 +1,4 @@
-//! The words of a notice: subject, plain text, and the same as HTML.
+//! The words of a message: subject, plain text, and the same as HTML.
 
 use askama::Template;
 
@@ -12,7 +12,7 @@ pub(super) struct Message {
     pub(super) subject: &'static str,
     /// Plain-text body.
     pub(super) text: String,
-    /// HTML with the words of the plain text, without images, scripts or links.
+    /// HTML with the words of the plain text, without images and scripts. A link is shown as what it leads to.
     pub(super) html: String,
 }
 
@@ -31,7 +31,31 @@ struct Text<'a> {
 #[template(path = "layout.html")]
 struct Layout<'a> {
     subject: &'a str,
-    paragraphs: Vec<&'a str>,
+    paragraphs: Vec<Paragraph<'a>>,
+}
+
+struct Paragraph<'a> {
+    text: &'a str,
+    is_link: bool,
+}
+
+/// A message that answers what somebody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Letter {
+    /// With a link that makes an account.
+    SignUp,
+    /// The address of a sign-up has an account.
+    AddressKnown,
+    /// With a link that proves an account's address.
+    Verification,
+}
+
+#[derive(Template)]
+#[template(path = "letter.txt")]
+struct LetterText<'a> {
+    letter: Letter,
+    account: String,
+    link: &'a str,
 }
 
 impl Message {
@@ -52,10 +76,35 @@ impl Message {
             receipt: receipt.unwrap_or_default(),
             public_url,
         };
-        let (subject, text) = (subject(notice_type), text.render().map_err(internal)?);
-        let layout = Layout { subject, paragraphs: text.split("\n\n").collect() };
+        Self::laid_out(subject(notice_type), text.render().map_err(internal)?, "")
+    }
+
+    /// Returns the message of a letter about `account`, with its link; both are empty in letters that have none.
+    pub(super) fn letter(
+        letter: Letter,
+        account: Option<Id<Customer>>,
+        link: &str,
+    ) -> Result<Self, Error> {
+        let account = account.map(|id| id.to_string()).unwrap_or_default();
+        let text = LetterText { letter, account, link };
+        Self::laid_out(letter.subject(), text.render().map_err(internal)?, link)
+    }
+
+    fn laid_out(subject: &'static str, text: String, link: &str) -> Result<Self, Error> {
+        let paragraph = |text| Paragraph { text, is_link: !link.is_empty() && text == link };
+        let layout = Layout { subject, paragraphs: text.split("\n\n").map(paragraph).collect() };
         let html = layout.render().map_err(internal)?;
         Ok(Self { subject, text, html })
+    }
+}
+
+impl Letter {
+    const fn subject(self) -> &'static str {
+        match self {
+            Self::SignUp => "Your new account: confirm your address",
+            Self::AddressKnown => "You have an account already",
+            Self::Verification => "Confirm the address of your account",
+        }
     }
 }
 
@@ -136,6 +185,18 @@ mod tests {
             let has_receipt = text.contains("a.b.c") && html.contains("a.b.c");
             assert_eq!(has_receipt, notice_type == NoticeType::Erased, "{subject}");
         }
+    }
+
+    #[test]
+    fn a_letter_has_its_link_in_text_and_html_and_nowhere_else() {
+        let link = "https://api.example.com/account/verify#token=vbm_1";
+        for letter in [Letter::SignUp, Letter::Verification] {
+            let Message { text, html, .. } = Message::letter(letter, None, link).unwrap();
+            assert!(text.contains(&format!("\n\n{link}\n\n")), "{text}");
+            assert!(html.contains(&format!("<a href=\"{link}\">{link}</a>")), "{html}");
+        }
+        let Message { text, html, .. } = Message::letter(Letter::AddressKnown, None, "").unwrap();
+        assert!(!text.contains("http") && !html.contains("<a"), "{html}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Mail: tells account owners what happens to their account.
+//! Mail: tells account owners what happens to their account, and answers what people ask for by mail.
 //!
-//! A change puts its notices into the outbox, in its own transaction; the schedule starts a run for what is due. What is
-//! not true any more is dropped. An attempt is claimed before it is made: two runs never make the same one, and a run
-//! that dies is followed by one more attempt, which may send the message a second time.
+//! A change puts its notices into the outbox, in its own transaction, and a request its intent. The outbox's stream
+//! brings new entries, and the schedule starts a run for what is due. What is not true any more is dropped. An attempt is
+//! claimed before it is made: two runs never make the same one, and a run that dies is followed by one more attempt, which
+//! may send the message a second time. Tokens that have expired are deleted here, too.
 
+mod intent;
 mod message;
 
 use aws_sdk_sesv2::Client;
@@ -21,7 +23,7 @@ use crate::platform::aws::{self, Call as _};
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::Store;
-use crate::store::mail::MailEntry;
+use crate::store::mail::{DueItem, MailEntry};
 use message::Message;
 
 /// Number of messages that a run sends at the same time.
@@ -55,25 +57,28 @@ impl Build for Mailer {
 pub struct MailRun {
     /// Number of messages that SES has accepted.
     pub sent: u64,
-    /// Number of notices that were not true any more, too old, or without an address.
+    /// Number of notices and intents that were not true any more, too old, or without an address.
     pub dropped: u64,
     /// Number of last mails that wait for their receipt.
     pub waiting: u64,
     /// Number of attempts that failed.
     pub failed: u64,
-    /// Number of notices that were given up after such an attempt.
+    /// Number of messages that were given up after such an attempt.
     pub given_up: u64,
-    /// Seconds since the notice that has waited longest fell due.
+    /// Number of tokens and pending sign-ups that had expired and were deleted.
+    pub expired: u64,
+    /// Seconds since the message that has waited longest fell due.
     pub oldest_overdue_seconds: u64,
 }
 
-/// What a run has done with one notice.
+/// What a run has done with one item.
 enum Disposition {
     Sent,
     Dropped,
     Waiting,
     Failed,
     GivenUp,
+    Expired,
     /// Nothing: another run was faster.
     NotDue,
 }
@@ -94,25 +99,57 @@ pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Er
         let due = store.list_due_mail(cursor, now).await?;
         let age = due.oldest.map_or(0, |since| since.until(now).as_secs());
         run.oldest_overdue_seconds = run.oldest_overdue_seconds.max(age);
-        let messages: Vec<_> =
-            due.ids.iter().map(|id| mailer.dispatch(id, from, deadline)).collect();
-        let mut messages = stream::iter(messages).buffer_unordered(CONCURRENT_MESSAGES);
-        while let Some(disposition) = messages.next().await {
-            run.count(&disposition);
-        }
+        mailer.dispatch_all(&due.items, from, deadline, &mut run).await;
         cursor = due.next;
     }
     run.emit(now);
     Ok(run)
 }
 
+/// Sends the mail with these keys that is due. What is left of it, the schedule takes up.
+pub async fn send_new(
+    mailer: &Mailer,
+    ids: impl IntoIterator<Item = String>,
+    deadline: Deadline,
+) -> Result<MailRun, Error> {
+    let Some(from) = &mailer.from else { return Ok(MailRun::default()) };
+    let mut run = MailRun::default();
+    let items: Vec<_> = ids.into_iter().map(DueItem::of).collect();
+    mailer.dispatch_all(&items, from, deadline, &mut run).await;
+    run.emit(mailer.app.now());
+    Ok(run)
+}
+
 impl Mailer {
-    /// Sends one notice, or does with it what there is to do. A failure is that notice's alone.
-    async fn dispatch(&self, id: &str, from: &str, deadline: Deadline) -> Disposition {
+    async fn dispatch_all(
+        &self,
+        items: &[DueItem],
+        from: &str,
+        deadline: Deadline,
+        run: &mut MailRun,
+    ) {
+        let messages: Vec<_> =
+            items.iter().map(|item| self.dispatch(item, from, deadline)).collect();
+        let mut messages = stream::iter(messages).buffer_unordered(CONCURRENT_MESSAGES);
+        while let Some(disposition) = messages.next().await {
+            run.count(&disposition);
+        }
+    }
+
+    /// Sends one message, or does with its item what there is to do. A failure is that item's alone.
+    async fn dispatch(&self, item: &DueItem, from: &str, deadline: Deadline) -> Disposition {
         if deadline.is_near() {
             return Disposition::NotDue;
         }
-        self.attempt(id, from).await.unwrap_or_else(|error| {
+        let done = match item {
+            DueItem::Notice(id) => self.attempt(id, from).await,
+            DueItem::Intent(id) => self.attempt_intent(id, from).await,
+            DueItem::Expired(id) => {
+                let deleted = self.app.store.delete_expired_token(id, self.app.now()).await;
+                deleted.map(|()| Disposition::Expired)
+            }
+        };
+        done.unwrap_or_else(|error| {
             LogEntry::MailNotSent { cause: Cause(&error) }.log();
             Disposition::Failed
         })
@@ -207,6 +244,7 @@ impl MailRun {
                 self.failed += 1;
                 self.given_up += 1;
             }
+            Disposition::Expired => self.expired += 1,
             Disposition::NotDue => {}
         }
     }

@@ -39,6 +39,7 @@ calls! {
     dynamodb::batch_write_item: BatchWriteItemFluentBuilder, BatchWriteItemOutput, BatchWriteItemError;
     dynamodb::delete_item: DeleteItemFluentBuilder, DeleteItemOutput, DeleteItemError;
     dynamodb::get_item: GetItemFluentBuilder, GetItemOutput, GetItemError;
+    dynamodb::put_item: PutItemFluentBuilder, PutItemOutput, PutItemError;
     dynamodb::query: QueryFluentBuilder, QueryOutput, QueryError;
     dynamodb::transact_get_items: TransactGetItemsFluentBuilder, TransactGetItemsOutput, TransactGetItemsError;
     dynamodb::transact_write_items: TransactWriteItemsFluentBuilder, TransactWriteItemsOutput, TransactWriteItemsError;

@@ -72,7 +72,7 @@ pub fn mail_from() -> Option<String> {
     optional("MAIL_FROM")
 }
 
-/// Reads the rate limits per minute.
+/// Reads the rate limits.
 pub fn quotas() -> Result<Quotas, Error> {
     let is_exact = optional("EXACT_QUOTA").as_deref() == Some("true");
     let requests = if is_exact { Quota::exact } else { Quota::sampled };
@@ -80,6 +80,10 @@ pub fn quotas() -> Result<Quotas, Error> {
         requests: limit("REQUESTS_PER_MINUTE")?.map(|limit| requests(QuotaKind::Requests, limit)),
         invalid_tokens: limit("INVALID_TOKENS_PER_MINUTE")?
             .map(|limit| Quota::exact(QuotaKind::InvalidTokens, limit)),
+        mail_requests: limit("MAIL_REQUESTS_PER_NETWORK_PER_HOUR")?
+            .map(|limit| Quota::exact(QuotaKind::MailRequests, limit)),
+        mails_per_address: limit("MAILS_PER_ADDRESS_PER_HOUR")?
+            .map(|limit| Quota::exact(QuotaKind::MailsPerAddress, limit)),
     })
 }
 

@@ -2,7 +2,8 @@
 
 use super::fields::{Declared as _, Field};
 use super::{
-    access_key, agent, customer, idempotency, ledger, login, mail, outbox, resource, root, session,
+    access_key, agent, customer, idempotency, ledger, login, mail, mail_intent, mailed_token,
+    outbox, resource, root, session,
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
@@ -18,5 +19,8 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("resource", resource::ResourceAttributes::FIELDS),
     ("event", outbox::OutboxEntry::FIELDS),
     ("mail", mail::MailEntry::FIELDS),
+    ("mail_intent", mail_intent::IntentEntry::FIELDS),
+    ("mailed_token", mailed_token::MailedTokenAttributes::FIELDS),
+    ("pending_sign_up", mailed_token::PendingSignUp::FIELDS),
     ("erasure", ledger::ErasureAttributes::FIELDS),
 ];

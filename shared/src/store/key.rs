@@ -9,12 +9,14 @@
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
 //! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
+//! | mail that was asked for by one name | `RECIPIENT#<hash>` | `<quota>#<seconds since 1970>` |
 //! | deletions by operators within an hour | `BRAKE#<hours since 1970>` | `B` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //!
 //! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id, and mail's is
-//! `MAIL#<event id>#<notice>`.
+//! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<what was asked for>`, a mailed token's record `TOKEN#<hash>`,
+//! and a pending sign-up `SIGNUP#<hash of its address>`.
 //!
 //! An account and all that it owns are one partition, in which the account's root comes first: one query is the
 //! inventory. Locks have hashes as keys, so that no key names a person.
@@ -26,6 +28,8 @@ use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
 use super::dynamodb::{Address, Item, Table, string};
+use super::mail_intent::IntentEntry;
+use super::mailed_token::PendingSignUp;
 use crate::domain::brake::Hour;
 use crate::domain::digest::sha256;
 use crate::domain::event::Audience;
@@ -37,9 +41,10 @@ use crate::domain::owned::Kind;
 use crate::domain::quota::{QuotaKind, Window};
 use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
-use crate::domain::value::Email;
+use crate::domain::value::{AddressHash, Email};
 use crate::domain::{
-    AccessKey, Agent, Customer, Erasure, Error, Event, Id, Login, Resource, Session, Timestamp,
+    AccessKey, Agent, Customer, Erasure, Error, Event, Id, IssuedToken, Login, Resource, Session,
+    Timestamp,
 };
 
 /// Key of a `T`, in its table.
@@ -167,8 +172,12 @@ pub(super) fn lock(login: &str) -> Key<Login> {
 
 /// Key of an e-mail address's lock, which holds the account's id; `None` if this is no address.
 pub(super) fn email(email: &Email) -> Option<Key<Id<Customer>>> {
-    let hash = sha256(&email.canonical()?);
-    Some(Key::new(format!("EMAIL#{hash}"), LOCK.to_owned()))
+    email.hash().map(|address| email_of(&address))
+}
+
+/// Key of the lock of the e-mail address with this hash.
+pub(super) fn email_of(address: &AddressHash) -> Key<Id<Customer>> {
+    Key::new(format!("EMAIL#{}", address.as_str()), LOCK.to_owned())
 }
 
 /// Key of an event in the outbox.
@@ -244,9 +253,43 @@ pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }
 
+/// Key of the intent with this id and name.
+pub(super) fn intent_id(id: Uuid, name: &str) -> String {
+    format!("INTENT#{id}#{name}")
+}
+
+/// A mail intent in the outbox.
+pub(super) fn intent(id: &str) -> Key<IntentEntry> {
+    mail(id)
+}
+
+/// Record of a mailed token, by the token's hash.
+#[must_use]
+pub fn mailed_token(hash: &str) -> Key<IssuedToken> {
+    Key::of(Table::Outbox, format!("TOKEN#{hash}"), String::new())
+}
+
+/// The pending sign-up of an address.
+#[must_use]
+pub fn pending_sign_up(address: &AddressHash) -> Key<PendingSignUp> {
+    Key::of(Table::Outbox, format!("SIGNUP#{}", address.as_str()), String::new())
+}
+
 /// Sort key of mail in the outbox's index `due`.
 pub(super) fn due_mail(when: Timestamp, id: &str) -> String {
     format!("{}#{id}", when.fixed())
+}
+
+/// Whether an item with this sort key in the outbox's index `due` is due at `now`.
+pub(super) fn is_due(due_sk: &str, now: Timestamp) -> bool {
+    let due = due_sk.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
+    due.is_none_or(|due| due <= now)
+}
+
+/// The one of `partitions` that an item with this hash, in hexadecimal, belongs to.
+pub(super) fn shard_of_hash(partitions: &[&'static str], hash: &str) -> &'static str {
+    let last = hash.bytes().last().unwrap_or_default();
+    partitions[usize::from(last) % partitions.len()]
 }
 
 /// The one of `partitions` that an item with this id belongs to.
@@ -272,6 +315,7 @@ pub fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     let pk = match source {
         Source::Customer(id) => format!("REQUESTS#{id}"),
         Source::Network(network) => format!("NETWORK#{}", sha256(network.expose())),
+        Source::Recipient(recipient) => format!("RECIPIENT#{}", recipient.hash()),
     };
     Key::new(pk, format!("{}#{}", counted.name(), window.start))
 }

@@ -89,8 +89,7 @@ impl MailEntry {
     /// Whether its next attempt is due at `now`.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let due = self.due_sk.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
-        due.is_none_or(|due| due <= now)
+        key::is_due(&self.due_sk, now)
     }
 }
 
@@ -98,12 +97,35 @@ impl Stored for MailEntry {
     type Attributes = Self;
 }
 
+/// What is due in the queue of mail, by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DueItem {
+    /// A notice.
+    Notice(String),
+    /// An intent.
+    Intent(String),
+    /// A mailed token or a pending sign-up that has expired.
+    Expired(String),
+}
+
+impl DueItem {
+    /// Returns what the item with this key is.
+    #[must_use]
+    pub fn of(id: String) -> Self {
+        match id.split_once('#') {
+            Some(("INTENT", _)) => Self::Intent(id),
+            Some(("TOKEN" | "SIGNUP", _)) => Self::Expired(id),
+            _ => Self::Notice(id),
+        }
+    }
+}
+
 /// A page of the mail that is due.
 #[derive(Debug)]
 pub struct DueMail {
-    /// Keys of the entries, per partition in the order in which they were due.
-    pub ids: Vec<String>,
-    /// When the first of them was due; `None` if there is none.
+    /// The items, per partition in the order in which they were due.
+    pub items: Vec<DueItem>,
+    /// When the first of them was due that is to be sent; `None` if there is none.
     pub oldest: Option<Timestamp>,
     /// The cursor of the next page.
     pub next: QueueCursor,
@@ -167,15 +189,16 @@ impl Store {
         }
 
         let (rows, next) = self.list_queued::<Row>(Table::Outbox, cursor, now).await?;
-        let due = |row: &Row| {
-            let (time, _) = row.due_sk.split_once('#')?;
-            Timestamp::parse_fixed(time)
+        let due = |row: Row| {
+            let time =
+                row.due_sk.split_once('#').and_then(|(time, _)| Timestamp::parse_fixed(time));
+            (DueItem::of(row.id), time)
         };
-        Ok(DueMail {
-            oldest: rows.iter().filter_map(due).min(),
-            ids: rows.into_iter().map(|row| row.id).collect(),
-            next,
-        })
+        let rows: Vec<_> = rows.into_iter().map(due).collect();
+        let is_mail = |item: &DueItem| !matches!(item, DueItem::Expired(_));
+        let oldest =
+            rows.iter().filter(|(item, _)| is_mail(item)).filter_map(|(_, time)| *time).min();
+        Ok(DueMail { oldest, items: rows.into_iter().map(|(item, _)| item).collect(), next })
     }
 
     /// Reads an entry with its account and its ledger, consistently; `None` if it was sent or dropped since.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
-//! | records and conditions of a change | [`outbox`], [`mail`], [`idempotency`], [`ledger`], [`authority`] |
+//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
 //! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
@@ -33,6 +33,8 @@ mod kinds;
 pub mod ledger;
 pub mod login;
 pub mod mail;
+pub mod mail_intent;
+pub mod mailed_token;
 pub mod outbox;
 pub mod overview;
 pub mod owned;

@@ -7,7 +7,7 @@ use super::dynamodb::{Condition, Item, Store, UpdateExpression, Write, internal,
 use super::key::{self, Key};
 use super::stored::Items;
 use crate::domain::network::Source;
-use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
+use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Error, Timestamp};
 
 const COUNT: &str = "requests";
@@ -32,8 +32,7 @@ impl Store {
             [(":most", number(quota.limit))],
         );
         let address = key::count(quota.kind, source, window).address();
-        // Without its count no password attempt may go on, so that one is worth the wait.
-        let written = if matches!(quota.kind, QuotaKind::PasswordAttempts) {
+        let written = if quota.kind.is_strict() {
             self.update(address, &counted, &below).await?
         } else {
             self.update_within(LIMIT, address, &counted, &below).await?

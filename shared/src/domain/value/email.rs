@@ -3,12 +3,13 @@
 use std::fmt;
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_script::{Script, UnicodeScript as _};
 
 use super::text::invisible;
 use super::{FromText, deserialize_from_text, deserialize_text, fold};
+use crate::domain::digest::sha256;
 
 /// What sites show in the place of an address that they withhold, the page that documents the original among
 /// them. It is kept and shown like an address, but is none: any number of accounts may have it.
@@ -43,10 +44,29 @@ impl Email {
         mailbox(&self.0).ok()
     }
 
+    /// Returns the hash under which the address is known where it must not be seen; `None` if it is empty or withheld.
+    #[must_use]
+    pub fn hash(&self) -> Option<AddressHash> {
+        self.canonical().map(|mailbox| AddressHash(sha256(&mailbox)))
+    }
+
     /// Whether both are the same mailbox, however spelt, or the same text where they are no addresses.
     #[must_use]
     pub fn is_same_mailbox(&self, other: &Self) -> bool {
         self == other || self.canonical().is_some_and(|own| other.canonical() == Some(own))
+    }
+}
+
+/// Stands for a mailbox where its address must not be seen: the SHA-256 of what all of its spellings have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AddressHash(String);
+
+impl AddressHash {
+    /// The hash, in hexadecimal.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -15,7 +15,7 @@ mod integer;
 mod password;
 mod text;
 
-pub use email::{Email, EmailViolation, mailbox};
+pub use email::{AddressHash, Email, EmailViolation, mailbox};
 pub use fold::fold;
 pub use integer::Integer;
 pub use password::{NewPassword, Password, PasswordHash, PasswordViolation};

@@ -25,6 +25,8 @@ const PASSING: [&str; 3] =
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
+    /// Legs with an error of their own, by their number.
+    fatal: Vec<(usize, fn() -> Error)>,
     guard: Option<Box<dyn Guard>>,
     witness: Option<Box<dyn Witness>>,
 }
@@ -95,7 +97,7 @@ impl Conflict {
 
 impl Store {
     pub(in crate::store) const fn transaction(&self) -> Transaction<'_> {
-        Transaction { store: self, legs: Vec::new(), guard: None, witness: None }
+        Transaction { store: self, legs: Vec::new(), fatal: Vec::new(), guard: None, witness: None }
     }
 }
 
@@ -165,6 +167,17 @@ impl Transaction<'_> {
             .build()
             .map_err(unavailable)?;
         Ok(self.leg(TransactWriteItem::builder().delete(delete).build()))
+    }
+
+    /// Deletes an item. If the condition does not hold, the transaction ends with `error`; results have no such leg.
+    pub(crate) fn delete_or_fail(
+        mut self,
+        address: Address,
+        condition: &Condition,
+        error: fn() -> Error,
+    ) -> Result<Self, Error> {
+        self.fatal.push((self.legs.len(), error));
+        self.delete(address, Some(condition))
     }
 
     /// Asks for a condition of an item that is not written.
@@ -257,7 +270,7 @@ impl Transaction<'_> {
         Err(Error::Unavailable(format!("DynamoDB: {}", codes(reasons))))
     }
 
-    /// The result that a refusal amounts to, without the legs of witness and guard.
+    /// The result that a refusal amounts to, without the legs of witness and guard and those with an error of their own.
     fn refused(&self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         if let Some(witness) = &self.witness
             && let Some(Leg::Failed(found)) = legs.pop()
@@ -268,6 +281,11 @@ impl Transaction<'_> {
             && let Some(Leg::Failed(found)) = legs.pop()
         {
             return Err(guard.refuse(found));
+        }
+        for (number, error) in self.fatal.iter().rev() {
+            if legs.remove(*number).failed() {
+                return Err(error());
+            }
         }
         Ok(CommitResult::Refused(legs))
     }
@@ -315,6 +333,8 @@ fn leg(reason: &CancellationReason) -> Leg {
 mod tests {
     use std::collections::HashMap;
     use std::time::Duration;
+
+    use serde_json::Value;
 
     use super::super::fake::{Fake, cancelled, reason, written};
     use super::*;
@@ -365,6 +385,26 @@ mod tests {
         let (store, _) = Fake::answering([cancelled(&[reason("None"), reason("ValidationError")])]);
         let error = run(&store).await.unwrap_err();
         assert_eq!(error.cause(), "DynamoDB: transaction cancelled [None, ValidationError]");
+    }
+
+    #[tokio::test]
+    async fn a_leg_with_an_error_of_its_own_is_in_no_result() {
+        let failed = || reason("ConditionalCheckFailed");
+        let run = async |reasons: [Value; 3]| {
+            let (store, _) = Fake::answering([cancelled(&reasons)]);
+            let present = Condition::present();
+            let transaction = store.transaction().check(address(), &present).unwrap();
+            let transaction =
+                transaction.delete_or_fail(address(), &present, || Error::TokenInvalid).unwrap();
+            transaction.check(address(), &present).unwrap().run().await
+        };
+        let result = run([failed(), failed(), reason("None")]).await;
+        assert!(matches!(result, Err(Error::TokenInvalid)), "{result:?}");
+        let Ok(CommitResult::Refused(legs)) = run([reason("None"), reason("None"), failed()]).await
+        else {
+            panic!("refused")
+        };
+        assert!(matches!(legs.as_slice(), [Leg::Held, Leg::Failed(None)]), "{legs:?}");
     }
 
     #[derive(Debug)]

@@ -84,6 +84,12 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
+    /// Puts an item, whatever was there before.
+    pub(in crate::store) async fn put(&self, table: Table, item: Item) -> Result<(), Error> {
+        let put = self.client.put_item().table_name(self.name(table)).set_item(Some(item));
+        retried(put).await.map(drop).map_err(dynamodb_failure)
+    }
+
     /// Deletes an item, which need not exist.
     pub(in crate::store) async fn delete(&self, address: Address) -> Result<(), Error> {
         let delete = self.client.delete_item().table_name(self.name(address.table));

@@ -1,0 +1,242 @@
+//! Tokens that are mailed, `vbm_…`: whoever has one can read the mail of an address. One use each.
+//!
+//! A token contains the ids of the account and of the agent that it is about, all zeros where there is none yet, so that
+//! one round trip reads its record and them. Its secret and its checksum are those of [other tokens](super::token). In
+//! links it stands in the URL's fragment, which no server and no log sees.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+use super::digest::sha256;
+use super::mail_intent::SignUp;
+use super::token::{self, CHECKSUM_DIGITS, DIGITS};
+use super::value::{AddressHash, FromText, deserialize_from_text, deserialize_text};
+use super::{Agent, Customer, Error, Id, Timestamp};
+
+const PREFIX: &str = "vbm_";
+
+/// What a mailed token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Makes an account for whoever signed up.
+    SignUp,
+    /// Proves the address of an account.
+    EmailVerification,
+    /// Sets a forgotten password.
+    PasswordReset,
+    /// Sets the first password of an agent.
+    Invitation,
+}
+
+impl Purpose {
+    /// Returns the name under which it is stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign_up",
+            Self::EmailVerification => "email_verification",
+            Self::PasswordReset => "password_reset",
+            Self::Invitation => "invitation",
+        }
+    }
+
+    /// Returns how long a token is valid: 24 hours, or one hour where it sets a forgotten password.
+    #[must_use]
+    pub const fn lifetime(self) -> Duration {
+        match self {
+            Self::SignUp | Self::EmailVerification | Self::Invitation => Duration::from_hours(24),
+            Self::PasswordReset => Duration::from_hours(1),
+        }
+    }
+}
+
+/// A mailed token in plain text, which only its recipient sees.
+pub struct MailedToken(String);
+
+impl fmt::Debug for MailedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailedToken(…)")
+    }
+}
+
+impl MailedToken {
+    /// Returns a new token about an account and an agent, as far as they exist.
+    #[must_use]
+    pub fn new(customer: Option<Id<Customer>>, agent: Option<Id<Agent>>, secret: [u8; 32]) -> Self {
+        let [high, low] = token::halves(secret);
+        let customer = customer.map_or(0, |id| id.uuid().as_u128());
+        let agent = agent.map_or(0, |id| id.uuid().as_u128());
+        let mut text = PREFIX.to_owned();
+        for number in [high, low, customer, agent] {
+            token::push_base62(&mut text, number, DIGITS);
+        }
+        let checksum = token::checksum(&text);
+        token::push_base62(&mut text, checksum, CHECKSUM_DIGITS);
+        Self(text)
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the token's SHA-256, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        sha256(&self.0)
+    }
+}
+
+/// The content of a well-formed token that somebody presents, not yet verified.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PresentedToken {
+    /// The account that it is about; `None` if it is about none yet.
+    pub customer: Option<Id<Customer>>,
+    /// The agent that it is about; `None` if it is about none.
+    pub agent: Option<Id<Agent>>,
+    /// The token's hash.
+    pub hash: String,
+}
+
+impl fmt::Debug for PresentedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedToken(…)")
+    }
+}
+
+impl FromText for PresentedToken {
+    type Violation = &'static str;
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        parse(text)
+            .ok_or("is incomplete or mistyped; send what follows #token= in the link, all of it")
+    }
+    fn rule() -> String {
+        "what follows #token= in a mailed link".to_owned()
+    }
+}
+
+deserialize_from_text!(PresentedToken);
+
+fn parse(text: &str) -> Option<PresentedToken> {
+    let (body, sum) = text.split_at_checked(text.len().checked_sub(CHECKSUM_DIGITS)?)?;
+    let [_, _, customer, agent] = token::numbers(body.strip_prefix(PREFIX)?)?;
+    if base62::decode(sum).ok()? != token::checksum(body) {
+        return None;
+    }
+    Some(PresentedToken { customer: id(customer), agent: id(agent), hash: sha256(text) })
+}
+
+fn id<T>(number: u128) -> Option<Id<T>> {
+    (number != 0).then(|| Id::from_uuid(Uuid::from_u128(number)))
+}
+
+/// What is known of a token that was mailed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The account that it is about; `None` if there is none yet.
+    pub customer: Option<Id<Customer>>,
+    /// The agent that it is about; `None` if it is about none.
+    pub agent: Option<Id<Agent>>,
+    /// The agent's epoch when the token was mailed: when it increments, the token ends. `None` without an agent.
+    pub epoch: Option<u64>,
+    /// The address that it was mailed to.
+    pub address: AddressHash,
+    /// The sign-up that it completes; `None` if it is for something else.
+    pub sign_up: Option<SignUp>,
+    /// When it expires.
+    pub tm_expire: Timestamp,
+}
+
+impl IssuedToken {
+    /// Refuses a token that is for something else, or has expired at `now`.
+    pub fn require(&self, purpose: Purpose, now: Timestamp) -> Result<(), Error> {
+        if self.purpose == purpose && now < self.tm_expire {
+            Ok(())
+        } else {
+            Err(Error::TokenInvalid)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_names_what_it_is_about() {
+        let (customer, agent) =
+            (Id::from_uuid(Uuid::from_u128(1)), Id::from_uuid(Uuid::from_u128(2)));
+        for (customer, agent) in
+            [(None, None), (Some(customer), None), (Some(customer), Some(agent))]
+        {
+            let token = MailedToken::new(customer, agent, [7; 32]);
+            let expected = PresentedToken { customer, agent, hash: token.hash() };
+            assert_eq!(PresentedToken::from_text(token.expose()), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn neither_form_of_a_token_can_be_printed() {
+        let token = MailedToken::new(None, None, [7; 32]);
+        let presented = PresentedToken::from_text(token.expose()).unwrap();
+        for text in [format!("{token:?}"), format!("{presented:?}")] {
+            assert!(!text.contains(token.expose()) && !text.contains(&token.hash()), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_tokens_are_refused() {
+        let session = token::PlainToken::session(
+            Id::from_uuid(Uuid::from_u128(1)),
+            Id::from_uuid(Uuid::from_u128(2)),
+            super::super::username::LoginKey(3),
+            [7; 32],
+        );
+        for text in ["", "vbm_", "vbm_ä", "äääääää", session.expose(), &"A".repeat(10_000)]
+        {
+            assert!(PresentedToken::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_serves_its_purpose_until_it_expires() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let purpose = Purpose::PasswordReset;
+        let address =
+            super::super::value::Email::from_text("a@example.com").unwrap().hash().unwrap();
+        let tm_expire = now.plus(purpose.lifetime());
+        let token = IssuedToken {
+            purpose,
+            customer: None,
+            agent: None,
+            epoch: None,
+            address,
+            sign_up: None,
+            tm_expire,
+        };
+        assert!(token.require(purpose, now).is_ok());
+        assert!(matches!(token.require(purpose, tm_expire), Err(Error::TokenInvalid)));
+        assert!(matches!(token.require(Purpose::Invitation, now), Err(Error::TokenInvalid)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_is_seen(secret: [u8; 32], position in 0_usize..98, replacement in "[0-9A-Za-z_]") {
+            let token = MailedToken::new(None, None, secret).0;
+            let mut damaged = token.clone();
+            damaged.replace_range(position..=position, &replacement);
+            prop_assume!(damaged != token);
+            prop_assert!(PresentedToken::from_text(&damaged).is_err());
+            prop_assert!(PresentedToken::from_text(&token[..position]).is_err());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What people asked for by mail: looked up when it is sent, so that no request tells who has an account.
+
+use super::message::{Letter, Message};
+use super::{Disposition, Mailer, Refusal};
+use crate::domain::mail_intent::{Intent, SignUp};
+use crate::domain::notice::next_attempt;
+use crate::domain::value::{AddressHash, Email};
+use crate::domain::{Customer, Error, Id, IssuedToken, MailedToken, Purpose, Status};
+use crate::platform::log::{Cause, LogEntry};
+use crate::store::mail_intent::NewToken;
+
+/// What an intent amounts to once it is looked up.
+enum Answer {
+    /// This message.
+    Message(Box<Addressed>),
+    /// These intents in its place.
+    Others(Vec<Intent>),
+    /// Nothing: what was asked for does not exist, or has been done since.
+    Nothing,
+}
+
+/// A letter with its address, and the token that is in its link; `None` in a letter without one.
+struct Addressed {
+    to: Email,
+    letter: Letter,
+    account: Option<Id<Customer>>,
+    token: Option<NewToken>,
+}
+
+impl Mailer {
+    /// Carries out an intent, or does with it what there is to do.
+    pub(super) async fn attempt_intent(&self, id: &str, from: &str) -> Result<Disposition, Error> {
+        let (store, now) = (&self.app.store, self.app.now());
+        let Some(entry) = store.get_intent(id).await? else { return Ok(Disposition::NotDue) };
+        // The index may be older than the entry, which another run may be carrying out.
+        if !entry.is_due(now) {
+            return Ok(Disposition::NotDue);
+        }
+        if now >= entry.until() {
+            store.delete_intent(&entry).await?;
+            return Ok(Disposition::Dropped);
+        }
+        let Addressed { to, letter, account, token } = match self.answer(entry.intent()?).await? {
+            Answer::Message(message) => *message,
+            Answer::Others(others) => {
+                let others: Vec<_> = others
+                    .into_iter()
+                    .map(|intent| (self.app.new_id::<Intent>(now).uuid(), intent))
+                    .collect();
+                store.replace_intent(&entry, &others, now).await?;
+                return Ok(Disposition::Dropped);
+            }
+            Answer::Nothing => {
+                store.delete_intent(&entry).await?;
+                return Ok(Disposition::Dropped);
+            }
+        };
+        let next = next_attempt(entry.attempts, entry.until(), now);
+        let claimed = next.unwrap_or_else(|| entry.until());
+        if !store.claim_intent(&entry, claimed, token.as_ref()).await? {
+            return Ok(Disposition::NotDue);
+        }
+        let link = token.as_ref().map(|token| self.link(token)).unwrap_or_default();
+        match self.send(from, &to, Message::letter(letter, account, &link)?).await {
+            Ok(()) => {
+                store.delete_intent(&entry).await?;
+                Ok(Disposition::Sent)
+            }
+            Err(Refusal { error, is_final }) => {
+                LogEntry::MailNotSent { cause: Cause(&error) }.log();
+                if is_final || next.is_none() {
+                    store.delete_intent(&entry).await?;
+                    return Ok(Disposition::GivenUp);
+                }
+                Ok(Disposition::Failed)
+            }
+        }
+    }
+
+    /// Looks up what an intent amounts to now.
+    async fn answer(&self, intent: Intent) -> Result<Answer, Error> {
+        match intent {
+            Intent::SignUp(sign_up) => self.answer_sign_up(sign_up).await,
+            Intent::Resend(email) => self.answer_resend(&email).await,
+            Intent::Verification { customer, address } => {
+                self.answer_verification(customer, &address).await
+            }
+            Intent::PasswordReset { .. } | Intent::Invitation { .. } => Ok(Answer::Nothing),
+        }
+    }
+
+    async fn answer_sign_up(&self, sign_up: SignUp) -> Result<Answer, Error> {
+        let Some(address) = sign_up.email.hash() else { return Ok(Answer::Nothing) };
+        let found = self.app.store.look_up_sign_up(&sign_up.email, &address).await?;
+        let to = sign_up.email.clone();
+        if found.is_known {
+            let letter = Letter::AddressKnown;
+            return Ok(Answer::of(Addressed { to, letter, account: None, token: None }));
+        }
+        let issued = IssuedToken { sign_up: Some(sign_up), ..self.token(Purpose::SignUp, address) };
+        let plain = MailedToken::new(None, None, self.app.new_secret());
+        let token = Some(NewToken { plain, issued, pending: found.pending });
+        Ok(Answer::of(Addressed { to, letter: Letter::SignUp, account: None, token }))
+    }
+
+    /// What is to be proven of an address: a sign-up that waits for it, and accounts that have it.
+    async fn answer_resend(&self, email: &Email) -> Result<Answer, Error> {
+        let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
+        let (store, now) = (&self.app.store, self.app.now());
+        let pending = store.get_pending_sign_up(&address, now).await?;
+        let mut others: Vec<_> = pending.into_iter().map(Intent::SignUp).collect();
+        for customer in store.list_carriers(&address).await? {
+            others.push(Intent::Verification { customer, address: address.clone() });
+        }
+        Ok(if others.is_empty() { Answer::Nothing } else { Answer::Others(others) })
+    }
+
+    async fn answer_verification(
+        &self,
+        customer: Id<Customer>,
+        address: &AddressHash,
+    ) -> Result<Answer, Error> {
+        let account = self.app.store.get_customer(customer).await?;
+        let is_meant = |account: &Customer| {
+            account.status != Status::Deleted
+                && !account.email_verified
+                && account.email.hash().as_ref() == Some(address)
+        };
+        let Some(account) = account.filter(is_meant) else { return Ok(Answer::Nothing) };
+        let issued = IssuedToken {
+            customer: Some(customer),
+            ..self.token(Purpose::EmailVerification, address.clone())
+        };
+        let plain = MailedToken::new(Some(customer), None, self.app.new_secret());
+        Ok(Answer::of(Addressed {
+            to: account.email,
+            letter: Letter::Verification,
+            account: Some(customer),
+            token: Some(NewToken { plain, issued, pending: None }),
+        }))
+    }
+
+    /// The record of a token that is mailed now, about nobody yet.
+    fn token(&self, purpose: Purpose, address: AddressHash) -> IssuedToken {
+        IssuedToken {
+            purpose,
+            customer: None,
+            agent: None,
+            epoch: None,
+            address,
+            sign_up: None,
+            tm_expire: self.app.now().plus(purpose.lifetime()),
+        }
+    }
+
+    /// The link with this token, in the URL's fragment: no server and no log sees it.
+    fn link(&self, token: &NewToken) -> String {
+        let page = match token.issued.purpose {
+            Purpose::SignUp | Purpose::EmailVerification => "verify",
+            Purpose::PasswordReset | Purpose::Invitation => "reset",
+        };
+        format!("{}/account/{page}#token={}", self.public_url, token.plain.expose())
+    }
+}
+
+impl Answer {
+    fn of(message: Addressed) -> Self {
+        Self::Message(Box::new(message))
+    }
+}

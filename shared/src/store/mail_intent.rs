@@ -1,0 +1,263 @@
+//! Mail intents in the outbox: what was asked for by mail and is not sent yet, in the queue of mail.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::dynamodb::{
+    CommitResult, Condition, Store, Table, Transaction, UpdateExpression, number, to_item,
+};
+use super::fields::stored;
+use super::key;
+use super::mailed_token::{PendingSignUp, SignUpAttributes};
+use super::stored::Stored;
+use crate::domain::mail_intent::{Intent, LIFETIME};
+use crate::domain::username::LoginKey;
+use crate::domain::value::{AddressHash, Email, FromText as _};
+use crate::domain::{Agent, Customer, Error, Id, IssuedToken, MailedToken, Timestamp};
+
+/// Kind of an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IntentType {
+    SignUp,
+    Resend,
+    Verification,
+    PasswordReset,
+    Invitation,
+}
+
+impl IntentType {
+    const fn of(intent: &Intent) -> Self {
+        match intent {
+            Intent::SignUp(_) => Self::SignUp,
+            Intent::Resend(_) => Self::Resend,
+            Intent::Verification { .. } => Self::Verification,
+            Intent::PasswordReset { .. } => Self::PasswordReset,
+            Intent::Invitation { .. } => Self::Invitation,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign_up",
+            Self::Resend => "resend",
+            Self::Verification => "verification",
+            Self::PasswordReset => "password_reset",
+            Self::Invitation => "invitation",
+        }
+    }
+}
+
+stored! {
+    /// An intent in the outbox.
+    #[derive(Clone, Serialize, Deserialize)]
+    pub struct IntentEntry {
+        /// Its key.
+        pub id: String => Deleted,
+        intent: IntentType => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sign_up: Option<SignUpAttributes> => Deleted personal,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        email: Option<String> => Deleted personal,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address_hash: Option<AddressHash> => Deleted personal,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        customer_id: Option<Id<Customer>> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent_id: Option<Id<Agent>> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        login_key: Option<String> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        username_digest: Option<String> => Deleted personal,
+        /// Time at which the intent is dropped if it was not carried out.
+        tm_until: Timestamp => Deleted,
+        /// Number of attempts.
+        #[serde(default)]
+        pub attempts: u64 => Deleted,
+        due_pk: String => Deleted,
+        due_sk: String => Deleted,
+        /// When the item expires, in seconds since 1970.
+        expires_at: i64 => Deleted,
+    }
+}
+
+impl fmt::Debug for IntentEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IntentEntry({})", self.id)
+    }
+}
+
+impl IntentEntry {
+    fn of(intent: &Intent, id: Uuid, now: Timestamp) -> Self {
+        let kind = IntentType::of(intent);
+        let (id, due_pk) = (key::intent_id(id, kind.name()), key::shard(&key::MAIL, id));
+        let until = now.plus(LIFETIME);
+        let blank = Self {
+            intent: kind,
+            sign_up: None,
+            email: None,
+            address_hash: None,
+            customer_id: None,
+            agent_id: None,
+            login_key: None,
+            username_digest: None,
+            tm_until: until,
+            attempts: 0,
+            due_pk: due_pk.to_owned(),
+            due_sk: key::due_mail(now, &id),
+            expires_at: until.seconds(),
+            id,
+        };
+        match intent {
+            Intent::SignUp(sign_up) => Self { sign_up: Some(sign_up.into()), ..blank },
+            Intent::Resend(email) => Self { email: Some(email.expose().to_owned()), ..blank },
+            Intent::Verification { customer, address } => {
+                Self { customer_id: Some(*customer), address_hash: Some(address.clone()), ..blank }
+            }
+            Intent::PasswordReset { login, digest } => Self {
+                login_key: Some(login.to_string()),
+                username_digest: Some(digest.clone()),
+                ..blank
+            },
+            Intent::Invitation { customer, agent } => {
+                Self { customer_id: Some(*customer), agent_id: Some(*agent), ..blank }
+            }
+        }
+    }
+
+    /// Returns what was asked for.
+    pub fn intent(&self) -> Result<Intent, Error> {
+        self.read().ok_or_else(|| Error::Internal("an intent lacks a field".to_owned()))
+    }
+
+    fn read(&self) -> Option<Intent> {
+        Some(match self.intent {
+            IntentType::SignUp => Intent::SignUp(self.sign_up.clone()?.into()),
+            IntentType::Resend => Intent::Resend(Email::trusted(self.email.clone()?)),
+            IntentType::Verification => Intent::Verification {
+                customer: self.customer_id?,
+                address: self.address_hash.clone()?,
+            },
+            IntentType::PasswordReset => Intent::PasswordReset {
+                login: LoginKey::from_text(self.login_key.as_deref()?).ok()?,
+                digest: self.username_digest.clone()?,
+            },
+            IntentType::Invitation => {
+                Intent::Invitation { customer: self.customer_id?, agent: self.agent_id? }
+            }
+        })
+    }
+
+    /// Whether its next attempt is due at `now`.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        key::is_due(&self.due_sk, now)
+    }
+
+    /// Returns when it is dropped if it was not carried out.
+    #[must_use]
+    pub const fn until(&self) -> Timestamp {
+        self.tm_until
+    }
+}
+
+impl Stored for IntentEntry {
+    type Attributes = Self;
+}
+
+/// A token that is about to be mailed, with its record.
+#[derive(Debug)]
+pub struct NewToken {
+    /// The token in plain text.
+    pub plain: MailedToken,
+    /// Its record.
+    pub issued: IssuedToken,
+    /// For a sign-up, the pending one of the same address that it replaces; `None` if there is none.
+    pub pending: Option<PendingSignUp>,
+}
+
+/// The intent has been attempted so often.
+fn attempted(attempts: u64) -> Condition {
+    Condition::new("attempts = :made", [(":made", number(attempts))])
+}
+
+impl Transaction<'_> {
+    /// Puts an intent into the outbox, if the installation sends mail. `id` is that of the event that it comes with, or
+    /// new.
+    pub(super) fn intend(self, intent: &Intent, id: Uuid, now: Timestamp) -> Result<Self, Error> {
+        if !self.sends_mail() {
+            return Ok(self);
+        }
+        self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?, None)
+    }
+
+    fn claim(self, entry: &IntentEntry, next: Timestamp) -> Result<Self, Error> {
+        let claimed = UpdateExpression::default()
+            .increment("attempts")?
+            .set("due_sk", key::due_mail(next, &entry.id))?;
+        let key = key::intent(&entry.id);
+        self.update(key.address(), &claimed, Some(&attempted(entry.attempts)))
+    }
+}
+
+impl Store {
+    /// Puts an intent into the outbox: one write, whatever it is and whoever it is about. `id` is new.
+    pub async fn insert_intent(
+        &self,
+        intent: &Intent,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?).await
+    }
+
+    /// Reads an intent consistently; `None` if it was carried out or dropped since.
+    pub async fn get_intent(&self, id: &str) -> Result<Option<IntentEntry>, Error> {
+        let key = key::intent(id);
+        self.get_items(&[key.untyped()]).await?.get(&key)
+    }
+
+    /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
+    /// function dies is followed by one more at `next`. Records the `token` that is to be mailed in the same transaction.
+    /// Whether no other function was faster.
+    pub async fn claim_intent(
+        &self,
+        entry: &IntentEntry,
+        next: Timestamp,
+        token: Option<&NewToken>,
+    ) -> Result<bool, Error> {
+        let mut transaction = self.transaction().claim(entry, next)?;
+        if let Some(NewToken { plain, issued, pending }) = token {
+            let hash = plain.hash();
+            transaction = transaction.issue_token(&hash, issued)?;
+            if issued.sign_up.is_some() {
+                transaction = transaction.replace_pending(pending.as_ref(), &hash, issued)?;
+            }
+        }
+        Ok(matches!(transaction.run().await?, CommitResult::Written))
+    }
+
+    /// Replaces an intent by those that it amounts to, as nothing was sent for it yet. Whether no other function was
+    /// faster.
+    pub async fn replace_intent(
+        &self,
+        entry: &IntentEntry,
+        by: &[(Uuid, Intent)],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let key = key::intent(&entry.id);
+        let unchanged = attempted(entry.attempts);
+        let mut transaction = self.transaction().delete(key.address(), Some(&unchanged))?;
+        for (id, intent) in by {
+            transaction = transaction.intend(intent, *id, now)?;
+        }
+        Ok(matches!(transaction.run().await?, CommitResult::Written))
+    }
+
+    /// Deletes an intent that was carried out or is dropped, and what is personal in it.
+    pub async fn delete_intent(&self, entry: &IntentEntry) -> Result<(), Error> {
+        self.delete(key::intent(&entry.id).address()).await
+    }
+}

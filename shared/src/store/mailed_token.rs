@@ -1,0 +1,223 @@
+//! Mailed tokens: their records in the outbox, which has no backup, and the pending sign-ups that they complete. Each
+//! waits in the queue of mail for its expiry, at which the sender deletes it.
+
+use serde::{Deserialize, Serialize};
+
+use super::dynamodb::{Condition, Store, Table, Transaction, number, string};
+use super::fields::stored;
+use super::key::{self, Key};
+use super::stored::{Stored, item};
+use crate::domain::mail_intent::{SignUp, Terms};
+use crate::domain::value::{AddressHash, Email, FromText as _, Name};
+use crate::domain::{Agent, Customer, Error, Id, IssuedToken, Login, Purpose, Timestamp, Username};
+
+/// A sign-up within an item.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SignUpAttributes {
+    email: String,
+    #[serde(default)]
+    name: String,
+    terms_version: String,
+    tm_accept: Timestamp,
+}
+
+impl From<&SignUp> for SignUpAttributes {
+    fn from(sign_up: &SignUp) -> Self {
+        Self {
+            email: sign_up.email.expose().to_owned(),
+            name: sign_up.name.expose().to_owned(),
+            terms_version: sign_up.terms.version.clone(),
+            tm_accept: sign_up.terms.tm_accept,
+        }
+    }
+}
+
+impl From<SignUpAttributes> for SignUp {
+    fn from(stored: SignUpAttributes) -> Self {
+        Self {
+            email: Email::trusted(stored.email),
+            name: Name::trusted(stored.name),
+            terms: Terms { version: stored.terms_version, tm_accept: stored.tm_accept },
+        }
+    }
+}
+
+stored! {
+    /// The record of a mailed token as an item.
+    #[derive(Serialize, Deserialize)]
+    pub struct MailedTokenAttributes {
+        purpose: Purpose => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        customer_id: Option<Id<Customer>> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent_id: Option<Id<Agent>> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64> => Deleted,
+        address_hash: AddressHash => Deleted personal,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sign_up: Option<SignUpAttributes> => Deleted personal,
+        tm_expire: Timestamp => Deleted,
+        due_pk: String => Deleted,
+        due_sk: String => Deleted,
+        /// When the item expires, in seconds since 1970.
+        expires_at: i64 => Deleted,
+    }
+}
+
+impl From<MailedTokenAttributes> for IssuedToken {
+    fn from(stored: MailedTokenAttributes) -> Self {
+        Self {
+            purpose: stored.purpose,
+            customer: stored.customer_id,
+            agent: stored.agent_id,
+            epoch: stored.epoch,
+            address: stored.address_hash,
+            sign_up: stored.sign_up.map(Into::into),
+            tm_expire: stored.tm_expire,
+        }
+    }
+}
+
+impl Stored for IssuedToken {
+    type Attributes = MailedTokenAttributes;
+}
+
+stored! {
+    /// A pending sign-up as an item, under the hash of its address: which token completes it.
+    #[derive(Debug, Serialize, Deserialize)]
+    pub struct PendingSignUp {
+        /// Hash of the token, whose record has the sign-up.
+        pub token_hash: String => Deleted,
+        due_pk: String => Deleted,
+        due_sk: String => Deleted,
+        /// When the item expires, in seconds since 1970.
+        expires_at: i64 => Deleted,
+    }
+}
+
+impl Stored for PendingSignUp {
+    type Attributes = Self;
+}
+
+impl Transaction<'_> {
+    /// Uses up the mailed token with this hash; [`Error::TokenInvalid`] if it was used, has expired or was replaced. Of
+    /// the transaction's other legs, results tell as if there were no such leg.
+    #[allow(dead_code, reason = "its first users follow")]
+    pub(super) fn use_token(self, hash: &str) -> Result<Self, Error> {
+        let exists = Condition::new("attribute_exists(id)", []);
+        let token = key::mailed_token(hash).address();
+        self.delete_or_fail(token, &exists, || Error::TokenInvalid)
+    }
+
+    /// Records a token that is about to be mailed.
+    pub(super) fn issue_token(self, hash: &str, token: &IssuedToken) -> Result<Self, Error> {
+        let key = key::mailed_token(hash);
+        let attributes = MailedTokenAttributes {
+            purpose: token.purpose,
+            customer_id: token.customer,
+            agent_id: token.agent,
+            epoch: token.epoch,
+            address_hash: token.address.clone(),
+            sign_up: token.sign_up.as_ref().map(Into::into),
+            tm_expire: token.tm_expire,
+            due_pk: key::shard_of_hash(&key::MAIL, hash).to_owned(),
+            due_sk: key::due_mail(token.tm_expire, &key.pk),
+            expires_at: token.tm_expire.seconds(),
+        };
+        self.put(Table::Outbox, item(&key, attributes)?, None)
+    }
+
+    /// Lets the token with this hash complete the pending sign-up of its address, in the place of the one that did when
+    /// `pending` was read, which ends.
+    pub(super) fn replace_pending(
+        self,
+        pending: Option<&PendingSignUp>,
+        hash: &str,
+        token: &IssuedToken,
+    ) -> Result<Self, Error> {
+        let key = key::pending_sign_up(&token.address);
+        let attributes = PendingSignUp {
+            token_hash: hash.to_owned(),
+            due_pk: key::shard_of_hash(&key::MAIL, token.address.as_str()).to_owned(),
+            due_sk: key::due_mail(token.tm_expire, &key.pk),
+            expires_at: token.tm_expire.seconds(),
+        };
+        let unchanged = match pending {
+            None => Condition::new("attribute_not_exists(id)", []),
+            Some(pending) => {
+                let read = [(":read_token", string(&pending.token_hash))];
+                Condition::new("token_hash = :read_token", read)
+            }
+        };
+        let replaced = self.put(Table::Outbox, item(&key, attributes)?, Some(&unchanged))?;
+        match pending {
+            None => Ok(replaced),
+            Some(pending) => {
+                replaced.delete(key::mailed_token(&pending.token_hash).address(), None)
+            }
+        }
+    }
+}
+
+/// What is known of the address of a sign-up.
+#[derive(Debug)]
+pub struct FoundAddress {
+    /// Whether an account has reserved it, or an agent has it as user name.
+    pub is_known: bool,
+    /// The pending sign-up with it; `None` if there is none.
+    pub pending: Option<PendingSignUp>,
+}
+
+impl Store {
+    /// Looks up the address of a sign-up, consistently and in one round trip.
+    pub async fn look_up_sign_up(
+        &self,
+        email: &Email,
+        address: &AddressHash,
+    ) -> Result<FoundAddress, Error> {
+        let (lock, pending) = (key::email_of(address), key::pending_sign_up(address));
+        let username = Username::from_text(email.expose()).ok();
+        let login = username.map(|username| (username.clone(), key::login(username.login_key())));
+        let mut keys = vec![lock.untyped(), pending.untyped()];
+        keys.extend(login.iter().map(|(_, login)| login.untyped()));
+        let items = self.get_items(&keys).await?;
+        // A name that only looks like the address is another's, who has no account with it.
+        let has_agent = match &login {
+            Some((username, login)) => {
+                let found: Option<Login> = items.get(login)?;
+                found.is_some_and(|found| found.username_digest == username.digest())
+            }
+            None => false,
+        };
+        let is_known = items.find(&lock).is_some() || has_agent;
+        Ok(FoundAddress { is_known, pending: items.get(&pending)? })
+    }
+
+    /// Reads the sign-up of an address that is pending at `now`; `None` if there is none.
+    pub async fn get_pending_sign_up(
+        &self,
+        address: &AddressHash,
+        now: Timestamp,
+    ) -> Result<Option<SignUp>, Error> {
+        let pending = key::pending_sign_up(address);
+        let found = self.get_items(&[pending.untyped()]).await?.get(&pending)?;
+        let Some(PendingSignUp { token_hash, .. }) = found else { return Ok(None) };
+        let token = key::mailed_token(&token_hash);
+        let token = self.get_items(&[token.untyped()]).await?.get(&token)?;
+        Ok(token.filter(|token| now < token.tm_expire).and_then(|token| token.sign_up))
+    }
+
+    /// Accounts that have this address, at most three.
+    pub async fn list_carriers(&self, address: &AddressHash) -> Result<Vec<Id<Customer>>, Error> {
+        let lock = key::email_of(address);
+        let holder = self.get_items(&[lock.untyped()]).await?.get(&lock)?;
+        Ok(holder.into_iter().collect())
+    }
+
+    /// Deletes the record of a mailed token or a pending sign-up, by its key, if it has expired at `now`.
+    pub async fn delete_expired_token(&self, id: &str, now: Timestamp) -> Result<(), Error> {
+        let expired = Condition::new("expires_at <= :now", [(":now", number(now.seconds()))]);
+        let key: Key<IssuedToken> = key::mail(id);
+        self.delete_if(key.address(), &expired).await
+    }
+}
