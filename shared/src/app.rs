@@ -32,6 +32,8 @@ pub struct App {
     pub unverified: Unverified,
     /// Whether the installation sends mail.
     pub sends_mail: bool,
+    /// Version of the terms that people accept who sign up; empty if the installation names none.
+    pub terms_version: String,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
     /// The brake on deletions by operators; `None` if there is none.
@@ -89,6 +91,7 @@ impl Build for App {
             loopback: config::loopback()?,
             unverified: config::unverified()?,
             sends_mail: config::mail_from().is_some(),
+            terms_version: config::optional("TERMS_VERSION").unwrap_or_default(),
             quotas: config::quotas()?,
             brake: config::brake()?,
             requires_plan: config::requires_plan(),
@@ -115,6 +118,7 @@ impl App {
             loopback: Loopback::Refused,
             unverified: Unverified::Admitted,
             sends_mail: false,
+            terms_version: String::new(),
             quotas: Quotas::default(),
             brake: None,
             requires_plan: false,

@@ -27,6 +27,30 @@ pub async fn transition_if(
     command: &Command,
     conditions: &Preconditions,
 ) -> Result<(Customer, Customer), Error> {
+    carry_out(app, by, customer, command, conditions, None).await
+}
+
+/// Carries out `command` like [`transition`], and uses up the mailed token with this hash in the same transaction;
+/// [`Error::TokenInvalid`] if that is not possible any more.
+pub async fn transition_by_token(
+    app: &App,
+    by: Actor,
+    customer: Customer,
+    command: &Command,
+    token_hash: &str,
+) -> Result<(Customer, Customer), Error> {
+    let conditions = Preconditions::default();
+    carry_out(app, by, customer, command, &conditions, Some(token_hash)).await
+}
+
+async fn carry_out(
+    app: &App,
+    by: Actor,
+    customer: Customer,
+    command: &Command,
+    conditions: &Preconditions,
+    token_hash: Option<&str>,
+) -> Result<(Customer, Customer), Error> {
     revise(customer, |before| async move {
         conditions.require(&view::CustomerView::from(&before))?;
         let now = app.now();
@@ -38,9 +62,14 @@ pub async fn transition_if(
             ..app.event(event_type, before.id, Vec::new(), by, now)
         };
         let event = change.event.map(event);
-        let update = match app.brake.filter(|_| command.is_operators_deletion()) {
-            Some(brake) => braked(app, brake, &before, &change, event.as_ref()).await?,
-            None => app.store.update_customer(&before, &change, event.as_ref()).await?,
+        let brake = app.brake.filter(|_| command.is_operators_deletion());
+        let event = event.as_ref();
+        let update = match (brake, token_hash) {
+            (Some(brake), _) => braked(app, brake, &before, &change, event).await?,
+            (None, Some(hash)) => {
+                app.store.update_customer_by_token(&before, &change, event, hash).await?
+            }
+            (None, None) => app.store.update_customer(&before, &change, event).await?,
         };
         if matches!(update, Update::Written) {
             count(command, now);

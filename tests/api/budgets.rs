@@ -7,7 +7,7 @@ use std::fs::{read_dir, read_to_string};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Call, PASSWORD, Template, Tenure, new_customer, options_with, quick, root, slow,
+    Call, PASSWORD, Template, Tenure, mailing_with, new_customer, options_with, quick, root, slow,
 };
 
 /// Number of columns that are compared as text.
@@ -210,14 +210,15 @@ fn id(thing: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_costs_its_budget() {
     // Each part has its own stack, since they mostly wait for its slow tables.
-    let (sessions, owned, leaving) = tokio::join!(
+    let (sessions, owned, leaving, mailed) = tokio::join!(
         measure(sessions_and_accounts, false),
         measure(owned_items, false),
-        measure(unregistration_and_deletion, false)
+        measure(unregistration_and_deletion, false),
+        measure(requests_for_mail, false)
     );
     let routes = sessions.tenure.stack.routes().to_vec();
     let (mut costs, mut hashing) = (Vec::new(), BTreeSet::new());
-    for bill in [sessions, owned, leaving] {
+    for bill in [sessions, owned, leaving, mailed] {
         costs.extend(bill.costs);
         hashing.extend(bill.hashing);
     }
@@ -255,7 +256,8 @@ async fn every_endpoint_succeeds_when_its_first_transaction_meets_another() {
     tokio::join!(
         measure(sessions_and_accounts, true),
         measure(owned_items, true),
-        measure(unregistration_and_deletion, true)
+        measure(unregistration_and_deletion, true),
+        measure(requests_for_mail, true)
     );
 }
 
@@ -409,6 +411,28 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay("GET /v1.0/webhook_deliveries", token, deliveries, None).await;
     let path = format!("{deliveries}/{}/resend", id(&delivery));
     bill.pay("POST /v1.0/webhook_deliveries/{id}/resend", token, &path, Some(json!({}))).await;
+}
+
+/// On a stack that sends mail.
+async fn requests_for_mail(bill: &mut Bill) {
+    let purge = ("PurgeSchedule", "rate(365 days)");
+    let options = mailing_with([purge]);
+    let options = if bill.is_contended { quick(options) } else { slow(options) };
+    bill.tenure = Tenure::start_with(options).await;
+    let (sign_up, verify) = ("/auth/signup", "/auth/email-verify");
+    let body = json!({"email": "ann@example.com", "accepted_tos": true, "name": "Ann Ltd"});
+    bill.pay(&format!("POST {sign_up}"), "", sign_up, Some(body)).await;
+    let resend = format!("{verify}/resend");
+    let body = json!({"email": "ann@example.com"});
+    bill.pay(&format!("POST {resend}"), "", &resend, Some(body)).await;
+    let token = bill.tenure.mailed_token("ann@example.com").await;
+    let route = format!("POST {verify}");
+    let body = json!({"token": token, "password": PASSWORD});
+    bill.pay_as(&route, "", "", verify, Some(body)).await;
+    let admin = bill.tenure.admin().await;
+    bill.tenure.account(&admin, "test1").await;
+    let token = bill.tenure.mailed_token("test1@example.com").await;
+    bill.pay_as(&route, " of an account", "", verify, Some(json!({"token": token}))).await;
 }
 
 async fn unregistration_and_deletion(bill: &mut Bill) {

@@ -38,7 +38,15 @@ pub(crate) fn options() -> Options {
     local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
 }
 
-/// Options for the real template with one parameter set.
+/// Options for the real template with mail on, as [`options`], and these parameters set.
+pub(crate) fn mailing_with<const N: usize>(parameters: [(&str, &str); N]) -> Options {
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut options = options();
+    options.parameters.extend(parameters);
+    options
+}
+
+/// Options for the real template with one parameter set, and mail off.
 pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
@@ -286,6 +294,26 @@ impl Tenure {
 
     pub(crate) async fn unregister(&self, token: &str, body: Value) -> Answer {
         self.call_with(token, "POST", "/auth/unregister", body).await
+    }
+
+    /// Returns the messages that were sent to an address, oldest first, once the stack is at rest.
+    pub(crate) async fn mail_to(&self, address: &str) -> Vec<Value> {
+        assert!(self.stack.settle().await, "the stack does not settle");
+        let to = json!([address]);
+        self.stack.mail().into_iter().filter(|message| message["to"] == to).collect()
+    }
+
+    /// Returns the token in the link of the last message to an address.
+    pub(crate) async fn mailed_token(&self, address: &str) -> String {
+        let mail = self.mail_to(address).await;
+        let text = mail.last().expect("a message")["text"].as_str().unwrap().to_owned();
+        let token = text.split("#token=").nth(1).unwrap_or_else(|| panic!("no link: {text}"));
+        token.split(['&', '\n']).next().unwrap().to_owned()
+    }
+
+    /// Sends a public request with a JSON body.
+    pub(crate) async fn ask(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request("POST", path).json(&body)).await
     }
 
     /// Returns all items of a table, sorted.

@@ -155,9 +155,15 @@ async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
     }
 }
 
-/// Writes that take no key: they change nothing that lasts, or begin or end a session.
-const WITHOUT_KEY: [&str; 3] =
-    ["POST /auth/login", "POST /auth/logout", "POST /v1.0/customers/{id}/erasure/plan"];
+/// Writes that take no key: they change nothing that lasts, begin or end a session, or are public.
+const WITHOUT_KEY: [&str; 6] = [
+    "POST /auth/login",
+    "POST /auth/logout",
+    "POST /auth/signup",
+    "POST /auth/email-verify",
+    "POST /auth/email-verify/resend",
+    "POST /v1.0/customers/{id}/erasure/plan",
+];
 
 #[test]
 fn every_post_and_put_documents_idempotency_key() {

@@ -47,6 +47,7 @@ mod resources;
 mod scale;
 mod seed;
 mod sessions;
+mod signup;
 mod states;
 mod store;
 mod template;

@@ -114,6 +114,8 @@ macro_rules! crashes {
 
 crashes! {
     login: from active, frozen;
+    prove: from mailed;
+    complete_sign_up: from mailed;
     unregister: from active;
     recover: from nearly_due;
     immediate: from active, frozen;

@@ -30,6 +30,8 @@ pub(crate) mod agent_password_update;
 pub(crate) mod agent_permission_update;
 #[path = "../../functions/src/bin/agent_update.rs"]
 pub(crate) mod agent_update;
+#[path = "../../functions/src/bin/auth_email_verify.rs"]
+pub(crate) mod auth_email_verify;
 #[path = "../../functions/src/bin/auth_login.rs"]
 pub(crate) mod auth_login;
 #[path = "../../functions/src/bin/auth_logout.rs"]

@@ -585,6 +585,22 @@ async fn every_pair_with_a_verification() {
     every_pair(&world, &scene, &operations).await;
 }
 
+/// In every order, a mailed token works once, what is deleted stays blank, and a sign-up is one account.
+#[tokio::test(start_paused = true)]
+async fn every_pair_with_a_mailed_token() {
+    let world = World::new();
+    let scene = Scene::mailed(&world).await;
+    let operations = [
+        o::prove(),
+        o::complete_sign_up(),
+        o::update_customer(),
+        o::unregister(),
+        o::immediate(),
+        o::verify(),
+    ];
+    every_pair(&world, &scene, &operations).await;
+}
+
 /// The same keyed request twice, also with a deletion in between.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_an_idempotency_key() {

@@ -15,6 +15,7 @@ mod delivery;
 mod endpoints;
 mod faults;
 mod interleavings;
+mod mailed;
 mod operations;
 mod scene;
 mod state;

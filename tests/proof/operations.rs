@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::customer::new_customer;
 use crate::endpoints;
-use crate::scene::{CUSTOMER, PASSWORD, Scene};
+use crate::scene::{CUSTOMER, NEWCOMER, PASSWORD, Scene};
 use crate::state::{State, text};
 use crate::world::{Answer, Operation, Sent, endpoint, event, sent, without_token};
 
@@ -40,6 +40,16 @@ operations! {
     logout: auth_logout, |scene| sent(&scene.session),
         effect |state, scene, _| !state.children.contains_key(&scene.session_place),
         repeated 401;
+
+    /// The address of the scene's customer.
+    prove: auth_email_verify, |scene| without_token(json!({"token": scene.mailed})),
+        effect |state, _, _| state.root["email_verified"]["BOOL"] == true && state.status() != "initial",
+        repeated 400;
+    /// A sign-up that waits.
+    complete_sign_up: auth_email_verify,
+        |scene| without_token(json!({"token": scene.signed_up, "password": PASSWORD})),
+        effect |state, _, _| has_both_locks(state, NEWCOMER),
+        repeated 400;
 
     // Unregistration, deletion, hold.
     unregister: auth_unregister,

@@ -10,12 +10,15 @@ use shared::domain::lifecycle::GRACE;
 
 use crate::customer::new_customer;
 use crate::endpoints::{admin_bootstrap, agent_create, auth_login, customer_create};
+use crate::mailed;
 use crate::operations;
 use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const ADMIN: &str = "admin@localhost";
 pub(crate) const CUSTOMER: &str = "test1";
+/// Address of the sign-up that waits.
+pub(crate) const NEWCOMER: &str = "newcomer@example.com";
 
 /// A project and its customer in one state, at one time.
 pub(crate) struct Scene {
@@ -40,6 +43,10 @@ pub(crate) struct Scene {
     pub(crate) agent: String,
     /// That agent's session; empty if there is none.
     pub(crate) agent_session: String,
+    /// A token that was mailed to prove the customer's address; empty if there is none.
+    pub(crate) mailed: String,
+    /// A token that was mailed to complete a sign-up; empty if there is none.
+    pub(crate) signed_up: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Timestamp,
 }
@@ -60,6 +67,8 @@ impl Scene {
             first_agent: String::new(),
             agent: String::new(),
             agent_session: String::new(),
+            mailed: String::new(),
+            signed_up: String::new(),
             snapshot: nothing,
             now: world.now(),
         };
@@ -96,6 +105,23 @@ impl Scene {
         let made = scene.succeed(world, &operations::create_billing_account()).await;
         let snapshot = world.tables.snapshot().unwrap();
         Self { name: "billable", billing_account: made.text("id"), snapshot, ..scene }
+    }
+
+    /// Returns the customer with a mailed token for its address, beside a sign-up that waits.
+    pub(crate) async fn mailed(world: &World) -> Self {
+        let scene = Self::active(world).await;
+        world.set(&scene);
+        let own = event(
+            "mail",
+            "mail_send",
+            mailed::handle,
+            |scene| json!({"email": format!("{CUSTOMER}@example.com"), "customer": scene.customer}),
+        );
+        let mailed = scene.succeed(world, &own).await.text("token");
+        let newcomer = event("mail", "mail_send", mailed::handle, |_| json!({"email": NEWCOMER}));
+        let signed_up = scene.succeed(world, &newcomer).await.text("token");
+        let snapshot = world.tables.snapshot().unwrap();
+        Self { name: "mailed", mailed, signed_up, snapshot, ..scene }
     }
 
     /// Returns the customer with a second admin, who is logged in.

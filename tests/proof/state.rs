@@ -71,7 +71,9 @@ impl State {
         let ledger = tables.items(ERASURES).find(is_own).cloned().unwrap_or_default();
         let (mut events, mut subjects) = (BTreeMap::new(), BTreeMap::new());
         let (mut sequence, mut last_event) = (Vec::new(), (0, String::new()));
-        for event in tables.items(OUTBOX).filter(is_own) {
+        // Mailed tokens have no type.
+        let is_event = |item: &&Value| is_own(item) && !item["type"].is_null();
+        for event in tables.items(OUTBOX).filter(is_event) {
             let name = text(event, "type");
             *events.entry(name.to_owned()).or_default() += 1;
             let number = text(event, "sequence").parse::<usize>();

@@ -10,4 +10,4 @@ pub use caller::{
     caller_and_resource, caller_and_revoked_key, caller_with_password, caller_with_step_up,
     credential, own_session, reserve_attempt,
 };
-pub use quota::admit_mail;
+pub use quota::{admit_mail, count_attempt};

@@ -8,7 +8,7 @@
 use crate::app::App;
 use crate::domain::network::{Network, Recipient, Source};
 use crate::domain::quota::{Quota, QuotaStatus};
-use crate::domain::{Customer, Error, Id, Timestamp};
+use crate::domain::{Customer, Error, Id, Purpose, Timestamp};
 use crate::http::Request;
 use crate::platform::log::{Cause, LogEntry};
 use crate::store::Items;
@@ -142,9 +142,15 @@ pub(super) fn network(request: &Request) -> Network {
 }
 
 /// Refuses a request that asks for mail where the installation sends none, and one whose network has asked for too much.
-/// Whether there may be more mail for this recipient within the hour: if not, the request is answered as if there were,
+/// Whether there may be more mail for this `purpose` within the hour to whom this `hash`, of an address or a user name,
+/// stands for: if not, the request is answered as if there were,
 /// and leads to nothing. Both are counted in one round trip, whoever the recipient is.
-pub async fn admit_mail(app: &App, request: &Request, recipient: Recipient) -> Result<bool, Error> {
+pub async fn admit_mail(
+    app: &App,
+    request: &Request,
+    purpose: Purpose,
+    hash: &str,
+) -> Result<bool, Error> {
     if !app.sends_mail {
         return Err(Error::MailDisabled);
     }
@@ -156,7 +162,7 @@ pub async fn admit_mail(app: &App, request: &Request, recipient: Recipient) -> R
     };
     let by_recipient = async {
         let Some(quota) = app.quotas.mails_per_address else { return Ok(true) };
-        match app.store.count(quota, &Source::Recipient(recipient), now).await {
+        match app.store.count(quota, &Source::Recipient(Recipient::new(purpose, hash)), now).await {
             Ok(_) => Ok(true),
             Err(Error::TooManyRequests(_)) => Ok(false),
             Err(error) => Err(error),
@@ -164,4 +170,17 @@ pub async fn admit_mail(app: &App, request: &Request, recipient: Recipient) -> R
     };
     let (by_network, by_recipient) = futures_util::join!(by_network, by_recipient);
     by_network.and(by_recipient)
+}
+
+/// Counts an attempt at a secret against the request's network, as an attempt at a password, and runs `read` in the same
+/// round trip. To be called before any hash is computed.
+pub async fn count_attempt<T>(
+    app: &App,
+    request: &Request,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let (quota, now) = (Quota::PASSWORD_ATTEMPTS, app.now());
+    app.exhausted().check(quota, &network(request), now)?;
+    let (counted, read) = futures_util::join!(count_network(app, request, quota, now), read);
+    counted.and(read)
 }

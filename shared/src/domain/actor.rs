@@ -23,6 +23,8 @@ pub enum ActorType {
     ErasureReplay,
     /// The function that delivers webhooks.
     WebhookDelivery,
+    /// Whoever has a link that was mailed.
+    MailedLink,
 }
 
 /// An actor's role: the highest that the permission implies with which it acted.
@@ -80,6 +82,28 @@ impl Actor {
     pub const ERASURE_REPLAY: Self = Self::system(ActorType::ErasureReplay);
     /// The delivery of webhooks.
     pub const WEBHOOK_DELIVERY: Self = Self::system(ActorType::WebhookDelivery);
+
+    /// An agent with this permission.
+    #[must_use]
+    pub const fn agent<Account, Agent>(
+        customer: Id<Account>,
+        agent: Id<Agent>,
+        permission: Permission,
+    ) -> Self {
+        Self {
+            kind: ActorType::Agent,
+            id: Some(agent.uuid()),
+            role: Role::of(permission),
+            customer_id: Some(customer.uuid()),
+        }
+    }
+
+    /// Whoever has a link that was mailed about an account.
+    #[must_use]
+    pub const fn mailed_link<Account>(customer: Id<Account>) -> Self {
+        let customer_id = Some(customer.uuid());
+        Self { kind: ActorType::MailedLink, id: None, role: Role::Agent, customer_id }
+    }
 
     /// A part of this system.
     const fn system(kind: ActorType) -> Self {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::counts::Counts;
 use super::hold::Holds;
+use super::mail_intent::Terms;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -86,6 +87,8 @@ pub struct Internals {
     pub holds: Holds,
     /// The suspension that bars the account's own callers; `None` for none.
     pub suspension: Option<Suspension>,
+    /// The terms that were accepted at sign-up; `None` if an operator made the account.
+    pub terms: Option<Terms>,
     /// The secret that signs webhooks.
     pub webhook_secret: Option<WebhookSecret>,
     /// The secret before it, which signs too until it expires.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::mailed_token::Purpose;
 use super::username::LoginKey;
-use super::value::{AddressHash, Email, Name};
-use super::{Agent, Customer, Id, Timestamp};
+use super::value::{AddressHash, Email, FromText as _, Name};
+use super::{Agent, Customer, Error, Id, Status, Timestamp, Username};
 
 /// How long an intent is worth carrying out: 24 hours.
 pub const LIFETIME: Duration = Duration::from_hours(24);
@@ -29,6 +29,27 @@ pub struct SignUp {
     pub name: Name,
     /// The terms that were accepted.
     pub terms: Terms,
+}
+
+impl SignUp {
+    /// Returns the user name of the first agent: `chosen`, or the address. Refuses another address than the one that is
+    /// proven, which somebody else may own, and an address that no user name can be.
+    pub fn username(&self, chosen: Option<Username>) -> Result<Username, Error> {
+        let refused = |rule: &str| Err(Error::invalid_field("username", rule));
+        let Some(chosen) = chosen else {
+            return Username::from_text(self.email.expose()).or_else(|_| {
+                refused("is missing, as your address cannot be one; choose a user name")
+            });
+        };
+        let address = Email::from_text(chosen.expose()).ok();
+        let is_another = |address: &Email| {
+            address.canonical().is_some() && !address.is_same_mailbox(&self.email)
+        };
+        if address.as_ref().is_some_and(is_another) {
+            return refused("must not be another e-mail address than the one that signed up");
+        }
+        Ok(chosen)
+    }
 }
 
 /// What somebody asked for.
@@ -62,6 +83,16 @@ pub enum Intent {
 }
 
 impl Intent {
+    /// Returns the intent to have the address proven of an account that was `before`, if it existed, and is `after`; `None`
+    /// if the address is the same as before, proven already, or none.
+    #[must_use]
+    pub fn to_prove(before: Option<&Customer>, after: &Customer) -> Option<Self> {
+        let is_new = before.is_none_or(|before| !before.email.is_same_mailbox(&after.email));
+        let is_open = after.status != Status::Deleted && !after.email_verified;
+        let address = after.email.hash().filter(|_| is_new && is_open)?;
+        Some(Self::Verification { customer: after.id, address })
+    }
+
     /// Returns the purpose of the tokens that it leads to.
     #[must_use]
     pub const fn purpose(&self) -> Purpose {
@@ -71,5 +102,48 @@ impl Intent {
             Self::PasswordReset { .. } => Purpose::PasswordReset,
             Self::Invitation { .. } => Purpose::Invitation,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_to_be_proven_once_it_is_new() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let account = |email: &str| {
+            let email = Email::from_text(email).unwrap();
+            Customer { email, ..Customer::blank(Id::new(now, [1; 10]), now) }
+        };
+        let (ann, other) = (account("ann@example.com"), account("ANN@example.com"));
+        let address = ann.email.hash().unwrap();
+        let expected = Some(Intent::Verification { customer: ann.id, address });
+        assert_eq!(Intent::to_prove(None, &ann), expected);
+        assert_eq!(Intent::to_prove(Some(&account("bob@example.com")), &ann), expected);
+        assert_eq!(Intent::to_prove(Some(&other), &ann), None, "another spelling");
+        assert_eq!(Intent::to_prove(None, &account("")), None);
+        let proven = Customer { email_verified: true, ..ann };
+        assert_eq!(Intent::to_prove(None, &proven), None);
+    }
+
+    #[test]
+    fn a_sign_up_may_choose_any_name_but_another_address() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let terms = Terms { version: String::new(), tm_accept: now };
+        let email = Email::from_text("Ann@Example.com").unwrap();
+        let sign_up = SignUp { email, name: Name::default(), terms };
+        let chosen = |name: &str| Some(Username::from_text(name).unwrap());
+        for (name, expected) in [
+            (None, "ann@example.com"),
+            (chosen("ann"), "ann"),
+            (chosen("ann@example.com"), "ann@example.com"),
+        ] {
+            assert_eq!(sign_up.username(name).unwrap().expose(), expected);
+        }
+        assert!(matches!(
+            sign_up.username(chosen("bob@example.com")),
+            Err(Error::InvalidField(name, _)) if name == "username"
+        ));
     }
 }

@@ -155,9 +155,15 @@ pub struct IssuedToken {
 }
 
 impl IssuedToken {
+    /// Whether the token has not expired at `now`.
+    #[must_use]
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        now < self.tm_expire
+    }
+
     /// Refuses a token that is for something else, or has expired at `now`.
     pub fn require(&self, purpose: Purpose, now: Timestamp) -> Result<(), Error> {
-        if self.purpose == purpose && now < self.tm_expire {
+        if self.purpose == purpose && self.is_valid(now) {
             Ok(())
         } else {
             Err(Error::TokenInvalid)

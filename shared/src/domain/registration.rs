@@ -2,6 +2,7 @@
 
 use super::counts::Counts;
 use super::customer::{Internals, Profile};
+use super::mail_intent::SignUp;
 use super::owned::Kind;
 use super::webhook::WebhookSecret;
 use super::{Agent, Customer, Id, Permission, Status, Timestamp, Username};
@@ -44,6 +45,25 @@ impl Customer {
         };
         let customer = Self { internals, ..Self::blank(id, now).with(profile) };
         Registration { customer, admin: admin.appoint(Permission::ADMIN, now) }
+    }
+
+    /// Returns the account that a sign-up makes once its address is proven, which is `active` from the start, and its first
+    /// admin.
+    #[must_use]
+    pub fn sign_up(
+        id: Id<Self>,
+        sign_up: &SignUp,
+        secret: WebhookSecret,
+        admin: FirstAdmin,
+        now: Timestamp,
+    ) -> Registration {
+        let (name, email) = (Some(sign_up.name.clone()), Some(sign_up.email.clone()));
+        let profile = Profile { name, email, ..Profile::default() };
+        let Registration { customer, admin } = Self::register(id, profile, secret, admin, now);
+        let internals = Internals { terms: Some(sign_up.terms.clone()), ..customer.internals };
+        let status = Status::Active;
+        let customer = Self { status, email_verified: true, internals, ..customer };
+        Registration { customer, admin }
     }
 
     /// Returns the project's own account and its first project admin. It is `active` from the start, emits

@@ -275,6 +275,7 @@ fn details(error: &Error) -> Option<Value> {
         })),
         Error::TokenAlreadyIssued(id) => Some(json!({ "id": id })),
         Error::InvalidField(name, _) => Some(json!({ "field": name })),
+        Error::TokenInvalid => Some(json!({ "field": "token" })),
         Error::InvalidParameter(name, _) | Error::UnsupportedHeader(name) => {
             Some(json!({ "field": name }))
         }

@@ -62,6 +62,14 @@ impl Reply {
         })
     }
 
+    /// Returns a 200 that says nothing: `{}`.
+    pub fn empty() -> Result<Self, Error> {
+        #[derive(Serialize)]
+        struct Empty {}
+
+        Self::ok(Empty {})
+    }
+
     /// Returns a 200 with a representation and its entity tag.
     pub fn state(shown: impl Tagged) -> Result<Self, Error> {
         let etag = Some(ETag::of(&shown)?.quoted());

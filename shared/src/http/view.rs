@@ -41,6 +41,13 @@ pub struct CustomerView<'a> {
     owners_part: OwnersPart<'a>,
 }
 
+/// Answer of a request that has proven an address: the account that has it.
+#[derive(Serialize)]
+pub struct ProvenView<'a> {
+    /// The account.
+    pub customer: CustomerView<'a>,
+}
+
 impl<'a> From<&'a domain::Customer> for CustomerView<'a> {
     fn from(customer: &'a domain::Customer) -> Self {
         let secret = customer.internals.webhook_secret.as_ref();
@@ -326,6 +333,9 @@ pub struct OverviewView<'a> {
     holds: Vec<HoldView<'a>>,
     suspension: Option<SuspensionView>,
     email_verified: bool,
+    /// Version of the terms that were accepted at sign-up; `None` if an operator made the account.
+    terms_version: Option<&'a str>,
+    tm_terms: Option<Timestamp>,
     identity_verification_status: IdentityVerification,
     admins: u64,
     resources: BTreeMap<&'static str, u64>,
@@ -370,6 +380,8 @@ impl<'a> OverviewView<'a> {
             holds: holds(&internals.holds),
             suspension,
             email_verified: customer.email_verified,
+            terms_version: internals.terms.as_ref().map(|terms| terms.version.as_str()),
+            tm_terms: internals.terms.as_ref().map(|terms| terms.tm_accept),
             identity_verification_status: customer.identity_verification_status,
             admins: internals.admins,
             resources: owned.map(|(kind, count)| (kind.plural(), *count)).collect(),

@@ -43,10 +43,8 @@ impl Mailer {
         let Addressed { to, letter, account, token } = match self.answer(entry.intent()?).await? {
             Answer::Message(message) => *message,
             Answer::Others(others) => {
-                let others: Vec<_> = others
-                    .into_iter()
-                    .map(|intent| (self.app.new_id::<Intent>(now).uuid(), intent))
-                    .collect();
+                let with_id = |intent| (self.app.new_id(now), intent);
+                let others: Vec<_> = others.into_iter().map(with_id).collect();
                 store.replace_intent(&entry, &others, now).await?;
                 return Ok(Disposition::Dropped);
             }
@@ -153,13 +151,15 @@ impl Mailer {
         }
     }
 
-    /// The link with this token, in the URL's fragment: no server and no log sees it.
+    /// The link with this token, in the URL's fragment: no server and no log sees it. `for` chooses what the page shows.
     fn link(&self, token: &NewToken) -> String {
-        let page = match token.issued.purpose {
-            Purpose::SignUp | Purpose::EmailVerification => "verify",
-            Purpose::PasswordReset | Purpose::Invitation => "reset",
+        let (page, shown) = match token.issued.purpose {
+            Purpose::SignUp => ("verify", "&for=signup"),
+            Purpose::EmailVerification => ("verify", ""),
+            Purpose::PasswordReset => ("reset", ""),
+            Purpose::Invitation => ("reset", "&for=invitation"),
         };
-        format!("{}/account/{page}#token={}", self.public_url, token.plain.expose())
+        format!("{}/account/{page}#token={}{shown}", self.public_url, token.plain.expose())
     }
 }
 

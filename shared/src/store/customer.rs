@@ -42,16 +42,32 @@ impl Store {
     /// Creates an account, its agent, the locks on user name and e-mail address, and the event.
     pub async fn insert_customer(&self, new: &NewCustomer<'_>, event: &Event) -> Result<(), Error> {
         // The id is new: if it exists already, an answer was lost and this is a second try.
-        self.insert(new, Some(event)).await.map(drop)
+        self.insert(new, Some(event), None).await.map(drop)
+    }
+
+    /// Creates the account of a sign-up like [`insert_customer`](Self::insert_customer), and uses up the mailed token with
+    /// this hash in the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
+    pub async fn insert_signed_up(
+        &self,
+        new: &NewCustomer<'_>,
+        event: &Event,
+        token_hash: &str,
+    ) -> Result<(), Error> {
+        self.insert(new, Some(event), Some(token_hash)).await.map(drop)
     }
 
     /// Creates the project's own account and its admin, without an event. Whether they did not exist before.
     pub async fn insert_project(&self, new: &NewCustomer<'_>) -> Result<bool, Error> {
-        self.insert(new, None).await
+        self.insert(new, None, None).await
     }
 
     /// Creates an account. Whether it did not exist before.
-    async fn insert(&self, new: &NewCustomer<'_>, event: Option<&Event>) -> Result<bool, Error> {
+    async fn insert(
+        &self,
+        new: &NewCustomer<'_>,
+        event: Option<&Event>,
+        token_hash: Option<&str>,
+    ) -> Result<bool, Error> {
         let NewCustomer { customer, agent, login } = new;
         let root = item(&key::customer(customer.id), CustomerAttributes::from(*customer))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(*login))?;
@@ -65,7 +81,12 @@ impl Store {
             transaction = transaction.put(Table::Accounts, lock, Some(&absent))?;
         }
         if let Some(event) = event {
-            transaction = transaction.emit(&OutboxEntry::of(event, customer))?;
+            transaction = transaction
+                .emit(&OutboxEntry::of(event, customer))?
+                .intend_to_prove(None, customer, event)?;
+        }
+        if let Some(hash) = token_hash {
+            transaction = transaction.use_token(hash)?.end_pending(customer)?;
         }
         match transaction.run().await? {
             CommitResult::Written => Ok(true),
@@ -99,6 +120,23 @@ impl Store {
         now: Timestamp,
     ) -> Result<Update<Customer>, Error> {
         self.commit_change(before, change, event, Some((brake, now))).await
+    }
+
+    /// Changes an account like [`update_customer`](Self::update_customer), and uses up the mailed token with this hash in
+    /// the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
+    pub async fn update_customer_by_token(
+        &self,
+        before: &Customer,
+        change: &CustomerChange,
+        event: Option<&Event>,
+        token_hash: &str,
+    ) -> Result<Update<Customer>, Error> {
+        let commit = || {
+            let transaction =
+                self.change_customer(before, change, event, LedgerUpdate::of(change)?)?;
+            transaction.use_token(token_hash)
+        };
+        Self::changed(self.commit_on_root(before, commit).await?, change)
     }
 
     async fn commit_change(
@@ -182,7 +220,10 @@ impl Store {
         let Some(event) = event else { return Ok(transaction) };
         let entry = OutboxEntry::of(event, &change.after).with_farewell(before);
         let notices = Notice::caused(before, &change.after, event.time);
-        let transaction = transaction.notify(&notices, event)?.emit(&entry)?;
+        let transaction = transaction
+            .notify(&notices, event)?
+            .intend_to_prove(Some(before), &change.after, event)?
+            .emit(&entry)?;
         let moves = before.email.canonical() != change.after.email.canonical();
         let is_of_authority = moves || event.event_type.is_of_authority();
         Ok(if is_of_authority { transaction.authorized() } else { transaction })

@@ -15,7 +15,7 @@ use super::stored::Stored;
 use crate::domain::mail_intent::{Intent, LIFETIME};
 use crate::domain::username::LoginKey;
 use crate::domain::value::{AddressHash, Email, FromText as _};
-use crate::domain::{Agent, Customer, Error, Id, IssuedToken, MailedToken, Timestamp};
+use crate::domain::{Agent, Customer, Error, Event, Id, IssuedToken, MailedToken, Timestamp};
 
 /// Kind of an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +193,19 @@ impl Transaction<'_> {
         self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?, None)
     }
 
+    /// Puts the intent into the outbox to have an address proven that the account did not have `before`.
+    pub(super) fn intend_to_prove(
+        self,
+        before: Option<&Customer>,
+        after: &Customer,
+        event: &Event,
+    ) -> Result<Self, Error> {
+        match Intent::to_prove(before, after) {
+            Some(intent) => self.intend(&intent, event.id.uuid(), event.time),
+            None => Ok(self),
+        }
+    }
+
     fn claim(self, entry: &IntentEntry, next: Timestamp) -> Result<Self, Error> {
         let claimed = UpdateExpression::default()
             .increment("attempts")?
@@ -207,10 +220,10 @@ impl Store {
     pub async fn insert_intent(
         &self,
         intent: &Intent,
-        id: Uuid,
+        id: Id<Intent>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?).await
+        self.put(Table::Outbox, to_item(IntentEntry::of(intent, id.uuid(), now))?).await
     }
 
     /// Reads an intent consistently; `None` if it was carried out or dropped since.
@@ -244,14 +257,14 @@ impl Store {
     pub async fn replace_intent(
         &self,
         entry: &IntentEntry,
-        by: &[(Uuid, Intent)],
+        by: &[(Id<Intent>, Intent)],
         now: Timestamp,
     ) -> Result<bool, Error> {
         let key = key::intent(&entry.id);
         let unchanged = attempted(entry.attempts);
         let mut transaction = self.transaction().delete(key.address(), Some(&unchanged))?;
         for (id, intent) in by {
-            transaction = transaction.intend(intent, *id, now)?;
+            transaction = transaction.intend(intent, id.uuid(), now)?;
         }
         Ok(matches!(transaction.run().await?, CommitResult::Written))
     }

@@ -9,7 +9,9 @@ use super::key::{self, Key};
 use super::stored::{Stored, item};
 use crate::domain::mail_intent::{SignUp, Terms};
 use crate::domain::value::{AddressHash, Email, FromText as _, Name};
-use crate::domain::{Agent, Customer, Error, Id, IssuedToken, Login, Purpose, Timestamp, Username};
+use crate::domain::{
+    Agent, Customer, Error, Id, IssuedToken, Login, PresentedToken, Purpose, Timestamp, Username,
+};
 
 /// A sign-up within an item.
 #[derive(Clone, Serialize, Deserialize)]
@@ -102,11 +104,18 @@ impl Stored for PendingSignUp {
 impl Transaction<'_> {
     /// Uses up the mailed token with this hash; [`Error::TokenInvalid`] if it was used, has expired or was replaced. Of
     /// the transaction's other legs, results tell as if there were no such leg.
-    #[allow(dead_code, reason = "its first users follow")]
     pub(super) fn use_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         let token = key::mailed_token(hash).address();
         self.delete_or_fail(token, &exists, || Error::TokenInvalid)
+    }
+
+    /// Deletes the pending sign-up of the account's address, which its token has completed.
+    pub(super) fn end_pending(self, customer: &Customer) -> Result<Self, Error> {
+        match customer.email.hash() {
+            Some(address) => self.delete(key::pending_sign_up(&address).address(), None),
+            None => Ok(self),
+        }
     }
 
     /// Records a token that is about to be mailed.
@@ -169,6 +178,21 @@ pub struct FoundAddress {
 }
 
 impl Store {
+    /// Reads the record of a token that somebody presents, and the account that it is about, consistently and in one round
+    /// trip. `None` of a token that was used, has expired or was replaced, and of what does not exist.
+    pub async fn get_mailed_token(
+        &self,
+        presented: &PresentedToken,
+    ) -> Result<(Option<IssuedToken>, Option<Customer>), Error> {
+        let token = key::mailed_token(&presented.hash);
+        let account = presented.customer.map(key::customer);
+        let keys: Vec<_> =
+            std::iter::once(token.untyped()).chain(account.iter().map(Key::untyped)).collect();
+        let items = self.get_items(&keys).await?;
+        let account = account.map(|account| items.get(&account)).transpose()?;
+        Ok((items.get(&token)?, account.flatten()))
+    }
+
     /// Looks up the address of a sign-up, consistently and in one round trip.
     pub async fn look_up_sign_up(
         &self,

@@ -14,6 +14,7 @@ use super::stored::Stored;
 use crate::domain::customer::{IdentityVerification, Internals, Suspension};
 use crate::domain::find::NamePrefix;
 use crate::domain::gate::{Party, Target, Write};
+use crate::domain::mail_intent::Terms;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
@@ -92,6 +93,10 @@ stored! {
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_suspend: Option<Timestamp> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
+        terms_version: Option<String> => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_terms: Option<Timestamp> => Blanked personal,
+        #[serde(skip_serializing_if = "Option::is_none")]
         webhook_secret: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         earlier_webhook_secret: Option<String> => Blanked,
@@ -127,6 +132,7 @@ impl From<&Customer> for CustomerAttributes {
         let name = NamePrefix::of(customer.name.expose()).filter(|_| listed);
         let due = customer.due();
         let suspension = customer.internals.suspension.as_ref();
+        let terms = customer.internals.terms.as_ref();
         let earlier = customer.internals.earlier_webhook_secret.as_ref();
         let retained = customer.internals.retained_email.as_ref();
         let plain = |secret: &WebhookSecret| secret.expose().to_owned();
@@ -161,6 +167,8 @@ impl From<&Customer> for CustomerAttributes {
             holds: hold::list(&customer.internals.holds),
             suspended_by: suspension.map(|suspension| suspension.by),
             tm_suspend: suspension.map(|suspension| suspension.tm_suspend),
+            terms_version: terms.map(|terms| terms.version.clone()),
+            tm_terms: terms.map(|terms| terms.tm_accept),
             webhook_secret: customer.internals.webhook_secret.as_ref().map(plain),
             earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
             tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
@@ -179,6 +187,8 @@ impl From<&Customer> for CustomerAttributes {
 impl From<CustomerAttributes> for Customer {
     fn from(stored: CustomerAttributes) -> Self {
         let suspension = suspension(&stored);
+        let terms = stored.terms_version.zip(stored.tm_terms);
+        let terms = terms.map(|(version, tm_accept)| Terms { version, tm_accept });
         let earlier = stored.earlier_webhook_secret.zip(stored.tm_earlier_webhook_secret);
         let earlier = earlier.map(|(secret, tm_expire)| EarlierWebhookSecret {
             secret: WebhookSecret::trusted(secret),
@@ -215,6 +225,7 @@ impl From<CustomerAttributes> for Customer {
                 frozen_by_operator: stored.frozen_by_operator,
                 holds: hold::holds(stored.holds),
                 suspension,
+                terms,
                 webhook_secret: stored.webhook_secret.map(WebhookSecret::trusted),
                 earlier_webhook_secret: earlier,
                 webhook_gone: stored.webhook_gone,
@@ -347,6 +358,7 @@ pub(super) mod tests {
                 version: 3,
                 frozen_from: Some(Status::Active),
                 tm_freeze: Some(now),
+                terms: Some(Terms { version: text("1"), tm_accept: now }),
                 webhook_secret: Some(WebhookSecret::new([7; 32])),
                 webhook_gone: true,
                 email_unreserved: true,

@@ -18,6 +18,8 @@ pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
 pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 pub(super) const IS_SUSPENDED: Outcome = (403, "ACCOUNT_SUSPENDED");
+/// The matrix has no mail.
+const NO_MAIL: Outcome = (403, "MAIL_DISABLED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
 const NO_AGENT: Outcome = (404, "AGENT_NOT_FOUND");
@@ -230,6 +232,24 @@ pub(super) const ROWS: &[Row] = &[
         route: "POST /auth/login",
         works_in: (NOT_DELETED, NOT_VALID),
         body: r#"{"username": "$username", "password": "$password"}"#,
+        ..PUBLIC
+    },
+    Row {
+        route: "POST /auth/signup",
+        body: r#"{"email": "$unique@example.com", "accepted_tos": true}"#,
+        own: NO_MAIL,
+        ..PUBLIC
+    },
+    Row {
+        route: "POST /auth/email-verify/resend",
+        body: r#"{"email": "$unique@example.com"}"#,
+        own: NO_MAIL,
+        ..PUBLIC
+    },
+    Row {
+        route: "POST /auth/email-verify",
+        body: r#"{"token": "vbm_1"}"#,
+        own: BAD_FIELD,
         ..PUBLIC
     },
     Row {

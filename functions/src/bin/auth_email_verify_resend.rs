@@ -1,0 +1,38 @@
+//! `POST /auth/email-verify/resend`: asks for another link to prove an address, of a pending sign-up or of accounts that
+//! have it. The answer is the same whoever the address belongs to.
+//!
+//! Two steps: both limits, then one write.
+
+use serde::Deserialize;
+use shared::app::App;
+use shared::auth::admit_mail;
+use shared::domain::mail_intent::Intent;
+use shared::domain::value::{Email, EmailViolation};
+use shared::domain::{Error, Purpose};
+use shared::http::{Reply, Request};
+use shared::runtime::{self, Endpoint};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    email: Email,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let Body { email } = request.json()?;
+    let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
+    let address = email.hash().ok_or_else(none)?;
+    if admit_mail(app, &request, Purpose::EmailVerification, address.as_str()).await? {
+        let now = app.now();
+        app.store.insert_intent(&Intent::Resend(email), app.new_id(now), now).await?;
+    }
+    Reply::empty()
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::public(handle)
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(endpoint())
+}

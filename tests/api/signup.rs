@@ -1,0 +1,423 @@
+//! Sign-up, and the proof of addresses: from the request to the account, by what is mailed.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use sam_local::Options;
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Tenure, mailing_with, new_customer, options_with, quick};
+
+const SIGN_UP: &str = "/auth/signup";
+const VERIFY: &str = "/auth/email-verify";
+const RESEND: &str = "/auth/email-verify/resend";
+const SCHEDULE: &str = "/_local/schedules/MailSendFunctionSchedule/run";
+
+const CONFIRM: &str = "Your new account: confirm your address";
+const KNOWN: &str = "You have an account already";
+const CONFIRM_ADDRESS: &str = "Confirm the address of your account";
+
+/// Options without the limits on mail.
+fn unlimited() -> Options {
+    mailing_with([("MailsPerAddressPerHour", "0"), ("MailRequestsPerNetworkPerHour", "0")])
+}
+
+impl Tenure {
+    async fn sign_up(&self, email: &str) {
+        let answer = self.ask(SIGN_UP, json!({"email": email, "accepted_tos": true})).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, "{}"));
+    }
+
+    async fn subjects_to(&self, address: &str) -> Vec<String> {
+        let mail = self.mail_to(address).await;
+        mail.iter().map(|message| message["subject"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The outbox's items of sign-ups, intents and tokens.
+    async fn traces(&self) -> Vec<String> {
+        let items = self.items("OutboxTable").await;
+        let ids = items.iter().map(|item| item["id"]["S"].as_str().unwrap().to_owned());
+        ids.filter(|id| ["INTENT#", "TOKEN#", "SIGNUP#"].iter().any(|kind| id.starts_with(kind)))
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_up_becomes_an_account_by_the_mailed_link() {
+    let tenure = Tenure::start_with(mailing_with([
+        ("TermsVersion", "2026-11"),
+        ("PublicUrl", "https://api.example.com"),
+    ]))
+    .await;
+    let to = "ann@example.com";
+    let body = json!({"email": to, "accepted_tos": true, "name": "Ann Ltd"});
+    let forged = tenure.request("POST", SIGN_UP).header("x-forwarded-host", "evil.example");
+    tenure.send(forged.json(&body)).await.ok();
+    assert_eq!(tenure.subjects_to(to).await, [CONFIRM]);
+    let message = &tenure.mail_to(to).await[0];
+    let token = tenure.mailed_token(to).await;
+    let link = format!("https://api.example.com/account/verify#token={token}");
+    for part in ["text", "html"] {
+        assert!(message[part].as_str().unwrap().contains(&link), "{message}");
+    }
+    // Until then there is neither an account nor a log-in.
+    assert_eq!(tenure.try_login(to, PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
+
+    let answer = tenure.ask(VERIFY, json!({"token": token, "password": PASSWORD})).await.ok();
+    let customer = &answer["customer"];
+    assert_eq!(customer["status"], "active");
+    assert_eq!(customer["email_verified"], true);
+    assert_eq!((&customer["email"], &customer["name"]), (&json!(to), &json!("Ann Ltd")));
+    let own = tenure.login(to, PASSWORD).await;
+    let account = tenure.call(&own, "GET", "/v1.0/customer").await.ok();
+    assert_eq!(account["id"], customer["id"]);
+    let id = customer["id"].as_str().unwrap();
+    assert_eq!(tenure.events_of(id).await, ["customer_created"]);
+    let me = tenure.call(&own, "GET", "/v1.0/me").await.ok();
+    let history = tenure.call(&own, "GET", "/v1.0/events").await.ok();
+    let event = &history["result"][0];
+    assert_eq!((&event["actor"]["type"], &event["actor"]["id"]), (&json!("agent"), &me["id"]));
+    let admin = tenure.admin().await;
+    let overview = tenure.call(&admin, "GET", &format!("/v1.0/customers/{id}/overview")).await.ok();
+    assert_eq!(overview["terms_version"], "2026-11");
+    assert!(overview["tm_terms"].is_string());
+    // Nothing but the account is left of the sign-up.
+    assert_eq!(tenure.traces().await, [""; 0]);
+    // The address is reserved.
+    let other = json!({"username": "other", "password": PASSWORD, "email": to});
+    let taken = tenure.call_with(&admin, "POST", "/v1.0/customers", other).await;
+    assert_eq!(taken.refused(409), "EMAIL_TAKEN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_works_once_and_a_refused_request_does_not_use_it() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "taken").await;
+    let to = "ann@example.com";
+    tenure.sign_up(to).await;
+    let token = tenure.mailed_token(to).await;
+    for (body, field) in [
+        (json!({"token": token}), "password"),
+        (json!({"token": token, "password": "short"}), "password"),
+        (json!({"token": token, "password": "ann@example.com1"}), "password"),
+        (json!({"token": token, "password": PASSWORD, "username": "bob@example.com"}), "username"),
+        (json!({"token": format!("{token}x"), "password": PASSWORD}), "token"),
+        (json!({"token": &token[..30], "password": PASSWORD}), "token"),
+        (json!({"password": PASSWORD}), "token"),
+    ] {
+        let answer = tenure.ask(VERIFY, body.clone()).await;
+        assert_eq!(answer.refused(400), "INVALID_ARGUMENT", "{body}");
+        assert_eq!(answer.body["error"]["details"][0]["field"], field, "{body}");
+    }
+    let body = json!({"token": token, "password": PASSWORD, "username": "taken"});
+    assert_eq!(tenure.ask(VERIFY, body).await.refused(409), "USERNAME_TAKEN");
+    // A scanner that follows the link, or posts it without a password, does nothing.
+    let scanned = tenure.send(tenure.request("GET", VERIFY)).await;
+    assert!(scanned.status == 404 || scanned.status == 405, "{}", scanned.text);
+
+    let body = json!({"token": token, "password": PASSWORD, "username": "ann"});
+    tenure.ask(VERIFY, body.clone()).await.ok();
+    assert_eq!(tenure.ask(VERIFY, body).await.refused(400), "TOKEN_INVALID");
+    tenure.login("ann", PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_up_that_is_not_verified_leaves_nothing() {
+    let tenure = Tenure::start().await;
+    tenure.sign_up("ann@example.com").await;
+    let token = tenure.mailed_token("ann@example.com").await;
+    assert_eq!(tenure.traces().await.len(), 2);
+    tenure.stack.advance_clock(24 * 60 * 60).await.unwrap();
+    let body = json!({"token": token, "password": PASSWORD});
+    assert_eq!(tenure.ask(VERIFY, body).await.refused(400), "TOKEN_INVALID");
+    tenure.stack.advance_clock(60 * 60).await.unwrap();
+    for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {
+        let items = tenure.items(table).await;
+        for item in &items {
+            assert!(!item.to_string().contains("ann@example.com"), "{table}: {item}");
+        }
+    }
+    assert_eq!(tenure.traces().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sender_and_not_the_time_to_live_deletes_what_has_expired() {
+    let tenure = Tenure::start().await;
+    tenure.sign_up("ann@example.com").await;
+    assert_eq!(tenure.subjects_to("ann@example.com").await, [CONFIRM]);
+    let run = tenure.stack.advance_clock(24 * 60 * 60 + 60).await.unwrap();
+    assert_eq!(tenure.traces().await, [""; 0], "{run}");
+    let sent = tenure.send(tenure.request("POST", SCHEDULE)).await.ok();
+    assert_eq!(sent["expired"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_sign_ups_of_one_address_become_one_account() {
+    let tenure = Tenure::start_with(quick(unlimited())).await;
+    let to = "ann@example.com";
+    join_all((0..64).map(|_| tenure.sign_up(to))).await;
+    // Of two that are carried out at once, one replaces the other's token, and one waits for the schedule.
+    assert!(tenure.stack.settle().await);
+    while tenure.traces().await.iter().any(|id| id.starts_with("INTENT#")) {
+        tenure.send(tenure.request("POST", SCHEDULE)).await.ok();
+    }
+    let mail = tenure.mail_to(to).await;
+    let token = |message: &Value| {
+        let text = message["text"].as_str().unwrap();
+        text.split("#token=").nth(1).unwrap().split('&').next().unwrap().to_owned()
+    };
+    let tokens: BTreeSet<_> = mail.iter().map(token).collect();
+    assert!(!tokens.is_empty());
+    let tries = tokens.iter().map(|token| {
+        let body = json!({"token": token, "password": PASSWORD});
+        tenure.ask(VERIFY, body)
+    });
+    let answers = join_all(tries).await;
+    let made = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(made, 1, "{answers:?}");
+    let refused = answers.iter().filter(|answer| answer.status != 200);
+    for answer in refused {
+        assert_eq!(answer.refused(400), "TOKEN_INVALID");
+    }
+    let admin = tenure.admin().await;
+    let found = tenure.call(&admin, "GET", &format!("/v1.0/customers?email={to}")).await.ok();
+    assert_eq!(found["result"].as_array().unwrap().len(), 1);
+    assert_eq!(tenure.traces().await, [""; 0]);
+    // Whoever signs up now is told that there is an account.
+    tenure.sign_up("Ann@Example.com").await;
+    assert_eq!(tenure.subjects_to("Ann@Example.com").await, [KNOWN]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_and_an_unknown_address_make_equal_answers_and_store_calls() {
+    let tenure =
+        Tenure::start_with(mailing_with([("MailRequestsPerNetworkPerHour", "1000")])).await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "known").await;
+    // A user name that is an address is known, too.
+    let body = json!({"username": "agent@example.com", "password": PASSWORD});
+    tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();
+    for (path, function) in
+        [(SIGN_UP, "AuthSignupFunction"), (RESEND, "AuthEmailVerifyResendFunction")]
+    {
+        let mut seen = Vec::new();
+        for address in ["known@example.com", "nobody@example.com", "agent@example.com"] {
+            assert!(tenure.stack.settle().await);
+            tenure.stack.reset_stats();
+            let mut body = json!({"email": address});
+            if path == SIGN_UP {
+                body["accepted_tos"] = json!(true);
+            }
+            let answer = tenure.ask(path, body).await;
+            let mut cost = tenure.stack.stats()["functions"][function]["dynamodb"].clone();
+            cost.as_object_mut().unwrap().remove("steps");
+            let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+            seen.push((answer.status, answer.text, names, cost));
+        }
+        assert!(seen[0] == seen[1] && seen[1] == seen[2], "{path}: {seen:?}");
+        let wcu = seen[0].3["wcu"].as_f64().unwrap();
+        assert!(wcu <= 5.0, "{path}: {wcu}");
+    }
+    assert_eq!(tenure.subjects_to("known@example.com").await, [KNOWN, CONFIRM_ADDRESS]);
+    assert_eq!(tenure.subjects_to("agent@example.com").await, [KNOWN]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_limited_by_address_silently_and_by_network_openly() {
+    let tenure = Tenure::start_with(mailing_with([("MailRequestsPerNetworkPerHour", "7")])).await;
+    for _ in 0..4 {
+        tenure.sign_up("ann@example.com").await;
+    }
+    assert_eq!(tenure.mail_to("ann@example.com").await.len(), 3, "the fourth is silent");
+    // Another purpose and another address have limits of their own.
+    tenure.ask(RESEND, json!({"email": "ann@example.com"})).await.ok();
+    assert_eq!(tenure.mail_to("ann@example.com").await.len(), 4);
+    for address in ["bob@example.com", "eve@example.com"] {
+        tenure.sign_up(address).await;
+    }
+    let body = json!({"email": "joe@example.com", "accepted_tos": true});
+    let refused = tenure.ask(SIGN_UP, body).await;
+    assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(refused.body["error"]["details"][0]["limited_by"], "ip");
+    tenure.stack.advance_clock(60 * 60).await.unwrap();
+    tenure.sign_up("ann@example.com").await;
+    assert_eq!(tenure.mail_to("ann@example.com").await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_up_says_what_it_needs() {
+    let tenure = Tenure::start().await;
+    for (body, field) in [
+        (json!({"email": "ann@example.com"}), "accepted_tos"),
+        (json!({"email": "ann@example.com", "accepted_tos": false}), "accepted_tos"),
+        (json!({"email": "ann@example.com", "accepted_tos": "yes"}), "accepted_tos"),
+        (json!({"accepted_tos": true}), "email"),
+        (json!({"email": "", "accepted_tos": true}), "email"),
+        (json!({"email": "[email protected]", "accepted_tos": true}), "email"),
+        (json!({"email": "ann", "accepted_tos": true}), "email"),
+        (json!({"email": "ann@example.com", "accepted_tos": true, "age": 7}), "age"),
+    ] {
+        let answer = tenure.ask(SIGN_UP, body.clone()).await;
+        assert_eq!(answer.refused(400), "INVALID_ARGUMENT", "{body}");
+        assert_eq!(answer.body["error"]["details"][0]["field"], field, "{body}");
+    }
+    assert!(tenure.stack.mail().is_empty());
+    assert_eq!(tenure.traces().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_without_mail_says_so() {
+    let tenure = Tenure::start_with(options_with("MailFrom", "")).await;
+    for (path, body) in [
+        (SIGN_UP, json!({"email": "ann@example.com", "accepted_tos": true})),
+        (RESEND, json!({"email": "ann@example.com"})),
+    ] {
+        assert_eq!(tenure.ask(path, body).await.refused(403), "MAIL_DISABLED");
+    }
+    assert_eq!(tenure.traces().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_link_is_sent_on_request_and_replaces_the_one_before() {
+    let tenure = Tenure::start().await;
+    let to = "ann@example.com";
+    tenure.ask(SIGN_UP, json!({"email": to, "accepted_tos": true, "name": "Ann"})).await.ok();
+    let first = tenure.mailed_token(to).await;
+    tenure.ask(RESEND, json!({"email": "ANN@example.com"})).await.ok();
+    assert_eq!(tenure.subjects_to(to).await, [CONFIRM, CONFIRM]);
+    let second = tenure.mailed_token(to).await;
+    assert_ne!(first, second);
+    let body = |token: &str| json!({"token": token, "password": PASSWORD});
+    assert_eq!(tenure.ask(VERIFY, body(&first)).await.refused(400), "TOKEN_INVALID");
+    let made = tenure.ask(VERIFY, body(&second)).await.ok();
+    assert_eq!(made["customer"]["name"], "Ann");
+    // There is nothing left to prove, so nothing is sent.
+    tenure.ask(RESEND, json!({"email": to})).await.ok();
+    assert_eq!(tenure.mail_to(to).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_an_operator_proves_its_address_by_the_mailed_link() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let to = "test1@example.com";
+    assert_eq!(tenure.subjects_to(to).await, [CONFIRM_ADDRESS]);
+    let token = tenure.mailed_token(to).await;
+    for field in ["username", "password"] {
+        let answer = tenure.ask(VERIFY, json!({"token": token, field: PASSWORD})).await;
+        assert_eq!(answer.refused(400), "INVALID_ARGUMENT");
+        assert_eq!(answer.body["error"]["details"][0]["field"], field);
+    }
+    let answer = tenure.ask(VERIFY, json!({"token": token})).await.ok();
+    let customer = &answer["customer"];
+    assert_eq!((&customer["id"], &customer["status"]), (&json!(account.id), &json!("active")));
+    assert_eq!(customer["email_verified"], true);
+    assert_eq!(tenure.ask(VERIFY, json!({"token": token})).await.refused(400), "TOKEN_INVALID");
+    let history = tenure.call(&account.token, "GET", "/v1.0/events").await.ok();
+    let actor = &history["result"][0]["actor"];
+    assert_eq!((&actor["type"], &actor["id"]), (&json!("mailed_link"), &Value::Null));
+
+    // Another address needs a proof of its own, and the link for the old one has no use.
+    let change = json!({"email": "new@example.com", "current_password": PASSWORD});
+    tenure.call_with(&account.token, "PUT", "/v1.0/customer", change).await.ok();
+    assert_eq!(tenure.subjects_to("new@example.com").await, [CONFIRM_ADDRESS]);
+    let token = tenure.mailed_token("new@example.com").await;
+    let change = json!({"email": "newer@example.com", "current_password": PASSWORD});
+    tenure.call_with(&account.token, "PUT", "/v1.0/customer", change).await.ok();
+    assert_eq!(tenure.ask(VERIFY, json!({"token": token})).await.refused(400), "TOKEN_INVALID");
+    let token = tenure.mailed_token("newer@example.com").await;
+    tenure.ask(VERIFY, json!({"token": token})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_proofs_at_once_make_one_account() {
+    let tenure = Tenure::start().await;
+    let to = "ann@example.com";
+    tenure.sign_up(to).await;
+    let body = json!({"token": tenure.mailed_token(to).await, "password": PASSWORD});
+    let answers = join_all((0..8).map(|_| tenure.ask(VERIFY, body.clone()))).await;
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400, 400, 400, 400, 400, 400, 400]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_account_proves_nothing_and_keeps_its_link() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let body = new_customer("test1");
+    let id = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok()["id"].clone();
+    let path = format!("/v1.0/customers/{}", id.as_str().unwrap());
+    let token = tenure.mailed_token("test1@example.com").await;
+    tenure.call(&admin, "POST", &format!("{path}/freeze")).await.ok();
+    let refused = tenure.ask(VERIFY, json!({"token": token})).await;
+    assert_eq!(refused.refused(403), "ACCOUNT_FROZEN");
+    tenure.call(&admin, "POST", &format!("{path}/recover")).await.ok();
+    tenure.ask(VERIFY, json!({"token": token})).await.ok();
+    tenure.call(&admin, "DELETE", &path).await.ok();
+}
+
+/// Three in ten calls of the database fail, before or after they take effect.
+fn three_in_ten_fail() -> Value {
+    let functions = ["AuthSignupFunction", "AuthEmailVerifyFunction", "MailSendFunction"];
+    let faults = ["internal_error", "timeout_after_apply"];
+    let rule = |(seed, (function, fault))| json!({"fault": fault, "function": function, "probability": 0.15, "seed": seed});
+    let rules = functions.iter().flat_map(|function| faults.map(|fault| (function, fault)));
+    rules.enumerate().map(rule).collect()
+}
+
+/// With 30 % faults on every hop, each sign-up becomes one account. `SIGN_UPS=1000` takes some minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sign_up_is_verified_once_in_spite_of_faults() {
+    let number = std::env::var("SIGN_UPS").map_or(12, |number| number.parse().unwrap());
+    let tenure = Tenure::start_with(quick(unlimited())).await;
+    let admin = tenure.admin().await;
+    tenure.send(tenure.request("POST", "/_local/faults").json(&three_in_ten_fail())).await.ok();
+    let addresses: Vec<String> =
+        (0..number).map(|number| format!("newcomer-{number}@example.com")).collect();
+    for address in &addresses {
+        let body = json!({"email": address, "accepted_tos": true});
+        while tenure.ask(SIGN_UP, body.clone()).await.status != 200 {}
+    }
+    let is_mailed = |address: &&String| {
+        let mail = tenure.stack.mail();
+        mail.iter().any(|message| message["to"][0] == ***address)
+    };
+    for _ in 0..30 {
+        assert!(tenure.stack.settle().await);
+        if addresses.iter().all(|address| is_mailed(&address)) {
+            break;
+        }
+        tenure.stack.advance_clock(60).await.unwrap();
+    }
+    for address in &addresses {
+        assert!(is_mailed(&address), "{address} got no mail");
+        loop {
+            // An attempt that is followed by another has been replaced.
+            let token = tenure.mailed_token(address).await;
+            let body = json!({"token": token, "password": PASSWORD});
+            let answer = tenure.ask(VERIFY, body).await;
+            match answer.status {
+                200 => break,
+                400 if tenure.try_login(address, PASSWORD).await.status == 200 => break,
+                400 => {
+                    tenure.stack.advance_clock(60).await.unwrap();
+                }
+                status => assert_eq!(status, 503, "{}", answer.text),
+            }
+        }
+    }
+    tenure.send(tenure.request("DELETE", "/_local/faults")).await.ok();
+    for address in &addresses {
+        let path = format!("/v1.0/customers?email={address}");
+        let found = tenure.call(&admin, "GET", &path).await.ok();
+        assert_eq!(found["result"].as_array().unwrap().len(), 1, "{address}");
+    }
+    let customers = tenure.items("AccountsTable").await;
+    let made = customers.iter().filter(|item| item["status"]["S"] == "active");
+    // The project's own account is active, too.
+    assert_eq!(made.count(), number + 1);
+}

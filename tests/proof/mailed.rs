@@ -1,0 +1,62 @@
+//! Mailed tokens, made as the sender makes them, without the mail.
+
+use serde::{Deserialize, Serialize};
+use shared::app::App;
+use shared::domain::mail_intent::{Intent, SignUp, Terms};
+use shared::domain::value::{Email, FromText as _, Name};
+use shared::domain::{Customer, Error, Id, IssuedToken, MailedToken, Purpose};
+use shared::platform::Deadline;
+use shared::store::Store;
+use shared::store::mail::DueItem;
+use shared::store::mail_intent::NewToken;
+
+/// The token to be made: of an account, or of a sign-up if that is `None`.
+#[derive(Deserialize)]
+pub(crate) struct Call {
+    email: String,
+    customer: Option<Id<Customer>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Mailed {
+    token: String,
+}
+
+/// Carries out an intent up to the claim, which writes the token's record.
+pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result<Mailed, Error> {
+    let (store, now) = (&app.store, app.now());
+    let email = Email::from_text(&call.email).expect("an address");
+    let address = email.hash().expect("an address");
+    let terms = Terms { version: "1".to_owned(), tm_accept: now };
+    let sign_up = SignUp { email, name: Name::default(), terms };
+    let (purpose, intent) = match call.customer {
+        Some(customer) => {
+            let address = address.clone();
+            (Purpose::EmailVerification, Intent::Verification { customer, address })
+        }
+        None => (Purpose::SignUp, Intent::SignUp(sign_up.clone())),
+    };
+    store.insert_intent(&intent, app.new_id(now), now).await?;
+    let due = store.list_due_mail(Store::beginning_of_mail(), now).await?;
+    let is_intent = |item: &DueItem| match item {
+        DueItem::Intent(id) => Some(id.clone()),
+        _ => None,
+    };
+    let id = due.items.iter().find_map(is_intent).expect("the intent");
+    let entry = store.get_intent(&id).await?.expect("the intent");
+    let plain = MailedToken::new(call.customer, None, app.new_secret());
+    let token = plain.expose().to_owned();
+    let issued = IssuedToken {
+        purpose,
+        customer: call.customer,
+        agent: None,
+        epoch: None,
+        address,
+        sign_up: call.customer.is_none().then_some(sign_up),
+        tm_expire: now.plus(purpose.lifetime()),
+    };
+    let new = NewToken { plain, issued, pending: None };
+    assert!(store.claim_intent(&entry, entry.until(), Some(&new)).await?);
+    store.delete_intent(&entry).await?;
+    Ok(Mailed { token })
+}
