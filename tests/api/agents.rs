@@ -88,12 +88,12 @@ async fn agents_are_created_log_in_and_are_deleted() {
     let account = tenure.account(&admin, "test1").await;
 
     let body = json!({
-        "username": "Ann@Example.com", "password": PASSWORD,
+        "username": "Ann.Lee", "password": PASSWORD,
         "name": "Ann", "detail": "night shift", "permission": AGENT | MANAGER,
     });
     let ann = tenure.call_with(&account.token, "POST", "/v1.0/agents", body).await.ok();
     let expected = json!({
-        "id": ann["id"], "customer_id": account.id, "username": "ann@example.com",
+        "id": ann["id"], "customer_id": account.id, "username": "ann.lee",
         "name": "Ann", "detail": "night shift", "permission": 80,
         "tm_create": ann["tm_create"], "tm_update": ann["tm_create"], "tm_delete": null,
     });
@@ -127,12 +127,12 @@ async fn agents_are_created_log_in_and_are_deleted() {
     assert_eq!((&seen[2]["username"], &seen[2]["permission"]), (&json!("test1"), &json!(32)));
     assert_eq!(seen.len(), 3);
 
-    let session = tenure.login("ann@example.com", PASSWORD).await;
+    let session = tenure.login("ann.lee", PASSWORD).await;
     let deleted = tenure.call(&account.token, "DELETE", &path).await.ok();
     assert!(deleted["tm_delete"].is_string());
-    assert_eq!(deleted["username"], "ann@example.com");
+    assert_eq!(deleted["username"], "ann.lee");
     assert!(!works(&tenure, &session).await);
-    let login = tenure.try_login("ann@example.com", PASSWORD).await;
+    let login = tenure.try_login("ann.lee", PASSWORD).await;
     assert_eq!(login.refused(401), "INVALID_CREDENTIALS");
     for (method, body) in [("GET", json!({})), ("DELETE", json!({}))] {
         let gone = tenure.call_with(&account.token, method, &path, body).await;
@@ -140,7 +140,7 @@ async fn agents_are_created_log_in_and_are_deleted() {
     }
 
     // The user name is free; old sessions do not work for its new owner.
-    create(&tenure, &account.token, "ann@example.com", AGENT).await;
+    create(&tenure, &account.token, "ann.lee", AGENT).await;
     assert!(!works(&tenure, &session).await);
     let events = tenure.events_of(&account.id).await;
     let count = |name: &str| events.iter().filter(|event| *event == name).count();

@@ -229,7 +229,8 @@ async fn purge_keeps_locks_of_other_accounts() {
         let items = tenure.items("AccountsTable").await.into_iter();
         let is_lock = |item: &Value| {
             let pk = item["pk"]["S"].as_str().unwrap();
-            item["customer_id"]["S"] == gone.id && locks.iter().any(|lock| pk.starts_with(lock))
+            let is_of = item["customer_id"]["S"] == gone.id && item["sk"]["S"] == "L";
+            is_of && locks.iter().any(|lock| pk.starts_with(lock))
         };
         let mut foreign: Vec<Value> = items.filter(is_lock).collect();
         assert_eq!(foreign.len(), locks.len());
@@ -245,6 +246,8 @@ async fn purge_keeps_locks_of_other_accounts() {
         assert_eq!(finished["stage"], "finished", "{locks:?}");
         assert_eq!(finished["resources"]["agents"], json!({"found": 1, "deleted": 1}));
         let items = tenure.items("AccountsTable").await;
+        let left = items.iter().find(|item| item["customer_id"]["S"] == gone.id);
+        assert_eq!(left, None, "{locks:?}: an entry is left");
         for lock in &foreign {
             let left = items.iter().find(|item| item["pk"] == lock["pk"]);
             assert_eq!(left.map(|left| &left["customer_id"]), Some(&lock["customer_id"]));

@@ -9,6 +9,7 @@
 
 mod accepts;
 mod accesskeys;
+mod addresses;
 mod agents;
 mod authority;
 mod brake;

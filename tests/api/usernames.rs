@@ -129,3 +129,52 @@ async fn concurrent_creates_of_lookalike_usernames_have_one_winner() {
     assert_eq!(statuses[0], 200);
     assert!(statuses[1..].iter().all(|status| *status == 409), "{statuses:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_meets_ten_taken_usernames_an_hour() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let other = tenure.account(&admin, "test2").await;
+    let create = async |token: &str, username: &str| {
+        let body = json!({"username": username, "password": PASSWORD});
+        tenure.call_with(token, "POST", "/v1.0/agents", body).await
+    };
+    // Those that are created are not counted.
+    create(&account.token, "ann").await.ok();
+    for _ in 0..10 {
+        let taken = create(&account.token, "test2").await;
+        assert_eq!(taken.refused(409), "USERNAME_TAKEN");
+    }
+    // From now on, nobody learns whether a name is taken.
+    for username in ["test2", "free"] {
+        let limited = create(&account.token, username).await;
+        assert_eq!(limited.refused(429), "RATE_LIMIT_EXCEEDED", "{username}");
+        assert!(limited.headers.contains_key("retry-after"));
+        assert_eq!(limited.body["error"]["details"][0]["limited_by"], "customer");
+    }
+    create(&other.token, "other").await.ok();
+    tenure.stack.advance_clock(3600).await.unwrap();
+    create(&account.token, "free").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_admin_chooses_no_password_for_somebodys_address() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&account.token).await;
+    let before = tenure.accounts().await;
+    for username in ["ann@example.com", "ANN@Example.com", "ann＠example.com"] {
+        let body = json!({"username": username, "password": PASSWORD});
+        for token in [&account.token, &key] {
+            let refused = tenure.call_with(token, "POST", "/v1.0/agents", body.clone()).await;
+            assert_eq!(refused.refused(400), "INVALID_ARGUMENT", "{username}");
+            assert!(refused.message().starts_with("username: "), "{}", refused.text);
+            assert!(refused.message().contains("invite"), "{}", refused.text);
+        }
+    }
+    assert_eq!(tenure.accounts().await, before);
+    let body = json!({"username": "ann@example.com", "password": PASSWORD});
+    tenure.call_with(&admin, "POST", "/v1.0/agents", body).await.ok();
+}

@@ -106,6 +106,14 @@ operations! {
         |scene| on_customer(scene).body(json!({"email_verified": true, "identity_verification_status": "verified"})),
         effect |state, _, _| text(&state.root, "identity_verification_status") == "verified"
             && state.status() != "initial";
+    verify_address: customer_verification_update,
+        |scene| on_customer(scene).body(json!({"email_verified": true})),
+        effect |state, _, _| state.root["email_verified"]["BOOL"] == true;
+    /// Verifies the address of the other customer who has it.
+    verify_rival: customer_verification_update,
+        |scene| sent(&scene.admin).id(&scene.rival).body(json!({"email_verified": true})),
+        effect |state, scene, _| state.locks("EMAIL#", &scene.rival) == 1
+            && state.entries(&scene.rival) == 1;
     get_customer: customer_get, on_customer,
         effect |_, scene, answer| answer.text("id") == scene.customer;
     list_customers: customer_list, |scene| sent(&scene.admin),
@@ -231,12 +239,12 @@ fn at_once() -> Value {
     json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true})
 }
 
-/// Whether the customer with this address has a lock on it, and one on its user name.
+/// Whether the customer with this address has a lock on it and an entry under it, and a lock on its user name.
 fn has_both_locks(state: &State, email: &str) -> bool {
     let customer = state.others.values().find(|item| text(item, "email") == email);
     customer.is_some_and(|customer| {
         let locks = |kind: &str| state.locks(kind, text(customer, "id"));
-        locks("USERNAME#") == 1 && locks("EMAIL#") == 1
+        locks("USERNAME#") == 1 && locks("EMAIL#") == 1 && state.entries(text(customer, "id")) == 1
     })
 }
 

@@ -9,7 +9,7 @@ use shared::domain::Timestamp;
 use shared::domain::lifecycle::GRACE;
 
 use crate::customer::new_customer;
-use crate::endpoints::{admin_bootstrap, agent_create, auth_login, customer_create};
+use crate::endpoints::{admin_bootstrap, agent_create, auth_login, customer_create, own_update};
 use crate::mailed;
 use crate::operations;
 use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
@@ -19,6 +19,8 @@ const ADMIN: &str = "admin@localhost";
 pub(crate) const CUSTOMER: &str = "test1";
 /// Address of the sign-up that waits.
 pub(crate) const NEWCOMER: &str = "newcomer@example.com";
+/// The address that two customers have.
+pub(crate) const SHARED: &str = "shared@example.com";
 
 /// A project and its customer in one state, at one time.
 pub(crate) struct Scene {
@@ -47,6 +49,8 @@ pub(crate) struct Scene {
     pub(crate) mailed: String,
     /// A token that was mailed to complete a sign-up; empty if there is none.
     pub(crate) signed_up: String,
+    /// The id of another customer with the same unproven e-mail address; empty if there is none.
+    pub(crate) rival: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Timestamp,
 }
@@ -69,6 +73,7 @@ impl Scene {
             agent_session: String::new(),
             mailed: String::new(),
             signed_up: String::new(),
+            rival: String::new(),
             snapshot: nothing,
             now: world.now(),
         };
@@ -131,6 +136,38 @@ impl Scene {
         world.set(&scene);
         let agent_session = scene.succeed(world, &login("agent1")).await.text("token");
         Self { agent_session, snapshot: world.tables.snapshot().unwrap(), ..scene }
+    }
+
+    /// Returns the customer with a verified address, which its owner has changed to one that another customer's owner has
+    /// set too, and with a mailed token for that one.
+    pub(crate) async fn contested(world: &World) -> Self {
+        let mut scene =
+            Self::active(world).await.then("verified", world, &operations::verify()).await;
+        let change = |session: fn(&Self) -> &str| {
+            endpoint("change address", "own_update", own_update::endpoint, move |scene| {
+                let body = json!({"email": SHARED, "current_password": PASSWORD});
+                sent(session(scene)).body(body)
+            })
+        };
+        world.set(&scene);
+        scene.succeed(world, &change(|scene| &scene.session)).await;
+        let create =
+            endpoint("create rival", "customer_create", customer_create::endpoint, |scene| {
+                sent(&scene.admin).body(new_customer("rival", PASSWORD))
+            });
+        scene.rival = scene.succeed(world, &create).await.text("id");
+        scene.agent_session = scene.succeed(world, &login("rival")).await.text("token");
+        scene.succeed(world, &change(|scene| &scene.agent_session)).await;
+        let mail = event(
+            "mail",
+            "mail_send",
+            mailed::handle,
+            |scene| json!({"email": SHARED, "customer": scene.customer}),
+        );
+        scene.mailed = scene.succeed(world, &mail).await.text("token");
+        let mut snapshot = world.tables.snapshot().unwrap();
+        cheapen_passwords(&mut snapshot);
+        Self { name: "contested", snapshot, ..scene }
     }
 
     /// Returns the customer within its grace period.

@@ -127,10 +127,31 @@ impl State {
 
     /// Returns the number of locks of a kind that belong to the customer `id`.
     pub(crate) fn locks(&self, kind: &str, id: &str) -> usize {
+        self.count_others(kind, "/L", id)
+    }
+
+    /// Returns the number of entries of the customer `id` under e-mail addresses.
+    pub(crate) fn entries(&self, id: &str) -> usize {
+        self.count_others("EMAIL#", &format!("/M#{id}"), id)
+    }
+
+    fn count_others(&self, begin: &str, end: &str, id: &str) -> usize {
         let own = |(place, item): &(&String, &Value)| {
-            place.starts_with(kind) && text(item, "customer_id") == id
+            place.starts_with(begin) && place.ends_with(end) && text(item, "customer_id") == id
         };
         self.others.iter().filter(own).count()
+    }
+
+    /// Checks that the live account has an entry under each of its addresses, and the locks of those that it reserves.
+    fn check_addresses(&self) {
+        let retained = usize::from(self.has("retained_email"));
+        let current = usize::from(!text(&self.root, "email").is_empty());
+        let is_reserved = self.root["email_unreserved"]["BOOL"] == false;
+        let reserved = if is_reserved { current + retained } else { retained };
+        assert_eq!(self.entries(&self.customer), current + retained, "entries under addresses");
+        assert_eq!(self.locks("EMAIL#", &self.customer), reserved, "locks on addresses");
+        let is_verified = self.root["email_verified"]["BOOL"] == true;
+        assert!(!is_verified || is_reserved && retained == 0, "a verified address is reserved");
     }
 
     /// Checks the invariants that hold in every state reachable from `start`.
@@ -188,9 +209,10 @@ impl State {
                 assert_eq!(text(&self.root, field), "", "{field} of a deleted account");
             }
             assert_eq!(self.locks("EMAIL#", &self.customer), 0, "a lock is left");
+            assert_eq!(self.entries(&self.customer), 0, "an entry is left");
         } else {
             assert_eq!(self.locks("USERNAME#", &self.customer), self.count("AGENT#"));
-            assert_eq!(self.locks("EMAIL#", &self.customer), 1, "the e-mail lock is lost");
+            self.check_addresses();
             let payer = text(&self.root, "billing_account_id");
             let is_there = self.children.contains_key(&format!("BILLING_ACCOUNT#{payer}"));
             assert!(

@@ -1,5 +1,5 @@
 //! `POST /v1.0/agents`: creates an agent of the caller's account. An admin is appointed with one's own password in
-//! `current_password`.
+//! `current_password`. A user name that is an e-mail address is given by its proof or by an operator.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -33,6 +33,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller_with_step_up(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
     let permission = caller.appoint(body.permission)?;
+    caller.choose_password_of(&body.username)?;
 
     let (account, by, now) = (caller.own(Write::Change)?, caller.actor(), app.now());
     let agent = Agent::new(app.new_id(now), body.username, permission, now);

@@ -16,7 +16,7 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
     AccessKey, Actor, Agent, Credential, Customer, Erasure, Error, Id, Login, Permission, Resource,
-    Session, Status, Timestamp,
+    Session, Status, Timestamp, Username,
 };
 use crate::http::Request;
 use crate::password;
@@ -133,6 +133,17 @@ impl Caller {
             self.require_step_up()?;
         }
         Ok(permission)
+    }
+
+    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address, unless they are an
+    /// operator: whoever has the address is invited, and chooses one.
+    pub fn choose_password_of(&self, username: &Username) -> Result<(), Error> {
+        if username.address().is_none() || self.permission.allows(Permission::PROJECT_ADMIN) {
+            return Ok(());
+        }
+        let rule = "is an e-mail address, which only its owner can prove; leave out password to invite them by mail, or \
+                    send a name that is no address";
+        Err(Error::invalid_field("username", rule))
     }
 
     /// Requires a session: access keys may not change who can sign in.

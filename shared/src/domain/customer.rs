@@ -250,6 +250,23 @@ impl Customer {
         self.internals.retained_email.clone()
     }
 
+    /// Returns the addresses that the account has: the current one, and the one that is retained. Empty and withheld ones
+    /// are among them.
+    pub fn addresses(&self) -> impl Iterator<Item = &Email> {
+        std::iter::once(&self.email).chain(&self.internals.retained_email)
+    }
+
+    /// Returns those of the account's [addresses](Self::addresses) that no other account can reserve.
+    pub fn reserved_addresses(&self) -> impl Iterator<Item = &Email> {
+        self.addresses().skip(usize::from(self.internals.email_unreserved))
+    }
+
+    /// Whether `email` is one of the account's [addresses](Self::addresses), however spelt.
+    #[must_use]
+    pub fn has_address(&self, email: &Email) -> bool {
+        self.addresses().any(|own| own.is_same_mailbox(email))
+    }
+
     /// Whether an agent with this permission administers the account; at least one always does. In the project's own
     /// account that is a project admin, because only a project admin can appoint another.
     #[must_use]

@@ -19,7 +19,8 @@ pub enum Filter {
     },
     /// Accounts whose names begin like this, in the order of their names.
     Named(NamePrefix),
-    /// The account with this e-mail address.
+    /// The accounts with this e-mail address, newest first: whose current one it is, verified or not, and who retain it
+    /// as their last verified one.
     Email(Email),
 }
 
@@ -35,6 +36,8 @@ pub enum Cursor {
     /// In the order of names: the account's own name, if it still is at this version. Page tokens contain
     /// no names.
     Named(Id<Customer>, u64),
+    /// Among the accounts with an e-mail address.
+    Email(Id<Customer>),
 }
 
 impl NamePrefix {
@@ -120,7 +123,7 @@ impl Filter {
                     version.parse::<u64>().ok().filter(|one| one.to_string() == version)?;
                 Some(Cursor::Named(Id::parse(id)?, number))
             }
-            Self::Email(_) => None,
+            Self::Email(_) => Some(Cursor::Email(Id::parse(token.strip_prefix("email~")?)?)),
         }
     }
 
@@ -135,6 +138,7 @@ impl Filter {
             Cursor::Created(time, None) => format!("{status}{time}"),
             Cursor::Created(time, Some(id)) => format!("{status}{time}~{id}"),
             Cursor::Named(id, version) => format!("name~{id}~{version}"),
+            Cursor::Email(id) => format!("email~{id}"),
         }
     }
 }
@@ -158,7 +162,9 @@ mod tests {
     fn filters() -> Vec<Filter> {
         let statuses = [Status::Initial, Status::Active, Status::Frozen, Status::Deleted];
         let of = |status| Filter::Created { status, after: None, before: None };
-        let mut filters = vec![Filter::Named(NamePrefix::of("Ab").unwrap()), of(None)];
+        let email = Email::from_text("a@b.c").unwrap();
+        let named = Filter::Named(NamePrefix::of("Ab").unwrap());
+        let mut filters = vec![named, Filter::Email(email), of(None)];
         filters.extend(statuses.map(|status| of(Some(status))));
         filters
     }
@@ -169,15 +175,14 @@ mod tests {
         for filter in filters() {
             let cursor = match &filter {
                 Filter::Named(_) => Cursor::Named(id, 7),
-                _ => Cursor::Created(time, Some(id)),
+                Filter::Email(_) => Cursor::Email(id),
+                Filter::Created { .. } => Cursor::Created(time, Some(id)),
             };
             let token = filter.token(&cursor);
             assert_eq!(filter.cursor(&token), Some(cursor), "{token}");
             for other in filters().into_iter().filter(|other| *other != filter) {
                 assert_eq!(other.cursor(&token), None, "{token} to {other:?}");
             }
-            let email = Filter::Email(Email::from_text("a@b.c").unwrap());
-            assert_eq!(email.cursor(&token), None);
         }
         // A place outside the bounds is a place of another list.
         let after = Timestamp::parse("2024-01-15T10:30:00Z");

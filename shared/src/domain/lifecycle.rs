@@ -125,7 +125,7 @@ pub fn decide(
             if *profile == Profile::default() {
                 return Ok(Transition::Unchanged);
             }
-            Ok(updated(with_profile(customer.clone(), profile.clone()), now))
+            Ok(updated(with_profile(customer, profile.clone(), *party), now))
         }
         (Command::SetMetadata(set, party), _) => {
             customer.writable(*party, Write::Change)?;
@@ -140,7 +140,7 @@ pub fn decide(
                 .with(|change| change.billing_account = id))
         }
         (Command::Verify(stated), _) => {
-            customer.writable(Party::Operator, Write::Change)?;
+            customer.writable(Party::Operator, write_of(*stated, customer))?;
             if stated.email_verified == Some(true) && customer.email.expose().is_empty() {
                 return Err(Error::EmailMissing);
             }
@@ -150,8 +150,8 @@ pub fn decide(
             if !has_address(customer, email) {
                 return Err(Error::TokenInvalid);
             }
-            customer.writable(Party::Owner, Write::Change)?;
             let proven = Verification { email_verified: Some(true), ..Verification::default() };
+            customer.writable(Party::Owner, write_of(proven, customer))?;
             Ok(verified(customer, proven, now))
         }
         (Command::RotateWebhookSecret(secret, overlap), _) => {
@@ -331,14 +331,29 @@ impl Transition {
 }
 
 /// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
-/// value, enables a webhook that was disabled. Another address than before is not verified; the status stays.
-fn with_profile(customer: Customer, profile: Profile) -> Customer {
+/// value, enables a webhook that was disabled.
+fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer {
     let is_set = profile.webhook_uri.is_some();
-    let before = customer.email.clone();
-    let mut after = customer.with(profile);
+    let mut after = customer.clone().with(profile);
     after.internals.webhook_gone &= !is_set;
-    after.email_verified &= after.email.is_same_mailbox(&before);
-    after
+    if after.email.is_same_mailbox(&customer.email) {
+        return after;
+    }
+    readdressed(after, customer.verified_address(), party)
+}
+
+/// Returns the account as it is with another current address, if `verified` was its verified address before. The new one
+/// is unverified, and reserved only if an operator set it; the verified one is retained, unless the account goes back to
+/// it or an operator clears the address. The status stays.
+fn readdressed(after: Customer, verified: Option<Email>, party: Party) -> Customer {
+    let is_verified = verified.as_ref().is_some_and(|email| email.is_same_mailbox(&after.email));
+    let is_cleared = party == Party::Operator && after.email.expose().is_empty();
+    let internals = Internals {
+        email_unreserved: party == Party::Owner && !is_verified,
+        retained_email: verified.filter(|_| !is_verified && !is_cleared),
+        ..after.internals
+    };
+    Customer { email_verified: is_verified, internals, ..after }
 }
 
 /// Whether this is the account's current address, however spelt. An address that is empty or withheld is nobody's.
@@ -346,8 +361,17 @@ fn has_address(customer: &Customer, email: &Email) -> bool {
     email.canonical().is_some() && customer.email.is_same_mailbox(email)
 }
 
-/// Returns the transition to what an operator states about the account. A verified address activates an account that
-/// is `initial`; nothing makes an account `initial` again.
+/// Returns what a verification does to what a hold preserves: one that verifies the address overwrites the one that is
+/// retained.
+fn write_of(stated: Verification, customer: &Customer) -> Write {
+    match (stated.email_verified, &customer.internals.retained_email) {
+        (Some(true), Some(_)) => Write::Overwrite,
+        _ => Write::Change,
+    }
+}
+
+/// Returns the transition to what is stated about the account. A verified address is reserved, takes the place of the one
+/// that is retained, and activates an account that is `initial`; nothing makes an account `initial` again.
 fn verified(customer: &Customer, stated: Verification, now: Timestamp) -> Transition {
     let before = (customer.email_verified, customer.identity_verification_status);
     let after = (
@@ -367,11 +391,16 @@ fn verified(customer: &Customer, stated: Verification, now: Timestamp) -> Transi
         EventType::CustomerIdentityVerificationUpdated
     };
     let (email_verified, identity_verification_status) = after;
+    let mut internals = customer.internals.clone();
+    if email_verified {
+        internals = Internals { email_unreserved: false, retained_email: None, ..internals };
+    }
     let after = Customer {
         email_verified,
         identity_verification_status,
         status,
         tm_update: now,
+        internals,
         ..customer.clone()
     };
     changed(after, event)
@@ -582,6 +611,92 @@ mod tests {
         assert!(matches!(refused, Err(Error::AccountSuspended)));
     }
 
+    fn update(email: &str, party: Party) -> Command {
+        let email = Some(Email::from_text(email).unwrap());
+        Command::Update(Profile { email, ..Profile::default() }, party)
+    }
+
+    /// Active, with a verified address.
+    fn verified() -> Customer {
+        after(
+            &with_email(account(Status::Initial), "ann@example.com"),
+            &prove("ann@example.com"),
+            at(1),
+        )
+    }
+
+    fn texts<'a>(addresses: impl Iterator<Item = &'a Email>) -> Vec<&'a str> {
+        addresses.map(Email::expose).collect()
+    }
+
+    #[test]
+    fn an_address_is_reserved_by_proof_or_by_an_operator() {
+        let blank = account(Status::Initial);
+        let owners = after(&blank, &update("bob@example.com", Party::Owner), at(1));
+        assert_eq!(texts(owners.addresses()), ["bob@example.com"]);
+        assert_eq!(owners.reserved_addresses().count(), 0);
+        let proven = after(&owners, &prove("bob@example.com"), at(2));
+        let stated = after(&owners, &Command::Verify(VERIFIED), at(2));
+        let operators = after(&blank, &update("bob@example.com", Party::Operator), at(1));
+        for reserved in [&proven, &stated, &operators] {
+            assert_eq!(texts(reserved.reserved_addresses()), ["bob@example.com"]);
+        }
+        assert!(proven.email_verified && !operators.email_verified);
+        // Whoever reads an account and sends it back reserves nothing by that.
+        let same = after(&owners, &update("Bob@example.com", Party::Operator), at(2));
+        assert_eq!(same.reserved_addresses().count(), 0);
+        // What an operator reserved and nobody proved is released with the next address.
+        let next = after(&operators, &update("eve@example.com", Party::Owner), at(2));
+        assert_eq!(texts(next.addresses()), ["eve@example.com"]);
+        assert_eq!(next.reserved_addresses().count(), 0);
+    }
+
+    #[test]
+    fn a_verified_address_is_retained_until_the_next_one_is_proven() {
+        let ann = Email::from_text("ann@example.com").unwrap();
+        let mut changed = verified();
+        for other in ["bob@example.com", "eve@example.com", ""] {
+            changed = after(&changed, &update(other, Party::Owner), at(2));
+            assert_eq!((changed.status, changed.email_verified), (Status::Active, false));
+            assert_eq!(texts(changed.reserved_addresses()), ["ann@example.com"], "{other}");
+            assert_eq!(changed.verified_address(), Some(ann.clone()));
+            assert!(changed.has_address(&ann));
+        }
+        let back = after(&changed, &update("ANN@example.com", Party::Owner), at(3));
+        assert!(back.email_verified && back.internals.retained_email.is_none());
+        assert_eq!(texts(back.reserved_addresses()), ["ANN@example.com"]);
+
+        let operators = after(&verified(), &update("bob@example.com", Party::Operator), at(2));
+        let both = ["bob@example.com", "ann@example.com"];
+        assert_eq!(texts(operators.reserved_addresses()), both);
+        let owners = after(&verified(), &update("bob@example.com", Party::Owner), at(2));
+        for unproven in [operators, owners] {
+            for proof in [prove("bob@example.com"), Command::Verify(VERIFIED)] {
+                let proven = after(&unproven, &proof, at(3));
+                assert_eq!(texts(proven.addresses()), ["bob@example.com"], "{proof:?}");
+                assert_eq!(texts(proven.reserved_addresses()), ["bob@example.com"]);
+            }
+        }
+        // An operator who clears the address clears both.
+        let cleared = after(&changed, &update("eve@example.com", Party::Operator), at(3));
+        let cleared = after(&cleared, &update("", Party::Operator), at(4));
+        assert_eq!((cleared.verified_address(), texts(cleared.addresses())), (None, vec![""]));
+    }
+
+    #[test]
+    fn a_hold_preserves_the_address_that_is_retained() {
+        let changed = after(&verified(), &update("bob@example.com", Party::Owner), at(2));
+        let held = after(&changed, &hold("default"), at(3));
+        let refused = decide(&held, &prove("bob@example.com"), Actor::PURGE, at(4));
+        assert!(matches!(refused, Err(Error::AccountPreserved)));
+        let refused = decide(&held, &Command::Verify(VERIFIED), Actor::PURGE, at(4));
+        assert!(matches!(refused, Err(Error::LegalHold(_))));
+        // Without one, a proof overwrites nothing.
+        let initial = with_email(account(Status::Initial), "ann@example.com");
+        let held = after(&initial, &hold("default"), at(3));
+        assert!(after(&held, &prove("ann@example.com"), at(4)).email_verified);
+    }
+
     #[test]
     fn stating_what_is_known_changes_nothing() {
         let initial = with_email(account(Status::Initial), "ann@example.com");
@@ -785,6 +900,11 @@ mod tests {
         prop_oneof![Just(Party::Owner), Just(Party::Operator)]
     }
 
+    /// An address with this local part; empty without one.
+    fn address(name: &str) -> String {
+        if name.is_empty() { String::new() } else { format!("{name}@example.com") }
+    }
+
     fn commands() -> impl Strategy<Value = Command> {
         prop_oneof![
             Just(Command::Update(Profile::default(), Party::Owner)),
@@ -798,6 +918,8 @@ mod tests {
                     is_known.then_some(IdentityVerification::Verified);
                 Command::Verify(Verification { email_verified, identity_verification_status })
             }),
+            ("[abc]?", party()).prop_map(|(name, by)| update(&address(&name), by)),
+            "[abc]".prop_map(|name| prove(&address(&name))),
             Just(freeze()),
             Just(freeze_for_operator()),
             party().prop_map(Command::Recover),
@@ -850,6 +972,14 @@ mod tests {
                 if customer.internals.frozen_by_operator {
                     prop_assert_eq!(customer.status, Status::Frozen);
                 }
+                // A verified address is reserved, and only operators take it from an account that lives on.
+                let (had, has) = (before.verified_address(), customer.verified_address());
+                let reserves = |email| customer.reserved_addresses().any(|own| own == email);
+                prop_assert!(has.iter().all(reserves));
+                let by_operator = matches!(&command, Command::Update(_, Party::Operator) | Command::Verify(_));
+                let is_lost = had.is_some() && has.is_none();
+                prop_assert!(!is_lost || by_operator || customer.status == Status::Deleted);
+                prop_assert!(!matches!(&command, Command::Update(_, Party::Owner)) || had == has);
             }
         }
     }

@@ -161,8 +161,8 @@ impl Occasion {
             _ if before.internals.suspension.is_none() && after.internals.suspension.is_some() => {
                 Some(Self::Suspended)
             }
-            _ if !before.email.is_same_mailbox(&after.email) => Some(Self::AddressChanged),
-            _ => None,
+            _ if before.email.is_same_mailbox(&after.email) || after.email_verified => None,
+            _ => Some(Self::AddressChanged),
         }
     }
 }
@@ -328,6 +328,15 @@ mod tests {
         assert_eq!(notice.judge(&changed, false, at(1)), Judgement::Send(active().email));
         let spelt = Customer { email: Email::from_text("ANN@Example.com").unwrap(), ..active() };
         assert!(Notice::caused(&active(), &spelt, at(1)).is_empty());
+        // The verified one is retained and told of each change, and of none that leads back to it.
+        let mut retaining = changed;
+        retaining.internals.retained_email = Some(active().email);
+        let third = Email::from_text("joe@example.com").unwrap();
+        let again = Customer { email: third, ..retaining.clone() };
+        let notices = Notice::caused(&retaining, &again, at(2));
+        let [notice] = notices.as_slice() else { panic!("one") };
+        assert_eq!(notice.judge(&again, false, at(2)), Judgement::Send(active().email));
+        assert!(Notice::caused(&retaining, &active(), at(2)).is_empty());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum QuotaKind {
     MailRequests,
     /// Mail of one purpose that is asked for with one address or user name.
     MailsPerAddress,
+    /// Agents that an account's own callers would have created with a user name that is taken.
+    TakenUsernames,
 }
 
 impl QuotaKind {
@@ -32,6 +34,7 @@ impl QuotaKind {
             Self::PasswordAttempts => "password-attempts",
             Self::MailRequests => "mail-requests",
             Self::MailsPerAddress => "mails-per-address",
+            Self::TakenUsernames => "taken-usernames",
         }
     }
 
@@ -40,7 +43,10 @@ impl QuotaKind {
     #[must_use]
     pub const fn is_strict(self) -> bool {
         match self {
-            Self::PasswordAttempts | Self::MailRequests | Self::MailsPerAddress => true,
+            Self::PasswordAttempts
+            | Self::MailRequests
+            | Self::MailsPerAddress
+            | Self::TakenUsernames => true,
             Self::Requests | Self::InvalidTokens => false,
         }
     }
@@ -51,7 +57,9 @@ impl QuotaKind {
         match self {
             Self::Requests | Self::InvalidTokens => Duration::from_mins(1),
             Self::PasswordAttempts => Duration::from_mins(10),
-            Self::MailRequests | Self::MailsPerAddress => Duration::from_hours(1),
+            Self::MailRequests | Self::MailsPerAddress | Self::TakenUsernames => {
+                Duration::from_hours(1)
+            }
         }
     }
 }
@@ -76,6 +84,9 @@ const SAMPLED_FROM: u64 = 600;
 impl Quota {
     /// Password attempts from one network: 1,000 in 10 minutes.
     pub const PASSWORD_ATTEMPTS: Self = Self::exact(QuotaKind::PasswordAttempts, 1000);
+
+    /// Taken user names that an account meets: 10 an hour. Each tells that somebody has it.
+    pub const TAKEN_USERNAMES: Self = Self::exact(QuotaKind::TakenUsernames, 10);
 
     /// Returns a quota of which each request is counted.
     #[must_use]

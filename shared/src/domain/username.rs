@@ -12,7 +12,7 @@ use unicode_security::MixedScript;
 use unicode_security::confusable_detection::skeleton;
 
 use super::digest::sha256;
-use super::value::{FromText, deserialize_from_text, deserialize_text, mailbox};
+use super::value::{Email, FromText, deserialize_from_text, deserialize_text, mailbox};
 
 /// Maximum number of combining marks in a row: UTS #39 section 5.4.
 const MARKS_IN_A_ROW: usize = 4;
@@ -50,6 +50,12 @@ impl Username {
         let looks: String = skeleton(&self.key()).collect();
         let digest = Sha256::digest(looks.as_bytes());
         LoginKey(digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte)))
+    }
+
+    /// Returns the e-mail address that the name is; `None` if it is none.
+    #[must_use]
+    pub fn address(&self) -> Option<Email> {
+        Email::from_text(&self.0).ok().filter(|email| email.canonical().is_some())
     }
 
     /// Returns what all spellings of the name have in common: of an e-mail address, the mailbox.

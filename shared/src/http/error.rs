@@ -136,7 +136,7 @@ fn row(error: &Error) -> Row {
             exists("TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and only that answer showed the token: if it is lost, rotate the access key in details with a new Idempotency-Key, or delete it.")
         }
         Error::UsernameTaken => exists("USERNAME_TAKEN", "username: is taken; choose another."),
-        Error::EmailTaken => exists("EMAIL_TAKEN", "email: another account has this address."),
+        Error::EmailTaken => exists("EMAIL_TAKEN", "email: another account has reserved this address; use another one."),
         Error::EmailMissing => {
             conflict("EMAIL_MISSING", "email_verified: the account has no e-mail address; set email first, with PUT /v1.0/customers/{id}.")
         }
@@ -285,7 +285,7 @@ fn details(error: &Error) -> Option<Value> {
         Error::TooManyAttempts(_) => Some(json!({ "limited_by": "username" })),
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.kind {
-                QuotaKind::Requests => "customer",
+                QuotaKind::Requests | QuotaKind::TakenUsernames => "customer",
                 QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts | QuotaKind::MailRequests => "ip",
                 QuotaKind::MailsPerAddress => "address",
             },
@@ -348,6 +348,11 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
         }
         QuotaKind::MailsPerAddress => {
             format!("The address has got its {limit} mails of {seconds} s")
+        }
+        QuotaKind::TakenUsernames => {
+            format!(
+                "The account has asked for {limit} taken user names within {seconds} s and creates no agents"
+            )
         }
     }
 }

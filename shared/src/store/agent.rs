@@ -18,9 +18,11 @@ use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
 use crate::domain::gate::{Target, Write};
+use crate::domain::network::Source;
 use crate::domain::notice::Occasion;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
+use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
 use crate::domain::{
@@ -149,7 +151,8 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Creates an agent with the lock on its user name, if the account admits it.
+    /// Creates an agent with the lock on its user name, if the account admits it. A name that is taken is counted;
+    /// [`Error::TooManyRequests`] if the account has met too many, even if this one is free.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
@@ -159,12 +162,14 @@ impl Store {
     ) -> Result<(), Error> {
         let new = item(&key::agent(target.id, agent.id), AgentAttributes::from(agent))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(login))?;
+        let (taken, account) = (Quota::TAKEN_USERNAMES, Source::Customer(target.id));
         let insert = |target: Target<'_>| {
             let absent = Condition::absent();
             self.transaction()
                 .emit_permission(target, event, None, Some(agent.permission))?
                 .put(Table::Accounts, new.clone(), Some(&absent))?
-                .put(Table::Accounts, lock.clone(), Some(&absent))
+                .put(Table::Accounts, lock.clone(), Some(&absent))?
+                .check_quota(taken, &account, event.time)
         };
         match self.change_owned(target.to(Write::Change), insert).await? {
             CommitResult::Written => Ok(()),
@@ -172,7 +177,13 @@ impl Store {
                 [root, ..] if root.failed() => Err(gone()),
                 // The id is new: if it exists already, an answer was lost and this is a second try.
                 [_, _, new, ..] if new.failed() => Ok(()),
-                _ => Err(Error::UsernameTaken),
+                [_, _, _, _, count, ..] if count.failed() => {
+                    Err(Error::TooManyRequests(taken.status(taken.limit, event.time)))
+                }
+                _ => {
+                    self.count(taken, &account, event.time).await?;
+                    Err(Error::UsernameTaken)
+                }
             },
         }
     }

@@ -1,24 +1,21 @@
 //! Accounts.
 
-use serde::{Deserialize, Serialize};
-
 use super::agent::AgentAttributes;
-use super::dynamodb::{Attempt, CommitResult, Condition, Item, Leg, Store, Table, Transaction};
+use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Store, Table, Transaction};
 use super::dynamodb::{UpdateExpression, number};
-use super::fields::stored;
+use super::email::AddressChange;
 use super::key;
 use super::ledger::LedgerUpdate;
-use super::login::{LoginAttributes, held_by};
+use super::login::LoginAttributes;
 use super::outbox::OutboxEntry;
 use super::revise::Update;
 use super::root::{CustomerAttributes, decided_on};
-use super::stored::{Stored, item, read};
+use super::stored::{item, read};
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::notice::Notice;
 use crate::domain::owned::Kind;
-use crate::domain::value::Email;
-use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status, Timestamp};
+use crate::domain::{Agent, Customer, Error, Event, Id, Login, Timestamp};
 use crate::patience::Tries;
 
 /// An account to be created with its first agent.
@@ -39,7 +36,7 @@ impl Store {
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
-    /// Creates an account, its agent, the locks on user name and e-mail address, and the event.
+    /// Creates an account, its agent, the lock on the user name, what its e-mail address needs, and the event.
     pub async fn insert_customer(&self, new: &NewCustomer<'_>, event: &Event) -> Result<(), Error> {
         // The id is new: if it exists already, an answer was lost and this is a second try.
         self.insert(new, Some(event), None).await.map(drop)
@@ -77,9 +74,7 @@ impl Store {
         for new in [root, lock, agent] {
             transaction = transaction.put(Table::Accounts, new, Some(&absent))?;
         }
-        if let Some(lock) = email_lock(customer)? {
-            transaction = transaction.put(Table::Accounts, lock, Some(&absent))?;
-        }
+        transaction = transaction.change_addresses(&AddressChange::of_new(customer))?;
         if let Some(event) = event {
             transaction = transaction
                 .emit(&OutboxEntry::of(event, customer))?
@@ -98,7 +93,7 @@ impl Store {
         }
     }
 
-    /// Changes an account, if it is unchanged since `before` was read, together with its e-mail address's locks, its
+    /// Changes an account, if it is unchanged since `before` was read, together with what its e-mail addresses need, its
     /// event and its ledger.
     pub async fn update_customer(
         &self,
@@ -131,12 +126,12 @@ impl Store {
         event: Option<&Event>,
         token_hash: &str,
     ) -> Result<Update<Customer>, Error> {
-        let commit = || {
-            let transaction =
-                self.change_customer(before, change, event, LedgerUpdate::of(change)?)?;
+        let commit = |addresses: &AddressChange| {
+            let ledger = LedgerUpdate::of(change)?;
+            let transaction = self.change_customer(before, change, addresses, event, ledger)?;
             transaction.use_token(token_hash)
         };
-        Self::changed(self.commit_on_root(before, commit).await?, change)
+        Self::changed(self.commit_with_addresses(before, change, commit).await?, change)
     }
 
     async fn commit_change(
@@ -146,22 +141,15 @@ impl Store {
         event: Option<&Event>,
         brake: Option<(Brake, Timestamp)>,
     ) -> Result<Update<Customer>, Error> {
-        let commit = |before: &Customer| {
+        let commit = |addresses: &AddressChange| {
             let ledger = LedgerUpdate::of(change)?;
-            let transaction = self.change_customer(before, change, event, ledger)?;
+            let transaction = self.change_customer(before, change, addresses, event, ledger)?;
             match brake {
                 Some((brake, now)) => transaction.count_deletion(brake, now),
                 None => Ok(transaction),
             }
         };
-        let mut result = self.commit_on_root(before, || commit(before)).await?;
-        if let CommitResult::Refused(legs) = &result
-            && is_foreign_lock(legs, change)
-        {
-            let before = without_email(before);
-            result = self.commit_on_root(&before, || commit(&before)).await?;
-        }
-        match (result, brake) {
+        match (self.commit_with_addresses(before, change, commit).await?, brake) {
             (CommitResult::Refused(legs), Some((_, now))) if is_braked(&legs) => {
                 Err(Error::DeletionLimit(Hour::of(now).left(now)))
             }
@@ -176,6 +164,22 @@ impl Store {
             }
             result => updated(result),
         }
+    }
+
+    /// Carries out the transaction of a change, without the locks on addresses that it would release and that are another
+    /// account's.
+    async fn commit_with_addresses<'a>(
+        &'a self,
+        before: &Customer,
+        change: &CustomerChange,
+        transaction: impl Fn(&AddressChange) -> Result<Transaction<'a>, Error>,
+    ) -> Result<CommitResult, Error> {
+        let mut addresses = AddressChange::of(before, &change.after);
+        let result = self.commit_on_root(before, || transaction(&addresses)).await?;
+        if addresses.leave_foreign_locks(&result) {
+            return self.commit_on_root(before, || transaction(&addresses)).await;
+        }
+        Ok(result)
     }
 
     /// Carries out a transaction whose first leg asks that the account is unchanged since `before` was read. Eager, as
@@ -201,15 +205,16 @@ impl Store {
         }
     }
 
-    /// A change of an account, with its locks, its event and its ledger: see [`Store::update_customer`].
+    /// A change of an account, with its addresses, its event and its ledger: see [`Store::update_customer`].
     pub(super) fn change_customer(
         &self,
         before: &Customer,
         change: &CustomerChange,
+        addresses: &AddressChange,
         event: Option<&Event>,
         ledger: Option<LedgerUpdate>,
     ) -> Result<Transaction<'_>, Error> {
-        let mut transaction = self.replace_customer(before, change)?;
+        let mut transaction = self.replace_customer(before, change)?.change_addresses(addresses)?;
         if let Some(id) = change.billing_account {
             let billing_account = key::resource(before.id, Kind::BillingAccount, id);
             transaction = transaction.check(billing_account.address(), &Condition::present())?;
@@ -224,31 +229,21 @@ impl Store {
             .notify(&notices, event)?
             .intend_to_prove(Some(before), &change.after, event)?
             .emit(&entry)?;
-        let moves = before.email.canonical() != change.after.email.canonical();
+        // Whoever has the verified address can set the passwords of those who administer.
+        let moves = !before.email.is_same_mailbox(&change.after.email)
+            || before.verified_address() != change.after.verified_address();
         let is_of_authority = moves || event.event_type.is_of_authority();
         Ok(if is_of_authority { transaction.authorized() } else { transaction })
     }
 
-    /// The account's new root, on the condition that it is unchanged since `before` was read, and the locks on its
-    /// e-mail addresses.
+    /// The account's new root, on the condition that it is unchanged since `before` was read.
     pub(super) fn replace_customer(
         &self,
         before: &Customer,
         change: &CustomerChange,
     ) -> Result<Transaction<'_>, Error> {
-        let after = &change.after;
-        let root = item(&key::customer(after.id), CustomerAttributes::from(after))?;
-        let mut transaction =
-            self.transaction().put(Table::Accounts, root, Some(&decided_on(before)))?;
-        if before.email.canonical() != after.email.canonical() {
-            if let Some(lock) = email_lock(after)? {
-                transaction = transaction.put(Table::Accounts, lock, Some(&Condition::absent()))?;
-            }
-            if let Some(lock) = key::email(&before.email) {
-                transaction = transaction.delete(lock.address(), Some(&held_by(before.id)))?;
-            }
-        }
-        Ok(transaction)
+        let root = item(&key::customer(before.id), CustomerAttributes::from(&change.after))?;
+        self.transaction().put(Table::Accounts, root, Some(&decided_on(before)))
     }
 }
 
@@ -285,15 +280,7 @@ pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     }
 }
 
-/// Whether nothing but the release of an e-mail address refused a deletion: after a restore, its lock may be another
-/// account's, which keeps it.
-pub(super) fn is_foreign_lock(legs: &[Leg], change: &CustomerChange) -> bool {
-    let [root, lock, ..] = legs else { return false };
-    change.after.status == Status::Deleted && !root.failed() && lock.failed()
-}
-
-/// Whether the account is unchanged, but does not own the billing account that is to pay. Such a change has no other
-/// lock.
+/// Whether the account is unchanged, but does not own the billing account that is to pay. Such a change is of no address.
 fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };
     change.billing_account.is_some() && !root.failed() && billing_account.failed()
@@ -303,35 +290,6 @@ fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
 fn is_braked(legs: &[Leg]) -> bool {
     let [root, .., brake] = legs else { return false };
     !root.failed() && brake.failed()
-}
-
-/// The account without an address to release.
-pub(super) fn without_email(customer: &Customer) -> Customer {
-    Customer { email: Email::default(), ..customer.clone() }
-}
-
-/// The lock on the account's e-mail address; `None` if it has none.
-fn email_lock(customer: &Customer) -> Result<Option<Item>, Error> {
-    let lock = EmailLock { customer_id: customer.id };
-    key::email(&customer.email).map(|key| item(&key, lock)).transpose()
-}
-
-stored! {
-    /// Lock that keeps an e-mail address for one account.
-    #[derive(Serialize, Deserialize)]
-    pub struct EmailLock {
-        customer_id: Id<Customer> => Deleted,
-    }
-}
-
-impl From<EmailLock> for Id<Customer> {
-    fn from(lock: EmailLock) -> Self {
-        lock.customer_id
-    }
-}
-
-impl Stored for Id<Customer> {
-    type Attributes = EmailLock;
 }
 
 #[cfg(test)]

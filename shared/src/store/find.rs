@@ -5,13 +5,14 @@
 //! | not deleted | `list` | in the index |
 //! | by status | `status` | read by key, as the index has keys only |
 //! | by the beginning of the name | `name` | read by key |
-//! | by e-mail address | none: its lock names the account | read by key |
+//! | by e-mail address | none: its partition has an entry of each account | read by key |
 //!
-//! A row that is read by key is left out if the index is outdated about it.
+//! A row that is read by key is left out if the index, or the entry, is outdated about it.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::dynamodb::{Item, Store, Table, first, names, string, unavailable};
@@ -19,6 +20,7 @@ use super::key;
 use super::root::CustomerAttributes;
 use super::stored::read;
 use crate::domain::find::{Cursor, Filter, NamePrefix, moved};
+use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
 use crate::patience::Tries;
@@ -28,8 +30,19 @@ const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_me
     billing_account_id, metadata, email_verified, #status, identity_verification_status, \
     tm_deletion_scheduled, tm_create, tm_update, tm_delete";
 
+/// Most accounts on a page of those with one e-mail address: they are read in one batch, with the holder of the lock and
+/// the holder's entry.
+const MOST_BY_EMAIL: usize = MAX_PAGE_SIZE - 2;
+
 /// An entry of an index with keys only.
 type Entry = HashMap<String, String>;
+
+/// A lock or an entry in an e-mail address's partition.
+#[derive(Deserialize)]
+struct EmailItem {
+    sk: String,
+    customer_id: Id<Customer>,
+}
 
 /// A range of an index.
 struct Range {
@@ -64,7 +77,7 @@ impl Store {
                 Ok(Page { rows, next: last.map(|last| filter.token(&last)) })
             }
             Filter::Named(begin) => self.find_by_name(begin, size, after, filter).await,
-            Filter::Email(email) => self.find_by_email(email).await,
+            Filter::Email(email) => self.find_by_email(email, size, after, filter).await,
         }
     }
 
@@ -118,15 +131,44 @@ impl Store {
         (is_in_range && is_unchanged).then_some(start).ok_or_else(moved)
     }
 
-    /// The account that holds the lock on an address, if the account has that address.
-    async fn find_by_email(&self, email: &Email) -> Result<Page<Customer>, Error> {
-        let Some(lock) = key::email(email) else { return Ok(Page::empty()) };
-        let Some(owner) = self.get_items(&[lock.untyped()]).await?.get(&lock)? else {
-            return Ok(Page::empty());
+    /// A page of the accounts with an address: those that have an entry in its partition, newest first, and at last the one
+    /// that holds the lock, if it has no entry as it was written before there were any.
+    async fn find_by_email(
+        &self,
+        email: &Email,
+        size: usize,
+        after: Option<&Cursor>,
+        filter: &Filter,
+    ) -> Result<Page<Customer>, Error> {
+        let Some(partition) = key::email(email) else { return Ok(Page::empty()) };
+        let start = match after {
+            Some(Cursor::Email(id)) => Some(key::email_entry(&partition, *id).address().key),
+            _ => None,
         };
-        let owner = self.get_customer(owner).await?;
-        let has = |one: &Customer| one.email.canonical() == email.canonical();
-        Ok(Page { rows: owner.into_iter().filter(has).collect(), next: None })
+        let size = size.min(MOST_BY_EMAIL);
+        let query = self
+            .query(Table::Accounts)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .key_condition_expression("pk = :partition")
+            .expression_attribute_values(":partition", string(&partition))
+            .set_exclusive_start_key(start);
+        let items: Vec<EmailItem> = first(query, size + 1).await?;
+        let entry = |id: &Id<Customer>| key::email_entry(&partition, *id);
+        let (mut ids, holder) = entries_and_holder(&items);
+        let is_cut = ids.len() > size;
+        ids.truncate(size);
+        let keys = ids.iter().chain(&holder).map(|id| key::customer(*id).untyped());
+        let keys: Vec<_> = keys.chain(holder.iter().map(entry)).collect();
+        let found = self.get_items(&keys).await?;
+        ids.extend(holder.filter(|holder| found.find(&entry(holder)).is_none()));
+        let follows = is_cut || ids.len() > size;
+        ids.truncate(size);
+        let rows = ids.iter().filter_map(|id| found.get(&key::customer(*id)).transpose());
+        let mut rows = rows.collect::<Result<Vec<Customer>, _>>()?;
+        rows.retain(|row| row.has_address(email));
+        let next = ids.last().filter(|_| follows).map(|last| filter.token(&Cursor::Email(*last)));
+        Ok(Page { rows, next })
     }
 
     /// The accounts that entries of an index with keys only stand for, in their order, without those about which the
@@ -168,6 +210,14 @@ impl Store {
             .set_exclusive_start_key(range.start);
         first(query, size + 1).await
     }
+}
+
+/// The accounts that have entries among these items, and the one that holds the lock, if it is not one of them.
+fn entries_and_holder(items: &[EmailItem]) -> (Vec<Id<Customer>>, Option<Id<Customer>>) {
+    let ids: Vec<_> = items.iter().filter_map(|item| key::customer_of_entry(&item.sk)).collect();
+    let lock = items.iter().find(|item| key::customer_of_entry(&item.sk).is_none());
+    let holder = lock.map(|lock| lock.customer_id).filter(|holder| !ids.contains(holder));
+    (ids, holder)
 }
 
 /// The page without the entry that tells whether another follows, and whether there was one.

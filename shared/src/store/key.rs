@@ -6,6 +6,7 @@
 //! | owned item | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>`, … by its [`Kind`] |
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
+//! | entry of an account that has an e-mail address | `EMAIL#<hash>` | `M#<id>` |
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
 //! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
@@ -91,6 +92,8 @@ pub(super) fn attributes(pk: &str, sk: &str) -> Item {
 /// Sort key of an account's root, which comes before all that the account owns.
 pub(super) const ROOT: &str = "A";
 const LOCK: &str = "L";
+/// Begins the sort keys of entries in an e-mail address's partition.
+pub(super) const MAILBOX: &str = "M#";
 
 /// Partition of an account and of all that it owns.
 pub(super) fn partition(customer: Id<Customer>) -> String {
@@ -170,14 +173,30 @@ pub(super) fn lock(login: &str) -> Key<Login> {
     Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
 }
 
-/// Key of an e-mail address's lock, which holds the account's id; `None` if this is no address.
-pub(super) fn email(email: &Email) -> Option<Key<Id<Customer>>> {
+/// Partition of an e-mail address; `None` if this is no address.
+pub(super) fn email(email: &Email) -> Option<String> {
     email.hash().map(|address| email_of(&address))
 }
 
-/// Key of the lock of the e-mail address with this hash.
-pub(super) fn email_of(address: &AddressHash) -> Key<Id<Customer>> {
-    Key::new(format!("EMAIL#{}", address.as_str()), LOCK.to_owned())
+/// Partition of the e-mail address with this hash.
+pub(super) fn email_of(address: &AddressHash) -> String {
+    format!("EMAIL#{}", address.as_str())
+}
+
+/// Key of the lock in an e-mail address's `partition`, which names the account that has reserved the address.
+pub(super) fn email_lock(partition: &str) -> Key<Id<Customer>> {
+    Key::new(partition.to_owned(), LOCK.to_owned())
+}
+
+/// Key of an account's entry in an e-mail address's `partition`. In descending order, entries come before the lock, those
+/// of the newest accounts first.
+pub(super) fn email_entry(partition: &str, customer: Id<Customer>) -> Key<()> {
+    Key::new(partition.to_owned(), format!("{MAILBOX}{customer}"))
+}
+
+/// The account that a sort key in an e-mail address's partition is the entry of; `None` if it is the lock's.
+pub(super) fn customer_of_entry(sk: &str) -> Option<Id<Customer>> {
+    sk.strip_prefix(MAILBOX).and_then(Id::parse)
 }
 
 /// Key of an event in the outbox.

@@ -199,7 +199,8 @@ impl Store {
         email: &Email,
         address: &AddressHash,
     ) -> Result<FoundAddress, Error> {
-        let (lock, pending) = (key::email_of(address), key::pending_sign_up(address));
+        let lock = key::email_lock(&key::email_of(address));
+        let pending = key::pending_sign_up(address);
         let username = Username::from_text(email.expose()).ok();
         let login = username.map(|username| (username.clone(), key::login(username.login_key())));
         let mut keys = vec![lock.untyped(), pending.untyped()];
@@ -229,13 +230,6 @@ impl Store {
         let token = key::mailed_token(&token_hash);
         let token = self.get_items(&[token.untyped()]).await?.get(&token)?;
         Ok(token.filter(|token| now < token.tm_expire).and_then(|token| token.sign_up))
-    }
-
-    /// Accounts that have this address, at most three.
-    pub async fn list_carriers(&self, address: &AddressHash) -> Result<Vec<Id<Customer>>, Error> {
-        let lock = key::email_of(address);
-        let holder = self.get_items(&[lock.untyped()]).await?.get(&lock)?;
-        Ok(holder.into_iter().collect())
     }
 
     /// Deletes the record of a mailed token or a pending sign-up, by its key, if it has expired at `now`.

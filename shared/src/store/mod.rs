@@ -6,7 +6,7 @@
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
 //! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
-//! | aggregates | [`login`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
+//! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
 //! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items | [`items`] |
 //!
@@ -20,6 +20,7 @@ pub mod capacity;
 pub mod customer;
 pub mod delivery;
 mod dynamodb;
+pub mod email;
 pub mod fields;
 mod find;
 mod history;

@@ -3,10 +3,11 @@
 
 use serde::Deserialize;
 
-use super::customer::{is_foreign_lock, updated, without_email};
+use super::customer::updated;
 use super::dynamodb::{
     CommitResult, Condition, Leg, Store, Table, Transaction, UpdateExpression, number,
 };
+use super::email::AddressChange;
 use super::key;
 use super::kinds::named;
 use super::ledger::LedgerUpdate;
@@ -158,28 +159,28 @@ impl Store {
         most: u64,
         now: Timestamp,
     ) -> Result<Claim<bool>, Error> {
-        let claim = |before: &Customer, first: Option<&CountedSlice>| {
+        let claim = |addresses: &AddressChange, first: Option<&CountedSlice>| {
             let mut ledger = LedgerUpdate::of(change)?;
             if let (Some(ledger), Some(first)) = (&mut ledger, first) {
                 ledger.update = first.count(std::mem::take(&mut ledger.update))?;
                 ledger.condition = Some(Condition::new("attribute_not_exists(tm_claim)", []));
             }
-            let mut transaction = self.change_customer(before, change, event, ledger)?;
+            let mut transaction = self.change_customer(before, change, addresses, event, ledger)?;
             if let Some(first) = first {
                 transaction =
                     transaction.announce(first, &first.logins.iter().collect::<Vec<_>>())?;
             }
             transaction.count_claim(most, now)
         };
-        let mut result = self.commit_on_root(before, || claim(before, first)).await?;
+        let mut addresses = AddressChange::of(before, &change.after);
+        let mut result = self.commit_on_root(before, || claim(&addresses, first)).await?;
         let mut is_counted = first.is_some();
         if let CommitResult::Refused(legs) = &result
             && !is_outdated(legs)
             && !is_breaker_open(legs)
         {
-            let is_foreign = is_foreign_lock(legs, change);
-            let before = if is_foreign { &without_email(before) } else { before };
-            result = self.commit_on_root(before, || claim(before, None)).await?;
+            addresses.leave_foreign_locks(&result);
+            result = self.commit_on_root(before, || claim(&addresses, None)).await?;
             is_counted = false;
         }
         match result {

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::dynamodb::{Condition, Item, Store, UpdateExpression, Write, internal, number};
+use super::dynamodb::{
+    Condition, Item, Store, Transaction, UpdateExpression, Write, internal, number,
+};
 use super::key::{self, Key};
 use super::stored::Items;
 use crate::domain::network::Source;
@@ -27,10 +29,7 @@ impl Store {
         let window = quota.window(now);
         let counted =
             UpdateExpression::default().add(COUNT, weight(quota))?.set("expires_at", window.end)?;
-        let below = Condition::new(
-            "attribute_not_exists(requests) OR requests < :most",
-            [(":most", number(quota.limit))],
-        );
+        let below = below(quota);
         let address = key::count(quota.kind, source, window).address();
         let written = if quota.kind.is_strict() {
             self.update(address, &counted, &below).await?
@@ -55,6 +54,25 @@ impl Store {
         let address = key::count(quota.kind, source, quota.window(now)).address();
         self.update_within(LIMIT, address, &less, &counted).await.map(drop)
     }
+}
+
+impl Transaction<'_> {
+    /// Adds the condition that a quota is not used up at `now`, without counting.
+    pub(super) fn check_quota(
+        self,
+        quota: Quota,
+        source: &Source,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let count = key::count(quota.kind, source, quota.window(now));
+        self.check(count.address(), &below(quota))
+    }
+}
+
+/// Something is left of a quota.
+fn below(quota: Quota) -> Condition {
+    let expression = "attribute_not_exists(requests) OR requests < :most";
+    Condition::new(expression, [(":most", number(quota.limit))])
 }
 
 impl Items {

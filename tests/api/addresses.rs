@@ -1,0 +1,232 @@
+//! E-mail addresses are reserved by proof or by an operator, and found whoever has them.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{Account, Answer, PASSWORD, Tenure, counted, new_customer};
+
+impl Tenure {
+    /// Changes the address of an account as its owner.
+    async fn move_to(&self, account: &Account, email: &str) -> Answer {
+        let body = json!({"email": email, "current_password": PASSWORD});
+        self.call_with(&account.token, "PUT", "/v1.0/customer", body).await
+    }
+
+    /// Changes the address of an account as an operator.
+    async fn assign(&self, admin: &str, account: &Account, email: &str) -> Answer {
+        let path = format!("/v1.0/customers/{}", account.id);
+        self.call_with(admin, "PUT", &path, json!({"email": email})).await
+    }
+
+    /// States as an operator that the current address is the account's.
+    async fn prove(&self, admin: &str, account: &Account) -> Answer {
+        let path = format!("/v1.0/customers/{}/verification", account.id);
+        self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await
+    }
+
+    /// Finds accounts by their address, in pages of `size`. Returns their ids.
+    async fn find(&self, admin: &str, email: &str, size: usize) -> Vec<String> {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let query = format!("email={email}&page_size={size}&page_token={token}");
+            let query = query.trim_end_matches("&page_token=");
+            let path = format!("/v1.0/customers?{query}");
+            let page = self.call(admin, "GET", &path).await.ok();
+            let rows = page["result"].as_array().unwrap();
+            assert!(rows.len() <= size);
+            found.extend(rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+            page["next_page_token"].as_str().unwrap().clone_into(&mut token);
+            if token.is_empty() {
+                return found;
+            }
+        }
+    }
+
+    /// Returns the locks and entries under e-mail addresses that name an account: their sort keys.
+    async fn addressed(&self, account: &Account) -> Vec<String> {
+        let items = self.accounts().await;
+        let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
+        let own = items.iter().filter(|item| {
+            text(item, "pk").starts_with("EMAIL#") && item["customer_id"]["S"] == account.id
+        });
+        let mut own: Vec<_> = own.map(|item| text(item, "sk")[..1].to_owned()).collect();
+        own.sort();
+        own
+    }
+
+    /// Makes the items what they were before there were entries under addresses.
+    async fn forget_entries(&self) {
+        for item in self.accounts().await {
+            let key = |name: &str| AttributeValue::S(item[name]["S"].as_str().unwrap().to_owned());
+            if item["sk"]["S"].as_str().unwrap().starts_with("M#") {
+                let delete = self.database().delete_item().table_name("AccountsTable");
+                delete.key("pk", key("pk")).key("sk", key("sk")).send().await.unwrap();
+            } else if item["sk"]["S"] == "A" {
+                let update = self.database().update_item().table_name("AccountsTable");
+                let update = update.key("pk", key("pk")).key("sk", key("sk"));
+                update.update_expression("REMOVE email_unreserved").send().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_learns_of_no_address_and_blocks_nobodys() {
+    let tenure = Tenure::start_with(counted()).await;
+    let admin = tenure.admin().await;
+    let one = tenure.account(&admin, "test1").await;
+    let squatter = tenure.account(&admin, "test2").await;
+    tenure.prove(&admin, &one).await.ok();
+
+    // Free, reserved, unproven: the answers and the work are the same.
+    tenure.move_to(&squatter, "start@example.com").await.ok();
+    let mut answers = Vec::new();
+    for email in ["free1@example.com", "test1@example.com", "free2@example.com"] {
+        tenure.stack.reset_stats();
+        let mut changed = tenure.move_to(&squatter, email).await.ok();
+        assert_eq!(changed["email"], email);
+        assert_eq!(changed["email_verified"], false);
+        for differs in ["email", "tm_update"] {
+            changed.as_object_mut().unwrap().remove(differs);
+        }
+        let stats = tenure.stack.stats();
+        let stats = &stats["functions"]["OwnUpdateFunction"]["dynamodb"];
+        answers.push((changed, stats["calls"].clone(), stats["wcu"].clone()));
+    }
+    assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:?}");
+
+    // Whoever comes later gets the address.
+    tenure.move_to(&squatter, "late@example.com").await.ok();
+    let mut late = new_customer("test3");
+    late["email"] = json!("Late@example.com");
+    let late = tenure.call_with(&admin, "POST", "/v1.0/customers", late).await.ok();
+    assert_eq!(tenure.prove(&admin, &squatter).await.refused(409), "EMAIL_TAKEN");
+    let found = tenure.find(&admin, "late@example.com", 100).await;
+    assert_eq!(found, [late["id"].as_str().unwrap(), &squatter.id]);
+    // What the squatter had is free, and what the other has is theirs.
+    for (email, status) in [("test1@example.com", 409), ("free1@example.com", 200)] {
+        let answer = tenure.assign(&admin, &squatter, email).await;
+        assert_eq!(answer.status, status, "{email}: {}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unproven_address_is_reserved_when_an_operator_states_it_and_by_one_account_only() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let mut accounts = Vec::new();
+    for number in 0..6 {
+        let account = tenure.account(&admin, &format!("test{number}")).await;
+        tenure.move_to(&account, "shared@example.com").await.ok();
+        assert_eq!(tenure.addressed(&account).await, ["M"]);
+        accounts.push(account);
+    }
+    let mut found = tenure.find(&admin, "shared@example.com", 4).await;
+    assert_eq!(found.len(), 6);
+    let answers = join_all(accounts.iter().map(|account| tenure.prove(&admin, account))).await;
+    let won = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(won, 1, "one account proves the address");
+    let mut lost = answers.iter().filter(|answer| answer.status != 200);
+    assert!(lost.all(|answer| answer.refused(409) == "EMAIL_TAKEN"));
+    let mut holders = Vec::new();
+    for account in &accounts {
+        let shown =
+            tenure.call(&admin, "GET", &format!("/v1.0/customers/{}", account.id)).await.ok();
+        let own = tenure.addressed(account).await;
+        let is_verified = shown["email_verified"] == true;
+        assert_eq!(own, if is_verified { &["L", "M"][..] } else { &["M"] }, "{shown}");
+        assert_eq!(shown["status"], if is_verified { "active" } else { "initial" });
+        holders.extend(is_verified.then_some(account));
+    }
+    assert_eq!(holders.len(), 1);
+    found.sort();
+    let mut again = tenure.find(&admin, "shared@example.com", 1).await;
+    again.sort();
+    assert_eq!(again, found, "all accounts are found, each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verified_address_stays_reserved_and_found_until_the_next_is_proven() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let one = tenure.account(&admin, "test1").await;
+    let other = tenure.account(&admin, "test2").await;
+    tenure.prove(&admin, &one).await.ok();
+    let find = async |email: &str| tenure.find(&admin, email, 100).await;
+    let ids = |accounts: &[&Account]| accounts.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+
+    for email in ["new@example.com", "newer@example.com"] {
+        let changed = tenure.move_to(&one, email).await.ok();
+        assert_eq!(
+            (&changed["status"], &changed["email_verified"]),
+            (&json!("active"), &json!(false))
+        );
+        assert_eq!(find(email).await, ids(&[&one]));
+        assert_eq!(find("test1@example.com").await, ids(&[&one]));
+        let refused = tenure.assign(&admin, &other, "TEST1@example.com").await;
+        assert_eq!(refused.refused(409), "EMAIL_TAKEN");
+    }
+    assert_eq!(find("new@example.com").await, ids(&[]));
+    let back = tenure.move_to(&one, "Test1@example.com").await.ok();
+    assert_eq!(
+        (&back["email"], &back["email_verified"]),
+        (&json!("Test1@example.com"), &json!(true))
+    );
+    assert_eq!(tenure.addressed(&one).await, ["L", "M"]);
+
+    tenure.move_to(&one, "new@example.com").await.ok();
+    assert_eq!(tenure.addressed(&one).await, ["L", "M", "M"]);
+    let proven = tenure.prove(&admin, &one).await.ok();
+    assert_eq!(proven["email_verified"], true);
+    assert_eq!(tenure.addressed(&one).await, ["L", "M"]);
+    assert_eq!(find("test1@example.com").await, ids(&[]));
+    tenure.assign(&admin, &other, "test1@example.com").await.ok();
+    assert_eq!(tenure.assign(&admin, &other, "new@example.com").await.refused(409), "EMAIL_TAKEN");
+
+    // Another account may have both: all that hold an address are found.
+    tenure.move_to(&one, "test1@example.com").await.ok();
+    assert_eq!(find("test1@example.com").await, ids(&[&other, &one]));
+    assert_eq!(find("new@example.com").await, ids(&[&one]));
+    tenure.unregister(&one.token, at_once()).await.ok();
+    assert_eq!(find("test1@example.com").await, ids(&[&other]));
+    assert!(tenure.stack.settle().await);
+    assert!(tenure.addressed(&one).await.is_empty(), "nothing of an address is left");
+    tenure.assign(&admin, &other, "new@example.com").await.ok();
+}
+
+fn at_once() -> Value {
+    json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_were_written_before_there_were_entries_go_on() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let (old, leaver) =
+        (tenure.account(&admin, "test1").await, tenure.account(&admin, "test2").await);
+    tenure.forget_entries().await;
+    let newer = tenure.account(&admin, "test3").await;
+
+    // Found by the lock, beside those that came later.
+    let shared = "test1@example.com";
+    assert_eq!(tenure.find(&admin, shared, 1).await, [old.id.clone()]);
+    tenure.move_to(&newer, shared).await.ok();
+    for size in [1, 2, 3] {
+        let found = tenure.find(&admin, shared, size).await;
+        assert_eq!(found, [newer.id.clone(), old.id.clone()], "{size}");
+    }
+    assert_eq!(tenure.assign(&admin, &newer, shared).await.ok()["email"], shared, "as it was");
+    assert_eq!(tenure.prove(&admin, &newer).await.refused(409), "EMAIL_TAKEN");
+    assert_eq!(tenure.prove(&admin, &old).await.ok()["email_verified"], true);
+    tenure.move_to(&old, "new@example.com").await.ok();
+    assert_eq!(tenure.addressed(&old).await, ["L", "M"], "the lock of the retained one");
+    assert_eq!(tenure.find(&admin, shared, 100).await, [newer.id.clone(), old.id.clone()]);
+    tenure.prove(&admin, &old).await.ok();
+    assert_eq!(tenure.find(&admin, shared, 100).await, [newer.id]);
+
+    tenure.unregister(&leaver.token, at_once()).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert!(tenure.addressed(&leaver).await.is_empty());
+    assert_eq!(tenure.partition(&leaver.id).await, ["A"]);
+}
