@@ -71,6 +71,12 @@ EXPECTED = {
         rf'\["customer_released","default","{TIME}","agent","project_admin","{UUID}"\]',
         rf'\["{UUID}","{TIME}","{UUID}"\]',
     ],
+    "mail": [
+        r"\{\}",
+        r'\{"settled":true\}',
+        r'\["active",true\]',
+        r'\["tm_expire","token","username"\]',
+    ],
     "events": [
         rf'\["{UUID}","http://127.0.0.1:\d+/"\]',
         r'\["webhook_test","pending"\]',

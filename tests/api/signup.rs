@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use sam_local::Options;
 use serde_json::{Value, json};
+use shared::domain::MailedToken;
 
+use crate::canaries::shows;
 use crate::harness::{PASSWORD, Tenure, mailing_with, new_customer, options_with, quick};
 
 const SIGN_UP: &str = "/auth/signup";
@@ -110,6 +112,13 @@ async fn a_token_works_once_and_a_refused_request_does_not_use_it() {
         assert_eq!(answer.refused(400), "INVALID_ARGUMENT", "{body}");
         assert_eq!(answer.body["error"]["details"][0]["field"], field, "{body}");
     }
+    // No password is hashed for a token that does not exist.
+    tenure.stack.reset_stats();
+    let unknown = MailedToken::new(None, None, [7; 32]);
+    let body = json!({"token": unknown.expose(), "password": PASSWORD});
+    assert_eq!(tenure.ask(VERIFY, body).await.refused(400), "TOKEN_INVALID");
+    let hashes = &tenure.stack.stats()["functions"]["AuthEmailVerifyFunction"]["hashes"];
+    assert!(hashes.is_null() || *hashes == 0, "{hashes}");
     let body = json!({"token": token, "password": PASSWORD, "username": "taken"});
     assert_eq!(tenure.ask(VERIFY, body).await.refused(409), "USERNAME_TAKEN");
     // A scanner that follows the link, or posts it without a password, does nothing.
@@ -146,10 +155,9 @@ async fn the_sender_and_not_the_time_to_live_deletes_what_has_expired() {
     let tenure = Tenure::start().await;
     tenure.sign_up("ann@example.com").await;
     assert_eq!(tenure.subjects_to("ann@example.com").await, [CONFIRM]);
-    let run = tenure.stack.advance_clock(24 * 60 * 60 + 60).await.unwrap();
-    assert_eq!(tenure.traces().await, [""; 0], "{run}");
-    let sent = tenure.send(tenure.request("POST", SCHEDULE)).await.ok();
-    assert_eq!(sent["expired"], 0);
+    // The time to live ends an hour later.
+    tenure.stack.advance_clock(24 * 60 * 60 + 60).await.unwrap();
+    assert_eq!(tenure.traces().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -420,4 +428,60 @@ async fn every_sign_up_is_verified_once_in_spite_of_faults() {
     let made = customers.iter().filter(|item| item["status"]["S"] == "active");
     // The project's own account is active, too.
     assert_eq!(made.count(), number + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_account_that_signed_up_leaves_nothing() {
+    let tenure = Tenure::start().await;
+    let (to, name) = ("canary-ann@example.com", "Canary Ltd of Ann");
+    let body = json!({"email": to, "accepted_tos": true, "name": name});
+    // One that is replaced, one that is used, and one that is told of the account.
+    tenure.ask(SIGN_UP, body.clone()).await.ok();
+    tenure.mailed_token(to).await;
+    tenure.ask(SIGN_UP, body.clone()).await.ok();
+    let verify = json!({"token": tenure.mailed_token(to).await, "password": PASSWORD});
+    tenure.ask(VERIFY, verify).await.ok();
+    tenure.ask(SIGN_UP, body).await.ok();
+    assert_eq!(tenure.subjects_to(to).await, [CONFIRM, CONFIRM, KNOWN]);
+    assert_eq!(tenure.traces().await, [""; 0], "nothing waits for its expiry");
+
+    let own = tenure.login(to, PASSWORD).await;
+    let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
+    tenure.unregister(&own, leave).await.ok();
+    assert!(tenure.stack.settle().await);
+    // The last mail waits for the receipt, with the address sealed in.
+    tenure.stack.advance_clock(600).await.unwrap();
+    assert!(tenure.stack.settle().await);
+    for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {
+        for item in tenure.items(table).await {
+            for canary in [to, name] {
+                assert!(!shows(canary, &item.to_string()), "{table}: {item}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_link_goes_to_each_account_with_the_address_and_the_first_proof_reserves_it() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let (one, other) = (tenure.account(&admin, "one").await, tenure.account(&admin, "other").await);
+    let to = "shared@example.com";
+    for account in [&one, &other] {
+        let change = json!({"email": to, "current_password": PASSWORD});
+        tenure.call_with(&account.token, "PUT", "/v1.0/customer", change).await.ok();
+    }
+    assert_eq!(tenure.mail_to(to).await.len(), 2);
+    tenure.ask(RESEND, json!({"email": to})).await.ok();
+    let mail = tenure.mail_to(to).await;
+    assert_eq!(mail.len(), 4);
+    let link_for = |account: &str| {
+        let text = |message: &Value| message["text"].as_str().unwrap().to_owned();
+        let of_account = mail.iter().map(text).filter(|text| text.contains(account));
+        let text = of_account.last().unwrap();
+        text.split("#token=").nth(1).unwrap().split('\n').next().unwrap().to_owned()
+    };
+    tenure.ask(VERIFY, json!({"token": link_for(&one.id)})).await.ok();
+    let second = tenure.ask(VERIFY, json!({"token": link_for(&other.id)})).await;
+    assert_eq!(second.refused(409), "EMAIL_TAKEN");
 }

@@ -24,9 +24,12 @@ const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 /// machine send to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
-/// Parameters of the template that make it send mail, which the stack keeps.
-const MAIL: [(&str, &str); 2] =
-    [("MailFrom", "no-reply@tenure.example"), ("MailIdentity", "tenure.example")];
+/// Parameters of the template that make it send mail, which the stack keeps. Links lead to the default port.
+const MAIL: [(&str, &str); 3] = [
+    ("MailFrom", "no-reply@tenure.example"),
+    ("MailIdentity", "tenure.example"),
+    ("PublicUrl", "http://127.0.0.1:3000"),
+];
 
 /// Field of a log line with the number of password hashes that a request computed.
 const HASHES: &str = "hashes";

@@ -112,6 +112,10 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
     let binaries = arguments.binaries.clone().unwrap_or_else(|| beside.to_owned());
     let template = arguments.template.clone().unwrap_or_else(|| root.join("template.yaml"));
     let mut options = local::options(template, binaries)?;
+    if arguments.port != 0 {
+        let url = format!("http://127.0.0.1:{}", arguments.port);
+        options.parameters.insert("PublicUrl".to_owned(), url);
+    }
     options.parameters.extend(arguments.parameters.iter().cloned());
     Ok(Options {
         data,

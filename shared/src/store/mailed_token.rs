@@ -1,9 +1,11 @@
 //! Mailed tokens: their records in the outbox, which has no backup, and the pending sign-ups that they complete. Each
 //! waits in the queue of mail for its expiry, at which the sender deletes it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::dynamodb::{Condition, Store, Table, Transaction, number, string};
+use super::dynamodb::{Condition, Store, Table, Transaction, string};
 use super::fields::stored;
 use super::key::{self, Key};
 use super::stored::{Stored, item};
@@ -12,6 +14,9 @@ use crate::domain::value::{AddressHash, Email, FromText as _, Name};
 use crate::domain::{
     Agent, Customer, Error, Id, IssuedToken, Login, PresentedToken, Purpose, Timestamp, Username,
 };
+
+/// How long after its expiry an item's time to live ends, should the sender not have deleted it: one hour.
+const NET: Duration = Duration::from_hours(1);
 
 /// A sign-up within an item.
 #[derive(Clone, Serialize, Deserialize)]
@@ -61,7 +66,7 @@ stored! {
         tm_expire: Timestamp => Deleted,
         due_pk: String => Deleted,
         due_sk: String => Deleted,
-        /// When the item expires, in seconds since 1970.
+        /// When the item's time to live ends, in seconds since 1970.
         expires_at: i64 => Deleted,
     }
 }
@@ -92,7 +97,7 @@ stored! {
         pub token_hash: String => Deleted,
         due_pk: String => Deleted,
         due_sk: String => Deleted,
-        /// When the item expires, in seconds since 1970.
+        /// When the item's time to live ends, in seconds since 1970.
         expires_at: i64 => Deleted,
     }
 }
@@ -131,7 +136,7 @@ impl Transaction<'_> {
             tm_expire: token.tm_expire,
             due_pk: key::shard_of_hash(&key::MAIL, hash).to_owned(),
             due_sk: key::due_mail(token.tm_expire, &key.pk),
-            expires_at: token.tm_expire.seconds(),
+            expires_at: token.tm_expire.plus(NET).seconds(),
         };
         self.put(Table::Outbox, item(&key, attributes)?, None)
     }
@@ -149,7 +154,7 @@ impl Transaction<'_> {
             token_hash: hash.to_owned(),
             due_pk: key::shard_of_hash(&key::MAIL, token.address.as_str()).to_owned(),
             due_sk: key::due_mail(token.tm_expire, &key.pk),
-            expires_at: token.tm_expire.seconds(),
+            expires_at: token.tm_expire.plus(NET).seconds(),
         };
         let unchanged = match pending {
             None => Condition::new("attribute_not_exists(id)", []),
@@ -234,7 +239,8 @@ impl Store {
 
     /// Deletes the record of a mailed token or a pending sign-up, by its key, if it has expired at `now`.
     pub async fn delete_expired_token(&self, id: &str, now: Timestamp) -> Result<(), Error> {
-        let expired = Condition::new("expires_at <= :now", [(":now", number(now.seconds()))]);
+        let until = [(":until", string(key::due_until(now)))];
+        let expired = Condition::new("due_sk < :until", until);
         let key: Key<IssuedToken> = key::mail(id);
         self.delete_if(key.address(), &expired).await
     }
