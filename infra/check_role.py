@@ -94,6 +94,8 @@ WITHOUT_SCHEMA = {
     "AWS::Events::Rule": ["events:DeleteRule", "events:DescribeRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource", "events:UntagResource"],
     "AWS::Lambda::EventInvokeConfig": ["lambda:DeleteFunctionEventInvokeConfig", "lambda:GetFunctionEventInvokeConfig", "lambda:PutFunctionEventInvokeConfig", "lambda:UpdateFunctionEventInvokeConfig"],
     "AWS::Lambda::Permission": ["lambda:AddPermission", "lambda:GetPolicy", "lambda:RemovePermission"],
+    "AWS::SES::ConfigurationSet": ["ses:CreateConfigurationSet", "ses:DeleteConfigurationSet", "ses:GetConfigurationSet", "ses:ListTagsForResource", "ses:PutConfigurationSetReputationOptions", "ses:TagResource", "ses:UntagResource"],
+    "AWS::SES::ConfigurationSetEventDestination": ["ses:CreateConfigurationSetEventDestination", "ses:DeleteConfigurationSetEventDestination", "ses:GetConfigurationSetEventDestinations", "ses:UpdateConfigurationSetEventDestination"],
     "AWS::Logs::MetricFilter": ["logs:DeleteMetricFilter", "logs:DescribeMetricFilters", "logs:PutMetricFilter"],
 }
 

@@ -10,36 +10,20 @@ answer, and if the page has an error or asks another host for something.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.request
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from chromium import browser, told_by
 
 # What the operator does; the rest is the customer's.
 OPERATOR = ["Customers", "Erasure"]
 # After everything else: these end the session, or what others need.
 LAST = ["unregister", "recover", "logout"]
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,800"]
-
-
-def program(*names):
-    """The path of the first of these that is installed."""
-    return next(filter(None, map(shutil.which, names)), None) or sys.exit(f"install {' or '.join(names)} first")
-
-
-def browser(profile):
-    options = webdriver.ChromeOptions()
-    options.binary_location = program("chromium", "google-chrome", "chrome")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in [*FLAGS, f"--user-data-dir={profile}"]:
-        options.add_argument(flag)
-    return webdriver.Chrome(options, webdriver.ChromeService(program("chromedriver")))
 
 
 def operations(url):
@@ -114,19 +98,6 @@ def check(page, url):
     for name in LAST:
         expect(tag_of[name], name)
     return problems
-
-
-def told_by(chromium, url):
-    """Errors of the page, and what it asked others for."""
-    for entry in chromium.get_log("browser"):
-        if entry["level"] == "SEVERE":
-            yield entry["message"]
-    for entry in chromium.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            page, asked = message["params"]["documentURL"], message["params"]["request"]["url"]
-            if page.startswith(url) and not asked.startswith((url, "data:", "blob:")):
-                yield f"the page asks for {asked}"
 
 
 def main():

@@ -76,6 +76,25 @@ impl Build for Nothing {
     }
 }
 
+/// Context of a handler that needs to know no more than whether the installation sends mail.
+#[derive(Debug)]
+pub struct Mailing {
+    is_on: bool,
+}
+
+impl Build for Mailing {
+    fn build() -> Result<Self, Error> {
+        Ok(Self { is_on: config::mail_from().is_some() })
+    }
+}
+
+impl Mailing {
+    /// Refuses what makes no sense without mail.
+    pub const fn require(&self) -> Result<(), Error> {
+        if self.is_on { Ok(()) } else { Err(Error::MailDisabled) }
+    }
+}
+
 impl Build for App {
     fn build() -> Result<Self, Error> {
         let client = aws_sdk_dynamodb::Client::from_conf(sdk::dynamodb_config()?);

@@ -419,6 +419,9 @@ async fn requests_for_mail(bill: &mut Bill) {
     let options = mailing_with([purge]);
     let options = if bill.is_contended { quick(options) } else { slow(options) };
     bill.tenure = Tenure::start_with(options).await;
+    for page in ["/account/verify", "/account/reset", "/account/style.css", "/account/script.js"] {
+        bill.pay(&format!("GET {page}"), "", page, None).await;
+    }
     let (sign_up, verify) = ("/auth/signup", "/auth/email-verify");
     let body = json!({"email": "ann@example.com", "accepted_tos": true, "name": "Ann Ltd"});
     bill.pay(&format!("POST {sign_up}"), "", sign_up, Some(body)).await;

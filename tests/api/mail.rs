@@ -1,6 +1,7 @@
 //! Mail to account owners: when it is sent, what it says, and what is left of it.
 
 use serde_json::{Value, json};
+use shared::domain::digest::sha256;
 
 use crate::harness::{Account, PASSWORD, Template, Tenure, options_with};
 
@@ -192,6 +193,8 @@ async fn a_crash_after_sending_sends_once_more() {
     let tenure = Tenure::start_by_schedule().await;
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;
+    // What was asked for while the address was not verified is dropped.
+    tenure.send_mail().await;
     tenure.leave(&account).await;
     let crash = json!([{"fault": "crash_before", "function": "MailSendFunction", "operation": "DeleteItem", "nth": 1}]);
     tenure.send(tenure.request("POST", "/_local/faults").json(&crash)).await.ok();
@@ -281,4 +284,142 @@ async fn the_stream_sends_what_is_due_without_waiting_for_the_schedule() {
     let mail = tenure.mail_to("test1@example.com").await;
     let told = mail.iter().any(|message| message["subject"] == "Your account was suspended");
     assert!(told, "{mail:?}");
+}
+
+/// Whether a row marks an address that gets no mail.
+fn is_mark(row: &Value) -> bool {
+    row["pk"]["S"].as_str().unwrap().starts_with("UNDELIVERABLE#")
+}
+
+/// Creates an account with this address, which an operator has verified.
+async fn with_address(tenure: &Tenure, admin: &str, username: &str, address: &str) -> Account {
+    let account = tenure.account(admin, username).await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    tenure.call_with(admin, "PUT", &path, json!({"email": address})).await.ok();
+    let verification = format!("{path}/verification");
+    tenure.call_with(admin, "PUT", &verification, json!({"email_verified": true})).await.ok();
+    account
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_bounced_or_complained_gets_no_more_mail_until_an_operator_verifies_it() {
+    let tenure = Tenure::start_by_schedule().await;
+    let admin = tenure.admin().await;
+    for (reason, days) in [("bounced", 90), ("complained", 365)] {
+        let name = if reason == "bounced" { "bounce" } else { "complaint" };
+        let address = format!("{name}@simulator.amazonses.com");
+        let account = with_address(&tenure, &admin, name, &address).await;
+        let path = format!("/v1.0/customers/{}", account.id);
+        let overview = || tenure.call(&admin, "GET", format!("{path}/overview").leak());
+        let resume_and_suspend = async || {
+            tenure.call(&admin, "POST", &format!("{path}/resume")).await;
+            tenure.call(&admin, "POST", &format!("{path}/suspend")).await.ok();
+            tenure.send_mail().await
+        };
+        assert_eq!(overview().await.ok()["mail"], json!({"undeliverable": null}));
+        resume_and_suspend().await;
+        assert!(tenure.stack.settle().await);
+        assert_eq!(tenure.subjects(&address).await.len(), 1, "{reason}");
+        let undeliverable = &overview().await.ok()["mail"]["undeliverable"];
+        assert_eq!(undeliverable["reason"], reason);
+
+        // Nothing but the hash is kept of it, and it expires.
+        let rows = tenure.items("AccountsTable").await;
+        let pk = format!("UNDELIVERABLE#{}", sha256(&address));
+        let of = |row: &&Value| row["pk"]["S"] == pk.as_str();
+        let row = rows.iter().find(of).unwrap();
+        let mut names: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["expires_at", "pk", "reason", "sk", "tm"]);
+        let expires_at: i64 = row["expires_at"]["N"].as_str().unwrap().parse().unwrap();
+        let left = expires_at - tenure.now().await.as_second();
+        assert!((left - days * 86_400).abs() < 60, "{left}");
+
+        let run = resume_and_suspend().await;
+        assert_eq!((&run["suppressed"], &run["sent"]), (&json!(1), &json!(0)), "{run}");
+        assert_eq!(tenure.subjects(&address).await.len(), 1, "{reason}");
+        assert!(tenure.waiting_mail().await.is_empty());
+
+        let verification = json!({"email_verified": true});
+        let path = format!("{path}/verification");
+        tenure.call_with(&admin, "PUT", &path, verification).await.ok();
+        assert_eq!(overview().await.ok()["mail"], json!({"undeliverable": null}));
+        let run = resume_and_suspend().await;
+        assert_eq!(run["sent"], 1, "{run}");
+    }
+    let logs = tenure.stack.logs();
+    assert!(logs.iter().any(|line| line.contains(r#""MailBounced":1"#)));
+    assert!(logs.iter().any(|line| line.contains(r#""MailComplained":1"#)));
+    assert!(logs.iter().any(|line| line.contains(r#""MailSuppressed":1"#)));
+    assert!(!logs.iter().any(|line| line.contains("amazonses")), "an address is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_another_application_stops_no_mail_and_a_full_mailbox_neither() {
+    let tenure = Tenure::start().await;
+    let path = "/2015-03-31/functions/MailFeedbackFunction/invocations";
+    let recipients = json!([{"emailAddress": "ann@example.com"}]);
+    let bounce = json!({"bounceType": "Transient", "bouncedRecipients": recipients});
+    let event = json!({"source": "aws.ses", "detail": {"bounce": bounce}});
+    tenure.send(tenure.request("POST", path).json(&event)).await.ok();
+    let rows = tenure.items("AccountsTable").await;
+    assert!(!rows.iter().any(|row| is_mark(row)));
+    let text = Template::text();
+    let rule = text.split("  MailFeedbackFunction:").nth(1).unwrap();
+    let rule = rule.split("RetryPolicy").next().unwrap();
+    assert!(rule.contains(r#"tags: {"ses:configuration-set": [!Sub "tenure-${Stage}"]}"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_beyond_the_hours_messages_waits_for_the_next_hour_and_none_is_lost() {
+    let template = by_schedule();
+    let mut options = template.options();
+    options.parameters.insert("MailPerHour".to_owned(), "2".to_owned());
+    let tenure = Tenure::start_with(options).await;
+    let left = 3600 - tenure.now().await.as_second() % 3600;
+    if left < 1200 {
+        tenure.stack.advance_clock(left).await.unwrap();
+    }
+    let admin = tenure.admin().await;
+    for number in 0..5 {
+        let account = tenure.verified(&admin, &format!("test{number}")).await;
+        let path = format!("/v1.0/customers/{}/suspend", account.id);
+        tenure.call(&admin, "POST", &path).await.ok();
+    }
+    let runs = futures_util::future::join_all((0..4).map(|_| tenure.send_mail())).await;
+    assert!(runs.iter().any(|run| run["breaker_open"] == true), "{runs:?}");
+    let first = tenure.stack.mail().len();
+    // Two runs that send a message at the same moment count it twice.
+    assert!((1..=2).contains(&first), "{first}");
+    let run = tenure.send_mail().await;
+    assert_eq!((&run["breaker_open"], &run["sent"]), (&json!(true), &json!(0)), "{run}");
+    assert!(tenure.waiting_mail().await.iter().all(|entry| entry["attempts"]["N"] == "0"));
+    assert_eq!(tenure.waiting_mail().await.len(), 5 - first);
+    for _ in 0..2 {
+        tenure.stack.advance_clock(3600).await.unwrap();
+        tenure.send_mail().await;
+    }
+    assert_eq!(tenure.stack.mail().len(), 5);
+    assert!(tenure.waiting_mail().await.is_empty());
+    let open = r#""MailBreakerOpen":1"#;
+    assert!(tenure.stack.logs().iter().any(|line| line.contains(open)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounce_does_not_replace_a_complaint() {
+    let tenure = Tenure::start().await;
+    let path = "/2015-03-31/functions/MailFeedbackFunction/invocations";
+    let recipients = json!([{"emailAddress": "ann@example.com"}]);
+    let bounce = json!({"bounceType": "Permanent", "bouncedRecipients": recipients});
+    let complaint = json!({"complainedRecipients": recipients});
+    let mut rows = Vec::new();
+    for detail in
+        [json!({"bounce": bounce}), json!({"complaint": complaint}), json!({"bounce": bounce})]
+    {
+        tenure.send(tenure.request("POST", path).json(&json!({"detail": detail}))).await.ok();
+        let items = tenure.items("AccountsTable").await;
+        let row = items.into_iter().find(|row| is_mark(row)).unwrap();
+        rows.push(row["reason"]["S"].clone());
+    }
+    assert_eq!(rows, ["bounced", "complained", "complained"]);
 }

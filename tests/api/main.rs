@@ -34,6 +34,7 @@ mod logs;
 mod mail;
 mod messages;
 mod openapi;
+mod pages;
 mod panics;
 mod passwords;
 mod permissions;

@@ -1,6 +1,7 @@
 //! `GET /v1.0/customers/{id}/overview`: returns the state of an account at a glance.
 //!
-//! One round trip: account, ledger, sessions and deliveries are read while the caller is.
+//! One round trip: account, ledger, sessions and deliveries are read while the caller is. If the account has an address,
+//! one more tells whether it takes mail.
 
 use futures_util::future::{join, try_join};
 use shared::app::App;
@@ -21,8 +22,10 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let (_, account) = account?;
     let ((customer, erasure), (login, failing)) = (account?, activity?);
+    // Its key is the address, which is not known before.
+    let undeliverable = app.store.get_undeliverable(&customer.email, app.now()).await?;
     let overview = view::OverviewView::new(&customer, erasure.as_ref(), app.now());
-    Reply::ok(overview.with_activity(login, failing))
+    Reply::ok(overview.with_activity(login, failing).with_mail(undeliverable))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -1,8 +1,10 @@
 //! `PUT /v1.0/customers/{id}/verification`: records what an operator knows about an account's address and identity. A
-//! verified address activates the account.
+//! verified address activates the account, and gets mail again if it bounced or complained.
 
+use futures_util::future::join;
 use shared::app::App;
 use shared::auth::caller_and_customer;
+use shared::domain::customer::Verification;
 use shared::domain::lifecycle::Command;
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
@@ -13,9 +15,16 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
-    let command = Command::Verify(request.json()?);
+    let (customer, stated): (_, Verification) = (customer?, request.json()?);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
-    let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
+    let (email, vouched_for) = (customer.email.clone(), stated.email_verified == Some(true));
+    let cleared =
+        async { if vouched_for { app.store.clear_undeliverable(&email).await } else { Ok(()) } };
+    let command = Command::Verify(stated);
+    let change = transition_if(app, by, customer, &command, &conditions);
+    let (change, cleared) = join(change, cleared).await;
+    let (_, after) = change?;
+    cleared?;
 
     Reply::state(view::CustomerView::from(&after))
 }

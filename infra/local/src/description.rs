@@ -36,11 +36,21 @@ pub struct Description {
 /// Description of an answer.
 #[derive(Clone)]
 struct Described {
-    /// Schema of the body; `None`: there is none.
-    body: Option<SchemaIndex>,
+    body: DescribedBody,
     headers: Vec<Header>,
     /// Values that an error's `reason` may have; empty if the answer is no error.
     reasons: Vec<String>,
+}
+
+/// Description of an answer's body.
+#[derive(Clone)]
+enum DescribedBody {
+    /// There is none.
+    None,
+    /// JSON that fits this schema.
+    Json(SchemaIndex),
+    /// Text of this content type.
+    Text(String),
 }
 
 #[derive(Clone)]
@@ -84,10 +94,13 @@ impl Description {
     ) -> Result<(), String> {
         let answers = self.answers.get(route).ok_or("the route is not described")?;
         let described = answers.get(&status).ok_or("the status is not described")?;
-        match described.body {
-            Some(schema) => self.check_body(schema, &described.reasons, headers, body)?,
-            None if body.is_empty() => {}
-            None => return Err("there is a body".to_owned()),
+        match &described.body {
+            DescribedBody::Json(schema) => {
+                self.check_body(*schema, &described.reasons, headers, body)?;
+            }
+            DescribedBody::Text(content_type) => check_text(content_type, headers, body)?,
+            DescribedBody::None if body.is_empty() => {}
+            DescribedBody::None => return Err("there is a body".to_owned()),
         }
         for header in &described.headers {
             match headers.get(&header.name) {
@@ -190,10 +203,15 @@ impl<'a> Reader<'a> {
                 schema: self.schema(&format!("{header}/schema"))?,
             });
         }
-        let content = self.at(&pointer)?.get("content");
-        let body =
-            content.map(|_| self.schema(&format!("{pointer}/content/application~1json/schema")));
-        let body = body.transpose()?;
+        let content = self.at(&pointer)?.get("content").and_then(Value::as_object);
+        let body = match content.and_then(|content| content.keys().next()) {
+            None => DescribedBody::None,
+            Some(kind) if kind.starts_with("text/") => DescribedBody::Text(kind.clone()),
+            Some(_) => {
+                let schema = format!("{pointer}/content/application~1json/schema");
+                DescribedBody::Json(self.schema(&schema)?)
+            }
+        };
         let reasons = reasons(self.at(&pointer)?);
         let described = Described { body, headers, reasons };
         self.read.insert(pointer, described.clone());
@@ -215,6 +233,15 @@ impl<'a> Reader<'a> {
         let reference = self.document.pointer(pointer).and_then(|value| value["$ref"].as_str());
         reference.and_then(|text| text.strip_prefix('#')).unwrap_or(pointer).to_owned()
     }
+}
+
+/// Checks a body that is text in UTF-8.
+fn check_text(described: &str, headers: &HeaderMap, body: &str) -> Result<(), String> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    if content_type.is_none_or(|value| value != &format!("{described}; charset=utf-8")) {
+        return Err(format!("the content type is {content_type:?}"));
+    }
+    if body.is_empty() { Err("the body is empty".to_owned()) } else { Ok(()) }
 }
 
 fn operations(document: &Value) -> BTreeMap<String, &Value> {

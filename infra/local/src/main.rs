@@ -113,6 +113,7 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
     let template = arguments.template.clone().unwrap_or_else(|| root.join("template.yaml"));
     let mut options = local::options(template, binaries)?;
     if arguments.port != 0 {
+        // For links in mail. Without a port that is known before, they have no host.
         let url = format!("http://127.0.0.1:{}", arguments.port);
         options.parameters.insert("PublicUrl".to_owned(), url);
     }

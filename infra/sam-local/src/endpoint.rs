@@ -19,7 +19,7 @@ use crate::{
     iam::{Caller, Denied, Permissions},
     kms::{self, Kms, Refusal},
     lambda::Functions,
-    ses::{self, Ses},
+    ses::{self, Feedback, Ses},
     stats::Stats,
 };
 
@@ -95,9 +95,14 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
 /// `SendEmail` of SES.
 async fn send_email(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
     let (caller, _) = read(&headers);
-    let may = services.permissions.check(caller.as_ref(), &[ses::access(&body)]);
+    let may = services.permissions.check(caller.as_ref(), &ses::accesses(&body));
     let reply = match may.map(|()| services.ses.send(&body)) {
-        Ok(Ok(answer)) => Reply { status: 200, body: answer.to_string() },
+        Ok(Ok((answer, told))) => {
+            for Feedback { detail_type, detail } in told {
+                services.events.put_of_service("aws.ses", detail_type, &detail);
+            }
+            Reply { status: 200, body: answer.to_string() }
+        }
         Ok(Err(message)) => refusal("BadRequestException", &message),
         Err(Denied(kind, message)) => refusal(kind, &message),
     };

@@ -100,18 +100,24 @@ impl Events {
         Ok(json!({"FailedEntryCount": failed, "Entries": entries}))
     }
 
+    /// Puts an event of an AWS service on the default bus.
+    pub(crate) fn put_of_service(&self, source: &str, detail_type: &str, detail: &Value) {
+        let event = Self::event(source, detail_type, detail, self.clock.now_to_the_second(), &[]);
+        self.route("default", &event);
+    }
+
     fn put_one(&self, entry: &Entry) -> Result<String, Refusal> {
         let bus = bus_name(entry.event_bus_name.as_deref());
         if !self.buses.contains(bus) {
             let message = format!("Event bus {bus} does not exist.");
             return Err(Refusal("ResourceNotFoundException", message));
         }
-        let (id, event) = self.envelope(entry)?;
+        let event = self.envelope(entry)?;
         self.route(bus, &event);
-        Ok(id)
+        Ok(event["id"].as_str().unwrap_or_default().to_owned())
     }
 
-    fn envelope(&self, entry: &Entry) -> Result<(String, Value), Refusal> {
+    fn envelope(&self, entry: &Entry) -> Result<Value, Refusal> {
         let missing = |name: &str| Refusal("InvalidArgument", format!("{name} is required."));
         let source = entry.source.as_deref().ok_or_else(|| missing("Source"))?;
         let detail_type = entry.detail_type.as_deref().ok_or_else(|| missing("DetailType"))?;
@@ -119,19 +125,28 @@ impl Events {
         let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail) else {
             return Err(Refusal("MalformedDetail", "Detail is malformed.".into()));
         };
-        let id = unique_id();
-        let event = json!({
+        let time = entry.time().unwrap_or_else(|| self.clock.now_to_the_second());
+        Ok(Self::event(source, detail_type, &detail, time, &entry.resources))
+    }
+
+    fn event(
+        source: &str,
+        detail_type: &str,
+        detail: &Value,
+        time: String,
+        resources: &[String],
+    ) -> Value {
+        json!({
             "version": "0",
-            "id": id,
+            "id": unique_id(),
             "detail-type": detail_type,
             "source": source,
             "account": ACCOUNT,
-            "time": entry.time().unwrap_or_else(|| self.clock.now_to_the_second()),
+            "time": time,
             "region": REGION,
-            "resources": entry.resources,
+            "resources": resources,
             "detail": detail,
-        });
-        Ok((id, event))
+        })
     }
 
     fn route(&self, bus: &str, event: &Value) {

@@ -1,4 +1,7 @@
 //! Plays Amazon SES: accepts `POST /v2/email/outbound-emails` and keeps each message, which is shown and never delivered.
+//!
+//! Messages to SES's mailbox simulator bounce or are complained of, if they name a configuration set: the event is put on
+//! the default bus, as an event destination of that set does.
 
 use std::{fmt::Write as _, sync::Arc, sync::Mutex};
 
@@ -19,7 +22,18 @@ struct Request {
     from_email_address: String,
     destination: Destination,
     content: Content,
+    configuration_set_name: Option<String>,
 }
+
+/// An event that SES puts on the default bus about a message.
+#[derive(Debug)]
+pub(crate) struct Feedback {
+    pub(crate) detail_type: &'static str,
+    pub(crate) detail: Value,
+}
+
+/// The domain of SES's mailbox simulator.
+const SIMULATOR: &str = "simulator.amazonses.com";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -53,13 +67,47 @@ struct Text {
     data: String,
 }
 
-/// The action that a caller must be allowed. The stack's identities are domains.
-pub(crate) fn access(body: &[u8]) -> Access<'static> {
+/// The actions that a caller must be allowed: on the sender's identity, and on the configuration set if it names one. The
+/// stack's identities are domains.
+pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let from = request["FromEmailAddress"].as_str().unwrap_or_default();
     let domain = from.rsplit('@').next().unwrap_or_default().trim_end_matches('>');
-    let resource = arn("ses", &format!("identity/{domain}"));
-    Access { action: "ses:SendEmail".to_owned(), resource, partitions: Vec::new() }
+    let set = request["ConfigurationSetName"].as_str();
+    let names =
+        [Some(format!("identity/{domain}")), set.map(|set| format!("configuration-set/{set}"))];
+    let access = |name: String| Access {
+        action: "ses:SendEmail".to_owned(),
+        resource: arn("ses", &name),
+        partitions: Vec::new(),
+    };
+    names.into_iter().flatten().map(access).collect()
+}
+
+/// What becomes of a message to `address`, sent with `set`, as the mailbox simulator answers it. `None` if it arrives.
+fn feedback(address: &str, set: &str) -> Option<Feedback> {
+    let (name, domain) = address.split_once('@')?;
+    if domain != SIMULATOR {
+        return None;
+    }
+    let recipients = json!([{"emailAddress": address}]);
+    let (detail_type, event_type, name, what) = match name {
+        "bounce" => {
+            let bounce = json!({"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients});
+            ("Email Bounced", "Bounce", "bounce", bounce)
+        }
+        "complaint" => {
+            let complaint = json!({"complainedRecipients": recipients});
+            ("Email Complaint Received", "Complaint", "complaint", complaint)
+        }
+        _ => return None,
+    };
+    let tags = json!({"ses:configuration-set": [set]});
+    let mail = json!({"destination": [address], "tags": tags});
+    Some(Feedback {
+        detail_type,
+        detail: json!({"eventType": event_type, name: what, "mail": mail}),
+    })
 }
 
 impl Ses {
@@ -67,12 +115,17 @@ impl Ses {
         Arc::new(Self { clock, sent: Mutex::default() })
     }
 
-    /// Answers `SendEmail`. Fails with a message if the request is malformed or has no recipient.
-    pub(crate) fn send(&self, body: &[u8]) -> Result<Value, String> {
+    /// Answers `SendEmail`, and returns what is told of the message afterwards. Fails with a message if the request is
+    /// malformed or has no recipient.
+    pub(crate) fn send(&self, body: &[u8]) -> Result<(Value, Vec<Feedback>), String> {
         let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if request.destination.to_addresses.is_empty() {
             return Err("Destination: there is no recipient".to_owned());
         }
+        let told = request.configuration_set_name.as_deref().map_or_else(Vec::new, |set| {
+            let addresses = request.destination.to_addresses.iter();
+            addresses.filter_map(|address| feedback(address, set)).collect()
+        });
         let Simple { subject, body } = request.content.simple;
         let data = |text: Option<Text>| text.map(|text| text.data);
         let id = unique_id();
@@ -85,7 +138,7 @@ impl Ses {
             "text": data(body.text),
             "html": data(body.html),
         }));
-        Ok(json!({ "MessageId": id }))
+        Ok((json!({ "MessageId": id }), told))
     }
 
     /// Every message that was sent, oldest first.
@@ -106,6 +159,8 @@ impl Ses {
         }
         for message in sent.iter().rev() {
             let text = |name: &str| escaped(message[name].as_str().unwrap_or_default());
+            let html = message["html"].as_str().unwrap_or_default();
+            let html = escaped(&html.replace("<a ", "<a target=\"_blank\" "));
             let to = escaped(message["to"][0].as_str().unwrap_or_default());
             // Written to a text: this cannot fail.
             let _ = write!(
@@ -116,7 +171,7 @@ impl Ses {
                 text("time"),
                 text("subject"),
                 text("subject"),
-                text("html"),
+                html,
             );
         }
         page
@@ -134,7 +189,8 @@ mod tests {
 
     fn message(to: &[&str]) -> Vec<u8> {
         let text = |text: &str| json!({"Charset": "UTF-8", "Data": text});
-        let body = json!({"Text": text("Hello"), "Html": text("<p>Hello</p>")});
+        let html = "<p>Hello</p><a href=\"/pets\">See</a>";
+        let body = json!({"Text": text("Hello"), "Html": text(html)});
         json!({
             "FromEmailAddress": "Pets <no-reply@pets.example>",
             "Destination": {"ToAddresses": to},
@@ -148,16 +204,23 @@ mod tests {
     fn what_was_sent_is_shown_and_escaped() {
         let ses = Ses::new(Arc::new(Clock::open(None).unwrap()));
         assert!(ses.page().contains("Nothing was sent"));
-        let answer = ses.send(&message(&["ann@example.com"])).unwrap();
+        let (answer, told) = ses.send(&message(&["ann@example.com"])).unwrap();
+        assert!(told.is_empty(), "{told:?}");
         let sent = &ses.sent()[0];
         assert_eq!(
             (&sent["id"], &sent["to"][0]),
             (&answer["MessageId"], &json!("ann@example.com"))
         );
-        assert_eq!((&sent["text"], &sent["html"]), (&json!("Hello"), &json!("<p>Hello</p>")));
+        assert_eq!(sent["text"], "Hello");
+        assert!(sent["html"].as_str().unwrap().starts_with("<p>Hello</p>"), "{sent}");
         let page = ses.page();
         assert!(page.contains("&quot;Hi&quot; &lt;you&gt;"), "{page}");
-        assert!(page.contains("srcdoc=\"&lt;p&gt;Hello&lt;/p&gt;\""), "{page}");
+        assert!(page.contains("srcdoc=\"&lt;p&gt;Hello&lt;/p&gt;"), "{page}");
+        // A frame's page could not be left.
+        assert!(
+            page.contains("&lt;a target=&quot;_blank&quot; href=&quot;/pets&quot;&gt;"),
+            "{page}"
+        );
     }
 
     #[test]
@@ -169,8 +232,34 @@ mod tests {
 
     #[test]
     fn the_sender_names_the_identity_that_a_policy_must_allow() {
-        let access = access(&message(&["ann@example.com"]));
+        let [access] = accesses(&message(&["ann@example.com"])).try_into().unwrap();
         assert_eq!(access.action, "ses:SendEmail");
         assert_eq!(access.resource, arn("ses", "identity/pets.example"));
+    }
+
+    #[test]
+    fn the_mailbox_simulator_bounces_and_complains_where_a_configuration_set_tells_of_it() {
+        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()));
+        let to = [
+            "bounce@simulator.amazonses.com",
+            "ann@example.com",
+            "complaint@simulator.amazonses.com",
+        ];
+        let mut request: Value = serde_json::from_slice(&message(&to)).unwrap();
+        assert!(ses.send(request.to_string().as_bytes()).unwrap().1.is_empty());
+        request["ConfigurationSetName"] = json!("pets");
+        let request = request.to_string();
+        let (_, told) = ses.send(request.as_bytes()).unwrap();
+        let types: Vec<_> = told.iter().map(|one| one.detail_type).collect();
+        assert_eq!(types, ["Email Bounced", "Email Complaint Received"]);
+        let detail = &told[0].detail;
+        assert_eq!(detail["bounce"]["bouncedRecipients"][0]["emailAddress"], to[0]);
+        assert_eq!(detail["mail"]["tags"]["ses:configuration-set"], json!(["pets"]));
+        let resources: Vec<_> =
+            accesses(request.as_bytes()).into_iter().map(|one| one.resource).collect();
+        assert_eq!(
+            resources,
+            ["identity/pets.example", "configuration-set/pets"].map(|one| arn("ses", one))
+        );
     }
 }

@@ -39,6 +39,7 @@ pub mod status;
 pub mod throttle;
 pub mod time;
 pub mod token;
+pub mod undeliverable;
 pub mod username;
 pub mod value;
 pub mod violation;

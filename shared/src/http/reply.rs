@@ -10,9 +10,12 @@ use serde_json::Value;
 use super::Request;
 use super::conditional::ETag;
 use super::error::describe;
+use super::page_file::{CONTENT_SECURITY_POLICY, PageFile};
 use super::view::Tagged;
 use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
+
+const JSON: &str = "application/json";
 
 /// `Deprecation` of tokens in URLs (RFC 9745): since 1 January 2026.
 const DEPRECATION: &str = "@1767225600";
@@ -28,6 +31,9 @@ pub struct Reply {
     refused_by: Option<QuotaStatus>,
     max_age: Option<Duration>,
     etag: Option<String>,
+    content_type: &'static str,
+    /// `Content-Security-Policy`; `None` for what no browser shows as a page.
+    policy: Option<&'static str>,
     body: String,
 }
 
@@ -58,6 +64,8 @@ impl Reply {
             refused_by: None,
             max_age: None,
             etag: None,
+            content_type: JSON,
+            policy: None,
             body,
         })
     }
@@ -68,6 +76,22 @@ impl Reply {
         struct Empty {}
 
         Self::ok(Empty {})
+    }
+
+    /// Returns a 200 with a file of a page.
+    #[must_use]
+    pub fn file(file: PageFile) -> Self {
+        Self {
+            status: StatusCode::OK,
+            reason: "",
+            retry_after: None,
+            refused_by: None,
+            max_age: file.max_age,
+            etag: None,
+            content_type: file.content_type,
+            policy: Some(CONTENT_SECURITY_POLICY),
+            body: file.text.to_owned(),
+        }
     }
 
     /// Returns a 200 with a representation and its entity tag.
@@ -118,6 +142,8 @@ impl Reply {
             },
             max_age: None,
             etag: None,
+            content_type: JSON,
+            policy: None,
             body: serde_json::to_string(&envelope).unwrap_or_default(),
         }
     }
@@ -146,7 +172,11 @@ impl Reply {
         let mut response = Response::new(Body::Text(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.content_type));
+        if let Some(policy) = self.policy {
+            let policy = header::HeaderValue::from_static(policy);
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
         if let Some(etag) = self.etag.and_then(|etag| etag.try_into().ok()) {
             headers.insert(header::ETAG, etag);
         }

@@ -13,6 +13,7 @@ use crate::domain::erasure::{Reason, Stage};
 use crate::domain::event::PastEvent;
 use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::owned::Kind;
+use crate::domain::undeliverable::{Undeliverable, UndeliverableReason};
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
 use crate::domain::{self, Actor, Id, Page, Permission, PlainToken, Status, Timestamp};
@@ -343,6 +344,21 @@ pub struct OverviewView<'a> {
     /// Whether the webhook is disabled because its receiver answered 410.
     webhook_disabled: bool,
     failing_webhooks: u64,
+    mail: MailView,
+}
+
+/// Representation of what is known about mail to an account's address.
+#[derive(Debug, Default, Serialize)]
+struct MailView {
+    /// Why the address gets no mail; `None` if it does.
+    undeliverable: Option<UndeliverableView>,
+}
+
+/// Representation of an address that gets no mail.
+#[derive(Debug, Serialize)]
+struct UndeliverableView {
+    reason: UndeliverableReason,
+    since: Timestamp,
 }
 
 /// Representation of a suspension.
@@ -388,7 +404,16 @@ impl<'a> OverviewView<'a> {
             tm_last_login: None,
             webhook_disabled: internals.webhook_gone,
             failing_webhooks: 0,
+            mail: MailView::default(),
         }
+    }
+
+    /// Returns the overview with why the account's address gets no mail.
+    #[must_use]
+    pub fn with_mail(self, undeliverable: Option<Undeliverable>) -> Self {
+        let undeliverable =
+            undeliverable.map(|one| UndeliverableView { reason: one.reason, since: one.tm });
+        Self { mail: MailView { undeliverable }, ..self }
     }
 
     /// Returns the overview with the latest log-in, and the number of webhook deliveries that fail.

@@ -1,7 +1,7 @@
 //! What people asked for by mail: looked up when it is sent, so that no request tells who has an account.
 
 use super::message::{Letter, Message};
-use super::{Disposition, Mailer, Refusal};
+use super::{Disposition, Mailer, Refusal, Sending};
 use crate::domain::mail_intent::{Intent, SignUp};
 use crate::domain::notice::next_attempt;
 use crate::domain::value::{AddressHash, Email};
@@ -29,7 +29,11 @@ struct Addressed {
 
 impl Mailer {
     /// Carries out an intent, or does with it what there is to do.
-    pub(super) async fn attempt_intent(&self, id: &str, from: &str) -> Result<Disposition, Error> {
+    pub(super) async fn attempt_intent(
+        &self,
+        id: &str,
+        sending: &Sending<'_>,
+    ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let Some(entry) = store.get_intent(id).await? else { return Ok(Disposition::NotDue) };
         // The index may be older than the entry, which another run may be carrying out.
@@ -53,13 +57,20 @@ impl Mailer {
                 return Ok(Disposition::Dropped);
             }
         };
+        if store.get_undeliverable(&to, now).await?.is_some() {
+            store.delete_intent(&entry).await?;
+            return Ok(Disposition::Suppressed);
+        }
+        if !sending.breaker.admits(now).await? {
+            return Ok(Disposition::NotDue);
+        }
         let next = next_attempt(entry.attempts, entry.until(), now);
         let claimed = next.unwrap_or_else(|| entry.until());
         if !store.claim_intent(&entry, claimed, token.as_ref()).await? {
             return Ok(Disposition::NotDue);
         }
         let link = token.as_ref().map(|token| self.link(token)).unwrap_or_default();
-        match self.send(from, &to, Message::letter(letter, account, &link)?).await {
+        match self.send(sending.from, &to, Message::letter(letter, account, &link)?).await {
             Ok(()) => {
                 store.delete_intent(&entry).await?;
                 Ok(Disposition::Sent)

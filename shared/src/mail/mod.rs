@@ -3,8 +3,11 @@
 //! A change puts its notices into the outbox, in its own transaction, and a request its intent. The outbox's stream
 //! brings new entries, and the schedule starts a run for what is due. What is not true any more is dropped. An attempt is
 //! claimed before it is made: two runs never make the same one, and a run that dies is followed by one more attempt, which
-//! may send the message a second time. Tokens that have expired are deleted here, too.
+//! may send the message a second time. An address that bounced or complained gets nothing, and a breaker limits the
+//! messages of an hour. Tokens that have expired are deleted here, too.
 
+mod breaker;
+mod feedback;
 mod intent;
 mod message;
 
@@ -24,6 +27,8 @@ use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::Store;
 use crate::store::mail::{DueItem, MailEntry};
+use breaker::Breaker;
+pub use feedback::Feedback;
 use message::Message;
 
 /// Number of messages that a run sends at the same time.
@@ -39,6 +44,10 @@ pub struct Mailer {
     from: Option<String>,
     /// Where clients reach the API; empty if the installation does not say.
     public_url: String,
+    /// SES's configuration set.
+    configuration_set: Option<String>,
+    /// Most messages within an hour; `None` if there is no limit.
+    per_hour: Option<u64>,
 }
 
 impl Build for Mailer {
@@ -48,6 +57,8 @@ impl Build for Mailer {
             client: Client::from_conf(sdk::ses_config()?),
             from: config::mail_from(),
             public_url: config::optional("PUBLIC_URL").unwrap_or_default(),
+            configuration_set: config::mail_configuration_set(),
+            per_hour: config::mail_per_hour()?,
         })
     }
 }
@@ -59,6 +70,8 @@ pub struct MailRun {
     pub sent: u64,
     /// Number of notices and intents that were not true any more, too old, or without an address.
     pub dropped: u64,
+    /// Number of messages that were dropped because their address bounced or complained.
+    pub suppressed: u64,
     /// Number of last mails that wait for their receipt.
     pub waiting: u64,
     /// Number of attempts that failed.
@@ -69,17 +82,20 @@ pub struct MailRun {
     pub expired: u64,
     /// Seconds since the message that has waited longest fell due.
     pub oldest_overdue_seconds: u64,
+    /// Whether the hour's messages are used up; what is due waits for the next hour.
+    pub breaker_open: bool,
 }
 
 /// What a run has done with one item.
 enum Disposition {
     Sent,
     Dropped,
+    Suppressed,
     Waiting,
     Failed,
     GivenUp,
     Expired,
-    /// Nothing: another run was faster.
+    /// Nothing: another run was faster, or no more may be sent within the hour.
     NotDue,
 }
 
@@ -95,14 +111,15 @@ pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Er
     let Some(from) = &mailer.from else { return Ok(MailRun::default()) };
     let (store, now) = (&mailer.app.store, mailer.app.now());
     let (mut run, mut cursor) = (MailRun::default(), Store::beginning_of_mail());
+    let sending = mailer.sending(from);
     while !cursor.is_end() && !deadline.is_near() {
         let due = store.list_due_mail(cursor, now).await?;
         let age = due.oldest.map_or(0, |since| since.until(now).as_secs());
         run.oldest_overdue_seconds = run.oldest_overdue_seconds.max(age);
-        mailer.dispatch_all(&due.items, from, deadline, &mut run).await;
+        mailer.dispatch_all(&due.items, &sending, deadline, &mut run).await;
         cursor = due.next;
     }
-    run.emit(now);
+    run.end(&sending, now);
     Ok(run)
 }
 
@@ -115,21 +132,33 @@ pub async fn send_new(
     let Some(from) = &mailer.from else { return Ok(MailRun::default()) };
     let mut run = MailRun::default();
     let items: Vec<_> = ids.into_iter().map(DueItem::of).collect();
-    mailer.dispatch_all(&items, from, deadline, &mut run).await;
-    run.emit(mailer.app.now());
+    let sending = mailer.sending(from);
+    mailer.dispatch_all(&items, &sending, deadline, &mut run).await;
+    run.end(&sending, mailer.app.now());
     Ok(run)
 }
 
+/// What the messages of a run have in common.
+struct Sending<'a> {
+    /// The sender.
+    from: &'a str,
+    breaker: Breaker<'a>,
+}
+
 impl Mailer {
+    const fn sending<'a>(&'a self, from: &'a str) -> Sending<'a> {
+        Sending { from, breaker: Breaker::new(&self.app.store, self.per_hour) }
+    }
+
     async fn dispatch_all(
         &self,
         items: &[DueItem],
-        from: &str,
+        sending: &Sending<'_>,
         deadline: Deadline,
         run: &mut MailRun,
     ) {
         let messages: Vec<_> =
-            items.iter().map(|item| self.dispatch(item, from, deadline)).collect();
+            items.iter().map(|item| self.dispatch(item, sending, deadline)).collect();
         let mut messages = stream::iter(messages).buffer_unordered(CONCURRENT_MESSAGES);
         while let Some(disposition) = messages.next().await {
             run.count(&disposition);
@@ -137,13 +166,21 @@ impl Mailer {
     }
 
     /// Sends one message, or does with its item what there is to do. A failure is that item's alone.
-    async fn dispatch(&self, item: &DueItem, from: &str, deadline: Deadline) -> Disposition {
+    async fn dispatch(
+        &self,
+        item: &DueItem,
+        sending: &Sending<'_>,
+        deadline: Deadline,
+    ) -> Disposition {
         if deadline.is_near() {
             return Disposition::NotDue;
         }
         let done = match item {
-            DueItem::Notice(id) => self.attempt(id, from).await,
-            DueItem::Intent(id) => self.attempt_intent(id, from).await,
+            DueItem::Notice(_) | DueItem::Intent(_) if sending.breaker.is_open() => {
+                Ok(Disposition::NotDue)
+            }
+            DueItem::Notice(id) => self.attempt(id, sending).await,
+            DueItem::Intent(id) => self.attempt_intent(id, sending).await,
             DueItem::Expired(id) => {
                 let deleted = self.app.store.delete_expired_token(id, self.app.now()).await;
                 deleted.map(|()| Disposition::Expired)
@@ -155,7 +192,7 @@ impl Mailer {
         })
     }
 
-    async fn attempt(&self, id: &str, from: &str) -> Result<Disposition, Error> {
+    async fn attempt(&self, id: &str, sending: &Sending<'_>) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let Some((entry, account, erasure)) = store.get_mail(id).await? else {
             return Ok(Disposition::NotDue);
@@ -177,12 +214,19 @@ impl Mailer {
                 return Ok(Disposition::Waiting);
             }
         };
+        if store.get_undeliverable(&to, now).await?.is_some() {
+            store.delete_mail(&entry).await?;
+            return Ok(Disposition::Suppressed);
+        }
+        if !sending.breaker.admits(now).await? {
+            return Ok(Disposition::NotDue);
+        }
         let next = notice.next_attempt(entry.attempts, now);
         if !store.claim_mail(&entry, next.unwrap_or(notice.until)).await? {
             return Ok(Disposition::NotDue);
         }
         let message = Message::new(&notice, account.id, receipt.as_deref(), &self.public_url)?;
-        match self.send(from, &to, message).await {
+        match self.send(sending.from, &to, message).await {
             Ok(()) => {
                 store.delete_mail(&entry).await?;
                 Ok(Disposition::Sent)
@@ -217,6 +261,7 @@ impl Mailer {
             .client
             .send_email()
             .from_email_address(from)
+            .set_configuration_set_name(self.configuration_set.clone())
             .destination(Destination::builder().to_addresses(to.expose()).build())
             .content(EmailContent::builder().simple(simple).build())
             .call()
@@ -238,6 +283,7 @@ impl MailRun {
         match disposition {
             Disposition::Sent => self.sent += 1,
             Disposition::Dropped => self.dropped += 1,
+            Disposition::Suppressed => self.suppressed += 1,
             Disposition::Waiting => self.waiting += 1,
             Disposition::Failed => self.failed += 1,
             Disposition::GivenUp => {
@@ -250,13 +296,16 @@ impl MailRun {
     }
 
     /// Emits the run's metrics, which the alarms watch.
-    fn emit(&self, now: Timestamp) {
+    fn end(&mut self, sending: &Sending<'_>, now: Timestamp) {
+        self.breaker_open = sending.breaker.is_open();
         metrics::emit(
             now,
             &[
                 ("MailSent", "Count", self.sent),
                 ("MailFailed", "Count", self.failed),
                 ("MailGivenUp", "Count", self.given_up),
+                ("MailSuppressed", "Count", self.suppressed),
+                ("MailBreakerOpen", "Count", u64::from(self.breaker_open)),
                 ("MailOldest", "Seconds", self.oldest_overdue_seconds),
             ],
         );

@@ -72,6 +72,17 @@ pub fn mail_from() -> Option<String> {
     optional("MAIL_FROM")
 }
 
+/// Reads the most messages that are sent within an hour. `None` if there is no limit.
+pub fn mail_per_hour() -> Result<Option<u64>, Error> {
+    limit("MAIL_PER_HOUR")
+}
+
+/// Returns SES's configuration set, which passes bounces and complaints on. `None` if the installation has none.
+#[must_use]
+pub fn mail_configuration_set() -> Option<String> {
+    optional("MAIL_CONFIGURATION_SET")
+}
+
 /// Reads the rate limits.
 pub fn quotas() -> Result<Quotas, Error> {
     let is_exact = optional("EXACT_QUOTA").as_deref() == Some("true");

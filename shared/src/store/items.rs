@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
-/// hashes, which expire.
+/// hashes, which expire, and the mark of an address that mail bounces from, also under a hash.
 pub const ITEMS: &[(&str, &[Field])] = &[
     ("customer", root::CustomerAttributes::FIELDS),
     ("email_lock", email::EmailLock::FIELDS),

@@ -7,6 +7,7 @@
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | entry of an account that has an e-mail address | `EMAIL#<hash>` | `M#<id>` |
+//! | bounce or complaint of an address | `UNDELIVERABLE#<hash>` | `U` |
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
 //! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
@@ -17,7 +18,7 @@
 //!
 //! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id, and mail's is
 //! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<what was asked for>`, a mailed token's record `TOKEN#<hash>`,
-//! and a pending sign-up `SIGNUP#<hash of its address>`.
+//! and a pending sign-up `SIGNUP#<hash of its address>`. Messages are counted at `MESSAGES#<hours since 1970>`.
 //!
 //! An account and all that it owns are one partition, in which the account's root comes first: one query is the
 //! inventory. Locks have hashes as keys, so that no key names a person.
@@ -199,6 +200,12 @@ pub(super) fn customer_of_entry(sk: &str) -> Option<Id<Customer>> {
     sk.strip_prefix(MAILBOX).and_then(Id::parse)
 }
 
+/// Key of the record that an e-mail address takes no mail; `None` if this is no address.
+pub(super) fn undeliverable(email: &Email) -> Option<Key<()>> {
+    let address = email.hash()?;
+    Some(Key::new(format!("UNDELIVERABLE#{}", address.as_str()), "U".to_owned()))
+}
+
 /// Key of an event in the outbox.
 pub(super) fn event<T>(id: Id<Event>) -> Key<T> {
     Key::of(Table::Outbox, id.to_string(), String::new())
@@ -292,6 +299,11 @@ pub fn mailed_token(hash: &str) -> Key<IssuedToken> {
 #[must_use]
 pub fn pending_sign_up(address: &AddressHash) -> Key<PendingSignUp> {
     Key::of(Table::Outbox, format!("SIGNUP#{}", address.as_str()), String::new())
+}
+
+/// Count of the messages that are sent within an hour.
+pub(super) fn messages(hour: Hour) -> Key<()> {
+    Key::of(Table::Outbox, format!("MESSAGES#{}", hour.0), String::new())
 }
 
 /// Sort key of mail in the outbox's index `due`.

@@ -6,7 +6,7 @@
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
 //! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
-//! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`] |
+//! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`], [`sending`] |
 //! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items | [`items`] |
 //!
@@ -45,6 +45,7 @@ pub mod quota;
 pub mod resource;
 mod revise;
 pub mod root;
+pub mod sending;
 pub mod session;
 pub mod stored;
 pub mod throttle;

@@ -139,7 +139,7 @@ fn known_source(kind: &str) -> Option<Known> {
 }
 
 /// Resource types that change nothing that a function or a client on one machine can see.
-const WITHOUT_EFFECT: [&str; 20] = [
+const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::ApiGatewayV2::ApiMapping",
     "AWS::ApiGatewayV2::DomainName",
     "AWS::CertificateManager::Certificate",
@@ -156,6 +156,9 @@ const WITHOUT_EFFECT: [&str; 20] = [
     "AWS::Logs::MetricFilter",
     "AWS::Logs::QueryDefinition",
     "AWS::Route53::RecordSet",
+    // Feedback on mail: the stack plays it for every message that names a configuration set.
+    "AWS::SES::ConfigurationSet",
+    "AWS::SES::ConfigurationSetEventDestination",
     // Queues and topics: only as destinations of dead letters and alarms, which the stack keeps itself.
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",

@@ -1,0 +1,46 @@
+//! Addresses that take no mail: what a bounce or a complaint says of an address, and for how long.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// Why an address gets no mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndeliverableReason {
+    /// The recipient's mail server refused a message for good: there is no such mailbox.
+    Bounced,
+    /// The recipient marked a message as spam.
+    Complained,
+}
+
+/// Record that an address gets no mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeliverable {
+    /// Why the address gets no mail.
+    pub reason: UndeliverableReason,
+    /// Time of the bounce or complaint.
+    pub tm: Timestamp,
+}
+
+impl UndeliverableReason {
+    /// Returns how long the address gets no mail: after a bounce 90 days, since a mailbox may be created again; after a
+    /// complaint a year.
+    #[must_use]
+    pub const fn lifetime(self) -> Duration {
+        match self {
+            Self::Bounced => Duration::from_hours(90 * 24),
+            Self::Complained => Duration::from_hours(365 * 24),
+        }
+    }
+}
+
+impl Undeliverable {
+    /// Returns when the address gets mail again.
+    #[must_use]
+    pub fn until(self) -> Timestamp {
+        self.tm.plus(self.reason.lifetime())
+    }
+}

@@ -1,0 +1,37 @@
+//! The breaker: how many messages the installation sends within an hour.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::{Error, Timestamp};
+use crate::store::Store;
+
+/// The breaker, as one run of the sender sees it. Once it is open, it stays so until the run ends.
+pub(super) struct Breaker<'a> {
+    store: &'a Store,
+    /// Most messages within an hour; `None` if there is no limit.
+    per_hour: Option<u64>,
+    is_open: AtomicBool,
+}
+
+impl<'a> Breaker<'a> {
+    /// Returns a closed breaker.
+    pub(super) const fn new(store: &'a Store, per_hour: Option<u64>) -> Self {
+        Self { store, per_hour, is_open: AtomicBool::new(false) }
+    }
+
+    /// Whether the hour's messages are used up.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message before it is sent; false if the hour's messages are used up. A message that another run sends at
+    /// the same moment is counted twice: the limit is kept, not reached.
+    pub(super) async fn admits(&self, now: Timestamp) -> Result<bool, Error> {
+        let Some(per_hour) = self.per_hour else { return Ok(true) };
+        let admits = !self.is_open() && self.store.count_message(per_hour, now).await?;
+        if !admits {
+            self.is_open.store(true, Ordering::Relaxed);
+        }
+        Ok(admits)
+    }
+}
