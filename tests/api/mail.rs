@@ -55,6 +55,11 @@ impl Tenure {
             .collect()
     }
 
+    async fn ask_to_sign_up(&self, address: &str) {
+        let body = json!({"email": address, "accepted_tos": true});
+        self.send(self.request("POST", "/auth/signup").json(&body)).await.ok();
+    }
+
     async fn leave(&self, account: &Account) {
         self.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
     }
@@ -363,7 +368,7 @@ async fn a_message_of_another_application_stops_no_mail_and_a_full_mailbox_neith
     let event = json!({"source": "aws.ses", "detail": {"bounce": bounce}});
     tenure.send(tenure.request("POST", path).json(&event)).await.ok();
     let rows = tenure.items("AccountsTable").await;
-    assert!(!rows.iter().any(|row| is_mark(row)));
+    assert!(!rows.iter().any(is_mark));
     let text = Template::text();
     let rule = text.split("  MailFeedbackFunction:").nth(1).unwrap();
     let rule = rule.split("RetryPolicy").next().unwrap();
@@ -391,15 +396,18 @@ async fn mail_beyond_the_hours_messages_waits_for_the_next_hour_and_none_is_lost
     let first = tenure.stack.mail().len();
     // Two runs that send a message at the same moment count it twice.
     assert!((1..=2).contains(&first), "{first}");
+    // What is asked for by mail waits, too.
+    tenure.ask_to_sign_up("ann@example.com").await;
     let run = tenure.send_mail().await;
     assert_eq!((&run["breaker_open"], &run["sent"]), (&json!(true), &json!(0)), "{run}");
+    assert_eq!(tenure.stack.mail().len(), first);
     assert!(tenure.waiting_mail().await.iter().all(|entry| entry["attempts"]["N"] == "0"));
     assert_eq!(tenure.waiting_mail().await.len(), 5 - first);
-    for _ in 0..2 {
+    for _ in 0..3 {
         tenure.stack.advance_clock(3600).await.unwrap();
         tenure.send_mail().await;
     }
-    assert_eq!(tenure.stack.mail().len(), 5);
+    assert_eq!(tenure.stack.mail().len(), 6);
     assert!(tenure.waiting_mail().await.is_empty());
     let open = r#""MailBreakerOpen":1"#;
     assert!(tenure.stack.logs().iter().any(|line| line.contains(open)));
@@ -418,8 +426,22 @@ async fn a_bounce_does_not_replace_a_complaint() {
     {
         tenure.send(tenure.request("POST", path).json(&json!({"detail": detail}))).await.ok();
         let items = tenure.items("AccountsTable").await;
-        let row = items.into_iter().find(|row| is_mark(row)).unwrap();
+        let row = items.into_iter().find(is_mark).unwrap();
         rows.push(row["reason"]["S"].clone());
     }
     assert_eq!(rows, ["bounced", "complained", "complained"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_bounced_gets_no_second_link() {
+    let tenure = Tenure::start_by_schedule().await;
+    let address = "bounce@simulator.amazonses.com";
+    for _ in 0..2 {
+        tenure.ask_to_sign_up(address).await;
+        tenure.send_mail().await;
+        assert!(tenure.stack.settle().await);
+        assert_eq!(tenure.subjects(address).await.len(), 1);
+    }
+    let left = tenure.items("OutboxTable").await;
+    assert!(!left.iter().any(|item| item["id"]["S"].as_str().unwrap().starts_with("INTENT#")));
 }
