@@ -378,6 +378,8 @@ fn fields_marked_personal_are_those_stored_as_personal() {
         "farewell_uri",
         "farewell_secrets",
         "mail_to",
+        "address_hash",
+        "sign_up",
         "name_key",
     ] {
         assert!(personal.remove(inside), "{inside}");

@@ -95,7 +95,7 @@ stored! {
         #[serde(skip_serializing_if = "Option::is_none")]
         terms_version: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
-        tm_terms: Option<Timestamp> => Blanked personal,
+        tm_terms: Option<Timestamp> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         webhook_secret: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
