@@ -24,9 +24,10 @@ infra = pathlib.Path(__file__).resolve().parent
 TEN_YEARS = 3650 * 86400
 WEBHOOKS = ["testWebhook", "listWebhookDeliveries", "resendWebhookDelivery"]
 RESOURCES = ["createResource", "getResource", "updateResource", "deleteResource"]
-THINGS = ["updateResource", "deleteResource"]
+THINGS = ["updateResource", "deleteResource", "sendPasswordLink"]
 THINGS += ["getAccessKey", "updateAccessKey", "deleteAccessKey", "rotateAccessKey"]
 LEAVING = ["unregister", "recover", "logout"]
+LINKS = ["forgetPassword", "resetPassword"]
 # What access keys may not do, and people do with their password.
 PEOPLE = ["createAgent", "updateAgentPermission", "updateAgentPassword", "createAccessKey", "verifyEmail"]
 
@@ -69,7 +70,7 @@ def start_stack(log):
     sys.exit("the local stack does not start: run `cargo local`")
 
 
-def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None, owner=None, password=""):
+def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None, owner=None, inviter=None, password=""):
     """One run of Schemathesis: how many cases, how often which operation answered what, and success."""
     with tempfile.TemporaryDirectory() as directory:
         report, counts = f"{directory}/report.json", f"{directory}/counts.json"
@@ -93,6 +94,7 @@ def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), o
             "TENURE_OWN": ",".join(own),
             "TENURE_OPERATOR": operator or "",
             "TENURE_OWNER": owner or "",
+            "TENURE_INVITER": inviter or "",
             "TENURE_PASSWORD": password,
         }
         command = [str(part) for part in command]
@@ -135,6 +137,7 @@ def runs(api, seed, size, thorough):
     yield run(api, seed, "agent", api.login(username, password), size, some, without=LEAVING)
     operator, own = api.key(api.operator)
     yield run(api, seed, "project admin", operator, size, "examples,coverage,fuzzing,stateful", own=own)
+    yield run(api, seed, "mailed links", None, size, "examples,fuzzing", only=LINKS, inviter=api.operator)
     # None of these follows from another.
     yield run(api, seed, "leaving", None, size, "examples,coverage,fuzzing", only=LEAVING, operator=operator)
 

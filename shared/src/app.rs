@@ -173,6 +173,11 @@ impl App {
         byte
     }
 
+    /// Refuses what needs mail where the installation sends none.
+    pub const fn require_mail(&self) -> Result<(), Error> {
+        if self.sends_mail { Ok(()) } else { Err(Error::MailDisabled) }
+    }
+
     /// Networks that this process knows to have exhausted a rate limit.
     pub fn exhausted(&self) -> MutexGuard<'_, ExhaustedNetworks> {
         lock(&self.exhausted)

@@ -7,6 +7,7 @@
 //! | [`password`] | argon2id hashes |
 //! | [`auth`] | who calls, with which permission, within which rate limits |
 //! | [`http`] | requests, replies, errors |
+//! | [`invitation`] | what a new agent logs in with: a password, or an invitation by mail |
 //! | [`lifecycle`] | lifecycle changes: decided, written, decided again if another writer came first |
 //! | [`replay`] | answers to repeated idempotent requests |
 //! | [`erasure`] | deletions bound to a plan; the restore replay |
@@ -32,6 +33,7 @@ pub mod bus;
 pub mod domain;
 pub mod erasure;
 pub mod http;
+pub mod invitation;
 pub mod lifecycle;
 pub mod mail;
 pub mod password;

@@ -13,6 +13,9 @@ const ALGORITHM: Algorithm = Algorithm::Argon2id;
 const VERSION: Version = Version::V0x13;
 const PARAMS: Params = Params::DEFAULT;
 
+/// A hash that no password has, with the current parameters.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// Number of hashes computed by this process.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
@@ -99,11 +102,25 @@ pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     Ok(digest)
 }
 
+/// Returns the hash of an agent who was invited and has no password yet: no password has it, and a log-in takes as long
+/// as with any other.
+#[must_use]
+pub fn of_nobody() -> PasswordHash {
+    PasswordHash::stored(NOBODY.to_owned())
+}
+
+/// Whether `stored` is the hash of an agent who has no password yet.
+#[must_use]
+pub fn is_of_nobody(stored: &PasswordHash) -> bool {
+    // With whatever parameters it was stored: they may have been others.
+    let salt_and_hash =
+        |phc: &'_ str| phc.rsplitn(3, '$').take(2).map(str::to_owned).collect::<Vec<_>>();
+    salt_and_hash(stored.expose()) == salt_and_hash(NOBODY)
+}
+
 /// Whether `stored` is a hash of `password`. Computes one hash even if there is nothing to compare with.
 #[must_use]
 pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
-    /// A hash that no password has, with the current parameters.
-    const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let phc = stored.map_or(NOBODY, PasswordHash::expose);
     let valid = phc::PasswordHash::new(phc)
         .map_err(Into::into)
@@ -173,6 +190,20 @@ mod tests {
             assert!(!with(kept), "{kept}");
         }
         assert!(!is_weaker(hash(&password("correct horse")).unwrap().expose()));
+    }
+
+    #[test]
+    fn nobodys_hash_is_verified_like_others_and_no_password_has_it() {
+        let stored = of_nobody();
+        for text in ["correct horse", "AAAAAAAAAAAAAAAA", "$argon2id$v=19$m=19456"] {
+            let before = computed();
+            assert!(!verify(&password(text), Some(&stored)));
+            assert!(computed() > before, "{text}: a hash is computed");
+        }
+        assert!(!is_weaker(stored.expose()));
+        let earlier = PasswordHash::stored(NOBODY.replace("m=19456", "m=8192"));
+        assert!(is_of_nobody(&stored) && is_of_nobody(&earlier));
+        assert!(!is_of_nobody(&hash(&password("correct horse")).unwrap()));
     }
 
     #[test]

@@ -52,7 +52,7 @@ async fn create(store: &Store, number: u64) -> String {
     let Registration { customer, admin } =
         Customer::register(Id::new(now, random), Profile::default(), secret, admin, now);
     let login = Login::new(customer.id, &admin, PasswordHash::stored(String::new()));
-    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login, invitation: None };
     let event = Event {
         id: Id::new(now, random),
         event_type: EventType::CustomerCreated,

@@ -436,6 +436,20 @@ async fn requests_for_mail(bill: &mut Bill) {
     bill.tenure.account(&admin, "test1").await;
     let token = bill.tenure.mailed_token("test1@example.com").await;
     bill.pay_as(&route, " of an account", "", verify, Some(json!({"token": token}))).await;
+
+    let (bob, customers, agents) = ("bob@example.org", "/v1.0/customers", "/v1.0/agents");
+    let name = |username: &str| Some(json!({"username": username}));
+    let invited = " with an invitation";
+    bill.pay_as("POST /v1.0/customers", invited, &admin, customers, name(bob)).await;
+    let token = bill.tenure.mailed_token(bob).await;
+    let (reset, body) = ("/auth/password-reset", json!({"token": token, "password": PASSWORD}));
+    bill.pay("POST /auth/password-reset", "", reset, Some(body)).await;
+    let session = bill.tenure.login(bob, PASSWORD).await;
+    let agent = name("eve@example.org");
+    let eve = bill.pay_as("POST /v1.0/agents", invited, &session, agents, agent).await;
+    let path = format!("{agents}/{}/password-reset", id(&eve));
+    bill.pay("POST /v1.0/agents/{id}/password-reset", &session, &path, None).await;
+    bill.pay("POST /auth/password-forgot", "", "/auth/password-forgot", name(bob)).await;
 }
 
 async fn unregistration_and_deletion(bill: &mut Bill) {

@@ -51,10 +51,16 @@ pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// Options for the real template without rate limits, of requests and of deletions: for tests that count writes or send
-/// many requests.
+/// Options for the real template without rate limits, of requests, of deletions and of mail: for tests that count writes or
+/// send many requests.
 pub(crate) fn uncounted() -> Options {
-    let quotas = ["RequestsPerMinute", "InvalidTokensPerMinute", "DeletionsPerHour"];
+    let quotas = [
+        "RequestsPerMinute",
+        "InvalidTokensPerMinute",
+        "DeletionsPerHour",
+        "MailsPerAddressPerHour",
+        "MailRequestsPerNetworkPerHour",
+    ];
     let parameters = quotas.map(|name| (name.to_owned(), "0".to_owned())).into();
     Options { parameters, ..options() }
 }

@@ -141,6 +141,7 @@ fn every_error() -> Vec<Error> {
         Error::EmailTaken,
         Error::EmailMissing,
         Error::TokenInvalid,
+        Error::AgentUnreachable,
         Error::MailDisabled,
         Error::EmailVerificationRequired,
         Error::StateInvalid(Status::Frozen),
@@ -200,6 +201,7 @@ fn is_in_the_list(error: &Error) {
         | Error::EmailTaken
         | Error::EmailMissing
         | Error::TokenInvalid
+        | Error::AgentUnreachable
         | Error::MailDisabled
         | Error::EmailVerificationRequired
         | Error::StateInvalid(_)
@@ -511,6 +513,8 @@ async fn request_examples_are_accepted_as_they_stand() {
             let token = match path {
                 "/auth/login"
                 | "/auth/signup"
+                | "/auth/password-forgot"
+                | "/auth/password-reset"
                 | "/auth/email-verify"
                 | "/auth/email-verify/resend" => None,
                 "/auth/logout" => Some(admin.clone()),
@@ -523,6 +527,11 @@ async fn request_examples_are_accepted_as_they_stand() {
             let mut example = example;
             if path == "/auth/email-verify" {
                 example["token"] = tenure.mailed_token("ann@example.com").await.into();
+            }
+            if path == "/auth/password-reset" {
+                let invited = json!({"username": "invited@example.com"});
+                tenure.call_with(&admin, "POST", "/v1.0/customers", invited).await.ok();
+                example["token"] = tenure.mailed_token("invited@example.com").await.into();
             }
             let call = tenure.request(method, &address).json(&example);
             let call = token.iter().fold(call, |call, token| call.bearer(token));

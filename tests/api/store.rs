@@ -212,7 +212,7 @@ async fn write_with_a_lost_answer_can_be_retried() {
     let username = Username::from_text("test1").unwrap();
     let agent = Agent::new(id(2), username, Permission::ADMIN, now());
     let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
-    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login, invitation: None };
     let key = access_key(customer.id, 3);
     for _ in 0..2 {
         store.insert_customer(&new, &event(customer.id, 4)).await.unwrap();
@@ -306,7 +306,10 @@ async fn outdated_writes_keep_the_count_of_admins() {
         let agent = Agent::new(id(number), username, Permission::ADMIN, now());
         let login = Login::new(customer.id, &agent, PasswordHash::stored(String::new()));
         for _ in 0..2 {
-            store.insert_agent(to(&customer), &agent, &login, &of(&agent, number)).await.unwrap();
+            store
+                .insert_agent(to(&customer), &agent, &login, None, &of(&agent, number))
+                .await
+                .unwrap();
         }
         agents.push(agent);
     }

@@ -106,7 +106,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
         actor: Actor::BOOTSTRAP,
         time: now,
     };
-    let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+    let new = NewCustomer { customer: &customer, agent: &agent, login: &login, invitation: None };
     store.insert_customer(&new, &event).await.is_ok()
 }
 

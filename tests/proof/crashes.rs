@@ -114,6 +114,7 @@ macro_rules! crashes {
 
 crashes! {
     login: from active, frozen;
+    reset_password: from forgotten, forgotten_and_frozen;
     prove: from mailed;
     complete_sign_up: from mailed;
     unregister: from active;

@@ -216,7 +216,7 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
     let Registration { customer, admin } =
         Customer::register(Id::new(now, [number; 10]), profile, secret, admin, now);
     let login = Login::new(customer.id, &admin, PasswordHash::stored(String::new()));
-    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login, invitation: None };
     let event =
         app.event(EventType::CustomerCreated, customer.id, Vec::new(), Actor::BOOTSTRAP, now);
     for _ in 0..MAX_TRIES {

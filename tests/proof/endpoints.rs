@@ -36,6 +36,8 @@ pub(crate) mod auth_email_verify;
 pub(crate) mod auth_login;
 #[path = "../../functions/src/bin/auth_logout.rs"]
 pub(crate) mod auth_logout;
+#[path = "../../functions/src/bin/auth_password_reset.rs"]
+pub(crate) mod auth_password_reset;
 #[path = "../../functions/src/bin/auth_recover.rs"]
 pub(crate) mod auth_recover;
 #[path = "../../functions/src/bin/auth_unregister.rs"]

@@ -84,6 +84,7 @@ macro_rules! faults {
 
 faults! {
     auth: [o::login(), o::unregister(), o::immediate()], from active;
+    reset: [o::reset_password()], from forgotten;
     mailed: [o::prove(), o::complete_sign_up()], from mailed;
     recover: [o::recover()], from nearly_due;
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],

@@ -4,17 +4,19 @@ use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::domain::mail_intent::{Intent, SignUp, Terms};
 use shared::domain::value::{Email, FromText as _, Name};
-use shared::domain::{Customer, Error, Id, IssuedToken, MailedToken, Purpose};
+use shared::domain::{Agent, Customer, Error, Id, IssuedToken, MailedToken, Purpose};
 use shared::platform::Deadline;
 use shared::store::Store;
 use shared::store::mail::DueItem;
 use shared::store::mail_intent::NewToken;
 
-/// The token to be made: of an account, or of a sign-up if that is `None`.
+/// The token to be made: of an agent, of an account, or of a sign-up if both are `None`.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     email: String,
     customer: Option<Id<Customer>>,
+    /// The agent whose forgotten password it sets.
+    agent: Option<Id<Agent>>,
 }
 
 #[derive(Serialize)]
@@ -29,12 +31,15 @@ pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result
     let address = email.hash().expect("an address");
     let terms = Terms { version: "1".to_owned(), tm_accept: now };
     let sign_up = SignUp { email, name: Name::default(), terms };
-    let (purpose, intent) = match call.customer {
-        Some(customer) => {
+    let (purpose, intent) = match (call.customer, call.agent) {
+        (Some(customer), Some(agent)) => {
+            (Purpose::PasswordReset, Intent::Invitation { customer, agent })
+        }
+        (Some(customer), None) => {
             let address = address.clone();
             (Purpose::EmailVerification, Intent::Verification { customer, address })
         }
-        None => (Purpose::SignUp, Intent::SignUp(sign_up.clone())),
+        (None, _) => (Purpose::SignUp, Intent::SignUp(sign_up.clone())),
     };
     store.insert_intent(&intent, app.new_id(now), now).await?;
     let due = store.list_due_mail(Store::beginning_of_mail(), now).await?;
@@ -44,13 +49,14 @@ pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result
     };
     let id = due.items.iter().find_map(is_intent).expect("the intent");
     let entry = store.get_intent(&id).await?.expect("the intent");
-    let plain = MailedToken::new(call.customer, None, app.new_secret());
+    let plain = MailedToken::new(call.customer, call.agent, app.new_secret());
     let token = plain.expose().to_owned();
     let issued = IssuedToken {
         purpose,
         customer: call.customer,
-        agent: None,
-        epoch: None,
+        agent: call.agent,
+        // The agent's sessions have not been ended yet.
+        epoch: call.agent.map(|_| 0),
         address,
         sign_up: call.customer.is_none().then_some(sign_up),
         tm_expire: now.plus(purpose.lifetime()),

@@ -45,6 +45,16 @@ operations! {
     prove: auth_email_verify, |scene| without_token(json!({"token": scene.mailed})),
         effect |state, _, _| state.root["email_verified"]["BOOL"] == true && state.status() != "initial",
         repeated 400;
+    /// The forgotten password of the first agent, whose sessions end.
+    reset_password: auth_password_reset,
+        |scene| without_token(json!({"token": scene.resets[0], "password": RESET_PASSWORD})),
+        effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
+        repeated 400;
+    /// By the other link, which the first one ends.
+    reset_by_another: auth_password_reset,
+        |scene| without_token(json!({"token": scene.resets[1], "password": RESET_PASSWORD})),
+        effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
+        repeated 400;
     /// A sign-up that waits.
     complete_sign_up: auth_email_verify,
         |scene| without_token(json!({"token": scene.signed_up, "password": PASSWORD})),
@@ -223,6 +233,9 @@ operations! {
         effect |state, scene, _| !state.owns("KEY#", &scene.key),
         repeated 404;
 }
+
+/// The password that a mailed link sets.
+const RESET_PASSWORD: &str = "an entirely new password";
 
 /// Returns a request of the project admin on the scene's customer.
 fn on_customer(scene: &Scene) -> Sent {

@@ -47,6 +47,8 @@ pub(crate) struct Scene {
     pub(crate) agent_session: String,
     /// A token that was mailed to prove the customer's address; empty if there is none.
     pub(crate) mailed: String,
+    /// Tokens that were mailed to set the first agent's forgotten password; empty if there are none.
+    pub(crate) resets: [String; 2],
     /// A token that was mailed to complete a sign-up; empty if there is none.
     pub(crate) signed_up: String,
     /// The id of another customer with the same unproven e-mail address; empty if there is none.
@@ -72,6 +74,7 @@ impl Scene {
             agent: String::new(),
             agent_session: String::new(),
             mailed: String::new(),
+            resets: Default::default(),
             signed_up: String::new(),
             rival: String::new(),
             snapshot: nothing,
@@ -136,6 +139,31 @@ impl Scene {
         world.set(&scene);
         let agent_session = scene.succeed(world, &login("agent1")).await.text("token");
         Self { agent_session, snapshot: world.tables.snapshot().unwrap(), ..scene }
+    }
+
+    /// Returns the customer whose first agent has forgotten the password and was mailed two links.
+    pub(crate) async fn forgotten(world: &World) -> Self {
+        let scene = Self::active(world).await;
+        Self::with_resets("forgotten", world, scene).await
+    }
+
+    /// Returns the customer within its grace period, whose first agent was mailed two links.
+    pub(crate) async fn forgotten_and_frozen(world: &World) -> Self {
+        let scene = Self::frozen(world).await;
+        Self::with_resets("forgotten and frozen", world, scene).await
+    }
+
+    async fn with_resets(name: &'static str, world: &World, scene: Self) -> Self {
+        world.set(&scene);
+        let mail = event(
+            "mail",
+            "mail_send",
+            mailed::handle,
+            |scene| json!({"email": "ann@example.org", "customer": scene.customer, "agent": scene.first_agent}),
+        );
+        let [one, other] = [(); 2].map(|()| scene.succeed(world, &mail));
+        let resets = [one.await.text("token"), other.await.text("token")];
+        Self { name, resets, snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
     /// Returns the customer with a verified address, which its owner has changed to one that another customer's owner has

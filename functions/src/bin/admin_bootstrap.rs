@@ -41,7 +41,7 @@ pub(crate) async fn handle(
     let Registration { customer, admin } = Customer::register_project(admin, now);
     let password = wanted.password.for_agent(&admin.username)?;
     let login = Login::new(customer.id, &admin, password::hash(password)?);
-    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login, invitation: None };
 
     let created = app.store.insert_project(&new).await?;
     if !created && wanted.add {
@@ -58,7 +58,7 @@ async fn add(app: &App, admin: &Agent, login: &Login) -> Result<(), Error> {
     let event =
         app.event(EventType::Created(Kind::Agent), project.id, subjects, Actor::BOOTSTRAP, now);
     let project = project.writable(Party::Operator, Write::Change)?;
-    app.store.insert_agent(project, admin, login, &event).await?;
+    app.store.insert_agent(project, admin, login, None, &event).await?;
     metrics::emit(now, &[("ProjectAdminsAdded", "Count", 1)]);
     Ok(())
 }

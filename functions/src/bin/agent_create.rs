@@ -1,5 +1,6 @@
 //! `POST /v1.0/agents`: creates an agent of the caller's account. An admin is appointed with one's own password in
-//! `current_password`. A user name that is an e-mail address is given by its proof or by an operator.
+//! `current_password`. An agent without a password is invited by mail to choose one; otherwise only an operator gives a
+//! user name that is an e-mail address.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -9,7 +10,7 @@ use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Name, NewPassword, Password, deserialize_present};
 use shared::domain::{Agent, Error, EventType, Kind, Login, Permission, Username};
 use shared::http::{Reply, Request, view};
-use shared::password;
+use shared::invitation::FirstPassword;
 use shared::replay;
 use shared::runtime::Endpoint;
 
@@ -17,7 +18,8 @@ use shared::runtime::Endpoint;
 #[serde(deny_unknown_fields)]
 struct Body {
     username: Username,
-    password: NewPassword,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    password: Option<NewPassword>,
     #[serde(default)]
     name: Name,
     #[serde(default)]
@@ -33,16 +35,18 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller_with_step_up(app, &request, Permission::ADMIN).await?;
     let body: Body = request.json()?;
     let permission = caller.appoint(body.permission)?;
-    caller.choose_password_of(&body.username)?;
+    if body.password.is_some() {
+        caller.choose_password_of(&body.username)?;
+    }
 
     let (account, by, now) = (caller.own(Write::Change)?, caller.actor(), app.now());
     let agent = Agent::new(app.new_id(now), body.username, permission, now);
     let agent = Agent { name: body.name, detail: body.detail, ..agent };
-    let password = body.password.for_agent(&agent.username)?;
-    let login = Login::new(account.id, &agent, password::hash(password)?);
+    let first = FirstPassword::of(app, account.id, &agent, body.password.as_ref())?;
+    let login = Login::new(account.id, &agent, first.hash);
     let subjects = vec![agent.id.uuid()];
     let event = app.event(EventType::Created(Kind::Agent), account.id, subjects, by, now);
-    app.store.insert_agent(account, &agent, &login, &event).await?;
+    app.store.insert_agent(account, &agent, &login, first.invitation.as_ref(), &event).await?;
 
     Reply::state(view::AgentView::new(account.id, &agent))
 }

@@ -66,7 +66,8 @@ async fn register(app: &App, body: Body, sign_up: &SignUp) -> Result<Customer, E
     let secret = WebhookSecret::new(app.new_secret());
     let Registration { customer, admin } = Customer::sign_up(id, sign_up, secret, admin, now);
     let login = Login::new(customer.id, &admin, password_hash);
-    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
+    let invitation = None;
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login, invitation };
     let by = Actor::agent(customer.id, admin.id, admin.permission);
     let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), by, now);
     app.store.insert_signed_up(&new, &event, &body.token.hash).await?;

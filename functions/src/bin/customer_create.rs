@@ -1,4 +1,5 @@
-//! `POST /v1.0/customers`: creates an account and its first agent, who is an admin.
+//! `POST /v1.0/customers`: creates an account and its first agent, who is an admin. Without a password, the agent is
+//! invited by mail to choose one.
 //!
 //! One transaction: account, agent, locks on user name and e-mail address, event.
 
@@ -6,13 +7,13 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
 use shared::domain::customer::Profile;
-use shared::domain::value::NewPassword;
+use shared::domain::value::{NewPassword, deserialize_present};
 use shared::domain::webhook::WebhookSecret;
 use shared::domain::{
     Customer, Error, EventType, FirstAdmin, Login, Permission, Registration, Username,
 };
 use shared::http::{Reply, Request, view};
-use shared::password;
+use shared::invitation::FirstPassword;
 use shared::replay;
 use shared::runtime::Endpoint;
 use shared::store::customer::NewCustomer;
@@ -22,7 +23,8 @@ use shared::store::customer::NewCustomer;
 #[serde(deny_unknown_fields)]
 struct Admin {
     username: Username,
-    password: NewPassword,
+    #[serde(default, deserialize_with = "deserialize_present")]
+    password: Option<NewPassword>,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -31,13 +33,15 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     profile.admit(app.loopback)?;
 
     let (now, by) = (app.now(), caller.actor());
-    let password_hash = password::hash(admin.password.for_agent(&admin.username)?)?;
+    let password = admin.password;
     let admin = FirstAdmin { id: app.new_id(now), username: admin.username };
     let secret = WebhookSecret::new(app.new_secret());
     let Registration { customer, admin } =
         Customer::register(app.new_id(now), profile, secret, admin, now);
-    let login = Login::new(customer.id, &admin, password_hash);
-    let new = NewCustomer { customer: &customer, agent: &admin, login: &login };
+    let first = FirstPassword::of(app, customer.id, &admin, password.as_ref())?;
+    let login = Login::new(customer.id, &admin, first.hash);
+    let invitation = first.invitation.as_ref();
+    let new = NewCustomer { customer: &customer, agent: &admin, login: &login, invitation };
     let event = app.event(EventType::CustomerCreated, customer.id, Vec::new(), by, now);
     app.store.insert_customer(&new, &event).await?;
 

@@ -328,20 +328,39 @@ pub async fn caller_and_resource(
     needed: Permission,
     kind: Kind,
 ) -> Result<(Caller, Result<(Customer, Option<Resource>), Error>), Error> {
-    let credential = credential(request)?;
-    let wanted = request.account(credential.customer()).and_then(|account| {
-        Ok((key::customer(account), key::resource(account, kind, request.path_id()?)))
-    });
-    let also = wanted
-        .iter()
-        .flat_map(|(account, resource)| [account.untyped(), resource.untyped()])
-        .collect();
     let gate = Gate::of_resources(request, to_name_account(request, needed));
+    caller_and_owned(app, request, gate, |account, id| key::resource(account, kind, id)).await
+}
+
+/// As [`caller_and_account`], with the agent of that account that the path names, if it is there.
+pub async fn caller_and_named_agent(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+) -> Result<(Caller, Result<(Customer, Option<Agent>), Error>), Error> {
+    let gate = Gate::of(request, to_name_account(request, needed));
+    caller_and_owned(app, request, gate, key::agent).await
+}
+
+/// Returns the [caller], the account that the request is about, and what that account has at the key of the id in the
+/// path. A deleted account has nothing.
+async fn caller_and_owned<T: Stored>(
+    app: &App,
+    request: &Request,
+    gate: Gate,
+    key: impl FnOnce(Id<Customer>, Id<T>) -> Key<T>,
+) -> Result<(Caller, Result<(Customer, Option<T>), Error>), Error> {
+    let credential = credential(request)?;
+    let wanted = request
+        .account(credential.customer())
+        .and_then(|account| Ok((key::customer(account), key(account, request.path_id()?))));
+    let also =
+        wanted.iter().flat_map(|(account, owned)| [account.untyped(), owned.untyped()]).collect();
     let (caller, items) = admit(app, request, &credential, gate, also).await?;
-    let found = wanted.and_then(|(account, resource)| {
+    let found = wanted.and_then(|(account, owned)| {
         let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
-        let resource = items.get(&resource)?.filter(|_| account.status != Status::Deleted);
-        Ok((account, resource))
+        let owned = items.get(&owned)?.filter(|_| account.status != Status::Deleted);
+        Ok((account, owned))
     });
     Ok((caller, found))
 }

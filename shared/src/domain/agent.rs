@@ -1,8 +1,8 @@
 //! An agent: a person who works with an account.
 
 use super::username::LoginKey;
-use super::value::{Detail, Labels, Name};
-use super::{Id, Permission, Timestamp, Username};
+use super::value::{Detail, Email, Labels, Name};
+use super::{Customer, Id, Permission, Status, Timestamp, Username};
 
 /// An agent: a person who works with an account.
 #[derive(Clone, Debug)]
@@ -40,6 +40,19 @@ impl Agent {
         }
     }
 
+    /// Returns where a link is mailed that sets the agent's password: to the user name, if it is an address; otherwise, if
+    /// the agent administers the `account`, to the account's verified address. `None` if there is none, and if the account
+    /// is deleted.
+    #[must_use]
+    pub fn reset_address(&self, account: &Customer) -> Option<Email> {
+        if account.status == Status::Deleted {
+            return None;
+        }
+        let of_account =
+            || account.verified_address().filter(|_| account.administers(self.permission));
+        self.username.address().or_else(of_account)
+    }
+
     /// Returns a new agent with an empty name and description.
     #[must_use]
     pub fn new(id: Id<Self>, username: Username, permission: Permission, now: Timestamp) -> Self {
@@ -53,6 +66,64 @@ impl Agent {
             epoch: 0,
             tm_create: now,
             tm_update: now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::value::FromText as _;
+
+    fn now() -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap()
+    }
+
+    fn email(text: &str) -> Email {
+        Email::from_text(text).unwrap()
+    }
+
+    /// An active account with a verified address.
+    fn account() -> Customer {
+        let blank = Customer::blank(Id::new(now(), [1; 10]), now());
+        let email = email("office@example.com");
+        Customer { status: Status::Active, email_verified: true, email, ..blank }
+    }
+
+    fn agent(username: &str, permission: Permission) -> Agent {
+        Agent::new(
+            Id::new(now(), [2; 10]),
+            Username::from_text(username).unwrap(),
+            permission,
+            now(),
+        )
+    }
+
+    #[test]
+    fn a_link_goes_to_the_user_name_or_for_admins_to_the_accounts_verified_address() {
+        let table = [
+            ("ann@example.com", Permission::ADMIN, Some("ann@example.com")),
+            ("ann@example.com", Permission::AGENT, Some("ann@example.com")),
+            ("ann", Permission::ADMIN, Some("office@example.com")),
+            ("ann", Permission::MANAGER, None),
+            ("ann", Permission::NONE, None),
+        ];
+        for (username, permission, to) in table {
+            let to = to.map(email);
+            assert_eq!(agent(username, permission).reset_address(&account()), to, "{username}");
+        }
+    }
+
+    #[test]
+    fn a_link_goes_to_no_unverified_address_and_to_nobody_of_a_deleted_account() {
+        let ann = agent("ann", Permission::ADMIN);
+        let unverified = Customer { email_verified: false, ..account() };
+        assert_eq!(ann.reset_address(&unverified), None);
+        let withheld = Customer { email: email("[email protected]"), ..account() };
+        assert_eq!(ann.reset_address(&withheld), None);
+        let deleted = Customer { status: Status::Deleted, ..account() };
+        for username in ["ann", "ann@example.com"] {
+            assert_eq!(agent(username, Permission::ADMIN).reset_address(&deleted), None);
         }
     }
 }

@@ -86,6 +86,8 @@ pub enum Error {
     TokenInvalid,
     /// The installation sends no mail, which the route needs.
     MailDisabled,
+    /// There is no address to mail the agent a link to.
+    AgentUnreachable,
     /// The account's status does not allow the operation.
     StateInvalid(Status),
     /// The grace period is over: the account cannot be recovered.
@@ -213,6 +215,7 @@ impl Error {
             | Self::EmailTaken
             | Self::EmailMissing
             | Self::TokenInvalid
+            | Self::AgentUnreachable
             | Self::EmailVerificationRequired
             | Self::MailDisabled
             | Self::StateInvalid(_)

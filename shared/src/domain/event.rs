@@ -52,6 +52,8 @@ pub enum EventType {
     WebhookDisabled,
     /// An account's owner requested a test webhook.
     WebhookTested,
+    /// An admin or an operator has asked for a link to be mailed to an agent that sets the agent's password.
+    AgentResetRequested,
     /// An owned item was created.
     Created(Kind),
     /// An owned item was updated.
@@ -91,7 +93,8 @@ impl EventType {
             | Self::CustomerHeld
             | Self::CustomerReleased
             | Self::CustomerSuspended
-            | Self::CustomerResumed => true,
+            | Self::CustomerResumed
+            | Self::AgentResetRequested => true,
             Self::Created(kind) | Self::Updated(kind) | Self::Deleted(kind) => {
                 matches!(kind, Kind::Agent | Kind::AccessKey)
             }
@@ -119,6 +122,7 @@ impl EventType {
             Self::CustomerResumed => "customer_resumed",
             Self::WebhookDisabled => "customer_webhook_disabled",
             Self::WebhookTested => "webhook_test",
+            Self::AgentResetRequested => "agent_reset_requested",
             Self::Created(kind) => kind.created(),
             Self::Updated(kind) => kind.updated(),
             Self::Deleted(kind) => kind.deleted(),
@@ -141,6 +145,7 @@ impl EventType {
             Self::CustomerResumed,
             Self::WebhookDisabled,
             Self::WebhookTested,
+            Self::AgentResetRequested,
         ];
         let announced = Kind::ALL.iter().copied().filter(|kind| kind.is_announced());
         let of_items = announced

@@ -1,13 +1,16 @@
 //! The account gate: what an account's state (its status, its suspension, its holds) lets happen to it, and to whom that
 //! is open. The only place that decides it; the store's condition of a write says the same.
 //!
-//! | state | log in | credentials | read, write | unregister | leave at once | recover |
+//! | state | log in, reset a password | credentials | read, write | unregister | leave at once | recover |
 //! |---|---|---|---|---|---|---|
 //! | initial, active | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ ¹ |
 //! | frozen by its owner | ✓ | ✓ | frozen | ✓ | ✓ | ✓ |
 //! | frozen by an operator | ✓ | ✓ | frozen | ✓ | frozen | frozen |
 //! | suspended, whatever its status | ✓ | suspended | suspended | ✓ | suspended | suspended |
 //! | deleted | – | – | – | – | – | – |
+//!
+//! Whoever may log in may reset a password by a mailed link: without it, an owner who forgot it could neither recover nor
+//! unregister the account.
 //!
 //! ¹ There is nothing to recover, as [`decide`](super::lifecycle::decide) says. A hold stands beside these states: what it
 //! preserves is neither overwritten nor deleted, by anybody, and the account is not deleted. Operators are subject to
@@ -50,6 +53,8 @@ pub enum Access {
 pub enum Write {
     /// Revokes a key, or sets the caller's own password. Adds nothing, so that a purge can be shown to end.
     Credentials,
+    /// Replaces an agent's password by a mailed link, or asks for one. Adds nothing either.
+    Reset,
     /// Adds an item, or changes one that a hold does not preserve: an access key, a setting.
     Change,
     /// Overwrites or deletes what a hold preserves: resources, agents, the profile.
@@ -98,10 +103,12 @@ impl<'a> Target<'a> {
     pub fn admit(self) -> Result<Self, Error> {
         let Self { customer, by, write } = self;
         match (by, write) {
+            (Party::Owner, Write::Reset) => customer.admit(Access::LogIn)?,
             (Party::Owner, Write::Credentials) => customer.admit(Access::Credentials)?,
             (Party::Owner, Write::Change | Write::Overwrite) => customer.admit(Access::Write)?,
             (Party::Operator, _) => match (customer.status, write) {
-                (Status::Initial | Status::Active, _) | (Status::Frozen, Write::Credentials) => {}
+                (Status::Initial | Status::Active, _)
+                | (Status::Frozen, Write::Credentials | Write::Reset) => {}
                 (Status::Frozen | Status::Deleted, _) => {
                     return Err(Error::StateInvalid(customer.status));
                 }
@@ -109,7 +116,7 @@ impl<'a> Target<'a> {
         }
         match write {
             Write::Overwrite => customer.require_not_held(by).map(|()| self),
-            Write::Credentials | Write::Change => Ok(self),
+            Write::Credentials | Write::Reset | Write::Change => Ok(self),
         }
     }
 }
@@ -248,14 +255,36 @@ mod tests {
                 (Status::Active, Write::Change, true),
                 (Status::Active, Write::Overwrite, true),
                 (Status::Frozen, Write::Credentials, true),
+                (Status::Frozen, Write::Reset, true),
                 (Status::Frozen, Write::Change, false),
                 (Status::Deleted, Write::Credentials, false),
+                (Status::Deleted, Write::Reset, false),
             ] {
                 let account = account(status, false, suspended, false);
                 let admitted = account.writable(Party::Operator, write);
                 assert_eq!(admitted.is_ok(), expected, "{status:?} {write:?}");
                 let refused = matches!(admitted, Err(Error::StateInvalid(_)));
                 assert!(expected || refused, "{status:?} {write:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_can_be_reset_wherever_its_agent_may_log_in() {
+        for status in [Status::Initial, Status::Active, Status::Frozen, Status::Deleted] {
+            for (by_operator, suspended, held) in [
+                (false, false, false),
+                (true, false, true),
+                (false, true, false),
+                (true, true, true),
+            ] {
+                let account = account(status, by_operator, suspended, held);
+                let (may_log_in, may_reset) = (
+                    account.admit(Access::LogIn).is_ok(),
+                    account.writable(Party::Owner, Write::Reset).is_ok(),
+                );
+                assert_eq!(may_reset, may_log_in, "{status:?}, suspended: {suspended}");
+                assert_eq!(may_reset, status != Status::Deleted);
             }
         }
     }

@@ -169,6 +169,18 @@ impl IssuedToken {
             Err(Error::TokenInvalid)
         }
     }
+
+    /// Refuses a token that sets no password of `agent`, has expired at `now`, or was mailed before the agent's sessions
+    /// and links were last ended.
+    pub fn require_password_of(&self, agent: &Agent, now: Timestamp) -> Result<(), Error> {
+        let sets_password = matches!(self.purpose, Purpose::PasswordReset | Purpose::Invitation);
+        let is_current = self.agent == Some(agent.id) && self.epoch == Some(agent.epoch);
+        if sets_password && is_current && now < self.tm_expire {
+            Ok(())
+        } else {
+            Err(Error::TokenInvalid)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::{Permission, Username};
 
     #[test]
     fn a_token_names_what_it_is_about() {
@@ -232,6 +245,38 @@ mod tests {
         assert!(token.require(purpose, now).is_ok());
         assert!(matches!(token.require(purpose, tm_expire), Err(Error::TokenInvalid)));
         assert!(matches!(token.require(Purpose::Invitation, now), Err(Error::TokenInvalid)));
+    }
+
+    #[test]
+    fn a_token_sets_the_password_of_its_agent_until_it_expires_or_the_epoch_increments() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let username = Username::from_text("ann@example.com").unwrap();
+        let agent = |number| {
+            Agent::new(Id::new(now, [number; 10]), username.clone(), Permission::NONE, now)
+        };
+        let token = |purpose: Purpose| IssuedToken {
+            purpose,
+            customer: Some(Id::new(now, [1; 10])),
+            agent: Some(agent(2).id),
+            epoch: Some(0),
+            address: username.address().unwrap().hash().unwrap(),
+            sign_up: None,
+            tm_expire: now.plus(purpose.lifetime()),
+        };
+        let is_invalid = |result: Result<(), Error>| matches!(result, Err(Error::TokenInvalid));
+        for purpose in [Purpose::PasswordReset, Purpose::Invitation] {
+            let token = token(purpose);
+            assert!(token.require_password_of(&agent(2), now).is_ok());
+            assert!(is_invalid(token.require_password_of(&agent(2), token.tm_expire)));
+            assert!(is_invalid(token.require_password_of(&agent(3), now)));
+            let later = Agent { epoch: 1, ..agent(2) };
+            assert!(is_invalid(token.require_password_of(&later, now)));
+            let nobodys = IssuedToken { agent: None, ..token };
+            assert!(is_invalid(nobodys.require_password_of(&agent(2), now)));
+        }
+        for purpose in [Purpose::SignUp, Purpose::EmailVerification] {
+            assert!(is_invalid(token(purpose).require_password_of(&agent(2), now)));
+        }
     }
 
     proptest! {

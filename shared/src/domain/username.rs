@@ -268,6 +268,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_an_address_can_be_written_to() {
+        let address = |text| Username::from_text(text).unwrap().address();
+        assert_eq!(address("Ann@Example.com"), Email::from_text("ann@example.com").ok());
+        for name in ["ann", "ann.example.com", "ann@", "@example.com"] {
+            assert_eq!(address(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn the_rule_that_failed_is_named() {
         use UsernameViolation::{Characters, Length, Marks, MixedScripts, Space};
         for (text, rule) in [

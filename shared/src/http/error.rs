@@ -140,6 +140,9 @@ fn row(error: &Error) -> Row {
         Error::EmailMissing => {
             conflict("EMAIL_MISSING", "email_verified: the account has no e-mail address; set email first, with PUT /v1.0/customers/{id}.")
         }
+        Error::AgentUnreachable => {
+            conflict("EMAIL_MISSING", "There is no address to mail the agent a link to: the user name is none, and a link for an admin goes to the account's e-mail address only once it is verified.")
+        }
         Error::StateInvalid(status) => conflict("STATE_INVALID", wrong_status(*status)),
         Error::GracePeriodEnded => {
             conflict("GRACE_PERIOD_ENDED", "The grace period has ended: the account can no longer be recovered.")
@@ -287,7 +290,8 @@ fn details(error: &Error) -> Option<Value> {
             "limited_by": match standing.quota.kind {
                 QuotaKind::Requests | QuotaKind::TakenUsernames => "customer",
                 QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts | QuotaKind::MailRequests => "ip",
-                QuotaKind::MailsPerAddress => "address",
+                // Other mail than that to an agent is counted, and its refusal not told.
+                QuotaKind::MailsPerAddress => "agent",
             },
         })),
         _ => None,
@@ -347,7 +351,7 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
             format!("Your network has made its {limit} requests for mail of {seconds} s")
         }
         QuotaKind::MailsPerAddress => {
-            format!("The address has got its {limit} mails of {seconds} s")
+            format!("The agent was mailed {limit} links within {seconds} s")
         }
         QuotaKind::TakenUsernames => {
             format!(

@@ -6,7 +6,9 @@ use crate::domain::mail_intent::{Intent, SignUp};
 use crate::domain::notice::next_attempt;
 use crate::domain::value::{AddressHash, Email};
 use crate::domain::{Customer, Error, Id, IssuedToken, MailedToken, Purpose, Status};
+use crate::password::is_of_nobody;
 use crate::platform::log::{Cause, LogEntry};
+use crate::store::login::AgentWithLogin;
 use crate::store::mail_intent::NewToken;
 
 /// What an intent amounts to once it is looked up.
@@ -94,8 +96,38 @@ impl Mailer {
             Intent::Verification { customer, address } => {
                 self.answer_verification(customer, &address).await
             }
-            Intent::PasswordReset { .. } | Intent::Invitation { .. } => Ok(Answer::Nothing),
+            Intent::PasswordReset { login, digest } => {
+                let found = self.app.store.get_agent_of_login(login, &digest).await?;
+                Ok(found.and_then(|found| self.password_link(found)).unwrap_or(Answer::Nothing))
+            }
+            Intent::Invitation { customer, agent } => {
+                let found = self.app.store.get_agent_with_login(customer, agent).await?;
+                // Whoever has a password by now has accepted already.
+                let found = found.filter(|found| is_of_nobody(&found.login.password_hash));
+                Ok(found.and_then(|found| self.password_link(found)).unwrap_or(Answer::Nothing))
+            }
         }
+    }
+
+    /// The link with which an agent chooses a password: an invitation, as long as the agent has none. `None` if there is no
+    /// address to mail it to.
+    fn password_link(&self, found: AgentWithLogin) -> Option<Answer> {
+        let AgentWithLogin { customer, agent, login } = found;
+        let to = agent.reset_address(&customer)?;
+        let (purpose, letter) = if is_of_nobody(&login.password_hash) {
+            (Purpose::Invitation, Letter::Invitation)
+        } else {
+            (Purpose::PasswordReset, Letter::PasswordReset)
+        };
+        let issued = IssuedToken {
+            customer: Some(customer.id),
+            agent: Some(agent.id),
+            epoch: Some(agent.epoch),
+            ..self.token(purpose, to.hash()?)
+        };
+        let plain = MailedToken::new(Some(customer.id), Some(agent.id), self.app.new_secret());
+        let token = Some(NewToken { plain, issued, pending: None });
+        Some(Answer::of(Addressed { to, letter, account: Some(customer.id), token }))
     }
 
     async fn answer_sign_up(&self, sign_up: SignUp) -> Result<Answer, Error> {

@@ -48,6 +48,10 @@ pub(super) enum Letter {
     AddressKnown,
     /// With a link that proves an account's address.
     Verification,
+    /// With a link that sets a forgotten password.
+    PasswordReset,
+    /// With a link that sets an agent's first password.
+    Invitation,
 }
 
 #[derive(Template)]
@@ -104,6 +108,8 @@ impl Letter {
             Self::SignUp => "Your new account: confirm your address",
             Self::AddressKnown => "You have an account already",
             Self::Verification => "Confirm the address of your account",
+            Self::PasswordReset => "Choose a new password",
+            Self::Invitation => "You are invited: choose a password",
         }
     }
 }
@@ -190,7 +196,9 @@ mod tests {
     #[test]
     fn a_letter_has_its_link_in_text_and_html_and_nowhere_else() {
         let link = "https://api.example.com/account/verify#token=vbm_1";
-        for letter in [Letter::SignUp, Letter::Verification] {
+        for letter in
+            [Letter::SignUp, Letter::Verification, Letter::PasswordReset, Letter::Invitation]
+        {
             let Message { text, html, .. } = Message::letter(letter, None, link).unwrap();
             assert!(text.contains(&format!("\n\n{link}\n\n")), "{text}");
             assert!(html.contains(&format!("<a href=\"{link}\">{link}</a>")), "{html}");

@@ -18,7 +18,8 @@ use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
 use crate::domain::gate::{Target, Write};
-use crate::domain::network::Source;
+use crate::domain::mail_intent::Intent;
+use crate::domain::network::{Recipient, Source};
 use crate::domain::notice::Occasion;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
@@ -26,7 +27,8 @@ use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
 use crate::domain::{
-    AccessKey, Agent, Customer, Error, Event, Id, Login, Page, Permission, Timestamp, Username,
+    AccessKey, Agent, Customer, Error, Event, Id, Login, Page, Permission, PresentedToken, Purpose,
+    Timestamp, Username,
 };
 use crate::patience::Tries;
 
@@ -119,45 +121,87 @@ impl std::fmt::Debug for NewPasswordHash {
     }
 }
 
+/// A password that is set by a mailed link.
+pub struct MailedPassword<'a> {
+    /// The password's hash.
+    pub hash: PasswordHash,
+    /// The link's token.
+    pub token: &'a PresentedToken,
+    /// What the token was mailed for.
+    pub purpose: Purpose,
+}
+
+impl std::fmt::Debug for MailedPassword<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MailedPassword(…)")
+    }
+}
+
+/// An admin's request that a link be mailed to an agent which sets the agent's password.
+#[derive(Debug)]
+pub struct ResetRequest {
+    /// What the sender is to do.
+    pub intent: Intent,
+    /// The agent.
+    pub agent: Id<Agent>,
+    /// How often this may be asked for per agent; `None` if it is not counted.
+    pub quota: Option<Quota>,
+}
+
 /// Number of access keys that end in one transaction, which has up to 100 legs.
 const KEYS_AT_ONCE: usize = 80;
 
 impl Transaction<'_> {
-    /// Adds the legs that replace an agent's password, if the agent is unchanged since it was read.
-    fn replace_password(
+    /// Adds the legs that replace an agent's password, if the agent is unchanged since it was read, and that let one session
+    /// go on.
+    fn change_password(
         self,
         customer: &Customer,
         agent: &Agent,
         new: &NewPasswordHash,
         event: &Event,
     ) -> Result<Self, Error> {
-        let of_item = next_epoch()?.set("tm_update", event.time)?;
-        let of_lock = next_epoch()?.set("password_hash", new.hash.expose())?;
-        let (unchanged, of_agent) = (unchanged(agent), of_agent(agent.id));
-        let mut transaction = self
-            .update(key::agent(customer.id, agent.id).address(), &of_item, Some(&unchanged))?
-            .update(key::login(agent.login).address(), &of_lock, Some(&of_agent))?;
-        if let Some(token_hash) = &new.kept_session {
-            let session = key::session(customer.id, token_hash).address();
-            let present = Condition::present();
-            transaction = transaction.update(session, &next_epoch()?, Some(&present))?;
-        }
-        transaction.delete(key::throttle(&agent.login.to_string()).address(), None)?.tell(
-            Some(Occasion::PasswordChanged),
-            customer,
-            event,
-        )
+        let conditions = (&unchanged(agent), &of_agent(agent.id));
+        let transaction =
+            self.replace_password(customer.id, agent, &new.hash, conditions, event)?;
+        let transaction = match &new.kept_session {
+            Some(token_hash) => {
+                let session = key::session(customer.id, token_hash).address();
+                transaction.update(session, &next_epoch()?, Some(&Condition::present()))?
+            }
+            None => transaction,
+        };
+        transaction.tell(Some(Occasion::PasswordChanged), customer, event)
+    }
+
+    /// Adds the legs that replace an agent's password, end its sessions and forget its login attempts, if the agent and its
+    /// user name's lock meet these conditions.
+    fn replace_password(
+        self,
+        customer: Id<Customer>,
+        agent: &Agent,
+        hash: &PasswordHash,
+        (of_agent, of_lock): (&Condition, &Condition),
+        event: &Event,
+    ) -> Result<Self, Error> {
+        let agents = next_epoch()?.set("tm_update", event.time)?;
+        let locks = next_epoch()?.set("password_hash", hash.expose())?;
+        self.update(key::agent(customer, agent.id).address(), &agents, Some(of_agent))?
+            .update(key::login(agent.login).address(), &locks, Some(of_lock))?
+            .delete(key::throttle(&agent.login.to_string()).address(), None)
     }
 }
 
 impl Store {
-    /// Creates an agent with the lock on its user name, if the account admits it. A name that is taken is counted;
-    /// [`Error::TooManyRequests`] if the account has met too many, even if this one is free.
+    /// Creates an agent with the lock on its user name, if the account admits it, and asks for the mail that invites the
+    /// agent, if there is to be one. A name that is taken is counted; [`Error::TooManyRequests`] if the account has met too
+    /// many, even if this one is free.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
         agent: &Agent,
         login: &Login,
+        invitation: Option<&Intent>,
         event: &Event,
     ) -> Result<(), Error> {
         let new = item(&key::agent(target.id, agent.id), AgentAttributes::from(agent))?;
@@ -165,11 +209,16 @@ impl Store {
         let (taken, account) = (Quota::TAKEN_USERNAMES, Source::Customer(target.id));
         let insert = |target: Target<'_>| {
             let absent = Condition::absent();
-            self.transaction()
+            let transaction = self
+                .transaction()
                 .emit_permission(target, event, None, Some(agent.permission))?
                 .put(Table::Accounts, new.clone(), Some(&absent))?
                 .put(Table::Accounts, lock.clone(), Some(&absent))?
-                .check_quota(taken, &account, event.time)
+                .check_quota(taken, &account, event.time)?;
+            match invitation {
+                Some(invitation) => transaction.intend(invitation, event.id.uuid(), event.time),
+                None => Ok(transaction),
+            }
         };
         match self.change_owned(target.to(Write::Change), insert).await? {
             CommitResult::Written => Ok(()),
@@ -249,7 +298,7 @@ impl Store {
         } else {
             let replace = |target: Target<'_>| {
                 let transaction = self.transaction().emit_owned(target, event)?;
-                transaction.replace_password(&target, agent, new, event)
+                transaction.change_password(&target, agent, new, event)
             };
             self.change_owned(target, replace).await?
         };
@@ -266,6 +315,75 @@ impl Store {
             (_, Some(Leg::Failed(None))) => Err(missing()),
             // The session has ended since.
             _ => Err(Error::InvalidCredentials),
+        }
+    }
+
+    /// Sets an agent's password by a mailed link, which is used up, if none of the agent's sessions and links has ended since
+    /// the agent was read; [`Error::TokenInvalid`] otherwise. All of them end. The agent's login attempts are forgotten, and
+    /// its access keys stay. The account's owner is told, unless the agent was invited and had no password.
+    pub async fn reset_agent_password(
+        &self,
+        target: Target<'_>,
+        agent: &Agent,
+        new: &MailedPassword<'_>,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let same_epoch =
+            Condition::new("epoch = :read_epoch", [(":read_epoch", number(agent.epoch))]);
+        let of_lock = of_agent(agent.id).and(same_epoch.clone());
+        let told = match new.purpose {
+            Purpose::Invitation => None,
+            _ => Some(Occasion::PasswordChanged),
+        };
+        let reset = |target: Target<'_>| {
+            self.transaction()
+                .emit_owned(target, event)?
+                .replace_password(target.id, agent, &new.hash, (&same_epoch, &of_lock), event)?
+                .delete_token(&new.token.hash)?
+                .tell(told, &target, event)
+        };
+        match self.change_owned(target.to(Write::Reset), reset).await {
+            Ok(CommitResult::Written) => Ok(()),
+            // Written by this request, if an answer from the database was lost: the hash has a salt of its own.
+            Ok(CommitResult::Refused(legs)) if has_hash(&legs, &new.hash) => Ok(()),
+            Ok(CommitResult::Refused(_)) | Err(Error::InvalidCredentials) => {
+                Err(Error::TokenInvalid)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for a link to be mailed to an agent, with the event that tells of it, if the account admits it;
+    /// [`Error::TooManyRequests`] if the agent was mailed as many within the hour as may be.
+    pub async fn insert_reset_request(
+        &self,
+        target: Target<'_>,
+        asked: &ResetRequest,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let recipient = Recipient::new(Purpose::PasswordReset, &asked.agent.to_string());
+        let recipient = Source::Recipient(recipient);
+        let ask = |target: Target<'_>| {
+            let transaction = self.transaction().emit_owned(target, event)?.intend(
+                &asked.intent,
+                event.id.uuid(),
+                event.time,
+            )?;
+            match asked.quota {
+                Some(quota) => transaction.count(quota, &recipient, event.time),
+                None => Ok(transaction),
+            }
+        };
+        let CommitResult::Refused(legs) = self.change_owned(target.to(Write::Reset), ask).await?
+        else {
+            return Ok(());
+        };
+        match (legs.as_slice(), asked.quota) {
+            ([root, ..], _) if root.failed() => Err(gone()),
+            // The event's id is new: if it exists already, an answer was lost and this is a second try.
+            ([_, event, ..], _) if event.failed() => Ok(()),
+            (_, Some(quota)) => Err(Error::TooManyRequests(quota.status(quota.limit, event.time))),
+            (_, None) => Ok(()),
         }
     }
 
@@ -293,13 +411,13 @@ impl Store {
             let transaction = self.transaction();
             let mut transaction = if keys.is_empty() {
                 let transaction = transaction.emit_owned(target, event)?;
-                transaction.replace_password(&target, agent, new, event)?
+                transaction.change_password(&target, agent, new, event)?
             } else {
                 let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 let ended = ended(keys.iter().map(|key| key.id.uuid()).collect());
                 transaction
                     .emit_second(target, event, (Kind::AccessKey, count))?
-                    .replace_password(&target, agent, new, event)?
+                    .change_password(&target, agent, new, event)?
                     .put_event(&OutboxEntry::next(&ended, &current))?
             };
             for key in keys {
@@ -400,6 +518,109 @@ fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Er
     }
 }
 
+/// Whether the user name's lock, which is the fourth leg of a reset, has this password already.
+fn has_hash(legs: &[Leg], hash: &PasswordHash) -> bool {
+    let Some(Leg::Failed(Some(lock))) = legs.get(3) else { return false };
+    read(lock.clone()).is_ok_and(|login: Login| login.password_hash.expose() == hash.expose())
+}
+
 const fn missing() -> Error {
     Error::NotFound(Entity::Owned(Kind::Agent))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::event::EventType;
+    use crate::domain::gate::Party;
+    use crate::domain::value::FromText as _;
+    use crate::domain::{Actor, MailedToken, Status};
+    use crate::store::dynamodb::fake::{Fake, cancelled, reason, written};
+    use crate::store::root::tests::{customer, now, root};
+
+    const HASH: &str = "the new password's hash";
+
+    fn agent() -> Agent {
+        let username = Username::from_text("ann@example.com").unwrap();
+        Agent::new(Id::new(now(), [2; 10]), username, Permission::ADMIN, now())
+    }
+
+    fn token() -> PresentedToken {
+        let token = MailedToken::new(Some(customer(0).id), Some(agent().id), [7; 32]);
+        PresentedToken::from_text(token.expose()).unwrap()
+    }
+
+    /// Sets the agent's password by a mailed link, for an account whose sequence number is 0 as far as is known.
+    async fn reset(store: &Store) -> Result<(), Error> {
+        let (customer, agent, token) = (customer(0), agent(), token());
+        let event = Event {
+            id: Id::new(now(), [3; 10]),
+            event_type: EventType::Updated(Kind::Agent),
+            customer: customer.id,
+            subjects: vec![agent.id.uuid()],
+            hold: None,
+            actor: Actor::mailed_link(customer.id),
+            time: now(),
+        };
+        let hash = PasswordHash::stored(HASH.to_owned());
+        let new = MailedPassword { hash, token: &token, purpose: Purpose::PasswordReset };
+        let target = customer.writable(Party::Owner, Write::Reset).unwrap();
+        store.reset_agent_password(target, &agent, &new, &event).await
+    }
+
+    fn failed(item: Value) -> Value {
+        let mut failed = reason("ConditionalCheckFailed");
+        failed["Item"] = item;
+        failed
+    }
+
+    /// The refusal of a reset whose agent has another epoch by now, and this password.
+    fn overtaken(hash: &str) -> (u16, Value) {
+        let held = || reason("None");
+        let lock = json!({
+            "customer_id": {"S": customer(0).id.to_string()},
+            "agent_id": {"S": agent().id.to_string()},
+            "username_digest": {"S": agent().username.digest()},
+            "password_hash": {"S": hash},
+            "epoch": {"N": "1"},
+        });
+        let of_agent = failed(json!({"epoch": {"N": "1"}}));
+        let gone = reason("ConditionalCheckFailed");
+        cancelled(&[held(), held(), of_agent, failed(lock), held(), gone])
+    }
+
+    #[tokio::test]
+    async fn a_reset_asks_for_the_epoch_and_the_token_and_not_for_a_suspension() {
+        let (store, fake) = Fake::answering([written()]);
+        reset(&store).await.unwrap();
+        let legs = fake.body(0)["TransactItems"].clone();
+        let condition =
+            |leg: usize, write: &str| legs[leg][write]["ConditionExpression"].to_string();
+        let of_account = condition(0, "Update");
+        assert!(of_account.contains(":frozen") && !of_account.contains("tm_suspend"), "{legs}");
+        for leg in [2, 3] {
+            assert!(condition(leg, "Update").contains("epoch = :read_epoch"), "{legs}");
+        }
+        assert_eq!(legs[5]["Delete"]["Key"]["id"]["S"], format!("TOKEN#{}", token().hash));
+        assert!(condition(5, "Delete").contains("attribute_exists(id)"), "{legs}");
+    }
+
+    #[tokio::test]
+    async fn a_reset_whose_answer_was_lost_is_recognised_and_another_is_not() {
+        let (store, _) = Fake::answering([overtaken(HASH)]);
+        assert!(reset(&store).await.is_ok());
+        let (store, _) = Fake::answering([overtaken("another hash of the same password")]);
+        assert!(matches!(reset(&store).await, Err(Error::TokenInvalid)));
+    }
+
+    #[tokio::test]
+    async fn a_link_into_an_account_that_was_deleted_meanwhile_is_invalid() {
+        let deleted = Customer { status: Status::Deleted, ..customer(1) };
+        let held = || reason("None");
+        let refusal = cancelled(&[failed(root(&deleted)), held(), held(), held(), held(), held()]);
+        let (store, _) = Fake::answering([refusal]);
+        assert!(matches!(reset(&store).await, Err(Error::TokenInvalid)));
+    }
 }

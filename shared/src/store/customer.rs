@@ -13,6 +13,7 @@ use super::root::{CustomerAttributes, decided_on};
 use super::stored::{item, read};
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::CustomerChange;
+use crate::domain::mail_intent::Intent;
 use crate::domain::notice::Notice;
 use crate::domain::owned::Kind;
 use crate::domain::{Agent, Customer, Error, Event, Id, Login, Timestamp};
@@ -27,6 +28,8 @@ pub struct NewCustomer<'a> {
     pub agent: &'a Agent,
     /// The agent's login.
     pub login: &'a Login,
+    /// The mail that invites the agent; `None` if there is none.
+    pub invitation: Option<&'a Intent>,
 }
 
 impl Store {
@@ -65,7 +68,7 @@ impl Store {
         event: Option<&Event>,
         token_hash: Option<&str>,
     ) -> Result<bool, Error> {
-        let NewCustomer { customer, agent, login } = new;
+        let NewCustomer { customer, agent, login, invitation } = new;
         let root = item(&key::customer(customer.id), CustomerAttributes::from(*customer))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(*login))?;
         let agent = item(&key::agent(customer.id, agent.id), AgentAttributes::from(*agent))?;
@@ -79,6 +82,9 @@ impl Store {
             transaction = transaction
                 .emit(&OutboxEntry::of(event, customer))?
                 .intend_to_prove(None, customer, event)?;
+            if let Some(invitation) = invitation {
+                transaction = transaction.intend(invitation, event.id.uuid(), event.time)?;
+            }
         }
         if let Some(hash) = token_hash {
             transaction = transaction.use_token(hash)?.end_pending(customer)?;

@@ -6,6 +6,7 @@ use super::dynamodb::{Condition, Store, string};
 use super::fields::stored;
 use super::key;
 use super::stored::Stored;
+use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Login, Username};
 
@@ -62,11 +63,58 @@ pub(super) fn held_by(customer: Id<Customer>) -> Condition {
     )
 }
 
+/// An agent, with what the user name logs in with, and the account.
+#[derive(Debug)]
+pub struct AgentWithLogin {
+    /// The account.
+    pub customer: Customer,
+    /// The agent.
+    pub agent: Agent,
+    /// The login.
+    pub login: Login,
+}
+
 impl Store {
     /// Reads the login of a user name consistently; `None` if nobody has the name, or if the name that is taken only
     /// looks like it.
     pub async fn get_login(&self, username: &Username) -> Result<Option<Login>, Error> {
         let found = self.get_stored(&key::login(username.login_key())).await?;
         Ok(found.filter(|found: &Login| found.username_digest == username.digest()))
+    }
+
+    /// Reads the agent that a user name belongs to, with the login and the account; `None` if it belongs to nobody. The
+    /// name is known by its key and its digest.
+    pub async fn get_agent_of_login(
+        &self,
+        login: LoginKey,
+        digest: &str,
+    ) -> Result<Option<AgentWithLogin>, Error> {
+        let key = key::login(login);
+        let found: Option<Login> = self.get_items(&[key.untyped()]).await?.get(&key)?;
+        let Some(login) = found.filter(|found| found.username_digest == digest) else {
+            return Ok(None);
+        };
+        let (customer, agent) =
+            (key::customer(login.customer), key::agent(login.customer, login.agent));
+        let items = self.get_items(&[customer.untyped(), agent.untyped()]).await?;
+        let found = items.get(&customer)?.zip(items.get(&agent)?);
+        Ok(found.map(|(customer, agent)| AgentWithLogin { customer, agent, login }))
+    }
+
+    /// Reads an agent with the login and the account; `None` if there is no such agent.
+    pub async fn get_agent_with_login(
+        &self,
+        customer: Id<Customer>,
+        agent: Id<Agent>,
+    ) -> Result<Option<AgentWithLogin>, Error> {
+        let (customer, agent) = (key::customer(customer), key::agent(customer, agent));
+        let items = self.get_items(&[customer.untyped(), agent.untyped()]).await?;
+        let Some((customer, agent)) = items.get(&customer)?.zip(items.get(&agent)?) else {
+            return Ok(None);
+        };
+        let key = key::login(agent.login);
+        let found: Option<Login> = self.get_items(&[key.untyped()]).await?.get(&key)?;
+        let own = found.filter(|found| found.agent == agent.id);
+        Ok(own.map(|login| AgentWithLogin { customer, agent, login }))
     }
 }

@@ -115,6 +115,13 @@ impl Transaction<'_> {
         self.delete_or_fail(token, &exists, || Error::TokenInvalid)
     }
 
+    /// Uses up a mailed token as [`use_token`](Self::use_token), with a leg that is refused like any other: for a
+    /// transaction that recognises its own work if an answer from the database was lost.
+    pub(super) fn delete_token(self, hash: &str) -> Result<Self, Error> {
+        let exists = Condition::new("attribute_exists(id)", []);
+        self.delete(key::mailed_token(hash).address(), Some(&exists))
+    }
+
     /// Deletes the pending sign-up of the account's address, which its token has completed.
     pub(super) fn end_pending(self, customer: &Customer) -> Result<Self, Error> {
         match customer.email.hash() {
@@ -182,6 +189,9 @@ pub struct FoundAddress {
     pub pending: Option<PendingSignUp>,
 }
 
+/// A mailed token, the agent that it is about, and that agent's account.
+pub type TokenAndAgent = (IssuedToken, Customer, Agent);
+
 impl Store {
     /// Reads the record of a token that somebody presents, and the account that it is about, consistently and in one round
     /// trip. `None` of a token that was used, has expired or was replaced, and of what does not exist.
@@ -196,6 +206,24 @@ impl Store {
         let items = self.get_items(&keys).await?;
         let account = account.map(|account| items.get(&account)).transpose()?;
         Ok((items.get(&token)?, account.flatten()))
+    }
+
+    /// Reads a token that somebody presents, with the agent that it names and the account, consistently and in one round
+    /// trip; `None` if one of them does not exist.
+    pub async fn get_token_and_agent(
+        &self,
+        token: &PresentedToken,
+    ) -> Result<Option<TokenAndAgent>, Error> {
+        let (Some(customer), Some(agent)) = (token.customer, token.agent) else { return Ok(None) };
+        let issued = key::mailed_token(&token.hash);
+        let (customer, agent) = (key::customer(customer), key::agent(customer, agent));
+        let keys = [issued.untyped(), customer.untyped(), agent.untyped()];
+        let items = self.get_items(&keys).await?;
+        let found = (items.get(&issued)?, items.get(&customer)?, items.get(&agent)?);
+        Ok(match found {
+            (Some(issued), Some(customer), Some(agent)) => Some((issued, customer, agent)),
+            _ => None,
+        })
     }
 
     /// Looks up the address of a sign-up, consistently and in one round trip.

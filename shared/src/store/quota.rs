@@ -26,11 +26,8 @@ impl Store {
         source: &Source,
         now: Timestamp,
     ) -> Result<QuotaStatus, Error> {
-        let window = quota.window(now);
-        let counted =
-            UpdateExpression::default().add(COUNT, weight(quota))?.set("expires_at", window.end)?;
-        let below = below(quota);
-        let address = key::count(quota.kind, source, window).address();
+        let (counted, below) = (counted(quota, now)?, below(quota));
+        let address = key::count(quota.kind, source, quota.window(now)).address();
         let written = if quota.kind.is_strict() {
             self.update(address, &counted, &below).await?
         } else {
@@ -67,6 +64,23 @@ impl Transaction<'_> {
         let count = key::count(quota.kind, source, quota.window(now));
         self.check(count.address(), &below(quota))
     }
+
+    /// Counts a request in the transaction that carries it out. Its leg fails if the quota is used up.
+    pub(super) fn count(
+        self,
+        quota: Quota,
+        source: &Source,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let address = key::count(quota.kind, source, quota.window(now)).address();
+        self.update(address, &counted(quota, now)?, Some(&below(quota)))
+    }
+}
+
+/// Counts a request, until its window ends.
+fn counted(quota: Quota, now: Timestamp) -> Result<UpdateExpression, Error> {
+    let end = quota.window(now).end;
+    UpdateExpression::default().add(COUNT, weight(quota))?.set("expires_at", end)
 }
 
 /// Something is left of a quota.

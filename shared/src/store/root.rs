@@ -253,20 +253,20 @@ pub(super) fn admits(target: Target<'_>) -> Condition {
     let status = |name: &'static str, status: Status| (name, string(status.name()));
     let live = [status(":initial", Status::Initial), status(":active", Status::Active)];
     let condition = match target.write {
-        Write::Credentials => {
+        Write::Credentials | Write::Reset => {
             let [initial, active] = live;
             let statuses = [initial, active, status(":frozen", Status::Frozen)];
             Condition::new("#status IN (:initial, :active, :frozen)", statuses)
         }
         Write::Change | Write::Overwrite => Condition::new("#status IN (:initial, :active)", live),
     };
-    let condition = match target.by {
-        Party::Owner => condition.and(Condition::new("attribute_not_exists(tm_suspend)", [])),
-        Party::Operator => condition,
+    let condition = match (target.by, target.write) {
+        (Party::Operator, _) | (Party::Owner, Write::Reset) => condition,
+        (Party::Owner, _) => condition.and(Condition::new("attribute_not_exists(tm_suspend)", [])),
     };
     match target.write {
         Write::Overwrite => condition.and(Condition::new("attribute_not_exists(holds)", [])),
-        Write::Credentials | Write::Change => condition,
+        Write::Credentials | Write::Reset | Write::Change => condition,
     }
 }
 

@@ -28,6 +28,7 @@ const NO_BILLING_ACCOUNT: Outcome = (404, "BILLING_ACCOUNT_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
+const NO_LINK: Outcome = (400, "TOKEN_INVALID");
 const NO_WEBHOOK: Outcome = (409, "WEBHOOK_NOT_CONFIGURED");
 const PRESERVED: Outcome = (409, "ACCOUNT_PRESERVED");
 const ON_HOLD: Outcome = (409, "LEGAL_HOLD");
@@ -137,7 +138,8 @@ pub(super) struct Row {
     pub(super) missing: Outcome,
     /// The answer for a deleted item.
     pub(super) deleted: Outcome,
-    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time.
+    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time, and `$mailed` is a token that
+    /// was never mailed.
     pub(super) body: &'static str,
     pub(super) uses_up: UsesUp,
     /// Status of a new account before the request, where `uses_up` is `Account`.
@@ -232,6 +234,14 @@ pub(super) const ROWS: &[Row] = &[
         route: "POST /auth/login",
         works_in: (NOT_DELETED, NOT_VALID),
         body: r#"{"username": "$username", "password": "$password"}"#,
+        ..PUBLIC
+    },
+    // Whoever has the user name, the answer is the same.
+    Row { route: "POST /auth/password-forgot", body: r#"{"username": "$username"}"#, ..PUBLIC },
+    Row {
+        route: "POST /auth/password-reset",
+        body: r#"{"token": "$mailed", "password": "another password"}"#,
+        own: NO_LINK,
         ..PUBLIC
     },
     Row {
@@ -504,6 +514,13 @@ pub(super) const ROWS: &[Row] = &[
         key: DENIED,
         uses_up: UsesUp::Account,
         ..OWN
+    },
+    Row {
+        route: "POST /v1.0/agents/{id}/password-reset",
+        own: NO_MAIL,
+        named: NO_MAIL,
+        names: Some(PROJECT),
+        ..OWN_AGENT
     },
     Row { route: "GET /v1.0/{kind}", who: ANYONE, ..RESOURCES },
     Row { route: "POST /v1.0/{kind}", body: NUMBER.new, must_name: true, ..RESOURCES },

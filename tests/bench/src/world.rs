@@ -200,7 +200,8 @@ impl World {
         let admin = FirstAdmin { id: self.app.new_id(now), username };
         let Registration { customer, admin: agent } = Customer::register_project(admin, now);
         let login = Login::new(customer.id, &agent, self.hash.clone());
-        let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+        let new =
+            NewCustomer { customer: &customer, agent: &agent, login: &login, invitation: None };
         self.app.store.insert_project(&new).await.map_err(told)?;
         self.log_in(customer.id, &agent).await
     }
@@ -218,7 +219,8 @@ impl World {
         let Registration { customer, admin: agent } =
             Customer::register(self.app.new_id(now), profile, secret, admin, now);
         let login = Login::new(customer.id, &agent, self.hash.clone());
-        let new = NewCustomer { customer: &customer, agent: &agent, login: &login };
+        let new =
+            NewCustomer { customer: &customer, agent: &agent, login: &login, invitation: None };
         let event = self.app.event(
             EventType::CustomerCreated,
             customer.id,

@@ -1,0 +1,50 @@
+//! `POST /auth/password-reset`: sets the password of the agent to whom the link was mailed, after a forgotten one or an
+//! invitation. It works in every state of the account in which the agent may log in; all sessions of the agent end, and
+//! all other links.
+//!
+//! Two round trips: attempt, token, account and agent, then the change. No password is hashed for a token that does not exist, and
+//! no refusal uses the token up.
+
+use serde::Deserialize;
+use shared::app::App;
+use shared::auth::count_attempt;
+use shared::domain::gate::{Party, Write};
+use shared::domain::value::NewPassword;
+use shared::domain::{Actor, Error, EventType, Kind, PresentedToken};
+use shared::http::{Reply, Request};
+use shared::password;
+use shared::runtime::Endpoint;
+use shared::store::agent::MailedPassword;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    token: PresentedToken,
+    password: NewPassword,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let body: Body = request.json()?;
+
+    let found = app.store.get_token_and_agent(&body.token);
+    let found = count_attempt(app, &request, found).await?;
+    let (token, customer, agent) = found.ok_or(Error::TokenInvalid)?;
+    token.require_password_of(&agent, app.now())?;
+    let account = customer.writable(Party::Owner, Write::Reset);
+    let account = account.map_err(|_| Error::TokenInvalid)?;
+
+    let hash = password::hash(body.password.for_agent(&agent.username)?)?;
+    let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
+    let by = Actor::mailed_link(account.id);
+    let event = app.event(EventType::Updated(Kind::Agent), account.id, subjects, by, now);
+    let new = MailedPassword { hash, token: &body.token, purpose: token.purpose };
+    app.store.reset_agent_password(account, &agent, &new, &event).await?;
+
+    Reply::empty()
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::public(handle)
+}
+
+shared::hashing_main!(endpoint);

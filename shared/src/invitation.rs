@@ -1,0 +1,47 @@
+//! Invitations: an agent who is created without a password chooses it by a mailed link.
+
+use std::fmt;
+
+use crate::app::App;
+use crate::domain::mail_intent::Intent;
+use crate::domain::value::{NewPassword, PasswordHash};
+use crate::domain::{Agent, Customer, Error, Id};
+use crate::password;
+
+/// What a new agent logs in with, and the mail that it causes.
+pub struct FirstPassword {
+    /// The password's hash; nobody's if the agent is invited.
+    pub hash: PasswordHash,
+    /// The invitation; `None` for an agent who has a password.
+    pub invitation: Option<Intent>,
+}
+
+impl fmt::Debug for FirstPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstPassword(…)")
+    }
+}
+
+impl FirstPassword {
+    /// Returns what `agent`, who is new in the account `customer`, gets: this password, or without one an invitation.
+    /// Refuses to invite where no mail is sent, and an agent whose user name is no address.
+    pub fn of(
+        app: &App,
+        customer: Id<Customer>,
+        agent: &Agent,
+        password: Option<&NewPassword>,
+    ) -> Result<Self, Error> {
+        if let Some(password) = password {
+            let hash = password::hash(password.for_agent(&agent.username)?)?;
+            return Ok(Self { hash, invitation: None });
+        }
+        if agent.username.address().is_none() {
+            let rule = "is missing; leave it out only to invite an agent whose username is an e-mail address, \
+                        to which the invitation is mailed";
+            return Err(Error::invalid_field("password", rule));
+        }
+        app.require_mail()?;
+        let invitation = Intent::Invitation { customer, agent: agent.id };
+        Ok(Self { hash: password::of_nobody(), invitation: Some(invitation) })
+    }
+}

@@ -1,0 +1,397 @@
+//! Back in by mail: a forgotten password is set anew by a mailed link, and nobody learns who has an account.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Account, Answer, OPERATORS_PASSWORD, PASSWORD, Tenure, mailing_with, options_with, slow,
+};
+
+const NEW: &str = "an entirely new password";
+const RESET_SUBJECT: &str = "Choose a new password";
+const HOUR: i64 = 60 * 60;
+
+impl Tenure {
+    /// Asks for a link with which to set a forgotten password.
+    pub(crate) async fn forgot(&self, username: &str) -> Answer {
+        self.ask("/auth/password-forgot", json!({"username": username})).await
+    }
+
+    /// Sets the password that belongs to a mailed link.
+    pub(crate) async fn choose(&self, token: &str, password: &str) -> Answer {
+        self.ask("/auth/password-reset", json!({"token": token, "password": password})).await
+    }
+
+    /// Returns the messages to an address with a link to choose a password, oldest first, once the stack is at rest.
+    pub(crate) async fn password_links(&self, address: &str) -> Vec<Value> {
+        let is_link =
+            |message: &Value| message["text"].as_str().unwrap().contains("/account/reset#token=");
+        self.mail_to(address).await.into_iter().filter(is_link).collect()
+    }
+
+    /// Returns the token of the newest link to an address.
+    pub(crate) async fn token_for(&self, address: &str) -> String {
+        token_in(self.password_links(address).await.last().expect("a mailed link"))
+    }
+
+    /// Forgets the password of a user name that is an address, and returns the token of the link.
+    async fn token_after_forgetting(&self, username: &str) -> String {
+        let address = username.to_lowercase();
+        let before = self.password_links(&address).await.len();
+        assert_eq!(self.forgot(username).await.ok(), json!({}));
+        let links = self.password_links(&address).await;
+        assert_eq!(links.len(), before + 1);
+        token_in(links.last().unwrap())
+    }
+
+    /// Returns the records of mailed tokens and the mail intents that are stored.
+    async fn tokens_and_intents(&self) -> Vec<Value> {
+        let items = self.items("OutboxTable").await;
+        let is_either = |item: &Value| {
+            let id = item["id"]["S"].as_str().unwrap();
+            id.starts_with("TOKEN#") || id.starts_with("INTENT#")
+        };
+        items.into_iter().filter(is_either).collect()
+    }
+
+    /// Creates an account without an address of its own, whose admin's user name is one.
+    pub(crate) async fn person(&self, admin: &str, username: &str) -> Account {
+        let body = json!({"username": username, "password": PASSWORD});
+        let made = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
+        let token = self.login(username, PASSWORD).await;
+        Account { id: made["id"].as_str().unwrap().to_owned(), token }
+    }
+
+    async fn operate(&self, admin: &str, account: &Account, method: &str, below: &str) {
+        let path = format!("/v1.0/customers/{}{below}", account.id);
+        let request = self.request(method, &path).bearer(admin);
+        let request = match method {
+            "PUT" => request.json(&json!({"reason": "Case 7 of the court"})),
+            _ => request,
+        };
+        self.send(request).await.ok();
+    }
+
+    /// Records that an account's address is its owner's.
+    async fn vouch(&self, admin: &str, account: &Account) {
+        let path = format!("/v1.0/customers/{}/verification", account.id);
+        self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await.ok();
+    }
+}
+
+/// Returns the token in a message's link, which both parts of the message have.
+fn token_in(message: &Value) -> String {
+    let [text, html] = ["text", "html"].map(|part| message[part].as_str().unwrap());
+    let token = text.split("#token=").nth(1).and_then(|rest| rest.split(['&', '\n']).next());
+    let token = token.expect("a link");
+    assert!(token.starts_with("vbm_") && html.contains(token), "{html}");
+    token.to_owned()
+}
+
+#[track_caller]
+fn is_invalid(answer: &Answer) {
+    assert_eq!(answer.refused(400), "TOKEN_INVALID");
+    assert!(answer.message().starts_with("token: "), "{}", answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_password_is_set_by_the_mailed_link() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.person(&admin, "ann@example.org").await;
+    let key = tenure.access_key(&account.token).await;
+
+    let token = tenure.token_after_forgetting("Ann@Example.org").await;
+    let message = &tenure.password_links("ann@example.org").await[0];
+    assert_eq!(message["subject"], RESET_SUBJECT);
+    for part in ["text", "html"] {
+        let text = message[part].as_str().unwrap();
+        assert!(text.contains("one hour") && text.contains("/account/reset#token="), "{text}");
+    }
+    // Until it is used, nothing has changed.
+    tenure.login("ann@example.org", PASSWORD).await;
+    tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
+
+    assert_eq!(tenure.choose(&token, NEW).await.ok(), json!({}));
+    assert_eq!(tenure.try_login("ann@example.org", PASSWORD).await.status, 401);
+    tenure.login("ann@example.org", NEW).await;
+    // Sessions end, access keys stay.
+    let ended = tenure.call(&account.token, "GET", "/v1.0/me").await;
+    assert_eq!(ended.refused(401), "INVALID_CREDENTIALS");
+    tenure.call(&key, "GET", "/v1.0/me").await.ok();
+    // It works once, and nothing is left of it.
+    is_invalid(&tenure.choose(&token, "yet another password").await);
+    tenure.login("ann@example.org", NEW).await;
+    assert!(tenure.tokens_and_intents().await.is_empty());
+
+    // An event tells of it.
+    assert_eq!(tenure.count_events(&account.id, "agent_updated").await, 1);
+    let events = tenure.stack.events();
+    let updated = events.iter().find(|seen| seen["event"]["detail-type"] == "agent_updated");
+    let actor = &updated.unwrap()["event"]["detail"]["actor"];
+    assert_eq!(actor["type"], "mailed_link", "{actor}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sole_admin_gets_back_in_by_the_accounts_verified_address() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let manager = json!({"username": "manager", "password": PASSWORD, "permission": 64});
+    tenure.call_with(&account.token, "POST", "/v1.0/agents", manager).await.ok();
+    // An address that nobody has proven may be a stranger's.
+    tenure.forgot("test1").await.ok();
+    assert!(tenure.password_links("test1@example.com").await.is_empty());
+
+    tenure.vouch(&admin, &account).await;
+    for username in ["test1", "manager"] {
+        tenure.forgot(username).await.ok();
+    }
+    // The link of the agent who administers, not the other's.
+    let [message] = tenure.password_links("test1@example.com").await.try_into().unwrap();
+    tenure.choose(&token_in(&message), NEW).await.ok();
+    let token = tenure.login("test1", NEW).await;
+    assert_eq!(tenure.call(&token, "GET", "/v1.0/me").await.ok()["permission"], 32);
+    tenure.password_links("test1@example.com").await;
+    let subjects = tenure.stack.mail();
+    let told = subjects
+        .iter()
+        .filter(|message| message["subject"] == "A password of your account was changed");
+    assert_eq!(told.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_works_in_every_state_in_which_one_may_log_in() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    for (number, state) in
+        ["left", "frozen", "suspended", "held", "suspended and left"].into_iter().enumerate()
+    {
+        let username = format!("ann{number}@example.org");
+        let account = tenure.person(&admin, &username).await;
+        if state.contains("left") {
+            tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+        }
+        match state {
+            "frozen" => tenure.operate(&admin, &account, "POST", "/freeze").await,
+            "held" => tenure.operate(&admin, &account, "PUT", "/hold").await,
+            _ if state.contains("suspended") => {
+                tenure.operate(&admin, &account, "POST", "/suspend").await;
+            }
+            _ => {}
+        }
+        let token = tenure.token_after_forgetting(&username).await;
+        tenure.choose(&token, NEW).await.ok();
+        let session = tenure.login(&username, NEW).await;
+        if state == "left" {
+            tenure.call(&session, "DELETE", "/auth/unregister").await.ok();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_comes_after_the_link_does_not_stop_it_but_a_deletion_does() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let suspended = tenure.person(&admin, "ann@example.org").await;
+    let token = tenure.token_after_forgetting("ann@example.org").await;
+    tenure.operate(&admin, &suspended, "POST", "/suspend").await;
+    tenure.choose(&token, NEW).await.ok();
+
+    let deleted = tenure.person(&admin, "bob@example.org").await;
+    let token = tenure.token_after_forgetting("bob@example.org").await;
+    tenure.operate(&admin, &deleted, "DELETE", "").await;
+    is_invalid(&tenure.choose(&token, NEW).await);
+    assert!(tenure.stack.settle().await);
+    is_invalid(&tenure.choose(&token, NEW).await);
+    // Nor is a link mailed any more.
+    let links = tenure.password_links("bob@example.org").await.len();
+    tenure.forgot("bob@example.org").await.ok();
+    assert_eq!(tenure.password_links("bob@example.org").await.len(), links);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_ends_with_another_with_a_new_password_with_its_agent_and_after_an_hour() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.person(&admin, "ann@example.org").await;
+    let first = tenure.token_after_forgetting("ann@example.org").await;
+    let second = tenure.token_after_forgetting("ann@example.org").await;
+    tenure.choose(&second, NEW).await.ok();
+    is_invalid(&tenure.choose(&first, "yet another password").await);
+    tenure.login("ann@example.org", NEW).await;
+
+    let third = tenure.token_after_forgetting("ann@example.org").await;
+    let session = tenure.login("ann@example.org", NEW).await;
+    let me = tenure.call(&session, "GET", "/v1.0/me").await.ok();
+    let path = format!("/v1.0/agents/{}/password", me["id"].as_str().unwrap());
+    let body = json!({"password": PASSWORD, "current_password": NEW});
+    tenure.call_with(&session, "PUT", &path, body).await.ok();
+    is_invalid(&tenure.choose(&third, NEW).await);
+
+    let body = json!({"username": "bob@example.org", "password": PASSWORD, "permission": 64});
+    let made = tenure.call_with(&admin, "POST", "/v1.0/agents", body).await.ok();
+    let token = tenure.token_after_forgetting("bob@example.org").await;
+    let agent = format!("/v1.0/agents/{}", made["id"].as_str().unwrap());
+    tenure.call(&admin, "DELETE", &agent).await.ok();
+    is_invalid(&tenure.choose(&token, NEW).await);
+
+    let eve = tenure.person(&admin, "eve@example.org").await;
+    let token = tenure.token_after_forgetting("eve@example.org").await;
+    tenure.stack.advance_clock(HOUR - 60).await.unwrap();
+    let late = tenure.token_after_forgetting("eve@example.org").await;
+    tenure.stack.advance_clock(60).await.unwrap();
+    is_invalid(&tenure.choose(&token, NEW).await);
+    tenure.choose(&late, NEW).await.ok();
+    tenure.stack.advance_clock(HOUR).await.unwrap();
+    assert!(tenure.stack.settle().await);
+    assert!(tenure.tokens_and_intents().await.is_empty());
+    assert_ne!(account.id, eve.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_uses_no_link_up_and_hashes_nothing() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.person(&admin, "ann@example.org").await;
+    let token = tenure.token_after_forgetting("ann@example.org").await;
+    for (body, field) in [
+        (json!({"token": token}), "password"),
+        (json!({"token": token, "password": "short"}), "password"),
+        (json!({"token": token, "password": "password123"}), "password"),
+        (json!({"token": token, "password": "ann@example.org"}), "password"),
+        (json!({"token": token, "password": null}), "password"),
+        (json!({"token": token, "password": NEW, "username": "ann"}), "username"),
+        (json!({"password": NEW}), "token"),
+        (json!({"token": "vbm_", "password": NEW}), "token"),
+        (json!({"token": &token[1..], "password": NEW}), "token"),
+        (json!({"token": 7, "password": NEW}), "token"),
+    ] {
+        let refused = tenure.ask("/auth/password-reset", body.clone()).await;
+        assert_eq!(refused.refused(400), "INVALID_ARGUMENT", "{body}");
+        assert!(refused.message().starts_with(field), "{}", refused.text);
+    }
+    // A scanner that opens the link does nothing: the token is behind the #, and the route is no page.
+    for path in ["/auth/password-reset", &format!("/auth/password-reset?token={token}")] {
+        assert_eq!(tenure.send(tenure.request("GET", path)).await.status, 404);
+    }
+    let unknown = shared::domain::MailedToken::new(None, None, [7; 32]);
+    is_invalid(&tenure.choose(unknown.expose(), NEW).await);
+    assert!(tenure.stack.settle().await);
+    let stats = tenure.stack.stats();
+    assert_eq!(stats["functions"]["AuthPasswordResetFunction"]["hashes"], 0, "{stats}");
+    tenure.choose(&token, NEW).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_resets_at_once_one_wins() {
+    let tenure = Tenure::start_with(slow(crate::harness::options())).await;
+    let admin = tenure.admin().await;
+    tenure.person(&admin, "ann@example.org").await;
+    let tokens = [
+        tenure.token_after_forgetting("ann@example.org").await,
+        tenure.token_after_forgetting("ann@example.org").await,
+    ];
+    let password = |number: usize| format!("new password number {number}");
+    let resets = (0..16).map(|number| {
+        let (token, password) = (&tokens[number % 2], password(number));
+        let tenure = &tenure;
+        async move { tenure.choose(token, &password).await }
+    });
+    let answers = join_all(resets).await;
+    let won: Vec<_> = (0..16).filter(|number| answers[*number].status == 200).collect();
+    let [winner] = won.as_slice() else { panic!("{won:?}") };
+    for (number, answer) in answers.iter().enumerate().filter(|(number, _)| number != winner) {
+        assert_eq!(answer.refused(400), "TOKEN_INVALID", "{number}");
+    }
+    tenure.login("ann@example.org", &password(*winner)).await;
+}
+
+/// What `AuthPasswordForgotFunction` asks of the tables for one request.
+async fn cost_of(tenure: &Tenure, username: &str) -> (u16, String, Value, BTreeSet<String>) {
+    assert!(tenure.stack.settle().await);
+    tenure.stack.reset_stats();
+    let answer = tenure.forgot(username).await;
+    let stats = tenure.stack.stats();
+    let headers = answer.headers.keys().map(ToString::to_string).collect();
+    let database = stats["functions"]["AuthPasswordForgotFunction"]["dynamodb"].clone();
+    (answer.status, answer.text, database, headers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_and_unknown_user_names_are_answered_and_recorded_alike() {
+    let tenure = Tenure::start_with(mailing_with([("ExactQuota", "true")])).await;
+    let admin = tenure.admin().await;
+    tenure.person(&admin, "ann@example.org").await;
+    tenure.account(&admin, "test1").await;
+    // The first request of all finds the function cold.
+    tenure.forgot("nobody").await.ok();
+    let unknown = cost_of(&tenure, "nobody@example.org").await;
+    assert_eq!((unknown.0, unknown.1.as_str()), (200, "{}"));
+    // "ann@examp1e.org" looks like a name that exists.
+    for username in ["ann@example.org", "test1", "admin@localhost", "ann@examp1e.org", "test2"] {
+        assert_eq!(cost_of(&tenure, username).await, unknown, "{username}");
+    }
+    assert_eq!(tenure.password_links("ann@example.org").await.len(), 1);
+    assert_eq!(tenure.password_links("ann@examp1e.org").await.len(), 0);
+    // What is recorded names nobody, and is gone once it is carried out.
+    assert!(tenure.tokens_and_intents().await.iter().all(|item| !item.to_string().contains('@')));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_links_than_three_an_hour_are_silently_not_mailed() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.person(&admin, "ann@example.org").await;
+    for _ in 0..5 {
+        assert_eq!(tenure.forgot("ann@example.org").await.ok(), json!({}));
+    }
+    assert_eq!(tenure.password_links("ann@example.org").await.len(), 3);
+    tenure.stack.advance_clock(HOUR).await.unwrap();
+    tenure.forgot("ann@example.org").await.ok();
+    assert_eq!(tenure.password_links("ann@example.org").await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_asks_too_often_is_refused_whoever_it_asks_about() {
+    let tenure = Tenure::start_with(mailing_with([("MailRequestsPerNetworkPerHour", "4")])).await;
+    for number in 0..4 {
+        tenure.forgot(&format!("nobody{number}")).await.ok();
+    }
+    assert!(tenure.stack.settle().await);
+    let before = tenure.items("OutboxTable").await.len();
+    for username in ["admin@localhost", "nobody"] {
+        let refused = tenure.forgot(username).await;
+        assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    assert_eq!(tenure.items("OutboxTable").await.len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_mail_is_sent_a_password_cannot_be_forgotten() {
+    let tenure = Tenure::start_with(options_with("MailFrom", "")).await;
+    for username in ["admin@localhost", "nobody"] {
+        assert_eq!(tenure.forgot(username).await.refused(403), "MAIL_DISABLED");
+    }
+    assert!(tenure.items("OutboxTable").await.is_empty());
+    tenure.login("admin@localhost", OPERATORS_PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_not_well_formed_says_what_is_wrong() {
+    let tenure = Tenure::start().await;
+    for (body, message) in [
+        (json!({}), "username: "),
+        (json!({"username": ""}), "username: "),
+        (json!({"username": "a b"}), "username: "),
+        (json!({"username": null}), "username: "),
+        (json!({"username": "ann", "email": "ann@example.org"}), "email: "),
+    ] {
+        let refused = tenure.ask("/auth/password-forgot", body.clone()).await;
+        assert_eq!(refused.refused(400), "INVALID_ARGUMENT", "{body}");
+        assert!(refused.message().starts_with(message), "{}", refused.text);
+    }
+}
