@@ -95,8 +95,8 @@ async fn a_sign_up_becomes_an_account_by_the_mailed_link() {
     assert_eq!(tenure.traces().await, [""; 0]);
     // The address is reserved.
     let other = json!({"username": "other", "password": PASSWORD, "email": to});
-    let taken = tenure.call_with(&admin, "POST", "/v1.0/customers", other).await;
-    assert_eq!(taken.refused(409), "EMAIL_TAKEN");
+    let refused = tenure.call_with(&admin, "POST", "/v1.0/customers", other).await;
+    assert_eq!(refused.refused(409), "EMAIL_TAKEN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -387,10 +387,11 @@ fn three_in_ten_fail() -> Value {
     rules.enumerate().map(rule).collect()
 }
 
-/// With 30 % faults on every hop, each sign-up becomes one account. `SIGN_UPS=1000` takes some minutes.
+/// With 30 % faults on every hop, each sign-up becomes one account. `TENURE_SIGN_UPS=1000` takes some minutes.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a longer run on request")]
 async fn every_sign_up_is_verified_once_in_spite_of_faults() {
-    let number = std::env::var("SIGN_UPS").map_or(12, |number| number.parse().unwrap());
+    let number = std::env::var("TENURE_SIGN_UPS").map_or(12, |number| number.parse().unwrap());
     let tenure = Tenure::start_with(quick(unlimited())).await;
     let admin = tenure.admin().await;
     tenure.send(tenure.request("POST", "/_local/faults").json(&three_in_ten_fail())).await.ok();
@@ -487,8 +488,7 @@ async fn another_link_goes_to_each_account_with_the_address_and_the_first_proof_
     assert_eq!(mail.len(), 4);
     let link_for = |account: &str| {
         let text = |message: &Value| message["text"].as_str().unwrap().to_owned();
-        let of_account = mail.iter().map(text).filter(|text| text.contains(account));
-        let text = of_account.last().unwrap();
+        let text = mail.iter().rev().map(text).find(|text| text.contains(account)).unwrap();
         text.split("#token=").nth(1).unwrap().split('\n').next().unwrap().to_owned()
     };
     tenure.ask(VERIFY, json!({"token": link_for(&one.id)})).await.ok();
