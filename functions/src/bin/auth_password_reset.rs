@@ -2,8 +2,8 @@
 //! invitation. It works in every state of the account in which the agent may log in; all sessions of the agent end, and
 //! all other links.
 //!
-//! Two round trips: attempt, token, account and agent, then the change. No password is hashed for a token that does not exist, and
-//! no refusal uses the token up.
+//! Two round trips: attempt, token, account and agent, then the change. No password is hashed for a token that does not
+//! exist, and no refusal uses the token up.
 
 use serde::Deserialize;
 use shared::app::App;
