@@ -286,6 +286,34 @@ async fn a_refusal_uses_no_link_up_and_hashes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_does_only_what_it_was_mailed_for() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let sign_up = json!({"email": "new@example.org", "accepted_tos": true});
+    tenure.ask("/auth/signup", sign_up).await.ok();
+    tenure.person(&admin, "ann@example.org").await;
+    let reset = tenure.token_after_forgetting("ann@example.org").await;
+
+    let verify = async |token: &str, body: Value| {
+        let mut body = body;
+        body["token"] = token.into();
+        tenure.ask("/auth/email-verify", body).await
+    };
+    for (address, body) in
+        [("test1@example.com", json!({})), ("new@example.org", json!({"password": PASSWORD}))]
+    {
+        let token = tenure.mailed_token(address).await;
+        is_invalid(&tenure.choose(&token, NEW).await);
+        verify(&token, body).await.ok();
+    }
+    is_invalid(&verify(&reset, json!({})).await);
+    is_invalid(&verify(&reset, json!({"password": NEW})).await);
+    tenure.choose(&reset, NEW).await.ok();
+    tenure.login("ann@example.org", NEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_resets_at_once_one_wins() {
     let tenure = Tenure::start_with(slow(crate::harness::options())).await;
     let admin = tenure.admin().await;
