@@ -28,7 +28,6 @@ const NO_BILLING_ACCOUNT: Outcome = (404, "BILLING_ACCOUNT_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
-const NO_LINK: Outcome = (400, "TOKEN_INVALID");
 const NO_WEBHOOK: Outcome = (409, "WEBHOOK_NOT_CONFIGURED");
 const PRESERVED: Outcome = (409, "ACCOUNT_PRESERVED");
 const ON_HOLD: Outcome = (409, "LEGAL_HOLD");
@@ -138,8 +137,7 @@ pub(super) struct Row {
     pub(super) missing: Outcome,
     /// The answer for a deleted item.
     pub(super) deleted: Outcome,
-    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time, and `$mailed` is a token that
-    /// was never mailed.
+    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time.
     pub(super) body: &'static str,
     pub(super) uses_up: UsesUp,
     /// Status of a new account before the request, where `uses_up` is `Account`.
@@ -240,8 +238,8 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "POST /auth/password-forgot", body: r#"{"username": "$username"}"#, ..PUBLIC },
     Row {
         route: "POST /auth/password-reset",
-        body: r#"{"token": "$mailed", "password": "another password"}"#,
-        own: NO_LINK,
+        body: r#"{"token": "vbm_1", "password": "another password"}"#,
+        own: BAD_FIELD,
         ..PUBLIC
     },
     Row {

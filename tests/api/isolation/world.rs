@@ -7,7 +7,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
-use shared::domain::MailedToken;
 use shared::domain::digest::sha256;
 
 use super::AT_ONCE;
@@ -367,8 +366,7 @@ async fn create(tenure: &Tenure, token: &str, thing: &Thing, unique: &str) -> Va
 
 fn filled(body: &str, username: &str, unique: &str) -> String {
     let body = body.replace("$username", username).replace("$password", PASSWORD);
-    let mailed = MailedToken::new(None, None, [7; 32]);
-    body.replace("$unique", unique).replace("$mailed", mailed.expose())
+    body.replace("$unique", unique)
 }
 
 fn with_credential(
