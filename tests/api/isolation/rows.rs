@@ -235,7 +235,12 @@ pub(super) const ROWS: &[Row] = &[
         ..PUBLIC
     },
     // Whoever has the user name, the answer is the same.
-    Row { route: "POST /auth/password-forgot", body: r#"{"username": "$username"}"#, ..PUBLIC },
+    Row {
+        route: "POST /auth/password-forgot",
+        body: r#"{"username": "$username"}"#,
+        own: NO_MAIL,
+        ..PUBLIC
+    },
     Row {
         route: "POST /auth/password-reset",
         body: r#"{"token": "vbm_1", "password": "another password"}"#,
