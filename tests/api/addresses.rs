@@ -192,6 +192,9 @@ async fn a_verified_address_stays_reserved_and_found_until_the_next_is_proven() 
     assert_eq!(find("test1@example.com").await, ids(&[&other]));
     assert!(tenure.stack.settle().await);
     assert!(tenure.addressed(&one).await.is_empty(), "nothing of an address is left");
+    let left = tenure.accounts().await;
+    let left = left.iter().filter(|item| item["pk"]["S"].as_str().unwrap().ends_with(&one.id));
+    assert!(left.into_iter().all(|item| !item.to_string().contains('@')));
     tenure.assign(&admin, &other, "new@example.com").await.ok();
 }
 
@@ -229,4 +232,27 @@ async fn accounts_that_were_written_before_there_were_entries_go_on() {
     assert!(tenure.stack.settle().await);
     assert!(tenure.addressed(&leaver).await.is_empty());
     assert_eq!(tenure.partition(&leaver.id).await, ["A"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_has_ten_addresses_an_hour_asked_for_a_proof() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.prove(&admin, &account).await.ok();
+    for number in 0..10 {
+        tenure.move_to(&account, &format!("stranger{number}@example.com")).await.ok();
+    }
+    let before = tenure.accounts().await;
+    let refused = tenure.move_to(&account, "one-more@example.com").await;
+    assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
+    assert_eq!(refused.body["error"]["details"][0]["limited_by"], "customer");
+    assert_eq!(tenure.accounts().await, before);
+    // What asks nobody goes on: other fields, the verified address, and what operators do.
+    let name = json!({"name": "New"});
+    tenure.call_with(&account.token, "PUT", "/v1.0/customer", name).await.ok();
+    assert_eq!(tenure.move_to(&account, "test1@example.com").await.ok()["email_verified"], true);
+    tenure.assign(&admin, &account, "assigned@example.com").await.ok();
+    tenure.stack.advance_clock(3600).await.unwrap();
+    tenure.move_to(&account, "one-more@example.com").await.ok();
 }

@@ -392,25 +392,34 @@ async fn authority(tenure: &Tenure, account: &Account) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_who_is_evicted_meanwhile_deletes_nobody() {
+async fn an_operator_who_is_evicted_meanwhile_deletes_and_verifies_nobody() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let customer = tenure.account(&admin, "test1").await;
     let path = format!("/v1.0/customers/{}", customer.id);
-    for (function, method, below) in
-        [("CustomerDeleteFunction", "DELETE", ""), ("CustomerFreezeFunction", "POST", "/freeze")]
-    {
+    let nothing = json!({});
+    for (function, method, below, sent) in [
+        ("CustomerDeleteFunction", "DELETE", "", &nothing),
+        ("CustomerFreezeFunction", "POST", "/freeze", &nothing),
+        (
+            "CustomerVerificationUpdateFunction",
+            "PUT",
+            "/verification",
+            &json!({"email_verified": true}),
+        ),
+    ] {
         let mut body = new_admin("operator@localhost");
         (body["permission"], body["current_password"]) = (json!(1), json!(OPERATORS_PASSWORD));
         let operator = tenure.call_with(&admin, "POST", "/v1.0/agents", body).await.ok();
         let session = tenure.login("operator@localhost", PASSWORD).await;
         let key = tenure.access_key(&session).await;
         let path = format!("{path}{below}");
-        let request = Delayed { function, nth: 1, method, path, body: json!({}) };
+        let request = Delayed { function, nth: 1, method, path, body: sent.clone() };
         let operator = format!("/v1.0/agents/{}", operator["id"].as_str().unwrap());
         let eviction = async { drop(tenure.call(&admin, "DELETE", &operator).await.ok()) };
         let answer = request.send(&tenure, &key, eviction).await;
         assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
     }
-    assert_eq!(tenure.call(&admin, "GET", &path).await.ok()["status"], "initial");
+    let shown = tenure.call(&admin, "GET", &path).await.ok();
+    assert_eq!((&shown["status"], &shown["email_verified"]), (&json!("initial"), &json!(false)));
 }

@@ -22,6 +22,8 @@ pub enum QuotaKind {
     MailsPerAddress,
     /// Agents that an account's own callers would have created with a user name that is taken.
     TakenUsernames,
+    /// Changes of an account's e-mail address by its owner.
+    AddressChanges,
 }
 
 impl QuotaKind {
@@ -35,6 +37,7 @@ impl QuotaKind {
             Self::MailRequests => "mail-requests",
             Self::MailsPerAddress => "mails-per-address",
             Self::TakenUsernames => "taken-usernames",
+            Self::AddressChanges => "address-changes",
         }
     }
 
@@ -46,7 +49,8 @@ impl QuotaKind {
             Self::PasswordAttempts
             | Self::MailRequests
             | Self::MailsPerAddress
-            | Self::TakenUsernames => true,
+            | Self::TakenUsernames
+            | Self::AddressChanges => true,
             Self::Requests | Self::InvalidTokens => false,
         }
     }
@@ -57,9 +61,10 @@ impl QuotaKind {
         match self {
             Self::Requests | Self::InvalidTokens => Duration::from_mins(1),
             Self::PasswordAttempts => Duration::from_mins(10),
-            Self::MailRequests | Self::MailsPerAddress | Self::TakenUsernames => {
-                Duration::from_hours(1)
-            }
+            Self::MailRequests
+            | Self::MailsPerAddress
+            | Self::TakenUsernames
+            | Self::AddressChanges => Duration::from_hours(1),
         }
     }
 }
@@ -87,6 +92,9 @@ impl Quota {
 
     /// Taken user names that an account meets: 10 an hour. Each tells that somebody has it.
     pub const TAKEN_USERNAMES: Self = Self::exact(QuotaKind::TakenUsernames, 10);
+
+    /// Addresses that an account's owner changes to: 10 an hour. Each is asked by mail for its proof.
+    pub const ADDRESS_CHANGES: Self = Self::exact(QuotaKind::AddressChanges, 10);
 
     /// Returns a quota of which each request is counted.
     #[must_use]

@@ -288,7 +288,7 @@ fn details(error: &Error) -> Option<Value> {
         Error::TooManyAttempts(_) => Some(json!({ "limited_by": "username" })),
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.kind {
-                QuotaKind::Requests | QuotaKind::TakenUsernames => "customer",
+                QuotaKind::Requests | QuotaKind::TakenUsernames | QuotaKind::AddressChanges => "customer",
                 QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts | QuotaKind::MailRequests => "ip",
                 // Other mail than that to an agent is counted, and its refusal not told.
                 QuotaKind::MailsPerAddress => "agent",
@@ -357,6 +357,9 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
             format!(
                 "The account has asked for {limit} taken user names within {seconds} s and creates no agents"
             )
+        }
+        QuotaKind::AddressChanges => {
+            format!("The account has changed its e-mail address {limit} times within {seconds} s")
         }
     }
 }

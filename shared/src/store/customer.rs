@@ -14,8 +14,10 @@ use super::stored::{item, read};
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::mail_intent::Intent;
+use crate::domain::network::Source;
 use crate::domain::notice::Notice;
 use crate::domain::owned::Kind;
+use crate::domain::quota::Quota;
 use crate::domain::{Agent, Customer, Error, Event, Id, Login, Timestamp};
 use crate::patience::Tries;
 
@@ -137,7 +139,7 @@ impl Store {
             let transaction = self.change_customer(before, change, addresses, event, ledger)?;
             transaction.use_token(token_hash)
         };
-        Self::changed(self.commit_with_addresses(before, change, commit).await?, change)
+        self.changed(self.commit_with_addresses(before, change, commit).await?, before, change)
     }
 
     async fn commit_change(
@@ -159,12 +161,26 @@ impl Store {
             (CommitResult::Refused(legs), Some((_, now))) if is_braked(&legs) => {
                 Err(Error::DeletionLimit(Hour::of(now).left(now)))
             }
-            (result, _) => Self::changed(result, change),
+            (result, _) => self.changed(result, before, change),
         }
     }
 
-    fn changed(result: CommitResult, change: &CustomerChange) -> Result<Update<Customer>, Error> {
+    fn changed(
+        &self,
+        result: CommitResult,
+        before: &Customer,
+        change: &CustomerChange,
+    ) -> Result<Update<Customer>, Error> {
         match result {
+            // Such a change reserves nothing, so that no lock can have refused it.
+            CommitResult::Refused(legs)
+                if !legs.first().is_some_and(Leg::failed)
+                    && self.transaction().sends_mail()
+                    && asks_for_proof(before, &change.after) =>
+            {
+                let quota = Quota::ADDRESS_CHANGES;
+                Err(Error::TooManyRequests(quota.status(quota.limit, change.after.tm_update)))
+            }
             CommitResult::Refused(legs) if lacks_billing_account(&legs, change) => {
                 Err(Error::not_found(Kind::BillingAccount))
             }
@@ -221,6 +237,10 @@ impl Store {
         ledger: Option<LedgerUpdate>,
     ) -> Result<Transaction<'_>, Error> {
         let mut transaction = self.replace_customer(before, change)?.change_addresses(addresses)?;
+        if transaction.sends_mail() && asks_for_proof(before, &change.after) {
+            let (account, now) = (Source::Customer(before.id), change.after.tm_update);
+            transaction = transaction.count(Quota::ADDRESS_CHANGES, &account, now)?;
+        }
         if let Some(id) = change.billing_account {
             let billing_account = key::resource(before.id, Kind::BillingAccount, id);
             transaction = transaction.check(billing_account.address(), &Condition::present())?;
@@ -272,6 +292,12 @@ impl Transaction<'_> {
 fn is_unchanged(before: &Customer, current: &Customer) -> bool {
     let decided_on = |one: &Customer| (one.internals.version, one.internals.sequence, one.status);
     decided_on(before) == decided_on(current)
+}
+
+/// Whether the account's owner changes its address to one that is not proven. Where there is mail, a stranger may get the
+/// message that asks for the proof.
+fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
+    after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }
 
 /// The update that a change of an account ended with.
