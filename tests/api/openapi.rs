@@ -383,6 +383,7 @@ fn fields_marked_personal_are_those_stored_as_personal() {
         "address_hash",
         "sign_up",
         "name_key",
+        "retained_email",
     ] {
         assert!(personal.remove(inside), "{inside}");
     }
