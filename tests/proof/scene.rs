@@ -186,6 +186,8 @@ impl Scene {
         scene.rival = scene.succeed(world, &create).await.text("id");
         scene.agent_session = scene.succeed(world, &login("rival")).await.text("token");
         scene.succeed(world, &change(|scene| &scene.agent_session)).await;
+        // What the changes of address do beside their answers, or it would be taken for calls of the first race.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         let mut snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut snapshot);
         Self { name: "contested", snapshot, ..scene }
