@@ -28,6 +28,8 @@ import zipfile
 import boto3
 
 from lint_template import INFRA, expand, read
+from smoke_test import QUESTIONS
+from verify_deployment import Failed, Stack, Verification, verify
 
 ROOT = INFRA.parent
 STACK, FRONT, BUCKET = "tenure-rehearsal", "tenure-front", "packages"
@@ -283,6 +285,22 @@ class Rehearsal:
         until("the purge ends with a receipt", receipt, 60)
         print("the seed's way: created, logged in, changed, left, came back, left at once, erased, receipted")
 
+    def verify(self, api):
+        """What an operator runs after a deployment passes here too."""
+        stack = Stack(STACK, self.client, lambda method, path, body=None, token=None: self.call(api, method, path, body, token))
+        operator = {"username": "admin@example.com", "password": PASSWORD}
+        # The emulator sends nothing to the route $default.
+        questions = [one for one in QUESTIONS if one[1] != "/no-such-route"]
+        assert verify(stack, operator, questions, patience=60, starts_purge=True), "a check failed"
+        watch, (alarm, *_) = self.client("cloudwatch"), self.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        watch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="rehearsed")
+        try:
+            Verification(stack, operator, questions, 60, True).alarms()
+        except Failed:
+            print("an alarm that rings is found")
+        else:
+            raise SystemExit("an alarm rings, and the verification passes")
+
     def front(self):
         """CloudFront before the API: the firewall is its own, it proves itself, and it says who the viewer is."""
         parameters = {
@@ -363,6 +381,8 @@ def main():
         api = rehearsal.make_routes(expanded)
         rehearsal.check_rules(present())
         rehearsal.seeds_way(api)
+        step("verify, as after a deployment")
+        rehearsal.verify(api)
         step("a front")
         rehearsal.front()
         step("delete")
