@@ -4,6 +4,7 @@ use std::future::ready;
 use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::event::EventType;
 use crate::domain::gate::Unverified;
+use crate::domain::lifecycle::GRACE;
 use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
 use crate::domain::webhook_target::Loopback;
@@ -34,6 +36,8 @@ pub struct App {
     pub sends_mail: bool,
     /// Version of the terms that people accept who sign up; empty if the installation names none.
     pub terms_version: String,
+    /// Grace period of accounts that are frozen.
+    pub grace: Duration,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
     /// The brake on deletions by operators; `None` if there is none.
@@ -105,12 +109,14 @@ impl Build for App {
             config::required("ERASURES_TABLE")?,
         )
         .mailing(config::mail_from().is_some())
-        .keeping_events_for(config::event_retention()?);
+        .keeping_events_for(config::event_retention()?)
+        .capped(config::caps()?);
         Ok(Self {
             loopback: config::loopback()?,
             unverified: config::unverified()?,
             sends_mail: config::mail_from().is_some(),
             terms_version: config::optional("TERMS_VERSION").unwrap_or_default(),
+            grace: config::grace()?,
             quotas: config::quotas()?,
             brake: config::brake()?,
             requires_plan: config::requires_plan(),
@@ -138,6 +144,7 @@ impl App {
             unverified: Unverified::Admitted,
             sends_mail: false,
             terms_version: String::new(),
+            grace: GRACE,
             quotas: Quotas::default(),
             brake: None,
             requires_plan: false,

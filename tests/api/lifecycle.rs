@@ -1,8 +1,9 @@
 //! Unregistration, recovery and deletion, and who may request them.
 
+use sam_local::Options;
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Tenure};
+use crate::harness::{PASSWORD, Tenure, options_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_account_may_only_unregister_or_recover() {
@@ -196,4 +197,31 @@ async fn repeated_unregistration_is_not_throttled() {
         tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
         tenure.call(&account.token, "DELETE", "/auth/unregister").await.ok();
     }
+}
+
+fn with_grace(days: &str) -> Options {
+    options_with("GraceDays", days)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_period_is_the_installations() {
+    let tenure = Tenure::start_with(with_grace("7")).await;
+    let account = tenure.account(&tenure.admin().await, "test1").await;
+    let frozen = tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    let time = |name: &str| frozen[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let grace = time("tm_deletion_scheduled") - time("tm_update");
+    assert_eq!(grace.as_hours(), 7 * 24);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_grace_an_unregistered_account_is_due_at_once_and_not_recovered() {
+    let tenure = Tenure::start_with(with_grace("0")).await;
+    let account = tenure.account(&tenure.admin().await, "test1").await;
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    let recovery = tenure.call(&account.token, "DELETE", "/auth/unregister").await;
+    assert_eq!(recovery.refused(409), "GRACE_PERIOD_ENDED");
+    let run = "/_local/schedules/PurgeRunFunctionSchedule/run";
+    tenure.send(tenure.request("POST", run)).await.ok();
+    assert!(tenure.stack.settle().await);
+    assert_eq!(tenure.partition(&account.id).await, ["A"]);
 }

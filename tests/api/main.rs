@@ -15,6 +15,7 @@ mod authority;
 mod brake;
 mod budgets;
 mod canaries;
+mod caps;
 mod contention;
 #[path = "../customer.rs"]
 mod customer;
@@ -56,6 +57,7 @@ mod states;
 mod store;
 mod template;
 mod updates;
+mod upgrade;
 mod usernames;
 mod verification;
 mod webhook_targets;

@@ -137,6 +137,7 @@ fn every_error() -> Vec<Error> {
         Error::AccountFrozen { scheduled: None, effective: None, recoverable: false },
         Error::AccountSuspended,
         Error::RouteNotFound,
+        Error::LoopDetected,
         Error::UsernameTaken,
         Error::EmailTaken,
         Error::EmailMissing,
@@ -157,6 +158,7 @@ fn every_error() -> Vec<Error> {
         Error::LegalHold(Holds::default()),
         Error::AccountPreserved,
         Error::TooManyHolds,
+        Error::CapReached(Kind::Agent, 1),
         Error::PlanOutdated(Box::new(difference)),
         Error::PlanRequired,
         Error::DeletionLimit(Duration::from_secs(1)),
@@ -197,6 +199,7 @@ fn is_in_the_list(error: &Error) {
             Entity::Delivery | Entity::Customer | Entity::Owned(_) | Entity::Erasure,
         )
         | Error::RouteNotFound
+        | Error::LoopDetected
         | Error::UsernameTaken
         | Error::EmailTaken
         | Error::EmailMissing
@@ -217,6 +220,7 @@ fn is_in_the_list(error: &Error) {
         | Error::LegalHold(_)
         | Error::AccountPreserved
         | Error::TooManyHolds
+        | Error::CapReached(..)
         | Error::PlanOutdated(_)
         | Error::PlanRequired
         | Error::DeletionLimit(_)

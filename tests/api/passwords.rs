@@ -448,3 +448,31 @@ async fn invalid_password_is_neither_hashed_nor_counted() {
     tenure.send(request.body(surrogate)).await.refused(400);
     assert_eq!((hashes(&tenure, LOGIN).await, tenure.items("AccountsTable").await), before);
 }
+
+/// The fingerprint of a keyed request with a password costs a hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyed_request_costs_a_hash_for_who_may_make_it_however_its_body_is_spelt() {
+    const CREATE: (&str, &str) = ("CustomerCreateFunction", "POST /v1.0/customers");
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let customer = tenure.account(&admin, "test1").await.token;
+    let create = async |token: &str, body: &str| {
+        let before = hashes(&tenure, CREATE).await;
+        let call = tenure.request("POST", "/v1.0/customers").bearer(token);
+        let call =
+            call.header("idempotency-key", "\"one\"").header("content-type", "application/json");
+        let answer = tenure.send(call.body(body.to_owned())).await;
+        (answer, hashes(&tenure, CREATE).await - before)
+    };
+    let plain = format!(r#"{{"username": "ann", "password": "{PASSWORD}"}}"#);
+    let escaped = plain.replace("password\":", "passw\\u006frd\":");
+    assert_ne!(plain, escaped);
+
+    let (refused, cost) = create(&customer, &plain).await;
+    assert_eq!((refused.status, cost), (403, 0), "{refused:?}");
+    let (created, cost) = create(&admin, &escaped).await;
+    assert_eq!((created.status, cost), (200, 2), "fingerprint and password: {created:?}");
+    let (replayed, cost) = create(&admin, &plain).await;
+    assert_eq!((replayed.status, cost), (200, 1), "{replayed:?}");
+    assert_eq!(replayed.body, created.body);
+}

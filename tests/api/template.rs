@@ -79,12 +79,21 @@ fn access_log_has_only_listed_fields() {
 }
 
 #[tokio::test]
-async fn production_rejects_loopback_webhooks() {
-    let parameters = [("Stage", "prod"), ("WebhookAllowLoopback", "true")];
-    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let refused = Stack::start(Options { parameters, ..options() }).await;
-    let error = refused.err().expect("the template rejects it").to_string();
-    assert!(error.contains("Rules.NoLoopbackInProduction"), "{error}");
+async fn production_rejects_loopback_webhooks_and_a_grace_of_less_than_a_week() {
+    for (parameter, value, rule) in [
+        ("WebhookAllowLoopback", "true", "Rules.NoLoopbackInProduction"),
+        ("GraceDays", "0", "Rules.GraceInProduction"),
+        ("GraceDays", "1", "Rules.GraceInProduction"),
+        ("GraceDays", "8", "GraceDays"),
+    ] {
+        // Loopback webhooks are on in the tests, where nothing else is said.
+        let off = ("WebhookAllowLoopback", "false");
+        let parameters = [("Stage", "prod"), off, (parameter, value)];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let refused = Stack::start(Options { parameters, ..options() }).await;
+        let error = refused.err().expect("the template rejects it").to_string();
+        assert!(error.contains(rule), "{parameter}={value}: {error}");
+    }
 }
 
 #[test]

@@ -525,3 +525,30 @@ async fn schedules_with_nothing_to_do_succeed_and_emit_metrics() {
         assert!(emitted, "{function}: no {metric}");
     }
 }
+
+/// A webhook that is directed at this API causes no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_to_this_api_does_nothing() {
+    let tenure = tenure().await;
+    let admin = tenure.admin().await;
+    let own = tenure.account(&admin, "test1").await;
+    let key = tenure.access_key(&own.token).await;
+    let base = tenure.stack.url();
+    let url = format!("{base}/v1.0/customer/webhook_test?accesskey={key}");
+    let looping = account(&tenure, &admin, "test2", "POST", &url).await;
+    tenure.call(&looping.token, "POST", "/v1.0/customer/webhook_test").await.ok();
+    let log = log(&tenure, &looping.token).await;
+    let last = log.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["last_result"]),
+        (&json!("webhook_test"), &json!("5xx")),
+        "{last}"
+    );
+    assert_eq!(tenure.count_events(&own.id, "webhook_test").await, 0);
+
+    let before = tenure.accounts().await;
+    let call = tenure.request("POST", "/v1.0/accesskeys").bearer(&own.token);
+    let call = call.header("webhook-id", "msg_1").json(&json!({"expire": 86_400}));
+    assert_eq!(tenure.send(call).await.refused(508), "LOOP_DETECTED");
+    assert_eq!(tenure.accounts().await, before);
+}

@@ -27,7 +27,7 @@ use shared::domain::customer::Profile;
 use shared::domain::erasure::Reason;
 use shared::domain::event::EventType;
 use shared::domain::gate::Party;
-use shared::domain::lifecycle::Command;
+use shared::domain::lifecycle::{Command, GRACE};
 use shared::domain::value::{FromText as _, Metadata, PasswordHash, WebhookMethod, WebhookUri};
 use shared::domain::webhook::WebhookSecret;
 use shared::domain::{Customer, Error, FirstAdmin, Id, Registration, Timestamp, Username};
@@ -230,7 +230,7 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
 /// Executes a random command on the account, again until it is known to have succeeded.
 async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Customer {
     let command = match (customer.status.is_live(), chance.next() % 4) {
-        (true, 0) => Command::Freeze(Reason::Unregister),
+        (true, 0) => Command::Freeze(Reason::Unregister, GRACE),
         (true, one) => {
             Command::SetMetadata(Metadata { rtp_debug: Some(one == 1) }, Party::Operator)
         }

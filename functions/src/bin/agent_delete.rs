@@ -16,7 +16,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     let conditions = &request.preconditions()?;
     let (agent, now) = revise(agent, |agent| async move {
-        caller.require_over(&agent)?;
+        caller.require_over_authority_of(&agent)?;
         conditions.require(&view::AgentView::new(account.id, &agent))?;
         let (now, subjects) = (app.now(), vec![agent.id.uuid()]);
         let event = app.event(EventType::Deleted(Kind::Agent), account.id, subjects, by, now);

@@ -31,7 +31,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let conditions = &request.preconditions()?;
     let updated = revise(agent, |before| async move {
         if before.permission != permission {
-            caller.require_over(&before)?;
+            caller.require_over_authority_of(&before)?;
         }
         conditions.require(&view::AgentView::new(account.id, &before))?;
         if before.permission == permission {

@@ -1,4 +1,4 @@
-//! `POST /auth/unregister`: unregisters the caller's account, with 30 days' grace or at once.
+//! `POST /auth/unregister`: unregisters the caller's account, with grace or at once.
 //!
 //! | | agent sends | access key sends |
 //! |---|---|---|
@@ -44,8 +44,11 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body = body?;
     body.is_enough_for(&caller)?;
 
-    let command =
-        if body.immediate { Command::UnregisterNow } else { Command::Freeze(Reason::Unregister) };
+    let command = if body.immediate {
+        Command::UnregisterNow
+    } else {
+        Command::Freeze(Reason::Unregister, app.grace)
+    };
     let conditions = request.preconditions()?;
     let changed = transition_if(app, caller.actor(), caller.customer, &command, &conditions);
     let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;

@@ -1,4 +1,4 @@
-//! `POST /v1.0/customers/{id}/freeze`: freezes an account; its deletion is due in 30 days.
+//! `POST /v1.0/customers/{id}/freeze`: freezes an account; its deletion is due at the end of the grace period.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;
@@ -13,7 +13,7 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, customer) = caller_and_customer(app, &request, Permission::PROJECT_ADMIN).await?;
 
-    let command = Command::Freeze(Reason::Freeze);
+    let command = Command::Freeze(Reason::Freeze, app.grace);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) = transition_if(app, by, customer?, &command, &conditions).await?;
 

@@ -115,6 +115,13 @@ impl Caller {
         self.require_all_of(agent.permission)
     }
 
+    /// Refuses a caller who may not end or change the [authority](Self::require_over) of `agent`. That of an admin is for
+    /// people only: access keys may not.
+    pub fn require_over_authority_of(&self, agent: &Agent) -> Result<(), Error> {
+        self.require_over(agent)?;
+        if agent.permission.allows(Permission::ADMIN) { self.require_session() } else { Ok(()) }
+    }
+
     /// Returns the permission to grant, if the caller's covers it.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
@@ -586,9 +593,8 @@ async fn identify(
     count: Count<'_>,
 ) -> Result<Caller, Error> {
     let now = app.now();
-    let caller = count.admit(Caller::identify(credential, items, now)).await?;
+    let caller = count.admit(Caller::identify(credential, items, now), gate.access).await?;
     request.identified(caller.actor());
-    let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
     if request.has_token_in_url() {
         note_exposure(app, credential, items, now)?;
     }
@@ -599,6 +605,8 @@ async fn identify(
     }
     caller.require(gate.permission)?;
     request.require_accepted()?;
+    // Its fingerprint may cost a hash, which only who may make the request gets.
+    let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
     let has_session = matches!(caller.identity, Identity::Agent(..));
     authority::register(caller.customer.id, &caller.agent, has_session);
     earlier.map_or(Ok(caller), |earlier| Err(earlier.refuse()))

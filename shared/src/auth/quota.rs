@@ -6,6 +6,7 @@
 //! is used up refuses all of them.
 
 use crate::app::App;
+use crate::domain::gate::Access;
 use crate::domain::network::{Network, Recipient, Source};
 use crate::domain::quota::{Quota, QuotaStatus};
 use crate::domain::{Customer, Error, Id, Purpose, Timestamp};
@@ -26,8 +27,7 @@ pub(super) struct Count<'a> {
     sampled: Option<QuotaStatus>,
 }
 
-/// Reads the items at `keys` and counts the request in the same round trip. A network that is known to have sent
-/// too many invalid tokens is refused before.
+/// Reads the items at `keys` and counts the request in the same round trip.
 pub(super) async fn read_and_count<'a>(
     app: &'a App,
     request: &'a Request,
@@ -35,9 +35,6 @@ pub(super) async fn read_and_count<'a>(
     mut keys: Vec<Key<()>>,
 ) -> Result<(Items, Count<'a>), Error> {
     let (customer, now) = (Source::Customer(customer), app.now());
-    if let Some(quota) = app.quotas.invalid_tokens {
-        app.exhausted().check(quota, &network(request), now)?;
-    }
     let quota = app.quotas.requests;
     let sampled = quota
         .filter(|quota| quota.is_sampled())
@@ -55,14 +52,21 @@ pub(super) async fn read_and_count<'a>(
 }
 
 impl Count<'_> {
-    /// Returns the caller, if there is one and the quota is not used up. A count that fails refuses nobody: it is for
-    /// fairness, not a lock.
-    pub(super) async fn admit<T>(self, caller: Result<T, Error>) -> Result<T, Error> {
+    /// Returns the caller, if there is one and the quota is not used up, or if their [`Access`] passes one that is. A count
+    /// that fails refuses nobody: it is for fairness, not a lock.
+    pub(super) async fn admit<T>(
+        self,
+        caller: Result<T, Error>,
+        access: Access,
+    ) -> Result<T, Error> {
         if let Err(Error::InvalidCredentials) = caller {
             let counted = matches!(self.counted, Some(Ok(_))).then_some(self.customer);
             return Err(count_invalid(self.app, self.request, counted, self.now).await);
         }
         let caller = caller?;
+        if access.passes_quota() {
+            return Ok(caller);
+        }
         let status = match self.counted {
             Some(Ok(status)) => Some(status),
             Some(Err(Error::TooManyRequests(status))) => {
@@ -103,6 +107,8 @@ async fn count_invalid(
     };
     let by_network = async {
         let Some(quota) = app.quotas.invalid_tokens else { return Ok(()) };
+        // A network that is known to have sent too many costs no more writes.
+        app.exhausted().check(quota, &network(request), now)?;
         count_network(app, request, quota, now).await
     };
     let (by_customer, by_network) = futures_util::join!(by_customer, by_network);

@@ -73,6 +73,8 @@ pub enum Error {
     EmailVerificationRequired,
     /// What the request names does not exist.
     NotFound(Entity),
+    /// The request is a webhook of this system.
+    LoopDetected,
     /// No route has the request's method and path.
     RouteNotFound,
     /// Another account's agent has the user name.
@@ -110,6 +112,8 @@ pub enum Error {
     AccountPreserved,
     /// The account has as many holds as it may have.
     TooManyHolds,
+    /// The account has as many items of this kind as an account may own; how many.
+    CapReached(Kind, u64),
     /// The account has changed since the plan; how it differs.
     PlanOutdated(Box<PlanDifference>),
     /// Operators have deleted as many accounts as they may within an hour; the time until the next.
@@ -211,6 +215,7 @@ impl Error {
             | Self::AccountSuspended
             | Self::NotFound(_)
             | Self::RouteNotFound
+            | Self::LoopDetected
             | Self::UsernameTaken
             | Self::EmailTaken
             | Self::EmailMissing
@@ -229,6 +234,7 @@ impl Error {
             | Self::LegalHold(_)
             | Self::AccountPreserved
             | Self::TooManyHolds
+            | Self::CapReached(..)
             | Self::PlanOutdated(_)
             | Self::PlanRequired
             | Self::Internal(_) => false,

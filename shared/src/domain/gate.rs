@@ -48,6 +48,20 @@ pub enum Access {
     Recover,
 }
 
+impl Access {
+    /// Whether a used-up rate limit of the account does not refuse it. Whatever an account's programs have sent, its people
+    /// can revoke credentials, leave and come back.
+    #[must_use]
+    pub const fn passes_quota(self) -> bool {
+        match self {
+            Self::Read | Self::Write => false,
+            Self::LogIn | Self::Credentials | Self::Unregister | Self::Leave | Self::Recover => {
+                true
+            }
+        }
+    }
+}
+
 /// What a write does to an account, as far as the account's state matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {

@@ -20,7 +20,7 @@ use super::value::{Email, HoldReason, Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 
-/// Grace period, in which a frozen account can be recovered: 30 days.
+/// Grace period, in which a frozen account can be recovered, where an installation says nothing else: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
 
 /// Minimum time from lifting the last hold to the deletion of an account that is due: 24 hours.
@@ -44,8 +44,9 @@ pub enum Command {
     DisableWebhook(WebhookUri),
     /// Set the billing account.
     SetBilling(Billing, Party),
-    /// Freeze the account; its deletion is due at the end of the grace period. An operator's freeze takes over an owner's.
-    Freeze(Reason),
+    /// Freeze the account; its deletion is due at the end of this grace period. An operator's freeze takes over an owner's,
+    /// and leaves its date.
+    Freeze(Reason, Duration),
     /// Return a frozen account to its status before.
     Recover(Party),
     /// Delete the account at once, for its owner.
@@ -168,25 +169,26 @@ pub fn decide(
         (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
 
         (
-            Command::Freeze(_) | Command::UnregisterNow | Command::Delete(..) | Command::Suspend,
+            Command::Freeze(..) | Command::UnregisterNow | Command::Delete(..) | Command::Suspend,
             _,
         ) if customer.internals.system => Err(Error::LastProjectAdmin),
 
-        (Command::Freeze(reason), Initial | Active) => {
-            let request = request(*reason, by, now, now.plus(GRACE));
-            Ok(changed(frozen(customer, *reason, now), EventType::CustomerFrozen)
+        (Command::Freeze(reason, grace), Initial | Active) => {
+            let due = now.plus(*grace);
+            let request = request(*reason, by, now, due);
+            Ok(changed(frozen(customer, *reason, now, due), EventType::CustomerFrozen)
                 .enter(LedgerEntry::Requested(request)))
         }
         // The date stays.
-        (Command::Freeze(reason @ Reason::Freeze), Frozen)
+        (Command::Freeze(reason @ Reason::Freeze, _), Frozen)
             if !customer.internals.frozen_by_operator =>
         {
             let due = customer.tm_deletion_scheduled.unwrap_or(now);
             Ok(changed(taken_over(customer, now), EventType::CustomerFrozen)
                 .enter(LedgerEntry::Requested(request(*reason, by, now, due))))
         }
-        (Command::Freeze(_), Frozen) => Ok(Transition::Unchanged),
-        (Command::Freeze(_), Deleted) => Err(Error::StateInvalid(customer.status)),
+        (Command::Freeze(..), Frozen) => Ok(Transition::Unchanged),
+        (Command::Freeze(..), Deleted) => Err(Error::StateInvalid(customer.status)),
 
         (Command::Recover(party), Frozen) => {
             if *party == Party::Owner {
@@ -422,10 +424,10 @@ fn has_ended(customer: &Customer, now: Timestamp) -> bool {
     customer.tm_deletion_scheduled.is_some_and(|due| due <= now)
 }
 
-fn frozen(customer: &Customer, reason: Reason, now: Timestamp) -> Customer {
+fn frozen(customer: &Customer, reason: Reason, now: Timestamp, due: Timestamp) -> Customer {
     Customer {
         status: Status::Frozen,
-        tm_deletion_scheduled: Some(now.plus(GRACE)),
+        tm_deletion_scheduled: Some(due),
         tm_update: now,
         internals: Internals {
             frozen_from: Some(customer.status),
@@ -512,11 +514,11 @@ mod tests {
     }
 
     fn freeze() -> Command {
-        Command::Freeze(Reason::Unregister)
+        Command::Freeze(Reason::Unregister, GRACE)
     }
 
     fn freeze_for_operator() -> Command {
-        Command::Freeze(Reason::Freeze)
+        Command::Freeze(Reason::Freeze, GRACE)
     }
 
     fn named(name: &str) -> HoldName {

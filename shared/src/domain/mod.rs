@@ -4,6 +4,7 @@ pub mod access_key;
 pub mod actor;
 pub mod agent;
 pub mod brake;
+pub mod caps;
 pub mod counts;
 pub mod customer;
 pub mod data;

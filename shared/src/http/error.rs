@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::view;
 use crate::domain::error::{Denial, Entity};
 use crate::domain::hold::MAX_HOLDS;
+use crate::domain::owned::Kind;
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 use crate::domain::{Error, Permission, Status, Violation};
 
@@ -36,6 +37,14 @@ pub(super) fn describe(error: &Error) -> Description {
     let (http, status, reason, message) = row(error);
     let (details, retry_after) = (details(error), retry_after(error));
     Description { http, status, reason, message, details, retry_after }
+}
+
+/// Items of a kind, as people call them.
+const fn in_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::AccessKey => "access keys",
+        kind => kind.plural(),
+    }
 }
 
 /// HTTP status, status, reason and message.
@@ -108,7 +117,7 @@ fn row(error: &Error) -> Row {
             denied("ACCOUNT_FROZEN", "The account was frozen by the operator of this service and will be deleted: contact support if you want to keep it.")
         }
         Error::AccountSuspended => {
-            denied("ACCOUNT_SUSPENDED", "The account is suspended: contact support. All that it lets you do is log in and unregister it with 30 days' grace, with POST /auth/unregister.")
+            denied("ACCOUNT_SUSPENDED", "The account is suspended: contact support. All that it lets you do is log in and unregister it with a grace period, with POST /auth/unregister.")
         }
         Error::AccountFrozen { recoverable: true, .. } => {
             denied("ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.")
@@ -132,6 +141,12 @@ fn row(error: &Error) -> Row {
         Error::RouteNotFound => {
             not_found("ROUTE_NOT_FOUND", "No route has this method and path: check both against the list of endpoints.")
         }
+        Error::LoopDetected => (
+            StatusCode::LOOP_DETECTED,
+            "FAILED_PRECONDITION",
+            "LOOP_DETECTED",
+            "The request is a webhook of this service: set webhook_uri to a receiver of your own.".to_owned(),
+        ),
         Error::TokenAlreadyIssued(_) => {
             exists("TOKEN_ALREADY_ISSUED", "This request was fulfilled before, and only that answer showed the token: if it is lost, rotate the access key in details with a new Idempotency-Key, or delete it.")
         }
@@ -170,11 +185,15 @@ fn row(error: &Error) -> Row {
             conflict("LEGAL_HOLD", "The account is held: until the holds in details are lifted, with DELETE /v1.0/customers/{id}/holds/{name}, it is not deleted, and its profile, agents and resources are neither deleted nor overwritten.")
         }
         Error::AccountPreserved => {
-            conflict("ACCOUNT_PRESERVED", "At the moment, neither the account nor its profile, agents and resources can be deleted or overwritten. Access keys and sessions can be revoked, passwords changed, and the account can be unregistered with 30 days' grace; for more, contact support.")
+            conflict("ACCOUNT_PRESERVED", "At the moment, neither the account nor its profile, agents and resources can be deleted or overwritten. Access keys and sessions can be revoked, passwords changed, and the account can be unregistered with a grace period; for more, contact support.")
         }
         Error::TooManyHolds => conflict(
             "TOO_MANY_HOLDS",
             format!("The account has {MAX_HOLDS} holds, which is the limit: lift one first."),
+        ),
+        Error::CapReached(kind, cap) => conflict(
+            "RESOURCE_LIMIT_EXCEEDED",
+            format!("An account can have {cap} {}, and this one does: delete one first, or ask support for more.", in_words(*kind)),
         ),
         Error::PlanOutdated(_) => {
             conflict("PLAN_OUTDATED", "plan: the account has changed since, as details say; make another plan with POST /v1.0/customers/{id}/erasure/plan.")

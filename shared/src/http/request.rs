@@ -44,6 +44,8 @@ pub struct Request {
     /// What a front sends: its secret, and the client's address and port.
     front_headers: Option<(String, String)>,
     is_past_front: bool,
+    /// Whether it is one of the webhooks that this system sends.
+    is_webhook: bool,
     path_id: Option<String>,
     path_kind: Option<String>,
     path_name: Option<String>,
@@ -150,6 +152,7 @@ impl Request {
             source_ip: source_ip.unwrap_or_default(),
             front_headers: header("x-origin-secret").zip(header("cloudfront-viewer-address")),
             is_past_front: false,
+            is_webhook: request.headers().contains_key("webhook-id"),
             path_id: in_path("id"),
             path_kind: in_path("kind"),
             path_name: in_path("name"),
@@ -186,6 +189,11 @@ impl Request {
     /// Refuses a request that has come past the front, where there is one: to others there is nothing here.
     pub fn require_front(&self) -> Result<(), Error> {
         if self.is_past_front { Err(Error::RouteNotFound) } else { Ok(()) }
+    }
+
+    /// Refuses a webhook, which somebody has directed at this API: each one handled could cause the next.
+    pub const fn require_no_webhook(&self) -> Result<(), Error> {
+        if self.is_webhook { Err(Error::LoopDetected) } else { Ok(()) }
     }
 
     /// Returns the request's id: the gateway's, which its access log has too.
@@ -258,12 +266,17 @@ impl Request {
         sent.map(idempotency_key::parse).transpose()
     }
 
-    /// Returns method, path, query and body, without credentials: what a fingerprint covers.
+    /// Returns method, path, query and body, without credentials: what a fingerprint covers. Spellings of one JSON text are
+    /// one.
     #[must_use]
     pub fn whole(&self) -> String {
         let query =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
-        format!("{} {}?{query}\n{}", self.method, self.path, String::from_utf8_lossy(&self.body))
+        let body = serde_json::from_slice::<serde_json::Value>(&self.body).map_or_else(
+            |_| String::from_utf8_lossy(&self.body).into_owned(),
+            |parsed| parsed.to_string(),
+        );
+        format!("{} {}?{query}\n{body}", self.method, self.path)
     }
 
     /// Returns the client's IP address: the gateway's peer, or the peer of the [front](Self::through). Other headers are not

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::domain::Error;
 use crate::domain::brake::Brake;
+use crate::domain::caps::Caps;
 use crate::domain::front::Front;
 use crate::domain::gate::Unverified;
+use crate::domain::lifecycle::GRACE;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::webhook_target::Loopback;
 
@@ -51,8 +53,18 @@ pub fn front() -> Result<Option<Front>, Error> {
 /// Reads how long events are kept.
 pub fn event_retention() -> Result<Duration, Error> {
     const NAME: &str = "EVENT_RETENTION_DAYS";
-    let days = required(NAME)?.parse::<u32>();
-    let days = days.map_err(|_| Error::Internal(format!("{NAME} is not a number of days")))?;
+    days(NAME, &required(NAME)?)
+}
+
+/// Reads the grace period of accounts that are frozen.
+pub fn grace() -> Result<Duration, Error> {
+    const NAME: &str = "GRACE_DAYS";
+    optional(NAME).map_or(Ok(GRACE), |text| days(NAME, &text))
+}
+
+fn days(name: &str, text: &str) -> Result<Duration, Error> {
+    let days = text.parse::<u32>();
+    let days = days.map_err(|_| Error::Internal(format!("{name} is not a number of days")))?;
     Ok(Duration::from_hours(u64::from(days) * 24))
 }
 
@@ -101,6 +113,11 @@ pub fn quotas() -> Result<Quotas, Error> {
 /// Reads the brake on deletions by operators. `None` if there is no limit.
 pub fn brake() -> Result<Option<Brake>, Error> {
     Ok(limit("DELETIONS_PER_HOUR")?.map(|per_hour| Brake { per_hour }))
+}
+
+/// Reads how many agents and access keys an account may own.
+pub fn caps() -> Result<Caps, Error> {
+    Ok(Caps { agents: limit("MAX_AGENTS")?, access_keys: limit("MAX_ACCESS_KEYS")? })
 }
 
 /// Returns whether a deletion by an operator must name a plan.

@@ -79,6 +79,7 @@ impl<P: 'static> Endpoint<P> {
     /// Answers a request: by the handler, or by the replay if the request was fulfilled before.
     pub async fn answer(&self, context: &'static P, request: Request) -> Result<Reply, Error> {
         request.require_front()?;
+        request.require_no_webhook()?;
         if self.is_public {
             request.require_accepted()?;
         }

@@ -2,8 +2,9 @@
 
 use super::agent::AgentAttributes;
 use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Store, Table, Transaction};
-use super::dynamodb::{UpdateExpression, number};
+use super::dynamodb::{UpdateExpression, number, to_item};
 use super::email::AddressChange;
+use super::fields;
 use super::key;
 use super::ledger::LedgerUpdate;
 use super::login::LoginAttributes;
@@ -18,7 +19,7 @@ use crate::domain::network::Source;
 use crate::domain::notice::Notice;
 use crate::domain::owned::Kind;
 use crate::domain::quota::Quota;
-use crate::domain::{Agent, Customer, Error, Event, Id, Login, Timestamp};
+use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status, Timestamp};
 use crate::patience::Tries;
 
 /// An account to be created with its first agent.
@@ -263,13 +264,22 @@ impl Store {
     }
 
     /// The account's new root, on the condition that it is unchanged since `before` was read.
+    ///
+    /// Attributes that this version of the program does not know stay as they are, so that old functions can work beside
+    /// new ones. When the account is deleted they go, as they may be personal.
     pub(super) fn replace_customer(
         &self,
         before: &Customer,
         change: &CustomerChange,
     ) -> Result<Transaction<'_>, Error> {
-        let root = item(&key::customer(before.id), CustomerAttributes::from(&change.after))?;
-        self.transaction().put(Table::Accounts, root, Some(&decided_on(before)))
+        let after = &change.after;
+        let (root, unchanged) = (key::customer(after.id), decided_on(before));
+        if is_deletion(before, after) {
+            let tombstone = item(&root, CustomerAttributes::from(after))?;
+            return self.transaction().put(Table::Accounts, tombstone, Some(&unchanged));
+        }
+        let changed = changed_attributes(before, after)?;
+        self.transaction().update(root.address(), &changed, Some(&unchanged))
     }
 }
 
@@ -286,6 +296,18 @@ impl Transaction<'_> {
         );
         self.update(key::brake(hour).address(), &counted, Some(&below))
     }
+}
+
+/// Whether the change from `before` to `after` deletes the account.
+fn is_deletion(before: &Customer, after: &Customer) -> bool {
+    before.status != Status::Deleted && after.status == Status::Deleted
+}
+
+/// The root's attributes in which `after` differs from `before`.
+fn changed_attributes(before: &Customer, after: &Customer) -> Result<UpdateExpression, Error> {
+    let item = |one: &Customer| to_item(CustomerAttributes::from(one));
+    let names = fields::names::<CustomerAttributes>();
+    Ok(UpdateExpression::between(&names, &item(before)?, &item(after)?))
 }
 
 /// Whether [`decided_on`] `before` would hold for `current`.

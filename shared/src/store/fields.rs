@@ -61,6 +61,11 @@ pub(super) const fn personal() -> bool {
     true
 }
 
+/// Names of all fields.
+pub(super) fn names<T: Declared>() -> Vec<&'static str> {
+    T::FIELDS.iter().map(|field| field.name).collect()
+}
+
 /// Names of the fields that become blank when the account is erased.
 #[must_use]
 pub fn blanked<T: Declared>() -> Vec<&'static str> {

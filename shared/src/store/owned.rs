@@ -243,7 +243,11 @@ impl Transaction<'_> {
         condition: Option<&Condition>,
     ) -> Result<Self, Error> {
         let update = match event.event_type {
-            EventType::Created(kind) => update.add_in("owned", kind.plural(), 1)?,
+            EventType::Created(kind) => {
+                // Exact: the transaction is for this sequence number, with which the count moves.
+                self.store().caps().require_room(kind, target.customer())?;
+                update.add_in("owned", kind.plural(), 1)?
+            }
             EventType::Deleted(kind) => update.add_in("owned", kind.plural(), -1)?,
             _ => update,
         };

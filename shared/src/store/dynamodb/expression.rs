@@ -158,6 +158,26 @@ impl UpdateExpression {
         self
     }
 
+    /// Changes those attributes among `names` in which two states of an item differ: sets what `after` has, and removes
+    /// what it lacks. Attributes of other names, such as those of a later version of this program, stay as they are.
+    pub(crate) fn between(names: &[&'static str], before: &Item, after: &Item) -> Self {
+        let mut update = Self::default();
+        for name in names.iter().copied().filter(|name| before.get(*name) != after.get(*name)) {
+            update = match after.get(name) {
+                Some(value) => update.set_value(name, value.clone()),
+                None => update.remove(&[name]),
+            };
+        }
+        update
+    }
+
+    fn set_value(mut self, name: &'static str, value: AttributeValue) -> Self {
+        self.set.push(format!("#{name} = :{name}"));
+        self.names.push(name);
+        self.values.insert(format!(":{name}"), value);
+        self
+    }
+
     fn set_to(
         mut self,
         name: &'static str,
@@ -202,6 +222,21 @@ impl UpdateExpression {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_known_attributes_that_differ_are_changed() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let item = |attributes: &[(&str, &str)]| -> Item {
+            let attributes = attributes.iter();
+            attributes.map(|(name, value)| ((*name).to_owned(), text(value))).collect()
+        };
+        let before = item(&[("same", "1"), ("changed", "1"), ("gone", "1"), ("unknown", "1")]);
+        let after = item(&[("same", "1"), ("changed", "2"), ("new", "1")]);
+        let update =
+            UpdateExpression::between(&["same", "changed", "gone", "new"], &before, &after);
+        assert_eq!(update.expression(), "SET #changed = :changed, #new = :new REMOVE #gone ");
+        assert_eq!(update.values(None), Some(item(&[(":changed", "2"), (":new", "1")])));
+    }
 
     #[test]
     fn names_are_the_words_behind_a_number_sign() {

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_types::body::SdkBody;
 
 use super::value::Item;
+use crate::domain::caps::Caps;
 
 /// The three tables.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Store {
     /// Whether changes put notices to account owners into the outbox.
     pub(super) mailing: bool,
     event_retention: Duration,
+    caps: Caps,
 }
 
 /// How long events are kept where nothing else is said: 90 days.
@@ -44,7 +46,8 @@ impl Store {
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
         let event_retention = EVENT_RETENTION;
-        Self { client, accounts, outbox, erasures, mailing: false, event_retention }
+        let caps = Caps { agents: None, access_keys: None };
+        Self { client, accounts, outbox, erasures, mailing: false, event_retention, caps }
     }
 
     /// Returns the store of an installation that sends mail if `mailing`, and writes notices only then.
@@ -57,6 +60,17 @@ impl Store {
     #[must_use]
     pub fn keeping_events_for(self, retention: Duration) -> Self {
         Self { event_retention: retention, ..self }
+    }
+
+    /// Returns a store in which accounts own no more than `caps` say.
+    #[must_use]
+    pub fn capped(self, caps: Caps) -> Self {
+        Self { caps, ..self }
+    }
+
+    /// How many items accounts may own.
+    pub(in crate::store) const fn caps(&self) -> Caps {
+        self.caps
     }
 
     /// How long events are kept.

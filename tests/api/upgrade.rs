@@ -1,0 +1,125 @@
+//! Functions of this version beside those of a later one, as during a deployment and after a rollback: attributes that
+//! this version does not know stay as they are, in every item that it changes.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Tenure};
+
+/// Tables whose items are changed after they were created.
+const TABLES: [&str; 2] = ["AccountsTable", "ErasuresTable"];
+
+/// The attribute of a later version.
+const LATER: &str = "of_a_later_version";
+
+/// An item's table and keys.
+type Place = (&'static str, String, String);
+
+impl Tenure {
+    async fn places(&self, has: impl Fn(&Value) -> bool) -> BTreeSet<Place> {
+        let mut places = BTreeSet::new();
+        for table in TABLES {
+            for item in self.items(table).await.iter().filter(|item| has(item)) {
+                let key = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
+                places.insert((table, key("pk"), key("sk")));
+            }
+        }
+        places
+    }
+
+    /// Writes a later version's attribute into every item.
+    async fn write_as_a_later_version(&self) {
+        for (table, pk, sk) in self.places(|item| item.get(LATER).is_none()).await {
+            let text = AttributeValue::S;
+            let update = self.database().update_item().table_name(table);
+            let update = update.key("pk", text(pk)).key("sk", text(sk));
+            let update = update.update_expression(format!("SET {LATER} = :kept"));
+            let update = update.expression_attribute_values(":kept", text("kept".to_owned()));
+            update.send().await.unwrap();
+        }
+    }
+
+    /// The items without a later version's attribute.
+    async fn without_it(&self) -> BTreeSet<Place> {
+        self.places(|item| item.get(LATER).is_none()).await
+    }
+}
+
+fn id(created: &Value) -> &str {
+    created["id"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_keeps_what_a_later_version_has_written_and_a_deletion_erases_it() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let own = async |path: &str, body: Value| {
+        tenure.call_with(&account.token, "POST", path, body).await.ok()
+    };
+    let payer = own("/v1.0/billing_accounts", json!({})).await;
+    let number = own("/v1.0/numbers", json!({"data": {"a": 1}})).await;
+    let agent = own("/v1.0/agents", json!({"username": "ann", "password": PASSWORD})).await;
+    let key = own("/v1.0/accesskeys", json!({"expire": 86_400})).await;
+    let customer = format!("/v1.0/customers/{}", account.id);
+    let of_agent = format!("/v1.0/agents/{}", id(&agent));
+    let of_key = format!("/v1.0/accesskeys/{}", id(&key));
+    let hold = json!({"reason": "Case 7"});
+    tenure.call_with(&admin, "PUT", &format!("{customer}/hold"), hold.clone()).await.ok();
+    tenure.call(&admin, "DELETE", &format!("{customer}/hold")).await.ok();
+
+    let (owner, operator) = (&account.token, &admin);
+    let changes = [
+        (owner, "PUT", "/v1.0/customer".to_owned(), json!({"name": "Acme", "phone_number": "+1"})),
+        (owner, "PUT", "/v1.0/customer/metadata".to_owned(), json!({"rtp_debug": true})),
+        (
+            owner,
+            "PUT",
+            "/v1.0/customer/billing_account_id".to_owned(),
+            json!({"billing_account_id": id(&payer)}),
+        ),
+        (owner, "POST", "/v1.0/customer/webhook_secret/rotate".to_owned(), json!({})),
+        (owner, "PUT", format!("/v1.0/numbers/{}", id(&number)), json!({"data": {"b": 2}})),
+        (owner, "PUT", of_agent.clone(), json!({"name": "Ann"})),
+        (owner, "PUT", format!("{of_agent}/permission"), json!({"permission": 64})),
+        (
+            owner,
+            "PUT",
+            format!("{of_agent}/password"),
+            json!({"password": format!("{PASSWORD} 2"), "current_password": PASSWORD}),
+        ),
+        (owner, "PUT", of_key.clone(), json!({"name": "bot"})),
+        (owner, "POST", format!("{of_key}/rotate"), json!({})),
+        (operator, "PUT", customer.clone(), json!({"detail": "of operators"})),
+        (operator, "PUT", format!("{customer}/metadata"), json!({"rtp_debug": false})),
+        (operator, "PUT", format!("{customer}/verification"), json!({"email_verified": true})),
+        (operator, "PUT", format!("{customer}/hold"), hold.clone()),
+        (operator, "DELETE", format!("{customer}/hold"), Value::Null),
+        (operator, "POST", format!("{customer}/suspend"), json!({})),
+        (operator, "POST", format!("{customer}/resume"), json!({})),
+        (operator, "POST", format!("{customer}/freeze"), json!({})),
+        (operator, "POST", format!("{customer}/recover"), json!({})),
+        (owner, "POST", "/auth/unregister".to_owned(), json!({"password": PASSWORD})),
+        (owner, "DELETE", "/auth/unregister".to_owned(), Value::Null),
+    ];
+    for (token, method, path, body) in changes {
+        tenure.write_as_a_later_version().await;
+        if body.is_null() {
+            tenure.call(token, method, &path).await.ok();
+        } else {
+            tenure.call_with(token, method, &path, body).await.ok();
+        }
+        // Attempts and counts come and go as whole items.
+        let counts = |(_, pk, _): &Place| pk.starts_with("THROTTLE#") || pk.starts_with("NETWORK#");
+        let lost: Vec<_> = tenure.without_it().await.into_iter().collect();
+        let lost: Vec<_> = lost.into_iter().filter(|place| !counts(place)).collect();
+        assert!(lost.is_empty(), "{method} {path} erased it from {lost:?}");
+    }
+
+    tenure.call(&admin, "DELETE", &customer).await.ok();
+    let erased = tenure.without_it().await;
+    let root = |(_, pk, sk): &Place| *pk == format!("CUSTOMER#{}", account.id) && sk == "A";
+    assert!(erased.iter().any(root), "a tombstone keeps nothing that may be personal");
+}
