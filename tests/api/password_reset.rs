@@ -344,7 +344,9 @@ async fn cost_of(tenure: &Tenure, username: &str) -> (u16, String, Value, BTreeS
     let answer = tenure.forgot(username).await;
     let stats = tenure.stack.stats();
     let headers = answer.headers.keys().map(ToString::to_string).collect();
-    let database = stats["functions"]["AuthPasswordForgotFunction"]["dynamodb"].clone();
+    let mut database = stats["functions"]["AuthPasswordForgotFunction"]["dynamodb"].clone();
+    // Whether the two counts overlap is the machine's load.
+    database.as_object_mut().unwrap().remove("steps");
     (answer.status, answer.text, database, headers)
 }
 
