@@ -643,8 +643,12 @@ async fn every_pair_with_a_mailed_token() {
 async fn every_pair_on_an_address_of_two_accounts() {
     let world = World::new();
     let scene = Scene::contested(&world).await;
-    let operations = [o::verify_address(), o::verify_rival(), o::immediate(), o::update_customer()];
+    let operations =
+        [o::prove(), o::verify_address(), o::verify_rival(), o::immediate(), o::update_customer()];
     every_pair(&world, &scene, &operations).await;
+    let [one, rival] = [o::prove(), o::verify_rival()];
+    let race = Race::new(&world, &scene, vec![&one, &rival]).contended();
+    println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
 }
 
 /// The same keyed request twice, also with a deletion in between.

@@ -167,7 +167,7 @@ impl Scene {
     }
 
     /// Returns the customer with a verified address, which its owner has changed to one that another customer's owner has
-    /// set too.
+    /// set too, and with a mailed token for that one.
     pub(crate) async fn contested(world: &World) -> Self {
         let mut scene =
             Self::active(world).await.then("verified", world, &operations::verify()).await;
@@ -186,6 +186,13 @@ impl Scene {
         scene.rival = scene.succeed(world, &create).await.text("id");
         scene.agent_session = scene.succeed(world, &login("rival")).await.text("token");
         scene.succeed(world, &change(|scene| &scene.agent_session)).await;
+        let mail = event(
+            "mail",
+            "mail_send",
+            mailed::handle,
+            |scene| json!({"email": SHARED, "customer": scene.customer}),
+        );
+        scene.mailed = scene.succeed(world, &mail).await.text("token");
         // What the changes of address do beside their answers, or it would be taken for calls of the first race.
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut snapshot = world.tables.snapshot().unwrap();
