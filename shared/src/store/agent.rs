@@ -17,7 +17,7 @@ use super::owned::gone;
 use super::revise::Update;
 use super::stored::{Stored, item, read};
 use crate::domain::error::Entity;
-use crate::domain::gate::{Target, Write};
+use crate::domain::gate::{Party, Target, Write};
 use crate::domain::mail_intent::Intent;
 use crate::domain::network::{Recipient, Source};
 use crate::domain::notice::Occasion;
@@ -194,8 +194,8 @@ impl Transaction<'_> {
 
 impl Store {
     /// Creates an agent with the lock on its user name, if the account admits it, and asks for the mail that invites the
-    /// agent, if there is to be one. A name that is taken is counted; [`Error::TooManyRequests`] if the account has met too
-    /// many, even if this one is free.
+    /// agent, if there is to be one. A name of an owner's choice that is taken is counted; [`Error::TooManyRequests`] if the
+    /// account has met too many, even if this one is free. Operators' way back in is nobody's to use up.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
@@ -207,14 +207,19 @@ impl Store {
         let new = item(&key::agent(target.id, agent.id), AgentAttributes::from(agent))?;
         let lock = item(&key::login(agent.login), LoginAttributes::from(login))?;
         let (taken, account) = (Quota::TAKEN_USERNAMES, Source::Customer(target.id));
+        let is_counted = target.by == Party::Owner;
         let insert = |target: Target<'_>| {
             let absent = Condition::absent();
             let transaction = self
                 .transaction()
                 .emit_permission(target, event, None, Some(agent.permission))?
                 .put(Table::Accounts, new.clone(), Some(&absent))?
-                .put(Table::Accounts, lock.clone(), Some(&absent))?
-                .check_quota(taken, &account, event.time)?;
+                .put(Table::Accounts, lock.clone(), Some(&absent))?;
+            let transaction = if is_counted {
+                transaction.check_quota(taken, &account, event.time)?
+            } else {
+                transaction
+            };
             match invitation {
                 Some(invitation) => transaction.intend(invitation, event.id.uuid(), event.time),
                 None => Ok(transaction),
@@ -226,11 +231,13 @@ impl Store {
                 [root, ..] if root.failed() => Err(gone()),
                 // The id is new: if it exists already, an answer was lost and this is a second try.
                 [_, _, new, ..] if new.failed() => Ok(()),
-                [_, _, _, _, count, ..] if count.failed() => {
+                [_, _, _, _, count, ..] if is_counted && count.failed() => {
                     Err(Error::TooManyRequests(taken.status(taken.limit, event.time)))
                 }
                 _ => {
-                    self.count(taken, &account, event.time).await?;
+                    if is_counted {
+                        self.count(taken, &account, event.time).await?;
+                    }
                     Err(Error::UsernameTaken)
                 }
             },
