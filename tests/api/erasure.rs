@@ -415,7 +415,7 @@ async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_stored_field_has_an_erase_rule() {
     // Counters under hashed keys, which expire.
-    const COUNTS: [&str; 10] = [
+    const COUNTS: [&str; 11] = [
         "requests",
         "attempts",
         "wait_ms",
@@ -424,6 +424,7 @@ async fn every_stored_field_has_an_erase_rule() {
         "expires_at",
         "claims",
         "deletions",
+        "messages",
         "under_way",
         "slow",
     ];
