@@ -26,8 +26,8 @@ async fn concurrent_creates_of_one_username_have_one_winner() {
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         assert_eq!(answer.refused(409), "USERNAME_TAKEN");
     }
-    // Account, agent, the locks on user name and address; one event.
-    assert_eq!(tenure.accounts().await.len(), before + 4);
+    // Account, agent, the locks on user name and address, the entry under the address; one event.
+    assert_eq!(tenure.accounts().await.len(), before + 5);
     assert_eq!(tenure.items("OutboxTable").await.len(), 1);
     tenure.login("test1", PASSWORD).await;
 }

@@ -64,13 +64,12 @@ impl Count<'_> {
             return Err(count_invalid(self.app, self.request, counted, self.now).await);
         }
         let caller = caller?;
-        if access.passes_quota() {
-            return Ok(caller);
-        }
+        let mut is_used_up = self.sampled.is_some_and(|before| before.remaining == 0);
         let status = match self.counted {
             Some(Ok(status)) => Some(status),
             Some(Err(Error::TooManyRequests(status))) => {
-                return Err(Error::TooManyRequests(status));
+                is_used_up = true;
+                Some(status)
             }
             Some(Err(error)) => {
                 LogEntry::RequestNotCounted { cause: Cause(&error) }.log();
@@ -79,7 +78,7 @@ impl Count<'_> {
             None => self.sampled,
         };
         match status {
-            Some(status) if self.sampled.is_some_and(|before| before.remaining == 0) => {
+            Some(status) if is_used_up && !access.passes_quota() => {
                 Err(Error::TooManyRequests(status))
             }
             Some(status) => {
