@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::counts::Counts;
 use super::hold::Holds;
-use super::mail_intent::Terms;
+use super::terms::Terms;
 use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };

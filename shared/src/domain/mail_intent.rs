@@ -4,21 +4,13 @@
 use std::time::Duration;
 
 use super::mailed_token::Purpose;
+use super::terms::Terms;
 use super::username::LoginKey;
 use super::value::{AddressHash, Email, FromText as _, Name};
 use super::{Agent, Customer, Error, Id, Status, Timestamp, Username};
 
 /// How long an intent is worth carrying out: 24 hours.
 pub const LIFETIME: Duration = Duration::from_hours(24);
-
-/// The terms that somebody accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// The version that the installation had; empty if it names none.
-    pub version: String,
-    /// When they were accepted.
-    pub tm_accept: Timestamp,
-}
 
 /// A sign-up: no account until its address is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]

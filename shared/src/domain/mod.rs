@@ -37,6 +37,7 @@ pub mod registration;
 pub mod resource;
 pub mod session;
 pub mod status;
+pub mod terms;
 pub mod throttle;
 pub mod time;
 pub mod token;

@@ -30,8 +30,6 @@ use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
 use super::dynamodb::{Address, Item, Table, string};
-use super::mail_intent::IntentEntry;
-use super::mailed_token::PendingSignUp;
 use crate::domain::brake::Hour;
 use crate::domain::digest::sha256;
 use crate::domain::event::Audience;
@@ -285,7 +283,7 @@ pub(super) fn intent_id(id: Uuid, name: &str) -> String {
 }
 
 /// A mail intent in the outbox.
-pub(super) fn intent(id: &str) -> Key<IntentEntry> {
+pub(super) fn intent<T>(id: &str) -> Key<T> {
     mail(id)
 }
 
@@ -297,7 +295,7 @@ pub fn mailed_token(hash: &str) -> Key<IssuedToken> {
 
 /// The pending sign-up of an address.
 #[must_use]
-pub fn pending_sign_up(address: &AddressHash) -> Key<PendingSignUp> {
+pub fn pending_sign_up<T>(address: &AddressHash) -> Key<T> {
     Key::of(Table::Outbox, format!("SIGNUP#{}", address.as_str()), String::new())
 }
 

@@ -210,7 +210,7 @@ impl Transaction<'_> {
         let claimed = UpdateExpression::default()
             .increment("attempts")?
             .set("due_sk", key::due_mail(next, &entry.id))?;
-        let key = key::intent(&entry.id);
+        let key = key::intent::<IntentEntry>(&entry.id);
         self.update(key.address(), &claimed, Some(&attempted(entry.attempts)))
     }
 }
@@ -228,7 +228,7 @@ impl Store {
 
     /// Reads an intent consistently; `None` if it was carried out or dropped since.
     pub async fn get_intent(&self, id: &str) -> Result<Option<IntentEntry>, Error> {
-        let key = key::intent(id);
+        let key = key::intent::<IntentEntry>(id);
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
@@ -260,7 +260,7 @@ impl Store {
         by: &[(Id<Intent>, Intent)],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let key = key::intent(&entry.id);
+        let key = key::intent::<IntentEntry>(&entry.id);
         let unchanged = attempted(entry.attempts);
         let mut transaction = self.transaction().delete(key.address(), Some(&unchanged))?;
         for (id, intent) in by {
@@ -271,6 +271,6 @@ impl Store {
 
     /// Deletes an intent that was carried out or is dropped, and what is personal in it.
     pub async fn delete_intent(&self, entry: &IntentEntry) -> Result<(), Error> {
-        self.delete(key::intent(&entry.id).address()).await
+        self.delete(key::intent::<IntentEntry>(&entry.id).address()).await
     }
 }

@@ -9,7 +9,8 @@ use super::dynamodb::{Condition, Store, Table, Transaction, string};
 use super::fields::stored;
 use super::key::{self, Key};
 use super::stored::{Stored, item};
-use crate::domain::mail_intent::{SignUp, Terms};
+use crate::domain::mail_intent::SignUp;
+use crate::domain::terms::Terms;
 use crate::domain::value::{AddressHash, Email, FromText as _, Name};
 use crate::domain::{
     Agent, Customer, Error, Id, IssuedToken, Login, PresentedToken, Purpose, Timestamp, Username,
@@ -125,7 +126,9 @@ impl Transaction<'_> {
     /// Deletes the pending sign-up of the account's address, which its token has completed.
     pub(super) fn end_pending(self, customer: &Customer) -> Result<Self, Error> {
         match customer.email.hash() {
-            Some(address) => self.delete(key::pending_sign_up(&address).address(), None),
+            Some(address) => {
+                self.delete(key::pending_sign_up::<PendingSignUp>(&address).address(), None)
+            }
             None => Ok(self),
         }
     }
@@ -156,7 +159,7 @@ impl Transaction<'_> {
         hash: &str,
         token: &IssuedToken,
     ) -> Result<Self, Error> {
-        let key = key::pending_sign_up(&token.address);
+        let key = key::pending_sign_up::<PendingSignUp>(&token.address);
         let attributes = PendingSignUp {
             token_hash: hash.to_owned(),
             due_pk: key::shard_of_hash(&key::MAIL, token.address.as_str()).to_owned(),
@@ -233,7 +236,7 @@ impl Store {
         address: &AddressHash,
     ) -> Result<FoundAddress, Error> {
         let lock = key::email_lock(&key::email_of(address));
-        let pending = key::pending_sign_up(address);
+        let pending = key::pending_sign_up::<PendingSignUp>(address);
         let username = Username::from_text(email.expose()).ok();
         let login = username.map(|username| (username.clone(), key::login(username.login_key())));
         let mut keys = vec![lock.untyped(), pending.untyped()];
@@ -257,7 +260,7 @@ impl Store {
         address: &AddressHash,
         now: Timestamp,
     ) -> Result<Option<SignUp>, Error> {
-        let pending = key::pending_sign_up(address);
+        let pending = key::pending_sign_up::<PendingSignUp>(address);
         let found = self.get_items(&[pending.untyped()]).await?.get(&pending)?;
         let Some(PendingSignUp { token_hash, .. }) = found else { return Ok(None) };
         let token = key::mailed_token(&token_hash);

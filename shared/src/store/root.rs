@@ -14,7 +14,7 @@ use super::stored::Stored;
 use crate::domain::customer::{IdentityVerification, Internals, Suspension};
 use crate::domain::find::NamePrefix;
 use crate::domain::gate::{Party, Target, Write};
-use crate::domain::mail_intent::Terms;
+use crate::domain::terms::Terms;
 use crate::domain::value::{
     Address, Detail, Email, FromText, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
