@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::domain::brake::{Brake, Hour};
+use crate::domain::caps::Caps;
 use crate::domain::event::EventType;
 use crate::domain::gate::Unverified;
 use crate::domain::lifecycle::GRACE;
@@ -38,6 +39,8 @@ pub struct App {
     pub terms_version: String,
     /// Grace period of accounts that are frozen.
     pub grace: Duration,
+    /// How many agents and access keys an account may own.
+    pub caps: Caps,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
     /// The brake on deletions by operators; `None` if there is none.
@@ -109,14 +112,14 @@ impl Build for App {
             config::required("ERASURES_TABLE")?,
         )
         .mailing(config::mail_from().is_some())
-        .keeping_events_for(config::event_retention()?)
-        .capped(config::caps()?);
+        .keeping_events_for(config::event_retention()?);
         Ok(Self {
             loopback: config::loopback()?,
             unverified: config::unverified()?,
             sends_mail: config::mail_from().is_some(),
             terms_version: config::optional("TERMS_VERSION").unwrap_or_default(),
             grace: config::grace()?,
+            caps: config::caps()?,
             quotas: config::quotas()?,
             brake: config::brake()?,
             requires_plan: config::requires_plan(),
@@ -145,6 +148,7 @@ impl App {
             sends_mail: false,
             terms_version: String::new(),
             grace: GRACE,
+            caps: Caps::default(),
             quotas: Quotas::default(),
             brake: None,
             requires_plan: false,

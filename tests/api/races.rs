@@ -28,7 +28,8 @@ async fn concurrent_creates_of_one_username_have_one_winner() {
     }
     // Account, agent, the locks on user name and address, the entry under the address; one event.
     assert_eq!(tenure.accounts().await.len(), before + 5);
-    assert_eq!(tenure.items("OutboxTable").await.len(), 1);
+    let outbox = tenure.items("OutboxTable").await;
+    assert_eq!(outbox.iter().filter(|item| item.get("type").is_some()).count(), 1);
     tenure.login("test1", PASSWORD).await;
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
-use shared::domain::mail_intent::{Intent, SignUp};
+use shared::domain::mail_intent::Intent;
+use shared::domain::sign_up::SignUp;
 use shared::domain::terms::Terms;
 use shared::domain::value::{Email, FromText as _, Name};
 use shared::domain::{Agent, Customer, Error, Id, IssuedToken, MailedToken, Purpose};

@@ -39,7 +39,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let key = AccessKey::new(id, caller.agent.id, token.stored(), permission, lifetime, now);
     let key = AccessKey { name: body.name, detail: body.detail, ..key };
     let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], by, now);
-    app.store.insert_access_key(caller.own(Write::Change)?, &key, &event).await?;
+    app.store.insert_access_key(caller.own(Write::Change)?.within(app.caps), &key, &event).await?;
 
     Reply::ok(view::AccessKeyView::new(account, &key).with_token(&token))
 }

@@ -39,7 +39,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         caller.choose_password_of(&body.username)?;
     }
 
-    let (account, by, now) = (caller.own(Write::Change)?, caller.actor(), app.now());
+    let (account, by, now) =
+        (caller.own(Write::Change)?.within(app.caps), caller.actor(), app.now());
     let agent = Agent::new(app.new_id(now), body.username, permission, now);
     let agent = Agent { name: body.name, detail: body.detail, ..agent };
     let first = FirstPassword::of(app, account.id, &agent, body.password.as_ref())?;

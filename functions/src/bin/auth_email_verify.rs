@@ -12,7 +12,7 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::count_attempt;
 use shared::domain::lifecycle::Command;
-use shared::domain::mail_intent::SignUp;
+use shared::domain::sign_up::SignUp;
 use shared::domain::value::{NewPassword, deserialize_present};
 use shared::domain::webhook::WebhookSecret;
 use shared::domain::{

@@ -6,7 +6,8 @@
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::admit_mail;
-use shared::domain::mail_intent::{Intent, SignUp};
+use shared::domain::mail_intent::Intent;
+use shared::domain::sign_up::SignUp;
 use shared::domain::terms::Terms;
 use shared::domain::value::{AddressHash, Email, EmailViolation, Name, deserialize_present};
 use shared::domain::{Error, Purpose};

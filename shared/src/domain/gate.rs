@@ -18,7 +18,8 @@
 
 use std::ops::Deref;
 
-use super::{Customer, Error, Status};
+use super::caps::Caps;
+use super::{Customer, Error, Kind, Status};
 
 /// The side that a request is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub struct Target<'a> {
     pub by: Party,
     /// Kind of the write, on which the account's state decides.
     pub write: Write,
+    caps: Caps,
 }
 
 impl Deref for Target<'_> {
@@ -104,7 +106,18 @@ impl<'a> Target<'a> {
     /// Returns the same target, as the account is now.
     #[must_use]
     pub const fn now(self, customer: &Customer) -> Target<'_> {
-        Target { customer, by: self.by, write: self.write }
+        Target { customer, by: self.by, write: self.write, caps: self.caps }
+    }
+
+    /// Returns the same target, for a write after which the account owns no more than `caps` allow.
+    #[must_use]
+    pub const fn within(self, caps: Caps) -> Self {
+        Self { caps, ..self }
+    }
+
+    /// Refuses one more item of this kind if the account has as many as it may own.
+    pub fn require_room(self, kind: Kind) -> Result<(), Error> {
+        self.caps.require_room(kind, self.customer)
     }
 
     /// Returns the account.
@@ -115,7 +128,7 @@ impl<'a> Target<'a> {
 
     /// Refuses a write that the account's state does not allow.
     pub fn admit(self) -> Result<Self, Error> {
-        let Self { customer, by, write } = self;
+        let Self { customer, by, write, .. } = self;
         match (by, write) {
             (Party::Owner, Write::Reset) => customer.admit(Access::LogIn)?,
             (Party::Owner, Write::Credentials) => customer.admit(Access::Credentials)?,
@@ -155,7 +168,7 @@ impl Customer {
 
     /// Returns the account as the target of a write, or refuses a write that its state does not allow.
     pub fn writable(&self, by: Party, write: Write) -> Result<Target<'_>, Error> {
-        Target { customer: self, by, write }.admit()
+        Target { customer: self, by, write, caps: Caps::default() }.admit()
     }
 
     /// Refuses an account that is held, in words for `by`: an owner does not learn of holds.

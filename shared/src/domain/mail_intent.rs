@@ -4,45 +4,13 @@
 use std::time::Duration;
 
 use super::mailed_token::Purpose;
-use super::terms::Terms;
+use super::sign_up::SignUp;
 use super::username::LoginKey;
-use super::value::{AddressHash, Email, FromText as _, Name};
-use super::{Agent, Customer, Error, Id, Status, Timestamp, Username};
+use super::value::{AddressHash, Email};
+use super::{Agent, Customer, Id, Status};
 
 /// How long an intent is worth carrying out: 24 hours.
 pub const LIFETIME: Duration = Duration::from_hours(24);
-
-/// A sign-up: no account until its address is proven.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignUp {
-    /// The address.
-    pub email: Email,
-    /// The account's name; empty if none was given.
-    pub name: Name,
-    /// The terms that were accepted.
-    pub terms: Terms,
-}
-
-impl SignUp {
-    /// Returns the user name of the first agent: `chosen`, or the address. Refuses another address than the one that is
-    /// proven, which somebody else may own, and an address that no user name can be.
-    pub fn username(&self, chosen: Option<Username>) -> Result<Username, Error> {
-        let refused = |rule: &str| Err(Error::invalid_field("username", rule));
-        let Some(chosen) = chosen else {
-            return Username::from_text(self.email.expose()).or_else(|_| {
-                refused("is missing, as your address cannot be one; choose a user name")
-            });
-        };
-        let address = Email::from_text(chosen.expose()).ok();
-        let is_another = |address: &Email| {
-            address.canonical().is_some() && !address.is_same_mailbox(&self.email)
-        };
-        if address.as_ref().is_some_and(is_another) {
-            return refused("must not be another e-mail address than the one that signed up");
-        }
-        Ok(chosen)
-    }
-}
 
 /// What somebody asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +68,8 @@ impl Intent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
+    use crate::domain::value::FromText as _;
 
     #[test]
     fn an_address_is_to_be_proven_once_it_is_new() {
@@ -117,25 +87,5 @@ mod tests {
         assert_eq!(Intent::to_prove(None, &account("")), None);
         let proven = Customer { email_verified: true, ..ann };
         assert_eq!(Intent::to_prove(None, &proven), None);
-    }
-
-    #[test]
-    fn a_sign_up_may_choose_any_name_but_another_address() {
-        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
-        let terms = Terms { version: String::new(), tm_accept: now };
-        let email = Email::from_text("Ann@Example.com").unwrap();
-        let sign_up = SignUp { email, name: Name::default(), terms };
-        let chosen = |name: &str| Some(Username::from_text(name).unwrap());
-        for (name, expected) in [
-            (None, "ann@example.com"),
-            (chosen("ann"), "ann"),
-            (chosen("ann@example.com"), "ann@example.com"),
-        ] {
-            assert_eq!(sign_up.username(name).unwrap().expose(), expected);
-        }
-        assert!(matches!(
-            sign_up.username(chosen("bob@example.com")),
-            Err(Error::InvalidField(name, _)) if name == "username"
-        ));
     }
 }

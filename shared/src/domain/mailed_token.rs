@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::digest::sha256;
-use super::mail_intent::SignUp;
+use super::sign_up::SignUp;
 use super::token::{self, CHECKSUM_DIGITS, DIGITS};
 use super::value::{AddressHash, FromText, deserialize_from_text, deserialize_text};
 use super::{Agent, Customer, Error, Id, Timestamp};

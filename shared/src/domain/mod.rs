@@ -36,6 +36,7 @@ pub mod receipt;
 pub mod registration;
 pub mod resource;
 pub mod session;
+pub mod sign_up;
 pub mod status;
 pub mod terms;
 pub mod throttle;

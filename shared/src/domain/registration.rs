@@ -2,8 +2,8 @@
 
 use super::counts::Counts;
 use super::customer::{Internals, Profile};
-use super::mail_intent::SignUp;
 use super::owned::Kind;
+use super::sign_up::SignUp;
 use super::webhook::WebhookSecret;
 use super::{Agent, Customer, Id, Permission, Status, Timestamp, Username};
 

@@ -2,8 +2,9 @@
 
 use super::message::{Letter, Message};
 use super::{Disposition, Mailer, Refusal, Sending};
-use crate::domain::mail_intent::{Intent, SignUp};
+use crate::domain::mail_intent::Intent;
 use crate::domain::notice::next_attempt;
+use crate::domain::sign_up::SignUp;
 use crate::domain::value::{AddressHash, Email};
 use crate::domain::{Customer, Error, Id, IssuedToken, MailedToken, Purpose, Status};
 use crate::password::is_of_nobody;

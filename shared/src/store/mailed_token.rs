@@ -9,7 +9,7 @@ use super::dynamodb::{Condition, Store, Table, Transaction, string};
 use super::fields::stored;
 use super::key::{self, Key};
 use super::stored::{Stored, item};
-use crate::domain::mail_intent::SignUp;
+use crate::domain::sign_up::SignUp;
 use crate::domain::terms::Terms;
 use crate::domain::value::{AddressHash, Email, FromText as _, Name};
 use crate::domain::{

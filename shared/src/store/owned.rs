@@ -245,7 +245,7 @@ impl Transaction<'_> {
         let update = match event.event_type {
             EventType::Created(kind) => {
                 // Exact: the transaction is for this sequence number, with which the count moves.
-                self.store().caps().require_room(kind, target.customer())?;
+                target.require_room(kind)?;
                 update.add_in("owned", kind.plural(), 1)?
             }
             EventType::Deleted(kind) => update.add_in("owned", kind.plural(), -1)?,

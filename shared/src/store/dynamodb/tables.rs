@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_types::body::SdkBody;
 
 use super::value::Item;
-use crate::domain::caps::Caps;
 
 /// The three tables.
 #[derive(Clone, Debug)]
@@ -20,7 +19,6 @@ pub struct Store {
     /// Whether changes put notices to account owners into the outbox.
     pub(super) mailing: bool,
     event_retention: Duration,
-    caps: Caps,
 }
 
 /// How long events are kept where nothing else is said: 90 days.
@@ -46,8 +44,7 @@ impl Store {
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
         let event_retention = EVENT_RETENTION;
-        let caps = Caps { agents: None, access_keys: None };
-        Self { client, accounts, outbox, erasures, mailing: false, event_retention, caps }
+        Self { client, accounts, outbox, erasures, mailing: false, event_retention }
     }
 
     /// Returns the store of an installation that sends mail if `mailing`, and writes notices only then.
@@ -60,17 +57,6 @@ impl Store {
     #[must_use]
     pub fn keeping_events_for(self, retention: Duration) -> Self {
         Self { event_retention: retention, ..self }
-    }
-
-    /// Returns a store in which accounts own no more than `caps` say.
-    #[must_use]
-    pub fn capped(self, caps: Caps) -> Self {
-        Self { caps, ..self }
-    }
-
-    /// How many items accounts may own.
-    pub(in crate::store) const fn caps(&self) -> Caps {
-        self.caps
     }
 
     /// How long events are kept.
