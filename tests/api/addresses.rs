@@ -213,7 +213,7 @@ async fn accounts_that_were_written_before_there_were_entries_go_on() {
 
     // Found by the lock, beside those that came later.
     let shared = "test1@example.com";
-    assert_eq!(tenure.find(&admin, shared, 1).await, [old.id.clone()]);
+    assert_eq!(tenure.find(&admin, shared, 1).await, std::slice::from_ref(&old.id));
     tenure.move_to(&newer, shared).await.ok();
     for size in [1, 2, 3] {
         let found = tenure.find(&admin, shared, size).await;

@@ -57,6 +57,7 @@ pub struct Customer {
 }
 
 /// Fields of an account that no answer shows.
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 #[derive(Clone, Debug, Default)]
 pub struct Internals {
     /// Number of changes: every write is conditioned on the version it was decided on.
