@@ -74,13 +74,17 @@ class Page:
         return status, body
 
 
+# Their tokens come by mail: that of an example is refused.
+BY_MAIL = {"verifyEmail": "/auth/email-verify - ", "resetPassword": "/auth/password-reset - "}
+
+
 def check(page, url):
     problems = []
 
     def expect(tag, name, example=None):
         status, body = page.execute(tag, name, example)
         print(f"{name}: {status}", flush=True)
-        if status != "200":
+        if status != ("400" if name in BY_MAIL else "200"):
             problems.append(f"{name} is answered by {status}: {body}")
         return body
 
@@ -112,7 +116,7 @@ def main():
             chromium = browser(profile)
             try:
                 problems = check(Page(chromium, url), url)
-                problems += told_by(chromium, url)
+                problems += [line for line in told_by(chromium, url) if not any(path in line for path in BY_MAIL.values())]
             finally:
                 chromium.quit()
     finally:
