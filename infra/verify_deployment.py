@@ -214,8 +214,8 @@ CHECKS = [
 def verify(stack, operator, questions=QUESTIONS, patience=1500, starts_purge=False):
     """Makes all checks up to the first that fails, and prints the table. Whether none failed."""
     run = Verification(stack, operator, questions, patience, starts_purge)
-    name, version = stack.description["StackName"], stack.parameter("Stage", "dev")
-    print(f"| {name}, stage {version}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} | | |\n|---|---|---|")
+    name, stage = stack.description["StackName"], stack.parameter("Stage", "dev")
+    print(f"| {name}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} | | |\n|---|---|---|")
     for title, check in CHECKS:
         try:
             result, seen = "passed", check(run)
