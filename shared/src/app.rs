@@ -37,7 +37,7 @@ pub struct App {
     pub sends_mail: bool,
     /// Version of the terms that people accept who sign up; empty if the installation names none.
     pub terms_version: String,
-    /// Grace period of accounts that are frozen.
+    /// Time from freezing an account until its deletion is due.
     pub grace: Duration,
     /// How many agents and access keys an account may own.
     pub caps: Caps,
@@ -83,7 +83,7 @@ impl Build for Nothing {
     }
 }
 
-/// Context of a handler that needs to know no more than whether the installation sends mail.
+/// Context of a handler that reads no table: whether the installation sends mail.
 #[derive(Debug)]
 pub struct Mailing {
     is_on: bool,
@@ -96,7 +96,7 @@ impl Build for Mailing {
 }
 
 impl Mailing {
-    /// Refuses what makes no sense without mail.
+    /// Refuses a request where the installation sends no mail.
     pub const fn require(&self) -> Result<(), Error> {
         if self.is_on { Ok(()) } else { Err(Error::MailDisabled) }
     }
@@ -184,7 +184,7 @@ impl App {
         byte
     }
 
-    /// Refuses what needs mail where the installation sends none.
+    /// Refuses a request that needs mail where the installation sends none.
     pub const fn require_mail(&self) -> Result<(), Error> {
         if self.sends_mail { Ok(()) } else { Err(Error::MailDisabled) }
     }

@@ -7,6 +7,7 @@
 //! | [`password`] | argon2id hashes |
 //! | [`auth`] | who calls, with which permission, within which rate limits |
 //! | [`http`] | requests, replies, errors |
+//! | [`sign_up`] | makes the account of a sign-up whose address is proven |
 //! | [`invitation`] | what a new agent logs in with: a password, or an invitation by mail |
 //! | [`lifecycle`] | lifecycle changes: decided, written, decided again if another writer came first |
 //! | [`replay`] | answers to repeated idempotent requests |
@@ -42,6 +43,7 @@ pub mod platform;
 pub mod purge;
 pub mod replay;
 pub mod runtime;
+pub mod sign_up;
 pub mod signature;
 pub mod store;
 pub mod webhook;

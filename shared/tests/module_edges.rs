@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("signature", &["app", "domain", "platform"]),
     ("bus", &["app", "domain", "platform", "store"]),
     ("invitation", &["app", "domain", "password"]),
+    ("sign_up", &["app", "domain", "password", "store"]),
     ("mail", &["app", "domain", "password", "platform", "store"]),
     ("webhook", &["app", "domain", "lifecycle", "platform", "store"]),
     ("purge", &["app", "domain", "platform", "signature", "store"]),

@@ -81,7 +81,7 @@ impl Tenure {
     }
 }
 
-/// Returns the token in a message's link, which both parts of the message have.
+/// Returns the token in a message's link. Text and HTML must have the same link.
 fn token_in(message: &Value) -> String {
     let [text, html] = ["text", "html"].map(|part| message[part].as_str().unwrap());
     let token = text.split("#token=").nth(1).and_then(|rest| rest.split(['&', '\n']).next());

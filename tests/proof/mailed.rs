@@ -65,6 +65,6 @@ pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result
     };
     let new = NewToken { plain, issued, pending: None };
     assert!(store.claim_intent(&entry, entry.until(), Some(&new)).await?);
-    store.delete_intent(&entry).await?;
+    store.delete_mail(&entry.id).await?;
     Ok(Mailed { token })
 }

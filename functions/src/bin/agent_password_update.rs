@@ -5,15 +5,13 @@
 //! |---|---|---|
 //! | one's own | any agent | the access keys that act for it end, too |
 //! | another agent's | admin | – (refused) |
-//!
-//! Longer than other endpoints, because it is both: one's own without any permission, others' with it.
 
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::{self, caller_and_agent_with_step_up, caller_with_password};
-use shared::domain::gate::{Access, Write};
+use shared::auth::caller_and_agent_of_password;
+use shared::domain::gate::Write;
 use shared::domain::value::{NewPassword, Password, deserialize_present};
-use shared::domain::{Agent, Error, EventType, Kind, Permission};
+use shared::domain::{Agent, Error, EventType, Kind};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::replay;
@@ -34,16 +32,7 @@ struct Body {
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let own_session = auth::own_session(&request)?;
-    let (caller, agent) = if own_session.is_some() {
-        let current = request.current_password();
-        let (access, anyone) = (Access::Credentials, Permission::NONE);
-        let caller = caller_with_password(app, &request, access, anyone, current.as_ref()).await?;
-        let agent = caller.agent.clone();
-        (caller, Ok(agent))
-    } else {
-        caller_and_agent_with_step_up(app, &request, Permission::ADMIN).await?
-    };
+    let (caller, agent, own_session) = caller_and_agent_of_password(app, &request).await?;
     caller.require_session()?;
     let write = if own_session.is_some() { Write::Credentials } else { Write::Change };
     let (caller, account, by) = (&caller, caller.own(write)?, caller.actor());

@@ -11,7 +11,6 @@ use crate::domain::error::{Denial, Entity};
 use crate::domain::gate::{Access, Party, Target, Write};
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
-use crate::domain::quota::Quota;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
@@ -457,6 +456,25 @@ pub async fn caller_and_agent_with_step_up(
     Ok((caller, wanted.and_then(|key| items.get(&key)?.ok_or(missing))))
 }
 
+/// Returns the [caller] of a change of password, the agent of their account that the path names, and the hash of the
+/// caller's session token if that agent is the caller: one's own password needs no permission, and can be changed while the
+/// account is frozen. `current_password` is checked in both cases.
+pub async fn caller_and_agent_of_password(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<Agent, Error>, Option<String>), Error> {
+    let Some(own_session) = own_session(request)? else {
+        let (caller, agent) =
+            caller_and_agent_with_step_up(app, request, Permission::ADMIN).await?;
+        return Ok((caller, agent, None));
+    };
+    let (current, access) = (request.current_password(), Access::Credentials);
+    let caller =
+        caller_with_password(app, request, access, Permission::NONE, current.as_ref()).await?;
+    let agent = caller.agent.clone();
+    Ok((caller, Ok(agent), Some(own_session)))
+}
+
 /// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the attempts at it
 /// are forgotten, concurrently with the request.
 async fn step_up(
@@ -495,7 +513,7 @@ async fn prove(
     also.push(lock.untyped());
     // A replay ends here: the password was right at the first request, and may have changed since.
     let read = admit(app, request, credential, gate, also);
-    let (caller, items) = reserve(app, request, now, by_name, read).await?;
+    let (caller, items) = reserve(app, request, by_name, read).await?;
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok((Caller { has_proved: true, ..caller }, items))
@@ -512,27 +530,25 @@ pub async fn reserve_attempt<T>(
     login: LoginKey,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let now = app.now();
-    reserve(app, request, now, app.store.reserve_attempt(login, None, now), read).await
+    reserve(app, request, app.store.reserve_attempt(login, None, app.now()), read).await
 }
 
-/// Refuses a network that is known to be exhausted before any read or count.
+/// Counts an attempt by user name and by network, and runs `read` in the same round trip.
 async fn reserve<T>(
     app: &App,
     request: &Request,
-    now: Timestamp,
     by_name: impl Future<Output = Result<(), Error>>,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let quota = Quota::PASSWORD_ATTEMPTS;
-    app.exhausted().check(quota, &quota::network(request), now)?;
-    let by_network = quota::count_network(app, request, quota, now);
-    let (by_name, by_network, read) = futures_util::join!(by_name, by_network, read);
-    by_network.and(by_name).and(read)
+    let by_name_and_read = async {
+        let (by_name, read) = futures_util::join!(by_name, read);
+        by_name.and(read)
+    };
+    quota::count_attempt(app, request, by_name_and_read).await
 }
 
 /// Returns the hash of the caller's session token, if the path names the agent whose session it is; else `None`.
-pub fn own_session(request: &Request) -> Result<Option<String>, Error> {
+fn own_session(request: &Request) -> Result<Option<String>, Error> {
     let is_own = |id| request.path_id().is_ok_and(|named| named == id);
     Ok(match credential(request)? {
         Credential::Session { agent, hash, .. } if is_own(agent) => Some(hash),

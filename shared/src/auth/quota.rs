@@ -106,8 +106,6 @@ async fn count_invalid(
     };
     let by_network = async {
         let Some(quota) = app.quotas.invalid_tokens else { return Ok(()) };
-        // A network that is known to have sent too many costs no more writes.
-        app.exhausted().check(quota, &network(request), now)?;
         count_network(app, request, quota, now).await
     };
     let (by_customer, by_network) = futures_util::join!(by_customer, by_network);
@@ -122,14 +120,16 @@ async fn count_invalid(
     refusal
 }
 
-/// Counts a request against its network, and remembers a network that has exhausted the quota until the window ends.
-pub(super) async fn count_network(
+/// Counts a request against its network. A network that has exhausted the quota is remembered until the window ends, and
+/// refused without a write.
+async fn count_network(
     app: &App,
     request: &Request,
     quota: Quota,
     now: Timestamp,
 ) -> Result<(), Error> {
     let network = network(request);
+    app.exhausted().check(quota, &network, now)?;
     let counted = app.store.count(quota, &Source::Network(network.clone()), now).await;
     match counted {
         Ok(standing) => request.counted(standing),
@@ -142,14 +142,14 @@ pub(super) async fn count_network(
     Ok(())
 }
 
-pub(super) fn network(request: &Request) -> Network {
+fn network(request: &Request) -> Network {
     Network::of(request.source_ip())
 }
 
-/// Refuses a request that asks for mail where the installation sends none, and one whose network has asked for too much.
-/// Whether there may be more mail for this `purpose` within the hour to whom this `hash`, of an address or a user name,
-/// stands for: if not, the request is answered as if there were,
-/// and leads to nothing. Both are counted in one round trip, whoever the recipient is.
+/// Counts a request for mail against its network and, by purpose, against its recipient: the `hash` of an address or a
+/// user name. Both in one round trip, whoever the recipient is. False if the recipient has got as much within the hour as
+/// may be: the request is then answered like any other, and leads to nothing. Refuses a network that has asked for too
+/// much, and every request where no mail is sent.
 pub async fn admit_mail(
     app: &App,
     request: &Request,
@@ -162,7 +162,6 @@ pub async fn admit_mail(
     let now = app.now();
     let by_network = async {
         let Some(quota) = app.quotas.mail_requests else { return Ok(()) };
-        app.exhausted().check(quota, &network(request), now)?;
         count_network(app, request, quota, now).await
     };
     let by_recipient = async {
@@ -178,7 +177,7 @@ pub async fn admit_mail(
 }
 
 /// Counts an attempt at a secret against the request's network, as an attempt at a password, and runs `read` in the same
-/// round trip. To be called before any hash is computed.
+/// round trip, unless the network is known to be exhausted. To be called before any hash is computed.
 pub async fn count_attempt<T>(
     app: &App,
     request: &Request,

@@ -23,7 +23,7 @@ pub enum ActorType {
     ErasureReplay,
     /// The function that delivers webhooks.
     WebhookDelivery,
-    /// Whoever has a link that was mailed.
+    /// Somebody with a mailed link, who is not logged in.
     MailedLink,
 }
 
@@ -98,7 +98,7 @@ impl Actor {
         }
     }
 
-    /// Whoever has a link that was mailed about an account.
+    /// Returns the actor who uses a mailed link to this account.
     #[must_use]
     pub const fn mailed_link<Account>(customer: Id<Account>) -> Self {
         let customer_id = Some(customer.uuid());

@@ -73,7 +73,7 @@ pub enum Error {
     EmailVerificationRequired,
     /// What the request names does not exist.
     NotFound(Entity),
-    /// The request is a webhook of this system.
+    /// The request is one of the webhooks that this system sends.
     LoopDetected,
     /// No route has the request's method and path.
     RouteNotFound,
@@ -86,7 +86,7 @@ pub enum Error {
     /// The token of a mailed link was used, has expired, was replaced, or is for something else, such as an address that
     /// the account has no more.
     TokenInvalid,
-    /// The installation sends no mail, which the route needs.
+    /// The route works by mail, which this installation does not send.
     MailDisabled,
     /// There is no address to mail the agent a link to.
     AgentUnreachable,

@@ -135,7 +135,7 @@ fn id<T>(number: u128) -> Option<Id<T>> {
     (number != 0).then(|| Id::from_uuid(Uuid::from_u128(number)))
 }
 
-/// What is known of a token that was mailed.
+/// Record of a mailed token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedToken {
     /// What it is for.
@@ -161,21 +161,12 @@ impl IssuedToken {
         now < self.tm_expire
     }
 
-    /// Refuses a token that is for something else, or has expired at `now`.
-    pub fn require(&self, purpose: Purpose, now: Timestamp) -> Result<(), Error> {
-        if self.purpose == purpose && self.is_valid(now) {
-            Ok(())
-        } else {
-            Err(Error::TokenInvalid)
-        }
-    }
-
     /// Refuses a token that sets no password of `agent`, has expired at `now`, or was mailed before the agent's sessions
     /// and links were last ended.
     pub fn require_password_of(&self, agent: &Agent, now: Timestamp) -> Result<(), Error> {
         let sets_password = matches!(self.purpose, Purpose::PasswordReset | Purpose::Invitation);
         let is_current = self.agent == Some(agent.id) && self.epoch == Some(agent.epoch);
-        if sets_password && is_current && now < self.tm_expire {
+        if sets_password && is_current && self.is_valid(now) {
             Ok(())
         } else {
             Err(Error::TokenInvalid)
@@ -227,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_serves_its_purpose_until_it_expires() {
+    fn a_token_is_valid_until_it_expires() {
         let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         let purpose = Purpose::PasswordReset;
         let address =
@@ -242,9 +233,7 @@ mod tests {
             sign_up: None,
             tm_expire,
         };
-        assert!(token.require(purpose, now).is_ok());
-        assert!(matches!(token.require(purpose, tm_expire), Err(Error::TokenInvalid)));
-        assert!(matches!(token.require(Purpose::Invitation, now), Err(Error::TokenInvalid)));
+        assert!(token.is_valid(now) && !token.is_valid(tm_expire));
     }
 
     #[test]

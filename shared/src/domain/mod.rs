@@ -5,6 +5,7 @@ pub mod actor;
 pub mod agent;
 pub mod brake;
 pub mod caps;
+pub mod consent;
 pub mod counts;
 pub mod customer;
 pub mod data;

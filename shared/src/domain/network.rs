@@ -15,11 +15,11 @@ pub enum Source {
     Customer(Id<Customer>),
     /// A network.
     Network(Network),
-    /// Whom mail is asked for.
+    /// The recipient of mail that is asked for.
     Recipient(Recipient),
 }
 
-/// Whom mail of one purpose is asked for: an address or a user name, of which only a hash is known.
+/// Recipient of mail for one purpose, as rate limits count it: a hash of the purpose and of the address or user name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Recipient(String);
 

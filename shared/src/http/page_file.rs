@@ -1,9 +1,9 @@
-//! Files of pages, which are served as they stand.
+//! Static files of the account pages.
 
 use std::time::Duration;
 
-/// What a page may load and where it may send to: files of this service alone, and nothing inline. No other page may embed
-/// it.
+/// Content security policy of pages: they load files and call the API of this origin only, have nothing inline, and are
+/// not embedded.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// How long caches may keep a page's style and script.
@@ -25,13 +25,13 @@ impl PageFile {
         Self { content_type: "text/html; charset=utf-8", max_age: None, text }
     }
 
-    /// A style sheet.
+    /// A style sheet, which caches may keep for a short time.
     #[must_use]
     pub const fn style(text: &'static str) -> Self {
         Self { content_type: "text/css; charset=utf-8", max_age: Some(FRESH), text }
     }
 
-    /// A script.
+    /// A script, which caches keep as long as a style sheet.
     #[must_use]
     pub const fn script(text: &'static str) -> Self {
         Self { content_type: "text/javascript; charset=utf-8", max_age: Some(FRESH), text }

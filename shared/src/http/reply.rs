@@ -70,7 +70,7 @@ impl Reply {
         })
     }
 
-    /// Returns a 200 that says nothing: `{}`.
+    /// Returns 200 with an empty object, `{}`.
     pub fn empty() -> Result<Self, Error> {
         #[derive(Serialize)]
         struct Empty {}
@@ -78,7 +78,7 @@ impl Reply {
         Self::ok(Empty {})
     }
 
-    /// Returns a 200 with a file of a page.
+    /// Returns a static file: a page, its style sheet or its script.
     #[must_use]
     pub fn file(file: PageFile) -> Self {
         Self {

@@ -408,7 +408,7 @@ impl<'a> OverviewView<'a> {
         }
     }
 
-    /// Returns the overview with why the account's address gets no mail.
+    /// Adds why the account's address gets no mail.
     #[must_use]
     pub fn with_mail(self, undeliverable: Option<Undeliverable>) -> Self {
         let undeliverable =

@@ -11,7 +11,7 @@ use crate::domain::value::{Email, FromText as _};
 use crate::domain::{Error, Timestamp};
 use crate::platform::metrics;
 
-/// What SES tells of a message: that it bounced, or that its recipient complained. Other fields are ignored.
+/// Notification of SES about a message: a bounce or a complaint. Other fields are ignored.
 #[derive(Deserialize)]
 pub struct Feedback {
     bounce: Option<Bounce>,

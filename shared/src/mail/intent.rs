@@ -1,24 +1,23 @@
-//! What people asked for by mail: looked up when it is sent, so that no request tells who has an account.
+//! Carries out mail intents. Recipients are looked up when mail is sent, so that no request tells who has an account.
 
 use super::message::{Letter, Message};
-use super::{Disposition, Mailer, Refusal, Sending};
+use super::{Disposition, Mailer, Sending};
 use crate::domain::mail_intent::Intent;
 use crate::domain::notice::next_attempt;
 use crate::domain::sign_up::SignUp;
 use crate::domain::value::{AddressHash, Email};
 use crate::domain::{Customer, Error, Id, IssuedToken, MailedToken, Purpose, Status};
 use crate::password::is_of_nobody;
-use crate::platform::log::{Cause, LogEntry};
 use crate::store::login::AgentWithLogin;
 use crate::store::mail_intent::NewToken;
 
-/// What an intent amounts to once it is looked up.
+/// Result of looking up an intent.
 enum Answer {
-    /// This message.
+    /// Send this message.
     Message(Box<Addressed>),
-    /// These intents in its place.
+    /// Replace it by these intents.
     Others(Vec<Intent>),
-    /// Nothing: what was asked for does not exist, or has been done since.
+    /// Drop it: what was asked for does not exist, or has been done since.
     Nothing,
 }
 
@@ -31,7 +30,7 @@ struct Addressed {
 }
 
 impl Mailer {
-    /// Carries out an intent, or does with it what there is to do.
+    /// Attempts an intent: sends its message, replaces it by others, or drops it.
     pub(super) async fn attempt_intent(
         &self,
         id: &str,
@@ -44,7 +43,7 @@ impl Mailer {
             return Ok(Disposition::NotDue);
         }
         if now >= entry.until() {
-            store.delete_intent(&entry).await?;
+            store.delete_mail(id).await?;
             return Ok(Disposition::Dropped);
         }
         let Addressed { to, letter, account, token } = match self.answer(entry.intent()?).await? {
@@ -56,16 +55,12 @@ impl Mailer {
                 return Ok(Disposition::Dropped);
             }
             Answer::Nothing => {
-                store.delete_intent(&entry).await?;
+                store.delete_mail(id).await?;
                 return Ok(Disposition::Dropped);
             }
         };
-        if store.get_undeliverable(&to, now).await?.is_some() {
-            store.delete_intent(&entry).await?;
-            return Ok(Disposition::Suppressed);
-        }
-        if !sending.breaker.admits(now).await? {
-            return Ok(Disposition::NotDue);
+        if let Some(disposition) = self.hold_back(id, &to, sending).await? {
+            return Ok(disposition);
         }
         let next = next_attempt(entry.attempts, entry.until(), now);
         let claimed = next.unwrap_or_else(|| entry.until());
@@ -73,23 +68,12 @@ impl Mailer {
             return Ok(Disposition::NotDue);
         }
         let link = token.as_ref().map(|token| self.link(token)).unwrap_or_default();
-        match self.send(sending.from, &to, Message::letter(letter, account, &link)?).await {
-            Ok(()) => {
-                store.delete_intent(&entry).await?;
-                Ok(Disposition::Sent)
-            }
-            Err(Refusal { error, is_final }) => {
-                LogEntry::MailNotSent { cause: Cause(&error) }.log();
-                if is_final || next.is_none() {
-                    store.delete_intent(&entry).await?;
-                    return Ok(Disposition::GivenUp);
-                }
-                Ok(Disposition::Failed)
-            }
-        }
+        let message = Message::letter(letter, account, &link)?;
+        let sent = self.send(sending.from, &to, message).await;
+        self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Looks up what an intent amounts to now.
+    /// Looks up the recipient of an intent, and what to send.
     async fn answer(&self, intent: Intent) -> Result<Answer, Error> {
         match intent {
             Intent::SignUp(sign_up) => self.answer_sign_up(sign_up).await,
@@ -145,7 +129,7 @@ impl Mailer {
         Ok(Answer::of(Addressed { to, letter: Letter::SignUp, account: None, token }))
     }
 
-    /// What is to be proven of an address: a sign-up that waits for it, and accounts that have it.
+    /// Replaces a request for another link by intents for the pending sign-up of the address and for accounts that have it.
     async fn answer_resend(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         let (store, now) = (&self.app.store, self.app.now());
@@ -182,7 +166,7 @@ impl Mailer {
         }))
     }
 
-    /// The record of a token that is mailed now, about nobody yet.
+    /// Returns the record of a new token, without account and agent.
     fn token(&self, purpose: Purpose, address: AddressHash) -> IssuedToken {
         IssuedToken {
             purpose,

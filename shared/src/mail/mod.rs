@@ -26,7 +26,7 @@ use crate::platform::aws::{self, Call as _};
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::Store;
-use crate::store::mail::{DueItem, MailEntry};
+use crate::store::mail::DueItem;
 use breaker::Breaker;
 pub use feedback::Feedback;
 use message::Message;
@@ -165,7 +165,7 @@ impl Mailer {
         }
     }
 
-    /// Sends one message, or does with its item what there is to do. A failure is that item's alone.
+    /// Attempts one item. A failure is that item's alone.
     async fn dispatch(
         &self,
         item: &DueItem,
@@ -179,7 +179,7 @@ impl Mailer {
             DueItem::Notice(_) | DueItem::Intent(_) if sending.breaker.is_open() => {
                 Ok(Disposition::NotDue)
             }
-            DueItem::Notice(id) => self.attempt(id, sending).await,
+            DueItem::Notice(id) => self.attempt_notice(id, sending).await,
             DueItem::Intent(id) => self.attempt_intent(id, sending).await,
             DueItem::Expired(id) => {
                 let deleted = self.app.store.delete_expired_token(id, self.app.now()).await;
@@ -192,7 +192,7 @@ impl Mailer {
         })
     }
 
-    async fn attempt(&self, id: &str, sending: &Sending<'_>) -> Result<Disposition, Error> {
+    async fn attempt_notice(&self, id: &str, sending: &Sending<'_>) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let Some((entry, account, erasure)) = store.get_mail(id).await? else {
             return Ok(Disposition::NotDue);
@@ -205,7 +205,7 @@ impl Mailer {
         let to = match notice.judge(&account, receipt.is_some(), now) {
             Judgement::Send(to) => to,
             Judgement::Drop => {
-                store.delete_mail(&entry).await?;
+                store.delete_mail(id).await?;
                 return Ok(Disposition::Dropped);
             }
             Judgement::Wait => {
@@ -214,36 +214,54 @@ impl Mailer {
                 return Ok(Disposition::Waiting);
             }
         };
-        if store.get_undeliverable(&to, now).await?.is_some() {
-            store.delete_mail(&entry).await?;
-            return Ok(Disposition::Suppressed);
-        }
-        if !sending.breaker.admits(now).await? {
-            return Ok(Disposition::NotDue);
+        if let Some(disposition) = self.hold_back(id, &to, sending).await? {
+            return Ok(disposition);
         }
         let next = notice.next_attempt(entry.attempts, now);
         if !store.claim_mail(&entry, next.unwrap_or(notice.until)).await? {
             return Ok(Disposition::NotDue);
         }
         let message = Message::new(&notice, account.id, receipt.as_deref(), &self.public_url)?;
-        match self.send(sending.from, &to, message).await {
-            Ok(()) => {
-                store.delete_mail(&entry).await?;
-                Ok(Disposition::Sent)
-            }
-            Err(Refusal { error, is_final }) => {
-                LogEntry::MailNotSent { cause: Cause(&error) }.log();
-                self.after_refusal(&entry, is_final || next.is_none()).await
-            }
-        }
+        let sent = self.send(sending.from, &to, message).await;
+        self.conclude(id, sent, next.is_none()).await
     }
 
-    async fn after_refusal(&self, entry: &MailEntry, is_last: bool) -> Result<Disposition, Error> {
-        if is_last {
-            self.app.store.delete_mail(entry).await?;
-            return Ok(Disposition::GivenUp);
+    /// Holds back a message to an address that bounced or complained, for good, and one beyond the hour's limit, until the
+    /// next hour. `None` if it is to be sent.
+    async fn hold_back(
+        &self,
+        id: &str,
+        to: &Email,
+        sending: &Sending<'_>,
+    ) -> Result<Option<Disposition>, Error> {
+        let (store, now) = (&self.app.store, self.app.now());
+        if store.get_undeliverable(to, now).await?.is_some() {
+            store.delete_mail(id).await?;
+            return Ok(Some(Disposition::Suppressed));
         }
-        Ok(Disposition::Failed)
+        Ok((!sending.breaker.admits(now).await?).then_some(Disposition::NotDue))
+    }
+
+    /// Deletes the entry of a message that was sent, or that is given up: after its last attempt, or as SES refused it for
+    /// good.
+    async fn conclude(
+        &self,
+        id: &str,
+        sent: Result<(), Refusal>,
+        is_last: bool,
+    ) -> Result<Disposition, Error> {
+        let disposition = match sent {
+            Ok(()) => Disposition::Sent,
+            Err(Refusal { error, is_final }) => {
+                LogEntry::MailNotSent { cause: Cause(&error) }.log();
+                if !is_final && !is_last {
+                    return Ok(Disposition::Failed);
+                }
+                Disposition::GivenUp
+            }
+        };
+        self.app.store.delete_mail(id).await?;
+        Ok(disposition)
     }
 
     async fn send(&self, from: &str, to: &Email, message: Message) -> Result<(), Refusal> {

@@ -316,8 +316,8 @@ fn is_unchanged(before: &Customer, current: &Customer) -> bool {
     decided_on(before) == decided_on(current)
 }
 
-/// Whether the account's owner changes its address to one that is not proven. Where there is mail, a stranger may get the
-/// message that asks for the proof.
+/// Whether an owner sets an address that still has to be proven. These changes are rate-limited where mail is sent, as the
+/// verification mail goes to whoever has that address.
 fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
     after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }

@@ -38,7 +38,7 @@ impl Stored for Id<Customer> {
     type Attributes = EmailLock;
 }
 
-/// What a change of an account writes into the partitions of its e-mail addresses, by their keys.
+/// Locks and entries of e-mail addresses that a change of an account writes and deletes, by their keys.
 #[derive(Debug)]
 pub(super) struct AddressChange {
     customer: Id<Customer>,

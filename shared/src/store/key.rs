@@ -272,7 +272,7 @@ pub(super) fn mail_id(event: Id<Event>, notice: NoticeType) -> String {
     format!("MAIL#{event}#{}", notice.name())
 }
 
-/// Mail in the outbox.
+/// What the sender of mail works off, by its key in the outbox: a notice, an intent, or a token that expires.
 pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }
@@ -280,11 +280,6 @@ pub(super) fn mail<T>(id: &str) -> Key<T> {
 /// Key of the intent with this id and name.
 pub(super) fn intent_id(id: Uuid, name: &str) -> String {
     format!("INTENT#{id}#{name}")
-}
-
-/// A mail intent in the outbox.
-pub(super) fn intent<T>(id: &str) -> Key<T> {
-    mail(id)
 }
 
 /// Record of a mailed token, by the token's hash.

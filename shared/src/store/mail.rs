@@ -134,9 +134,14 @@ pub struct DueMail {
 /// An entry, its account, and the account's row in the ledger if there is one.
 pub type MailAndAccount = (MailEntry, Customer, Option<Erasure>);
 
-/// The entry has been attempted so often.
-fn attempted(attempts: u64) -> Condition {
+/// The condition that no other function has attempted an entry since it was read.
+pub(super) fn attempted(attempts: u64) -> Condition {
     Condition::new("attempts = :made", [(":made", number(attempts))])
+}
+
+/// Counts an attempt at the entry with this key, which is followed by one more at `next`.
+pub(super) fn claimed(id: &str, next: Timestamp) -> Result<UpdateExpression, Error> {
+    UpdateExpression::default().increment("attempts")?.set("due_sk", key::due_mail(next, id))
 }
 
 impl Transaction<'_> {
@@ -218,10 +223,7 @@ impl Store {
     /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
     /// function dies is followed by one more at `next`. Whether no other function was faster.
     pub async fn claim_mail(&self, entry: &MailEntry, next: Timestamp) -> Result<bool, Error> {
-        let claimed = UpdateExpression::default()
-            .increment("attempts")?
-            .set("due_sk", key::due_mail(next, &entry.id))?;
-        self.update_mail(entry, &claimed).await
+        self.update_mail(entry, &claimed(&entry.id, next)?).await
     }
 
     /// Postpones an entry without an attempt.
@@ -230,9 +232,9 @@ impl Store {
         self.update_mail(entry, &waits).await.map(drop)
     }
 
-    /// Deletes an entry that was sent or is dropped, and the address that was sealed into it.
-    pub async fn delete_mail(&self, entry: &MailEntry) -> Result<(), Error> {
-        self.delete(key::mail::<MailEntry>(&entry.id).address()).await
+    /// Deletes a notice or an intent that was sent or is dropped, and what is personal in it.
+    pub async fn delete_mail(&self, id: &str) -> Result<(), Error> {
+        self.delete(key::mail::<()>(id).address()).await
     }
 
     async fn update_mail(

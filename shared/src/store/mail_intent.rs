@@ -5,11 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::dynamodb::{
-    CommitResult, Condition, Store, Table, Transaction, UpdateExpression, number, to_item,
-};
+use super::dynamodb::{CommitResult, Store, Table, Transaction, to_item};
 use super::fields::stored;
 use super::key;
+use super::mail::{attempted, claimed};
 use super::mailed_token::{PendingSignUp, SignUpAttributes};
 use super::stored::Stored;
 use crate::domain::mail_intent::{Intent, LIFETIME};
@@ -178,11 +177,6 @@ pub struct NewToken {
     pub pending: Option<PendingSignUp>,
 }
 
-/// The intent has been attempted so often.
-fn attempted(attempts: u64) -> Condition {
-    Condition::new("attempts = :made", [(":made", number(attempts))])
-}
-
 impl Transaction<'_> {
     /// Puts an intent into the outbox, if the installation sends mail. `id` is that of the event that it comes with, or
     /// new.
@@ -207,11 +201,9 @@ impl Transaction<'_> {
     }
 
     fn claim(self, entry: &IntentEntry, next: Timestamp) -> Result<Self, Error> {
-        let claimed = UpdateExpression::default()
-            .increment("attempts")?
-            .set("due_sk", key::due_mail(next, &entry.id))?;
-        let key = key::intent::<IntentEntry>(&entry.id);
-        self.update(key.address(), &claimed, Some(&attempted(entry.attempts)))
+        let key = key::mail::<IntentEntry>(&entry.id);
+        let unchanged = attempted(entry.attempts);
+        self.update(key.address(), &claimed(&entry.id, next)?, Some(&unchanged))
     }
 }
 
@@ -228,7 +220,7 @@ impl Store {
 
     /// Reads an intent consistently; `None` if it was carried out or dropped since.
     pub async fn get_intent(&self, id: &str) -> Result<Option<IntentEntry>, Error> {
-        let key = key::intent::<IntentEntry>(id);
+        let key = key::mail::<IntentEntry>(id);
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
@@ -260,17 +252,12 @@ impl Store {
         by: &[(Id<Intent>, Intent)],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let key = key::intent::<IntentEntry>(&entry.id);
+        let key = key::mail::<IntentEntry>(&entry.id);
         let unchanged = attempted(entry.attempts);
         let mut transaction = self.transaction().delete(key.address(), Some(&unchanged))?;
         for (id, intent) in by {
             transaction = transaction.intend(intent, id.uuid(), now)?;
         }
         Ok(matches!(transaction.run().await?, CommitResult::Written))
-    }
-
-    /// Deletes an intent that was carried out or is dropped, and what is personal in it.
-    pub async fn delete_intent(&self, entry: &IntentEntry) -> Result<(), Error> {
-        self.delete(key::intent::<IntentEntry>(&entry.id).address()).await
     }
 }

@@ -183,10 +183,10 @@ impl Transaction<'_> {
     }
 }
 
-/// What is known of the address of a sign-up.
+/// Result of looking up the address of a sign-up.
 #[derive(Debug)]
 pub struct FoundAddress {
-    /// Whether an account has reserved it, or an agent has it as user name.
+    /// Whether the address is in use: reserved for an account, or an agent's user name.
     pub is_known: bool,
     /// The pending sign-up with it; `None` if there is none.
     pub pending: Option<PendingSignUp>,

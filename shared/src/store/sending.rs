@@ -1,4 +1,4 @@
-//! Limits on sending mail: addresses that take none, and the messages of an hour.
+//! Limits on sending mail: suppressed addresses, and the number of messages within an hour.
 
 use super::dynamodb::{Condition, Store, UpdateExpression, number, read, string};
 use super::key;

@@ -1,0 +1,80 @@
+//! Consent: what a caller sends to show that they mean to unregister their account.
+//!
+//! | | agent sends | access key sends |
+//! |---|---|---|
+//! | with grace | `password` | `confirmation_phrase` |
+//! | at once (`immediate`) | both | – (refused) |
+
+use super::Error;
+use super::actor::ActorType;
+use super::error::Denial;
+
+/// Required value of `confirmation_phrase`.
+const PHRASE: &str = "DELETE";
+
+/// What a request to unregister has of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Consent {
+    has_password: bool,
+    has_phrase: bool,
+    immediate: bool,
+}
+
+impl Consent {
+    /// Returns what the request's fields amount to; refuses any other phrase than the one that is required.
+    pub fn of(has_password: bool, phrase: Option<&str>, immediate: bool) -> Result<Self, Error> {
+        match phrase {
+            None | Some(PHRASE) => {
+                Ok(Self { has_password, has_phrase: phrase.is_some(), immediate })
+            }
+            Some(_) => {
+                Err(Error::invalid_field("confirmation_phrase", "must be DELETE, in capitals"))
+            }
+        }
+    }
+
+    /// Refuses a caller of this kind who has not sent enough, or more than they have.
+    pub fn require_of(self, caller: ActorType) -> Result<(), Error> {
+        let Self { has_password, has_phrase, immediate } = self;
+        match (caller, immediate) {
+            (ActorType::AccessKey, true) => Err(Error::PermissionDenied(Denial::SessionRequired)),
+            (ActorType::AccessKey, false) if has_password => Err(Error::invalid_field(
+                "password",
+                "an access key has none; send confirmation_phrase instead",
+            )),
+            (ActorType::AccessKey, false) if !has_phrase => {
+                Err(Error::invalid_field("confirmation_phrase", "is missing"))
+            }
+            (ActorType::AccessKey, false) => Ok(()),
+            _ if !has_password => Err(Error::invalid_field("password", "is missing")),
+            (_, true) if !has_phrase => {
+                Err(Error::invalid_field("confirmation_phrase", "is missing"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cell_of_the_table_asks_for_what_it_says() {
+        // Whether it is enough to send nothing, the password, the phrase, both.
+        for (caller, immediate, expected) in [
+            (ActorType::Agent, false, [false, true, false, true]),
+            (ActorType::Agent, true, [false, false, false, true]),
+            (ActorType::AccessKey, false, [false, false, true, false]),
+            (ActorType::AccessKey, true, [false; 4]),
+        ] {
+            let sent = [(false, None), (true, None), (false, Some(PHRASE)), (true, Some(PHRASE))];
+            for ((has_password, phrase), expected) in sent.into_iter().zip(expected) {
+                let consent = Consent::of(has_password, phrase, immediate).unwrap();
+                let is_enough = consent.require_of(caller).is_ok();
+                assert_eq!(is_enough, expected, "{caller:?} {consent:?}");
+            }
+        }
+        assert!(Consent::of(true, Some("delete"), false).is_err());
+    }
+}
