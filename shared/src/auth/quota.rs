@@ -64,29 +64,26 @@ impl Count<'_> {
             return Err(count_invalid(self.app, self.request, counted, self.now).await);
         }
         let caller = caller?;
-        let mut is_used_up = self.sampled.is_some_and(|before| before.remaining == 0);
+        let used_up = match self.counted {
+            Some(Err(Error::TooManyRequests(status))) => Some(status),
+            // Others may have used it up while this request was counted.
+            _ => self.sampled.filter(|before| before.remaining == 0),
+        };
+        if let Some(status) = used_up.filter(|_| !access.passes_quota()) {
+            return Err(Error::TooManyRequests(status));
+        }
         let status = match self.counted {
-            Some(Ok(status)) => Some(status),
-            Some(Err(Error::TooManyRequests(status))) => {
-                is_used_up = true;
-                Some(status)
-            }
+            Some(Ok(status) | Err(Error::TooManyRequests(status))) => Some(status),
             Some(Err(error)) => {
                 LogEntry::RequestNotCounted { cause: Cause(&error) }.log();
                 self.sampled
             }
             None => self.sampled,
         };
-        match status {
-            Some(status) if is_used_up && !access.passes_quota() => {
-                Err(Error::TooManyRequests(status))
-            }
-            Some(status) => {
-                self.request.counted(status);
-                Ok(caller)
-            }
-            None => Ok(caller),
+        if let Some(status) = status {
+            self.request.counted(status);
         }
+        Ok(caller)
     }
 }
 
