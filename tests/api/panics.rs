@@ -1,7 +1,9 @@
-//! Panics of functions, which none of ours should have.
+//! Panics of functions, which none of ours should have. `infra/check_runtime.py` has AWS's own Lambda runtime run the
+//! programs of this file too.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sam_local::Options;
 use serde_json::{Value, json};
@@ -15,14 +17,33 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
+/// Does what only a limit of the runtime ends.
+fn misbehave(how: &str) {
+    match how {
+        "GET /block" => loop {
+            std::thread::sleep(Duration::from_secs(1));
+        },
+        "GET /allocate" => {
+            let mut kept: Vec<Vec<u8>> = Vec::new();
+            loop {
+                kept.push(Vec::with_capacity(1 << 20));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Panics if there is a token in the URL.
 async fn handle(_: &'static Nothing, request: Request) -> Result<Reply, Error> {
+    misbehave(request.route());
     assert!(!request.has_token_in_url(), "{SECRET}");
     Err(Error::AuthenticationRequired)
 }
 
-async fn handle_event(_: &'static Nothing, _: Value, _: Deadline) -> Result<Value, Error> {
-    panic!("{SECRET}")
+/// Panics unless the event has a route.
+async fn handle_event(_: &'static Nothing, event: Value, _: Deadline) -> Result<Value, Error> {
+    misbehave(event["routeKey"].as_str().expect(SECRET));
+    Ok(event)
 }
 
 #[test]
@@ -37,6 +58,19 @@ fn event_function() {
     serve_event(handle_event).unwrap();
 }
 
+/// The program of a function that is a test of this file.
+fn program(test: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (script, tests) = (directory.join(test), std::env::current_exe().unwrap());
+    let run = format!(
+        "#!/bin/sh\nexec '{}' --exact panics::{test} --ignored --nocapture\n",
+        tests.display()
+    );
+    std::fs::write(&script, run).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
 /// Options for the real functions, but for one whose program is a test of this file.
 fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
     let options = options();
@@ -45,13 +79,7 @@ fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
             std::os::unix::fs::symlink(program.path(), binaries.join(program.file_name())).unwrap();
         }
     }
-    let (script, tests) = (binaries.join(binary), std::env::current_exe().unwrap());
-    let run = format!(
-        "#!/bin/sh\nexec '{}' --exact panics::{test} --ignored --nocapture\n",
-        tests.display()
-    );
-    std::fs::write(&script, run).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(program(test), binaries.join(binary)).unwrap();
     Options { binaries: binaries.to_owned(), ..options }
 }
 
