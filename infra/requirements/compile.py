@@ -1,6 +1,6 @@
 """Resolves each list of tools (NAME.in) into the versions and hashes (NAME.txt) that CI and the pipeline install.
 
-    pip install uv==0.13.9
+    pip install --require-hashes -r infra/requirements/uv.txt
     python3 infra/requirements/compile.py              # after a change of a list
     python3 infra/requirements/compile.py --upgrade    # what the lists leave open becomes the latest
 
