@@ -40,8 +40,9 @@ use crate::{
 /// How long requests under way may take to end when the stack stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Interval at which expired items are deleted.
-const SWEEP_PERIOD: Duration = Duration::from_mins(1);
+/// Interval at which expired items are deleted, as long as the clock is not moved. A sweep reads whole tables; DynamoDB
+/// itself may take days.
+const SWEEP_PERIOD: Duration = Duration::from_hours(1);
 
 /// A running stack. Dropping it ends it, and every process it started.
 pub struct Stack {
