@@ -4,14 +4,17 @@
     cargo build -p functions --bins          # or cargo lambda build --release --x86-64 --compiler cargo
     python3 infra/rehearse.py                # --binaries DIRECTORY, --from TAG
 
-Creates the stack from the expanded template with the binaries as packages, goes the seed's way through the
-API on it, looks where the rules point, updates it (with --from, from that tag's template), and deletes it:
-tables must be neither replaced nor, where they are retained, deleted. The emulator evaluates no policies, knows
-no arithmetic of metrics, and does not read an HTTP API's routes from SAM's body: they are made by calls.
+Has a first deployment fail at five places, and each time take back what it made. Then creates the stack from the expanded
+template with the binaries as packages, protects its tables, goes the seed's way through the API on it, looks where the rules
+point, updates it (with --from, from that tag's template), and deletes it: tables must be neither replaced nor, where they
+are retained, deleted. The emulator evaluates no policies, deletes protected tables too (which is therefore looked at here),
+knows no arithmetic of metrics, and does not read an HTTP API's routes from SAM's body: they are made by calls.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
+import copy
 import io
 import json
 import os
@@ -36,6 +39,8 @@ STACK, FRONT, BUCKET = "tenure-rehearsal", "tenure-front", "packages"
 PASSWORD = "correct horse battery staple"
 KEPT = ("AccountsTable", "ErasuresTable", "ReceiptKey")
 TABLES = ("AccountsTable", "OutboxTable", "ErasuresTable")
+# Behind each of these a first deployment fails: among the tables, with a key, with readers of a stream, with the API, at the end.
+FAILING_PLACES = ("AccountsTable", "ReceiptKeyAlias", "OutboxPublishFunctionOutbox", "ApiApiGatewayDefaultStage", "Observability")
 
 
 def step(text):
@@ -115,18 +120,22 @@ class Rehearsal:
         self.cloudformation, self.s3 = self.client("cloudformation"), self.client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
         self.packed = set()
+        self.template = read(ROOT / "template.yaml")
+        self.present = self.expanded(copy.deepcopy(self.template))
+
+    def upload(self, binary):
+        if binary not in self.packed and self.binaries.joinpath(binary).exists():
+            self.s3.put_object(Bucket=BUCKET, Key=binary, Body=package(self.binaries / binary))
+            self.packed.add(binary)
 
     def expanded(self, template):
         """What CloudFormation gets, its packages uploaded."""
-        for resource in template["Resources"].values():
-            if resource["Type"] == "AWS::Serverless::Function":
-                binary = resource["Metadata"]["BuildProperties"]["Binary"]
-                if binary not in self.packed and self.binaries.joinpath(binary).exists():
-                    self.s3.put_object(
-                        Bucket=BUCKET, Key=binary, Body=package(self.binaries / binary)
-                    )
-                    self.packed.add(binary)
-                resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{binary}"
+        functions = [one for one in template["Resources"].values() if one["Type"] == "AWS::Serverless::Function"]
+        binaries = [one["Metadata"]["BuildProperties"]["Binary"] for one in functions]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(self.upload, binaries))
+        for function, binary in zip(functions, binaries):
+            function["Properties"]["CodeUri"] = f"s3://{BUCKET}/{binary}"
         everywhere = template["Globals"]["Function"]
         everywhere["Architectures"] = ["x86_64"]
         for service in ("DYNAMODB", "EVENTBRIDGE", "KMS"):
@@ -146,22 +155,105 @@ class Rehearsal:
             alarms["Properties"]["TemplateURL"] = f"{self.endpoint}/{BUCKET}/observability.json"
         return expanded
 
-    def put(self, template, verb):
-        """Creates or updates the stack."""
-        expanded = self.expanded(template)
+    def begin(self, expanded, verb, **options):
+        """Starts to create or update the stack, and waits for the end. Its status then."""
         self.s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(expanded).encode())
         getattr(self.cloudformation, f"{verb}_stack")(
             StackName=STACK,
             TemplateURL=f"{self.endpoint}/{BUCKET}/template.json",
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            **options,
         )
-        status = until(f"{verb} ends", lambda: self.ended(verb))
+        return until(f"{verb} ends", lambda: self.ended(verb))
+
+    def put(self, expanded, verb, protected=True):
+        """Creates or updates the stack, its tables protected or not."""
+        # Templates of early versions have no such parameter.
+        parameters = protection(protected) if "DeletionProtection" in expanded["Parameters"] else []
+        status = self.begin(expanded, verb, Parameters=parameters)
         if status != f"{verb.upper()}_COMPLETE":
             for event in self.cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]:
                 if "FAILED" in event["ResourceStatus"]:
                     print(event["LogicalResourceId"], event.get("ResourceStatusReason"))
             raise SystemExit(f"the stack is {status}")
-        return expanded
+
+    def fail(self, place, resources, protected=False):
+        """Has a first deployment fail behind `place`, and deletes the stack. What blocks the next one: whatever is left of the
+        stack, and tables that CloudFormation was not allowed to delete."""
+        failing = {
+            "FailureHandle": {"Type": "AWS::CloudFormation::WaitConditionHandle"},
+            "Failure": {
+                "Type": "AWS::CloudFormation::WaitCondition",
+                "DependsOn": place,
+                "Properties": {"Handle": {"Ref": "FailureHandle"}, "Timeout": "1"},
+            },
+        }
+        before = self.inventory()
+        # It would roll back by itself; this stops where it has failed, to look at what there is.
+        expanded = self.present | {"Resources": resources | failing}
+        status = self.begin(expanded, "create", Parameters=protection(protected), DisableRollback=True)
+        assert status == "CREATE_FAILED", status
+        there = {one["LogicalResourceId"]: one for one in self.resources()}
+        assert there[place]["ResourceStatus"] == "CREATE_COMPLETE", there[place]
+        made = self.inventory() - before
+        describe = self.client("dynamodb").describe_table
+        tables = [name for kind, name in made if kind == "table"]
+        blocking = {f"{name} is protected" for name in tables if describe(TableName=name)["Table"]["DeletionProtectionEnabled"]}
+        self.cloudformation.rollback_stack(StackName=STACK)
+        status = until("the rollback ends", lambda: self.ended("rollback"))
+        self.cloudformation.delete_stack(StackName=STACK)
+        until("the stack goes", lambda: STACK not in self.stacks())
+        blocking |= {f"{kind} {name} is left" for kind, name in self.inventory() - before}
+        return len(made), status, sorted(blocking)
+
+    def inventory(self):
+        """What exists, whichever stack made it: pairs of kind and name. A key that is to be deleted does not."""
+        listed = [
+            ("table", "dynamodb", "list_tables", "TableNames", None),
+            ("function", "lambda", "list_functions", "Functions", "FunctionName"),
+            ("mapping", "lambda", "list_event_source_mappings", "EventSourceMappings", "UUID"),
+            ("role", "iam", "list_roles", "Roles", "RoleName"),
+            ("log group", "logs", "describe_log_groups", "logGroups", "logGroupName"),
+            ("queue", "sqs", "list_queues", "QueueUrls", None),
+            ("bus", "events", "list_event_buses", "EventBuses", "Name"),
+            ("parameter", "ssm", "describe_parameters", "Parameters", "Name"),
+            ("api", "apigatewayv2", "get_apis", "Items", "ApiId"),
+            ("alarm", "cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+            ("alias", "kms", "list_aliases", "Aliases", "AliasName"),
+        ]
+        found = set()
+        for kind, service, operation, field, name in listed:
+            client = self.client(service)
+            pages = client.get_paginator(operation).paginate() if client.can_paginate(operation) else [getattr(client, operation)()]
+            found |= {(kind, one[name] if name else one) for page in pages for one in page.get(field, [])}
+        kms = self.client("kms")
+        keys = [kms.describe_key(KeyId=one["KeyId"])["KeyMetadata"] for one in kms.list_keys()["Keys"]]
+        return found | {("key", key["KeyId"]) for key in keys if key["KeyState"] != "PendingDeletion"}
+
+    def failed_first_deployments(self):
+        resources = self.present["Resources"]
+        for place in FAILING_PLACES:
+            made, status, blocking = self.fail(place, resources)
+            assert status == "ROLLBACK_COMPLETE" and not blocking, (place, status, blocking)
+            print(f"failed behind {place}: {made} things made, all taken back; nothing blocks the next")
+        # What the template and the pipeline avoid would be found.
+        retained = resources | {"AccountsTable": resources["AccountsTable"] | {"DeletionPolicy": "Retain"}}
+        _, _, blocking = self.fail("AccountsTable", retained, protected=True)
+        assert {reason.split(" is ")[1] for reason in blocking} == {"left", "protected"}, blocking
+        print(f"retained and protected from the start, they are found: {'; '.join(blocking)}")
+        for name in self.client("dynamodb").list_tables()["TableNames"]:
+            self.client("dynamodb").update_table(TableName=name, DeletionProtectionEnabled=False)
+            self.client("dynamodb").delete_table(TableName=name)
+
+    def protect(self):
+        """The second deployment of a first one: the same, with protection. The tables of record are protected, and the same."""
+        before = self.physical(*TABLES)
+        self.put(self.present, "update")
+        assert self.physical(*TABLES) == before, "a table was replaced"
+        describe = self.client("dynamodb").describe_table
+        protected = {name for name, table in before.items() if describe(TableName=table)["Table"]["DeletionProtectionEnabled"]}
+        assert protected == {"AccountsTable", "ErasuresTable"}, protected
+        print("repeated, the first deployment succeeds; the next protects both tables of record")
 
     def ended(self, verb, name=STACK):
         stack = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -176,25 +268,25 @@ class Rehearsal:
         ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in self.resources()}
         return {name: ids[name] for name in logical}
 
-    def check_resources(self, expanded):
+    def check_resources(self):
         """Everything that the template has, conditions aside, is there and complete."""
         there = self.resources()
         states = {one["ResourceStatus"] for one in there}
         assert states <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, states
-        wanted = {name for name, one in expanded["Resources"].items() if "Condition" not in one}
+        wanted = {name for name, one in self.present["Resources"].items() if "Condition" not in one}
         missing = wanted - {one["LogicalResourceId"] for one in there}
         assert not missing, missing
         nested = self.physical("Observability").get("Observability")
         inner = self.cloudformation.list_stack_resources(StackName=nested)["StackResourceSummaries"]
         print(f"{len(there)} resources, and {len(inner)} in the nested stack, all complete")
 
-    def make_routes(self, expanded):
+    def make_routes(self):
         """What a deployment reads from the API's body."""
         gateway = self.client("apigatewayv2")
         api = self.physical("Api")["Api"]
         ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in self.resources()}
         count = 0
-        for path, methods in expanded["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+        for path, methods in self.present["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
             for method, operation in methods.items():
                 uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
                 function = ids[uri.split("${")[-1].split(".Arn}")[0]]
@@ -210,10 +302,10 @@ class Rehearsal:
         print(f"{count} routes")
         return api
 
-    def check_rules(self, template):
+    def check_rules(self):
         """Each rule and schedule of a function points to that function, and to nothing else."""
         events, count = self.client("events"), 0
-        for function, resource in template["Resources"].items():
+        for function, resource in self.template["Resources"].items():
             for name, event in (resource.get("Properties") or {}).get("Events", {}).items():
                 if event["Type"] not in ("Schedule", "EventBridgeRule"):
                     continue
@@ -334,10 +426,8 @@ class Rehearsal:
 
     def delete(self):
         kept = self.physical(*KEPT)
-        # What the template protects is let go by hand, as on AWS.
         outbox = self.physical("OutboxTable")["OutboxTable"]
         tables = self.client("dynamodb")
-        tables.update_table(TableName=outbox, DeletionProtectionEnabled=False)
         self.cloudformation.delete_stack(StackName=STACK)
         until("the stack goes", lambda: STACK not in self.stacks())
         for name in ("AccountsTable", "ErasuresTable"):
@@ -349,6 +439,10 @@ class Rehearsal:
     def stacks(self):
         live = self.cloudformation.describe_stacks()["Stacks"]
         return {one["StackName"] for one in live if one["StackStatus"] != "DELETE_COMPLETE"}
+
+
+def protection(wanted):
+    return [{"ParameterKey": "DeletionProtection", "ParameterValue": "true" if wanted else "false"}]
 
 
 def at_tag(tag):
@@ -367,19 +461,20 @@ def main():
     parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/debug")
     parser.add_argument("--from", dest="tag", help="a tag whose stack is updated to this one")
     options = parser.parse_args()
-    present = lambda: read(ROOT / "template.yaml")  # noqa: E731
     with emulator() as endpoint:
+        step("packages")
         rehearsal = Rehearsal(endpoint, options.binaries)
+        step("a first deployment that fails")
+        rehearsal.failed_first_deployments()
         step("create" if not options.tag else f"create as of {options.tag}")
-        rehearsal.put(at_tag(options.tag) if options.tag else present(), "create")
-        before = rehearsal.physical(*TABLES)
+        first = rehearsal.expanded(at_tag(options.tag)) if options.tag else rehearsal.present
+        rehearsal.put(first, "create", protected=False)
         step("update")
-        expanded = rehearsal.put(present(), "update") if options.tag else rehearsal.expanded(present())
-        assert rehearsal.physical(*TABLES) == before, "a table was replaced"
-        rehearsal.check_resources(expanded)
+        rehearsal.protect()
+        rehearsal.check_resources()
         step("use")
-        api = rehearsal.make_routes(expanded)
-        rehearsal.check_rules(present())
+        api = rehearsal.make_routes()
+        rehearsal.check_rules()
         rehearsal.seeds_way(api)
         step("verify, as after a deployment")
         rehearsal.verify(api)
