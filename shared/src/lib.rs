@@ -12,6 +12,7 @@
 //! | [`lifecycle`] | lifecycle changes: decided, written, decided again if another writer came first |
 //! | [`replay`] | answers to repeated idempotent requests |
 //! | [`erasure`] | deletions bound to a plan; the restore replay |
+//! | [`backfill`] | index keys for accounts that an earlier version wrote last |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
 //! | [`bus`] | publishes the outbox to the event bus |
 //! | [`mail`] | tells account owners by mail what happens to their account |
@@ -30,6 +31,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod backfill;
 pub mod bus;
 pub mod domain;
 pub mod erasure;

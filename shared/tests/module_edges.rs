@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("patience", &[]),
     ("lifecycle", &["app", "domain", "http", "platform", "store"]),
     ("erasure", &["app", "domain", "http", "lifecycle", "platform"]),
+    ("backfill", &["app", "domain", "platform"]),
     ("signature", &["app", "domain", "platform"]),
     ("bus", &["app", "domain", "platform", "store"]),
     ("invitation", &["app", "domain", "password"]),
@@ -94,7 +95,7 @@ const STORE_LAYERS: &[&[&str]] = &[
         "session",
         "throttle",
     ],
-    &["capacity", "delivery", "find", "history", "inventory", "overview", "purge"],
+    &["backfill", "capacity", "delivery", "find", "history", "inventory", "overview", "purge"],
     &["items"],
 ];
 

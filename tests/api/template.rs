@@ -5,6 +5,7 @@ use std::process::Command;
 
 use sam_local::{Options, Stack};
 use serde_json::{Value, json};
+use shared::store::backfill::INDEX_KEYS;
 
 use crate::harness::{Template, Tenure, options, root};
 
@@ -48,6 +49,20 @@ fn binaries() -> Vec<Value> {
     let package = packages.find(|package| package["name"] == "functions").unwrap();
     let targets = package["targets"].as_array().unwrap().iter();
     targets.filter(|target| target["kind"][0] == "bin").cloned().collect()
+}
+
+/// After an update that adds an index, accounts get its keys from the backfill.
+#[test]
+fn the_backfill_writes_every_index_key_of_the_accounts_table() {
+    let text = Template::text();
+    let table = text.split("\n  AccountsTable:").nth(1).unwrap();
+    let table = table.split("\n  OutboxTable:").next().unwrap();
+    let declared = table.split("- {AttributeName: ").skip(1);
+    let declared = declared.filter(|rest| rest.lines().next().unwrap().contains("AttributeType"));
+    let declared: BTreeSet<_> = declared.map(|rest| rest.split(',').next().unwrap()).collect();
+    // Every account has a status.
+    let own = ["pk", "sk", "status"];
+    assert_eq!(declared, INDEX_KEYS.into_iter().chain(own).collect::<BTreeSet<_>>());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Tenure};
+use crate::harness::{Answer, PASSWORD, Tenure};
 
 /// Tables whose items are changed after they were created.
 const TABLES: [&str; 2] = ["AccountsTable", "ErasuresTable"];
@@ -49,6 +49,72 @@ impl Tenure {
 
 fn id(created: &Value) -> &str {
     created["id"].as_str().unwrap()
+}
+
+impl Tenure {
+    /// Takes attributes off an account, as if an earlier version had written it last.
+    async fn write_as_an_earlier_version(&self, id: &str, attributes: &str) {
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let update = self.database().update_item().table_name("AccountsTable");
+        let update = update.key("pk", text(&format!("CUSTOMER#{id}"))).key("sk", text("A"));
+        update.update_expression(format!("REMOVE {attributes}")).send().await.unwrap();
+    }
+
+    async fn backfill(&self, event: Value) -> Answer {
+        let path = "/2015-03-31/functions/IndexBackfillFunction/invocations";
+        self.send(self.request("POST", path).json(&event)).await
+    }
+
+    /// The root of an account, as it is stored.
+    async fn root(&self, id: &str) -> Value {
+        let items = self.items("AccountsTable").await;
+        let is_root =
+            |item: &&Value| item["pk"]["S"] == format!("CUSTOMER#{id}") && item["sk"]["S"] == "A";
+        items.iter().find(is_root).unwrap().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backfill_brings_accounts_of_an_earlier_version_into_every_index() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let mut accounts = Vec::new();
+    for name in ["test1", "test2", "test3"] {
+        accounts.push(tenure.account(&admin, name).await);
+    }
+    let [one, frozen, deleted] = accounts.as_slice() else { panic!() };
+    tenure.call(&admin, "POST", &format!("/v1.0/customers/{}/freeze", frozen.id)).await.ok();
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", deleted.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    let mut written = Vec::new();
+    for account in &accounts {
+        written.push(tenure.root(&account.id).await);
+    }
+    tenure.write_as_an_earlier_version(&one.id, "name_key").await;
+    tenure.write_as_an_earlier_version(&frozen.id, "name_key, due_pk, due_sk").await;
+    tenure.write_as_an_earlier_version(&deleted.id, "due_pk, due_sk").await;
+    let found = async || {
+        let found = tenure.call(&admin, "GET", "/v1.0/customers?name=name%20of").await.ok();
+        found["result"].as_array().unwrap().len()
+    };
+    assert_eq!(found().await, 0, "an account without the key is not found");
+
+    // Where the newest of the live accounts has been done already, the call goes on behind it.
+    let newest = written[1]["tm_create"]["S"].as_str().unwrap();
+    let older = tenure.backfill(json!({"from": newest})).await.ok();
+    assert_eq!((&older["checked"], &older["changed"]), (&json!(2), &json!(1)), "{older}");
+    assert_eq!(found().await, 1);
+    let all = tenure.backfill(json!({})).await.ok();
+    assert_eq!((&all["checked"], &all["changed"]), (&json!(3), &json!(1)), "{all}");
+    assert_eq!(all["unfinished_from"], Value::Null);
+    assert_eq!(found().await, 2);
+    for (account, written) in accounts.iter().zip(&written) {
+        assert_eq!(tenure.root(&account.id).await, *written, "it is as this version writes it");
+    }
+    let again = tenure.backfill(json!({})).await.ok();
+    assert_eq!((&again["checked"], &again["changed"]), (&json!(3), &json!(0)), "{again}");
+    let refused = tenure.backfill(json!({"from": "active"})).await;
+    assert!(refused.text.contains("unfinished_from"), "{}", refused.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,6 +144,7 @@ crashes! {
     lift_hold: from held, preserved;
     suspend: from active, frozen;
     resume: from suspended;
+    backfill: from outdated;
     purge: from due;
     purge_one then purge: from due, deleted;
 }

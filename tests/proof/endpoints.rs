@@ -76,6 +76,8 @@ pub(crate) mod erasure_plan;
 pub(crate) mod hold_lift;
 #[path = "../../functions/src/bin/hold_set.rs"]
 pub(crate) mod hold_set;
+#[path = "../../functions/src/bin/index_backfill.rs"]
+pub(crate) mod index_backfill;
 #[path = "../../functions/src/bin/me_get.rs"]
 pub(crate) mod me_get;
 #[path = "../../functions/src/bin/own_billing_account_update.rs"]

@@ -109,5 +109,6 @@ faults! {
     logout: [o::logout()], from active;
     metadata: [o::metadata()], from active;
     billing: [o::set_billing(), o::delete_billing_account()], from billable;
+    backfill: [o::backfill()], from outdated;
     purge: [o::purge(), o::purge_one()], from due;
 }

@@ -651,6 +651,28 @@ async fn every_pair_on_an_address_of_two_accounts() {
     println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
 }
 
+/// In every order, a backfill writes the index key of the name that the account has then, and none of a deleted one.
+#[tokio::test(start_paused = true)]
+async fn every_change_beside_a_backfill() {
+    let world = World::new();
+    let scene = Scene::outdated(&world).await;
+    let backfill = o::backfill();
+    let others = [
+        o::update_customer(),
+        o::metadata(),
+        o::unregister(),
+        o::immediate(),
+        o::freeze(),
+        o::create_number(),
+        o::backfill(),
+    ];
+    for other in &others {
+        let race = Race::new(&world, &scene, vec![&backfill, other]).contended();
+        let orders = race.explore().await;
+        println!("{} | {}: {orders} interleavings", backfill.name, other.name);
+    }
+}
+
 /// The same keyed request twice, also with a deletion in between.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_an_idempotency_key() {

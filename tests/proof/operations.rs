@@ -267,6 +267,12 @@ pub(crate) fn purge() -> Operation {
         .effect(|state, _, answer| is_purged_or_failed(state, answer))
 }
 
+/// The backfill of index keys, as an operator starts it.
+pub(crate) fn backfill() -> Operation {
+    event("backfill", "index_backfill", endpoints::index_backfill::handle, |_| json!({}))
+        .effect(|state, _, _| state.is_indexed())
+}
+
 /// The purge of the customer, as the bus starts it. It leaves a purge that has begun to the schedule.
 pub(crate) fn purge_one() -> Operation {
     event(

@@ -22,6 +22,9 @@ pub(crate) const NEWCOMER: &str = "newcomer@example.com";
 /// The address that two customers have.
 pub(crate) const SHARED: &str = "shared@example.com";
 
+/// An index key of an earlier version.
+pub(crate) const OUTDATED: &str = "of an earlier version";
+
 /// A project and its customer in one state, at one time.
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
@@ -198,6 +201,17 @@ impl Scene {
         let mut snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut snapshot);
         Self { name: "contested", snapshot, ..scene }
+    }
+
+    /// Returns the customer as an earlier version wrote it, whose names had other index keys.
+    pub(crate) async fn outdated(world: &World) -> Self {
+        let mut scene = Self::active(world).await;
+        for item in scene.snapshot.items_mut(ACCOUNTS) {
+            if !item["name_key"].is_null() {
+                item["name_key"] = json!({"S": OUTDATED});
+            }
+        }
+        Self { name: "outdated", ..scene }
     }
 
     /// Returns the customer within its grace period.

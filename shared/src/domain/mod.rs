@@ -3,6 +3,7 @@
 pub mod access_key;
 pub mod actor;
 pub mod agent;
+pub mod backfill;
 pub mod brake;
 pub mod caps;
 pub mod consent;

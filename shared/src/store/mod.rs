@@ -7,7 +7,7 @@
 //! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`], [`sending`] |
-//! | across aggregates | [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
+//! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items | [`items`] |
 //!
 //! A change is one transaction. A method's verb tells its condition: `insert_` the item must not exist, `get_` it need
@@ -16,6 +16,7 @@
 pub mod access_key;
 pub mod agent;
 pub mod authority;
+pub mod backfill;
 pub mod capacity;
 pub mod customer;
 pub mod delivery;

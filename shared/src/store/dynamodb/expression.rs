@@ -171,6 +171,11 @@ impl UpdateExpression {
         update
     }
 
+    /// Whether it changes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.removed.is_empty()
+    }
+
     fn set_value(mut self, name: &'static str, value: AttributeValue) -> Self {
         self.set.push(format!("#{name} = :{name}"));
         self.names.push(name);

@@ -1,0 +1,31 @@
+//! Gives accounts the keys of an index that an update of the stack has added. Invoked by hand after the update, with `{}`, and
+//! again with its `unfinished_from` as `from` until that is null.
+
+use serde::Deserialize;
+use shared::app::App;
+use shared::backfill::{Backfill, backfill};
+use shared::domain::Error;
+use shared::domain::backfill::Unvisited;
+use shared::platform::Deadline;
+use shared::runtime;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Call {
+    from: Option<String>,
+}
+
+pub(crate) async fn handle(
+    app: &'static App,
+    call: Call,
+    deadline: Deadline,
+) -> Result<Backfill, Error> {
+    let from = call.from.as_deref().map_or(Some(Unvisited::all()), Unvisited::parse);
+    let rule = "must be what an earlier call answered as unfinished_from";
+    let unvisited = from.ok_or_else(|| Error::invalid_field("from", rule))?;
+    backfill(app, unvisited, deadline).await
+}
+
+fn main() -> runtime::Result {
+    runtime::serve_event(handle)
+}

@@ -1,0 +1,42 @@
+//! Backfill: gives accounts the index keys that this version of the program writes, where an earlier one wrote them last.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::domain::backfill::Unvisited;
+use crate::domain::page::MAX_PAGE_SIZE;
+use crate::domain::{Customer, Error, Id};
+use crate::platform::Deadline;
+
+/// Result of a run.
+#[derive(Debug, Default, Serialize)]
+pub struct Backfill {
+    /// Number of accounts that were read.
+    pub checked: u64,
+    /// Number of accounts that lacked an index key, and have it now.
+    pub changed: u64,
+    /// Where to continue; `None` if every account was read.
+    pub unfinished_from: Option<String>,
+}
+
+/// Completes the index keys of the accounts in `unvisited`. Stops near the deadline.
+pub async fn backfill(
+    app: &App,
+    unvisited: Unvisited,
+    deadline: Deadline,
+) -> Result<Backfill, Error> {
+    let mut run = Backfill::default();
+    let mut left = Some(unvisited);
+    while let Some(part) = left {
+        if deadline.is_near() {
+            run.unfinished_from = Some(part.to_string());
+            break;
+        }
+        let page = app.store.find_customers(part.filter(), MAX_PAGE_SIZE, part.after()).await?;
+        let ids: Vec<Id<Customer>> = page.rows.iter().map(|row| row.id).collect();
+        run.changed += app.store.complete_index_keys(&ids).await?;
+        run.checked += ids.len() as u64;
+        left = part.beyond(page.next.as_deref());
+    }
+    Ok(run)
+}

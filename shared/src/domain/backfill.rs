@@ -1,0 +1,109 @@
+//! Backfill: the order in which it visits accounts, and where an interrupted one continues.
+
+use std::fmt;
+
+use super::Status;
+use super::find::{Cursor, Filter};
+
+/// Accounts that a backfill has not visited yet: first those that are not deleted, then the deleted ones, each newest first.
+///
+/// An account's place is the time of its creation, and it moves from the first part to the second only, so none is missed.
+/// As text it is where the next call continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unvisited {
+    filter: Filter,
+    /// Cursor of the next page; `None` for the first page of its part.
+    after: Option<Cursor>,
+}
+
+/// The parts, by the words that stand for their first pages.
+const PARTS: [(&str, Option<Status>); 2] = [("live", None), ("deleted", Some(Status::Deleted))];
+
+impl Unvisited {
+    /// Returns all accounts.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self::part(None)
+    }
+
+    const fn part(status: Option<Status>) -> Self {
+        Self { filter: Filter::Created { status, after: None, before: None }, after: None }
+    }
+
+    /// Returns what is left according to the text of an earlier call; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        PARTS.into_iter().find_map(|(word, status)| {
+            let part = Self::part(status);
+            if text == word {
+                return Some(part);
+            }
+            let after = part.filter.cursor(text)?;
+            Some(Self { after: Some(after), ..part })
+        })
+    }
+
+    /// The filter of the part that comes next.
+    #[must_use]
+    pub const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// The cursor in that part.
+    #[must_use]
+    pub const fn after(&self) -> Option<&Cursor> {
+        self.after.as_ref()
+    }
+
+    /// Returns what is left after a page, given the token of the part's next page; `None` if that is nothing.
+    #[must_use]
+    pub fn beyond(&self, next: Option<&str>) -> Option<Self> {
+        match next {
+            Some(token) => Self::parse(token),
+            None => {
+                (*self.filter() == Self::all().filter).then(|| Self::part(Some(Status::Deleted)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unvisited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.after {
+            Some(after) => f.write_str(&self.filter.token(after)),
+            None if *self == Self::all() => f.write_str(PARTS[0].0),
+            None => f.write_str(PARTS[1].0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Id, Timestamp};
+
+    #[test]
+    fn live_accounts_come_first_then_deleted_ones_then_none() {
+        let all = Unvisited::all();
+        let deleted = all.beyond(None).unwrap();
+        assert_eq!((all.to_string(), deleted.to_string()), ("live".into(), "deleted".into()));
+        assert_eq!(deleted.beyond(None), None);
+    }
+
+    #[test]
+    fn text_leads_back_to_where_it_was_written() {
+        let now = Timestamp::from_micros(1_700_000_000_000_001).unwrap();
+        for cursor in
+            [Cursor::Created(now, None), Cursor::Created(now, Some(Id::new(now, [1; 10])))]
+        {
+            for part in [Unvisited::all(), Unvisited::part(Some(Status::Deleted))] {
+                let left = part.beyond(Some(&part.filter.token(&cursor))).unwrap();
+                assert_eq!((&left.filter, &left.after), (&part.filter, &Some(cursor.clone())));
+                assert_eq!(Unvisited::parse(&left.to_string()), Some(left));
+            }
+        }
+        for text in ["", "active", "deleted~", "x"] {
+            assert_eq!(Unvisited::parse(text), None, "{text}");
+        }
+    }
+}
