@@ -8,7 +8,7 @@ use crate::domain::value::{NewPassword, PasswordHash};
 use crate::domain::{Agent, Customer, Error, Id};
 use crate::password;
 
-/// What a new agent logs in with, and the mail that it causes.
+/// Credentials of a new agent: the hash of a password or, without one, an invitation to choose it.
 pub struct FirstPassword {
     /// The password's hash; nobody's if the agent is invited.
     pub hash: PasswordHash,
@@ -23,8 +23,8 @@ impl fmt::Debug for FirstPassword {
 }
 
 impl FirstPassword {
-    /// Returns what `agent`, who is new in the account `customer`, gets: this password, or without one an invitation.
-    /// Refuses to invite where no mail is sent, and an agent whose user name is no address.
+    /// Returns the credentials of `agent`, who is new in the account `customer`: `password` or, without one, an
+    /// invitation. Refuses to invite where no mail is sent, and an agent whose user name is no address.
     pub fn of(
         app: &App,
         customer: Id<Customer>,

@@ -13,7 +13,7 @@ const ALGORITHM: Algorithm = Algorithm::Argon2id;
 const VERSION: Version = Version::V0x13;
 const PARAMS: Params = Params::DEFAULT;
 
-/// A hash that no password has, with the current parameters.
+/// A hash that no password matches, with the current parameters.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Number of hashes computed by this process.
@@ -102,8 +102,8 @@ pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     Ok(digest)
 }
 
-/// Returns the hash of an agent who was invited and has no password yet: no password has it, and a log-in takes as long
-/// as with any other.
+/// Returns the hash of an invited agent who has no password yet. No password matches it, and a login takes as long as
+/// with any other.
 #[must_use]
 pub fn of_nobody() -> PasswordHash {
     PasswordHash::stored(NOBODY.to_owned())

@@ -1,5 +1,5 @@
-//! How long a request goes on trying what other writers or a busy table got in the way of: until shortly before
-//! its own deadline.
+//! Retry limits: a call that conflicts with other writers or is throttled is retried until shortly before the
+//! deadline of its request.
 //!
 //! An item that one transaction is writing refuses every other write, and whoever is refused tries again when it is
 //! free. The longest pause before a look at it grows from 25 ms to 200 ms, so that a newcomer finds a free moment soon and a crowd
@@ -24,10 +24,10 @@ const AGED: Duration = Duration::from_secs(3);
 /// Longest pause of an eager writer.
 const EAGER: Duration = Duration::from_millis(5);
 
-/// What is left for the last try and the answer.
+/// Time that is kept for the last try and the answer.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long is tried outside of a [request](scope), as the purge does.
+/// How long calls outside of a [request](scope) are retried, such as the purge's.
 const DEFAULT: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
@@ -61,13 +61,13 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// Tries as long as the request may, with pauses that make room for others.
+    /// Retries until the request's deadline, with pauses that leave room for others.
     pub(crate) fn new() -> Self {
         let span = REQUEST.try_with(|span| *span).unwrap_or_else(|_| Span::of(DEFAULT));
         Self { span, made: 0, is_eager: false }
     }
 
-    /// Tries as long as the request may, hardly pausing.
+    /// Retries until the request's deadline, with hardly any pause.
     pub(crate) fn eager() -> Self {
         Self { is_eager: true, ..Self::new() }
     }
@@ -106,8 +106,8 @@ impl Tries {
     }
 }
 
-/// A random part of `longest`: all of it is equally likely, so that those who were refused together do not come
-/// back together.
+/// Returns a random duration up to `longest` (full jitter), so that writers refused together do not come back
+/// together.
 fn jitter(longest: Duration) -> Duration {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);

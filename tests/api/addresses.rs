@@ -72,7 +72,7 @@ impl Tenure {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_learns_of_no_address_and_blocks_nobodys() {
+async fn an_owners_unproven_address_neither_reveals_nor_blocks_another_account() {
     let tenure = Tenure::start_with(counted()).await;
     let admin = tenure.admin().await;
     let one = tenure.account(&admin, "test1").await;
@@ -203,7 +203,7 @@ fn at_once() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_that_were_written_before_there_were_entries_go_on() {
+async fn accounts_without_address_entries_still_work() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let (old, leaver) =

@@ -166,7 +166,7 @@ async fn beyond_the_limit_operators_freeze_and_owners_leave() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_of_zero_is_none() {
+async fn a_limit_of_zero_disables_the_brake() {
     let tenure = Tenure::start_with(limited(0)).await;
     let admin = tenure.admin().await;
     for name in ["test1", "test2"] {
@@ -179,7 +179,7 @@ async fn a_limit_of_zero_is_none() {
 
 /// A process that knows of the limit refuses without a write.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_known_limit_refuses_without_a_transaction() {
+async fn a_process_that_knows_the_limit_refuses_without_a_transaction() {
     let tenure = at_an_hour(limited(1)).await;
     let admin = tenure.admin().await;
     let (one, two) = (tenure.account(&admin, "one").await, tenure.account(&admin, "two").await);

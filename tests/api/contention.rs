@@ -94,7 +94,7 @@ async fn concurrent_logins_of_one_agent_all_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logins_and_a_deletion_get_on_beside_many_writers_of_the_account() {
+async fn logins_and_a_deletion_succeed_beside_many_writers() {
     const WRITERS: u8 = 8;
     let tenure = start().await;
     let admin = tenure.admin().await;

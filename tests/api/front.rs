@@ -40,7 +40,7 @@ async fn behind_a_front_the_viewers_network_is_limited_and_not_the_fronts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn past_a_front_every_route_is_not_found() {
+async fn requests_that_bypass_the_front_get_404() {
     let tenure = start().await;
     for secret in ["", "another", &sha256(SECRET)] {
         let answer = me(&tenure, secret, "198.51.100.7:1001").await;
@@ -54,7 +54,7 @@ async fn past_a_front_every_route_is_not_found() {
 
 /// Where there is no front, its headers are any client's.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_front_its_headers_say_nothing() {
+async fn without_a_front_its_headers_are_ignored() {
     let tenure = Tenure::start_with(options_with("InvalidTokensPerMinute", "1")).await;
     me(&tenure, SECRET, "198.51.100.7:1001").await.refused(401);
     assert_eq!(me(&tenure, SECRET, "198.51.100.8:1001").await.status, 429);

@@ -141,7 +141,7 @@ fn without_purge(template: &Template) -> sam_local::Options {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recovery_or_a_hold_makes_reminders_untrue() {
+async fn a_recovery_or_a_hold_drops_reminders() {
     let tenure = Tenure::start_by_schedule().await;
     let admin = tenure.admin().await;
     let (back, kept) =
@@ -162,7 +162,7 @@ async fn a_recovery_or_a_hold_makes_reminders_untrue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unverified_address_is_told_nothing_and_a_former_one_of_the_change() {
+async fn an_unverified_address_gets_no_notice_and_a_former_one_gets_the_change() {
     let tenure = Tenure::start_by_schedule().await;
     let admin = tenure.admin().await;
     let unverified = tenure.account(&admin, "test1").await;
@@ -253,7 +253,7 @@ async fn without_a_sender_nothing_is_written_or_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_owner_is_told_of_a_suspension_a_password_and_a_key_that_administers() {
+async fn the_owner_is_notified_of_a_suspension_a_new_password_and_an_admin_key() {
     let tenure = Tenure::start_by_schedule().await;
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;

@@ -89,7 +89,7 @@ async fn pages_can_be_used_by_screen_readers_and_without_script() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn to_get_a_page_reads_and_writes_nothing() {
+async fn getting_a_page_calls_no_table() {
     let tenure = Tenure::start().await;
     tenure.stack.reset_stats();
     for path in PAGES.into_iter().chain(FILES) {

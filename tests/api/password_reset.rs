@@ -252,7 +252,7 @@ async fn a_link_ends_with_another_with_a_new_password_with_its_agent_and_after_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_uses_no_link_up_and_hashes_nothing() {
+async fn a_refused_reset_keeps_the_link_and_computes_no_hash() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     tenure.person(&admin, "ann@example.org").await;
@@ -401,7 +401,7 @@ async fn a_network_that_asks_too_often_is_refused_whoever_it_asks_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_mail_is_sent_a_password_cannot_be_forgotten() {
+async fn without_mail_a_forgotten_password_cannot_be_reset() {
     let tenure = Tenure::start_with(options_with("MailFrom", "")).await;
     for username in ["admin@localhost", "nobody"] {
         assert_eq!(tenure.forgot(username).await.refused(403), "MAIL_DISABLED");

@@ -115,7 +115,7 @@ async fn request_over_quota_changes_nothing() {
 
 /// Whatever an account's programs have sent, its people can revoke a leaked key, leave and come back.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_protects_the_owner_passes_a_used_up_quota() {
+async fn revoking_leaving_and_recovering_pass_a_used_up_quota() {
     let (tenure, account) = with_requests(3).await;
     let token = &account.token;
     let key = tenure.call_with(token, "POST", "/v1.0/accesskeys", json!({"expire": 86_400}));

@@ -1,4 +1,4 @@
-//! Sign-up, and the proof of addresses: from the request to the account, by what is mailed.
+//! Sign-up and proof of addresses: from the request, by the mailed link, to the account.
 
 use std::collections::BTreeSet;
 

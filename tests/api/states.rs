@@ -303,7 +303,7 @@ async fn an_operators_freeze_is_undone_by_operators_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspension_ends_with_what_was_before_and_is_told_once() {
+async fn resuming_restores_the_state_before_and_emits_one_event() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let subject = Subject::create(&tenure, &admin, "test1".into()).await;
@@ -339,7 +339,7 @@ async fn a_suspension_ends_with_what_was_before_and_is_told_once() {
 
 /// A held account deleted and overwrote what was held, and its webhook told of the hold.
 #[tokio::test(flavor = "multi_thread")]
-async fn holds_stand_side_by_side_preserve_and_are_not_told_to_the_owner() {
+async fn holds_add_up_preserve_and_are_hidden_from_the_owner() {
     let (tenure, receiver) = (receiver::tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let subject = Subject::create(&tenure, &admin, "test1".into()).await;
@@ -469,7 +469,7 @@ async fn the_overview_shows_the_state_of_an_account() {
 
 /// Writes that are under way when the account is suspended or held: none gets through afterwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_write_under_way_outlives_a_suspension_or_a_hold() {
+async fn no_write_under_way_succeeds_after_a_suspension_or_a_hold() {
     let tenure = Arc::new(Tenure::start_with(counted()).await);
     let admin = tenure.admin().await;
     for (round, below) in

@@ -73,7 +73,7 @@ async fn put_with_an_outdated_tag_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_got_can_be_sent_back_and_changed_read_only_fields_are_refused_by_name() {
+async fn a_representation_can_be_put_back_and_changed_read_only_fields_are_named() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -104,7 +104,7 @@ async fn what_was_got_can_be_sent_back_and_changed_read_only_fields_are_refused_
 /// A client that changes what it got, and that another was quicker than: 412 tells it to get it again, where the
 /// time of the other's update would look like a fault of its body.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_got_before_another_change_and_is_sent_back_with_its_tag_is_412() {
+async fn an_outdated_representation_put_back_with_its_tag_is_412() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

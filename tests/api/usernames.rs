@@ -131,7 +131,7 @@ async fn concurrent_creates_of_lookalike_usernames_have_one_winner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_meets_ten_taken_usernames_an_hour() {
+async fn taken_usernames_are_limited_to_ten_an_hour_per_account() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -159,7 +159,7 @@ async fn an_account_meets_ten_taken_usernames_an_hour() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_admin_chooses_no_password_for_somebodys_address() {
+async fn a_customer_admin_may_not_choose_a_password_for_an_address() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

@@ -200,7 +200,8 @@ impl Writers {
     }
 }
 
-/// Largest number of attempts in a row; three in ten calls fail.
+/// Maximum number of attempts at one operation. Three in ten calls fail, so an operation that needs more never
+/// succeeds.
 const MAX_TRIES: u32 = 100;
 
 async fn account(app: &App, number: u8, url: &str) -> Customer {

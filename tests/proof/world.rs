@@ -204,8 +204,8 @@ impl Operation {
     }
 }
 
-/// Returns a configuration like that of `platform/sdk.rs`, on a process of the proof, unsigned. Its retry tokens
-/// are unlimited, so that runs do not affect each other.
+/// Returns an SDK configuration like that of `platform/sdk.rs` for calls of `process`: unsigned, and with unlimited
+/// retry tokens, so that runs do not affect each other.
 fn config(process: &Process) -> Config {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2));
     let retries = RetryPartition::custom("proof").token_bucket(TokenBucket::unlimited()).build();

@@ -61,7 +61,7 @@ async fn prove(app: &App, token: &PresentedToken, account: Customer) -> Result<C
 }
 
 impl Body {
-    /// Refuses what only a sign-up's token is sent with.
+    /// Refuses fields that only the token of a sign-up is sent with.
     fn is_alone(&self) -> Result<(), Error> {
         let fields = [("username", self.username.is_some()), ("password", self.password.is_some())];
         match fields.into_iter().find(|(_, is_sent)| *is_sent) {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_shown_and_escaped() {
+    fn sent_messages_are_shown_and_escaped() {
         let ses = Ses::new(Arc::new(Clock::open(None).unwrap()));
         assert!(ses.page().contains("Nothing was sent"));
         let (answer, told) = ses.send(&message(&["ann@example.com"])).unwrap();

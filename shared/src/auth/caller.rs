@@ -100,8 +100,8 @@ impl Caller {
         if self.permission.covers(wanted) { Ok(()) } else { Err(self.exceeds(wanted)) }
     }
 
-    /// Refuses a caller who may not change `agent`: one that may do more than they may, or their own if it is not what
-    /// they were admitted as any more.
+    /// Refuses a caller who may not change `agent`: an agent whose permission exceeds the caller's, or the caller's
+    /// own agent if its permission or, for a session, its epoch has changed since the request was admitted.
     pub fn require_over(&self, agent: &Agent) -> Result<(), Error> {
         if agent.id == self.agent.id {
             if matches!(self.identity, Identity::Agent(..)) && agent.epoch != self.agent.epoch {
@@ -114,8 +114,9 @@ impl Caller {
         self.require_all_of(agent.permission)
     }
 
-    /// Refuses a caller who may not end or change the [authority](Self::require_over) of `agent`. That of an admin is for
-    /// people only: access keys may not.
+    /// Refuses a caller who may not change the permission or password of `agent`, or delete it: as
+    /// [`require_over`](Self::require_over), and an access key if the agent is an admin, since only people change
+    /// admins.
     pub fn require_over_authority_of(&self, agent: &Agent) -> Result<(), Error> {
         self.require_over(agent)?;
         if agent.permission.allows(Permission::ADMIN) { self.require_session() } else { Ok(()) }

@@ -23,7 +23,7 @@ pub(super) struct Count<'a> {
     now: Timestamp,
     /// Result of counting this request; `None` if it is not counted.
     counted: Option<Result<QuotaStatus, Error>>,
-    /// What was left before this request, if requests are sampled.
+    /// Status of the quota before this request, if requests are sampled.
     sampled: Option<QuotaStatus>,
 }
 
@@ -143,10 +143,10 @@ fn network(request: &Request) -> Network {
     Network::of(request.source_ip())
 }
 
-/// Counts a request for mail against its network and, by purpose, against its recipient: the `hash` of an address or a
-/// user name. Both in one round trip, whoever the recipient is. False if the recipient has got as much within the hour as
-/// may be: the request is then answered like any other, and leads to nothing. Refuses a network that has asked for too
-/// much, and every request where no mail is sent.
+/// Counts a request for mail against its network and, per purpose, against its recipient: the `hash` of an address or
+/// a user name. Both are counted in one round trip, whoever the recipient is. Returns false if the recipient's limit
+/// is exhausted: the request is then answered like any other, and nothing is mailed. Refuses a network whose limit is
+/// exhausted, and every request where no mail is sent.
 pub async fn admit_mail(
     app: &App,
     request: &Request,

@@ -228,7 +228,7 @@ mod tests {
         /// In any order of rotations: the current token is valid until the key expires, each earlier one until the
         /// earliest end that a rotation gave it.
         #[test]
-        fn tokens_work_as_long_as_was_said(steps in prop::collection::vec((0..40_u64, 0..60_u64), 1..8)) {
+        fn tokens_are_valid_until_their_stated_end(steps in prop::collection::vec((0..40_u64, 0..60_u64), 1..8)) {
             const END: u64 = 200;
             let (mut key, mut now) = (key(END), 0);
             let mut ends = vec![END];

@@ -40,9 +40,9 @@ impl Agent {
         }
     }
 
-    /// Returns where a link is mailed that sets the agent's password: to the user name, if it is an address; otherwise, if
-    /// the agent administers the `account`, to the account's verified address. `None` if there is none, and if the account
-    /// is deleted.
+    /// Returns the address to which a link that sets the agent's password is mailed: the user name, if it is an
+    /// address; otherwise, if the agent administers the `account`, the account's verified address. `None` if there is
+    /// none, or if the account is deleted.
     #[must_use]
     pub fn reset_address(&self, account: &Customer) -> Option<Email> {
         if account.status == Status::Deleted {

@@ -12,7 +12,7 @@ use super::error::Denial;
 /// Required value of `confirmation_phrase`.
 const PHRASE: &str = "DELETE";
 
-/// What a request to unregister has of it.
+/// Consent in a request to unregister: which of the two proofs it contains, and whether it is immediate.
 #[derive(Clone, Copy, Debug)]
 pub struct Consent {
     has_password: bool,
@@ -21,7 +21,7 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Returns what the request's fields amount to; refuses any other phrase than the one that is required.
+    /// Returns the consent in a request's fields; refuses any phrase other than the required one.
     pub fn of(has_password: bool, phrase: Option<&str>, immediate: bool) -> Result<Self, Error> {
         match phrase {
             None | Some(PHRASE) => {
@@ -33,7 +33,7 @@ impl Consent {
         }
     }
 
-    /// Refuses a caller of this kind who has not sent enough, or more than they have.
+    /// Refuses consent that lacks what this kind of caller has to send, or contains what it cannot have.
     pub fn require_of(self, caller: ActorType) -> Result<(), Error> {
         let Self { has_password, has_phrase, immediate } = self;
         match (caller, immediate) {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cell_of_the_table_asks_for_what_it_says() {
+    fn each_kind_of_caller_must_send_what_the_table_says() {
         // Whether it is enough to send nothing, the password, the phrase, both.
         for (caller, immediate, expected) in [
             (ActorType::Agent, false, [false, true, false, true]),

@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Data {
     }
 }
 
-/// A rule of this module was broken, or one of JSON's that `RawValue` does not check.
+/// Returns the error of a rule of this module that was broken, or of a JSON rule that `RawValue` does not check.
 fn explain<E: Error>(error: serde_json::Error) -> E {
     if error.is_data() { E::custom(error) } else { E::custom(format!("cannot be read: {error}")) }
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_repeating_it() {
+    fn errors_do_not_repeat_the_input() {
         for (text, rule) in [
             ("null", "must be a JSON object"),
             ("5", "must be a JSON object"),
@@ -202,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_object_is_kept_and_nothing_else(value in json()) {
+        fn every_json_object_is_kept_and_other_json_refused(value in json()) {
             let text = value.to_string();
             match read(&text) {
                 Ok(data) => prop_assert!(value.is_object() && data.expose() == text),
@@ -211,7 +211,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_breaks_it(text in ".{0,64}") {
+        fn any_text_is_kept_or_refused(text in ".{0,64}") {
             let _ = read(&format!("{{{text}}}"));
         }
     }

@@ -1,4 +1,4 @@
-//! Digests in the place of texts that must not be seen.
+//! Digests that stand in for confidential text.
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};

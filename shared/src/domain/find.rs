@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_filter_means_nothing() {
+    fn a_page_token_of_another_filter_is_refused() {
         let (id, time) = (Id::new(Timestamp::MAX, [1; 10]), Timestamp::from_micros(1).unwrap());
         for filter in filters() {
             let cursor = match &filter {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_page_token_is_none() {
+    fn a_malformed_page_token_is_refused() {
         let all = Filter::Created { status: None, after: None, before: None };
         for token in [
             "-000001-01-01T00:00:00Z",

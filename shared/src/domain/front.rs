@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::digest::sha256;
 
-/// What a front proves itself by: digests of the secrets that it may send. Two of them let a secret be replaced without
-/// a moment in which requests are refused.
+/// The front's credentials: digests of the secrets that it may send. With two of them, a secret is replaced without
+/// refusing requests in between.
 #[derive(Debug)]
 pub struct Front(Vec<String>);
 

@@ -1,5 +1,5 @@
-//! The account gate: what an account's state (its status, its suspension, its holds) lets happen to it, and to whom that
-//! is open. The only place that decides it; the store's condition of a write says the same.
+//! The account gate: what an account's state (its status, its suspension, its holds) allows, and to whom. The only
+//! place that decides it; the store's condition of a write says the same.
 //!
 //! | state | log in, reset a password | credentials | read, write | unregister | leave at once | recover |
 //! |---|---|---|---|---|---|---|
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_preserves_against_both_sides_and_only_operators_learn_of_it() {
+    fn a_hold_refuses_both_sides_and_is_named_to_operators_only() {
         let held = account(Status::Active, false, false, true);
         for by in [Party::Owner, Party::Operator] {
             assert!(held.writable(by, Write::Credentials).is_ok());

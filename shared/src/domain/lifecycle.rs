@@ -363,8 +363,8 @@ fn has_address(customer: &Customer, email: &Email) -> bool {
     email.canonical().is_some() && customer.email.is_same_mailbox(email)
 }
 
-/// Returns what a verification does to what a hold preserves: one that verifies the address overwrites the one that is
-/// retained.
+/// Returns the kind of write that a verification is for the gate: one that verifies the address overwrites the
+/// retained address, which a hold preserves.
 fn write_of(stated: Verification, customer: &Customer) -> Write {
     match (stated.email_verified, &customer.internals.retained_email) {
         (Some(true), Some(_)) => Write::Overwrite,
@@ -700,7 +700,7 @@ mod tests {
     }
 
     #[test]
-    fn stating_what_is_known_changes_nothing() {
+    fn a_repeated_verification_changes_nothing() {
         let initial = with_email(account(Status::Initial), "ann@example.com");
         for stated in [Verification::default(), VERIFIED] {
             let once = after(&initial, &Command::Verify(stated), at(1));
@@ -747,7 +747,7 @@ mod tests {
     }
 
     #[test]
-    fn recovering_gives_back_what_was() {
+    fn recovery_restores_the_status_before_the_freeze() {
         for before in [Status::Initial, Status::Active] {
             let frozen = after(&account(before), &freeze(), at(1));
             let recovered = after(&frozen, &Command::Recover(Party::Owner), at(30));
@@ -756,7 +756,7 @@ mod tests {
     }
 
     #[test]
-    fn recover_or_purge_never_both() {
+    fn an_account_is_recovered_or_purged_never_both() {
         let frozen = after(&account(Status::Active), &freeze(), at(0));
         let due = frozen.tm_deletion_scheduled.unwrap();
         for micros in -2..=2 {
@@ -769,7 +769,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_keeps_the_account_and_a_day_more() {
+    fn a_held_account_is_not_due_until_a_day_after_its_hold_is_lifted() {
         let frozen = after(&account(Status::Active), &freeze(), at(0));
         let held = after(&frozen, &hold("default"), at(10));
         assert_eq!(held.due(), None);
@@ -817,7 +817,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_takes_no_sequence_number_which_the_owner_would_miss() {
+    fn a_hold_takes_no_sequence_number() {
         let active = account(Status::Active);
         let held = after(&active, &hold("default"), at(1));
         let lifted = after(&held, &lift("default"), at(2));
@@ -871,7 +871,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_is_not_true_any_more_stops_the_deletion() {
+    fn an_outdated_plan_refuses_the_deletion() {
         let planned = account(Status::Active);
         let plan = Plan::new(&planned, &std::collections::BTreeMap::new());
         let delete = Command::Delete(Reason::Delete, Some(plan));
@@ -885,7 +885,7 @@ mod tests {
     }
 
     #[test]
-    fn the_projects_own_account_stays() {
+    fn the_project_account_is_never_frozen_or_deleted() {
         let mut own = account(Status::Active);
         own.internals.system = true;
         let delete = Command::Delete(Reason::Delete, None);
@@ -941,7 +941,7 @@ mod tests {
         /// date and no other has, nothing is claimed before its date, versions only rise, and an
         /// account leaves the purge's queue only when it was finished or recovered.
         #[test]
-        fn every_life_keeps_the_promises(steps in prop::collection::vec((commands(), 0_u64..20), 0..40)) {
+        fn every_sequence_of_commands_keeps_the_invariants(steps in prop::collection::vec((commands(), 0_u64..20), 0..40)) {
             let mut customer = account(Status::Initial);
             let mut day = 0;
             for (command, days) in steps {

@@ -1,4 +1,4 @@
-//! What a user name logs in with.
+//! Logins: the agent that a user name belongs to, and the hash that verifies its password.
 
 use super::value::PasswordHash;
 use super::{Agent, Customer, Id};

@@ -1,5 +1,6 @@
-//! Mail intents: what somebody asked for by mail. The request records it, whoever the address belongs to; the sender
-//! looks up later what there is to send. So no answer tells who has an account here.
+//! Mail intents: requests that are answered by mail, such as a sign-up or a forgotten password. A request records its
+//! intent without looking up whose the address is; the sender looks it up later. So no answer reveals who has an
+//! account here.
 
 use std::time::Duration;
 
@@ -9,31 +10,31 @@ use super::username::LoginKey;
 use super::value::{AddressHash, Email};
 use super::{Agent, Customer, Id, Status};
 
-/// How long an intent is worth carrying out: 24 hours.
+/// Lifetime of an intent: 24 hours. One that was not carried out by then is dropped.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// What somebody asked for.
+/// A request that is answered by mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// To have an account.
+    /// For an account.
     SignUp(SignUp),
-    /// To prove an address once more, of a pending sign-up or of accounts: anybody may ask.
+    /// For another link that proves an address, of a pending sign-up or of accounts: anybody may ask.
     Resend(Email),
-    /// To prove the address of an account, if it still has this one.
+    /// For a link that proves the address of an account, if it still has this one.
     Verification {
         /// The account.
         customer: Id<Customer>,
         /// The address.
         address: AddressHash,
     },
-    /// To set a forgotten password: anybody may ask.
+    /// For a link that sets a forgotten password: anybody may ask.
     PasswordReset {
         /// Key of the user name.
         login: LoginKey,
         /// Digest of the user name, which tells it from those that look alike.
         digest: String,
     },
-    /// To set the first password of an agent.
+    /// For a link that sets the first password of an agent.
     Invitation {
         /// The account.
         customer: Id<Customer>,
@@ -43,8 +44,9 @@ pub enum Intent {
 }
 
 impl Intent {
-    /// Returns the intent to have the address proven of an account that was `before`, if it existed, and is `after`; `None`
-    /// if the address is the same as before, proven already, or none.
+    /// Returns the intent that asks for a proof of the account's address after a change from `before` (`None` if the
+    /// account is new) to `after`. `None` if the address is unchanged, verified, empty or withheld, or the account is
+    /// deleted.
     #[must_use]
     pub fn to_prove(before: Option<&Customer>, after: &Customer) -> Option<Self> {
         let is_new = before.is_none_or(|before| !before.email.is_same_mailbox(&after.email));
@@ -53,7 +55,7 @@ impl Intent {
         Some(Self::Verification { customer: after.id, address })
     }
 
-    /// Returns the purpose of the tokens that it leads to.
+    /// Returns the purpose of the tokens that are mailed for it.
     #[must_use]
     pub const fn purpose(&self) -> Purpose {
         match self {
@@ -72,7 +74,7 @@ mod tests {
     use crate::domain::value::FromText as _;
 
     #[test]
-    fn an_address_is_to_be_proven_once_it_is_new() {
+    fn only_a_new_unverified_address_asks_for_proof() {
         let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         let account = |email: &str| {
             let email = Email::from_text(email).unwrap();

@@ -15,7 +15,7 @@ pub enum Source {
     Customer(Id<Customer>),
     /// A network.
     Network(Network),
-    /// The recipient of mail that is asked for.
+    /// The recipient of requested mail.
     Recipient(Recipient),
 }
 

@@ -1,4 +1,4 @@
-//! Notices: what the owner of an account is told by mail, when, and whether it is still true then.
+//! Notices: what the owner of an account is notified of by mail, when, and whether it is still true when it is sent.
 //!
 //! Only a verified address is told anything: whoever has an address that nobody has proven is a stranger.
 
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::value::Email;
 use super::{Customer, Status, Timestamp};
 
-/// How long a notice is worth sending: 7 days.
+/// Lifetime of a notice: 7 days. One that was not sent by then is dropped.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// How long an address is kept that the account no longer has: 24 hours, as a deleted account's webhook.
+/// How long a former address is kept for a notice: 24 hours, like a deleted account's webhook.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
 /// How long the last mail waits for the receipt before it looks again.
 pub const RECEIPT_WAIT: Duration = Duration::from_mins(5);
 
-/// Waits after each attempt to send mail but the last.
+/// Retry schedule of mail: the delay after each failed attempt but the last.
 const RETRY_SCHEDULE: [Duration; 5] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
@@ -55,7 +55,7 @@ pub enum NoticeType {
     Suspended,
 }
 
-/// What happens to an account that its owner is told.
+/// An occasion for notices: a change of an account that its owner is notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// The account was frozen.
@@ -91,7 +91,7 @@ enum Recipient {
     Former,
 }
 
-/// The notices that are sent.
+/// Which notices each occasion causes, when they are due, and to which address.
 const SENT: &[(Occasion, NoticeType, When, Recipient)] = &[
     (Occasion::Frozen, NoticeType::Frozen, When::AtOnce, Recipient::Current),
     (Occasion::Frozen, NoticeType::WeekLeft, When::BeforeDeletion(WEEK), Recipient::Current),
@@ -151,7 +151,7 @@ impl NoticeType {
 }
 
 impl Occasion {
-    /// Returns what has happened to an account that was `before` and is `after`; `None` if its owner is not told.
+    /// Returns the occasion of a change from `before` to `after`; `None` if the owner is not notified of it.
     fn of(before: &Customer, after: &Customer) -> Option<Self> {
         match (before.status, after.status) {
             (Status::Deleted, _) => None,
@@ -175,8 +175,8 @@ impl Notice {
         occasion.map(|occasion| Self::on(occasion, before, after, now)).unwrap_or_default()
     }
 
-    /// Returns the notices of an `occasion` at `now`, before which the account was `before`. None that is due in the
-    /// past, and none if the account had no verified address.
+    /// Returns the notices of an `occasion` at `now`; `before` is the account as it was until then. Omits those that
+    /// were due in the past; none if the account had no verified address.
     #[must_use]
     pub fn on(
         occasion: Occasion,
@@ -206,8 +206,9 @@ impl Notice {
         .collect()
     }
 
-    /// Returns what is to be done with the notice at `now`, when its account is `account` and its erasure has a receipt
-    /// or not. What was frozen must still be, until the same date: so a recovery or a hold takes nothing back.
+    /// Returns what is to be done with the notice at `now`, given its account and whether the erasure has a receipt.
+    /// A notice of a freeze is true only while the account is frozen until the same date, so a recovery or a hold
+    /// need not withdraw it.
     #[must_use]
     pub fn judge(&self, account: &Customer, has_receipt: bool, now: Timestamp) -> Judgement {
         let is_true = match self.notice_type {
@@ -240,8 +241,8 @@ impl Notice {
     }
 }
 
-/// Returns when mail is tried again that is dropped at `until`, if the attempt at `now` fails that follows `made` others;
-/// `None` if it is the last.
+/// Returns when mail is tried again if the attempt at `now` fails, after `made` earlier ones. `None` if it was the
+/// last, or if the mail is dropped at `until`, before the next.
 #[must_use]
 pub fn next_attempt(made: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let wait = RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_verified_mailbox_is_told() {
+    fn only_a_verified_address_gets_notices() {
         let unverified = Customer { email_verified: false, ..active() };
         let withheld = Email::from_text("[email protected]").unwrap();
         for before in [unverified, Customer { email: withheld, ..active() }] {
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_former_address_is_told_of_another_and_of_no_other_spelling() {
+    fn the_former_address_is_notified_of_a_change_and_not_of_a_respelling() {
         let other = Email::from_text("eve@example.com").unwrap();
         let changed = Customer { email: other, email_verified: false, ..active() };
         let notices = Notice::caused(&active(), &changed, at(1));
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspension_is_told_while_it_lasts() {
+    fn a_notice_of_a_suspension_is_sent_while_it_lasts() {
         let suspension = Some(Suspension { by: Actor::PURGE, tm_suspend: at(1) });
         let internals = Internals { suspension, ..Internals::default() };
         let suspended = Customer { internals, ..active() };

@@ -31,19 +31,19 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $many),+ }
             }
 
-            /// Returns the name on the bus of the event type for a created item.
+            /// Returns the event type of a created item, as named on the bus.
             #[must_use]
             pub const fn created(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_created")),+ }
             }
 
-            /// Returns the name on the bus of the event type for an updated item.
+            /// Returns the event type of an updated item, as named on the bus.
             #[must_use]
             pub const fn updated(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_updated")),+ }
             }
 
-            /// Returns the name on the bus of the event type for deleted items.
+            /// Returns the event type of deleted items, as named on the bus.
             #[must_use]
             pub const fn deleted(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_deleted")),+ }
@@ -156,7 +156,7 @@ mod tests {
 
     /// The seed's list, and the configurations that it names elsewhere.
     #[test]
-    fn the_seeds_resources_are_all_there() {
+    fn every_resource_of_the_seed_is_a_kind() {
         for many in [
             "numbers",
             "flows",

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_acts_for_another_can_do_no_more_than_both() {
+    fn a_key_can_do_no_more_than_it_and_its_agent_may() {
         assert_eq!(Permission::ADMIN.within(Permission::ADMIN), Permission::ADMIN);
         assert_eq!(Permission::AGENT.within(Permission::ADMIN), Permission::AGENT);
         let nothing = Permission::ADMIN.within(Permission::AGENT | Permission::MANAGER);

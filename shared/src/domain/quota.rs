@@ -18,9 +18,9 @@ pub enum QuotaKind {
     PasswordAttempts,
     /// Requests from a network that ask for mail.
     MailRequests,
-    /// Mail of one purpose that is asked for with one address or user name.
+    /// Requested mail of one purpose, per address or user name.
     MailsPerAddress,
-    /// Agents that an account's own callers would have created with a user name that is taken.
+    /// Attempts of an account's own callers to create an agent with a taken user name.
     TakenUsernames,
     /// Changes of an account's e-mail address by its owner.
     AddressChanges,
@@ -41,8 +41,8 @@ impl QuotaKind {
         }
     }
 
-    /// Whether no request goes on without its count, which it waits for: what is limited is an attack if there is much
-    /// of it, not an unfair share.
+    /// Whether a request waits for its count and is refused if counting fails (fail closed): the limit protects from
+    /// attacks and not only from an unfair share.
     #[must_use]
     pub const fn is_strict(self) -> bool {
         match self {
@@ -90,10 +90,10 @@ impl Quota {
     /// Password attempts from one network: 1,000 in 10 minutes.
     pub const PASSWORD_ATTEMPTS: Self = Self::exact(QuotaKind::PasswordAttempts, 1000);
 
-    /// Taken user names that an account meets: 10 an hour. Each tells that somebody has it.
+    /// Limit of taken user names that an account may meet: 10 an hour, since each reveals that somebody has the name.
     pub const TAKEN_USERNAMES: Self = Self::exact(QuotaKind::TakenUsernames, 10);
 
-    /// Addresses that an account's owner changes to: 10 an hour. Each is asked by mail for its proof.
+    /// Limit of address changes by an account's owner: 10 an hour, since each mails a link to the new address.
     pub const ADDRESS_CHANGES: Self = Self::exact(QuotaKind::AddressChanges, 10);
 
     /// Returns a quota of which each request is counted.

@@ -87,7 +87,7 @@ mod tests {
     use crate::domain::owned::Kind;
 
     #[test]
-    fn says_all_in_one_order_and_no_more() {
+    fn claims_have_a_fixed_order_and_no_others() {
         let at = |text| Timestamp::parse(text).unwrap();
         let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
         let request = ErasureRequest {

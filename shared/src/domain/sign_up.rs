@@ -1,10 +1,10 @@
-//! A sign-up: what somebody asked for who has no account yet.
+//! Sign-ups: requests for an account, which is created when the address is proven.
 
 use super::terms::Terms;
 use super::value::{Email, FromText as _, Name};
 use super::{Error, Username};
 
-/// A sign-up: no account until its address is proven.
+/// A sign-up: the account that is created once its address is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignUp {
     /// The address.

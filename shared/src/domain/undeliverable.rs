@@ -1,4 +1,4 @@
-//! Addresses that take no mail: what a bounce or a complaint says of an address, and for how long.
+//! Undeliverable addresses: after a bounce or a complaint, an address gets no mail for a time.
 
 use std::time::Duration;
 

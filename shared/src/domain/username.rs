@@ -36,8 +36,8 @@ impl Username {
         &self.0
     }
 
-    /// Returns the SHA-256 of the name: tells it from those that look like it, where the name itself must not
-    /// be seen. Spellings of one e-mail address have the same.
+    /// Returns the SHA-256 of the name, which stands in for the name where that is confidential, and differs between
+    /// names that look alike. All spellings of one e-mail address have the same.
     #[must_use]
     pub fn digest(&self) -> String {
         sha256(&self.key())
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_deceives_or_cannot_be_seen_is_refused() {
+    fn deceptive_and_invisible_characters_are_refused() {
         let names = [
             "",
             " ",

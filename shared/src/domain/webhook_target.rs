@@ -141,7 +141,7 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether the target may have this address.
+    /// Whether a webhook to this target may connect to this address.
     #[must_use]
     pub fn admits(&self, address: IpAddr) -> bool {
         if self.is_loopback {

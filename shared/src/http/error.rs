@@ -117,7 +117,7 @@ fn row(error: &Error) -> Row {
             denied("ACCOUNT_FROZEN", "The account was frozen by the operator of this service and will be deleted: contact support if you want to keep it.")
         }
         Error::AccountSuspended => {
-            denied("ACCOUNT_SUSPENDED", "The account is suspended: contact support. All that it lets you do is log in and unregister it with a grace period, with POST /auth/unregister.")
+            denied("ACCOUNT_SUSPENDED", "The account is suspended: contact support. You can only log in, and unregister it with a grace period, with POST /auth/unregister.")
         }
         Error::AccountFrozen { recoverable: true, .. } => {
             denied("ACCOUNT_FROZEN", "The account is frozen and will be deleted: recover it with DELETE /auth/unregister, or let it go.")
@@ -359,22 +359,22 @@ fn named(permission: Permission, between: &str) -> String {
 fn used_up(Quota { kind, limit, .. }: Quota) -> String {
     let seconds = kind.window().as_secs();
     match kind {
-        QuotaKind::Requests => format!("The account has made its {limit} requests of {seconds} s"),
+        QuotaKind::Requests => format!("The account has sent {limit} requests within {seconds} s"),
         QuotaKind::InvalidTokens => {
             format!("Your network has sent {limit} tokens that are not valid within {seconds} s")
         }
         QuotaKind::PasswordAttempts => {
-            format!("Your network has made its {limit} attempts at passwords of {seconds} s")
+            format!("Your network has made {limit} password attempts within {seconds} s")
         }
         QuotaKind::MailRequests => {
-            format!("Your network has made its {limit} requests for mail of {seconds} s")
+            format!("Your network has sent {limit} requests for mail within {seconds} s")
         }
         QuotaKind::MailsPerAddress => {
             format!("The agent was mailed {limit} links within {seconds} s")
         }
         QuotaKind::TakenUsernames => {
             format!(
-                "The account has asked for {limit} taken user names within {seconds} s and creates no agents"
+                "The account has asked for {limit} taken user names within {seconds} s, so it can create no agents for now"
             )
         }
         QuotaKind::AddressChanges => {

@@ -14,7 +14,7 @@ use crate::domain::{Error, Violation};
 /// The largest body, in bytes: 64 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// What the whole of it must be: a struct would also be read from an array.
+/// Rule for the whole body. It is checked first, since serde would read a struct from an array too.
 const OBJECT: &str = "it must be an object";
 
 /// Reads `body` as a `T`.
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_as_carefully() {
+    fn events_are_parsed_as_strictly_as_bodies() {
         let wrong = |text: &str| match event::<Body>(serde_json::from_str(text).unwrap()) {
             Err(Error::InvalidField(name, rule)) => format!("{name}: {rule}"),
             other => format!("{other:?}"),
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn size_comes_before_parsing() {
+    fn size_is_checked_before_parsing() {
         let body = vec![b'x'; MAX_BODY + 1];
         assert!(matches!(parse::<Body>(None, None, &body), Err(Error::BodyTooLarge(MAX_BODY))));
     }

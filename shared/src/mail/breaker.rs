@@ -24,8 +24,8 @@ impl<'a> Breaker<'a> {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// Counts a message before it is sent; false if the hour's messages are used up. A message that another run sends at
-    /// the same moment is counted twice: the limit is kept, not reached.
+    /// Counts a message before it is sent; false if the hour's messages are used up. A message that two runs attempt
+    /// at once is counted twice, so that the limit is never exceeded, and may not quite be reached.
     pub(super) async fn admits(&self, now: Timestamp) -> Result<bool, Error> {
         let Some(per_hour) = self.per_hour else { return Ok(true) };
         let admits = !self.is_open() && self.store.count_message(per_hour, now).await?;

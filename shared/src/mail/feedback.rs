@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_permanent_or_a_complaint_stops_mail() {
+    fn only_permanent_bounces_and_complaints_stop_mail() {
         assert_eq!(bounce("Permanent").reason(), Some(UndeliverableReason::Bounced));
         assert_eq!(bounce("Transient").reason(), None);
         assert_eq!(bounce("Undetermined").reason(), None);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn recipients_that_are_no_addresses_are_passed_over() {
+    fn recipients_that_are_no_addresses_are_ignored() {
         let recipients =
             json!([{"emailAddress": "postmaster"}, {"emailAddress": "ann@example.com"}]);
         let bounce = json!({"bounceType": "Permanent", "bouncedRecipients": recipients});

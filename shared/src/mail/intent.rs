@@ -21,7 +21,8 @@ enum Answer {
     Nothing,
 }
 
-/// A letter with its address, and the token that is in its link; `None` in a letter without one.
+/// A letter to an address, about an account if there is one, and the token in its link; `None` in a letter without a
+/// link.
 struct Addressed {
     to: Email,
     letter: Letter,
@@ -94,8 +95,8 @@ impl Mailer {
         }
     }
 
-    /// The link with which an agent chooses a password: an invitation, as long as the agent has none. `None` if there is no
-    /// address to mail it to.
+    /// Returns the letter with a link that sets the agent's password: an invitation if the agent has none yet. `None`
+    /// if there is no address to mail it to.
     fn password_link(&self, found: AgentWithLogin) -> Option<Answer> {
         let AgentWithLogin { customer, agent, login } = found;
         let to = agent.reset_address(&customer)?;
@@ -179,7 +180,8 @@ impl Mailer {
         }
     }
 
-    /// The link with this token, in the URL's fragment: no server and no log sees it. `for` chooses what the page shows.
+    /// Returns the link with this token, which is in the URL's fragment, so that no server and no log sees it. `for`
+    /// chooses what the page shows.
     fn link(&self, token: &NewToken) -> String {
         let (page, shown) = match token.issued.purpose {
             Purpose::SignUp => ("verify", "&for=signup"),

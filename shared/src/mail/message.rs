@@ -39,18 +39,18 @@ struct Paragraph<'a> {
     is_link: bool,
 }
 
-/// A message that answers what somebody asked for.
+/// A message that carries out a mail intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Letter {
-    /// With a link that makes an account.
+    /// Has the link that completes a sign-up.
     SignUp,
-    /// The address of a sign-up has an account.
+    /// Says that the address of a sign-up has an account already.
     AddressKnown,
-    /// With a link that proves an account's address.
+    /// Has the link that proves an account's address.
     Verification,
-    /// With a link that sets a forgotten password.
+    /// Has the link that sets a forgotten password.
     PasswordReset,
-    /// With a link that sets an agent's first password.
+    /// Has the link that sets an agent's first password.
     Invitation,
 }
 

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_is_asked_for_again() {
+    async fn interrupted_requests_are_sent_again() {
         every_call_succeeds(2, &[&[WHOLE, BROKEN], &[WHOLE]]).await;
     }
 }

@@ -45,7 +45,8 @@ pub(crate) fn kms_config() -> Result<aws_sdk_kms::Config, Error> {
     config!(aws_sdk_kms, "AWS_ENDPOINT_URL_KMS")
 }
 
-/// A message that SES was asked to send may have been sent, answer or not: who asks decides whether to ask again.
+/// Returns the configuration of SES, without retries: a message may have been sent although the answer was lost, so
+/// that its sender decides whether to send it again.
 pub(crate) fn ses_config() -> Result<aws_sdk_sesv2::Config, Error> {
     config!(aws_sdk_sesv2, "AWS_ENDPOINT_URL_SESV2", RetryConfig::disabled())
 }
@@ -61,9 +62,10 @@ fn credentials() -> Result<Credentials, Error> {
     Ok(Credentials::new(id, secret, config::optional("AWS_SESSION_TOKEN"), None, "environment"))
 }
 
-/// Up to four tries of a request that AWS did not answer or throttled, the second after up to 50 ms: the standard's
-/// second would hold a caller up who waits. Connections are kept whatever happened, as the client does not tell the SDK
-/// which one a request went by; looking for it, the SDK would log an error after each timeout.
+/// Retry policy: up to four tries of a request that was throttled or not answered, the second after up to 50 ms,
+/// since the SDK's default of a second would keep the caller waiting. Connections are kept whatever happened, as the
+/// client does not tell the SDK which one a request went by; looking for it, the SDK would log an error after each
+/// timeout.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(4)
@@ -71,7 +73,7 @@ fn retries() -> RetryConfig {
         .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
-/// Four tries fit into the shortest function's time.
+/// Timeouts with which four tries fit into the shortest function timeout.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build()
 }
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_but_amazon_is_taken_for_aws() {
+    async fn only_certificates_of_amazon_are_trusted() {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();

@@ -137,14 +137,14 @@ impl std::fmt::Debug for MailedPassword<'_> {
     }
 }
 
-/// An admin's request that a link be mailed to an agent which sets the agent's password.
+/// An admin's request to mail an agent a link that sets the agent's password.
 #[derive(Debug)]
 pub struct ResetRequest {
-    /// What the sender is to do.
+    /// The mail intent to record.
     pub intent: Intent,
     /// The agent.
     pub agent: Id<Agent>,
-    /// How often this may be asked for per agent; `None` if it is not counted.
+    /// Rate limit of these requests per agent; `None` for none.
     pub quota: Option<Quota>,
 }
 
@@ -194,9 +194,10 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Creates an agent with the lock on its user name, if the account admits it, and asks for the mail that invites the
-    /// agent, if there is to be one. A name of an owner's choice that is taken is counted; [`Error::TooManyRequests`] if the
-    /// account has met too many, even if this one is free. Operators' way back in is nobody's to use up.
+    /// Creates an agent with the lock on its user name and the invitation to be mailed, if there is one, if the
+    /// account admits it. A taken name counts against the account, unless an operator creates the agent, so that
+    /// nobody can use up the operators' way back in. [`Error::TooManyRequests`] if the account has met too many, even
+    /// if this name is free.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
@@ -359,8 +360,8 @@ impl Store {
         }
     }
 
-    /// Asks for a link to be mailed to an agent, with the event that tells of it, if the account admits it;
-    /// [`Error::TooManyRequests`] if the agent was mailed as many within the hour as may be.
+    /// Asks for a link to be mailed to an agent, with the event that says so, if the account admits it;
+    /// [`Error::TooManyRequests`] if the agent's limit for the hour is exhausted.
     pub async fn insert_reset_request(
         &self,
         target: Target<'_>,
@@ -513,8 +514,8 @@ fn same_epoch(agent: &Agent) -> Condition {
     Condition::new("epoch = :read_epoch", [(":read_epoch", number(agent.epoch))])
 }
 
-/// The update that a transaction ended with whose first two legs are [`emit_permission`](super::dynamodb::Transaction)'s,
-/// and whose third is the agent.
+/// Returns the update that a transaction resulted in. Its first two legs are those of
+/// [`emit_permission`](super::dynamodb::Transaction), and its third is the agent.
 fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Error> {
     let CommitResult::Refused(legs) = result else {
         return Ok(Update::Written);
@@ -603,7 +604,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reset_asks_for_the_epoch_and_the_token_and_not_for_a_suspension() {
+    async fn a_reset_is_conditional_on_epoch_and_token_and_not_on_suspension() {
         let (store, fake) = Fake::answering([written()]);
         reset(&store).await.unwrap();
         let legs = fake.body(0)["TransactItems"].clone();

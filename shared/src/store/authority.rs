@@ -1,4 +1,4 @@
-//! The caller's authority, asked for again by the transactions that grant or destroy authority.
+//! The caller's authority, checked again in the transactions that grant or destroy authority.
 //!
 //! A request is admitted on the caller's agent as it was read. Until it writes, somebody may have evicted the caller. So
 //! the request registers its caller, and each transaction that changes agents, access keys or the life of an account
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_leg_asks_for_the_callers_agent_as_it_was_read() {
+    async fn the_last_leg_checks_that_the_callers_agent_is_unchanged() {
         for (has_session, expected) in [
             (true, "(#permission = :caller_permission) AND (epoch = :caller_epoch)"),
             (false, "#permission = :caller_permission"),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_without_a_caller_asks_for_none() {
+    async fn without_a_caller_no_authority_is_checked() {
         let (store, fake) = Fake::answering([written()]);
         let transaction = store.transaction().authorized().delete(elsewhere(), None).unwrap();
         transaction.run().await.unwrap();

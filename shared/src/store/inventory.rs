@@ -44,7 +44,7 @@ pub struct OwnedPage {
 }
 
 impl Owned {
-    /// Reads an item. `None` if the kind is unknown; then the attributes may be of any type.
+    /// Reads an owned item. `None` if its kind is unknown: attributes of such an item may be of any type.
     fn of(item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         Self::new(text("sk")?, text("login"))

@@ -63,7 +63,7 @@ pub(super) fn held_by(customer: Id<Customer>) -> Condition {
     )
 }
 
-/// An agent, with what the user name logs in with, and the account.
+/// An agent with its login and its account.
 #[derive(Debug)]
 pub struct AgentWithLogin {
     /// The account.

@@ -1,4 +1,4 @@
-//! Mail intents in the outbox: what was asked for by mail and is not sent yet, in the queue of mail.
+//! Mail intents in the outbox: requests that are answered by mail, in the queue of mail until they are carried out.
 
 use std::fmt;
 
@@ -126,7 +126,7 @@ impl IntentEntry {
         }
     }
 
-    /// Returns what was asked for.
+    /// Returns the intent.
     pub fn intent(&self) -> Result<Intent, Error> {
         self.read().ok_or_else(|| Error::Internal("an intent lacks a field".to_owned()))
     }
@@ -187,7 +187,8 @@ impl Transaction<'_> {
         self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?, None)
     }
 
-    /// Puts the intent into the outbox to have an address proven that the account did not have `before`.
+    /// Puts the intent into the outbox that asks for a proof of the account's address, if the change from `before`
+    /// needs one.
     pub(super) fn intend_to_prove(
         self,
         before: Option<&Customer>,

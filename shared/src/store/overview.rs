@@ -1,4 +1,5 @@
-//! What an overview of an account tells that neither its root nor its ledger holds. Each is one page of a query.
+//! What an account's overview shows beside its root and its ledger row: the latest login and failing deliveries. Each
+//! is one page of a query.
 
 use serde::Deserialize;
 

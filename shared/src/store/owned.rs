@@ -172,8 +172,8 @@ impl Store {
     }
 }
 
-/// The account that the first leg found, if it has emitted other events than as it was `decided_on`. One that does not
-/// admit the change is an error.
+/// Returns the account that the first leg found, if it has emitted events since `decided_on` was read. An error if it
+/// does not admit the change.
 fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };

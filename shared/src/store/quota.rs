@@ -14,12 +14,13 @@ use crate::domain::{Error, Timestamp};
 
 const COUNT: &str = "requests";
 
-/// How long a request waits for its count. A count is for fairness: one that is slow must not hold its request up.
+/// How long a request waits for its count, unless the quota [is strict](crate::domain::quota::QuotaKind::is_strict):
+/// the count is for fairness, so a slow one must not hold its request up.
 const LIMIT: Duration = Duration::from_millis(250);
 
 impl Store {
     /// Counts a request, as many times as its quota's weight. Returns what is left after it;
-    /// [`Error::TooManyRequests`] if nothing was left. Tried once.
+    /// [`Error::TooManyRequests`] if nothing was left. Tried once, within [`LIMIT`], unless the quota is strict.
     pub async fn count(
         &self,
         quota: Quota,

@@ -41,7 +41,7 @@ mod tests {
     use crate::patience;
 
     #[tokio::test]
-    async fn decides_again_on_what_another_writer_made() {
+    async fn decides_again_after_a_conflict() {
         let changed = revise(1, |current| async move {
             let update =
                 if current < 4 { Update::Outdated(Box::new(current + 1)) } else { Update::Written };

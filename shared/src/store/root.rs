@@ -1,4 +1,4 @@
-//! The root of an account: its attributes, and what changes ask of it.
+//! The root of an account: its attributes, and the conditions that changes put on it.
 
 use std::collections::BTreeMap;
 
@@ -244,8 +244,8 @@ impl Stored for Customer {
     type Attributes = CustomerAttributes;
 }
 
-/// The account's state lets this write happen: what the [gate](crate::domain::gate) has decided is still so. The one
-/// condition of every write of what an account owns.
+/// The account's state admits this write: what the [gate](crate::domain::gate) decided still holds. Every write of an
+/// owned item is conditional on this.
 ///
 /// A freeze and a suspension take a sequence number, on which most writes are conditioned as well; a hold takes none, and
 /// sending a delivery again asks for none.

@@ -1,4 +1,4 @@
-//! Contestants in rounds: each is started, called for the first time, and called again and again.
+//! Compares contestants in rounds: each is started, called once, and then called repeatedly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::share::Mechanism;
 use crate::world::{TIMEOUT, World};
 use crate::{Compare, Result, say};
 
-/// What calls take, between the function and the tables.
+/// Simulated latency of each call to the tables.
 const DELAY: Duration = Duration::from_millis(4);
 
-/// The circumstances.
+/// A scene: the conditions under which functions are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) tls: bool,
     delay: Duration,
-    /// The function's size in MB, which is its share of a processor; all of one if none.
+    /// Memory of the function in MB, which determines its share of a processor; `None` for a whole processor.
     memory: Option<u32>,
 }
 
-/// All circumstances.
+/// Every scene.
 pub(crate) const SCENES: [Scene; 5] = [
     Scene {
         name: "http",
@@ -72,12 +72,13 @@ pub(crate) const SCENES: [Scene; 5] = [
 ];
 
 impl Scene {
-    /// The share of a processor that a function of `memory` MB has.
+    /// Returns the scene of a function with `memory` MB.
     pub(crate) const fn of_size(memory: u32) -> Self {
         Self { name: "size", memory: Some(memory), ..SCENES[1] }
     }
 
-    /// Small shares are slow, and tell nothing new of the others.
+    /// Whether the scene includes this endpoint. Small shares of a processor are slow, and other endpoints would show
+    /// nothing new.
     fn has(self, endpoint: Endpoint) -> bool {
         match self.memory {
             Some(128) => matches!(endpoint, Endpoint::Get | Endpoint::Create),
@@ -92,26 +93,26 @@ impl Scene {
     }
 }
 
-/// One process's life, in milliseconds and MiB; per call where it says so.
+/// Measurements of one process, in milliseconds and MiB.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) init_ms: f64,
     pub(crate) init_cpu_ms: f64,
     pub(crate) cold_ms: f64,
     pub(crate) cold_cpu_ms: f64,
-    /// Of each call.
+    /// Duration of each warm call.
     pub(crate) warm_ms: Vec<f64>,
     pub(crate) warm_cpu_ms: Vec<f64>,
     pub(crate) rss_mib: f64,
-    /// Per warm call.
+    /// DynamoDB usage of a warm call, on average.
     pub(crate) asked: Asked,
 }
 
-/// What one call asks of DynamoDB.
+/// DynamoDB usage of one call.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) calls: f64,
-    /// Round trips one after the other; what is asked side by side is one.
+    /// Number of sequential round trips; parallel calls are one.
     pub(crate) steps: f64,
     pub(crate) rcu: f64,
     pub(crate) wcu: f64,
@@ -120,10 +121,10 @@ pub(crate) struct Asked {
     pub(crate) events: f64,
 }
 
-/// Who did what, where.
+/// A cell of the comparison.
 pub(crate) type Cell = (Scene, Endpoint, Contestant);
 
-/// What is needed to start functions.
+/// What functions need to be started.
 pub(crate) struct Stage {
     pub(crate) tables: Tables,
     pub(crate) front: Front,
@@ -140,7 +141,7 @@ impl Stage {
         Ok(Self { tables, front, world, _directory: directory })
     }
 
-    /// Gives a function what Lambda, the template and the scene give it.
+    /// Sets the variables that Lambda, the template and the scene give a function.
     pub(crate) fn equip(
         &self,
         command: &mut Command,
@@ -187,7 +188,7 @@ impl Stage {
         self.tables.set_latency(scene.delay);
     }
 
-    /// What `caller` has asked for so far.
+    /// Returns the DynamoDB usage of `caller` so far.
     pub(crate) fn asked(&self, caller: &str) -> Asked {
         let stats = self.tables.stats();
         let counters = &stats["functions"][caller]["dynamodb"];
@@ -258,7 +259,7 @@ impl Stage {
     }
 }
 
-/// One call, which must succeed; gives the answer's body.
+/// Makes one call, which must succeed; returns the answer's body.
 pub(crate) async fn invoke(process: &mut Process, event: &Value) -> Result<(Cost, Value)> {
     let (cost, answer) = process.invoke(event, TIMEOUT).await?;
     match answer["body"].as_str() {
@@ -294,7 +295,7 @@ impl Asked {
     }
 }
 
-/// Compares.
+/// Runs the comparison.
 pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
     let (rounds, warm) =
         if arguments.quick { (3, 10) } else { (arguments.rounds.max(1), arguments.warm.max(5)) };
@@ -338,9 +339,9 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
     report::write(&samples, &report::About { rounds, warm, mechanism }, places, &arguments.out)
 }
 
-/// Whose turn it is when in a round. After a program that fills the processor's caches another starts more slowly,
-/// so nobody always comes after the same one: in twice as many rounds as there are players, everyone comes after
-/// everyone else equally often (a Williams design).
+/// Returns the order of contestants in a round. A program that fills the processor's caches slows the start of the
+/// next one, so nobody always follows the same one: in twice as many rounds as there are contestants, each follows
+/// every other equally often (a Williams design).
 fn order(players: &[Contestant], round: usize) -> Vec<Contestant> {
     let count = players.len();
     let place =
@@ -353,7 +354,7 @@ fn order(players: &[Contestant], round: usize) -> Vec<Contestant> {
     order
 }
 
-/// The contestants that are there; says why others are not.
+/// Returns the contestants that are available; prints what the others lack.
 fn ready(contestants: Vec<Contestant>, places: &Places) -> Vec<Contestant> {
     let is_ready = |one: &Contestant| match one.command(places, Endpoint::Get) {
         Ok(_) => true,

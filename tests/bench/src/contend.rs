@@ -23,10 +23,10 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Accounts in the scene of many accounts.
 const ACCOUNTS: usize = 16;
 
-/// Writers beside an act.
+/// Number of writers beside an act.
 const BESIDE: usize = 32;
 
-/// How long writers are at work before an act.
+/// Time that writers are at work before an act.
 const HEAD_START: Duration = Duration::from_millis(500);
 
 /// Concurrent log-ins of one agent, as many as a known network has free attempts for.

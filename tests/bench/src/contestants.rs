@@ -1,4 +1,4 @@
-//! Who is measured, and how each is started.
+//! Contestants: the implementations that are measured, and how each is started.
 
 use std::path::{Path, PathBuf};
 
@@ -8,16 +8,16 @@ use tokio::process::Command;
 use crate::Result;
 use crate::endpoint::Endpoint;
 
-/// Somebody who does the work.
+/// An implementation that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Contestant {
-    /// The functions of this repository. Nobody's requests are counted, as the others do not either.
+    /// The functions of this repository without request quotas, as no other contestant has any.
     Tenure,
     /// The same as they are deployed: each request counts against its account's quota.
     Counting,
-    /// No SDK, no framework: about what the work itself takes.
+    /// No SDK, no framework: a lower bound.
     Floor,
-    /// Rust as the tutorials have it.
+    /// Rust as in the tutorials: `lambda_http` and the SDK with default features.
     Tutorial,
     Node,
     Python,
@@ -47,13 +47,13 @@ impl Contestant {
         }
     }
 
-    /// By the first word of the name.
+    /// Returns the contestant with this first word of its name.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         let first = |one: &Self| one.name().split(' ').next().unwrap_or_default();
         Self::ALL.into_iter().find(|one| first(one).eq_ignore_ascii_case(name))
     }
 
-    /// Which endpoints it has.
+    /// Whether it implements this endpoint.
     pub(crate) fn plays(self, endpoint: Endpoint) -> bool {
         match self {
             Self::Tenure | Self::Counting | Self::Node | Self::Python | Self::Go => true,
@@ -63,13 +63,13 @@ impl Contestant {
         }
     }
 
-    /// Whether it reads the system's roots, all of them, as it would on Lambda.
+    /// Whether it loads all of the system's root certificates, as it would on Lambda.
     pub(crate) const fn trusts_system(self) -> bool {
         !matches!(self, Self::Tenure | Self::Counting | Self::Floor)
     }
 
-    /// Whom its calls count for. Our functions may do what their policies allow; nobody has written
-    /// policies for the others.
+    /// Returns whom its calls count for. Our functions call as themselves, within their policies; the others, which
+    /// have none, as the account's owner.
     pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
         match self {
             Self::Tenure | Self::Counting => endpoint.function(),
@@ -108,7 +108,7 @@ impl Contestant {
         }
     }
 
-    /// How to start it; an error says what is missing.
+    /// Returns the command that starts it; fails with what is missing.
     pub(crate) fn command(self, places: &Places, endpoint: Endpoint) -> Result<Command> {
         for file in self.package(places, endpoint) {
             if !file.is_file() {
@@ -127,7 +127,7 @@ impl Contestant {
     }
 }
 
-/// Where the contestants are.
+/// Directories of the contestants.
 pub(crate) struct Places {
     /// The root of the repository.
     pub(crate) root: PathBuf,

@@ -18,13 +18,13 @@ const READ_UNIT: f64 = 0.125 / 1e6;
 const WRITE_UNIT: f64 = 0.625 / 1e6;
 const BUS_EVENT: f64 = 1.00 / 1e6;
 
-/// How many calls are the first of their process. Lambda bills the initialisation, too.
+/// Share of calls that are the first of their process. Lambda bills the initialisation, too.
 const COLD: f64 = 0.01;
 
-/// Megabytes that give one processor.
+/// Memory in MB that gives one processor.
 const WHOLE: f64 = 1769.0;
 
-/// A million calls of an endpoint, in dollars.
+/// Cost of a million calls of an endpoint, in US dollars.
 #[derive(Serialize)]
 pub(crate) struct Line {
     endpoint: &'static str,
@@ -38,7 +38,7 @@ pub(crate) struct Line {
     total: f64,
 }
 
-/// A line for each endpoint and contestant.
+/// Returns a line for each endpoint and contestant.
 pub(crate) fn sheet(rows: &Rows) -> Vec<Line> {
     let lines = Endpoint::ALL.into_iter().flat_map(|endpoint| {
         Contestant::ALL
@@ -74,12 +74,12 @@ fn line(endpoint: Endpoint, row: &Row) -> Line {
     }
 }
 
-/// What Lambda takes for a million calls of so many milliseconds, at a size in MB.
+/// Returns Lambda's price for a million calls of `billed_ms` each with `memory_mb`.
 pub(crate) fn lambda(billed_ms: f64, memory_mb: f64) -> f64 {
     1e6 * (LAMBDA_REQUEST + LAMBDA_GB_SECOND * billed_ms / 1e3 * memory_mb / 1024.0)
 }
 
-/// The sheet as text.
+/// Returns the lines as Markdown.
 pub(crate) fn markdown(rows: &Rows) -> String {
     let mut text = format!(
         "\n## A million calls, in US dollars\n\n\
@@ -103,7 +103,7 @@ pub(crate) fn markdown(rows: &Rows) -> String {
     text
 }
 
-/// What a purge costs, in dollars: its units and its time, at 256 MB.
+/// Returns the price of a purge in US dollars: its units, and its time at 256 MB.
 pub(crate) fn purge(rcu: f64, wcu: f64, cpu_ms: f64, events: f64) -> f64 {
     const RESET_AFTER: f64 = 256.0;
     let seconds = cpu_ms / 1e3 * (WHOLE / RESET_AFTER);

@@ -1,8 +1,8 @@
-//! What is measured.
+//! Endpoints that are measured.
 
 use serde_json::{Value, json};
 
-/// An endpoint that every contestant, or most, has.
+/// An endpoint that every contestant, or most, implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
     Get,
@@ -53,7 +53,7 @@ impl Endpoint {
         !matches!(self, Self::Get | Self::List)
     }
 
-    /// Whether a password is hashed: here, whatever writes does.
+    /// Whether a password is hashed: so do all endpoints that write.
     pub(crate) const fn hashes(self) -> bool {
         self.writes()
     }
@@ -69,7 +69,7 @@ pub(crate) struct Request {
     pub(crate) id: Option<String>,
     pub(crate) page_size: Option<usize>,
     pub(crate) body: Option<Value>,
-    /// Who sends it: attempts at passwords are counted by network.
+    /// Client's IP address: password attempts are counted by network.
     pub(crate) source: u32,
 }
 

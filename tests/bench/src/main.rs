@@ -29,7 +29,7 @@ use clap::{Parser, Subcommand};
 use contestants::{Contestant, Places};
 use endpoint::Endpoint;
 
-/// What fails, fails with words.
+/// Result with an error message for people.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Compares the functions with others that do the same work, over the embedded `DynamoDB`.
@@ -46,17 +46,17 @@ enum What {
     Compare(Compare),
     /// The functions alone, on tables that grow
     Scale(Scale),
-    /// A function that hashes, at the sizes that it could have
+    /// A function that hashes passwords, at each memory size
     Memory(Memory),
     /// The whole local stack, asked by `oha`
     Load(Load),
-    /// Writers of one account that wait for each other
+    /// Contention: concurrent writers of one account
     Contend(Contend),
     /// Publisher and deliverer at a steady rate of events
     Outbox(Outbox),
 }
 
-/// What to compare.
+/// Options of `compare`.
 #[derive(clap::Args)]
 struct Compare {
     /// How often each is started in each scene
@@ -65,7 +65,7 @@ struct Compare {
     /// Calls of a process after its first
     #[arg(long, default_value_t = 30)]
     warm: usize,
-    /// Three rounds of ten calls: to see whether it works
+    /// Three rounds of ten calls, to check that it works
     #[arg(long)]
     quick: bool,
     /// Only these, such as tenure,node
@@ -82,13 +82,13 @@ struct Compare {
     out: PathBuf,
 }
 
-/// How far to grow.
+/// Options of `scale`.
 #[derive(clap::Args)]
 struct Scale {
     /// How many accounts there are
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     accounts: Vec<u32>,
-    /// How many things a purged account owns
+    /// How many items a purged account owns
     #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1_000, 10_000, 100_000, 1_000_000])]
     items: Vec<u32>,
     /// Where results go
@@ -96,7 +96,7 @@ struct Scale {
     out: PathBuf,
 }
 
-/// How often to measure.
+/// Options of `memory`.
 #[derive(clap::Args)]
 struct Memory {
     /// How often each size is started
@@ -107,13 +107,13 @@ struct Memory {
     out: PathBuf,
 }
 
-/// How long to ask.
+/// Options of `load`.
 #[derive(clap::Args)]
 struct Load {
-    /// For how many seconds at most connections that make sense
+    /// Seconds of the long run, at a number of connections that keeps every process busy
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// For how many seconds at each number of connections before
+    /// Seconds at each number of connections of the runs before
     #[arg(long, default_value_t = 10)]
     short: u64,
     /// Where results go
@@ -121,7 +121,7 @@ struct Load {
     out: PathBuf,
 }
 
-/// How long to contend.
+/// Options of `contend`.
 #[derive(clap::Args)]
 struct Contend {
     /// For how many milliseconds a transaction holds its items
@@ -141,7 +141,7 @@ struct Contend {
     out: PathBuf,
 }
 
-/// How many events, and for how long.
+/// Options of `outbox`.
 #[derive(clap::Args)]
 struct Outbox {
     /// Events per second
@@ -197,13 +197,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Says how far it is.
+/// Prints progress.
 #[expect(clippy::print_stderr, reason = "a command-line program talks to people on stderr")]
 fn say(line: &str) {
     eprintln!("{line}");
 }
 
-/// Shows results.
+/// Prints results.
 #[expect(clippy::print_stdout, reason = "results are what it is for")]
 fn show(text: &str) {
     print!("{text}");

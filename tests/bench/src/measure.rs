@@ -1,4 +1,4 @@
-//! One process of a function, from its start to its end, and what each step of its life cost.
+//! One process of a function, from start to end, and the cost of each step.
 
 use std::fs;
 use std::process::Stdio;
@@ -24,16 +24,16 @@ pub(crate) struct Process {
     pub(crate) init: Cost,
 }
 
-/// What something took.
+/// Cost of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
-    /// Of processors, by all threads, in user and kernel mode.
+    /// Processor time of all threads, in user and kernel mode.
     pub(crate) cpu: Duration,
 }
 
 impl Process {
-    /// Starts a process; `memory` is the size of its function in MB, all of a processor if none.
+    /// Starts a process, with the share of a processor that a function of so many MB has; `None` for a whole one.
     pub(crate) async fn start(
         mut command: Command,
         held: Option<(Mechanism, u32)>,
@@ -57,8 +57,8 @@ impl Process {
         Ok(Self { child, pid, api, asked: Some(asked), share, init })
     }
 
-    /// Gives it an event. What it does after its answer, until it asks for the next event, is part of
-    /// the cost in processor time and not of the wait.
+    /// Hands the process an event. What it does after its answer, until it asks for the next event, counts as
+    /// processor time and not as waiting.
     pub(crate) async fn invoke(
         &mut self,
         event: &Value,
@@ -80,7 +80,7 @@ impl Process {
         Ok((cost, serde_json::from_slice(&answer.body)?))
     }
 
-    /// The most memory it ever had, in KiB.
+    /// Peak resident memory, in KiB.
     pub(crate) fn peak_rss_kib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -88,7 +88,7 @@ impl Process {
         Ok(kib.parse()?)
     }
 
-    /// Ends it.
+    /// Ends the process.
     pub(crate) async fn end(mut self) -> Result<()> {
         self.child.kill().await?;
         if let Some(share) = self.share.take() {

@@ -1,5 +1,5 @@
-//! Which size a function that hashes passwords should have: a larger one gets more of a processor, and costs
-//! more for as long as it has it.
+//! Which memory size a function that hashes passwords should have: a larger one gets more of a processor, and costs
+//! more per second.
 
 use std::fmt::Write as _;
 
@@ -19,15 +19,15 @@ const SIZES: [u32; 8] = [128, 256, 384, 512, 640, 768, 1024, 1769];
 /// Calls after the first.
 const CALLS: usize = 8;
 
-/// What a size takes.
+/// Measurements of one size.
 #[derive(Serialize)]
 struct Line {
     megabytes: u32,
     warm_p50_ms: f64,
     first_p50_ms: f64,
-    /// A million warm calls, without what others than Lambda charge.
+    /// Lambda's price for a million warm calls, in US dollars.
     dollars: f64,
-    /// Dollars times seconds of waiting: what is lowest is neither slow nor dear.
+    /// Price times duration: lowest for a size that is neither slow nor expensive.
     product: f64,
 }
 

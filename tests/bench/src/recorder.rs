@@ -1,5 +1,4 @@
-//! Takes the place of `DynamoDB` where many items are made: keeps what is written, so that it can be put into
-//! the tables at once, which is far quicker.
+//! A substitute for `DynamoDB` that records writes, to load many items into the tables at once, which is far quicker.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +14,18 @@ use serde_json::Value;
 /// Items by their tables' names.
 type Items = BTreeMap<String, Vec<Value>>;
 
-/// Writes everything down that transactions put.
+/// Records all items that transactions put.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Items>>);
 
 impl Recorder {
-    /// For the SDK, to which every transaction seems written.
+    /// Returns an HTTP client for the SDK that answers every transaction with success.
     pub(crate) fn http_client(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(self.clone());
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// What was put since this was last asked.
+    /// Returns the items put since the last call.
     pub(crate) fn take(&self) -> Items {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

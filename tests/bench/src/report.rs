@@ -1,4 +1,4 @@
-//! What was measured, as a table, as JSON and as a picture; and whether it is within its limits.
+//! Reports: the measurements as a table, as JSON and as a chart, and whether they are within the limits.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::share::Mechanism;
 use crate::world::now;
 use crate::{Result, cost, say, show, svg};
 
-/// How it was measured.
+/// Conditions of a measurement.
 pub(crate) struct About {
     pub(crate) rounds: usize,
     pub(crate) warm: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Row {
     pub(crate) asked: Asked,
 }
 
-/// A limit, and how near we are to it.
+/// A limit, and the measured ratio.
 #[derive(Serialize)]
 struct Verdict {
     what: String,
@@ -54,10 +54,10 @@ struct Verdict {
     kept: bool,
 }
 
-/// What a process is measured by.
+/// A metric: its value in a sample.
 type Metric = fn(&Sample) -> f64;
 
-/// What ours may be at most, as a ratio to others.
+/// Limits of a metric, as maximum ratios of ours to others.
 struct Limits {
     what: &'static str,
     metric: Metric,
@@ -148,7 +148,7 @@ const LIMITS: [Limits; 10] = [
 /// A package's limit, in MB.
 const PACKAGE: f64 = 3.3;
 
-/// What several rows have in common.
+/// Rows, and what they have in common.
 pub(crate) struct Rows(pub(crate) Vec<Row>);
 
 impl Rows {
@@ -247,7 +247,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Keeps what was measured below `out`, as data and as text, and shows it.
+/// Writes measurements below `out`, as JSON and Markdown, and prints them.
 pub(crate) fn save(out: &Path, name: &str, mut document: Value, text: &str) -> Result<()> {
     document["date"] = date().into();
     document["machine"] = machine().into();
@@ -283,7 +283,7 @@ fn row((scene, endpoint, contestant): Cell, samples: &[Sample], places: &Places)
     })
 }
 
-/// How large the package is, compressed as a zip archive does it.
+/// Returns the size of a package, compressed like a zip archive.
 fn package(contestant: Contestant, endpoint: Endpoint, places: &Places) -> Result<f64> {
     let mut bytes = 0;
     for file in contestant.package(places, endpoint) {
@@ -361,12 +361,12 @@ fn table(text: &mut String, rows: &Rows, scene: &str, about: &str) {
     }
 }
 
-/// The day, for a figure is true of a day.
+/// Returns today's date.
 pub(crate) fn date() -> String {
     now().map_or_else(|_| String::new(), |now| now.fixed().chars().take(10).collect())
 }
 
-/// What it was measured on.
+/// Describes the machine.
 pub(crate) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -384,7 +384,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / float(values.len().max(1) as u64)
 }
 
-/// The smallest value that so many in a hundred do not exceed.
+/// Returns the nearest-rank percentile: the smallest value that `percent` % of all do not exceed.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

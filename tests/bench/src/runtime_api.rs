@@ -1,4 +1,4 @@
-//! Lambda's Runtime API for one process: it asks for an event, gets one, and answers it.
+//! Lambda's Runtime API for one process.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use tokio::task::JoinHandle;
 use crate::Result;
 use crate::world::now;
 
-/// How long a process may take for anything.
+/// How long the benchmark waits for a process.
 const PATIENCE: Duration = Duration::from_mins(15);
 
-/// What a process talks to.
+/// The Runtime API of one process.
 pub(crate) struct RuntimeApi {
-    /// Where: the value of `AWS_LAMBDA_RUNTIME_API`.
+    /// Its address: the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) address: SocketAddr,
     asked: mpsc::UnboundedReceiver<Asked>,
     answered: mpsc::UnboundedReceiver<Answered>,
@@ -36,7 +36,7 @@ pub(crate) struct Asked {
     event: oneshot::Sender<Event>,
 }
 
-/// What came back for an event.
+/// Answer of the process to an event.
 pub(crate) struct Answered {
     pub(crate) at: Instant,
     pub(crate) body: Bytes,

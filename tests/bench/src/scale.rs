@@ -1,5 +1,5 @@
-//! The functions on tables that grow: what a call asks must stay the same, what a purge asks must grow
-//! with what is purged and with nothing else.
+//! The functions on growing tables: the cost of a call must stay the same, and that of a purge must grow only with
+//! the items that it deletes.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ use crate::{Result, Scale, cost, say};
 /// Calls of each endpoint at each size.
 const CALLS: usize = 40;
 
-/// At most, where an account owns a thousand things or more.
+/// Limit of write units per purged item, for accounts with a thousand items or more.
 const WCU_PER_ITEM: f64 = 1.1;
 
 const PURGE: &str = "PurgeRunFunction";
@@ -77,7 +77,7 @@ pub(crate) async fn run(arguments: &Scale, places: &Places) -> Result<()> {
     save(&arguments.out, "scale", json!({"requests": requests, "purges": purges}), &text)
 }
 
-/// With the delay, calls that are made side by side are seen to be.
+/// Returns the scene with latency, in which parallel calls are recognised as such.
 const fn near() -> Scene {
     SCENES[2]
 }

@@ -1,4 +1,4 @@
-//! A function's share of a processor, as Lambda gives it by memory: 1,769 MB is one.
+//! A function's share of a processor, which Lambda gives by memory: 1,769 MB is one.
 //!
 //! Lambda does not slow the initialisation down, so the share is taken from the first event on.
 
@@ -16,10 +16,10 @@ use nix::unistd::Pid;
 use crate::Result;
 use crate::measure::cpu_time;
 
-/// How many MB give one processor.
+/// Memory in MB that gives one processor.
 const WHOLE: u32 = 1769;
 
-/// How often the share is given out.
+/// Period in which the share is given.
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// How processes are held to a share on this machine.
@@ -34,7 +34,7 @@ pub(crate) enum Mechanism {
 }
 
 impl Mechanism {
-    /// The best that this machine lets us use.
+    /// Returns the best mechanism that this machine supports.
     pub(crate) fn find() -> Self {
         let usable = |mechanism: &Self| Group::make(*mechanism, WHOLE).is_ok();
         [Self::Cgroup2, Self::Cgroup1].into_iter().find(usable).unwrap_or(Self::Signals)
@@ -48,7 +48,7 @@ impl Mechanism {
         }
     }
 
-    /// Holds the process to what `memory` MB give, until the result is dropped.
+    /// Limits the process to the share of `memory` MB until the result is dropped.
     pub(crate) fn hold(self, pid: Pid, memory: u32) -> Result<Share> {
         if self == Self::Signals {
             return Ok(Share::Stopped(Stopper::start(pid, memory)));
@@ -59,14 +59,14 @@ impl Mechanism {
     }
 }
 
-/// A process held to its share. Drop it when the process has ended.
+/// The limit on a process. Drop it when the process has ended.
 pub(crate) enum Share {
     Group(Group),
     Stopped(Stopper),
 }
 
 impl Share {
-    /// Ends it; to be called when the process has ended.
+    /// Removes the limit; to be called when the process has ended.
     pub(crate) fn end(self) {
         match self {
             Self::Group(group) => drop(group),
@@ -155,7 +155,7 @@ impl Drop for Stopper {
     }
 }
 
-/// What of each period `memory` MB give.
+/// Returns the time of each period that `memory` MB give.
 fn quota(memory: u32) -> Duration {
     // The kernel gives out no less than a millisecond.
     (PERIOD * memory / WHOLE).max(Duration::from_millis(1))

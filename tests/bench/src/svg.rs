@@ -1,4 +1,4 @@
-//! The comparison as a picture that can be read on light and on dark ground.
+//! The comparison as a chart, legible on a light and on a dark background.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ const TOP: f64 = 44.0;
 
 type Metric = fn(&Row) -> f64;
 
-/// Title, unit, and what is shown of whom.
+/// A panel: title, unit, and the values by contestant.
 type Panel = (&'static str, &'static str, Endpoint, &'static str, Metric);
 
 const PANELS: [Panel; 6] = [
@@ -33,7 +33,7 @@ const PANELS: [Panel; 6] = [
     ("create: warm, TLS", "ms of CPU", Endpoint::Create, "tls", |row| row.warm_cpu_ms),
 ];
 
-/// Draws the panels that there are figures for.
+/// Draws the panels that there are values for.
 pub(crate) fn draw(rows: &Rows) -> String {
     let panels: Vec<_> = PANELS.iter().map(|panel| (panel, bars(rows, panel))).collect();
     let panels: Vec<_> = panels.into_iter().filter(|(_, bars)| !bars.is_empty()).collect();
@@ -103,7 +103,7 @@ fn panel(
     }
 }
 
-/// Three digits are enough.
+/// Formats a number with three significant digits.
 fn short(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")

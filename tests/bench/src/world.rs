@@ -1,4 +1,4 @@
-//! What is in the tables before the functions are called, and the requests that they get.
+//! The contents of the tables before functions are called, and the requests.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -40,13 +40,13 @@ pub(crate) struct World {
     tables: Tables,
     app: App,
     client: Client,
-    /// What is written to this goes to the recorder, and into the tables from there.
+    /// Store whose writes go to the recorder, and from there into the tables.
     loading: Store,
     recorder: Recorder,
     hash: PasswordHash,
-    /// The project's admin, who calls.
+    /// The project's admin, who sends the requests.
     admin: Account,
-    /// Somebody whom the admin looks at, and who logs in.
+    /// The customer that is read, and whose admin logs in.
     customer: Account,
     count: AtomicU32,
 }
@@ -94,7 +94,7 @@ impl World {
         Ok(world)
     }
 
-    /// Makes so many customers more.
+    /// Adds `count` customers.
     pub(crate) async fn fill(&self, count: u32) -> Result<()> {
         for number in 1..=count {
             self.customer(&self.loading).await?;
@@ -107,7 +107,7 @@ impl World {
         Ok(())
     }
 
-    /// The next request to an endpoint.
+    /// Returns the next request to an endpoint.
     pub(crate) async fn request(&self, endpoint: Endpoint) -> Result<Value> {
         let number = self.next();
         let admin = Some(self.admin.token.clone());
@@ -155,7 +155,7 @@ impl World {
         Ok(Request { source: number, ..request }.event())
     }
 
-    /// A customer leaves at once.
+    /// Returns a request that unregisters an account at once.
     pub(crate) fn leave(&self, account: &Account) -> Value {
         let body =
             json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
@@ -171,13 +171,13 @@ impl World {
         request.event()
     }
 
-    /// A customer whose admin is logged in.
+    /// Creates a customer whose admin is logged in.
     pub(crate) async fn account(&self) -> Result<Account> {
         let (customer, agent) = self.customer(&self.app.store).await?;
         self.log_in(customer.id, &agent).await
     }
 
-    /// Gives an account so many things of its own, of about a kilobyte each.
+    /// Adds `count` items of about a kilobyte each to an account.
     pub(crate) fn give(&self, account: &Account, count: u32) -> Result<()> {
         let thing = |number: u32| {
             let id = uuid::Uuid::from_u128(u128::from(number) + 1);
@@ -232,8 +232,8 @@ impl World {
         Ok((customer, agent))
     }
 
-    /// A session of an agent, as we keep it and as the others do: under nothing but its token's hash, and
-    /// the password under that of the user name.
+    /// Stores a session of an agent twice, as our functions keep it and as the others do: under its token's hash
+    /// alone, with the password under the hash of the user name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
         let tm_create = self.app.now();
@@ -309,7 +309,7 @@ fn new_customer(number: u32) -> Value {
     })
 }
 
-/// Our own errors do not say of themselves what is wrong.
+/// Converts an error to text.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn told(error: shared::domain::Error) -> String {
     error.cause().to_owned()
@@ -320,5 +320,5 @@ pub(crate) fn now() -> Result<Timestamp> {
     Ok(Clock::from_environment().map_err(told)?.now())
 }
 
-/// How long any of the functions has.
+/// Timeout of every function.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(15);

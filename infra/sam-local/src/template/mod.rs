@@ -239,7 +239,7 @@ Resources:
     }
 
     #[test]
-    fn what_is_not_played_and_matters_is_listed() {
+    fn unsupported_parts_of_a_template_are_listed() {
         const MORE: &str = r"
   Files: {Type: AWS::S3::Bucket}
   Logs: {Type: AWS::Logs::LogGroup}

@@ -11,8 +11,8 @@ use super::text::invisible;
 use super::{FromText, deserialize_from_text, deserialize_text, fold};
 use crate::domain::digest::sha256;
 
-/// What sites show in the place of an address that they withhold, the page that documents the original among
-/// them. It is kept and shown like an address, but is none: any number of accounts may have it.
+/// Placeholder for a withheld address, as on the page that documents the original API. It is kept and shown like an
+/// address, but is none: any number of accounts may have it.
 const WITHHELD: &str = "[email protected]";
 
 /// The longest address, in bytes: RFC 5321 section 4.5.3.1.3, without the angle brackets.
@@ -37,8 +37,8 @@ impl Email {
         &self.0
     }
 
-    /// Returns what all spellings of the address have in common; see [`mailbox`]. `None` if it is empty or
-    /// withheld.
+    /// Returns the canonical form of the address, which all of its spellings share; see [`mailbox`]. `None` if it is
+    /// empty or withheld.
     #[must_use]
     pub fn canonical(&self) -> Option<String> {
         mailbox(&self.0).ok()
@@ -57,7 +57,7 @@ impl Email {
     }
 }
 
-/// Stands for a mailbox where its address must not be seen: the SHA-256 of what all of its spellings have in common.
+/// A hash that stands in for a mailbox where its address is confidential: the SHA-256 of its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AddressHash(String);
@@ -134,8 +134,8 @@ impl fmt::Debug for Email {
     }
 }
 
-/// Returns what all spellings of the address of one mailbox have in common: the local part composed (NFC) and
-/// with its case folded, the domain as UTS 46 shows it.
+/// Returns the canonical form of an address, which all spellings of one mailbox share: the local part composed (NFC)
+/// and with its case folded, the domain as UTS 46 shows it.
 ///
 /// Quoted local parts and address literals are no addresses here: they would be second spellings of others.
 pub fn mailbox(address: &str) -> Result<String, EmailViolation> {

@@ -1,9 +1,9 @@
-//! Case folding: what spellings of a text have in common.
+//! Case folding: one form for spellings of a text that differ in case or composition.
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Returns what all spellings of `text` that differ in case or composition have in common: its full case
+/// Returns the form that all spellings of `text` share which differ only in case or composition: its full case
 /// folding, decomposed (Unicode D145, canonical caseless matching).
 ///
 /// What `text` begins with folds to what the result begins with, if it does not end before a combining mark.

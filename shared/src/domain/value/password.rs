@@ -14,10 +14,10 @@ use super::text::deceptive;
 use super::{FromText, deserialize_from_text, deserialize_text, fold};
 use crate::domain::{Error, Username};
 
-/// The fewest characters of a new password: ASVS 5.0, 6.2.1.
+/// Minimum length of a new password, in characters: ASVS 5.0, 6.2.1.
 const MIN_CHARACTERS: usize = 8;
 
-/// The most bytes of a new password.
+/// Maximum length of a new password, in bytes.
 const MAX_BYTES: usize = 1024;
 
 /// The product's name, which anybody would try first.
@@ -113,7 +113,7 @@ impl fmt::Display for PasswordViolation {
         match self {
             Self::TooShort => write!(f, "must have at least {MIN_CHARACTERS} characters"),
             Self::TooLong => write!(f, "must have at most {MAX_BYTES} bytes"),
-            Self::Blank => f.write_str("must not be of spaces only"),
+            Self::Blank => f.write_str("must not consist of spaces only"),
             Self::Characters => {
                 f.write_str("must be text, without control characters and unassigned ones")
             }

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_deceives_is_refused_by_what_it_is() {
+    fn deceptive_characters_are_refused_by_class() {
         for (text, class) in [
             ("moc.\u{202e}elgoog", "a bidirectional override (U+202E)"),
             ("a\u{2066}b", "a bidirectional override (U+2066)"),

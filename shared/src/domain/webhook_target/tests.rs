@@ -72,7 +72,7 @@ fn good_uris_are_targets() {
 }
 
 #[test]
-fn the_local_stack_adds_the_machine_itself_and_nothing_else() {
+fn the_local_stack_adds_loopback_and_nothing_else() {
     let allowed = |text: &str| WebhookTarget::parse(text, Loopback::Allowed).is_ok();
     for uri in [
         "http://127.0.0.1:8080/hook?a=b",

@@ -55,12 +55,12 @@ impl Fake {
     }
 }
 
-/// The answer to a write that was carried out.
+/// Returns the answer to a successful write.
 pub(crate) fn written() -> (u16, Value) {
     (200, json!({}))
 }
 
-/// The answer to a transaction that was cancelled for these reasons, one per leg.
+/// Returns the answer to a transaction that was cancelled for these reasons, one per leg.
 pub(crate) fn cancelled(reasons: &[Value]) -> (u16, Value) {
     let error = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     (400, json!({"__type": error, "message": "cancelled", "CancellationReasons": reasons}))

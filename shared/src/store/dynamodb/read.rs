@@ -104,7 +104,7 @@ fn is_busy<R>(error: &SdkError<TransactGetItemsError, R>) -> bool {
     cancelled.cancellation_reasons().iter().any(is_passing)
 }
 
-/// One page of a query.
+/// Returns a page of a query.
 pub(crate) async fn page<T: DeserializeOwned>(
     query: QueryFluentBuilder,
 ) -> Result<QueryPage<T>, Error> {
@@ -112,7 +112,7 @@ pub(crate) async fn page<T: DeserializeOwned>(
     Ok((items.into_iter().map(read).collect::<Result<_, _>>()?, next))
 }
 
-/// One page of a query, as items.
+/// Returns a page of a query, as raw items.
 pub(crate) async fn raw_page(query: QueryFluentBuilder) -> Result<QueryPage<Item>, Error> {
     let answer = query.call().await.map_err(dynamodb_failure)?;
     Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))

@@ -16,7 +16,7 @@ use crate::platform::aws::{Call as _, dynamodb_failure};
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
-/// Cancellation reasons of what another writer, or the table's load, got in the way of: another try may succeed.
+/// Cancellation reasons after which a retry may succeed: a conflict with another writer, or throttling.
 const PASSING: [&str; 3] =
     ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 

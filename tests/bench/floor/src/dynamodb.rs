@@ -29,12 +29,12 @@ pub(crate) struct DynamoDb {
     id: String,
     secret: String,
     token: String,
-    /// The key that signs on this day.
+    /// Signing key of the current day.
     key: (String, Option<Key>),
 }
 
 impl DynamoDb {
-    /// Connects, and shakes hands.
+    /// Connects, TLS handshake included.
     pub(crate) fn connect() -> Result<Self> {
         let url = variable("AWS_ENDPOINT_URL_DYNAMODB")?;
         let (scheme, host) = url.split_once("://").ok_or("no URL")?;
@@ -53,7 +53,7 @@ impl DynamoDb {
         })
     }
 
-    /// One call.
+    /// Makes a call.
     pub(crate) fn call(&mut self, operation: &str, request: &Value) -> Result<Value> {
         let body = request.to_string();
         let moment = Moment::now();

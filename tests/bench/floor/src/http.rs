@@ -1,13 +1,13 @@
-//! HTTP/1.1, as much of it as two well-behaved servers need.
+//! HTTP/1.1, as far as the two servers that this program talks to need it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 
 use crate::Result;
 
-/// A connection that stays open.
+/// A persistent connection.
 pub(crate) struct Connection<S: Read + Write>(BufReader<S>);
 
-/// What came back.
+/// A response.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) request_id: Option<String>,

@@ -1,5 +1,5 @@
-//! About the least that the work takes: no SDK, no framework, no async runtime, requests signed by hand.
-//! A contestant in the bench, not something to copy.
+//! A lower bound for the benchmark: the same work without SDK, framework or async runtime, its requests signed by
+//! hand. Not something to copy.
 
 mod dynamodb;
 mod http;
@@ -34,12 +34,12 @@ const SHOWN: [&str; 17] = [
     "tm_delete",
 ];
 
-/// What an endpoint works with.
+/// Context of an endpoint.
 struct App {
     tables: DynamoDb,
     accounts: String,
     outbox: String,
-    /// What the hash fills, kept between calls.
+    /// Memory of the password hash, reused between calls.
     memory: Vec<Block>,
 }
 
@@ -178,7 +178,7 @@ fn authenticate(app: &mut App, event: &Value) -> Result<bool> {
     Ok(is_admin(&app.tables.call("GetItem", &get)?["Item"]))
 }
 
-/// Where the caller's session is.
+/// Returns the key of the caller's session.
 fn caller_key(event: &Value) -> Option<Value> {
     let token = event["headers"]["authorization"].as_str()?.strip_prefix("Bearer ")?;
     Some(json!({"pk": {"S": format!("TOKEN#{}", sha256(token))}, "sk": {"S": "L"}}))
@@ -191,7 +191,7 @@ fn is_admin(session: &Value) -> bool {
     permission & 1 != 0 && session["tm_expire"]["S"].as_str().is_some_and(|until| *until > *now)
 }
 
-/// What is shown of an account.
+/// Returns the representation of an account.
 fn shown(item: &Value) -> Value {
     let plain = |name: &str| match item[name].as_object().and_then(|typed| typed.iter().next()) {
         Some((kind, _)) if kind == "M" => {
@@ -220,7 +220,7 @@ fn sha256(text: &str) -> String {
     HEXLOWER.encode(digest.as_ref())
 }
 
-/// Like one of version 4.
+/// Returns a random id in the form of a UUID version 4.
 fn uuid() -> Result<String> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! What the three functions have in common.
+//! Code that the three functions share.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The permission of those who run the project.
+/// Permission of a project admin.
 pub const PROJECT_ADMIN: u64 = 1;
 
-/// Who is behind a token.
+/// The caller that a token authenticates.
 #[derive(Deserialize)]
 pub struct Caller {
     pub customer_id: String,
@@ -66,7 +66,7 @@ impl App {
         }
     }
 
-    /// Who is calling, if they may do what project admins may.
+    /// Authenticates the caller; `None` unless they are a project admin.
     pub async fn authenticate(&self, request: &Request) -> Result<Option<Caller>, Error> {
         let header = request.headers().get("authorization");
         let token = header.and_then(|header| header.to_str().ok()?.strip_prefix("Bearer "));
