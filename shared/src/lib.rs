@@ -15,10 +15,10 @@
 //! | [`backfill`] | index keys for accounts that an earlier version wrote last |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
 //! | [`bus`] | publishes the outbox to the event bus |
-//! | [`mail`] | tells account owners by mail what happens to their account |
+//! | [`mail`] | notifies account owners by mail, and carries out mail intents |
 //! | [`webhook`] | signs events and delivers them to webhooks |
 //! | [`signature`] | signed erasure receipts and the public keys that verify them |
-//! | [`patience`] | how long a request goes on trying |
+//! | [`patience`] | how long conflicting calls are retried |
 //! | [`platform`] | environment, clock, log, metrics, TLS, AWS SDK |
 //! | [`app`] | handler context: store, clock, randomness |
 //! | [`runtime`] | runs a handler as a Lambda function |

@@ -1,11 +1,11 @@
 //! Retry limits: a call that conflicts with other writers or is throttled is retried until shortly before the
 //! deadline of its request.
 //!
-//! An item that one transaction is writing refuses every other write, and whoever is refused tries again when it is
-//! free. The longest pause before a look at it grows from 25 ms to 200 ms, so that a newcomer finds a free moment soon and a crowd
-//! does not trample; from there it shrinks with the age of the request, to 25 ms after three seconds, so that who
-//! has waited longest tries most often and gets on first. Changes of an account itself (freeze, delete, hold …) are
-//! rare and must not starve beside its many writers: they are eager, and never pause for more than 5 ms.
+//! An item that one transaction is writing refuses every other write, whose writer retries when it is free. The
+//! longest pause between tries grows from 25 ms to 200 ms, so that few writers try at the same moment, and shrinks
+//! again with the age of the request, to 25 ms after three seconds, so that those who have waited longest try most
+//! often and succeed first. Changes of an account itself (freeze, delete, hold …) are rare and must not starve beside
+//! its many writers: they are eager, and never pause for more than 5 ms.
 //! `infra/decisions/0038-retry-conflicts-until-the-deadline.md` has the figures.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The end of a sign-up: the account is made by whoever has proven the address.
+//! Completes sign-ups: creates the account once its address is proven.
 
 use crate::app::App;
 use crate::domain::sign_up::SignUp;

@@ -1,4 +1,4 @@
-//! E-mail addresses are reserved by proof or by an operator, and found whoever has them.
+//! E-mail addresses are reserved by proof or by an operator, and a search finds every account that has one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;

@@ -180,7 +180,7 @@ async fn a_session_grants_authority_with_its_agents_password_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_own_password_change_ends_ones_keys_if_asked() {
+async fn changing_ones_own_password_ends_ones_keys_if_asked() {
     let tenure = Tenure::start().await;
     let account = tenure.account(&tenure.admin().await, "test1").await;
     let ann = agent(&tenure, &account.token, "ann", ADMIN).await;

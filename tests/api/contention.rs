@@ -1,4 +1,5 @@
-//! Items held by transactions in flight, as DynamoDB holds them: whoever is refused for another's sake gets on in time.
+//! Contention: transactions in flight hold their items, as in DynamoDB, and writers that are refused meanwhile
+//! succeed in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

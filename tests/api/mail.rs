@@ -213,7 +213,7 @@ async fn a_crash_after_sending_sends_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_that_is_refused_is_tried_six_times_and_given_up() {
+async fn refused_mail_is_tried_six_times_and_given_up() {
     let template = Template::edited(|text| {
         without_stream(text).replace("Action: [ses:SendEmail]", "Action: [ses:GetAccount]")
     });
@@ -376,7 +376,7 @@ async fn a_message_of_another_application_stops_no_mail_and_a_full_mailbox_neith
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_beyond_the_hours_messages_waits_for_the_next_hour_and_none_is_lost() {
+async fn mail_beyond_the_hourly_limit_waits_for_the_next_hour_and_none_is_lost() {
     let template = by_schedule();
     let mut options = template.options();
     options.parameters.insert("MailPerHour".to_owned(), "2".to_owned());

@@ -135,7 +135,7 @@ async fn a_forgotten_password_is_set_by_the_mailed_link() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sole_admin_gets_back_in_by_the_accounts_verified_address() {
+async fn a_sole_admin_resets_the_password_by_the_accounts_verified_address() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
@@ -192,7 +192,7 @@ async fn a_reset_works_in_every_state_in_which_one_may_log_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_that_comes_after_the_link_does_not_stop_it_but_a_deletion_does() {
+async fn a_suspension_after_the_link_does_not_end_it_and_a_deletion_does() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let suspended = tenure.person(&admin, "ann@example.org").await;
@@ -213,7 +213,7 @@ async fn a_state_that_comes_after_the_link_does_not_stop_it_but_a_deletion_does(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_ends_with_another_with_a_new_password_with_its_agent_and_after_an_hour() {
+async fn a_newer_link_a_new_password_the_agents_deletion_and_an_hour_end_a_link() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.person(&admin, "ann@example.org").await;
@@ -314,7 +314,7 @@ async fn a_link_does_only_what_it_was_mailed_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_resets_at_once_one_wins() {
+async fn concurrent_resets_have_one_winner() {
     let tenure = Tenure::start_with(slow(crate::harness::options())).await;
     let admin = tenure.admin().await;
     tenure.person(&admin, "ann@example.org").await;

@@ -451,7 +451,7 @@ async fn invalid_password_is_neither_hashed_nor_counted() {
 
 /// The fingerprint of a keyed request with a password costs a hash.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keyed_request_costs_a_hash_for_who_may_make_it_however_its_body_is_spelt() {
+async fn a_keyed_request_with_a_password_costs_a_hash_only_if_permitted() {
     const CREATE: (&str, &str) = ("CustomerCreateFunction", "POST /v1.0/customers");
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;

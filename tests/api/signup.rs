@@ -159,7 +159,7 @@ async fn a_sign_up_that_is_not_verified_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sender_and_not_the_time_to_live_deletes_what_has_expired() {
+async fn expired_records_are_deleted_by_the_sender_before_ttl() {
     let tenure = Tenure::start().await;
     tenure.sign_up("ann@example.com").await;
     assert_eq!(tenure.subjects_to("ann@example.com").await, [CONFIRM]);
@@ -265,7 +265,7 @@ async fn mail_is_limited_by_address_silently_and_by_network_openly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_up_says_what_it_needs() {
+async fn invalid_sign_ups_name_the_field() {
     let tenure = Tenure::start().await;
     for (body, field) in [
         (json!({"email": "ann@example.com"}), "accepted_tos"),
@@ -351,7 +351,7 @@ async fn an_account_of_an_operator_proves_its_address_by_the_mailed_link() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_proofs_at_once_make_one_account() {
+async fn concurrent_proofs_make_one_account() {
     let tenure = Tenure::start().await;
     let to = "ann@example.com";
     tenure.sign_up(to).await;

@@ -101,8 +101,8 @@ async fn a_representation_can_be_put_back_and_changed_read_only_fields_are_named
     }
 }
 
-/// A client that changes what it got, and that another was quicker than: 412 tells it to get it again, where the
-/// time of the other's update would look like a fault of its body.
+/// A client puts back a representation that another client has changed meanwhile: the answer is 412, not a 400 about
+/// the read-only update time in its body.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outdated_representation_put_back_with_its_tag_is_412() {
     let tenure = Tenure::start().await;

@@ -1,4 +1,4 @@
-//! Stops mail to addresses that bounce or complain: the bus brings what SES tells of its messages.
+//! Stops mail to addresses that bounce or complain: the bus brings SES's events about its messages.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;

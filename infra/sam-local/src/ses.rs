@@ -115,8 +115,8 @@ impl Ses {
         Arc::new(Self { clock, sent: Mutex::default() })
     }
 
-    /// Answers `SendEmail`, and returns what is told of the message afterwards. Fails with a message if the request is
-    /// malformed or has no recipient.
+    /// Answers `SendEmail`, and returns the events that SES emits about the message afterwards. Fails with a message
+    /// if the request is malformed or has no recipient.
     pub(crate) fn send(&self, body: &[u8]) -> Result<(Value, Vec<Feedback>), String> {
         let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if request.destination.to_addresses.is_empty() {

@@ -1,4 +1,4 @@
-//! The brake on deletions by operators: how many there may be within an hour, whoever has an operator's credentials.
+//! The brake: a limit of deletions by operators within an hour, in case an operator's credentials are stolen.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// Refuses one more item of `kind` if the account has as many as it may own.
+    /// Refuses one more item of `kind` if the account has reached the cap.
     pub fn require_room(self, kind: Kind, account: &Customer) -> Result<(), Error> {
         let cap = match kind {
             Kind::Agent => self.agents,

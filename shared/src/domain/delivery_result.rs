@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_is_the_text_everywhere() {
+    fn a_result_is_serialized_as_its_name() {
         for result in DeliveryResult::ALL {
             let text = serde_json::to_string(&result).unwrap();
             assert_eq!(text, format!("{:?}", result.name()));

@@ -46,7 +46,7 @@ pub struct ErasureRequest {
 pub enum LedgerEntry {
     /// The erasure was requested.
     Requested(ErasureRequest),
-    /// The request was withdrawn at this time: the account was recovered. And by whom.
+    /// The request was withdrawn, as the account was recovered: when, and by whom.
     Withdrawn(Timestamp, Actor),
     /// A hold was placed: all that there are now.
     Held(Holds),

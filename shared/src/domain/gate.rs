@@ -115,7 +115,7 @@ impl<'a> Target<'a> {
         Self { caps, ..self }
     }
 
-    /// Refuses one more item of this kind if the account has as many as it may own.
+    /// Refuses one more item of this kind if the account has reached the cap.
     pub fn require_room(self, kind: Kind) -> Result<(), Error> {
         self.caps.require_room(kind, self.customer)
     }

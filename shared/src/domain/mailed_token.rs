@@ -1,4 +1,4 @@
-//! Tokens that are mailed, `vbm_…`: whoever has one can read the mail of an address. One use each.
+//! Mailed tokens, `vbm_…`: whoever presents one can read the mail of an address. Each works once.
 //!
 //! A token contains the ids of the account and of the agent that it is about, all zeros where there is none yet, so that
 //! one round trip reads its record and them. Its secret and its checksum are those of [other tokens](super::token). In
@@ -270,7 +270,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_seen(secret: [u8; 32], position in 0_usize..98, replacement in "[0-9A-Za-z_]") {
+        fn any_damaged_token_is_refused(secret: [u8; 32], position in 0_usize..98, replacement in "[0-9A-Za-z_]") {
             let token = MailedToken::new(None, None, secret).0;
             let mut damaged = token.clone();
             damaged.replace_range(position..=position, &replacement);

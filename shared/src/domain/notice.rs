@@ -1,6 +1,6 @@
 //! Notices: what the owner of an account is notified of by mail, when, and whether it is still true when it is sent.
 //!
-//! Only a verified address is told anything: whoever has an address that nobody has proven is a stranger.
+//! Only a verified address gets notices: whoever has an unproven one may be a stranger.
 
 use std::time::Duration;
 

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn has_one_spelling() {
+    fn only_the_canonical_spelling_is_parsed() {
         for text in [
             "2024-01-15T10:30:00+00:00",
             "2024-01-15T10:30:00.0Z",
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rfc_3339_time_is_refused() {
+    fn other_texts_than_rfc_3339_times_are_refused() {
         for text in [
             "",
             "2024-01-15",

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_was_made_of() {
+    fn a_token_is_parsed_back_to_its_parts() {
         let token = session([0; 32]);
         let expected = Credential::Session {
             customer: id(u128::MAX),
@@ -221,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_seen(secret: [u8; 32], position in 0_usize..120, replacement in "[0-9A-Za-z_]") {
+        fn any_damaged_token_is_refused(secret: [u8; 32], position in 0_usize..120, replacement in "[0-9A-Za-z_]") {
             let token = session(secret).0;
             let mut damaged = token.clone();
             damaged.replace_range(position..=position, &replacement);

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn headers_that_are_neither_are_refused() {
         let long = "x".repeat(256);
         let quoted = format!("\"{long}\"");
         for header in [

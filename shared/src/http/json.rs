@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_field() {
+    fn errors_name_the_field() {
         assert_eq!(wrong("{}"), "name: is missing");
         assert_eq!(wrong(r#"{"name":"a","name":"b"}"#), "name: is there more than once");
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn never_repeats_a_value() {
+    fn errors_never_repeat_a_value() {
         for secret in [
             r#"{"name":"a","password":"hunter2"}"#,
             r#"{"name":"a","password":["hunter2, expected hunter2"]}"#,

@@ -317,12 +317,12 @@ impl Request {
         json::parse_both(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
-    /// Parses the body of an update as JSON, if the preconditions are met by `shown`, which is the resource as `GET`
-    /// shows it. Its fields that `T` has not are read-only: unchanged they are accepted, so that what was got can be
-    /// sent back.
+    /// Parses the body of an update as JSON, if `shown`, the resource as `GET` shows it, meets the preconditions.
+    /// Fields of `shown` that `T` lacks are read-only: they are accepted if unchanged, so that a client can send back
+    /// what it got.
     ///
-    /// The preconditions come first: to a client that sends back what has changed meanwhile, 412 says so, where a
-    /// read-only field that is another now would look like a fault of its body.
+    /// Preconditions are checked first: a client that sends back an outdated representation gets 412, and not an
+    /// error about a read-only field that has changed meanwhile.
     pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Tagged) -> Result<T, Error> {
         self.preconditions()?.require(shown)?;
         let (media_type, encoding) =

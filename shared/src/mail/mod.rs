@@ -1,4 +1,4 @@
-//! Mail: tells account owners what happens to their account, and answers what people ask for by mail.
+//! Mail: notifies account owners of changes of their account, and carries out mail intents.
 //!
 //! A change puts its notices into the outbox, in its own transaction, and a request its intent. The outbox's stream
 //! brings new entries, and the schedule starts a run for what is due. What is not true any more is dropped. An attempt is

@@ -174,7 +174,7 @@ impl PurgeRun {
 mod tests {
     use super::*;
 
-    /// A job that needs so many turns.
+    /// A job that takes this many turns.
     #[derive(Debug, PartialEq)]
     struct Turns(char, usize);
 

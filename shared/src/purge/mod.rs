@@ -5,7 +5,7 @@
 //!
 //! 1. *Claim*: one transaction deletes a frozen account that is due, wipes it to its tombstone and emits
 //!    the event. From here on nothing can be added to the account. The claim increments the account's
-//!    epoch, the fencing token of the purge: each later write asks for it, so a run that claimed the
+//!    epoch, the fencing token of the purge: each later write is conditioned on it, so a run that claimed the
 //!    account earlier can no longer count anything. The breaker limits how many purges may begin within
 //!    an hour; it does not stop those that have begun.
 //! 2. *Cascade*: each *slice*, the items that fit into one transaction, is first counted (ledger, outbox

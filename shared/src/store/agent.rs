@@ -104,12 +104,12 @@ impl Stored for Agent {
     type Attributes = AgentAttributes;
 }
 
-/// A change of an agent's password: the new hash, the session that goes on, and whether the agent's access keys end, as
-/// all other sessions do.
+/// A change of an agent's password: the new hash, the session that stays valid while all others end, and whether the
+/// agent's access keys end too.
 pub struct NewPasswordHash {
     /// The new password's hash.
     pub hash: PasswordHash,
-    /// Hash of the token of the session that goes on; `None` if none does.
+    /// Hash of the token of the session that stays valid; `None` for none.
     pub kept_session: Option<String>,
     /// Whether the access keys that act for the agent end.
     pub ends_keys: bool,
@@ -289,9 +289,9 @@ impl Store {
     /// sessions end, except the one that is kept: the caller's, who changes their own password. The agent's login attempts
     /// are forgotten.
     ///
-    /// If its access keys end, `ended` makes the event that tells of them. They are listed after the account was read, and
-    /// end on the condition that it has emitted no event since: a key that is being created at the same moment ends too,
-    /// or is not created.
+    /// If its access keys end, `ended` makes the event of their deletion. They are listed after the account was read,
+    /// and end on the condition that it has emitted no event since: a key that is being created at the same moment
+    /// ends too, or is not created.
     pub async fn update_agent_password(
         &self,
         target: Target<'_>,
@@ -328,7 +328,7 @@ impl Store {
 
     /// Sets an agent's password by a mailed link, which is used up, if none of the agent's sessions and links has ended since
     /// the agent was read; [`Error::TokenInvalid`] otherwise. All of them end. The agent's login attempts are forgotten, and
-    /// its access keys stay. The account's owner is told, unless the agent was invited and had no password.
+    /// its access keys stay. The account's owner is notified, unless the agent was invited and had no password.
     pub async fn reset_agent_password(
         &self,
         target: Target<'_>,

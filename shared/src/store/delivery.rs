@@ -32,7 +32,7 @@ impl From<&OutboxEntry> for Delivery {
     }
 }
 
-/// The delivery is pending after so many attempts.
+/// The delivery is pending after this many attempts.
 fn pending_after(attempts: u64) -> Condition {
     let values = [(":pending", string("pending")), (":made", number(attempts))];
     Condition::new("delivery = :pending AND attempts = :made", values)

@@ -126,7 +126,7 @@ impl Transaction<'_> {
         self.put_event(event)?.record(event)
     }
 
-    /// Adds the idempotency record of a request that has done what `event` tells of, if it has registered a key.
+    /// Adds the idempotency record of a request whose effect `event` describes, if it has registered a key.
     pub(super) fn record(self, event: &OutboxEntry) -> Result<Self, Error> {
         Ok(match RecordWrite::of(event)? {
             Some(write) => self.witnessed(Box::new(write)),

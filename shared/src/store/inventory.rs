@@ -127,7 +127,7 @@ fn sort_key(key: &Item) -> Result<String, Error> {
     key.cloned().ok_or_else(|| internal("a key without its sort key"))
 }
 
-/// Kilobytes that a consistent read of so many units has read: 4 each.
+/// Returns the kilobytes that a consistent read has read: 4 per read unit.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

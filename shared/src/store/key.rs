@@ -11,13 +11,13 @@
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
 //! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
-//! | mail that was asked for by one name | `RECIPIENT#<hash>` | `<quota>#<seconds since 1970>` |
+//! | requests for mail to one address or user name | `RECIPIENT#<hash>` | `<quota>#<seconds since 1970>` |
 //! | deletions by operators within an hour | `BRAKE#<hours since 1970>` | `B` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //!
 //! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id, and mail's is
-//! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<what was asked for>`, a mailed token's record `TOKEN#<hash>`,
+//! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<type>`, a mailed token's record `TOKEN#<hash>`,
 //! and a pending sign-up `SIGNUP#<hash of its address>`. Messages are counted at `MESSAGES#<hours since 1970>`.
 //!
 //! An account and all that it owns are one partition, in which the account's root comes first: one query is the

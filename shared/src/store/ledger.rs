@@ -182,7 +182,7 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Reads an account's row in the ledger; `None` if nobody has asked for an erasure.
+    /// Reads an account's row in the ledger; `None` if no erasure was ever requested and no hold placed.
     pub async fn get_erasure(&self, customer: Id<Customer>) -> Result<Option<Erasure>, Error> {
         self.get_stored(&key::erasure(customer)).await
     }

@@ -10,7 +10,7 @@
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items | [`items`] |
 //!
-//! A change is one transaction. A method's verb tells its condition: `insert_` the item must not exist, `get_` it need
+//! A change is one transaction. A method's verb names its condition: `insert_` the item must not exist, `get_` it need
 //! not exist, `update_` it must be at the version that was decided on, `delete_` it may be gone already.
 
 pub mod access_key;

@@ -68,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Creates an owned item at `key`, if the account admits it. The account's owner is told of the `occasion`, if it is
-    /// one.
+    /// Creates an owned item at `key`, if the account admits it. The account's owner is notified of the `occasion`,
+    /// if there is one.
     pub(super) async fn insert_owned<T>(
         &self,
         target: Target<'_>,
@@ -218,8 +218,9 @@ impl Transaction<'_> {
         self.emit_with(target, event, counted, condition.as_ref())
     }
 
-    /// Adds the legs of [`emit_owned`](Self::emit_owned) for the second of two events, which takes the number after the next. The first one, which the
-    /// transaction puts too as [`OutboxEntry::next`] of the same account, tells of so many deleted items of one kind.
+    /// Adds the legs of [`emit_owned`](Self::emit_owned) for the second of two events. The first, which the
+    /// transaction puts as [`OutboxEntry::next`] of the same account, is of the deletion of `count` items of one
+    /// kind; the second takes the sequence number after it.
     pub(super) fn emit_second(
         self,
         target: Target<'_>,
@@ -233,8 +234,8 @@ impl Transaction<'_> {
         self.emit_entry(target, event, &entry, update, None)
     }
 
-    /// Adds the legs of [`emit_owned`](Self::emit_owned), with an update of the account and a condition that asks for more than that it admits the
-    /// change.
+    /// Adds the legs of [`emit_owned`](Self::emit_owned), with further updates of the account and a further condition
+    /// on it.
     fn emit_with(
         self,
         target: Target<'_>,

@@ -247,8 +247,8 @@ impl Stored for Customer {
 /// The account's state admits this write: what the [gate](crate::domain::gate) decided still holds. Every write of an
 /// owned item is conditional on this.
 ///
-/// A freeze and a suspension take a sequence number, on which most writes are conditioned as well; a hold takes none, and
-/// sending a delivery again asks for none.
+/// A freeze and a suspension take a sequence number, on which most writes are conditioned as well; a hold takes none,
+/// and resending a delivery is not conditioned on it.
 pub(super) fn admits(target: Target<'_>) -> Condition {
     let status = |name: &'static str, status: Status| (name, string(status.name()));
     let live = [status(":initial", Status::Initial), status(":active", Status::Active)];

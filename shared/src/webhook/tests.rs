@@ -29,8 +29,7 @@ const PUBLIC: &str = "93.184.216.34";
 const HOSTILE: &str = include_str!("../../../tests/data/webhook_uris_hostile.json");
 const GOOD: &str = include_str!("../../../tests/data/webhook_uris_good.json");
 
-/// Which addresses the name has, once per time that it is asked for (the last for ever), and which
-/// listener is behind an address.
+/// Addresses of the name, per look-up (the last for all further ones), and the listener behind an address.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
@@ -216,13 +215,13 @@ async fn post(sender: &Sender, to: &str) -> &'static str {
     sender.send(WebhookMethod::Post, &uri(to), &[], "{}").await.result.name()
 }
 
-/// What comes of one request to `https://hook.example/`, behind which is `receiver`.
+/// Returns the result of one request over TLS to `https://hook.example/`, which `receiver` answers.
 async fn result_over_tls(authority: &Authority, receiver: &Receiver) -> &'static str {
     let script = script(&[&[PUBLIC]], receiver.address);
     post(&authority.sender(&script), "https://hook.example/").await
 }
 
-/// What comes of one request to a receiver of this machine, as in the local stack.
+/// Returns the result of one request to a loopback receiver, as on the local stack.
 async fn local_result(receiver: &Receiver) -> &'static str {
     post(&local(&[]), &format!("http://{}/", receiver.address)).await
 }
@@ -604,7 +603,7 @@ async fn flood(mut stream: Box<dyn Io>, start: &str, more: Vec<u8>, written: Arc
     }
 }
 
-/// What comes of an answer without an end. The kernel buffers a few MB of what is never read.
+/// Returns the result of an answer without end. The kernel buffers a few MB of what is never read.
 async fn result_of_flood(start: &'static str, more: Vec<u8>) -> &'static str {
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);

@@ -28,7 +28,7 @@ pub(super) fn withhold(
     unprocessed
 }
 
-/// Adds entries that `withhold` returned to the answer of the rest.
+/// Adds to the answer of a batch the entries that `withhold` took out of it, as unprocessed.
 pub(super) fn add_unprocessed(operation: &str, response: &mut Value, unprocessed: Value) {
     let reads = operation == "BatchGetItem";
     let name = if reads { "UnprocessedKeys" } else { "UnprocessedItems" };

@@ -36,7 +36,7 @@ pub(crate) struct Process {
     stats: Arc<Stats>,
 }
 
-/// Who is told what a process does, and what ends it.
+/// Observers of a process, and the signal that ends it.
 pub(super) struct Watchers {
     pub(super) console: Arc<Console>,
     pub(super) stats: Arc<Stats>,

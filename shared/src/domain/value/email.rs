@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_by_its_rule() {
+    fn an_invalid_address_is_refused_by_the_rule_it_breaks() {
         use EmailViolation::{Bracketed, Domain, Invisible, LocalPart, NoAddress, TooLong};
         let long = format!("{}@example.com", "a".repeat(65));
         let hindi = format!("{}@example.com", "क".repeat(22));

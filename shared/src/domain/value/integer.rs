@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_is_refused_without_repeating_it() {
+    fn other_values_are_refused_without_being_repeated() {
         for text in
             ["86400.5", "-1", "-1.0", "1e300", "\"86400\"", "null", "[86400]", "true", "1e16"]
         {

@@ -26,8 +26,8 @@ const PRODUCT: &str = "tenure";
 /// The 3,000 most common passwords that are long enough to be chosen: ASVS 5.0, 6.2.4.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password that a client sent to prove who it is. Any text is one; whether it is right, its hash tells. Never
-/// shown, never stored.
+/// A password that a client sent to authenticate. Any text is accepted; the stored hash decides whether it is right.
+/// Never shown, never stored.
 pub struct Password(String);
 
 impl Password {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_asked_of_the_composition() {
+    fn composition_is_not_restricted() {
         for text in [
             "aaaaaaaa",
             "correct horse battery staple",

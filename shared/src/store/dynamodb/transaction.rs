@@ -89,7 +89,7 @@ pub(crate) enum Attempt {
 pub(crate) struct Conflict(String);
 
 impl Conflict {
-    /// The error of a request whose time is up, after so many tries.
+    /// Returns the error of a request whose time is up after these tries.
     pub(crate) fn after(self, tries: &Tries) -> Error {
         Error::Unavailable(format!("DynamoDB: {} ({} tries)", self.0, tries.failed()))
     }
@@ -194,7 +194,7 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
     }
 
-    /// Adds the check of `guard`, unless a leg changes the item that it asks for.
+    /// Adds the check of `guard`, unless another leg changes the item that it checks.
     pub(crate) fn guarded(self, guard: Box<dyn Guard>) -> Self {
         Self { guard: Some(guard), ..self }
     }
