@@ -442,7 +442,8 @@ async fn every_pair_from_deleted() {
     }
 }
 
-/// What changes the state of an account, beside each other and beside what the state lets through or not.
+/// Explores each change of an account's state (suspend, hold, freeze, …) with every other, and with operations that
+/// these states allow or refuse.
 async fn every_change_of_state(world: &World, scene: &Scene) {
     let changes = [
         o::suspend(),

@@ -344,7 +344,7 @@ async fn set_up(functions: &Arc<Functions>, invocation: Invocation) -> Result<()
     })
 }
 
-/// Lists on the console what of the template matters and is not played.
+/// Lists on the console the parts of the template that have an effect and are not played.
 fn report_not_played(template: &Template, console: &Console) {
     if !template.not_played.is_empty() {
         console.say(&format!("not played here: {}", template.not_played.join(", ")));

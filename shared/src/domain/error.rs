@@ -135,9 +135,9 @@ pub enum Error {
 pub enum Denial {
     /// The caller has none of the permissions that the request needs.
     Lacks {
-        /// Any of these would do.
+        /// Permissions of which any one would do.
         needed: Permission,
-        /// The caller's.
+        /// The caller's permission.
         has: Permission,
     },
     /// The request is about a permission that the caller's does not cover: one to grant, or one that the agent or
@@ -145,7 +145,7 @@ pub enum Denial {
     Exceeds {
         /// The permission that the request is about.
         wanted: Permission,
-        /// The caller's.
+        /// The caller's permission.
         has: Permission,
     },
     /// Access keys may not do this; an agent who is logged in may.

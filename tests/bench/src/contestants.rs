@@ -133,7 +133,7 @@ pub(crate) struct Places {
     pub(crate) root: PathBuf,
     /// Release builds of the workspace.
     pub(crate) release: PathBuf,
-    /// What `prepare` made.
+    /// Directory that `prepare` fills.
     pub(crate) prepared: PathBuf,
 }
 

@@ -30,23 +30,23 @@ use crate::Result;
 const SYSTEM_ROOTS: [&str; 2] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
-/// What our functions trust on Lambda.
+/// Root certificates that our functions trust on Lambda.
 const AMAZON_ROOTS: &str = include_str!("../../../shared/src/platform/amazon_roots.pem");
 
-/// The tables, served.
+/// The tables, served over HTTP and over TLS.
 pub(crate) struct Front {
     http: SocketAddr,
     https: SocketAddr,
     meter: Arc<Meter>,
-    /// The root that our certificate comes from, alone.
+    /// File with the root of our certificate alone.
     pub(crate) root: PathBuf,
-    /// The same among the few that our functions trust.
+    /// File with the same root among the few that our functions trust.
     pub(crate) few: PathBuf,
-    /// The same among all that the system trusts: what a process loads that trusts the system's.
+    /// File with the same root among all that the system trusts, for processes that load the system's roots.
     pub(crate) roots: PathBuf,
 }
 
-/// What went over the wire, without TLS and headers.
+/// Bytes transferred, without TLS and headers, and events written.
 #[derive(Default)]
 pub(crate) struct Meter {
     sent: AtomicU64,

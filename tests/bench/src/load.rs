@@ -1,4 +1,4 @@
-//! The whole local stack under load: the gateway, the functions, the tables. `oha` asks, over loopback.
+//! The whole local stack under load: the gateway, the functions, the tables. `oha` sends the requests, over loopback.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,32 +25,32 @@ const LONG: u32 = 16;
 /// How many lines of logs are kept: as `cargo local` does.
 const LOG_LINES: usize = 10_000;
 
-/// A request that is made again and again.
+/// A request that is sent repeatedly.
 struct Target {
     name: &'static str,
     path: String,
-    /// If it is posted.
+    /// Body of a `POST`; `None` for a `GET`.
     body: Option<&'static str>,
     token: String,
 }
 
-/// What came of it.
+/// Result of one run.
 #[derive(Serialize)]
 struct Run {
     request: &'static str,
     connections: u32,
     seconds: u64,
     answers: u64,
-    /// Answers that are no success, by status, and what was not answered at all.
+    /// Number of requests that got an error status or no answer.
     errors: u64,
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Of the stack and its functions, after a warm-up and at the end, in MiB.
+    /// Resident memory of the stack and its functions, after a warm-up and at the end, in MiB.
     rss_mib: (f64, f64),
 }
 
-/// Loads the stack.
+/// Runs the load test.
 pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
     let oha = oha(places)?;
     let options = Options {
@@ -83,7 +83,7 @@ fn oha(places: &Places) -> Result<PathBuf> {
     if oha.is_file() { Ok(oha) } else { Err("there is no oha: run tests/bench/prepare".into()) }
 }
 
-/// What is asked for, on an installation with fifty accounts.
+/// Returns the requests to send, on an installation with fifty accounts.
 async fn targets(api: &Api) -> Result<Vec<Target>> {
     const PASSWORD: &str = "correct horse battery staple";
     let admin = api.log_in_as_operator().await?;
@@ -154,7 +154,7 @@ async fn load(
     })
 }
 
-/// What this process, which is the stack, and its children hold in memory.
+/// Returns the resident memory of this process, which is the stack, and of its children, in MiB.
 fn resident_mib() -> Result<f64> {
     let own = std::process::id().to_string();
     let mut kib = 0;

@@ -48,7 +48,7 @@ enum What {
     Scale(Scale),
     /// A function that hashes passwords, at each memory size
     Memory(Memory),
-    /// The whole local stack, asked by `oha`
+    /// The whole local stack under load by `oha`
     Load(Load),
     /// Contention: concurrent writers of one account
     Contend(Contend),

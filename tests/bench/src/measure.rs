@@ -20,7 +20,7 @@ pub(crate) struct Process {
     api: RuntimeApi,
     asked: Option<Asked>,
     share: Option<Share>,
-    /// From the start until it asked for its first event.
+    /// From the start of the process until it asked for its first event.
     pub(crate) init: Cost,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct RuntimeApi {
     server: JoinHandle<()>,
 }
 
-/// The process asked for an event, and waits.
+/// A process that has asked for an event, and waits for it.
 pub(crate) struct Asked {
     pub(crate) at: Instant,
     event: oneshot::Sender<Event>,

@@ -1,4 +1,4 @@
-//! What of a template the stack does not play, for the list shown at start.
+//! Parts of a template that the stack does not play, which are listed at start.
 
 use super::node::Node;
 use crate::error::Error;
@@ -166,7 +166,7 @@ const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::SSM::Parameter",
 ];
 
-/// Names what of a resource matters and is not played: `Files (AWS::S3::Bucket)` if it is the whole
+/// Names the parts of a resource that have an effect and are not played: `Files (AWS::S3::Bucket)` if it is the whole
 /// resource, `Api.Properties.Auth` if it is a property.
 pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>, Error> {
     match (known(kind), resource.get("Properties")?) {
@@ -178,7 +178,7 @@ pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>
     }
 }
 
-/// Names what of an event source matters and is not played: the source, or some of its properties.
+/// Names the parts of an event source that have an effect and are not played: the source, or some of its properties.
 pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Error> {
     match (known_source(kind), source.get("Properties")?) {
         (Some(known), Some(properties)) => of_properties(&known, &properties),
@@ -187,7 +187,7 @@ pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Er
     }
 }
 
-/// Names what of `Globals` matters and is not played: `Globals.Function.Layers`.
+/// Names the parts of `Globals` that have an effect and are not played: `Globals.Function.Layers`.
 pub(super) fn of_globals(globals: &Node<'_>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for (section, properties) in globals.entries()? {

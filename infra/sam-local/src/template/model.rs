@@ -1,4 +1,4 @@
-//! What a template declares, as far as the local stack plays it.
+//! The model of a template, as far as the local stack plays it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +20,7 @@ pub(crate) struct Template {
     pub(crate) rules: Vec<Rule>,
     pub(crate) schedules: Vec<Schedule>,
     pub(crate) streams: Vec<StreamMapping>,
-    /// Parts of the template that matter and that the stack does not play, each by its path.
+    /// Paths of the parts of the template that have an effect and are not played.
     pub(crate) not_played: Vec<String>,
 }
 
