@@ -112,7 +112,7 @@ pub fn of_nobody() -> PasswordHash {
 /// Whether `stored` is the hash of an agent who has no password yet.
 #[must_use]
 pub fn is_of_nobody(stored: &PasswordHash) -> bool {
-    // With whatever parameters it was stored: they may have been others.
+    // Parameters are not compared: the stored ones may be older.
     let salt_and_hash =
         |phc: &'_ str| phc.rsplitn(3, '$').take(2).map(str::to_owned).collect::<Vec<_>>();
     salt_and_hash(stored.expose()) == salt_and_hash(NOBODY)

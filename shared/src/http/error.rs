@@ -309,7 +309,7 @@ fn details(error: &Error) -> Option<Value> {
             "limited_by": match standing.quota.kind {
                 QuotaKind::Requests | QuotaKind::TakenUsernames | QuotaKind::AddressChanges => "customer",
                 QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts | QuotaKind::MailRequests => "ip",
-                // Other mail than that to an agent is counted, and its refusal not told.
+                // Of these, only a link that an admin requests for an agent is refused aloud.
                 QuotaKind::MailsPerAddress => "agent",
             },
         })),

@@ -88,7 +88,7 @@ impl Mailer {
             }
             Intent::Invitation { customer, agent } => {
                 let found = self.app.store.get_agent_with_login(customer, agent).await?;
-                // Whoever has a password by now has accepted already.
+                // An agent who has a password by now has used the invitation already.
                 let found = found.filter(|found| is_of_nobody(&found.login.password_hash));
                 Ok(found.and_then(|found| self.password_link(found)).unwrap_or(Answer::Nothing))
             }

@@ -407,8 +407,8 @@ impl Store {
         loop {
             let target = target.now(&current);
             let mut keys = self.list_keys_of(target.id, agent.id).await?;
-            // The others end before the password does: their agent wants that. None of them is what the request is
-            // remembered by.
+            // Keys beyond one transaction end before the password does. They write no idempotency record: that
+            // belongs to the change of the password.
             for key in keys.drain(KEYS_AT_ONCE.min(keys.len())..) {
                 let event = ended(vec![key.id.uuid()]);
                 let (deleted, _) =

@@ -173,7 +173,7 @@ impl Store {
         change: &CustomerChange,
     ) -> Result<Update<Customer>, Error> {
         match result {
-            // Such a change reserves nothing, so that no lock can have refused it.
+            // A change that asks for proof reserves nothing, so it was the rate limit that refused it, and no lock.
             CommitResult::Refused(legs)
                 if !legs.first().is_some_and(Leg::failed)
                     && self.transaction().sends_mail()

@@ -242,7 +242,7 @@ impl Store {
         let mut keys = vec![lock.untyped(), pending.untyped()];
         keys.extend(login.iter().map(|(_, login)| login.untyped()));
         let items = self.get_items(&keys).await?;
-        // A name that only looks like the address is another's, who has no account with it.
+        // A user name that only looks like the address does not make the address known.
         let has_agent = match &login {
             Some((username, login)) => {
                 let found: Option<Login> = items.get(login)?;
