@@ -71,7 +71,7 @@ mod tests {
     }
 
     proptest! {
-        /// Longer ones are read as the double next to them, which may be another.
+        /// Longer numbers are read as the nearest double, which may be another number.
         #[test]
         fn every_spelling_of_a_number_is_that_number(number in 0..=1_u64 << 40, zeros in 0..5_usize) {
             prop_assert_eq!(read(&number.to_string()), Ok(number));
