@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_millis(250);
 
 impl Store {
     /// Counts a request, as many times as its quota's weight. Returns what is left after it;
-    /// [`Error::TooManyRequests`] if nothing was left. Tried once, within [`LIMIT`], unless the quota is strict.
+    /// [`Error::TooManyRequests`] if nothing was left. Tried once, within `LIMIT`, unless the quota is strict.
     pub async fn count(
         &self,
         quota: Quota,
