@@ -10,6 +10,7 @@ enforces no memory size, so memory is limited by the shell, and the kernel's kil
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -43,9 +44,14 @@ def emulator():
     return pathlib.Path(package.origin).parent / f"local/rapid/aws-lambda-rie-{ARCHITECTURE}"
 
 
+@functools.cache
+def template_of_sam():
+    return read(ROOT / "template.yaml")
+
+
 def variables(binary):
     """What the template sets for a function: a parameter's default, or the name of what is made."""
-    template = read(ROOT / "template.yaml")
+    template = template_of_sam()
     properties = next(
         one["Properties"]
         for one in template["Resources"].values()
