@@ -243,3 +243,25 @@ fn random<const N: usize>() -> [u8; N] {
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aws_sdk_dynamodb::config::BehaviorVersion;
+
+    use super::*;
+
+    #[test]
+    fn the_brake_is_known_to_be_on_within_its_hour_only() {
+        let config = aws_sdk_dynamodb::Config::builder();
+        let config = config.behavior_version(BehaviorVersion::latest()).build();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let store = Store::new(client, String::new(), String::new(), String::new());
+        let app = App::new(store, Clock::showing(Arc::new(Mutex::new(Timestamp::MAX))));
+        assert!(!app.is_braked(Hour(5)));
+        app.remember_brake(Hour(5));
+        assert!(app.is_braked(Hour(5)));
+        assert!(!app.is_braked(Hour(4)) && !app.is_braked(Hour(6)));
+    }
+}

@@ -134,6 +134,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn pauses_have_full_jitter() {
+        let mut paused = Vec::new();
+        for _ in 0..64 {
+            let (began, mut tries) = (Instant::now(), Tries { made: 3, ..Tries::new() });
+            assert!(tries.pause().await);
+            paused.push(began.elapsed().as_millis());
+        }
+        let (least, most) = (paused.iter().min(), paused.iter().max());
+        assert!(least < Some(&50) && (Some(&150)..=Some(&201)).contains(&most), "{paused:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn tries_end_before_the_deadline() {
         for (eager, most) in [(false, 200), (true, 5)] {
             let (tried_for, tries) = scope(Duration::from_secs(9), async {

@@ -362,25 +362,52 @@ async fn a_demoted_admin_does_not_promote_themselves_with_a_request_under_way() 
         path: format!("{victim}/permission"),
         body,
     };
-    let demotion = async {
-        // By the table itself, as the function that would do it is kept from writing.
-        let sort_key = victim.replace("/v1.0/agents/", "AGENT#");
-        let update = tenure.database().update_item().table_name("AccountsTable");
-        update
-            .key("pk", AttributeValue::S(format!("CUSTOMER#{}", account.id)))
-            .key("sk", AttributeValue::S(sort_key))
-            .update_expression("SET #permission = :agent")
-            .expression_attribute_names("#permission", "permission")
-            .expression_attribute_values(":agent", AttributeValue::N("16".to_owned()))
-            .send()
-            .await
-            .unwrap();
-    };
+    let demotion = write_to_agent(&tenure, &account, &victim, "permission", 16);
     let answer = Box::pin(request.send(&tenure, &session, demotion)).await;
     assert_eq!(answer.refused(403), "PERMISSION_DENIED");
     assert!(answer.message().contains("was changed while"), "{}", answer.text);
     let shown = tenure.call(&account.token, "GET", &victim).await.ok();
     assert_eq!(shown["permission"], 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_ended_meanwhile_does_not_change_its_own_agent() {
+    let tenure = Arc::new(Tenure::start().await);
+    let account = tenure.account(&tenure.admin().await, "test1").await;
+    let victim = agent(&tenure, &account.token, "victim", ADMIN).await;
+    let session = tenure.login("victim", PASSWORD).await;
+    let request = Delayed {
+        function: "AgentUpdateFunction",
+        nth: 1,
+        method: "PUT",
+        path: victim.clone(),
+        body: json!({"name": "Mallory"}),
+    };
+    let end = write_to_agent(&tenure, &account, &victim, "epoch", 7);
+    let answer = Box::pin(request.send(&tenure, &session, end)).await;
+    assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
+    let shown = tenure.call(&account.token, "GET", &victim).await.ok();
+    assert_eq!(shown["name"], "");
+}
+
+/// Changes an agent by the table itself, as the function that would do it is kept from writing.
+async fn write_to_agent(
+    tenure: &Tenure,
+    account: &Account,
+    agent: &str,
+    attribute: &str,
+    value: u64,
+) {
+    let update = tenure.database().update_item().table_name("AccountsTable");
+    update
+        .key("pk", AttributeValue::S(format!("CUSTOMER#{}", account.id)))
+        .key("sk", AttributeValue::S(agent.replace("/v1.0/agents/", "AGENT#")))
+        .update_expression("SET #attribute = :value")
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_values(":value", AttributeValue::N(value.to_string()))
+        .send()
+        .await
+        .unwrap();
 }
 
 /// Who may act for the account, but for the victims: agents with their permission, keys; and its status.
@@ -397,7 +424,7 @@ async fn authority(tenure: &Tenure, account: &Account) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_who_is_evicted_meanwhile_deletes_and_verifies_nobody() {
+async fn an_operator_who_is_evicted_meanwhile_changes_no_account() {
     let tenure = Arc::new(Tenure::start().await);
     let admin = tenure.admin().await;
     let customer = tenure.account(&admin, "test1").await;
@@ -406,6 +433,8 @@ async fn an_operator_who_is_evicted_meanwhile_deletes_and_verifies_nobody() {
     for (function, method, below, sent) in [
         ("CustomerDeleteFunction", "DELETE", "", &nothing),
         ("CustomerFreezeFunction", "POST", "/freeze", &nothing),
+        ("CustomerSuspendFunction", "POST", "/suspend", &nothing),
+        ("HoldSetFunction", "PUT", "/hold", &json!({"reason": "Case 7"})),
         (
             "CustomerVerificationUpdateFunction",
             "PUT",
@@ -425,6 +454,7 @@ async fn an_operator_who_is_evicted_meanwhile_deletes_and_verifies_nobody() {
         let answer = request.send(&tenure, &key, eviction).await;
         assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
     }
-    let shown = tenure.call(&admin, "GET", &path).await.ok();
+    let shown = tenure.call(&admin, "GET", &format!("{path}/overview")).await.ok();
     assert_eq!((&shown["status"], &shown["email_verified"]), (&json!("initial"), &json!(false)));
+    assert_eq!((&shown["suspension"], &shown["holds"]), (&Value::Null, &json!([])));
 }

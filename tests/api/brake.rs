@@ -163,6 +163,15 @@ async fn beyond_the_limit_operators_freeze_and_owners_leave() {
     let wait: i64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     tenure.stack.advance_clock(wait).await.unwrap();
     assert_eq!(delete(&tenure, &admin, &three.id).await.ok()["status"], "deleted");
+
+    // Alarms watch what is deleted and refused.
+    let logs = tenure.stack.logs();
+    let emitted = |name: &str| {
+        let metric = format!("\"{name}\":1");
+        logs.iter().filter(|line| line.contains(&metric)).count()
+    };
+    let names = ["DeletionsByOperators", "DeletionsRefused", "DeletionsByOwners"];
+    assert_eq!(names.map(emitted), [3, 1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

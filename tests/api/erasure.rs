@@ -363,11 +363,9 @@ async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     let backup = tenure.items("AccountsTable").await;
     let stolen = tenure.access_key(&admin).await;
     let [one, two, mistaken, gone, later] = accounts.as_slice() else { panic!() };
-    for account in [one, two] {
-        delete(&tenure, &stolen, account).await;
-    }
-    for account in [mistaken, gone] {
-        delete(&tenure, &admin, account).await;
+    // During the attack, its victim deletes, too.
+    for (by, account) in [(&stolen, one), (&admin, gone), (&stolen, two), (&admin, mistaken)] {
+        delete(&tenure, by, account).await;
     }
     assert!(tenure.stack.settle().await);
     let attack = erasure(&tenure, &admin, two).await;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, PASSWORD, Tenure, mailing_with, options_with};
+use crate::mail::by_schedule;
 
 const NEW: &str = "an entirely new password";
 const SUBJECT: &str = "You are invited: choose a password";
@@ -41,6 +42,22 @@ async fn an_invited_agent_chooses_a_password_and_logs_in() {
     assert_eq!(tenure.choose(&token, PASSWORD).await.refused(400), "TOKEN_INVALID");
     let events = ["customer_created", "agent_created", "agent_updated"];
     assert_eq!(tenure.events_of(&account.id).await, events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_was_accepted_meanwhile_is_not_mailed() {
+    let tenure = Tenure::start_with(by_schedule().options()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.invite(&account.token, ANN).await;
+    // The link comes by another way, before the invitation is looked at.
+    tenure.forgot(ANN).await.ok();
+    let entries = tenure.items("OutboxTable").await;
+    let asked = entries.iter().find(|entry| entry["intent"]["S"] == "password_reset").unwrap();
+    tenure.send_mail_of(asked["id"]["S"].as_str().unwrap()).await;
+    tenure.choose(&tenure.token_for(ANN).await, NEW).await.ok();
+    tenure.stack.advance_clock(60).await.unwrap();
+    assert_eq!(tenure.password_links(ANN).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,11 +8,12 @@ use crate::harness::{Account, PASSWORD, Template, Tenure, options_with};
 const SCHEDULE: &str = "/_local/schedules/MailSendFunctionSchedule/run";
 
 /// The real template, whose mail is sent by the schedule alone: what waits can be looked at.
-fn by_schedule() -> Template {
+pub(crate) fn by_schedule() -> Template {
     Template::edited(without_stream)
 }
 
-fn without_stream(text: String) -> String {
+/// The text of a template whose mail is sent by the schedule alone.
+pub(crate) fn without_stream(text: String) -> String {
     let (before, function) = text.split_once("  MailSendFunction:").unwrap();
     let (events, after) = function.split_once("        Outbox:\n").unwrap();
     let (_, schedule) = after.split_once("        Schedule:\n").unwrap();
@@ -36,6 +37,13 @@ impl Tenure {
     /// Sends the mail that is due; returns the run's result.
     async fn send_mail(&self) -> Value {
         self.send(self.request("POST", SCHEDULE)).await.ok()
+    }
+
+    /// Lets the sender look at one entry of the outbox, as the stream does when it is written.
+    pub(crate) async fn send_mail_of(&self, id: &str) {
+        let record = json!({"dynamodb": {"Keys": {"id": {"S": id}}, "SequenceNumber": "1"}});
+        let path = "/2015-03-31/functions/MailSendFunction/invocations";
+        self.send(self.request("POST", path).json(&json!({"Records": [record]}))).await.ok();
     }
 
     /// Returns the subjects of the messages to an address, oldest first.
@@ -188,9 +196,13 @@ async fn concurrent_runs_send_a_message_once() {
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;
     tenure.leave(&account).await;
+    // Its address is to be proven.
+    tenure.account(&admin, "test2").await;
     let runs = (0..8).map(|_| tenure.send_mail());
     futures_util::future::join_all(runs).await;
     assert_eq!(tenure.subjects("test1@example.com").await, [FROZEN]);
+    let asked = tenure.subjects("test2@example.com").await;
+    assert_eq!(asked, ["Confirm the address of your account"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

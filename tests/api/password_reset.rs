@@ -11,6 +11,7 @@ use crate::harness::{
 
 const NEW: &str = "an entirely new password";
 const RESET_SUBJECT: &str = "Choose a new password";
+const TOLD_SUBJECT: &str = "A password of your account was changed";
 const HOUR: i64 = 60 * 60;
 
 impl Tenure {
@@ -132,6 +133,27 @@ async fn a_forgotten_password_is_set_by_the_mailed_link() {
     let updated = events.iter().find(|seen| seen["event"]["detail-type"] == "agent_updated");
     let actor = &updated.unwrap()["event"]["detail"]["actor"];
     assert_eq!(actor["type"], "mailed_link", "{actor}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_is_told_of_a_reset_and_not_of_an_invited_agents_first_password() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    tenure.vouch(&admin, &account).await;
+    let told = async || {
+        let mail = tenure.mail_to("test1@example.com").await;
+        let of_password = |message: &&Value| message["subject"] == TOLD_SUBJECT;
+        mail.iter().filter(of_password).count()
+    };
+    let invited = json!({"username": "ann@example.org", "permission": 64});
+    tenure.call_with(&account.token, "POST", "/v1.0/agents", invited).await.ok();
+    let token = tenure.token_for("ann@example.org").await;
+    tenure.choose(&token, NEW).await.ok();
+    assert_eq!(told().await, 0);
+    let token = tenure.token_after_forgetting("ann@example.org").await;
+    tenure.choose(&token, "yet another password").await.ok();
+    assert_eq!(told().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

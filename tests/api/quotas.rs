@@ -1,6 +1,7 @@
 //! Rate limits per account and per network.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sam_local::Options;
 use serde_json::{Value, json};
@@ -298,6 +299,17 @@ async fn failed_count_does_not_refuse_a_request() {
     }
     let forged = forged(&tenure, &account).await;
     assert_eq!(get(&tenure, &forged).await.refused(401), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_count_does_not_delay_its_request() {
+    let (tenure, account) = with_requests(1).await;
+    let rule = json!([{"fault": "timeout_after_apply", "function": "MeGetFunction", "operation": "UpdateItem"}]);
+    tenure.send(tenure.request("POST", "/_local/faults").json(&rule)).await.ok();
+    let started = Instant::now();
+    get(&tenure, &account.token).await.ok();
+    // An answer that does not come is otherwise waited for three times, for two seconds each.
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

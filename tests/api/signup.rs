@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use sam_local::Options;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use shared::domain::MailedToken;
 
 use crate::canaries::shows;
 use crate::harness::{PASSWORD, Tenure, mailing_with, new_customer, options_with, quick};
+use crate::mail::by_schedule;
 
 const SIGN_UP: &str = "/auth/signup";
 const VERIFY: &str = "/auth/email-verify";
@@ -166,6 +168,38 @@ async fn expired_records_are_deleted_by_the_sender_before_ttl() {
     // The time to live ends an hour later.
     tenure.stack.advance_clock(24 * 60 * 60 + 60).await.unwrap();
     assert_eq!(tenure.traces().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn intents_older_than_a_day_are_dropped() {
+    let tenure = Tenure::start_with(by_schedule().options()).await;
+    tenure.sign_up("ann@example.com").await;
+    let [id] = tenure.traces().await.try_into().unwrap();
+    // DynamoDB may take days to delete what has expired.
+    let update = tenure.database().update_item().table_name("OutboxTable");
+    let update =
+        update.key("id", AttributeValue::S(id)).update_expression("SET expires_at = :late");
+    let late = AttributeValue::N("99999999999".to_owned());
+    update.expression_attribute_values(":late", late).send().await.unwrap();
+    tenure.stack.advance_clock(24 * 60 * 60).await.unwrap();
+    assert_eq!(tenure.subjects_to("ann@example.com").await, [""; 0]);
+    assert_eq!(tenure.traces().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unexpired_tokens_are_kept_when_the_sender_looks_at_them() {
+    let tenure = Tenure::start().await;
+    let to = "ann@example.com";
+    tenure.sign_up(to).await;
+    let body = json!({"token": tenure.mailed_token(to).await, "password": PASSWORD});
+    let traces = tenure.traces().await;
+    assert_eq!(traces.len(), 2, "{traces:?}");
+    // As by an index that is older than the item.
+    for id in &traces {
+        tenure.send_mail_of(id).await;
+    }
+    assert_eq!(tenure.traces().await, traces);
+    tenure.ask(VERIFY, body).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

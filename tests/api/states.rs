@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Tenure, counted, new_customer, quick, uncounted};
+use crate::harness::{PASSWORD, Tenure, contended, counted, new_customer, quick, uncounted};
 use crate::receiver::{self, Arrival, Receiver};
 
 /// A state of an account.
@@ -470,7 +470,8 @@ async fn the_overview_shows_the_state_of_an_account() {
 /// Writes that are under way when the account is suspended or held: none gets through afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_under_way_succeeds_after_a_suspension_or_a_hold() {
-    let tenure = Arc::new(Tenure::start_with(counted()).await);
+    // What meets another transaction is tried again on the account as it is then.
+    let tenure = Arc::new(Tenure::start_with(contended(counted())).await);
     let admin = tenure.admin().await;
     for (round, below) in
         ["/suspend", "/holds/case-7", "/suspend", "/holds/case-7"].iter().enumerate()

@@ -157,15 +157,20 @@ async fn a_write_decided_before_a_suspension_hold_or_freeze_is_refused_by_it() {
         };
         let (owner, operator) = (deletes(Party::Owner).await, deletes(Party::Operator).await);
         let revokes = store.delete_access_key(on(Party::Owner), &key, &event(id, 15)).await;
+        // It takes no sequence number, which the change of state would have moved.
+        let sent = store.get_events(&[of_flow.id]).await.unwrap().pop().unwrap();
+        let resends = store.resend(on(Party::Owner), sent, now()).await.map(drop);
         match below {
             "/suspend" => {
                 assert!(matches!(adds, Err(Error::AccountSuspended)), "{adds:?}");
                 assert!(matches!(owner, Err(Error::AccountSuspended)), "{owner:?}");
                 assert!(matches!(revokes, Err(Error::AccountSuspended)), "{revokes:?}");
+                assert!(matches!(resends, Err(Error::AccountSuspended)), "{resends:?}");
                 assert!(operator.is_ok(), "{operator:?}");
             }
             "/hold" => {
                 assert!(adds.is_ok() && revokes.is_ok(), "{adds:?}, {revokes:?}");
+                assert!(resends.is_ok(), "{resends:?}");
                 assert!(matches!(owner, Err(Error::AccountPreserved)), "{owner:?}");
                 assert!(matches!(operator, Err(Error::LegalHold(_))), "{operator:?}");
             }
@@ -174,6 +179,7 @@ async fn a_write_decided_before_a_suspension_hold_or_freeze_is_refused_by_it() {
                     matches!(refused, Err(Error::AccountFrozen { recoverable: false, .. }))
                 };
                 assert!(is_frozen(&adds) && is_frozen(&owner), "{adds:?}, {owner:?}");
+                assert!(is_frozen(&resends), "{resends:?}");
                 assert!(matches!(operator, Err(Error::StateInvalid(_))), "{operator:?}");
                 assert!(revokes.is_ok(), "{revokes:?}");
             }

@@ -6,45 +6,66 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, PASSWORD, Tenure};
+use crate::harness::{Answer, PASSWORD, Template, Tenure, new_customer};
+use crate::mail::without_stream;
+use crate::receiver::Receiver;
 
-/// Tables whose items are changed after they were created.
-const TABLES: [&str; 2] = ["AccountsTable", "ErasuresTable"];
+/// Tables whose items are changed after they were created, and their keys. What changes an entry of the outbox are runs of
+/// its functions, with which requests add entries.
+const ACCOUNTS: (&str, &[&str]) = ("AccountsTable", &["pk", "sk"]);
+const ERASURES: (&str, &[&str]) = ("ErasuresTable", &["pk", "sk"]);
+const OUTBOX: (&str, &[&str]) = ("OutboxTable", &["id"]);
 
 /// The attribute of a later version.
 const LATER: &str = "of_a_later_version";
 
 /// An item's table and keys.
-type Place = (&'static str, String, String);
+type Place = (&'static str, Vec<(&'static str, String)>);
 
 impl Tenure {
-    async fn places(&self, has: impl Fn(&Value) -> bool) -> BTreeSet<Place> {
+    /// The items without a later version's attribute.
+    async fn without_it(
+        &self,
+        tables: &[(&'static str, &'static [&'static str])],
+    ) -> BTreeSet<Place> {
         let mut places = BTreeSet::new();
-        for table in TABLES {
-            for item in self.items(table).await.iter().filter(|item| has(item)) {
-                let key = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
-                places.insert((table, key("pk"), key("sk")));
+        for (table, keys) in tables {
+            for item in self.items(table).await.iter().filter(|item| item.get(LATER).is_none()) {
+                let key =
+                    |name: &&'static str| (*name, item[*name]["S"].as_str().unwrap().to_owned());
+                places.insert((*table, keys.iter().map(key).collect()));
             }
         }
         places
     }
 
     /// Writes a later version's attribute into every item.
-    async fn write_as_a_later_version(&self) {
-        for (table, pk, sk) in self.places(|item| item.get(LATER).is_none()).await {
+    async fn write_as_a_later_version(&self, tables: &[(&'static str, &'static [&'static str])]) {
+        for (table, keys) in self.without_it(tables).await {
             let text = AttributeValue::S;
-            let update = self.database().update_item().table_name(table);
-            let update = update.key("pk", text(pk)).key("sk", text(sk));
+            let mut update = self.database().update_item().table_name(table);
+            for (name, value) in keys {
+                update = update.key(name, text(value));
+            }
             let update = update.update_expression(format!("SET {LATER} = :kept"));
             let update = update.expression_attribute_values(":kept", text("kept".to_owned()));
             update.send().await.unwrap();
         }
     }
 
-    /// The items without a later version's attribute.
-    async fn without_it(&self) -> BTreeSet<Place> {
-        self.places(|item| item.get(LATER).is_none()).await
+    /// Fails if a change has erased the attribute from an item.
+    async fn assert_kept(&self, tables: &[(&'static str, &'static [&'static str])], change: &str) {
+        assert!(self.stack.settle().await, "the stack does not settle");
+        let mut lost = self.without_it(tables).await;
+        lost.retain(|place| !is_count(place));
+        assert!(lost.is_empty(), "{change} erased it from {lost:?}");
     }
+}
+
+/// Whether an item counts attempts, requests, messages or hosts: those come and go as whole items.
+fn is_count((_, keys): &Place) -> bool {
+    let counts = ["THROTTLE#", "NETWORK#", "REQUESTS#", "HOST#", "MESSAGES#"];
+    counts.iter().any(|kind| keys[0].1.starts_with(kind))
 }
 
 fn id(created: &Value) -> &str {
@@ -171,23 +192,70 @@ async fn every_change_keeps_what_a_later_version_has_written_and_a_deletion_eras
         (owner, "DELETE", "/auth/unregister".to_owned(), Value::Null),
     ];
     for (token, method, path, body) in changes {
-        tenure.write_as_a_later_version().await;
+        tenure.write_as_a_later_version(&[ACCOUNTS, ERASURES]).await;
         if body.is_null() {
             tenure.call(token, method, &path).await.ok();
         } else {
             tenure.call_with(token, method, &path, body).await.ok();
         }
-        // Attempts and counts come and go as whole items; those of hosts when a schedule delivers.
-        let counts = |(_, pk, _): &Place| {
-            ["THROTTLE#", "NETWORK#", "REQUESTS#", "HOST#"].iter().any(|kind| pk.starts_with(kind))
-        };
-        let lost: Vec<_> = tenure.without_it().await.into_iter().collect();
-        let lost: Vec<_> = lost.into_iter().filter(|place| !counts(place)).collect();
-        assert!(lost.is_empty(), "{method} {path} erased it from {lost:?}");
+        tenure.assert_kept(&[ACCOUNTS, ERASURES], &format!("{method} {path}")).await;
     }
 
+    // A session whose token was in a URL, and the first use of a key.
+    let key = tenure.access_key(owner).await;
+    tenure.write_as_a_later_version(&[ACCOUNTS, ERASURES]).await;
+    tenure.send(tenure.request("GET", &format!("/v1.0/me?token={owner}"))).await.ok();
+    tenure.call(&key, "GET", "/v1.0/me").await.ok();
+    tenure.assert_kept(&[ACCOUNTS, ERASURES], "the use of a credential").await;
+
     tenure.call(&admin, "DELETE", &customer).await.ok();
-    let erased = tenure.without_it().await;
-    let root = |(_, pk, sk): &Place| *pk == format!("CUSTOMER#{}", account.id) && sk == "A";
+    let erased = tenure.without_it(&[ACCOUNTS, ERASURES]).await;
+    let pk = format!("CUSTOMER#{}", account.id);
+    let root = |(_, keys): &Place| keys[0].1 == pk && keys[1].1 == "A";
     assert!(erased.iter().any(root), "a tombstone keeps nothing that may be personal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publisher_deliverer_and_sender_keep_what_a_later_version_has_written() {
+    // Nothing gets on: events are not marked as published, the receiver fails, and no mail may be sent.
+    let template = Template::edited(|text| {
+        without_stream(text).replace("Action: [ses:SendEmail]", "Action: [ses:GetAccount]")
+    });
+    let mut options = template.options();
+    options.parameters.insert("WebhookAllowLoopback".to_owned(), "true".to_owned());
+    let (tenure, receiver) = (Tenure::start_with(options).await, Receiver::start().await);
+    receiver.answer(500);
+    let unmarked = json!([{"fault": "throttle", "function": "OutboxPublishFunction", "operation": "UpdateItem"}]);
+    tenure.send(tenure.request("POST", "/_local/faults").json(&unmarked)).await.ok();
+
+    let admin = tenure.admin().await;
+    let mut body = new_customer("test1");
+    body["webhook_uri"] = json!(receiver.url("/hook"));
+    let created = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();
+    let customer = format!("/v1.0/customers/{}", id(&created));
+    for (method, path, body) in [
+        ("PUT", "verification", json!({"email_verified": true})),
+        ("POST", "suspend", json!({})),
+        // No webhook is told of a hold: it is published only.
+        ("PUT", "hold", json!({"reason": "Case 7"})),
+    ] {
+        tenure.call_with(&admin, method, &format!("{customer}/{path}"), body).await.ok();
+    }
+    assert!(tenure.stack.settle().await);
+    tenure.send(tenure.request("DELETE", "/_local/faults")).await.ok();
+    tenure.write_as_a_later_version(&[OUTBOX]).await;
+    let before = tenure.items("OutboxTable").await;
+
+    tenure.stack.advance_clock(600).await.unwrap();
+    assert!(tenure.stack.settle().await);
+    let after = tenure.items("OutboxTable").await;
+    for (entry, changed) in [("customer_suspended", "attempts"), ("customer_held", "due_pk")] {
+        let find = |items: &[Value]| items.iter().find(|item| item["type"]["S"] == entry).cloned();
+        let (before, after) = (find(&before).unwrap(), find(&after).unwrap());
+        assert_ne!(before[changed], after[changed], "{entry}");
+    }
+    let is_tried =
+        |item: &Value| item["notice"]["S"] == "suspended" && item["attempts"]["N"] != "0";
+    assert!(after.iter().any(is_tried), "{after:?}");
+    tenure.assert_kept(&[OUTBOX], "a run").await;
 }

@@ -136,6 +136,12 @@ async fn every_lifecycle_event_is_delivered_and_signed() {
         assert!(!arrival.is_signed_by("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
         assert!(arrival.header("x-voipbin-signature").starts_with("sha256="));
     }
+    // Of an operator, a receiver learns only that it was one.
+    let actor = |number: usize| arrivals[number].json()["actor"].clone();
+    let operator =
+        json!({"type": "operator", "id": null, "role": "project_admin", "customer_id": null});
+    assert_eq!([actor(0), actor(1)], [operator.clone(), operator]);
+    assert_eq!((&actor(3)["type"], &actor(3)["customer_id"]), (&json!("agent"), &json!(own.id)));
     assert_eq!(arrivals[2].json()["data"]["id"], number["id"]);
     let freezing = &arrivals[3].json()["data"];
     assert_eq!(freezing["id"], *own.id);

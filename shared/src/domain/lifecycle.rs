@@ -885,6 +885,17 @@ mod tests {
     }
 
     #[test]
+    fn a_late_410_disables_no_webhook_that_was_set_since() {
+        let webhook_uri = WebhookUri::trusted("https://example.com/new".to_owned());
+        let current = Customer { webhook_uri: webhook_uri.clone(), ..account(Status::Active) };
+        let gone = |uri| decide(&current, &Command::DisableWebhook(uri), Actor::PURGE, at(1));
+        let replaced = WebhookUri::trusted("https://example.com/old".to_owned());
+        assert!(matches!(gone(replaced), Ok(Transition::Unchanged)));
+        let Ok(Transition::Changed(change)) = gone(webhook_uri) else { panic!() };
+        assert!(change.after.internals.webhook_gone);
+    }
+
+    #[test]
     fn the_project_account_is_never_frozen_or_deleted() {
         let mut own = account(Status::Active);
         own.internals.system = true;

@@ -45,6 +45,23 @@ async fn page_token_of_another_list_is_rejected() {
     assert_eq!(list(&tenure, &admin, &email).await.refused(400), "INVALID_REQUEST_PARAMETER");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_size_with_a_zero_fraction_is_a_whole_number() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    for number in 0..3 {
+        create(&tenure, &admin, &format!("test{number}"), "Name").await;
+    }
+    for size in ["2", "2.0", "2.00"] {
+        let page = list(&tenure, &admin, &format!("page_size={size}")).await.ok();
+        assert_eq!(ids(&page).len(), 2, "{size}");
+    }
+    for size in ["2.", "2.5", ".0", "2.0.0"] {
+        let refused = list(&tenure, &admin, &format!("page_size={size}")).await;
+        assert_eq!(refused.refused(400), "INVALID_REQUEST_PARAMETER", "{size}");
+    }
+}
+
 /// URLs are logged, so a page token holds no name; a name that changed since invalidates it.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_token_holds_no_name_and_is_rejected_after_a_rename() {
