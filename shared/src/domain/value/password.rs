@@ -137,18 +137,15 @@ impl FromText for NewPassword {
         if text.len() > MAX_BYTES {
             return Err(PasswordViolation::TooLong);
         }
-        if text.chars().count() < MIN_CHARACTERS {
-            return Err(PasswordViolation::TooShort);
-        }
         let password = Password::prepare(text);
-        if !password.0.chars().all(is_text) {
+        if password.0.chars().count() < MIN_CHARACTERS {
+            Err(PasswordViolation::TooShort)
+        } else if !password.0.chars().all(is_text) {
             Err(PasswordViolation::Characters)
         } else if let Some((c, class)) = deceptive(&password.0) {
             Err(PasswordViolation::Invisible(c, class))
         } else if password.0.trim().is_empty() {
             Err(PasswordViolation::Blank)
-        } else if password.0.chars().count() < MIN_CHARACTERS {
-            Err(PasswordViolation::TooShort)
         } else if is_common(&password.0) {
             Err(PasswordViolation::Common)
         } else {
