@@ -80,7 +80,16 @@ const PRIMITIVES: &[&str] =
 const STORE_LAYERS: &[&[&str]] = &[
     &["dynamodb"],
     &["fields", "hold", "key", "kinds", "queue", "revise", "root", "stored"],
-    &["authority", "idempotency", "ledger", "mail", "mail_intent", "mailed_token", "outbox"],
+    &[
+        "authority",
+        "idempotency",
+        "ledger",
+        "mail",
+        "mail_intent",
+        "mailed_token",
+        "marker",
+        "outbox",
+    ],
     &["owned"],
     &[
         "access_key",

@@ -361,6 +361,8 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay_as("POST /v1.0/agents", " of an admin", token, agents, Some(bob)).await;
     let ann = format!("{agents}/{}", id(&ann));
     bill.pay("GET /v1.0/agents", token, agents, None).await;
+    let theirs = format!("{agents}?customer_id={}", account.id);
+    bill.pay_as("GET /v1.0/agents", "?customer_id=", &admin, &theirs, None).await;
     bill.pay("GET /v1.0/agents/{id}", token, &ann, None).await;
     bill.pay("PUT /v1.0/agents/{id}", token, &ann, Some(json!({"name": "x"}))).await;
     let path = format!("{ann}/permission");
@@ -466,6 +468,8 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
     bill.pay(&format!("POST {one}/recover"), &admin, &at("/recover"), None).await;
     let reason = Some(json!({"reason": "Case 7"}));
     bill.pay(&format!("PUT {one}/hold"), &admin, &at("/hold"), reason).await;
+    let held = "/v1.0/customers?hold=true";
+    bill.pay_as("GET /v1.0/customers", "?hold=true", &admin, held, None).await;
     bill.pay(&format!("DELETE {one}/hold"), &admin, &at("/hold"), None).await;
     let (holds, named) = (format!("{one}/holds"), at("/holds/case-8"));
     let reason = Some(json!({"reason": "Case 8"}));

@@ -612,7 +612,7 @@ fn undocumented_answers_are_detected() {
 
     let error = |reason: &str| json!({"error": {"status": "NOT_FOUND", "reason": reason, "message": "m", "request_id": "x"}});
     assert_eq!(check(404, &error("AGENT_NOT_FOUND")), Ok(()));
-    assert!(check(404, &error("CUSTOMER_NOT_FOUND")).is_err(), "another operation's reason");
+    assert!(check(404, &error("ACCESSKEY_NOT_FOUND")).is_err(), "another operation's reason");
     assert!(check(404, &json!({"message": "Not Found"})).is_err());
     assert_eq!(check(503, &json!({"message": "Service Unavailable"})), Ok(()));
     assert!(check(409, &error("AGENT_NOT_FOUND")).is_err(), "a status that it does not have");

@@ -120,11 +120,12 @@ crashes! {
     unregister: from active;
     recover: from nearly_due;
     immediate: from active, frozen;
-    admin_delete: from active;
+    admin_delete: from active, suspended;
     create_customer: from active;
     update_customer: from active;
     create_key: from active;
     delete_key: from active;
+    revoke_key: from active, frozen, suspended;
     rotate_key: from active;
     create_number: from active;
     create_number_once: from active;
@@ -133,6 +134,7 @@ crashes! {
     delete_number: from active;
     create_agent: from active;
     delete_agent: from active;
+    remove_agent: from active, suspended;
     promote_agent: from active;
     change_password: from active;
     logout: from active;

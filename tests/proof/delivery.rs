@@ -39,6 +39,7 @@ use shared::store::key;
 use shared::webhook::{Deliverer, Sender, deliver_due, deliver_one};
 use standardwebhooks::Webhook;
 
+use crate::state::State;
 use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
 
 const ACCOUNTS_MADE: u8 = 5;
@@ -370,6 +371,9 @@ async fn every_event_is_delivered_at_least_once_under_faults() {
     let snapshot = tables.snapshot().unwrap();
     for item in snapshot.items(OUTBOX) {
         assert_eq!(item["delivery"]["S"], "delivered", "{item}");
+    }
+    for customer in &customers {
+        State::new(tables.snapshot().unwrap(), &customer.id.to_string()).check_markers();
     }
     let arrivals = arrivals.lock().unwrap();
     let ids = hear(&arrivals, &customers);

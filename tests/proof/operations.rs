@@ -166,6 +166,10 @@ operations! {
     delete_key: accesskey_delete, |scene| sent(&scene.session).id(&scene.key),
         effect |state, scene, _| !state.owns("KEY#", &scene.key),
         repeated 404;
+    /// By an operator.
+    revoke_key: accesskey_delete, |scene| named(scene).id(&scene.key),
+        effect |state, scene, _| !state.owns("KEY#", &scene.key),
+        repeated 404;
     rotate_key: accesskey_rotate,
         |scene| sent(&scene.session).id(&scene.key).body(json!({})),
         effect |state, scene, _| state.child("KEY#", &scene.key, "version") >= "2",
@@ -214,6 +218,10 @@ operations! {
     change_password: agent_password_update,
         |scene| sent(&scene.session).id(&scene.first_agent).body(new_password()),
         effect |state, _, _| state.count("KEY#") == 0;
+    /// By an operator.
+    remove_agent: agent_delete, |scene| named(scene).id(&scene.agent),
+        effect |state, scene, _| !state.owns("AGENT#", &scene.agent),
+        repeated 404;
     delete_agent: agent_delete, |scene| sent(&scene.session).id(&scene.agent),
         effect |state, scene, _| !state.owns("AGENT#", &scene.agent),
         repeated 404;
@@ -240,6 +248,11 @@ const RESET_PASSWORD: &str = "an entirely new password";
 /// Returns a request of the project admin on the scene's customer.
 fn on_customer(scene: &Scene) -> Sent {
     sent(&scene.admin).id(&scene.customer)
+}
+
+/// Returns a request of the project admin that names the scene's customer in the query.
+fn named(scene: &Scene) -> Sent {
+    sent(&scene.admin).query(format!("customer_id={}", scene.customer))
 }
 
 /// Returns the body of a change of one's own password to the same one, so that it can be repeated.

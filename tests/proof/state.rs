@@ -1,6 +1,6 @@
 //! The state of one customer in the tables, and its invariants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sam_local::Snapshot;
 use serde_json::Value;
@@ -161,6 +161,31 @@ impl State {
         assert!(!is_verified || is_reserved && retained == 0, "a verified address is reserved");
     }
 
+    /// Checks that the account has a marker for each state by which it is listed, and no other.
+    pub(crate) fn check_markers(&self) {
+        let marked = [
+            ("scheduled", "tm_deletion_scheduled", "tm_deletion_scheduled"),
+            ("held", "holds", "tm_create"),
+            ("suspended", "tm_suspend", "tm_create"),
+            ("failing", "tm_webhook_failing", "tm_create"),
+        ];
+        let place = |mark: &str, time: &str| {
+            let time = Timestamp::parse(text(&self.root, time)).expect("a time").fixed();
+            format!("MARKED#{mark}/{time}#{}", self.customer)
+        };
+        let wanted: BTreeSet<String> = marked
+            .into_iter()
+            .filter(|(_, state, _)| self.has(state))
+            .map(|(mark, _, time)| place(mark, time))
+            .collect();
+        let is_own = |(place, item): &(&String, &Value)| {
+            place.starts_with("MARKED#") && text(item, "customer_id") == self.customer
+        };
+        let found: BTreeSet<String> =
+            self.others.iter().filter(is_own).map(|(place, _)| place.clone()).collect();
+        assert_eq!(found, wanted, "markers");
+    }
+
     /// Checks the invariants that hold in every state reachable from `start`.
     pub(crate) fn check(&self, start: &Self) {
         let (status, version) = (self.status(), self.version());
@@ -212,6 +237,7 @@ impl State {
         let is_frozen = status == "frozen" && !self.has("holds");
         let is_queued = is_frozen || deleted && !self.has("tm_purge");
         assert_eq!(self.has("due_pk"), is_queued, "membership in the due index");
+        self.check_markers();
 
         if deleted {
             for field in ["name", "detail", "email", "phone_number", "address", "webhook_uri"] {

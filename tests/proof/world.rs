@@ -310,7 +310,7 @@ pub(crate) struct Sent {
     key: Option<&'static str>,
     /// Path parameters.
     path: HashMap<String, Vec<String>>,
-    query: &'static str,
+    query: String,
     body: Value,
 }
 
@@ -319,7 +319,7 @@ pub(crate) fn sent(token: &str) -> Sent {
 }
 
 pub(crate) fn without_token(body: Value) -> Sent {
-    Sent { token: None, key: None, query: "", path: HashMap::new(), body }
+    Sent { token: None, key: None, query: String::new(), path: HashMap::new(), body }
 }
 
 impl Sent {
@@ -340,8 +340,8 @@ impl Sent {
         self
     }
 
-    pub(crate) fn query(self, query: &'static str) -> Self {
-        Self { query, ..self }
+    pub(crate) fn query(self, query: impl Into<String>) -> Self {
+        Self { query: query.into(), ..self }
     }
 
     pub(crate) fn body(self, body: Value) -> Self {

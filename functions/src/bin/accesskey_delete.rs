@@ -1,19 +1,20 @@
-//! `DELETE /v1.0/accesskeys/{id}`: deletes an access key of the caller's account. It stops working at once.
+//! `DELETE /v1.0/accesskeys/{id}`: deletes an access key of the caller's account, or of the one that a project admin names.
+//! It stops working at once.
 
 use shared::app::App;
 use shared::auth::caller_and_revoked_key;
 use shared::domain::gate::Write;
 use shared::domain::{Error, EventType, Kind, Permission};
-use shared::http::{Reply, Request, view};
+use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_revoked_key(app, &request, Permission::ADMIN).await?;
+    let (caller, found) = caller_and_revoked_key(app, &request, Permission::ADMIN).await?;
 
-    let (by, key) = (caller.actor(), key?);
+    let (by, (account, key)) = (caller.actor(), found?);
     caller.require_all_of(key.permission)?;
-    let account = caller.own(Write::Credentials)?;
+    let account = account.writable(request.party(), Write::Credentials)?;
     let conditions = &request.preconditions()?;
     let (key, now) = revise(key, |key| async move {
         conditions.require(&view::AccessKeyView::new(account.id, &key))?;
@@ -27,7 +28,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).preconditions()
+    Endpoint::new(handle).query(ACCOUNT).preconditions()
 }
 
 fn main() -> runtime::Result {

@@ -1,19 +1,20 @@
-//! `GET /v1.0/accesskeys/{id}`: returns an access key of the caller's account.
+//! `GET /v1.0/accesskeys/{id}`: returns an access key of the caller's account, or of the one that a project admin names.
 
 use shared::app::App;
 use shared::auth::caller_and_access_key;
 use shared::domain::{Error, Permission};
-use shared::http::{Reply, Request, view};
+use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
+    let (_, found) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
 
-    Reply::state_unless_known(&request, view::AccessKeyView::new(caller.customer.id, &key?))
+    let (account, key) = found?;
+    Reply::state_unless_known(&request, view::AccessKeyView::new(account.id, &key))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).preconditions()
+    Endpoint::new(handle).query(ACCOUNT).preconditions()
 }
 
 fn main() -> runtime::Result {

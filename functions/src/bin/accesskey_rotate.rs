@@ -25,13 +25,13 @@ struct Body {
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
+    let (caller, found) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
     caller.require_session_or_own(request.path_id().ok())?;
     let body: Body = request.json()?;
     let lifetime = body.expire.map(access_key::lifetime).transpose()?;
     let overlap = access_key::overlap(body.overlap)?;
     let (caller, agent, by) = (&caller, caller.agent.id, caller.actor());
-    let (account, key) = (caller.own(Write::Change)?, key?);
+    let (account, (_, key)) = (caller.own(Write::Change)?, found?);
     caller.require_all_of(key.permission)?;
     let plain = &PlainToken::access_key(account.id, agent, key.id, app.new_secret());
     let (replaced, conditions) = (&key.token.clone(), &request.preconditions()?);

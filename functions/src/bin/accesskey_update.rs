@@ -11,8 +11,8 @@ use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, key) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
-    let (account, by, key) = (caller.own(Write::Change)?, caller.actor(), key?);
+    let (caller, found) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
+    let (account, by, (_, key)) = (caller.own(Write::Change)?, caller.actor(), found?);
     caller.require_all_of(key.permission)?;
     let labels: &Labels = &request.json_over(&view::AccessKeyView::new(account.id, &key))?;
     let conditions = &request.preconditions()?;

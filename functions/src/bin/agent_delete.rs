@@ -1,19 +1,20 @@
-//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account. Its sessions and access keys stop working at once,
-//! and its user name becomes free. The last admin cannot be deleted.
+//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account, or of the one that a project admin names. Its
+//! sessions and access keys stop working at once, and its user name becomes free. The last admin cannot be deleted.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;
 use shared::domain::gate::Write;
 use shared::domain::{Error, EventType, Kind, Permission};
-use shared::http::{Reply, Request, view};
+use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
+    let (caller, found) = caller_and_agent(app, &request, Permission::ADMIN).await?;
 
-    let (caller, agent) = (&caller, agent?);
-    let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
+    let (caller, (account, agent)) = (&caller, found?);
+    let account = account.writable(request.party(), Write::Overwrite)?;
+    let by = caller.actor();
     let conditions = &request.preconditions()?;
     let (agent, now) = revise(agent, |agent| async move {
         caller.require_over_authority_of(&agent)?;
@@ -28,7 +29,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).preconditions()
+    Endpoint::new(handle).query(ACCOUNT).preconditions()
 }
 
 fn main() -> runtime::Result {

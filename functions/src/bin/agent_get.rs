@@ -1,19 +1,20 @@
-//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account.
+//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account, or of the one that a project admin names.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;
 use shared::domain::{Error, Permission};
-use shared::http::{Reply, Request, view};
+use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
+    let (_, found) = caller_and_agent(app, &request, Permission::ADMIN).await?;
 
-    Reply::state_unless_known(&request, view::AgentView::new(caller.customer.id, &agent?))
+    let (account, agent) = found?;
+    Reply::state_unless_known(&request, view::AgentView::new(account.id, &agent))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).preconditions()
+    Endpoint::new(handle).query(ACCOUNT).preconditions()
 }
 
 fn main() -> runtime::Result {

@@ -1,29 +1,23 @@
-//! `GET /v1.0/agents`: lists the agents of the caller's account, newest first.
+//! `GET /v1.0/agents`: lists the agents of the caller's account, or of the one that a project admin names, newest first.
 //!
-//! One round trip: the token names the account, so the caller and the page are read concurrently.
+//! One round trip: token and query name the account, so the caller and the page are read concurrently.
 
 use shared::app::App;
-use shared::auth::{caller, credential};
-use shared::domain::{Error, Id, Permission};
-use shared::http::{PAGE, Reply, Request, view};
+use shared::auth::account_and_page;
+use shared::domain::{Error, Permission};
+use shared::http::{PAGE_OF_ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let asked = request.page().and_then(|page| Ok((page.size, page.cursor(Id::parse)?)));
-    let account = credential(&request)?.customer();
-    let rows = async {
-        let (size, after) = asked?;
-        app.store.list_agents(account, size, after).await
-    };
-    let (caller, page) =
-        futures_util::future::join(caller(app, &request, Permission::ADMIN), rows).await;
-    caller?;
+    let list = |account, size, after| app.store.list_agents(account, size, after);
+    let (account, page) = account_and_page(app, &request, Permission::ADMIN, list).await?;
 
-    Reply::ok(view::PageView::new(&page?, |agent| view::AgentView::new(account, agent)))
+    let page = page.unless_deleted(&account);
+    Reply::ok(view::PageView::new(&page, |agent| view::AgentView::new(account.id, agent)))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).query(PAGE)
+    Endpoint::new(handle).query(PAGE_OF_ACCOUNT)
 }
 
 fn main() -> runtime::Result {

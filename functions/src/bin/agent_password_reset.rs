@@ -2,20 +2,19 @@
 //! the account, or of a project admin who names the account. Nobody chooses the password for them.
 
 use shared::app::App;
-use shared::auth::caller_and_named_agent;
+use shared::auth::caller_and_agent;
 use shared::domain::gate::Write;
 use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::mail_intent::Intent;
-use shared::domain::{Error, EventType, Kind, Permission};
+use shared::domain::{Error, EventType, Permission};
 use shared::http::{ACCOUNT, Reply, Request};
 use shared::runtime::{self, Endpoint};
 use shared::store::agent::ResetRequest;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, found) = caller_and_named_agent(app, &request, Permission::ADMIN).await?;
+    let (caller, found) = caller_and_agent(app, &request, Permission::ADMIN).await?;
     let (account, agent) = found?;
     let target = account.writable(request.party(), Write::Reset)?;
-    let agent = agent.ok_or(Error::not_found(Kind::Agent))?;
     caller.require_over(&agent)?;
     app.require_mail()?;
     agent.reset_address(&account).ok_or(Error::AgentUnreachable)?;

@@ -1,5 +1,6 @@
-//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account, from the agent's next request
-//! on. An admin is appointed with one's own password in `current_password`. The last admin cannot be demoted.
+//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account, or of the one that a project
+//! admin names, from the agent's next request on. An admin is appointed with one's own password in `current_password`. The
+//! last admin cannot be demoted.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -8,7 +9,7 @@ use shared::domain::gate::Write;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Agent, Error, EventType, Kind, Permission};
-use shared::http::{Reply, Request, view};
+use shared::http::{ACCOUNT, Reply, Request, view};
 use shared::replay;
 use shared::runtime::Endpoint;
 use shared::store::{Update, revise};
@@ -23,11 +24,13 @@ struct Body {
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent_with_step_up(app, &request, Permission::ADMIN).await?;
+    let (caller, found) = caller_and_agent_with_step_up(app, &request, Permission::ADMIN).await?;
     let permission = caller.appoint(request.json::<Body>()?.permission)?;
 
-    let (caller, agent) = (&caller, agent?);
-    let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
+    let (caller, (account, agent)) = (&caller, found?);
+    let account = account.writable(request.party(), Write::Overwrite)?;
+    account.require_grantable(permission)?;
+    let by = caller.actor();
     let conditions = &request.preconditions()?;
     let updated = revise(agent, |before| async move {
         if before.permission != permission {
@@ -49,7 +52,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).preconditions().replay(replay::agent)
+    Endpoint::new(handle).query(ACCOUNT).preconditions().replay(replay::agent)
 }
 
 shared::hashing_main!(endpoint);

@@ -12,8 +12,8 @@ use shared::runtime::{self, Endpoint};
 use shared::store::revise;
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, agent) = caller_and_agent(app, &request, Permission::ADMIN).await?;
-    let (caller, agent) = (&caller, agent?);
+    let (caller, found) = caller_and_agent(app, &request, Permission::ADMIN).await?;
+    let (caller, (_, agent)) = (&caller, found?);
     let (account, by) = (caller.own(Write::Overwrite)?, caller.actor());
     caller.require_all_of(agent.permission)?;
     let labels: &Labels = &request.json_over(&view::AgentView::new(account.id, &agent))?;

@@ -6,7 +6,7 @@
 use futures_util::future::try_join;
 use shared::app::App;
 use shared::auth::{caller_and_account, credential};
-use shared::domain::{Error, Id, Page, Permission, Status};
+use shared::domain::{Error, Id, Permission};
 use shared::http::{PAGE_OF_ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
 
@@ -31,8 +31,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (account, page) = try_join(reader, async { Ok(rows.await) }).await?;
 
     let (page, account) = (page?, account?);
-    // The purge may not be done.
-    let page = if account.status == Status::Deleted { Page::empty() } else { page };
+    let page = page.unless_deleted(&account);
     Reply::ok(view::PageView::new(&page, |resource| view::ResourceView::new(account.id, resource)))
 }
 

@@ -1,5 +1,5 @@
-//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event of the caller's account again, within a minute, whatever
-//! its earlier results.
+//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event of the caller's account, or of the one that a project admin
+//! names, again, within a minute, whatever its earlier results.
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;
@@ -8,18 +8,18 @@ use shared::domain::error::Entity;
 use shared::domain::gate::Write;
 use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::{Error, Permission};
-use shared::http::{Reply, Request};
+use shared::http::{ACCOUNT, Reply, Request};
 use shared::runtime::{self, Endpoint};
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let (caller, event) = caller_and_delivery(app, &request, Permission::ADMIN).await?;
-    let event = event?;
+    let (_, found) = caller_and_delivery(app, &request, Permission::ADMIN).await?;
 
-    let now = app.now();
-    caller.customer.webhook(now).ok_or(Error::NoWebhook)?;
+    let (now, (account, event)) = (app.now(), found?);
+    let target = account.writable(request.party(), Write::Change)?;
+    account.webhook(now).ok_or(Error::NoWebhook)?;
     let event = event.ok_or(Error::NotFound(Entity::Delivery))?;
 
-    Reply::ok(app.store.resend(caller.own(Write::Change)?, event, now).await?)
+    Reply::ok(app.store.resend(target, event, now).await?)
 }
 
 /// Answers a replay with the delivery as it is now.
@@ -29,7 +29,7 @@ async fn replay(app: &'static App, record: IdempotencyRecord) -> Result<Reply, E
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).replay(replay)
+    Endpoint::new(handle).query(ACCOUNT).replay(replay)
 }
 
 fn main() -> runtime::Result {

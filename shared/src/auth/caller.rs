@@ -1,7 +1,7 @@
 //! Authentication and admission. One consistent round trip reads the account, the session or access key, and the agent:
 //! a revoked right is gone at the next request.
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _, try_join};
 
 use super::idempotency::RequestKey;
 use super::quota::{self, Count};
@@ -14,8 +14,8 @@ use crate::domain::permission::Grant;
 use crate::domain::username::LoginKey;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Actor, Agent, Credential, Customer, Erasure, Error, Id, Login, Permission, Resource,
-    Session, Status, Timestamp, Username,
+    AccessKey, Actor, Agent, Credential, Customer, Erasure, Error, Id, Login, Page, Permission,
+    Resource, Session, Status, Timestamp, Username,
 };
 use crate::http::Request;
 use crate::password;
@@ -255,7 +255,7 @@ pub async fn caller_and_customer(
     needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |_| Ok(key::customer(request.path_id()?));
-    caller_and(app, request, Gate::of(request, needed), key, Entity::Customer).await
+    caller_and(app, request, Gate::of(request, needed), key).await
 }
 
 /// As [`caller_and_customer`], with the account's row in the ledger of erasures, if there is one.
@@ -277,13 +277,15 @@ pub async fn caller_and_erasure(
     Ok((caller, found))
 }
 
-/// Returns the [caller] and the access key of their account that the path names.
+/// As [`caller_and_account`], with the access key of that account that the path names.
 pub async fn caller_and_access_key(
     app: &App,
     request: &Request,
     needed: Permission,
-) -> Result<(Caller, Result<AccessKey, Error>), Error> {
-    caller_and_key(app, request, Gate::of(request, needed)).await
+) -> Result<(Caller, Result<(Customer, AccessKey), Error>), Error> {
+    let gate = Gate::of(request, to_name_account(request, needed));
+    let (caller, found) = caller_and_owned(app, request, gate, key::access_key).await?;
+    Ok((caller, existing(found, Kind::AccessKey)))
 }
 
 /// As [`caller_and_access_key`], to revoke the key: possible in a frozen account, too.
@@ -291,28 +293,22 @@ pub async fn caller_and_revoked_key(
     app: &App,
     request: &Request,
     needed: Permission,
-) -> Result<(Caller, Result<AccessKey, Error>), Error> {
-    let gate = Gate { permission: needed, access: Access::Credentials, resources: false };
-    caller_and_key(app, request, gate).await
+) -> Result<(Caller, Result<(Customer, AccessKey), Error>), Error> {
+    let permission = to_name_account(request, needed);
+    let gate = Gate { permission, access: Access::Credentials, resources: false };
+    let (caller, found) = caller_and_owned(app, request, gate, key::access_key).await?;
+    Ok((caller, existing(found, Kind::AccessKey)))
 }
 
-async fn caller_and_key(
-    app: &App,
-    request: &Request,
-    gate: Gate,
-) -> Result<(Caller, Result<AccessKey, Error>), Error> {
-    let key = |own| Ok(key::access_key(own, request.path_id()?));
-    caller_and(app, request, gate, key, Entity::Owned(Kind::AccessKey)).await
-}
-
-/// Returns the [caller] and the agent of their account that the path names.
+/// As [`caller_and_account`], with the agent of that account that the path names.
 pub async fn caller_and_agent(
     app: &App,
     request: &Request,
     needed: Permission,
-) -> Result<(Caller, Result<Agent, Error>), Error> {
-    let key = |own| Ok(key::agent(own, request.path_id()?));
-    caller_and(app, request, Gate::of(request, needed), key, Entity::Owned(Kind::Agent)).await
+) -> Result<(Caller, Result<(Customer, Agent), Error>), Error> {
+    let gate = Gate::of(request, to_name_account(request, needed));
+    let (caller, found) = caller_and_owned(app, request, gate, key::agent).await?;
+    Ok((caller, existing(found, Kind::Agent)))
 }
 
 /// Returns the [caller] and the account that the request is about: the caller's own, or the one that a project
@@ -324,7 +320,33 @@ pub async fn caller_and_account(
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |own| Ok(key::customer(request.account(own)?));
     let gate = Gate::of_resources(request, to_name_account(request, needed));
-    caller_and(app, request, gate, key, Entity::Customer).await
+    caller_and(app, request, gate, key).await
+}
+
+/// Returns the account that the request is about, as [`caller_and_account`] does, and the page of a list of it that the
+/// query asks for. `list` reads it, given the account, the page size and the cursor, while the caller is read.
+pub async fn account_and_page<T, U, F>(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+    list: impl FnOnce(Id<Customer>, usize, Option<Id<U>>) -> F,
+) -> Result<(Customer, Page<T>), Error>
+where
+    F: Future<Output = Result<Page<T>, Error>>,
+{
+    let own = credential(request)?.customer();
+    let gate = Gate::of(request, to_name_account(request, needed));
+    let key = |own| Ok(key::customer(request.account(own)?));
+    let page = async {
+        let page = request.page()?;
+        let (account, after) = (request.account(own)?, page.cursor(Id::parse)?);
+        list(account, page.size, after).await
+    };
+    // A caller who may not read is refused at once: the time that the rows take reveals something about them.
+    let ((_, account), page) =
+        try_join(caller_and(app, request, gate, key), async { Ok(page.await) }).await?;
+    let page = page?;
+    Ok((account?, page))
 }
 
 /// As [`caller_and_account`], with the resource of that account that the path names, if it is there. A deleted
@@ -339,73 +361,88 @@ pub async fn caller_and_resource(
     caller_and_owned(app, request, gate, |account, id| key::resource(account, kind, id)).await
 }
 
-/// As [`caller_and_account`], with the agent of that account that the path names, if it is there.
-pub async fn caller_and_named_agent(
-    app: &App,
-    request: &Request,
-    needed: Permission,
-) -> Result<(Caller, Result<(Customer, Option<Agent>), Error>), Error> {
-    let gate = Gate::of(request, to_name_account(request, needed));
-    caller_and_owned(app, request, gate, key::agent).await
-}
-
 /// Returns the [caller], the account that the request is about, and what that account has at the key of the id in the
 /// path. A deleted account has nothing.
-async fn caller_and_owned<T: Stored>(
+async fn caller_and_owned<T: Stored, U>(
     app: &App,
     request: &Request,
     gate: Gate,
-    key: impl FnOnce(Id<Customer>, Id<T>) -> Key<T>,
+    key: impl FnOnce(Id<Customer>, Id<U>) -> Key<T>,
 ) -> Result<(Caller, Result<(Customer, Option<T>), Error>), Error> {
     let credential = credential(request)?;
-    let wanted = request
-        .account(credential.customer())
-        .and_then(|account| Ok((key::customer(account), key(account, request.path_id()?))));
-    let also =
-        wanted.iter().flat_map(|(account, owned)| [account.untyped(), owned.untyped()]).collect();
+    let wanted = Wanted::of(request, &credential, key);
+    let also = wanted.iter().flat_map(Wanted::keys).collect();
     let (caller, items) = admit(app, request, &credential, gate, also).await?;
-    let found = wanted.and_then(|(account, owned)| {
-        let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
-        let owned = items.get(&owned)?.filter(|_| account.status != Status::Deleted);
-        Ok((account, owned))
-    });
-    Ok((caller, found))
+    Ok((caller, wanted.and_then(|wanted| wanted.find(&items))))
 }
 
-/// Returns the [caller] and the event of their account that the path names, if there is one that is delivered to its
-/// webhook.
+/// Returns the [caller], the account that the request is about, and the event that the path names, if it is one that is
+/// delivered to that account's webhook.
 pub async fn caller_and_delivery(
     app: &App,
     request: &Request,
     needed: Permission,
-) -> Result<(Caller, Result<Option<OutboxEntry>, Error>), Error> {
-    let credential = credential(request)?;
-    let key = RequestKey::of(request, &credential)?;
-    let (mut keys, id) = (identifying_keys(&credential, key.as_ref()), request.path_id());
-    let event = id.as_ref().ok().map(|id| event_key(*id));
-    keys.extend(event.as_ref().map(Key::untyped));
-    let (items, count) = quota::read_and_count(app, request, credential.customer(), keys).await?;
-    let gate = Gate::of(request, needed);
-    let caller = identify(app, request, &credential, gate, key, &items, count).await?;
-    let event = event.map(|event| items.get(&event)).transpose()?.flatten();
-    let own = event.filter(|event: &OutboxEntry| event.is_delivered_to(caller.customer.id));
-    Ok((caller, id.map(|_| own)))
+) -> Result<(Caller, Result<(Customer, Option<OutboxEntry>), Error>), Error> {
+    let gate = Gate::of(request, to_name_account(request, needed));
+    let (caller, found) = caller_and_owned(app, request, gate, |_, id| event_key(id)).await?;
+    let found = found.map(|(account, event)| {
+        let own = event.filter(|event: &OutboxEntry| event.is_delivered_to(account.id));
+        (account, own)
+    });
+    Ok((caller, found))
 }
 
-/// Returns the [caller] and the item at the key that `key` makes of the caller's account.
-async fn caller_and<T: Stored>(
+/// Returns the [caller] and the account at the key that `key` makes of the caller's account.
+async fn caller_and(
     app: &App,
     request: &Request,
     gate: Gate,
-    key: impl FnOnce(Id<Customer>) -> Result<Key<T>, Error>,
-    missing: Entity,
-) -> Result<(Caller, Result<T, Error>), Error> {
+    key: impl FnOnce(Id<Customer>) -> Result<Key<Customer>, Error>,
+) -> Result<(Caller, Result<Customer, Error>), Error> {
     let credential = credential(request)?;
     let wanted = key(credential.customer());
     let also = wanted.iter().map(Key::untyped).collect();
     let (caller, items) = admit(app, request, &credential, gate, also).await?;
-    let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::NotFound(missing)));
+    let missing = Error::NotFound(Entity::Customer);
+    let found = wanted.and_then(|key| items.get(&key)?.ok_or(missing));
     Ok((caller, found))
+}
+
+/// Keys of the account that a request is about, and of what it has under the id in the path.
+struct Wanted<T> {
+    account: Key<Customer>,
+    owned: Key<T>,
+}
+
+impl<T: Stored> Wanted<T> {
+    fn of<U>(
+        request: &Request,
+        credential: &Credential,
+        key: impl FnOnce(Id<Customer>, Id<U>) -> Key<T>,
+    ) -> Result<Self, Error> {
+        let account = request.account(credential.customer())?;
+        Ok(Self { account: key::customer(account), owned: key(account, request.path_id()?) })
+    }
+
+    fn keys(&self) -> [Key<()>; 2] {
+        [self.account.untyped(), self.owned.untyped()]
+    }
+
+    /// Returns the account, and the item if it is there. A deleted account has nothing.
+    fn find(&self, items: &Items) -> Result<(Customer, Option<T>), Error> {
+        let account = items.get(&self.account)?.ok_or(Error::NotFound(Entity::Customer))?;
+        let owned = items.get(&self.owned)?.filter(|_| account.status != Status::Deleted);
+        Ok((account, owned))
+    }
+}
+
+/// Returns the account with its item of this kind, which must exist.
+fn existing<T>(
+    found: Result<(Customer, Option<T>), Error>,
+    kind: Kind,
+) -> Result<(Customer, T), Error> {
+    let (account, owned) = found?;
+    Ok((account, owned.ok_or(Error::not_found(kind))?))
 }
 
 /// Returns the permission that a request needs that may name an account.
@@ -443,18 +480,20 @@ pub async fn caller_with_step_up(
     Ok(caller)
 }
 
-/// Returns the caller as [`caller_with_step_up`], and the agent of their account that the path names.
+/// Returns the caller as [`caller_with_step_up`], with the account that the request is about and its agent that the path
+/// names.
 pub async fn caller_and_agent_with_step_up(
     app: &App,
     request: &Request,
     needed: Permission,
-) -> Result<(Caller, Result<Agent, Error>), Error> {
+) -> Result<(Caller, Result<(Customer, Agent), Error>), Error> {
     let credential = credential(request)?;
-    let wanted = request.path_id().map(|id| key::agent(credential.customer(), id));
-    let also = wanted.iter().map(Key::untyped).collect();
+    let wanted = Wanted::of(request, &credential, key::agent);
+    let also = wanted.iter().flat_map(Wanted::keys).collect();
+    let needed = to_name_account(request, needed);
     let (caller, items) = step_up(app, request, &credential, needed, also).await?;
-    let missing = Error::NotFound(Entity::Owned(Kind::Agent));
-    Ok((caller, wanted.and_then(|key| items.get(&key)?.ok_or(missing))))
+    let found = wanted.and_then(|wanted| wanted.find(&items));
+    Ok((caller, existing(found, Kind::Agent)))
 }
 
 /// Returns the [caller] of a change of password, the agent of their account that the path names, and the hash of the
@@ -465,9 +504,9 @@ pub async fn caller_and_agent_of_password(
     request: &Request,
 ) -> Result<(Caller, Result<Agent, Error>, Option<String>), Error> {
     let Some(own_session) = own_session(request)? else {
-        let (caller, agent) =
+        let (caller, found) =
             caller_and_agent_with_step_up(app, request, Permission::ADMIN).await?;
-        return Ok((caller, agent, None));
+        return Ok((caller, found.map(|(_, agent)| agent), None));
     };
     let (current, access) = (request.current_password(), Access::Credentials);
     let caller =

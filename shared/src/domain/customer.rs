@@ -96,6 +96,9 @@ pub struct Internals {
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether webhooks are disabled because the receiver answered 410.
     pub webhook_gone: bool,
+    /// Since when the webhook fails: a retry has failed, and nothing was accepted since. `None` if it does not, or if the
+    /// account has none.
+    pub tm_webhook_failing: Option<Timestamp>,
     /// Whether the current address is not reserved: the account's owner has set it, and nobody has proven it since.
     pub email_unreserved: bool,
     /// The last verified address, as long as the current one is not verified. It stays reserved, and the account's mail
@@ -279,6 +282,15 @@ impl Customer {
         }
     }
 
+    /// Refuses this permission for an agent of the account: project admins are agents of the project's own.
+    pub fn require_grantable(&self, permission: Permission) -> Result<(), Error> {
+        if self.internals.system || !permission.allows(Permission::PROJECT_ADMIN) {
+            return Ok(());
+        }
+        let rule = "must not include 1 (project admin), which no agent of a customer can be";
+        Err(Error::invalid_field("permission", rule))
+    }
+
     /// Returns when the account is due for the purge; `None` if it is not, or is held.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
@@ -292,15 +304,20 @@ impl Customer {
 }
 
 impl Customer {
+    /// Whether the account has a webhook that is not disabled.
+    #[must_use]
+    pub fn takes_webhooks(&self) -> bool {
+        !self.webhook_uri.expose().is_empty()
+            && self.webhook_method != WebhookMethod::None
+            && !self.internals.webhook_gone
+    }
+
     /// Returns the account's webhook at `now`; `None` if it has no URI or method, or if the receiver answered 410 and
     /// the URI was not set again since.
     #[must_use]
     pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
         let internals = &self.internals;
-        let wanted = !self.webhook_uri.expose().is_empty()
-            && self.webhook_method != WebhookMethod::None
-            && !internals.webhook_gone;
-        let secret = internals.webhook_secret.clone().filter(|_| wanted)?;
+        let secret = internals.webhook_secret.clone().filter(|_| self.takes_webhooks())?;
         let earlier = internals.earlier_webhook_secret.iter();
         let earlier = earlier.filter(|earlier| now < earlier.tm_expire);
         Some(Webhook {

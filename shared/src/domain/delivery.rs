@@ -100,6 +100,13 @@ pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestam
     end.map_or(next, |end| next.min(end.max(scheduled)))
 }
 
+/// Whether a webhook fails whose event was attempted so often, each time in vain: a first attempt may meet a receiver that is
+/// just being replaced.
+#[must_use]
+pub const fn is_failing(attempts: u64) -> bool {
+    attempts > 1
+}
+
 /// Whether the retry schedule is exhausted after this many attempts.
 #[must_use]
 pub const fn is_exhausted(attempts: u64) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::mark::Mark;
 use super::value::{Email, FromText, Name, TextViolation, fold};
 use super::{Customer, Error, Id, Status, Timestamp};
 
@@ -22,6 +23,8 @@ pub enum Filter {
     /// The accounts with this e-mail address, newest first: whose current one it is, verified or not, and who retain it
     /// as their last verified one.
     Email(Email),
+    /// Accounts with a mark, newest first; those to be deleted at a date, the earliest date first.
+    Marked(Mark),
 }
 
 /// The beginning of a name, with its case [folded](fold): 192 characters at most. `Debug` does not show it.
@@ -38,6 +41,8 @@ pub enum Cursor {
     Named(Id<Customer>, u64),
     /// Among the accounts with an e-mail address.
     Email(Id<Customer>),
+    /// In the list by a mark: the account's time in it.
+    Marked(Timestamp, Id<Customer>),
 }
 
 impl NamePrefix {
@@ -124,19 +129,27 @@ impl Filter {
                 Some(Cursor::Named(Id::parse(id)?, number))
             }
             Self::Email(_) => Some(Cursor::Email(Id::parse(token.strip_prefix("email~")?)?)),
+            Self::Marked(mark) => {
+                let token = token.strip_prefix(mark.name())?.strip_prefix('~')?;
+                let (time, id) = token.split_once('~')?;
+                Some(Cursor::Marked(Timestamp::parse(time)?, Id::parse(id)?))
+            }
         }
     }
 
     /// Returns the page token with this cursor. It means nothing to any other filter.
     #[must_use]
     pub fn token(&self, cursor: &Cursor) -> String {
-        let status = match self {
+        let list = match self {
             Self::Created { status: Some(status), .. } => format!("{}~", status.name()),
+            Self::Marked(mark) => format!("{}~", mark.name()),
             _ => String::new(),
         };
         match cursor {
-            Cursor::Created(time, None) => format!("{status}{time}"),
-            Cursor::Created(time, Some(id)) => format!("{status}{time}~{id}"),
+            Cursor::Created(time, None) => format!("{list}{time}"),
+            Cursor::Created(time, Some(id)) | Cursor::Marked(time, id) => {
+                format!("{list}{time}~{id}")
+            }
             Cursor::Named(id, version) => format!("name~{id}~{version}"),
             Cursor::Email(id) => format!("email~{id}"),
         }
@@ -166,6 +179,7 @@ mod tests {
         let named = Filter::Named(NamePrefix::of("Ab").unwrap());
         let mut filters = vec![named, Filter::Email(email), of(None)];
         filters.extend(statuses.map(|status| of(Some(status))));
+        filters.extend(Mark::ALL.map(Filter::Marked));
         filters
     }
 
@@ -176,6 +190,7 @@ mod tests {
             let cursor = match &filter {
                 Filter::Named(_) => Cursor::Named(id, 7),
                 Filter::Email(_) => Cursor::Email(id),
+                Filter::Marked(_) => Cursor::Marked(time, id),
                 Filter::Created { .. } => Cursor::Created(time, Some(id)),
             };
             let token = filter.token(&cursor);

@@ -42,6 +42,10 @@ pub enum Command {
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
     DisableWebhook(WebhookUri),
+    /// Record that retries at this URI fail.
+    WebhookFails(WebhookUri),
+    /// Record that the receiver at this URI has accepted a webhook.
+    WebhookWorks(WebhookUri),
     /// Set the billing account.
     SetBilling(Billing, Party),
     /// Freeze the account; its deletion is due at the end of this grace period. An operator's freeze takes over an owner's,
@@ -163,10 +167,22 @@ pub fn decide(
         (Command::DisableWebhook(uri), Initial | Active | Frozen)
             if customer.webhook_uri == *uri && !customer.internals.webhook_gone =>
         {
-            let internals = Internals { webhook_gone: true, ..customer.internals.clone() };
-            Ok(changed(Customer { internals, ..customer.clone() }, EventType::WebhookDisabled))
+            let mut after = customer.clone();
+            after.internals.webhook_gone = true;
+            after.internals.tm_webhook_failing = None;
+            Ok(changed(after, EventType::WebhookDisabled))
         }
         (Command::DisableWebhook(_), _) => Ok(Transition::Unchanged),
+
+        (Command::WebhookFails(uri), Initial | Active | Frozen)
+            if customer.webhook_uri == *uri && customer.takes_webhooks() =>
+        {
+            Ok(with_webhook_failing(customer, customer.internals.tm_webhook_failing.or(Some(now))))
+        }
+        (Command::WebhookWorks(uri), _) if customer.webhook_uri == *uri => {
+            Ok(with_webhook_failing(customer, None))
+        }
+        (Command::WebhookFails(_) | Command::WebhookWorks(_), _) => Ok(Transition::Unchanged),
 
         (
             Command::Freeze(..) | Command::UnregisterNow | Command::Delete(..) | Command::Suspend,
@@ -332,12 +348,24 @@ impl Transition {
     }
 }
 
+/// Returns the transition after which the webhook fails `since` then; not at all if that is `None`.
+fn with_webhook_failing(customer: &Customer, since: Option<Timestamp>) -> Transition {
+    if customer.internals.tm_webhook_failing == since {
+        return Transition::Unchanged;
+    }
+    let internals = Internals { tm_webhook_failing: since, ..customer.internals.clone() };
+    silently(Customer { internals, ..customer.clone() })
+}
+
 /// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
-/// value, enables a webhook that was disabled.
+/// value, enables a webhook that was disabled, and one that failed is as new.
 fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer {
     let is_set = profile.webhook_uri.is_some();
     let mut after = customer.clone().with(profile);
     after.internals.webhook_gone &= !is_set;
+    if is_set || !after.takes_webhooks() {
+        after.internals.tm_webhook_failing = None;
+    }
     if after.email.is_same_mailbox(&customer.email) {
         return after;
     }
@@ -501,7 +529,7 @@ mod tests {
     use crate::domain::Id;
     use crate::domain::customer::IdentityVerification;
     use crate::domain::hold::MAX_HOLDS;
-    use crate::domain::value::{Email, FromText, Name};
+    use crate::domain::value::{Email, FromText, Name, WebhookMethod};
 
     fn at(days: u64) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(days * 24))
@@ -871,6 +899,43 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_fails_until_it_works_is_another_or_is_switched_off() {
+        let uri =
+            |path: &str| WebhookUri::from_text(&format!("https://hook.example/{path}")).unwrap();
+        let set = |uri: WebhookUri| {
+            let profile = Profile { webhook_uri: Some(uri), ..Profile::default() };
+            Command::Update(profile, Party::Owner)
+        };
+        let off = Profile { webhook_method: Some(WebhookMethod::None), ..Profile::default() };
+        let active = after(&account(Status::Active), &set(uri("a")), at(1));
+        let is_unchanged = |customer: &Customer, command: Command| {
+            let decided = decide(customer, &command, Actor::PURGE, at(9));
+            matches!(decided, Ok(Transition::Unchanged))
+        };
+        assert!(is_unchanged(&active, Command::WebhookFails(uri("b"))), "another URI");
+        assert!(is_unchanged(&active, Command::WebhookWorks(uri("a"))), "it did not fail");
+        let failing = after(&active, &Command::WebhookFails(uri("a")), at(2));
+        assert_eq!(failing.internals.tm_webhook_failing, Some(at(2)));
+        assert_eq!(failing.internals.sequence, active.internals.sequence, "nobody is told");
+        assert!(is_unchanged(&failing, Command::WebhookFails(uri("a"))), "since then");
+        for command in [
+            Command::WebhookWorks(uri("a")),
+            Command::DisableWebhook(uri("a")),
+            Command::Update(off, Party::Owner),
+            set(uri("a")),
+            set(WebhookUri::default()),
+        ] {
+            let ended = after(&failing, &command, at(3));
+            assert_eq!(ended.internals.tm_webhook_failing, None, "{command:?}");
+        }
+        let frozen = after(&failing, &freeze(), at(3));
+        assert!(frozen.internals.tm_webhook_failing.is_some());
+        let deleted = after(&frozen, &Command::UnregisterNow, at(4));
+        assert!(is_unchanged(&deleted, Command::WebhookFails(uri("a"))));
+        assert!(deleted.marks().is_empty());
+    }
+
+    #[test]
     fn an_outdated_plan_refuses_the_deletion() {
         let planned = account(Status::Active);
         let plan = Plan::new(&planned, &std::collections::BTreeMap::new());
@@ -942,6 +1007,8 @@ mod tests {
             "[ab]".prop_map(|name| lift(&name)),
             Just(Command::Suspend),
             Just(Command::Resume),
+            Just(Command::WebhookFails(WebhookUri::default())),
+            Just(Command::WebhookWorks(WebhookUri::default())),
             Just(Command::ClaimPurge),
             Just(Command::FinishPurge),
         ]

@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod login;
 pub mod mail_intent;
 pub mod mailed_token;
+pub mod mark;
 pub mod network;
 pub mod notice;
 

@@ -1,5 +1,7 @@
 //! Pages of lists.
 
+use super::{Customer, Status};
+
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
@@ -14,6 +16,12 @@ impl<T> Page<T> {
     #[must_use]
     pub const fn empty() -> Self {
         Self { rows: Vec::new(), next: None }
+    }
+
+    /// Returns the page of what an account owns: that of a deleted one is empty, even if the purge is not yet done.
+    #[must_use]
+    pub fn unless_deleted(self, account: &Customer) -> Self {
+        if account.status == Status::Deleted { Self::empty() } else { self }
     }
 
     /// Returns the first `size` of `rows`; if there are more, with the `token` of the last as the next page's.

@@ -2,6 +2,7 @@
 
 use super::accepts::{PAGE_SIZE, PAGE_TOKEN};
 use crate::domain::find::{Filter, NamePrefix};
+use crate::domain::mark::Mark;
 use crate::domain::time::Round;
 use crate::domain::value::{Email, FromText};
 use crate::domain::{Error, Status, Timestamp};
@@ -16,14 +17,26 @@ pub const CUSTOMER_QUERY: &[&str] = &[
     "created_before",
     "name",
     "email",
+    SORT,
+    HOLD,
+    SUSPENDED,
+    WEBHOOKS,
 ];
 
+const SORT: &str = "sort";
+const HOLD: &str = "hold";
+const SUSPENDED: &str = "suspended";
+const WEBHOOKS: &str = "webhooks";
+
+/// Parameters that are combined with no other but those of the page.
+const ALONE: [&str; 5] = ["email", "name", HOLD, SUSPENDED, WEBHOOKS];
+
 const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
-                          other, name and email with nothing";
+                          other, status=frozen with sort=due, the others with nothing";
 
 /// Returns the filter that the query asks for; `value` returns a parameter's value if it was sent.
 pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filter, Error> {
-    for alone in ["email", "name"] {
+    for alone in ALONE {
         let others =
             CUSTOMER_QUERY.iter().filter(|other| ![PAGE_SIZE, PAGE_TOKEN, alone].contains(other));
         let mut others = others.filter(|other| value(other).is_some());
@@ -42,6 +55,9 @@ pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filte
     if let Some(text) = value("name") {
         return text_parameter::<NamePrefix>("name", text).map(Filter::Named);
     }
+    if let Some(mark) = mark(&value)? {
+        return Ok(Filter::Marked(mark));
+    }
     // Bounds are exclusive: rounded towards the accounts that they exclude, they lose and repeat none.
     let time = |name, round| {
         let rule = "must be an RFC 3339 time such as 2024-01-15T10:30:00Z";
@@ -56,6 +72,40 @@ pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filte
         return Err(invalid("created_before", "must be later than created_after".to_owned()));
     }
     Ok(Filter::Created { status: status(value("status"), value("deleted"))?, after, before })
+}
+
+/// Returns the mark by which the query lists accounts; `None` if it does by none.
+fn mark<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Mark>, Error> {
+    let flags = [
+        (HOLD, "true", Mark::Held),
+        (SUSPENDED, "true", Mark::Suspended),
+        (WEBHOOKS, "failing", Mark::FailingWebhook),
+        (SORT, "due", Mark::Scheduled),
+    ];
+    for (name, only, mark) in flags {
+        match value(name) {
+            None => {}
+            Some(text) if text != only => {
+                return Err(invalid(name, format!("must be {only}, or be left out")));
+            }
+            Some(_) if mark == Mark::Scheduled => return only_frozen(value).map(|()| Some(mark)),
+            Some(_) => return Ok(Some(mark)),
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses to sort by date other accounts than all that are frozen.
+fn only_frozen<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<(), Error> {
+    if value("status") != Some(Status::Frozen.name()) {
+        let rule = "needs status=frozen, as only frozen accounts have a date to sort by";
+        return Err(invalid(SORT, rule.to_owned()));
+    }
+    let mut others = ["deleted", "created_after", "created_before"].into_iter();
+    match others.find(|other| value(other).is_some()) {
+        Some(other) => Err(invalid(SORT, format!("cannot be combined with {other}; {COMBINABLE}"))),
+        None => Ok(()),
+    }
 }
 
 /// Returns a time whose offset begins with `+`: not escaped, that arrives as a space.
@@ -129,6 +179,20 @@ mod tests {
                 ],
                 "created_before",
             ),
+            (&[("hold", "false")], "hold"),
+            (&[("hold", "true"), ("suspended", "true")], "hold"),
+            (&[("suspended", "yes")], "suspended"),
+            (&[("suspended", "true"), ("status", "active")], "suspended"),
+            (&[("webhooks", "true")], "webhooks"),
+            (&[("webhooks", "failing"), ("sort", "due")], "webhooks"),
+            (&[("sort", "due")], "sort"),
+            (&[("sort", "due"), ("status", "active")], "sort"),
+            (&[("sort", "name"), ("status", "frozen")], "sort"),
+            (&[("sort", "due"), ("status", "frozen"), ("deleted", "false")], "sort"),
+            (
+                &[("sort", "due"), ("status", "frozen"), ("created_after", "2024-01-15T10:30:00Z")],
+                "sort",
+            ),
             (&[("name", "")], "name"),
             (&[("name", "a\u{1f}")], "name"),
             (&[("email", "")], "email"),
@@ -137,6 +201,18 @@ mod tests {
         ] {
             let refused = read(query).expect_err("refused");
             assert!(refused.starts_with(&format!("{names}: ")), "{query:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_listed_by_its_mark() {
+        for (query, mark) in [
+            (&[("hold", "true")][..], Mark::Held),
+            (&[("suspended", "true")], Mark::Suspended),
+            (&[("webhooks", "failing")], Mark::FailingWebhook),
+            (&[("status", "frozen"), ("sort", "due")], Mark::Scheduled),
+        ] {
+            assert_eq!(read(query), Ok(Filter::Marked(mark)), "{query:?}");
         }
     }
 

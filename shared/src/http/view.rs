@@ -343,6 +343,8 @@ pub struct OverviewView<'a> {
     tm_last_login: Option<Timestamp>,
     /// Whether the webhook is disabled because its receiver answered 410.
     webhook_disabled: bool,
+    /// Since when the webhook fails; `None` if it does not.
+    tm_webhook_failing: Option<Timestamp>,
     failing_webhooks: u64,
     mail: MailView,
 }
@@ -403,6 +405,7 @@ impl<'a> OverviewView<'a> {
             resources: owned.map(|(kind, count)| (kind.plural(), *count)).collect(),
             tm_last_login: None,
             webhook_disabled: internals.webhook_gone,
+            tm_webhook_failing: internals.tm_webhook_failing,
             failing_webhooks: 0,
             mail: MailView::default(),
         }

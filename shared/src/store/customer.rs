@@ -237,7 +237,10 @@ impl Store {
         event: Option<&Event>,
         ledger: Option<LedgerUpdate>,
     ) -> Result<Transaction<'_>, Error> {
-        let mut transaction = self.replace_customer(before, change)?.change_addresses(addresses)?;
+        let mut transaction = self
+            .replace_customer(before, change)?
+            .change_addresses(addresses)?
+            .change_markers(before, &change.after)?;
         if transaction.sends_mail() && asks_for_proof(before, &change.after) {
             let (account, now) = (Source::Customer(before.id), change.after.tm_update);
             transaction = transaction.count(Quota::ADDRESS_CHANGES, &account, now)?;

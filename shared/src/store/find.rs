@@ -6,6 +6,7 @@
 //! | by status | `status` | read by key, as the index has keys only |
 //! | by the beginning of the name | `name` | read by key |
 //! | by e-mail address | none: its partition has an entry of each account | read by key |
+//! | by a mark | none: its partition has a marker of each account | read by key |
 //!
 //! A row that is read by key is left out if the index, or the entry, is outdated about it.
 
@@ -20,6 +21,7 @@ use super::key;
 use super::root::CustomerAttributes;
 use super::stored::read;
 use crate::domain::find::{Cursor, Filter, NamePrefix, moved};
+use crate::domain::mark::Mark;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
@@ -78,6 +80,7 @@ impl Store {
             }
             Filter::Named(begin) => self.find_by_name(begin, size, after, filter).await,
             Filter::Email(email) => self.find_by_email(email, size, after, filter).await,
+            Filter::Marked(mark) => self.find_by_mark(*mark, size, after, filter).await,
         }
     }
 
@@ -168,6 +171,33 @@ impl Store {
         let mut rows = rows.collect::<Result<Vec<Customer>, _>>()?;
         rows.retain(|row| row.has_address(email));
         let next = ids.last().filter(|_| follows).map(|last| filter.token(&Cursor::Email(*last)));
+        Ok(Page { rows, next })
+    }
+
+    /// A page of the accounts that have a mark. One whose state has changed since its marker was read is left out.
+    async fn find_by_mark(
+        &self,
+        mark: Mark,
+        size: usize,
+        after: Option<&Cursor>,
+        filter: &Filter,
+    ) -> Result<Page<Customer>, Error> {
+        let start = match after {
+            Some(Cursor::Marked(time, id)) => Some((*time, *id)),
+            _ => None,
+        };
+        let mut entries = self.list_marked(mark, start, size + 1).await?;
+        let follows = entries.len() > size;
+        entries.truncate(size);
+        let keys: Vec<_> = entries.iter().map(|(_, id)| key::customer(*id).untyped()).collect();
+        let found = self.get_items(&keys).await?;
+        let mut rows = Vec::with_capacity(entries.len());
+        for (time, id) in &entries {
+            let row: Option<Customer> = found.get(&key::customer(*id))?;
+            rows.extend(row.filter(|row| row.marks().contains(&(mark, *time))));
+        }
+        let last = entries.last().filter(|_| follows);
+        let next = last.map(|(time, id)| filter.token(&Cursor::Marked(*time, *id)));
         Ok(Page { rows, next })
     }
 

@@ -2,8 +2,8 @@
 
 use super::fields::{Declared as _, Field};
 use super::{
-    access_key, agent, email, idempotency, ledger, login, mail, mail_intent, mailed_token, outbox,
-    resource, root, session,
+    access_key, agent, email, idempotency, ledger, login, mail, mail_intent, mailed_token, marker,
+    outbox, resource, root, session,
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
@@ -12,6 +12,7 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("customer", root::CustomerAttributes::FIELDS),
     ("email_lock", email::EmailLock::FIELDS),
     ("email_entry", email::EmailEntry::FIELDS),
+    ("marker", marker::MarkerAttributes::FIELDS),
     ("agent", agent::AgentAttributes::FIELDS),
     ("username_lock", login::LoginAttributes::FIELDS),
     ("accesskey", access_key::AccessKeyAttributes::FIELDS),

@@ -7,6 +7,7 @@
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | entry of an account that has an e-mail address | `EMAIL#<hash>` | `M#<id>` |
+//! | marker: entry of an account in the list by a mark | `MARKED#<mark>` | `<time>#<id>` |
 //! | bounce or complaint of an address | `UNDELIVERABLE#<hash>` | `U` |
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
@@ -35,6 +36,7 @@ use crate::domain::digest::sha256;
 use crate::domain::event::Audience;
 use crate::domain::find::NamePrefix;
 use crate::domain::idempotency::IdempotencyRecord;
+use crate::domain::mark::Mark;
 use crate::domain::network::Source;
 use crate::domain::notice::NoticeType;
 use crate::domain::owned::Kind;
@@ -196,6 +198,22 @@ pub(super) fn email_entry(partition: &str, customer: Id<Customer>) -> Key<()> {
 /// The account that a sort key in an e-mail address's partition is the entry of; `None` if it is the lock's.
 pub(super) fn customer_of_entry(sk: &str) -> Option<Id<Customer>> {
     sk.strip_prefix(MAILBOX).and_then(Id::parse)
+}
+
+/// Partition of the accounts that have a mark.
+pub(super) fn marked(mark: Mark) -> String {
+    format!("MARKED#{}", mark.name())
+}
+
+/// Key of an account's marker, at this time in the list.
+pub(super) fn marker(mark: Mark, time: Timestamp, customer: Id<Customer>) -> Key<()> {
+    Key::new(marked(mark), format!("{}#{customer}", time.fixed()))
+}
+
+/// The time and the account in a marker's sort key; `None` if it has another form.
+pub(super) fn entry_of_marker(sk: &str) -> Option<(Timestamp, Id<Customer>)> {
+    let (time, id) = sk.split_once('#')?;
+    Some((Timestamp::parse_fixed(time)?, Id::parse(id)?))
 }
 
 /// Key of the record that an e-mail address takes no mail; `None` if this is no address.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
-//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`idempotency`], [`ledger`], [`authority`] |
+//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`marker`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`], [`sending`] |
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
@@ -37,6 +37,7 @@ pub mod login;
 pub mod mail;
 pub mod mail_intent;
 pub mod mailed_token;
+pub mod marker;
 pub mod outbox;
 pub mod overview;
 pub mod owned;

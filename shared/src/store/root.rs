@@ -104,6 +104,8 @@ stored! {
         tm_earlier_webhook_secret: Option<Timestamp> => Blanked,
         #[serde(default)]
         webhook_gone: bool => Blanked,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_webhook_failing: Option<Timestamp> => Blanked,
         /// Absent from accounts that were written when every address was reserved.
         #[serde(default)]
         email_unreserved: bool => Blanked,
@@ -173,6 +175,7 @@ impl From<&Customer> for CustomerAttributes {
             earlier_webhook_secret: earlier.map(|earlier| plain(&earlier.secret)),
             tm_earlier_webhook_secret: earlier.map(|earlier| earlier.tm_expire),
             webhook_gone: customer.internals.webhook_gone,
+            tm_webhook_failing: customer.internals.tm_webhook_failing,
             email_unreserved: customer.internals.email_unreserved,
             retained_email: retained.map(|email| email.expose().to_owned()),
             list_pk: listed.then(|| key::LIST.to_owned()),
@@ -229,6 +232,7 @@ impl From<CustomerAttributes> for Customer {
                 webhook_secret: stored.webhook_secret.map(WebhookSecret::trusted),
                 earlier_webhook_secret: earlier,
                 webhook_gone: stored.webhook_gone,
+                tm_webhook_failing: stored.tm_webhook_failing,
                 email_unreserved: stored.email_unreserved,
                 retained_email: stored.retained_email.map(Email::trusted),
             },
@@ -361,6 +365,7 @@ pub(super) mod tests {
                 terms: Some(Terms { version: text("1"), tm_accept: now }),
                 webhook_secret: Some(WebhookSecret::new([7; 32])),
                 webhook_gone: true,
+                tm_webhook_failing: Some(now),
                 email_unreserved: true,
                 retained_email: Some(Email::trusted(text("b@example.com"))),
                 ..Internals::default()

@@ -19,7 +19,9 @@ use tokio::time::Instant;
 use super::message::Message;
 use super::send::Sender;
 use crate::app::{App, Build};
-use crate::domain::delivery::{DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted, next_attempt};
+use crate::domain::delivery::{
+    DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted, is_failing, next_attempt,
+};
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_target::Loopback;
@@ -297,6 +299,11 @@ impl Deliverer {
         let result = attempt.result;
         match result {
             DeliveryResult::Delivered => {
+                // Before the result is recorded, as below.
+                if account.internals.tm_webhook_failing.is_some() {
+                    let command = Command::WebhookWorks(webhook.uri);
+                    transition(&self.app, Actor::WEBHOOK_DELIVERY, account, &command).await?;
+                }
                 self.end(event, made, DeliveryState::Delivered, Some(result)).await?;
                 return Ok(Disposition::Delivered);
             }
@@ -311,6 +318,10 @@ impl Deliverer {
             }
             DeliveryResult::Timeout => store.record_host_timeout(host, now).await?,
             _ => {}
+        }
+        if is_failing(made) && account.internals.tm_webhook_failing.is_none() {
+            let command = Command::WebhookFails(webhook.uri);
+            transition(&self.app, Actor::WEBHOOK_DELIVERY, account, &command).await?;
         }
         let Some(scheduled) = scheduled else {
             return self.end(event, made, DeliveryState::Failed, Some(result)).await;

@@ -3,6 +3,7 @@
 mod changes;
 mod cost;
 mod filters;
+mod marks;
 mod paging;
 
 use std::collections::HashMap;

@@ -206,6 +206,12 @@ const OWN_AGENT: Row = Row {
     ..OWN
 };
 
+/// A route on an access key of the caller's account, or of one that a project admin names.
+const KEY: Row = Row { named: OK, names: Some(PROJECT), ..OWN_KEY };
+
+/// A route on an agent of the caller's account, or of one that a project admin names.
+const ANY_AGENT: Row = Row { named: OK, names: Some(PROJECT), ..OWN_AGENT };
+
 /// A route on resources of the caller's account, or of one that a project admin names.
 const RESOURCES: Row = Row { who: MANAGERS, names: Some(PROJECT), ..OWN };
 
@@ -420,12 +426,13 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { route: "PUT /v1.0/customer/metadata", body: r#"{"rtp_debug": true}"#, ..OWN },
     Row { route: "GET /v1.0/events", ..OWN },
-    Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, ..OWN },
+    Row { route: "GET /v1.0/webhook_deliveries", who: MANAGERS, names: Some(PROJECT), ..OWN },
     Row {
         route: "POST /v1.0/webhook_deliveries/{id}/resend",
         // No account here has a webhook; `webhooks.rs` tests accounts with one.
         target: Some(&NUMBER),
         named: NO_WEBHOOK,
+        names: Some(PROJECT),
         missing: NO_WEBHOOK,
         deleted: NO_WEBHOOK,
         ..WITHOUT_WEBHOOK
@@ -433,15 +440,15 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "POST /v1.0/customer/webhook_test", ..WITHOUT_WEBHOOK },
     Row { route: "POST /v1.0/customer/webhook_secret/rotate", body: r#"{"overlap": 0}"#, ..OWN },
     Row { route: "GET /v1.0/me", who: ANYONE, ..OWN },
-    Row { route: "GET /v1.0/accesskeys", ..OWN },
+    Row { route: "GET /v1.0/accesskeys", names: Some(PROJECT), ..OWN },
     Row { route: "POST /v1.0/accesskeys", body: ACCESS_KEY.new, key: DENIED, ..OWN },
-    Row { route: "GET /v1.0/accesskeys/{id}", ..OWN_KEY },
+    Row { route: "GET /v1.0/accesskeys/{id}", ..KEY },
     Row { route: "PUT /v1.0/accesskeys/{id}", body: r#"{"name": "changed"}"#, ..OWN_KEY },
     Row {
         route: "DELETE /v1.0/accesskeys/{id}",
         lets_in: NOT_SUSPENDED,
         uses_up: UsesUp::Target,
-        ..OWN_KEY
+        ..KEY
     },
     Row {
         route: "POST /v1.0/accesskeys/{id}/rotate",
@@ -451,7 +458,7 @@ pub(super) const ROWS: &[Row] = &[
         uses_up: UsesUp::Target,
         ..OWN_KEY
     },
-    Row { route: "GET /v1.0/agents", ..OWN },
+    Row { route: "GET /v1.0/agents", names: Some(PROJECT), ..OWN },
     Row { route: "POST /v1.0/agents", body: AGENT.new, ..OWN },
     Row {
         route: "POST /v1.0/agents",
@@ -466,7 +473,7 @@ pub(super) const ROWS: &[Row] = &[
         key: DENIED,
         ..OWN
     },
-    Row { route: "GET /v1.0/agents/{id}", ..OWN_AGENT },
+    Row { route: "GET /v1.0/agents/{id}", ..ANY_AGENT },
     Row {
         route: "PUT /v1.0/agents/{id}",
         body: r#"{"name": "changed"}"#,
@@ -477,13 +484,13 @@ pub(super) const ROWS: &[Row] = &[
         route: "DELETE /v1.0/agents/{id}",
         held: Some(PRESERVED),
         uses_up: UsesUp::Target,
-        ..OWN_AGENT
+        ..ANY_AGENT
     },
     Row {
         route: "PUT /v1.0/agents/{id}/permission",
         body: r#"{"permission": 64}"#,
         held: Some(PRESERVED),
-        ..OWN_AGENT
+        ..ANY_AGENT
     },
     Row {
         route: "PUT /v1.0/agents/{id}/permission",
@@ -491,14 +498,14 @@ pub(super) const ROWS: &[Row] = &[
         key: DENIED,
         held: Some(PRESERVED),
         uses_up: UsesUp::Target,
-        ..OWN_AGENT
+        ..ANY_AGENT
     },
     Row {
         route: "PUT /v1.0/agents/{id}/permission",
         body: r#"{"permission": 32}"#,
         session: BAD_FIELD,
         key: DENIED,
-        ..OWN_AGENT
+        ..ANY_AGENT
     },
     Row {
         route: "PUT /v1.0/agents/{id}/password",

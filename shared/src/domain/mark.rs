@@ -1,0 +1,95 @@
+//! Marks: states of an account by which operators list accounts.
+
+use super::{Customer, Timestamp};
+
+/// A state by which operators list accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// It is frozen, and to be deleted at a date, held or not.
+    Scheduled,
+    /// It is held.
+    Held,
+    /// It is suspended.
+    Suspended,
+    /// Its webhook fails.
+    FailingWebhook,
+}
+
+impl Mark {
+    /// Every mark.
+    pub const ALL: [Self; 4] = [Self::Scheduled, Self::Held, Self::Suspended, Self::FailingWebhook];
+
+    /// Returns the mark's name in keys and page tokens. No status has the same.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Held => "held",
+            Self::Suspended => "suspended",
+            Self::FailingWebhook => "failing",
+        }
+    }
+
+    /// Whether the earliest account comes first in the list of those that have the mark.
+    #[must_use]
+    pub const fn is_ascending(self) -> bool {
+        matches!(self, Self::Scheduled)
+    }
+}
+
+impl Customer {
+    /// Returns the account's marks, each with the account's time in the list of those that have it: its date if it is
+    /// scheduled for deletion, else when it was created. The project's own account is in no list.
+    #[must_use]
+    pub fn marks(&self) -> Vec<(Mark, Timestamp)> {
+        let internals = &self.internals;
+        if internals.system {
+            return Vec::new();
+        }
+        let marked = |mark, is_so: bool| is_so.then_some((mark, self.tm_create));
+        let scheduled = self.tm_deletion_scheduled.map(|due| (Mark::Scheduled, due));
+        let others = [
+            marked(Mark::Held, !internals.holds.is_empty()),
+            marked(Mark::Suspended, internals.suspension.is_some()),
+            marked(Mark::FailingWebhook, internals.tm_webhook_failing.is_some()),
+        ];
+        scheduled.into_iter().chain(others.into_iter().flatten()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::customer::Suspension;
+    use crate::domain::{Actor, Id, Status};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    #[test]
+    fn an_account_has_a_mark_per_state_and_the_projects_own_has_none() {
+        let mut account = Customer::blank(Id::new(at(1), [1; 10]), at(1));
+        assert!(account.marks().is_empty());
+        (account.status, account.tm_deletion_scheduled) = (Status::Frozen, Some(at(9)));
+        account.internals.suspension = Some(Suspension { by: Actor::PURGE, tm_suspend: at(2) });
+        account.internals.tm_webhook_failing = Some(at(3));
+        let created = |mark| (mark, at(1));
+        let expected =
+            [(Mark::Scheduled, at(9)), created(Mark::Suspended), created(Mark::FailingWebhook)];
+        assert_eq!(account.marks(), expected);
+        account.internals.system = true;
+        assert!(account.marks().is_empty());
+    }
+
+    #[test]
+    fn no_mark_has_the_name_of_a_status_or_of_another_mark() {
+        for (number, mark) in Mark::ALL.into_iter().enumerate() {
+            assert!(Status::parse(mark.name()).is_none(), "{mark:?}");
+            assert!(
+                Mark::ALL[..number].iter().all(|other| other.name() != mark.name()),
+                "{mark:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Markers: the entries of accounts in the lists by [`Mark`], one partition per mark, in the order of the list. A marker is
+//! written and deleted in the transaction that changes the account's state.
+
+use serde::{Deserialize, Serialize};
+
+use super::dynamodb::{Store, Table, Transaction, first, internal, string};
+use super::fields::stored;
+use super::key::{self, Key};
+use super::stored::item;
+use crate::domain::mark::Mark;
+use crate::domain::{Customer, Error, Id, Timestamp};
+
+stored! {
+    /// A marker as an item.
+    #[derive(Serialize, Deserialize)]
+    pub struct MarkerAttributes {
+        customer_id: Id<Customer> => Deleted,
+    }
+}
+
+/// Entry of an account in the list by a mark: the account's time in it, and its id.
+pub(super) type Entry = (Timestamp, Id<Customer>);
+
+impl Transaction<'_> {
+    /// Adds the markers in which the account `after` a change differs from the one `before`.
+    pub(super) fn change_markers(
+        mut self,
+        before: &Customer,
+        after: &Customer,
+    ) -> Result<Self, Error> {
+        let (had, has) = (before.marks(), after.marks());
+        for mark in had.iter().filter(|mark| !has.contains(mark)) {
+            self = self.delete(marker(*mark, before.id).address(), None)?;
+        }
+        for mark in has.iter().filter(|mark| !had.contains(mark)) {
+            let marker =
+                item(&marker(*mark, after.id), MarkerAttributes { customer_id: after.id })?;
+            self = self.put(Table::Accounts, marker, None)?;
+        }
+        Ok(self)
+    }
+}
+
+impl Store {
+    /// The first entries in the list by a mark after the entry `after`, at most so many.
+    pub(super) async fn list_marked(
+        &self,
+        mark: Mark,
+        after: Option<Entry>,
+        most: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        #[derive(Deserialize)]
+        struct Marker {
+            sk: String,
+        }
+
+        let start = after.map(|(time, id)| key::marker(mark, time, id).address().key);
+        let query = self
+            .query(Table::Accounts)
+            .consistent_read(true)
+            .scan_index_forward(mark.is_ascending())
+            .key_condition_expression("pk = :mark")
+            .expression_attribute_values(":mark", string(key::marked(mark)))
+            .set_exclusive_start_key(start);
+        let markers: Vec<Marker> = first(query, most).await?;
+        let entry = |marker: &Marker| {
+            key::entry_of_marker(&marker.sk).ok_or_else(|| internal("an unreadable marker"))
+        };
+        markers.iter().map(entry).collect()
+    }
+}
+
+fn marker((mark, time): (Mark, Timestamp), customer: Id<Customer>) -> Key<()> {
+    key::marker(mark, time, customer)
+}
