@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser;
 use local::{PASSWORD, USERNAME};
-use sam_local::{Data, Options, Stack};
+use sam_local::{Data, Kept, Options, Stack};
 use tokio::{
     process::Command,
     signal::unix::{Signal, SignalKind, signal},
@@ -69,8 +69,8 @@ impl Signals {
     }
 }
 
-/// Number of log lines that `/_local/logs` keeps: a stack may run for weeks.
-const LOG_LINES: usize = 10_000;
+/// What the stack keeps to show: it may run for weeks. `infra/LOCAL.md` names these numbers.
+const KEPT: Kept = Kept { log_lines: 10_000, events: 10_000, mail: 1_000, dead_letters: 1_000 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -124,7 +124,7 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
         port: arguments.port,
         contention: Duration::from_millis(arguments.contention),
         echo: true,
-        log_lines: LOG_LINES,
+        kept: KEPT,
         ..options
     })
 }

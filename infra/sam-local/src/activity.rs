@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
-use crate::sync::lock;
+use crate::{history::History, sync::lock};
 
 /// Counts background work and keeps dead letters.
 pub(crate) struct Activity {
     running: watch::Sender<usize>,
-    dead_letters: Mutex<Vec<Value>>,
+    dead_letters: History<Value>,
 }
 
 /// A piece of background work, which ends when this is dropped.
@@ -24,8 +24,9 @@ pub(crate) struct Doorbell {
 }
 
 impl Activity {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { running: watch::Sender::new(0), dead_letters: Mutex::default() })
+    /// Keeps as many dead letters as `kept`.
+    pub(crate) fn new(kept: usize) -> Arc<Self> {
+        Arc::new(Self { running: watch::Sender::new(0), dead_letters: History::new(kept) })
     }
 
     /// Counts a piece of work until the result is dropped.
@@ -43,7 +44,7 @@ impl Activity {
     /// Keeps a dead letter: an event that is not tried again, its `cause` (such as a rule), the function
     /// that failed, and the last failure.
     pub(crate) fn give_up(&self, cause: &str, function: &str, event: &Value, reason: &Value) {
-        lock(&self.dead_letters).push(json!({
+        self.dead_letters.push(json!({
             "cause": cause,
             "function": function,
             "event": event,
@@ -51,9 +52,9 @@ impl Activity {
         }));
     }
 
-    /// All dead letters, oldest first.
+    /// Dead letters, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
-        lock(&self.dead_letters).clone()
+        self.dead_letters.entries()
     }
 }
 

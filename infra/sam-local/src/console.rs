@@ -1,8 +1,6 @@
 //! Log output of the stack and its functions.
 
-use std::{collections::VecDeque, sync::Mutex};
-
-use crate::sync::lock;
+use crate::history::History;
 
 /// Speaker of the stack's own messages on stderr.
 const STACK: &str = "local";
@@ -10,14 +8,12 @@ const STACK: &str = "local";
 /// Keeps the last lines that functions wrote, and echoes everything on stderr if asked to.
 pub(crate) struct Console {
     echo: bool,
-    /// Number of lines kept; older ones are dropped.
-    capacity: usize,
-    lines: Mutex<VecDeque<String>>,
+    lines: History<String>,
 }
 
 impl Console {
-    pub(crate) fn new(echo: bool, capacity: usize) -> Self {
-        Self { echo, capacity, lines: Mutex::default() }
+    pub(crate) const fn new(echo: bool, capacity: usize) -> Self {
+        Self { echo, lines: History::new(capacity) }
     }
 
     /// Shows a message of the stack itself.
@@ -28,16 +24,12 @@ impl Console {
     /// Keeps and shows a line that a function wrote.
     pub(crate) fn relay(&self, function: &str, line: String) {
         self.show(function, &line);
-        let mut lines = lock(&self.lines);
-        lines.push_back(line);
-        if lines.len() > self.capacity {
-            lines.pop_front();
-        }
+        self.lines.push(line);
     }
 
     /// Lines kept, oldest first.
     pub(crate) fn lines(&self) -> Vec<String> {
-        lock(&self.lines).iter().cloned().collect()
+        self.lines.entries()
     }
 
     #[expect(clippy::print_stderr, reason = "log output of a command-line program")]

@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header, uri::Authority},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::{any, get, post},
@@ -108,19 +108,14 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/_local/{*rest}", any(unknown))
         .route("/2015-03-31/functions/{id}/invocations", post(invoke))
         .method_not_allowed_fallback(unknown)
-        .layer(middleware::from_fn(refuse_browsers))
+        .layer(middleware::from_fn(refuse_pages))
         .with_state(control)
 }
 
-/// Refuses pages in a browser on this machine: `Origin` names the page, and `Host` a host name that was pointed
-/// to this machine (DNS rebinding).
-async fn refuse_browsers(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.and_then(|host| host.parse::<Authority>().ok());
-    let is_local = host.is_some_and(|host| matches!(host.host(), "127.0.0.1" | "localhost"));
-    if !is_local || headers.contains_key(header::ORIGIN) {
-        let message = "the stack's control endpoints are not for browsers or other hosts";
+/// Refuses pages in a browser on this machine: `Origin` names the page.
+async fn refuse_pages(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::ORIGIN) {
+        let message = "the stack's control endpoints are not for pages in a browser";
         return error(StatusCode::FORBIDDEN, message);
     }
     next.run(request).await

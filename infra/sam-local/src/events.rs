@@ -1,6 +1,6 @@
 //! `EventBridge`: event buses and their rules.
 
-use std::{collections::BTreeSet, sync::Arc, sync::Mutex};
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::{
     aws::{ACCOUNT, REGION, arn},
     clock::{Clock, unique_id},
+    history::History,
     iam::Access,
     lambda::Functions,
-    sync::lock,
     template::Rule,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Events {
     rules: Vec<Rule>,
     functions: Arc<Functions>,
     clock: Arc<Clock>,
-    seen: Mutex<Vec<Value>>,
+    seen: History<Value>,
 }
 
 #[derive(Deserialize)]
@@ -72,14 +72,15 @@ impl Events {
         rules: Vec<Rule>,
         functions: Arc<Functions>,
         clock: Arc<Clock>,
+        kept: usize,
     ) -> Arc<Self> {
         let buses = buses.into_iter().chain(["default".to_owned()]).collect();
-        Arc::new(Self { buses, rules, functions, clock, seen: Mutex::default() })
+        Arc::new(Self { buses, rules, functions, clock, seen: History::new(kept) })
     }
 
-    /// Every event that reached a bus, oldest first: `{"bus", "rules", "event"}`.
+    /// Events that reached a bus, oldest first: `{"bus", "rules", "event"}`.
     pub(crate) fn seen(&self) -> Vec<Value> {
-        lock(&self.seen).clone()
+        self.seen.entries()
     }
 
     /// Answers `PutEvents` with the result of each entry. Fails with a message if the request is malformed.
@@ -159,7 +160,7 @@ impl Events {
         }
         let rules: Vec<_> = rules.iter().map(|rule| &rule.id).collect();
         let seen = json!({"bus": bus, "rules": rules, "event": event});
-        lock(&self.seen).push(seen);
+        self.seen.push(seen);
     }
 }
 

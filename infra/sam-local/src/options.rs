@@ -39,8 +39,8 @@ pub struct Options {
     pub port: u16,
     /// Whether log lines are shown on stderr.
     pub echo: bool,
-    /// Number of the functions' last log lines that are kept.
-    pub log_lines: usize,
+    /// How much of what happened is kept to be shown.
+    pub kept: Kept,
     /// Delay of each reply of `DynamoDB`. The embedded one replies within a fraction of a millisecond, a real
     /// table within a few. Without the delay, parallel calls would be counted as sequential round trips.
     pub latency: Duration,
@@ -56,6 +56,29 @@ pub struct Invocation {
     pub function: String,
     /// The event that the function gets.
     pub payload: Value,
+}
+
+/// Numbers of the latest entries that a stack keeps; older ones are dropped.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// Lines that functions wrote.
+    pub log_lines: usize,
+    /// Events that reached a bus.
+    pub events: usize,
+    /// Messages that were sent.
+    pub mail: usize,
+    /// Stream records and asynchronous invocations that were given up.
+    pub dead_letters: usize,
+}
+
+impl Kept {
+    /// Everything: for a stack that does not run for long.
+    pub const ALL: Self = Self {
+        log_lines: usize::MAX,
+        events: usize::MAX,
+        mail: usize::MAX,
+        dead_letters: usize::MAX,
+    };
 }
 
 impl Options {
@@ -75,7 +98,7 @@ impl Options {
             reset: false,
             port: 0,
             echo: false,
-            log_lines: usize::MAX,
+            kept: Kept::ALL,
             latency: LATENCY,
             contention: Duration::ZERO,
         }

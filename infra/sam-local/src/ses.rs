@@ -3,17 +3,17 @@
 //! Messages to SES's mailbox simulator bounce or are complained of, if they name a configuration set: the event is put on
 //! the default bus, as an event destination of that set does.
 
-use std::{fmt::Write as _, sync::Arc, sync::Mutex};
+use std::{fmt::Write as _, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{aws::arn, clock::Clock, clock::unique_id, iam::Access, sync::lock};
+use crate::{aws::arn, clock::Clock, clock::unique_id, history::History, iam::Access};
 
 /// Sends mail.
 pub(crate) struct Ses {
     clock: Arc<Clock>,
-    sent: Mutex<Vec<Value>>,
+    sent: History<Value>,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +111,8 @@ fn feedback(address: &str, set: &str) -> Option<Feedback> {
 }
 
 impl Ses {
-    pub(crate) fn new(clock: Arc<Clock>) -> Arc<Self> {
-        Arc::new(Self { clock, sent: Mutex::default() })
+    pub(crate) fn new(clock: Arc<Clock>, kept: usize) -> Arc<Self> {
+        Arc::new(Self { clock, sent: History::new(kept) })
     }
 
     /// Answers `SendEmail`, and returns the events that SES emits about the message afterwards. Fails with a message
@@ -129,7 +129,7 @@ impl Ses {
         let Simple { subject, body } = request.content.simple;
         let data = |text: Option<Text>| text.map(|text| text.data);
         let id = unique_id();
-        lock(&self.sent).push(json!({
+        self.sent.push(json!({
             "id": id,
             "time": self.clock.now().to_string(),
             "from": request.from_email_address,
@@ -141,9 +141,9 @@ impl Ses {
         Ok((json!({ "MessageId": id }), told))
     }
 
-    /// Every message that was sent, oldest first.
+    /// Messages that were sent, oldest first.
     pub(crate) fn sent(&self) -> Vec<Value> {
-        lock(&self.sent).clone()
+        self.sent.entries()
     }
 
     /// The same as a page for people. Messages are shown in frames that run no scripts; links open in a tab of their own.
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn sent_messages_are_shown_and_escaped() {
-        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()));
+        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()), usize::MAX);
         assert!(ses.page().contains("Nothing was sent"));
         let (answer, told) = ses.send(&message(&["ann@example.com"])).unwrap();
         assert!(told.is_empty(), "{told:?}");
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_message_without_recipient_is_refused() {
-        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()));
+        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()), usize::MAX);
         assert!(ses.send(&message(&[])).is_err() && ses.send(b"{}").is_err());
         assert!(ses.sent().is_empty());
     }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_mailbox_simulator_bounces_and_complains_where_a_configuration_set_tells_of_it() {
-        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()));
+        let ses = Ses::new(Arc::new(Clock::open(None).unwrap()), usize::MAX);
         let to = [
             "bounce@simulator.amazonses.com",
             "ann@example.com",

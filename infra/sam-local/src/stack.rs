@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::DefaultBodyLimit, serve::ListenerExt};
+use axum::{Router, extract::DefaultBodyLimit, middleware, serve::ListenerExt};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -26,10 +26,11 @@ use crate::{
     error::Error,
     events::Events,
     gateway::{self, Gateway},
+    host,
     iam::Permissions,
     kms::Kms,
     lambda::{Functions, Surroundings, runtime_api},
-    options::{Invocation, Options},
+    options::{Invocation, Kept, Options},
     schedules::Schedules,
     ses::Ses,
     stats::Stats,
@@ -62,19 +63,19 @@ pub struct Stack {
 pub struct Sinks(Arc<Control>);
 
 impl Sinks {
-    /// Every line the functions wrote so far.
+    /// Lines that the functions wrote so far.
     #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.0.console.lines()
     }
 
-    /// Every event that reached a bus.
+    /// Events that reached a bus.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.0.events.seen()
     }
 
-    /// Every dead letter, oldest first.
+    /// Dead letters, oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<Value> {
         self.0.activity.dead_letters()
@@ -123,12 +124,12 @@ impl Stack {
             clock_variable: options.clock_variable,
             clock: Arc::new(Clock::open(path)?),
             stats: Arc::new(Stats::new(functions, options.log_fields)),
-            console: Arc::new(Console::new(options.echo, options.log_lines)),
-            activity: Activity::new(),
+            console: Arc::new(Console::new(options.echo, options.kept.log_lines)),
+            activity: Activity::new(options.kept.dead_letters),
             stopping: stopping.subscribe(),
         };
         report_not_played(&template, &surroundings.console);
-        let mut parts = Parts::assemble(template, surroundings, path)?;
+        let mut parts = Parts::assemble(template, surroundings, path, options.kept)?;
         let background = parts.run(inside, stopping.subscribe());
         let Parts { control, gateway, .. } = parts;
         control.dynamodb.set_latency(options.latency);
@@ -186,7 +187,7 @@ impl Stack {
         Sinks(Arc::clone(&self.control))
     }
 
-    /// Every line the functions wrote so far.
+    /// Lines that the functions wrote so far.
     #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.control.console.lines()
@@ -203,13 +204,13 @@ impl Stack {
         self.control.stats.reset();
     }
 
-    /// Every event that reached a bus: `{"bus", "rules", "event"}`, oldest first.
+    /// Events that reached a bus: `{"bus", "rules", "event"}`, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.control.events.seen()
     }
 
-    /// Every message that was sent, as `GET /_local/mail` shows it.
+    /// Messages that were sent, as `GET /_local/mail` shows it.
     #[must_use]
     pub fn mail(&self) -> Vec<Value> {
         self.control.ses.sent()
@@ -247,6 +248,7 @@ impl Parts {
         template: Template,
         surroundings: Surroundings,
         directory: Option<&Path>,
+        kept: Kept,
     ) -> Result<Self, Error> {
         let clock = Arc::clone(&surroundings.clock);
         let stats = Arc::clone(&surroundings.stats);
@@ -264,7 +266,8 @@ impl Parts {
         )?;
         let kms = Arc::new(Kms::open(template.keys, directory)?);
         let (buses, rules) = (template.buses, template.rules);
-        let events = Events::new(buses, rules, Arc::clone(&functions), Arc::clone(&clock));
+        let events =
+            Events::new(buses, rules, Arc::clone(&functions), Arc::clone(&clock), kept.events);
         let resumed = directory.is_some();
         let schedules =
             Schedules::new(template.schedules, Arc::clone(&clock), Arc::clone(&functions), resumed);
@@ -280,7 +283,7 @@ impl Parts {
             console: Arc::clone(&console),
         };
         let streams = template.streams.into_iter().zip(doorbells).map(stream).collect();
-        let ses = Ses::new(Arc::clone(&clock));
+        let ses = Ses::new(Arc::clone(&clock), kept.mail);
         let control = Control {
             functions,
             dynamodb,
@@ -366,6 +369,7 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
 }
 
 async fn serve(listener: TcpListener, routes: Router, mut end: watch::Receiver<bool>) {
+    let routes = routes.layer(middleware::from_fn(host::refuse_others));
     let service = routes.into_make_service_with_connect_info::<SocketAddr>();
     let signal = async move {
         // A dropped sender ends it too.

@@ -21,7 +21,7 @@ async fn stale_index_rows_are_not_listed() {
     }
     assert!(tenure.stack.settle().await);
     // While the rule is set, the index is as it was when it was set.
-    let stale = json!([{"fault": "stale_index", "function": "CustomerListFunction", "operation": "Query", "writes": 1_000_000, "times": 1_000_000}]);
+    let stale = json!([{"fault": "stale_index", "function": "CustomerListFunction", "operation": "Query", "writes": 10_000, "times": 1_000_000}]);
     let rules = tenure.request("POST", "/_local/faults").body(stale.to_string());
     tenure.send(rules).await.ok();
     let path = |number: usize| format!("/v1.0/customers/{}", made[number]);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Method;
-use sam_local::{Options, Stack};
+use sam_local::{Kept, Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -178,7 +178,7 @@ pub(crate) async fn run(arguments: &Contend, places: &Places) -> Result<()> {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         contention: Duration::from_millis(arguments.hold),
-        log_lines: 1_000,
+        kept: Kept { log_lines: 1_000, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
             .map_err(|error| error.to_string())?
     };

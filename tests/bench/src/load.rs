@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sam_local::{Options, Stack};
+use sam_local::{Kept, Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
         // What is measured is not how many requests one account may make.
         parameters: [("RequestsPerMinute".to_owned(), "1000000000".to_owned())].into(),
         latency: Duration::ZERO,
-        log_lines: LOG_LINES,
+        kept: Kept { log_lines: LOG_LINES, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
             .map_err(|error| error.to_string())?
     };

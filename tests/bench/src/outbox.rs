@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use aws_sdk_dynamodb::{Client, Config};
 use axum::Router;
 use axum::http::StatusCode;
-use sam_local::{OWNER, Options, Stack};
+use sam_local::{Kept, OWNER, Options, Stack};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::app::App;
@@ -79,7 +79,7 @@ struct Soak<'a> {
 pub(crate) async fn run(arguments: &Outbox, places: &Places) -> Result<()> {
     let options = Options {
         parameters: [("WebhookAllowLoopback".to_owned(), "true".to_owned())].into(),
-        log_lines: 1_000,
+        kept: Kept { log_lines: 1_000, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
             .map_err(|error| error.to_string())?
     };

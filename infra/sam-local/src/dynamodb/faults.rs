@@ -10,7 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{replica::Replica, request::Request};
+use super::{
+    replica::{MAX_WRITES, Replica},
+    request::Request,
+};
 use crate::error::Error;
 
 /// How long `conflict_hold` keeps a transaction in flight unless its rule says, in milliseconds.
@@ -116,6 +119,12 @@ pub(super) struct Strike {
     pub(super) replica: Option<Arc<Mutex<Replica>>>,
 }
 
+/// Most rules at a time.
+const MAX_RULES: usize = 1_000;
+
+/// Most rules at a time for stale queries, each of which has a copy of the tables.
+const MAX_COPIES: usize = 10;
+
 /// Parses a list of rules in JSON; `functions` and `tables` are the template's logical ids.
 pub(super) fn parse(
     body: &[u8],
@@ -125,6 +134,11 @@ pub(super) fn parse(
     let rules: Vec<Rule> = serde_json::from_slice(body).map_err(|error| {
         Error::new(format!("send a list of rules, such as [{{\"fault\": \"throttle\"}}]: {error}"))
     })?;
+    let copies = rules.iter().filter(|rule| rule.fault == Fault::StaleIndex).count();
+    if rules.len() > MAX_RULES || copies > MAX_COPIES {
+        let complaint = format!("at most {MAX_RULES} rules, and {MAX_COPIES} of stale_index");
+        return Err(Error::new(complaint));
+    }
     for (index, rule) in rules.iter().enumerate() {
         rule.check(functions, tables)
             .map_err(|complaint| Error::new(format!("rule {}: {complaint}", index + 1)))?;
@@ -192,7 +206,9 @@ impl Rule {
             (Fault::ShortPages, Some(0), _) => Err("items: must be at least 1".to_owned()),
             (Fault::Unprocessed | Fault::ShortPages, _, None) => Ok(()),
             (_, Some(_), _) => Err("items: goes with unprocessed and short_pages".to_owned()),
-            (Fault::StaleIndex, _, Some(0)) => Err("writes: must be at least 1".to_owned()),
+            (Fault::StaleIndex, _, Some(writes)) if !(1..=MAX_WRITES).contains(&writes) => {
+                Err(format!("writes: must be at least 1, and {MAX_WRITES} at most"))
+            }
             (Fault::StaleIndex, ..) | (_, _, None) => Ok(()),
             (_, _, Some(_)) => Err("writes: goes with stale_index".to_owned()),
         }

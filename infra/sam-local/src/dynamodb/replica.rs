@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{execute::execute, request::ItemKey, storage};
 use crate::{error::Error, template::Table};
 
+/// Most writes that a copy can lag behind.
+pub(super) const MAX_WRITES: usize = 10_000;
+
 /// The copy, and the writes that it has not applied.
 pub(super) struct Replica {
     database: Database,
@@ -38,16 +41,24 @@ impl Replica {
             Some((key.clone(), found["Item"].take()))
         };
         self.behind.push_back(keys.iter().filter_map(now_at).collect());
+        // No rule asks for more. What cannot be applied here fails the next query.
+        let _ = self.catch_up(MAX_WRITES);
     }
 
     /// Answers a query as of `writes` writes ago.
     pub(super) fn query(&mut self, query: &Value, writes: usize) -> Result<Value, DynoxideError> {
+        self.catch_up(writes)?;
+        execute(&self.database, "Query", query)
+    }
+
+    /// Applies all but the last `writes` writes.
+    fn catch_up(&mut self, writes: usize) -> Result<(), DynoxideError> {
         while self.behind.len() > writes {
             for (key, item) in self.behind.pop_front().into_iter().flatten() {
                 self.apply(&key, &item)?;
             }
         }
-        execute(&self.database, "Query", query)
+        Ok(())
     }
 
     fn apply(&self, key: &ItemKey, item: &Value) -> Result<(), DynoxideError> {

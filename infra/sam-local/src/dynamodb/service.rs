@@ -33,6 +33,9 @@ use crate::{
     template::Table,
 };
 
+/// Number of records that the streams keep, all together.
+const STREAM_RECORDS: usize = 100_000;
+
 /// The template's tables.
 pub(crate) struct DynamoDb {
     database: Database,
@@ -87,7 +90,7 @@ impl DynamoDb {
             opened.map_err(|error| Error::new(format!("cannot open the database: {error}")))?;
         storage::create(&database, &tables)?;
         if tables.iter().any(|table| table.request["StreamSpecification"].is_object()) {
-            storage::index_streams(&database)?;
+            storage::prepare_streams(&database, STREAM_RECORDS)?;
         }
         Ok(Arc::new(Self {
             database,

@@ -34,24 +34,30 @@ pub(super) fn create(database: &Database, tables: &[Table]) -> Result<(), Error>
     Ok(())
 }
 
-/// Adds the index that the emulator's streams lack. It looks for a stream's last sequence number at every write, and
-/// would read all records that were ever written.
-pub(super) fn index_streams(database: &Database) -> Result<(), Error> {
-    const INDEX: &str = "CREATE INDEX IF NOT EXISTS _stream_records_in_order \
-                         ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+/// Adds what the emulator's streams lack: an index, because it looks for a stream's last sequence number at every write,
+/// and would read all records that were ever written; and an end, because it keeps them for ever. The latest `kept` of
+/// all streams stay, delivered or not, where AWS keeps those of a day.
+pub(super) fn prepare_streams(database: &Database, kept: usize) -> Result<(), Error> {
+    let script = format!(
+        "CREATE INDEX IF NOT EXISTS _stream_records_in_order \
+         ON _stream_records (table_name, CAST(sequence_number AS INTEGER)); \
+         DROP TRIGGER IF EXISTS _stream_records_end; \
+         CREATE TRIGGER _stream_records_end AFTER INSERT ON _stream_records \
+         BEGIN DELETE FROM _stream_records WHERE id <= NEW.id - {kept}; END"
+    );
     let fails = |error: &dyn std::fmt::Display| Error::new(format!("streams: {error}"));
-    let index = |path: &Path| {
+    let prepare = |path: &Path| {
         let connection = rusqlite::Connection::open(path).map_err(|error| fails(&error))?;
-        connection.execute_batch(INDEX).map_err(|error| fails(&error))
+        connection.execute_batch(&script).map_err(|error| fails(&error))
     };
     if let Some(path) = database.db_path().map_err(|error| fails(&error))? {
-        return index(Path::new(&path));
+        return prepare(Path::new(&path));
     }
     // A database in memory is changed by way of a file.
     let directory = tempfile::tempdir().map_err(|error| fails(&error))?;
     let path = directory.path().join("tables.db");
     database.vacuum_into(&path.to_string_lossy()).map_err(|error| fails(&error))?;
-    index(&path)?;
+    prepare(&path)?;
     database.restore_from(&path.to_string_lossy()).map_err(|error| fails(&error))
 }
 

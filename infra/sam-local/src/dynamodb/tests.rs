@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dynoxide::Database;
 use serde_json::{Value, json};
 
-use super::{Answer, DynamoDb, faults::OPERATIONS};
+use super::{Answer, DynamoDb, execute::execute, faults::OPERATIONS, storage};
 use crate::{
     iam::{Caller, OWNER, Permissions},
     stats::Stats,
@@ -285,6 +286,52 @@ fn the_same_seed_strikes_the_same_calls() {
 }
 
 #[test]
+fn streams_keep_their_latest_records() {
+    let database = Database::memory().unwrap();
+    let table = |name: &str| Table {
+        id: name.to_owned(),
+        name: name.to_owned(),
+        request: json!({
+            "TableName": name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"},
+        }),
+        ttl_attribute: None,
+    };
+    storage::create(&database, &[table("Table")]).unwrap();
+    storage::prepare_streams(&database, 3).unwrap();
+    for number in 1..=5 {
+        let put = json!({"TableName": "Table", "Item": {"id": {"S": format!("{number}")}}});
+        execute(&database, "PutItem", &put).unwrap();
+    }
+    let stream = execute(&database, "DescribeTable", &json!({"TableName": "Table"})).unwrap();
+    let start = json!({
+        "StreamArn": stream["Table"]["LatestStreamArn"],
+        "ShardId": dynoxide::streams::shard_id("Table"),
+        "ShardIteratorType": "TRIM_HORIZON",
+    });
+    let start = execute(&database, "GetShardIterator", &start).unwrap();
+    let records = json!({"ShardIterator": start["ShardIterator"]});
+    let records = execute(&database, "GetRecords", &records).unwrap();
+    let records = records["Records"].as_array().unwrap().iter();
+    let ids: Vec<_> = records.map(|record| record["dynamodb"]["Keys"]["id"]["S"].clone()).collect();
+    assert_eq!(ids, ["3", "4", "5"]);
+}
+
+#[test]
+fn rules_are_bounded_in_number() {
+    let dynamodb = open();
+    let set = |fault: &str, count: usize| {
+        let rules: Value = (0..count).map(|_| json!({"fault": fault})).collect();
+        dynamodb.set_faults(rules.to_string().as_bytes()).is_ok()
+    };
+    assert!(set("throttle", 1_000) && set("stale_index", 10));
+    assert!(!set("throttle", 1_001) && !set("stale_index", 11));
+}
+
+#[test]
 fn a_wrong_rule_is_explained() {
     let dynamodb = open();
     let complaint = |rule: &str| {
@@ -320,6 +367,7 @@ fn a_wrong_rule_is_explained() {
         (r#"{"fault": "short_pages", "items": 0}"#, "rule 2: items: must be at least 1"),
         (r#"{"fault": "short_pages", "writes": 1}"#, "rule 2: writes: goes with stale_index"),
         (r#"{"fault": "stale_index", "writes": 0}"#, "rule 2: writes: must be at least 1"),
+        (r#"{"fault": "stale_index", "writes": 10001}"#, "rule 2: writes: must be at least 1, and"),
         (r#"{"fault": "throttle", "ms": 1}"#, "rule 2: ms: goes with conflict_hold"),
         (r#"{"fault": "conflict_hold", "ms": 0}"#, "rule 2: ms: must be at least 1"),
     ] {

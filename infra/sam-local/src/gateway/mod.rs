@@ -11,7 +11,7 @@ use axum::{
     Json,
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{StatusCode, request::Parts, uri::Authority},
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -55,9 +55,6 @@ impl Gateway {
 
     async fn answer(&self, source: SocketAddr, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        if !has_valid_host(&parts) {
-            return message(StatusCode::BAD_REQUEST, "Bad Request");
-        }
         let preflight = self.cors.as_ref().and_then(|cors| cors::preflight(cors, &parts));
         if let Some(answer) = preflight {
             return answer;
@@ -96,13 +93,6 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     gateway.answer(source, request).await
-}
-
-/// Whether `Host` is well-formed. AWS routes by it, so that a function never sees one that is not.
-fn has_valid_host(parts: &Parts) -> bool {
-    let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<Authority>().ok());
-    authority.is_some_and(|host| host.port().is_some() == host.port_u16().is_some())
 }
 
 fn internal_error() -> Response {

@@ -12,6 +12,9 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::{console::Console, stats::Stats, sync::lock};
 
+/// Largest line, in bytes: as long as a log event in `CloudWatch` once could be. A longer one is relayed in parts.
+const MAX_LINE: usize = 256 * 1024;
+
 /// The reading end of a pipe that a process writes to.
 pub(super) struct Output {
     pipe: Receiver,
@@ -71,7 +74,8 @@ impl Output {
                 Ok(length) => {
                     for part in chunk[..length].split_inclusive(|byte| *byte == b'\n') {
                         unfinished.extend_from_slice(part);
-                        if unfinished.pop_if(|last| *last == b'\n').is_some() {
+                        let is_whole = unfinished.pop_if(|last| *last == b'\n').is_some();
+                        if is_whole || unfinished.len() >= MAX_LINE {
                             self.relay(mem::take(&mut unfinished));
                         }
                     }
@@ -111,5 +115,20 @@ mod tests {
         assert_eq!(console.lines(), ["first", "second", "third", "last words"]);
         output.catch_up();
         assert_eq!(console.lines().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_relayed_in_parts() {
+        let console = Arc::new(Console::new(false, usize::MAX));
+        let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
+        let (ours, mut its) = pipe().unwrap();
+        let output = Output::follow(ours.into(), "OneFunction", &console, &stats).unwrap();
+        let chunk = [b'x'; 32 * 1024];
+        for _ in 0..MAX_LINE / chunk.len() + 1 {
+            its.write_all(&chunk).unwrap();
+            output.catch_up();
+        }
+        let lines = console.lines();
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [MAX_LINE]);
     }
 }

@@ -26,7 +26,8 @@ impl Answer {
     }
 }
 
-/// Sends a request to `url` (`http://host:port`, with or without a path) and reads the answer.
+/// Sends a request to `url` (`http://host:port`, with or without a path) and reads the answer. A `host` among the
+/// headers comes first.
 pub(crate) fn send(
     url: &str,
     method: &str,
@@ -39,8 +40,9 @@ pub(crate) fn send(
     let headers: String =
         headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let length = body.len();
+    let own_host = if headers.starts_with("host: ") { "" } else { &format!("host: {host}\r\n") };
     let request = format!(
-        "{method} {prefix}{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\
+        "{method} {prefix}{path} HTTP/1.1\r\n{own_host}connection: close\r\n{headers}\
          content-length: {length}\r\n\r\n{body}"
     );
     let mut connection = TcpStream::connect(host).unwrap();

@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sam_local::{Options, Stack};
+use axum::{Router, routing::get};
+use sam_local::{Kept, Options, Stack};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -108,6 +109,61 @@ async fn a_preflight_is_answered_by_the_gateway() {
     let answer = request(&stack, "POST", "/notes/first", &[origin]).await;
     assert!(answer.has_header("access-control-allow-origin: https://notes.example"));
     assert_eq!(stack.stats()["functions"]["AddFunction"]["invocations"], 1, "of the POST");
+    stack.stop().await;
+}
+
+/// A page's own host name, pointed to this machine, makes the stack the page's own origin (DNS rebinding).
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_refused_under_another_host_name() {
+    let binaries = binaries();
+    let mut options = Options::in_memory(template(), binaries.path());
+    options.routes = Router::new().route("/docs", get(async || "documentation"));
+    let stack = Stack::start(options).await.unwrap();
+    let port = stack.url().rsplit(':').next().unwrap();
+    let database = stack.database_url();
+    let status = async |url: &str, method: &str, path: &str, host: &str| {
+        let (url, method, path) = (url.to_owned(), method.to_owned(), path.to_owned());
+        let headers = vec![("host".to_owned(), host.to_owned())];
+        let send = move || http::send(&url, &method, &path, &headers, "").status;
+        tokio::task::spawn_blocking(send).await.unwrap()
+    };
+    for (url, method, path) in [
+        (stack.url(), "POST", "/notes/first"),
+        (stack.url(), "GET", "/nowhere"),
+        (stack.url(), "GET", "/docs"),
+        (stack.url(), "GET", "/_local/stats"),
+        (stack.url(), "GET", "/_local/nothing"),
+        (database, "GET", "/"),
+        (database, "GET", "/nothing"),
+    ] {
+        for host in ["attacker.example", "127.0.0.1.attacker.example", "10.0.0.1", "localhost."] {
+            let host = format!("{host}:{port}");
+            assert_eq!(status(url, method, path, &host).await, 403, "{method} {path} at {host}");
+        }
+        assert_eq!(status(url, method, path, "a b").await, 400, "{method} {path}");
+    }
+    for host in ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"] {
+        let host = format!("{host}:{port}");
+        assert_eq!(status(stack.url(), "GET", "/docs", &host).await, 200, "{host}");
+        assert_eq!(status(stack.url(), "POST", "/notes/first", &host).await, 200, "{host}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_to_show_is_bounded() {
+    let binaries = binaries();
+    let kept = Kept { events: 2, log_lines: 3, ..Kept::ALL };
+    let options = Options { kept, ..Options::in_memory(template(), binaries.path()) };
+    let stack = Stack::start(options).await.unwrap();
+    for note in ["first", "second", "third"] {
+        assert_eq!(request(&stack, "POST", &format!("/notes/{note}"), &[]).await.status, 200);
+        assert!(stack.settle().await);
+    }
+    let ids: Vec<_> =
+        stack.events().iter().map(|seen| seen["event"]["detail"]["id"].clone()).collect();
+    assert_eq!(ids, ["second", "third"]);
+    assert_eq!(stack.logs().len(), 3);
     stack.stop().await;
 }
 
