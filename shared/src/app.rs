@@ -17,7 +17,7 @@ use crate::domain::gate::Unverified;
 use crate::domain::lifecycle::GRACE;
 use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
-use crate::domain::webhook_target::Loopback;
+use crate::domain::webhook_target::TargetPolicy;
 use crate::domain::{Actor, Customer, Error, Event, Id, Timestamp};
 use crate::platform::clock::Clock;
 use crate::platform::log::{Cause, LogEntry};
@@ -29,8 +29,8 @@ use crate::store::Store;
 pub struct App {
     /// The DynamoDB tables.
     pub store: Store,
-    /// Whether webhooks may be sent to loopback addresses.
-    pub loopback: Loopback,
+    /// Where webhooks may go.
+    pub targets: TargetPolicy,
     /// Whether accounts whose address was never verified may have resources.
     pub unverified: Unverified,
     /// Whether the installation sends mail.
@@ -114,7 +114,7 @@ impl Build for App {
         .mailing(config::mail_from().is_some())
         .keeping_events_for(config::event_retention()?);
         Ok(Self {
-            loopback: config::loopback()?,
+            targets: config::targets()?,
             unverified: config::unverified()?,
             sends_mail: config::mail_from().is_some(),
             terms_version: config::optional("TERMS_VERSION").unwrap_or_default(),
@@ -143,7 +143,7 @@ impl App {
     pub fn new(store: Store, clock: Clock) -> Self {
         Self {
             store,
-            loopback: Loopback::Refused,
+            targets: TargetPolicy::default(),
             unverified: Unverified::Admitted,
             sends_mail: false,
             terms_version: String::new(),

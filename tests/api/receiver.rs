@@ -1,5 +1,6 @@
 //! A webhook receiver: an HTTP server on loopback.
 
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -25,6 +26,9 @@ pub(crate) struct Arrival {
 
 /// The status and headers that a receiver answers with.
 type Answer = Arc<Mutex<(StatusCode, HeaderMap)>>;
+
+/// A path of receivers that never answers.
+pub(crate) const DEAD: &str = "/dead";
 
 pub(crate) struct Receiver {
     url: String,
@@ -54,6 +58,9 @@ impl Receiver {
                 headers: head.headers,
                 body,
             });
+            if head.uri.path() == DEAD {
+                pending::<()>().await;
+            }
             status.lock().unwrap().clone()
         };
         tokio::spawn(axum::serve(listener, Router::new().fallback(receive)).into_future());

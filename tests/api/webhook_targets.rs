@@ -70,6 +70,39 @@ async fn valid_webhook_uris_are_stored_as_sent() {
     }
 }
 
+/// Wherever an account's webhook is set, the API's own domain is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apis_own_domain_is_no_target() {
+    let mut options = options_with("DomainName", "api.example.com");
+    let certificate = "arn:aws:acm:us-east-1:123456789012:certificate/a".to_owned();
+    options.parameters.insert("CertificateArn".to_owned(), certificate);
+    let tenure = Tenure::start_with(options).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    for (uri, is_own) in [
+        ("https://api.example.com/v1.0/customer/webhook_test?accesskey=vb_x", true),
+        ("https://API.EXAMPLE.COM:443/", true),
+        ("https://hooks.api.example.com/", false),
+        ("https://example.com/?api.example.com", false),
+    ] {
+        for (token, method, path, body) in [
+            (&admin, "PUT", path.as_str(), json!({ "webhook_uri": uri })),
+            (&account.token, "PUT", "/v1.0/customer", json!({ "webhook_uri": uri })),
+            (&admin, "POST", "/v1.0/customers", customer_with(&json!(uri))),
+        ] {
+            let answer = tenure.call_with(token, method, path, body).await;
+            if is_own {
+                assert_eq!(answer.refused(400), "INVALID_WEBHOOK_URI", "{method} {path} {uri}");
+                let rule = "webhook_uri: must have another host than this API";
+                assert!(answer.message().starts_with(rule), "{}", answer.text);
+            } else if method == "PUT" {
+                assert_eq!(answer.ok()["webhook_uri"], uri);
+            }
+        }
+    }
+}
+
 /// The parameter allows loopback, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_webhooks_are_allowed_only_by_parameter() {

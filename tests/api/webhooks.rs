@@ -1,13 +1,13 @@
 //! Delivery of events to webhooks: signatures, retries, and the log of deliveries.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 use shared::domain::owned::Kind;
 
 use crate::harness::{Account, PASSWORD, Tenure, root};
-use crate::receiver::{Arrival, Receiver, tenure};
+use crate::receiver::{Arrival, DEAD, Receiver, tenure};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -447,7 +447,7 @@ async fn get_webhook_has_no_body_and_no_method_sends_nothing() {
 async fn hanging_receiver_does_not_delay_others() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
-    // Accepts connections and never answers. Its host name differs, since limits are per host.
+    // Accepts connections and never answers.
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://localhost:{}/mute", mute.local_addr().unwrap().port());
     let slow = account(&tenure, &admin, "slow", "POST", &url).await;
@@ -467,6 +467,52 @@ async fn hanging_receiver_does_not_delay_others() {
     assert!(pending.iter().all(|event| event["status"] == "pending"));
 }
 
+/// Waits until the receiver has as many webhooks at `path`; returns after how long, or fails after ten seconds: an attempt
+/// that is not answered takes 15.
+async fn arrives(receiver: &Receiver, path: &str, count: usize) -> Duration {
+    let started = Instant::now();
+    let arrive = async {
+        while receiver.arrivals(path).len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let arrived = tokio::time::timeout(Duration::from_secs(10), arrive).await;
+    assert!(arrived.is_ok(), "{} of {count} at {path}", receiver.arrivals(path).len());
+    started.elapsed()
+}
+
+/// Sixty events of one account go to a path that never answers, at a host that another account uses, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_path_delays_no_other_account_at_its_host() {
+    let (tenure, receiver) = (tenure().await, Receiver::start().await);
+    let admin = tenure.admin().await;
+    let other = account(&tenure, &admin, "other", "POST", &receiver.url("/other")).await;
+    // Attempts are counted by the minute: none begins while the test looks.
+    wait(&tenure, 61 - tenure.now().await.as_second() % 60).await;
+    let admin = tenure.admin().await;
+    let dead = account(&tenure, &admin, "dead", "POST", &receiver.url(DEAD)).await;
+    for _ in 0..60 {
+        tenure.call_with(&dead.token, "POST", "/v1.0/numbers", json!({})).await.ok();
+    }
+    receiver.answer(503);
+    let test = "/v1.0/customer/webhook_test";
+    tenure.call(&other.token, "POST", test).await.ok();
+    let by_the_bus = arrives(&receiver, "/other", 2).await;
+
+    // What failed is due with all that was not even attempted, and comes in one run.
+    assert!(tenure.stack.settle().await);
+    receiver.answer(204);
+    let before = receiver.arrivals(DEAD).len();
+    let run = tenure.stack.advance_clock(2 * MINUTE);
+    let (ran, by_the_schedule) = tokio::join!(run, arrives(&receiver, "/other", 3));
+    ran.unwrap();
+    println!("by the bus after {by_the_bus:?}, by the schedule after {by_the_schedule:?}");
+    let attempts = receiver.arrivals(DEAD).len() - before;
+    assert!((1..=5).contains(&attempts), "{attempts} attempts at the dead path in a run");
+    let last = log(&tenure, &tenure.login("other", PASSWORD).await).await.pop().unwrap();
+    assert_eq!((&last["status"], &last["attempts"]), (&json!("delivered"), &json!(2)));
+}
+
 /// The process is killed between any two steps of publisher and deliverer.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_survive_crashes_of_publisher_and_deliverer() {
@@ -481,6 +527,8 @@ async fn events_survive_crashes_of_publisher_and_deliverer() {
         ("WebhookDeliverFunction", "UpdateItem", 1),
         ("WebhookDeliverFunction", "UpdateItem", 2),
         ("WebhookDeliverFunction", "UpdateItem", 3),
+        ("WebhookDeliverFunction", "UpdateItem", 4),
+        ("WebhookDeliverFunction", "UpdateItem", 5),
     ];
     for (function, operation, nth) in steps {
         for fault in ["crash_before", "crash_after"] {
@@ -507,7 +555,7 @@ async fn events_survive_crashes_of_publisher_and_deliverer() {
     let mut heard: Vec<_> = receiver.arrivals("/hook").iter().map(sequence).collect();
     heard.sort_unstable();
     heard.dedup();
-    assert_eq!(heard, (1..=13).collect::<Vec<_>>(), "of {}", own.id);
+    assert_eq!(heard, (1..=17).collect::<Vec<_>>(), "of {}", own.id);
 }
 
 /// Most scheduled runs find nothing to do. Their metrics are what alarms watch.

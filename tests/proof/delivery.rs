@@ -24,6 +24,7 @@ use shared::bus::{Publisher, publish_overdue};
 use shared::domain::Actor;
 use shared::domain::Login;
 use shared::domain::customer::Profile;
+use shared::domain::delivery::Lane;
 use shared::domain::erasure::Reason;
 use shared::domain::event::EventType;
 use shared::domain::gate::Party;
@@ -288,6 +289,71 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
         assert_eq!(sequence.len() as u64, *last, "a gap in the sequence of {owner}");
     }
     ids
+}
+
+/// A lane has attempts of its own, and a host has some for all of its lanes together.
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let tables = Tables::from_template(&template).expect("the template's tables");
+    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let dial = Arc::new(Mutex::new(start));
+    let app = app(&tables, &dial, "WebhookDeliverFunction");
+    let lane = |host: &str, account: u8| Lane {
+        host: host.to_owned(),
+        customer: Id::new(start, [account; 10]),
+    };
+    let begin = async |lane: &Lane, now| app.store.begin_attempt(lane, now).await.unwrap();
+
+    // One account takes up its own share, and leaves the others theirs.
+    let mut begun = Vec::new();
+    for account in 0..8 {
+        for _ in 0..5 {
+            begun.extend(begin(&lane("shared.example", account), start).await);
+        }
+        for _ in 0..50 {
+            assert_eq!(begin(&lane("shared.example", account), start).await, None);
+        }
+    }
+    assert_eq!(begun.len(), 40);
+    // All of them together have taken up the host's; that is no matter at another host.
+    let late = lane("shared.example", 8);
+    for _ in 0..10 {
+        assert_eq!(begin(&late, start).await, None);
+    }
+    assert!(begin(&lane("other.example", 8), start).await.is_some());
+    let one = lane("shared.example", 0);
+    app.store.end_attempt(&one, begun[0]).await.unwrap();
+    assert!(begin(&late, start).await.is_some(), "what was refused holds nothing");
+
+    // What one account lets time out is remembered for itself alone.
+    app.store.record_timeout(&one, start).await.unwrap();
+    let next = start.plus(Duration::from_mins(1));
+    assert!(begin(&one, next).await.unwrap().is_lane_slow);
+    assert!(!begin(&late, next).await.unwrap().is_lane_slow);
+    assert!(!begin(&one, next.plus(Duration::from_mins(1))).await.unwrap().is_lane_slow);
+}
+
+/// A lane at its limit per minute has used up a quarter of its host's.
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_within_a_minute_are_limited() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let tables = Tables::from_template(&template).expect("the template's tables");
+    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let dial = Arc::new(Mutex::new(start));
+    let app = app(&tables, &dial, "WebhookDeliverFunction");
+    let mut made = Vec::new();
+    for account in 0..5 {
+        let lane =
+            Lane { host: "hook.example".to_owned(), customer: Id::new(start, [account; 10]) };
+        let mut count = 0;
+        while let Some(attempt) = app.store.begin_attempt(&lane, start).await.unwrap() {
+            app.store.end_attempt(&lane, attempt).await.unwrap();
+            count += 1;
+        }
+        made.push(count);
+    }
+    assert_eq!(made, [600, 600, 600, 600, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ mod faults;
 mod interleavings;
 mod mailed;
 mod operations;
+mod own_host;
 mod scene;
 mod state;
 mod world;

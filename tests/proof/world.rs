@@ -12,6 +12,8 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Region, StalledStreamProtectionC
 use aws_sdk_dynamodb::{Client, Config};
 use futures_util::future::LocalBoxFuture;
 use lambda_http::RequestExt as _;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
+use lambda_http::request::RequestContext;
 use sam_local::{Process, Tables};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -303,6 +305,9 @@ fn answer(outcome: Result<Reply, Error>) -> Answer {
     }
 }
 
+/// The API's host that requests come to.
+pub(crate) const HOST: &str = "a1.execute-api.us-east-1.amazonaws.com";
+
 /// A request to an endpoint.
 pub(crate) struct Sent {
     token: Option<String>,
@@ -364,6 +369,9 @@ impl Sent {
         }
         let body = if self.body.is_null() { String::new() } else { self.body.to_string() };
         let request = request.header("content-type", "application/json").body(body.into()).unwrap();
-        request.with_path_parameters(self.path)
+        let mut context = ApiGatewayV2httpRequestContext::default();
+        context.domain_name = Some(HOST.to_owned());
+        let context = RequestContext::ApiGatewayV2(context);
+        request.with_path_parameters(self.path).with_request_context(context)
     }
 }

@@ -30,7 +30,7 @@ struct Admin {
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let caller = caller(app, &request, Permission::PROJECT_ADMIN).await?;
     let (admin, profile): (Admin, Profile) = request.json_both()?;
-    profile.admit(app.loopback)?;
+    profile.admit(&app.targets.reached_at(request.host()))?;
 
     let (now, by) = (app.now(), caller.actor());
     let password = admin.password;

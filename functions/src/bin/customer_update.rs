@@ -16,7 +16,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let customer = customer?;
     let profile: Profile = request.json_over(&view::CustomerView::from(&customer))?;
-    profile.admit(app.loopback)?;
+    profile.admit(&app.targets.reached_at(request.host()))?;
     let command = Command::Update(profile, Party::Operator);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) = transition_if(app, by, customer, &command, &conditions).await?;

@@ -31,7 +31,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     if profile.email.as_ref().is_some_and(|email| *email != caller.customer.email) {
         caller.require_step_up()?;
     }
-    profile.admit(app.loopback)?;
+    profile.admit(&app.targets.reached_at(request.host()))?;
     let command = Command::Update(profile, Party::Owner);
     let (by, conditions) = (caller.actor(), request.preconditions()?);
     let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;

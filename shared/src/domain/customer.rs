@@ -10,7 +10,7 @@ use super::value::{
     Address, Detail, Email, Metadata, Name, PhoneNumber, WebhookMethod, WebhookUri,
 };
 use super::webhook::{EarlierWebhookSecret, Webhook, WebhookSecret};
-use super::webhook_target::Loopback;
+use super::webhook_target::TargetPolicy;
 use super::{Actor, Error, Id, Permission, Resource, Status, Timestamp};
 
 /// A customer account. All fields but the last are shown to clients.
@@ -170,9 +170,9 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Refuses a webhook URI at a loopback address where that is not allowed.
-    pub fn admit(&self, loopback: Loopback) -> Result<(), Error> {
-        self.webhook_uri.as_ref().map_or(Ok(()), |uri| uri.admit(loopback))
+    /// Refuses a webhook URI that the installation does not admit.
+    pub fn admit(&self, policy: &TargetPolicy) -> Result<(), Error> {
+        self.webhook_uri.as_ref().map_or(Ok(()), |uri| uri.admit(policy))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryResult, Event, Id, Timestamp};
+use super::{Customer, DeliveryResult, Event, Id, Timestamp};
 
 /// Retry schedule: the least delay before each attempt, to which up to a tenth of jitter is added. Ten
 /// attempts over 75 to 83 hours. Due attempts are made once a minute.
@@ -21,11 +21,30 @@ const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::from_hours(24),
 ];
 
-/// Maximum number of delivery attempts at one host per minute, of all accounts together.
-pub const HOST_ATTEMPTS_PER_MINUTE: u64 = 600;
+/// One account's deliveries to one host. What one lane does to the host delays no other lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lane {
+    /// The receiver's host, with its port if it is a loopback address.
+    pub host: String,
+    /// The account.
+    pub customer: Id<Customer>,
+}
 
-/// Maximum number of concurrent delivery attempts at one host, of all accounts together.
-pub const HOST_CONCURRENT_ATTEMPTS: u64 = 5;
+/// Limits on delivery attempts.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptLimits {
+    /// Maximum number of attempts per minute.
+    pub per_minute: u64,
+    /// Maximum number of concurrent attempts.
+    pub concurrent: u64,
+}
+
+/// Limits of one lane.
+pub const LANE_LIMITS: AttemptLimits = AttemptLimits { per_minute: 600, concurrent: 5 };
+
+/// Limits of one host, all lanes together: nobody can direct any number of accounts at a host. One lane can use up an
+/// eighth of the concurrent attempts, and a quarter of a minute's.
+pub const HOST_LIMITS: AttemptLimits = AttemptLimits { per_minute: 2_400, concurrent: 40 };
 
 /// How long the sealed webhook URI and secret of a deleted account are kept: 24 hours.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);

@@ -24,6 +24,38 @@ pub enum Loopback {
     Allowed,
 }
 
+/// What an installation admits as a target, beside the rules that hold everywhere.
+#[derive(Clone, Debug, Default)]
+pub struct TargetPolicy {
+    loopback: Loopback,
+    /// Names of the API's own hosts: a webhook there would cause the next.
+    own_hosts: Vec<String>,
+}
+
+impl TargetPolicy {
+    /// Returns the policy of an API that has these hosts.
+    #[must_use]
+    pub fn new(loopback: Loopback, own_hosts: impl IntoIterator<Item = String>) -> Self {
+        let own_hosts = own_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
+        Self { loopback, own_hosts }
+    }
+
+    /// Returns the policy of the same API, which has this host, too.
+    #[must_use]
+    pub fn reached_at(&self, host: &str) -> Self {
+        let own_hosts = self.own_hosts.iter().cloned().chain([host.to_owned()]);
+        Self::new(self.loopback, own_hosts)
+    }
+
+    /// Returns the target that `text` names, or the rule by which webhooks may not go there.
+    pub fn target(&self, text: &str) -> Result<WebhookTarget, TargetViolation> {
+        let target = WebhookTarget::parse(text, self.loopback)?;
+        // On the local stack, API and receivers have one host. What loops there is refused by its `webhook-id`.
+        let is_own = !target.is_loopback() && self.own_hosts.iter().any(|own| own == target.host());
+        if is_own { Err(TargetViolation::OwnHost) } else { Ok(target) }
+    }
+}
+
 /// A target that webhooks may be sent to: `https` on port 443 of a public host or, on the local stack, `http` on a
 /// loopback address.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +87,8 @@ pub enum TargetViolation {
     HostName,
     /// Its host is not public.
     HostNotPublic,
+    /// Its host is this API's own.
+    OwnHost,
 }
 
 impl fmt::Display for TargetViolation {
@@ -77,6 +111,7 @@ impl fmt::Display for TargetViolation {
                 "must have a host whose name is of letters, digits and hyphens, with single dots between them",
             ),
             Self::HostNotPublic => f.write_str("must have a public host"),
+            Self::OwnHost => f.write_str("must have another host than this API"),
         }
     }
 }

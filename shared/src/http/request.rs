@@ -40,6 +40,7 @@ pub struct Request {
     method: Method,
     path: String,
     route: String,
+    host: String,
     source_ip: String,
     /// What a front sends: its secret, and the client's address and port.
     front_headers: Option<(String, String)>,
@@ -110,12 +111,12 @@ impl Request {
                 values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
             (!values.is_empty()).then(|| values.join(","))
         };
-        let (id, route, source_ip) = match request.request_context_ref() {
+        let (id, route, host, source_ip) = match request.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => {
                 let (id, route) = (context.request_id.clone(), context.route_key.clone());
-                (id, route, context.http.source_ip.clone())
+                (id, route, context.domain_name.clone(), context.http.source_ip.clone())
             }
-            _ => (None, None, None),
+            _ => (None, None, None, None),
         };
         let in_path = |name: &str| {
             request
@@ -147,6 +148,7 @@ impl Request {
             id: id.filter(|id| !id.is_empty()).unwrap_or_else(new_request_id),
             client_id: header("x-request-id").filter(|id| is_client_id(id)),
             method: request.method().clone(),
+            host: host.unwrap_or_default(),
             path: request.raw_http_path().to_owned(),
             route: route.unwrap_or_default(),
             source_ip: source_ip.unwrap_or_default(),
@@ -219,6 +221,12 @@ impl Request {
     #[must_use]
     pub fn actor(&self) -> Arc<OnceLock<Actor>> {
         Arc::clone(&self.actor)
+    /// Returns the name of the API's host that the request came to.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     }
 
     /// Returns the gateway's route key, such as `GET /v1.0/customers/{id}`.

@@ -9,7 +9,7 @@ use crate::domain::front::Front;
 use crate::domain::gate::Unverified;
 use crate::domain::lifecycle::GRACE;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
-use crate::domain::webhook_target::Loopback;
+use crate::domain::webhook_target::{Loopback, TargetPolicy};
 
 /// Environment variable with the host names that functions on the local stack resolve, and their addresses: a JSON object
 /// of lists. No deployment sets it; a test checks the template.
@@ -31,9 +31,15 @@ pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Reads where webhooks may go: not to the API's own hosts, as far as the function is told of them.
+pub fn targets() -> Result<TargetPolicy, Error> {
+    let own_hosts = ["DOMAIN_NAME", "API_HOST"].into_iter().filter_map(optional);
+    Ok(TargetPolicy::new(loopback()?, own_hosts))
+}
+
 /// Returns whether webhooks may be sent to loopback addresses. Only on the local stack: in a deployment, Lambda's runtime
 /// API listens there.
-pub fn loopback() -> Result<Loopback, Error> {
+fn loopback() -> Result<Loopback, Error> {
     const NAME: &str = "WEBHOOK_ALLOW_LOOPBACK";
     let is_local = optional(LOCAL_HOSTS).is_some();
     match optional(NAME).as_deref() {

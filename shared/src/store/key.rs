@@ -16,6 +16,7 @@
 //! | deletions by operators within an hour | `BRAKE#<hours since 1970>` | `B` |
 //! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
+//! | … of one account | `HOST#<hash>` | `<minutes since 1970>#<id>` |
 //!
 //! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id, and mail's is
 //! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<type>`, a mailed token's record `TOKEN#<hash>`,
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 use super::dynamodb::{Address, Item, Table, string};
 use crate::domain::brake::Hour;
+use crate::domain::delivery::Lane;
 use crate::domain::digest::sha256;
 use crate::domain::event::Audience;
 use crate::domain::find::NamePrefix;
@@ -265,6 +267,11 @@ pub(super) fn brake(hour: Hour) -> Key<()> {
 /// Count of delivery attempts at one host within a minute.
 pub(super) fn host(host: &str, minute: i64) -> Key<()> {
     Key::new(format!("HOST#{}", sha256(host)), minute.to_string())
+}
+
+/// Count of one lane's delivery attempts within a minute.
+pub(super) fn lane(lane: &Lane, minute: i64) -> Key<()> {
+    Key::new(format!("HOST#{}", sha256(&lane.host)), format!("{minute}#{}", lane.customer))
 }
 
 /// Partitions of the outbox's index `due` with events that are to be published. One takes 1,000 writes a second, and an

@@ -6,7 +6,7 @@
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
 //! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`marker`], [`idempotency`], [`ledger`], [`authority`] |
 //! | change of an owned item | [`owned`] |
-//! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`host`], [`sending`] |
+//! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`lane`], [`sending`] |
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items | [`items`] |
 //!
@@ -26,12 +26,12 @@ pub mod fields;
 mod find;
 mod history;
 pub mod hold;
-pub mod host;
 pub mod idempotency;
 pub mod inventory;
 pub mod items;
 pub mod key;
 mod kinds;
+pub mod lane;
 pub mod ledger;
 pub mod login;
 pub mod mail;

@@ -4,9 +4,10 @@
 //! claimed in the event's outbox entry before it is made and recorded there after it, so an attempt that
 //! dies is followed by the next one, and no two runs make the same one.
 //!
-//! A host cannot hold up the others: a run sends to many hosts at the same time, to each for a limited
-//! time, and the bus makes no attempts at a host that has timed out within the last minute. What the run
-//! itself has no time for stays due, so that the alarm on overdue events sees it.
+//! A host cannot hold up the others, nor an account the others at the same host: a run sends to many hosts at
+//! the same time, and at each host in many lanes, one per account. A lane and a host have a limited time, and the
+//! bus makes no attempts in a lane that has timed out within the last minute. What the run itself has no time for
+//! stays due, so that the alarm on overdue events sees it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,12 +21,11 @@ use super::message::Message;
 use super::send::Sender;
 use crate::app::{App, Build};
 use crate::domain::delivery::{
-    DeliveryState, MAX_RETRY_AFTER, heed, is_exhausted, is_failing, next_attempt,
+    DeliveryState, Lane, MAX_RETRY_AFTER, heed, is_exhausted, is_failing, next_attempt,
 };
 use crate::domain::lifecycle::Command;
 use crate::domain::webhook::Webhook;
-use crate::domain::webhook_target::Loopback;
-use crate::domain::{Actor, Customer, DeliveryResult, Error, Status, Timestamp};
+use crate::domain::{Actor, Customer, DeliveryResult, Error, Id, Status, Timestamp};
 use crate::lifecycle::transition;
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, metrics};
@@ -34,13 +34,20 @@ use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 /// Number of hosts that a run sends to at the same time.
 const CONCURRENT_HOSTS: usize = 128;
 
-/// Number of attempts that a run makes at one host at the same time. One less than `HOST_CONCURRENT_ATTEMPTS`,
-/// so that the bus finds room for first attempts.
+/// Number of lanes of one host in which a run sends at the same time. With [`CONCURRENT_ATTEMPTS`] in each, they stay
+/// below [`HOST_LIMITS`](crate::domain::delivery::HOST_LIMITS), so that the bus finds room for first attempts.
+const CONCURRENT_LANES: usize = 8;
+
+/// Number of attempts that a run makes in one lane at the same time. One less than
+/// [`LANE_LIMITS`](crate::domain::delivery::LANE_LIMITS) allow, for the same reason.
 const CONCURRENT_ATTEMPTS: usize = 4;
 
-/// How long a run sends to one host before it postpones the host's other events: less than an attempt takes
+/// How long a run sends in one lane before it postpones the lane's other events: less than an attempt takes
 /// that times out.
-const HOST_TIME: Duration = Duration::from_secs(10);
+const LANE_TIME: Duration = Duration::from_secs(10);
+
+/// How long a run sends to one host before it postpones the events of all its lanes.
+const HOST_TIME: Duration = Duration::from_secs(30);
 
 /// Most events that one run reads. A page more than that may be read.
 const MAX_EVENTS: usize = 10_000;
@@ -104,6 +111,9 @@ enum Disposition {
     NotDue,
 }
 
+/// Events that are due, with their accounts.
+type DueEvents = Vec<(OutboxEntry, Customer)>;
+
 /// What started an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trigger {
@@ -136,15 +146,16 @@ pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<De
         oldest_overdue_seconds: oldest.map_or(0, |since| since.until(now).as_secs()),
         ..DeliveryRun::default()
     };
-    let mut by_host: HashMap<String, Vec<(OutboxEntry, Customer)>> = HashMap::new();
+    let mut by_host: HashMap<String, HashMap<Id<Customer>, DueEvents>> = HashMap::new();
     for (event, account) in deliverer.read(&pending).await {
         let webhook = webhook(&event, &account, now);
         // Without a webhook there is no host to spare.
-        let host = webhook.map_or_else(|| event.id.to_string(), |webhook| host(&webhook));
-        by_host.entry(host).or_default().push((event, account));
+        let host = webhook.map_or_else(|| event.id.to_string(), |webhook| webhook.uri.host());
+        let lanes = by_host.entry(host).or_default();
+        lanes.entry(account.id).or_default().push((event, account));
     }
     let mut hosts = stream::iter(by_host.into_values())
-        .map(|events| deliverer.deliver_to_host(events, deadline))
+        .map(|lanes| deliverer.deliver_to_host(lanes.into_values().collect(), deadline))
         .buffer_unordered(CONCURRENT_HOSTS);
     while let Some(dispositions) = hosts.next().await {
         for disposition in &dispositions {
@@ -188,7 +199,7 @@ impl Deliverer {
     }
 
     /// Reads events and their accounts. Those that cannot be read are left to the next run.
-    async fn read(&self, pending: &[PendingEvent]) -> Vec<(OutboxEntry, Customer)> {
+    async fn read(&self, pending: &[PendingEvent]) -> DueEvents {
         let store = &self.app.store;
         let batches: Vec<_> =
             pending.chunks(BATCH).map(|batch| store.get_events_and_customers(batch)).collect();
@@ -203,16 +214,25 @@ impl Deliverer {
         found
     }
 
-    /// Delivers the events of one host. A failure is that event's alone.
-    async fn deliver_to_host(
+    /// Delivers the events of one host, each account's in a lane of its own.
+    async fn deliver_to_host(&self, lanes: Vec<DueEvents>, deadline: Deadline) -> Vec<Disposition> {
+        let end = Instant::now() + HOST_TIME;
+        let lanes: Vec<_> =
+            lanes.into_iter().map(|events| self.deliver_lane(events, end, deadline)).collect();
+        stream::iter(lanes).buffer_unordered(CONCURRENT_LANES).concat().await
+    }
+
+    /// Delivers the events of one lane, until `end` at the latest. A failure is that event's alone.
+    async fn deliver_lane(
         &self,
-        events: Vec<(OutboxEntry, Customer)>,
+        events: DueEvents,
+        end: Instant,
         deadline: Deadline,
     ) -> Vec<Disposition> {
-        let started = Instant::now();
+        let end = end.min(Instant::now() + LANE_TIME);
         let deliveries: Vec<_> = events
             .into_iter()
-            .map(|(event, account)| self.deliver(event, account, started, deadline))
+            .map(|(event, account)| self.deliver(event, account, end, deadline))
             .collect();
         let mut deliveries = stream::iter(deliveries).buffer_unordered(CONCURRENT_ATTEMPTS);
         let mut dispositions = Vec::new();
@@ -222,17 +242,17 @@ impl Deliverer {
         dispositions
     }
 
-    /// Delivers an event to a host that the run has been sending to since `started`. `None` if that fails.
+    /// Delivers an event in a lane that the run sends in until `end`. `None` if that fails.
     async fn deliver(
         &self,
         event: OutboxEntry,
         account: Customer,
-        started: Instant,
+        end: Instant,
         deadline: Deadline,
     ) -> Option<Disposition> {
         let disposition = if deadline.is_near() {
             Ok(Disposition::Unfinished)
-        } else if started.elapsed() > HOST_TIME {
+        } else if Instant::now() > end {
             self.postpone(&event).await
         } else {
             self.attempt(&event, account, Trigger::Schedule).await
@@ -244,7 +264,7 @@ impl Deliverer {
         disposition.inspect_err(failed).ok()
     }
 
-    /// Makes the next attempt at an event, if there is one to make and its host takes it now.
+    /// Makes the next attempt at an event, if there is one to make and its lane and host take it now.
     async fn attempt(
         &self,
         event: &OutboxEntry,
@@ -267,16 +287,16 @@ impl Deliverer {
         let Some(webhook) = webhook(event, &account, now) else {
             return self.end(event, event.attempts, DeliveryState::Discarded, None).await;
         };
-        let host = host(&webhook);
-        let Some(counted) = store.begin_host_attempt(&host, now).await? else {
+        let lane = Lane { host: webhook.uri.host(), customer: account.id };
+        let Some(counted) = store.begin_attempt(&lane, now).await? else {
             return self.postpone(event).await;
         };
-        let disposition = if counted.is_host_slow && trigger == Trigger::Bus {
+        let disposition = if counted.is_lane_slow && trigger == Trigger::Bus {
             self.postpone(event).await
         } else {
-            self.send(event, account, webhook, &host).await
+            self.send(event, account, webhook, &lane).await
         };
-        store.end_host_attempt(&host, counted).await?;
+        store.end_attempt(&lane, counted).await?;
         disposition
     }
 
@@ -286,7 +306,7 @@ impl Deliverer {
         event: &OutboxEntry,
         account: Customer,
         webhook: Webhook,
-        host: &str,
+        lane: &Lane,
     ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let made = event.attempts + 1;
@@ -316,7 +336,7 @@ impl Deliverer {
                 }
                 return self.end(event, made, DeliveryState::Gone, Some(result)).await;
             }
-            DeliveryResult::Timeout => store.record_host_timeout(host, now).await?,
+            DeliveryResult::Timeout => store.record_timeout(lane, now).await?,
             _ => {}
         }
         if is_failing(made) && account.internals.tm_webhook_failing.is_none() {
@@ -354,13 +374,6 @@ impl Deliverer {
 /// account has now. `None` if neither is set; a deleted account has none.
 fn webhook(event: &OutboxEntry, account: &Customer, now: Timestamp) -> Option<Webhook> {
     event.farewell().or_else(|| account.webhook(now))
-}
-
-/// Returns the receiver's host, with its port if it is a loopback address. Empty if webhooks may not go
-/// there.
-fn host(webhook: &Webhook) -> String {
-    let target = webhook.uri.target(Loopback::Allowed);
-    target.map(|target| target.authority().to_owned()).unwrap_or_default()
 }
 
 impl DeliveryRun {

@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use super::network::Network;
 use super::retry_after::RetryAfter;
 use crate::domain::value::{WebhookMethod, WebhookUri};
-use crate::domain::webhook_target::{Loopback, WebhookTarget};
+use crate::domain::webhook_target::{Loopback, TargetPolicy, WebhookTarget};
 use crate::domain::{DeliveryResult, Error};
 use crate::platform::{config, tls};
 
@@ -52,7 +52,7 @@ const USER_AGENT_VALUE: &str = concat!("Tenure-Webhook/", env!("CARGO_PKG_VERSIO
 #[derive(Debug)]
 pub struct Sender {
     pub(super) network: Network,
-    pub(super) loopback: Loopback,
+    pub(super) targets: TargetPolicy,
     /// Built for the first connection: reading the system's root certificates takes a while.
     pub(super) tls: OnceLock<Arc<ClientConfig>>,
 }
@@ -84,10 +84,10 @@ impl<B> From<&Response<B>> for Attempt {
 impl Sender {
     /// Returns a sender that resolves no name and connects to loopback addresses only.
     #[must_use]
-    pub const fn loopback_only() -> Self {
+    pub fn loopback_only() -> Self {
         Self {
             network: Network::Local(BTreeMap::new()),
-            loopback: Loopback::Allowed,
+            targets: TargetPolicy::new(Loopback::Allowed, []),
             tls: OnceLock::new(),
         }
     }
@@ -96,7 +96,7 @@ impl Sender {
     pub fn from_environment() -> Result<Self, Error> {
         Ok(Self {
             network: Network::from_environment()?,
-            loopback: config::loopback()?,
+            targets: config::targets()?,
             tls: OnceLock::new(),
         })
     }
@@ -113,7 +113,7 @@ impl Sender {
         headers: &[(&'static str, String)],
         body: &str,
     ) -> Attempt {
-        let Some(target) = uri.target(self.loopback) else {
+        let Some(target) = uri.target(&self.targets) else {
             return DeliveryResult::Blocked.into();
         };
         let Some(request) = request(method, &target, headers, body) else {

@@ -22,7 +22,7 @@ use super::network::Network;
 use super::retry_after::RetryAfter;
 use super::send::{Attempt, MAX_BYTES, bounded, client_config, exchange, request};
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
-use crate::domain::webhook_target::Loopback;
+use crate::domain::webhook_target::{Loopback, TargetPolicy};
 use crate::domain::{DeliveryResult, public_address::is_public};
 
 const PUBLIC: &str = "93.184.216.34";
@@ -88,7 +88,7 @@ impl Authority {
         roots.add(self.0.der().clone()).unwrap();
         Sender {
             network: Network::Scripted(Arc::clone(script)),
-            loopback: Loopback::Refused,
+            targets: TargetPolicy::default(),
             tls: OnceLock::from(Arc::new(client_config(roots).unwrap())),
         }
     }
@@ -230,7 +230,7 @@ fn local(hosts: &[(&str, &[&str])]) -> Sender {
     let hosts = hosts.iter().map(|(name, list)| ((*name).to_owned(), addresses(list)));
     Sender {
         network: Network::Local(hosts.collect()),
-        loopback: Loopback::Allowed,
+        targets: TargetPolicy::new(Loopback::Allowed, []),
         tls: OnceLock::new(),
     }
 }
@@ -327,7 +327,7 @@ async fn requests_that_http_cannot_carry_are_blocked() {
 #[test]
 fn every_accepted_uri_makes_a_request() {
     for text in serde_json::from_str::<Vec<String>>(GOOD).unwrap() {
-        let target = uri(&text).target(Loopback::Refused).unwrap();
+        let target = uri(&text).target(&TargetPolicy::default()).unwrap();
         let request = request(WebhookMethod::Post, &target, &[], "{}").expect(&text);
         assert_eq!(request.uri(), target.path(), "{text}");
     }
@@ -358,6 +358,27 @@ async fn hostile_uris_are_blocked_before_dns_is_asked() {
     assert_eq!(script.asked(), 0);
     assert_eq!(script.connected(), [""; 0]);
     assert_eq!(canary.connections(), 0);
+}
+
+/// Stored when the API had another host, or past the rules.
+#[tokio::test]
+async fn the_apis_own_hosts_are_blocked_before_dns_is_asked() {
+    let authority = Authority::new();
+    let receiver =
+        Receiver::answering(Some(authority.acceptor("hook.example")), "HTTP/1.1 200 OK\r\n\r\n");
+    let script = script(&[&[PUBLIC]], receiver.await.address);
+    let own = ["API.Example.com", "a1.execute-api.us-east-1.amazonaws.com"].map(str::to_owned);
+    let targets = TargetPolicy::new(Loopback::Refused, own);
+    let sender = Sender { targets, ..authority.sender(&script) };
+    for own in [
+        "https://api.example.com/v1.0/customer/webhook_test",
+        "https://API.example.com:443/",
+        "https://a1.execute-api.us-east-1.amazonaws.com/",
+    ] {
+        assert_eq!(post(&sender, own).await, "blocked", "{own}");
+    }
+    assert_eq!((script.asked(), script.connected()), (0, Vec::new()));
+    assert_eq!(post(&sender, "https://hook.example/").await, "delivered");
 }
 
 #[tokio::test]
@@ -647,7 +668,7 @@ async fn reads_end_at_the_byte_limit() {
         vec![0; 64],
         Arc::clone(&written),
     ));
-    let target = uri("https://hook.example/").target(Loopback::Refused).unwrap();
+    let target = uri("https://hook.example/").target(&TargetPolicy::default()).unwrap();
     let request = request(WebhookMethod::Post, &target, &[], "{}").unwrap();
     let mut attempt = Attempt::from(DeliveryResult::Timeout);
     exchange(bounded(near), request, &mut attempt).await.unwrap();
@@ -729,7 +750,7 @@ async fn local_network_reaches_loopback_only() {
         assert_eq!(post(&sender, to).await, expected, "{to}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{to}");
     }
-    let sender = Sender { loopback: Loopback::Refused, ..local(&[]) };
+    let sender = Sender { targets: TargetPolicy::default(), ..local(&[]) };
     assert_eq!(post(&sender, &format!("http://127.0.0.1:{port}/")).await, "blocked");
     assert_eq!(receiver.connections(), 2);
 }

@@ -7,7 +7,7 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Error;
-use super::webhook_target::{Loopback, TargetViolation, WebhookTarget};
+use super::webhook_target::{Loopback, TargetPolicy, TargetViolation, WebhookTarget};
 
 mod email;
 mod fold;
@@ -78,8 +78,8 @@ macro_rules! deserialize_from_text {
 }
 pub(super) use deserialize_from_text;
 
-/// Where a customer's webhooks go, or nowhere if empty: a [`WebhookTarget`], at a loopback address only where
-/// that is [allowed](Self::admit).
+/// Where a customer's webhooks go, or nowhere if empty: a [`WebhookTarget`] that the installation
+/// [admits](Self::admit).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WebhookUri(String);
 
@@ -97,17 +97,27 @@ impl WebhookUri {
 
     /// Returns where the URL leads by today's rules; `None` if it is empty or webhooks may not go there.
     #[must_use]
-    pub fn target(&self, loopback: Loopback) -> Option<WebhookTarget> {
-        WebhookTarget::parse(&self.0, loopback).ok()
+    pub fn target(&self, policy: &TargetPolicy) -> Option<WebhookTarget> {
+        policy.target(&self.0).ok()
     }
 
-    /// Refuses a loopback address where that is not allowed.
-    pub fn admit(&self, loopback: Loopback) -> Result<(), Error> {
+    /// Returns the host that the URL names, with its port if it is a loopback address. Empty if webhooks may go to no
+    /// such host.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let target = WebhookTarget::parse(&self.0, Loopback::Allowed);
+        target.map(|target| target.authority().to_owned()).unwrap_or_default()
+    }
+
+    /// Refuses a target that the installation does not admit.
+    pub fn admit(&self, policy: &TargetPolicy) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
         }
-        let target = WebhookTarget::parse(&self.0, loopback);
-        target.map(drop).map_err(|rule| Error::invalid_field("webhook_uri", rule.to_string()))
+        policy
+            .target(&self.0)
+            .map(drop)
+            .map_err(|rule| Error::invalid_field("webhook_uri", rule.to_string()))
     }
 }
 
@@ -207,15 +217,16 @@ mod tests {
     #[test]
     fn webhook_uri_at_loopback_must_be_allowed() {
         let own = WebhookUri::from_text("http://127.0.0.1:8080/hook").unwrap();
-        assert!(own.admit(Loopback::Allowed).is_ok());
-        let Err(Error::InvalidField(field, violation)) = own.admit(Loopback::Refused) else {
+        assert!(own.admit(&TargetPolicy::new(Loopback::Allowed, [])).is_ok());
+        let policy = TargetPolicy::default();
+        let Err(Error::InvalidField(field, violation)) = own.admit(&policy) else {
             panic!("admitted");
         };
         assert_eq!(field, "webhook_uri");
         assert_eq!(violation.to_string(), "must begin with https://");
 
         for uri in ["", "https://example.com/"] {
-            assert!(WebhookUri::from_text(uri).unwrap().admit(Loopback::Refused).is_ok(), "{uri}");
+            assert!(WebhookUri::from_text(uri).unwrap().admit(&policy).is_ok(), "{uri}");
         }
     }
 
