@@ -1,4 +1,4 @@
-//! A deployment behind `CloudFront` (`infra/front.yaml`).
+//! A deployment behind a proxy: `CloudFront` (`infra/front.yaml`), or any other.
 
 use sam_local::Options;
 use shared::domain::digest::sha256;
@@ -9,30 +9,39 @@ use crate::harness::{Answer, Tenure, options, options_with};
 
 const SECRET: &str = "front-secret-of-this-test";
 
-async fn start() -> Tenure {
+/// Starts a stack behind a front, with these parameters beside.
+async fn start(more: &[(&str, &str)]) -> Tenure {
+    let digest = sha256(SECRET);
     let parameters = [
-        ("OriginSecretDigests", sha256(SECRET)),
-        ("DomainName", "api.example.com".to_owned()),
-        ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/a".to_owned()),
-        ("InvalidTokensPerMinute", "1".to_owned()),
+        ("OriginSecretDigests", digest.as_str()),
+        ("DomainName", "api.example.com"),
+        ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/a"),
+        ("InvalidTokensPerMinute", "1"),
     ];
-    let parameters = parameters.map(|(name, value)| (name.to_owned(), value)).into();
+    let parameters = parameters.iter().chain(more);
+    let parameters =
+        parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Tenure::start_with(Options { parameters, ..options() }).await
 }
 
-/// Sends a well-formed token that is nobody's, as the front does for a viewer at this address and port.
+/// Sends a well-formed token that is nobody's, as `CloudFront` does for a viewer at this address and port.
 async fn me(tenure: &Tenure, secret: &str, viewer: &str) -> Answer {
+    me_with(tenure, [("x-origin-secret", secret), ("cloudfront-viewer-address", viewer)]).await
+}
+
+async fn me_with(tenure: &Tenure, headers: [(&str, &str); 2]) -> Answer {
     let id = "01900000-0000-7000-8000-000000000000";
     let login = Username::from_text("nobody").unwrap().login_key();
     let token = PlainToken::session(Id::parse(id).unwrap(), Id::parse(id).unwrap(), login, [7; 32]);
     let request = tenure.request("GET", "/v1.0/me").bearer(token.expose());
-    let request = request.header("x-origin-secret", secret);
-    tenure.send(request.header("cloudfront-viewer-address", viewer)).await
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+    tenure.send(request).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_front_the_viewers_network_is_limited_and_not_the_fronts() {
-    let tenure = start().await;
+    let tenure = start(&[]).await;
     me(&tenure, SECRET, "198.51.100.7:1001").await.refused(401);
     assert_eq!(me(&tenure, SECRET, "198.51.100.7:1002").await.status, 429);
     me(&tenure, SECRET, "198.51.100.8:1001").await.refused(401);
@@ -40,8 +49,27 @@ async fn behind_a_front_the_viewers_network_is_limited_and_not_the_fronts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_any_proxy_the_network_is_limited_that_its_own_header_names() {
+    let tenure =
+        start(&[("TrustedProxyHeader", "X-Proxy-Secret"), ("ClientAddressHeader", "X-Real-IP")])
+            .await;
+    let me = async |address: &str| {
+        me_with(&tenure, [("x-proxy-secret", SECRET), ("x-real-ip", address)]).await
+    };
+    me("198.51.100.7").await.refused(401);
+    assert_eq!(me("198.51.100.7").await.status, 429);
+    me("198.51.100.8").await.refused(401);
+    // The headers of another kind of front are any client's there.
+    let answer =
+        me_with(&tenure, [("x-origin-secret", SECRET), ("x-real-ip", "198.51.100.9")]).await;
+    assert_eq!(answer.refused(404), "ROUTE_NOT_FOUND");
+    let answer = me_with(&tenure, [("x-proxy-secret", "guessed"), ("x-real-ip", "198.51.100.9")]);
+    assert_eq!(answer.await.refused(404), "ROUTE_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_bypass_the_front_get_404() {
-    let tenure = start().await;
+    let tenure = start(&[]).await;
     for secret in ["", "another", &sha256(SECRET)] {
         let answer = me(&tenure, secret, "198.51.100.7:1001").await;
         assert_eq!(answer.refused(404), "ROUTE_NOT_FOUND", "{secret}");

@@ -1,5 +1,6 @@
 //! Requests, as the gateway passes them on.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lambda_http::RequestExt as _;
@@ -13,7 +14,6 @@ use super::view::Tagged;
 use super::{Preconditions, customer_query, idempotency_key, json};
 use crate::domain::event::{EventQuery, EventType};
 use crate::domain::find::Filter;
-use crate::domain::front::Front;
 use crate::domain::gate::Party;
 use crate::domain::hold::HoldName;
 use crate::domain::idempotency::IdempotencyKey;
@@ -42,8 +42,6 @@ pub struct Request {
     route: String,
     host: String,
     source_ip: String,
-    /// What a front sends: its secret, and the client's address and port.
-    front_headers: Option<(String, String)>,
     is_past_front: bool,
     /// Whether it is one of the webhooks that this system sends.
     is_webhook: bool,
@@ -148,11 +146,10 @@ impl Request {
             id: id.filter(|id| !id.is_empty()).unwrap_or_else(new_request_id),
             client_id: header("x-request-id").filter(|id| is_client_id(id)),
             method: request.method().clone(),
-            host: host.unwrap_or_default(),
             path: request.raw_http_path().to_owned(),
             route: route.unwrap_or_default(),
+            host: host.unwrap_or_default(),
             source_ip: source_ip.unwrap_or_default(),
-            front_headers: header("x-origin-secret").zip(header("cloudfront-viewer-address")),
             is_past_front: false,
             is_webhook: request.headers().contains_key("webhook-id"),
             path_id: in_path("id"),
@@ -176,16 +173,11 @@ impl Request {
         }
     }
 
-    /// Takes the client's address from the front that the request came through, if the deployment has one.
+    /// Replaces the gateway's peer by the client's address that a front names; `None` for a request that came past it.
     #[must_use]
-    pub fn through(mut self, front: Option<&Front>) -> Self {
-        if let Some(front) = front {
-            let sent = self.front_headers.take();
-            let client = sent.and_then(|(secret, viewer)| front.client(&secret, &viewer));
-            self.is_past_front = client.is_none();
-            self.source_ip = client.map(|client| client.to_string()).unwrap_or_default();
-        }
-        self
+    pub fn through_front(self, client: Option<IpAddr>) -> Self {
+        let source_ip = client.map(|client| client.to_string()).unwrap_or_default();
+        Self { is_past_front: client.is_none(), source_ip, ..self }
     }
 
     /// Refuses a request that has come past the front, where there is one: to others there is nothing here.
@@ -221,18 +213,18 @@ impl Request {
     #[must_use]
     pub fn actor(&self) -> Arc<OnceLock<Actor>> {
         Arc::clone(&self.actor)
-    /// Returns the name of the API's host that the request came to.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
     }
 
     /// Returns the gateway's route key, such as `GET /v1.0/customers/{id}`.
     #[must_use]
     pub fn route(&self) -> &str {
         &self.route
+    }
+
+    /// Returns the name of the API's host that the request came to.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Records the status of a quota that the request counted against, for the `RateLimit` fields of the answer.
@@ -287,7 +279,7 @@ impl Request {
         format!("{} {}?{query}\n{body}", self.method, self.path)
     }
 
-    /// Returns the client's IP address: the gateway's peer, or the peer of the [front](Self::through). Other headers are not
+    /// Returns the client's IP address: the gateway's peer, or the peer of the [front](Self::through_front). Other headers are not
     /// consulted.
     #[must_use]
     pub fn source_ip(&self) -> &str {

@@ -52,8 +52,10 @@ fn loopback() -> Result<Loopback, Error> {
 /// Returns the front that all requests come through; `None` if clients call the API itself.
 pub fn front() -> Result<Option<Front>, Error> {
     const NAME: &str = "ORIGIN_SECRET_DIGESTS";
+    let Some(digests) = optional(NAME) else { return Ok(None) };
+    let (secret, address) = (required("TRUSTED_PROXY_HEADER")?, required("CLIENT_ADDRESS_HEADER")?);
     let malformed = || Error::Internal(format!("{NAME} has no SHA-256 digests"));
-    optional(NAME).map(|digests| Front::parse(&digests).ok_or_else(malformed)).transpose()
+    Front::parse(&digests, &secret, &address).ok_or_else(malformed).map(Some)
 }
 
 /// Reads how long events are kept.

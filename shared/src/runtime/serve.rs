@@ -35,7 +35,7 @@ pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     let endpoint: &'static Endpoint<P> = Box::leak(Box::new(endpoint));
     let answer = move |request: lambda_http::Request| async move {
         let (left, invocation) = (time_left(&request), invocation(&request));
-        let request = endpoint.request(request).through(front);
+        let request = take_over(endpoint, front, request);
         let statuses = request.quota_statuses();
         let asked = Arc::new(Asked::of(&request));
         crash::would_answer(invocation, {
@@ -183,6 +183,21 @@ fn listen_for_events(
     answer: Answer<LambdaEvent<Value>, Value, Diagnostic>,
 ) -> super::Result {
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
+}
+
+/// Takes over what the gateway sent, from the client that the front names if there is one.
+fn take_over<P>(
+    endpoint: &Endpoint<P>,
+    front: Option<&Front>,
+    request: lambda_http::Request,
+) -> Request {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let client = front.map(|front| front.client(header));
+    let request = endpoint.request(request);
+    match client {
+        Some(client) => request.through_front(client),
+        None => request,
+    }
 }
 
 /// Returns Lambda's id of the invocation.
