@@ -96,7 +96,7 @@ const STORE_LAYERS: &[&[&str]] = &[
         "agent",
         "customer",
         "email",
-        "host",
+        "lane",
         "login",
         "quota",
         "resource",
