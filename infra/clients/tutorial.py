@@ -39,7 +39,7 @@ from tenure_client.models import (
     Resource,
     ResourceKind,
     ResourceList,
-    Session,
+    SessionWithToken,
     UnregisterRequest,
     UpdateCustomerRequest,
     WebhookMethod,
@@ -58,7 +58,7 @@ def expect(kind: type[T], answer: object) -> T:
 def session(url: str, username: str, password: str) -> AuthenticatedClient:
     body = LoginRequest(username=username, password=password)
     with Client(url, raise_on_unexpected_status=True) as client:
-        token = expect(Session, login.sync(client=client, body=body)).token
+        token = expect(SessionWithToken, login.sync(client=client, body=body)).token
     return AuthenticatedClient(url, token, raise_on_unexpected_status=True)
 
 

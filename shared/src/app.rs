@@ -17,6 +17,7 @@ use crate::domain::gate::Unverified;
 use crate::domain::lifecycle::GRACE;
 use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
+use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::TargetPolicy;
 use crate::domain::{Actor, Customer, Error, Event, Id, Timestamp};
 use crate::platform::clock::Clock;
@@ -41,6 +42,8 @@ pub struct App {
     pub grace: Duration,
     /// How many agents and access keys an account may own.
     pub caps: Caps,
+    /// How many sessions an agent may have, and when they end without use.
+    pub sessions: SessionLimits,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
     /// The brake on deletions by operators; `None` if there is none.
@@ -120,6 +123,7 @@ impl Build for App {
             terms_version: config::optional("TERMS_VERSION").unwrap_or_default(),
             grace: config::grace()?,
             caps: config::caps()?,
+            sessions: config::session_limits()?,
             quotas: config::quotas()?,
             brake: config::brake()?,
             requires_plan: config::requires_plan(),
@@ -149,6 +153,7 @@ impl App {
             terms_version: String::new(),
             grace: GRACE,
             caps: Caps::default(),
+            sessions: SessionLimits::default(),
             quotas: Quotas::default(),
             brake: None,
             requires_plan: false,

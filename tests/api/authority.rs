@@ -160,8 +160,11 @@ async fn a_session_grants_authority_with_its_agents_password_only() {
         assert_eq!(call(Some(WRONG)).await.refused(403), "INVALID_PASSWORD", "{method} {path}");
         assert_eq!(tenure.accounts().await, before, "{method} {path}");
     }
-    // The wrong ones are counted, together with log-ins.
-    assert_eq!(tenure.try_login("test1", PASSWORD).await.refused(429), "RATE_LIMIT_EXCEEDED");
+    // The wrong ones are counted, in the session.
+    let (method, path, body) = grants(&other, "new@example.com").into_iter().next().unwrap();
+    let refused =
+        tenure.call_with(&account.token, method, &path, proved(body, Some(PASSWORD))).await;
+    assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
     tenure.stack.advance_clock(3600).await.unwrap();
     // Right ones are not held against anybody: more than may be wrong.
     for (method, path, body) in grants(&other, "new@example.com").into_iter().chain([
@@ -260,10 +263,9 @@ async fn evict(tenure: &Tenure, account: &Account, victim: &str, session: &str, 
     };
 }
 
-/// A request that is kept from writing, as by a busy table, from its `nth` transaction on.
+/// A request that is kept from writing, as by a busy table.
 struct Delayed {
     function: &'static str,
-    nth: u64,
     method: &'static str,
     path: String,
     body: Value,
@@ -277,10 +279,10 @@ impl Delayed {
         token: &str,
         meanwhile: impl Future<Output = ()>,
     ) -> Answer {
-        let Self { function, nth, method, path, body } = self;
+        let Self { function, method, path, body } = self;
         let faults = json!([{
             "fault": "conflict", "function": function, "operation": "TransactWriteItems",
-            "nth": nth, "times": 1_000_000,
+            "nth": 1, "times": 1_000_000,
         }]);
         tenure.send(tenure.request("POST", "/_local/faults").json(&faults)).await.ok();
         let under_way = {
@@ -303,29 +305,29 @@ impl Delayed {
 /// A request that grants or destroys authority, one of five.
 fn request(number: usize, own: &str, target: &str) -> Delayed {
     let proved = |body: Value| proved(body, Some(PASSWORD));
-    let (function, nth, method, path, body) = match number % 5 {
+    let (function, method, path, body) = match number % 5 {
         0 => {
             let body = new_admin("mallory");
-            ("AgentCreateFunction", 2, "POST", "/v1.0/agents".to_owned(), body)
+            ("AgentCreateFunction", "POST", "/v1.0/agents".to_owned(), body)
         }
         1 => {
             let body = json!({"expire": DAY});
-            ("AccesskeyCreateFunction", 1, "POST", "/v1.0/accesskeys".to_owned(), body)
+            ("AccesskeyCreateFunction", "POST", "/v1.0/accesskeys".to_owned(), body)
         }
         2 => {
             let body = proved(json!({"permission": ADMIN}));
-            ("AgentPermissionUpdateFunction", 2, "PUT", format!("{target}/permission"), body)
+            ("AgentPermissionUpdateFunction", "PUT", format!("{target}/permission"), body)
         }
         3 => {
             let body = proved(json!({"password": "password of mallory"}));
-            ("AgentPasswordUpdateFunction", 2, "PUT", format!("{own}/password"), body)
+            ("AgentPasswordUpdateFunction", "PUT", format!("{own}/password"), body)
         }
         _ => {
             let body = json!({"password": PASSWORD});
-            ("AuthUnregisterFunction", 2, "POST", "/auth/unregister".to_owned(), body)
+            ("AuthUnregisterFunction", "POST", "/auth/unregister".to_owned(), body)
         }
     };
-    Delayed { function, nth, method, path, body }
+    Delayed { function, method, path, body }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,7 +359,6 @@ async fn a_demoted_admin_does_not_promote_themselves_with_a_request_under_way() 
     let body = json!({"permission": 96, "current_password": PASSWORD});
     let request = Delayed {
         function: "AgentPermissionUpdateFunction",
-        nth: 2,
         method: "PUT",
         path: format!("{victim}/permission"),
         body,
@@ -378,7 +379,6 @@ async fn a_session_that_is_ended_meanwhile_does_not_change_its_own_agent() {
     let session = tenure.login("victim", PASSWORD).await;
     let request = Delayed {
         function: "AgentUpdateFunction",
-        nth: 1,
         method: "PUT",
         path: victim.clone(),
         body: json!({"name": "Mallory"}),
@@ -448,7 +448,7 @@ async fn an_operator_who_is_evicted_meanwhile_changes_no_account() {
         let session = tenure.login("operator@localhost", PASSWORD).await;
         let key = tenure.access_key(&session).await;
         let path = format!("{path}{below}");
-        let request = Delayed { function, nth: 1, method, path, body: sent.clone() };
+        let request = Delayed { function, method, path, body: sent.clone() };
         let operator = format!("/v1.0/agents/{}", operator["id"].as_str().unwrap());
         let eviction = async { drop(tenure.call(&admin, "DELETE", &operator).await.ok()) };
         let answer = request.send(&tenure, &key, eviction).await;

@@ -292,6 +292,8 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     let token =
         bill.pay("POST /auth/login", "", "/auth/login", login("test1")).await["token"].clone();
     let token = token.as_str().unwrap();
+    let known = " from a known network";
+    bill.pay_as("POST /auth/login", known, "", "/auth/login", login("test1")).await;
 
     for (variant, query) in [
         ("", ""),
@@ -396,6 +398,12 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay("POST /v1.0/accesskeys/{id}/rotate", token, &path, Some(json!({}))).await;
     bill.pay("DELETE /v1.0/accesskeys/{id}", token, &key, None).await;
 
+    let sessions = "/v1.0/sessions";
+    bill.tenure.login("owner", PASSWORD).await;
+    let list = bill.pay("GET /v1.0/sessions", token, sessions, None).await;
+    let path = format!("{sessions}/{}", id(&list["result"][0]));
+    bill.pay("DELETE /v1.0/sessions/{id}", token, &path, None).await;
+
     let numbers = "/v1.0/numbers";
     let number = bill.pay("POST /v1.0/{kind}", token, numbers, Some(json!({}))).await;
     let number = format!("{numbers}/{}", id(&number));
@@ -413,6 +421,10 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay("GET /v1.0/webhook_deliveries", token, deliveries, None).await;
     let path = format!("{deliveries}/{}/resend", id(&delivery));
     bill.pay("POST /v1.0/webhook_deliveries/{id}/resend", token, &path, Some(json!({}))).await;
+
+    bill.tenure.stack.advance_clock(3600).await.unwrap();
+    let first = " with a session's first use of an hour";
+    bill.pay_as("GET /v1.0/sessions", first, token, sessions, None).await;
 }
 
 /// On a stack that sends mail.

@@ -4,13 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use shared::domain::known_networks::NetworkHash;
+use shared::domain::network::Network;
 use shared::domain::value::FromText as _;
 use shared::domain::{Customer, Error, Id, Session, Timestamp, Username};
+use shared::store::session::Entrance;
 use shared::store::{Store, key};
 use tokio::task::JoinSet;
 
 use crate::harness::{PASSWORD, Tenure, contended, uncounted};
-use crate::store::{access_key, event, store, to};
+use crate::store::{access_key, event, login_of, store, to};
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-01-01T00:00:00Z").unwrap()
@@ -75,20 +78,20 @@ async fn concurrent_logins_of_one_agent_all_succeed() {
     const LOGINS: u8 = 16;
     let tenure = start().await;
     let admin = tenure.admin().await;
-    let account = tenure.account(&admin, "test1").await;
+    tenure.account(&admin, "test1").await;
     let store = Arc::new(store(&tenure));
     let username = Username::from_text("test1").unwrap();
-    let agent = store.get_login(&username).await.unwrap().unwrap().agent;
-    let customer = Id::parse(&account.id).unwrap();
+    let login = login_of(&store, &username).await;
 
     let mut logins = JoinSet::new();
     for number in 0..LOGINS {
-        let (store, login) = (Arc::clone(&store), username.login_key());
-        let session =
-            Session { agent, epoch: 0, tm_create: now(), tm_expire: now(), url_exposed: false };
+        let (store, login, key) = (Arc::clone(&store), login.clone(), username.login_key());
         logins.spawn(async move {
-            let hash = format!("{number:064x}");
-            store.insert_session(customer, &hash, &session, login, None).await.unwrap();
+            let id = Session::id_of(&format!("token {number}"));
+            let session = Session::new(id, login.agent, 0, now());
+            let network = NetworkHash::new(&Network::of("192.0.2.1"), key);
+            let entrance = Entrance { key, login: &login, network: &network, rehash: None };
+            store.insert_session(&session, &entrance).await.unwrap();
         });
     }
     logins.join_all().await;

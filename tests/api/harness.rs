@@ -27,6 +27,8 @@ use crate::permissions::UsedPermissions;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The password of the local stack's project admin.
 pub(crate) const OPERATORS_PASSWORD: &str = local::PASSWORD;
+/// A network that nobody logs in from.
+pub(crate) const STRANGER: [u8; 4] = [127, 0, 0, 66];
 const DAY: i64 = 24 * 60 * 60;
 
 pub(crate) fn root() -> PathBuf {
@@ -227,11 +229,23 @@ impl Tenure {
     }
 
     pub(crate) async fn send(&self, call: Call) -> Answer {
+        self.send_by(&self.client, call).await
+    }
+
+    /// Sends a request from another network than the tests' own: a loopback address, such as [`STRANGER`].
+    pub(crate) async fn send_from(&self, network: [u8; 4], call: Call) -> Answer {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(network.into()));
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        self.send_by(&client, call).await
+    }
+
+    async fn send_by(&self, client: &Client<HttpConnector, Full<Bytes>>, call: Call) -> Answer {
         let request = call.head.body(call.body).expect("a request");
         self.canaries.sent(&request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let request = request.map(Full::from);
-        let (head, body) = self.client.request(request).await.expect("an answer").into_parts();
+        let (head, body) = client.request(request).await.expect("an answer").into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(bytes.into()).expect("text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -271,6 +285,17 @@ impl Tenure {
     pub(crate) async fn try_login(&self, username: &str, password: &str) -> Answer {
         let body = json!({"username": username, "password": password});
         self.send(self.request("POST", "/auth/login").json(&body)).await
+    }
+
+    /// Tries to log in from another network.
+    pub(crate) async fn try_login_from(
+        &self,
+        network: [u8; 4],
+        username: &str,
+        password: &str,
+    ) -> Answer {
+        let body = json!({"username": username, "password": password});
+        self.send_from(network, self.request("POST", "/auth/login").json(&body)).await
     }
 
     pub(crate) async fn login(&self, username: &str, password: &str) -> String {
@@ -362,7 +387,7 @@ impl Tenure {
     }
 
     /// Returns the accounts table without what a refused request may write too: counters of attempts and
-    /// requests, and the day of a key's last use.
+    /// requests, and the last use of a key or a session.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
         assert!(self.stack.settle().await, "the stack does not settle");
         let items = self.items("AccountsTable").await;
@@ -372,8 +397,11 @@ impl Tenure {
         };
         let mut items: Vec<_> = items.into_iter().filter(|item| !is_count(item)).collect();
         for item in &mut items {
-            item.as_object_mut().unwrap().remove("tm_last_use");
+            for name in ["tm_last_use", "attempts", "wait_ms", "next_at", "last_at"] {
+                item.as_object_mut().unwrap().remove(name);
+            }
         }
+        items.sort_by_key(ToString::to_string);
         items
     }
 

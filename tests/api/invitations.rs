@@ -126,7 +126,7 @@ async fn only_an_address_can_be_invited_and_only_where_mail_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invitation_that_has_expired_is_followed_by_another() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(mailing_with([("SessionIdleHours", "168")])).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let id = tenure.invite(&account.token, ANN).await;

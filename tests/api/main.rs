@@ -30,6 +30,7 @@ mod idempotency;
 mod input;
 mod invitations;
 mod isolation;
+mod known_networks;
 mod lifecycle;
 mod logout;
 mod logs;

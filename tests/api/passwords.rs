@@ -7,13 +7,15 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use shared::domain::PlainToken;
+use shared::domain::known_networks::NetworkHash;
 use shared::domain::network::{Network, Source};
 use shared::domain::quota::Quota;
+use shared::domain::throttle::Throttle;
 use shared::domain::value::FromText as _;
 use shared::domain::{Error, Id, Timestamp, Username};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, PASSWORD, Template, Tenure, options, quick};
+use crate::harness::{Answer, PASSWORD, STRANGER, Template, Tenure, options, quick};
 use crate::store::store;
 
 const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
@@ -44,9 +46,9 @@ fn wait(answer: &Answer) -> u64 {
     answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
 }
 
+/// Tries to log in from a network that the user name has never logged in from.
 async fn attempt(tenure: &Tenure, username: &str, password: &str) -> Answer {
-    let request = tenure.request("POST", "/auth/login");
-    tenure.send(request.json(&json!({"username": username, "password": password}))).await
+    tenure.try_login_from(STRANGER, username, password).await
 }
 
 /// Everything observable that could tell one failure from another.
@@ -118,8 +120,8 @@ async fn failed_logins_are_indistinguishable() {
 async fn login_is_unavailable_when_attempts_cannot_be_counted() {
     let template = Template::edited(|text| {
         text.replace(
-            "      ReservedConcurrentExecutions: !If [LimitsLogin,",
-            "      Environment: {Variables: {ACCOUNTS_TABLE: nowhere}}\n      ReservedConcurrentExecutions: !If [LimitsLogin,",
+            "Variables: {MAX_SESSIONS: !Ref MaxSessions}",
+            "Variables: {MAX_SESSIONS: !Ref MaxSessions, ACCOUNTS_TABLE: nowhere}",
         )
     });
     let tenure = Tenure::start_with(template.options()).await;
@@ -141,17 +143,17 @@ async fn concurrent_wrong_passwords_compute_five_hashes() {
     let mut tries = JoinSet::new();
     for _ in 0..500 {
         let tenure = Arc::clone(&tenure);
-        tries.spawn(async move { tenure.try_login("test1", WRONG).await.status });
+        tries.spawn(async move { attempt(&tenure, "test1", WRONG).await.status });
     }
     let statuses = tries.join_all().await;
     let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(401), count(429)), (5, 495));
     assert_eq!(hashes(&tenure, LOGIN).await - before, 5);
 
-    let left = wait(&tenure.try_login("test1", PASSWORD).await);
+    let left = wait(&attempt(&tenure, "test1", PASSWORD).await);
     assert!((1..=30).contains(&left), "{left}");
     tenure.stack.advance_clock(30).await.unwrap();
-    tenure.login("test1", PASSWORD).await;
+    attempt(&tenure, "test1", PASSWORD).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,13 +164,13 @@ async fn concurrent_correct_logins_do_not_lock_the_account() {
     let mut tries = JoinSet::new();
     for _ in 0..12 {
         let tenure = Arc::clone(&tenure);
-        tries.spawn(async move { tenure.try_login("test1", PASSWORD).await.status });
+        tries.spawn(async move { attempt(&tenure, "test1", PASSWORD).await.status });
     }
     let statuses = tries.join_all().await;
     assert!(statuses.iter().filter(|status| **status == 200).count() >= 5, "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
     // Refused logins succeed as soon as the others are done.
-    tenure.login("test1", PASSWORD).await;
+    attempt(&tenure, "test1", PASSWORD).await.ok();
 }
 
 /// Calls the store with times of its own instead of waiting.
@@ -176,22 +178,24 @@ async fn concurrent_correct_logins_do_not_lock_the_account() {
 async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     let tenure = Tenure::start_with(quick(options())).await;
     let store = store(&tenure);
-    let login = Username::from_text("test1").unwrap().login_key();
+    let username = Username::from_text("test1").unwrap();
+    let network = NetworkHash::new(&Network::of("192.0.2.1"), username.login_key());
+    let reserve = async |now| store.reserve_login(&username, &network, now).await;
     let mut now = Timestamp::parse("2100-01-01T00:00:00Z").unwrap();
     let millisecond = Duration::from_millis(1);
     let mut waits = Vec::new();
     for attempt in 1..=100 {
-        store.reserve_attempt(login, None, now).await.unwrap();
+        reserve(now).await.unwrap();
         if attempt < 5 {
             continue;
         }
-        match store.reserve_attempt(login, None, now).await {
-            Err(Error::TooManyAttempts(wait)) => {
+        match reserve(now).await {
+            Err(Error::TooManyAttempts(Throttle::Username, wait)) => {
                 waits.push(wait.as_secs());
                 let early = now.plus(wait.saturating_sub(millisecond));
-                let refused = store.reserve_attempt(login, None, early).await;
+                let refused = reserve(early).await;
                 assert!(
-                    matches!(refused, Err(Error::TooManyAttempts(left)) if left == millisecond)
+                    matches!(refused, Err(Error::TooManyAttempts(_, left)) if left == millisecond)
                 );
                 now = now.plus(wait);
             }
@@ -203,16 +207,19 @@ async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     assert_eq!(waits[95..], [24 * 3600]);
     // A day later the count starts anew, though the item is still there: five attempts are free.
     for _ in 0..5 {
-        store.reserve_attempt(login, None, now).await.unwrap();
+        reserve(now).await.unwrap();
     }
-    assert!(store.reserve_attempt(login, None, now).await.is_err());
+    assert!(reserve(now).await.is_err());
     // The same for a count below the limit.
     now = now.plus(Duration::from_hours(24));
     for _ in 0..5 {
-        store.reserve_attempt(login, None, now).await.unwrap();
+        reserve(now).await.unwrap();
     }
-    store.forget_attempts(login).await.unwrap();
-    store.reserve_attempt(login, None, now).await.unwrap();
+    assert!(reserve(now).await.is_err());
+    now = now.plus(Duration::from_secs(30));
+    let attempt = reserve(now).await.unwrap();
+    store.forget_attempts(&attempt).await.unwrap();
+    reserve(now).await.unwrap();
 }
 
 /// Anyone who knows a customer's ids can forge a token with a valid checksum. It must not count as a login
@@ -241,17 +248,21 @@ async fn forged_token_counts_no_login_attempt() {
     tenure.call(&ended, "POST", "/auth/logout").await.ok();
     tenure.unregister(&ended, json!({"password": WRONG})).await.refused(401);
     assert!(!is_counted(&tenure).await);
-    // A valid session does.
+    // A valid session counts for itself.
     let wrong = tenure.unregister(&account.token, json!({"password": WRONG})).await;
     assert_eq!(wrong.refused(403), "INVALID_PASSWORD");
     assert!(is_counted(&tenure).await);
     assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
 }
 
-/// Whether any login attempt is counted for a user name.
+/// Whether any attempt is counted for a user name or a session.
 async fn is_counted(tenure: &Tenure) -> bool {
     let items = tenure.items("AccountsTable").await;
-    items.iter().any(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"))
+    let is_count = |item: &Value| {
+        let [pk, sk] = ["pk", "sk"].map(|key| item[key]["S"].as_str().unwrap());
+        pk.starts_with("THROTTLE#") || (sk.starts_with("SESSION#") && !item["attempts"].is_null())
+    };
+    items.iter().any(is_count)
 }
 
 #[tokio::test(flavor = "multi_thread")]

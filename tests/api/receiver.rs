@@ -38,7 +38,10 @@ pub(crate) struct Receiver {
 
 /// Starts a stack that allows webhooks to loopback. Transactions hold their items.
 pub(crate) async fn tenure() -> Tenure {
-    Tenure::start_with(contended(options_with("WebhookAllowLoopback", "true"))).await
+    let mut options = options_with("WebhookAllowLoopback", "true");
+    // Deliveries are retried for days, and their accounts are looked at afterwards.
+    options.parameters.insert("SessionIdleHours".to_owned(), "168".to_owned());
+    Tenure::start_with(contended(options)).await
 }
 
 impl Receiver {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sam_local::{Data, Options};
 use serde_json::json;
 
-use crate::harness::{PASSWORD, Template, Tenure, options};
+use crate::harness::{PASSWORD, Template, Tenure, mailing_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_function_fails_at_most_one_call() {
@@ -52,7 +52,10 @@ fn processes(mark: &str, binary: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn stack_restarts_with_its_data_and_clock() {
     let directory = tempfile::tempdir().unwrap();
-    let kept = || Options { data: Data::Directory(directory.path().to_owned()), ..options() };
+    let kept = || Options {
+        data: Data::Directory(directory.path().to_owned()),
+        ..mailing_with([("SessionIdleHours", "168")])
+    };
     let tenure = Tenure::start_with(kept()).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;

@@ -1,42 +1,35 @@
-//! Credentials: throttles, places, expiry, and isolation of accounts.
+//! Credentials: throttles, places, expiry, caps, and isolation of accounts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Tenure};
+use crate::harness::{PASSWORD, STRANGER, Tenure, options_with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_and_unregister_share_one_throttle() {
+async fn guesses_in_a_session_count_for_that_session_alone() {
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
+    let other = tenure.login("test1", PASSWORD).await;
 
-    for _ in 0..3 {
-        assert_eq!(
-            tenure.try_login("TEST1", "wrong password").await.refused(401),
-            "INVALID_CREDENTIALS"
-        );
+    let (wrong, right) = (json!({"password": "wrong password"}), json!({"password": PASSWORD}));
+    for _ in 0..5 {
+        let refused = tenure.unregister(&account.token, wrong.clone()).await;
+        assert_eq!(refused.refused(403), "INVALID_PASSWORD");
     }
-    for _ in 0..2 {
-        let wrong = json!({"password": "wrong password"});
-        assert_eq!(tenure.unregister(&account.token, wrong).await.refused(403), "INVALID_PASSWORD");
-    }
-    for answer in [
-        tenure.try_login("test1", PASSWORD).await,
-        tenure.unregister(&account.token, json!({"password": PASSWORD})).await,
-    ] {
-        assert_eq!(answer.refused(429), "RATE_LIMIT_EXCEEDED");
-        let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
-        assert!((1..=30).contains(&wait), "{wait}");
-    }
-    tenure.stack.advance_clock(31).await.unwrap();
+    let refused = tenure.unregister(&account.token, right.clone()).await;
+    assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
+    assert_eq!(refused.body["error"]["details"], json!([{"limited_by": "session"}]));
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+    // Neither the user name has to wait, from anywhere, nor another session.
+    tenure.try_login_from(STRANGER, "test1", PASSWORD).await.ok();
+    tenure.unregister(&other, right.clone()).await.ok();
+    tenure.call(&other, "DELETE", "/auth/unregister").await.ok();
     // The sixth attempt, after the wait; a success clears the count.
-    tenure.login("test1", PASSWORD).await;
-    assert_eq!(
-        tenure.try_login("test1", "wrong password").await.refused(401),
-        "INVALID_CREDENTIALS"
-    );
-    // Another user name is not throttled.
-    tenure.admin().await;
+    tenure.stack.advance_clock(31).await.unwrap();
+    tenure.unregister(&account.token, right).await.ok();
+    let refused = tenure.unregister(&account.token, wrong).await;
+    assert_eq!(refused.refused(403), "INVALID_PASSWORD");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +89,7 @@ async fn damaged_tokens_are_rejected_without_reading() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_keys_expire() {
-    let tenure = Tenure::start().await;
+    let tenure = Tenure::start_with(options_with("SessionIdleHours", "168")).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     let key = tenure.access_key(&account.token).await;
@@ -163,4 +156,179 @@ async fn accounts_cannot_see_or_change_each_other() {
         );
     }
     assert_eq!(tenure.accounts().await, before);
+}
+
+const SESSIONS: &str = "/v1.0/sessions";
+
+/// The sessions that a list shows.
+async fn list(tenure: &Tenure, token: &str, query: &str) -> Vec<Value> {
+    let list = tenure.call(token, "GET", &format!("{SESSIONS}{query}")).await.ok();
+    assert_eq!(list["next_page_token"], "");
+    list["result"].as_array().unwrap().clone()
+}
+
+async fn lives(tenure: &Tenure, token: &str) -> bool {
+    let answer = tenure.call(token, "GET", "/v1.0/me").await;
+    if answer.status == 200 {
+        return true;
+    }
+    assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_session_ends_when_an_agent_has_as_many_as_it_may() {
+    let tenure = Tenure::start_with(options_with("MaxSessions", "3")).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let mut tokens = vec![account.token];
+    for _ in 0..2 {
+        tokens.push(tenure.login("test1", PASSWORD).await);
+    }
+    for token in &tokens {
+        assert!(lives(&tenure, token).await);
+    }
+    tokens.push(tenure.login("test1", PASSWORD).await);
+    assert!(!lives(&tenure, &tokens[0]).await && lives(&tenure, &tokens[1]).await);
+    // Who logs out makes room; a session of somebody else takes none.
+    tenure.call(&tokens[2], "POST", "/auth/logout").await.ok();
+    tokens.push(tenure.login("test1", PASSWORD).await);
+    tenure.account(&admin, "test2").await;
+    for (number, is_live) in [(1, true), (2, false), (3, true), (4, true)] {
+        assert_eq!(lives(&tenure, &tokens[number]).await, is_live, "{number}");
+    }
+    // Sessions that were ended otherwise go before those that go on.
+    tenure.call_with(&tokens[1], "POST", "/auth/logout", json!({"everywhere": true})).await.ok();
+    let new = [tenure.login("test1", PASSWORD).await, tenure.login("test1", PASSWORD).await];
+    let new = [&new[0], &new[1], &tenure.login("test1", PASSWORD).await];
+    for token in new {
+        assert!(lives(&tenure, token).await);
+    }
+    let partition = tenure.partition(&account.id).await;
+    let kept = partition.iter().filter(|sk| sk.starts_with("SESSION#"));
+    assert_eq!(kept.count(), 3, "{partition:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_after_a_day_without_use() {
+    const HOUR: i64 = 3600;
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let unused = tenure.login("test1", PASSWORD).await;
+    let last_use = async || {
+        let shown = list(&tenure, &account.token, "").await;
+        let own = shown.into_iter().find(|session| session["current"] == true).unwrap();
+        own["tm_last_use"].clone()
+    };
+    let first = last_use().await;
+    tenure.stack.advance_clock(HOUR / 2).await.unwrap();
+    assert!(lives(&tenure, &account.token).await);
+    assert_eq!(last_use().await, first, "recorded once an hour");
+    tenure.stack.advance_clock(HOUR / 2).await.unwrap();
+    assert!(lives(&tenure, &account.token).await);
+    assert_ne!(last_use().await, first);
+    tenure.stack.advance_clock(23 * HOUR).await.unwrap();
+    assert!(!lives(&tenure, &unused).await);
+    assert_eq!(list(&tenure, &account.token, "").await.len(), 1);
+    // A refused request is a use, too.
+    tenure.stack.advance_clock(23 * HOUR).await.unwrap();
+    tenure.call(&account.token, "GET", "/v1.0/customers").await.refused(403);
+    tenure.stack.advance_clock(23 * HOUR).await.unwrap();
+    assert!(lives(&tenure, &account.token).await);
+    tenure.stack.advance_clock(24 * HOUR).await.unwrap();
+    let refused = tenure.unregister(&account.token, json!({"password": PASSWORD})).await;
+    assert_eq!(refused.refused(401), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
+    let tenure = Tenure::start().await;
+    let operator = tenure.admin().await;
+    let account = tenure.account(&operator, "test1").await;
+    let stranger = tenure.account(&operator, "test2").await;
+    let agent = json!({"username": "ann", "password": PASSWORD, "permission": 16});
+    let ann = tenure.call_with(&account.token, "POST", "/v1.0/agents", agent).await.ok();
+    let of_ann = format!("?agent_id={}", ann["id"].as_str().unwrap());
+    let (one, two) = (tenure.login("ann", PASSWORD).await, tenure.login("ann", PASSWORD).await);
+    let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
+
+    // One's own, newest first; never the token or what is stored of it.
+    let own = list(&tenure, &two, "").await;
+    assert_eq!(own, list(&tenure, &two, &of_ann).await);
+    let shown: Vec<_> = own.iter().map(|session| session["current"].as_bool().unwrap()).collect();
+    assert_eq!(shown, [true, false]);
+    assert!(own[0]["tm_create"].as_str() >= own[1]["tm_create"].as_str());
+    assert!(own.iter().all(|session| session["agent_id"] == ann["id"]));
+    // An admin's own are others than those of another agent.
+    assert_eq!(list(&tenure, &account.token, "").await.len(), 1);
+    let by_admin = list(&tenure, &account.token, &of_ann).await;
+    assert!(by_admin.iter().all(|session| session["current"] == false));
+    assert_eq!(by_admin.iter().map(id).collect::<Vec<_>>(), own.iter().map(id).collect::<Vec<_>>());
+
+    // Nobody else sees or ends them.
+    let admins = id(&list(&tenure, &account.token, "").await[0]);
+    let of_admin = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
+    let of_admin = format!("?agent_id={}", id(&of_admin));
+    let anns = id(&own[1]);
+    for (method, path) in [
+        ("GET", format!("{SESSIONS}{of_admin}")),
+        ("DELETE", format!("{SESSIONS}/{admins}{of_admin}")),
+    ] {
+        assert_eq!(tenure.call(&one, method, &path).await.refused(403), "PERMISSION_DENIED");
+    }
+    for (token, path, reason) in [
+        (&one, format!("{SESSIONS}/{admins}"), "SESSION_NOT_FOUND"),
+        (&account.token, format!("{SESSIONS}/{anns}"), "SESSION_NOT_FOUND"),
+        (&stranger.token, format!("{SESSIONS}/{anns}"), "SESSION_NOT_FOUND"),
+        (&stranger.token, format!("{SESSIONS}/{anns}{of_ann}"), "AGENT_NOT_FOUND"),
+    ] {
+        assert_eq!(tenure.call(token, "DELETE", &path).await.refused(404), reason, "{path}");
+    }
+    let list_of_ann = format!("{SESSIONS}{of_ann}");
+    let refused = tenure.call(&stranger.token, "GET", &list_of_ann).await;
+    assert_eq!(refused.refused(404), "AGENT_NOT_FOUND");
+    let refused = tenure.call(&account.token, "GET", &format!("{SESSIONS}?agent_id=x")).await;
+    assert_eq!(refused.refused(400), "INVALID_REQUEST_PARAMETER");
+    assert!(lives(&tenure, &one).await && lives(&tenure, &account.token).await);
+
+    // Ended by the agent, then by an admin, whose key may end those of no admin.
+    let path = format!("{SESSIONS}/{anns}");
+    let ended = tenure.call(&two, "DELETE", &path).await.ok();
+    assert!(ended["tm_delete"].is_string() && ended["id"] == anns.as_str());
+    assert!(!lives(&tenure, &one).await && lives(&tenure, &two).await);
+    assert_eq!(tenure.call(&two, "DELETE", &path).await.refused(404), "SESSION_NOT_FOUND");
+    let key = tenure.access_key(&account.token).await;
+    let path = format!("{SESSIONS}/{admins}");
+    assert_eq!(tenure.call(&key, "DELETE", &path).await.refused(403), "PERMISSION_DENIED");
+    let path = format!("{SESSIONS}/{}{of_ann}", id(&own[0]));
+    tenure.call(&key, "DELETE", &path).await.ok();
+    assert!(!lives(&tenure, &two).await);
+    assert!(list(&tenure, &account.token, &of_ann).await.is_empty());
+
+    // In a frozen account, sessions can be ended, and the last one ends itself.
+    let other = tenure.login("test1", PASSWORD).await;
+    let other = id(&list(&tenure, &other, "").await[0]);
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+    for ended in [other, admins] {
+        tenure.call(&account.token, "DELETE", &format!("{SESSIONS}/{ended}")).await.ok();
+    }
+    assert!(!lives(&tenure, &account.token).await);
+}
+
+/// Its item is there until it expires.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_ended_shows_neither_in_lists_nor_by_its_id() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let before = list(&tenure, &account.token, "").await;
+    tenure
+        .call_with(&account.token, "POST", "/auth/logout", json!({"everywhere": true}))
+        .await
+        .ok();
+    let token = tenure.login("test1", PASSWORD).await;
+    assert_eq!(list(&tenure, &token, "").await.len(), 1);
+    let path = format!("{SESSIONS}/{}", before[0]["id"].as_str().unwrap());
+    assert_eq!(tenure.call(&token, "DELETE", &path).await.refused(404), "SESSION_NOT_FOUND");
 }

@@ -9,7 +9,9 @@ use shared::domain::counts::Counts;
 use shared::domain::erasure::InventoryCursor;
 use shared::domain::event::EventType;
 use shared::domain::gate::{Party, Target, Write};
+use shared::domain::known_networks::NetworkHash;
 use shared::domain::lifecycle::CustomerChange;
+use shared::domain::network::Network;
 use shared::domain::owned::Kind;
 use shared::domain::value::{Detail, FromText as _, Labels, Name, PasswordHash};
 use shared::domain::{
@@ -17,6 +19,7 @@ use shared::domain::{
     Timestamp, Username,
 };
 use shared::store::purge::CountedSlice;
+use shared::store::session::Entrance;
 use shared::store::{Store, Update, customer::NewCustomer, key};
 
 use crate::harness::{PASSWORD, Tenure};
@@ -75,6 +78,12 @@ pub(crate) fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
     }
 }
 
+/// Reads the login of a user name.
+pub(crate) async fn login_of(store: &Store, username: &Username) -> Login {
+    let key = key::login(username.login_key());
+    store.get_items(&[key.untyped()]).await.unwrap().get(&key).unwrap().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_account_rejects_late_writes() {
     let tenure = Tenure::start().await;
@@ -87,11 +96,11 @@ async fn deleted_account_rejects_late_writes() {
     // While the account is live, each of these writes succeeds.
     let before = access_key(customer, 1);
     store.insert_access_key(to(&as_read(customer)), &before, &event(customer, 1)).await.unwrap();
-    let agent = store.get_login(&username).await.unwrap().unwrap().agent;
-    let session =
-        Session { agent, epoch: 0, tm_create: now(), tm_expire: now(), url_exposed: false };
-    let hash = "0".repeat(64);
-    store.insert_session(customer, &hash, &session, username.login_key(), None).await.unwrap();
+    let (key, login) = (username.login_key(), login_of(&store, &username).await);
+    let network = NetworkHash::new(&Network::of("192.0.2.1"), key);
+    let entrance = Entrance { key, login: &login, network: &network, rehash: None };
+    let session = |token| Session::new(Session::id_of(token), login.agent, 0, now());
+    store.insert_session(&session("early"), &entrance).await.unwrap();
 
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     assert!(tenure.stack.settle().await);
@@ -113,7 +122,7 @@ async fn deleted_account_rejects_late_writes() {
     for refused in refused {
         assert!(matches!(refused, Err(Error::StateInvalid(_))), "{refused:?}");
     }
-    let login = store.insert_session(customer, "late", &session, username.login_key(), None).await;
+    let login = store.insert_session(&session("late"), &entrance).await;
     assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
     assert_eq!(tenure.items("OutboxTable").await.len(), events);

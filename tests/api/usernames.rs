@@ -11,7 +11,7 @@ use shared::domain::{Agent, Customer, Event, Id, Permission, Timestamp, Username
 use shared::store::customer::NewCustomer;
 use tokio::task::JoinSet;
 
-use crate::harness::{PASSWORD, Tenure, new_customer, options, quick};
+use crate::harness::{PASSWORD, STRANGER, Tenure, new_customer, options, quick};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lookalike_of_a_taken_username_is_rejected() {
@@ -41,12 +41,14 @@ async fn lookalike_of_a_taken_username_is_rejected() {
     for spelling in ["paypal", "PAYPAL", "ｐａｙｐａｌ"] {
         tenure.login(spelling, PASSWORD).await;
     }
-    assert_eq!(tenure.try_login("paypa1", PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
+    let refused = tenure.try_login_from(STRANGER, "paypa1", PASSWORD).await;
+    assert_eq!(refused.refused(401), "INVALID_CREDENTIALS");
     // Attempts at lookalikes count together.
     for spelling in ["paypa1", "PAYPA1", "paypa|", "PayPal"] {
-        tenure.try_login(spelling, "wrong password").await.refused(401);
+        tenure.try_login_from(STRANGER, spelling, "wrong password").await.refused(401);
     }
-    assert_eq!(tenure.try_login("paypal", PASSWORD).await.refused(429), "RATE_LIMIT_EXCEEDED");
+    let refused = tenure.try_login_from(STRANGER, "paypal", PASSWORD).await;
+    assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
 
     // After the owner is purged, lookalikes are free.
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();

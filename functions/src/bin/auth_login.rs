@@ -1,18 +1,20 @@
-//! `POST /auth/login`: creates a session for a user name and its password.
+//! `POST /auth/login`: creates a session for a user name and its password. The agent's oldest session ends if there would be
+//! too many.
 //!
 //! Two round trips: login attempts and user name lock, then the session. Reads and hashes are the same whether the user name
 //! exists or not.
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::reserve_attempt;
+use shared::auth::{network, reserve_login};
+use shared::domain::known_networks::NetworkHash;
 use shared::domain::value::Password;
-use shared::domain::{Error, PlainToken, Session, Username, session};
+use shared::domain::{Error, PlainToken, Session, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::runtime::Endpoint;
-use shared::store::session::Rehash;
+use shared::store::session::Entrance;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,31 +25,29 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let body: Body = request.json()?;
-    let login = body.username.login_key();
+    let key = body.username.login_key();
+    let network = NetworkHash::new(&network(&request), key);
 
-    let found = app.store.get_login(&body.username);
-    let found = reserve_attempt(app, &request, login, found).await?;
-    let valid = password::verify(&body.password, found.as_ref().map(|found| &found.password_hash));
-    let found = found.filter(|_| valid).ok_or(Error::WrongLogin)?;
+    let attempt = reserve_login(app, &request, &body.username, &network).await?;
+    let login = attempt.login.as_ref();
+    let valid = password::verify(&body.password, login.map(|login| &login.password_hash));
+    let login = login.filter(|_| valid).ok_or(Error::WrongLogin)?;
 
-    let token = PlainToken::session(found.customer, found.agent, login, app.new_secret());
-    let now = app.now();
-    let session = Session {
-        agent: found.agent,
-        epoch: found.epoch,
-        tm_create: now,
-        tm_expire: now.plus(session::LIFETIME),
-        url_exposed: false,
-    };
-    let stronger = password::rehash(&body.password, &found.password_hash)?;
-    let rehash = stronger.as_ref().map(|new| Rehash { old: &found.password_hash, new });
-    let hash = token.hash();
-    let written = app.store.insert_session(found.customer, &hash, &session, login, rehash);
+    let (customer, agent, now) = (login.customer, login.agent, app.now());
+    let token = PlainToken::session(customer, agent, key, app.new_secret());
+    let session = Session::new(token.session_id(), agent, login.epoch, now);
+    let rehash = password::rehash(&body.password, &login.password_hash)?;
+    let entrance = Entrance { key, login, network: &network, rehash: rehash.as_ref() };
+    let written = app.store.insert_session(&session, &entrance);
+    let others = app.store.list_sessions(customer, agent);
     // If the attempts are not forgotten, the next one may have to wait: no reason to refuse this one.
-    let (written, _) = join(written, app.store.forget_attempts(login)).await;
+    let (written, others, _) = join3(written, others, app.store.forget_attempts(&attempt)).await;
     written?;
+    for ended in app.sessions.surplus(&session, others?, now) {
+        app.beside(async move { app.store.delete_session(customer, agent, ended.id).await });
+    }
 
-    Reply::ok(view::SessionView::new(&body.username, &token, &session))
+    Reply::ok(view::NewSessionView::new(&body.username, &token, &session))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

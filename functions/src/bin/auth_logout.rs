@@ -22,7 +22,7 @@ struct View {}
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller_with_password(app, &request, Access::Credentials, Permission::NONE, None).await?;
-    let Credential::Session { customer, agent, login, hash } = credential(&request)? else {
+    let Credential::Session { customer, agent, login, session } = credential(&request)? else {
         return Err(Error::PermissionDenied(Denial::SessionRequired));
     };
     let body: Body = request.json_if_any()?;
@@ -30,7 +30,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     if body.everywhere {
         app.store.end_sessions(customer, agent, login).await?;
     } else {
-        app.store.delete_session(customer, &hash).await?;
+        app.store.delete_session(customer, agent, session).await?;
     }
 
     Reply::ok(View {})

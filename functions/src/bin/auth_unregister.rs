@@ -2,10 +2,9 @@
 //!
 //! What a caller has to send is the table of [`Consent`].
 
-use futures_util::future::join;
 use serde::Deserialize;
 use shared::app::App;
-use shared::auth::{Identity, caller_with_password};
+use shared::auth::caller_with_password;
 use shared::domain::consent::Consent;
 use shared::domain::erasure::Reason;
 use shared::domain::gate::Access;
@@ -42,18 +41,12 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         Command::Freeze(Reason::Unregister, app.grace)
     };
     let conditions = request.preconditions()?;
-    let changed = transition_if(app, caller.actor(), caller.customer, &command, &conditions);
-    let (changed, ()) = join(changed, forget_attempts(app, caller.identity)).await;
-    let (_, after) = changed?;
+    // The password was right.
+    caller.forget_attempts(app);
+    let (_, after) =
+        transition_if(app, caller.actor(), caller.customer, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
-}
-
-/// Resets the login attempts, as the password was right. A failure only makes the next attempt wait.
-async fn forget_attempts(app: &App, identity: Identity) {
-    if let Identity::Agent(_, login) = identity {
-        let _ = app.store.forget_attempts(login).await;
-    }
 }
 
 impl Body {

@@ -9,9 +9,10 @@ use crate::app::App;
 use crate::domain::actor::{ActorType, Role};
 use crate::domain::error::{Denial, Entity};
 use crate::domain::gate::{Access, Party, Target, Write};
+use crate::domain::known_networks::NetworkHash;
 use crate::domain::owned::Kind;
 use crate::domain::permission::Grant;
-use crate::domain::username::LoginKey;
+use crate::domain::session::SessionLimits;
 use crate::domain::value::Password;
 use crate::domain::{
     AccessKey, Actor, Agent, Credential, Customer, Erasure, Error, Id, Login, Page, Permission,
@@ -22,6 +23,7 @@ use crate::password;
 use crate::store::authority;
 use crate::store::key::{self, Key};
 use crate::store::outbox::{OutboxEntry, event_key};
+use crate::store::throttle::LoginAttempt;
 use crate::store::{Items, Stored};
 
 /// The caller: an agent who is logged in, or an access key that acts for one.
@@ -39,11 +41,11 @@ pub struct Caller {
     has_proved: bool,
 }
 
-/// Kind of credential, and whose it is.
+/// Kind of credential, and which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A session, and the login key of the user name that it was opened with.
-    Agent(Id<Agent>, LoginKey),
+    /// A session.
+    Session(Id<Session>),
     /// An access key.
     AccessKey(Id<AccessKey>),
 }
@@ -73,6 +75,15 @@ impl Gate {
 }
 
 impl Caller {
+    /// Returns the session that the request was sent with; `None` for an access key.
+    #[must_use]
+    pub const fn session(&self) -> Option<Id<Session>> {
+        match self.identity {
+            Identity::Session(id) => Some(id),
+            Identity::AccessKey(_) => None,
+        }
+    }
+
     /// Refuses a caller who has none of these permissions.
     const fn require(&self, needed: Permission) -> Result<(), Error> {
         let has = self.permission;
@@ -87,7 +98,7 @@ impl Caller {
     #[must_use]
     pub const fn actor(&self) -> Actor {
         let (kind, id) = match self.identity {
-            Identity::Agent(id, _) => (ActorType::Agent, id.uuid()),
+            Identity::Session(_) => (ActorType::Agent, self.agent.id.uuid()),
             Identity::AccessKey(id) => (ActorType::AccessKey, id.uuid()),
         };
         let (role, customer_id) = (Role::of(self.permission), Some(self.customer.id.uuid()));
@@ -104,7 +115,7 @@ impl Caller {
     /// own agent if its permission or, for a session, its epoch has changed since the request was admitted.
     pub fn require_over(&self, agent: &Agent) -> Result<(), Error> {
         if agent.id == self.agent.id {
-            if matches!(self.identity, Identity::Agent(..)) && agent.epoch != self.agent.epoch {
+            if matches!(self.identity, Identity::Session(_)) && agent.epoch != self.agent.epoch {
                 return Err(Error::InvalidCredentials);
             }
             if agent.permission != self.agent.permission {
@@ -156,7 +167,7 @@ impl Caller {
     /// Requires a session: access keys may not change who can sign in.
     pub const fn require_session(&self) -> Result<(), Error> {
         match self.identity {
-            Identity::Agent(..) => Ok(()),
+            Identity::Session(_) => Ok(()),
             Identity::AccessKey(_) => Err(Error::PermissionDenied(Denial::SessionRequired)),
         }
     }
@@ -205,24 +216,37 @@ impl Caller {
         Ok(())
     }
 
+    /// Forgets the attempts at the password that the caller has proved to know, concurrently with the request.
+    pub fn forget_attempts(&self, app: &App) {
+        if let (true, Identity::Session(id)) = (self.has_proved, self.identity) {
+            let session = key::session(self.customer.id, self.agent.id, id);
+            let store = app.store.clone();
+            app.beside(async move { store.forget_attempts_of(&session).await });
+        }
+    }
+
     const fn exceeds(&self, wanted: Permission) -> Error {
         Error::PermissionDenied(Denial::Exceeds { wanted, has: self.permission })
     }
 
-    fn identify(credential: &Credential, items: &Items, now: Timestamp) -> Result<Self, Error> {
+    fn identify(
+        credential: &Credential,
+        items: &Items,
+        limits: SessionLimits,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let customer = items.get(&key::customer(credential.customer()))?;
         let customer = customer.ok_or(Error::InvalidCredentials)?;
         customer.admit(Access::LogIn)?;
         let agent = items.get(&key::agent(credential.customer(), credential.agent()))?;
         let agent = agent.ok_or(Error::InvalidCredentials)?;
         let (permission, identity) = match credential {
-            Credential::Session { customer, login, hash, .. } => {
-                let session: Session =
-                    items.get(&key::session(*customer, hash))?.ok_or(Error::InvalidCredentials)?;
-                let valid = session.agent == agent.id
-                    && session.epoch == agent.epoch
-                    && now < session.tm_expire;
-                (valid.then_some(agent.permission), Identity::Agent(agent.id, *login))
+            Credential::Session { customer, session, .. } => {
+                let found = items
+                    .get(&key::session(*customer, agent.id, *session))?
+                    .ok_or(Error::InvalidCredentials)?;
+                let valid = limits.admit(&found, agent.epoch, now);
+                (valid.then_some(agent.permission), Identity::Session(*session))
             }
             Credential::AccessKey { customer, key, hash, .. } => {
                 let found = items
@@ -376,6 +400,53 @@ async fn caller_and_owned<T: Stored, U>(
     Ok((caller, wanted.and_then(|wanted| wanted.find(&items))))
 }
 
+/// Returns the [caller] and the agent whose sessions the request is about: the caller, or the agent of their account that an
+/// admin names in the query.
+pub async fn caller_and_agent_of_sessions(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<Agent, Error>), Error> {
+    let credential = credential(request)?;
+    let wanted = request.agent(credential.agent());
+    let gate = Gate::of(request, to_name_agent(&wanted, &credential));
+    let wanted = wanted.map(|agent| key::agent(credential.customer(), agent));
+    let also = wanted.iter().map(Key::untyped).collect();
+    let (caller, items) = admit(app, request, &credential, gate, also).await?;
+    let found = wanted.and_then(|key| items.get(&key)?.ok_or(Error::not_found(Kind::Agent)));
+    Ok((caller, found))
+}
+
+/// Returns the [caller], as [`caller_and_agent_of_sessions`], and the session of that agent that the path names. It can be
+/// ended in a frozen account, too.
+pub async fn caller_and_session(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Result<(Agent, Session), Error>), Error> {
+    let credential = credential(request)?;
+    let (own, wanted) = (credential.customer(), request.agent(credential.agent()));
+    let permission = to_name_agent(&wanted, &credential);
+    let gate = Gate { permission, access: Access::Credentials, resources: false };
+    let wanted = wanted.and_then(|agent| {
+        Ok((key::agent(own, agent), key::session(own, agent, request.path_id()?)))
+    });
+    let also =
+        wanted.iter().flat_map(|(agent, session)| [agent.untyped(), session.untyped()]).collect();
+    let (caller, items) = admit(app, request, &credential, gate, also).await?;
+    let found = wanted.and_then(|(agent, session)| {
+        let agent = items.get(&agent)?.ok_or(Error::not_found(Kind::Agent))?;
+        let session = items.get(&session)?;
+        let session = session.filter(|found| app.sessions.admit(found, agent.epoch, app.now()));
+        Ok((agent, session.ok_or(Error::not_found(Kind::Session))?))
+    });
+    Ok((caller, found))
+}
+
+/// Returns the permission that a request about an agent's sessions needs: none, if they are one's own.
+fn to_name_agent(wanted: &Result<Id<Agent>, Error>, credential: &Credential) -> Permission {
+    let is_own = wanted.as_ref().is_ok_and(|agent| *agent == credential.agent());
+    if is_own { Permission::NONE } else { Permission::ADMIN }
+}
+
 /// Returns the [caller], the account that the request is about, and the event that the path names, if it is one that is
 /// delivered to that account's webhook.
 pub async fn caller_and_delivery(
@@ -453,8 +524,8 @@ fn to_name_account(request: &Request, needed: Permission) -> Permission {
 /// Returns the [caller], if the state of their account allows `access`, and checks `password`, if one was sent, against the
 /// session's agent. An access key has no password.
 ///
-/// The attempt is reserved in the round trip that reads the caller, before the hash is computed: a session token
-/// names the throttle that log-ins with the same user name share. Only an existing session reserves one.
+/// The attempt is reserved in the round trip that reads the caller, before the hash is computed. It counts for the session,
+/// if there is one, and not for the user name: what strangers send with that keeps nobody from proving who they are.
 pub async fn caller_with_password(
     app: &App,
     request: &Request,
@@ -496,13 +567,13 @@ pub async fn caller_and_agent_with_step_up(
     Ok((caller, existing(found, Kind::Agent)))
 }
 
-/// Returns the [caller] of a change of password, the agent of their account that the path names, and the hash of the
-/// caller's session token if that agent is the caller: one's own password needs no permission, and can be changed while the
+/// Returns the [caller] of a change of password, the agent of their account that the path names, and the caller's session
+/// if that agent is the caller: one's own password needs no permission, and can be changed while the
 /// account is frozen. `current_password` is checked in both cases.
 pub async fn caller_and_agent_of_password(
     app: &App,
     request: &Request,
-) -> Result<(Caller, Result<Agent, Error>, Option<String>), Error> {
+) -> Result<(Caller, Result<Agent, Error>, Option<Id<Session>>), Error> {
     let Some(own_session) = own_session(request)? else {
         let (caller, found) =
             caller_and_agent_with_step_up(app, request, Permission::ADMIN).await?;
@@ -526,10 +597,7 @@ async fn step_up(
 ) -> Result<(Caller, Items), Error> {
     let (gate, password) = (Gate::of(request, needed), request.current_password());
     let (caller, items) = prove(app, request, credential, gate, password.as_ref(), also).await?;
-    if let (true, Identity::Agent(_, login)) = (caller.has_proved, caller.identity) {
-        let store = app.store.clone();
-        app.beside(async move { store.forget_attempts(login).await });
-    }
+    caller.forget_attempts(app);
     Ok((caller, items))
 }
 
@@ -542,18 +610,21 @@ async fn prove(
     password: Option<&Password>,
     mut also: Vec<Key<()>>,
 ) -> Result<(Caller, Items), Error> {
-    let (Some(password), Credential::Session { customer, agent, login, hash }) =
+    let (Some(password), Credential::Session { customer, agent, login, session }) =
         (password, credential)
     else {
         return admit(app, request, credential, gate, also).await;
     };
-    let (lock, session) = (key::login(*login), key::session(*customer, hash));
-    let now = app.now();
-    let by_name = app.store.reserve_attempt(*login, Some((&session, *agent)), now).boxed();
+    let (lock, session) = (key::login(*login), key::session(*customer, *agent, *session));
+    let in_session = app.store.reserve_attempt(&session, *agent, app.now()).boxed();
     also.push(lock.untyped());
     // A replay ends here: the password was right at the first request, and may have changed since.
     let read = admit(app, request, credential, gate, also);
-    let (caller, items) = reserve(app, request, by_name, read).await?;
+    let both = async {
+        let (in_session, read) = futures_util::join!(in_session, read);
+        in_session.and(read)
+    };
+    let (caller, items) = quota::count_attempt(app, request, both).await?;
     let found = items.get(&lock)?.filter(|found: &Login| found.agent == *agent);
     if password::verify(password, found.as_ref().map(|found| &found.password_hash)) {
         Ok((Caller { has_proved: true, ..caller }, items))
@@ -562,36 +633,23 @@ async fn prove(
     }
 }
 
-/// Reserves a login attempt, by user name and by network, and runs `read` in the same round trip. To be called before
-/// any hash is computed.
-pub async fn reserve_attempt<T>(
+/// Counts an attempt to log in with `username` from `network`, by both and by the network alone, and reads the user name's
+/// login in the same round trip. To be called before any hash is computed.
+pub async fn reserve_login(
     app: &App,
     request: &Request,
-    login: LoginKey,
-    read: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    reserve(app, request, app.store.reserve_attempt(login, None, app.now()), read).await
+    username: &Username,
+    network: &NetworkHash,
+) -> Result<LoginAttempt, Error> {
+    let reserved = app.store.reserve_login(username, network, app.now());
+    quota::count_attempt(app, request, reserved).await
 }
 
-/// Counts an attempt by user name and by network, and runs `read` in the same round trip.
-async fn reserve<T>(
-    app: &App,
-    request: &Request,
-    by_name: impl Future<Output = Result<(), Error>>,
-    read: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let by_name_and_read = async {
-        let (by_name, read) = futures_util::join!(by_name, read);
-        by_name.and(read)
-    };
-    quota::count_attempt(app, request, by_name_and_read).await
-}
-
-/// Returns the hash of the caller's session token, if the path names the agent whose session it is; else `None`.
-fn own_session(request: &Request) -> Result<Option<String>, Error> {
+/// Returns the caller's session, if the path names the agent whose session it is; else `None`.
+fn own_session(request: &Request) -> Result<Option<Id<Session>>, Error> {
     let is_own = |id| request.path_id().is_ok_and(|named| named == id);
     Ok(match credential(request)? {
-        Credential::Session { agent, hash, .. } if is_own(agent) => Some(hash),
+        Credential::Session { agent, session, .. } if is_own(agent) => Some(session),
         _ => None,
     })
 }
@@ -624,15 +682,13 @@ fn admit<'a>(
 /// Keys of the items that identify the caller, and of the idempotency record.
 fn identifying_keys(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
+    let agent = credential.agent();
     let own = match credential {
-        Credential::Session { hash, .. } => key::session(customer, hash).untyped(),
+        Credential::Session { session, .. } => key::session(customer, agent, *session).untyped(),
         Credential::AccessKey { key, .. } => key::access_key(customer, *key).untyped(),
     };
-    let mut keys = vec![
-        key::customer(customer).untyped(),
-        key::agent(customer, credential.agent()).untyped(),
-        own,
-    ];
+    let mut keys =
+        vec![key::customer(customer).untyped(), key::agent(customer, agent).untyped(), own];
     keys.extend(key.map(RequestKey::untyped));
     keys
 }
@@ -649,12 +705,13 @@ async fn identify(
     count: Count<'_>,
 ) -> Result<Caller, Error> {
     let now = app.now();
-    let caller = count.admit(Caller::identify(credential, items, now), gate.access).await?;
+    let caller = Caller::identify(credential, items, app.sessions, now);
+    let caller = count.admit(caller, gate.access).await?;
     request.identified(caller.actor());
-    if request.has_token_in_url() {
-        note_exposure(app, credential, items, now)?;
+    match caller.identity {
+        Identity::Session(id) => record_session_use(app, request, &caller, id, items, now)?,
+        Identity::AccessKey(id) => record_key_use(app, &caller, id, items, now)?,
     }
-    record_use(app, &caller, items, now)?;
     caller.customer.admit(gate.access)?;
     if gate.resources {
         caller.customer.admit_to_resources(app.unverified)?;
@@ -663,17 +720,20 @@ async fn identify(
     request.require_accepted()?;
     // Its fingerprint may cost a hash, which only who may make the request gets.
     let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
-    let has_session = matches!(caller.identity, Identity::Agent(..));
+    let has_session = matches!(caller.identity, Identity::Session(_));
     authority::register(caller.customer.id, &caller.agent, has_session);
     earlier.map_or(Ok(caller), |earlier| Err(earlier.refuse()))
 }
 
 /// Records the day on which an access key was last used, concurrently with the request and once a day.
-fn record_use(app: &App, caller: &Caller, items: &Items, now: Timestamp) -> Result<(), Error> {
-    let (Identity::AccessKey(id), today) = (caller.identity, now.day()) else {
-        return Ok(());
-    };
-    let customer = caller.customer.id;
+fn record_key_use(
+    app: &App,
+    caller: &Caller,
+    id: Id<AccessKey>,
+    items: &Items,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (customer, today) = (caller.customer.id, now.day());
     let found = items.get(&key::access_key(customer, id))?;
     if found.is_some_and(|key| key.tm_last_use.is_none_or(|day| day < today)) {
         let store = app.store.clone();
@@ -682,18 +742,25 @@ fn record_use(app: &App, caller: &Caller, items: &Items, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Shortens a session whose token was sent in a URL, concurrently with the request and once in its life.
-fn note_exposure(
+/// Records the use of a session, once an hour, and shortens one whose token was sent in a URL, once in its life. Both
+/// concurrently with the request.
+fn record_session_use(
     app: &App,
-    credential: &Credential,
+    request: &Request,
+    caller: &Caller,
+    id: Id<Session>,
     items: &Items,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let Credential::Session { customer, hash, .. } = credential else { return Ok(()) };
-    let key = key::session(*customer, hash);
-    if let Some(session) = items.get(&key)?.filter(|session| !session.url_exposed) {
-        let store = app.store.clone();
-        app.beside(async move { store.expose_session(&key, &session.exposed(now)).await });
+    let place = || key::session(caller.customer.id, caller.agent.id, id);
+    let Some(session) = items.get(&place())? else { return Ok(()) };
+    if request.has_token_in_url() && !session.url_exposed {
+        let (store, key, exposed) = (app.store.clone(), place(), session.exposed(now));
+        app.beside(async move { store.expose_session(&key, &exposed).await });
+    }
+    if session.is_use_due(now) {
+        let (store, key) = (app.store.clone(), place());
+        app.beside(async move { store.record_session_use(&key, &session, now).await });
     }
     Ok(())
 }

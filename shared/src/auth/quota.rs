@@ -139,7 +139,8 @@ async fn count_network(
     Ok(())
 }
 
-fn network(request: &Request) -> Network {
+/// Returns the network that a request comes from.
+pub fn network(request: &Request) -> Network {
     Network::of(request.source_ip())
 }
 

@@ -9,6 +9,7 @@ use super::counts::PlanDifference;
 use super::hold::Holds;
 use super::owned::Kind;
 use super::quota::QuotaStatus;
+use super::throttle::Throttle;
 use super::{Permission, Status, Timestamp, Violation};
 
 /// Why a request failed.
@@ -120,8 +121,8 @@ pub enum Error {
     DeletionLimit(Duration),
     /// An operator's deletion must name a plan, and does not.
     PlanRequired,
-    /// Too many password attempts with this user name; the delay until the next.
-    TooManyAttempts(Duration),
+    /// Too many password attempts; what they are counted by, and the delay until the next.
+    TooManyAttempts(Throttle, Duration),
     /// A rate limit is exhausted.
     TooManyRequests(QuotaStatus),
     /// A dependency does not answer, or writes conflict too often; the cause, for the log.
@@ -190,7 +191,7 @@ impl Error {
         match self {
             Self::Unavailable(_)
             | Self::DeletionLimit(_)
-            | Self::TooManyAttempts(_)
+            | Self::TooManyAttempts(..)
             | Self::TooManyRequests(_) => true,
             Self::BodyTooLarge(_)
             | Self::BodyMissing

@@ -1,5 +1,6 @@
 //! Logins: the agent that a user name belongs to, and the hash that verifies its password.
 
+use super::known_networks::KnownNetworks;
 use super::value::PasswordHash;
 use super::{Agent, Customer, Id};
 
@@ -16,6 +17,8 @@ pub struct Login {
     pub password_hash: PasswordHash,
     /// The agent's epoch.
     pub epoch: u64,
+    /// Networks that the user name is known to log in from.
+    pub networks: KnownNetworks,
 }
 
 impl Login {
@@ -28,6 +31,7 @@ impl Login {
             username_digest: agent.username.digest(),
             password_hash,
             epoch: agent.epoch,
+            networks: KnownNetworks::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod gate;
 pub mod hold;
 pub mod id;
 pub mod idempotency;
+pub mod known_networks;
 pub mod lifecycle;
 pub mod login;
 pub mod mail_intent;

@@ -112,7 +112,8 @@ impl Kind {
         self.nature() == Nature::Resource
     }
 
-    /// Returns the length of this kind's ids, in bytes: 16 for a UUID, 32 for a hash.
+    /// Returns the length of this kind's ids, in bytes: 16 for a UUID, 32 for a hash, and for a session's with its agent's
+    /// before it.
     #[must_use]
     pub const fn id_length(self) -> usize {
         match self {

@@ -1,8 +1,12 @@
 //! Sessions: credentials of agents who have logged in.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{Agent, Id, Timestamp};
+use sha2::{Digest as _, Sha256};
+use uuid::Builder;
+
+use super::{Agent, Id, Page, Timestamp};
 
 /// Lifetime of a session: 7 days.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
@@ -11,15 +15,22 @@ pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// hours.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
+/// How exactly the last use of a session is recorded.
+const PRECISION: Duration = Duration::from_hours(1);
+
 /// A session of an agent.
 #[derive(Clone, Debug)]
 pub struct Session {
+    /// Its id, which its token determines.
+    pub id: Id<Session>,
     /// The agent.
     pub agent: Id<Agent>,
     /// The agent's epoch at login; the session ends when the agent's epoch increments.
     pub epoch: u64,
     /// When the agent logged in.
     pub tm_create: Timestamp,
+    /// When it was last used, to the hour.
+    pub tm_last_use: Timestamp,
     /// When it expires.
     pub tm_expire: Timestamp,
     /// Whether its token was sent in a URL.
@@ -27,10 +38,137 @@ pub struct Session {
 }
 
 impl Session {
+    /// Returns a session that begins at `now`, with this id.
+    #[must_use]
+    pub fn new(id: Id<Self>, agent: Id<Agent>, epoch: u64, now: Timestamp) -> Self {
+        Self {
+            id,
+            agent,
+            epoch,
+            tm_create: now,
+            tm_last_use: now,
+            tm_expire: now.plus(LIFETIME),
+            url_exposed: false,
+        }
+    }
+
+    /// Returns the id of the session with this token: a `UUIDv8` (RFC 9562) of 122 bits of the token's SHA-256. It tells
+    /// nothing that helps to find the token, which has 256 random bits.
+    #[must_use]
+    pub fn id_of(token: &str) -> Id<Self> {
+        let digest = Sha256::digest(token.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
+        Id::from_uuid(Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
     /// Returns the session after its token was sent in a URL at `now`: it expires within 24 hours.
     #[must_use]
     pub fn exposed(&self, now: Timestamp) -> Self {
         let tm_expire = self.tm_expire.min(now.plus(EXPOSED_LIFETIME));
         Self { tm_expire, url_exposed: true, ..self.clone() }
+    }
+
+    /// Whether a use at `now` is to be recorded: an hour after the last one that was.
+    #[must_use]
+    pub fn is_use_due(&self, now: Timestamp) -> bool {
+        self.tm_last_use.plus(PRECISION) <= now
+    }
+}
+
+/// Limits of sessions, of an installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Maximum number of sessions of one agent.
+    pub per_agent: usize,
+    /// Time without use after which a session ends.
+    pub idle: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { per_agent: 50, idle: Duration::from_hours(24) }
+    }
+}
+
+impl SessionLimits {
+    /// Whether a session goes on at `now`: it has been used recently, has not expired, and the agent's `epoch` is still
+    /// that of its login.
+    #[must_use]
+    pub fn admit(self, session: &Session, epoch: u64, now: Timestamp) -> bool {
+        session.epoch == epoch
+            && now < session.tm_expire
+            && now < session.tm_last_use.plus(self.idle)
+    }
+
+    /// Returns those of an agent's sessions that go on at `now`, newest first. `epoch` is the agent's.
+    #[must_use]
+    pub fn going_on(self, sessions: Vec<Session>, epoch: u64, now: Timestamp) -> Page<Session> {
+        let mut rows: Vec<_> =
+            sessions.into_iter().filter(|one| self.admit(one, epoch, now)).collect();
+        rows.sort_by_key(|session| Reverse(session.tm_create));
+        Page { rows, next: None }
+    }
+
+    /// Returns those of an agent's other sessions that `new` leaves no room for: first those that have ended anyway, then
+    /// the oldest.
+    #[must_use]
+    pub fn surplus(self, new: &Session, others: Vec<Session>, now: Timestamp) -> Vec<Session> {
+        let mut others: Vec<_> = others.into_iter().filter(|other| other.id != new.id).collect();
+        others.sort_by_key(|other| (self.admit(other, new.epoch, now), other.tm_create));
+        let surplus = (others.len() + 1).saturating_sub(self.per_agent);
+        others.truncate(surplus);
+        others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(hours: u64) -> Timestamp {
+        Timestamp::parse("2026-01-01T00:00:00Z").unwrap().plus(Duration::from_hours(hours))
+    }
+
+    /// A session that began so many hours after the others could.
+    fn session(hour: u64) -> Session {
+        let id = Session::id_of(&format!("token {hour}"));
+        Session::new(id, Id::new(after(0), [1; 10]), 0, after(hour))
+    }
+
+    #[test]
+    fn a_session_goes_on_as_long_as_it_is_used_and_for_a_week_at_most() {
+        let limits = SessionLimits::default();
+        let admitted = |session: &Session, hour| limits.admit(session, 0, after(hour));
+        let unused = session(0);
+        assert!(
+            admitted(&unused, 23) && !admitted(&unused, 24) && !limits.admit(&unused, 1, after(0))
+        );
+        let used = Session { tm_last_use: after(160), ..session(0) };
+        assert!(admitted(&used, 167) && !admitted(&used, 168));
+        assert!(!unused.is_use_due(after(0)) && unused.is_use_due(after(1)));
+    }
+
+    #[test]
+    fn the_oldest_go_for_a_new_one_and_those_that_have_ended_before_them() {
+        let limits = SessionLimits { per_agent: 3, ..SessionLimits::default() };
+        let surplus = |others: Vec<Session>| -> Vec<_> {
+            limits.surplus(&session(9), others, after(9)).iter().map(|one| one.id).collect()
+        };
+        assert!(surplus(vec![session(8), session(7)]).is_empty());
+        assert_eq!(surplus(vec![session(8), session(6), session(7)]), [session(6).id]);
+        // The query may have seen the new one.
+        assert!(surplus(vec![session(9), session(8), session(7)]).is_empty());
+        let ended = Session { tm_expire: after(9), ..session(8) };
+        assert_eq!(surplus(vec![session(7), ended.clone(), session(6)]), [ended.id]);
+        let all = vec![session(5), ended.clone(), session(7), session(6)];
+        assert_eq!(surplus(all), [ended.id, session(5).id]);
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_of_its_token() {
+        let id = Session::id_of("vbs_1");
+        assert_eq!((id, id.uuid().get_version_num()), (Session::id_of("vbs_1"), 8));
+        assert_ne!(id, Session::id_of("vbs_2"));
     }
 }

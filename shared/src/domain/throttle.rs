@@ -1,22 +1,59 @@
-//! The login throttle: how fast passwords of a user name can be tried.
+//! The throttle: how fast passwords can be tried.
 //!
-//! Five attempts are free. From then on the delay doubles with each attempt, from 30 s up to one hour. After a
-//! hundred attempts the user name is locked out until no attempt was made for a day. A success resets the count,
-//! which the store updates atomically.
+//! Some attempts are free. From then on the delay doubles with each attempt, from 30 s (after five) up to one hour. After
+//! a hundred attempts none is made until no attempt was made for a day. A success resets the count, which the store
+//! updates atomically.
 
 use std::time::Duration;
 
-/// Number of attempts without delay.
-pub const FREE_ATTEMPTS: u64 = 5;
+/// What attempts are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throttle {
+    /// The user name, from any network that it is not known to log in from.
+    Username,
+    /// The user name and a network that it is known to log in from.
+    KnownNetwork,
+    /// The session that the password is sent with.
+    Session,
+}
 
-/// Number of attempts after which the user name is locked out until the count is reset.
+impl Throttle {
+    /// Returns the number of attempts without delay. From a known network, an agent's devices may log in at once.
+    #[must_use]
+    pub const fn free_attempts(self) -> u32 {
+        match self {
+            Self::Username | Self::Session => 5,
+            Self::KnownNetwork => 20,
+        }
+    }
+
+    /// Returns the delay, in milliseconds, that doubles with each attempt, so that it is 30 s after the last free one.
+    #[must_use]
+    pub fn base_delay(self) -> f64 {
+        const FIRST_DELAY: f64 = 30_000.0;
+        FIRST_DELAY / f64::from(1_u32 << (self.free_attempts() - 1))
+    }
+}
+
+/// Number of attempts after which none is made until the count is reset.
 pub const MAX_ATTEMPTS: u64 = 100;
-
-/// Delay that doubles with each attempt, so that it is 30 s after the fifth.
-pub const BASE_DELAY: Duration = Duration::from_millis(1875);
 
 /// Maximum delay between attempts.
 pub const MAX_DELAY: Duration = Duration::from_hours(1);
 
 /// Time without an attempt after which the count is reset.
 pub const RESET_AFTER: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_delay_is_thirty_seconds_however_many_attempts_are_free() {
+        for throttle in [Throttle::Username, Throttle::KnownNetwork, Throttle::Session] {
+            let delay =
+                (1..throttle.free_attempts()).fold(throttle.base_delay(), |one, _| one + one);
+            assert!((delay - 30_000.0).abs() < f64::EPSILON, "{throttle:?}: {delay}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::access_key::StoredToken;
 use super::digest::sha256;
 use super::username::LoginKey;
-use super::{AccessKey, Agent, Customer, Id};
+use super::{AccessKey, Agent, Customer, Id, Session};
 
 const SESSION: &str = "vbs_";
 const ACCESS_KEY: &str = "vb_";
@@ -70,6 +70,12 @@ impl PlainToken {
         StoredToken { prefix: self.0.chars().take(PREFIX_LENGTH).collect(), hash: self.hash() }
     }
 
+    /// Returns the id of the session whose token this is.
+    #[must_use]
+    pub fn session_id(&self) -> Id<Session> {
+        Session::id_of(&self.0)
+    }
+
     /// Returns the token's SHA-256, in hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
@@ -88,8 +94,8 @@ pub enum Credential {
         agent: Id<Agent>,
         /// Key of the user name that the agent logged in with.
         login: LoginKey,
-        /// The token's hash.
-        hash: String,
+        /// The session.
+        session: Id<Session>,
     },
     /// An access key's token.
     AccessKey {
@@ -112,17 +118,17 @@ impl Credential {
         if base62::decode(sum).ok()? != checksum(body) {
             return None;
         }
-        let hash = sha256(token);
         if let Some(digits) = body.strip_prefix(SESSION) {
             let [_, _, customer, agent, login] = numbers(digits)?;
             return Some(Self::Session {
                 customer: id(customer),
                 agent: id(agent),
                 login: LoginKey(login),
-                hash,
+                session: Session::id_of(token),
             });
         }
         let [_, _, customer, agent, key] = numbers(body.strip_prefix(ACCESS_KEY)?)?;
+        let hash = sha256(token);
         Some(Self::AccessKey { customer: id(customer), agent: id(agent), key: id(key), hash })
     }
 
@@ -189,7 +195,7 @@ mod tests {
             customer: id(u128::MAX),
             agent: id(7),
             login: LoginKey(0),
-            hash: token.hash(),
+            session: token.session_id(),
         };
         assert_eq!(Credential::parse(token.expose()), Some(expected));
 

@@ -7,6 +7,7 @@ pub(super) const PAGE_SIZE: &str = "page_size";
 pub(super) const PAGE_TOKEN: &str = "page_token";
 pub(super) const CUSTOMER_ID: &str = "customer_id";
 pub(super) const TYPE: &str = "type";
+pub(super) const AGENT_ID: &str = "agent_id";
 
 /// Parameters of a list.
 pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
@@ -14,6 +15,8 @@ pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
 pub const PAGE_OF_ACCOUNT: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
 /// Parameters of a list of events.
 pub const PAGE_OF_EVENTS: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, TYPE];
+/// Query parameter by which an admin names the agent that a request is about.
+pub const AGENT: &[&str] = &[AGENT_ID];
 /// Query parameter by which a project admin names the account that a request is about.
 pub const ACCOUNT: &[&str] = &[CUSTOMER_ID];
 

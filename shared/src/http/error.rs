@@ -8,6 +8,7 @@ use crate::domain::error::{Denial, Entity};
 use crate::domain::hold::MAX_HOLDS;
 use crate::domain::owned::Kind;
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
+use crate::domain::throttle::Throttle;
 use crate::domain::{Error, Permission, Status, Violation};
 
 /// What a client sees of an error.
@@ -211,7 +212,10 @@ fn row(error: &Error) -> Row {
             "Operators have deleted as many customers as they may within an hour; the customer is unchanged. Wait as long as Retry-After says, or freeze the customer now.".to_owned(),
         ),
         Error::TooManyRequests(QuotaStatus { quota, .. }) => exhausted(used_up(*quota)),
-        Error::TooManyAttempts(_) => exhausted("Too many attempts with this user name".to_owned()),
+        Error::TooManyAttempts(Throttle::Session, _) => {
+            exhausted("Too many attempts at the password in this session".to_owned())
+        }
+        Error::TooManyAttempts(..) => exhausted("Too many attempts with this user name".to_owned()),
         Error::Unavailable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "UNAVAILABLE",
@@ -304,7 +308,12 @@ fn details(error: &Error) -> Option<Value> {
         Error::UnknownParameter { name, .. } | Error::RepeatedParameter(name) => {
             Some(json!({ "field": name }))
         }
-        Error::TooManyAttempts(_) => Some(json!({ "limited_by": "username" })),
+        Error::TooManyAttempts(throttle, _) => Some(json!({
+            "limited_by": match throttle {
+                Throttle::Username | Throttle::KnownNetwork => "username",
+                Throttle::Session => "session",
+            },
+        })),
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.kind {
                 QuotaKind::Requests | QuotaKind::TakenUsernames | QuotaKind::AddressChanges => "customer",
@@ -385,7 +394,7 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
 
 fn retry_after(error: &Error) -> Option<u64> {
     let seconds = match error {
-        Error::TooManyAttempts(wait) | Error::DeletionLimit(wait) => {
+        Error::TooManyAttempts(_, wait) | Error::DeletionLimit(wait) => {
             wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
         }
         Error::TooManyRequests(status) => status.resets_in.as_secs().max(1),

@@ -11,7 +11,7 @@ mod reply;
 mod request;
 pub mod view;
 
-pub use accepts::{ACCOUNT, Accepts, PAGE, PAGE_OF_ACCOUNT, PAGE_OF_EVENTS};
+pub use accepts::{ACCOUNT, AGENT, Accepts, PAGE, PAGE_OF_ACCOUNT, PAGE_OF_EVENTS};
 pub use conditional::Preconditions;
 pub use customer_query::CUSTOMER_QUERY;
 pub use error::{message, reason};

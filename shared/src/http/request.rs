@@ -9,7 +9,7 @@ use lambda_http::request::RequestContext;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::accepts::{Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN, TYPE};
+use super::accepts::{AGENT_ID, Accepts, CUSTOMER_ID, PAGE_SIZE, PAGE_TOKEN, TYPE};
 use super::view::Tagged;
 use super::{Preconditions, customer_query, idempotency_key, json};
 use crate::domain::event::{EventQuery, EventType};
@@ -21,7 +21,7 @@ use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::value::Password;
-use crate::domain::{Actor, Customer, Error, Id};
+use crate::domain::{Actor, Agent, Customer, Error, Id};
 
 /// Headers that change what a request means, and that no route evaluates: without its effect, a condition on a date
 /// would lose an update, and a request for another method would do something else.
@@ -414,6 +414,12 @@ impl Request {
     pub fn account(&self, own: Id<Customer>) -> Result<Id<Customer>, Error> {
         let invalid = || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID".to_owned());
         self.parameter(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
+    }
+
+    /// Returns the agent that the request is about: `own`, unless the query names another.
+    pub fn agent(&self, own: Id<Agent>) -> Result<Id<Agent>, Error> {
+        let invalid = || Error::InvalidParameter(AGENT_ID, "must be a UUID".to_owned());
+        self.parameter(AGENT_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
     }
 
     /// Whether the query names an account, well formed or not.

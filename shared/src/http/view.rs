@@ -453,15 +453,15 @@ impl<F, C> PlanView<F, C> {
     }
 }
 
-/// Representation of a session. Only the answer that issues its token shows it.
+/// Representation of a session with its token, in the answer that issues it.
 #[derive(Serialize)]
-pub struct SessionView<'a> {
+pub struct NewSessionView<'a> {
     username: &'a str,
     token: &'a str,
     tm_expire: Timestamp,
 }
 
-impl<'a> SessionView<'a> {
+impl<'a> NewSessionView<'a> {
     /// Returns the representation of a session with the token that was just issued.
     #[must_use]
     pub fn new(
@@ -471,6 +471,42 @@ impl<'a> SessionView<'a> {
     ) -> Self {
         let (username, token) = (username.expose(), token.expose());
         Self { username, token, tm_expire: session.tm_expire }
+    }
+}
+
+/// Representation of a session to those who may end it.
+#[derive(Debug, Serialize)]
+pub struct SessionView {
+    id: Id<domain::Session>,
+    agent_id: Id<domain::Agent>,
+    /// Whether the request that shows it was sent with it.
+    current: bool,
+    tm_create: Timestamp,
+    tm_last_use: Timestamp,
+    tm_expire: Timestamp,
+    tm_delete: Option<Timestamp>,
+}
+
+impl SessionView {
+    /// Returns the representation of a session; `current` is the one that the request was sent with, if it was sent with
+    /// any.
+    #[must_use]
+    pub fn new(session: &domain::Session, current: Option<Id<domain::Session>>) -> Self {
+        Self {
+            id: session.id,
+            agent_id: session.agent,
+            current: current == Some(session.id),
+            tm_create: session.tm_create,
+            tm_last_use: session.tm_last_use,
+            tm_expire: session.tm_expire,
+            tm_delete: None,
+        }
+    }
+
+    /// Returns the representation of the session as it was ended at `now`.
+    #[must_use]
+    pub fn deleted(self, now: Timestamp) -> Self {
+        Self { tm_delete: Some(now), ..self }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::front::Front;
 use crate::domain::gate::Unverified;
 use crate::domain::lifecycle::GRACE;
 use crate::domain::quota::{Quota, QuotaKind, Quotas};
+use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::{Loopback, TargetPolicy};
 
 /// Environment variable with the host names that functions on the local stack resolve, and their addresses: a JSON object
@@ -126,6 +127,17 @@ pub fn brake() -> Result<Option<Brake>, Error> {
 /// Reads how many agents and access keys an account may own.
 pub fn caps() -> Result<Caps, Error> {
     Ok(Caps { agents: limit("MAX_AGENTS")?, access_keys: limit("MAX_ACCESS_KEYS")? })
+}
+
+/// Reads how many sessions an agent may have, and when they end without use.
+pub fn session_limits() -> Result<SessionLimits, Error> {
+    let default = SessionLimits::default();
+    let idle = limit("SESSION_IDLE_HOURS")?.map(Duration::from_hours);
+    let per_agent = limit("MAX_SESSIONS")?.and_then(|most| usize::try_from(most).ok());
+    Ok(SessionLimits {
+        per_agent: per_agent.unwrap_or(default.per_agent),
+        idle: idle.unwrap_or(default.idle),
+    })
 }
 
 /// Returns whether a deletion by an operator must name a plan.

@@ -16,6 +16,7 @@ use super::outbox::OutboxEntry;
 use super::owned::gone;
 use super::revise::Update;
 use super::stored::{Stored, item, read};
+use super::throttle::without_attempts;
 use crate::domain::error::Entity;
 use crate::domain::gate::{Party, Target, Write};
 use crate::domain::mail_intent::Intent;
@@ -28,7 +29,7 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::{Detail, Name, PasswordHash};
 use crate::domain::{
     AccessKey, Agent, Customer, Error, Event, Id, Login, Page, Permission, PresentedToken, Purpose,
-    Timestamp, Username,
+    Session, Timestamp, Username,
 };
 use crate::patience::Tries;
 
@@ -109,8 +110,8 @@ impl Stored for Agent {
 pub struct NewPasswordHash {
     /// The new password's hash.
     pub hash: PasswordHash,
-    /// Hash of the token of the session that stays valid; `None` for none.
-    pub kept_session: Option<String>,
+    /// The session that stays valid; `None` for none.
+    pub kept_session: Option<Id<Session>>,
     /// Whether the access keys that act for the agent end.
     pub ends_keys: bool,
 }
@@ -165,18 +166,25 @@ impl Transaction<'_> {
         let conditions = (&unchanged(agent), &of_lock);
         let transaction =
             self.replace_password(customer.id, agent, &new.hash, conditions, event)?;
-        let transaction = match &new.kept_session {
-            Some(token_hash) => {
-                let session = key::session(customer.id, token_hash).address();
-                transaction.update(session, &next_epoch()?, Some(&Condition::present()))?
+        let transaction = match new.kept_session {
+            // What strangers send with the user name is not in the way of a session, and goes on waiting.
+            Some(session) => {
+                let session = key::session(customer.id, agent.id, session).address();
+                let goes_on = without_attempts(next_epoch()?);
+                transaction.update(session, &goes_on, Some(&Condition::present()))?
             }
-            None => transaction,
+            None => transaction.forget_attempts(agent)?,
         };
         transaction.tell(Some(Occasion::PasswordChanged), customer, event)
     }
 
-    /// Adds the legs that replace an agent's password, end its sessions and forget its login attempts, if the agent and its
-    /// user name's lock meet these conditions.
+    /// Adds the leg that forgets the attempts to log in as an agent.
+    fn forget_attempts(self, agent: &Agent) -> Result<Self, Error> {
+        self.delete(key::throttle(&agent.login.to_string()).address(), None)
+    }
+
+    /// Adds the legs that replace an agent's password and end its sessions, if the agent and its user name's lock meet these
+    /// conditions.
     fn replace_password(
         self,
         customer: Id<Customer>,
@@ -187,9 +195,11 @@ impl Transaction<'_> {
     ) -> Result<Self, Error> {
         let agents = next_epoch()?.set("tm_update", event.time)?;
         let locks = next_epoch()?.set("password_hash", hash.expose())?;
-        self.update(key::agent(customer, agent.id).address(), &agents, Some(of_agent))?
-            .update(key::login(agent.login).address(), &locks, Some(of_lock))?
-            .delete(key::throttle(&agent.login.to_string()).address(), None)
+        self.update(key::agent(customer, agent.id).address(), &agents, Some(of_agent))?.update(
+            key::login(agent.login).address(),
+            &locks,
+            Some(of_lock),
+        )
     }
 }
 
@@ -286,8 +296,8 @@ impl Store {
     }
 
     /// Replaces an agent's password, if the agent is unchanged since it was read and the account admits it. The agent's
-    /// sessions end, except the one that is kept: the caller's, who changes their own password. The agent's login attempts
-    /// are forgotten.
+    /// sessions end, except the one that is kept: the caller's, who changes their own password. If none is, the agent's login
+    /// attempts are forgotten.
     ///
     /// If its access keys end, `ended` makes the event of their deletion. They are listed after the account was read,
     /// and end on the condition that it has emitted no event since: a key that is being created at the same moment
@@ -346,6 +356,7 @@ impl Store {
             self.transaction()
                 .emit_owned(target, event)?
                 .replace_password(target.id, agent, &new.hash, (&same_epoch, &of_lock), event)?
+                .forget_attempts(agent)?
                 .delete_token(&new.token.hash)?
                 .tell(told, &target, event)
         };
@@ -470,7 +481,7 @@ impl Store {
                 .emit_permission(target, event, Some(agent.permission), None)?
                 .delete(key::agent(target.id, agent.id).address(), Some(&unchanged))?
                 .delete(key::login(agent.login).address(), Some(&of_agent))?
-                .delete(key::throttle(&agent.login.to_string()).address(), None)
+                .forget_attempts(agent)
         };
         updated(target, self.change_owned(target.to(Write::Overwrite), delete).await?)
     }

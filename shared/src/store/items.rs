@@ -3,7 +3,7 @@
 use super::fields::{Declared as _, Field};
 use super::{
     access_key, agent, email, idempotency, ledger, login, mail, mail_intent, mailed_token, marker,
-    outbox, resource, root, session,
+    outbox, resource, root, session, throttle,
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
@@ -17,6 +17,7 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("username_lock", login::LoginAttributes::FIELDS),
     ("accesskey", access_key::AccessKeyAttributes::FIELDS),
     ("session", session::SessionAttributes::FIELDS),
+    ("attempts", throttle::AttemptAttributes::FIELDS),
     ("idempotency_key", idempotency::IdempotencyAttributes::FIELDS),
     ("resource", resource::ResourceAttributes::FIELDS),
     ("event", outbox::OutboxEntry::FIELDS),

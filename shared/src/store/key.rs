@@ -3,7 +3,7 @@
 //! | item | pk | sk |
 //! |---|---|---|
 //! | account | `CUSTOMER#<id>` | `A` |
-//! | owned item | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<hash>`, … by its [`Kind`] |
+//! | owned item | `CUSTOMER#<id>` | `AGENT#<id>`, `KEY#<id>`, `SESSION#<agent's id><id>`, … by its [`Kind`] |
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | entry of an account that has an e-mail address | `EMAIL#<hash>` | `M#<id>` |
@@ -153,10 +153,16 @@ pub fn resource(customer: Id<Customer>, kind: Kind, id: Id<Resource>) -> Key<Res
     Key::new(partition(customer), owned(kind, id))
 }
 
-/// Key of a session, by its token's hash.
+/// Key of a session. The sessions of an agent are beside each other.
 #[must_use]
-pub fn session(customer: Id<Customer>, token_hash: &str) -> Key<Session> {
-    Key::new(partition(customer), owned(Kind::Session, token_hash))
+pub fn session(customer: Id<Customer>, agent: Id<Agent>, id: Id<Session>) -> Key<Session> {
+    let bytes = [*agent.uuid().as_bytes(), *id.uuid().as_bytes()].concat();
+    Key::new(partition(customer), owned_by_bytes(Kind::Session, &bytes))
+}
+
+/// Begins the sort keys of an agent's sessions.
+pub(super) fn sessions_of(agent: Id<Agent>) -> String {
+    owned(Kind::Session, agent.uuid().simple())
 }
 
 /// Key of an idempotency record, by the hash of its idempotency key.
@@ -423,6 +429,15 @@ pub(super) fn due_until(now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agents_sessions_are_beside_each_other_under_a_key_of_their_kind() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let (customer, agent) = (Id::new(now, [1; 10]), Id::new(now, [2; 10]));
+        let key = session(customer, agent, Session::id_of("token"));
+        assert!(key.sk.starts_with(&sessions_of(agent)), "{}", key.sk);
+        assert!(matches!(kind_and_bytes(&key.sk), Some((Kind::Session, _))), "{}", key.sk);
+    }
 
     #[test]
     fn kind_and_id_are_read_from_their_sort_key() {

@@ -1,14 +1,20 @@
 //! User names. The lock that keeps a name for one agent holds all that a log-in needs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::dynamodb::{Condition, Store, string};
+use super::dynamodb::{Condition, Store, UpdateExpression, string};
 use super::fields::stored;
 use super::key;
 use super::stored::Stored;
+use crate::domain::known_networks::{KnownNetworks, NetworkHash};
 use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
-use crate::domain::{Agent, Customer, Error, Id, Login, Username};
+use crate::domain::{Agent, Customer, Error, Id, Login, Timestamp};
+
+/// Attribute of a user name's lock with the networks that it is known to log in from.
+pub(super) const NETWORKS: &str = "networks";
 
 stored! {
     /// A user name's lock as an item.
@@ -19,7 +25,17 @@ stored! {
         username_digest: String => Deleted personal,
         password_hash: String => Deleted personal,
         epoch: u64 => Deleted,
+        /// By their hashes. A lock of a name that nobody has logged in with has none.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        networks: BTreeMap<String, NetworkAttributes> => Deleted personal,
     }
+}
+
+/// A network that a user name is known to log in from, with the attempts from there.
+#[derive(Serialize, Deserialize)]
+struct NetworkAttributes {
+    /// The second since 1970 at which the network is forgotten.
+    known_until: i64,
 }
 
 impl From<&Login> for LoginAttributes {
@@ -30,6 +46,7 @@ impl From<&Login> for LoginAttributes {
             username_digest: login.username_digest.clone(),
             password_hash: login.password_hash.expose().to_owned(),
             epoch: login.epoch,
+            networks: BTreeMap::new(),
         }
     }
 }
@@ -42,6 +59,11 @@ impl From<LoginAttributes> for Login {
             username_digest: stored.username_digest,
             password_hash: PasswordHash::stored(stored.password_hash),
             epoch: stored.epoch,
+            networks: stored
+                .networks
+                .into_iter()
+                .map(|(hash, network)| (NetworkHash::stored(hash), network.known_until))
+                .collect(),
         }
     }
 }
@@ -53,6 +75,24 @@ impl Stored for Login {
 /// The lock is this agent's.
 pub(super) fn of_agent(agent: Id<Agent>) -> Condition {
     Condition::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
+}
+
+/// Adds the network that a user name logs in from at `now` to those of its lock, `known` as far as it was read, without
+/// the attempts from there. Networks that are outdated or too many go.
+pub(super) fn logged_in_from(
+    network: &NetworkHash,
+    known: &KnownNetworks,
+    now: Timestamp,
+) -> Result<UpdateExpression, Error> {
+    let entry = NetworkAttributes { known_until: KnownNetworks::until(now) };
+    if known.is_empty() {
+        // There is no map to set an element of.
+        let first = BTreeMap::from([(network.as_str(), entry)]);
+        return UpdateExpression::default().set(NETWORKS, first);
+    }
+    let update = UpdateExpression::default().set_in(NETWORKS, network.as_str(), entry)?;
+    let forgotten = known.forgotten_by(network, now).into_iter();
+    Ok(forgotten.fold(update, |update, other| update.remove_in(NETWORKS, other.as_str())))
 }
 
 /// The lock, on a user name or an e-mail address, is held by this account or gone.
@@ -75,13 +115,6 @@ pub struct AgentWithLogin {
 }
 
 impl Store {
-    /// Reads the login of a user name consistently; `None` if nobody has the name, or if the name that is taken only
-    /// looks like it.
-    pub async fn get_login(&self, username: &Username) -> Result<Option<Login>, Error> {
-        let found = self.get_stored(&key::login(username.login_key())).await?;
-        Ok(found.filter(|found: &Login| found.username_digest == username.digest()))
-    }
-
     /// Reads the agent that a user name belongs to, with the login and the account; `None` if it belongs to nobody. The
     /// name is known by its key and its digest.
     pub async fn get_agent_of_login(

@@ -4,24 +4,32 @@ use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use super::dynamodb::{
-    CommitResult, Condition, Leg, Store, Table, UpdateExpression, number, string,
+    CommitResult, Condition, Leg, Store, Table, UpdateExpression, first, number, string,
 };
 use super::fields::stored;
 use super::key::{self, Key};
-use super::login::of_agent;
+use super::login::{logged_in_from, of_agent};
 use super::stored::{Stored, item};
 use crate::domain::gate::Access;
+use crate::domain::known_networks::NetworkHash;
+use crate::domain::owned::Kind;
 use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
-use crate::domain::{Agent, Customer, Error, Id, Session, Timestamp};
+use crate::domain::{Agent, Customer, Error, Id, Login, Session, Timestamp};
+
+/// Most sessions of one agent that are read at once: more than an agent can have, but for those that are just being
+/// ended.
+const AT_ONCE: usize = 200;
 
 stored! {
     /// A session as an item.
     #[derive(Serialize, Deserialize)]
     pub struct SessionAttributes {
+        id: Id<Session> => Deleted,
         agent_id: Id<Agent> => Deleted,
         epoch: u64 => Deleted,
         tm_create: Timestamp => Deleted,
+        tm_last_use: Timestamp => Deleted,
         tm_expire: Timestamp => Deleted,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         url_exposed: bool => Deleted,
@@ -33,9 +41,11 @@ stored! {
 impl From<&Session> for SessionAttributes {
     fn from(session: &Session) -> Self {
         Self {
+            id: session.id,
             agent_id: session.agent,
             epoch: session.epoch,
             tm_create: session.tm_create,
+            tm_last_use: session.tm_last_use,
             tm_expire: session.tm_expire,
             url_exposed: session.url_exposed,
             expires_at: session.tm_expire.seconds(),
@@ -46,9 +56,11 @@ impl From<&Session> for SessionAttributes {
 impl From<SessionAttributes> for Session {
     fn from(stored: SessionAttributes) -> Self {
         Self {
+            id: stored.id,
             agent: stored.agent_id,
             epoch: stored.epoch,
             tm_create: stored.tm_create,
+            tm_last_use: stored.tm_last_use,
             tm_expire: stored.tm_expire,
             url_exposed: stored.url_exposed,
         }
@@ -59,18 +71,21 @@ impl Stored for Session {
     type Attributes = SessionAttributes;
 }
 
-/// A new hash of a password that was just verified, to replace the old one.
-#[derive(Clone, Copy)]
-pub struct Rehash<'a> {
-    /// The hash that verified the password.
-    pub old: &'a PasswordHash,
-    /// The stronger one.
-    pub new: &'a PasswordHash,
+/// A log-in whose password was right.
+pub struct Entrance<'a> {
+    /// Key of the user name.
+    pub key: LoginKey,
+    /// The user name's login, as it was read.
+    pub login: &'a Login,
+    /// Where the agent logs in from.
+    pub network: &'a NetworkHash,
+    /// A stronger hash of the password, to replace the login's; `None` if that is as strong.
+    pub rehash: Option<&'a PasswordHash>,
 }
 
-impl std::fmt::Debug for Rehash<'_> {
+impl std::fmt::Debug for Entrance<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rehash(…)")
+        f.write_str("Entrance(…)")
     }
 }
 
@@ -81,40 +96,44 @@ pub(super) fn session_of(agent: Id<Agent>, now: Timestamp) -> Condition {
 }
 
 impl Store {
-    /// Writes a session, if its account is not deleted. With `rehash`, only if the password is unchanged since it was
-    /// verified.
+    /// Writes a session, if its account is not deleted, and adds the network to those that the user name is known to log
+    /// in from. With a stronger hash of the password, only if the password is unchanged since it was verified.
     ///
     /// The account's root is read beside the transaction and not part of it: it is what the account's many writers
     /// hold. So a session may be written while its account is being deleted. It does not work, by the account's status,
     /// and is not left behind: the transaction asks for the user name's lock, which the purge frees before its last pass.
     pub async fn insert_session(
         &self,
-        customer: Id<Customer>,
-        token_hash: &str,
         session: &Session,
-        login: LoginKey,
-        rehash: Option<Rehash<'_>>,
+        entrance: &Entrance<'_>,
     ) -> Result<(), Error> {
-        let new = item(&key::session(customer, token_hash), SessionAttributes::from(session))?;
-        let (lock, of_agent) = (key::login(login).address(), of_agent(session.agent));
-        let transaction =
-            self.transaction().put(Table::Accounts, new, Some(&Condition::absent()))?;
-        let transaction = match rehash {
-            None => transaction.check(lock, &of_agent)?,
-            Some(Rehash { old, new }) => {
-                let old = [(":old", string(old.expose()))];
-                let unchanged = of_agent.and(Condition::new("password_hash = :old", old));
-                let renewed = UpdateExpression::default().set("password_hash", new.expose())?;
-                transaction.update(lock, &renewed, Some(&unchanged))?
+        let Entrance { login, network, .. } = *entrance;
+        let key = key::session(login.customer, session.agent, session.id);
+        let of_agent = of_agent(session.agent);
+        let entered = logged_in_from(network, &login.networks, session.tm_create)?;
+        let (entered, condition) = match entrance.rehash {
+            None => (entered, of_agent),
+            Some(new) => {
+                let old = [(":old", string(login.password_hash.expose()))];
+                let unchanged = Condition::new("password_hash = :old", old);
+                (entered.set("password_hash", new.expose())?, of_agent.and(unchanged))
             }
         };
-        let root = key::customer(customer);
+        let transaction = self
+            .transaction()
+            .put(
+                Table::Accounts,
+                item(&key, SessionAttributes::from(session))?,
+                Some(&Condition::absent()),
+            )?
+            .update(key::login(entrance.key).address(), &entered, Some(&condition))?;
+        let root = key::customer(login.customer);
         let (result, account) = try_join(transaction.run(), self.get_stored(&root)).await?;
         let account: Option<Customer> = account;
         let admitted = account.map(|account| account.admit(Access::LogIn));
         if let Err(refused) = admitted.unwrap_or(Err(Error::InvalidCredentials)) {
             // It works for nobody, and need not wait for the purge.
-            self.delete_session(customer, token_hash).await?;
+            self.delete_session(login.customer, session.agent, session.id).await?;
             return Err(refused);
         }
         match result {
@@ -123,6 +142,22 @@ impl Store {
             CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Ok(()),
             CommitResult::Refused(_) => Err(Error::InvalidCredentials),
         }
+    }
+
+    /// The sessions of an agent, in no order, with those that have ended and are not deleted yet.
+    pub async fn list_sessions(
+        &self,
+        customer: Id<Customer>,
+        agent: Id<Agent>,
+    ) -> Result<Vec<Session>, Error> {
+        let query = self
+            .query(Table::Accounts)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :agent)")
+            .expression_attribute_values(":pk", string(key::partition(customer)))
+            .expression_attribute_values(":agent", string(key::sessions_of(agent)));
+        let rows: Vec<SessionAttributes> = first(query, AT_ONCE).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     /// Changes a session to `exposed`, which it becomes when its token was in a URL, unless it is that already.
@@ -137,12 +172,41 @@ impl Store {
         self.update(key.address(), &change, &unexposed).await.map(drop)
     }
 
+    /// Records that a session was used at `now`, unless another request has recorded a use since `session` was read.
+    pub async fn record_session_use(
+        &self,
+        key: &Key<Session>,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let change = UpdateExpression::default().set("tm_last_use", now)?;
+        let unchanged = [(":read", string(session.tm_last_use.to_string()))];
+        let unchanged = Condition::new("tm_last_use = :read", unchanged);
+        self.update(key.address(), &change, &unchanged).await.map(drop)
+    }
+
     /// Deletes a session, which ends it.
     pub async fn delete_session(
         &self,
         customer: Id<Customer>,
-        token_hash: &str,
+        agent: Id<Agent>,
+        id: Id<Session>,
     ) -> Result<(), Error> {
-        self.delete(key::session(customer, token_hash).address()).await
+        self.delete(key::session(customer, agent, id).address()).await
+    }
+
+    /// Ends a session at the request of its agent or of an admin, if the requester still has the authority that the
+    /// request was admitted with.
+    pub async fn revoke_session(
+        &self,
+        customer: Id<Customer>,
+        session: &Session,
+    ) -> Result<(), Error> {
+        let key = key::session(customer, session.agent, session.id);
+        let transaction = self.transaction().delete(key.address(), Some(&Condition::present()))?;
+        match transaction.authorized().run().await? {
+            CommitResult::Written => Ok(()),
+            CommitResult::Refused(_) => Err(Error::not_found(Kind::Session)),
+        }
     }
 }

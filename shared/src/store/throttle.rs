@@ -1,136 +1,327 @@
-//! Login attempts, each counted before its password is verified.
+//! Attempts at passwords, each counted before its password is verified.
+//!
+//! | attempts | are counted in |
+//! |---|---|
+//! | to log in | an item of the user name's [login key](LoginKey) |
+//! | to log in from a known network | that item, and the network's entry in the user name's lock, which decides |
+//! | of a session at its agent's password | the session |
 
 use std::time::Duration;
 
-use super::dynamodb::{CommitResult, Condition, Item, Leg, Store, UpdateExpression, Write, number};
+use futures_util::future::join;
+use serde::{Deserialize, Serialize};
+
+use super::dynamodb::{
+    Address, Condition, Item, Store, UpdateExpression, Write, element, number, read,
+};
+use super::fields::stored;
 use super::key::{self, Key};
+use super::login::NETWORKS;
 use super::session::session_of;
-use crate::domain::throttle::{BASE_DELAY, FREE_ATTEMPTS, MAX_ATTEMPTS, MAX_DELAY, RESET_AFTER};
+use super::stored;
+use crate::domain::known_networks::NetworkHash;
+use crate::domain::throttle::{MAX_ATTEMPTS, MAX_DELAY, RESET_AFTER, Throttle};
 use crate::domain::username::LoginKey;
-use crate::domain::{Agent, Error, Id, Session, Timestamp};
+use crate::domain::{Agent, Error, Id, Login, Session, Timestamp, Username};
 use crate::patience::Tries;
 
-/// The attempt is free or its wait is over, and the count has not expired.
-const ALLOWED: &str = "attribute_not_exists(pk) OR (expires_at > :seconds AND (attempts < :free \
-    OR (attempts < :max AND (next_at <= :now OR last_at <= :long_ago))))";
+stored! {
+    /// Attempts as they are counted, in an item of their own or among the attributes of another.
+    #[derive(Serialize, Deserialize)]
+    pub struct AttemptAttributes {
+        attempts: u64 => Deleted,
+        /// The next delay, in milliseconds. It outgrows any integer, long after the maximum delay holds instead.
+        wait_ms: f64 => Deleted,
+        next_at: f64 => Deleted,
+        last_at: i64 => Deleted,
+    }
+}
+
+impl AttemptAttributes {
+    fn expiry(&self) -> i64 {
+        self.last_at.saturating_add(millis(RESET_AFTER))
+    }
+
+    fn are_expired(&self, now: Timestamp) -> bool {
+        self.expiry() <= now.millis()
+    }
+
+    /// How long another attempt must wait at `now`; zero if it need not.
+    fn wait(&self, throttle: Throttle, now: Timestamp) -> Duration {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it saturates, and the maximum delay holds"
+        )]
+        let next = (self.next_at.ceil() as i64).min(self.last_at.saturating_add(millis(MAX_DELAY)));
+        let until = if self.attempts < u64::from(throttle.free_attempts()) {
+            0
+        } else if self.attempts < MAX_ATTEMPTS {
+            next.min(self.expiry())
+        } else {
+            self.expiry()
+        };
+        Duration::from_millis(u64::try_from(until.saturating_sub(now.millis())).unwrap_or_default())
+    }
+}
 
 /// Result of counting an attempt.
 enum Counted {
-    /// The attempt is counted, and may be made.
-    Yes,
-    /// It is refused; the item has the earlier attempts.
-    No(Item),
+    /// It is counted, and may be made: the item as it is now.
+    Yes(Item),
+    /// It has to wait: the item, and for how long.
+    No(Item, Duration),
+    /// The item is not one in which it is counted; `None` if there is no item.
+    NotHere(Option<Item>),
+}
+
+/// Place where attempts are counted.
+struct Counter {
+    throttle: Throttle,
+    address: Address,
+    /// Map and element that the count is in; `None` if it is among the item's own attributes.
+    within: Option<(&'static str, String)>,
+    /// Condition without which the item is not one in which the attempt is counted.
+    condition: Option<Condition>,
+}
+
+impl Counter {
+    fn of_username(login: LoginKey) -> Self {
+        let address = key::throttle(&login.to_string()).address();
+        Self { throttle: Throttle::Username, address, within: None, condition: None }
+    }
+
+    fn of_known_network(login: LoginKey, network: &NetworkHash, now: Timestamp) -> Self {
+        let known = element(NETWORKS, network.as_str()) + ".known_until > :seconds";
+        Self {
+            throttle: Throttle::KnownNetwork,
+            address: key::login(login).address(),
+            within: Some((NETWORKS, network.as_str().to_owned())),
+            condition: Some(Condition::new(&known, [(":seconds", number(now.seconds()))])),
+        }
+    }
+
+    fn of_session(session: &Key<Session>, agent: Id<Agent>, now: Timestamp) -> Self {
+        Self {
+            throttle: Throttle::Session,
+            address: session.address(),
+            within: None,
+            condition: Some(session_of(agent, now)),
+        }
+    }
+
+    /// Counts an attempt and doubles the delay.
+    fn next(&self, now: Timestamp) -> Result<UpdateExpression, Error> {
+        self.update(now)?
+            .increment("attempts")?
+            .double("wait_ms", self.throttle.base_delay())?
+            .set_after("next_at", now.millis(), "wait_ms")
+    }
+
+    /// Counts the first attempt after others that have expired.
+    fn first(&self, now: Timestamp) -> Result<UpdateExpression, Error> {
+        self.update(now)?
+            .set("attempts", 1)?
+            .set("wait_ms", self.throttle.base_delay() * 2.0)?
+            .set("next_at", now.millis())
+    }
+
+    fn update(&self, now: Timestamp) -> Result<UpdateExpression, Error> {
+        let update = match &self.within {
+            Some((map, name)) => UpdateExpression::within(map, name),
+            None => UpdateExpression::default(),
+        };
+        let update = update.set("last_at", now.millis())?;
+        match self.throttle {
+            // The item has nothing else.
+            Throttle::Username => update.set("expires_at", now.plus(RESET_AFTER).seconds()),
+            Throttle::KnownNetwork | Throttle::Session => Ok(update),
+        }
+    }
+
+    /// Path of an attribute of the count, as conditions name it.
+    fn path(&self, name: &str) -> String {
+        match &self.within {
+            Some((map, within)) => format!("{}.{name}", element(map, within)),
+            None => name.to_owned(),
+        }
+    }
+
+    /// The attempt is free or its wait is over, and the count has not expired.
+    fn allowed(&self, now: Timestamp) -> Condition {
+        let [attempts, next, last] = ["attempts", "next_at", "last_at"].map(|name| self.path(name));
+        let allowed = format!(
+            "attribute_not_exists({attempts}) OR ({last} > :day_ago AND ({attempts} < :free OR \
+             ({attempts} < :max AND ({next} <= :at OR {last} <= :long_ago))))"
+        );
+        let values = [
+            (":at", number(now.millis())),
+            (":day_ago", number(now.millis() - millis(RESET_AFTER))),
+            (":long_ago", number(now.millis() - millis(MAX_DELAY))),
+            (":free", number(self.throttle.free_attempts())),
+            (":max", number(MAX_ATTEMPTS)),
+        ];
+        self.here_and(Condition::new(&allowed, values))
+    }
+
+    /// No attempt was counted since these.
+    fn unchanged(&self, attempts: &AttemptAttributes) -> Condition {
+        let last = self.path("last_at") + " = :last";
+        self.here_and(Condition::new(&last, [(":last", number(attempts.last_at))]))
+    }
+
+    fn here_and(&self, condition: Condition) -> Condition {
+        match &self.condition {
+            Some(here) => here.clone().and(condition),
+            None => condition,
+        }
+    }
+
+    /// The attempts that `item` has counted; `None` if it has counted none.
+    fn attempts(&self, item: &Item) -> Result<Option<AttemptAttributes>, Error> {
+        let element = |item: &Item, name: &str| item.get(name)?.as_m().ok().cloned();
+        let counts = match &self.within {
+            Some((map, name)) => element(item, map).and_then(|map| element(&map, name)),
+            None => Some(item.clone()),
+        };
+        counts.filter(|counts| counts.contains_key("attempts")).map(read).transpose()
+    }
+}
+
+/// An attempt to log in that is counted, and may be made.
+#[derive(Debug)]
+pub struct LoginAttempt {
+    /// The user name's login; `None` if nobody has the name, or if the name that is taken only looks like it.
+    pub login: Option<Login>,
+    key: LoginKey,
+    /// Whether the count by user name has it.
+    is_counted: bool,
+    /// Whether it comes from a known network.
+    is_known: bool,
 }
 
 impl Store {
-    /// Reserves an attempt at the password of `login`; [`Error::TooManyAttempts`] tells how long to wait.
+    /// Counts an attempt to log in with `username` from `network`, and reads the user name's login in the same round
+    /// trip. [`Error::TooManyAttempts`] tells how long to wait.
     ///
-    /// One atomic update counts the attempt, on the condition that the last wait is over, so that any number at once is
-    /// counted exactly. With `session`, also on the condition that the session exists and is this agent's: a made-up
-    /// token names whom it likes, and must count against nobody.
-    pub async fn reserve_attempt(
+    /// Each count is one atomic update, on the condition that the last wait is over, so that any number at once is counted
+    /// exactly. The count by user name moves whatever the network is; the lock tells whether it decides.
+    pub async fn reserve_login(
         &self,
-        login: LoginKey,
-        session: Option<(&Key<Session>, Id<Agent>)>,
+        username: &Username,
+        network: &NetworkHash,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        let key = key::throttle(&login.to_string());
-        let mut tries = Tries::new();
-        loop {
-            let counted = match session {
-                None => self.count_attempt(&key, now).await?,
-                Some((session, agent)) => {
-                    self.count_attempt_in_session(&key, session, agent, now).await?
-                }
-            };
-            let Counted::No(found) = counted else { return Ok(()) };
-            let wait = wait(&found, now);
-            if !wait.is_zero() {
-                return Err(Error::TooManyAttempts(wait));
-            }
-            if !tries.again() {
-                return Err(Error::TooManyAttempts(Duration::from_secs(1)));
-            }
-            // The count has expired, but DynamoDB has not deleted it yet.
-            self.delete_expired(&key, &found).await?;
+    ) -> Result<LoginAttempt, Error> {
+        let key = username.login_key();
+        let by_name = self.count_attempt(Counter::of_username(key), |_| Ok(true), now);
+        let is_known =
+            |lock: &Item| Ok(stored::read::<Login>(lock.clone())?.networks.has(network, now));
+        let by_network =
+            self.count_attempt(Counter::of_known_network(key, network, now), is_known, now);
+        let (by_name, by_network) = join(by_name, by_network).await;
+        let (by_name, by_network) = (by_name?, by_network?);
+        let (lock, wait, is_known) = match by_network {
+            Counted::Yes(lock) => (Some(lock), None, true),
+            Counted::No(lock, wait) => (Some(lock), Some((Throttle::KnownNetwork, wait)), true),
+            Counted::NotHere(lock) => (lock, by_name.wait(), false),
+        };
+        if let Some((throttle, wait)) = wait {
+            return Err(Error::TooManyAttempts(throttle, wait));
         }
+        let login: Option<Login> = lock.map(stored::read).transpose()?;
+        let login = login.filter(|found| found.username_digest == username.digest());
+        Ok(LoginAttempt { login, key, is_counted: by_name.wait().is_none(), is_known })
     }
 
-    async fn count_attempt_in_session(
+    /// Counts an attempt at the password of `agent` in a session of theirs, as [`reserve_login`](Self::reserve_login)
+    /// does by user name. A made-up token names whom it likes, and counts against nobody: it has no session.
+    pub async fn reserve_attempt(
         &self,
-        key: &Key<()>,
         session: &Key<Session>,
         agent: Id<Agent>,
         now: Timestamp,
+    ) -> Result<(), Error> {
+        let counter = Counter::of_session(session, agent, now);
+        let is_theirs = |session: &Item| {
+            let session: Session = stored::read(session.clone())?;
+            // To the second, as the condition asks.
+            Ok(session.agent == agent && now.seconds() < session.tm_expire.seconds())
+        };
+        match self.count_attempt(counter, is_theirs, now).await? {
+            Counted::Yes(_) => Ok(()),
+            Counted::No(_, wait) => Err(Error::TooManyAttempts(Throttle::Session, wait)),
+            Counted::NotHere(_) => Err(Error::InvalidCredentials),
+        }
+    }
+
+    /// Counts an attempt, if `is_here` says of the item that it is one in which the attempt is counted.
+    async fn count_attempt(
+        &self,
+        counter: Counter,
+        is_here: impl Fn(&Item) -> Result<bool, Error>,
+        now: Timestamp,
     ) -> Result<Counted, Error> {
-        let transaction = self
-            .transaction()
-            .check(session.address(), &session_of(agent, now))?
-            .update(key.address(), &counted(now)?, Some(&allowed(now)))?;
-        match transaction.run().await? {
-            CommitResult::Written => Ok(Counted::Yes),
-            CommitResult::Refused(legs) => match legs.as_slice() {
-                [Leg::Held, Leg::Failed(found)] => {
-                    Ok(Counted::No(found.clone().unwrap_or_default()))
-                }
-                _ => Err(Error::InvalidCredentials),
-            },
+        let (mut change, mut condition) = (counter.next(now)?, counter.allowed(now));
+        let mut tries = Tries::new();
+        loop {
+            let found = match self.update(counter.address.clone(), &change, &condition).await? {
+                Write::Written(item) => return Ok(Counted::Yes(item)),
+                Write::Refused(found) => found,
+            };
+            let Some(item) = found else { return Ok(Counted::NotHere(None)) };
+            if !is_here(&item)? {
+                return Ok(Counted::NotHere(Some(item)));
+            }
+            let attempts = counter.attempts(&item)?;
+            let expired = attempts.as_ref().filter(|attempts| attempts.are_expired(now));
+            let wait = attempts.as_ref().map(|attempts| attempts.wait(counter.throttle, now));
+            let wait = wait.filter(|wait| expired.is_none() && !wait.is_zero());
+            if let Some(wait) = wait {
+                return Ok(Counted::No(item, wait));
+            }
+            if !tries.again() {
+                return Ok(Counted::No(item, Duration::from_secs(1)));
+            }
+            (change, condition) = match expired {
+                Some(expired) => (counter.first(now)?, counter.unchanged(expired)),
+                None => (counter.next(now)?, counter.allowed(now)),
+            };
         }
     }
 
-    async fn count_attempt(&self, key: &Key<()>, now: Timestamp) -> Result<Counted, Error> {
-        match self.update(key.address(), &counted(now)?, &allowed(now)).await? {
-            Write::Written(_) => Ok(Counted::Yes),
-            Write::Refused(found) => Ok(Counted::No(found.unwrap_or_default())),
+    /// Forgets the attempts by user name, after one that was successful. One from a known network forgets them only if it
+    /// was itself a free one: a guesser elsewhere, who has to wait, goes on waiting.
+    pub async fn forget_attempts(&self, successful: &LoginAttempt) -> Result<(), Error> {
+        let address = key::throttle(&successful.key.to_string()).address();
+        if !successful.is_known {
+            return self.delete(address).await;
+        }
+        if !successful.is_counted {
+            return Ok(());
+        }
+        let free = [(":free", number(Throttle::Username.free_attempts()))];
+        self.delete_if(address, &Condition::new("attempts <= :free", free)).await
+    }
+
+    /// Forgets the attempts of a session at its agent's password, after one that was successful.
+    pub async fn forget_attempts_of(&self, session: &Key<Session>) -> Result<(), Error> {
+        let forgotten = without_attempts(UpdateExpression::default());
+        self.update(session.address(), &forgotten, &Condition::present()).await.map(drop)
+    }
+}
+
+impl Counted {
+    /// How long the attempt has to wait; `None` if it is counted.
+    const fn wait(&self) -> Option<(Throttle, Duration)> {
+        match self {
+            Self::No(_, wait) => Some((Throttle::Username, *wait)),
+            Self::Yes(_) | Self::NotHere(_) => None,
         }
     }
-
-    /// Forgets the attempts at the password of `login`, after a successful one.
-    pub async fn forget_attempts(&self, login: LoginKey) -> Result<(), Error> {
-        self.delete(key::throttle(&login.to_string()).address()).await
-    }
-
-    /// Deletes an expired count, unless another attempt was counted since.
-    async fn delete_expired(&self, key: &Key<()>, found: &Item) -> Result<(), Error> {
-        let last = found.get("last_at").cloned().unwrap_or_else(|| number(0));
-        self.delete_if(key.address(), &Condition::new("last_at = :last", [(":last", last)])).await
-    }
 }
 
-/// Counts an attempt and doubles the wait.
-fn counted(now: Timestamp) -> Result<UpdateExpression, Error> {
-    UpdateExpression::default()
-        .increment("attempts")?
-        .double("wait_ms", millis(BASE_DELAY))?
-        .set_after("next_at", now.millis(), "wait_ms")?
-        .set("last_at", now.millis())?
-        .set("expires_at", now.plus(RESET_AFTER).seconds())
-}
-
-/// An attempt is allowed at `now`.
-fn allowed(now: Timestamp) -> Condition {
-    let values = [
-        (":seconds", number(now.seconds())),
-        (":now", number(now.millis())),
-        (":long_ago", number(now.millis() - millis(MAX_DELAY))),
-        (":free", number(FREE_ATTEMPTS)),
-        (":max", number(MAX_ATTEMPTS)),
-    ];
-    Condition::new(ALLOWED, values)
-}
-
-/// How long an attempt must wait that was refused by the counts of this item; zero if they have expired.
-fn wait(found: &Item, now: Timestamp) -> Duration {
-    let read = |name: &str| -> i64 {
-        let text = found.get(name).and_then(|value| value.as_n().ok());
-        // The doubled wait outgrows an i64 long before it matters: the longest wait caps it.
-        text.and_then(|text| text.parse().ok()).unwrap_or(i64::MAX)
-    };
-    let forgotten = read("expires_at").saturating_mul(1000);
-    let exhausted = read("attempts") >= i64::try_from(MAX_ATTEMPTS).unwrap_or(i64::MAX);
-    let next = read("next_at").min(read("last_at").saturating_add(millis(MAX_DELAY)));
-    let until = if exhausted { forgotten } else { next.min(forgotten) };
-    Duration::from_millis(u64::try_from(until.saturating_sub(now.millis())).unwrap_or_default())
+/// Removes the count of attempts from an item that is something else.
+pub(super) fn without_attempts(update: UpdateExpression) -> UpdateExpression {
+    update.remove(&["attempts", "wait_ms", "next_at", "last_at"])
 }
 
 fn millis(duration: Duration) -> i64 {

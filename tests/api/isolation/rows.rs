@@ -23,6 +23,7 @@ const NO_MAIL: Outcome = (403, "MAIL_DISABLED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
 const NO_AGENT: Outcome = (404, "AGENT_NOT_FOUND");
+const NO_SESSION: Outcome = (404, "SESSION_NOT_FOUND");
 const NO_NUMBER: Outcome = (404, "NUMBER_NOT_FOUND");
 const NO_BILLING_ACCOUNT: Outcome = (404, "BILLING_ACCOUNT_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
@@ -471,6 +472,20 @@ pub(super) const ROWS: &[Row] = &[
         body: r#"{"username": "$unique", "password": "password of its own", "permission": 32}"#,
         session: BAD_FIELD,
         key: DENIED,
+        ..OWN
+    },
+    Row { route: "GET /v1.0/sessions", who: ANYONE, ..OWN },
+    Row {
+        route: "DELETE /v1.0/sessions/{id}",
+        who: ANYONE,
+        lets_in: NOT_SUSPENDED,
+        // No session here can be spared; `sessions.rs` tests those that end.
+        target: Some(&NUMBER),
+        own: NO_SESSION,
+        foreign: NO_SESSION,
+        named: NO_SESSION,
+        missing: NO_SESSION,
+        deleted: NO_SESSION,
         ..OWN
     },
     Row { route: "GET /v1.0/agents/{id}", ..ANY_AGENT },

@@ -15,15 +15,16 @@ use shared::domain::PlainToken;
 use shared::domain::customer::Profile;
 use shared::domain::digest::sha256;
 use shared::domain::event::EventType;
+use shared::domain::known_networks::NetworkHash;
+use shared::domain::network::Network;
 use shared::domain::value::PasswordHash;
 use shared::domain::webhook::WebhookSecret;
-use shared::domain::{
-    Agent, Customer, FirstAdmin, Id, Registration, Session, Timestamp, Username, session,
-};
+use shared::domain::{Agent, Customer, FirstAdmin, Id, Registration, Session, Timestamp, Username};
 use shared::password;
 use shared::platform::clock::Clock;
 use shared::store::Store;
 use shared::store::customer::NewCustomer;
+use shared::store::session::Entrance;
 
 use crate::Result;
 use crate::endpoint::{Endpoint, Request};
@@ -236,19 +237,14 @@ impl World {
     /// alone, with the password under the hash of the user name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
-        let tm_create = self.app.now();
-        let tm_expire = tm_create.plus(session::LIFETIME);
-        let session = Session {
-            agent: agent.id,
-            epoch: agent.epoch,
-            tm_create,
-            tm_expire,
-            url_exposed: false,
-        };
-        let store = &self.app.store;
+        let session = Session::new(token.session_id(), agent.id, agent.epoch, self.app.now());
+        let tm_expire = session.tm_expire;
+        let login = Login::new(customer, agent, self.hash.clone());
+        let network = NetworkHash::new(&Network::of("127.0.0.1"), agent.login);
+        let entrance =
+            Entrance { key: agent.login, login: &login, network: &network, rehash: None };
+        self.app.store.insert_session(&session, &entrance).await.map_err(told)?;
         let hash = token.hash();
-        let inserted = store.insert_session(customer, &hash, &session, agent.login, None);
-        inserted.await.map_err(told)?;
         let username = agent.username.expose();
         self.put(json!({
             "pk": format!("TOKEN#{hash}"),

@@ -68,16 +68,29 @@ pub(crate) fn names(expression: &str) -> Option<HashMap<String, String>> {
     Some(names.collect()).filter(|names: &HashMap<_, _>| !names.is_empty())
 }
 
+/// Path of an element of a map, as a condition or an update names it. The name has ASCII letters, digits and `_` only.
+pub(crate) fn element(map: &str, name: &str) -> String {
+    format!("#{map}.#{name}")
+}
+
 /// An update expression. All names are passed apart from it, as many a word is reserved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UpdateExpression {
+    /// Path of the element whose attributes are changed, with a dot behind it; empty for the item's own.
+    within: String,
     set: Vec<String>,
     removed: Vec<String>,
-    names: Vec<&'static str>,
+    names: Vec<String>,
     values: Item,
 }
 
 impl UpdateExpression {
+    /// An update of attributes of this element of a map. The element must be there.
+    pub(crate) fn within(map: &str, name: &str) -> Self {
+        let (within, names) = (element(map, name) + ".", vec![map.to_owned(), name.to_owned()]);
+        Self { within, names, ..Self::default() }
+    }
+
     /// Sets an attribute.
     pub(crate) fn set(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
         self.set_to(name, format!(":{name}"), value)
@@ -89,7 +102,8 @@ impl UpdateExpression {
         name: &'static str,
         value: impl Serialize,
     ) -> Result<Self, Error> {
-        self.set_to(name, format!("if_not_exists(#{name}, :{name})"), value)
+        let first = format!("if_not_exists({}, :{name})", self.path(name));
+        self.set_to(name, first, value)
     }
 
     /// Increments an attribute, which begins at zero.
@@ -99,7 +113,7 @@ impl UpdateExpression {
 
     /// Adds to an attribute, which begins at zero.
     pub(crate) fn add(self, name: &'static str, change: i64) -> Result<Self, Error> {
-        let sum = format!("if_not_exists(#{name}, :zero) + :{name}");
+        let sum = format!("if_not_exists({}, :zero) + :{name}", self.path(name));
         self.set_to(name, sum, change)?.value(":zero".to_owned(), 0)
     }
 
@@ -110,21 +124,40 @@ impl UpdateExpression {
         name: &'static str,
         change: i64,
     ) -> Result<Self, Error> {
-        let element = format!("#{map}.#{name}");
+        let element = element(map, name);
         self.set.push(format!("{element} = if_not_exists({element}, :zero) + :{map}"));
-        self.names.extend([map, name]);
+        self.names.extend([map.to_owned(), name.to_owned()]);
         self.value(format!(":{map}"), change)?.value(":zero".to_owned(), 0)
+    }
+
+    /// Sets an element of a map. The map must be there.
+    pub(crate) fn set_in(
+        mut self,
+        map: &str,
+        name: &str,
+        value: impl Serialize,
+    ) -> Result<Self, Error> {
+        self.set.push(format!("{} = :{map}", element(map, name)));
+        self.names.extend([map.to_owned(), name.to_owned()]);
+        self.value(format!(":{map}"), value)
+    }
+
+    /// Removes an element of a map. The map must be there.
+    pub(crate) fn remove_in(mut self, map: &str, name: &str) -> Self {
+        self.removed.push(element(map, name));
+        self.names.extend([map.to_owned(), name.to_owned()]);
+        self
     }
 
     /// Appends to a list, which begins empty.
     pub(crate) fn append(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
-        let list = format!("list_append(if_not_exists(#{name}, :empty), :{name})");
+        let list = format!("list_append(if_not_exists({}, :empty), :{name})", self.path(name));
         self.set_to(name, list, [value])?.value(":empty".to_owned(), [(); 0])
     }
 
     /// Doubles an attribute, which begins at `first`.
     pub(crate) fn double(self, name: &'static str, first: impl Serialize) -> Result<Self, Error> {
-        let current = format!("if_not_exists(#{name}, :{name})");
+        let current = format!("if_not_exists({}, :{name})", self.path(name));
         self.set_to(name, format!("{current} + {current}"), first)
     }
 
@@ -136,7 +169,8 @@ impl UpdateExpression {
         value: impl Serialize,
         other: &'static str,
     ) -> Result<Self, Error> {
-        self.set_to(name, format!(":{name} + if_not_exists(#{other}, :{other})"), value)
+        let sum = format!(":{name} + if_not_exists({}, :{other})", self.path(other));
+        self.set_to(name, sum, value)
     }
 
     /// Sets an attribute to `value`; removes it if that is `None`.
@@ -153,8 +187,8 @@ impl UpdateExpression {
 
     /// Removes attributes.
     pub(crate) fn remove(mut self, names: &[&'static str]) -> Self {
-        self.removed.extend(names.iter().map(|name| format!("#{name}")));
-        self.names.extend(names);
+        self.removed.extend(names.iter().map(|name| format!("{}#{name}", self.within)));
+        self.names.extend(names.iter().map(|name| (*name).to_owned()));
         self
     }
 
@@ -177,8 +211,8 @@ impl UpdateExpression {
     }
 
     fn set_value(mut self, name: &'static str, value: AttributeValue) -> Self {
-        self.set.push(format!("#{name} = :{name}"));
-        self.names.push(name);
+        self.set.push(format!("{} = :{name}", self.path(name)));
+        self.names.push(name.to_owned());
         self.values.insert(format!(":{name}"), value);
         self
     }
@@ -189,9 +223,14 @@ impl UpdateExpression {
         expression: String,
         value: impl Serialize,
     ) -> Result<Self, Error> {
-        self.set.push(format!("#{name} = {expression}"));
-        self.names.push(name);
+        self.set.push(format!("{} = {expression}", self.path(name)));
+        self.names.push(name.to_owned());
         self.value(format!(":{name}"), value)
+    }
+
+    /// Path of an attribute that is changed.
+    fn path(&self, name: &str) -> String {
+        format!("{}#{name}", self.within)
     }
 
     fn value(mut self, name: String, value: impl Serialize) -> Result<Self, Error> {
@@ -210,7 +249,7 @@ impl UpdateExpression {
 
     /// The names of this expression and of `condition`.
     pub(super) fn names(&self, condition: Option<&Condition>) -> Option<HashMap<String, String>> {
-        let names = self.names.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
+        let names = self.names.iter().map(|name| (format!("#{name}"), name.clone()));
         let others = condition.and_then(Condition::names).unwrap_or_default();
         let names: HashMap<_, _> = names.chain(others).collect();
         (!names.is_empty()).then_some(names)
@@ -241,6 +280,25 @@ mod tests {
             UpdateExpression::between(&["same", "changed", "gone", "new"], &before, &after);
         assert_eq!(update.expression(), "SET #changed = :changed, #new = :new REMOVE #gone ");
         assert_eq!(update.values(None), Some(item(&[(":changed", "2"), (":new", "1")])));
+    }
+
+    #[test]
+    fn attributes_of_an_element_are_changed_by_their_paths() {
+        let update = UpdateExpression::within("networks", "0a").increment("attempts").unwrap();
+        let update = update.remove(&["last_at"]);
+        let count = "#networks.#0a.#attempts";
+        let expected = format!(
+            "SET {count} = if_not_exists({count}, :zero) + :attempts REMOVE #networks.#0a.#last_at "
+        );
+        assert_eq!(update.expression(), expected);
+        let names = update.names(None).unwrap();
+        assert_eq!(
+            (names.len(), names["#networks"].as_str(), names["#0a"].as_str()),
+            (4, "networks", "0a")
+        );
+        let update = UpdateExpression::default().remove_in("networks", "0a");
+        let update = update.set_in("networks", "0b", 7).unwrap();
+        assert_eq!(update.expression(), "SET #networks.#0b = :networks REMOVE #networks.#0a ");
     }
 
     #[test]

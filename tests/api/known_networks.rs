@@ -1,0 +1,184 @@
+//! Networks that a user name is known to log in from: a stranger's wrong passwords keep nobody out who comes from there,
+//! or who has a session.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{Account, Answer, PASSWORD, STRANGER, Tenure, contended, options, uncounted};
+
+const WRONG: &str = "wrong password";
+const DAY: i64 = 86_400;
+
+/// The wait, in seconds, that a refused attempt is told.
+fn wait(answer: &Answer) -> i64 {
+    assert_eq!(answer.refused(429), "RATE_LIMIT_EXCEEDED");
+    assert_eq!(answer.body["error"]["details"], json!([{"limited_by": "username"}]));
+    answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
+}
+
+/// Guesses from a network that the user name has never logged in from, until it has to wait.
+async fn guess_until_refused(tenure: &Tenure, username: &str) -> i64 {
+    loop {
+        let answer = tenure.try_login_from(STRANGER, username, WRONG).await;
+        if answer.status != 401 {
+            return wait(&answer);
+        }
+    }
+}
+
+async fn own_agent(tenure: &Tenure, account: &Account) -> String {
+    let me = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
+    me["id"].as_str().unwrap().to_owned()
+}
+
+/// The hashes of the networks in the locks of all user names.
+async fn hashes(tenure: &Tenure) -> Vec<String> {
+    let items = tenure.items("AccountsTable").await;
+    let networks = items.iter().filter_map(|item| item["networks"]["M"].as_object());
+    networks.flat_map(|networks| networks.keys().cloned()).collect()
+}
+
+/// One wrong password each time that the wait ends, for two days, by user name and by a name that looks like it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
+    let tenure = Tenure::start_with(uncounted()).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "paypal").await;
+    let path = format!("/v1.0/agents/{}/password", own_agent(&tenure, &account).await);
+    let same = json!({"password": PASSWORD, "current_password": PASSWORD});
+
+    for _ in 0..5 {
+        tenure.try_login_from(STRANGER, "paypal", WRONG).await.refused(401);
+    }
+    let (began, mut guesses, mut waits) = (tenure.now().await.as_second(), 5, Vec::new());
+    while tenure.now().await.as_second() < began + 2 * DAY {
+        let name = ["paypal", "paypa1"][guesses % 2];
+        let left = wait(&tenure.try_login_from(STRANGER, name, WRONG).await);
+        waits.push(left);
+        // The owner, from where they have logged in before, and in a session.
+        tenure.login("paypal", PASSWORD).await;
+        if guesses % 8 == 0 {
+            tenure.call_with(&account.token, "PUT", &path, same.clone()).await.ok();
+        }
+        // From elsewhere, the right password has to wait as well: it may be a guess.
+        assert!(wait(&tenure.try_login_from(STRANGER, "paypal", PASSWORD).await) <= left);
+        tenure.stack.advance_clock(left).await.unwrap();
+        assert!(tenure.call(&account.token, "GET", "/v1.0/me").await.status == 200);
+        tenure.try_login_from(STRANGER, name, WRONG).await.refused(401);
+        guesses += 1;
+    }
+    // As if the owner had done nothing.
+    let expected = |number: usize| (30_i64 << number.min(10)).min(3600);
+    for (number, told) in waits.iter().enumerate() {
+        assert!((expected(number) - 10..=expected(number)).contains(told), "{number}: {waits:?}");
+    }
+    assert!((50..=62).contains(&guesses), "{guesses}");
+    tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
+}
+
+/// The hash of each takes a while, so that none succeeds before the last is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_log_ins_at_once_from_a_known_network_all_succeed() {
+    let tenure = Arc::new(Tenure::start_with(contended(options())).await);
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let mut logins = JoinSet::new();
+    for _ in 0..16 {
+        let tenure = Arc::clone(&tenure);
+        logins.spawn(async move { tenure.login("test1", PASSWORD).await });
+    }
+    for token in logins.join_all().await {
+        tenure.call(&token, "GET", "/v1.0/me").await.ok();
+    }
+    // Nothing is left of them that a next one would have to wait for.
+    let items = tenure.items("AccountsTable").await;
+    let throttle =
+        items.iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"));
+    assert!(throttle.is_none(), "{throttle:?}");
+    let mut networks = items.iter().filter_map(|item| item["networks"]["M"].as_object()).flatten();
+    assert!(networks.all(|(_, network)| network["M"]["attempts"].is_null()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_network_has_twenty_free_attempts_and_then_waits() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    for _ in 0..20 {
+        tenure.try_login("test1", WRONG).await.refused(401);
+    }
+    let left = wait(&tenure.try_login("test1", PASSWORD).await);
+    assert!((1..=30).contains(&left), "{left}");
+    // They count for the user name, too: elsewhere none is free.
+    assert!(wait(&tenure.try_login_from(STRANGER, "test1", PASSWORD).await) <= 30);
+    tenure.stack.advance_clock(30).await.unwrap();
+    tenure.try_login("test1", WRONG).await.refused(401);
+    let left = wait(&tenure.try_login("test1", PASSWORD).await);
+    assert!((31..=60).contains(&left), "{left}");
+    tenure.stack.advance_clock(60).await.unwrap();
+    tenure.login("test1", PASSWORD).await;
+    for _ in 0..20 {
+        tenure.try_login("test1", WRONG).await.refused(401);
+    }
+    // A day without an attempt ends a count.
+    tenure.stack.advance_clock(DAY).await.unwrap();
+    tenure.try_login("test1", WRONG).await.refused(401);
+    tenure.try_login("test1", WRONG).await.refused(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_is_known_for_thirty_days_and_eight_at_a_time() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.account(&admin, "test1").await;
+    let elsewhere = |number: u8| [127, 0, 1, number];
+    for number in 1..=8 {
+        tenure.stack.advance_clock(1).await.unwrap();
+        tenure.try_login_from(elsewhere(number), "test1", PASSWORD).await.ok();
+    }
+    // That of the admin, and the last eight of the account: its first one is forgotten.
+    assert_eq!(hashes(&tenure).await.len(), 1 + 8);
+    guess_until_refused(&tenure, "test1").await;
+    wait(&tenure.try_login("test1", PASSWORD).await);
+    for number in [1, 8] {
+        tenure.try_login_from(elsewhere(number), "test1", PASSWORD).await.ok();
+    }
+    tenure.advance_days(29).await;
+    guess_until_refused(&tenure, "test1").await;
+    tenure.try_login_from(elsewhere(1), "test1", PASSWORD).await.ok();
+    tenure.advance_days(1).await;
+    guess_until_refused(&tenure, "test1").await;
+    wait(&tenure.try_login_from(elsewhere(8), "test1", PASSWORD).await);
+    tenure.try_login_from(elsewhere(1), "test1", PASSWORD).await.ok();
+    // A log-in forgets what is outdated.
+    assert_eq!(hashes(&tenure).await.len(), 1 + 1);
+}
+
+/// Neither a deleted agent nor a deleted account leaves the hash of a network, in any table.
+#[tokio::test(flavor = "multi_thread")]
+async fn hashes_of_networks_are_gone_with_the_agent() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let agent = json!({"username": "ann", "password": PASSWORD, "permission": 16});
+    let agent = tenure.call_with(&account.token, "POST", "/v1.0/agents", agent).await.ok();
+    tenure.login("ann", PASSWORD).await;
+    tenure.try_login("ann", WRONG).await.refused(401);
+    let all = hashes(&tenure).await;
+    assert_eq!(all.len(), 3, "each user name has a hash of its own of the same network");
+
+    let path = format!("/v1.0/agents/{}", agent["id"].as_str().unwrap());
+    tenure.call(&account.token, "DELETE", &path).await.ok();
+    assert_eq!(hashes(&tenure).await.len(), 2);
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    let kept = hashes(&tenure).await;
+    assert_eq!(kept.len(), 1, "the operator's");
+    for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {
+        let text = Value::from(tenure.items(table).await).to_string();
+        let left = all.iter().filter(|hash| **hash != kept[0]).find(|hash| text.contains(*hash));
+        assert!(left.is_none(), "{table} has {left:?}");
+    }
+}
