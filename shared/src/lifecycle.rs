@@ -3,7 +3,8 @@
 use crate::app::App;
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
-use crate::domain::{Actor, Customer, Error, Event, Timestamp};
+use crate::domain::value::AddressHash;
+use crate::domain::{Actor, Customer, Error, Event, PresentedToken, Timestamp};
 use crate::http::{Preconditions, view};
 use crate::platform::metrics;
 use crate::store::{Update, revise};
@@ -41,6 +42,23 @@ pub async fn transition_by_token(
 ) -> Result<(Customer, Customer), Error> {
     let conditions = Preconditions::default();
     carry_out(app, by, customer, command, &conditions, Some(token_hash)).await
+}
+
+/// Verifies the address of an account by the token that was mailed to it, if the account still has that address. Returns
+/// the account as it is now.
+pub async fn prove_email(
+    app: &App,
+    token: &PresentedToken,
+    mailed_to: AddressHash,
+    account: Customer,
+) -> Result<Customer, Error> {
+    if account.email.hash() != Some(mailed_to) {
+        return Err(Error::TokenInvalid);
+    }
+    let by = Actor::mailed_link(account.id);
+    let command = Command::ProveEmail(account.email.clone());
+    let (_, after) = transition_by_token(app, by, account, &command, &token.hash).await?;
+    Ok(after)
 }
 
 async fn carry_out(

@@ -9,17 +9,16 @@ use shared::domain::gate::Write;
 use shared::domain::value::{Integer, deserialize_present};
 use shared::domain::{Error, EventType, Kind, Permission, PlainToken};
 use shared::http::{Reply, Request, view};
-use shared::replay;
-use shared::runtime::{self, Endpoint};
+use shared::runtime::Endpoint;
 use shared::store::{Update, revise};
+use shared::{replay, runtime};
 
+/// Durations in seconds. Without `expire` the key ends when it would have; an `overlap` of 0 ends the old token at once.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// Seconds; if absent, the key ends when it would have.
     #[serde(default, deserialize_with = "deserialize_present")]
     expire: Option<Integer>,
-    /// Seconds; 0 ends the old token at once.
     #[serde(default, deserialize_with = "deserialize_present")]
     overlap: Option<Integer>,
 }

@@ -1,10 +1,6 @@
 //! `PUT /v1.0/agents/{id}/password`: sets an agent's password, with one's own in `current_password`. All sessions of the
-//! agent end, except the calling one.
-//!
-//! | whose password | who may | with `keys` |
-//! |---|---|---|
-//! | one's own | any agent | the access keys that act for it end, too |
-//! | another agent's | admin | – (refused) |
+//! agent end, except the calling one. Any agent sets their own, with `keys` also ending the access keys that act for them;
+//! an admin sets another agent's.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -13,11 +9,9 @@ use shared::domain::gate::Write;
 use shared::domain::value::{NewPassword, Password, deserialize_present};
 use shared::domain::{Agent, Error, EventType, Kind};
 use shared::http::{Reply, Request, view};
-use shared::password;
-use shared::replay;
 use shared::runtime::Endpoint;
-use shared::store::agent::NewPasswordHash;
-use shared::store::revise;
+use shared::store::{agent::NewPasswordHash, revise};
+use shared::{password, replay};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,8 +29,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent, own_session) = caller_and_agent_of_password(app, &request).await?;
     caller.require_session()?;
     let write = if own_session.is_some() { Write::Credentials } else { Write::Change };
-    let (caller, account, by) = (&caller, caller.own(write)?, caller.actor());
-    let agent = agent?;
+    let (caller, account, by, agent) = (&caller, caller.own(write)?, caller.actor(), agent?);
     caller.require_over(&agent)?;
     let (body, conditions) = (request.json::<Body>()?, &request.preconditions()?);
     caller.require_step_up()?;
@@ -44,7 +37,6 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
         let rule = "is for one's own password; delete another agent's keys one by one";
         return Err(Error::invalid_field("keys", rule));
     }
-
     let hash = password::hash(body.password.for_agent(&agent.username)?)?;
     let new = &NewPasswordHash { hash, kept_session: own_session, ends_keys: body.keys };
     let updated = revise(agent, |agent| async move {

@@ -6,10 +6,8 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller_with_password;
 use shared::domain::consent::Consent;
-use shared::domain::erasure::Reason;
 use shared::domain::gate::Access;
-use shared::domain::lifecycle::Command;
-use shared::domain::value::Password;
+use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::lifecycle::transition_if;
@@ -19,44 +17,38 @@ use shared::runtime::Endpoint;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    #[serde(default, deserialize_with = "shared::domain::value::deserialize_present")]
+    #[serde(default, deserialize_with = "deserialize_present")]
     password: Option<Password>,
-    #[serde(default, deserialize_with = "shared::domain::value::deserialize_present")]
+    #[serde(default, deserialize_with = "deserialize_present")]
     confirmation_phrase: Option<String>,
     #[serde(default)]
     immediate: bool,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
-    let body = request.json::<Body>().and_then(|body| Ok((body.consent()?, body)));
-    let password = body.as_ref().ok().and_then(|(_, body)| body.password.as_ref());
-    let access = body.as_ref().map_or(Access::Unregister, |(_, body)| body.access());
+    let sent = request.json::<Body>().and_then(Body::read);
+    let (access, password) =
+        sent.as_ref().map_or((Access::Unregister, None), |(consent, password)| {
+            (consent.access(), password.as_ref())
+        });
     let caller = caller_with_password(app, &request, access, Permission::ADMIN, password).await?;
-    let (consent, body) = body?;
+    let (consent, _) = sent?;
     consent.require_of(caller.actor().kind)?;
 
-    let command = if body.immediate {
-        Command::UnregisterNow
-    } else {
-        Command::Freeze(Reason::Unregister, app.grace)
-    };
+    let (by, command) = (caller.actor(), consent.command(app.grace));
     let conditions = request.preconditions()?;
     // The password was right.
     caller.forget_attempts(app);
-    let (_, after) =
-        transition_if(app, caller.actor(), caller.customer, &command, &conditions).await?;
+    let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;
 
     Reply::state(view::CustomerView::from(&after))
 }
 
 impl Body {
-    fn consent(&self) -> Result<Consent, Error> {
+    fn read(self) -> Result<(Consent, Option<Password>), Error> {
         let phrase = self.confirmation_phrase.as_deref();
-        Consent::of(self.password.is_some(), phrase, self.immediate)
-    }
-
-    const fn access(&self) -> Access {
-        if self.immediate { Access::Leave } else { Access::Unregister }
+        let consent = Consent::of(self.password.is_some(), phrase, self.immediate)?;
+        Ok((consent, self.password))
     }
 }
 

@@ -5,9 +5,14 @@
 //! | with grace | `password` | `confirmation_phrase` |
 //! | at once (`immediate`) | both | – (refused) |
 
+use std::time::Duration;
+
 use super::Error;
 use super::actor::ActorType;
+use super::erasure::Reason;
 use super::error::Denial;
+use super::gate::Access;
+use super::lifecycle::Command;
 
 /// Required value of `confirmation_phrase`.
 const PHRASE: &str = "DELETE";
@@ -30,6 +35,22 @@ impl Consent {
             Some(_) => {
                 Err(Error::invalid_field("confirmation_phrase", "must be DELETE, in capitals"))
             }
+        }
+    }
+
+    /// Returns what the consent is for, as the gate has it.
+    #[must_use]
+    pub const fn access(self) -> Access {
+        if self.immediate { Access::Leave } else { Access::Unregister }
+    }
+
+    /// Returns the command that the consent is for, with this grace period.
+    #[must_use]
+    pub const fn command(self, grace: Duration) -> Command {
+        if self.immediate {
+            Command::UnregisterNow
+        } else {
+            Command::Freeze(Reason::Unregister, grace)
         }
     }
 
