@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use sam_local::{Options, Sinks};
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Template, Tenure, options};
+use crate::harness::{PASSWORD, Template, Tenure, options, options_with};
 
 /// Permissions of all stacks of this process: granted, used and refused.
 static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
@@ -84,7 +84,8 @@ async fn ungranted_database_call_is_refused() {
 /// Every function under /v1.0 may be called with a token in the URL, and then marks the session.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_may_mark_a_session_exposed_in_a_url() {
-    let tenure = Tenure::start().await;
+    // One session for each: more than the default admits.
+    let tenure = Tenure::start_with(options_with("MaxSessions", "100")).await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
     let routes = tenure.stack.routes().iter().filter_map(|route| route.split_once(' '));
@@ -104,16 +105,18 @@ async fn every_function_may_mark_a_session_exposed_in_a_url() {
     assert!(marked > 25, "{marked}");
 }
 
-/// A login's transaction has a condition check; without its grant the whole transaction is refused.
+/// An operator's freeze has a condition check of the operator; without its grant the whole transaction is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn transaction_needs_the_grant_of_every_action() {
-    let template = without_action("AuthLoginFunction", "dynamodb:ConditionCheckItem");
+    let template = without_action("CustomerFreezeFunction", "dynamodb:ConditionCheckItem");
     let tenure = Tenure::start_with(template.options()).await;
-    let answer = tenure.try_login("admin@localhost", "local-admin-password").await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let path = format!("/v1.0/customers/{}", account.id);
+    let answer = tenure.call(&admin, "POST", &format!("{path}/freeze")).await;
     assert_eq!(answer.refused(503), "SERVICE_UNAVAILABLE");
     assert_eq!(refused(&tenure).await[0]["action"], "dynamodb:ConditionCheckItem");
-    let items = tenure.items("AccountsTable").await;
-    assert!(!items.iter().any(|item| item["sk"]["S"].as_str().unwrap().starts_with("SESSION#")));
+    assert_eq!(tenure.call(&admin, "GET", &path).await.ok()["status"], "initial");
 }
 
 #[tokio::test(flavor = "multi_thread")]

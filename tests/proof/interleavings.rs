@@ -368,13 +368,21 @@ impl<'a> Waiting<'a> {
     async fn release_all(&mut self) {
         self.arrive(&[]);
         self.calls.drain(..).for_each(|(_, held, _)| held.release());
-        sleep(Duration::from_millis(1)).await;
+        // They may pause before they try again.
+        sleep(Duration::from_secs(1)).await;
     }
 
     /// Lets a call go on, and returns whether it will be refused for a locked item.
     fn release(&mut self, step: Step) -> bool {
-        let position = self.calls.iter().position(|(one, ..)| *one == step);
-        let (_, held, _) = self.calls.remove(position.expect("a waiting call"));
+        let Some(position) = self.calls.iter().position(|(one, ..)| *one == step) else {
+            let waiting: Vec<_> = self
+                .calls
+                .iter()
+                .map(|(step, held, _)| (step, held.call.operation.as_str()))
+                .collect();
+            panic!("{step:?} has not come in this run, which waits with {waiting:?}");
+        };
+        let (_, held, _) = self.calls.remove(position);
         let is_refused = self.tables.is_locked(&held);
         if let Step::Call(slot, _) = step {
             self.is_pausing[slot] |= is_refused;

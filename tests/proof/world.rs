@@ -18,7 +18,7 @@ use sam_local::{Process, Tables};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::app::App;
+use shared::app::{App, Build as _};
 use shared::domain::{Error, Timestamp};
 use shared::http::Reply;
 use shared::platform::{Clock, Deadline};
@@ -249,7 +249,13 @@ pub(crate) fn endpoint(
     let begin = move |parts, scene: &Scene| -> Work {
         let endpoint = endpoint();
         let request = endpoint.request(request(scene).request());
-        Box::pin(async move { answer(endpoint.answer(App::of(parts), request).await) })
+        Box::pin(async move {
+            let app = App::of(parts);
+            let answer = answer(endpoint.answer(app, request).await);
+            // What goes on beside a request ends before its answer is sent.
+            app.settle().await;
+            answer
+        })
     };
     Operation {
         name,

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
-use shared::domain::digest::sha256;
+use shared::domain::Credential;
 
 use super::AT_ONCE;
 use super::cell::{Cell, Form, Holder, Level, Status, Target};
@@ -100,16 +100,27 @@ impl World {
         for table in self.tenure.stack.tables() {
             let mut items = self.tenure.items(table).await;
             items.retain(|item| !is_count(item));
+            items.iter_mut().for_each(strip_attempts);
             tables.push(items);
         }
         tables
     }
 
     pub(super) async fn forget_attempts(&self) {
-        let items = self.tenure.items("AccountsTable").await;
-        for item in items.iter().filter(|item| is_count(item)) {
-            let key = ["pk", "sk"].map(|name| item[name]["S"].as_str().unwrap());
-            remove(&self.tenure, key).await;
+        for mut item in self.tenure.items("AccountsTable").await {
+            let before = item.clone();
+            strip_attempts(&mut item);
+            let [pk, sk] = ["pk", "sk"].map(|name| before[name]["S"].as_str().unwrap());
+            if is_count(&before) {
+                remove(&self.tenure, [pk, sk]).await;
+            } else if item != before {
+                let update = self.tenure.database().update_item().table_name("AccountsTable");
+                let key = |text: &str| AttributeValue::S(text.to_owned());
+                let update = update.key("pk", key(pk)).key("sk", key(sk));
+                let update = update
+                    .update_expression("REMOVE networks, attempts, wait_ms, next_at, last_at");
+                update.send().await.unwrap();
+            }
         }
     }
 
@@ -303,7 +314,10 @@ impl Account {
     async fn add_dead_credentials(&mut self, tenure: &Tenure) {
         let session = async || {
             let token = tenure.login(&self.username, PASSWORD).await;
-            let sk = format!("SESSION#{}", sha256(&token));
+            let Some(Credential::Session { agent, session, .. }) = Credential::parse(&token) else {
+                panic!("{token}")
+            };
+            let sk = format!("SESSION#{}{}", agent.uuid().simple(), session.uuid().simple());
             (token, sk)
         };
         let key = async || {
@@ -409,6 +423,18 @@ fn partition(id: &str) -> String {
 fn is_count(item: &Value) -> bool {
     let pk = item["pk"]["S"].as_str().unwrap_or_default();
     ["THROTTLE#", "REQUESTS#", "NETWORK#"].iter().any(|kind| pk.starts_with(kind))
+}
+
+/// Removes the attempts that are counted in an item which is no count: a session, and a user name's known networks.
+fn strip_attempts(item: &mut Value) {
+    let is_session = item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("SESSION#"));
+    let Some(item) = item.as_object_mut() else { return };
+    if is_session {
+        for counted in ["attempts", "wait_ms", "next_at", "last_at"] {
+            item.remove(counted);
+        }
+    }
+    item.remove("networks");
 }
 
 fn is_whole(answer: &Answer) -> bool {
