@@ -306,31 +306,31 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
     let begin = async |lane: &Lane, now| app.store.begin_attempt(lane, now).await.unwrap();
 
     // One account takes up its own share, and leaves the others theirs.
-    let mut begun = Vec::new();
+    let mut attempts = Vec::new();
     for account in 0..8 {
         for _ in 0..5 {
-            begun.extend(begin(&lane("shared.example", account), start).await);
+            attempts.extend(begin(&lane("shared.example", account), start).await);
         }
         for _ in 0..50 {
             assert_eq!(begin(&lane("shared.example", account), start).await, None);
         }
     }
-    assert_eq!(begun.len(), 40);
+    assert_eq!(attempts.len(), 40);
     // All of them together have taken up the host's; that is no matter at another host.
-    let late = lane("shared.example", 8);
+    let ninth = lane("shared.example", 8);
     for _ in 0..10 {
-        assert_eq!(begin(&late, start).await, None);
+        assert_eq!(begin(&ninth, start).await, None);
     }
     assert!(begin(&lane("other.example", 8), start).await.is_some());
     let one = lane("shared.example", 0);
-    app.store.end_attempt(&one, begun[0]).await.unwrap();
-    assert!(begin(&late, start).await.is_some(), "what was refused holds nothing");
+    app.store.end_attempt(&one, attempts[0]).await.unwrap();
+    assert!(begin(&ninth, start).await.is_some(), "what was refused holds nothing");
 
     // What one account lets time out is remembered for itself alone.
     app.store.record_timeout(&one, start).await.unwrap();
     let next = start.plus(Duration::from_mins(1));
     assert!(begin(&one, next).await.unwrap().is_lane_slow);
-    assert!(!begin(&late, next).await.unwrap().is_lane_slow);
+    assert!(!begin(&ninth, next).await.unwrap().is_lane_slow);
     assert!(!begin(&one, next.plus(Duration::from_mins(1))).await.unwrap().is_lane_slow);
 }
 

@@ -641,7 +641,7 @@ pub async fn reserve_login(
     username: &Username,
     network: &NetworkHash,
 ) -> Result<LoginAttempt, Error> {
-    let reserved = app.store.reserve_login(username, network, app.now());
+    let reserved = Box::pin(app.store.reserve_login(username, network, app.now()));
     quota::count_attempt(app, request, reserved).await
 }
 

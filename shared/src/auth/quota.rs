@@ -140,6 +140,7 @@ async fn count_network(
 }
 
 /// Returns the network that a request comes from.
+#[must_use]
 pub fn network(request: &Request) -> Network {
     Network::of(request.source_ip())
 }

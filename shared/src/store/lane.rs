@@ -62,7 +62,7 @@ impl Store {
         limits: AttemptLimits,
         minute: i64,
     ) -> Result<Option<Item>, Error> {
-        let counted = UpdateExpression::default()
+        let one_more = UpdateExpression::default()
             .increment("attempts")?
             .increment("under_way")?
             .set("expires_at", expiry(minute))?;
@@ -70,13 +70,13 @@ impl Store {
             "attribute_not_exists(attempts) OR attempts < :most AND under_way < :at_once",
             [(":most", number(limits.per_minute)), (":at_once", number(limits.concurrent))],
         );
-        Ok(self.update(counter.address(), &counted, &below).await?.written())
+        Ok(self.update(counter.address(), &one_more, &below).await?.written())
     }
 
     async fn end_counted(&self, counter: Key<()>) -> Result<(), Error> {
         let over = UpdateExpression::default().add("under_way", -1)?;
-        let counted = Condition::new("attribute_exists(under_way)", []);
-        self.update(counter.address(), &over, &counted).await.map(drop)
+        let is_under_way = Condition::new("attribute_exists(under_way)", []);
+        self.update(counter.address(), &over, &is_under_way).await.map(drop)
     }
 }
 

@@ -123,8 +123,8 @@ mod tests {
         let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
         let (ours, mut its) = pipe().unwrap();
         let output = Output::follow(ours.into(), "OneFunction", &console, &stats).unwrap();
-        let chunk = [b'x'; 32 * 1024];
-        for _ in 0..MAX_LINE / chunk.len() + 1 {
+        let chunk = vec![b'x'; 32 * 1024];
+        for _ in 0..=(MAX_LINE / chunk.len()) {
             its.write_all(&chunk).unwrap();
             output.catch_up();
         }
