@@ -392,11 +392,13 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Explores every pair of operations, also of one with itself, from one scene.
+/// Explores every pair of operations, also of one with itself, from one scene. Two log-ins are left out: each counts its
+/// attempt by three updates at once, in tens of thousands of orders. `tests/api/known_networks.rs` has sixteen at once.
 async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
     let mut sum = 0;
     for (index, one) in operations.iter().enumerate() {
-        for other in &operations[index..] {
+        let is_left_out = |other: &&Operation| [one.name, other.name] == ["login", "login"];
+        for other in operations[index..].iter().filter(|other| !is_left_out(other)) {
             let orders = Race::new(world, scene, vec![one, other]).explore().await;
             println!("{} | {} from {}: {orders} interleavings", one.name, other.name, scene.name);
             sum += orders;
