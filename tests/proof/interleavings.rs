@@ -427,14 +427,12 @@ fn all() -> Vec<Operation> {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "one pair fails or takes minutes since log-ins make more calls: to be found and mended"]
 async fn every_pair_from_active() {
     let world = World::new();
     every_pair(&world, &Scene::active(&world).await, &all()).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "one pair fails or takes minutes since log-ins make more calls: to be found and mended"]
 async fn every_pair_from_due() {
     let world = World::new();
     every_pair(&world, &Scene::due(&world).await, &all()).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::customer::new_customer;
 use crate::endpoints;
-use crate::scene::{CUSTOMER, NEWCOMER, PASSWORD, Scene};
+use crate::scene::{CUSTOMER, NEWCOMER, PASSWORD, Scene, session_place};
 use crate::state::{State, text};
 use crate::world::{Answer, Operation, Sent, endpoint, event, sent, without_token};
 
@@ -36,9 +36,9 @@ macro_rules! operations {
 operations! {
     login: auth_login,
         |_| without_token(json!({"username": CUSTOMER, "password": PASSWORD})),
-        effect |state, _, _| state.count("SESSION#") >= 2;
+        effect |state, _, answer| state.children.contains_key(&session_place(&answer.text("token")));
     logout: auth_logout, |scene| sent(&scene.session),
-        effect |state, scene, _| !state.children.contains_key(&scene.session_place),
+        effect |state, scene, _| !state.children.contains_key(&session_place(&scene.session)),
         repeated 401;
 
     /// The address of the scene's customer.

@@ -1,4 +1,4 @@
-//! Code that the three functions share.
+//! Clients and rows that the three functions of this contestant share.
 
 use std::collections::HashMap;
 
