@@ -25,6 +25,7 @@ TEN_YEARS = 3650 * 86400
 WEBHOOKS = ["testWebhook", "listWebhookDeliveries", "resendWebhookDelivery"]
 RESOURCES = ["createResource", "getResource", "updateResource", "deleteResource"]
 THINGS = ["updateResource", "deleteResource", "sendPasswordLink"]
+THINGS += ["deleteAgent", "updateAgentPermission", "deleteSession"]
 THINGS += ["getAccessKey", "updateAccessKey", "deleteAccessKey", "rotateAccessKey"]
 LEAVING = ["unregister", "recover", "logout"]
 LINKS = ["forgetPassword", "resetPassword"]

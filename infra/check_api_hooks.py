@@ -60,6 +60,10 @@ SAID_IN_WORDS = {
 # Of these, where accounts are looked for.
 ASKED_IN_WORDS = {
     "name": "what it can be combined with",
+    "hold": "what it can be combined with",
+    "suspended": "what it can be combined with",
+    "webhooks": "what it can be combined with",
+    "sort": "which status it needs",
     "deleted": "which statuses it can be combined with",
     "created_after": "no leap seconds",
     "created_before": "it is later than created_after",
@@ -122,14 +126,20 @@ made = 0
 keys = set()
 
 
+def call(method, path, token, **content):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = requests.request(method, API + path, headers=headers, timeout=30, **content)
+    answer.raise_for_status()
+    return answer.json()
+
+
 def new_session():
     """The session of a new account's admin."""
     global made
     made += 1
     username = f"leaver-{os.getpid()}-{made}"
     account = {"username": username, "password": PASSWORD}
-    headers = {"Authorization": f"Bearer {OPERATOR}"}
-    requests.post(f"{API}/v1.0/customers", json=account, headers=headers, timeout=30).raise_for_status()
+    call("POST", "/v1.0/customers", OPERATOR, json=account)
     answer = requests.post(f"{API}/auth/login", json=account, timeout=30)
     if answer.status_code == 429:
         return None
@@ -143,35 +153,38 @@ THINGS = {
     "AccessKey": ("accesskeys", {"expire": 86400}, {}),
     "Customer": ("customers", {}, {}),
     "PasswordLink": ("agents", {}, {}),
+    "Agent": ("agents", {}, {}),
+    "AgentPermission": ("agents", {}, {}),
+    "Session": ("agents", {"password": PASSWORD}, {}),
 }
 
 
 def new_thing(operation):
-    """Path parameters of a thing that nothing else refers to."""
+    """Path parameters and query of a thing that nothing else refers to."""
     path, body, parameters = next(thing for end, thing in THINGS.items() if operation.endswith(end))
     if path == "customers":
         body = {"username": f"thing-{uuid.uuid4().hex}", "password": PASSWORD}
     if path == "agents":
-        body = {"username": f"{uuid.uuid4().hex}@example.com"}
-    headers = {"Authorization": f"Bearer {OWNER}"}
-    answer = requests.post(f"{API}/v1.0/{path}", json=body, headers=headers, timeout=30)
-    answer.raise_for_status()
-    return {**parameters, "id": answer.json()["id"]}
+        body = {**body, "username": f"{uuid.uuid4().hex}@example.com"}
+    thing = call("POST", f"/v1.0/{path}", OWNER, json=body)["id"]
+    if not operation.endswith("Session"):
+        return {**parameters, "id": thing}, {}
+    call("POST", "/auth/login", None, json=body)
+    query = {"agent_id": thing}
+    return {"id": call("GET", "/v1.0/sessions", OWNER, params=query)["result"][0]["id"]}, query
 
 
 def mailed_token():
     """The token of a new sign-up's link."""
     address = f"{uuid.uuid4().hex}@example.com"
-    sign_up = {"email": address, "accepted_tos": True}
-    requests.post(f"{API}/auth/signup", json=sign_up, timeout=30).raise_for_status()
+    call("POST", "/auth/signup", None, json={"email": address, "accepted_tos": True})
     return token_mailed_to(address)
 
 
 def invitation():
     """The token of the link of a new account's admin, who is invited."""
     address = f"{uuid.uuid4().hex}@example.com"
-    headers = {"Authorization": f"Bearer {INVITER}"}
-    requests.post(f"{API}/v1.0/customers", json={"username": address}, headers=headers, timeout=30).raise_for_status()
+    call("POST", "/v1.0/customers", INVITER, json={"username": address})
     return token_mailed_to(address)
 
 
@@ -207,15 +220,14 @@ def before_call(context, case, kwargs):
         case.path_parameters["id"] = str(uuid.uuid4())
     if OWNER and case.meta.generation.mode.is_positive:
         # Other runs ask for accounts and versions that may not be there.
-        case.path_parameters, case.query = new_thing(operation_of(case)), {}
+        case.path_parameters, case.query = new_thing(operation_of(case))
         case.headers.pop("If-Match", None)
     if INVITER and case.meta.generation.mode.is_positive and operation_of(case) == "resetPassword":
         case.body = {**case.body, "token": invitation()}
     if OPERATOR and (token := new_session()):
         headers = {"Authorization": f"Bearer {token}"}
         if operation_of(case) == "recover" and made % 2:
-            leave = {"password": PASSWORD}
-            requests.post(f"{API}/auth/unregister", json=leave, headers=headers, timeout=30).raise_for_status()
+            call("POST", "/auth/unregister", token, json={"password": PASSWORD})
         case.headers.update(headers)
 
 

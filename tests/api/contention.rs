@@ -8,7 +8,7 @@ use shared::domain::known_networks::NetworkHash;
 use shared::domain::network::Network;
 use shared::domain::value::FromText as _;
 use shared::domain::{Customer, Error, Id, Session, Timestamp, Username};
-use shared::store::session::Entrance;
+use shared::store::session::VerifiedLogin;
 use shared::store::{Store, key};
 use tokio::task::JoinSet;
 
@@ -90,8 +90,8 @@ async fn concurrent_logins_of_one_agent_all_succeed() {
             let id = Session::id_of(&format!("token {number}"));
             let session = Session::new(id, login.agent, 0, now());
             let network = NetworkHash::new(&Network::of("192.0.2.1"), key);
-            let entrance = Entrance { key, login: &login, network: &network, rehash: None };
-            store.insert_session(&session, &entrance).await.unwrap();
+            let verified = VerifiedLogin { key, login: &login, network: &network, rehash: None };
+            store.insert_session(&session, &verified).await.unwrap();
         });
     }
     logins.join_all().await;

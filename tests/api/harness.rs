@@ -303,6 +303,16 @@ impl Tenure {
         answer["token"].as_str().unwrap().to_owned()
     }
 
+    /// Whether a session's token is accepted.
+    pub(crate) async fn is_valid(&self, token: &str) -> bool {
+        let answer = self.call(token, "GET", "/v1.0/me").await;
+        if answer.status == 200 {
+            return true;
+        }
+        assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
+        false
+    }
+
     /// Logs in as the project admin; returns the session's token.
     pub(crate) async fn admin(&self) -> String {
         self.login("admin@localhost", OPERATORS_PASSWORD).await

@@ -7,15 +7,6 @@ use crate::harness::{Answer, PASSWORD, Tenure, slow, uncounted};
 
 const KEYS: &str = "/v1.0/accesskeys";
 
-async fn lives(tenure: &Tenure, token: &str) -> bool {
-    let answer = tenure.call(token, "GET", KEYS).await;
-    if answer.status == 200 {
-        return true;
-    }
-    assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
-    false
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn logout_ends_only_the_calling_session() {
     let tenure = Tenure::start().await;
@@ -24,7 +15,7 @@ async fn logout_ends_only_the_calling_session() {
     let other = tenure.login("test1", PASSWORD).await;
 
     assert_eq!(tenure.call(&other, "POST", "/auth/logout").await.ok(), json!({}));
-    assert!(!lives(&tenure, &other).await && lives(&tenure, &account.token).await);
+    assert!(!tenure.is_valid(&other).await && tenure.is_valid(&account.token).await);
     assert_eq!(
         tenure.call(&other, "POST", "/auth/logout").await.refused(401),
         "INVALID_CREDENTIALS"
@@ -36,9 +27,9 @@ async fn logout_ends_only_the_calling_session() {
     }
     let plain = tenure.request("POST", "/auth/logout").bearer(&third).body("{}");
     assert_eq!(tenure.send(plain).await.refused(415), "UNSUPPORTED_MEDIA_TYPE");
-    assert!(lives(&tenure, &third).await);
+    assert!(tenure.is_valid(&third).await);
     tenure.call_with(&third, "POST", "/auth/logout", json!({"everywhere": false})).await.ok();
-    assert!(!lives(&tenure, &third).await && lives(&tenure, &account.token).await);
+    assert!(!tenure.is_valid(&third).await && tenure.is_valid(&account.token).await);
     // Routes under /auth ignore credentials in the query.
     let in_url = tenure.request("POST", &format!("/auth/logout?token={}", account.token));
     assert_eq!(tenure.send(in_url).await.refused(401), "AUTHENTICATION_REQUIRED");
@@ -56,18 +47,18 @@ async fn logout_everywhere_ends_all_sessions_of_the_agent() {
     tenure.call_with(&other, "POST", "/auth/logout", json!({"everywhere": true})).await.ok();
     for _ in 0..2 {
         for token in [&account.token, &other] {
-            assert!(!lives(&tenure, token).await);
+            assert!(!tenure.is_valid(token).await);
             let everywhere = json!({"everywhere": true});
             tenure.call_with(token, "POST", "/auth/logout", everywhere).await.refused(401);
             tenure.unregister(token, json!({"password": PASSWORD})).await.refused(401);
         }
         // Keys and other agents are unaffected.
-        assert!(lives(&tenure, &key).await && lives(&tenure, &bystander.token).await);
+        assert!(tenure.is_valid(&key).await && tenure.is_valid(&bystander.token).await);
         // The second round is answered by new processes.
         tenure.stack.advance_clock(60).await.unwrap();
     }
     let new = tenure.login("test1", PASSWORD).await;
-    assert!(lives(&tenure, &new).await && !lives(&tenure, &other).await);
+    assert!(tenure.is_valid(&new).await && !tenure.is_valid(&other).await);
     tenure.unregister(&new, json!({"password": PASSWORD})).await.ok();
     // Sessions of a frozen account can be ended.
     let second = tenure.login("test1", PASSWORD).await;
@@ -131,19 +122,19 @@ async fn session_ends_a_day_after_its_token_was_in_a_url() {
     // Later uses do not extend the day.
     tenure.stack.advance_clock(23 * 3600).await.unwrap();
     get(KEYS).await.ok();
-    assert!(lives(&tenure, &account.token).await && lives(&tenure, &kept).await);
+    assert!(tenure.is_valid(&account.token).await && tenure.is_valid(&kept).await);
     tenure.stack.advance_clock(3600).await.unwrap();
-    assert!(!lives(&tenure, &account.token).await);
-    assert!(lives(&tenure, &kept).await);
+    assert!(!tenure.is_valid(&account.token).await);
+    assert!(tenure.is_valid(&kept).await);
 
     // A session that expires within the day is not extended.
     for _ in 0..6 {
         tenure.stack.advance_clock(22 * 3600).await.unwrap();
-        assert!(lives(&tenure, &kept).await);
+        assert!(tenure.is_valid(&kept).await);
     }
     tenure.send(tenure.request("GET", &format!("{KEYS}?token={kept}"))).await.ok();
     tenure.stack.advance_clock(43_200).await.unwrap();
-    assert!(!lives(&tenure, &kept).await);
+    assert!(!tenure.is_valid(&kept).await);
 }
 
 /// DynamoDB deletes expired items up to days late.
@@ -165,7 +156,7 @@ async fn expired_session_is_rejected_before_ttl_deletes_it() {
         .send()
         .await
         .unwrap();
-    assert!(!lives(&tenure, &account.token).await);
+    assert!(!tenure.is_valid(&account.token).await);
 }
 
 fn is_deprecated(answer: &Answer) {

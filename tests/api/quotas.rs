@@ -310,6 +310,8 @@ async fn a_hanging_count_does_not_delay_its_request() {
     get(&tenure, &account.token).await.ok();
     // An answer that does not come is otherwise waited for three times, for two seconds each.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let faults = tenure.send(tenure.request("GET", "/_local/faults")).await.ok();
+    assert_eq!(faults["faults"][0]["hits"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -167,15 +167,6 @@ async fn list(tenure: &Tenure, token: &str, query: &str) -> Vec<Value> {
     list["result"].as_array().unwrap().clone()
 }
 
-async fn lives(tenure: &Tenure, token: &str) -> bool {
-    let answer = tenure.call(token, "GET", "/v1.0/me").await;
-    if answer.status == 200 {
-        return true;
-    }
-    assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
-    false
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_session_ends_when_an_agent_has_as_many_as_it_may() {
     let tenure = Tenure::start_with(options_with("MaxSessions", "3")).await;
@@ -186,23 +177,23 @@ async fn the_oldest_session_ends_when_an_agent_has_as_many_as_it_may() {
         tokens.push(tenure.login("test1", PASSWORD).await);
     }
     for token in &tokens {
-        assert!(lives(&tenure, token).await);
+        assert!(tenure.is_valid(token).await);
     }
     tokens.push(tenure.login("test1", PASSWORD).await);
-    assert!(!lives(&tenure, &tokens[0]).await && lives(&tenure, &tokens[1]).await);
+    assert!(!tenure.is_valid(&tokens[0]).await && tenure.is_valid(&tokens[1]).await);
     // Who logs out makes room; a session of somebody else takes none.
     tenure.call(&tokens[2], "POST", "/auth/logout").await.ok();
     tokens.push(tenure.login("test1", PASSWORD).await);
     tenure.account(&admin, "test2").await;
     for (number, is_live) in [(1, true), (2, false), (3, true), (4, true)] {
-        assert_eq!(lives(&tenure, &tokens[number]).await, is_live, "{number}");
+        assert_eq!(tenure.is_valid(&tokens[number]).await, is_live, "{number}");
     }
     // Sessions that were ended otherwise go before those that go on.
     tenure.call_with(&tokens[1], "POST", "/auth/logout", json!({"everywhere": true})).await.ok();
     let new = [tenure.login("test1", PASSWORD).await, tenure.login("test1", PASSWORD).await];
     let new = [&new[0], &new[1], &tenure.login("test1", PASSWORD).await];
     for token in new {
-        assert!(lives(&tenure, token).await);
+        assert!(tenure.is_valid(token).await);
     }
     let partition = tenure.partition(&account.id).await;
     let kept = partition.iter().filter(|sk| sk.starts_with("SESSION#"));
@@ -223,19 +214,19 @@ async fn a_session_ends_after_a_day_without_use() {
     };
     let first = last_use().await;
     tenure.stack.advance_clock(HOUR / 2).await.unwrap();
-    assert!(lives(&tenure, &account.token).await);
+    assert!(tenure.is_valid(&account.token).await);
     assert_eq!(last_use().await, first, "recorded once an hour");
     tenure.stack.advance_clock(HOUR / 2).await.unwrap();
-    assert!(lives(&tenure, &account.token).await);
+    assert!(tenure.is_valid(&account.token).await);
     assert_ne!(last_use().await, first);
     tenure.stack.advance_clock(23 * HOUR).await.unwrap();
-    assert!(!lives(&tenure, &unused).await);
+    assert!(!tenure.is_valid(&unused).await);
     assert_eq!(list(&tenure, &account.token, "").await.len(), 1);
     // A refused request is a use, too.
     tenure.stack.advance_clock(23 * HOUR).await.unwrap();
     tenure.call(&account.token, "GET", "/v1.0/customers").await.refused(403);
     tenure.stack.advance_clock(23 * HOUR).await.unwrap();
-    assert!(lives(&tenure, &account.token).await);
+    assert!(tenure.is_valid(&account.token).await);
     tenure.stack.advance_clock(24 * HOUR).await.unwrap();
     let refused = tenure.unregister(&account.token, json!({"password": PASSWORD})).await;
     assert_eq!(refused.refused(401), "INVALID_CREDENTIALS");
@@ -290,20 +281,20 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     assert_eq!(refused.refused(404), "AGENT_NOT_FOUND");
     let refused = tenure.call(&account.token, "GET", &format!("{SESSIONS}?agent_id=x")).await;
     assert_eq!(refused.refused(400), "INVALID_REQUEST_PARAMETER");
-    assert!(lives(&tenure, &one).await && lives(&tenure, &account.token).await);
+    assert!(tenure.is_valid(&one).await && tenure.is_valid(&account.token).await);
 
     // Ended by the agent, then by an admin, whose key may end those of no admin.
     let path = format!("{SESSIONS}/{anns}");
     let ended = tenure.call(&two, "DELETE", &path).await.ok();
     assert!(ended["tm_delete"].is_string() && ended["id"] == anns.as_str());
-    assert!(!lives(&tenure, &one).await && lives(&tenure, &two).await);
+    assert!(!tenure.is_valid(&one).await && tenure.is_valid(&two).await);
     assert_eq!(tenure.call(&two, "DELETE", &path).await.refused(404), "SESSION_NOT_FOUND");
     let key = tenure.access_key(&account.token).await;
     let path = format!("{SESSIONS}/{admins}");
     assert_eq!(tenure.call(&key, "DELETE", &path).await.refused(403), "PERMISSION_DENIED");
     let path = format!("{SESSIONS}/{}{of_ann}", id(&own[0]));
     tenure.call(&key, "DELETE", &path).await.ok();
-    assert!(!lives(&tenure, &two).await);
+    assert!(!tenure.is_valid(&two).await);
     assert!(list(&tenure, &account.token, &of_ann).await.is_empty());
 
     // In a frozen account, sessions can be ended, and the last one ends itself.
@@ -313,7 +304,7 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     for ended in [other, admins] {
         tenure.call(&account.token, "DELETE", &format!("{SESSIONS}/{ended}")).await.ok();
     }
-    assert!(!lives(&tenure, &account.token).await);
+    assert!(!tenure.is_valid(&account.token).await);
 }
 
 /// Its item is there until it expires.

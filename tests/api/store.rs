@@ -19,7 +19,7 @@ use shared::domain::{
     Timestamp, Username,
 };
 use shared::store::purge::CountedSlice;
-use shared::store::session::Entrance;
+use shared::store::session::VerifiedLogin;
 use shared::store::{Store, Update, customer::NewCustomer, key};
 
 use crate::harness::{PASSWORD, Tenure};
@@ -98,9 +98,9 @@ async fn deleted_account_rejects_late_writes() {
     store.insert_access_key(to(&as_read(customer)), &before, &event(customer, 1)).await.unwrap();
     let (key, login) = (username.login_key(), login_of(&store, &username).await);
     let network = NetworkHash::new(&Network::of("192.0.2.1"), key);
-    let entrance = Entrance { key, login: &login, network: &network, rehash: None };
+    let verified = VerifiedLogin { key, login: &login, network: &network, rehash: None };
     let session = |token| Session::new(Session::id_of(token), login.agent, 0, now());
-    store.insert_session(&session("early"), &entrance).await.unwrap();
+    store.insert_session(&session("early"), &verified).await.unwrap();
 
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     assert!(tenure.stack.settle().await);
@@ -122,7 +122,7 @@ async fn deleted_account_rejects_late_writes() {
     for refused in refused {
         assert!(matches!(refused, Err(Error::StateInvalid(_))), "{refused:?}");
     }
-    let login = store.insert_session(&session("late"), &entrance).await;
+    let login = store.insert_session(&session("late"), &verified).await;
     assert!(matches!(login, Err(Error::InvalidCredentials)), "{login:?}");
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
     assert_eq!(tenure.items("OutboxTable").await.len(), events);

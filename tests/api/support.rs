@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Account, PASSWORD, Tenure};
+use crate::harness::{Account, OPERATORS_PASSWORD, PASSWORD, Tenure};
 use crate::receiver::{self, Receiver};
 
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
@@ -248,7 +248,7 @@ async fn an_operator_appoints_admins_with_a_password_and_no_project_admin() {
     let customer = Customer::create(&tenure, &admin, "test1").await;
     let path = customer.named(&format!("{}/permission", customer.agent));
     let set = async |token: &str, body: Value| tenure.call_with(token, "PUT", &path, body).await;
-    let password = "local-admin-password";
+    let password = OPERATORS_PASSWORD;
 
     let refused = set(&admin, json!({"permission": 32})).await;
     assert_eq!(refused.body["error"]["details"][0]["field"], "current_password");
@@ -291,9 +291,12 @@ async fn an_operator_resends_to_the_account_that_the_delivery_is_of() {
         })
     };
     assert_eq!(arrived(), [1, 0]);
-    for query in [two.named(""), String::new()] {
+    for (query, status, reason) in [
+        (two.named(""), 404, "WEBHOOK_DELIVERY_NOT_FOUND"),
+        (String::new(), 409, "WEBHOOK_NOT_CONFIGURED"),
+    ] {
         let refused = tenure.call(&admin, "POST", &format!("{path}{query}")).await;
-        assert!(matches!(refused.status, 404 | 409), "{query}: {}", refused.text);
+        assert_eq!(refused.refused(status), reason, "{query}");
     }
     let sent = tenure.call(&admin, "POST", &one.named(&path)).await.ok();
     assert_eq!((&sent["id"], &sent["status"]), (&json!(id), &json!("pending")));

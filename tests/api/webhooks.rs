@@ -487,7 +487,7 @@ async fn a_dead_path_delays_no_other_account_at_its_host() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let other = account(&tenure, &admin, "other", "POST", &receiver.url("/other")).await;
-    // Attempts are counted by the minute: none begins while the test looks.
+    // Attempts are counted by the minute: no new minute begins during the test.
     wait(&tenure, 61 - tenure.now().await.as_second() % 60).await;
     let admin = tenure.admin().await;
     let dead = account(&tenure, &admin, "dead", "POST", &receiver.url(DEAD)).await;

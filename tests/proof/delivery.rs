@@ -291,18 +291,26 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
     ids
 }
 
-/// A lane has attempts of its own, and a host has some for all of its lanes together.
-#[tokio::test(flavor = "multi_thread")]
-async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
+/// Returns the template's tables, empty, the time at which a test starts, and a clock that shows it.
+fn empty() -> (Tables, Timestamp, Arc<Mutex<Timestamp>>) {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let tables = Tables::from_template(&template).expect("the template's tables");
     let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
     let dial = Arc::new(Mutex::new(start));
+    (tables, start, dial)
+}
+
+/// Returns the lane to a host for one of several accounts.
+fn lane(start: Timestamp, host: &str, account: u8) -> Lane {
+    Lane { host: host.to_owned(), customer: Id::new(start, [account; 10]) }
+}
+
+/// A lane has attempts of its own, and a host has some for all of its lanes together.
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
+    let (tables, start, dial) = empty();
     let app = app(&tables, &dial, "WebhookDeliverFunction");
-    let lane = |host: &str, account: u8| Lane {
-        host: host.to_owned(),
-        customer: Id::new(start, [account; 10]),
-    };
+    let lane = |host, account| lane(start, host, account);
     let begin = async |lane: &Lane, now| app.store.begin_attempt(lane, now).await.unwrap();
 
     // One account takes up its own share, and leaves the others theirs.
@@ -337,15 +345,11 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
 /// A lane at its limit per minute has used up a quarter of its host's.
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_within_a_minute_are_limited() {
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-    let tables = Tables::from_template(&template).expect("the template's tables");
-    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
-    let dial = Arc::new(Mutex::new(start));
+    let (tables, start, dial) = empty();
     let app = app(&tables, &dial, "WebhookDeliverFunction");
     let mut made = Vec::new();
     for account in 0..5 {
-        let lane =
-            Lane { host: "hook.example".to_owned(), customer: Id::new(start, [account; 10]) };
+        let lane = lane(start, "hook.example", account);
         let mut count = 0;
         while let Some(attempt) = app.store.begin_attempt(&lane, start).await.unwrap() {
             app.store.end_attempt(&lane, attempt).await.unwrap();
@@ -362,10 +366,7 @@ async fn every_event_is_delivered_at_least_once_under_faults() {
     let transitions: usize =
         std::env::var("TENURE_TRANSITIONS").map_or(400, |text| text.parse().expect("a number"));
     let chance = Chance::new(0x5eed);
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-    let tables = Tables::from_template(&template).expect("the template's tables");
-    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
-    let dial = Arc::new(Mutex::new(start));
+    let (tables, _, dial) = empty();
     let on_bus: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (url, arrivals) = receiver(chance.clone()).await;
     let writers = Writers::new(&tables, &dial);

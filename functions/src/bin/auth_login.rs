@@ -14,7 +14,7 @@ use shared::domain::{Error, PlainToken, Session, Username};
 use shared::http::{Reply, Request, view};
 use shared::password;
 use shared::runtime::Endpoint;
-use shared::store::session::Entrance;
+use shared::store::session::VerifiedLogin;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,13 +37,13 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let token = PlainToken::session(customer, agent, key, app.new_secret());
     let session = Session::new(token.session_id(), agent, login.epoch, now);
     let rehash = password::rehash(&body.password, &login.password_hash)?;
-    let entrance = Entrance { key, login, network: &network, rehash: rehash.as_ref() };
-    let written = app.store.insert_session(&session, &entrance);
+    let verified = VerifiedLogin { key, login, network: &network, rehash: rehash.as_ref() };
+    let written = app.store.insert_session(&session, &verified);
     let others = app.store.list_sessions(customer, agent);
-    // If the attempts are not forgotten, the next one may have to wait: no reason to refuse this one.
+    // If the attempts are not forgotten, or the other sessions not listed, that is no reason to refuse this log-in.
     let (written, others, _) = join3(written, others, app.store.forget_attempts(&attempt)).await;
     written?;
-    for ended in app.sessions.surplus(&session, others?, now) {
+    for ended in app.sessions.surplus(&session, others.unwrap_or_default(), now) {
         app.beside(async move { app.store.delete_session(customer, agent, ended.id).await });
     }
 

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/sessions/{id}`: ends a session of the calling agent, or of the agent that an admin names with `agent_id`. Who
-//! ends another's session may do all that its agent may.
+//! `DELETE /v1.0/sessions/{id}`: ends a session of the calling agent, or of the agent that an admin names with `agent_id`.
+//! Ending another agent's session takes all permissions of that agent; an admin's, a session.
 
 use shared::app::App;
 use shared::auth::caller_and_session;

@@ -18,7 +18,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, agent) = caller?;
 
     let epoch = agent?.epoch;
-    let page = app.sessions.going_on(sessions?, epoch, app.now());
+    let page = app.sessions.active(sessions?, epoch, app.now());
     Reply::ok(view::PageView::new(&page, |one| view::SessionView::new(one, caller.session())))
 }
 

@@ -358,8 +358,34 @@ pub async fn account_and_page<T, U, F>(
 where
     F: Future<Output = Result<Page<T>, Error>>,
 {
-    let own = credential(request)?.customer();
     let gate = Gate::of(request, to_name_account(request, needed));
+    page_behind(app, request, gate, list).await
+}
+
+/// As [`account_and_page`], of a list of resources.
+pub async fn account_and_page_of_resources<T, U, F>(
+    app: &App,
+    request: &Request,
+    needed: Permission,
+    list: impl FnOnce(Id<Customer>, usize, Option<Id<U>>) -> F,
+) -> Result<(Customer, Page<T>), Error>
+where
+    F: Future<Output = Result<Page<T>, Error>>,
+{
+    let gate = Gate::of_resources(request, to_name_account(request, needed));
+    page_behind(app, request, gate, list).await
+}
+
+async fn page_behind<T, U, F>(
+    app: &App,
+    request: &Request,
+    gate: Gate,
+    list: impl FnOnce(Id<Customer>, usize, Option<Id<U>>) -> F,
+) -> Result<(Customer, Page<T>), Error>
+where
+    F: Future<Output = Result<Page<T>, Error>>,
+{
+    let own = credential(request)?.customer();
     let key = |own| Ok(key::customer(request.account(own)?));
     let page = async {
         let page = request.page()?;
@@ -742,8 +768,8 @@ fn record_key_use(
     Ok(())
 }
 
-/// Records the use of a session, once an hour, and shortens one whose token was sent in a URL, once in its life. Both
-/// concurrently with the request.
+/// Records the use of a session where that [is due](SessionLimits::is_use_due), and shortens one whose token was sent in a
+/// URL, once in its life. Both concurrently with the request.
 fn record_session_use(
     app: &App,
     request: &Request,
@@ -752,14 +778,14 @@ fn record_session_use(
     items: &Items,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let place = || key::session(caller.customer.id, caller.agent.id, id);
-    let Some(session) = items.get(&place())? else { return Ok(()) };
+    let key_of = || key::session(caller.customer.id, caller.agent.id, id);
+    let Some(session) = items.get(&key_of())? else { return Ok(()) };
     if request.has_token_in_url() && !session.url_exposed {
-        let (store, key, exposed) = (app.store.clone(), place(), session.exposed(now));
+        let (store, key, exposed) = (app.store.clone(), key_of(), session.exposed(now));
         app.beside(async move { store.expose_session(&key, &exposed).await });
     }
-    if session.is_use_due(now) {
-        let (store, key) = (app.store.clone(), place());
+    if app.sessions.is_use_due(&session, now) {
+        let (store, key) = (app.store.clone(), key_of());
         app.beside(async move { store.record_session_use(&key, &session, now).await });
     }
     Ok(())

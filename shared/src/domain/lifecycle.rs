@@ -348,7 +348,7 @@ impl Transition {
     }
 }
 
-/// Returns the transition after which the webhook fails `since` then; not at all if that is `None`.
+/// Returns the transition that records since when the webhook fails; `None` records that it does not.
 fn with_webhook_failing(customer: &Customer, since: Option<Timestamp>) -> Transition {
     if customer.internals.tm_webhook_failing == since {
         return Transition::Unchanged;

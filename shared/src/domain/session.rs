@@ -15,7 +15,7 @@ pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// hours.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// How exactly the last use of a session is recorded.
+/// Longest time between two recorded uses of a session.
 const PRECISION: Duration = Duration::from_hours(1);
 
 /// A session of an agent.
@@ -68,12 +68,6 @@ impl Session {
         let tm_expire = self.tm_expire.min(now.plus(EXPOSED_LIFETIME));
         Self { tm_expire, url_exposed: true, ..self.clone() }
     }
-
-    /// Whether a use at `now` is to be recorded: an hour after the last one that was.
-    #[must_use]
-    pub fn is_use_due(&self, now: Timestamp) -> bool {
-        self.tm_last_use.plus(PRECISION) <= now
-    }
 }
 
 /// Limits of sessions, of an installation.
@@ -101,9 +95,16 @@ impl SessionLimits {
             && now < session.tm_last_use.plus(self.idle)
     }
 
+    /// Whether a use of `session` at `now` is to be recorded: an hour after the last one that was, or a twelfth of the time
+    /// after which the session would end, if that is less.
+    #[must_use]
+    pub fn is_use_due(self, session: &Session, now: Timestamp) -> bool {
+        session.tm_last_use.plus(PRECISION.min(self.idle / 12)) <= now
+    }
+
     /// Returns those of an agent's sessions that go on at `now`, newest first. `epoch` is the agent's.
     #[must_use]
-    pub fn going_on(self, sessions: Vec<Session>, epoch: u64, now: Timestamp) -> Page<Session> {
+    pub fn active(self, sessions: Vec<Session>, epoch: u64, now: Timestamp) -> Page<Session> {
         let mut rows: Vec<_> =
             sessions.into_iter().filter(|one| self.admit(one, epoch, now)).collect();
         rows.sort_by_key(|session| Reverse(session.tm_create));
@@ -146,7 +147,21 @@ mod tests {
         );
         let used = Session { tm_last_use: after(160), ..session(0) };
         assert!(admitted(&used, 167) && !admitted(&used, 168));
-        assert!(!unused.is_use_due(after(0)) && unused.is_use_due(after(1)));
+        let is_use_due = |limits: SessionLimits, hour| limits.is_use_due(&unused, after(hour));
+        assert!(!is_use_due(limits, 0) && is_use_due(limits, 1));
+    }
+
+    #[test]
+    fn a_session_that_is_used_all_the_time_does_not_end_however_short_the_limit_is() {
+        let limits = SessionLimits { idle: Duration::from_hours(1), ..SessionLimits::default() };
+        let mut used = session(0);
+        for minute in 1..=180 {
+            let now = after(0).plus(Duration::from_mins(minute));
+            assert!(limits.admit(&used, 0, now), "{minute}");
+            if limits.is_use_due(&used, now) {
+                used.tm_last_use = now;
+            }
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     let endpoint: &'static Endpoint<P> = Box::leak(Box::new(endpoint));
     let answer = move |request: lambda_http::Request| async move {
         let (left, invocation) = (time_left(&request), invocation(&request));
-        let request = take_over(endpoint, front, request);
+        let request = received(endpoint, front, request);
         let statuses = request.quota_statuses();
         let asked = Arc::new(Asked::of(&request));
         crash::would_answer(invocation, {
@@ -185,8 +185,8 @@ fn listen_for_events(
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
 
-/// Takes over what the gateway sent, from the client that the front names if there is one.
-fn take_over<P>(
+/// Builds the request that the gateway sent; behind a front, with the client's address that the front names.
+fn received<P>(
     endpoint: &Endpoint<P>,
     front: Option<&Front>,
     request: lambda_http::Request,

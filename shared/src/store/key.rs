@@ -303,7 +303,7 @@ pub(super) fn mail_id(event: Id<Event>, notice: NoticeType) -> String {
     format!("MAIL#{event}#{}", notice.name())
 }
 
-/// What the sender of mail works off, by its key in the outbox: a notice, an intent, or a token that expires.
+/// An item in the queue of mail, by its key in the outbox: a notice, an intent, or a mailed token that expires.
 pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }

@@ -31,7 +31,8 @@ stored! {
     }
 }
 
-/// A network that a user name is known to log in from, with the attempts from there.
+/// A network that a user name is known to log in from. The throttle counts attempts among its attributes, which are not
+/// read here.
 #[derive(Serialize, Deserialize)]
 struct NetworkAttributes {
     /// The second since 1970 at which the network is forgotten.
@@ -46,6 +47,7 @@ impl From<&Login> for LoginAttributes {
             username_digest: login.username_digest.clone(),
             password_hash: login.password_hash.expose().to_owned(),
             epoch: login.epoch,
+            // Only new locks are put; log-ins add networks.
             networks: BTreeMap::new(),
         }
     }

@@ -72,7 +72,7 @@ impl Stored for Session {
 }
 
 /// A log-in whose password was right.
-pub struct Entrance<'a> {
+pub struct VerifiedLogin<'a> {
     /// Key of the user name.
     pub key: LoginKey,
     /// The user name's login, as it was read.
@@ -83,9 +83,9 @@ pub struct Entrance<'a> {
     pub rehash: Option<&'a PasswordHash>,
 }
 
-impl std::fmt::Debug for Entrance<'_> {
+impl std::fmt::Debug for VerifiedLogin<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Entrance(…)")
+        f.write_str("VerifiedLogin(…)")
     }
 }
 
@@ -105,13 +105,13 @@ impl Store {
     pub async fn insert_session(
         &self,
         session: &Session,
-        entrance: &Entrance<'_>,
+        verified: &VerifiedLogin<'_>,
     ) -> Result<(), Error> {
-        let Entrance { login, network, .. } = *entrance;
+        let VerifiedLogin { login, network, .. } = *verified;
         let key = key::session(login.customer, session.agent, session.id);
         let of_agent = of_agent(session.agent);
         let entered = logged_in_from(network, &login.networks, session.tm_create)?;
-        let (entered, condition) = match entrance.rehash {
+        let (entered, condition) = match verified.rehash {
             None => (entered, of_agent),
             Some(new) => {
                 let old = [(":old", string(login.password_hash.expose()))];
@@ -126,7 +126,7 @@ impl Store {
                 item(&key, SessionAttributes::from(session))?,
                 Some(&Condition::absent()),
             )?
-            .update(key::login(entrance.key).address(), &entered, Some(&condition))?;
+            .update(key::login(verified.key).address(), &entered, Some(&condition))?;
         let root = key::customer(login.customer);
         let (result, account) = try_join(transaction.run(), self.get_stored(&root)).await?;
         let account: Option<Customer> = account;

@@ -68,8 +68,8 @@ impl AttemptAttributes {
 enum Counted {
     /// It is counted, and may be made: the item as it is now.
     Yes(Item),
-    /// It has to wait: the item, and for how long.
-    No(Item, Duration),
+    /// It has to wait: the item, what the attempt is counted by, and for how long.
+    No(Item, Throttle, Duration),
     /// The item is not one in which it is counted; `None` if there is no item.
     NotHere(Option<Item>),
 }
@@ -221,7 +221,7 @@ impl Store {
         let (by_name, by_network) = (by_name?, by_network?);
         let (lock, wait, is_known) = match by_network {
             Counted::Yes(lock) => (Some(lock), None, true),
-            Counted::No(lock, wait) => (Some(lock), Some((Throttle::KnownNetwork, wait)), true),
+            Counted::No(lock, throttle, wait) => (Some(lock), Some((throttle, wait)), true),
             Counted::NotHere(lock) => (lock, by_name.wait(), false),
         };
         if let Some((throttle, wait)) = wait {
@@ -248,7 +248,7 @@ impl Store {
         };
         match self.count_attempt(counter, is_theirs, now).await? {
             Counted::Yes(_) => Ok(()),
-            Counted::No(_, wait) => Err(Error::TooManyAttempts(Throttle::Session, wait)),
+            Counted::No(_, throttle, wait) => Err(Error::TooManyAttempts(throttle, wait)),
             Counted::NotHere(_) => Err(Error::InvalidCredentials),
         }
     }
@@ -276,10 +276,10 @@ impl Store {
             let wait = attempts.as_ref().map(|attempts| attempts.wait(counter.throttle, now));
             let wait = wait.filter(|wait| expired.is_none() && !wait.is_zero());
             if let Some(wait) = wait {
-                return Ok(Counted::No(item, wait));
+                return Ok(Counted::No(item, counter.throttle, wait));
             }
             if !tries.again() {
-                return Ok(Counted::No(item, Duration::from_secs(1)));
+                return Ok(Counted::No(item, counter.throttle, Duration::from_secs(1)));
             }
             (change, condition) = match expired {
                 Some(expired) => (counter.first(now)?, counter.unchanged(expired)),
@@ -310,10 +310,10 @@ impl Store {
 }
 
 impl Counted {
-    /// How long the attempt has to wait; `None` if it is counted.
+    /// How long the attempt has to wait, and what it is counted by; `None` if it is counted.
     const fn wait(&self) -> Option<(Throttle, Duration)> {
         match self {
-            Self::No(_, wait) => Some((Throttle::Username, *wait)),
+            Self::No(_, throttle, wait) => Some((*throttle, *wait)),
             Self::Yes(_) | Self::NotHere(_) => None,
         }
     }

@@ -24,7 +24,7 @@ use shared::password;
 use shared::platform::clock::Clock;
 use shared::store::Store;
 use shared::store::customer::NewCustomer;
-use shared::store::session::Entrance;
+use shared::store::session::VerifiedLogin;
 
 use crate::Result;
 use crate::endpoint::{Endpoint, Request};
@@ -241,9 +241,9 @@ impl World {
         let tm_expire = session.tm_expire;
         let login = Login::new(customer, agent, self.hash.clone());
         let network = NetworkHash::new(&Network::of("127.0.0.1"), agent.login);
-        let entrance =
-            Entrance { key: agent.login, login: &login, network: &network, rehash: None };
-        self.app.store.insert_session(&session, &entrance).await.map_err(told)?;
+        let verified =
+            VerifiedLogin { key: agent.login, login: &login, network: &network, rehash: None };
+        self.app.store.insert_session(&session, &verified).await.map_err(told)?;
         let hash = token.hash();
         let username = agent.username.expose();
         self.put(json!({

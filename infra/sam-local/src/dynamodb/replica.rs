@@ -54,9 +54,10 @@ impl Replica {
     /// Applies all but the last `writes` writes.
     fn catch_up(&mut self, writes: usize) -> Result<(), DynoxideError> {
         while self.behind.len() > writes {
-            for (key, item) in self.behind.pop_front().into_iter().flatten() {
-                self.apply(&key, &item)?;
+            for (key, item) in self.behind.front().into_iter().flatten() {
+                self.apply(key, item)?;
             }
+            self.behind.pop_front();
         }
         Ok(())
     }

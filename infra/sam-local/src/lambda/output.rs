@@ -95,17 +95,23 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Write, pipe};
+    use std::io::{PipeWriter, Write, pipe};
 
     use super::*;
+
+    /// Returns a console, what a function writes to, and the output that relays it.
+    fn followed() -> (Arc<Console>, PipeWriter, Arc<Output>) {
+        let console = Arc::new(Console::new(false, usize::MAX));
+        let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
+        let (ours, its) = pipe().unwrap();
+        let output = Output::follow(ours.into(), "OneFunction", &console, &stats).unwrap();
+        (console, its, output)
+    }
 
     /// One thread, which no other task gets: only `catch_up` reads.
     #[tokio::test]
     async fn written_lines_are_relayed_at_once() {
-        let console = Arc::new(Console::new(false, usize::MAX));
-        let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
-        let (ours, mut its) = pipe().unwrap();
-        let output = Output::follow(ours.into(), "OneFunction", &console, &stats).unwrap();
+        let (console, mut its, output) = followed();
         its.write_all(b"first\nsecond\nthi").unwrap();
         output.catch_up();
         assert_eq!(console.lines(), ["first", "second"]);
@@ -119,10 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_without_an_end_is_relayed_in_parts() {
-        let console = Arc::new(Console::new(false, usize::MAX));
-        let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
-        let (ours, mut its) = pipe().unwrap();
-        let output = Output::follow(ours.into(), "OneFunction", &console, &stats).unwrap();
+        let (console, mut its, output) = followed();
         let chunk = vec![b'x'; 32 * 1024];
         for _ in 0..=(MAX_LINE / chunk.len()) {
             its.write_all(&chunk).unwrap();
