@@ -165,7 +165,8 @@ def new_thing(operation):
     if path == "customers":
         body = {"username": f"thing-{uuid.uuid4().hex}", "password": PASSWORD}
     if path == "agents":
-        body = {**body, "username": f"{uuid.uuid4().hex}@example.com"}
+        # Whose user name is an address is invited and chooses the password.
+        body = {**body, "username": f"{uuid.uuid4().hex}{'' if 'password' in body else '@example.com'}"}
     thing = call("POST", f"/v1.0/{path}", OWNER, json=body)["id"]
     if not operation.endswith("Session"):
         return {**parameters, "id": thing}, {}
