@@ -1,4 +1,5 @@
-//! Backfill: gives accounts the index keys that this version of the program writes, where an earlier one wrote them last.
+//! Backfill: gives accounts the index keys and markers that this version of the program writes, where an earlier one wrote
+//! them last.
 
 use serde::Serialize;
 
@@ -13,13 +14,13 @@ use crate::platform::Deadline;
 pub struct Backfill {
     /// Number of accounts that were read.
     pub checked: u64,
-    /// Number of accounts that lacked an index key, and have it now.
+    /// Number of accounts that lacked an index key or a marker, and have it now.
     pub changed: u64,
     /// Where to continue; `None` if every account was read.
     pub unfinished_from: Option<String>,
 }
 
-/// Completes the index keys of the accounts in `unvisited`. Stops near the deadline.
+/// Completes the index keys and markers of the accounts in `unvisited`. Stops near the deadline.
 pub async fn backfill(
     app: &App,
     unvisited: Unvisited,
@@ -34,7 +35,7 @@ pub async fn backfill(
         }
         let page = app.store.find_customers(part.filter(), MAX_PAGE_SIZE, part.after()).await?;
         let ids: Vec<Id<Customer>> = page.rows.iter().map(|row| row.id).collect();
-        run.changed += app.store.complete_index_keys(&ids).await?;
+        run.changed += app.store.complete_accounts(&ids).await?;
         run.checked += ids.len() as u64;
         left = part.beyond(page.next.as_deref());
     }

@@ -134,3 +134,28 @@ async fn loopback_webhooks_are_allowed_only_by_parameter() {
         }
     }
 }
+
+/// A webhook there would cause the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_the_deployment_itself_are_no_targets() {
+    let mut options = options();
+    let certificate = "arn:aws:acm:us-east-1:123456789012:certificate/0";
+    for (name, value) in [("DomainName", "api.example.com"), ("CertificateArn", certificate)] {
+        options.parameters.insert(name.to_owned(), value.to_owned());
+    }
+    let tenure = Tenure::start_with(options).await;
+    let admin = tenure.admin().await;
+    let account = tenure.account(&admin, "test1").await;
+    let set = async |host: &str| {
+        let body = json!({"webhook_method": "POST", "webhook_uri": format!("https://{host}/hook")});
+        tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await
+    };
+    assert_eq!(set("api.example.com").await.refused(400), "INVALID_WEBHOOK_URI");
+    assert_eq!(set("API.Example.com.").await.refused(400), "INVALID_WEBHOOK_URI");
+    // The name that the gateway has given the API is known to the function that sends.
+    set("Api.execute-api.us-east-1.amazonaws.com").await.ok();
+    tenure.call(&account.token, "POST", "/v1.0/customer/webhook_test").await.ok();
+    assert!(tenure.stack.settle().await);
+    let log = tenure.call(&account.token, "GET", "/v1.0/webhook_deliveries").await.ok();
+    assert_eq!(log["result"][0]["last_result"], "blocked", "{log}");
+}

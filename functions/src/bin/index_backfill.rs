@@ -1,4 +1,4 @@
-//! Gives accounts the keys of an index that an update of the stack has added. Invoked by hand after the update, with `{}`, and
+//! Gives accounts the index keys and markers that an update of the stack has added. Invoked by hand after the update, with `{}`, and
 //! again with its `unfinished_from` as `from` until that is null.
 
 use serde::Deserialize;

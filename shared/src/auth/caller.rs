@@ -642,7 +642,7 @@ async fn prove(
         return admit(app, request, credential, gate, also).await;
     };
     let (lock, session) = (key::login(*login), key::session(*customer, *agent, *session));
-    let in_session = app.store.reserve_attempt(&session, *agent, app.now()).boxed();
+    let in_session = app.store.reserve_attempt(&session, app.now()).boxed();
     also.push(lock.untyped());
     // A replay ends here: the password was right at the first request, and may have changed since.
     let read = admit(app, request, credential, gate, also);

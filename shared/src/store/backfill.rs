@@ -1,6 +1,6 @@
-//! Completes accounts with the index keys that this version of the program writes and they lack.
+//! Completes accounts with the index keys and markers that this version of the program writes and they lack.
 
-use super::dynamodb::{Item, Store, UpdateExpression, Write, to_item};
+use super::dynamodb::{CommitResult, Item, Leg, Store, UpdateExpression, to_item};
 use super::key;
 use super::revise::{Update, revise};
 use super::root::{CustomerAttributes, decided_on};
@@ -11,9 +11,9 @@ use crate::domain::{Customer, Error, Id};
 pub const INDEX_KEYS: [&str; 5] = ["list_pk", "list_sk", "name_key", "due_pk", "due_sk"];
 
 impl Store {
-    /// Writes the index keys of these accounts, 100 at most, that are missing or outdated. Returns the number of accounts
-    /// that were changed.
-    pub async fn complete_index_keys(&self, customers: &[Id<Customer>]) -> Result<u64, Error> {
+    /// Writes the index keys of these accounts, 100 at most, that are missing or outdated, and the markers that are missing.
+    /// Returns the number of accounts that were changed.
+    pub async fn complete_accounts(&self, customers: &[Id<Customer>]) -> Result<u64, Error> {
         let keys: Vec<_> = customers.iter().map(|id| key::customer(*id).untyped()).collect();
         let found = self.get_items(&keys).await?;
         let mut changed = 0;
@@ -27,15 +27,26 @@ impl Store {
     async fn complete(&self, root: Item) -> Result<(Update<Item>, bool), Error> {
         let customer: Customer = read(root.clone())?;
         let complete = to_item(CustomerAttributes::from(&customer))?;
-        let update = UpdateExpression::between(&INDEX_KEYS, &root, &complete);
-        if update.is_empty() {
+        let keys = UpdateExpression::between(&INDEX_KEYS, &root, &complete);
+        let unmarked = self.list_unmarked(&customer).await?;
+        if keys.is_empty() && unmarked.is_empty() {
             return Ok((Update::Written, false));
         }
-        let address = key::customer(customer.id).address();
-        match self.update(address, &update, &decided_on(&customer)).await? {
-            Write::Written(_) => Ok((Update::Written, true)),
-            Write::Refused(Some(newer)) => Ok((Update::Outdated(Box::new(newer)), false)),
-            Write::Refused(None) => Err(Error::Internal("the account is gone".to_owned())),
+        let (address, as_read) = (key::customer(customer.id).address(), decided_on(&customer));
+        let mut transaction = if keys.is_empty() {
+            self.transaction().check(address, &as_read)?
+        } else {
+            self.transaction().update(address, &keys, Some(&as_read))?
+        };
+        for mark in unmarked {
+            transaction = transaction.put_marker(mark, customer.id)?;
+        }
+        match transaction.run().await? {
+            CommitResult::Written => Ok((Update::Written, true)),
+            CommitResult::Refused(legs) => match legs.into_iter().next() {
+                Some(Leg::Failed(Some(newer))) => Ok((Update::Outdated(Box::new(newer)), false)),
+                _ => Err(Error::Internal("the account is gone".to_owned())),
+            },
         }
     }
 }

@@ -33,15 +33,35 @@ impl Transaction<'_> {
             self = self.delete(marker(*mark, before.id).address(), None)?;
         }
         for mark in has.iter().filter(|mark| !had.contains(mark)) {
-            let marker =
-                item(&marker(*mark, after.id), MarkerAttributes { customer_id: after.id })?;
-            self = self.put(Table::Accounts, marker, None)?;
+            self = self.put_marker(*mark, after.id)?;
         }
         Ok(self)
+    }
+
+    /// Adds the marker of an account at this place in a list.
+    pub(super) fn put_marker(
+        self,
+        mark: (Mark, Timestamp),
+        customer: Id<Customer>,
+    ) -> Result<Self, Error> {
+        let marker = item(&marker(mark, customer), MarkerAttributes { customer_id: customer })?;
+        self.put(Table::Accounts, marker, None)
     }
 }
 
 impl Store {
+    /// The marks of an account whose markers are missing.
+    pub(super) async fn list_unmarked(
+        &self,
+        customer: &Customer,
+    ) -> Result<Vec<(Mark, Timestamp)>, Error> {
+        let mut marks = customer.marks();
+        let keys: Vec<_> = marks.iter().map(|mark| marker(*mark, customer.id)).collect();
+        let found = self.get_items(&keys).await?;
+        marks.retain(|mark| found.find(&marker(*mark, customer.id)).is_none());
+        Ok(marks)
+    }
+
     /// The first entries in the list by a mark after the entry `after`, at most so many.
     pub(super) async fn list_marked(
         &self,

@@ -89,10 +89,9 @@ impl std::fmt::Debug for VerifiedLogin<'_> {
     }
 }
 
-/// The item is a session of this agent that has not expired.
-pub(super) fn session_of(agent: Id<Agent>, now: Timestamp) -> Condition {
-    let values = [(":agent", string(agent.to_string())), (":now", number(now.seconds()))];
-    Condition::new("agent_id = :agent AND expires_at > :now", values)
+/// The session is there and has not expired.
+pub(super) fn unexpired(now: Timestamp) -> Condition {
+    Condition::new("expires_at > :now", [(":now", number(now.seconds()))])
 }
 
 impl Store {

@@ -17,12 +17,12 @@ use super::dynamodb::{
 use super::fields::stored;
 use super::key::{self, Key};
 use super::login::NETWORKS;
-use super::session::session_of;
+use super::session::unexpired;
 use super::stored;
 use crate::domain::known_networks::NetworkHash;
 use crate::domain::throttle::{MAX_ATTEMPTS, MAX_DELAY, RESET_AFTER, Throttle};
 use crate::domain::username::LoginKey;
-use crate::domain::{Agent, Error, Id, Login, Session, Timestamp, Username};
+use crate::domain::{Error, Login, Session, Timestamp, Username};
 use crate::patience::Tries;
 
 stored! {
@@ -100,12 +100,12 @@ impl Counter {
         }
     }
 
-    fn of_session(session: &Key<Session>, agent: Id<Agent>, now: Timestamp) -> Self {
+    fn of_session(session: &Key<Session>, now: Timestamp) -> Self {
         Self {
             throttle: Throttle::Session,
             address: session.address(),
             within: None,
-            condition: Some(session_of(agent, now)),
+            condition: Some(unexpired(now)),
         }
     }
 
@@ -232,21 +232,20 @@ impl Store {
         Ok(LoginAttempt { login, key, is_counted: by_name.wait().is_none(), is_known })
     }
 
-    /// Counts an attempt at the password of `agent` in a session of theirs, as [`reserve_login`](Self::reserve_login)
-    /// does by user name. A made-up token names whom it likes, and counts against nobody: it has no session.
+    /// Counts an attempt at an agent's password in a session of theirs, as [`reserve_login`](Self::reserve_login) does by
+    /// user name. The session's key names the agent, so that a made-up token counts against nobody: it has no session.
     pub async fn reserve_attempt(
         &self,
         session: &Key<Session>,
-        agent: Id<Agent>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let counter = Counter::of_session(session, agent, now);
-        let is_theirs = |session: &Item| {
+        let counter = Counter::of_session(session, now);
+        let is_valid = |session: &Item| {
             let session: Session = stored::read(session.clone())?;
             // To the second, as the condition asks.
-            Ok(session.agent == agent && now.seconds() < session.tm_expire.seconds())
+            Ok(now.seconds() < session.tm_expire.seconds())
         };
-        match self.count_attempt(counter, is_theirs, now).await? {
+        match self.count_attempt(counter, is_valid, now).await? {
             Counted::Yes(_) => Ok(()),
             Counted::No(_, throttle, wait) => Err(Error::TooManyAttempts(throttle, wait)),
             Counted::NotHere(_) => Err(Error::InvalidCredentials),
