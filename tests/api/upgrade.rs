@@ -151,6 +151,13 @@ async fn backfill_brings_accounts_of_an_earlier_version_into_every_index() {
     for (account, written) in accounts.iter().zip(&written) {
         assert_eq!(tenure.root(&account.id).await, *written, "it is as this version writes it");
     }
+    tenure.delete_marker("scheduled", &frozen.id).await;
+    let marked = tenure.backfill(json!({})).await.ok();
+    assert_eq!(
+        (&marked["changed"], due().await),
+        (&json!(1), 1),
+        "where only the marker is missing"
+    );
     let again = tenure.backfill(json!({})).await.ok();
     assert_eq!((&again["checked"], &again["changed"]), (&json!(3), &json!(0)), "{again}");
     let refused = tenure.backfill(json!({"from": "active"})).await;
