@@ -300,7 +300,7 @@ fn empty() -> (Tables, Timestamp, Arc<Mutex<Timestamp>>) {
     (tables, start, dial)
 }
 
-/// Returns the lane to a host for one of several accounts.
+/// Returns the delivery lane of a host and a numbered account.
 fn lane(start: Timestamp, host: &str, account: u8) -> Lane {
     Lane { host: host.to_owned(), customer: Id::new(start, [account; 10]) }
 }

@@ -4,7 +4,7 @@
 //! every MB of the page over the first.
 
 use shared::app::App;
-use shared::auth::account_and_page_of_resources;
+use shared::auth::account_and_page;
 use shared::domain::{Error, Permission};
 use shared::http::{PAGE_OF_ACCOUNT, Reply, Request, view};
 use shared::runtime::{self, Endpoint};
@@ -13,7 +13,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let kind = request.path_kind()?;
     let needed = Permission::ADMIN | Permission::MANAGER | Permission::AGENT;
     let list = |account, size, after| app.store.list_resources(account, kind, size, after);
-    let (account, page) = account_and_page_of_resources(app, &request, needed, list).await?;
+    let (account, page) = account_and_page(app, &request, needed, list).await?;
 
     let page = page.unless_deleted(&account);
     Reply::ok(view::PageView::new(&page, |resource| view::ResourceView::new(account.id, resource)))

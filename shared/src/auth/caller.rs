@@ -57,20 +57,13 @@ struct Gate {
     permission: Permission,
     /// An account whose state allows this.
     access: Access,
-    /// Whether the request is about resources, which an installation may keep from accounts that are not active.
-    resources: bool,
 }
 
 impl Gate {
     /// The gate of a route that only reads or changes the account or what it owns.
     fn of(request: &Request, permission: Permission) -> Self {
         let access = if request.is_read() { Access::Read } else { Access::Write };
-        Self { permission, access, resources: false }
-    }
-
-    /// The gate of a route on resources.
-    fn of_resources(request: &Request, permission: Permission) -> Self {
-        Self { resources: true, ..Self::of(request, permission) }
+        Self { permission, access }
     }
 }
 
@@ -319,7 +312,7 @@ pub async fn caller_and_revoked_key(
     needed: Permission,
 ) -> Result<(Caller, Result<(Customer, AccessKey), Error>), Error> {
     let permission = to_name_account(request, needed);
-    let gate = Gate { permission, access: Access::Credentials, resources: false };
+    let gate = Gate { permission, access: Access::Credentials };
     let (caller, found) = caller_and_owned(app, request, gate, key::access_key).await?;
     Ok((caller, existing(found, Kind::AccessKey)))
 }
@@ -343,7 +336,7 @@ pub async fn caller_and_account(
     needed: Permission,
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |own| Ok(key::customer(request.account(own)?));
-    let gate = Gate::of_resources(request, to_name_account(request, needed));
+    let gate = Gate::of(request, to_name_account(request, needed));
     caller_and(app, request, gate, key).await
 }
 
@@ -358,35 +351,7 @@ pub async fn account_and_page<T, U, F>(
 where
     F: Future<Output = Result<Page<T>, Error>>,
 {
-    let gate = Gate::of(request, to_name_account(request, needed));
-    page_behind(app, request, gate, list).await
-}
-
-/// As [`account_and_page`], of a list of resources.
-pub async fn account_and_page_of_resources<T, U, F>(
-    app: &App,
-    request: &Request,
-    needed: Permission,
-    list: impl FnOnce(Id<Customer>, usize, Option<Id<U>>) -> F,
-) -> Result<(Customer, Page<T>), Error>
-where
-    F: Future<Output = Result<Page<T>, Error>>,
-{
-    let gate = Gate::of_resources(request, to_name_account(request, needed));
-    page_behind(app, request, gate, list).await
-}
-
-async fn page_behind<T, U, F>(
-    app: &App,
-    request: &Request,
-    gate: Gate,
-    list: impl FnOnce(Id<Customer>, usize, Option<Id<U>>) -> F,
-) -> Result<(Customer, Page<T>), Error>
-where
-    F: Future<Output = Result<Page<T>, Error>>,
-{
     let own = credential(request)?.customer();
-    let key = |own| Ok(key::customer(request.account(own)?));
     let page = async {
         let page = request.page()?;
         let (account, after) = (request.account(own)?, page.cursor(Id::parse)?);
@@ -394,7 +359,7 @@ where
     };
     // A caller who may not read is refused at once: the time that the rows take reveals something about them.
     let ((_, account), page) =
-        try_join(caller_and(app, request, gate, key), async { Ok(page.await) }).await?;
+        try_join(caller_and_account(app, request, needed), async { Ok(page.await) }).await?;
     let page = page?;
     Ok((account?, page))
 }
@@ -407,7 +372,7 @@ pub async fn caller_and_resource(
     needed: Permission,
     kind: Kind,
 ) -> Result<(Caller, Result<(Customer, Option<Resource>), Error>), Error> {
-    let gate = Gate::of_resources(request, to_name_account(request, needed));
+    let gate = Gate::of(request, to_name_account(request, needed));
     caller_and_owned(app, request, gate, |account, id| key::resource(account, kind, id)).await
 }
 
@@ -451,7 +416,7 @@ pub async fn caller_and_session(
     let credential = credential(request)?;
     let (own, wanted) = (credential.customer(), request.agent(credential.agent()));
     let permission = to_name_agent(&wanted, &credential);
-    let gate = Gate { permission, access: Access::Credentials, resources: false };
+    let gate = Gate { permission, access: Access::Credentials };
     let wanted = wanted.and_then(|agent| {
         Ok((key::agent(own, agent), key::session(own, agent, request.path_id()?)))
     });
@@ -559,7 +524,7 @@ pub async fn caller_with_password(
     needed: Permission,
     password: Option<&Password>,
 ) -> Result<Caller, Error> {
-    let gate = Gate { permission: needed, access, resources: false };
+    let gate = Gate { permission: needed, access };
     let credential = credential(request)?;
     let (caller, _) = prove(app, request, &credential, gate, password, Vec::new()).await?;
     Ok(caller)
@@ -739,7 +704,8 @@ async fn identify(
         Identity::AccessKey(id) => record_key_use(app, &caller, id, items, now)?,
     }
     caller.customer.admit(gate.access)?;
-    if gate.resources {
+    // An installation may keep resources from accounts that are not active.
+    if request.path_kind().is_ok() {
         caller.customer.admit_to_resources(app.unverified)?;
     }
     caller.require(gate.permission)?;

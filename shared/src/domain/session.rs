@@ -15,7 +15,7 @@ pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// hours.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Longest time between two recorded uses of a session.
+/// Interval at which uses of a session are recorded, unless sessions end so soon that it has to be shorter.
 const PRECISION: Duration = Duration::from_hours(1);
 
 /// A session of an agent.

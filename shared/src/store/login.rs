@@ -31,8 +31,7 @@ stored! {
     }
 }
 
-/// A network that a user name is known to log in from. The throttle counts attempts among its attributes, which are not
-/// read here.
+/// A known network of a user name. The count of attempts from it is stored in the same map; only the throttle reads it.
 #[derive(Serialize, Deserialize)]
 struct NetworkAttributes {
     /// The second since 1970 at which the network is forgotten.

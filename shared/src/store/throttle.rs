@@ -68,7 +68,7 @@ impl AttemptAttributes {
 enum Counted {
     /// It is counted, and may be made: the item as it is now.
     Yes(Item),
-    /// It has to wait: the item, what the attempt is counted by, and for how long.
+    /// Refused: the item, the throttle that refuses it, and how long to wait.
     No(Item, Throttle, Duration),
     /// The item is not one in which it is counted; `None` if there is no item.
     NotHere(Option<Item>),
@@ -309,7 +309,7 @@ impl Store {
 }
 
 impl Counted {
-    /// How long the attempt has to wait, and what it is counted by; `None` if it is counted.
+    /// The throttle that refuses the attempt, and how long to wait; `None` if the attempt was counted.
     const fn wait(&self) -> Option<(Throttle, Duration)> {
         match self {
             Self::No(_, throttle, wait) => Some((*throttle, *wait)),

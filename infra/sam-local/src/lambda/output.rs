@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns a console, what a function writes to, and the output that relays it.
+    /// Returns a console, the pipe that a function writes to, and the output that relays it to the console.
     fn followed() -> (Arc<Console>, PipeWriter, Arc<Output>) {
         let console = Arc::new(Console::new(false, usize::MAX));
         let stats = Arc::new(Stats::new(["OneFunction".to_owned()], Vec::new()));
