@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::counts::{Counts, PlanDifference};
 use super::hold::Holds;
 use super::owned::Kind;
+use super::participation::Participating;
 use super::{Actor, Customer, Id, Timestamp};
 
 /// Why an account is erased.
@@ -104,8 +105,15 @@ pub struct Erasure {
     pub quarantined: u64,
     /// Code of the last failure.
     pub last_error: Option<String>,
-    /// The signed receipt of the last erasure.
-    pub receipt: Option<String>,
+    /// The signed receipts of the account's erasures, the last one last.
+    pub receipts: Vec<String>,
+    /// Round: 1, and one more whenever the account is erased again after a restore.
+    pub round: u64,
+    /// The participants that this round asks, as the claim copied them.
+    pub participants: Vec<Participating>,
+    /// When the final receipt was signed, with the answers of all participants that the erasure waits for; `None` while it
+    /// waits. The purge has finished before.
+    pub tm_complete: Option<Timestamp>,
 }
 
 /// A cursor in the inventory of an account, which is read and deleted in order; the default is its beginning.
@@ -167,7 +175,10 @@ impl Erasure {
             counted_to: InventoryCursor::default(),
             quarantined: 0,
             last_error: None,
-            receipt: None,
+            receipts: Vec::new(),
+            round: 1,
+            participants: Vec::new(),
+            tm_complete: None,
         }
     }
 

@@ -101,6 +101,10 @@ pub enum Error {
     LastAdmin,
     /// The access key was rotated concurrently, or has too many valid tokens.
     AlreadyRotated,
+    /// There are as many participants as there may be.
+    TooManyParticipants,
+    /// The participant has completed, and said otherwise of what it did.
+    AlreadyAcknowledged,
     /// The account has no webhook.
     NoWebhook,
     /// A precondition (`If-Match`, `If-None-Match`) does not hold.
@@ -151,6 +155,8 @@ pub enum Denial {
     },
     /// Access keys may not do this; an agent who is logged in may.
     SessionRequired,
+    /// The access key is bound to a participant, and may do nothing but that participant's part.
+    Bound,
     /// The access key would outlive itself: it may rotate itself only up to its own end.
     OutlivesItself,
     /// The caller's permission has changed since the request was admitted.
@@ -168,6 +174,10 @@ pub enum Entity {
     Owned(Kind),
     /// The erasure of an account.
     Erasure,
+    /// A registered participant.
+    Participant,
+    /// A participant's part in an erasure.
+    Participation,
 }
 
 impl From<Kind> for Entity {
@@ -229,6 +239,8 @@ impl Error {
             | Self::LastProjectAdmin
             | Self::LastAdmin
             | Self::AlreadyRotated
+            | Self::TooManyParticipants
+            | Self::AlreadyAcknowledged
             | Self::NoWebhook
             | Self::EtagMismatch
             | Self::BillingAccountInUse

@@ -30,9 +30,10 @@ pub mod mailed_token;
 pub mod mark;
 pub mod network;
 pub mod notice;
-
 pub mod owned;
 pub mod page;
+pub mod participant;
+pub mod participation;
 pub mod permission;
 pub mod public_address;
 pub mod quota;

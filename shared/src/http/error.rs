@@ -7,6 +7,7 @@ use super::view;
 use crate::domain::error::{Denial, Entity};
 use crate::domain::hold::MAX_HOLDS;
 use crate::domain::owned::Kind;
+use crate::domain::participant::MAX_PARTICIPANTS;
 use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 use crate::domain::throttle::Throttle;
 use crate::domain::{Error, Permission, Status, Violation};
@@ -139,6 +140,12 @@ fn row(error: &Error) -> Row {
         Error::NotFound(Entity::Erasure) => {
             not_found("ERASURE_NOT_FOUND", "No erasure of this account has been requested.")
         }
+        Error::NotFound(Entity::Participant) => {
+            not_found("PARTICIPANT_NOT_FOUND", "No participant has this name: GET /v1.0/participants lists them.")
+        }
+        Error::NotFound(Entity::Participation) => {
+            not_found("PARTICIPATION_NOT_FOUND", "This erasure does not ask this participant: GET /v1.0/customers/{id}/erasure lists those that it does.")
+        }
         Error::RouteNotFound => {
             not_found("ROUTE_NOT_FOUND", "No route has this method and path: check both against the list of endpoints.")
         }
@@ -192,6 +199,13 @@ fn row(error: &Error) -> Row {
             "TOO_MANY_HOLDS",
             format!("The account has {MAX_HOLDS} holds, which is the limit: lift one first."),
         ),
+        Error::TooManyParticipants => conflict(
+            "TOO_MANY_PARTICIPANTS",
+            format!("There are {MAX_PARTICIPANTS} participants, which is the limit: delete one first."),
+        ),
+        Error::AlreadyAcknowledged => {
+            conflict("ALREADY_ACKNOWLEDGED", "The participant has completed, which is final, and said otherwise of what it found, deleted and retained: GET /v1.0/customers/{id}/erasure shows its answer.")
+        }
         Error::CapReached(kind, cap) => conflict(
             "RESOURCE_LIMIT_EXCEEDED",
             format!("An account can have {cap} {}, and this one does: delete one first, or ask support for more.", in_words(*kind)),
@@ -352,6 +366,9 @@ fn denial_message(denial: Denial) -> String {
         }
         Denial::OutlivesItself => {
             "An access key may not prolong itself: leave out expire or send less, or log in as an agent with POST /auth/login.".to_owned()
+        }
+        Denial::Bound => {
+            "This access key is bound to a participant: it lists that participant's open requests and acknowledges them, and nothing else.".to_owned()
         }
         Denial::Changed => {
             "Your permission was changed while the request was under way, so nothing was done: look at it with GET /v1.0/me.".to_owned()

@@ -312,7 +312,7 @@ impl<'a> ErasureView<'a> {
             attempts: erasure.attempts,
             quarantined: erasure.quarantined,
             last_error: erasure.last_error.as_deref(),
-            receipt: erasure.receipt.as_deref(),
+            receipt: erasure.receipts.last().map(String::as_str),
         }
     }
 }

@@ -201,7 +201,8 @@ impl Mailer {
         if !entry.is_due(now) {
             return Ok(Disposition::NotDue);
         }
-        let (notice, receipt) = (entry.notice(), erasure.and_then(|erasure| erasure.receipt));
+        let (notice, receipt) =
+            (entry.notice(), erasure.and_then(|erasure| erasure.receipts.last().cloned()));
         let to = match notice.judge(&account, receipt.is_some(), now) {
             Judgement::Send(to) => to,
             Judgement::Drop => {

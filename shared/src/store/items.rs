@@ -3,7 +3,7 @@
 use super::fields::{Declared as _, Field};
 use super::{
     access_key, agent, email, idempotency, ledger, login, mail, mail_intent, mailed_token, marker,
-    outbox, resource, root, session, throttle,
+    outbox, participant, participation, resource, root, session, throttle,
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
@@ -26,4 +26,6 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("mailed_token", mailed_token::MailedTokenAttributes::FIELDS),
     ("pending_sign_up", mailed_token::PendingSignUp::FIELDS),
     ("erasure", ledger::ErasureAttributes::FIELDS),
+    ("participants", participant::RegistryAttributes::FIELDS),
+    ("participation", participation::ParticipationAttributes::FIELDS),
 ];

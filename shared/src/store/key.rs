@@ -18,7 +18,8 @@
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //! | … of one account | `HOST#<hash>` | `<minutes since 1970>#<id>` |
 //!
-//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`. In the outbox, an event's key is its id, and mail's is
+//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`, a participant's part beside it `P#<round>#<name>`, and the
+//! registry of participants `PARTICIPANTS`, `R`. In the outbox, an event's key is its id, and mail's is
 //! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<type>`, a mailed token's record `TOKEN#<hash>`,
 //! and a pending sign-up `SIGNUP#<hash of its address>`. Messages are counted at `MESSAGES#<hours since 1970>`.
 //!
@@ -42,6 +43,8 @@ use crate::domain::mark::Mark;
 use crate::domain::network::Source;
 use crate::domain::notice::NoticeType;
 use crate::domain::owned::Kind;
+use crate::domain::participant::{ParticipantName, Registry};
+use crate::domain::participation::Participation;
 use crate::domain::quota::{QuotaKind, Window};
 use crate::domain::time::Month;
 use crate::domain::username::LoginKey;
@@ -239,6 +242,41 @@ pub(super) fn event<T>(id: Id<Event>) -> Key<T> {
 #[must_use]
 pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
     Key::of(Table::Erasures, partition(customer), "E".to_owned())
+}
+
+/// Key of the registry of participants.
+pub(super) fn registry() -> Key<Registry> {
+    Key::of(Table::Erasures, "PARTICIPANTS".to_owned(), "R".to_owned())
+}
+
+/// Key of a participant's part in a round of an account's erasure.
+#[must_use]
+pub fn participation(
+    customer: Id<Customer>,
+    round: u64,
+    name: &ParticipantName,
+) -> Key<Participation> {
+    Key::of(Table::Erasures, partition(customer), format!("P#{round:06}#{name}"))
+}
+
+/// Partition of the ledger's index `open`.
+pub(super) fn open(name: &ParticipantName) -> String {
+    format!("OPEN#{name}")
+}
+
+/// Sort key of a part in the index `open`.
+pub(super) fn open_entry(next: Timestamp, customer: Id<Customer>, round: u64) -> String {
+    format!("{}#{customer}#{round}", next.fixed())
+}
+
+/// A sort key after every entry of the index `open`.
+pub(super) const OPEN_END: &str = "~";
+
+/// The time, account and round in a sort key of the index `open`; `None` if it has another form.
+pub(super) fn part_of_entry(sk: &str) -> Option<(Timestamp, Id<Customer>, u64)> {
+    let (time, rest) = sk.split_once('#')?;
+    let (id, round) = rest.split_once('#')?;
+    Some((Timestamp::parse_fixed(time)?, Id::parse(id)?, round.parse().ok()?))
 }
 
 /// Partition of the outbox's index `history`.

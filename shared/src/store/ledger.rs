@@ -1,8 +1,9 @@
 //! The ledger of erasures: one row per account, in a table of its own that outlives the accounts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::dynamodb::{Condition, Item, Store, Table, Transaction, UpdateExpression, page, string};
 use super::fields::stored;
@@ -13,6 +14,8 @@ use super::stored::Stored;
 use crate::domain::erasure::{ErasureRequest, InventoryCursor, LedgerEntry, Reason};
 use crate::domain::hold::Holds;
 use crate::domain::lifecycle::CustomerChange;
+use crate::domain::participant::ParticipantName;
+use crate::domain::participation::Participating;
 use crate::domain::time::Month;
 use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
@@ -50,6 +53,41 @@ stored! {
         last_error: Option<String> => Kept,
         #[serde(default)]
         receipts: Vec<String> => Kept,
+        #[serde(default = "first_round")]
+        round: u64 => Kept,
+        #[serde(default)]
+        participants: Vec<ParticipatingAttributes> => Kept,
+        tm_complete: Option<Timestamp> => Kept,
+    }
+}
+
+const fn first_round() -> u64 {
+    1
+}
+
+/// A participant as the claim copies it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ParticipatingAttributes {
+    name: String,
+    required: bool,
+    /// Seconds.
+    timeout: u64,
+}
+
+impl From<&Participating> for ParticipatingAttributes {
+    fn from(one: &Participating) -> Self {
+        let (name, timeout) = (one.name.to_string(), one.timeout.as_secs());
+        Self { name, required: one.required, timeout }
+    }
+}
+
+impl From<ParticipatingAttributes> for Participating {
+    fn from(stored: ParticipatingAttributes) -> Self {
+        Self {
+            name: ParticipantName::trusted(stored.name),
+            required: stored.required,
+            timeout: Duration::from_secs(stored.timeout),
+        }
     }
 }
 
@@ -73,7 +111,10 @@ impl From<ErasureAttributes> for Erasure {
             counted_to: stored.counted_to,
             quarantined: stored.quarantined,
             last_error: stored.last_error,
-            receipt: stored.receipts.last().cloned(),
+            receipts: stored.receipts,
+            round: stored.round,
+            participants: stored.participants.into_iter().map(Into::into).collect(),
+            tm_complete: stored.tm_complete,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
-//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`marker`], [`idempotency`], [`ledger`], [`authority`] |
+//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`marker`], [`idempotency`], [`ledger`], [`participant`], [`participation`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`lane`], [`sending`] |
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
@@ -41,6 +41,8 @@ pub mod marker;
 pub mod outbox;
 pub mod overview;
 pub mod owned;
+pub mod participant;
+pub mod participation;
 pub mod purge;
 pub mod queue;
 pub mod quota;

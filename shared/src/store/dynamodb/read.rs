@@ -118,6 +118,19 @@ pub(crate) async fn raw_page(query: QueryFluentBuilder) -> Result<QueryPage<Item
     Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
 }
 
+/// All items of a query, however many pages that takes.
+pub(crate) async fn all(query: QueryFluentBuilder) -> Result<Vec<Item>, Error> {
+    let (mut items, mut start) = (Vec::new(), None);
+    loop {
+        let (found, next) = raw_page(query.clone().set_exclusive_start_key(start)).await?;
+        items.extend(found);
+        start = next;
+        if start.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
 /// The first `count` items of a query, however many pages that takes.
 pub(crate) async fn first<T: DeserializeOwned>(
     query: QueryFluentBuilder,

@@ -1,0 +1,372 @@
+//! Participations: the part that one participant has in one round of an account's erasure.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::participant::{Participant, ParticipantName};
+use super::{Actor, Customer, Error, Id, Timestamp};
+
+/// A participant as the claim copied it into the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participating {
+    /// Its name.
+    pub name: ParticipantName,
+    /// Whether the erasure waits for its answer.
+    pub required: bool,
+    /// Time in which it is to answer, from the claim.
+    pub timeout: Duration,
+}
+
+impl Participating {
+    /// Returns the copy of a registered participant.
+    #[must_use]
+    pub fn of(name: &ParticipantName, participant: &Participant) -> Self {
+        let Participant { required, timeout, .. } = *participant;
+        Self { name: name.clone(), required, timeout }
+    }
+}
+
+/// What a participant says of an erasure, in the words of OpenDSR. A status does not undo a later one of this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerStatus {
+    /// It has taken note.
+    Pending,
+    /// It is deleting.
+    InProgress,
+    /// It cannot delete, for now.
+    Failed,
+    /// It is done. Final.
+    Completed,
+}
+
+/// Something that a participant keeps, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retained {
+    /// What is kept, such as `invoices`.
+    pub kind: String,
+    /// How many there are.
+    pub count: u64,
+    /// Ground on which they are kept, such as a law.
+    pub ground: String,
+    /// Until when; `None` if that is not known.
+    pub until: Option<Timestamp>,
+}
+
+/// An answer of a participant. Nothing in it is personal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Status.
+    pub status: AnswerStatus,
+    /// Number of items found.
+    pub found: u64,
+    /// Number of items deleted.
+    pub deleted: u64,
+    /// Items that it keeps.
+    pub retained: Vec<Retained>,
+    /// Anything else, for operators.
+    pub detail: String,
+}
+
+/// A recorded answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedAnswer {
+    /// The answer.
+    pub answer: Answer,
+    /// Who gave it: the participant's key, or a project admin.
+    pub by: Actor,
+    /// When it was given.
+    pub tm_answer: Timestamp,
+}
+
+/// A waiver: a project admin's decision that an erasure is complete without a participant's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// Reason.
+    pub reason: String,
+    /// Who waived.
+    pub by: Actor,
+    /// When.
+    pub tm_waive: Timestamp,
+}
+
+/// A participant's part in a round of an erasure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participation {
+    /// The account.
+    pub customer: Id<Customer>,
+    /// Round: 1, and one more whenever the account is erased again.
+    pub round: u64,
+    /// The participant.
+    pub name: ParticipantName,
+    /// Whether the erasure waits for it.
+    pub required: bool,
+    /// When it was first asked.
+    pub tm_ask: Timestamp,
+    /// When it is to have answered.
+    pub tm_deadline: Timestamp,
+    /// Number of questions so far.
+    pub questions: u64,
+    /// When it was last asked.
+    pub tm_question: Timestamp,
+    /// When the schedule is to look at it next; `None` if it need not any more.
+    pub tm_next: Option<Timestamp>,
+    /// The last answer.
+    pub answer: Option<RecordedAnswer>,
+    /// The waiver.
+    pub waiver: Option<Waiver>,
+    /// Number of changes of answer and waiver: each is conditioned on the version it was decided on.
+    pub version: u64,
+}
+
+/// State of a participant's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartState {
+    /// Asked, without an answer.
+    Asked,
+    /// It has taken note.
+    Pending,
+    /// It is deleting.
+    InProgress,
+    /// It cannot delete, for now.
+    Failed,
+    /// It is done.
+    Completed,
+    /// The erasure does without its answer.
+    Waived,
+}
+
+/// What an answer does to a part.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It changes the part to this.
+    Changed(Box<Participation>),
+    /// Nothing: it was given before, or a later one was.
+    Unchanged,
+}
+
+/// Times after the first question at which the next ones follow.
+const FIRST_QUESTIONS: [Duration; 3] =
+    [Duration::from_mins(5), Duration::from_mins(20), Duration::from_mins(60)];
+
+/// Interval of questions after that.
+const INTERVAL: Duration = Duration::from_hours(24);
+
+impl Participation {
+    /// Returns the part of a participant that is first asked at `now`, in an erasure that was claimed at `claimed`.
+    #[must_use]
+    pub fn new(
+        customer: Id<Customer>,
+        round: u64,
+        participating: &Participating,
+        claimed: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let part = Self {
+            customer,
+            round,
+            name: participating.name.clone(),
+            required: participating.required,
+            tm_ask: now,
+            tm_deadline: claimed.plus(participating.timeout),
+            questions: 1,
+            tm_question: now,
+            tm_next: None,
+            answer: None,
+            waiver: None,
+            version: 1,
+        };
+        part.rescheduled(now)
+    }
+
+    /// Whether the next question is due at `now`.
+    #[must_use]
+    pub fn is_question_due(&self, now: Timestamp) -> bool {
+        self.next_question() <= now
+    }
+
+    /// Returns the part after another question at `now`.
+    #[must_use]
+    pub fn asked_again(&self, now: Timestamp) -> Self {
+        Self { questions: self.questions + 1, tm_question: now, ..self.clone() }.rescheduled(now)
+    }
+
+    /// Returns the part that is looked at when its next question is due, and at its deadline.
+    #[must_use]
+    pub fn rescheduled(self, now: Timestamp) -> Self {
+        let next = self.next_question();
+        let next = if now < self.tm_deadline { next.min(self.tm_deadline) } else { next };
+        Self { tm_next: Some(next), ..self }
+    }
+
+    fn next_question(&self) -> Timestamp {
+        let early = FIRST_QUESTIONS.map(|after| self.tm_ask.plus(after));
+        let next = early.into_iter().find(|time| *time > self.tm_question);
+        next.unwrap_or(self.tm_question.plus(INTERVAL))
+    }
+
+    /// Returns the part with this answer. Refused if the part is completed and the answer says otherwise of it.
+    pub fn answered(&self, answer: Answer, by: Actor, now: Timestamp) -> Result<Answered, Error> {
+        if let Some(RecordedAnswer { answer: before, .. }) = &self.answer {
+            if *before == answer || answer.status < before.status {
+                return Ok(Answered::Unchanged);
+            }
+            if before.status == AnswerStatus::Completed {
+                return Err(Error::AlreadyAcknowledged);
+            }
+        }
+        let answer = Some(RecordedAnswer { answer, by, tm_answer: now });
+        Ok(Answered::Changed(Box::new(Self { answer, ..self.next_version() })))
+    }
+
+    /// Returns the part with this waiver. Nothing changes if the participant has completed, or was waived.
+    #[must_use]
+    pub fn waived(&self, reason: String, by: Actor, now: Timestamp) -> Answered {
+        if self.waiver.is_some() || self.is_completed() {
+            return Answered::Unchanged;
+        }
+        let waiver = Some(Waiver { reason, by, tm_waive: now });
+        Answered::Changed(Box::new(Self { waiver, ..self.next_version() }))
+    }
+
+    fn next_version(&self) -> Self {
+        Self { version: self.version + 1, ..self.clone() }
+    }
+
+    /// Returns the part's state.
+    #[must_use]
+    pub fn state(&self) -> PartState {
+        match self.answer.as_ref().map(|recorded| recorded.answer.status) {
+            Some(AnswerStatus::Completed) => PartState::Completed,
+            _ if self.waiver.is_some() => PartState::Waived,
+            None => PartState::Asked,
+            Some(AnswerStatus::Pending) => PartState::Pending,
+            Some(AnswerStatus::InProgress) => PartState::InProgress,
+            Some(AnswerStatus::Failed) => PartState::Failed,
+        }
+    }
+
+    /// Whether the erasure waits for it.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.required && !matches!(self.state(), PartState::Completed | PartState::Waived)
+    }
+
+    /// Whether the erasure waits for it and its deadline has passed.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.is_awaited() && self.tm_deadline <= now
+    }
+
+    /// Whether it is to be asked again: it has not completed and was not waived, and if it is optional, its deadline has not
+    /// passed.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        let is_settled = matches!(self.state(), PartState::Completed | PartState::Waived);
+        !is_settled && (self.required || now < self.tm_deadline)
+    }
+
+    fn is_completed(&self) -> bool {
+        self.state() == PartState::Completed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_mins(minutes))
+    }
+
+    fn part(required: bool, timeout: Duration) -> Participation {
+        let name = ParticipantName::parse("carrier").unwrap();
+        let participating = Participating { name, required, timeout };
+        Participation::new(Id::new(at(0), [1; 10]), 1, &participating, at(0), at(0))
+    }
+
+    fn answer(status: AnswerStatus, deleted: u64) -> Answer {
+        Answer { status, found: deleted, deleted, retained: Vec::new(), detail: String::new() }
+    }
+
+    fn after(part: &Participation, answer: Answer) -> Participation {
+        match part.answered(answer, Actor::PURGE, at(1)) {
+            Ok(Answered::Changed(changed)) => *changed,
+            Ok(Answered::Unchanged) | Err(_) => part.clone(),
+        }
+    }
+
+    #[test]
+    fn questions_follow_after_5_20_and_60_minutes_and_then_daily_whenever_the_deadline_is() {
+        const DAY: u64 = 24 * 60;
+        let mut part = part(true, Duration::from_hours(36));
+        let (mut questions, mut looks) = (Vec::new(), Vec::new());
+        for _ in 0..7 {
+            let now = part.tm_next.unwrap();
+            let minute = at(0).until(now).as_secs() / 60;
+            looks.push(minute);
+            part = if part.is_question_due(now) {
+                questions.push(minute);
+                part.asked_again(now)
+            } else {
+                part.rescheduled(now)
+            };
+        }
+        assert_eq!(questions, [5, 20, 60, 60 + DAY, 60 + 2 * DAY, 60 + 3 * DAY]);
+        assert_eq!(looks, [5, 20, 60, 60 + DAY, 36 * 60, 60 + 2 * DAY, 60 + 3 * DAY]);
+        assert_eq!(part.questions, 7);
+    }
+
+    #[test]
+    fn completed_is_final_and_an_optional_part_ends_at_its_deadline() {
+        let part = part(true, TIMEOUT);
+        let completed = after(&part, answer(AnswerStatus::Completed, 3));
+        assert_eq!(completed.state(), PartState::Completed);
+        assert!(part.is_awaited() && !completed.is_awaited());
+        let same = completed.answered(answer(AnswerStatus::Completed, 3), Actor::PURGE, at(2));
+        assert_eq!(same.unwrap(), Answered::Unchanged);
+        let other = completed.answered(answer(AnswerStatus::Completed, 4), Actor::PURGE, at(2));
+        assert!(matches!(other, Err(Error::AlreadyAcknowledged)));
+        assert!(part.is_open(at(70)) && part.is_overdue(at(70)) && !part.is_overdue(at(59)));
+        let optional = self::part(false, TIMEOUT);
+        assert!(optional.is_open(at(59)) && !optional.is_open(at(60)) && !optional.is_awaited());
+    }
+
+    #[test]
+    fn a_late_answer_shows_although_the_part_was_waived() {
+        let Answered::Changed(waived) =
+            part(true, TIMEOUT).waived("closed".to_owned(), Actor::PURGE, at(1))
+        else {
+            panic!("not waived")
+        };
+        assert_eq!(waived.state(), PartState::Waived);
+        assert!(!waived.is_awaited() && !waived.is_open(at(1)));
+        let late = after(&waived, answer(AnswerStatus::Completed, 1));
+        assert_eq!((late.state(), late.waiver.is_some()), (PartState::Completed, true));
+        assert_eq!(late.waived("again".to_owned(), Actor::PURGE, at(3)), Answered::Unchanged);
+    }
+
+    const TIMEOUT: Duration = Duration::from_hours(1);
+
+    proptest! {
+        /// Answers of different statuses lead to the same part in whatever order they arrive.
+        #[test]
+        fn the_order_of_answers_does_not_matter(order in Just([0_usize, 1, 2, 3]).prop_shuffle()) {
+            let statuses = [
+                AnswerStatus::Pending,
+                AnswerStatus::InProgress,
+                AnswerStatus::Failed,
+                AnswerStatus::Completed,
+            ];
+            let mut part = part(true, TIMEOUT);
+            for index in order {
+                part = after(&part, answer(statuses[index], index as u64));
+            }
+            prop_assert_eq!(part.answer.unwrap().answer, answer(AnswerStatus::Completed, 3));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Participants' parts in erasures: items beside the ledger's row, in its partition. Those that the schedule is to look at
+//! are in the ledger's sparse index `open`.
+
+use serde::{Deserialize, Serialize};
+
+use super::dynamodb::{
+    Address, Condition, Item, Store, Table, UpdateExpression, Write, all, first, internal, string,
+    to_item,
+};
+use super::fields::{self, stored};
+use super::key;
+use super::revise::Update;
+use super::stored::{Stored, read};
+use crate::domain::error::Entity;
+use crate::domain::participant::ParticipantName;
+use crate::domain::participation::{
+    Answer, AnswerStatus, Participation, RecordedAnswer, Retained, Waiver,
+};
+use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
+
+stored! {
+    /// A participant's part as an item.
+    #[derive(Serialize, Deserialize)]
+    pub struct ParticipationAttributes {
+        customer_id: Id<Customer> => Kept,
+        round: u64 => Kept,
+        name: String => Kept,
+        required: bool => Kept,
+        tm_ask: Timestamp => Kept,
+        tm_deadline: Timestamp => Kept,
+        questions: u64 => Kept,
+        tm_question: Timestamp => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tm_next: Option<Timestamp> => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answer: Option<AnswerAttributes> => Kept,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waiver: Option<WaiverAttributes> => Kept,
+        version: u64 => Kept,
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerAttributes {
+    status: AnswerStatus,
+    found: u64,
+    deleted: u64,
+    retained: Vec<Retained>,
+    detail: String,
+    by: Actor,
+    tm_answer: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WaiverAttributes {
+    reason: String,
+    by: Actor,
+    tm_waive: Timestamp,
+}
+
+impl From<&RecordedAnswer> for AnswerAttributes {
+    fn from(RecordedAnswer { answer, by, tm_answer }: &RecordedAnswer) -> Self {
+        let Answer { status, found, deleted, retained, detail } = answer.clone();
+        Self { status, found, deleted, retained, detail, by: *by, tm_answer: *tm_answer }
+    }
+}
+
+impl From<AnswerAttributes> for RecordedAnswer {
+    fn from(stored: AnswerAttributes) -> Self {
+        let AnswerAttributes { status, found, deleted, retained, detail, by, tm_answer } = stored;
+        Self { answer: Answer { status, found, deleted, retained, detail }, by, tm_answer }
+    }
+}
+
+impl From<&Waiver> for WaiverAttributes {
+    fn from(waiver: &Waiver) -> Self {
+        Self { reason: waiver.reason.clone(), by: waiver.by, tm_waive: waiver.tm_waive }
+    }
+}
+
+impl From<WaiverAttributes> for Waiver {
+    fn from(stored: WaiverAttributes) -> Self {
+        Self { reason: stored.reason, by: stored.by, tm_waive: stored.tm_waive }
+    }
+}
+
+impl From<&Participation> for ParticipationAttributes {
+    fn from(part: &Participation) -> Self {
+        Self {
+            customer_id: part.customer,
+            round: part.round,
+            name: part.name.to_string(),
+            required: part.required,
+            tm_ask: part.tm_ask,
+            tm_deadline: part.tm_deadline,
+            questions: part.questions,
+            tm_question: part.tm_question,
+            tm_next: part.tm_next,
+            answer: part.answer.as_ref().map(Into::into),
+            waiver: part.waiver.as_ref().map(Into::into),
+            version: part.version,
+        }
+    }
+}
+
+impl From<ParticipationAttributes> for Participation {
+    fn from(stored: ParticipationAttributes) -> Self {
+        Self {
+            customer: stored.customer_id,
+            round: stored.round,
+            name: ParticipantName::trusted(stored.name),
+            required: stored.required,
+            tm_ask: stored.tm_ask,
+            tm_deadline: stored.tm_deadline,
+            questions: stored.questions,
+            tm_question: stored.tm_question,
+            tm_next: stored.tm_next,
+            answer: stored.answer.map(Into::into),
+            waiver: stored.waiver.map(Into::into),
+            version: stored.version,
+        }
+    }
+}
+
+impl Stored for Participation {
+    type Attributes = ParticipationAttributes;
+}
+
+/// An entry of a participant's open parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenPart {
+    /// When the schedule is to look at it.
+    pub tm_next: Timestamp,
+    /// The account.
+    pub customer: Id<Customer>,
+    /// The round of its erasure.
+    pub round: u64,
+}
+
+impl Store {
+    /// Creates a part that the schedule is to look at, unless it is there. Returns whether it was created.
+    pub async fn insert_participation(&self, part: &Participation) -> Result<bool, Error> {
+        let mut attributes = to_item(ParticipationAttributes::from(part))?;
+        attributes.extend(open_keys(part));
+        let names = [fields::names::<ParticipationAttributes>(), OPEN_KEYS.to_vec()].concat();
+        let created = UpdateExpression::between(&names, &Item::new(), &attributes);
+        let written = self.update(address(part), &created, &Condition::absent()).await?;
+        Ok(written.written().is_some())
+    }
+
+    /// Records the answer and the waiver of the part `after`, if neither has changed since `before` was read.
+    pub async fn update_answer(
+        &self,
+        before: &Participation,
+        after: &Participation,
+    ) -> Result<Update<Participation>, Error> {
+        let recorded = ParticipationAttributes::from(after);
+        let changed = UpdateExpression::default()
+            .set_or_remove("answer", recorded.answer)?
+            .set_or_remove("waiver", recorded.waiver)?
+            .set("version", recorded.version)?;
+        let unchanged = Condition::version(before.version);
+        match self.update(address(before), &changed, &unchanged).await? {
+            Write::Written(_) => Ok(Update::Written),
+            Write::Refused(Some(now)) => Ok(Update::Outdated(Box::new(read(now)?))),
+            Write::Refused(None) => Err(Error::NotFound(Entity::Participation)),
+        }
+    }
+
+    /// Records a question, or when the schedule is to look at the part `after` next, if it is still to look at it as
+    /// `before` says. What the participant answers meanwhile stays.
+    pub async fn reschedule(
+        &self,
+        before: &Participation,
+        after: &Participation,
+    ) -> Result<(), Error> {
+        let Some(tm_next) = before.tm_next else { return Ok(()) };
+        let changed = UpdateExpression::default()
+            .set("questions", after.questions)?
+            .set("tm_question", after.tm_question)?
+            .set("tm_next", after.tm_next)?
+            .set("open_sk", after.tm_next.map(|next| entry(after, next)))?;
+        let read = [(":read_open_sk", string(entry(before, tm_next)))];
+        let as_read = Condition::new("open_sk = :read_open_sk", read);
+        self.update(address(before), &changed, &as_read).await.map(drop)
+    }
+
+    /// Takes a part out of those that the schedule is to look at.
+    pub async fn close_participation(&self, part: &Participation) -> Result<(), Error> {
+        let closed = UpdateExpression::default().remove(&["tm_next", "open_pk", "open_sk"]);
+        self.update(address(part), &closed, &Condition::present()).await.map(drop)
+    }
+
+    /// The first entries of a participant's open parts after the entry `after`, in the order in which the schedule is to
+    /// look at them: at most so many, and only those due before `until` if that is given.
+    pub async fn list_open(
+        &self,
+        name: &ParticipantName,
+        after: Option<OpenPart>,
+        until: Option<Timestamp>,
+        most: usize,
+    ) -> Result<Vec<OpenPart>, Error> {
+        #[derive(Deserialize)]
+        struct Entry {
+            open_sk: String,
+        }
+
+        let until = until.map_or_else(|| key::OPEN_END.to_owned(), key::due_until);
+        let query = self
+            .query(Table::Erasures)
+            .index_name("open")
+            .key_condition_expression(
+                "open_pk = :participant AND open_sk BETWEEN :after AND :until",
+            )
+            .expression_attribute_values(":participant", string(key::open(name)))
+            .expression_attribute_values(":after", string(after.map_or_else(String::new, behind)))
+            .expression_attribute_values(":until", string(until));
+        let entries: Vec<Entry> = first(query, most).await?;
+        let part = |entry: &Entry| {
+            let read = key::part_of_entry(&entry.open_sk);
+            let (tm_next, customer, round) = read.ok_or_else(|| internal("an unreadable entry"))?;
+            Ok(OpenPart { tm_next, customer, round })
+        };
+        entries.iter().map(part).collect()
+    }
+
+    /// Reads an account's row in the ledger, and all participants' parts in the erasures of the account, of the last round
+    /// last.
+    pub async fn get_erasure_and_parts(
+        &self,
+        customer: Id<Customer>,
+    ) -> Result<(Option<Erasure>, Vec<Participation>), Error> {
+        let query = self
+            .query(Table::Erasures)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", string(key::partition(customer)));
+        let row = key::erasure(customer);
+        let (mut erasure, mut parts) = (None, Vec::new());
+        for item in all(query).await? {
+            if item.get("sk") == Some(&string(&row.sk)) {
+                erasure = Some(read(item)?);
+            } else {
+                parts.push(read(item)?);
+            }
+        }
+        Ok((erasure, parts))
+    }
+}
+
+/// Attributes that put a part into the index.
+const OPEN_KEYS: [&str; 2] = ["open_pk", "open_sk"];
+
+fn open_keys(part: &Participation) -> Item {
+    let Some(next) = part.tm_next else { return Item::new() };
+    let values = [string(key::open(&part.name)), string(entry(part, next))];
+    OPEN_KEYS.into_iter().map(str::to_owned).zip(values).collect()
+}
+
+fn entry(part: &Participation, next: Timestamp) -> String {
+    key::open_entry(next, part.customer, part.round)
+}
+
+/// The lowest sort key after an entry.
+fn behind(part: OpenPart) -> String {
+    key::open_entry(part.tm_next, part.customer, part.round) + "\0"
+}
+
+fn address(part: &Participation) -> Address {
+    key::participation(part.customer, part.round, &part.name).address()
+}
