@@ -4,9 +4,11 @@
     python3 infra/check_receipts.py target/tmp   # the receipt that `cargo test` leaves there
     python3 infra/check_receipts.py              # one of an account that the local stack has erased
 
-The receipt must be genuine; with any byte changed, or by another key, it must not be.
+The receipt must be genuine; with any byte changed, or by another key, it must not be. What it supersedes is checked with
+receipts that are signed here.
 """
 
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -65,6 +67,10 @@ def check(receipt, published):
     keys = KeySet.import_key_set(published)
     claims = claims_of(receipt, keys)
     assert sum(claims["counts"].values()) > 0, claims
+    # Nobody else keeps anything for the account: its first receipt is final.
+    assert (claims["round"], claims["final"], claims["supersedes"]) == (1, True, None), claims
+    assert claims["covers"] == {"tables": ["accounts", "outbox", "ledger"], "participants": []}, claims
+    assert claims["retained"] == [] and claims["not_covered"]["backups_until"] > claims["tm_finish"], claims
     for key in keys.keys:
         assert key.thumbprint() == key.kid, "a key's id is its thumbprint"
 
@@ -81,6 +87,7 @@ def check(receipt, published):
         stranger = KeySet.import_key_set({"keys": [{**other, "kid": kid}]})
         assert not is_genuine(receipt, stranger), "another key takes it"
     check_what_is_signed()
+    check_what_is_superseded()
     check_program(receipt, published)
 
 
@@ -93,18 +100,39 @@ def check_what_is_signed():
         assert is_genuine(token, KeySet([key])) == genuine, (typ, issuer)
 
 
+def check_what_is_superseded():
+    """A final receipt names the one that it supersedes, and no other."""
+    key = ECKey.generate_key("P-256", {"kid": "ours"})
+    header = {"alg": "ES256", "typ": TYPE, "kid": "ours"}
+    first = jwt.encode(header, {"iss": ISSUER, "final": False}, key)
+    digest = hashlib.sha256(first.encode()).hexdigest()
+    second = jwt.encode(header, {"iss": ISSUER, "final": True, "supersedes": digest}, key)
+    published = {"keys": [key.as_dict(private=False)]}
+    assert "Not final" in run_program(published, 0, first).stderr
+    assert "Not final" not in run_program(published, 0, second, first).stderr
+    run_program(published, 1, first, second)
+    run_program(published, 1, second, second)
+    run_program(published, 1, second, first[:-1] + ("A" if first[-1] != "A" else "B"))
+
+
 def check_program(receipt, published):
     """The program says the same, by its exit code and in words."""
+    assert json.loads(run_program(published, 0, receipt + "\n").stdout)["iss"] == ISSUER
+    run_program(published, 1, receipt[::-1])
+
+
+def run_program(published, code, receipt, *superseded):
+    """Runs verify_receipt.py, which ends with this code."""
     with tempfile.TemporaryDirectory() as directory:
-        signed, keys = pathlib.Path(directory, "receipt.jws"), pathlib.Path(directory, "keys.json")
+        keys, *receipts = (pathlib.Path(directory, str(place)) for place in range(2 + len(superseded)))
         keys.write_text(json.dumps(published))
-        for text, code in ((receipt + "\n", 0), (receipt[::-1], 1)):
-            signed.write_text(text)
-            program = [sys.executable, ROOT / "infra/verify_receipt.py", signed, keys]
-            run = subprocess.run(program, capture_output=True, text=True, check=False)
-            assert run.returncode == code, run
-            said = json.loads(run.stdout)["iss"] == "tenure" if code == 0 else "NOT GENUINE" in run.stderr
-            assert said, run
+        for path, text in zip(receipts, (receipt, *superseded)):
+            path.write_text(text)
+        program = [sys.executable, ROOT / "infra/verify_receipt.py", receipts[0], keys, *receipts[1:]]
+        run = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert run.returncode == code, run
+    assert ("NOT GENUINE" in run.stderr) == (code == 1), run
+    return run
 
 
 if len(sys.argv) > 1:

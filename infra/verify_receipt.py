@@ -1,14 +1,16 @@
 """Checks an erasure receipt offline and prints what it states.
 
     pip install joserfc==1.8.0
-    python3 infra/verify_receipt.py RECEIPT.jws KEYS.json
+    python3 infra/verify_receipt.py RECEIPT.jws KEYS.json [SUPERSEDED.jws]
 
 KEYS.json is what GET /v1.0/erasure-keys answers. Get it once, from the service itself, and keep it: a
-receipt is worth as much as the way in which the keys came.
+receipt is worth as much as the way in which the keys came. SUPERSEDED.jws is an earlier receipt that this one
+is to supersede.
 
 Exit code: 0 if the receipt is genuine, 1 if it is not, 2 if a file cannot be read.
 """
 
+import hashlib
 import json
 import pathlib
 import sys
@@ -38,21 +40,33 @@ def claims_of(receipt, keys):
     return token.claims
 
 
+def check_superseded(claims, receipt):
+    """The claims name this receipt as the one that they supersede."""
+    if claims.get("supersedes") != hashlib.sha256(receipt.encode()).hexdigest():
+        raise NotGenuine("signed, but it supersedes another receipt, or none")
+
+
 def main(arguments):
-    if len(arguments) != 2:
+    if len(arguments) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        receipt, keys = (pathlib.Path(name).read_text("utf-8") for name in arguments)
+        receipt, keys, *superseded = (pathlib.Path(name).read_text("utf-8").strip() for name in arguments)
         keys = KeySet.import_key_set(json.loads(keys))
     except (OSError, ValueError, KeyError, TypeError, JoseError) as problem:
         print(f"cannot read: {problem!r}", file=sys.stderr)
         return 2
     try:
-        print(json.dumps(claims_of(receipt.strip(), keys), indent=2))
+        claims = claims_of(receipt, keys)
+        for earlier in superseded:
+            claims_of(earlier, keys)
+            check_superseded(claims, earlier)
     except NotGenuine as problem:
         print(f"NOT GENUINE: {problem}", file=sys.stderr)
         return 1
+    print(json.dumps(claims, indent=2))
+    if not claims.get("final", True):
+        print("Not final: the erasure waits for participants. Another receipt supersedes this one.", file=sys.stderr)
     return 0
 
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::domain::Actor;
 use shared::domain::erasure::{self, Reason};
 use shared::domain::owned::Kind;
-use shared::domain::receipt::Receipt;
+use shared::domain::receipt::{Edition, Receipt};
 use shared::domain::{Erasure, Error, Id, Timestamp};
 use shared::platform::http_client;
 use shared::signature::Signer;
@@ -58,7 +58,8 @@ fn ledger() -> Erasure {
 }
 
 fn receipt(ledger: &Erasure) -> Receipt<'_> {
-    Receipt::new(ledger, &["name", "email"], Timestamp::parse("2026-10-31T08:10:02Z").unwrap())
+    let tm_finish = Timestamp::parse("2026-10-31T08:10:02Z").unwrap();
+    Receipt::new(ledger, &[], &["name", "email"], tm_finish, Edition::First)
 }
 
 /// Splits a JWS into its signing input and signature.

@@ -1,27 +1,51 @@
 //! Erasure receipts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::actor::Role;
+use super::digest::sha256;
 use super::erasure::{Erasure, Reason};
+use super::participation::{PartState, Participating, Participation};
 use super::{Customer, Id, Timestamp};
 
 /// The issuer of receipts.
 const ISSUER: &str = "tenure";
 
-/// Claims of an erasure receipt: what was deleted and erased, when, and at whose request. Nothing in it is personal:
-/// the account is named by its id, who asked by the role.
+/// How far back point-in-time recovery of the accounts table reaches: DynamoDB's maximum, 35 days. What was deleted can be
+/// restored as long.
+pub const BACKUPS_KEPT: Duration = Duration::from_hours(35 * 24);
+
+/// Which of the receipts of a round it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edition<'a> {
+    /// The first: signed when the purge finishes.
+    First,
+    /// The one that supersedes the signed receipt `superseded`, as all participants that the erasure waited for have
+    /// completed or were waived by `tm_complete`.
+    Superseding {
+        /// The JWS of the receipt that it supersedes.
+        superseded: &'a str,
+        /// When it was signed first, whoever signs it.
+        tm_complete: Timestamp,
+    },
+}
+
+/// Claims of an erasure receipt: what was deleted and erased, when, and at whose request; what each participant has
+/// reported, what is retained, and what the receipt does not cover. Nothing in it is personal: the account is named by its
+/// id, who asked by the role, and free text of participants and operators is left out.
 ///
-/// Receipts of one erasure are the same text: the fields have this order, the counts are sorted, and `iat` is the time
-/// at which the erasure finished, whenever it is signed.
+/// Receipts of one erasure are the same text: the fields have this order, lists are sorted, and `iat` is the time at which
+/// the erasure finished or was completed, whenever it is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt<'a> {
     iss: &'static str,
     /// The account.
     sub: Id<Customer>,
-    /// Id of the receipt: the account, the epoch in which the purge finished, and the time.
+    /// Id of the receipt: the account, the epoch in which the purge finished, and the time; `.final` follows if it
+    /// supersedes another one.
     jti: String,
     iat: i64,
     /// Number of deleted items, by kind.
@@ -36,7 +60,77 @@ pub struct Receipt<'a> {
     reason: Option<Reason>,
     /// Hash of the plan that the deletion was bound to.
     plan: Option<&'a str>,
+    /// Round of the erasure: 1, and one more whenever the account was erased again after a restore.
+    round: u64,
+    /// Whether all required participants have completed or were waived: no other receipt of this round follows.
+    r#final: bool,
+    /// SHA-256 of the receipt that it supersedes, in hexadecimal.
+    supersedes: Option<String>,
+    covers: Covered<'a>,
+    retained: Vec<RetainedItems<'a>>,
+    not_covered: NotCovered,
     software: Software,
+}
+
+/// What a receipt covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Covered<'a> {
+    tables: [&'static str; 3],
+    participants: Vec<CoveredParticipant<'a>>,
+}
+
+/// Our tables: accounts, whose items are deleted; the outbox, whose events hold nothing personal and expire; the ledger,
+/// which holds nothing personal and is kept.
+const TABLES: [&str; 3] = ["accounts", "outbox", "ledger"];
+
+/// What a participant has reported, by its own word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct CoveredParticipant<'a> {
+    name: &'a str,
+    required: bool,
+    /// `None` if it has not been asked.
+    state: Option<PartState>,
+    found: Option<u64>,
+    deleted: Option<u64>,
+    tm_answer: Option<Timestamp>,
+    waived_by: Option<Role>,
+    tm_waive: Option<Timestamp>,
+}
+
+impl<'a> CoveredParticipant<'a> {
+    fn new(participating: &'a Participating, part: Option<&Participation>) -> Self {
+        let recorded = part.and_then(|part| part.answer.as_ref());
+        let waiver = part.and_then(|part| part.waiver.as_ref());
+        Self {
+            name: participating.name.as_str(),
+            required: participating.required,
+            state: part.map(Participation::state),
+            found: recorded.map(|recorded| recorded.answer.found),
+            deleted: recorded.map(|recorded| recorded.answer.deleted),
+            tm_answer: recorded.map(|recorded| recorded.tm_answer),
+            waived_by: waiver.map(|waiver| waiver.by.role),
+            tm_waive: waiver.map(|waiver| waiver.tm_waive),
+        }
+    }
+}
+
+/// Items that a participant keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct RetainedItems<'a> {
+    participant: &'a str,
+    kind: &'a str,
+    count: u64,
+    ground: &'a str,
+    until: Option<Timestamp>,
+}
+
+/// What a receipt does not cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct NotCovered {
+    /// Until when what was deleted can be restored from backups.
+    backups_until: Timestamp,
+    /// Whoever receives events on the bus and is not registered as a participant.
+    unregistered_consumers: bool,
 }
 
 /// The software that erased the account.
@@ -50,19 +144,27 @@ const SOFTWARE: Software = Software { name: ISSUER, version: env!("CARGO_PKG_VER
 
 impl<'a> Receipt<'a> {
     /// Returns the receipt of an erasure that was verified to be complete at `tm_finish`: everything that the ledger
-    /// counted is deleted, and these fields of the account are erased.
+    /// counted is deleted, these fields of the account are erased, and participants have reported what is in their
+    /// `parts`, of which those in the ledger's round count.
     #[must_use]
     pub fn new(
         ledger: &'a Erasure,
+        parts: &'a [Participation],
         fields_erased: &'a [&'static str],
         tm_finish: Timestamp,
+        edition: Edition<'_>,
     ) -> Self {
         let request = ledger.request.as_ref();
-        let iat = tm_finish.seconds();
+        let (iat, suffix, supersedes) = match edition {
+            Edition::First => (tm_finish.seconds(), "", None),
+            Edition::Superseding { superseded, tm_complete } => {
+                (tm_complete.seconds(), ".final", Some(sha256(superseded)))
+            }
+        };
         Self {
             iss: ISSUER,
             sub: ledger.customer,
-            jti: format!("{}.{}.{iat}", ledger.customer, ledger.epoch),
+            jti: format!("{}.{}.{iat}{suffix}", ledger.customer, ledger.epoch),
             iat,
             counts: ledger.found.iter().map(|(kind, count)| (kind.plural(), *count)).collect(),
             fields_erased,
@@ -73,9 +175,43 @@ impl<'a> Receipt<'a> {
             requested_by: request.map(|request| request.by.role),
             reason: request.map(|request| request.reason),
             plan: request.and_then(|request| request.plan.as_deref()),
+            round: ledger.round,
+            r#final: ledger.is_complete_with(parts),
+            supersedes,
+            covers: Covered { tables: TABLES, participants: covered(ledger, parts) },
+            retained: ledger
+                .participants
+                .iter()
+                .flat_map(|one| retained(ledger, parts, one))
+                .collect(),
+            not_covered: NotCovered {
+                backups_until: tm_finish.plus(BACKUPS_KEPT),
+                unregistered_consumers: true,
+            },
             software: SOFTWARE,
         }
     }
+}
+
+fn covered<'a>(ledger: &'a Erasure, parts: &[Participation]) -> Vec<CoveredParticipant<'a>> {
+    let participants = ledger.participants.iter();
+    participants.map(|one| CoveredParticipant::new(one, ledger.part_of(one, parts))).collect()
+}
+
+fn retained<'a>(
+    ledger: &Erasure,
+    parts: &'a [Participation],
+    participating: &'a Participating,
+) -> impl Iterator<Item = RetainedItems<'a>> {
+    let part = ledger.part_of(participating, parts);
+    let answer = part.and_then(|part| part.answer.as_ref()).map(|recorded| &recorded.answer);
+    answer.into_iter().flat_map(|answer| &answer.retained).map(|kept| RetainedItems {
+        participant: participating.name.as_str(),
+        kind: &kept.kind,
+        count: kept.count,
+        ground: &kept.ground,
+        until: kept.until,
+    })
 }
 
 #[cfg(test)]
@@ -85,44 +221,195 @@ mod tests {
     use crate::domain::actor::ActorType;
     use crate::domain::erasure::ErasureRequest;
     use crate::domain::owned::Kind;
+    use crate::domain::participant::ParticipantName;
+    use crate::domain::participation::{Answer, AnswerStatus, RecordedAnswer, Retained, Waiver};
 
-    #[test]
-    fn claims_have_a_fixed_order_and_no_others() {
-        let at = |text| Timestamp::parse(text).unwrap();
+    const FIELDS: &[&str] = &["name", "email"];
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn finish() -> Timestamp {
+        at("2026-10-31T08:10:02.000123Z")
+    }
+
+    fn ledger() -> Erasure {
         let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
+        Erasure {
+            tm_claim: Some(at("2026-10-31T08:10:00.5Z")),
+            epoch: 3,
+            found: [(Kind::Number, 1_001), (Kind::Agent, 1), (Kind::Flow, 0)].into(),
+            ..Erasure::blank(customer)
+        }
+    }
+
+    fn requested() -> Erasure {
+        let ledger = ledger();
         let request = ErasureRequest {
             reason: Reason::Unregister,
             by: Actor {
                 kind: ActorType::Agent,
                 id: Some(uuid::Uuid::from_u128(1)),
                 role: Role::CustomerAdmin,
-                customer_id: Some(customer.uuid()),
+                customer_id: Some(ledger.customer.uuid()),
             },
             tm_request: at("2026-10-01T08:00:00Z"),
             tm_due: at("2026-10-31T08:00:00Z"),
-            plan: None,
+            plan: Some("ab12".to_owned()),
         };
+        Erasure { request: Some(request), ..ledger }
+    }
+
+    /// The ledger of an erasure that three participants take part in, and their parts.
+    fn asked() -> (Erasure, Vec<Participation>) {
+        let participating = |(name, required): (&str, bool)| Participating {
+            name: ParticipantName::parse(name).unwrap(),
+            required,
+            timeout: Duration::from_hours(1),
+        };
+        let participants = [("billing", false), ("carrier", true), ("files", true)];
         let ledger = Erasure {
-            request: Some(request),
-            tm_claim: Some(at("2026-10-31T08:10:00.5Z")),
-            epoch: 3,
-            found: [(Kind::Number, 1_001), (Kind::Agent, 1), (Kind::Flow, 0)].into(),
-            ..Erasure::blank(customer)
+            round: 2,
+            participants: participants.map(participating).to_vec(),
+            ..requested()
         };
+        let customer = ledger.customer;
+        let claimed = at("2026-10-31T08:10:00.5Z");
+        let part = |round| move |one| Participation::new(customer, round, one, claimed, claimed);
+        let earlier = ledger.participants.iter().map(part(1));
+        let parts = earlier.chain(ledger.participants.iter().skip(1).map(part(2))).collect();
+        (ledger, parts)
+    }
+
+    fn answered(part: &mut Participation, status: AnswerStatus, retained: Vec<Retained>) {
+        let detail = "never shown".to_owned();
+        part.answer = Some(RecordedAnswer {
+            answer: Answer { status, found: 9, deleted: 7, retained, detail },
+            by: Actor::PURGE,
+            tm_answer: at("2026-11-01T00:00:00Z"),
+        });
+    }
+
+    fn claims(ledger: &Erasure, parts: &[Participation], edition: Edition<'_>) -> String {
+        serde_json::to_string(&Receipt::new(ledger, parts, FIELDS, finish(), edition)).unwrap()
+    }
+
+    /// Checks that the claims are these and no others, in this order: those of the account, and those of the round.
+    #[track_caller]
+    fn assert_claims(claims: &str, account: &[&str], round: &[&str]) {
         let version = env!("CARGO_PKG_VERSION");
-        let receipt = Receipt::new(&ledger, &["name", "email"], at("2026-10-31T08:10:02.000123Z"));
+        let software = format!(r#""software":{{"name":"tenure","version":"{version}"}}}}"#);
         assert_eq!(
-            serde_json::to_string(&receipt).unwrap(),
-            [
+            claims,
+            [&account.concat(), &round.concat(), &software].map(String::as_str).concat()
+        );
+    }
+
+    const NOT_COVERED: &str = r#""not_covered":{"backups_until":"2026-12-05T08:10:02.000123Z","unregistered_consumers":true},"#;
+
+    #[test]
+    fn claims_have_a_fixed_order_and_no_others() {
+        assert_claims(
+            &claims(&requested(), &[], Edition::First),
+            &[
                 r#"{"iss":"tenure","sub":"5e4a0680-804e-11ec-8477-2fea5968d85b","#,
                 r#""jti":"5e4a0680-804e-11ec-8477-2fea5968d85b.3.1793434202","iat":1793434202,"#,
                 r#""counts":{"agents":1,"flows":0,"numbers":1001},"fields_erased":["name","email"],"#,
                 r#""tm_request":"2026-10-01T08:00:00Z","tm_due":"2026-10-31T08:00:00Z","#,
                 r#""tm_claim":"2026-10-31T08:10:00.5Z","tm_finish":"2026-10-31T08:10:02.000123Z","#,
-                r#""requested_by":"customer_admin","reason":"unregister","plan":null,"#,
-                &format!(r#""software":{{"name":"tenure","version":"{version}"}}}}"#),
-            ]
-            .concat()
+                r#""requested_by":"customer_admin","reason":"unregister","plan":"ab12","#,
+            ],
+            &[
+                r#""round":1,"final":true,"supersedes":null,"#,
+                r#""covers":{"tables":["accounts","outbox","ledger"],"participants":[]},"retained":[],"#,
+                NOT_COVERED,
+            ],
         );
+    }
+
+    #[test]
+    fn claims_of_an_account_without_a_request_are_null() {
+        let blank = Erasure { tm_claim: None, found: [].into(), ..ledger() };
+        assert_claims(
+            &claims(&blank, &[], Edition::First),
+            &[
+                r#"{"iss":"tenure","sub":"5e4a0680-804e-11ec-8477-2fea5968d85b","#,
+                r#""jti":"5e4a0680-804e-11ec-8477-2fea5968d85b.3.1793434202","iat":1793434202,"#,
+                r#""counts":{},"fields_erased":["name","email"],"#,
+                r#""tm_request":null,"tm_due":null,"tm_claim":null,"#,
+                r#""tm_finish":"2026-10-31T08:10:02.000123Z","#,
+                r#""requested_by":null,"reason":null,"plan":null,"#,
+            ],
+            &[
+                r#""round":1,"final":true,"supersedes":null,"#,
+                r#""covers":{"tables":["accounts","outbox","ledger"],"participants":[]},"retained":[],"#,
+                NOT_COVERED,
+            ],
+        );
+    }
+
+    #[test]
+    fn first_receipt_shows_participants_that_have_not_answered_and_is_not_final() {
+        let (ledger, mut parts) = asked();
+        for part in &mut parts[..3] {
+            answered(part, AnswerStatus::Completed, Vec::new());
+        }
+        let claims = claims(&ledger, &parts, Edition::First);
+        let unanswered =
+            r#""found":null,"deleted":null,"tm_answer":null,"waived_by":null,"tm_waive":null}"#;
+        let round = [
+            r#""round":2,"final":false,"supersedes":null,"#,
+            r#""covers":{"tables":["accounts","outbox","ledger"],"participants":["#,
+            &format!(r#"{{"name":"billing","required":false,"state":null,{unanswered},"#),
+            &format!(r#"{{"name":"carrier","required":true,"state":"asked",{unanswered},"#),
+            &format!(r#"{{"name":"files","required":true,"state":"asked",{unanswered}]}},"#),
+            r#""retained":[],"#,
+            NOT_COVERED,
+        ];
+        assert!(claims.contains(&round.concat()), "{claims}");
+    }
+
+    #[test]
+    fn final_receipt_shows_answers_and_waivers_and_names_the_one_that_it_supersedes() {
+        let (ledger, mut parts) = asked();
+        let retained = |kind: &str, until| Retained {
+            kind: kind.to_owned(),
+            count: 2,
+            ground: "tax law".to_owned(),
+            until,
+        };
+        let kept =
+            [retained("invoices", Some(at("2036-12-31T00:00:00Z"))), retained("notes", None)];
+        answered(&mut parts[3], AnswerStatus::Completed, kept.to_vec());
+        parts[4].waiver = Some(Waiver {
+            reason: "never shown".to_owned(),
+            by: Actor { role: Role::ProjectAdmin, ..Actor::PURGE },
+            tm_waive: at("2026-11-02T00:00:00Z"),
+        });
+        let tm_complete = at("2026-11-02T00:00:01.5Z");
+        let edition = Edition::Superseding { superseded: "a.b.c", tm_complete };
+        let claims = claims(&ledger, &parts, edition);
+        let round = [
+            &format!(r#""round":2,"final":true,"supersedes":"{}","#, sha256("a.b.c")),
+            r#""covers":{"tables":["accounts","outbox","ledger"],"participants":["#,
+            r#"{"name":"billing","required":false,"state":null,"#,
+            r#""found":null,"deleted":null,"tm_answer":null,"waived_by":null,"tm_waive":null},"#,
+            r#"{"name":"carrier","required":true,"state":"completed","#,
+            r#""found":9,"deleted":7,"tm_answer":"2026-11-01T00:00:00Z","waived_by":null,"tm_waive":null},"#,
+            r#"{"name":"files","required":true,"state":"waived","#,
+            r#""found":null,"deleted":null,"tm_answer":null,"#,
+            r#""waived_by":"project_admin","tm_waive":"2026-11-02T00:00:00Z"}]},"#,
+            r#""retained":[{"participant":"carrier","kind":"invoices","count":2,"ground":"tax law","#,
+            r#""until":"2036-12-31T00:00:00Z"},"#,
+            r#"{"participant":"carrier","kind":"notes","count":2,"ground":"tax law","until":null}],"#,
+            NOT_COVERED,
+        ];
+        assert!(claims.contains(&round.concat()), "{claims}");
+        let id = format!("{}.3.{}.final", ledger.customer, tm_complete.seconds());
+        let iat = format!(r#""jti":"{id}","iat":{},"#, tm_complete.seconds());
+        assert!(claims.contains(&iat), "{claims}");
+        assert!(claims.contains(r#""tm_finish":"2026-10-31T08:10:02.000123Z""#), "{claims}");
+        assert!(!claims.contains("never shown"), "{claims}");
     }
 }

@@ -6,7 +6,7 @@ use super::Worker;
 use super::slice::{count, slices, split_counted};
 use crate::domain::erasure::InventoryCursor;
 use crate::domain::lifecycle::{Command, Transition, decide};
-use crate::domain::receipt::Receipt;
+use crate::domain::receipt::{Edition, Receipt};
 use crate::domain::{Actor, Customer, Erasure, Error, Id};
 use crate::platform::log::LogEntry;
 use crate::store::Update;
@@ -196,7 +196,7 @@ impl Worker<'_> {
         else {
             return Ok(JobState::NotDue);
         };
-        let receipt = Receipt::new(&job.ledger, &self.purger.erased, now);
+        let receipt = Receipt::new(&job.ledger, &[], &self.purger.erased, now, Edition::First);
         let receipt = self.purger.signer.sign(&receipt).await?;
         let finished = self.store().finish_erasure(account, &change, &job.ledger, &receipt).await?;
         Ok(match finished {
