@@ -27,6 +27,7 @@ RESOURCES = ["createResource", "getResource", "updateResource", "deleteResource"
 THINGS = ["updateResource", "deleteResource", "sendPasswordLink"]
 THINGS += ["deleteAgent", "updateAgentPermission", "deleteSession"]
 THINGS += ["getAccessKey", "updateAccessKey", "deleteAccessKey", "rotateAccessKey"]
+PARTICIPANTS = ["setParticipant", "getParticipant", "listParticipantRequests", "deleteParticipant"]
 LEAVING = ["unregister", "recover", "logout"]
 LINKS = ["forgetPassword", "resetPassword"]
 # What access keys may not do, and people do with their password.
@@ -129,6 +130,7 @@ def runs(api, seed, size, thorough):
     api.customer(f"owner-{seed}", "owners password")
     owner = api.login(f"owner-{seed}", "owners password")
     yield run(api, seed, "things", owner, size, "fuzzing", only=THINGS, owner=owner)
+    yield run(api, seed, "participants", api.operator, size, "fuzzing", only=PARTICIPANTS, owner=api.operator)
     yield run(api, seed, "customers", api.operator, size, "fuzzing", only=["deleteCustomer"], owner=api.operator)
     yield run(api, seed, "people", person, size, "fuzzing,stateful", only=PEOPLE, own=own, password="admins password")
     # To leave would end what the others need.

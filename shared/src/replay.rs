@@ -41,6 +41,13 @@ pub async fn resource(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
     Reply::state(view::ResourceView::new(record.customer, &get(app, &at, kind.into()).await?))
 }
 
+/// Answers with the participant that the request registered or changed.
+pub async fn participant(app: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
+    let registry = app.store.get_registry().await?;
+    let name = record.participant.ok_or(Error::NotFound(Entity::Participant))?;
+    Reply::state(view::ParticipantView::new(&name, registry.find(&name)?))
+}
+
 /// Refuses to answer again: only the first answer showed the access key's token.
 pub fn token_issued(_: &App, record: IdempotencyRecord) -> Ready<Result<Reply, Error>> {
     ready(Err(record.subject.map_or(Error::not_found(Kind::AccessKey), Error::TokenAlreadyIssued)))

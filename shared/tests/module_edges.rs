@@ -89,6 +89,8 @@ const STORE_LAYERS: &[&[&str]] = &[
         "mailed_token",
         "marker",
         "outbox",
+        "participant",
+        "participation",
     ],
     &["owned"],
     &[

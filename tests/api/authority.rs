@@ -390,6 +390,33 @@ async fn a_session_that_is_ended_meanwhile_does_not_change_its_own_agent() {
     assert_eq!(shown["name"], "");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_admin_who_is_demoted_meanwhile_changes_no_participants() {
+    let tenure = Arc::new(Tenure::start().await);
+    let admin = tenure.admin().await;
+    let me = tenure.call(&admin, "GET", "/v1.0/me").await.ok();
+    let operators = Account { id: me["customer_id"].as_str().unwrap().to_owned(), token: admin };
+    let victim = json!({"username": "victim", "password": PASSWORD, "permission": 1, "current_password": OPERATORS_PASSWORD});
+    let victim = tenure.call_with(&operators.token, "POST", "/v1.0/agents", victim).await.ok();
+    let victim = format!("/v1.0/agents/{}", victim["id"].as_str().unwrap());
+    let session = tenure.login("victim", PASSWORD).await;
+    let (path, required) = ("/v1.0/participants/carrier", json!({"required": true}));
+    tenure.call_with(&operators.token, "PUT", path, required).await.ok();
+    let before = tenure.items("ErasuresTable").await;
+    for (function, method) in
+        [("ParticipantSetFunction", "PUT"), ("ParticipantDeleteFunction", "DELETE")]
+    {
+        let body = json!({"required": false});
+        let request = Delayed { function, method, path: path.to_owned(), body };
+        let demotion = write_to_agent(&tenure, &operators, &victim, "permission", 16);
+        let answer = Box::pin(request.send(&tenure, &session, demotion)).await;
+        assert_eq!(answer.refused(403), "PERMISSION_DENIED", "{method}");
+        assert!(answer.message().contains("was changed while"), "{}", answer.text);
+        write_to_agent(&tenure, &operators, &victim, "permission", 1).await;
+    }
+    assert_eq!(tenure.items("ErasuresTable").await, before);
+}
+
 /// Changes an agent by the table itself, as the function that would do it is kept from writing.
 async fn write_to_agent(
     tenure: &Tenure,

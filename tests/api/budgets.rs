@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use std::fs::{read_dir, read_to_string};
 
 use serde_json::{Value, json};
+use shared::domain::participant::{ParticipantName, TIMEOUT};
+use shared::domain::participation::{Participating, Participation};
+use shared::domain::{Id, Timestamp};
 
 use crate::harness::{
     Call, PASSWORD, Template, Tenure, mailing_with, new_customer, options_with, quick, root, slow,
 };
+use crate::store::store;
 
 /// Number of columns that are compared as text.
 const COLUMNS: usize = 5;
@@ -397,6 +401,24 @@ async fn owned_items(bill: &mut Bill) {
     let path = format!("{key}/rotate");
     bill.pay("POST /v1.0/accesskeys/{id}/rotate", token, &path, Some(json!({}))).await;
     bill.pay("DELETE /v1.0/accesskeys/{id}", token, &key, None).await;
+
+    let (participants, carrier) = ("/v1.0/participants", "/v1.0/participants/carrier");
+    let one = format!("{participants}/{{name}}");
+    let required = Some(json!({"required": true}));
+    bill.pay(&format!("PUT {one}"), &admin, carrier, required).await;
+    bill.pay(&format!("GET {one}"), &admin, carrier, None).await;
+    bill.pay(&format!("GET {participants}"), &admin, participants, None).await;
+    let bound = Some(json!({"expire": 86_400, "participant": "carrier"}));
+    bill.pay_as("POST /v1.0/accesskeys", " of a participant", &admin, keys, bound).await;
+    let (route, path) = (format!("GET {one}/requests"), format!("{carrier}/requests"));
+    bill.pay_as(&route, " without any", &admin, &path, None).await;
+    let name = ParticipantName::parse("carrier").unwrap();
+    let asked = Participating { name, required: true, timeout: TIMEOUT };
+    let now = Timestamp::from_micros(bill.tenure.now().await.as_microsecond()).unwrap();
+    let part = Participation::new(Id::new(now, [7; 10]), 1, &asked, now, now);
+    store(&bill.tenure).insert_participation(&part).await.unwrap();
+    bill.pay(&route, &admin, &path, None).await;
+    bill.pay(&format!("DELETE {one}"), &admin, carrier, None).await;
 
     let sessions = "/v1.0/sessions";
     bill.tenure.login("owner", PASSWORD).await;

@@ -426,7 +426,7 @@ async fn every_stored_field_has_an_erase_rule() {
         "under_way",
         "slow",
     ];
-    const KEYS: [&str; 4] = ["pk", "sk", "finished_pk", "finished_sk"];
+    const KEYS: [&str; 6] = ["pk", "sk", "finished_pk", "finished_sk", "open_pk", "open_sk"];
     /// Attributes of the ledger that no code reads.
     const LEDGER: [&str; 2] = ["tm_lift", "tm_error"];
     let tenure = Tenure::start().await;

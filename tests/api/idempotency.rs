@@ -237,6 +237,7 @@ async fn every_operation_replays_its_answer() {
         (&admin, "POST", at("/resume"), nothing),
         (&admin, "PUT", at("/hold"), json!({"reason": "Case 7 of the court"})),
         (&admin, "PUT", at("/holds/case-8"), json!({"reason": "Case 8 of the court"})),
+        (&admin, "PUT", "/v1.0/participants/carrier".into(), json!({"required": true})),
         (&admin, "POST", "/v1.0/customers".into(), new_customer("test2")),
         (&own, "POST", "/auth/unregister".into(), json!({"password": new_password})),
     ];

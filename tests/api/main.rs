@@ -39,6 +39,7 @@ mod messages;
 mod openapi;
 mod pages;
 mod panics;
+mod participants;
 mod password_reset;
 mod passwords;
 mod permissions;

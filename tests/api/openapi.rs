@@ -111,7 +111,8 @@ fn every_object_with_fields_is_a_named_schema_written_out_in_full() {
 /// Returns an instance of every error. A new variant does not compile until it is listed here.
 fn every_error() -> Vec<Error> {
     let text = String::new;
-    let missing = [Entity::Delivery, Entity::Customer, Entity::Erasure].into_iter();
+    let missing =
+        [Entity::Delivery, Entity::Customer, Entity::Erasure, Entity::Participant].into_iter();
     let is_named = |kind: &&Kind| kind.is_announced() || **kind == Kind::Session;
     let kinds = Kind::ALL.iter().filter(is_named);
     let missing = missing.chain(kinds.map(|kind| Entity::Owned(*kind)));
@@ -152,6 +153,7 @@ fn every_error() -> Vec<Error> {
         Error::LastProjectAdmin,
         Error::LastAdmin,
         Error::AlreadyRotated,
+        Error::TooManyParticipants,
         Error::NoWebhook,
         Error::EtagMismatch,
         Error::IdempotencyKeyReused,
@@ -198,7 +200,12 @@ fn is_in_the_list(error: &Error) {
         | Error::AccountFrozen { .. }
         | Error::AccountSuspended
         | Error::NotFound(
-            Entity::Delivery | Entity::Customer | Entity::Owned(_) | Entity::Erasure,
+            Entity::Delivery
+            | Entity::Customer
+            | Entity::Owned(_)
+            | Entity::Erasure
+            | Entity::Participant
+            | Entity::Participation,
         )
         | Error::RouteNotFound
         | Error::LoopDetected
@@ -214,6 +221,8 @@ fn is_in_the_list(error: &Error) {
         | Error::LastProjectAdmin
         | Error::LastAdmin
         | Error::AlreadyRotated
+        | Error::TooManyParticipants
+        | Error::AlreadyAcknowledged
         | Error::NoWebhook
         | Error::EtagMismatch
         | Error::IdempotencyKeyReused
@@ -370,8 +379,15 @@ fn every_component_is_used() {
 
 /// Fields that are not personal though a stored field of the same name is: the name of a stored field or of a
 /// hold is not the name of a person.
-const NOT_PERSONAL: [(&str, &str); 3] =
-    [("StoredField", "name"), ("Hold", "name"), ("PlacedHold", "name")];
+const NOT_PERSONAL: [(&str, &str); 7] = [
+    ("StoredField", "name"),
+    ("Hold", "name"),
+    ("PlacedHold", "name"),
+    ("Participant", "name"),
+    ("Participant", "detail"),
+    ("SetParticipantRequest", "detail"),
+    ("ParticipantRequest", "detail"),
+];
 
 #[test]
 fn fields_marked_personal_are_those_stored_as_personal() {
@@ -529,7 +545,7 @@ async fn request_examples_are_accepted_as_they_stand() {
                 "/v1.0/agents/{id}/password" => {
                     Some(tenure.login("ann", "annes own password").await)
                 }
-                _ if collection == "customers" => Some(admin.clone()),
+                _ if ["customers", "participants"].contains(&collection) => Some(admin.clone()),
                 _ => Some(tenure.login("test1", "ee5f3d14-5ac6-11ed-808e-6f7d676a444b").await),
             };
             let mut example = example;

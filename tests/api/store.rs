@@ -70,6 +70,7 @@ pub(crate) fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
         token: token.stored(),
         earlier: Vec::new(),
         permission: Permission::ADMIN,
+        participant: None,
         tm_expire: now(),
         tm_last_use: None,
         tm_create: now(),

@@ -1,10 +1,11 @@
 //! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who has a session. Only this answer
-//! shows its token.
+//! shows its token. One that a project admin binds to a participant has no permission, and speaks for that participant.
 
 use serde::Deserialize;
 use shared::app::App;
 use shared::auth::caller;
 use shared::domain::gate::Write;
+use shared::domain::participant::ParticipantName;
 use shared::domain::permission::Grant;
 use shared::domain::value::{Detail, Integer, Name, deserialize_present};
 use shared::domain::{AccessKey, Error, EventType, Kind, Permission, PlainToken, access_key};
@@ -24,6 +25,9 @@ struct Body {
     /// The creator's own, if absent.
     #[serde(default, deserialize_with = "deserialize_present")]
     permission: Option<Grant>,
+    /// The participant that the key is bound to, if any.
+    #[serde(default, deserialize_with = "deserialize_present")]
+    participant: Option<ParticipantName>,
 }
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
@@ -31,13 +35,14 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     caller.require_session()?;
     let body: Body = request.json()?;
     let lifetime = access_key::lifetime(body.expire)?;
-    let permission = body.permission.map_or(Ok(caller.permission), |grant| caller.give(grant))?;
+    let permission = caller.give_key(body.permission, body.participant.as_ref())?;
 
     let (now, by) = (app.now(), caller.actor());
     let (account, id) = (caller.customer.id, app.new_id(now));
     let token = PlainToken::access_key(account, caller.agent.id, id, app.new_secret());
     let key = AccessKey::new(id, caller.agent.id, token.stored(), permission, lifetime, now);
-    let key = AccessKey { name: body.name, detail: body.detail, ..key };
+    let (name, detail, participant) = (body.name, body.detail, body.participant);
+    let key = AccessKey { name, detail, participant, ..key };
     let event = app.event(EventType::Created(Kind::AccessKey), account, vec![id.uuid()], by, now);
     app.store.insert_access_key(caller.own(Write::Change)?.within(app.caps), &key, &event).await?;
 

@@ -13,7 +13,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, found) = caller_and_revoked_key(app, &request, Permission::ADMIN).await?;
 
     let (by, (account, key)) = (caller.actor(), found?);
-    caller.require_all_of(key.permission)?;
+    caller.require_all_of(key.authority())?;
     let account = account.writable(request.party(), Write::Credentials)?;
     let conditions = &request.preconditions()?;
     let (key, now) = revise(key, |key| async move {

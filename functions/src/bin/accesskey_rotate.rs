@@ -31,7 +31,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let overlap = access_key::overlap(body.overlap)?;
     let (caller, agent, by) = (&caller, caller.agent.id, caller.actor());
     let (account, (_, key)) = (caller.own(Write::Change)?, found?);
-    caller.require_all_of(key.permission)?;
+    caller.require_all_of(key.authority())?;
     let plain = &PlainToken::access_key(account.id, agent, key.id, app.new_secret());
     let (replaced, conditions) = (&key.token.clone(), &request.preconditions()?);
     let rotated = revise(key, |before| async move {

@@ -13,7 +13,7 @@ use shared::store::revise;
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let (caller, found) = caller_and_access_key(app, &request, Permission::ADMIN).await?;
     let (account, by, (_, key)) = (caller.own(Write::Change)?, caller.actor(), found?);
-    caller.require_all_of(key.permission)?;
+    caller.require_all_of(key.authority())?;
     let labels: &Labels = &request.json_over(&view::AccessKeyView::new(account.id, &key))?;
     let conditions = &request.preconditions()?;
     let updated = revise(key, |before| async move {

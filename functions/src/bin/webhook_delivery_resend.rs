@@ -24,7 +24,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
 /// Answers a replay with the delivery as it is now.
 async fn replay(app: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
-    let event = app.store.get_events(&[record.event]).await?.pop();
+    let event = app.store.get_events(record.event.as_slice()).await?.pop();
     Reply::ok(Delivery::from(&event.ok_or(Error::NotFound(Entity::Delivery))?))
 }
 

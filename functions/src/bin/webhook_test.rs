@@ -4,6 +4,7 @@
 use shared::app::App;
 use shared::auth::caller;
 use shared::domain::delivery::{Delivery, DeliveryState};
+use shared::domain::error::Entity;
 use shared::domain::gate::Write;
 use shared::domain::idempotency::IdempotencyRecord;
 use shared::domain::{Error, EventType, Permission};
@@ -24,7 +25,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 /// Answers a replay with the delivery as the first answer showed it.
 async fn replay(_: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::ok(Delivery {
-        id: record.event,
+        id: record.event.ok_or(Error::NotFound(Entity::Delivery))?,
         name: record.event_name,
         sequence: record.sequence,
         tm_event: record.tm_event,

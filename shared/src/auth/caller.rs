@@ -11,6 +11,7 @@ use crate::domain::error::{Denial, Entity};
 use crate::domain::gate::{Access, Party, Target, Write};
 use crate::domain::known_networks::NetworkHash;
 use crate::domain::owned::Kind;
+use crate::domain::participant::{ParticipantName, Registry};
 use crate::domain::permission::Grant;
 use crate::domain::session::SessionLimits;
 use crate::domain::value::Password;
@@ -37,6 +38,8 @@ pub struct Caller {
     pub permission: Permission,
     /// Kind of credential.
     pub identity: Identity,
+    /// The participant that the access key is bound to; `None` for any other credential.
+    participant: Option<ParticipantName>,
     /// Whether the request proves that the caller knows their password.
     has_proved: bool,
 }
@@ -51,19 +54,41 @@ pub enum Identity {
 }
 
 /// What a request needs to be admitted.
-#[derive(Clone, Copy)]
 struct Gate {
     /// Any of these permissions.
     permission: Permission,
     /// An account whose state allows this.
     access: Access,
+    /// The participant whose part in erasures the request is about: it admits access keys bound to that one. `None` admits no
+    /// bound key.
+    participant: Option<ParticipantName>,
 }
 
 impl Gate {
+    /// A gate that admits callers with any of these permissions, of an account whose state allows `access`.
+    const fn new(permission: Permission, access: Access) -> Self {
+        Self { permission, access, participant: None }
+    }
+
     /// The gate of a route that only reads or changes the account or what it owns.
     fn of(request: &Request, permission: Permission) -> Self {
-        let access = if request.is_read() { Access::Read } else { Access::Write };
-        Self { permission, access }
+        Self::new(permission, if request.is_read() { Access::Read } else { Access::Write })
+    }
+
+    /// The gate of a route on the part that the participant in the path has in erasures.
+    fn of_participant(request: &Request) -> Self {
+        let participant = request.path_participant().ok();
+        Self { participant, ..Self::of(request, Permission::PROJECT_ADMIN) }
+    }
+
+    /// Refuses a caller who has none of the permissions, and an access key that is bound to another participant than the
+    /// request is about.
+    fn require(&self, caller: &Caller) -> Result<(), Error> {
+        match &caller.participant {
+            None => caller.require(self.permission),
+            bound if *bound == self.participant => caller.require_agent(self.permission),
+            Some(_) => Err(Error::PermissionDenied(Denial::Bound)),
+        }
     }
 }
 
@@ -79,7 +104,15 @@ impl Caller {
 
     /// Refuses a caller who has none of these permissions.
     const fn require(&self, needed: Permission) -> Result<(), Error> {
-        let has = self.permission;
+        Self::require_any(self.permission, needed)
+    }
+
+    /// Refuses a caller whose agent has none of these permissions: a bound access key can do no more than its agent, either.
+    const fn require_agent(&self, needed: Permission) -> Result<(), Error> {
+        Self::require_any(self.agent.permission, needed)
+    }
+
+    const fn require_any(has: Permission, needed: Permission) -> Result<(), Error> {
         if has.allows(needed) {
             Ok(())
         } else {
@@ -129,6 +162,24 @@ impl Caller {
     /// Returns the permission to grant, if the caller's covers it.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
+    }
+
+    /// Returns the permission of a new access key: the caller's own, unless a grant is asked for. One that is bound to a
+    /// participant has none, and is made by project admins only.
+    pub fn give_key(
+        &self,
+        grant: Option<Grant>,
+        participant: Option<&ParticipantName>,
+    ) -> Result<Permission, Error> {
+        match (grant, participant) {
+            (None, None) => Ok(self.permission),
+            (Some(grant), None) => self.give(grant),
+            (None, Some(_)) => self.require(Permission::PROJECT_ADMIN).map(|()| Permission::NONE),
+            (Some(_), Some(_)) => {
+                let rule = "cannot be sent with participant: a key that is bound to one has none";
+                Err(Error::invalid_field("permission", rule))
+            }
+        }
     }
 
     /// Returns the caller's account as the target of a write, or refuses one that the account's state does not allow.
@@ -233,6 +284,7 @@ impl Caller {
         customer.admit(Access::LogIn)?;
         let agent = items.get(&key::agent(credential.customer(), credential.agent()))?;
         let agent = agent.ok_or(Error::InvalidCredentials)?;
+        let mut participant = None;
         let (permission, identity) = match credential {
             Credential::Session { customer, session, .. } => {
                 let found = items
@@ -248,11 +300,12 @@ impl Caller {
                 // The stored hash covers the whole token, so the agent that it names is the key's.
                 let valid = found.accepts(hash, now);
                 let permission = found.permission.within(agent.permission);
+                participant = found.participant;
                 (valid.then_some(permission), Identity::AccessKey(*key))
             }
         };
         let permission = permission.ok_or(Error::InvalidCredentials)?;
-        Ok(Self { customer, agent, permission, identity, has_proved: false })
+        Ok(Self { customer, agent, permission, identity, participant, has_proved: false })
     }
 }
 
@@ -263,6 +316,29 @@ pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<
     let (caller, _) =
         admit(app, request, &credential, Gate::of(request, needed), Vec::new()).await?;
     Ok(caller)
+}
+
+/// Returns the [caller] of a route on the part that the participant in the path has in erasures, and the participant's name.
+/// The caller is a project admin, or an access key that is bound to this participant; every other route refuses bound keys.
+pub async fn caller_of_participant(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, ParticipantName), Error> {
+    let credential = credential(request)?;
+    let gate = Gate::of_participant(request);
+    let (caller, _) = admit(app, request, &credential, gate, Vec::new()).await?;
+    Ok((caller, request.path_participant()?))
+}
+
+/// Returns the [caller], a project admin, and the registry of participants.
+pub async fn caller_and_registry(
+    app: &App,
+    request: &Request,
+) -> Result<(Caller, Registry), Error> {
+    let (credential, registry) = (credential(request)?, key::registry());
+    let gate = Gate::of(request, Permission::PROJECT_ADMIN);
+    let (caller, items) = admit(app, request, &credential, gate, vec![registry.untyped()]).await?;
+    Ok((caller, items.get(&registry)?.unwrap_or_default()))
 }
 
 /// Returns the [caller] and the account that the path names, read in the same round trip.
@@ -312,7 +388,7 @@ pub async fn caller_and_revoked_key(
     needed: Permission,
 ) -> Result<(Caller, Result<(Customer, AccessKey), Error>), Error> {
     let permission = to_name_account(request, needed);
-    let gate = Gate { permission, access: Access::Credentials };
+    let gate = Gate::new(permission, Access::Credentials);
     let (caller, found) = caller_and_owned(app, request, gate, key::access_key).await?;
     Ok((caller, existing(found, Kind::AccessKey)))
 }
@@ -416,7 +492,7 @@ pub async fn caller_and_session(
     let credential = credential(request)?;
     let (own, wanted) = (credential.customer(), request.agent(credential.agent()));
     let permission = to_name_agent(&wanted, &credential);
-    let gate = Gate { permission, access: Access::Credentials };
+    let gate = Gate::new(permission, Access::Credentials);
     let wanted = wanted.and_then(|agent| {
         Ok((key::agent(own, agent), key::session(own, agent, request.path_id()?)))
     });
@@ -524,7 +600,7 @@ pub async fn caller_with_password(
     needed: Permission,
     password: Option<&Password>,
 ) -> Result<Caller, Error> {
-    let gate = Gate { permission: needed, access };
+    let gate = Gate::new(needed, access);
     let credential = credential(request)?;
     let (caller, _) = prove(app, request, &credential, gate, password, Vec::new()).await?;
     Ok(caller)
@@ -708,7 +784,7 @@ async fn identify(
     if request.path_kind().is_ok() {
         caller.customer.admit_to_resources(app.unverified)?;
     }
-    caller.require(gate.permission)?;
+    gate.require(&caller)?;
     request.require_accepted()?;
     // Its fingerprint may cost a hash, which only who may make the request gets.
     let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::participant::ParticipantName;
 use super::value::{Detail, Integer, Labels, Name};
 use super::{Agent, Error, Id, Permission, Timestamp};
 
@@ -38,6 +39,8 @@ pub struct AccessKey {
     pub earlier: Vec<EarlierToken>,
     /// Its permission; the agent's limits it.
     pub permission: Permission,
+    /// The participant that it is bound to, whose part in erasures is all that it may do; `None` if it is not bound.
+    pub participant: Option<ParticipantName>,
     /// When it expires.
     pub tm_expire: Timestamp,
     /// The last day on which it was used; `None` if it never was.
@@ -100,6 +103,7 @@ impl AccessKey {
             token,
             earlier: Vec::new(),
             permission,
+            participant: None,
             tm_expire: now.plus(lifetime),
             tm_last_use: None,
             tm_create: now,
@@ -147,6 +151,13 @@ impl AccessKey {
             version: self.version + 1,
             ..self.clone()
         })
+    }
+
+    /// Returns the permission that a caller must have to change the key: its own or, as only project admins speak for a
+    /// participant, theirs.
+    #[must_use]
+    pub const fn authority(&self) -> Permission {
+        if self.participant.is_some() { Permission::PROJECT_ADMIN } else { self.permission }
     }
 
     /// Whether a token with this hash is valid at `now`.
@@ -200,6 +211,7 @@ mod tests {
             token: token(0),
             earlier: Vec::new(),
             permission: Permission::ADMIN,
+            participant: None,
             tm_expire: at(hours),
             tm_last_use: None,
             tm_create: at(0),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::digest::sha256;
 use super::owned::Kind;
+use super::participant::ParticipantName;
 use super::{Agent, Customer, Event, Id, Timestamp};
 
 /// How long an idempotency record is kept: 24 hours.
@@ -54,17 +55,19 @@ pub struct IdempotencyRecord {
     pub fingerprint: String,
     /// Id of the transaction.
     pub transaction: Uuid,
-    /// Id of the event.
-    pub event: Id<Event>,
-    /// The event type's name.
+    /// Id of the event; `None` if there is none.
+    pub event: Option<Id<Event>>,
+    /// The event type's name; empty if there is no event.
     pub event_name: String,
-    /// The account that the request changed.
+    /// The account that the request changed; the caller's own if it changed none.
     pub customer: Id<Customer>,
     /// The owned item that the request changed; `None` if it changed the account itself.
     pub subject: Option<Uuid>,
+    /// The participant that the request registered or changed, of which no event tells; `None` for any other request.
+    pub participant: Option<ParticipantName>,
     /// The event's sequence number.
     pub sequence: u64,
-    /// When the event happened.
+    /// When it happened.
     pub tm_event: Timestamp,
     /// When the record expires, in seconds since 1970.
     pub expires_at: i64,

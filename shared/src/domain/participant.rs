@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::value::{Detail, Integer};
+use serde::{Deserialize, Deserializer};
+
+use super::error::Entity;
+use super::value::{Detail, FromText, Integer, deserialize_from_text, deserialize_text};
 use super::{Error, Timestamp};
 
 /// Maximum number of participants.
@@ -53,6 +56,18 @@ impl ParticipantName {
         &self.0
     }
 }
+
+impl FromText for ParticipantName {
+    type Violation = &'static str;
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text).ok_or(Self::RULE)
+    }
+    fn rule() -> String {
+        "the name of a participant".to_owned()
+    }
+}
+
+deserialize_from_text!(ParticipantName);
 
 impl fmt::Display for ParticipantName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,13 +124,24 @@ impl Registry {
         self.participants.get(name).filter(|participant| participant.tm_delete.is_none())
     }
 
-    /// Returns the registry with the participant registered or changed. Refused if there are too many.
+    /// Returns the participant of this name. Refused if there is none, or if it is deleted.
+    pub fn find(&self, name: &ParticipantName) -> Result<&Participant, Error> {
+        self.get(name).ok_or(Error::NotFound(Entity::Participant))
+    }
+
+    /// Whether erasures ask a participant of this name, or did until it was deleted lately.
+    #[must_use]
+    pub fn knows(&self, name: &ParticipantName) -> bool {
+        self.participants.contains_key(name)
+    }
+
+    /// Returns the registry with the participant registered or changed, and the participant. Refused if there are too many.
     pub fn with(
         &self,
         name: &ParticipantName,
         change: ParticipantChange,
         now: Timestamp,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Participant), Error> {
         let participant = match (self.get(name), change.required) {
             (Some(before), _) => Participant {
                 required: change.required.unwrap_or(before.required),
@@ -124,7 +150,11 @@ impl Registry {
                 tm_update: now,
                 ..before.clone()
             },
-            (None, _) if self.active().count() >= MAX_PARTICIPANTS => {
+            (None, None) => {
+                let rule = "is missing; true if erasures are to wait for this participant";
+                return Err(Error::invalid_field("required", rule));
+            }
+            (None, Some(_)) if self.active().count() >= MAX_PARTICIPANTS => {
                 return Err(Error::TooManyParticipants);
             }
             (None, Some(required)) => Participant {
@@ -135,19 +165,18 @@ impl Registry {
                 tm_update: now,
                 tm_delete: None,
             },
-            (None, None) => {
-                let rule = "is missing; true if erasures are to wait for this participant";
-                return Err(Error::invalid_field("required", rule));
-            }
         };
-        Ok(self.changed(name, participant))
+        Ok((self.changed(name, participant.clone()), participant))
     }
 
-    /// Returns the registry with the participant deleted; `None` if there is none.
-    #[must_use]
-    pub fn without(&self, name: &ParticipantName, now: Timestamp) -> Option<Self> {
-        let deleted = Participant { tm_delete: Some(now), ..self.get(name)?.clone() };
-        Some(self.changed(name, deleted))
+    /// Returns the registry with the participant deleted, and the participant. Refused if there is none.
+    pub fn without(
+        &self,
+        name: &ParticipantName,
+        now: Timestamp,
+    ) -> Result<(Self, Participant), Error> {
+        let deleted = Participant { tm_delete: Some(now), ..self.find(name)?.clone() };
+        Ok((self.changed(name, deleted.clone()), deleted))
     }
 
     /// Returns the registry without the deleted participants of these names, which no erasure asks any more.
@@ -173,4 +202,72 @@ pub fn timeout(seconds: Integer) -> Result<Duration, Error> {
     }
     let (min, max) = (MIN_TIMEOUT.as_secs(), MAX_TIMEOUT.as_secs());
     Err(Error::invalid_field("timeout", format!("must be between {min} and {max} seconds")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(number: usize) -> ParticipantName {
+        ParticipantName::parse(&format!("system-{number}")).unwrap()
+    }
+
+    fn at(hours: u64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_hours(hours))
+    }
+
+    fn required() -> ParticipantChange {
+        ParticipantChange { required: Some(true), ..ParticipantChange::default() }
+    }
+
+    fn full() -> Registry {
+        (0..MAX_PARTICIPANTS).fold(Registry::default(), |registry, number| {
+            registry.with(&name(number), required(), at(0)).unwrap().0
+        })
+    }
+
+    #[test]
+    fn a_change_keeps_what_it_does_not_name() {
+        let (registry, new) = Registry::default().with(&name(1), required(), at(0)).unwrap();
+        assert_eq!((new.required, new.timeout, new.tm_update), (true, TIMEOUT, at(0)));
+        let change =
+            ParticipantChange { timeout: Some(MIN_TIMEOUT), ..ParticipantChange::default() };
+        let (registry, changed) = registry.with(&name(1), change, at(1)).unwrap();
+        let expected = Participant { timeout: MIN_TIMEOUT, tm_update: at(1), ..new };
+        assert_eq!((registry.get(&name(1)), registry.version), (Some(&expected), 2));
+        assert_eq!(changed, expected);
+    }
+
+    #[test]
+    fn the_limit_counts_active_participants_and_lets_them_change() {
+        let full = full();
+        let refused = full.with(&name(20), required(), at(1));
+        assert!(matches!(refused, Err(Error::TooManyParticipants)));
+        assert!(full.with(&name(0), required(), at(1)).is_ok());
+        let (room, deleted) = full.without(&name(0), at(1)).unwrap();
+        assert_eq!((deleted.tm_delete, room.get(&name(0))), (Some(at(1)), None));
+        assert!(room.knows(&name(0)) && room.without(&name(0), at(2)).is_err());
+        let (full, _) = room.with(&name(20), required(), at(2)).unwrap();
+        assert!(full.with(&name(0), required(), at(3)).is_err());
+    }
+
+    #[test]
+    fn a_participant_that_registers_again_is_a_new_one() {
+        let (registry, _) = Registry::default().with(&name(1), required(), at(0)).unwrap();
+        let (registry, _) = registry.without(&name(1), at(1)).unwrap();
+        let none = registry.with(&name(1), ParticipantChange::default(), at(2));
+        assert!(matches!(none, Err(Error::InvalidField(field, _)) if field == "required"));
+        let (registry, again) = registry.with(&name(1), required(), at(2)).unwrap();
+        assert_eq!((again.tm_create, again.tm_delete), (at(2), None));
+        assert_eq!(registry.forgetting(&[name(1)]).get(&name(1)), Some(&again));
+    }
+
+    #[test]
+    fn timeouts_are_from_an_hour_to_thirty_days() {
+        for (seconds, is_valid) in
+            [(3_599, false), (3_600, true), (2_592_000, true), (2_592_001, false)]
+        {
+            assert_eq!(timeout(Integer(seconds)).is_ok(), is_valid, "{seconds}");
+        }
+    }
 }

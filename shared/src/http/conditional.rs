@@ -76,6 +76,11 @@ impl Preconditions {
         if self.takes(&tag) && !self.knows(&tag) { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 
+    /// Refuses the creation of what does not exist, unless the preconditions are met: `If-Match` is met by no state of it.
+    pub fn require_absent(&self) -> Result<(), Error> {
+        if self.if_match.is_none() { Ok(()) } else { Err(Error::EtagMismatch) }
+    }
+
     /// Whether `If-Match` is absent or lists the tag. Weak tags do not match.
     pub(super) fn takes(&self, tag: &ETag) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.has(tag, |tag| !tag.is_weak))
@@ -188,6 +193,9 @@ mod tests {
         // `If-None-Match: *` refuses a change to anything that exists.
         assert!(parse(None, Some("*")).require(&"now").is_err());
         assert!(parse(None, Some("\"other\"")).require(&"now").is_ok());
+        // What does not exist has no tag.
+        assert!(parse(Some("*"), None).require_absent().is_err());
+        assert!(parse(None, Some("*")).require_absent().is_ok());
     }
 
     proptest! {

@@ -19,6 +19,7 @@ use crate::domain::hold::HoldName;
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::owned::Kind;
 use crate::domain::page::MAX_PAGE_SIZE;
+use crate::domain::participant::ParticipantName;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::value::Password;
 use crate::domain::{Actor, Agent, Customer, Error, Id};
@@ -257,6 +258,12 @@ impl Request {
             None => Ok(HoldName::default_name()),
             Some(name) => HoldName::parse(name).ok_or_else(invalid),
         }
+    }
+
+    /// Returns the name of the participant in the path.
+    pub fn path_participant(&self) -> Result<ParticipantName, Error> {
+        let invalid = || Error::InvalidParameter("name", ParticipantName::RULE.to_owned());
+        self.path_name.as_deref().and_then(ParticipantName::parse).ok_or_else(invalid)
     }
 
     /// Returns the `Idempotency-Key` of a POST or PUT. Other methods are idempotent without one.

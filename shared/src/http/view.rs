@@ -13,6 +13,8 @@ use crate::domain::erasure::{Reason, Stage};
 use crate::domain::event::PastEvent;
 use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::owned::Kind;
+use crate::domain::participant::{Participant, ParticipantName};
+use crate::domain::participation::{PartState, Participation, Retained};
 use crate::domain::undeliverable::{Undeliverable, UndeliverableReason};
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
@@ -124,6 +126,7 @@ impl Tagged for OwnCustomerView<'_> {
 
 impl Tagged for AccessKeyView<'_> {}
 impl Tagged for AgentView<'_> {}
+impl Tagged for ParticipantView<'_> {}
 impl Tagged for ResourceView<'_> {}
 
 /// Representation of an access key. Only the answer that issues a token shows it.
@@ -137,6 +140,7 @@ pub struct AccessKeyView<'a> {
     token: Option<&'a str>,
     token_prefix: &'a str,
     permission: Permission,
+    participant: Option<&'a str>,
     agent_id: Id<domain::Agent>,
     tm_expire: Timestamp,
     tm_last_use: Option<Timestamp>,
@@ -157,6 +161,7 @@ impl<'a> AccessKeyView<'a> {
             token: None,
             token_prefix: &key.token.prefix,
             permission: key.permission,
+            participant: key.participant.as_ref().map(ParticipantName::as_str),
             agent_id: key.agent,
             tm_expire: key.tm_expire,
             tm_last_use: key.tm_last_use,
@@ -209,6 +214,73 @@ impl<'a> EventView<'a> {
     #[must_use]
     pub fn for_owner_of(customer: Id<domain::Customer>, event: &'a PastEvent) -> Self {
         Self { actor: event.actor.seen_by_owner_of(customer), ..Self::from(event) }
+    }
+}
+
+/// Representation of a participant.
+#[derive(Debug, Serialize)]
+pub struct ParticipantView<'a> {
+    name: &'a str,
+    required: bool,
+    /// Seconds.
+    timeout: u64,
+    detail: &'a str,
+    tm_create: Timestamp,
+    tm_update: Timestamp,
+    tm_delete: Option<Timestamp>,
+}
+
+impl<'a> ParticipantView<'a> {
+    /// Returns the representation of the participant of this name.
+    #[must_use]
+    pub fn new(name: &'a ParticipantName, participant: &'a Participant) -> Self {
+        Self {
+            name: name.as_str(),
+            required: participant.required,
+            timeout: participant.timeout.as_secs(),
+            detail: participant.detail.expose(),
+            tm_create: participant.tm_create,
+            tm_update: participant.tm_update,
+            tm_delete: participant.tm_delete,
+        }
+    }
+}
+
+/// Representation of a question that a participant has yet to answer for good: its part in an erasure.
+#[derive(Debug, Serialize)]
+pub struct RequestView<'a> {
+    customer_id: Id<domain::Customer>,
+    round: u64,
+    required: bool,
+    state: PartState,
+    tm_ask: Timestamp,
+    tm_deadline: Timestamp,
+    questions: u64,
+    found: Option<u64>,
+    deleted: Option<u64>,
+    retained: &'a [Retained],
+    detail: Option<&'a str>,
+    tm_answer: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Participation> for RequestView<'a> {
+    fn from(part: &'a Participation) -> Self {
+        let recorded = part.answer.as_ref();
+        let answer = recorded.map(|recorded| &recorded.answer);
+        Self {
+            customer_id: part.customer,
+            round: part.round,
+            required: part.required,
+            state: part.state(),
+            tm_ask: part.tm_ask,
+            tm_deadline: part.tm_deadline,
+            questions: part.questions,
+            found: answer.map(|answer| answer.found),
+            deleted: answer.map(|answer| answer.deleted),
+            retained: answer.map(|answer| answer.retained.as_slice()).unwrap_or_default(),
+            detail: answer.map(|answer| answer.detail.as_str()),
+            tm_answer: recorded.map(|recorded| recorded.tm_answer),
+        }
     }
 }
 

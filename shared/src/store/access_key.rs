@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::dynamodb::{Condition, Store, UpdateExpression, string};
 use super::fields::stored;
 use super::key;
+use super::participant::registered;
 use super::revise::Update;
 use super::stored::Stored;
 use crate::domain::access_key::{EarlierToken, StoredToken};
@@ -12,6 +13,7 @@ use crate::domain::gate::{Target, Write};
 use crate::domain::notice::Occasion;
 use crate::domain::owned::Kind;
 use crate::domain::page::Page;
+use crate::domain::participant::ParticipantName;
 use crate::domain::value::{Detail, Name};
 use crate::domain::{AccessKey, Agent, Customer, Error, Event, Id, Permission, Timestamp};
 
@@ -27,6 +29,8 @@ stored! {
         token_hash: String => Deleted,
         earlier: Vec<EarlierTokenAttributes> => Deleted,
         permission: Permission => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        participant: Option<String> => Deleted,
         tm_expire: Timestamp => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_last_use: Option<Timestamp> => Deleted,
@@ -56,6 +60,7 @@ impl From<&AccessKey> for AccessKeyAttributes {
                 .map(|EarlierToken { hash, tm_expire }| EarlierTokenAttributes { hash, tm_expire })
                 .collect(),
             permission: key.permission,
+            participant: key.participant.as_ref().map(ToString::to_string),
             tm_expire: key.tm_expire,
             tm_last_use: key.tm_last_use,
             tm_create: key.tm_create,
@@ -78,6 +83,7 @@ impl From<AccessKeyAttributes> for AccessKey {
                 .map(|EarlierTokenAttributes { hash, tm_expire }| EarlierToken { hash, tm_expire })
                 .collect(),
             permission: stored.permission,
+            participant: stored.participant.map(ParticipantName::trusted),
             tm_expire: stored.tm_expire,
             tm_last_use: stored.tm_last_use,
             tm_create: stored.tm_create,
@@ -92,7 +98,7 @@ impl Stored for AccessKey {
 }
 
 impl Store {
-    /// Creates an access key, if the account admits it.
+    /// Creates an access key, if the account admits it and the participant that it is bound to is registered.
     pub async fn insert_access_key(
         &self,
         target: Target<'_>,
@@ -102,7 +108,9 @@ impl Store {
         let key = key::access_key(target.id, new.id);
         let administers = target.administers(new.permission);
         let occasion = administers.then_some(Occasion::AdminKeyCreated);
-        self.insert_owned(target, &key, AccessKeyAttributes::from(new), event, occasion).await
+        let required = new.participant.as_ref().map(registered);
+        let attributes = AccessKeyAttributes::from(new);
+        self.insert_owned(target, &key, attributes, event, occasion, required.as_ref()).await
     }
 
     /// Changes an access key to `after`, if it is unchanged since `before` was read and the account admits it. The day of

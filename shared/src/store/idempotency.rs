@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::dynamodb::{Condition, Item, Table, Transaction, Witness, number, unavailable};
 use super::fields::stored;
-use super::key::Key;
+use super::key::{self, Key};
 use super::outbox::OutboxEntry;
 use super::stored::{Stored, item, read};
 use crate::domain::idempotency::{IdempotencyRecord, LIFETIME};
+use crate::domain::participant::ParticipantName;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
 stored! {
@@ -22,11 +23,14 @@ stored! {
     pub struct IdempotencyAttributes {
         request: String => Deleted,
         transaction: Uuid => Deleted,
-        event_id: Id<Event> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event_id: Option<Id<Event>> => Deleted,
         what: String => Deleted,
         customer_id: Id<Customer> => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
         subject: Option<Uuid> => Deleted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        participant: Option<String> => Deleted,
         sequence: u64 => Deleted,
         tm_event: Timestamp => Deleted,
         /// When the item may go, in seconds since 1970. It goes late: readers look, too.
@@ -43,6 +47,7 @@ impl From<&IdempotencyRecord> for IdempotencyAttributes {
             what: done.event_name.clone(),
             customer_id: done.customer,
             subject: done.subject,
+            participant: done.participant.as_ref().map(ToString::to_string),
             sequence: done.sequence,
             tm_event: done.tm_event,
             expires_at: done.expires_at,
@@ -59,6 +64,7 @@ impl From<IdempotencyAttributes> for IdempotencyRecord {
             event_name: stored.what,
             customer: stored.customer_id,
             subject: stored.subject,
+            participant: stored.participant.map(ParticipantName::trusted),
             sequence: stored.sequence,
             tm_event: stored.tm_event,
             expires_at: stored.expires_at,
@@ -128,9 +134,56 @@ impl Transaction<'_> {
 
     /// Adds the idempotency record of a request whose effect `event` describes, if it has registered a key.
     pub(super) fn record(self, event: &OutboxEntry) -> Result<Self, Error> {
-        Ok(match RecordWrite::of(event)? {
+        self.record_as(|record| IdempotencyRecord {
+            event: Some(event.id),
+            event_name: event.name.clone(),
+            customer: event.customer_id,
+            subject: event.subjects().first().copied(),
+            sequence: event.sequence.unwrap_or_default(),
+            tm_event: event.tm_event,
+            ..record
+        })
+    }
+
+    /// Adds the idempotency record of a request that registers or changes a participant, if it has registered a key.
+    pub(super) fn record_participant(self, name: &ParticipantName) -> Result<Self, Error> {
+        let participant = Some(name.clone());
+        self.record_as(|record| IdempotencyRecord { participant, ..record })
+    }
+
+    /// Adds the idempotency record that `fill` makes of one of a request that has done nothing, if the request has registered
+    /// a key.
+    fn record_as(
+        self,
+        fill: impl FnOnce(IdempotencyRecord) -> IdempotencyRecord,
+    ) -> Result<Self, Error> {
+        let write = |scope: &Scope| {
+            let registered = scope.registered.get();
+            registered.map(|one| RecordWrite::new(one, fill(one.blank()?))).transpose()
+        };
+        Ok(match SCOPE.try_with(write).unwrap_or(Ok(None))? {
             Some(write) => self.witnessed(Box::new(write)),
             None => self,
+        })
+    }
+}
+
+impl Registered {
+    /// The record of a request that has done nothing.
+    fn blank(&self) -> Result<IdempotencyRecord, Error> {
+        let mut transaction = [0; 16];
+        getrandom::fill(&mut transaction).map_err(unavailable)?;
+        Ok(IdempotencyRecord {
+            fingerprint: self.fingerprint.clone(),
+            transaction: Uuid::from_bytes(transaction),
+            event: None,
+            event_name: String::new(),
+            customer: key::customer_of(&self.at.pk)?,
+            subject: None,
+            participant: None,
+            sequence: 0,
+            tm_event: self.now,
+            expires_at: self.now.plus(LIFETIME).seconds(),
         })
     }
 }
@@ -144,32 +197,10 @@ struct RecordWrite {
 }
 
 impl RecordWrite {
-    /// Returns the write that belongs to a transaction with `event`; `None` if the request has registered no key.
-    fn of(event: &OutboxEntry) -> Result<Option<Self>, Error> {
-        let write = |scope: &Scope| {
-            scope.registered.get().map(|registered| Self::new(registered, event)).transpose()
-        };
-        SCOPE.try_with(write).unwrap_or(Ok(None))
-    }
-
-    fn new(registered: &Registered, event: &OutboxEntry) -> Result<Self, Error> {
-        let now = registered.now;
-        let mut transaction = [0; 16];
-        getrandom::fill(&mut transaction).map_err(unavailable)?;
-        let record = IdempotencyRecord {
-            fingerprint: registered.fingerprint.clone(),
-            transaction: Uuid::from_bytes(transaction),
-            event: event.id,
-            event_name: event.name.clone(),
-            customer: event.customer_id,
-            subject: event.subjects().first().copied(),
-            sequence: event.sequence.unwrap_or_default(),
-            tm_event: event.tm_event,
-            expires_at: now.plus(LIFETIME).seconds(),
-        };
+    fn new(registered: &Registered, record: IdempotencyRecord) -> Result<Self, Error> {
         let expired = Condition::new(
             "attribute_not_exists(pk) OR expires_at <= :now",
-            [(":now", number(now.seconds()))],
+            [(":now", number(registered.now.seconds()))],
         );
         Ok(Self {
             item: item(&registered.at, IdempotencyAttributes::from(&record))?,
@@ -199,16 +230,16 @@ impl Witness for RecordWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::key;
 
     fn write(fingerprint: &str, transaction: u128) -> RecordWrite {
         let record = IdempotencyRecord {
             fingerprint: fingerprint.to_owned(),
             transaction: Uuid::from_u128(transaction),
-            event: Id::from_uuid(Uuid::from_u128(1)),
+            event: None,
             event_name: "number_created".to_owned(),
             customer: Id::from_uuid(Uuid::from_u128(2)),
             subject: None,
+            participant: None,
             sequence: 1,
             tm_event: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
             expires_at: 0,

@@ -245,7 +245,8 @@ pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
 }
 
 /// Key of the registry of participants.
-pub(super) fn registry() -> Key<Registry> {
+#[must_use]
+pub fn registry() -> Key<Registry> {
     Key::of(Table::Erasures, "PARTICIPANTS".to_owned(), "R".to_owned())
 }
 

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Store, Table, Transaction};
-use super::dynamodb::{UpdateExpression, first, string};
+use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Requirement, Store, Table};
+use super::dynamodb::{Transaction, UpdateExpression, first, string};
 use super::key::{self, Key};
 use super::outbox::OutboxEntry;
 use super::revise::Update;
@@ -68,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Creates an owned item at `key`, if the account admits it. The account's owner is notified of the `occasion`,
-    /// if there is one.
+    /// Creates an owned item at `key`, if the account admits it and what is required of another item holds. The account's
+    /// owner is notified of the `occasion`, if there is one.
     pub(super) async fn insert_owned<T>(
         &self,
         target: Target<'_>,
@@ -77,13 +77,15 @@ impl Store {
         attributes: impl Serialize,
         event: &Event,
         occasion: Option<Occasion>,
+        required: Option<&Requirement>,
     ) -> Result<(), Error> {
         let new = item(key, attributes)?;
         let insert = |target: Target<'_>| {
             let transaction = self.transaction().emit_owned(target, event)?;
-            transaction
+            let transaction = transaction
                 .put(Table::Accounts, new.clone(), Some(&Condition::absent()))?
-                .tell(occasion, &target, event)
+                .tell(occasion, &target, event)?;
+            required.into_iter().try_fold(transaction, Transaction::check_or_fail)
         };
         match self.change_owned(target.to(Write::Change), insert).await? {
             CommitResult::Refused(legs) if legs.first().is_some_and(Leg::failed) => Err(gone()),
@@ -301,7 +303,7 @@ mod tests {
         let key = key::resource(customer(0).id, Kind::BillingAccount, Id::new(now(), [3; 10]));
         let customer = customer(0);
         let target = customer.writable(Party::Operator, Write::Change).unwrap();
-        store.insert_owned(target, &key, json!({"name": "new"}), &event, None).await
+        store.insert_owned(target, &key, json!({"name": "new"}), &event, None, None).await
     }
 
     /// The sequence number that a transaction takes.

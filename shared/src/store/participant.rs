@@ -5,20 +5,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dynamodb::{Condition, Store, UpdateExpression, Write};
-use super::fields::stored;
+use super::dynamodb::{
+    CommitResult, Condition, Item, Leg, Requirement, Store, Transaction, UpdateExpression, string,
+    to_item,
+};
+use super::fields::{self, stored};
 use super::key;
 use super::revise::Update;
 use super::stored::{Stored, read};
+use crate::domain::error::Entity;
 use crate::domain::participant::{Participant, ParticipantName, Registry};
 use crate::domain::value::Detail;
 use crate::domain::{Error, Timestamp};
 
 stored! {
     /// The registry as an item. It says nothing about an account.
-    #[derive(Deserialize)]
+    #[derive(Serialize, Deserialize)]
     pub struct RegistryAttributes {
         participants: BTreeMap<String, ParticipantAttributes> => Kept,
+        /// Names of those that are not deleted, for conditions.
+        active: Vec<String> => Kept,
         version: u64 => Kept,
     }
 }
@@ -61,6 +67,17 @@ impl From<ParticipantAttributes> for Participant {
     }
 }
 
+impl From<&Registry> for RegistryAttributes {
+    fn from(registry: &Registry) -> Self {
+        let participants = registry.participants.iter();
+        Self {
+            participants: participants.map(|(name, one)| (name.to_string(), one.into())).collect(),
+            active: registry.active().map(|(name, _)| name.to_string()).collect(),
+            version: registry.version,
+        }
+    }
+}
+
 impl From<RegistryAttributes> for Registry {
     fn from(stored: RegistryAttributes) -> Self {
         let participants = stored.participants.into_iter();
@@ -83,28 +100,43 @@ impl Store {
         Ok(self.get_stored(&key::registry()).await?.unwrap_or_default())
     }
 
-    /// Replaces the registry by `after`, if it is unchanged since `before` was read.
+    /// Replaces the registry by `after`, if it is unchanged since `before` was read, and the caller still has the authority
+    /// that the request was admitted with. A request registers or changes the participant `name`; `None` if it deletes one.
     pub async fn update_registry(
         &self,
         before: &Registry,
         after: &Registry,
+        name: Option<&ParticipantName>,
     ) -> Result<Update<Registry>, Error> {
-        let participants = after.participants.iter();
-        let participants: BTreeMap<_, _> = participants
-            .map(|(name, one)| (name.as_str(), ParticipantAttributes::from(one)))
-            .collect();
-        let changed = UpdateExpression::default()
-            .set("participants", participants)?
-            .set("version", after.version)?;
+        let names = fields::names::<RegistryAttributes>();
+        let attributes = to_item(RegistryAttributes::from(after))?;
+        let changed = UpdateExpression::between(&names, &Item::new(), &attributes);
         let unchanged = match before.version {
             0 => Condition::absent(),
             version => Condition::version(version),
         };
-        Ok(match self.update(key::registry().address(), &changed, &unchanged).await? {
-            Write::Written(_) => Update::Written,
-            Write::Refused(now) => {
-                Update::Outdated(Box::new(now.map(read).transpose()?.unwrap_or_default()))
-            }
-        })
+        let address = key::registry().address();
+        let transaction =
+            self.transaction().authorized().update(address, &changed, Some(&unchanged))?;
+        let transaction =
+            name.into_iter().try_fold(transaction, Transaction::record_participant)?;
+        let CommitResult::Refused(legs) = transaction.run().await? else {
+            return Ok(Update::Written);
+        };
+        let found = legs.into_iter().find_map(|leg| match leg {
+            Leg::Failed(found) => found,
+            Leg::Held => None,
+        });
+        Ok(Update::Outdated(Box::new(found.map(read).transpose()?.unwrap_or_default())))
+    }
+}
+
+/// The requirement that a participant of this name is registered.
+pub(super) fn registered(name: &ParticipantName) -> Requirement {
+    let named = [(":participant", string(name.as_str()))];
+    Requirement {
+        address: key::registry().address(),
+        condition: Condition::new("contains(active, :participant)", named),
+        error: || Error::NotFound(Entity::Participant),
     }
 }

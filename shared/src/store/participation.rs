@@ -8,10 +8,11 @@ use super::dynamodb::{
     to_item,
 };
 use super::fields::{self, stored};
-use super::key;
+use super::key::{self, Key};
 use super::revise::Update;
 use super::stored::{Stored, read};
 use crate::domain::error::Entity;
+use crate::domain::page::Page;
 use crate::domain::participant::ParticipantName;
 use crate::domain::participation::{
     Answer, AnswerStatus, Participation, RecordedAnswer, Retained, Waiver,
@@ -137,6 +138,21 @@ pub struct OpenPart {
     pub round: u64,
 }
 
+impl OpenPart {
+    /// Returns the cursor in a page token that [`token`](Self::token) wrote; `None` if there is none.
+    #[must_use]
+    pub fn cursor(token: &str) -> Option<Self> {
+        let (tm_next, customer, round) = key::part_of_entry(&token.replace('~', "#"))?;
+        Some(Self { tm_next, customer, round })
+    }
+
+    /// Returns the page token after this entry.
+    #[must_use]
+    pub fn token(&self) -> String {
+        key::open_entry(self.tm_next, self.customer, self.round).replace('#', "~")
+    }
+}
+
 impl Store {
     /// Creates a part that the schedule is to look at, unless it is there. Returns whether it was created.
     pub async fn insert_participation(&self, part: &Participation) -> Result<bool, Error> {
@@ -222,6 +238,27 @@ impl Store {
             Ok(OpenPart { tm_next, customer, round })
         };
         entries.iter().map(part).collect()
+    }
+
+    /// A page of what a participant is asked after the entry `after`: its parts that are open at `now`. A page may have fewer
+    /// rows than `size` though more follow, as those that are settled are left out.
+    pub async fn list_requests(
+        &self,
+        name: &ParticipantName,
+        size: usize,
+        after: Option<OpenPart>,
+        now: Timestamp,
+    ) -> Result<Page<Participation>, Error> {
+        let entries = self.list_open(name, after, None, size + 1).await?;
+        let entries = Page::cut(entries, size, OpenPart::token);
+        let keys =
+            entries.rows.iter().map(|part| key::participation(part.customer, part.round, name));
+        let keys: Vec<_> = keys.collect();
+        let items = self.get_items(&keys.iter().map(Key::untyped).collect::<Vec<_>>()).await?;
+        let parts = keys.iter().filter_map(|key| items.get(key).transpose());
+        let parts: Vec<Participation> = parts.collect::<Result<_, _>>()?;
+        let rows = parts.into_iter().filter(|part| part.is_open(now)).collect();
+        Ok(Page { rows, next: entries.next })
     }
 
     /// Reads an account's row in the ledger, and all participants' parts in the erasures of the account, of the last round

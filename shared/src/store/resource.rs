@@ -79,7 +79,7 @@ impl Store {
         event: &Event,
     ) -> Result<(), Error> {
         let key = key::resource(target.id, kind, new.id);
-        self.insert_owned(target, &key, ResourceAttributes::from(new), event, None).await
+        self.insert_owned(target, &key, ResourceAttributes::from(new), event, None, None).await
     }
 
     /// Changes a resource of `kind` from `before` to `after`, if it is unchanged since it was read and the account admits it.

@@ -37,6 +37,8 @@ pub(super) enum Status {
 pub(super) enum Holder {
     Session,
     AccessKey,
+    /// An access key that is bound to a participant.
+    BoundKey,
 }
 
 /// Where the credential is sent, or what is wrong with it.
@@ -181,7 +183,7 @@ fn targets(row: &Row) -> &'static [Target] {
 fn holders(row: &Row) -> &'static [Holder] {
     match row.looks {
         Looks::Nowhere => &[Holder::Session],
-        _ => &[Holder::Session, Holder::AccessKey],
+        _ => &[Holder::Session, Holder::AccessKey, Holder::BoundKey],
     }
 }
 
@@ -208,6 +210,10 @@ impl Cell {
                 row.lets_in_by_key.unwrap_or(row.lets_in),
                 row.key,
             ),
+            Holder::BoundKey => {
+                let who = if row.is_participants { row.who } else { &[] };
+                (who, row.lets_in_by_key.unwrap_or(row.lets_in), row.key)
+            }
         };
         match () {
             () if !lets_in.contains(status) && *status == Status::Suspended => IS_SUSPENDED,
@@ -265,6 +271,10 @@ impl Cell {
         let is_unread = self.credentials_sent() != 1 || *form == Form::Garbage;
         match form {
             _ if row.looks == Looks::Nowhere => true,
+            // Only project admins make such keys, and how they are sent makes no difference to them.
+            _ if *holder == Holder::BoundKey => {
+                (*form, *level) == (Form::Bearer, Level::ProjectAdmin)
+            }
             // Without a credential the caller does not matter.
             Form::Nothing => {
                 (*holder, *level, *status) == (Holder::Session, Level::Admin, Status::Active)

@@ -62,6 +62,8 @@ pub(super) enum UsesUp {
     Target,
     /// The calling account, or the one that the path names.
     Account,
+    /// The participant that the path names.
+    Participant,
 }
 
 /// A collection of items that a path's `{id}` may name.
@@ -106,6 +108,8 @@ pub(super) struct Row {
     pub(super) who: &'static [Level],
     /// Permission of access keys; `None` if the same.
     pub(super) who_by_key: Option<&'static [Level]>,
+    /// Whether an access key that is bound to the participant in the path is admitted. Any other route refuses it.
+    pub(super) is_participants: bool,
     /// Account statuses that are accepted; others are refused with `ACCOUNT_FROZEN` or `ACCOUNT_SUSPENDED`.
     pub(super) lets_in: &'static [Status],
     /// Account statuses that are accepted of access keys; `None` if the same.
@@ -158,6 +162,7 @@ const OWN: Row = Row {
     looks: Looks::Everywhere,
     who: ADMINS,
     who_by_key: None,
+    is_participants: false,
     lets_in: LIVE,
     lets_in_by_key: None,
     works_in: (ANY_STATUS, OK),
@@ -396,6 +401,11 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { route: "POST /v1.0/customers/{id}/resume", ..ANY_ACCOUNT },
     Row { route: "GET /v1.0/customers/{id}/overview", ..ANY_ACCOUNT },
+    Row { route: "GET /v1.0/participants", ..PROJECTS },
+    Row { route: "GET /v1.0/participants/{name}", ..PROJECTS },
+    Row { route: "PUT /v1.0/participants/{name}", body: r#"{"required": true}"#, ..PROJECTS },
+    Row { route: "DELETE /v1.0/participants/{name}", uses_up: UsesUp::Participant, ..PROJECTS },
+    Row { route: "GET /v1.0/participants/{name}/requests", is_participants: true, ..PROJECTS },
     Row { route: "GET /v1.0/customer", who: MANAGERS, ..OWN },
     Row {
         route: "PUT /v1.0/customer",

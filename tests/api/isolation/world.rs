@@ -17,6 +17,9 @@ use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
 /// An id that does not exist.
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
+/// The participant in a path, to whom every bound key is bound.
+const PARTICIPANT: &str = "case-8";
+
 /// Part of every field of the foreign account.
 const FOREIGN: &str = "foreign-account";
 
@@ -34,6 +37,7 @@ pub(super) struct World {
 impl World {
     pub(super) async fn create(tenure: Tenure, levels: &[Level]) -> Self {
         let admin = tenure.admin().await;
+        register(&tenure, &admin, PARTICIPANT).await;
         let mut foreign = Account::create(&tenure, &admin, FOREIGN).await;
         foreign.own_everything(&tenure).await;
         let gone = Account::create(&tenure, &admin, "gone-account").await.id;
@@ -45,6 +49,7 @@ impl World {
             let mut account = Account::create(&tenure, &admin, &name).await;
             account.own_everything(&tenure).await;
             account.add_dead_credentials(&tenure).await;
+            account.add_bound_key(&tenure).await;
             account.become_(&tenure, &admin, level, status).await;
             ((level, status), account)
         });
@@ -63,8 +68,10 @@ impl World {
 
     /// Uses every credential once, so that writes of a first use do not happen in a refused cell.
     async fn use_every_credential(&self) {
-        let tokens =
-            self.callers.values().flat_map(|account| [&account.session.valid, &account.key.valid]);
+        let tokens = self
+            .callers
+            .values()
+            .flat_map(|account| [&account.session.valid, &account.key.valid, &account.bound.valid]);
         let forms = [Form::Bearer, Form::QueryToken, Form::QueryAccesskey];
         let uses = tokens.flat_map(|token| forms.map(|form| (form, token)));
         let uses = stream::iter(uses).map(|(form, token)| {
@@ -150,7 +157,15 @@ impl World {
         };
         let caller = fresh.as_ref().unwrap_or(&self.callers[&(level, status)]);
         let (method, path) = row.route.split_once(' ').unwrap_or(("GET", "/nowhere"));
-        let path = path.replace("{kind}", "numbers").replace("{name}", "case-8");
+        let name = match used_up {
+            UsesUp::Participant => {
+                let name = self.unique();
+                register(&self.tenure, &self.admin, &name).await;
+                name
+            }
+            _ => PARTICIPANT.to_owned(),
+        };
+        let path = path.replace("{kind}", "numbers").replace("{name}", &name);
         let (mut path, mut query) = (path, String::new());
         if let Some(thing) = row.target {
             let id = match (used_up, target) {
@@ -170,6 +185,7 @@ impl World {
         let tokens = match holder {
             Holder::Session => &caller.session,
             Holder::AccessKey => &caller.key,
+            Holder::BoundKey => &caller.bound,
         };
         let token = match form {
             Form::Expired => tokens.expired.clone(),
@@ -259,6 +275,8 @@ struct Account {
     username: String,
     session: Tokens,
     key: Tokens,
+    /// A key that is bound to a participant; none of it has ended.
+    bound: Tokens,
     /// Sort keys of the agent and its key, whose items hold their permission.
     permitted: Vec<String>,
     /// Ids by collection: an existing item, and a deleted one.
@@ -285,7 +303,8 @@ impl Account {
         let mut permitted = tenure.partition(&id).await;
         permitted.retain(|sk| sk.starts_with("AGENT#") || sk.starts_with("KEY#"));
         let things = BTreeMap::new();
-        Self { id, username: username.to_owned(), session, key, permitted, things }
+        let bound = Tokens::default();
+        Self { id, username: username.to_owned(), session, key, bound, permitted, things }
     }
 
     /// Creates two items of every collection, and deletes the second.
@@ -338,6 +357,16 @@ impl Account {
         tenure.call(&self.session.valid, "DELETE", &path).await.ok();
         (self.session.expired, self.session.revoked) = (session_expired, session_revoked);
         (self.key.expired, self.key.revoked) = (key_expired, key_revoked);
+    }
+
+    /// Adds a key as project admins make it, who can bind it to a participant.
+    async fn add_bound_key(&mut self, tenure: &Tenure) {
+        let key = create(tenure, &self.session.valid, &ACCESS_KEY, "").await;
+        let sk = format!("KEY#{}", key["id"].as_str().unwrap());
+        set(tenure, &self.id, &sk, "permission", AttributeValue::N("0".to_owned())).await;
+        let participant = AttributeValue::S(PARTICIPANT.to_owned());
+        put(tenure, &self.id, &sk, "participant", participant).await;
+        self.bound.valid = key["token"].as_str().unwrap().to_owned();
     }
 
     /// Sets the permission of agent and key, and the status of the account.
@@ -454,14 +483,37 @@ fn tells_the_way_back(details: &Value) -> bool {
         && details[0]["recovery_endpoint"] == "DELETE /auth/unregister"
 }
 
+/// Registers a participant.
+async fn register(tenure: &Tenure, admin: &str, name: &str) {
+    let path = format!("/v1.0/participants/{name}");
+    tenure.call_with(admin, "PUT", &path, json!({"required": true})).await.ok();
+}
+
+/// Changes an attribute of an item, which must have it.
 async fn set(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeValue) {
+    update(tenure, [id, sk], "attribute_exists(#name)", name, value).await;
+}
+
+/// Adds an attribute to an item, which must not have it.
+async fn put(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeValue) {
+    let is_new = "attribute_exists(pk) AND attribute_not_exists(#name)";
+    update(tenure, [id, sk], is_new, name, value).await;
+}
+
+async fn update(
+    tenure: &Tenure,
+    [id, sk]: [&str; 2],
+    condition: &str,
+    name: &str,
+    value: AttributeValue,
+) {
     let update = tenure
         .database()
         .update_item()
         .table_name("AccountsTable")
         .key("pk", AttributeValue::S(partition(id)))
         .key("sk", AttributeValue::S(sk.to_owned()))
-        .condition_expression("attribute_exists(#name)")
+        .condition_expression(condition)
         .update_expression("SET #name = :value")
         .expression_attribute_names("#name", name)
         .expression_attribute_values(":value", value);

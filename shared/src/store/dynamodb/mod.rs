@@ -16,7 +16,9 @@ pub use tables::Store;
 pub(crate) use expression::{Condition, UpdateExpression, element, names};
 pub(crate) use read::{Probe, all, count, first, page, raw_page};
 pub(crate) use tables::{Address, Table};
-pub(crate) use transaction::{Attempt, CommitResult, Conflict, Guard, Leg, Transaction, Witness};
+pub(crate) use transaction::{
+    Attempt, CommitResult, Conflict, Guard, Leg, Requirement, Transaction, Witness,
+};
 pub(crate) use value::{Item, internal, number, read, string, to_item, unavailable};
 pub(crate) use write::Write;
 

@@ -40,6 +40,14 @@ pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
     fn refuse(&self, found: Option<Item>) -> Error;
 }
 
+/// A condition of an item that a transaction does not change, and the error that it ends with if the condition does not hold.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    pub(crate) address: Address,
+    pub(crate) condition: Condition,
+    pub(crate) error: fn() -> Error,
+}
+
 /// The last leg of a transaction, a put by which the transaction recognises its own work: if DynamoDB has carried it
 /// out and the answer was lost, the same transaction is refused the second time.
 pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
@@ -178,6 +186,13 @@ impl Transaction<'_> {
     ) -> Result<Self, Error> {
         self.fatal.push((self.legs.len(), error));
         self.delete(address, Some(condition))
+    }
+
+    /// Asks for what is required of an item that is not written. If it does not hold, the transaction ends with the
+    /// requirement's error; results have no such leg.
+    pub(crate) fn check_or_fail(mut self, requirement: &Requirement) -> Result<Self, Error> {
+        self.fatal.push((self.legs.len(), requirement.error));
+        self.check(requirement.address.clone(), &requirement.condition)
     }
 
     /// Asks for a condition of an item that is not written.
