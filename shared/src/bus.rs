@@ -1,15 +1,15 @@
-//! Publishes events: from the outbox to the EventBridge bus.
+//! The EventBridge bus, and what publishes the outbox to it.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
-use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry as ResultEntry};
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{App, Build};
-use crate::domain::{Error, Event, Id};
+use crate::domain::{Error, Event, Id, Timestamp};
 use crate::platform::aws::{self, Call as _};
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, config, metrics, sdk};
@@ -19,25 +19,85 @@ use crate::store::outbox::{OutboxEntry, OutboxQueue};
 pub const SOURCE: &str = "tenure";
 
 /// Most entries in one `PutEvents` call: EventBridge's limit.
-const BATCH: usize = 10;
+pub const BATCH: usize = 10;
 
 /// Number of `PutEvents` calls at the same time. Each is followed by a write per event, which takes a
 /// connection.
 const CONCURRENT_CALLS: usize = 4;
+
+/// The event bus.
+#[derive(Debug)]
+pub struct Bus {
+    client: Client,
+    name: String,
+}
+
+/// What is put on the bus.
+#[derive(Debug)]
+pub struct BusEvent<'a> {
+    /// Its `detail-type`.
+    pub name: &'a str,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Its `detail`.
+    pub detail: Value,
+}
+
+impl Build for Bus {
+    fn build() -> Result<Self, Error> {
+        let client = Client::from_conf(sdk::eventbridge_config()?);
+        Ok(Self::new(client, config::required("BUS_NAME")?))
+    }
+}
+
+impl Bus {
+    /// Returns the bus `name`.
+    #[must_use]
+    pub const fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Puts up to [`BATCH`] events on the bus. Returns, of each, whether the bus has accepted it; a call that fails is
+    /// logged.
+    pub async fn put(&self, events: impl IntoIterator<Item = BusEvent<'_>>) -> Vec<bool> {
+        let entries: Vec<_> = events.into_iter().map(|event| self.entry(event)).collect();
+        let count = entries.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let answer = self.client.put_events().set_entries(Some(entries)).call().await;
+        let results = answer.map(|answer| answer.entries.unwrap_or_default());
+        let results = results.unwrap_or_else(|error| {
+            let error = aws::failure("EventBridge", &error);
+            LogEntry::EventsNotPublished { count, cause: Cause(&error) }.log();
+            Vec::new()
+        });
+        let is_accepted = |result: &PutEventsResultEntry| result.event_id().is_some();
+        (0..count).map(|index| results.get(index).is_some_and(is_accepted)).collect()
+    }
+
+    fn entry(&self, event: BusEvent<'_>) -> PutEventsRequestEntry {
+        PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(SOURCE)
+            .detail_type(event.name)
+            .time(DateTime::from_secs(event.time.seconds()))
+            .detail(event.detail.to_string())
+            .build()
+    }
+}
 
 /// Publishes events.
 #[derive(Debug)]
 pub struct Publisher {
     /// Store, clock and randomness.
     pub app: App,
-    client: Client,
-    bus: String,
+    bus: Bus,
 }
 
 impl Build for Publisher {
     fn build() -> Result<Self, Error> {
-        let client = Client::from_conf(sdk::eventbridge_config()?);
-        Ok(Self::new(App::build()?, client, config::required("BUS_NAME")?))
+        Ok(Self::new(App::build()?, Bus::build()?))
     }
 }
 
@@ -78,8 +138,8 @@ pub async fn publish_overdue(
 impl Publisher {
     /// Returns a publisher that puts events on `bus`.
     #[must_use]
-    pub const fn new(app: App, client: Client, bus: String) -> Self {
-        Self { app, client, bus }
+    pub const fn new(app: App, bus: Bus) -> Self {
+        Self { app, bus }
     }
 
     /// Publishes events and takes them out of the queue. Returns the ids of those that the bus refused;
@@ -90,26 +150,13 @@ impl Publisher {
     }
 
     async fn publish_batch(&self, batch: &[OutboxEntry]) -> Vec<Id<Event>> {
-        let results = self.put(batch).await.unwrap_or_else(|error| {
-            LogEntry::EventsNotPublished { count: batch.len(), cause: Cause(&error) }.log();
-            Vec::new()
-        });
-        let is_published = |index| {
-            results.get(index).is_some_and(|result: &ResultEntry| result.event_id().is_some())
-        };
+        let accepted = self.bus.put(batch.iter().map(bus_event)).await;
         let (mut published, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
-        for (index, event) in batch.iter().enumerate() {
-            if is_published(index) { published.push(event) } else { refused.push(event.id) }
+        for (event, is_accepted) in batch.iter().zip(accepted) {
+            if is_accepted { published.push(event) } else { refused.push(event.id) }
         }
         self.record_published(&published).await;
         refused
-    }
-
-    async fn put(&self, batch: &[OutboxEntry]) -> Result<Vec<ResultEntry>, Error> {
-        let entries = batch.iter().map(|event| self.entry(event)).collect();
-        let answer = self.client.put_events().set_entries(Some(entries)).call().await;
-        let answer = answer.map_err(|error| aws::failure("EventBridge", &error))?;
-        Ok(answer.entries.unwrap_or_default())
     }
 
     /// Takes published events out of the queue. One that cannot be taken out is published once more by the
@@ -123,25 +170,20 @@ impl Publisher {
         });
         join_all(records).await;
     }
+}
 
-    fn entry(&self, event: &OutboxEntry) -> PutEventsRequestEntry {
-        let detail = json!({
-            "id": event.id,
-            "type": event.name,
-            "customer_id": event.customer_id,
-            "subjects": event.subjects(),
-            "hold": event.hold,
-            "sequence": event.sequence,
-            "webhook": event.is_pending(),
-            "actor": event.actor,
-            "tm_event": event.tm_event,
-        });
-        PutEventsRequestEntry::builder()
-            .event_bus_name(&self.bus)
-            .source(SOURCE)
-            .detail_type(&event.name)
-            .time(DateTime::from_secs(event.tm_event.seconds()))
-            .detail(detail.to_string())
-            .build()
-    }
+fn bus_event(event: &OutboxEntry) -> BusEvent<'_> {
+    let detail = json!({
+        "id": event.id,
+        "type": event.name,
+        "customer_id": event.customer_id,
+        "subjects": event.subjects(),
+        "hold": event.hold,
+        "receipt": event.receipt,
+        "sequence": event.sequence,
+        "webhook": event.is_pending(),
+        "actor": event.actor,
+        "tm_event": event.tm_event,
+    });
+    BusEvent { name: &event.name, time: event.tm_event, detail }
 }

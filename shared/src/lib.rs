@@ -14,7 +14,8 @@
 //! | [`erasure`] | deletions bound to a plan; the restore replay |
 //! | [`backfill`] | index keys for accounts that an earlier version wrote last |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
-//! | [`bus`] | publishes the outbox to the event bus |
+//! | [`asking`] | asks participants to erase what they keep |
+//! | [`bus`] | the event bus; publishes the outbox to it |
 //! | [`mail`] | notifies account owners by mail, and carries out mail intents |
 //! | [`webhook`] | signs events and delivers them to webhooks |
 //! | [`signature`] | signed erasure receipts and the public keys that verify them |
@@ -30,6 +31,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_macros))]
 
 pub mod app;
+pub mod asking;
 pub mod auth;
 pub mod backfill;
 pub mod bus;

@@ -122,6 +122,7 @@ async fn history_names_the_actor_of_every_transition() {
     ];
     let purged = [
         "customer_deleted",
+        "customer_erased",
         "accesskey_deleted",
         "agent_deleted",
         "flow_deleted",

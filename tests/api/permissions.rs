@@ -41,7 +41,7 @@ impl Drop for UsedPermissions {
 }
 
 /// Returns the real template without the first grant of an action to a function.
-fn without_action(function: &str, action: &str) -> Template {
+pub(crate) fn without_action(function: &str, action: &str) -> Template {
     Template::edited(|text| {
         let start = text.find(&format!("  {function}:\n")).unwrap();
         let (before, after) = text.split_at(start);

@@ -91,7 +91,8 @@ async fn immediate_unregistration_is_purged_at_once() {
             "accesskey_deleted",
             "agent_deleted",
             "customer_created",
-            "customer_deleted"
+            "customer_deleted",
+            "customer_erased"
         ]
     );
 }

@@ -567,6 +567,7 @@ async fn schedules_with_nothing_to_do_succeed_and_emit_metrics() {
         ("OutboxPublishFunction", "OutboxOldest"),
         ("WebhookDeliverFunction", "WebhookOldest"),
         ("PurgeRunFunction", "PurgeOldestOverdue"),
+        ("ParticipantAskFunction", "ErasuresIncomplete"),
     ] {
         let path = format!("/_local/schedules/{function}Schedule/run");
         let result = tenure.send(tenure.request("POST", &path)).await.ok();

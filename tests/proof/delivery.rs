@@ -374,7 +374,8 @@ async fn every_event_is_delivered_at_least_once_under_faults() {
     let bus =
         Bus { chance: chance.clone(), taken: Arc::clone(&on_bus), told: Arc::clone(&on_bus_ever) };
     let publisher = app(&tables, &dial, "OutboxPublishFunction");
-    let publisher = Publisher::new(publisher, bus.client(), "bus".to_owned());
+    let publisher =
+        Publisher::new(publisher, shared::bus::Bus::new(bus.client(), "bus".to_owned()));
     let deliverer = app(&tables, &dial, "WebhookDeliverFunction");
     let deliverer = Deliverer::new(deliverer, Sender::loopback_only());
     let faults = ["throttle", "internal_error", "conflict"];

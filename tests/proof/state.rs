@@ -194,6 +194,8 @@ impl State {
 
         // Each change of the account emits exactly one event, in the same write.
         assert_eq!(self.events("customer_deleted"), usize::from(deleted), "deleted is final");
+        let purged = usize::from(self.has("tm_purge"));
+        assert_eq!(self.events("customer_erased"), purged, "an erasure ends with its event");
         let (frozen, recovered) =
             (self.events("customer_frozen"), self.events("customer_recovered"));
         // An operator may have taken an owner's freeze over, which is told too.

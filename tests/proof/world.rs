@@ -10,6 +10,12 @@ use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::{Client, Config};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
 use futures_util::future::LocalBoxFuture;
 use lambda_http::RequestExt as _;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
@@ -19,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::app::{App, Build as _};
+use shared::bus::Bus;
 use shared::domain::{Error, Timestamp};
 use shared::http::Reply;
 use shared::platform::{Clock, Deadline};
@@ -130,7 +137,8 @@ impl World {
             };
             let kms = aws_sdk_kms::Client::from_conf(kms_config(&process));
             let signer = Signer::new(kms, "ReceiptKey".to_owned());
-            let parts = Parts { app: app(), purger: Purger::new(app(), signer, BREAKER) };
+            let purger = Purger::new(app(), signer, no_bus(), BREAKER);
+            let parts = Parts { app: app(), purger };
             (&*Box::leak(Box::new(parts)), process)
         };
         self.parts.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
@@ -231,6 +239,30 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .http_client(process.http_client())
         .build()
+}
+
+/// A connector that answers that the service is unavailable.
+#[derive(Debug)]
+struct Unavailable;
+
+impl HttpConnector for Unavailable {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        let status = StatusCode::try_from(503).expect("a status");
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from("{}"))))
+    }
+}
+
+/// Returns a bus that accepts nothing: who is to be asked is in the tables.
+fn no_bus() -> Bus {
+    let config = aws_sdk_eventbridge::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .allow_no_auth()
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Unavailable)))
+        .build();
+    Bus::new(aws_sdk_eventbridge::Client::from_conf(config), "bus".to_owned())
 }
 
 /// Returns the logical id in template.yaml of the function in this file.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::counts::{Counts, PlanDifference};
 use super::hold::Holds;
 use super::owned::Kind;
-use super::participation::{Participating, Participation};
+use super::participation::{Participating, Round};
 use super::{Actor, Customer, Id, Timestamp};
 
 /// Why an account is erased.
@@ -62,10 +62,10 @@ pub enum LedgerEntry {
         /// When the erasure is due now; `None` if it is not requested, or if holds are left.
         due: Option<Timestamp>,
     },
-    /// The purge claimed the account at this time.
-    Claimed(Timestamp),
+    /// The purge claimed the account at this time. `None` if it goes on with a round that has begun.
+    Claimed(Timestamp, Option<Round>),
     /// The purge claimed, at this time, an account that had been erased before and came back with a restored table.
-    ErasedAgain(Timestamp),
+    ErasedAgain(Timestamp, Round),
 }
 
 /// The ledger's row of an account.
@@ -191,24 +191,6 @@ impl Erasure {
         }
         let (deleted, slices) = (self.found.clone(), self.slices + 1);
         Self { found, deleted, slices, counted_to: end, ..self.clone() }
-    }
-
-    /// Returns the part that a participant of this round has in it, among all `parts` of the account; `None` if it is
-    /// missing.
-    #[must_use]
-    pub fn part_of<'a>(
-        &self,
-        participating: &Participating,
-        parts: &'a [Participation],
-    ) -> Option<&'a Participation> {
-        parts.iter().find(|part| (part.round, &part.name) == (self.round, &participating.name))
-    }
-
-    /// Whether every participant that this round waits for has completed or was waived, by its part among `parts`.
-    #[must_use]
-    pub fn is_complete_with(&self, parts: &[Participation]) -> bool {
-        let is_settled = |one| self.part_of(one, parts).is_some_and(|part| !part.is_awaited());
-        self.participants.iter().filter(|one| one.required).all(is_settled)
     }
 
     /// Returns the stage of the erasure at `now`.

@@ -40,6 +40,9 @@ pub enum EventType {
     CustomerRecovered,
     /// An account was deleted.
     CustomerDeleted,
+    /// A receipt of an account's erasure was signed: when the purge has finished, and if participants were to answer yet, once
+    /// more when they have.
+    CustomerErased,
     /// A hold was placed on an account.
     CustomerHeld,
     /// A hold on an account was lifted.
@@ -101,6 +104,7 @@ impl EventType {
             Self::CustomerCreated
             | Self::CustomerUpdated
             | Self::CustomerIdentityVerificationUpdated
+            | Self::CustomerErased
             | Self::WebhookDisabled
             | Self::WebhookTested => false,
         }
@@ -116,6 +120,7 @@ impl EventType {
             Self::CustomerFrozen => "customer_frozen",
             Self::CustomerRecovered => "customer_recovered",
             Self::CustomerDeleted => "customer_deleted",
+            Self::CustomerErased => "customer_erased",
             Self::CustomerHeld => "customer_held",
             Self::CustomerReleased => "customer_released",
             Self::CustomerSuspended => "customer_suspended",
@@ -139,6 +144,7 @@ impl EventType {
             Self::CustomerFrozen,
             Self::CustomerRecovered,
             Self::CustomerDeleted,
+            Self::CustomerErased,
             Self::CustomerHeld,
             Self::CustomerReleased,
             Self::CustomerSuspended,

@@ -291,10 +291,10 @@ pub fn decide(
                 claimed(Customer { tm_update: now, ..tombstone(customer, now) }),
                 EventType::CustomerDeleted,
             )
-            .enter(LedgerEntry::Claimed(now)))
+            .enter(LedgerEntry::Claimed(now, None)))
         }
         (Command::ClaimPurge, Deleted) if customer.internals.tm_purge.is_none() => {
-            Ok(silently(claimed(customer.clone())).enter(LedgerEntry::Claimed(now)))
+            Ok(silently(claimed(customer.clone())).enter(LedgerEntry::Claimed(now, None)))
         }
         (Command::ClaimPurge, _) => Ok(Transition::Unchanged),
 

@@ -40,6 +40,7 @@ pub mod quota;
 pub mod receipt;
 pub mod registration;
 pub mod resource;
+pub mod round;
 pub mod session;
 pub mod sign_up;
 pub mod status;

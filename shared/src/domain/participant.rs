@@ -22,6 +22,10 @@ pub const MIN_TIMEOUT: Duration = Duration::from_hours(1);
 /// Maximum timeout: 30 days.
 pub const MAX_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 
+/// How long a deleted participant stays in the registry at least: 30 days. A claim may have copied it a moment before, and a
+/// run that is resumed asks it.
+const REMEMBERED: Duration = Duration::from_hours(30 * 24);
+
 /// Name of a participant: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ParticipantName(String);
@@ -116,6 +120,14 @@ impl Registry {
     /// Returns the participants that new erasures ask.
     pub fn active(&self) -> impl Iterator<Item = (&ParticipantName, &Participant)> {
         self.participants.iter().filter(|(_, participant)| participant.tm_delete.is_none())
+    }
+
+    /// Returns the participants that may be forgotten as soon as no erasure asks them: those deleted long ago.
+    pub fn forgettable(&self, now: Timestamp) -> impl Iterator<Item = &ParticipantName> {
+        let is_old = move |one: &Participant| {
+            one.tm_delete.is_some_and(|deleted| deleted.plus(REMEMBERED) <= now)
+        };
+        self.participants.iter().filter(move |(_, one)| is_old(one)).map(|(name, _)| name)
     }
 
     /// Returns the participant of this name, unless it is deleted.

@@ -27,6 +27,15 @@ impl Participating {
     }
 }
 
+/// A round of an account's erasure, as the claim begins it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// 1, and one more whenever the account is erased again.
+    pub number: u64,
+    /// The participants that it asks.
+    pub participants: Vec<Participating>,
+}
+
 /// What a participant says of an erasure, in the words of OpenDSR. A status does not undo a later one of this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,6 +163,9 @@ const FIRST_QUESTIONS: [Duration; 3] =
 /// Interval of questions after that.
 const INTERVAL: Duration = Duration::from_hours(24);
 
+/// Interval at which the schedule looks at a settled part that stays in the index until the erasure is complete.
+const WAIT: Duration = Duration::from_hours(1);
+
 impl Participation {
     /// Returns the part of a participant that is first asked at `now`, in an erasure that was claimed at `claimed`.
     #[must_use]
@@ -181,6 +193,12 @@ impl Participation {
         part.rescheduled(now)
     }
 
+    /// Whether the schedule is to look at it at `now`.
+    #[must_use]
+    pub fn is_look_due(&self, now: Timestamp) -> bool {
+        self.tm_next.is_some_and(|next| next <= now)
+    }
+
     /// Whether the next question is due at `now`.
     #[must_use]
     pub fn is_question_due(&self, now: Timestamp) -> bool {
@@ -199,6 +217,12 @@ impl Participation {
         let next = self.next_question();
         let next = if now < self.tm_deadline { next.min(self.tm_deadline) } else { next };
         Self { tm_next: Some(next), ..self }
+    }
+
+    /// Returns the settled part that is looked at again, since its erasure is not complete yet.
+    #[must_use]
+    pub fn waiting(self, now: Timestamp) -> Self {
+        Self { tm_next: Some(now.plus(WAIT)), ..self }
     }
 
     fn next_question(&self) -> Timestamp {

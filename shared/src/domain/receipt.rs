@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::actor::Role;
 use super::digest::sha256;
@@ -70,6 +70,43 @@ pub struct Receipt<'a> {
     retained: Vec<RetainedItems<'a>>,
     not_covered: NotCovered,
     software: Software,
+}
+
+/// What [`CustomerErased`](super::EventType::CustomerErased) says of a signed receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptSummary {
+    /// Round of the erasure.
+    pub round: u64,
+    /// Whether no other receipt of this round follows.
+    pub r#final: bool,
+    /// SHA-256 of the signed receipt, in hexadecimal.
+    pub digest: String,
+    /// Number of deleted items, by kind.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// A signed receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedReceipt {
+    /// The JWS.
+    pub jws: String,
+    /// What its event says of it.
+    pub summary: ReceiptSummary,
+}
+
+impl SignedReceipt {
+    /// Returns a receipt that is signed as `jws`.
+    #[must_use]
+    pub fn new(receipt: &Receipt<'_>, jws: String) -> Self {
+        let counts = receipt.counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
+        let summary = ReceiptSummary {
+            round: receipt.round,
+            r#final: receipt.r#final,
+            digest: sha256(&jws),
+            counts: counts.collect(),
+        };
+        Self { jws, summary }
+    }
 }
 
 /// What a receipt covers.

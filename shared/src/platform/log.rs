@@ -135,6 +135,24 @@ pub(crate) enum LogEntry<'a> {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
+    /// A participant that an erasure waits for has not answered by its deadline.
+    #[serde(rename = "participant overdue")]
+    ParticipantOverdue {
+        /// The account.
+        customer_id: Id<Customer>,
+        /// The participant's name.
+        participant: &'a str,
+    },
+    /// A participant's part in an erasure could not be read or written; the next run tries again.
+    #[serde(rename = "participant failed")]
+    ParticipantFailed {
+        /// The account.
+        customer_id: Id<Customer>,
+        /// The participant's name.
+        participant: &'a str,
+        /// Error that the work ended with.
+        cause: Cause<'a>,
+    },
     /// An account could not be purged; the next run tries again.
     #[serde(rename = "purge failed")]
     PurgeFailed {
@@ -182,6 +200,7 @@ impl LogEntry<'_> {
             Self::AuthorizationDenied { .. }
             | Self::BackgroundWriteFailed { .. }
             | Self::RequestNotCounted { .. }
+            | Self::ParticipantOverdue { .. }
             | Self::EventNotDequeued { .. } => Level::Warn,
             Self::CannotStart { .. }
             | Self::RequestFailed { .. }
@@ -192,6 +211,7 @@ impl LogEntry<'_> {
             | Self::DueEventsNotRead { .. }
             | Self::DeliveryFailed { .. }
             | Self::MailNotSent { .. }
+            | Self::ParticipantFailed { .. }
             | Self::PurgeFailed { .. }
             | Self::UnknownItems { .. } => Level::Error,
         }

@@ -5,10 +5,20 @@ use super::job::{Job, JobState};
 use super::slice::{count, slices};
 use crate::domain::erasure::{InventoryCursor, LedgerEntry};
 use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
+use crate::domain::participant::Registry;
+use crate::domain::participation::Round;
 use crate::domain::{Actor, Customer, Erasure, Error, Event, Id, Timestamp};
 use crate::store::purge::Claim;
 use crate::store::purge::PurgeStage;
 use crate::store::{Update, revise};
+
+/// Returns the row in the round that a claim is for, and that round if the claim begins it.
+fn begin(ledger: Erasure, registry: &Registry) -> (Erasure, Option<Round>) {
+    let Some(number) = ledger.next_round() else { return (ledger, None) };
+    let participants = registry.participating();
+    let begun = Erasure { round: number, participants: participants.clone(), ..ledger };
+    (begun, Some(Round { number, participants }))
+}
 
 impl Worker<'_> {
     /// Claims account `id`, which deletes it if it is frozen. Returns the job, or the state that keeps this
@@ -19,10 +29,11 @@ impl Worker<'_> {
         id: Id<Customer>,
         stage: PurgeStage,
     ) -> Result<Result<Box<Job>, JobState>, Error> {
-        let (Some(account), ledger) = self.store().get_customer_and_erasure(id).await? else {
+        let (Some(account), ledger, registry) = self.store().get_claimable(id).await? else {
             return Ok(Err(JobState::NotDue));
         };
-        let ledger = &ledger.unwrap_or_else(|| Erasure::blank(id));
+        let (ledger, round) = begin(ledger.unwrap_or_else(|| Erasure::blank(id)), &registry);
+        let (ledger, round) = (&ledger, &round);
         revise(account, |before| async move {
             let not_due = (Update::Written, Err(JobState::NotDue));
             let now = self.now();
@@ -31,9 +42,12 @@ impl Worker<'_> {
             else {
                 return Ok(not_due);
             };
-            if ledger.tm_finish.is_some() {
-                change.entry = Some(LedgerEntry::ErasedAgain(now));
-            }
+            change.entry = Some(match round {
+                Some(round) if ledger.tm_finish.is_some() => {
+                    LedgerEntry::ErasedAgain(now, round.clone())
+                }
+                round => LedgerEntry::Claimed(now, round.clone()),
+            });
             let event = change.event.map(|event_type| {
                 self.purger.app.event(event_type, id, Vec::new(), Actor::PURGE, now)
             });

@@ -4,10 +4,12 @@ use futures_util::future::try_join;
 
 use super::Worker;
 use super::slice::{count, slices, split_counted};
+use crate::asking::ask_missing;
 use crate::domain::erasure::InventoryCursor;
 use crate::domain::lifecycle::{Command, Transition, decide};
-use crate::domain::receipt::{Edition, Receipt};
-use crate::domain::{Actor, Customer, Erasure, Error, Id};
+use crate::domain::participation::Participation;
+use crate::domain::receipt::{Edition, Receipt, SignedReceipt};
+use crate::domain::{Actor, Customer, Erasure, Error, EventType, Id};
 use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
@@ -23,11 +25,14 @@ pub(super) struct Job {
     /// The next page, if it has been read already.
     prefetched: Option<OwnedPage>,
     pass: Pass,
+    /// Whether this run has seen to it that every participant was asked.
+    has_asked: bool,
 }
 
 impl Job {
     pub(super) fn new(account: Customer, ledger: Erasure, first_page: Option<OwnedPage>) -> Self {
-        Self { account, ledger, prefetched: first_page, pass: Pass::default() }
+        let (pass, has_asked) = (Pass::default(), ledger.participants.is_empty());
+        Self { account, ledger, prefetched: first_page, pass, has_asked }
     }
 
     pub(super) const fn account(&self) -> Id<Customer> {
@@ -92,7 +97,7 @@ impl Pass {
 impl Worker<'_> {
     /// Runs one turn of a job. An error is noted in the ledger.
     pub(super) async fn run_job(&self, mut job: Box<Job>) -> Result<JobState, Error> {
-        match self.delete_pages(&mut job).await {
+        match self.run_turn_of(&mut job).await {
             Ok(Some(state)) => Ok(state),
             Ok(None) => Ok(JobState::Yielded(job)),
             Err(error) => {
@@ -102,6 +107,15 @@ impl Worker<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Asks participants, once, and deletes the pages of one turn. `None` if more are left.
+    async fn run_turn_of(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
+        if !job.has_asked {
+            ask_missing(self.store(), &self.purger.bus, &job.ledger, self.now()).await?;
+            job.has_asked = true;
+        }
+        self.delete_pages(job).await
     }
 
     /// Deletes the pages of one turn. `None` if more are left.
@@ -188,7 +202,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Signs the receipt and takes the account out of the queue, unless another run has claimed it.
+    /// Signs the first receipt and takes the account out of the queue, unless another run has claimed it.
     async fn finish(&self, job: &Job) -> Result<JobState, Error> {
         let (account, now) = (&job.account, self.now());
         let Transition::Changed(change) =
@@ -196,9 +210,13 @@ impl Worker<'_> {
         else {
             return Ok(JobState::NotDue);
         };
-        let receipt = Receipt::new(&job.ledger, &[], &self.purger.erased, now, Edition::First);
-        let receipt = self.purger.signer.sign(&receipt).await?;
-        let finished = self.store().finish_erasure(account, &change, &job.ledger, &receipt).await?;
+        let parts = self.parts(&job.ledger).await?;
+        let receipt = Receipt::new(&job.ledger, &parts, &self.purger.erased, now, Edition::First);
+        let receipt = SignedReceipt::new(&receipt, self.purger.signer.sign(&receipt).await?);
+        let erased = EventType::CustomerErased;
+        let event = self.purger.app.event(erased, account.id, Vec::new(), Actor::PURGE, now);
+        let finished =
+            self.store().finish_erasure(account, &change, &job.ledger, &receipt, &event).await?;
         Ok(match finished {
             Update::Written => JobState::Finished,
             // This run's own write, whose answer was lost.
@@ -210,6 +228,14 @@ impl Worker<'_> {
             }
             Update::Outdated(_) => JobState::Fenced,
         })
+    }
+
+    /// Reads participants' parts; reads nothing if there are none.
+    async fn parts(&self, ledger: &Erasure) -> Result<Vec<Participation>, Error> {
+        if ledger.participants.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.store().get_erasure_and_parts(ledger.customer).await?.1)
     }
 }
 

@@ -7,13 +7,13 @@
 //!    the event. From here on nothing can be added to the account. The claim increments the account's
 //!    epoch, the fencing token of the purge: each later write is conditioned on it, so a run that claimed the
 //!    account earlier can no longer count anything. The breaker limits how many purges may begin within
-//!    an hour; it does not stop those that have begun.
+//!    an hour; it does not stop those that have begun. The claim copies the list of participants, which the run then asks.
 //! 2. *Cascade*: each *slice*, the items that fit into one transaction, is first counted (ledger, outbox
 //!    entries, user names of its agents), then deleted. The claim itself counts the first slice. The
 //!    ledger keeps the cursor up to which everything is counted; a run that resumes deletes what is left
 //!    below the cursor without counting it again, so each item is counted once.
 //! 3. *Verify*: another pass finds nothing but the tombstone. One transaction writes the receipt and takes
-//!    the account out of the queue.
+//!    the account out of the queue. If participants have not answered by then, another receipt follows.
 //!
 //! All reads are consistent and nothing can be added after the claim, so a page holds everything up to
 //! its end.
@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use crate::app::{App, Build};
+use crate::bus::Bus;
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::platform::{Deadline, config, metrics};
 use crate::signature::Signer;
@@ -45,6 +46,7 @@ pub struct Purger {
     /// Store, clock and randomness.
     pub app: App,
     signer: Signer,
+    bus: Bus,
     /// Names of the account's own fields that the claim blanks, for the receipt.
     erased: Vec<&'static str>,
     /// Whether purging is switched on.
@@ -60,16 +62,16 @@ impl Build for Purger {
             .parse()
             .map_err(|_| Error::Internal("BREAKER_ACCOUNTS is not a number".to_owned()))?;
         let enabled = config::required("PURGE_ENABLED")? == "true";
-        Ok(Self { enabled, ..Self::new(App::build()?, Signer::build()?, breaker) })
+        Ok(Self { enabled, ..Self::new(App::build()?, Signer::build()?, Bus::build()?, breaker) })
     }
 }
 
 impl Purger {
     /// Returns a purger that is switched on and begins at most `breaker` purges within one hour.
     #[must_use]
-    pub fn new(app: App, signer: Signer, breaker: u64) -> Self {
+    pub fn new(app: App, signer: Signer, bus: Bus, breaker: u64) -> Self {
         let erased = fields::blanked::<CustomerAttributes>();
-        Self { app, signer, erased, enabled: true, breaker }
+        Self { app, signer, bus, erased, enabled: true, breaker }
     }
 }
 

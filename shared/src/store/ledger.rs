@@ -15,7 +15,7 @@ use crate::domain::erasure::{ErasureRequest, InventoryCursor, LedgerEntry, Reaso
 use crate::domain::hold::Holds;
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::participant::ParticipantName;
-use crate::domain::participation::Participating;
+use crate::domain::participation::{Participating, Round};
 use crate::domain::time::Month;
 use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
@@ -134,7 +134,7 @@ impl Stored for Erasure {
 }
 
 /// Attributes that an earlier purge has left, and a new erasure request starts without.
-const EARLIER: [&str; 9] = [
+const EARLIER: [&str; 11] = [
     "tm_withdraw",
     "withdrawn_by",
     "tm_claim",
@@ -144,6 +144,8 @@ const EARLIER: [&str; 9] = [
     "counted_to",
     "quarantined",
     "last_error",
+    "participants",
+    "tm_complete",
 ];
 
 /// An update of an account's row in the ledger.
@@ -189,9 +191,10 @@ fn update(
                 None => Ok(row),
             }
         }
-        LedgerEntry::ErasedAgain(now) => {
-            let earlier: Vec<_> = EARLIER.into_iter().filter(|name| *name != "tm_claim").collect();
-            row.remove(&earlier)
+        LedgerEntry::ErasedAgain(now, round) => {
+            let is_earlier = |name: &&str| !["tm_claim", "participants"].contains(name);
+            let earlier: Vec<_> = EARLIER.into_iter().filter(is_earlier).collect();
+            begin(row.remove(&earlier), round)?
                 .set("reason", Reason::Restored)?
                 .set("requested_by", Actor::PURGE)?
                 .set("tm_request", now)?
@@ -200,10 +203,23 @@ fn update(
                 .set("epoch", epoch)?
                 .set("attempts", 1)
         }
-        LedgerEntry::Claimed(now) => {
-            row.set("epoch", epoch)?.set_first("tm_claim", now)?.increment("attempts")
+        LedgerEntry::Claimed(now, round) => {
+            let row = row.set("epoch", epoch)?.set_first("tm_claim", now)?.increment("attempts")?;
+            match round {
+                Some(round) => begin(row, round),
+                None => Ok(row),
+            }
         }
     }
+}
+
+/// Begins a round. The first one is not numbered, so that an account without participants costs nothing.
+fn begin(row: UpdateExpression, round: &Round) -> Result<UpdateExpression, Error> {
+    let participants: Vec<_> =
+        round.participants.iter().map(ParticipatingAttributes::from).collect();
+    let row =
+        row.set_or_remove("participants", (!participants.is_empty()).then_some(participants))?;
+    if round.number > 1 { row.set("round", round.number) } else { Ok(row) }
 }
 
 fn set_holds(row: UpdateExpression, holds: &Holds) -> Result<UpdateExpression, Error> {

@@ -17,6 +17,7 @@ use super::queue::QueueCursor;
 use super::stored::Stored;
 use crate::domain::delivery::{self, DeliveryState};
 use crate::domain::event::Audience;
+use crate::domain::receipt::ReceiptSummary;
 use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
@@ -48,6 +49,9 @@ stored! {
         /// Name of the hold that it is about; `None` for any other event.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hold: Option<String> => Deleted,
+        /// The receipt that it announces; `None` for any other event.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub receipt: Option<ReceiptSummary> => Deleted,
         /// Actor that caused the event.
         pub actor: Actor => Deleted,
         /// Time of the event.
@@ -140,6 +144,7 @@ impl OutboxEntry {
             customer_id: event.customer,
             subjects: event.subjects.iter().flat_map(|id| id.into_bytes()).collect(),
             hold: event.hold.as_ref().map(ToString::to_string),
+            receipt: None,
             actor: event.actor,
             tm_event: event.time,
             sequence: None,
@@ -159,6 +164,12 @@ impl OutboxEntry {
             due_sk: Some(key::due_event(event.time, id)),
             expires_at: event.time.plus(LIFETIME).seconds(),
         }
+    }
+
+    /// The entry of the event that a receipt was signed.
+    pub(super) fn erased(event: &Event, receipt: ReceiptSummary) -> Self {
+        let status = Some(Status::Deleted);
+        Self { status, receipt: Some(receipt), ..Self::unnumbered(event) }
     }
 
     /// Seals the account's webhook in, if this event deletes an account that had one.
@@ -232,12 +243,18 @@ impl OutboxEntry {
     pub fn data(&self) -> Value {
         match self.subjects().first() {
             Some(subject) => json!({ "id": subject, "customer_id": self.customer_id }),
-            None => json!({
-                "id": self.customer_id,
-                "customer_id": self.customer_id,
-                "status": self.status,
-                "tm_deletion_scheduled": self.tm_deletion_scheduled,
-            }),
+            None => {
+                let mut data = json!({
+                    "id": self.customer_id,
+                    "customer_id": self.customer_id,
+                    "status": self.status,
+                    "tm_deletion_scheduled": self.tm_deletion_scheduled,
+                });
+                if let Some(receipt) = &self.receipt {
+                    data["receipt"] = json!(receipt);
+                }
+                data
+            }
         }
     }
 }

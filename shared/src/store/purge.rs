@@ -16,6 +16,8 @@ use super::outbox::OutboxEntry;
 use super::queue::QueueCursor;
 use super::revise::Update;
 use crate::domain::lifecycle::CustomerChange;
+use crate::domain::participant::Registry;
+use crate::domain::receipt::SignedReceipt;
 use crate::domain::time::Month;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
@@ -148,6 +150,18 @@ impl Store {
         Ok((items.get(&customer)?, items.get(&erasure)?))
     }
 
+    /// Reads what a claim is decided on: an account, its row in the ledger, and the registry of participants.
+    pub async fn get_claimable(
+        &self,
+        id: Id<Customer>,
+    ) -> Result<(Option<Customer>, Option<Erasure>, Registry), Error> {
+        let (customer, erasure, registry) = (key::customer(id), key::erasure(id), key::registry());
+        let keys = [customer.untyped(), erasure.untyped(), registry.untyped()];
+        let items = self.get_items(&keys).await?;
+        let registry = items.get(&registry)?.unwrap_or_default();
+        Ok((items.get(&customer)?, items.get(&erasure)?, registry))
+    }
+
     /// Claims an account for its first purge, and counts that against the breaker. The `first` slice is counted in the
     /// same transaction, if nothing stands in the way of that; the result tells whether it is.
     pub async fn claim_customer(
@@ -224,23 +238,29 @@ impl Store {
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Takes an account out of the purge's queue and writes its receipt, if no other run has claimed the account.
+    /// Takes an account out of the purge's queue, writes its first receipt and emits `event`, if no other run has claimed
+    /// the account.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
         change: &CustomerChange,
         erasure: &Erasure,
-        receipt: &str,
+        receipt: &SignedReceipt,
+        event: &Event,
     ) -> Result<Update<Customer>, Error> {
         let now = change.after.internals.tm_purge;
+        // Without participants the erasure is complete when it is finished, and nothing more is written.
+        let is_completed = receipt.summary.r#final && !erasure.participants.is_empty();
+        let erased = OutboxEntry::erased(event, receipt.summary.clone());
         let row = || {
-            UpdateExpression::default()
+            let row = UpdateExpression::default()
                 .set("deleted", named(&erasure.found))?
                 .set("tm_finish", now)?
                 .set("finished_pk", now.map(Month::of).map(key::finished))?
                 .set("finished_sk", now.map(Timestamp::fixed))?
-                .append("receipts", receipt)
-                .map(|row| row.remove(&["counted_to", "quarantined", "last_error"]))
+                .append("receipts", &receipt.jws)?
+                .remove(&["counted_to", "quarantined", "last_error"]);
+            if is_completed { row.set("tm_complete", now) } else { Ok(row) }
         };
         let finish = || {
             let row = LedgerUpdate {
@@ -248,7 +268,7 @@ impl Store {
                 update: row()?,
                 condition: Some(epoch(erasure.epoch)),
             };
-            self.replace_customer(before, change)?.update_ledger(row)
+            self.replace_customer(before, change)?.update_ledger(row)?.put_event(&erased)
         };
         updated(self.commit_on_root(before, finish).await?)
     }

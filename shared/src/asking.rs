@@ -1,0 +1,245 @@
+//! Asks participants to erase what they keep for an account, until they have answered.
+//!
+//! A participant's part in an erasure is its own outbox: it is in the index `open` with the time of the next question, so a
+//! question that the bus has lost, or a run that has died, is followed by the next one.
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::{App, Build};
+use crate::bus::{BATCH, Bus, BusEvent};
+use crate::domain::participant::{ParticipantName, Registry};
+use crate::domain::participation::Participation;
+use crate::domain::round::Look;
+use crate::domain::{Customer, Erasure, Error, Id, Timestamp};
+use crate::platform::log::{Cause, LogEntry};
+use crate::platform::{Deadline, metrics};
+use crate::store::participation::OpenPart;
+use crate::store::{Store, Update};
+
+/// Number of parts that are written at the same time.
+const CONCURRENT_WRITES: usize = 10;
+
+/// Asks participants.
+#[derive(Debug)]
+pub struct Asker {
+    /// Store, clock and randomness.
+    pub app: App,
+    bus: Bus,
+}
+
+impl Build for Asker {
+    fn build() -> Result<Self, Error> {
+        Ok(Self { app: App::build()?, bus: Bus::build()? })
+    }
+}
+
+/// Result of one run.
+#[derive(Debug, Default, Serialize)]
+pub struct AskRun {
+    /// Number of questions that the bus has accepted.
+    pub asked: u64,
+    /// Number of questions that the bus has refused; the next run asks.
+    pub refused: u64,
+    /// Number of parts that nothing is left to be done about.
+    pub closed: u64,
+    /// Number of parts that an erasure waits for and whose deadline has passed.
+    pub overdue: u64,
+    /// Number of parts that could not be read or written; the next run tries again.
+    pub failed: u64,
+    /// Number of deleted participants that no erasure asks any more, and that are forgotten.
+    pub forgotten: u64,
+    /// Whether the deadline left work for the next run.
+    pub unfinished: bool,
+}
+
+/// Asks every participant of an erasure that was not asked yet. A question that the bus does not accept is left to the
+/// schedule.
+pub(crate) async fn ask_missing(
+    store: &Store,
+    bus: &Bus,
+    erasure: &Erasure,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (_, parts) = store.get_erasure_and_parts(erasure.customer).await?;
+    let missing = erasure.missing_parts(&parts, now);
+    let insert = async |part: Participation| {
+        Ok::<_, Error>(store.insert_participation(&part).await?.then_some(part))
+    };
+    let inserted: Vec<_> =
+        stream::iter(missing).map(insert).buffer_unordered(CONCURRENT_WRITES).try_collect().await?;
+    let inserted: Vec<_> = inserted.into_iter().flatten().collect();
+    for batch in inserted.chunks(BATCH) {
+        bus.put(batch.iter().map(question)).await;
+    }
+    Ok(())
+}
+
+/// The question that is put on the bus. Nothing in it is personal.
+fn question(part: &Participation) -> BusEvent<'static> {
+    let detail = json!({
+        "customer_id": part.customer,
+        "participant": part.name.as_str(),
+        "round": part.round,
+        "tm_deadline": part.tm_deadline,
+        "question": part.questions,
+    });
+    BusEvent { name: "erasure_requested", time: part.tm_question, detail }
+}
+
+/// Looks at every part that is due: asks again, or closes it. Stops near the deadline.
+pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error> {
+    let (mut run, now) = (AskRun::default(), asker.app.now());
+    let registry = asker.app.store.get_registry().await?;
+    for name in registry.participants.keys() {
+        asker.look_at_all(name, now, deadline, &mut run).await?;
+    }
+    if !run.unfinished {
+        run.forgotten = asker.forget(&registry, now).await?;
+    }
+    run.emit(now);
+    Ok(run)
+}
+
+impl Asker {
+    /// Looks at a participant's parts that were due at `now`.
+    async fn look_at_all(
+        &self,
+        name: &ParticipantName,
+        now: Timestamp,
+        deadline: Deadline,
+        run: &mut AskRun,
+    ) -> Result<(), Error> {
+        let mut last = None;
+        loop {
+            if deadline.is_near() {
+                run.unfinished = true;
+                return Ok(());
+            }
+            let due = self.app.store.list_open(name, last, Some(now), BATCH).await?;
+            let Some(end) = due.last() else { return Ok(()) };
+            last = Some(*end);
+            self.look_at(name, &due, now, run).await;
+            if due.len() < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at some of a participant's parts, up to [`BATCH`]. A failure is that part's alone.
+    ///
+    /// A question is recorded when the bus has accepted it: a run that dies between the two asks twice, and never not at all.
+    async fn look_at(
+        &self,
+        name: &ParticipantName,
+        due: &[OpenPart],
+        now: Timestamp,
+        run: &mut AskRun,
+    ) {
+        let looks = join_all(due.iter().map(|open| self.decide(name, open, now))).await;
+        let looks = looks.into_iter().zip(due);
+        let looks =
+            looks.filter_map(|(look, open)| run.succeeded(look, open.customer, name).flatten());
+        let looks: Vec<_> = looks.collect();
+        for (part, _) in &looks {
+            run.count_overdue(part, now);
+        }
+        let asked = looks.iter().filter_map(|(_, look)| look.question()).map(question);
+        let mut accepted = self.bus.put(asked).await.into_iter();
+        let mut is_recorded =
+            |look: &Look| look.question().is_none() || accepted.next() == Some(true);
+        let (recorded, refused): (Vec<_>, Vec<_>) =
+            looks.into_iter().partition(|(_, look)| is_recorded(look));
+        run.refused += refused.len() as u64;
+        let written = join_all(recorded.iter().map(|(part, look)| self.record(part, look))).await;
+        for ((part, look), written) in recorded.iter().zip(written) {
+            run.count(look);
+            run.succeeded(written, part.customer, name);
+        }
+    }
+
+    /// Decides what becomes of a part. `None` if it is not due: the index is behind the table.
+    async fn decide(
+        &self,
+        name: &ParticipantName,
+        open: &OpenPart,
+        now: Timestamp,
+    ) -> Result<Option<(Participation, Look)>, Error> {
+        let (erasure, parts) = self.app.store.get_erasure_and_parts(open.customer).await?;
+        let is_it = |part: &&Participation| (part.round, &part.name) == (open.round, name);
+        let part = parts.iter().find(is_it).filter(|part| part.is_look_due(now));
+        Ok(part.zip(erasure).map(|(part, erasure)| (part.clone(), erasure.look_at(part, now))))
+    }
+
+    async fn record(&self, part: &Participation, look: &Look) -> Result<(), Error> {
+        match look {
+            Look::Close => self.app.store.close_participation(part).await,
+            Look::Ask(after) | Look::Later(after) => self.app.store.reschedule(part, after).await,
+        }
+    }
+
+    /// Forgets participants that were deleted long ago and that no erasure asks. Returns how many.
+    async fn forget(&self, registry: &Registry, now: Timestamp) -> Result<u64, Error> {
+        let mut forgotten = Vec::new();
+        for name in registry.forgettable(now) {
+            if self.app.store.list_open(name, None, None, 1).await?.is_empty() {
+                forgotten.push(name.clone());
+            }
+        }
+        if forgotten.is_empty() {
+            return Ok(0);
+        }
+        let after = registry.forgetting(&forgotten);
+        Ok(match self.app.store.update_registry(registry, &after, None).await? {
+            Update::Written => forgotten.len() as u64,
+            // The next run forgets them.
+            Update::Outdated(_) => 0,
+        })
+    }
+}
+
+impl AskRun {
+    /// Returns what a call has returned. A failure is counted and logged.
+    fn succeeded<T>(
+        &mut self,
+        result: Result<T, Error>,
+        customer_id: Id<Customer>,
+        name: &ParticipantName,
+    ) -> Option<T> {
+        let logged = |error: Error| {
+            let participant = name.as_str();
+            LogEntry::ParticipantFailed { customer_id, participant, cause: Cause(&error) }.log();
+            self.failed += 1;
+        };
+        result.map_err(logged).ok()
+    }
+
+    fn count_overdue(&mut self, part: &Participation, now: Timestamp) {
+        if part.is_overdue(now) {
+            self.overdue += 1;
+            let (customer_id, participant) = (part.customer, part.name.as_str());
+            LogEntry::ParticipantOverdue { customer_id, participant }.log();
+        }
+    }
+
+    const fn count(&mut self, look: &Look) {
+        match look {
+            Look::Ask(_) => self.asked += 1,
+            Look::Close => self.closed += 1,
+            Look::Later(_) => {}
+        }
+    }
+
+    /// Emits the run's metrics, which the alarms watch.
+    fn emit(&self, now: Timestamp) {
+        metrics::emit(
+            now,
+            &[
+                ("ParticipantsAsked", "Count", self.asked),
+                ("ErasuresIncomplete", "Count", self.overdue),
+            ],
+        );
+    }
+}

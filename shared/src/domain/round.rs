@@ -1,0 +1,219 @@
+//! Rounds: whom an account's erasure asks, and what becomes of participants' parts in it.
+
+use super::participant::Registry;
+use super::participation::{Participating, Participation};
+use super::{Erasure, Timestamp};
+
+/// What the schedule does with a part that it looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Takes it out of the index: nothing is left to be done about it.
+    Close,
+    /// Asks the participant again, and records that.
+    Ask(Participation),
+    /// Looks at it again later, and records when.
+    Later(Participation),
+}
+
+impl Registry {
+    /// Returns the copy of the participants that a new erasure asks.
+    #[must_use]
+    pub fn participating(&self) -> Vec<Participating> {
+        self.active().map(|(name, participant)| Participating::of(name, participant)).collect()
+    }
+}
+
+impl Look {
+    /// Returns the part as it is after the question that is asked; `None` if none is.
+    #[must_use]
+    pub const fn question(&self) -> Option<&Participation> {
+        match self {
+            Self::Ask(after) => Some(after),
+            Self::Close | Self::Later(_) => None,
+        }
+    }
+}
+
+impl Erasure {
+    /// Returns the number of the round that a claim of the account begins. `None` if a round has begun and not finished,
+    /// which the claim goes on with.
+    #[must_use]
+    pub const fn next_round(&self) -> Option<u64> {
+        if self.tm_claim.is_some() && self.tm_finish.is_none() {
+            return None;
+        }
+        // Every round that has finished has a receipt, also one whose account was reinstated since.
+        Some(if self.receipts.is_empty() { self.round } else { self.round + 1 })
+    }
+
+    /// Returns the part that a participant of this round has in it, among all `parts` of the account; `None` if it is
+    /// missing.
+    #[must_use]
+    pub fn part_of<'a>(
+        &self,
+        participating: &Participating,
+        parts: &'a [Participation],
+    ) -> Option<&'a Participation> {
+        parts.iter().find(|part| (part.round, &part.name) == (self.round, &participating.name))
+    }
+
+    /// Returns the parts of this round that are missing among `parts`, as they are first asked at `now`.
+    #[must_use]
+    pub fn missing_parts(&self, parts: &[Participation], now: Timestamp) -> Vec<Participation> {
+        let claimed = self.tm_claim.unwrap_or(now);
+        let missing = self.participants.iter().filter(|one| self.part_of(one, parts).is_none());
+        let part = |one| Participation::new(self.customer, self.round, one, claimed, now);
+        missing.map(part).collect()
+    }
+
+    /// Whether every participant that this round waits for has completed or was waived, by its part among `parts`.
+    #[must_use]
+    pub fn is_complete_with(&self, parts: &[Participation]) -> bool {
+        let is_settled = |one| self.part_of(one, parts).is_some_and(|part| !part.is_awaited());
+        self.participants.iter().filter(|one| one.required).all(is_settled)
+    }
+
+    /// Decides what becomes of `part`, which is due to be looked at at `now`.
+    ///
+    /// As long as the erasure is not complete, the last of its required parts stays in the index, settled or not, so that the
+    /// schedule completes an erasure whose last answer nobody has acted on.
+    #[must_use]
+    pub fn look_at(&self, part: &Participation, now: Timestamp) -> Look {
+        // Of an earlier round, or of an account that was reinstated.
+        if part.round != self.round || self.tm_claim.is_none() {
+            return Look::Close;
+        }
+        if part.is_open(now) {
+            return if part.is_question_due(now) {
+                Look::Ask(part.asked_again(now))
+            } else {
+                Look::Later(part.clone().rescheduled(now))
+            };
+        }
+        if self.tm_complete.is_none() && self.is_last_required(part) {
+            Look::Later(part.clone().waiting(now))
+        } else {
+            Look::Close
+        }
+    }
+
+    fn is_last_required(&self, part: &Participation) -> bool {
+        let required = self.participants.iter().filter(|one| one.required);
+        required.map(|one| &one.name).max() == Some(&part.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::participant::ParticipantName;
+    use crate::domain::participation::Waiver;
+    use crate::domain::{Actor, Id};
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000).unwrap().plus(Duration::from_mins(minutes))
+    }
+
+    fn participating(name: &str, required: bool) -> Participating {
+        let name = ParticipantName::parse(name).unwrap();
+        Participating { name, required, timeout: Duration::from_hours(1) }
+    }
+
+    /// An erasure that was claimed and asks `a` and `b`, which are required, and `c`, which is not.
+    fn claimed() -> Erasure {
+        let participants =
+            vec![participating("a", true), participating("b", true), participating("c", false)];
+        Erasure { tm_claim: Some(at(0)), participants, ..Erasure::blank(Id::new(at(0), [1; 10])) }
+    }
+
+    fn settled(part: &Participation) -> Participation {
+        let waiver = Waiver { reason: "gone".to_owned(), by: Actor::PURGE, tm_waive: at(1) };
+        Participation { waiver: Some(waiver), ..part.clone() }
+    }
+
+    #[test]
+    fn round_begins_with_the_first_claim_and_after_each_that_finished() {
+        let blank = Erasure::blank(Id::new(at(0), [1; 10]));
+        assert_eq!(blank.next_round(), Some(1));
+        assert_eq!(claimed().next_round(), None, "a resumed run goes on with its round");
+        let finished =
+            Erasure { tm_finish: Some(at(9)), receipts: vec!["jws".to_owned()], ..claimed() };
+        assert_eq!(finished.next_round(), Some(2), "erased again");
+        let again = Erasure { round: 2, tm_finish: None, ..finished.clone() };
+        assert_eq!(again.next_round(), None);
+        let reinstated = Erasure { tm_claim: None, tm_finish: None, ..finished };
+        assert_eq!(reinstated.next_round(), Some(2), "its earlier parts are no answers");
+    }
+
+    #[test]
+    fn missing_parts_are_those_of_the_round_that_are_not_there() {
+        let first = claimed().missing_parts(&[], at(2));
+        assert_eq!(first.len(), 3);
+        assert!(first.iter().all(|part| part.tm_ask == at(2) && part.tm_deadline == at(60)));
+        let names = |parts: Vec<Participation>| {
+            parts.into_iter().map(|part| part.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(claimed().missing_parts(&first[1..2], at(3))), ["a", "c"]);
+        assert_eq!(claimed().missing_parts(&first, at(3)), []);
+        let again = Erasure { round: 2, ..claimed() };
+        assert_eq!(names(again.missing_parts(&first, at(3))), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn erasure_is_complete_with_all_required_parts_of_its_round() {
+        let mut parts = claimed().missing_parts(&[], at(0));
+        assert!(!claimed().is_complete_with(&[]));
+        parts[0] = settled(&parts[0]);
+        assert!(!claimed().is_complete_with(&parts));
+        parts[1] = settled(&parts[1]);
+        assert!(claimed().is_complete_with(&parts));
+        assert!(!Erasure { round: 2, ..claimed() }.is_complete_with(&parts));
+        assert!(Erasure { participants: Vec::new(), ..claimed() }.is_complete_with(&[]));
+    }
+
+    #[test]
+    fn open_part_is_asked_when_a_question_is_due_and_looked_at_later_otherwise() {
+        let parts = claimed().missing_parts(&[], at(0));
+        let asked = parts[0].asked_again(at(5));
+        assert_eq!(claimed().look_at(&parts[0], at(5)), Look::Ask(asked.clone()));
+        let later = Look::Later(asked.clone().rescheduled(at(6)));
+        assert_eq!(claimed().look_at(&asked, at(6)), later);
+        let overdue = claimed().look_at(&parts[0], at(61));
+        assert!(matches!(overdue, Look::Ask(_)), "{overdue:?}");
+    }
+
+    #[test]
+    fn settled_part_is_closed_unless_it_is_the_last_required_one_of_an_open_erasure() {
+        let parts: Vec<_> = claimed().missing_parts(&[], at(0)).iter().map(settled).collect();
+        let look = |erasure: &Erasure| {
+            parts.iter().map(|part| erasure.look_at(part, at(5))).collect::<Vec<_>>()
+        };
+        let waiting = Look::Later(parts[1].clone().waiting(at(5)));
+        assert_eq!(look(&claimed()), [Look::Close, waiting.clone(), Look::Close]);
+        let finished = Erasure { tm_finish: Some(at(4)), ..claimed() };
+        assert_eq!(look(&finished), [Look::Close, waiting, Look::Close]);
+        let complete = Erasure { tm_complete: Some(at(4)), ..finished };
+        assert_eq!(look(&complete), [Look::Close, Look::Close, Look::Close]);
+    }
+
+    #[test]
+    fn optional_part_is_asked_until_its_deadline_whether_the_erasure_is_complete_or_not() {
+        let part = claimed().missing_parts(&[], at(0)).pop().unwrap();
+        let complete = Erasure { tm_finish: Some(at(1)), tm_complete: Some(at(1)), ..claimed() };
+        for erasure in [claimed(), complete] {
+            assert!(matches!(erasure.look_at(&part, at(59)), Look::Ask(_)));
+            assert_eq!(erasure.look_at(&part, at(60)), Look::Close);
+        }
+    }
+
+    #[test]
+    fn part_of_an_earlier_round_or_of_a_reinstated_account_is_closed() {
+        let part = &claimed().missing_parts(&[], at(0))[1];
+        for erasure in [Erasure { round: 2, ..claimed() }, Erasure { tm_claim: None, ..claimed() }]
+        {
+            assert_eq!(erasure.look_at(part, at(5)), Look::Close);
+        }
+    }
+}
