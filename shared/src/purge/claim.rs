@@ -107,7 +107,9 @@ impl Worker<'_> {
                     _ if is_in_ledger => store.get_erasure(before.id).await?.unwrap_or(claimed),
                     _ => claimed,
                 };
-                Claim::Taken(Box::new(Job::new(change.after, ledger, Some(page))))
+                let farewell = before.webhook(now);
+                let job = Job::new(change.after, ledger, Some(page)).with_farewell(farewell);
+                Claim::Taken(Box::new(job))
             }
         })
     }

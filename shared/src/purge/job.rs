@@ -9,6 +9,7 @@ use crate::domain::erasure::InventoryCursor;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::participation::Participation;
 use crate::domain::receipt::{Edition, Receipt, SignedReceipt};
+use crate::domain::webhook::Webhook;
 use crate::domain::{Actor, Customer, Erasure, Error, EventType, Id};
 use crate::platform::log::LogEntry;
 use crate::store::Update;
@@ -25,6 +26,9 @@ pub(super) struct Job {
     /// The next page, if it has been read already.
     prefetched: Option<OwnedPage>,
     pass: Pass,
+    /// The webhook that the account had, if this run has deleted it. It is kept nowhere else, but in `customer_deleted` until
+    /// that is delivered.
+    farewell: Option<Webhook>,
     /// Whether this run has seen to it that every participant was asked.
     has_asked: bool,
 }
@@ -32,7 +36,12 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(account: Customer, ledger: Erasure, first_page: Option<OwnedPage>) -> Self {
         let (pass, has_asked) = (Pass::default(), ledger.participants.is_empty());
-        Self { account, ledger, prefetched: first_page, pass, has_asked }
+        Self { account, ledger, prefetched: first_page, pass, farewell: None, has_asked }
+    }
+
+    /// Lets the account's end be told to the webhook that it had.
+    pub(super) fn with_farewell(self, farewell: Option<Webhook>) -> Self {
+        Self { farewell, ..self }
     }
 
     pub(super) const fn account(&self) -> Id<Customer> {
@@ -215,8 +224,9 @@ impl Worker<'_> {
         let receipt = SignedReceipt::new(&receipt, self.purger.signer.sign(&receipt).await?);
         let erased = EventType::CustomerErased;
         let event = self.purger.app.event(erased, account.id, Vec::new(), Actor::PURGE, now);
+        let event = (&event, job.farewell.as_ref());
         let finished =
-            self.store().finish_erasure(account, &change, &job.ledger, &receipt, &event).await?;
+            self.store().finish_erasure(account, &change, &job.ledger, &receipt, event).await?;
         Ok(match finished {
             Update::Written => JobState::Finished,
             // This run's own write, whose answer was lost.

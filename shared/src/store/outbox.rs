@@ -175,7 +175,13 @@ impl OutboxEntry {
     /// Seals the account's webhook in, if this event deletes an account that had one.
     pub(super) fn with_farewell(self, before: &Customer) -> Self {
         let ends = self.status == Some(Status::Deleted) && before.status != Status::Deleted;
-        let Some(webhook) = before.webhook(self.tm_event).filter(|_| ends) else { return self };
+        let webhook = before.webhook(self.tm_event).filter(|_| ends);
+        self.sealed_for(webhook.as_ref())
+    }
+
+    /// Seals a webhook in that the account has no more, so that the event is delivered to it. Nothing if there is none.
+    pub(super) fn sealed_for(self, webhook: Option<&Webhook>) -> Self {
+        let Some(webhook) = webhook else { return self };
         Self {
             farewell_method: Some(webhook.method.name().to_owned()),
             farewell_uri: Some(webhook.uri.expose().to_owned()),

@@ -19,6 +19,7 @@ use crate::domain::lifecycle::CustomerChange;
 use crate::domain::participant::Registry;
 use crate::domain::receipt::SignedReceipt;
 use crate::domain::time::Month;
+use crate::domain::webhook::Webhook;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
 /// A due account.
@@ -238,20 +239,20 @@ impl Store {
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Takes an account out of the purge's queue, writes its first receipt and emits `event`, if no other run has claimed
-    /// the account.
+    /// Takes an account out of the purge's queue, writes its first receipt and emits `event`, also to its former webhook if
+    /// that is given, if no other run has claimed the account.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
         change: &CustomerChange,
         erasure: &Erasure,
         receipt: &SignedReceipt,
-        event: &Event,
+        (event, farewell): (&Event, Option<&Webhook>),
     ) -> Result<Update<Customer>, Error> {
         let now = change.after.internals.tm_purge;
         // Without participants the erasure is complete when it is finished, and nothing more is written.
         let is_completed = receipt.summary.r#final && !erasure.participants.is_empty();
-        let erased = OutboxEntry::erased(event, receipt.summary.clone());
+        let erased = OutboxEntry::erased(event, receipt.summary.clone()).sealed_for(farewell);
         let row = || {
             let row = UpdateExpression::default()
                 .set("deleted", named(&erasure.found))?
