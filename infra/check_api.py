@@ -30,6 +30,7 @@ THINGS += ["getAccessKey", "updateAccessKey", "deleteAccessKey", "rotateAccessKe
 PARTICIPANTS = ["setParticipant", "getParticipant", "listParticipantRequests", "deleteParticipant"]
 LEAVING = ["unregister", "recover", "logout"]
 LINKS = ["forgetPassword", "resetPassword"]
+ANSWERS = ["acknowledgeErasure", "waiveParticipant"]
 # What access keys may not do, and people do with their password.
 PEOPLE = ["createAgent", "updateAgentPermission", "updateAgentPassword", "createAccessKey", "verifyEmail"]
 
@@ -132,6 +133,9 @@ def runs(api, seed, size, thorough):
     yield run(api, seed, "things", owner, size, "fuzzing", only=THINGS, owner=owner)
     yield run(api, seed, "participants", api.operator, size, "fuzzing", only=PARTICIPANTS, owner=api.operator)
     yield run(api, seed, "customers", api.operator, size, "fuzzing", only=["deleteCustomer"], owner=api.operator)
+    # Every call gets an erasure of its own that asks this participant.
+    api.call("PUT", "/v1.0/participants/carrier", api.operator, required=True)
+    yield run(api, seed, "answers", api.operator, size, "fuzzing", only=ANSWERS, owner=api.operator)
     yield run(api, seed, "people", person, size, "fuzzing,stateful", only=PEOPLE, own=own, password="admins password")
     # To leave would end what the others need.
     yield run(api, seed, "customer admin", admin, size, some, without=["unregister"], own=own)

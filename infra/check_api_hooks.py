@@ -186,6 +186,23 @@ def new_thing(operation):
     return {"id": call("GET", "/v1.0/sessions", OWNER, params=query)["result"][0]["id"]}, query
 
 
+# Operations on the part of a participant in an erasure.
+ANSWERS = ("acknowledgeErasure", "waiveParticipant")
+
+
+def new_erasure():
+    """Path parameters of the part of a participant in the erasure of an account that is made for it."""
+    account = {"username": f"erased-{uuid.uuid4().hex}", "password": PASSWORD}
+    customer = call("POST", "/v1.0/customers", OWNER, json=account)["id"]
+    call("DELETE", f"/v1.0/customers/{customer}", OWNER)
+    for _ in range(100):
+        erasure = call("GET", f"/v1.0/customers/{customer}/erasure", OWNER)
+        if any(part["name"] == "carrier" for part in erasure["participants"]):
+            return {"id": customer, "name": "carrier"}
+        time.sleep(0.1)
+    raise AssertionError(f"nobody is asked about {customer}: {erasure}")
+
+
 def mailed_token():
     """The token of a new sign-up's link."""
     address = f"{uuid.uuid4().hex}@example.com"
@@ -230,7 +247,14 @@ def before_call(context, case, kwargs):
     parameters = case.path_parameters or {}
     if case.method.upper() != "GET" and parameters.get("id") in OWN:
         case.path_parameters["id"] = str(uuid.uuid4())
-    if OWNER and case.meta.generation.mode.is_positive:
+    if OWNER and operation_of(case) in ANSWERS and case.meta.generation.mode.is_positive:
+        parameters = new_erasure()
+        case.path_parameters = {name: parameters[name] for name in case.path_parameters}
+        if "participant" in body:
+            case.body = {**body, "participant": parameters["name"]}
+        else:
+            case.body = {field: value for field, value in body.items() if field != "round"}
+    elif OWNER and case.meta.generation.mode.is_positive:
         # Other runs ask for accounts and versions that may not be there.
         case.path_parameters, case.query = new_thing(operation_of(case))
         case.headers.pop("If-Match", None)

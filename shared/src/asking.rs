@@ -8,8 +8,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::app::{App, Build};
+use crate::app::Build;
 use crate::bus::{BATCH, Bus, BusEvent};
+use crate::completion::Completer;
 use crate::domain::participant::{ParticipantName, Registry};
 use crate::domain::participation::Participation;
 use crate::domain::round::Look;
@@ -25,14 +26,21 @@ const CONCURRENT_WRITES: usize = 10;
 /// Asks participants.
 #[derive(Debug)]
 pub struct Asker {
-    /// Store, clock and randomness.
-    pub app: App,
+    completer: Completer,
     bus: Bus,
 }
 
 impl Build for Asker {
     fn build() -> Result<Self, Error> {
-        Ok(Self { app: App::build()?, bus: Bus::build()? })
+        Ok(Self { completer: Completer::build()?, bus: Bus::build()? })
+    }
+}
+
+impl Asker {
+    /// Returns an asker that puts questions on `bus`.
+    #[must_use]
+    pub const fn new(completer: Completer, bus: Bus) -> Self {
+        Self { completer, bus }
     }
 }
 
@@ -91,8 +99,8 @@ fn question(part: &Participation) -> BusEvent<'static> {
 
 /// Looks at every part that is due: asks again, or closes it. Stops near the deadline.
 pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error> {
-    let (mut run, now) = (AskRun::default(), asker.app.now());
-    let registry = asker.app.store.get_registry().await?;
+    let (mut run, now) = (AskRun::default(), asker.completer.app.now());
+    let registry = asker.store().get_registry().await?;
     for name in registry.participants.keys() {
         asker.look_at_all(name, now, deadline, &mut run).await?;
     }
@@ -104,6 +112,10 @@ pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error>
 }
 
 impl Asker {
+    const fn store(&self) -> &Store {
+        &self.completer.app.store
+    }
+
     /// Looks at a participant's parts that were due at `now`.
     async fn look_at_all(
         &self,
@@ -118,7 +130,7 @@ impl Asker {
                 run.unfinished = true;
                 return Ok(());
             }
-            let due = self.app.store.list_open(name, last, Some(now), BATCH).await?;
+            let due = self.store().list_open(name, last, Some(now), BATCH).await?;
             let Some(end) = due.last() else { return Ok(()) };
             last = Some(*end);
             self.look_at(name, &due, now, run).await;
@@ -167,16 +179,20 @@ impl Asker {
         open: &OpenPart,
         now: Timestamp,
     ) -> Result<Option<(Participation, Look)>, Error> {
-        let (erasure, parts) = self.app.store.get_erasure_and_parts(open.customer).await?;
+        let (erasure, parts) = self.store().get_erasure_and_parts(open.customer).await?;
         let is_it = |part: &&Participation| (part.round, &part.name) == (open.round, name);
         let part = parts.iter().find(is_it).filter(|part| part.is_look_due(now));
+        if let Some(erasure) = &erasure {
+            // Should the writer of the last answer have died before it did.
+            self.completer.complete(erasure, &parts).await?;
+        }
         Ok(part.zip(erasure).map(|(part, erasure)| (part.clone(), erasure.look_at(part, now))))
     }
 
     async fn record(&self, part: &Participation, look: &Look) -> Result<(), Error> {
         match look {
-            Look::Close => self.app.store.close_participation(part).await,
-            Look::Ask(after) | Look::Later(after) => self.app.store.reschedule(part, after).await,
+            Look::Close => self.store().close_participation(part).await,
+            Look::Ask(after) | Look::Later(after) => self.store().reschedule(part, after).await,
         }
     }
 
@@ -184,7 +200,7 @@ impl Asker {
     async fn forget(&self, registry: &Registry, now: Timestamp) -> Result<u64, Error> {
         let mut forgotten = Vec::new();
         for name in registry.forgettable(now) {
-            if self.app.store.list_open(name, None, None, 1).await?.is_empty() {
+            if self.store().list_open(name, None, None, 1).await?.is_empty() {
                 forgotten.push(name.clone());
             }
         }
@@ -192,7 +208,7 @@ impl Asker {
             return Ok(0);
         }
         let after = registry.forgetting(&forgotten);
-        Ok(match self.app.store.update_registry(registry, &after, None).await? {
+        Ok(match self.store().update_registry(registry, &after, None).await? {
             Update::Written => forgotten.len() as u64,
             // The next run forgets them.
             Update::Outdated(_) => 0,

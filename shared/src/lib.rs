@@ -13,6 +13,7 @@
 //! | [`replay`] | answers to repeated idempotent requests |
 //! | [`erasure`] | deletions bound to a plan; the restore replay |
 //! | [`backfill`] | index keys for accounts that an earlier version wrote last |
+//! | [`completion`] | participants' answers, and the final receipt of an erasure that waits for none of them any more |
 //! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
 //! | [`asking`] | asks participants to erase what they keep |
 //! | [`bus`] | the event bus; publishes the outbox to it |
@@ -35,6 +36,7 @@ pub mod asking;
 pub mod auth;
 pub mod backfill;
 pub mod bus;
+pub mod completion;
 pub mod domain;
 pub mod erasure;
 pub mod http;

@@ -31,7 +31,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sign_up", &["app", "domain", "password", "store"]),
     ("mail", &["app", "domain", "password", "platform", "store"]),
     ("webhook", &["app", "domain", "lifecycle", "platform", "store"]),
-    ("asking", &["app", "bus", "domain", "platform", "store"]),
+    ("completion", &["app", "domain", "platform", "signature", "store"]),
+    ("asking", &["app", "bus", "completion", "domain", "platform", "store"]),
     ("purge", &["app", "asking", "bus", "domain", "platform", "signature", "store"]),
     ("runtime", &["app", "domain", "http", "password", "patience", "platform", "store"]),
 ];

@@ -12,6 +12,7 @@ use shared::domain::{Id, Timestamp};
 use crate::harness::{
     Call, PASSWORD, Template, Tenure, mailing_with, new_customer, options_with, quick, root, slow,
 };
+use crate::participants_answers;
 use crate::store::store;
 
 /// Number of columns that are compared as text.
@@ -517,6 +518,32 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
     bill.pay(&format!("DELETE {one}"), &admin, &path, None).await;
     bill.pay(&format!("GET {one}/erasure"), &admin, &at("/erasure"), None).await;
     bill.pay(&format!("GET {one}/events"), &admin, &at("/events"), None).await;
+    let asked = [("carrier", true), ("files", true), ("mail", true), ("tags", true)];
+    participants_answers::ask(&bill.tenure, &account.id, 1, &asked).await;
+    let (erasure, complete) =
+        (format!("/v1.0/erasures/{}", account.id), " that completes the erasure");
+    let route = "PUT /v1.0/erasures/{id}/acknowledgements/{name}";
+    let answer = |status: &str| Some(json!({"status": status}));
+    let path = format!("{erasure}/acknowledgements/carrier");
+    bill.pay(route, &admin, &path, answer("in_progress")).await;
+    bill.pay_as(route, " that completes the part", &admin, &path, answer("completed")).await;
+    let (route, path) = ("POST /v1.0/erasures/{id}/waivers", format!("{erasure}/waivers"));
+    let waiver = |name: &str| Some(json!({"participant": name, "reason": "closed"}));
+    bill.pay(route, &admin, &path, waiver("files")).await;
+    bill.tenure.call_with(&admin, "POST", &path, json!(waiver("mail"))).await.ok();
+    bill.pay_as(route, complete, &admin, &path, waiver("tags")).await;
+    let other = bill.tenure.account(&admin, "other").await.id;
+    bill.tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{other}")).await.ok();
+    assert!(bill.tenure.stack.settle().await);
+    participants_answers::ask(&bill.tenure, &other, 1, &asked[..1]).await;
+    let route = "PUT /v1.0/erasures/{id}/acknowledgements/{name}";
+    let path = format!("/v1.0/erasures/{other}/acknowledgements/carrier");
+    bill.pay_as(route, complete, &admin, &path, answer("completed")).await;
+    for item in bill.tenure.items("ErasuresTable").await {
+        let size: usize =
+            item.as_object().unwrap().iter().map(|(n, v)| n.len() + v.to_string().len() - 8).sum();
+        eprintln!("SIZE {} {size} {}", item["sk"], item["receipts"].to_string().len());
+    }
 
     let leaver = bill.tenure.account(&admin, "at-once").await;
     let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});

@@ -156,8 +156,9 @@ async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
     }
 }
 
-/// Writes that take no key: they change nothing that lasts, begin or end a session, or are public.
-const WITHOUT_KEY: [&str; 8] = [
+/// Writes that take no key: they change nothing that lasts, begin or end a session, are public, or have one effect however
+/// often they are sent, in whatever order.
+const WITHOUT_KEY: [&str; 10] = [
     "POST /auth/login",
     "POST /auth/logout",
     "POST /auth/password-forgot",
@@ -166,6 +167,8 @@ const WITHOUT_KEY: [&str; 8] = [
     "POST /auth/email-verify",
     "POST /auth/email-verify/resend",
     "POST /v1.0/customers/{id}/erasure/plan",
+    "POST /v1.0/erasures/{id}/waivers",
+    "PUT /v1.0/erasures/{id}/acknowledgements/{name}",
 ];
 
 #[test]

@@ -40,6 +40,7 @@ mod openapi;
 mod pages;
 mod panics;
 mod participants;
+mod participants_answers;
 mod participants_asking;
 mod password_reset;
 mod passwords;

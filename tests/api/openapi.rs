@@ -19,6 +19,7 @@ use shared::store::items::ITEMS;
 use uuid::Uuid;
 
 use crate::harness::{Answer, Template, Tenure};
+use crate::participants_answers;
 
 /// Paths of the stack's own endpoints, which are not part of the API.
 const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi."];
@@ -111,8 +112,14 @@ fn every_object_with_fields_is_a_named_schema_written_out_in_full() {
 /// Returns an instance of every error. A new variant does not compile until it is listed here.
 fn every_error() -> Vec<Error> {
     let text = String::new;
-    let missing =
-        [Entity::Delivery, Entity::Customer, Entity::Erasure, Entity::Participant].into_iter();
+    let missing = [
+        Entity::Delivery,
+        Entity::Customer,
+        Entity::Erasure,
+        Entity::Participant,
+        Entity::Participation,
+    ]
+    .into_iter();
     let is_named = |kind: &&Kind| kind.is_announced() || **kind == Kind::Session;
     let kinds = Kind::ALL.iter().filter(is_named);
     let missing = missing.chain(kinds.map(|kind| Entity::Owned(*kind)));
@@ -154,6 +161,8 @@ fn every_error() -> Vec<Error> {
         Error::LastAdmin,
         Error::AlreadyRotated,
         Error::TooManyParticipants,
+        Error::AlreadyAcknowledged,
+        Error::RoundOutdated(2),
         Error::NoWebhook,
         Error::EtagMismatch,
         Error::IdempotencyKeyReused,
@@ -223,6 +232,7 @@ fn is_in_the_list(error: &Error) {
         | Error::AlreadyRotated
         | Error::TooManyParticipants
         | Error::AlreadyAcknowledged
+        | Error::RoundOutdated(_)
         | Error::NoWebhook
         | Error::EtagMismatch
         | Error::IdempotencyKeyReused
@@ -377,9 +387,9 @@ fn every_component_is_used() {
     }
 }
 
-/// Fields that are not personal though a stored field of the same name is: the name of a stored field or of a
-/// hold is not the name of a person.
-const NOT_PERSONAL: [(&str, &str); 7] = [
+/// Fields that are not personal though a stored field of the same name is: the name of a stored field, of a
+/// hold or of a participant is not the name of a person, and what that says is kept for ever.
+const NOT_PERSONAL: [(&str, &str); 10] = [
     ("StoredField", "name"),
     ("Hold", "name"),
     ("PlacedHold", "name"),
@@ -387,6 +397,9 @@ const NOT_PERSONAL: [(&str, &str); 7] = [
     ("Participant", "detail"),
     ("SetParticipantRequest", "detail"),
     ("ParticipantRequest", "detail"),
+    ("ErasureParticipant", "name"),
+    ("ErasureParticipant", "detail"),
+    ("AcknowledgeErasureRequest", "detail"),
 ];
 
 #[test]
@@ -526,7 +539,12 @@ async fn request_examples_are_accepted_as_they_stand() {
     let account = tenure.account(&admin, "other").await;
     let mut operations: Vec<_> = description().operations().into_iter().collect();
     operations.sort_by_key(|(_, operation)| turn(operation));
-    let (mut ids, mut sent) = (BTreeMap::from([("customers", account.id.clone())]), 0);
+    let erased = tenure.account(&admin, "erased").await;
+    tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", erased.id)).await.ok();
+    assert!(tenure.stack.settle().await);
+    participants_answers::ask(&tenure, &erased.id, 1, &[("case-7", true), ("carrier", true)]).await;
+    let mut ids = BTreeMap::from([("customers", account.id.clone()), ("erasures", erased.id)]);
+    let mut sent = 0;
     for (route, operation) in &operations {
         let (method, path) = route.split_once(' ').unwrap();
         let collection = path.split('/').nth(2).unwrap_or_default();
@@ -545,7 +563,9 @@ async fn request_examples_are_accepted_as_they_stand() {
                 "/v1.0/agents/{id}/password" => {
                     Some(tenure.login("ann", "annes own password").await)
                 }
-                _ if ["customers", "participants"].contains(&collection) => Some(admin.clone()),
+                _ if ["customers", "erasures", "participants"].contains(&collection) => {
+                    Some(admin.clone())
+                }
                 _ => Some(tenure.login("test1", "ee5f3d14-5ac6-11ed-808e-6f7d676a444b").await),
             };
             let mut example = example;

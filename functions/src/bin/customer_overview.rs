@@ -3,9 +3,9 @@
 //! One round trip: account, ledger, sessions and deliveries are read while the caller is. If the account has an address,
 //! one more tells whether it takes mail.
 
-use futures_util::future::{join, try_join};
+use futures_util::future::{join, try_join3};
 use shared::app::App;
-use shared::auth::{caller_and_erasure, credential};
+use shared::auth::{caller_and_customer, credential};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
 use shared::runtime::{self, Endpoint};
@@ -15,16 +15,18 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     credential(&request)?;
     let activity = async {
         let (store, id) = (&app.store, request.path_id()?);
-        try_join(store.get_latest_login(id), store.count_failing_deliveries(id)).await
+        let login = store.get_latest_login(id);
+        let failing = store.count_failing_deliveries(id);
+        try_join3(store.get_erasure_and_parts(id), login, failing).await
     };
-    let account = caller_and_erasure(app, &request, Permission::PROJECT_ADMIN);
-    let (account, activity) = join(account, activity).await;
+    let customer = caller_and_customer(app, &request, Permission::PROJECT_ADMIN);
+    let (customer, activity) = join(customer, activity).await;
 
-    let (_, account) = account?;
-    let ((customer, erasure), (login, failing)) = (account?, activity?);
+    let (_, customer) = customer?;
+    let (customer, ((erasure, parts), login, failing)) = (customer?, activity?);
     // Its key is the address, which is not known before.
     let undeliverable = app.store.get_undeliverable(&customer.email, app.now()).await?;
-    let overview = view::OverviewView::new(&customer, erasure.as_ref(), app.now());
+    let overview = view::OverviewView::new(&customer, (erasure.as_ref(), &parts), app.now());
     Reply::ok(overview.with_activity(login, failing).with_mail(undeliverable))
 }
 

@@ -1,5 +1,5 @@
-//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, actors and progress, and its signed receipt once it is
-//! finished.
+//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, actors and progress, what participants have answered, and
+//! its signed receipts.
 //!
 //! One round trip: the caller and the ledger are read concurrently.
 
@@ -14,12 +14,13 @@ use shared::runtime::{self, Endpoint};
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     // Without a well-formed token nothing is read.
     credential(&request)?;
-    let ledger = async { app.store.get_erasure(request.path_id()?).await };
-    let (caller, erasure) = join(caller(app, &request, Permission::PROJECT_ADMIN), ledger).await;
+    let ledger = async { app.store.get_erasure_and_parts(request.path_id()?).await };
+    let (caller, ledger) = join(caller(app, &request, Permission::PROJECT_ADMIN), ledger).await;
     caller?;
 
-    let erasure = erasure?.ok_or(Error::NotFound(Entity::Erasure))?;
-    Reply::ok(view::ErasureView::at(&erasure, app.now()))
+    let (erasure, parts) = ledger?;
+    let erasure = erasure.ok_or(Error::NotFound(Entity::Erasure))?;
+    Reply::ok(view::ErasureView::at(&erasure, &parts, app.now()))
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {

@@ -16,8 +16,8 @@ use crate::domain::permission::Grant;
 use crate::domain::session::SessionLimits;
 use crate::domain::value::Password;
 use crate::domain::{
-    AccessKey, Actor, Agent, Credential, Customer, Erasure, Error, Id, Login, Page, Permission,
-    Resource, Session, Status, Timestamp, Username,
+    AccessKey, Actor, Agent, Credential, Customer, Error, Id, Login, Page, Permission, Resource,
+    Session, Status, Timestamp, Username,
 };
 use crate::http::Request;
 use crate::password;
@@ -349,25 +349,6 @@ pub async fn caller_and_customer(
 ) -> Result<(Caller, Result<Customer, Error>), Error> {
     let key = |_| Ok(key::customer(request.path_id()?));
     caller_and(app, request, Gate::of(request, needed), key).await
-}
-
-/// As [`caller_and_customer`], with the account's row in the ledger of erasures, if there is one.
-pub async fn caller_and_erasure(
-    app: &App,
-    request: &Request,
-    needed: Permission,
-) -> Result<(Caller, Result<(Customer, Option<Erasure>), Error>), Error> {
-    let credential = credential(request)?;
-    let wanted = request.path_id().map(|id| (key::customer(id), key::erasure(id)));
-    let also =
-        wanted.iter().flat_map(|(account, row)| [account.untyped(), row.untyped()]).collect();
-    let gate = Gate::of(request, needed);
-    let (caller, items) = admit(app, request, &credential, gate, also).await?;
-    let found = wanted.and_then(|(account, row)| {
-        let account = items.get(&account)?.ok_or(Error::NotFound(Entity::Customer))?;
-        Ok((account, items.get(&row)?))
-    });
-    Ok((caller, found))
 }
 
 /// As [`caller_and_account`], with the access key of that account that the path names.

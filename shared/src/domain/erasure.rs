@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::counts::{Counts, PlanDifference};
+use super::error::Entity;
 use super::hold::Holds;
 use super::owned::Kind;
-use super::participation::{Participating, Round};
-use super::{Actor, Customer, Id, Timestamp};
+use super::participant::ParticipantName;
+use super::participation::{Participating, Participation, Round};
+use super::{Actor, Customer, Error, Id, Timestamp};
 
 /// Why an account is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +113,8 @@ pub struct Erasure {
     pub round: u64,
     /// The participants that this round asks, as the claim copied them.
     pub participants: Vec<Participating>,
-    /// When the final receipt was signed, with the answers of all participants that the erasure waits for; `None` while it
-    /// waits. The purge has finished before.
+    /// When it was complete: the purge had finished, and the last participant that it waited for had completed or been waived.
+    /// `None` until the final receipt is signed.
     pub tm_complete: Option<Timestamp>,
 }
 
@@ -149,7 +151,11 @@ pub enum Stage {
     Due,
     /// Claimed by the purge.
     Running,
-    /// Finished: nothing but the tombstone is left.
+    /// The purge has finished: nothing but the tombstone is left. Participants have yet to answer.
+    Awaiting,
+    /// As [`Awaiting`](Self::Awaiting), past the deadline of one of them.
+    Incomplete,
+    /// The purge has finished, and all participants that the erasure waits for have completed or been waived.
     Finished,
 }
 
@@ -193,10 +199,14 @@ impl Erasure {
         Self { found, deleted, slices, counted_to: end, ..self.clone() }
     }
 
-    /// Returns the stage of the erasure at `now`.
+    /// Returns the stage of the erasure at `now`, with these parts of participants.
     #[must_use]
-    pub fn stage(&self, now: Timestamp) -> Stage {
+    pub fn stage(&self, parts: &[Participation], now: Timestamp) -> Stage {
         match &self.request {
+            _ if self.is_awaiting() => {
+                let is_late = self.current(parts).any(|part| part.is_overdue(now));
+                if is_late { Stage::Incomplete } else { Stage::Awaiting }
+            }
             _ if self.tm_finish.is_some() => Stage::Finished,
             _ if self.tm_claim.is_some() => Stage::Running,
             _ if !self.holds.is_empty() => Stage::Held,
@@ -204,6 +214,51 @@ impl Erasure {
             Some(_) if self.tm_withdraw.is_some() => Stage::Withdrawn,
             Some(request) if now < request.tm_due => Stage::Scheduled,
             Some(_) => Stage::Due,
+        }
+    }
+
+    /// Whether the purge has finished, and the final receipt is not signed, since participants have to answer before.
+    #[must_use]
+    pub fn is_awaiting(&self) -> bool {
+        self.tm_finish.is_some()
+            && self.tm_complete.is_none()
+            && self.participants.iter().any(|one| one.required)
+    }
+
+    /// Returns those of an account's `parts` that are of this round.
+    pub fn current<'a>(
+        &self,
+        parts: &'a [Participation],
+    ) -> impl Iterator<Item = &'a Participation> + use<'a> {
+        let round = self.round;
+        parts.iter().filter(move |part| part.round == round)
+    }
+
+    /// Returns this round's part of the participant `name`; [`Error::NotFound`] if it is not asked, or not yet.
+    pub fn part(
+        &self,
+        name: &ParticipantName,
+        parts: &[Participation],
+    ) -> Result<Participation, Error> {
+        let part = self.current(parts).find(|part| part.name == *name);
+        part.cloned().ok_or(Error::NotFound(Entity::Participation))
+    }
+
+    /// Returns when an erasure that is awaiting became complete: when the last participant that it waits for completed or was
+    /// waived, or later, when the purge finished. `None` as long as it waits, or if it is not awaiting.
+    #[must_use]
+    pub fn completed_at(&self, parts: &[Participation]) -> Option<Timestamp> {
+        let settled = |one| self.part_of(one, parts)?.settled_at();
+        let finished = self.tm_finish.filter(|_| self.is_awaiting())?;
+        let mut required = self.participants.iter().filter(|one| one.required);
+        required.try_fold(finished, |last, one| Some(last.max(settled(one)?)))
+    }
+
+    /// Refuses an answer to another round than this one; `None` means this one.
+    pub fn require_round(&self, round: Option<u64>) -> Result<(), Error> {
+        match round {
+            Some(round) if round != self.round => Err(Error::RoundOutdated(self.round)),
+            _ => Ok(()),
         }
     }
 }
@@ -316,11 +371,105 @@ pub const SLICE: usize = 500;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::participation::{Answer, AnswerStatus, Answered};
 
     fn customer() -> Customer {
         let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
         Customer::blank(Id::new(now, [7; 10]), now)
+    }
+
+    fn at(hours: u64) -> Timestamp {
+        customer().tm_create.plus(Duration::from_hours(hours))
+    }
+
+    /// An erasure whose purge finished after an hour, and which asks these participants: whether each is required.
+    fn finished(asked: &[(&str, bool)]) -> (Erasure, Vec<Participation>) {
+        let participating = |(name, required): &(&str, bool)| Participating {
+            name: ParticipantName::parse(name).unwrap(),
+            required: *required,
+            timeout: Duration::from_hours(24),
+        };
+        let participants: Vec<_> = asked.iter().map(participating).collect();
+        let part = |one| Participation::new(customer().id, 2, one, at(0), at(0));
+        let parts = participants.iter().map(part).collect();
+        let (tm_claim, tm_finish) = (Some(at(0)), Some(at(1)));
+        let row = Erasure { tm_claim, tm_finish, round: 2, ..Erasure::blank(customer().id) };
+        (Erasure { participants, ..row }, parts)
+    }
+
+    fn completed(part: &Participation, hour: u64) -> Participation {
+        let status = AnswerStatus::Completed;
+        let (retained, detail) = (Vec::new(), String::new());
+        let answer = Answer { status, found: 1, deleted: 1, retained, detail };
+        match part.answered(answer, Actor::PURGE, at(hour)).unwrap() {
+            Answered::Changed(part) => *part,
+            Answered::Unchanged => panic!("unchanged"),
+        }
+    }
+
+    fn waived(part: &Participation, hour: u64) -> Participation {
+        match part.waived("closed".to_owned(), Actor::PURGE, at(hour)) {
+            Answered::Changed(part) => *part,
+            Answered::Unchanged => panic!("unchanged"),
+        }
+    }
+
+    #[test]
+    fn an_erasure_awaits_required_participants_and_is_incomplete_past_their_deadlines() {
+        let (row, mut parts) = finished(&[("carrier", true), ("files", true), ("tags", false)]);
+        assert_eq!(row.stage(&parts, at(2)), Stage::Awaiting);
+        assert_eq!(row.stage(&parts, at(24)), Stage::Incomplete);
+        parts[0] = completed(&parts[0], 3);
+        assert_eq!(
+            (row.completed_at(&parts), row.stage(&parts, at(24))),
+            (None, Stage::Incomplete)
+        );
+        parts[1] = waived(&parts[1], 30);
+        assert_eq!(row.completed_at(&parts), Some(at(30)));
+        assert_eq!(row.stage(&parts, at(31)), Stage::Awaiting, "its receipt is not signed");
+        let signed = Erasure { tm_complete: Some(at(30)), ..row.clone() };
+        assert_eq!(
+            (signed.stage(&parts, at(31)), signed.completed_at(&parts)),
+            (Stage::Finished, None)
+        );
+        let running = Erasure { tm_finish: None, ..row };
+        assert_eq!(
+            (running.stage(&parts, at(31)), running.completed_at(&parts)),
+            (Stage::Running, None)
+        );
+    }
+
+    #[test]
+    fn an_erasure_that_waits_for_nobody_is_finished_with_its_purge() {
+        for asked in [&[] as &[_], &[("tags", false)]] {
+            let (row, parts) = finished(asked);
+            assert_eq!(
+                (row.stage(&parts, at(30)), row.completed_at(&parts)),
+                (Stage::Finished, None)
+            );
+        }
+    }
+
+    #[test]
+    fn answers_before_the_purge_finished_complete_it_with_the_purge() {
+        let (row, parts) = finished(&[("carrier", true)]);
+        let early = [completed(&parts[0], 0)];
+        assert_eq!(row.completed_at(&early), row.tm_finish);
+    }
+
+    #[test]
+    fn only_parts_of_this_round_count() {
+        let (row, parts) = finished(&[("carrier", true)]);
+        let earlier = Participation { round: 1, ..completed(&parts[0], 3) };
+        assert_eq!(row.completed_at(&[earlier.clone()]), None, "not asked yet");
+        assert_eq!(row.completed_at(&[earlier, parts[0].clone()]), None);
+        assert!(row.require_round(None).is_ok() && row.require_round(Some(2)).is_ok());
+        for other in [0, 1, 3] {
+            assert!(matches!(row.require_round(Some(other)), Err(Error::RoundOutdated(2))));
+        }
     }
 
     #[test]

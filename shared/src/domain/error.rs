@@ -105,6 +105,8 @@ pub enum Error {
     TooManyParticipants,
     /// The participant has completed, and said otherwise of what it did.
     AlreadyAcknowledged,
+    /// An answer is to another round of the erasure than the current one; which that is.
+    RoundOutdated(u64),
     /// The account has no webhook.
     NoWebhook,
     /// A precondition (`If-Match`, `If-None-Match`) does not hold.
@@ -241,6 +243,7 @@ impl Error {
             | Self::AlreadyRotated
             | Self::TooManyParticipants
             | Self::AlreadyAcknowledged
+            | Self::RoundOutdated(_)
             | Self::NoWebhook
             | Self::EtagMismatch
             | Self::BillingAccountInUse

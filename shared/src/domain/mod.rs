@@ -1,6 +1,7 @@
 //! The rules: pure functions of values. The current time, ids and randomness are arguments.
 
 pub mod access_key;
+pub mod acknowledgement;
 pub mod actor;
 pub mod agent;
 pub mod backfill;

@@ -259,6 +259,15 @@ impl Participation {
         Self { version: self.version + 1, ..self.clone() }
     }
 
+    /// Returns when it was settled: completed or waived, whichever came first. `None` if it is not.
+    #[must_use]
+    pub fn settled_at(&self) -> Option<Timestamp> {
+        let completed =
+            self.answer.iter().filter(|one| one.answer.status == AnswerStatus::Completed);
+        let completed = completed.map(|one| one.tm_answer);
+        completed.chain(self.waiver.iter().map(|waiver| waiver.tm_waive)).min()
+    }
+
     /// Returns the part's state.
     #[must_use]
     pub fn state(&self) -> PartState {
@@ -275,7 +284,7 @@ impl Participation {
     /// Whether the erasure waits for it.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        self.required && !matches!(self.state(), PartState::Completed | PartState::Waived)
+        self.required && self.settled_at().is_none()
     }
 
     /// Whether the erasure waits for it and its deadline has passed.
@@ -288,8 +297,7 @@ impl Participation {
     /// passed.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
-        let is_settled = matches!(self.state(), PartState::Completed | PartState::Waived);
-        !is_settled && (self.required || now < self.tm_deadline)
+        self.settled_at().is_none() && (self.required || now < self.tm_deadline)
     }
 
     fn is_completed(&self) -> bool {
@@ -372,6 +380,7 @@ mod tests {
         let late = after(&waived, answer(AnswerStatus::Completed, 1));
         assert_eq!((late.state(), late.waiver.is_some()), (PartState::Completed, true));
         assert_eq!(late.waived("again".to_owned(), Actor::PURGE, at(3)), Answered::Unchanged);
+        assert_eq!(late.settled_at(), Some(at(1)), "an answer after the waiver moves nothing");
     }
 
     const TIMEOUT: Duration = Duration::from_hours(1);

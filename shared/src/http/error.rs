@@ -144,7 +144,7 @@ fn row(error: &Error) -> Row {
             not_found("PARTICIPANT_NOT_FOUND", "No participant has this name: GET /v1.0/participants lists them.")
         }
         Error::NotFound(Entity::Participation) => {
-            not_found("PARTICIPATION_NOT_FOUND", "This erasure does not ask this participant: GET /v1.0/customers/{id}/erasure lists those that it does.")
+            not_found("PARTICIPATION_NOT_FOUND", "This erasure does not ask this participant, or not yet: GET /v1.0/customers/{id}/erasure lists those that it does.")
         }
         Error::RouteNotFound => {
             not_found("ROUTE_NOT_FOUND", "No route has this method and path: check both against the list of endpoints.")
@@ -205,6 +205,9 @@ fn row(error: &Error) -> Row {
         ),
         Error::AlreadyAcknowledged => {
             conflict("ALREADY_ACKNOWLEDGED", "The participant has completed, which is final, and said otherwise of what it found, deleted and retained: GET /v1.0/customers/{id}/erasure shows its answer.")
+        }
+        Error::RoundOutdated(_) => {
+            conflict("ROUND_OUTDATED", "round: the erasure is in the round that details say: the account came back with a restore and is erased again. Delete again what came back with it, and answer to that round.")
         }
         Error::CapReached(kind, cap) => conflict(
             "RESOURCE_LIMIT_EXCEEDED",
@@ -313,6 +316,7 @@ fn details(error: &Error) -> Option<Value> {
                 (kind.plural().to_owned(), json!({ "planned": planned, "found": found }))
             }).collect::<serde_json::Map<_, _>>(),
         })),
+        Error::RoundOutdated(round) => Some(json!({ "round": round })),
         Error::TokenAlreadyIssued(id) => Some(json!({ "id": id })),
         Error::InvalidField(name, _) => Some(json!({ "field": name })),
         Error::TokenInvalid => Some(json!({ "field": "token" })),

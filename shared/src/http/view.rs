@@ -305,7 +305,67 @@ pub struct ErasureView<'a> {
     attempts: u64,
     quarantined: u64,
     last_error: Option<&'a str>,
+    /// The last receipt.
     receipt: Option<&'a str>,
+    round: u64,
+    participants: Vec<ParticipationView<'a>>,
+    tm_complete: Option<Timestamp>,
+    /// All receipts of the account's erasures, the last one last.
+    receipts: &'a [String],
+}
+
+/// Representation of a participant's part in an erasure.
+#[derive(Debug, Serialize)]
+pub struct ParticipationView<'a> {
+    name: &'a str,
+    round: u64,
+    required: bool,
+    state: PartState,
+    tm_ask: Timestamp,
+    tm_deadline: Timestamp,
+    questions: u64,
+    found: Option<u64>,
+    deleted: Option<u64>,
+    retained: &'a [Retained],
+    detail: Option<&'a str>,
+    answered_by: Option<Actor>,
+    tm_answer: Option<Timestamp>,
+    waiver: Option<WaiverView<'a>>,
+}
+
+/// Representation of a waiver.
+#[derive(Debug, Serialize)]
+struct WaiverView<'a> {
+    reason: &'a str,
+    by: Actor,
+    since: Timestamp,
+}
+
+impl<'a> From<&'a Participation> for ParticipationView<'a> {
+    fn from(part: &'a Participation) -> Self {
+        let (recorded, waiver) = (part.answer.as_ref(), part.waiver.as_ref());
+        let answer = recorded.map(|recorded| &recorded.answer);
+        Self {
+            name: part.name.as_str(),
+            round: part.round,
+            required: part.required,
+            state: part.state(),
+            tm_ask: part.tm_ask,
+            tm_deadline: part.tm_deadline,
+            questions: part.questions,
+            found: answer.map(|answer| answer.found),
+            deleted: answer.map(|answer| answer.deleted),
+            retained: answer.map(|answer| answer.retained.as_slice()).unwrap_or_default(),
+            detail: answer.map(|answer| answer.detail.as_str()),
+            answered_by: recorded.map(|recorded| recorded.by),
+            tm_answer: recorded.map(|recorded| recorded.tm_answer),
+            waiver: waiver.map(|waiver| WaiverView {
+                reason: &waiver.reason,
+                by: waiver.by,
+                since: waiver.tm_waive,
+            }),
+        }
+    }
 }
 
 /// Representation of a hold.
@@ -357,9 +417,9 @@ struct Progress {
 }
 
 impl<'a> ErasureView<'a> {
-    /// Returns the representation of the erasure at `now`.
+    /// Returns the representation of the erasure at `now`, with these parts of participants.
     #[must_use]
-    pub fn at(erasure: &'a domain::Erasure, now: Timestamp) -> Self {
+    pub fn at(erasure: &'a domain::Erasure, parts: &'a [Participation], now: Timestamp) -> Self {
         let request = erasure.request.as_ref();
         let progress = |(kind, found): (&Kind, &u64)| {
             let deleted = erasure.deleted.get(kind).copied().unwrap_or_default();
@@ -367,7 +427,7 @@ impl<'a> ErasureView<'a> {
         };
         Self {
             customer_id: erasure.customer,
-            stage: erasure.stage(now),
+            stage: erasure.stage(parts, now),
             reason: request.map(|request| request.reason),
             requested_by: request.map(|request| request.by),
             plan: request.and_then(|request| request.plan.as_deref()),
@@ -385,6 +445,10 @@ impl<'a> ErasureView<'a> {
             quarantined: erasure.quarantined,
             last_error: erasure.last_error.as_deref(),
             receipt: erasure.receipts.last().map(String::as_str),
+            round: erasure.round,
+            participants: erasure.current(parts).map(Into::into).collect(),
+            tm_complete: erasure.tm_complete,
+            receipts: &erasure.receipts,
         }
     }
 }
@@ -443,11 +507,11 @@ struct SuspensionView {
 }
 
 impl<'a> OverviewView<'a> {
-    /// Returns the overview of an account with this row in the ledger at `now`.
+    /// Returns the overview of an account with this row in the ledger, and these parts of participants, at `now`.
     #[must_use]
     pub fn new(
         customer: &'a domain::Customer,
-        erasure: Option<&'a domain::Erasure>,
+        (erasure, parts): (Option<&'a domain::Erasure>, &[Participation]),
         now: Timestamp,
     ) -> Self {
         let internals = &customer.internals;
@@ -464,7 +528,7 @@ impl<'a> OverviewView<'a> {
             tm_deletion_scheduled: customer.tm_deletion_scheduled,
             tm_delete: customer.tm_delete,
             frozen_by_operator: internals.frozen_by_operator,
-            stage: erasure.map(|erasure| erasure.stage(now)),
+            stage: erasure.map(|erasure| erasure.stage(parts, now)),
             reason: request.map(|request| request.reason),
             requested_by: request.map(|request| request.by),
             holds: holds(&internals.holds),

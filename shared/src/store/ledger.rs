@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dynamodb::{Condition, Item, Store, Table, Transaction, UpdateExpression, page, string};
+use super::dynamodb::{
+    Condition, Item, Store, Table, Transaction, UpdateExpression, number, page, string,
+};
 use super::fields::stored;
 use super::hold::{self, HoldAttributes};
 use super::key;
 use super::kinds::counts;
+use super::outbox::OutboxEntry;
 use super::stored::Stored;
 use crate::domain::erasure::{ErasureRequest, InventoryCursor, LedgerEntry, Reason};
 use crate::domain::hold::Holds;
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::participant::ParticipantName;
 use crate::domain::participation::{Participating, Round};
+use crate::domain::receipt::SignedReceipt;
 use crate::domain::time::Month;
-use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
+use crate::domain::{Actor, Customer, Erasure, Error, Event, Id, Timestamp};
 
 stored! {
     /// Item of the ledger that an account's erasure is recorded in: request, withdrawal, progress, receipt.
@@ -226,6 +230,14 @@ fn set_holds(row: UpdateExpression, holds: &Holds) -> Result<UpdateExpression, E
     row.set_or_remove("holds", hold::list(holds))
 }
 
+/// The purge has finished in this round, and the final receipt is not there. The first round is not numbered.
+fn awaiting(round: u64) -> Condition {
+    let first = if round == first_round() { " OR attribute_not_exists(#round)" } else { "" };
+    let current = [(":round", number(round))];
+    let unsigned = "attribute_exists(tm_finish) AND attribute_not_exists(tm_complete)";
+    Condition::new(&format!("(#round = :round{first}) AND {unsigned}"), current)
+}
+
 /// A cursor among the erasures that finished within a month.
 #[derive(Debug)]
 pub struct FinishedCursor(Item);
@@ -242,6 +254,26 @@ impl Store {
     /// Reads an account's row in the ledger; `None` if no erasure was ever requested and no hold placed.
     pub async fn get_erasure(&self, customer: Id<Customer>) -> Result<Option<Erasure>, Error> {
         self.get_stored(&key::erasure(customer)).await
+    }
+
+    /// Appends the final receipt of an erasure that was complete at `when`, and puts `event` into the outbox, unless there is
+    /// one or the account has come back since.
+    pub async fn complete_erasure(
+        &self,
+        erasure: &Erasure,
+        when: Timestamp,
+        receipt: &SignedReceipt,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let row = LedgerUpdate {
+            customer: erasure.customer,
+            update: UpdateExpression::default()
+                .set("tm_complete", when)?
+                .append("receipts", &receipt.jws)?,
+            condition: Some(awaiting(erasure.round)),
+        };
+        let event = OutboxEntry::erased(event, receipt.summary.clone());
+        self.transaction().update_ledger(row)?.put_event(&event)?.run().await.map(drop)
     }
 
     /// Records that a finished erasure was undone by a restore: the account is there, and no later replay erases it again.

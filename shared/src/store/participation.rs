@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::dynamodb::{
-    Address, Condition, Item, Store, Table, UpdateExpression, Write, all, first, internal, string,
-    to_item,
+    Address, CommitResult, Condition, Item, Leg, Store, Table, UpdateExpression, Write, all, first,
+    internal, string, to_item,
 };
 use super::fields::{self, stored};
 use super::key::{self, Key};
@@ -164,22 +164,36 @@ impl Store {
         Ok(written.written().is_some())
     }
 
-    /// Records the answer and the waiver of the part `after`, if neither has changed since `before` was read.
+    /// Records the answer of the part `after`, if neither answer nor waiver has changed since `before` was read.
     pub async fn update_answer(
         &self,
         before: &Participation,
         after: &Participation,
     ) -> Result<Update<Participation>, Error> {
-        let recorded = ParticipationAttributes::from(after);
-        let changed = UpdateExpression::default()
-            .set_or_remove("answer", recorded.answer)?
-            .set_or_remove("waiver", recorded.waiver)?
-            .set("version", recorded.version)?;
         let unchanged = Condition::version(before.version);
-        match self.update(address(before), &changed, &unchanged).await? {
+        match self.update(address(before), &recorded(after)?, &unchanged).await? {
             Write::Written(_) => Ok(Update::Written),
-            Write::Refused(Some(now)) => Ok(Update::Outdated(Box::new(read(now)?))),
-            Write::Refused(None) => Err(Error::NotFound(Entity::Participation)),
+            Write::Refused(now) => outdated(now),
+        }
+    }
+
+    /// Records the waiver of the part `after` as [`update_answer`](Self::update_answer), if the caller still has the
+    /// authority that the request was admitted with.
+    pub async fn update_waiver(
+        &self,
+        before: &Participation,
+        after: &Participation,
+    ) -> Result<Update<Participation>, Error> {
+        let unchanged = Condition::version(before.version);
+        let transaction = self.transaction().authorized();
+        let transaction =
+            transaction.update(address(before), &recorded(after)?, Some(&unchanged))?;
+        match transaction.run().await? {
+            CommitResult::Written => Ok(Update::Written),
+            CommitResult::Refused(legs) => outdated(match legs.into_iter().next() {
+                Some(Leg::Failed(now)) => now,
+                Some(Leg::Held) | None => None,
+            }),
         }
     }
 
@@ -283,6 +297,21 @@ impl Store {
         }
         Ok((erasure, parts))
     }
+}
+
+/// The update that records a part's answer and waiver.
+fn recorded(part: &Participation) -> Result<UpdateExpression, Error> {
+    let ParticipationAttributes { answer, waiver, version, .. } = part.into();
+    UpdateExpression::default()
+        .set_or_remove("answer", answer)?
+        .set_or_remove("waiver", waiver)?
+        .set("version", version)
+}
+
+/// What another writer has made of a part.
+fn outdated(now: Option<Item>) -> Result<Update<Participation>, Error> {
+    let now = now.ok_or(Error::NotFound(Entity::Participation))?;
+    Ok(Update::Outdated(Box::new(read(now)?)))
 }
 
 /// Attributes that put a part into the index.

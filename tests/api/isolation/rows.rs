@@ -27,6 +27,7 @@ const NO_SESSION: Outcome = (404, "SESSION_NOT_FOUND");
 const NO_NUMBER: Outcome = (404, "NUMBER_NOT_FOUND");
 const NO_BILLING_ACCOUNT: Outcome = (404, "BILLING_ACCOUNT_NOT_FOUND");
 const NO_ERASURE: Outcome = (404, "ERASURE_NOT_FOUND");
+const NOT_ASKED: Outcome = (404, "PARTICIPATION_NOT_FOUND");
 const NO_ROUTE: Outcome = (404, "ROUTE_NOT_FOUND");
 const WRONG_STATE: Outcome = (409, "STATE_INVALID");
 const NO_WEBHOOK: Outcome = (409, "WEBHOOK_NOT_CONFIGURED");
@@ -191,6 +192,18 @@ const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 
 /// A route for project admins on the account that the path names.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
+
+/// A route on the part of a participant in an erasure. None is asked here; `participants_answers.rs` tests those that are, and
+/// keys that are bound to one.
+const ANY_PART: Row = Row {
+    own: NO_ERASURE,
+    foreign: NO_ERASURE,
+    missing: NO_ERASURE,
+    // A hold opens the ledger, and so does a deletion.
+    held: Some(NOT_ASKED),
+    deleted: NOT_ASKED,
+    ..ANY_ACCOUNT
+};
 
 /// A route on an access key of the caller's account.
 const OWN_KEY: Row = Row {
@@ -369,6 +382,16 @@ pub(super) const ROWS: &[Row] = &[
         // A hold opens the ledger.
         held: Some(OK),
         ..ANY_ACCOUNT
+    },
+    Row {
+        route: "PUT /v1.0/erasures/{id}/acknowledgements/{name}",
+        body: r#"{"status": "completed"}"#,
+        ..ANY_PART
+    },
+    Row {
+        route: "POST /v1.0/erasures/{id}/waivers",
+        body: r#"{"participant": "case-8", "reason": "It has closed down"}"#,
+        ..ANY_PART
     },
     Row { route: "GET /v1.0/customers/{id}/events", ..ANY_ACCOUNT },
     Row { route: "POST /v1.0/customers/{id}/erasure/plan", deleted: WRONG_STATE, ..ANY_ACCOUNT },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Unexpected, Visitor};
+use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A whole number from zero, written as an integer or, as OpenAPI 3.1 and JSON Schema have it, as a number
@@ -16,6 +16,20 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(Whole).map(Self)
+    }
+}
+
+/// A number of items: at most 2^53 - 1, up to where every reader of JSON takes a number exactly (RFC 7493).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count(pub u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        const MAX: u64 = (1 << 53) - 1;
+        match Integer::deserialize(from)? {
+            Integer(count) if count <= MAX => Ok(Self(count)),
+            _ => Err(D::Error::custom(format_args!("must be at most {MAX}"))),
+        }
     }
 }
 
@@ -68,6 +82,14 @@ mod tests {
             let refused = read(text).unwrap_err();
             assert!(refused.contains("expected a whole number"), "{text}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_count_ends_where_numbers_cease_to_be_exact() {
+        let read = |text: &str| serde_json::from_str(text).map(|Count(count)| count);
+        assert_eq!(read("9007199254740991").unwrap(), 9_007_199_254_740_991);
+        let refused = read("9007199254740992").unwrap_err().to_string();
+        assert!(refused.starts_with("must be at most 9007199254740991"), "{refused}");
     }
 
     proptest! {

@@ -17,9 +17,12 @@ mod text;
 
 pub use email::{AddressHash, Email, EmailViolation, mailbox};
 pub use fold::fold;
-pub use integer::Integer;
+pub use integer::{Count, Integer};
 pub use password::{NewPassword, Password, PasswordHash, PasswordViolation};
-pub use text::{Address, BoundedText, Detail, HoldReason, Name, PhoneNumber, TextViolation};
+pub use text::{
+    Address, BoundedText, Detail, HoldReason, Name, NonBlank, PhoneNumber, TextViolation,
+    WaiverReason,
+};
 
 /// A value that is written as text.
 pub trait FromText: Sized {

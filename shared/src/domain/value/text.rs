@@ -128,19 +128,24 @@ impl FromText for Name {
 
 super::deserialize_from_text!(Name);
 
-/// Reason of a hold: 1 to 500 characters, without personal data.
+/// Text of 1 to `MAX` characters that is not blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldReason(BoundedText<500>);
+pub struct NonBlank<const MAX: usize>(BoundedText<MAX>);
 
-impl HoldReason {
-    /// Returns the reason as text, which is not to be logged.
+/// Reason of a hold, without personal data.
+pub type HoldReason = NonBlank<500>;
+/// Reason of a waiver, without personal data.
+pub type WaiverReason = NonBlank<500>;
+
+impl<const MAX: usize> NonBlank<MAX> {
+    /// Returns the text itself, which is not to be logged.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 }
 
-impl FromText for HoldReason {
+impl<const MAX: usize> FromText for NonBlank<MAX> {
     type Violation = TextViolation;
     fn from_text(text: &str) -> Result<Self, TextViolation> {
         if text.trim().is_empty() {
@@ -149,11 +154,15 @@ impl FromText for HoldReason {
         BoundedText::from_text(text).map(Self)
     }
     fn rule() -> String {
-        "text of 1 to 500 characters, without control characters".to_owned()
+        format!("text of 1 to {MAX} characters, without control characters")
     }
 }
 
-super::deserialize_from_text!(HoldReason);
+impl<'de, const MAX: usize> Deserialize<'de> for NonBlank<MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        deserialize_text(from)
+    }
+}
 
 /// Returns the first character of `text` that is not seen or changes the order of others, and what it is.
 /// Where such a character belongs to a script or to a symbol, it is let pass: a joiner in Persian or

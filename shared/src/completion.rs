@@ -1,0 +1,120 @@
+//! Completion: what participants answer, and the final receipt once an erasure waits for none of them any more.
+
+use futures_util::future::BoxFuture;
+
+use crate::app::{App, Build};
+use crate::domain::participation::{Answer, Answered, Participation};
+use crate::domain::receipt::{Edition, Receipt, SignedReceipt};
+use crate::domain::value::WaiverReason;
+use crate::domain::{Actor, Customer, Erasure, Error, EventType, Id};
+use crate::platform::log::{Cause, LogEntry};
+use crate::signature::Signer;
+use crate::store::root::CustomerAttributes;
+use crate::store::{Update, fields, revise};
+
+/// Completes erasures that have waited for participants.
+#[derive(Debug)]
+pub struct Completer {
+    /// Store, clock and randomness.
+    pub app: App,
+    signer: Signer,
+    /// Names of the account's own fields that the purge has blanked, for the receipt.
+    erased: Vec<&'static str>,
+}
+
+impl Build for Completer {
+    fn build() -> Result<Self, Error> {
+        Ok(Self::new(App::build()?, Signer::build()?))
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, ()> {
+        self.app.prepare()
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        self.app.settle()
+    }
+}
+
+impl Completer {
+    /// Returns a completer that signs with `signer`.
+    #[must_use]
+    pub fn new(app: App, signer: Signer) -> Self {
+        Self { app, signer, erased: fields::blanked::<CustomerAttributes>() }
+    }
+
+    /// Records an answer, and completes the erasure if it waits for no other. Returns the part as it is now.
+    ///
+    /// The caller's authority is not asked for again in the write, as it is for a waiver: whoever loses it meanwhile has
+    /// said what they could say a moment before, and nothing but this part learns of it (decision 71).
+    pub async fn answer(
+        &self,
+        part: Participation,
+        answer: &Answer,
+        by: Actor,
+    ) -> Result<Participation, Error> {
+        let store = &self.app.store;
+        let part = revise(part, |before| async move {
+            let Answered::Changed(after) = before.answered(answer.clone(), by, self.app.now())?
+            else {
+                return Ok((Update::Written, before));
+            };
+            Ok((store.update_answer(&before, &after).await?, *after))
+        });
+        self.settled(part.await?).await
+    }
+
+    /// Records a waiver, and completes the erasure if it waits for no other participant. Returns the part as it is now.
+    pub async fn waive(
+        &self,
+        part: Participation,
+        reason: &WaiverReason,
+        by: Actor,
+    ) -> Result<Participation, Error> {
+        let store = &self.app.store;
+        let part = revise(part, |before| async move {
+            let reason = reason.expose().to_owned();
+            let Answered::Changed(after) = before.waived(reason, by, self.app.now()) else {
+                return Ok((Update::Written, before));
+            };
+            Ok((store.update_waiver(&before, &after).await?, *after))
+        });
+        self.settled(part.await?).await
+    }
+
+    /// Completes the erasure if `part` was the last that it waited for. Should that fail, what was recorded stands, and the
+    /// next answer or the schedule completes it.
+    async fn settled(&self, part: Participation) -> Result<Participation, Error> {
+        if part.required && !part.is_awaited() {
+            // Read after the write: whoever settles the last part sees all.
+            if let Err(error) = self.complete_if_settled(part.customer).await {
+                LogEntry::BackgroundWriteFailed { cause: Cause(&error) }.log();
+            }
+        }
+        Ok(part)
+    }
+
+    async fn complete_if_settled(&self, customer: Id<Customer>) -> Result<(), Error> {
+        match self.app.store.get_erasure_and_parts(customer).await? {
+            (Some(erasure), parts) => self.complete(&erasure, &parts).await,
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Signs the final receipt of an erasure that is awaiting, if all participants that it waits for have completed or been
+    /// waived. It does no harm if another writer is faster.
+    pub async fn complete(&self, erasure: &Erasure, parts: &[Participation]) -> Result<(), Error> {
+        let (Some(tm_complete), Some(tm_finish), Some(superseded)) =
+            (erasure.completed_at(parts), erasure.tm_finish, erasure.receipts.last())
+        else {
+            return Ok(());
+        };
+        let edition = Edition::Superseding { superseded, tm_complete };
+        let receipt = Receipt::new(erasure, parts, &self.erased, tm_finish, edition);
+        let receipt = SignedReceipt::new(&receipt, self.signer.sign(&receipt).await?);
+        let (app, customer) = (&self.app, erasure.customer);
+        let event =
+            app.event(EventType::CustomerErased, customer, Vec::new(), Actor::PURGE, app.now());
+        app.store.complete_erasure(erasure, tm_complete, &receipt, &event).await
+    }
+}
