@@ -42,8 +42,9 @@ impl Erasure {
         if self.tm_claim.is_some() && self.tm_finish.is_none() {
             return None;
         }
-        // Every round that has finished has a receipt, also one whose account was reinstated since.
-        Some(if self.receipts.is_empty() { self.round } else { self.round + 1 })
+        // The epoch stays when a new request clears the row: a claim has begun this round, even if a restore has undone the
+        // purge before it finished.
+        Some(if self.epoch == 0 { self.round } else { self.round + 1 })
     }
 
     /// Returns the part that a participant of this round has in it, among all `parts` of the account; `None` if it is
@@ -125,7 +126,8 @@ mod tests {
     fn claimed() -> Erasure {
         let participants =
             vec![participating("a", true), participating("b", true), participating("c", false)];
-        Erasure { tm_claim: Some(at(0)), participants, ..Erasure::blank(Id::new(at(0), [1; 10])) }
+        let blank = Erasure::blank(Id::new(at(0), [1; 10]));
+        Erasure { tm_claim: Some(at(0)), epoch: 1, participants, ..blank }
     }
 
     fn settled(part: &Participation) -> Participation {
@@ -143,6 +145,8 @@ mod tests {
         assert_eq!(finished.next_round(), Some(2), "erased again");
         let again = Erasure { round: 2, tm_finish: None, ..finished.clone() };
         assert_eq!(again.next_round(), None);
+        let undone = Erasure { tm_claim: None, participants: Vec::new(), ..claimed() };
+        assert_eq!(undone.next_round(), Some(2), "restored during its purge and requested anew");
         let reinstated = Erasure { tm_claim: None, tm_finish: None, ..finished };
         assert_eq!(reinstated.next_round(), Some(2), "its earlier parts are no answers");
     }
