@@ -119,7 +119,7 @@ crashes! {
     complete_sign_up: from mailed;
     unregister: from active;
     recover: from nearly_due;
-    immediate: from active, frozen;
+    immediate: from active, frozen, restored_midway;
     admin_delete: from active, suspended;
     create_customer: from active;
     update_customer: from active;
@@ -147,6 +147,10 @@ crashes! {
     suspend: from active, frozen;
     resume: from suspended;
     backfill: from outdated;
-    purge: from due;
+    purge: from due, participating, erased_again;
     purge_one then purge: from due, deleted;
+    acknowledge: from awaiting, last, restored;
+    waive: from last;
+    ask: from awaiting, overdue, settled;
+    replay: from restored;
 }

@@ -9,11 +9,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{self, HeaderMap};
@@ -40,6 +37,7 @@ use shared::store::key;
 use shared::webhook::{Deliverer, Sender, deliver_due, deliver_one};
 use standardwebhooks::Webhook;
 
+use crate::bus;
 use crate::state::State;
 use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
 
@@ -113,23 +111,11 @@ impl fmt::Debug for Bus {
 
 impl HttpConnector for Bus {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (status, body) = self.put(request.body().bytes().unwrap());
-        let status = StatusCode::try_from(status).unwrap();
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body.to_string().into())))
+        bus::answer(self.put(request.body().bytes().unwrap()))
     }
 }
 
 impl Bus {
-    fn client(self) -> aws_sdk_eventbridge::Client {
-        let config = aws_sdk_eventbridge::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .allow_no_auth()
-            .retry_config(RetryConfig::disabled())
-            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(self.clone())));
-        aws_sdk_eventbridge::Client::from_conf(config.build())
-    }
-
     fn put(&self, body: &[u8]) -> (u16, Value) {
         if self.chance.is(10) {
             return (500, json!({"__type": "InternalException"}));
@@ -374,8 +360,8 @@ async fn every_event_is_delivered_at_least_once_under_faults() {
     let bus =
         Bus { chance: chance.clone(), taken: Arc::clone(&on_bus), told: Arc::clone(&on_bus_ever) };
     let publisher = app(&tables, &dial, "OutboxPublishFunction");
-    let publisher =
-        Publisher::new(publisher, shared::bus::Bus::new(bus.client(), "bus".to_owned()));
+    let bus = shared::bus::Bus::new(bus::client(bus), "bus".to_owned());
+    let publisher = Publisher::new(publisher, bus);
     let deliverer = app(&tables, &dial, "WebhookDeliverFunction");
     let deliverer = Deliverer::new(deliverer, Sender::loopback_only());
     let faults = ["throttle", "internal_error", "conflict"];

@@ -68,10 +68,16 @@ pub(crate) mod customer_suspend;
 pub(crate) mod customer_update;
 #[path = "../../functions/src/bin/customer_verification_update.rs"]
 pub(crate) mod customer_verification_update;
+#[path = "../../functions/src/bin/erasure_acknowledge.rs"]
+pub(crate) mod erasure_acknowledge;
 #[path = "../../functions/src/bin/erasure_get.rs"]
 pub(crate) mod erasure_get;
 #[path = "../../functions/src/bin/erasure_plan.rs"]
 pub(crate) mod erasure_plan;
+#[path = "../../functions/src/bin/erasure_replay.rs"]
+pub(crate) mod erasure_replay;
+#[path = "../../functions/src/bin/erasure_waive.rs"]
+pub(crate) mod erasure_waive;
 #[path = "../../functions/src/bin/hold_lift.rs"]
 pub(crate) mod hold_lift;
 #[path = "../../functions/src/bin/hold_set.rs"]
@@ -88,6 +94,10 @@ pub(crate) mod own_get;
 pub(crate) mod own_metadata_update;
 #[path = "../../functions/src/bin/own_update.rs"]
 pub(crate) mod own_update;
+#[path = "../../functions/src/bin/participant_ask.rs"]
+pub(crate) mod participant_ask;
+#[path = "../../functions/src/bin/participant_set.rs"]
+pub(crate) mod participant_set;
 #[path = "../../functions/src/bin/purge_run.rs"]
 pub(crate) mod purge_run;
 #[path = "../../functions/src/bin/resource_create.rs"]

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::bus::BusFault;
 use crate::operations as o;
 use crate::scene::Scene;
 use crate::world::{Answer, Operation, World};
@@ -48,6 +49,7 @@ async fn every_fault(world: &World, scene: &Scene, operation: &Operation) -> u64
                     operation.has_converged(&again, scene, &state),
                     "{context}, then {again:?}"
                 );
+                world.conclude(scene, &start).await;
                 if hits == 0 {
                     break;
                 }
@@ -111,4 +113,41 @@ faults! {
     billing: [o::set_billing(), o::delete_billing_account()], from billable;
     backfill: [o::backfill()], from outdated;
     purge: [o::purge(), o::purge_one()], from due;
+    participating: [o::purge()], from participating;
+    awaiting: [o::ask(), o::acknowledge()], from awaiting;
+    last: [o::acknowledge(), o::waive()], from overdue;
+    settled: [o::ask()], from settled;
+    replay: [o::replay()], from restored;
+}
+
+/// Every way in which the bus fails, while participants are asked: nothing else fails for it, and they are asked later.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_the_bus_does_not_take_is_asked_later() {
+    let worlds = [World::new(), World::new(), World::new()];
+    let cases = [
+        (Scene::participating(&worlds[0]).await, o::purge()),
+        (Scene::awaiting(&worlds[1]).await, o::ask()),
+        (Scene::overdue(&worlds[2]).await, o::ask()),
+    ];
+    for (world, (scene, operation)) in worlds.iter().zip(&cases) {
+        for fault in [BusFault::Failing, BusFault::Refusing, BusFault::Lossy] {
+            world.set(scene);
+            let start = world.state(scene);
+            world.bus.set_fault(Some(fault));
+            let answer = world.start(0, operation, scene).await.expect("no crash");
+            assert_eq!(answer.status, 200, "{fault:?}: {answer:?}");
+            assert!(answer.body["asked"].as_u64().is_none_or(|asked| asked == 0), "{answer:?}");
+            let state = world.state(scene);
+            state.check(&start);
+            world.bus.set_fault(None);
+            if operation.name == "ask" {
+                let _ = world.bus.take_questions();
+                let again = world.start(0, operation, scene).await.expect("no crash");
+                assert_eq!(again.body["refused"], 0, "{again:?}");
+                let asked = world.bus.take_questions().len();
+                assert_eq!(asked, state.rounds.open(world.now()).len(), "{fault:?}: {again:?}");
+            }
+            world.purge(scene, &start, &start.inventory()).await;
+        }
+    }
 }

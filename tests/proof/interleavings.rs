@@ -23,7 +23,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use crate::operations as o;
-use crate::scene::Scene;
+use crate::scene::{Scene, TIMEOUT};
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
@@ -660,6 +660,92 @@ async fn every_pair_on_an_address_of_two_accounts() {
     let [one, rival] = [o::prove(), o::verify_rival()];
     let race = Race::new(&world, &scene, vec![&one, &rival]).contended();
     println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
+}
+
+/// What participants and operators do about an erasure.
+fn on_parts() -> Vec<Operation> {
+    vec![o::acknowledge(), o::acknowledge_pending(), o::acknowledge_other(), o::waive()]
+}
+
+/// Explores every pair of `one` with `others`.
+async fn every_pair_with(world: &World, scene: &Scene, one: &Operation, others: &[Operation]) {
+    for other in others {
+        let orders = Race::new(world, scene, vec![one, other]).explore().await;
+        println!("{} | {} from {}: {orders} interleavings", one.name, other.name, scene.name);
+    }
+}
+
+/// In every order, answers are kept, and the final receipt is there once when all are: also if the last two come at once, and
+/// beside the schedule that asks. Two runs of that at once are left out: each looks at many parts in any order.
+#[tokio::test(start_paused = true)]
+async fn every_pair_on_an_erasure_that_awaits_participants() {
+    let world = World::new();
+    let scene = Scene::awaiting(&world).await;
+    every_pair(&world, &scene, &on_parts()).await;
+    every_pair_with(&world, &scene, &o::ask(), &[o::acknowledge()]).await;
+}
+
+/// In every order, an answer counts after the deadline, too, and of two that differ one.
+#[tokio::test(start_paused = true)]
+async fn every_pair_on_an_erasure_that_is_overdue() {
+    let world = World::new();
+    let scene = Scene::overdue(&world).await;
+    every_pair(&world, &scene, &on_parts()).await;
+    every_pair_with(&world, &scene, &o::ask(), &on_parts()).await;
+    every_pair_with(&world, &scene, &o::acknowledge(), &[o::acknowledge_otherwise()]).await;
+}
+
+/// The deadline passes at any point of a run that asks.
+#[tokio::test(start_paused = true)]
+async fn the_schedule_around_a_deadline() {
+    let world = World::new();
+    let scene = Scene::last(&world).await;
+    let ask = o::ask();
+    let mut race = Race::new(&world, &scene, vec![&ask]);
+    race.time = Some(TIMEOUT);
+    println!("{} | time: {} interleavings", ask.name, race.explore().await);
+}
+
+/// In every order, the purge counts an answer for its own receipt, or somebody makes another.
+#[tokio::test(start_paused = true)]
+async fn every_pair_with_the_purge_of_an_account_whose_participants_are_asked() {
+    let world = World::new();
+    let scene = Scene::participating(&world).await;
+    every_pair_with(&world, &scene, &o::purge(), &[o::acknowledge()]).await;
+    let world = World::new();
+    let others = [o::acknowledge(), o::waive()];
+    every_pair_with(&world, &Scene::asked(&world).await, &o::purge(), &others).await;
+}
+
+/// In every order, an answer counts for its own round, and participants are asked again in the next one.
+#[tokio::test(start_paused = true)]
+async fn every_pair_on_an_account_that_a_restore_has_brought_back() {
+    let world = World::new();
+    let scene = Scene::restored(&world).await;
+    let others = [
+        o::replay(),
+        o::acknowledge(),
+        o::acknowledge_first_round(),
+        o::waive(),
+        o::ask(),
+        o::purge_one(),
+    ];
+    every_pair_with(&world, &scene, &o::replay(), &others).await;
+    let world = World::new();
+    let answers = [o::acknowledge(), o::acknowledge_first_round()];
+    every_pair_with(&world, &Scene::erased_again(&world).await, &o::purge(), &answers).await;
+}
+
+/// The ledger's row is locked by the other one that settles a part.
+#[tokio::test(start_paused = true)]
+async fn the_last_two_answers_contended() {
+    let world = World::new();
+    let scene = Scene::awaiting(&world).await;
+    let one = o::acknowledge_other();
+    for other in [o::acknowledge(), o::waive()] {
+        let race = Race::new(&world, &scene, vec![&one, &other]).contended();
+        println!("{} | {} contended: {}", one.name, other.name, race.explore().await);
+    }
 }
 
 /// In every order, a backfill writes the index key of the name that the account has then, and none of a deleted one.

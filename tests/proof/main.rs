@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and says why"
 )]
 
+mod bus;
 mod crashes;
 #[path = "../customer.rs"]
 mod customer;
@@ -18,6 +19,7 @@ mod interleavings;
 mod mailed;
 mod operations;
 mod own_host;
+mod rounds;
 mod scene;
 mod state;
 mod world;

@@ -242,6 +242,70 @@ operations! {
         repeated 404;
 }
 
+operations! {
+    // Participants, from scenes in which they are `carrier` and `files`, which are required, and `tags`, which is not.
+    acknowledge: erasure_acknowledge,
+        |scene| on_customer(scene).name("files").body(completed(3)),
+        effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3"));
+    /// Says otherwise of what was deleted.
+    acknowledge_otherwise: erasure_acknowledge,
+        |scene| on_customer(scene).name("files").body(completed(7)),
+        effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "7"));
+    acknowledge_pending: erasure_acknowledge,
+        |scene| on_customer(scene).name("files").body(json!({"status": "pending"})),
+        effect |state, _, _| state.rounds.has_answer("files", |_| true);
+    /// The other required participant.
+    acknowledge_other: erasure_acknowledge,
+        |scene| on_customer(scene).name("carrier").body(completed(1)),
+        effect |state, _, _| state.rounds.has_answer("carrier", |answer| is_completed_with(answer, "1"));
+    /// In the first round, whichever is current.
+    acknowledge_first_round: erasure_acknowledge,
+        |scene| on_customer(scene).name("files").body(with_round(completed(3), 1)),
+        effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3")),
+        repeated 409;
+    waive: erasure_waive,
+        |scene| on_customer(scene).body(json!({"participant": "files", "reason": "Shut down in 2025"})),
+        effect |state, _, _| state.rounds.is_settled("files");
+}
+
+/// The answer of a participant that has deleted so many items.
+fn completed(deleted: u64) -> Value {
+    json!({"status": "completed", "found": deleted, "deleted": deleted})
+}
+
+fn with_round(mut answer: Value, round: u64) -> Value {
+    answer["round"] = json!(round);
+    answer
+}
+
+fn is_completed_with(answer: &Value, deleted: &str) -> bool {
+    text(answer, "status") == "completed" && text(answer, "deleted") == deleted
+}
+
+/// The participant's answer that it is done.
+pub(crate) fn answer_of(name: String) -> Operation {
+    let participant = name.clone();
+    endpoint(
+        "answer",
+        "erasure_acknowledge",
+        endpoints::erasure_acknowledge::endpoint,
+        move |scene| on_customer(scene).name(&participant).body(completed(5)),
+    )
+    .effect(move |state, _, _| state.rounds.has_answer(&name, |_| true))
+}
+
+/// The schedule that asks participants.
+pub(crate) fn ask() -> Operation {
+    event("ask", "participant_ask", endpoints::participant_ask::handle, |_| json!({}))
+}
+
+/// The replay of the ledger after a restore.
+pub(crate) fn replay() -> Operation {
+    let from = |_: &Scene| json!({"from": "2026-01"});
+    event("replay", "erasure_replay", endpoints::erasure_replay::handle, from)
+        .effect(|state, _, _| state.status() == "deleted")
+}
+
 /// The password that a mailed link sets.
 const RESET_PASSWORD: &str = "an entirely new password";
 

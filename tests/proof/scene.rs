@@ -9,10 +9,16 @@ use shared::domain::lifecycle::GRACE;
 use shared::domain::{Credential, Timestamp};
 
 use crate::customer::new_customer;
-use crate::endpoints::{admin_bootstrap, agent_create, auth_login, customer_create, own_update};
+use crate::endpoints::{
+    accesskey_create, admin_bootstrap, agent_create, auth_login, customer_create, own_update,
+    participant_set,
+};
 use crate::mailed;
 use crate::operations;
-use crate::world::{ACCOUNTS, Answer, Operation, World, endpoint, event, sent, without_token};
+use crate::state::State;
+use crate::world::{
+    ACCOUNTS, Answer, OUTBOX, Operation, World, endpoint, event, sent, without_token,
+};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const ADMIN: &str = "admin@localhost";
@@ -21,6 +27,13 @@ pub(crate) const CUSTOMER: &str = "test1";
 pub(crate) const NEWCOMER: &str = "newcomer@example.com";
 /// The address that two customers have.
 pub(crate) const SHARED: &str = "shared@example.com";
+
+/// Participants, and whether each is required.
+pub(crate) const PARTICIPANTS: [(&str, bool); 3] =
+    [("carrier", true), ("files", true), ("tags", false)];
+
+/// Timeout of each participant.
+pub(crate) const TIMEOUT: Duration = Duration::from_hours(72);
 
 /// An index key of an earlier version.
 pub(crate) const OUTDATED: &str = "of an earlier version";
@@ -260,6 +273,134 @@ impl Scene {
         Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
     }
 
+    /// Returns the customer deleted and not yet purged, a minute after the deletion, with [`PARTICIPANTS`] registered. The
+    /// admin's token is a lasting key.
+    pub(crate) async fn participating(world: &World) -> Self {
+        let scene = Self::registered(world).await;
+        let scene = scene.then("participating", world, &operations::immediate()).await;
+        Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
+    }
+
+    async fn registered(world: &World) -> Self {
+        let mut scene = Self::active(world).await;
+        world.set(&scene);
+        let key = endpoint("create key", "accesskey_create", accesskey_create::endpoint, |scene| {
+            sent(&scene.admin).body(json!({"expire": 90 * 86_400}))
+        });
+        scene.admin = scene.succeed(world, &key).await.text("token");
+        for (name, required) in PARTICIPANTS {
+            let set = participant_set::endpoint;
+            let register = endpoint("register", "participant_set", set, move |scene| {
+                let body = json!({"required": required, "timeout": TIMEOUT.as_secs()});
+                sent(&scene.admin).name(name).body(body)
+            });
+            scene.succeed(world, &register).await;
+        }
+        Self { snapshot: world.tables.snapshot().unwrap(), ..scene }
+    }
+
+    /// Returns the customer that a run has claimed, which died when it had asked all participants; five minutes later.
+    pub(crate) async fn asked(world: &World) -> Self {
+        let scene = Self::participating(world).await;
+        scene.killed("asked", world, &operations::purge(), all_asked).await.later(5)
+    }
+
+    /// Returns the customer purged, five minutes after its participants were asked.
+    pub(crate) async fn awaiting(world: &World) -> Self {
+        let scene = Self::participating(world).await;
+        scene.then("awaiting", world, &operations::purge()).await.later(5)
+    }
+
+    /// Returns the customer purged, and one participant awaited yet, five minutes after it was asked.
+    pub(crate) async fn last(world: &World) -> Self {
+        Self::awaiting(world).await.then("last", world, &operations::acknowledge_other()).await
+    }
+
+    /// Returns the customer purged, and one participant awaited yet, whose deadline has passed.
+    pub(crate) async fn overdue(world: &World) -> Self {
+        let scene = Self::last(world).await;
+        Self { name: "overdue", now: scene.now.plus(TIMEOUT), ..scene }
+    }
+
+    /// Returns the customer purged, and all answers there, of which nobody has made a final receipt; an hour later.
+    pub(crate) async fn settled(world: &World) -> Self {
+        let scene = Self::last(world).await;
+        let is_settled = |state: &State| state.rounds.awaited().is_empty();
+        scene.killed("settled", world, &operations::acknowledge(), is_settled).await.later(60)
+    }
+
+    /// Returns the customer active again, since the accounts were restored after its purge, when one participant was awaited.
+    pub(crate) async fn restored(world: &World) -> Self {
+        let backup = Self::registered(world).await;
+        world.set(&backup);
+        backup.succeed(world, &operations::immediate()).await;
+        world.set_time(backup.now.plus(Duration::from_mins(1)));
+        backup.succeed(world, &operations::purge()).await;
+        backup.succeed(world, &operations::acknowledge_other()).await;
+        backup.recovered("restored", world)
+    }
+
+    /// Returns the customer active again, since the accounts were restored during its purge, when one participant had
+    /// answered.
+    pub(crate) async fn restored_midway(world: &World) -> Self {
+        let backup = Self::registered(world).await;
+        world.set(&backup);
+        backup.succeed(world, &operations::immediate()).await;
+        world.set_time(backup.now.plus(Duration::from_mins(1)));
+        backup.kill(world, &operations::purge(), all_asked).await;
+        backup.succeed(world, &operations::acknowledge_other()).await;
+        backup.recovered("restored midway", world)
+    }
+
+    /// Returns the scene with the ledger as it is now, and everything else as it was.
+    fn recovered(self, name: &'static str, world: &World) -> Self {
+        let mut snapshot = world.tables.snapshot().unwrap();
+        for table in [ACCOUNTS, OUTBOX] {
+            snapshot.recover(table, &self.snapshot);
+        }
+        Self { name, snapshot, ..self }.later(10)
+    }
+
+    /// Returns the customer after the replay has deleted it again, not yet purged.
+    pub(crate) async fn erased_again(world: &World) -> Self {
+        let scene = Self::restored(world).await;
+        scene.then("erased again", world, &operations::replay()).await.later(1)
+    }
+
+    /// Returns the scene some minutes later.
+    fn later(self, minutes: u64) -> Self {
+        Self { now: self.now.plus(Duration::from_mins(minutes)), ..self }
+    }
+
+    /// Returns the scene after a run of `operation` that was killed as soon as `is_it` held.
+    async fn killed(
+        self,
+        name: &'static str,
+        world: &World,
+        operation: &Operation,
+        is_it: fn(&State) -> bool,
+    ) -> Self {
+        world.set(&self);
+        self.kill(world, operation, is_it).await;
+        Self { name, snapshot: world.tables.snapshot().unwrap(), ..self }
+    }
+
+    /// Runs `operation` from the present state and kills it as soon as `is_it` holds.
+    async fn kill(&self, world: &World, operation: &Operation, is_it: fn(&State) -> bool) {
+        let before = world.tables.snapshot().unwrap();
+        for calls in 1.. {
+            world.tables.restore(&before).unwrap();
+            let crash = json!([{"fault": "crash_after", "nth": calls}]);
+            world.tables.set_faults(&crash).unwrap();
+            let answer = world.start(0, operation, self).await;
+            assert!(answer.is_none(), "{} was not killed: {answer:?}", operation.name);
+            if is_it(&world.state(self)) {
+                break;
+            }
+        }
+        world.tables.set_faults(&json!([])).unwrap();
+    }
+
     /// Replaces the session by a new one.
     async fn log_in(&mut self, world: &World) {
         self.session = self.succeed(world, &login(CUSTOMER)).await.text("token");
@@ -286,6 +427,10 @@ pub(crate) fn session_place(token: &str) -> String {
         }
         _ => panic!("{token} is no session's token"),
     }
+}
+
+fn all_asked(state: &State) -> bool {
+    state.rounds.parts() == PARTICIPANTS.len()
 }
 
 fn login(username: &'static str) -> Operation {

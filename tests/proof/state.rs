@@ -7,8 +7,9 @@ use serde_json::Value;
 use shared::domain::Timestamp;
 use shared::domain::owned::Kind;
 
+use crate::rounds::Rounds;
 use crate::scene::OUTDATED;
-use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
+use crate::world::{ACCOUNTS, OUTBOX};
 
 /// The items of the tables, as far as they concern one customer.
 pub(crate) struct State {
@@ -19,8 +20,8 @@ pub(crate) struct State {
     pub(crate) children: BTreeMap<String, Value>,
     /// All other items of the accounts table, by `partition/sort key`.
     pub(crate) others: BTreeMap<String, Value>,
-    /// The account's ledger.
-    ledger: Value,
+    /// The account's ledger, with participants' parts.
+    pub(crate) rounds: Rounds,
     /// Number of events about the account by type.
     events: BTreeMap<String, usize>,
     /// Number of items that these events name, by type.
@@ -69,7 +70,7 @@ impl State {
             }
         }
         let is_own = |item: &&Value| text(item, "customer_id") == customer;
-        let ledger = tables.items(ERASURES).find(is_own).cloned().unwrap_or_default();
+        let rounds = Rounds::new(&tables, customer);
         let (mut events, mut subjects) = (BTreeMap::new(), BTreeMap::new());
         let (mut sequence, mut last_event) = (Vec::new(), (0, String::new()));
         // Mailed tokens have no type.
@@ -91,7 +92,7 @@ impl State {
         sequence.sort_unstable();
         let customer = customer.to_owned();
         let last_event = last_event.1;
-        Self { customer, root, children, others, ledger, events, subjects, sequence, last_event }
+        Self { customer, root, children, others, rounds, events, subjects, sequence, last_event }
     }
 
     pub(crate) fn status(&self) -> &str {
@@ -161,6 +162,12 @@ impl State {
         assert!(!is_verified || is_reserved && retained == 0, "a verified address is reserved");
     }
 
+    /// Returns what later runs of the purge and of what follows it go by.
+    pub(crate) fn place(&self) -> String {
+        let owned: Vec<_> = self.children.keys().collect();
+        format!("{} {owned:?} {}", self.root, self.rounds.place())
+    }
+
     /// Checks that the account has a marker for each state by which it is listed, and no other.
     pub(crate) fn check_markers(&self) {
         let marked = [
@@ -194,8 +201,8 @@ impl State {
 
         // Each change of the account emits exactly one event, in the same write.
         assert_eq!(self.events("customer_deleted"), usize::from(deleted), "deleted is final");
-        let purged = usize::from(self.has("tm_purge"));
-        assert_eq!(self.events("customer_erased"), purged, "an erasure ends with its event");
+        let signed = self.rounds.receipts.len() - start.rounds.receipts.len();
+        assert_eq!(since("customer_erased"), signed, "receipts without events");
         let (frozen, recovered) =
             (self.events("customer_frozen"), self.events("customer_recovered"));
         // An operator may have taken an owner's freeze over, which is told too.
@@ -229,6 +236,9 @@ impl State {
         // Sequence numbers have no gap, and the account holds the last one. Holds take none.
         let told = text(&self.root, "sequence").parse().unwrap_or_default();
         assert_eq!(self.sequence, (1..=told).collect::<Vec<_>>(), "sequence numbers of the events");
+
+        self.rounds.check();
+        self.rounds.check_since(&start.rounds);
 
         // Index keys are present exactly in these states.
         assert_eq!(self.has("list_pk"), !deleted);
@@ -272,7 +282,7 @@ impl State {
             }
         }
         if self.has("tm_purge") {
-            assert!(!self.ledger["tm_finish"].is_null(), "purged without a finished ledger");
+            assert!(!self.rounds.row["tm_finish"].is_null(), "purged without a finished ledger");
             let left: Vec<_> = self.children.keys().collect();
             assert!(left.is_empty(), "left after the purge: {left:?}");
             assert_eq!(self.locks("USERNAME#", &self.customer), 0, "a lock is left");
@@ -283,6 +293,7 @@ impl State {
     pub(crate) fn check_step(&self, next: &Self, function: &str, now: Timestamp) {
         let changes = next.version() - self.version();
         assert!(changes <= 1, "{changes} changes by one call");
+        next.rounds.check_since(&self.rounds);
         // A backfill completes index keys, and changes nothing that anybody has read.
         let is_completed = |name: &str| name == "name_key" && function == "index_backfill";
         let is_same = |(name, value): (&String, &Value)| {
@@ -351,7 +362,7 @@ impl State {
     /// and named in one event. A session may have ended at any time, since logout needs no live account.
     pub(crate) fn check_receipt(&self, owned: &Counts) {
         for column in ["found", "deleted"] {
-            let counted = self.ledger[column]["M"].as_object().into_iter().flatten();
+            let counted = self.rounds.row[column]["M"].as_object().into_iter().flatten();
             let mut counted: BTreeMap<&str, usize> = counted
                 .map(|(kind, count)| (kind.as_str(), count["N"].as_str().unwrap().parse().unwrap()))
                 .collect();

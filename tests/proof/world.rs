@@ -1,7 +1,7 @@
 //! The world of the proofs: tables in this process, a clock that stands still, and operations.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +10,6 @@ use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::{Client, Config};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
 use futures_util::future::LocalBoxFuture;
 use lambda_http::RequestExt as _;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
@@ -24,8 +18,9 @@ use sam_local::{Process, Tables};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::app::{App, Build as _};
-use shared::bus::Bus;
+use shared::app::{App, Build};
+use shared::asking::Asker;
+use shared::completion::Completer;
 use shared::domain::{Error, Timestamp};
 use shared::http::Reply;
 use shared::platform::{Clock, Deadline};
@@ -34,8 +29,9 @@ use shared::runtime::Endpoint;
 use shared::signature::Signer;
 use shared::store::Store;
 
+use crate::bus::{self, Bus};
 use crate::operations;
-use crate::scene::Scene;
+use crate::scene::{Scene, TIMEOUT};
 use crate::state::{Counts, State};
 
 pub(crate) const ACCOUNTS: &str = "AccountsTable";
@@ -45,20 +41,28 @@ pub(crate) const ERASURES: &str = "ErasuresTable";
 /// The breaker's limit: more purges than begin here within an hour.
 const BREAKER: u64 = 1_000;
 
+/// Interval in which each open part is asked at least once.
+const INTERVAL: Duration = Duration::from_hours(25);
+
 /// The context and process of a running function.
 type Running = (&'static Parts, Process);
 
-/// Tables, a clock, and the processes that use them.
+/// Tables, a bus, a clock, and the processes that use them.
 pub(crate) struct World {
     pub(crate) tables: Tables,
+    pub(crate) bus: Bus,
     dial: Arc<Mutex<Timestamp>>,
     parts: RefCell<HashMap<(usize, &'static str), Running>>,
+    /// States from which erasures with participants were led to their end.
+    concluded: RefCell<BTreeSet<String>>,
 }
 
 /// The contexts of all handlers of a process.
 pub(crate) struct Parts {
     app: App,
     purger: Purger,
+    asker: Asker,
+    completer: Completer,
 }
 
 /// A handler context.
@@ -75,6 +79,18 @@ impl Part for App {
 impl Part for Purger {
     fn of(parts: &'static Parts) -> &'static Self {
         &parts.purger
+    }
+}
+
+impl Part for Asker {
+    fn of(parts: &'static Parts) -> &'static Self {
+        &parts.asker
+    }
+}
+
+impl Part for Completer {
+    fn of(parts: &'static Parts) -> &'static Self {
+        &parts.completer
     }
 }
 
@@ -122,7 +138,13 @@ impl World {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
         let tables = Tables::from_template(&template).expect("the template's tables");
         let dial = Arc::new(Mutex::new(Timestamp::parse("2026-01-01T00:00:00Z").unwrap()));
-        Self { tables, dial, parts: RefCell::default() }
+        Self {
+            tables,
+            bus: Bus::default(),
+            dial,
+            parts: RefCell::default(),
+            concluded: RefCell::default(),
+        }
     }
 
     /// Returns the context of `function` in process number `slot`, created at its first use.
@@ -136,9 +158,14 @@ impl World {
                 App::new(store, Clock::showing(Arc::clone(&self.dial)))
             };
             let kms = aws_sdk_kms::Client::from_conf(kms_config(&process));
-            let signer = Signer::new(kms, "ReceiptKey".to_owned());
-            let purger = Purger::new(app(), signer, no_bus(), BREAKER);
-            let parts = Parts { app: app(), purger };
+            let signer = || Signer::new(kms.clone(), "ReceiptKey".to_owned());
+            let bus = || shared::bus::Bus::new(bus::client(self.bus.clone()), "Bus".to_owned());
+            let parts = Parts {
+                app: app(),
+                purger: Purger::new(app(), signer(), bus(), BREAKER),
+                asker: Asker::new(Completer::new(app(), signer()), bus()),
+                completer: Completer::new(app(), signer()),
+            };
             (&*Box::leak(Box::new(parts)), process)
         };
         self.parts.borrow_mut().entry((slot, function)).or_insert_with(make).clone()
@@ -147,6 +174,7 @@ impl World {
     /// Resets tables and clock to `scene`, without faults.
     pub(crate) fn set(&self, scene: &Scene) {
         self.tables.set_faults(&json!([])).unwrap();
+        self.bus.set_fault(None);
         self.tables.restore(&scene.snapshot).unwrap();
         let _ = self.tables.take_calls();
         self.set_time(scene.now);
@@ -166,8 +194,62 @@ impl World {
             let state = self.state(scene);
             assert!(state.has("tm_purge"), "the purge does not end");
             state.check(start);
-            state.check_receipt(owned);
+            if !start.has("tm_purge") {
+                state.check_receipt(owned);
+            }
         }
+        self.conclude(scene, start).await;
+    }
+
+    /// Lets time pass until every participant that is awaited was asked again and has answered, and checks that the erasure
+    /// ends: with a final receipt, and with nobody who is asked any more. An account that a restore has brought back is erased
+    /// again before. Does nothing without participants, or if the same state was led to its end before.
+    pub(crate) async fn conclude(&self, scene: &Scene, start: &State) {
+        let state = self.state(scene);
+        let place = format!("{} {}", self.now(), state.place());
+        if !start.rounds.has_participants || !self.concluded.borrow_mut().insert(place) {
+            return;
+        }
+        if state.status() != "deleted" {
+            self.run(&operations::replay(), scene, start).await;
+        }
+        self.run(&operations::purge(), scene, start).await;
+        let awaited = self.state(scene).rounds.awaited();
+        let asked = self.ask_after(INTERVAL, scene, start).await;
+        assert!(asked.is_superset(&awaited), "awaited are {awaited:?}, asked {asked:?}");
+        for name in awaited {
+            self.run(&operations::answer_of(name), scene, start).await;
+        }
+        // A run completes, another closes what was looked at before that. No deadline is later.
+        for _ in 0..2 {
+            let asked = self.ask_after(TIMEOUT, scene, start).await;
+            assert!(asked.is_empty(), "{asked:?} asked after they have answered");
+        }
+        self.state(scene).rounds.check_end();
+    }
+
+    /// Runs the schedule that asks participants, after some time. Returns those who are asked, none of whom has answered.
+    async fn ask_after(&self, time: Duration, scene: &Scene, start: &State) -> BTreeSet<String> {
+        self.set_time(self.now().plus(time));
+        let _ = self.bus.take_questions();
+        let before = self.state(scene);
+        self.run(&operations::ask(), scene, start).await;
+        let (open, round) = (before.rounds.open(self.now()), before.rounds.round());
+        let asked = self.bus.take_questions().into_iter().map(|question| {
+            assert_eq!((&question.customer, question.round), (&scene.customer, round));
+            question.participant
+        });
+        let asked: BTreeSet<_> = asked.collect();
+        assert!(open.is_superset(&asked), "open are {open:?}, asked {asked:?}");
+        asked
+    }
+
+    /// Runs an operation, which must succeed.
+    async fn run(&self, operation: &Operation, scene: &Scene, start: &State) {
+        let answer = self.start(0, operation, scene).await.expect("no crash");
+        let state = self.state(scene);
+        state.check(start);
+        assert!(operation.has_converged(&answer, scene, &state), "{}: {answer:?}", operation.name);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -241,30 +323,6 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .build()
 }
 
-/// A connector that answers that the service is unavailable.
-#[derive(Debug)]
-struct Unavailable;
-
-impl HttpConnector for Unavailable {
-    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let status = StatusCode::try_from(503).expect("a status");
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from("{}"))))
-    }
-}
-
-/// Returns a bus that accepts nothing: who is to be asked is in the tables.
-fn no_bus() -> Bus {
-    let config = aws_sdk_eventbridge::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .allow_no_auth()
-        .retry_config(RetryConfig::disabled())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Unavailable)))
-        .build();
-    Bus::new(aws_sdk_eventbridge::Client::from_conf(config), "bus".to_owned())
-}
-
 /// Returns the logical id in template.yaml of the function in this file.
 fn logical_id(file: &str) -> String {
     let words = file.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
@@ -272,20 +330,20 @@ fn logical_id(file: &str) -> String {
 }
 
 /// Returns an operation that sends a request to an endpoint.
-pub(crate) fn endpoint(
+pub(crate) fn endpoint<P: Part + Build>(
     name: &'static str,
     function: &'static str,
-    endpoint: fn() -> Endpoint<App>,
+    endpoint: fn() -> Endpoint<P>,
     request: impl Fn(&Scene) -> Sent + 'static,
 ) -> Operation {
     let begin = move |parts, scene: &Scene| -> Work {
         let endpoint = endpoint();
         let request = endpoint.request(request(scene).request());
         Box::pin(async move {
-            let app = App::of(parts);
-            let answer = answer(endpoint.answer(app, request).await);
+            let context = P::of(parts);
+            let answer = answer(endpoint.answer(context, request).await);
             // What goes on beside a request ends before its answer is sent.
-            app.settle().await;
+            context.settle().await;
             answer
         })
     };

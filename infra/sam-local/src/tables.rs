@@ -286,6 +286,13 @@ impl Snapshot {
     pub fn items_mut(&mut self, table: &str) -> impl Iterator<Item = &mut Value> {
         self.0.get_mut(table).into_iter().flat_map(|items| items.values_mut())
     }
+
+    /// Replaces the items of the table with this name by those of an `earlier` snapshot, as point-in-time recovery does.
+    pub fn recover(&mut self, table: &str, earlier: &Self) {
+        if let Some(items) = earlier.0.get(table) {
+            self.0.insert(table.to_owned(), items.clone());
+        }
+    }
 }
 
 impl Process {
