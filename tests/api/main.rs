@@ -42,6 +42,7 @@ mod panics;
 mod participants;
 mod participants_answers;
 mod participants_asking;
+mod participants_faults;
 mod password_reset;
 mod passwords;
 mod permissions;
