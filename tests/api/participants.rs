@@ -283,8 +283,20 @@ async fn only_project_admins_bind_keys_and_only_to_registered_participants() {
         let denied = change(&colleague, method, path, json!({})).await;
         assert_eq!(denied.refused(403), "PERMISSION_DENIED", "{method}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_participant_gets_no_more_keys() {
+    let tenure = Tenure::start().await;
+    let admin = tenure.admin().await;
+    tenure.register(&admin, "archive").await;
+    tenure.register(&admin, "carrier").await;
+    tenure.bound_key(&admin, "carrier").await;
     tenure.call(&admin, "DELETE", CARRIER).await.ok();
-    assert_eq!(bind(&admin, carrier).await, (404, "PARTICIPANT_NOT_FOUND".to_owned()));
+    let carrier = json!({"expire": DAY, "participant": "carrier"});
+    let refused = tenure.call_with(&admin, "POST", KEYS, carrier).await;
+    assert_eq!(refused.refused(404), "PARTICIPANT_NOT_FOUND");
+    tenure.bound_key(&admin, "archive").await;
 }
 
 /// The isolation matrix sends such a key in every state of its account, too.
