@@ -19,7 +19,7 @@ use crate::domain::network::ExhaustedNetworks;
 use crate::domain::quota::Quotas;
 use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::TargetPolicy;
-use crate::domain::{Actor, Customer, Error, Event, Id, Timestamp};
+use crate::domain::{Actor, Customer, Error, Event, Id, Ticket, Timestamp};
 use crate::platform::clock::Clock;
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{config, sdk};
@@ -180,6 +180,12 @@ impl App {
     #[must_use]
     pub fn new_secret(&self) -> [u8; 32] {
         random()
+    }
+
+    /// Returns a new ticket of an erasure.
+    #[must_use]
+    pub fn new_ticket(&self) -> Ticket {
+        Ticket::new(random())
     }
 
     /// Returns a random byte, for retry jitter and for samples.

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::domain::brake::{Brake, Hour};
 use crate::domain::lifecycle::{Command, CustomerChange, Transition, decide};
 use crate::domain::value::AddressHash;
-use crate::domain::{Actor, Customer, Error, Event, PresentedToken, Timestamp};
+use crate::domain::{Actor, Customer, Error, Event, PresentedToken, Ticket, TicketHash, Timestamp};
 use crate::http::{Preconditions, view};
 use crate::platform::metrics;
 use crate::store::{Update, revise};
@@ -28,7 +28,24 @@ pub async fn transition_if(
     command: &Command,
     conditions: &Preconditions,
 ) -> Result<(Customer, Customer), Error> {
-    carry_out(app, by, customer, command, conditions, None).await
+    carry_out(app, by, customer, command, conditions, Beside::Nothing).await
+}
+
+/// Carries out the `command` to unregister an account like [`transition_if`], and issues a ticket of the erasure in the same
+/// transaction; of an account that is unregistered already, another ticket by a write of its own. Returns the account as it
+/// is now, and the ticket.
+pub async fn unregister(
+    app: &App,
+    by: Actor,
+    customer: Customer,
+    command: &Command,
+    conditions: &Preconditions,
+) -> Result<(Customer, Ticket), Error> {
+    let ticket = app.new_ticket();
+    let hash = ticket.hash();
+    let beside = Beside::Issue(&hash);
+    let (_, after) = carry_out(app, by, customer, command, conditions, beside).await?;
+    Ok((after, ticket))
 }
 
 /// Carries out `command` like [`transition`], and uses up the mailed token with this hash in the same transaction;
@@ -41,7 +58,7 @@ pub async fn transition_by_token(
     token_hash: &str,
 ) -> Result<(Customer, Customer), Error> {
     let conditions = Preconditions::default();
-    carry_out(app, by, customer, command, &conditions, Some(token_hash)).await
+    carry_out(app, by, customer, command, &conditions, Beside::UseUp(token_hash)).await
 }
 
 /// Verifies the address of an account by the token that was mailed to it, if the account still has that address. Returns
@@ -61,18 +78,31 @@ pub async fn prove_email(
     Ok(after)
 }
 
+/// What a transition's transaction does beside it.
+#[derive(Clone, Copy)]
+enum Beside<'a> {
+    Nothing,
+    /// Uses up the mailed token with this hash.
+    UseUp(&'a str),
+    /// Issues the ticket with this hash, even if the command changes nothing.
+    Issue(&'a TicketHash),
+}
+
 async fn carry_out(
     app: &App,
     by: Actor,
     customer: Customer,
     command: &Command,
     conditions: &Preconditions,
-    token_hash: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<(Customer, Customer), Error> {
     revise(customer, |before| async move {
         conditions.require(&view::CustomerView::from(&before))?;
         let now = app.now();
         let Transition::Changed(change) = decide(&before, command, by, now)? else {
+            if let Beside::Issue(ticket) = beside {
+                app.store.insert_ticket(ticket, before.id).await?;
+            }
             return Ok((Update::Written, (before.clone(), before)));
         };
         let event = |event_type| Event {
@@ -82,12 +112,15 @@ async fn carry_out(
         let event = change.event.map(event);
         let brake = app.brake.filter(|_| command.is_operators_deletion());
         let event = event.as_ref();
-        let update = match (brake, token_hash) {
+        let update = match (brake, beside) {
             (Some(brake), _) => braked(app, brake, &before, &change, event).await?,
-            (None, Some(hash)) => {
-                app.store.update_customer_by_token(&before, &change, event, hash).await?
+            (None, Beside::UseUp(token)) => {
+                app.store.update_customer_by_token(&before, &change, event, token).await?
             }
-            (None, None) => app.store.update_customer(&before, &change, event).await?,
+            (None, Beside::Issue(ticket)) => {
+                app.store.update_customer_with_ticket(&before, &change, event, ticket).await?
+            }
+            (None, Beside::Nothing) => app.store.update_customer(&before, &change, event).await?,
         };
         if matches!(update, Update::Written) {
             count(command, now);

@@ -2,6 +2,8 @@
 
 use std::future::{Ready, ready};
 
+use futures_util::future::try_join;
+
 use crate::app::App;
 use crate::domain::error::Entity;
 use crate::domain::idempotency::IdempotencyRecord;
@@ -14,6 +16,16 @@ use crate::store::key::{self, Key};
 /// Answers with the account that the request created or changed.
 pub async fn customer(app: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::state(view::CustomerView::from(&account(app, record.customer).await?))
+}
+
+/// Answers with the account that the request unregistered, and with another ticket of its erasure: of the first one, only the
+/// hash is stored.
+pub async fn unregistered(app: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
+    let ticket = app.new_ticket();
+    let hash = ticket.hash();
+    let issued = app.store.insert_ticket(&hash, record.customer);
+    let (account, ()) = try_join(account(app, record.customer), issued).await?;
+    Ok(Reply::state(view::CustomerView::from(&account))?.with_ticket(&ticket))
 }
 
 /// Answers with the account that the request changed, as its own admins see it.

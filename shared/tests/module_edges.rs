@@ -93,6 +93,7 @@ const STORE_LAYERS: &[&[&str]] = &[
         "outbox",
         "participant",
         "participation",
+        "ticket",
     ],
     &["owned"],
     &[

@@ -11,6 +11,7 @@ use shared::domain::{Id, Timestamp};
 
 use crate::harness::{
     Call, PASSWORD, Template, Tenure, mailing_with, new_customer, options_with, quick, root, slow,
+    ticket_of,
 };
 use crate::participants_answers;
 use crate::store::store;
@@ -147,6 +148,8 @@ struct Bill {
     costs: Vec<Cost>,
     /// Ids of the operations that computed a password hash.
     hashing: BTreeSet<String>,
+    /// The ticket of the last unregistration; empty before it.
+    ticket: String,
 }
 
 impl Bill {
@@ -173,7 +176,9 @@ impl Bill {
         let call = tenure.request(route.split(' ').next().unwrap(), path);
         let call = if token.is_empty() { call } else { call.bearer(token) };
         let call = body.iter().fold(call, Call::json);
-        let answer = tenure.send(call).await.ok();
+        let answer = tenure.send(call).await;
+        self.ticket = ticket_of(&answer.headers).unwrap_or(std::mem::take(&mut self.ticket));
+        let answer = answer.ok();
         let stats = tenure.stack.stats();
         // Only this function: the publisher may be at work, too.
         let function = &stats["functions"][function(route)];
@@ -273,7 +278,8 @@ async fn measure(part: impl AsyncFnOnce(&mut Bill), is_contended: bool) -> Bill 
     let tenure = Tenure::start_with(options).await;
     let budgets = budgets();
     let (costs, hashing) = (Vec::new(), BTreeSet::new());
-    let mut bill = Bill { tenure, is_contended, budgets, costs, hashing };
+    let ticket = String::new();
+    let mut bill = Bill { tenure, is_contended, budgets, costs, hashing, ticket };
     part(&mut bill).await;
     bill
 }
@@ -497,7 +503,11 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
     let at = |below: &str| format!("{path}{below}");
     let unregister = "/auth/unregister";
     let password = Some(json!({"password": PASSWORD}));
-    bill.pay("POST /auth/unregister", token, unregister, password).await;
+    let route = "POST /auth/unregister";
+    bill.pay(route, token, unregister, password.clone()).await;
+    bill.pay_as(route, " again", token, unregister, password).await;
+    let path_of_status = format!("/v1.0/erasures/{}", bill.ticket);
+    bill.pay("GET /v1.0/erasures/{ticket}", "", &path_of_status, None).await;
     bill.pay("DELETE /auth/unregister", token, unregister, None).await;
     bill.pay(&format!("POST {one}/freeze"), &admin, &at("/freeze"), None).await;
     bill.pay(&format!("POST {one}/recover"), &admin, &at("/recover"), None).await;
@@ -547,6 +557,5 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
 
     let leaver = bill.tenure.account(&admin, "at-once").await;
     let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
-    let route = "POST /auth/unregister";
     bill.pay_as(route, " at once", &leaver.token, unregister, Some(leave)).await;
 }

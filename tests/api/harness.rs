@@ -204,10 +204,23 @@ impl Answer {
         error["reason"].as_str().unwrap()
     }
 
+    /// Returns the ticket in the `Link` of an unregistration.
+    #[track_caller]
+    pub(crate) fn ticket(&self) -> String {
+        ticket_of(&self.headers).unwrap_or_else(|| panic!("no ticket: {self:?}"))
+    }
+
     /// Returns the message of an error; empty for a success.
     pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
+}
+
+/// Returns the ticket in the `Link` of an answer; `None` if it has none.
+pub(crate) fn ticket_of(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get("link")?.to_str().ok()?;
+    let target = link.strip_suffix(">; rel=\"status\"")?;
+    Some(target.strip_prefix("</v1.0/erasures/")?.to_owned())
 }
 
 impl Tenure {

@@ -63,6 +63,7 @@ mod states;
 mod store;
 mod support;
 mod template;
+mod tickets;
 mod updates;
 mod upgrade;
 mod usernames;

@@ -81,6 +81,7 @@ impl Crashing<'_> {
         world.tables.set_faults(&json!([])).unwrap();
         let state = world.state(scene);
         state.check(start);
+        assert!(state.knows_ticket_of(answer), "{}, {context}: a ticket of nothing", scene.name);
         assert!(
             rerun.has_converged(answer, scene, &state),
             "{}, {}, {context}: {answer:?}",
@@ -117,7 +118,8 @@ crashes! {
     reset_password: from forgotten, forgotten_and_frozen;
     prove: from mailed;
     complete_sign_up: from mailed;
-    unregister: from active;
+    unregister: from active, frozen;
+    unregister_once: from active;
     recover: from nearly_due;
     immediate: from active, frozen, restored_midway;
     admin_delete: from active, suspended;

@@ -76,6 +76,8 @@ pub(crate) mod erasure_get;
 pub(crate) mod erasure_plan;
 #[path = "../../functions/src/bin/erasure_replay.rs"]
 pub(crate) mod erasure_replay;
+#[path = "../../functions/src/bin/erasure_status.rs"]
+pub(crate) mod erasure_status;
 #[path = "../../functions/src/bin/erasure_waive.rs"]
 pub(crate) mod erasure_waive;
 #[path = "../../functions/src/bin/hold_lift.rs"]

@@ -41,6 +41,7 @@ async fn every_fault(world: &World, scene: &Scene, operation: &Operation) -> u64
                 let context = format!("{} from {}, {rule}: {answer:?}", operation.name, scene.name);
                 state.check(&start);
                 assert!(is_allowed(&answer), "{context}");
+                assert!(state.knows_ticket_of(&answer), "a ticket of nothing: {context}");
                 assert!(operation.is_true(&answer, scene, &state), "a false success: {context}");
                 let again = world.start(0, operation, scene).await.expect("no crash");
                 let state = world.state(scene);
@@ -86,6 +87,7 @@ macro_rules! faults {
 
 faults! {
     auth: [o::login(), o::unregister(), o::immediate()], from active;
+    unregistered: [o::unregister(), o::get_status()], from frozen;
     reset: [o::reset_password()], from forgotten;
     mailed: [o::prove(), o::complete_sign_up()], from mailed;
     recover: [o::recover()], from nearly_due;
@@ -105,7 +107,10 @@ faults! {
         o::create_number(), o::get_number(), o::list_numbers(), o::update_number(), o::delete_number(),
     ],
         from active;
-    once: [o::create_number_once(), o::create_key_once(), o::immediate_once()], from active;
+    once: [
+        o::create_number_once(), o::create_key_once(), o::unregister_once(), o::immediate_once(),
+    ],
+        from active;
     agents: [o::create_agent(), o::update_agent(), o::promote_agent(), o::delete_agent()], from active;
     password: [o::change_password()], from active;
     logout: [o::logout()], from active;

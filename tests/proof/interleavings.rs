@@ -226,6 +226,8 @@ impl<'a> Race<'a> {
             assert!(matches!(answer.body["failed"], Value::Null) || answer.body["failed"] == 0);
             let is_true = |state: &State| operation.is_true(answer, scene, state);
             assert!(run.states.iter().any(is_true), "a false success: {}", context());
+            let last = run.states.last().unwrap_or(start);
+            assert!(last.knows_ticket_of(answer), "a ticket of nothing: {}", context());
         }
         if let (Some(event), [Some(first), ..]) = (self.last_event, run.answers.as_slice())
             && first.status == 200

@@ -64,17 +64,24 @@ operations! {
     // Unregistration, deletion, hold.
     unregister: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})),
-        effect |state, _, _| state.status() == "frozen";
+        effect |state, _, answer| state.status() == "frozen" && answer.can_be_followed();
+    /// Its answer is replayed, with another ticket.
+    unregister_once: auth_unregister,
+        |scene| sent(&scene.session).body(json!({"password": PASSWORD})).once("leave"),
+        effect |state, _, answer| {
+            let is_remembered = state.count("IDEMPOTENCY#") >= 1;
+            state.status() == "frozen" && is_remembered && answer.can_be_followed()
+        };
     recover: auth_recover, |scene| sent(&scene.session),
         effect |state, _, _| state.status() == "initial",
         repeated 409;
     immediate: auth_unregister, |scene| sent(&scene.session).body(at_once()),
-        effect |state, _, _| state.status() == "deleted",
+        effect |state, _, answer| state.status() == "deleted" && answer.can_be_followed(),
         repeated 401;
     /// The idempotency record is deleted with the account.
     immediate_once: auth_unregister,
         |scene| sent(&scene.session).body(at_once()).once("leave"),
-        effect |state, _, _| state.status() == "deleted",
+        effect |state, _, answer| state.status() == "deleted" && answer.can_be_followed(),
         repeated 401;
     admin_delete: customer_delete, on_customer,
         effect |state, _, _| state.status() == "deleted";
@@ -103,6 +110,9 @@ operations! {
         effect |_, scene, answer| answer.text("customer_id") == scene.customer;
     plan: erasure_plan, on_customer;
     get_erasure: erasure_get, on_customer;
+    /// By whoever has the ticket of a scene in which the account has been unregistered.
+    get_status: erasure_status, |scene| without_token(Value::Null).ticket(&scene.ticket),
+        effect |_, _, answer| !answer.text("stage").is_empty();
 
     // The account.
     create_customer: customer_create,

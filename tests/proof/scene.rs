@@ -65,6 +65,8 @@ pub(crate) struct Scene {
     pub(crate) resets: [String; 2],
     /// A token that was mailed to complete a sign-up; empty if there is none.
     pub(crate) signed_up: String,
+    /// The ticket of the last unregistration; empty if there was none.
+    pub(crate) ticket: String,
     /// The id of another customer with the same unproven e-mail address; empty if there is none.
     pub(crate) rival: String,
     pub(crate) snapshot: Snapshot,
@@ -89,6 +91,7 @@ impl Scene {
             mailed: String::new(),
             resets: Default::default(),
             signed_up: String::new(),
+            ticket: String::new(),
             rival: String::new(),
             snapshot: nothing,
             now: world.now(),
@@ -408,8 +411,9 @@ impl Scene {
 
     async fn then(self, name: &'static str, world: &World, operation: &Operation) -> Self {
         world.set(&self);
-        self.succeed(world, operation).await;
-        Self { name, snapshot: world.tables.snapshot().unwrap(), ..self }
+        let answer = self.succeed(world, operation).await;
+        let ticket = answer.ticket().map_or_else(|| self.ticket.clone(), str::to_owned);
+        Self { name, ticket, snapshot: world.tables.snapshot().unwrap(), ..self }
     }
 
     async fn succeed(&self, world: &World, operation: &Operation) -> Answer {

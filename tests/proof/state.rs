@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sam_local::Snapshot;
 use serde_json::Value;
 use shared::domain::Timestamp;
+use shared::domain::digest::sha256;
 use shared::domain::owned::Kind;
 
 use crate::rounds::Rounds;
 use crate::scene::OUTDATED;
-use crate::world::{ACCOUNTS, OUTBOX};
+use crate::world::{ACCOUNTS, Answer, ERASURES, OUTBOX};
 
 /// The items of the tables, as far as they concern one customer.
 pub(crate) struct State {
@@ -22,6 +23,10 @@ pub(crate) struct State {
     pub(crate) others: BTreeMap<String, Value>,
     /// The account's ledger, with participants' parts.
     pub(crate) rounds: Rounds,
+    /// The account's ledger.
+    ledger: Value,
+    /// Hashes of the tickets of the account's erasure.
+    tickets: BTreeSet<String>,
     /// Number of events about the account by type.
     events: BTreeMap<String, usize>,
     /// Number of items that these events name, by type.
@@ -71,6 +76,10 @@ impl State {
         }
         let is_own = |item: &&Value| text(item, "customer_id") == customer;
         let rounds = Rounds::new(&tables, customer);
+        let is_row = |item: &&Value| text(item, "pk") == partition && text(item, "sk") == "E";
+        let ledger = tables.items(ERASURES).find(is_row).cloned().unwrap_or_default();
+        let place = |item: &Value| text(item, "pk").strip_prefix("TICKET#").map(str::to_owned);
+        let tickets = tables.items(ERASURES).filter(is_own).filter_map(place).collect();
         let (mut events, mut subjects) = (BTreeMap::new(), BTreeMap::new());
         let (mut sequence, mut last_event) = (Vec::new(), (0, String::new()));
         // Mailed tokens have no type.
@@ -92,7 +101,19 @@ impl State {
         sequence.sort_unstable();
         let customer = customer.to_owned();
         let last_event = last_event.1;
-        Self { customer, root, children, others, rounds, events, subjects, sequence, last_event }
+        Self {
+            customer,
+            root,
+            children,
+            others,
+            rounds,
+            ledger,
+            tickets,
+            events,
+            subjects,
+            sequence,
+            last_event,
+        }
     }
 
     pub(crate) fn status(&self) -> &str {
@@ -116,6 +137,11 @@ impl State {
 
     pub(crate) fn events(&self, name: &str) -> usize {
         self.events.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether the ticket of an answer leads to the account, if the answer has one.
+    pub(crate) fn knows_ticket_of(&self, answer: &Answer) -> bool {
+        answer.ticket().is_none_or(|ticket| self.tickets.contains(&sha256(ticket)))
     }
 
     /// Returns the number of owned items of a kind, given the prefix of their sort keys.
@@ -239,6 +265,11 @@ impl State {
 
         self.rounds.check();
         self.rounds.check_since(&start.rounds);
+        // A ticket is issued in the write that requests the erasure, or after it.
+        assert!(
+            self.tickets.is_empty() || !self.ledger["tm_request"].is_null(),
+            "a ticket of nothing"
+        );
 
         // Index keys are present exactly in these states.
         assert_eq!(self.has("list_pk"), !deleted);

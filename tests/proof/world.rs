@@ -99,10 +99,22 @@ impl Part for Completer {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
+    /// `Link`; empty if there is none.
+    pub(crate) link: String,
     pub(crate) body: Value,
 }
 
 impl Answer {
+    /// Returns the ticket in its `Link`; `None` if there is none.
+    pub(crate) fn ticket(&self) -> Option<&str> {
+        self.link.strip_prefix("</v1.0/erasures/")?.strip_suffix(">; rel=\"status\"")
+    }
+
+    /// Whether it is no success, or has a ticket.
+    pub(crate) fn can_be_followed(&self) -> bool {
+        self.status != 200 || self.ticket().is_some()
+    }
+
     /// Returns a text field of the body; empty if there is none.
     pub(crate) fn text(&self, name: &str) -> String {
         self.body[name].as_str().unwrap_or_default().to_owned()
@@ -376,7 +388,12 @@ where
         let event = serde_json::from_value(event(scene)).expect("an event");
         Box::pin(async move {
             match handle(P::of(parts), event, Deadline::at(NEVER)).await {
-                Ok(done) => Answer { status: 200, retry_after: false, body: json!(done) },
+                Ok(done) => Answer {
+                    status: 200,
+                    retry_after: false,
+                    link: String::new(),
+                    body: json!(done),
+                },
                 Err(error) => answer(Err(error)),
             }
         })
@@ -397,6 +414,7 @@ fn answer(outcome: Result<Reply, Error>) -> Answer {
     Answer {
         status: response.status().as_u16(),
         retry_after: response.headers().contains_key("retry-after"),
+        link: response.headers().get("link").map_or("", |link| link.to_str().unwrap()).to_owned(),
         body: serde_json::from_slice(response.body()).expect("JSON"),
     }
 }
@@ -434,6 +452,10 @@ impl Sent {
 
     pub(crate) fn name(self, name: &str) -> Self {
         self.path("name", name)
+    }
+
+    pub(crate) fn ticket(self, ticket: &str) -> Self {
+        self.path("ticket", ticket)
     }
 
     fn path(mut self, name: &str, value: &str) -> Self {

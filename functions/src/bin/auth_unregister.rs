@@ -1,6 +1,6 @@
 //! `POST /auth/unregister`: unregisters the caller's account, with grace or at once.
 //!
-//! What a caller has to send is the table of [`Consent`].
+//! What a caller has to send is the table of [`Consent`]. Every success has a ticket by which anybody can follow the erasure.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -10,7 +10,7 @@ use shared::domain::gate::Access;
 use shared::domain::value::{Password, deserialize_present};
 use shared::domain::{Error, Permission};
 use shared::http::{Reply, Request, view};
-use shared::lifecycle::transition_if;
+use shared::lifecycle::unregister;
 use shared::replay;
 use shared::runtime::Endpoint;
 
@@ -39,9 +39,9 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let conditions = request.preconditions()?;
     // The password was right.
     caller.forget_attempts(app);
-    let (_, after) = transition_if(app, by, caller.customer, &command, &conditions).await?;
+    let (after, ticket) = unregister(app, by, caller.customer, &command, &conditions).await?;
 
-    Reply::state(view::CustomerView::from(&after))
+    Ok(Reply::state(view::CustomerView::from(&after))?.with_ticket(&ticket))
 }
 
 impl Body {
@@ -53,7 +53,7 @@ impl Body {
 }
 
 pub(crate) fn endpoint() -> Endpoint<App> {
-    Endpoint::new(handle).preconditions().replay(replay::customer)
+    Endpoint::new(handle).preconditions().replay(replay::unregistered)
 }
 
 shared::hashing_main!(endpoint);

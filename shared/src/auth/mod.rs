@@ -11,4 +11,4 @@ pub use caller::{
     caller_and_resource, caller_and_revoked_key, caller_and_session, caller_of_participant,
     caller_with_password, caller_with_step_up, credential, reserve_login,
 };
-pub use quota::{admit_mail, count_attempt, network};
+pub use quota::{admit_mail, count_attempt, count_ticket, network};

@@ -182,7 +182,26 @@ pub async fn count_attempt<T>(
     request: &Request,
     read: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let (quota, now) = (Quota::PASSWORD_ATTEMPTS, app.now());
+    count_by_network(app, request, Quota::PASSWORD_ATTEMPTS, read).await
+}
+
+/// Counts a request with a ticket against the request's network, whether the ticket exists or not, and runs `read` in the
+/// same round trip, unless the network is known to be exhausted.
+pub async fn count_ticket<T>(
+    app: &App,
+    request: &Request,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    count_by_network(app, request, Quota::TICKETS, read).await
+}
+
+async fn count_by_network<T>(
+    app: &App,
+    request: &Request,
+    quota: Quota,
+    read: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let now = app.now();
     app.exhausted().check(quota, &network(request), now)?;
     let (counted, read) = futures_util::join!(count_network(app, request, quota, now), read);
     counted.and(read)

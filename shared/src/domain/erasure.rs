@@ -261,6 +261,12 @@ impl Erasure {
             _ => Ok(()),
         }
     }
+
+    /// Returns the stage at `now` as the account's owner sees it, who does not learn of holds.
+    #[must_use]
+    pub fn stage_for_owner(&self, parts: &[Participation], now: Timestamp) -> Stage {
+        Self { holds: Holds::default(), ..self.clone() }.stage(parts, now)
+    }
 }
 
 /// A plan: what an erasure would delete, and the state of the account that it was counted in. Current as long as

@@ -176,6 +176,8 @@ pub enum Entity {
     Owned(Kind),
     /// The erasure of an account.
     Erasure,
+    /// A ticket of an erasure.
+    Ticket,
     /// A registered participant.
     Participant,
     /// A participant's part in an erasure.

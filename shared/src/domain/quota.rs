@@ -24,6 +24,8 @@ pub enum QuotaKind {
     TakenUsernames,
     /// Changes of an account's e-mail address by its owner.
     AddressChanges,
+    /// Requests from a network with a ticket of an erasure.
+    Tickets,
 }
 
 impl QuotaKind {
@@ -38,6 +40,7 @@ impl QuotaKind {
             Self::MailsPerAddress => "mails-per-address",
             Self::TakenUsernames => "taken-usernames",
             Self::AddressChanges => "address-changes",
+            Self::Tickets => "tickets",
         }
     }
 
@@ -50,7 +53,8 @@ impl QuotaKind {
             | Self::MailRequests
             | Self::MailsPerAddress
             | Self::TakenUsernames
-            | Self::AddressChanges => true,
+            | Self::AddressChanges
+            | Self::Tickets => true,
             Self::Requests | Self::InvalidTokens => false,
         }
     }
@@ -59,7 +63,7 @@ impl QuotaKind {
     #[must_use]
     pub const fn window(self) -> Duration {
         match self {
-            Self::Requests | Self::InvalidTokens => Duration::from_mins(1),
+            Self::Requests | Self::InvalidTokens | Self::Tickets => Duration::from_mins(1),
             Self::PasswordAttempts => Duration::from_mins(10),
             Self::MailRequests
             | Self::MailsPerAddress
@@ -95,6 +99,9 @@ impl Quota {
 
     /// Limit of address changes by an account's owner: 10 an hour, since each mails a link to the new address.
     pub const ADDRESS_CHANGES: Self = Self::exact(QuotaKind::AddressChanges, 10);
+
+    /// Requests with a ticket from one network: 600 a minute. Nobody guesses 128 bits; each costs a write and two reads.
+    pub const TICKETS: Self = Self::exact(QuotaKind::Tickets, 600);
 
     /// Returns a quota of which each request is counted.
     #[must_use]

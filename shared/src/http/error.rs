@@ -140,6 +140,9 @@ fn row(error: &Error) -> Row {
         Error::NotFound(Entity::Erasure) => {
             not_found("ERASURE_NOT_FOUND", "No erasure of this account has been requested.")
         }
+        Error::NotFound(Entity::Ticket) => {
+            not_found("TICKET_NOT_FOUND", "There is no such ticket: send what follows /v1.0/erasures/ in the Link of POST /auth/unregister or in the last mail, all of it.")
+        }
         Error::NotFound(Entity::Participant) => {
             not_found("PARTICIPANT_NOT_FOUND", "No participant has this name: GET /v1.0/participants lists them.")
         }
@@ -335,7 +338,10 @@ fn details(error: &Error) -> Option<Value> {
         Error::TooManyRequests(standing) => Some(json!({
             "limited_by": match standing.quota.kind {
                 QuotaKind::Requests | QuotaKind::TakenUsernames | QuotaKind::AddressChanges => "customer",
-                QuotaKind::InvalidTokens | QuotaKind::PasswordAttempts | QuotaKind::MailRequests => "ip",
+                QuotaKind::InvalidTokens
+                | QuotaKind::PasswordAttempts
+                | QuotaKind::MailRequests
+                | QuotaKind::Tickets => "ip",
                 // Of these, only a link that an admin requests for an agent is refused aloud.
                 QuotaKind::MailsPerAddress => "agent",
             },
@@ -409,6 +415,9 @@ fn used_up(Quota { kind, limit, .. }: Quota) -> String {
         }
         QuotaKind::AddressChanges => {
             format!("The account has changed its e-mail address {limit} times within {seconds} s")
+        }
+        QuotaKind::Tickets => {
+            format!("Your network has sent {limit} requests with tickets within {seconds} s")
         }
     }
 }

@@ -12,8 +12,8 @@ use super::conditional::ETag;
 use super::error::describe;
 use super::page_file::{CONTENT_SECURITY_POLICY, PageFile};
 use super::view::Tagged;
-use crate::domain::Error;
 use crate::domain::quota::QuotaStatus;
+use crate::domain::{Error, Ticket};
 
 const JSON: &str = "application/json";
 
@@ -31,6 +31,8 @@ pub struct Reply {
     refused_by: Option<QuotaStatus>,
     max_age: Option<Duration>,
     etag: Option<String>,
+    /// `Link` to a resource that belongs to the answer.
+    link: Option<String>,
     content_type: &'static str,
     /// `Content-Security-Policy`; `None` for what no browser shows as a page.
     policy: Option<&'static str>,
@@ -64,6 +66,7 @@ impl Reply {
             refused_by: None,
             max_age: None,
             etag: None,
+            link: None,
             content_type: JSON,
             policy: None,
             body,
@@ -88,6 +91,7 @@ impl Reply {
             refused_by: None,
             max_age: file.max_age,
             etag: None,
+            link: None,
             content_type: file.content_type,
             policy: Some(CONTENT_SECURITY_POLICY),
             body: file.text.to_owned(),
@@ -111,6 +115,12 @@ impl Reply {
             return Ok(Self { status: StatusCode::NOT_MODIFIED, body: String::new(), ..reply });
         }
         Ok(reply)
+    }
+
+    /// Returns the reply with a link to the status of the erasure that the ticket is of (RFC 8631).
+    #[must_use]
+    pub fn with_ticket(self, ticket: &Ticket) -> Self {
+        Self { link: Some(format!("<{}>; rel=\"status\"", ticket.path())), ..self }
     }
 
     /// Returns the reply with leave for any cache to keep it for `max_age`. Without this, none may.
@@ -142,6 +152,7 @@ impl Reply {
             },
             max_age: None,
             etag: None,
+            link: None,
             content_type: JSON,
             policy: None,
             body: serde_json::to_string(&envelope).unwrap_or_default(),
@@ -180,6 +191,9 @@ impl Reply {
         if let Some(etag) = self.etag.and_then(|etag| etag.try_into().ok()) {
             headers.insert(header::ETAG, etag);
         }
+        if let Some(link) = self.link.and_then(|link| link.try_into().ok()) {
+            headers.append(header::LINK, link);
+        }
         headers.insert(header::CACHE_CONTROL, cache_control(self.max_age));
         headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
@@ -188,7 +202,7 @@ impl Reply {
         }
         if has_token_in_url {
             headers.insert("deprecation", header::HeaderValue::from_static(DEPRECATION));
-            headers.insert(header::LINK, header::HeaderValue::from_static(DEPRECATION_LINK));
+            headers.append(header::LINK, header::HeaderValue::from_static(DEPRECATION_LINK));
         }
         for (name, value) in rate_limit(statuses.iter().chain(&self.refused_by)) {
             headers.insert(name, value);

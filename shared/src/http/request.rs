@@ -22,7 +22,7 @@ use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::participant::ParticipantName;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::value::Password;
-use crate::domain::{Actor, Agent, Customer, Error, Id};
+use crate::domain::{Actor, Agent, Customer, Error, Id, TicketHash};
 
 /// Headers that change what a request means, and that no route evaluates: without its effect, a condition on a date
 /// would lose an update, and a request for another method would do something else.
@@ -49,6 +49,7 @@ pub struct Request {
     path_id: Option<String>,
     path_kind: Option<String>,
     path_name: Option<String>,
+    path_ticket: Option<String>,
     content_type: Option<String>,
     content_encoding: Option<String>,
     unsupported_header: Option<&'static str>,
@@ -156,6 +157,7 @@ impl Request {
             path_id: in_path("id"),
             path_kind: in_path("kind"),
             path_name: in_path("name"),
+            path_ticket: in_path("ticket"),
             content_type: header("content-type"),
             content_encoding: header("content-encoding"),
             unsupported_header: UNSUPPORTED_HEADERS
@@ -312,6 +314,12 @@ impl Request {
     /// Returns the id in the path.
     pub fn path_id<T>(&self) -> Result<Id<T>, Error> {
         self.path_id.as_deref().and_then(Id::parse).ok_or(Error::InvalidId)
+    }
+
+    /// Returns the hash of the ticket in the path, which need not be one.
+    #[must_use]
+    pub fn path_ticket(&self) -> TicketHash {
+        TicketHash::of(self.path_ticket.as_deref().unwrap_or_default())
     }
 
     /// Parses the body as JSON.

@@ -453,6 +453,51 @@ impl<'a> ErasureView<'a> {
     }
 }
 
+/// Representation of an account's erasure for whoever has a ticket of it: nothing that says whose it is, or who acted.
+#[derive(Debug, Serialize)]
+pub struct ErasureStatusView<'a> {
+    stage: Stage,
+    tm_request: Option<Timestamp>,
+    tm_due: Option<Timestamp>,
+    tm_withdraw: Option<Timestamp>,
+    tm_claim: Option<Timestamp>,
+    tm_finish: Option<Timestamp>,
+    tm_complete: Option<Timestamp>,
+    participants: Vec<ParticipantStateView<'a>>,
+    receipts: &'a [String],
+}
+
+/// Representation of how far a participant is with an erasure.
+#[derive(Debug, Serialize)]
+struct ParticipantStateView<'a> {
+    name: &'a str,
+    /// `None` if it has not been asked.
+    state: Option<PartState>,
+}
+
+impl<'a> ErasureStatusView<'a> {
+    /// Returns the representation at `now` of the erasure in which participants have these parts.
+    #[must_use]
+    pub fn at(erasure: &'a domain::Erasure, parts: &[Participation], now: Timestamp) -> Self {
+        let request = erasure.request.as_ref();
+        let participants = erasure.participants.iter().map(|participating| ParticipantStateView {
+            name: participating.name.as_str(),
+            state: erasure.part_of(participating, parts).map(Participation::state),
+        });
+        Self {
+            stage: erasure.stage_for_owner(parts, now),
+            tm_request: request.map(|request| request.tm_request),
+            tm_due: request.map(|request| request.tm_due),
+            tm_withdraw: erasure.tm_withdraw,
+            tm_claim: erasure.tm_claim,
+            tm_finish: erasure.tm_finish,
+            tm_complete: erasure.tm_complete,
+            participants: participants.collect(),
+            receipts: &erasure.receipts,
+        }
+    }
+}
+
 /// Representation of an account at a glance, for operators.
 #[derive(Debug, Serialize)]
 pub struct OverviewView<'a> {

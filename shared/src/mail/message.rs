@@ -23,8 +23,17 @@ struct Text<'a> {
     account: Id<Customer>,
     occasion: String,
     deletion: String,
-    receipt: &'a str,
+    proof: &'a Proof,
     public_url: &'a str,
+}
+
+/// What the last mail proves the erasure with.
+#[derive(Default)]
+pub(super) struct Proof {
+    /// The signed receipt.
+    pub(super) receipt: String,
+    /// URL of the erasure's status, with a ticket.
+    pub(super) status_url: String,
 }
 
 #[derive(Template)]
@@ -63,24 +72,26 @@ struct LetterText<'a> {
 }
 
 impl Message {
-    /// Returns the message of a notice about `account`. The last one has the `receipt`, and says where to get the
-    /// keys that verify it.
+    /// Returns the message of a notice about `account`. The last one has the `proof`, and says where to get the keys that
+    /// verify its receipt.
     pub(super) fn new(
         notice: &Notice,
         account: Id<Customer>,
-        receipt: Option<&str>,
+        proof: Option<&Proof>,
         public_url: &str,
     ) -> Result<Self, Error> {
         let notice_type = notice.notice_type;
+        let none = Proof::default();
+        let proof = proof.unwrap_or(&none);
         let text = Text {
             notice_type,
             account,
             occasion: moment(notice.tm_event),
             deletion: notice.tm_deletion_scheduled.map(moment).unwrap_or_default(),
-            receipt: receipt.unwrap_or_default(),
+            proof,
             public_url,
         };
-        Self::laid_out(subject(notice_type), text.render().map_err(internal)?, "")
+        Self::laid_out(subject(notice_type), text.render().map_err(internal)?, &proof.status_url)
     }
 
     /// Returns the message of a letter about `account`, with its link; both are empty in letters that have none.
@@ -155,6 +166,8 @@ mod tests {
         NoticeType::Suspended,
     ];
 
+    const STATUS_URL: &str = "https://api.example.com/v1.0/erasures/vbt_1";
+
     fn message(notice_type: NoticeType, receipt: &str) -> Message {
         let now = Timestamp::parse("2026-11-30T14:22:35Z").unwrap();
         let deletion = Timestamp::parse("2026-12-30T14:22:35Z");
@@ -167,7 +180,8 @@ mod tests {
             to: None,
         };
         let account = Id::new(now, [1; 10]);
-        Message::new(&notice, account, Some(receipt), "https://api.example.com").unwrap()
+        let proof = Proof { receipt: receipt.to_owned(), status_url: STATUS_URL.to_owned() };
+        Message::new(&notice, account, Some(&proof), "https://api.example.com").unwrap()
     }
 
     #[test]
@@ -190,6 +204,9 @@ mod tests {
             assert!(html.contains(subject) && !text.starts_with('\n'), "{text}");
             let has_receipt = text.contains("a.b.c") && html.contains("a.b.c");
             assert_eq!(has_receipt, notice_type == NoticeType::Erased, "{subject}");
+            let has_link = text.contains(&format!("\n\n{STATUS_URL}\n\n"))
+                && html.contains(&format!("<a href=\"{STATUS_URL}\">{STATUS_URL}</a>"));
+            assert_eq!(has_link, notice_type == NoticeType::Erased, "{subject}");
         }
     }
 

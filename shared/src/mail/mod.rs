@@ -19,9 +19,9 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
 use crate::app::{App, Build};
-use crate::domain::notice::{Judgement, RECEIPT_WAIT};
+use crate::domain::notice::{Judgement, NoticeType, RECEIPT_WAIT};
 use crate::domain::value::Email;
-use crate::domain::{Error, Timestamp};
+use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::platform::aws::{self, Call as _};
 use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{Deadline, config, metrics, sdk};
@@ -29,7 +29,7 @@ use crate::store::Store;
 use crate::store::mail::DueItem;
 use breaker::Breaker;
 pub use feedback::Feedback;
-use message::Message;
+use message::{Message, Proof};
 
 /// Number of messages that a run sends at the same time.
 const CONCURRENT_MESSAGES: usize = 4;
@@ -222,9 +222,21 @@ impl Mailer {
         if !store.claim_mail(&entry, next.unwrap_or(notice.until)).await? {
             return Ok(Disposition::NotDue);
         }
-        let message = Message::new(&notice, account.id, receipt.as_deref(), &self.public_url)?;
+        let proof = match receipt.filter(|_| notice.notice_type == NoticeType::Erased) {
+            Some(receipt) => Some(self.proof(account.id, receipt).await?),
+            None => None,
+        };
+        let message = Message::new(&notice, account.id, proof.as_ref(), &self.public_url)?;
         let sent = self.send(sending.from, &to, message).await;
         self.conclude(id, sent, next.is_none()).await
+    }
+
+    /// Returns the proof of an erasure that the last mail has, with a ticket that is issued for this attempt: of an earlier
+    /// attempt's, only the hash is stored.
+    async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
+        let ticket = self.app.new_ticket();
+        self.app.store.insert_ticket(&ticket.hash(), account).await?;
+        Ok(Proof { receipt, status_url: format!("{}{}", self.public_url, ticket.path()) })
     }
 
     /// Holds back a message to an address that bounced or complained, for good, and one beyond the hour's limit, until the

@@ -19,7 +19,7 @@ use crate::domain::network::Source;
 use crate::domain::notice::Notice;
 use crate::domain::owned::Kind;
 use crate::domain::quota::Quota;
-use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status, Timestamp};
+use crate::domain::{Agent, Customer, Error, Event, Id, Login, Status, TicketHash, Timestamp};
 use crate::patience::Tries;
 
 /// An account to be created with its first agent.
@@ -139,6 +139,23 @@ impl Store {
             let ledger = LedgerUpdate::of(change)?;
             let transaction = self.change_customer(before, change, addresses, event, ledger)?;
             transaction.use_token(token_hash)
+        };
+        self.changed(self.commit_with_addresses(before, change, commit).await?, before, change)
+    }
+
+    /// Changes an account like [`update_customer`](Self::update_customer), and issues a ticket of its erasure in the same
+    /// transaction.
+    pub async fn update_customer_with_ticket(
+        &self,
+        before: &Customer,
+        change: &CustomerChange,
+        event: Option<&Event>,
+        ticket: &TicketHash,
+    ) -> Result<Update<Customer>, Error> {
+        let commit = |addresses: &AddressChange| {
+            let ledger = LedgerUpdate::of(change)?;
+            let transaction = self.change_customer(before, change, addresses, event, ledger)?;
+            transaction.issue(ticket, before.id)
         };
         self.changed(self.commit_with_addresses(before, change, commit).await?, before, change)
     }

@@ -3,7 +3,7 @@
 use super::fields::{Declared as _, Field};
 use super::{
     access_key, agent, email, idempotency, ledger, login, mail, mail_intent, mailed_token, marker,
-    outbox, participant, participation, resource, root, session, throttle,
+    outbox, participant, participation, resource, root, session, throttle, ticket,
 };
 
 /// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
@@ -28,4 +28,5 @@ pub const ITEMS: &[(&str, &[Field])] = &[
     ("erasure", ledger::ErasureAttributes::FIELDS),
     ("participants", participant::RegistryAttributes::FIELDS),
     ("participation", participation::ParticipationAttributes::FIELDS),
+    ("ticket", ticket::TicketAttributes::FIELDS),
 ];

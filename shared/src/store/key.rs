@@ -19,7 +19,7 @@
 //! | … of one account | `HOST#<hash>` | `<minutes since 1970>#<id>` |
 //!
 //! In the ledger, an account's row is `CUSTOMER#<id>`, `E`, a participant's part beside it `P#<round>#<name>`, and the
-//! registry of participants `PARTICIPANTS`, `R`. In the outbox, an event's key is its id, and mail's is
+//! registry of participants `PARTICIPANTS`, `R`, and a ticket `TICKET#<hash>`, `T`. In the outbox, an event's key is its id, and mail's is
 //! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<type>`, a mailed token's record `TOKEN#<hash>`,
 //! and a pending sign-up `SIGNUP#<hash of its address>`. Messages are counted at `MESSAGES#<hours since 1970>`.
 //!
@@ -51,7 +51,7 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::{AddressHash, Email};
 use crate::domain::{
     AccessKey, Agent, Customer, Erasure, Error, Event, Id, IssuedToken, Login, Resource, Session,
-    Timestamp,
+    TicketHash, Timestamp,
 };
 
 /// Key of a `T`, in its table.
@@ -248,6 +248,11 @@ pub fn erasure(customer: Id<Customer>) -> Key<Erasure> {
 #[must_use]
 pub fn registry() -> Key<Registry> {
     Key::of(Table::Erasures, "PARTICIPANTS".to_owned(), "R".to_owned())
+}
+
+/// Key of a ticket of an erasure.
+pub(super) fn ticket<T>(hash: &TicketHash) -> Key<T> {
+    Key::of(Table::Erasures, format!("TICKET#{}", hash.as_str()), "T".to_owned())
 }
 
 /// Key of a participant's part in a round of an account's erasure.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | mechanism | `dynamodb`: expressions, reads, writes, transactions, and their retries |
 //! | items | [`fields`], [`key`], [`stored`], `revise`, [`queue`], [`hold`], `kinds`, [`root`] |
-//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`marker`], [`idempotency`], [`ledger`], [`participant`], [`participation`], [`authority`] |
+//! | records and conditions of a change | [`outbox`], [`mail`], [`mail_intent`], [`mailed_token`], [`marker`], [`idempotency`], [`ledger`], [`participant`], [`participation`], [`ticket`], [`authority`] |
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`lane`], [`sending`] |
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
@@ -53,6 +53,7 @@ pub mod sending;
 pub mod session;
 pub mod stored;
 pub mod throttle;
+pub mod ticket;
 
 pub use dynamodb::Store;
 pub use revise::{Update, revise};

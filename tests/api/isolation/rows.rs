@@ -320,6 +320,8 @@ pub(super) const ROWS: &[Row] = &[
         key: DENIED,
         ..LEAVING
     },
+    // By a ticket that somebody has.
+    Row { route: "GET /v1.0/erasures/{ticket}", ..PUBLIC },
     Row { route: "GET /v1.0/erasure-keys", ..PUBLIC },
     Row { route: "GET /ping", ..PUBLIC },
     Row { route: "GET /account/verify", own: NO_MAIL, ..PUBLIC },

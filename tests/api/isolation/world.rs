@@ -31,6 +31,8 @@ pub(super) struct World {
     foreign: Account,
     /// Id of a purged account.
     gone: String,
+    /// A ticket of the erasure of an account that has left.
+    ticket: String,
     unique: AtomicUsize,
 }
 
@@ -42,6 +44,9 @@ impl World {
         foreign.own_everything(&tenure).await;
         let gone = Account::create(&tenure, &admin, "gone-account").await.id;
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{gone}")).await.ok();
+        let left = Account::create(&tenure, &admin, "left-account").await;
+        let left = tenure.unregister(&left.session.valid, json!({"password": PASSWORD})).await;
+        let ticket = left.ticket();
         let pairs =
             levels.iter().flat_map(|level| Status::ALL.iter().map(|status| (*level, *status)));
         let callers = stream::iter(pairs).map(async |(level, status)| {
@@ -54,7 +59,8 @@ impl World {
             ((level, status), account)
         });
         let callers = callers.buffer_unordered(AT_ONCE).collect().await;
-        let world = Self { tenure, admin, callers, foreign, gone, unique: AtomicUsize::new(0) };
+        let unique = AtomicUsize::new(0);
+        let world = Self { tenure, admin, callers, foreign, gone, ticket, unique };
         world.use_every_credential().await;
         assert!(world.tenure.stack.settle().await, "events keep coming");
         world
@@ -166,6 +172,7 @@ impl World {
             _ => PARTICIPANT.to_owned(),
         };
         let path = path.replace("{kind}", "numbers").replace("{name}", &name);
+        let path = path.replace("{ticket}", &self.ticket);
         let (mut path, mut query) = (path, String::new());
         if let Some(thing) = row.target {
             let id = match (used_up, target) {
