@@ -104,17 +104,28 @@ impl Completer {
     /// Signs the final receipt of an erasure that is awaiting, if all participants that it waits for have completed or been
     /// waived. It does no harm if another writer is faster.
     pub async fn complete(&self, erasure: &Erasure, parts: &[Participation]) -> Result<(), Error> {
-        let (Some(tm_complete), Some(tm_finish), Some(superseded)) =
-            (erasure.completed_at(parts), erasure.tm_finish, erasure.receipts.last())
-        else {
-            return Ok(());
-        };
-        let edition = Edition::Superseding { superseded, tm_complete };
-        let receipt = Receipt::new(erasure, parts, &self.erased, tm_finish, edition);
-        let receipt = SignedReceipt::new(&receipt, self.signer.sign(&receipt).await?);
-        let (app, customer) = (&self.app, erasure.customer);
-        let event =
-            app.event(EventType::CustomerErased, customer, Vec::new(), Actor::PURGE, app.now());
-        app.store.complete_erasure(erasure, tm_complete, &receipt, &event).await
+        complete(&self.app, &self.signer, &self.erased, erasure, parts).await
     }
+}
+
+/// As [`Completer::complete`], with the context of another function, and the names of the account's own fields that were
+/// blanked.
+pub(crate) async fn complete(
+    app: &App,
+    signer: &Signer,
+    erased: &[&'static str],
+    erasure: &Erasure,
+    parts: &[Participation],
+) -> Result<(), Error> {
+    let (Some(tm_complete), Some(tm_finish), Some(superseded)) =
+        (erasure.completed_at(parts), erasure.tm_finish, erasure.receipts.last())
+    else {
+        return Ok(());
+    };
+    let edition = Edition::Superseding { superseded, tm_complete };
+    let receipt = Receipt::new(erasure, parts, erased, tm_finish, edition);
+    let receipt = SignedReceipt::new(&receipt, signer.sign(&receipt).await?);
+    let (customer, by) = (erasure.customer, Actor::PURGE);
+    let event = app.event(EventType::CustomerErased, customer, Vec::new(), by, app.now());
+    app.store.complete_erasure(erasure, tm_complete, &receipt, &event).await
 }

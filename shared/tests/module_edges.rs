@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("webhook", &["app", "domain", "lifecycle", "platform", "store"]),
     ("completion", &["app", "domain", "platform", "signature", "store"]),
     ("asking", &["app", "bus", "completion", "domain", "platform", "store"]),
-    ("purge", &["app", "asking", "bus", "domain", "platform", "signature", "store"]),
+    ("purge", &["app", "asking", "bus", "completion", "domain", "platform", "signature", "store"]),
     ("runtime", &["app", "domain", "http", "password", "patience", "platform", "store"]),
 ];
 
