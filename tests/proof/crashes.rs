@@ -44,6 +44,7 @@ async fn crash_everywhere(
         let broken = world.tables.snapshot().unwrap();
         for second in 0.. {
             world.tables.restore(&broken).unwrap();
+            world.set_time(scene.now);
             let context = format!("crashed after {first} calls, then after {second}");
             if let Some(answer) = crashing.run_until(rerun, second).await {
                 crashing.finish(&answer, &context).await;
