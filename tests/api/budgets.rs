@@ -551,5 +551,5 @@ async fn unregistration_and_deletion(bill: &mut Bill) {
 
     let leaver = bill.tenure.account(&admin, "at-once").await;
     let leave = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
-    bill.pay_as(route, " at once", &leaver.token, unregister, Some(leave)).await;
+    bill.pay_as("POST /auth/unregister", " at once", &leaver.token, unregister, Some(leave)).await;
 }

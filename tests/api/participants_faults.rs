@@ -226,7 +226,7 @@ impl Participant {
 
 /// Creates accounts past the API, without passwords. Returns their ids.
 async fn accounts(tenure: &Tenure, count: usize) -> Vec<String> {
-    let start = Timestamp::parse(&tenure.now().await.to_string()).unwrap();
+    let start = Timestamp::from_micros(tenure.now().await.as_microsecond()).unwrap();
     let app = &App::new(store(tenure), Clock::showing(Arc::new(Mutex::new(start))));
     let create = async |number: usize| {
         let now = app.now();
@@ -363,11 +363,11 @@ async fn erasures_complete_with_participants_of_every_kind_under_faults() {
         ..options
     })
     .await;
-    let admin = tenure.admin().await;
+    let session = tenure.admin().await;
+    let participants = register(&tenure, &session).await;
     let body = json!({"expire": 90 * 86_400});
-    let admin = tenure.call_with(&admin, "POST", "/v1.0/accesskeys", body).await.ok();
+    let admin = tenure.call_with(&session, "POST", "/v1.0/accesskeys", body).await.ok();
     let admin = admin["token"].as_str().unwrap().to_owned();
-    let participants = register(&tenure, &admin).await;
     let accounts = accounts(&tenure, count).await;
 
     let faults = json!([
