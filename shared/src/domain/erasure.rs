@@ -470,7 +470,7 @@ mod tests {
     fn only_parts_of_this_round_count() {
         let (row, parts) = finished(&[("carrier", true)]);
         let earlier = Participation { round: 1, ..completed(&parts[0], 3) };
-        assert_eq!(row.completed_at(&[earlier.clone()]), None, "not asked yet");
+        assert_eq!(row.completed_at(std::slice::from_ref(&earlier)), None, "not asked yet");
         assert_eq!(row.completed_at(&[earlier, parts[0].clone()]), None);
         assert!(row.require_round(None).is_ok() && row.require_round(Some(2)).is_ok());
         for other in [0, 1, 3] {

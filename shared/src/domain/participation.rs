@@ -36,7 +36,7 @@ pub struct Round {
     pub participants: Vec<Participating>,
 }
 
-/// What a participant says of an erasure, in the words of OpenDSR. A status does not undo a later one of this order.
+/// What a participant says of an erasure, in the words of `OpenDSR`. A status does not undo a later one of this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerStatus {
@@ -158,7 +158,7 @@ pub enum Answered {
 
 /// Times after the first question at which the next ones follow.
 const FIRST_QUESTIONS: [Duration; 3] =
-    [Duration::from_mins(5), Duration::from_mins(20), Duration::from_mins(60)];
+    [Duration::from_mins(5), Duration::from_mins(20), Duration::from_hours(1)];
 
 /// Interval of questions after that.
 const INTERVAL: Duration = Duration::from_hours(24);

@@ -247,21 +247,19 @@ impl OutboxEntry {
     /// Data of the webhook message.
     #[must_use]
     pub fn data(&self) -> Value {
-        match self.subjects().first() {
-            Some(subject) => json!({ "id": subject, "customer_id": self.customer_id }),
-            None => {
-                let mut data = json!({
-                    "id": self.customer_id,
-                    "customer_id": self.customer_id,
-                    "status": self.status,
-                    "tm_deletion_scheduled": self.tm_deletion_scheduled,
-                });
-                if let Some(receipt) = &self.receipt {
-                    data["receipt"] = json!(receipt);
-                }
-                data
-            }
+        if let Some(subject) = self.subjects().first() {
+            return json!({ "id": subject, "customer_id": self.customer_id });
         }
+        let mut data = json!({
+            "id": self.customer_id,
+            "customer_id": self.customer_id,
+            "status": self.status,
+            "tm_deletion_scheduled": self.tm_deletion_scheduled,
+        });
+        if let Some(receipt) = &self.receipt {
+            data["receipt"] = json!(receipt);
+        }
+        data
     }
 }
 
