@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, new_customer, options, quick, ticket_of};
 
-/// Fields whose values are constants of the API.
-const OWN_WORDS: [&str; 3] = ["confirmation_phrase", "status", "webhook_method"];
+/// Fields whose values are constants of the API, or operators' names of participants, which events carry.
+const OWN_WORDS: [&str; 4] = ["confirmation_phrase", "participant", "status", "webhook_method"];
 
 /// Fields of responses that hold secrets.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];

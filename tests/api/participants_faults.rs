@@ -351,6 +351,18 @@ async fn waive(stack: &Faulty) {
     stream::iter(&requests).map(waive).buffer_unordered(CONCURRENT).collect::<()>().await;
 }
 
+/// Faults on every hop.
+fn faults() -> Value {
+    json!([
+        {"fault": "crash_before", "probability": 0.001, "seed": 1},
+        {"fault": "crash_after", "probability": 0.001, "seed": 2},
+        {"fault": "timeout_after_apply", "probability": 0.001, "seed": 3},
+        {"fault": "throttle", "probability": 0.15, "seed": 4},
+        {"fault": "internal_error", "probability": 0.15, "seed": 5},
+        {"fault": "conflict", "probability": 0.1, "seed": 6},
+    ])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "how many is for the caller to say")]
 async fn erasures_complete_with_participants_of_every_kind_under_faults() {
@@ -370,15 +382,7 @@ async fn erasures_complete_with_participants_of_every_kind_under_faults() {
     let admin = admin["token"].as_str().unwrap().to_owned();
     let accounts = accounts(&tenure, count).await;
 
-    let faults = json!([
-        {"fault": "crash_before", "probability": 0.001, "seed": 1},
-        {"fault": "crash_after", "probability": 0.001, "seed": 2},
-        {"fault": "timeout_after_apply", "probability": 0.001, "seed": 3},
-        {"fault": "throttle", "probability": 0.15, "seed": 4},
-        {"fault": "internal_error", "probability": 0.15, "seed": 5},
-        {"fault": "conflict", "probability": 0.1, "seed": 6},
-    ]);
-    tenure.send(tenure.request("POST", "/_local/faults").json(&faults)).await.ok();
+    tenure.send(tenure.request("POST", "/_local/faults").json(&faults())).await.ok();
     let (chance, is_over) = (AtomicU64::new(0x5eed), AtomicBool::new(false));
     let stack = Arc::new(Faulty { tenure, chance, admin, is_over });
     let clients: Vec<_> = participants

@@ -85,7 +85,7 @@ impl HttpConnector for Bus {
 }
 
 /// Returns an SDK client whose calls go to `connector`, once.
-pub(crate) fn client(connector: impl HttpConnector + Clone + fmt::Debug + 'static) -> Client {
+pub(crate) fn client(connector: impl HttpConnector + Clone + 'static) -> Client {
     let config = aws_sdk_eventbridge::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))

@@ -193,15 +193,14 @@ const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 /// A route for project admins on the account that the path names.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
-/// A route on the part of a participant in an erasure. None is asked here; `participants_answers.rs` tests those that are, and
-/// keys that are bound to one.
+/// A route on the part of a participant in an erasure: it is asked when an account is deleted.
 const ANY_PART: Row = Row {
     own: NO_ERASURE,
     foreign: NO_ERASURE,
     missing: NO_ERASURE,
     // A hold opens the ledger, and so does a deletion.
     held: Some(NOT_ASKED),
-    deleted: NOT_ASKED,
+    deleted: OK,
     ..ANY_ACCOUNT
 };
 
@@ -388,11 +387,12 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         route: "PUT /v1.0/erasures/{id}/acknowledgements/{name}",
         body: r#"{"status": "completed"}"#,
+        is_participants: true,
         ..ANY_PART
     },
     Row {
         route: "POST /v1.0/erasures/{id}/waivers",
-        body: r#"{"participant": "case-8", "reason": "It has closed down"}"#,
+        body: r#"{"participant": "carrier", "reason": "It has closed down"}"#,
         ..ANY_PART
     },
     Row { route: "GET /v1.0/customers/{id}/events", ..ANY_ACCOUNT },

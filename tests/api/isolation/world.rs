@@ -18,7 +18,7 @@ use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
 /// The participant in a path, to whom every bound key is bound.
-const PARTICIPANT: &str = "case-8";
+const PARTICIPANT: &str = "carrier";
 
 /// Part of every field of the foreign account.
 const FOREIGN: &str = "foreign-account";
@@ -373,7 +373,7 @@ impl Account {
         set(tenure, &self.id, &sk, "permission", AttributeValue::N("0".to_owned())).await;
         let participant = AttributeValue::S(PARTICIPANT.to_owned());
         put(tenure, &self.id, &sk, "participant", participant).await;
-        self.bound.valid = key["token"].as_str().unwrap().to_owned();
+        key["token"].as_str().unwrap().clone_into(&mut self.bound.valid);
     }
 
     /// Sets the permission of agent and key, and the status of the account.
