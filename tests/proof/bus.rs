@@ -1,6 +1,5 @@
 //! The bus in this process: it remembers what it accepted, and fails on demand.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_eventbridge::Client;
