@@ -2,6 +2,7 @@
 //! waits in the outbox.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,38 @@ struct Second {
     age_ms: u64,
     /// Time for which the oldest delivery has been overdue, in milliseconds.
     overdue_ms: u64,
+    /// Processor time of the machine until then.
+    processors: Processors,
+}
+
+/// Processor time since the machine started, in clock ticks.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Processors {
+    all: u64,
+    idle: u64,
+    /// Taken by other machines of the same host.
+    stolen: u64,
+}
+
+impl Processors {
+    /// Reads `/proc/stat` (proc(5)).
+    fn read() -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let times = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+        let times: Vec<u64> = times.map(str::parse).collect::<std::result::Result<_, _>>()?;
+        let [_, _, _, idle, wait, _, _, stolen] = times[..] else {
+            return Err("/proc/stat has another form".into());
+        };
+        Ok(Self { all: times.iter().sum(), idle: idle + wait, stolen })
+    }
+
+    /// Shares of the time since `before` that were used by this machine, and stolen, in percent.
+    fn shares_since(self, before: Self) -> (u64, u64) {
+        let all = (self.all - before.all).max(1);
+        let percent = |part: u64| 100 * part / all;
+        let stolen = self.stolen - before.stolen;
+        (percent(all.saturating_sub(self.idle - before.idle + stolen)), percent(stolen))
+    }
 }
 
 struct Soak<'a> {
@@ -196,6 +229,7 @@ impl Soak<'_> {
                 written: written.load(Relaxed),
                 age_ms: age(self.oldest_unpublished().await?),
                 overdue_ms: age(self.oldest_undelivered().await?),
+                processors: Processors::read()?,
             };
             if seconds.len() % INTERVAL == 0 {
                 say(&format!("{:4} s: {} ms", seconds.len(), second.age_ms));
@@ -313,24 +347,26 @@ fn markdown(
         percentile(delays, 50),
         percentile(delays, 99),
     );
-    text += "| seconds | events per second | oldest unpublished, ms: median | maximum | oldest overdue delivery, ms |\n\
-             |---|--:|--:|--:|--:|\n";
+    text += "| seconds | events per second | oldest unpublished, ms: median | maximum | oldest overdue delivery, ms \
+             | processors used | stolen by the host |\n|---|--:|--:|--:|--:|--:|--:|\n";
     let mut before = 0;
+    let mut processors = seconds.first().map(|first| first.processors).unwrap_or_default();
     for (index, chunk) in seconds.chunks(INTERVAL).enumerate() {
         let Some(last) = chunk.last() else { continue };
         let mut ages: Vec<u64> = chunk.iter().map(|second| second.age_ms).collect();
         ages.sort_unstable();
         let overdue = chunk.iter().map(|second| second.overdue_ms).max().unwrap_or_default();
+        let (used, stolen) = last.processors.shares_since(processors);
         let _ = writeln!(
             text,
-            "| {}–{} | {} | {} | {} | {overdue} |",
+            "| {}–{} | {} | {} | {} | {overdue} | {used} % | {stolen} % |",
             index * INTERVAL,
             index * INTERVAL + chunk.len(),
             (last.written - before) / chunk.len() as u64,
             ages[ages.len() / 2],
             ages[ages.len() - 1],
         );
-        before = last.written;
+        (before, processors) = (last.written, last.processors);
     }
     text
 }
