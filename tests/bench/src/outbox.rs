@@ -112,7 +112,8 @@ struct Soak<'a> {
 pub(crate) async fn run(arguments: &Outbox, places: &Places) -> Result<()> {
     let options = Options {
         parameters: [("WebhookAllowLoopback".to_owned(), "true".to_owned())].into(),
-        kept: Kept { log_lines: 1_000, ..Kept::ALL },
+        // As `cargo local` keeps: all events would take 4 GB.
+        kept: Kept { log_lines: 1_000, events: 10_000, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
             .map_err(|error| error.to_string())?
     };
