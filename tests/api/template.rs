@@ -152,6 +152,64 @@ async fn removed_variable_breaks_only_its_function() {
     assert!(tenure.stack.logs().iter().any(|line| line.contains("BUS_NAME is not set")));
 }
 
+/// Returns the template's functions: the name of each binary, and what its resource says.
+fn functions(text: &str) -> Vec<(String, String)> {
+    let resource = |block: &str| {
+        let (_, rest) = block.split_once("Binary: ")?;
+        Some((rest.split('}').next()?.to_owned(), block.to_owned()))
+    };
+    text.split("\n\n").filter_map(resource).collect()
+}
+
+/// Lambda passes on again what a function names as failed only where the mapping says that it names it.
+#[test]
+fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
+    for (binary, resource) in functions(&Template::text()) {
+        let source = root().join(format!("functions/src/bin/{binary}.rs"));
+        let names_failures = std::fs::read_to_string(source).unwrap().contains("BatchFailures");
+        let is_heard = resource.contains("FunctionResponseTypes: [ReportBatchItemFailures]");
+        assert_eq!(is_heard, names_failures, "{binary}");
+    }
+}
+
+/// Whatever nobody waits for is tried again, and what fails for good is kept: an invocation, and what a schedule, a rule or a
+/// stream brings. Bounces hold addresses, which no queue may keep.
+#[test]
+fn what_a_background_function_cannot_do_is_kept_in_a_queue() {
+    let mut background = 0;
+    for (binary, resource) in functions(&Template::text()) {
+        let events = resource.split_once("\n      Events:\n").map_or("", |(_, events)| events);
+        let lines = |begin: &str| events.lines().filter(|line| line.starts_with(begin)).count();
+        let sources = lines("          Type: ") - lines("          Type: HttpApi");
+        if sources == 0 || binary == "mail_feedback" {
+            continue;
+        }
+        background += 1;
+        let invocations = "\n        DestinationConfig: {OnFailure: {Type: SQS, Destination: ";
+        assert!(resource.contains(invocations), "{binary}: invocations");
+        let queues = lines("            DeadLetterConfig: {Arn: ")
+            + lines("            DestinationConfig: {OnFailure: {Type: SQS, Destination: ");
+        assert_eq!(queues, sources, "{binary}: what its sources cannot deliver");
+    }
+    assert!(background >= 5, "{background} functions");
+}
+
+/// The program writes `expires_at`; a table that goes by another name would keep everything. The ledger is kept.
+#[test]
+fn items_expire_by_the_attribute_that_the_program_writes() {
+    let text = Template::text();
+    let expires = |table: &str| {
+        let table = text.split(&format!("\n  {table}:\n")).nth(1).unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        let ttl = table.split("TimeToLiveSpecification: ").nth(1)?;
+        Some(ttl.lines().next().unwrap().to_owned())
+    };
+    let by_expiry = Some("{AttributeName: expires_at, Enabled: true}".to_owned());
+    assert_eq!(expires("AccountsTable"), by_expiry);
+    assert_eq!(expires("OutboxTable"), by_expiry);
+    assert_eq!(expires("ErasuresTable"), None);
+}
+
 /// The crate that plays templates is one for every template: it names nothing of this one.
 #[test]
 fn sam_local_names_nothing_of_this_template() {
