@@ -16,6 +16,7 @@ use crate::domain::participation::Participation;
 use crate::domain::round::Look;
 use crate::domain::{Customer, Erasure, Error, Id, Timestamp};
 use crate::platform::log::{Cause, LogEntry};
+use crate::platform::metrics::Metric;
 use crate::platform::{Deadline, metrics};
 use crate::store::participation::OpenPart;
 use crate::store::{Store, Update};
@@ -107,7 +108,7 @@ pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error>
     if !run.unfinished {
         run.forgotten = asker.forget(&registry, now).await?;
     }
-    run.emit(now);
+    metrics::emit(now, &run.metrics());
     Ok(run)
 }
 
@@ -248,14 +249,20 @@ impl AskRun {
         }
     }
 
-    /// Emits the run's metrics, which the alarms watch.
-    fn emit(&self, now: Timestamp) {
-        metrics::emit(
-            now,
-            &[
-                ("ParticipantsAsked", "Count", self.asked),
-                ("ErasuresIncomplete", "Count", self.overdue),
-            ],
-        );
+    /// Returns the run's metrics, which the alarms watch.
+    const fn metrics(&self) -> [Metric; 2] {
+        [("ParticipantsAsked", "Count", self.asked), ("ErasuresIncomplete", "Count", self.overdue)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_run_of_questions_counts_is_a_metric_of_its_own() {
+        let run = AskRun { asked: 1, overdue: 2, refused: 3, closed: 4, ..AskRun::default() };
+        let metrics = [("ParticipantsAsked", "Count", 1), ("ErasuresIncomplete", "Count", 2)];
+        assert_eq!(run.metrics(), metrics);
     }
 }

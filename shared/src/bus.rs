@@ -12,6 +12,7 @@ use crate::app::{App, Build};
 use crate::domain::{Error, Event, Id, Timestamp};
 use crate::platform::aws::{self, Call as _};
 use crate::platform::log::{Cause, LogEntry};
+use crate::platform::metrics::Metric;
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::outbox::{OutboxEntry, OutboxQueue};
 
@@ -110,6 +111,8 @@ pub struct PublishRun {
     pub refused: u64,
     /// Age of the oldest overdue event, in seconds.
     pub oldest_seconds: u64,
+    /// Whether the deadline left work for the next run.
+    pub unfinished: bool,
 }
 
 /// Publishes the events that the table's stream should have brought within a minute and has not.
@@ -131,8 +134,16 @@ pub async fn publish_overdue(
         run.published += events.len() as u64 - refused;
         cursor = overdue.next;
     }
-    metrics::emit(now, &[("OutboxOldest", "Seconds", run.oldest_seconds)]);
+    run.unfinished = !cursor.is_end();
+    metrics::emit(now, &run.metrics());
     Ok(run)
+}
+
+impl PublishRun {
+    /// Returns the run's metrics, which the alarms watch.
+    const fn metrics(&self) -> [Metric; 1] {
+        [("OutboxOldest", "Seconds", self.oldest_seconds)]
+    }
 }
 
 impl Publisher {
@@ -186,4 +197,66 @@ fn bus_event(event: &OutboxEntry) -> BusEvent<'_> {
         "tm_event": event.tm_event,
     });
     BusEvent { name: &event.name, time: event.tm_event, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = "0190163d-8694-739b-aea5-966c26f8ad90";
+    const CUSTOMER: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+
+    #[test]
+    fn the_age_of_the_oldest_event_is_a_metric() {
+        let run = PublishRun { published: 1, refused: 2, oldest_seconds: 3, unfinished: true };
+        assert_eq!(run.metrics(), [("OutboxOldest", "Seconds", 3)]);
+    }
+
+    /// What is on the bus of an event with these attributes, beside those that every event has.
+    fn detail(attributes: Value) -> Value {
+        let mut stored = json!({
+            "id": EVENT,
+            "type": "customer_erased",
+            "customer_id": CUSTOMER,
+            "actor": {"type": "purge", "id": null, "role": "system", "customer_id": null},
+            "tm_event": "2026-01-01T00:00:00Z",
+            "expires_at": 0,
+        });
+        let Value::Object(attributes) = attributes else { panic!("attributes") };
+        stored.as_object_mut().unwrap().extend(attributes);
+        bus_event(&serde_json::from_value(stored).unwrap()).detail
+    }
+
+    #[test]
+    fn what_an_event_has_is_on_the_bus_and_what_it_has_not_is_null() {
+        let mut expected = json!({
+            "id": EVENT,
+            "type": "customer_erased",
+            "customer_id": CUSTOMER,
+            "subjects": [],
+            "hold": null,
+            "receipt": null,
+            "sequence": null,
+            "webhook": false,
+            "actor": {"type": "purge", "id": null, "role": "system", "customer_id": null},
+            "tm_event": "2026-01-01T00:00:00Z",
+        });
+        assert_eq!(detail(json!({})), expected);
+
+        let receipt = json!({"round": 2, "final": true, "digest": "ab", "counts": {"numbers": 3}});
+        let subject = uuid::Uuid::from_u128(1);
+        expected["subjects"] = json!([subject]);
+        expected["hold"] = json!("case-7");
+        expected["receipt"] = receipt.clone();
+        expected["sequence"] = json!(5);
+        expected["webhook"] = json!(true);
+        let all = json!({
+            "subjects": subject.as_bytes(),
+            "hold": "case-7",
+            "receipt": receipt,
+            "sequence": 5,
+            "delivery": "pending",
+        });
+        assert_eq!(detail(all), expected);
+    }
 }

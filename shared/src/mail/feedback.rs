@@ -6,10 +6,10 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::domain::Error;
 use crate::domain::undeliverable::{Undeliverable, UndeliverableReason};
 use crate::domain::value::{Email, FromText as _};
-use crate::domain::{Error, Timestamp};
-use crate::platform::metrics;
+use crate::platform::metrics::{self, Metric};
 
 /// Notification of SES about a message: a bounce or a complaint. Other fields are ignored.
 #[derive(Deserialize)]
@@ -71,17 +71,16 @@ impl Feedback {
         for email in self.recipients() {
             app.store.record_undeliverable(&email, Undeliverable { reason, tm: now }, now).await?;
         }
-        emit(reason, now);
+        metrics::emit(now, &[metric(reason)]);
         Ok(())
     }
 }
 
-fn emit(reason: UndeliverableReason, now: Timestamp) {
-    let name = match reason {
-        UndeliverableReason::Bounced => "MailBounced",
-        UndeliverableReason::Complained => "MailComplained",
-    };
-    metrics::emit(now, &[(name, "Count", 1)]);
+const fn metric(reason: UndeliverableReason) -> Metric {
+    match reason {
+        UndeliverableReason::Bounced => ("MailBounced", "Count", 1),
+        UndeliverableReason::Complained => ("MailComplained", "Count", 1),
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +108,12 @@ mod tests {
         let complaint = json!({"complaint": {"complainedRecipients": recipients}});
         assert_eq!(feedback(complaint).reason(), Some(UndeliverableReason::Complained));
         assert_eq!(feedback(json!({"eventType": "Delivery", "delivery": {}})).reason(), None);
+    }
+
+    #[test]
+    fn each_reason_moves_a_metric_of_its_own() {
+        assert_eq!(metric(UndeliverableReason::Bounced), ("MailBounced", "Count", 1));
+        assert_eq!(metric(UndeliverableReason::Complained), ("MailComplained", "Count", 1));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Timestamp};
 use crate::platform::aws::{self, Call as _};
 use crate::platform::log::{Cause, LogEntry};
+use crate::platform::metrics::Metric;
 use crate::platform::{Deadline, config, metrics, sdk};
 use crate::store::Store;
 use crate::store::mail::DueItem;
@@ -52,13 +53,12 @@ pub struct Mailer {
 
 impl Build for Mailer {
     fn build() -> Result<Self, Error> {
+        let client = Client::from_conf(sdk::ses_config()?);
         Ok(Self {
-            app: App::build()?,
-            client: Client::from_conf(sdk::ses_config()?),
-            from: config::mail_from(),
             public_url: config::optional("PUBLIC_URL").unwrap_or_default(),
             configuration_set: config::mail_configuration_set(),
             per_hour: config::mail_per_hour()?,
+            ..Self::new(App::build()?, client, config::mail_from())
         })
     }
 }
@@ -84,6 +84,8 @@ pub struct MailRun {
     pub oldest_overdue_seconds: u64,
     /// Whether the hour's messages are used up; what is due waits for the next hour.
     pub breaker_open: bool,
+    /// Whether the deadline left work for the next run.
+    pub unfinished: bool,
 }
 
 /// What a run has done with one item.
@@ -95,6 +97,8 @@ enum Disposition {
     Failed,
     GivenUp,
     Expired,
+    /// Still due: the deadline is near.
+    Unfinished,
     /// Nothing: another run was faster, or no more may be sent within the hour.
     NotDue,
 }
@@ -119,6 +123,7 @@ pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Er
         mailer.dispatch_all(&due.items, &sending, deadline, &mut run).await;
         cursor = due.next;
     }
+    run.unfinished |= !cursor.is_end();
     run.end(&sending, now);
     Ok(run)
 }
@@ -146,6 +151,19 @@ struct Sending<'a> {
 }
 
 impl Mailer {
+    /// Returns a mailer that sends `from` an address, without a limit.
+    #[must_use]
+    pub const fn new(app: App, client: Client, from: Option<String>) -> Self {
+        Self {
+            app,
+            client,
+            from,
+            public_url: String::new(),
+            configuration_set: None,
+            per_hour: None,
+        }
+    }
+
     const fn sending<'a>(&'a self, from: &'a str) -> Sending<'a> {
         Sending { from, breaker: Breaker::new(&self.app.store, self.per_hour) }
     }
@@ -173,7 +191,7 @@ impl Mailer {
         deadline: Deadline,
     ) -> Disposition {
         if deadline.is_near() {
-            return Disposition::NotDue;
+            return Disposition::Unfinished;
         }
         let done = match item {
             DueItem::Notice(_) | DueItem::Intent(_) if sending.breaker.is_open() => {
@@ -322,23 +340,56 @@ impl MailRun {
                 self.given_up += 1;
             }
             Disposition::Expired => self.expired += 1,
+            Disposition::Unfinished => self.unfinished = true,
             Disposition::NotDue => {}
         }
     }
 
-    /// Emits the run's metrics, which the alarms watch.
+    /// Ends the run, and emits its metrics.
     fn end(&mut self, sending: &Sending<'_>, now: Timestamp) {
         self.breaker_open = sending.breaker.is_open();
-        metrics::emit(
-            now,
-            &[
-                ("MailSent", "Count", self.sent),
-                ("MailFailed", "Count", self.failed),
-                ("MailGivenUp", "Count", self.given_up),
-                ("MailSuppressed", "Count", self.suppressed),
-                ("MailBreakerOpen", "Count", u64::from(self.breaker_open)),
-                ("MailOldest", "Seconds", self.oldest_overdue_seconds),
-            ],
-        );
+        metrics::emit(now, &self.metrics());
+    }
+
+    /// Returns the run's metrics, which the alarms watch.
+    fn metrics(&self) -> [Metric; 6] {
+        [
+            ("MailSent", "Count", self.sent),
+            ("MailFailed", "Count", self.failed),
+            ("MailGivenUp", "Count", self.given_up),
+            ("MailSuppressed", "Count", self.suppressed),
+            ("MailBreakerOpen", "Count", u64::from(self.breaker_open)),
+            ("MailOldest", "Seconds", self.oldest_overdue_seconds),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(run: &MailRun) -> Vec<(&'static str, u64)> {
+        let metrics = run.metrics().into_iter().filter(|(.., value)| *value > 0);
+        metrics.map(|(name, _, value)| (name, value)).collect()
+    }
+
+    #[test]
+    fn each_end_of_a_message_moves_its_metric_and_no_other() {
+        let after = |disposition: Disposition| {
+            let mut run = MailRun::default();
+            run.count(&disposition);
+            moved(&run)
+        };
+        assert_eq!(after(Disposition::Sent), [("MailSent", 1)]);
+        assert_eq!(after(Disposition::Failed), [("MailFailed", 1)]);
+        assert_eq!(after(Disposition::GivenUp), [("MailFailed", 1), ("MailGivenUp", 1)]);
+        assert_eq!(after(Disposition::Suppressed), [("MailSuppressed", 1)]);
+        for nothing in [Disposition::Dropped, Disposition::Waiting, Disposition::Expired] {
+            assert_eq!(after(nothing), []);
+        }
+        assert_eq!(after(Disposition::NotDue), []);
+        assert_eq!(after(Disposition::Unfinished), []);
+        let late = MailRun { oldest_overdue_seconds: 4, breaker_open: true, ..MailRun::default() };
+        assert_eq!(moved(&late), [("MailBreakerOpen", 1), ("MailOldest", 4)]);
     }
 }

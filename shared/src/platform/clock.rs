@@ -1,7 +1,9 @@
 //! The clock: the only module that reads the time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use super::config;
 use crate::domain::{Error, Timestamp};
@@ -75,7 +77,12 @@ impl Deadline {
     /// Returns the deadline of an invocation that Lambda ends `epoch_ms` milliseconds after 1970.
     #[must_use]
     pub fn at(epoch_ms: u64) -> Self {
-        let left = time_until(epoch_ms);
+        Self::within(time_until(epoch_ms))
+    }
+
+    /// Returns the deadline of an invocation that ends when the time `left` has passed.
+    #[must_use]
+    pub fn within(left: Duration) -> Self {
         let margin = Self::MARGIN.min(left / 3);
         Self { at: Instant::now() + left.saturating_sub(margin) }
     }
@@ -84,5 +91,25 @@ impl Deadline {
     #[must_use]
     pub fn is_near(&self) -> bool {
         Instant::now() >= self.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_near_twenty_seconds_before_the_end_or_a_third_of_the_time() {
+        const MOMENT: Duration = Duration::from_millis(1);
+        assert!(Deadline::within(Duration::ZERO).is_near());
+        for (left, near) in [(30, 20), (60, 40), (90, 70), (900, 880)] {
+            let deadline = Deadline::within(Duration::from_secs(left));
+            advance(Duration::from_secs(near) - MOMENT).await;
+            assert!(!deadline.is_near(), "{left} s: a moment before {near} s");
+            advance(MOMENT).await;
+            assert!(deadline.is_near(), "{left} s: after {near} s");
+        }
     }
 }

@@ -214,6 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn each_end_of_a_turn_moves_its_metric_and_no_other() {
+        let moved = |run: PurgeRun| {
+            let metrics = run.metrics().into_iter().filter(|(.., value)| *value > 0);
+            metrics.map(|(name, _, value)| (name, value)).collect::<Vec<_>>()
+        };
+        let after = |result: Result<JobState, Error>| {
+            let account = Id::from_uuid(uuid::Uuid::from_u128(1));
+            let mut run = PurgeRun::default();
+            run.count(&EndedTurn { account, was_long: false, result });
+            moved(run)
+        };
+        assert_eq!(after(Ok(JobState::Finished)), [("PurgeFinished", 1)]);
+        assert_eq!(after(Ok(JobState::Quarantined)), [("PurgeQuarantined", 1)]);
+        assert_eq!(after(Ok(JobState::BreakerOpen)), [("PurgeBreakerOpen", 1)]);
+        assert_eq!(after(Err(Error::LastAdmin)), [("PurgeFailed", 1)]);
+        for nothing in [JobState::NotDue, JobState::Fenced, JobState::DeadlineNear] {
+            assert_eq!(after(Ok(nothing)), []);
+        }
+        let counted = PurgeRun { due: 1, claimed: 2, deleted: 3, ..PurgeRun::default() };
+        let expected = [("PurgeDue", 1), ("PurgeClaimed", 2), ("PurgeDeletedItems", 3)];
+        assert_eq!(moved(counted), expected);
+        let late = PurgeRun { oldest_overdue_seconds: 4, stopped: true, ..PurgeRun::default() };
+        assert_eq!(moved(late), [("PurgeOldestOverdue", 4), ("PurgeStopped", 1)]);
+    }
+
+    #[test]
     fn small_accounts_behind_large_ones_finish_first() {
         let large = "ABCDEFGH".chars().map(|name| Turns(name, 50));
         let small = "abcdefghijklmnop".chars().map(|name| Turns(name, 1));

@@ -34,6 +34,7 @@ use serde::Serialize;
 use crate::app::{App, Build};
 use crate::bus::Bus;
 use crate::domain::{Customer, Error, Id, Timestamp};
+use crate::platform::metrics::Metric;
 use crate::platform::{Deadline, config, metrics};
 use crate::signature::Signer;
 use crate::store::root::CustomerAttributes;
@@ -127,27 +128,24 @@ async fn purge(
     run.oldest_overdue_seconds = queue.oldest_overdue().as_secs();
     run.claimed = worker.counters.claimed.into_inner();
     run.deleted = worker.counters.deleted.into_inner();
-    run.emit(purger.app.now());
+    metrics::emit(purger.app.now(), &run.metrics());
     result.map(|()| run)
 }
 
 impl PurgeRun {
-    /// Emits the run's metrics, which the alarms watch.
-    fn emit(&self, now: Timestamp) {
-        metrics::emit(
-            now,
-            &[
-                ("PurgeDue", "Count", self.due),
-                ("PurgeClaimed", "Count", self.claimed),
-                ("PurgeFinished", "Count", self.finished),
-                ("PurgeDeletedItems", "Count", self.deleted),
-                ("PurgeQuarantined", "Count", self.quarantined),
-                ("PurgeFailed", "Count", self.failed),
-                ("PurgeOldestOverdue", "Seconds", self.oldest_overdue_seconds),
-                ("PurgeBreakerOpen", "Count", u64::from(self.breaker_open)),
-                ("PurgeStopped", "Count", u64::from(self.stopped)),
-            ],
-        );
+    /// Returns the run's metrics, which the alarms watch.
+    fn metrics(&self) -> [Metric; 9] {
+        [
+            ("PurgeDue", "Count", self.due),
+            ("PurgeClaimed", "Count", self.claimed),
+            ("PurgeFinished", "Count", self.finished),
+            ("PurgeDeletedItems", "Count", self.deleted),
+            ("PurgeQuarantined", "Count", self.quarantined),
+            ("PurgeFailed", "Count", self.failed),
+            ("PurgeOldestOverdue", "Seconds", self.oldest_overdue_seconds),
+            ("PurgeBreakerOpen", "Count", u64::from(self.breaker_open)),
+            ("PurgeStopped", "Count", u64::from(self.stopped)),
+        ]
     }
 }
 

@@ -28,6 +28,7 @@ use crate::domain::webhook::Webhook;
 use crate::domain::{Actor, Customer, DeliveryResult, Error, Id, Status, Timestamp};
 use crate::lifecycle::transition;
 use crate::platform::log::{Cause, LogEntry};
+use crate::platform::metrics::Metric;
 use crate::platform::{Deadline, metrics};
 use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
@@ -133,7 +134,7 @@ pub async fn deliver_one(
     for (event, account) in found {
         run.count(&deliverer.attempt(&event, account, Trigger::Bus).await?);
     }
-    run.emit(deliverer.app.now());
+    metrics::emit(deliverer.app.now(), &run.metrics());
     Ok(run)
 }
 
@@ -162,7 +163,7 @@ pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<De
             run.count(disposition);
         }
     }
-    run.emit(deliverer.app.now());
+    metrics::emit(deliverer.app.now(), &run.metrics());
     Ok(run)
 }
 
@@ -392,16 +393,44 @@ impl DeliveryRun {
         }
     }
 
-    /// Emits the run's metrics, which the alarms watch.
-    fn emit(&self, now: Timestamp) {
-        metrics::emit(
-            now,
-            &[
-                ("WebhookDelivered", "Count", self.delivered),
-                ("WebhookFailed", "Count", self.failed),
-                ("WebhookDead", "Count", self.ended),
-                ("WebhookOldest", "Seconds", self.oldest_overdue_seconds),
-            ],
-        );
+    /// Returns the run's metrics, which the alarms watch.
+    const fn metrics(&self) -> [Metric; 4] {
+        [
+            ("WebhookDelivered", "Count", self.delivered),
+            ("WebhookFailed", "Count", self.failed),
+            ("WebhookDead", "Count", self.ended),
+            ("WebhookOldest", "Seconds", self.oldest_overdue_seconds),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(run: &DeliveryRun) -> Vec<(&'static str, u64)> {
+        let metrics = run.metrics().into_iter().filter(|(.., value)| *value > 0);
+        metrics.map(|(name, _, value)| (name, value)).collect()
+    }
+
+    #[test]
+    fn each_end_of_an_attempt_moves_its_metrics_and_no_other() {
+        let after = |disposition: Disposition| {
+            let mut run = DeliveryRun { due: 9, ..DeliveryRun::default() };
+            run.count(&disposition);
+            moved(&run)
+        };
+        assert_eq!(after(Disposition::Delivered), [("WebhookDelivered", 1)]);
+        assert_eq!(after(Disposition::Failed), [("WebhookFailed", 1)]);
+        let dead = [("WebhookFailed", 1), ("WebhookDead", 1)];
+        assert_eq!(after(Disposition::Ended(DeliveryState::Failed)), dead);
+        for state in [DeliveryState::Discarded, DeliveryState::Gone] {
+            assert_eq!(after(Disposition::Ended(state)), [("WebhookDead", 1)]);
+        }
+        for nothing in [Disposition::Postponed, Disposition::Unfinished, Disposition::NotDue] {
+            assert_eq!(after(nothing), []);
+        }
+        let late = DeliveryRun { oldest_overdue_seconds: 4, ..DeliveryRun::default() };
+        assert_eq!(moved(&late), [("WebhookOldest", 4)]);
     }
 }
