@@ -82,3 +82,37 @@ pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
     }
     Ok(overlap)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::value::FromText as _;
+    use crate::domain::{Customer, Id};
+
+    #[test]
+    fn a_replaced_secret_signs_until_the_overlap_ends() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let [new, old] = [1, 2].map(|byte| WebhookSecret::new([byte; 32]));
+        let mut customer = Customer::blank(Id::new(now, [1; 10]), now);
+        customer.webhook_method = WebhookMethod::Post;
+        customer.webhook_uri = WebhookUri::from_text("https://hook.example/").unwrap();
+        customer.internals.webhook_secret = Some(new.clone());
+        let end = now.plus(OVERLAP);
+        customer.internals.earlier_webhook_secret =
+            Some(EarlierWebhookSecret { secret: old.clone(), tm_expire: end });
+        let just_before = Timestamp::from_micros(end.millis() * 1000 - 1).unwrap();
+        let secrets = |at| customer.webhook(at).unwrap().secrets;
+        assert_eq!(secrets(just_before), [new.clone(), old]);
+        assert_eq!(secrets(end), [new]);
+    }
+
+    #[test]
+    fn an_overlap_lasts_a_day_unless_asked_and_thirty_days_at_most() {
+        assert_eq!(overlap(None).unwrap(), OVERLAP);
+        for seconds in [0, 1, 30 * 86_400] {
+            let asked = overlap(Some(Integer(seconds))).unwrap();
+            assert_eq!(asked, Duration::from_secs(seconds));
+        }
+        assert!(overlap(Some(Integer(30 * 86_400 + 1))).is_err());
+    }
+}

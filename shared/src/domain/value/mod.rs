@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Error;
 use super::webhook_target::{Loopback, TargetPolicy, TargetViolation, WebhookTarget};
 
+#[cfg(test)]
+mod boundaries;
 mod email;
 mod fold;
 mod integer;
