@@ -320,3 +320,92 @@ impl Store {
         Ok((ids, next.map(FinishedCursor)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(stored: Value) -> Erasure {
+        serde_json::from_value::<ErasureAttributes>(stored).unwrap().into()
+    }
+
+    const CUSTOMER: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+
+    #[test]
+    fn what_the_ledger_has_not_is_blank() {
+        let customer = Id::parse(CUSTOMER).unwrap();
+        let blank = format!("{:?}", Erasure::blank(customer));
+        assert_eq!(format!("{:?}", read(json!({ "customer_id": CUSTOMER }))), blank);
+    }
+
+    #[test]
+    fn whatever_the_ledger_has_is_read_and_none_is_taken_for_another() {
+        let at = |second: u8| format!("2026-01-01T00:00:{second:02}Z");
+        let time = |second: u8| Timestamp::parse(&at(second));
+        let erasure = read(json!({
+            "customer_id": CUSTOMER,
+            "reason": "delete",
+            "requested_by": Actor::ERASURE_REPLAY,
+            "tm_request": at(1),
+            "tm_due": at(2),
+            "plan": "ab12",
+            "tm_withdraw": at(3),
+            "withdrawn_by": Actor::BOOTSTRAP,
+            "tm_lift": at(4),
+            "lifted_by": Actor::WEBHOOK_DELIVERY,
+            "tm_claim": at(5),
+            "tm_finish": at(6),
+            "epoch": 7,
+            "attempts": 8,
+            "slices": 9,
+            "found": {"numbers": 10},
+            "deleted": {"numbers": 11},
+            "counted_to": "NUMBER#1",
+            "quarantined": 12,
+            "last_error": "INTERNAL",
+            "receipts": ["a.b.c"],
+            "round": 13,
+            "participants": [{"name": "files", "required": true, "timeout": 14}],
+            "tm_complete": at(15),
+        }));
+        let request = erasure.request.unwrap();
+        assert_eq!((request.reason, request.by), (Reason::Delete, Actor::ERASURE_REPLAY));
+        assert_eq!((Some(request.tm_request), Some(request.tm_due)), (time(1), time(2)));
+        assert_eq!(request.plan.as_deref(), Some("ab12"));
+        let withdrawn = (erasure.tm_withdraw, erasure.withdrawn_by);
+        assert_eq!(withdrawn, (time(3), Some(Actor::BOOTSTRAP)));
+        let lifted = (erasure.tm_lift, erasure.lifted_by);
+        assert_eq!(lifted, (time(4), Some(Actor::WEBHOOK_DELIVERY)));
+        assert_eq!((erasure.tm_claim, erasure.tm_finish), (time(5), time(6)));
+        assert_eq!((erasure.epoch, erasure.attempts, erasure.slices), (7, 8, 9));
+        let counted = [&erasure.found, &erasure.deleted].map(|counts| counts.values().sum::<u64>());
+        assert_eq!(counted, [10, 11]);
+        assert_eq!(erasure.counted_to, InventoryCursor::of("NUMBER#1".to_owned()));
+        assert_eq!((erasure.quarantined, erasure.last_error.as_deref()), (12, Some("INTERNAL")));
+        assert_eq!((&erasure.receipts[..], erasure.round), (&["a.b.c".to_owned()][..], 13));
+        let participant = &erasure.participants[0];
+        assert_eq!((participant.name.as_str(), participant.required), ("files", true));
+        assert_eq!(participant.timeout, Duration::from_secs(14));
+        assert_eq!(erasure.tm_complete, time(15));
+    }
+
+    /// A request of which a part is missing is none.
+    #[test]
+    fn a_request_is_whole_or_none_and_has_a_plan_or_none() {
+        let whole = json!({
+            "customer_id": CUSTOMER,
+            "reason": "delete",
+            "requested_by": Actor::PURGE,
+            "tm_request": "2026-01-01T00:00:00Z",
+            "tm_due": "2026-01-01T00:00:00Z",
+        });
+        assert_eq!(read(whole.clone()).request.unwrap().plan, None);
+        for part in ["reason", "requested_by", "tm_request", "tm_due"] {
+            let mut partial = whole.clone();
+            partial.as_object_mut().unwrap().remove(part);
+            assert!(read(partial).request.is_none(), "without {part}");
+        }
+    }
+}

@@ -436,6 +436,53 @@ mod tests {
         OutboxEntry::of(&event, customer)
     }
 
+    /// What a webhook tells of an event after which the customer is like this.
+    fn told(event_type: EventType, subjects: Vec<Uuid>, customer: &Customer) -> Value {
+        let mut entry = entry_of(event_type, customer);
+        entry.subjects = subjects.iter().flat_map(|id| id.into_bytes()).collect();
+        let own = subjects.is_empty();
+        entry.status = own.then_some(customer.status);
+        entry.tm_deletion_scheduled = customer.tm_deletion_scheduled.filter(|_| own);
+        entry.data()
+    }
+
+    #[test]
+    fn what_an_event_has_is_told_to_the_webhook_and_what_it_has_not_is_null() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        let mut customer = Customer::blank(Id::new(now, [1; 10]), now);
+        let (id, frozen) = (customer.id, EventType::CustomerFrozen);
+        let mut expected = json!({
+            "id": id, "customer_id": id, "status": customer.status, "tm_deletion_scheduled": null
+        });
+        assert_eq!(told(frozen, Vec::new(), &customer), expected);
+        customer.tm_deletion_scheduled = Some(now);
+        expected["tm_deletion_scheduled"] = json!(now);
+        assert_eq!(told(frozen, Vec::new(), &customer), expected);
+        let subject = Uuid::from_u128(1);
+        let of_subject = told(EventType::Created(Kind::Number), vec![subject], &customer);
+        assert_eq!(of_subject, json!({"id": subject, "customer_id": id}));
+
+        let event = Event {
+            id: Id::new(now, [7; 10]),
+            event_type: EventType::CustomerErased,
+            customer: id,
+            subjects: Vec::new(),
+            hold: None,
+            actor: Actor::PURGE,
+            time: now,
+        };
+        let counts = [("numbers".to_owned(), 3)].into();
+        let receipt = ReceiptSummary { round: 1, r#final: true, digest: "ab".to_owned(), counts };
+        let expected = json!({
+            "id": id,
+            "customer_id": id,
+            "status": "deleted",
+            "tm_deletion_scheduled": null,
+            "receipt": receipt,
+        });
+        assert_eq!(OutboxEntry::erased(&event, receipt).data(), expected);
+    }
+
     #[test]
     fn event_is_in_the_delivery_log_only_if_the_account_has_a_webhook() {
         let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();

@@ -330,3 +330,34 @@ impl DueKey {
         read().ok_or_else(|| Error::Internal("a due key names no account".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::owned::Kind;
+    use crate::store::dynamodb::fake::{Fake, written};
+
+    /// A run that was overtaken would otherwise count a slice before the other one has, which would take itself for the one
+    /// that was overtaken: nobody would go on.
+    #[tokio::test]
+    async fn a_slice_is_counted_by_the_run_that_holds_the_account_and_after_the_slice_before() {
+        let (store, fake) = Fake::answering([written()]);
+        let blank = Erasure::blank(Id::from_uuid(Uuid::from_u128(1)));
+        let found = [(Kind::Number, 5)].into();
+        let ledger = Erasure { epoch: 7, slices: 3, found, ..blank };
+        let counted = CountedSlice { ledger, events: Vec::new(), logins: Vec::new() };
+        assert!(store.count_slice(&counted).await.unwrap());
+        let row = &fake.body(0)["TransactItems"][0]["Update"];
+        let condition = row["ConditionExpression"].as_str().unwrap();
+        let values = &row["ExpressionAttributeValues"];
+        assert!(condition.contains("epoch = :held_epoch"), "{condition}");
+        assert!(condition.contains("slices = :before"), "{condition}");
+        assert_eq!(
+            (&values[":held_epoch"], &values[":before"]),
+            (&json!({"N": "7"}), &json!({"N": "2"}))
+        );
+    }
+}
