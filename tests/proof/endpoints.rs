@@ -86,8 +86,12 @@ pub(crate) mod hold_lift;
 pub(crate) mod hold_set;
 #[path = "../../functions/src/bin/index_backfill.rs"]
 pub(crate) mod index_backfill;
+#[path = "../../functions/src/bin/mail_send.rs"]
+pub(crate) mod mail_send;
 #[path = "../../functions/src/bin/me_get.rs"]
 pub(crate) mod me_get;
+#[path = "../../functions/src/bin/outbox_publish.rs"]
+pub(crate) mod outbox_publish;
 #[path = "../../functions/src/bin/own_billing_account_update.rs"]
 pub(crate) mod own_billing_account_update;
 #[path = "../../functions/src/bin/own_get.rs"]
@@ -98,6 +102,10 @@ pub(crate) mod own_metadata_update;
 pub(crate) mod own_update;
 #[path = "../../functions/src/bin/participant_ask.rs"]
 pub(crate) mod participant_ask;
+#[path = "../../functions/src/bin/participant_delete.rs"]
+pub(crate) mod participant_delete;
+#[path = "../../functions/src/bin/participant_get.rs"]
+pub(crate) mod participant_get;
 #[path = "../../functions/src/bin/participant_set.rs"]
 pub(crate) mod participant_set;
 #[path = "../../functions/src/bin/purge_run.rs"]
@@ -112,3 +120,5 @@ pub(crate) mod resource_get;
 pub(crate) mod resource_list;
 #[path = "../../functions/src/bin/resource_update.rs"]
 pub(crate) mod resource_update;
+#[path = "../../functions/src/bin/webhook_deliver.rs"]
+pub(crate) mod webhook_deliver;

@@ -9,6 +9,7 @@
 //! Where transactions are in flight for a while, as on AWS, each is two steps: it locks its items, and it writes
 //! and unlocks them. In between, other writers of these items are refused.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -27,6 +28,15 @@ use crate::scene::{Scene, TIMEOUT};
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
+/// Most steps of one interleaving: more than any that ends.
+const MOST_STEPS: usize = 2_000;
+
+/// Most milliseconds in which no operation makes a call that goes on: more than any pause.
+const MOST_IDLE: usize = 60_000;
+
+/// Number of its last steps that are shown of an interleaving that does not end.
+const SHOWN: usize = 12;
+
 /// A step: the n-th call of an operation, by its slot, or the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
@@ -35,7 +45,7 @@ enum Step {
 }
 
 /// Concurrent operations from one scene.
-struct Race<'a> {
+pub(crate) struct Race<'a> {
     world: &'a World,
     scene: &'a Scene,
     operations: Vec<&'a Operation>,
@@ -46,6 +56,10 @@ struct Race<'a> {
     refusals: Option<usize>,
     /// Type of the event that comes last if the first operation succeeds; `None` if any may.
     last_event: Option<&'static str>,
+    /// Whether one of two operations must succeed, and the other meet an item that has changed.
+    pub(crate) has_one_winner: bool,
+    /// Whether no operation may undo the effect of another.
+    pub(crate) effects_last: bool,
     start: State,
 }
 
@@ -65,6 +79,8 @@ struct Choice {
 /// A step that was taken.
 struct Taken {
     step: Step,
+    /// What is called; empty if time passed.
+    call: String,
     /// The items it read and wrote; `None` if time passed, which depends on everything.
     footprint: Option<Footprint>,
     /// Index of the step after which the operation made the call.
@@ -82,11 +98,21 @@ struct Run {
 }
 
 impl<'a> Race<'a> {
-    fn new(world: &'a World, scene: &'a Scene, operations: Vec<&'a Operation>) -> Self {
+    pub(crate) fn new(world: &'a World, scene: &'a Scene, operations: Vec<&'a Operation>) -> Self {
         world.set(scene);
         let (time, refusals, last_event) = (None, None, None);
         let start = world.state(scene);
-        Self { world, scene, operations, time, refusals, last_event, start }
+        Self {
+            world,
+            scene,
+            operations,
+            time,
+            refusals,
+            last_event,
+            has_one_winner: false,
+            effects_last: false,
+            start,
+        }
     }
 
     /// Runs each transaction as two steps. Each operation is refused at most once for a locked item: otherwise
@@ -96,7 +122,7 @@ impl<'a> Race<'a> {
     }
 
     /// Runs every interleaving; returns their number.
-    async fn explore(&self) -> usize {
+    pub(crate) async fn explore(&self) -> usize {
         let (mut path, mut runs) = (Vec::new(), 0);
         loop {
             let run = self.run(&mut path).await;
@@ -143,12 +169,16 @@ impl<'a> Race<'a> {
         };
         let mut asleep: Vec<Step> = Vec::new();
         for depth in 0.. {
+            assert!(depth < MOST_STEPS, "{}", self.endless(&run.steps));
+            let mut idle = 0;
             while !work.is_empty() {
                 tokio::select! {
                     biased;
                     Some((slot, answer)) = work.next() => run.answers[slot] = Some(answer),
                     // Tokio's paused clock moves only when every task waits.
                     () = sleep(Duration::from_millis(1)) => {
+                        idle += 1;
+                        assert!(idle < MOST_IDLE, "{}", self.endless(&run.steps));
                         waiting.arrive(&run.steps);
                         if waiting.is_complete(&run.answers) { break; }
                     }
@@ -200,6 +230,24 @@ impl<'a> Race<'a> {
         run
     }
 
+    /// Says how an interleaving goes on that does not end.
+    fn endless(&self, steps: &[Taken]) -> String {
+        let last = steps.len().saturating_sub(SHOWN);
+        let last = steps[last..].iter().map(|Taken { step, call, .. }| match step {
+            Step::Call(slot, number) => {
+                format!("{}: call {number}, {call}", self.operations[*slot].name)
+            }
+            Step::Time => "time passes".to_owned(),
+        });
+        let last: Vec<_> = last.collect();
+        format!(
+            "no end from {} after {} steps, the last:\n{}",
+            self.scene.name,
+            steps.len(),
+            last.join("\n")
+        )
+    }
+
     fn step(&self, run: &mut Run, slot: usize, decided: Timestamp) {
         let next = self.world.state(self.scene);
         next.check(&self.start);
@@ -221,13 +269,20 @@ impl<'a> Race<'a> {
                 format!("{name} of {names:?} from {}: {answer:?}\n{steps:?}", scene.name)
             };
             let is_used_up = answer.body["error"]["reason"] == "TOKEN_INVALID";
-            let is_possible = [200, 401, 403, 404, 409].contains(&answer.status) || is_used_up;
+            let is_possible = [200, 401, 403, 404, 409, 412].contains(&answer.status) || is_used_up;
             assert!(is_possible, "{}", context());
             assert!(matches!(answer.body["failed"], Value::Null) || answer.body["failed"] == 0);
             let is_true = |state: &State| operation.is_true(answer, scene, state);
             assert!(run.states.iter().any(is_true), "a false success: {}", context());
             let last = run.states.last().unwrap_or(start);
+            let is_lasting = !self.effects_last || is_true(last);
+            assert!(is_lasting, "a lost change: {}", context());
             assert!(last.knows_ticket_of(answer), "a ticket of nothing: {}", context());
+        }
+        if self.has_one_winner {
+            let statuses = run.answers.iter().flatten().map(|answer| answer.status);
+            let statuses: BTreeSet<_> = statuses.collect();
+            assert_eq!(statuses, [200, 412].into(), "{:?}", run.answers);
         }
         if let (Some(event), [Some(first), ..]) = (self.last_event, run.answers.as_slice())
             && first.status == 200
@@ -361,9 +416,10 @@ impl<'a> Waiting<'a> {
 
     /// Returns the step with what it would read and write now.
     fn taken(&self, step: Step) -> Taken {
-        let call = self.calls.iter().find(|(one, ..)| *one == step);
-        let footprint = call.map(|(_, held, _)| self.tables.footprint(held));
-        Taken { step, footprint, cause: call.and_then(|(.., cause)| *cause) }
+        let waiting = self.calls.iter().find(|(one, ..)| *one == step);
+        let footprint = waiting.map(|(_, held, _)| self.tables.footprint(held));
+        let call = waiting.map(|(_, held, _)| held.call.operation.clone()).unwrap_or_default();
+        Taken { step, call, footprint, cause: waiting.and_then(|(.., cause)| *cause) }
     }
 
     /// Lets all calls go on, and those that follow from them.

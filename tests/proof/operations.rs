@@ -309,6 +309,26 @@ pub(crate) fn ask() -> Operation {
     event("ask", "participant_ask", endpoints::participant_ask::handle, |_| json!({}))
 }
 
+/// The schedule that publishes what the stream has not brought.
+pub(crate) fn publish() -> Operation {
+    event("publish", "outbox_publish", endpoints::outbox_publish::handle, |_| json!({}))
+}
+
+/// The stream of the outbox, with this batch.
+pub(crate) fn publish_from_stream(batch: Value) -> Operation {
+    event("stream", "outbox_publish", endpoints::outbox_publish::handle, move |_| batch.clone())
+}
+
+/// The schedule that delivers what is due.
+pub(crate) fn deliver() -> Operation {
+    event("deliver", "webhook_deliver", endpoints::webhook_deliver::handle, |_| json!({}))
+}
+
+/// The schedule that sends mail, and deletes mailed tokens that have expired.
+pub(crate) fn send_mail() -> Operation {
+    event("send mail", "mail_send", endpoints::mail_send::handle, |_| json!({}))
+}
+
 /// The replay of the ledger after a restore.
 pub(crate) fn replay() -> Operation {
     let from = |_: &Scene| json!({"from": "2026-01"});

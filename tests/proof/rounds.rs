@@ -17,6 +17,8 @@ pub(crate) struct Rounds {
     customer: String,
     /// Whether participants are registered.
     pub(crate) has_participants: bool,
+    /// Names of participants that are registered and not deleted.
+    pub(crate) registered: BTreeSet<String>,
     /// The customer's row; null if there is none.
     pub(crate) row: Value,
     /// Parts by round and participant.
@@ -65,7 +67,12 @@ impl Rounds {
         let mut rounds = Self { customer: customer.to_owned(), ..Self::default() };
         for item in tables.items(ERASURES) {
             match (text(item, "pk"), text(item, "sk")) {
-                ("PARTICIPANTS", _) => rounds.has_participants = true,
+                ("PARTICIPANTS", _) => {
+                    let names = item["active"]["L"].as_array().into_iter().flatten();
+                    let names = names.filter_map(|name| name["S"].as_str());
+                    rounds.registered = names.map(str::to_owned).collect();
+                    rounds.has_participants = true;
+                }
                 (pk, "E") if pk == partition => rounds.row = item.clone(),
                 (pk, _) if pk == partition => {
                     let place = (number(item, "round"), text(item, "name").to_owned());

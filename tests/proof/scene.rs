@@ -163,6 +163,12 @@ impl Scene {
         Self::with_resets("forgotten", world, scene).await
     }
 
+    /// Returns the customer active, two minutes after its events were published.
+    pub(crate) async fn published(world: &World) -> Self {
+        let scene = Self::active(world).await.later(2);
+        scene.then("published", world, &operations::publish()).await.later(2)
+    }
+
     /// Returns the customer within its grace period, whose first agent was mailed two links.
     pub(crate) async fn forgotten_and_frozen(world: &World) -> Self {
         let scene = Self::frozen(world).await;
@@ -284,7 +290,8 @@ impl Scene {
         Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
     }
 
-    async fn registered(world: &World) -> Self {
+    /// Returns the customer active, with [`PARTICIPANTS`] registered.
+    pub(crate) async fn registered(world: &World) -> Self {
         let mut scene = Self::active(world).await;
         world.set(&scene);
         let key = endpoint("create key", "accesskey_create", accesskey_create::endpoint, |scene| {

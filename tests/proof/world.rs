@@ -1,6 +1,6 @@
 //! The world of the proofs: tables in this process, a clock that stands still, and operations.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -20,14 +20,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::app::{App, Build};
 use shared::asking::Asker;
+use shared::bus::Publisher;
 use shared::completion::Completer;
 use shared::domain::{Error, Timestamp};
 use shared::http::Reply;
+use shared::mail::Mailer;
 use shared::platform::{Clock, Deadline};
 use shared::purge::Purger;
 use shared::runtime::Endpoint;
 use shared::signature::Signer;
 use shared::store::Store;
+use shared::webhook::{Deliverer, Sender};
 
 use crate::bus::{self, Bus};
 use crate::operations;
@@ -44,6 +47,9 @@ const BREAKER: u64 = 1_000;
 /// Interval in which each open part is asked at least once.
 const INTERVAL: Duration = Duration::from_hours(25);
 
+/// More time than any run takes.
+pub(crate) const ENDLESS: Duration = Duration::from_hours(24);
+
 /// The context and process of a running function.
 type Running = (&'static Parts, Process);
 
@@ -52,6 +58,8 @@ pub(crate) struct World {
     pub(crate) tables: Tables,
     pub(crate) bus: Bus,
     dial: Arc<Mutex<Timestamp>>,
+    /// How long runs of schedules may take.
+    pub(crate) time_left: Cell<Duration>,
     parts: RefCell<HashMap<(usize, &'static str), Running>>,
     /// States from which erasures with participants were led to their end.
     concluded: RefCell<BTreeSet<String>>,
@@ -63,6 +71,9 @@ pub(crate) struct Parts {
     purger: Purger,
     asker: Asker,
     completer: Completer,
+    publisher: Publisher,
+    deliverer: Deliverer,
+    mailer: Mailer,
 }
 
 /// A handler context.
@@ -70,28 +81,19 @@ pub(crate) trait Part {
     fn of(parts: &'static Parts) -> &'static Self;
 }
 
-impl Part for App {
-    fn of(parts: &'static Parts) -> &'static Self {
-        &parts.app
-    }
+macro_rules! parts {
+    ($($part:ident: $field:ident),+) => {$(
+        impl Part for $part {
+            fn of(parts: &'static Parts) -> &'static Self {
+                &parts.$field
+            }
+        }
+    )+};
 }
 
-impl Part for Purger {
-    fn of(parts: &'static Parts) -> &'static Self {
-        &parts.purger
-    }
-}
-
-impl Part for Asker {
-    fn of(parts: &'static Parts) -> &'static Self {
-        &parts.asker
-    }
-}
-
-impl Part for Completer {
-    fn of(parts: &'static Parts) -> &'static Self {
-        &parts.completer
-    }
+parts! {
+    App: app, Purger: purger, Asker: asker, Completer: completer, Publisher: publisher,
+    Deliverer: deliverer, Mailer: mailer
 }
 
 /// The answer of an operation.
@@ -101,6 +103,8 @@ pub(crate) struct Answer {
     pub(crate) retry_after: bool,
     /// `Link`; empty if there is none.
     pub(crate) link: String,
+    /// `ETag`; empty if there is none.
+    pub(crate) etag: String,
     pub(crate) body: Value,
 }
 
@@ -140,7 +144,7 @@ pub(crate) struct Operation {
 }
 
 /// Starts an operation.
-type Begin = Box<dyn Fn(&'static Parts, &Scene) -> Work>;
+type Begin = Box<dyn Fn(&'static Parts, &Scene, Deadline) -> Work>;
 
 /// Whether a state shows the effect of a success.
 type Effect = Box<dyn Fn(&State, &Scene, &Answer) -> bool>;
@@ -154,6 +158,7 @@ impl World {
             tables,
             bus: Bus::default(),
             dial,
+            time_left: Cell::new(ENDLESS),
             parts: RefCell::default(),
             concluded: RefCell::default(),
         }
@@ -177,6 +182,9 @@ impl World {
                 purger: Purger::new(app(), signer(), bus(), BREAKER),
                 asker: Asker::new(Completer::new(app(), signer()), bus()),
                 completer: Completer::new(app(), signer()),
+                publisher: Publisher::new(app(), bus()),
+                deliverer: Deliverer::new(app(), Sender::loopback_only()),
+                mailer: Mailer::new(app(), ses_client(), Some("tenure@example.com".to_owned())),
             };
             (&*Box::leak(Box::new(parts)), process)
         };
@@ -215,11 +223,15 @@ impl World {
 
     /// Lets time pass until every participant that is awaited was asked again and has answered, and checks that the erasure
     /// ends: with a final receipt, and with nobody who is asked any more. An account that a restore has brought back is erased
-    /// again before. Does nothing without participants, or if the same state was led to its end before.
+    /// again before. Does nothing without participants or an erasure, or if the same state was led to its end before.
     pub(crate) async fn conclude(&self, scene: &Scene, start: &State) {
         let state = self.state(scene);
         let place = format!("{} {}", self.now(), state.place());
-        if !start.rounds.has_participants || !self.concluded.borrow_mut().insert(place) {
+        let is_erased = !state.rounds.row.is_null();
+        if !start.rounds.has_participants
+            || !is_erased
+            || !self.concluded.borrow_mut().insert(place)
+        {
             return;
         }
         if state.status() != "deleted" {
@@ -280,7 +292,8 @@ impl World {
         scene: &Scene,
     ) -> LocalBoxFuture<'static, Option<Answer>> {
         let (parts, process) = self.parts(slot, operation.function);
-        let work = (operation.begin)(parts, scene);
+        let deadline = Deadline::within(self.time_left.get());
+        let work = (operation.begin)(parts, scene, deadline);
         Box::pin(async move { process.run(work).await })
     }
 }
@@ -335,6 +348,17 @@ fn kms_config(process: &Process) -> aws_sdk_kms::Config {
         .build()
 }
 
+/// Returns a client of SES that reaches nothing.
+fn ses_client() -> aws_sdk_sesv2::Client {
+    let config = aws_sdk_sesv2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .allow_no_auth()
+        .endpoint_url("http://127.0.0.1:9")
+        .build();
+    aws_sdk_sesv2::Client::from_conf(config)
+}
+
 /// Returns the logical id in template.yaml of the function in this file.
 fn logical_id(file: &str) -> String {
     let words = file.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
@@ -348,7 +372,7 @@ pub(crate) fn endpoint<P: Part + Build>(
     endpoint: fn() -> Endpoint<P>,
     request: impl Fn(&Scene) -> Sent + 'static,
 ) -> Operation {
-    let begin = move |parts, scene: &Scene| -> Work {
+    let begin = move |parts, scene: &Scene, _| -> Work {
         let endpoint = endpoint();
         let request = endpoint.request(request(scene).request());
         Box::pin(async move {
@@ -382,16 +406,15 @@ where
     R: Serialize,
     F: Future<Output = Result<R, Error>> + 'static,
 {
-    /// In the year 2100.
-    const NEVER: u64 = 4_102_444_800_000;
-    let begin = move |parts, scene: &Scene| -> Work {
+    let begin = move |parts, scene: &Scene, deadline| -> Work {
         let event = serde_json::from_value(event(scene)).expect("an event");
         Box::pin(async move {
-            match handle(P::of(parts), event, Deadline::at(NEVER)).await {
+            match handle(P::of(parts), event, deadline).await {
                 Ok(done) => Answer {
                     status: 200,
                     retry_after: false,
                     link: String::new(),
+                    etag: String::new(),
                     body: json!(done),
                 },
                 Err(error) => answer(Err(error)),
@@ -411,10 +434,14 @@ where
 fn answer(outcome: Result<Reply, Error>) -> Answer {
     let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
     let response = reply.into_response("proof", false, &[]);
+    let header = |name: &str| {
+        response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned()
+    };
     Answer {
         status: response.status().as_u16(),
         retry_after: response.headers().contains_key("retry-after"),
-        link: response.headers().get("link").map_or("", |link| link.to_str().unwrap()).to_owned(),
+        link: header("link"),
+        etag: header("etag"),
         body: serde_json::from_slice(response.body()).expect("JSON"),
     }
 }
@@ -427,6 +454,8 @@ pub(crate) struct Sent {
     token: Option<String>,
     /// The idempotency key of a POST.
     key: Option<&'static str>,
+    /// `If-Match`; empty if there is none.
+    if_match: String,
     /// Path parameters.
     path: HashMap<String, Vec<String>>,
     query: String,
@@ -438,7 +467,14 @@ pub(crate) fn sent(token: &str) -> Sent {
 }
 
 pub(crate) fn without_token(body: Value) -> Sent {
-    Sent { token: None, key: None, query: String::new(), path: HashMap::new(), body }
+    Sent {
+        token: None,
+        key: None,
+        if_match: String::new(),
+        query: String::new(),
+        path: HashMap::new(),
+        body,
+    }
 }
 
 impl Sent {
@@ -471,6 +507,10 @@ impl Sent {
         Self { body, ..self }
     }
 
+    pub(crate) fn if_match(self, tag: &str) -> Self {
+        Self { if_match: tag.to_owned(), ..self }
+    }
+
     /// Makes it a POST with an idempotency key.
     pub(crate) fn once(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
@@ -481,6 +521,9 @@ impl Sent {
         let mut request = lambda_http::http::Request::builder().uri(uri);
         if let Some(token) = self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !self.if_match.is_empty() {
+            request = request.header("if-match", self.if_match);
         }
         if let Some(key) = self.key {
             request = request.method("POST").header("idempotency-key", key);
