@@ -2,17 +2,21 @@
 
     python3 infra/check_seeded.py              # all of them, some minutes each
     python3 infra/check_seeded.py NAME…        # these only
-    python3 infra/check_seeded.py --apply      # only whether each patch still applies: seconds
+    python3 infra/check_seeded.py --lib        # those that a unit test catches; so with --proof and --api
+    python3 infra/check_seeded.py --apply      # only whether each patch still applies, and is looked for: seconds
 
 A patch begins with two lines: the rule that it breaks, and the quickest test that must catch it, as `cargo test` is told:
 
     Breaks: an operator's deletion takes a unit of the hour's limit
     Caught by: --test api brake::operators_delete_as_many
 
-The bugs are built into a copy of the tracked files as they are, in target/seeded. The tests run there without any of them
-first: one that fails anyway catches nothing. Exits with 1 if a bug is not caught, or its patch does not apply any more.
+The bugs are built into a copy of the tracked files as they are, in target/seeded, those of one suite after the other. The
+tests run there without any of them first: one that fails anyway catches nothing. A bug is looked for if the table "Changed
+this, run that" of CONTRIBUTING.md has its test for the file that it changes. Exits with 1 if a bug is not caught or not
+looked for, or its patch does not apply any more.
 """
 
+import os
 import pathlib
 import re
 import shlex
@@ -25,6 +29,7 @@ SCRATCH = ROOT / "target" / "seeded"
 TREE = SCRATCH / "tree"
 # Seconds that a test may take.
 LIMIT = 600
+SUITES = {"--lib": ("--lib",), "--proof": ("--test", "proof"), "--api": ("--test", "api")}
 
 
 def git(*arguments, where=ROOT):
@@ -33,18 +38,35 @@ def git(*arguments, where=ROOT):
 
 def cargo(*arguments, limit=None):
     command = ["cargo", "test", "--quiet", "--target-dir", str(SCRATCH / "build"), *arguments]
-    return subprocess.run(command, cwd=TREE, capture_output=True, text=True, timeout=limit, check=False)
+    # A bug changes little of a crate.
+    quick = {**os.environ, "CARGO_INCREMENTAL": "1"}
+    return subprocess.run(command, cwd=TREE, env=quick, capture_output=True, text=True, timeout=limit, check=False)
 
 
 class Bug:
     def __init__(self, file):
         self.file, self.name = file, file.stem
-        breaks, caught_by = file.read_text().splitlines()[:2]
+        text = file.read_text()
+        breaks, caught_by = text.splitlines()[:2]
         self.rule = breaks.removeprefix("Breaks: ")
-        *self.suite, self.test = shlex.split(caught_by.removeprefix("Caught by: "))
+        *suite, self.test = shlex.split(caught_by.removeprefix("Caught by: "))
+        self.suite = tuple(suite)
+        self.changes = re.findall(r"^\+\+\+ b/(\S+)", text, re.M)
 
     def applies(self):
         return git("apply", "--check", str(self.file), where=TREE).returncode == 0
+
+    def is_looked_for(self, table):
+        """Whether, of each file that it changes, a row of the table has its test."""
+        return all(
+            any(
+                suite == self.suite and (not words or any(word in self.test for word in words))
+                for paths, commands in table
+                if any(file.startswith(path) for path in paths)
+                for suite, words in commands
+            )
+            for file in self.changes
+        )
 
     def outcome(self):
         """Returns what became of it, and the seconds that its test took; None for those if it caught nothing."""
@@ -66,6 +88,18 @@ class Bug:
             git("checkout", "--quiet", ".", where=TREE)
 
 
+def changed_and_run():
+    """The table of CONTRIBUTING.md: paths, and the suite and words of each test command."""
+    text = (ROOT / ".github/CONTRIBUTING.md").read_text()
+    for row in text.split("## Changed this, run that")[1].split("\n## ")[0].splitlines():
+        changed, _, run = row.removeprefix("| ").partition(" | ")
+        commands = [shlex.split(command) for command in re.findall(r"`cargo test -p \S+ ([^`]+)`", run)]
+        suites = [command[: 1 if command[0] == "--lib" else 2] for command in commands]
+        words = [[word for word in command[len(suite) :] if word != "--"] for command, suite in zip(commands, suites)]
+        paths = [path for path in re.findall(r"`([^`]+)`", changed) if (ROOT / path).exists() and path != "shared"]
+        yield paths, [(tuple(suite), of_suite) for suite, of_suite in zip(suites, words)]
+
+
 def check_out():
     git("worktree", "remove", "--force", str(TREE))
     state = git("stash", "create").stdout.strip() or "HEAD"
@@ -76,25 +110,37 @@ def check_out():
 
 def fails_anyway(bugs):
     """Tests that catch nothing, since they fail without a bug."""
-    for suite in {tuple(bug.suite) for bug in bugs}:
-        tests = [bug.test for bug in bugs if tuple(bug.suite) == suite]
+    for suite in sorted({bug.suite for bug in bugs}):
+        tests = [bug.test for bug in bugs if bug.suite == suite]
         run = cargo(*suite, "--", *tests)
         if run.returncode:
             yield run.stdout[-2000:] + run.stderr[-2000:]
 
 
-names = [argument for argument in sys.argv[1:] if argument != "--apply"]
-bugs = [Bug(file) for file in sorted((ROOT / "tests" / "seeded").glob("*.patch"))]
-bugs = [bug for bug in bugs if not names or bug.name in names]
+def complaints(bugs):
+    table = list(changed_and_run())
+    for bug in bugs:
+        if not bug.applies():
+            yield f"{bug.name} does not apply any more"
+        if not bug.is_looked_for(table):
+            yield f"{bug.name}: CONTRIBUTING.md does not say to run {shlex.join([*bug.suite, bug.test])}"
+
+
+options = {argument for argument in sys.argv[1:] if argument.startswith("--")}
+names = set(sys.argv[1:]) - options
+suites = [SUITES[option] for option in options - {"--apply"}]
+bugs = [Bug(file) for file in (ROOT / "tests" / "seeded").glob("*.patch")]
+bugs = [bug for bug in bugs if (not names or bug.name in names) and (not suites or bug.suite in suites)]
+bugs.sort(key=lambda bug: (bug.suite, bug.changes, bug.name))
 check_out()
 try:
-    if "--apply" in sys.argv:
-        stale = [bug.name for bug in bugs if not bug.applies()]
-        print("\n".join(f"{name} does not apply any more" for name in stale) or f"all {len(bugs)} apply")
-        sys.exit(bool(stale))
+    wrong = list(complaints(bugs))
+    print("\n".join(wrong) or f"all {len(bugs)} apply, and CONTRIBUTING.md has their tests")
+    if wrong or "--apply" in options:
+        sys.exit(bool(wrong))
     if broken := list(fails_anyway(bugs)):
         sys.exit("these fail without a bug:\n" + "\n".join(broken))
-    print("| bug | caught by | seconds |\n|---|---|--:|", flush=True)
+    print("\n| bug | caught by | seconds |\n|---|---|--:|", flush=True)
     caught = 0
     for bug in bugs:
         outcome, seconds = bug.outcome()
