@@ -1,7 +1,10 @@
 """Chromium as the checks of pages use it: started afresh, and asked afterwards what was wrong with a page."""
 
+import base64
 import contextlib
+import importlib.util
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,20 @@ from selenium import webdriver
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,800"]
+
+
+# Where pictures of pages are put, for people to look at.
+PICTURES = pathlib.Path(__file__).parent.parent / "target/tmp/pages"
+# Width and height of a screen and of a telephone.
+SCREENS = [("wide", 1280, 800), ("narrow", 360, 720)]
+
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {resultTypes: ["violations"]}).then(
+  ({violations}) => done(violations.map(({id, help, nodes}) => `${id}: ${help}: ${nodes.map(({html}) => html).join(" ")}`)),
+  (error) => done([`axe: ${error}`]),
+);
+"""
 
 
 def program(*names):
@@ -39,6 +56,39 @@ def told_by(chromium, url, expected):
             page, asked = message["params"]["documentURL"], message["params"]["request"]["url"]
             if page.startswith(url) and not asked.startswith((url, "data:", "blob:")):
                 yield f"the page asks for {asked}"
+
+
+def violations(chromium):
+    """What axe-core finds wrong with the page as it is now. It comes with a package of infra/requirements/axe.txt, of which
+    nothing is imported."""
+    if not chromium.execute_script("return typeof axe === 'object'"):
+        package = importlib.util.find_spec("axe_playwright_python") or sys.exit("install infra/requirements/axe.txt first")
+        chromium.execute_script(pathlib.Path(package.origin).with_name("axe.min.js").read_text())
+    return chromium.execute_async_script(RUN_AXE)
+
+
+def command(chromium, name, **parameters):
+    """Sends a command of the DevTools protocol."""
+    return chromium.execute_cdp_cmd(name, parameters)
+
+
+def look(chromium, name):
+    """Takes pictures of the page as it is now, light and dark, on a wide and on a narrow screen. Returns what is wrong with
+    it: what axe-core finds, and that it is wider than the screen."""
+    problems = []
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for screen, width, height in SCREENS:
+        command(chromium, "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        for scheme in ("light", "dark"):
+            command(chromium, "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            problems += [f"{name}, {screen}, {scheme}: {problem}" for problem in violations(chromium)]
+            picture = command(chromium, "Page.captureScreenshot", captureBeyondViewport=True)["data"]
+            (PICTURES / f"{name}-{screen}-{scheme}.png").write_bytes(base64.b64decode(picture))
+        actual = chromium.execute_script("return document.documentElement.scrollWidth")
+        problems += [f"{name} is {actual} wide on a screen of {width}"] if actual > width else []
+    command(chromium, "Emulation.clearDeviceMetricsOverride")
+    command(chromium, "Emulation.setEmulatedMedia", features=[])
+    return problems
 
 
 @contextlib.contextmanager
