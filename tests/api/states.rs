@@ -417,6 +417,12 @@ async fn hold_names_have_a_form_and_a_limit() {
     hold("case-7").await.ok();
 }
 
+/// The milestones in an overview.
+fn milestones(overview: &Value) -> Vec<&str> {
+    let timeline = overview["timeline"].as_array().unwrap();
+    timeline.iter().map(|entry| entry["milestone"].as_str().unwrap()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_shows_the_state_of_an_account() {
     let (tenure, receiver) = (receiver::tenure().await, Receiver::start().await);
@@ -425,6 +431,7 @@ async fn the_overview_shows_the_state_of_an_account() {
     let path = |below: &str| format!("/v1.0/customers/{}{below}", subject.id);
     let overview = async || tenure.call(&admin, "GET", &path("/overview")).await.ok();
     let new = overview().await;
+    assert_eq!(new["timeline"], json!([]));
     assert_eq!(new["status"], "initial");
     assert_eq!(new["resources"], json!({"agents": 2, "accesskeys": 1, "numbers": 1}));
     assert_eq!((&new["admins"], &new["email_verified"]), (&json!(1), &json!(false)));
@@ -447,6 +454,7 @@ async fn the_overview_shows_the_state_of_an_account() {
     tenure.call_with(&admin, "PUT", &path("/holds/case-7"), reason).await.ok();
     tenure.call(&admin, "POST", &path("/suspend")).await.ok();
     let held = overview().await;
+    assert_eq!(milestones(&held), ["requested"]);
     assert_eq!((&held["status"], &held["stage"]), (&json!("frozen"), &json!("held")));
     assert_eq!(
         (&held["reason"], &held["frozen_by_operator"]),
@@ -459,9 +467,14 @@ async fn the_overview_shows_the_state_of_an_account() {
     assert!(held["tm_deletion_scheduled"].is_string());
 
     tenure.call(&admin, "DELETE", &path("/holds/case-7")).await.ok();
+    let due = overview().await;
+    assert_eq!(milestones(&due), ["requested", "due", "backups_end"]);
+    assert_eq!(due["timeline"][1]["tm"], due["tm_deletion_scheduled"]);
     tenure.call(&admin, "DELETE", &path("")).await.ok();
     assert!(tenure.stack.settle().await);
     let gone = overview().await;
+    let done = ["requested", "due", "deleted", "finished", "complete", "backups_end"];
+    assert_eq!(milestones(&gone), done);
     assert_eq!((&gone["status"], &gone["stage"]), (&json!("deleted"), &json!("finished")));
     assert_eq!((&gone["resources"], &gone["tm_last_login"]), (&json!({}), &Value::Null));
     assert_eq!((&gone["reason"], &gone["suspension"]), (&json!("delete"), &Value::Null));

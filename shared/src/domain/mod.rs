@@ -49,6 +49,7 @@ pub mod terms;
 pub mod throttle;
 pub mod ticket;
 pub mod time;
+pub mod timeline;
 pub mod token;
 pub mod undeliverable;
 pub mod username;

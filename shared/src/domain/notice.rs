@@ -167,6 +167,14 @@ impl Occasion {
     }
 }
 
+/// Returns the reminders of a deletion that is due at `due`, with the time of each.
+pub fn reminders(due: Timestamp) -> impl Iterator<Item = (NoticeType, Timestamp)> {
+    SENT.iter().filter_map(move |(_, notice_type, when, _)| match when {
+        When::AtOnce => None,
+        When::BeforeDeletion(time) => Some((*notice_type, due.minus(*time))),
+    })
+}
+
 impl Notice {
     /// Returns the notices that the change of an account from `before` to `after` causes at `now`.
     #[must_use]

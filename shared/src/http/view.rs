@@ -15,6 +15,7 @@ use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::owned::Kind;
 use crate::domain::participant::{Participant, ParticipantName};
 use crate::domain::participation::{PartState, Participation, Retained};
+use crate::domain::timeline::{Milestone, timeline};
 use crate::domain::undeliverable::{Undeliverable, UndeliverableReason};
 use crate::domain::value::Metadata;
 use crate::domain::webhook::WebhookSecret;
@@ -528,6 +529,15 @@ pub struct OverviewView<'a> {
     tm_webhook_failing: Option<Timestamp>,
     failing_webhooks: u64,
     mail: MailView,
+    /// What has happened and what is to happen, the earliest first; empty if no deletion is requested.
+    timeline: Vec<MilestoneView>,
+}
+
+/// Representation of a milestone of a deletion.
+#[derive(Debug, Serialize)]
+struct MilestoneView {
+    milestone: Milestone,
+    tm: Timestamp,
 }
 
 /// Representation of what is known about mail to an account's address.
@@ -589,6 +599,10 @@ impl<'a> OverviewView<'a> {
             tm_webhook_failing: internals.tm_webhook_failing,
             failing_webhooks: 0,
             mail: MailView::default(),
+            timeline: timeline(customer, erasure)
+                .into_iter()
+                .map(|(milestone, tm)| MilestoneView { milestone, tm })
+                .collect(),
         }
     }
 
