@@ -86,22 +86,41 @@ impl Build for Nothing {
     }
 }
 
-/// Context of a handler that reads no table: whether the installation sends mail.
+/// Context of the account pages, which read no table: what they say of the installation.
 #[derive(Debug)]
-pub struct Mailing {
-    is_on: bool,
+pub struct Installation {
+    /// Whether the installation sends mail.
+    pub sends_mail: bool,
+    /// Name of the app whose accounts these are.
+    pub app_name: String,
+    /// Who offers the app.
+    pub developer_name: String,
+    /// Where people get help; `None` if the installation does not say.
+    pub support_url: Option<String>,
+    /// Time from freezing an account until its deletion is due.
+    pub grace: Duration,
+    /// How long events are kept.
+    pub event_retention: Duration,
 }
 
-impl Build for Mailing {
+impl Build for Installation {
     fn build() -> Result<Self, Error> {
-        Ok(Self { is_on: config::mail_from().is_some() })
+        let named = |name, unnamed: &str| config::optional(name).unwrap_or_else(|| unnamed.into());
+        Ok(Self {
+            sends_mail: config::mail_from().is_some(),
+            app_name: named("APP_NAME", "this service"),
+            developer_name: named("DEVELOPER_NAME", "the operator of this service"),
+            support_url: config::optional("SUPPORT_URL"),
+            grace: config::grace()?,
+            event_retention: config::event_retention()?,
+        })
     }
 }
 
-impl Mailing {
+impl Installation {
     /// Refuses a request where the installation sends no mail.
-    pub const fn require(&self) -> Result<(), Error> {
-        if self.is_on { Ok(()) } else { Err(Error::MailDisabled) }
+    pub const fn require_mail(&self) -> Result<(), Error> {
+        if self.sends_mail { Ok(()) } else { Err(Error::MailDisabled) }
     }
 }
 

@@ -21,6 +21,7 @@
 //! | [`webhook`] | signs events and delivers them to webhooks |
 //! | [`signature`] | signed erasure receipts and the public keys that verify them |
 //! | [`patience`] | how long conflicting calls are retried |
+//! | [`pages`] | what the account pages say of the installation, and of the erase rules |
 //! | [`platform`] | environment, clock, log, metrics, TLS, AWS SDK |
 //! | [`app`] | handler context: store, clock, randomness |
 //! | [`runtime`] | runs a handler as a Lambda function |
@@ -43,6 +44,7 @@ pub mod http;
 pub mod invitation;
 pub mod lifecycle;
 pub mod mail;
+pub mod pages;
 pub mod password;
 pub mod patience;
 pub mod platform;

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("platform", &["domain"]),
     ("store", &["domain", "patience", "platform"]),
     ("app", &["domain", "platform", "store"]),
+    ("pages", &["app", "domain", "http", "store"]),
     ("auth", &["app", "domain", "http", "password", "platform", "store"]),
     ("replay", &["app", "domain", "http", "store"]),
     ("patience", &[]),
@@ -111,6 +112,7 @@ const STORE_LAYERS: &[&[&str]] = &[
     ],
     &["backfill", "capacity", "delivery", "find", "history", "inventory", "overview", "purge"],
     &["items"],
+    &["fates"],
 ];
 
 /// Functions that read the clock or are random.

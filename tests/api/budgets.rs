@@ -13,6 +13,7 @@ use crate::harness::{
     Call, PASSWORD, Template, Tenure, mailing_with, new_customer, options_with, quick, root, slow,
     ticket_of,
 };
+use crate::pages::{FILES, PAGES};
 use crate::participants_answers;
 use crate::store::store;
 
@@ -462,7 +463,7 @@ async fn requests_for_mail(bill: &mut Bill) {
     let options = mailing_with([purge]);
     let options = if bill.is_contended { quick(options) } else { slow(options) };
     bill.tenure = Tenure::start_with(options).await;
-    for page in ["/account/verify", "/account/reset", "/account/style.css", "/account/script.js"] {
+    for page in PAGES.into_iter().chain(FILES) {
         bill.pay(&format!("GET {page}"), "", page, None).await;
     }
     let (sign_up, verify) = ("/auth/signup", "/auth/email-verify");
@@ -479,6 +480,13 @@ async fn requests_for_mail(bill: &mut Bill) {
     bill.tenure.account(&admin, "test1").await;
     let token = bill.tenure.mailed_token("test1@example.com").await;
     bill.pay_as(&route, " of an account", "", verify, Some(json!({"token": token}))).await;
+
+    let link = "/auth/unregister-link";
+    let body = json!({"email": "test1@example.com"});
+    bill.pay(&format!("POST {link}"), "", link, Some(body)).await;
+    let token = json!({"token": bill.tenure.mailed_token("test1@example.com").await});
+    let by_link = "/auth/unregister-by-link";
+    bill.pay(&format!("POST {by_link}"), "", by_link, Some(token)).await;
 
     let (bob, customers, agents) = ("bob@example.org", "/v1.0/customers", "/v1.0/agents");
     let name = |username: &str| Some(json!({"username": username}));

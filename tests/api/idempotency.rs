@@ -158,7 +158,7 @@ async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
 
 /// Writes that take no key: they change nothing that lasts, begin or end a session, are public, or have one effect however
 /// often they are sent, in whatever order.
-const WITHOUT_KEY: [&str; 10] = [
+const WITHOUT_KEY: [&str; 12] = [
     "POST /auth/login",
     "POST /auth/logout",
     "POST /auth/password-forgot",
@@ -166,6 +166,8 @@ const WITHOUT_KEY: [&str; 10] = [
     "POST /auth/signup",
     "POST /auth/email-verify",
     "POST /auth/email-verify/resend",
+    "POST /auth/unregister-link",
+    "POST /auth/unregister-by-link",
     "POST /v1.0/customers/{id}/erasure/plan",
     "POST /v1.0/erasures/{id}/waivers",
     "PUT /v1.0/erasures/{id}/acknowledgements/{name}",

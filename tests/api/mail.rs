@@ -27,7 +27,7 @@ impl Tenure {
     }
 
     /// Creates an account whose address an operator has verified.
-    async fn verified(&self, admin: &str, username: &str) -> Account {
+    pub(crate) async fn verified(&self, admin: &str, username: &str) -> Account {
         let account = self.account(admin, username).await;
         let path = format!("/v1.0/customers/{}/verification", account.id);
         self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await.ok();

@@ -64,6 +64,7 @@ mod store;
 mod support;
 mod template;
 mod tickets;
+mod unregister_by_link;
 mod updates;
 mod upgrade;
 mod usernames;

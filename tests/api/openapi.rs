@@ -565,7 +565,9 @@ async fn request_examples_are_accepted_as_they_stand() {
                 | "/auth/password-forgot"
                 | "/auth/password-reset"
                 | "/auth/email-verify"
-                | "/auth/email-verify/resend" => None,
+                | "/auth/email-verify/resend"
+                | "/auth/unregister-link"
+                | "/auth/unregister-by-link" => None,
                 "/auth/logout" => Some(admin.clone()),
                 "/v1.0/agents/{id}/password" => {
                     Some(tenure.login("ann", "annes own password").await)
@@ -578,6 +580,12 @@ async fn request_examples_are_accepted_as_they_stand() {
             let mut example = example;
             if path == "/auth/email-verify" {
                 example["token"] = tenure.mailed_token("ann@example.com").await.into();
+            }
+            if path == "/auth/unregister-by-link" {
+                tenure.verified(&admin, "locked-out").await;
+                let email = json!({"email": "locked-out@example.com"});
+                tenure.ask("/auth/unregister-link", email).await.ok();
+                example["token"] = tenure.mailed_token("locked-out@example.com").await.into();
             }
             if path == "/auth/password-reset" {
                 let invited = json!({"username": "invited@example.com"});

@@ -328,7 +328,7 @@ async fn a_ticket_is_in_no_log_and_no_table() {
 fn mailed_tickets(tenure: &Tenure, address: &str) -> Vec<String> {
     let mail = tenure.stack.mail().into_iter().filter(|message| message["to"] == json!([address]));
     let ticket = |message: Value| {
-        let (_, rest) = message["text"].as_str()?.split_once("/v1.0/erasures/")?;
+        let (_, rest) = message["text"].as_str()?.split_once("/account#ticket=")?;
         Some(rest.split('\n').next()?.to_owned())
     };
     mail.filter_map(ticket).collect()

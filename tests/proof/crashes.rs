@@ -120,6 +120,7 @@ crashes! {
     prove: from mailed;
     complete_sign_up: from mailed;
     unregister: from active, frozen;
+    unregister_by_link: from linked;
     unregister_once: from active;
     recover: from nearly_due;
     immediate: from active, frozen, restored_midway;

@@ -42,6 +42,8 @@ pub(crate) mod auth_password_reset;
 pub(crate) mod auth_recover;
 #[path = "../../functions/src/bin/auth_unregister.rs"]
 pub(crate) mod auth_unregister;
+#[path = "../../functions/src/bin/auth_unregister_by_link.rs"]
+pub(crate) mod auth_unregister_by_link;
 #[path = "../../functions/src/bin/customer_billing_account_update.rs"]
 pub(crate) mod customer_billing_account_update;
 #[path = "../../functions/src/bin/customer_create.rs"]

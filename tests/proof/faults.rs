@@ -89,6 +89,7 @@ faults! {
     auth: [o::login(), o::unregister(), o::immediate()], from active;
     unregistered: [o::unregister(), o::get_status()], from frozen;
     reset: [o::reset_password()], from forgotten;
+    linked: [o::unregister_by_link()], from linked;
     mailed: [o::prove(), o::complete_sign_up()], from mailed;
     recover: [o::recover()], from nearly_due;
     customers: [o::create_customer(), o::get_customer(), o::list_customers(), o::update_customer()],

@@ -706,6 +706,23 @@ async fn every_pair_with_a_mailed_token() {
     every_pair(&world, &scene, &operations).await;
 }
 
+/// In every order, a link that unregisters works once, and never brings back what is deleted.
+#[tokio::test(start_paused = true)]
+async fn every_pair_with_a_link_that_unregisters() {
+    let world = World::new();
+    let scene = Scene::linked(&world).await;
+    let operations = [
+        o::unregister_by_link(),
+        o::unregister(),
+        o::immediate(),
+        o::freeze(),
+        o::hold(),
+        o::update_customer(),
+        o::create_number(),
+    ];
+    every_pair(&world, &scene, &operations).await;
+}
+
 /// In every order, an unproven address is reserved for one of two accounts: its lock is never lost, and what a deleted
 /// account had is free.
 #[tokio::test(start_paused = true)]

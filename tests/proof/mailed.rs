@@ -19,6 +19,9 @@ pub(crate) struct Call {
     customer: Option<Id<Customer>>,
     /// The agent whose forgotten password it sets.
     agent: Option<Id<Agent>>,
+    /// Whether it unregisters the account.
+    #[serde(default)]
+    unregisters: bool,
 }
 
 #[derive(Serialize)]
@@ -32,10 +35,13 @@ pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result
     let email = Email::from_text(&call.email).expect("an address");
     let address = email.hash().expect("an address");
     let terms = Terms { version: "1".to_owned(), tm_accept: now };
-    let sign_up = SignUp { email, name: Name::default(), terms };
+    let sign_up = SignUp { email: email.clone(), name: Name::default(), terms };
     let (purpose, intent) = match (call.customer, call.agent) {
         (Some(customer), Some(agent)) => {
             (Purpose::PasswordReset, Intent::Invitation { customer, agent })
+        }
+        (Some(_), None) if call.unregisters => {
+            (Purpose::Unregistration, Intent::Unregistration(email))
         }
         (Some(customer), None) => {
             let address = address.clone();

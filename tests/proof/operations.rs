@@ -65,6 +65,11 @@ operations! {
     unregister: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})),
         effect |state, _, answer| state.status() == "frozen" && answer.can_be_followed();
+    /// By the mailed link, with no session.
+    unregister_by_link: auth_unregister_by_link,
+        |scene| without_token(json!({"token": scene.mailed})),
+        effect |state, _, _| state.status() == "frozen",
+        repeated 400;
     /// Its answer is replayed, with another ticket.
     unregister_once: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})).once("leave"),

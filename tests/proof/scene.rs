@@ -59,7 +59,7 @@ pub(crate) struct Scene {
     pub(crate) agent: String,
     /// That agent's session; empty if there is none.
     pub(crate) agent_session: String,
-    /// A token that was mailed to prove the customer's address; empty if there is none.
+    /// A token that was mailed to prove the customer's address, or to unregister the account; empty if there is none.
     pub(crate) mailed: String,
     /// Tokens that were mailed to set the first agent's forgotten password; empty if there are none.
     pub(crate) resets: [String; 2],
@@ -146,6 +146,18 @@ impl Scene {
         let signed_up = scene.succeed(world, &newcomer).await.text("token");
         let snapshot = world.tables.snapshot().unwrap();
         Self { name: "mailed", mailed, signed_up, snapshot, ..scene }
+    }
+
+    /// Returns the customer with a verified address, to which a link was mailed that unregisters the account.
+    pub(crate) async fn linked(world: &World) -> Self {
+        let scene = Self::active(world).await.then("linked", world, &operations::verify()).await;
+        world.set(&scene);
+        let mail = event("mail", "mail_send", mailed::handle, |scene| {
+            let email = format!("{CUSTOMER}@example.com");
+            json!({"email": email, "customer": scene.customer, "unregisters": true})
+        });
+        let mailed = scene.succeed(world, &mail).await.text("token");
+        Self { mailed, snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
     /// Returns the customer with a second admin, who is logged in.

@@ -1,28 +1,47 @@
-//! `GET /account/verify`, `GET /account/reset`: the pages that links in mail open, and their files. Static: a page does
-//! nothing until its reader presses a button, and what it sends goes to the API.
+//! `GET /account…`: the pages for owners of accounts, those that links in mail open, and their scripts. The same for
+//! everybody: a page does nothing until its reader presses a button, and what it sends and shows goes through the API.
+//!
+//! What becomes of an account's data is said as the erase rules have it.
 
-use shared::app::Mailing;
+use shared::app::Installation;
 use shared::domain::Error;
 use shared::http::{PageFile, Reply, Request};
+use shared::pages::completed;
 use shared::runtime::{self, Endpoint};
 
-const VERIFY: PageFile = PageFile::page(include_str!("../pages/verify.html"));
-const RESET: PageFile = PageFile::page(include_str!("../pages/reset.html"));
-const STYLE: PageFile = PageFile::style(include_str!("../pages/style.css"));
-const SCRIPT: PageFile = PageFile::script(include_str!("../pages/script.js"));
+const ACCOUNT: &str = include_str!("../pages/account.html");
+const DELETE: &str = include_str!("../pages/delete.html");
+const UNREGISTER: &str = include_str!("../pages/unregister.html");
+const VERIFY: &str = include_str!("../pages/verify.html");
+const RESET: &str = include_str!("../pages/reset.html");
+const FATES: &str = include_str!("../pages/fates.html");
+const SUPPORT: &str = include_str!("../pages/support.html");
+const STYLE: &str =
+    concat!(include_str!("../pages/style.css"), include_str!("../pages/timeline.css"));
 
-async fn handle(mailing: &'static Mailing, request: Request) -> Result<Reply, Error> {
-    mailing.require()?;
-    match request.route() {
-        "GET /account/verify" => Ok(Reply::file(VERIFY)),
-        "GET /account/reset" => Ok(Reply::file(RESET)),
-        "GET /account/style.css" => Ok(Reply::file(STYLE)),
-        "GET /account/script.js" => Ok(Reply::file(SCRIPT)),
-        _ => Err(Error::RouteNotFound),
-    }
+async fn handle(installation: &'static Installation, request: Request) -> Result<Reply, Error> {
+    installation.require_mail()?;
+    Ok(Reply::file(match request.route() {
+        "GET /account" => page(ACCOUNT, installation),
+        "GET /account/delete" => page(DELETE, installation),
+        "GET /account/unregister" => page(UNREGISTER, installation),
+        "GET /account/verify" => page(VERIFY, installation),
+        "GET /account/reset" => page(RESET, installation),
+        "GET /account/script.js" => PageFile::script(include_str!("../pages/script.js")),
+        "GET /account/account.js" => PageFile::script(include_str!("../pages/account.js")),
+        "GET /account/receipt.js" => PageFile::script(include_str!("../pages/receipt.js")),
+        "GET /account/timeline.js" => PageFile::script(include_str!("../pages/timeline.js")),
+        _ => return Err(Error::RouteNotFound),
+    }))
 }
 
-pub(crate) fn endpoint() -> Endpoint<Mailing> {
+fn page(html: &'static str, installation: &Installation) -> PageFile {
+    let support = installation.support_url.as_ref().map_or("", |_| SUPPORT);
+    let page = PageFile::page(html).with_part("fates", FATES).with_part("support", support);
+    completed(page, installation).styled(STYLE).with_trusted_types()
+}
+
+pub(crate) fn endpoint() -> Endpoint<Installation> {
     Endpoint::public(handle)
 }
 

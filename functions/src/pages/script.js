@@ -1,12 +1,13 @@
-// Sends the token of a mailed link to the API when the reader presses the button. The token is in the fragment of the
-// address, which no server sees, and is taken out of the address bar at once.
+// Sends what a form has to the API when the reader presses the button: the token of a mailed link, if the form needs one. The
+// token is in the fragment of the address, which no server sees, and is taken out of the address bar at once.
 "use strict";
 
 const form = document.getElementById("form");
 const problem = document.getElementById("problem");
 const done = document.getElementById("done");
 const show = document.getElementById("show");
-const kinds = form.dataset.kinds.split(" ");
+// Kinds of links that the form is for; none if it needs no link.
+const kinds = form.dataset.kinds?.split(" ") ?? [];
 // The field that an error is about whose message does not begin with its name.
 const FIELDS = { USERNAME_TAKEN: "username" };
 let token = "";
@@ -25,8 +26,9 @@ function begin() {
   }
   clear();
   done.hidden = true;
-  form.hidden = !token;
-  if (!token) {
+  const isReady = Boolean(token) || kinds.length === 0;
+  form.hidden = !isReady;
+  if (!isReady) {
     problem.textContent = "This page was opened without its link, or was loaded again. Open the link in your mail once more.";
   }
 }
@@ -87,7 +89,7 @@ async function send(event) {
     return;
   }
   const button = form.querySelector("button");
-  const body = { token };
+  const body = kinds.length > 0 ? { token } : {};
   for (const field of fields()) {
     if (field.required || field.value) {
       body[field.name] = field.value;
@@ -103,11 +105,11 @@ async function send(event) {
     explain(answered.error);
     return;
   }
-  finish(body.username || answered.customer?.email || "");
+  finish(body.username || answered.customer?.email || "", answered);
 }
 
 // Says what to do next. What was typed is gone, and so is the token.
-function finish(username) {
+function finish(username, answered) {
   token = "";
   form.reset();
   form.hidden = true;
@@ -115,6 +117,11 @@ function finish(username) {
   const login = document.getElementById("login");
   if (login) {
     login.textContent = username;
+  }
+  for (const time of document.querySelectorAll("[data-answer]")) {
+    const moment = new Date(answered[time.dataset.answer]);
+    const parts = { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+    time.textContent = moment.toLocaleString("en-GB", parts);
   }
   document.getElementById("done-title").focus();
 }

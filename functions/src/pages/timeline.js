@@ -10,7 +10,8 @@ const NEAR = 0.085;
 // Room at both ends, so that no mark is cut off.
 const MARGIN = 0.05;
 
-const FORMAT = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" });
+const PARTS = { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+const FORMAT = new Intl.DateTimeFormat("en-GB", PARTS);
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 // Replaces what `element` contains by the drawing. `now` and `tm` are Dates or RFC 3339 texts; entries are sorted here. `kind`

@@ -41,6 +41,8 @@ pub enum Intent {
         /// The agent.
         agent: Id<Agent>,
     },
+    /// For a link that unregisters the account whose verified address this is: anybody may ask.
+    Unregistration(Email),
 }
 
 impl Intent {
@@ -63,6 +65,7 @@ impl Intent {
             Self::Resend(_) | Self::Verification { .. } => Purpose::EmailVerification,
             Self::PasswordReset { .. } => Purpose::PasswordReset,
             Self::Invitation { .. } => Purpose::Invitation,
+            Self::Unregistration(_) => Purpose::Unregistration,
         }
     }
 }

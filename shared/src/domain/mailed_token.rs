@@ -14,7 +14,7 @@ use super::digest::sha256;
 use super::sign_up::SignUp;
 use super::token::{self, CHECKSUM_DIGITS, DIGITS};
 use super::value::{AddressHash, FromText, deserialize_from_text, deserialize_text};
-use super::{Agent, Customer, Error, Id, Timestamp};
+use super::{Agent, Customer, Error, Id, Status, Timestamp};
 
 const PREFIX: &str = "vbm_";
 
@@ -30,6 +30,8 @@ pub enum Purpose {
     PasswordReset,
     /// Sets the first password of an agent.
     Invitation,
+    /// Unregisters an account, with grace, for somebody who cannot log in.
+    Unregistration,
 }
 
 impl Purpose {
@@ -41,15 +43,17 @@ impl Purpose {
             Self::EmailVerification => "email_verification",
             Self::PasswordReset => "password_reset",
             Self::Invitation => "invitation",
+            Self::Unregistration => "unregistration",
         }
     }
 
-    /// Returns how long a token is valid: 24 hours, or one hour where it sets a forgotten password.
+    /// Returns how long a token is valid: 24 hours, or one hour where it sets a forgotten password or
+    /// unregisters an account.
     #[must_use]
     pub const fn lifetime(self) -> Duration {
         match self {
             Self::SignUp | Self::EmailVerification | Self::Invitation => Duration::from_hours(24),
-            Self::PasswordReset => Duration::from_hours(1),
+            Self::PasswordReset | Self::Unregistration => Duration::from_hours(1),
         }
     }
 }
@@ -172,6 +176,21 @@ impl IssuedToken {
             Err(Error::TokenInvalid)
         }
     }
+
+    /// Refuses a token that does not unregister `customer`, has expired at `now`, was mailed to another address than the
+    /// account's verified one, or has nothing left to do, as the account is frozen or deleted.
+    pub fn require_unregistration_of(
+        &self,
+        customer: &Customer,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let address = customer.verified_address().and_then(|address| address.hash());
+        let is_meant = self.purpose == Purpose::Unregistration
+            && self.customer == Some(customer.id)
+            && address.as_ref() == Some(&self.address);
+        let is_live = matches!(customer.status, Status::Initial | Status::Active);
+        if is_meant && is_live && self.is_valid(now) { Ok(()) } else { Err(Error::TokenInvalid) }
+    }
 }
 
 #[cfg(test)]
@@ -263,8 +282,44 @@ mod tests {
             let nobodys = IssuedToken { agent: None, ..token };
             assert!(is_invalid(nobodys.require_password_of(&agent(2), now)));
         }
-        for purpose in [Purpose::SignUp, Purpose::EmailVerification] {
+        for purpose in [Purpose::SignUp, Purpose::EmailVerification, Purpose::Unregistration] {
             assert!(is_invalid(token(purpose).require_password_of(&agent(2), now)));
+        }
+    }
+
+    #[test]
+    fn a_token_unregisters_its_live_account_while_that_has_the_address_it_was_mailed_to() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let email = |text: &str| super::super::value::Email::from_text(text).unwrap();
+        let account = |number, status| Customer {
+            status,
+            email: email("ann@example.com"),
+            email_verified: true,
+            ..Customer::blank(Id::new(now, [number; 10]), now)
+        };
+        let token = |purpose: Purpose| IssuedToken {
+            purpose,
+            customer: Some(account(1, Status::Active).id),
+            agent: None,
+            epoch: None,
+            address: email("ann@example.com").hash().unwrap(),
+            sign_up: None,
+            tm_expire: now.plus(purpose.lifetime()),
+        };
+        let ours = token(Purpose::Unregistration);
+        let (initial, active) = (account(1, Status::Initial), account(1, Status::Active));
+        for account in [&initial, &active] {
+            assert!(ours.require_unregistration_of(account, now).is_ok());
+            assert!(ours.require_unregistration_of(account, ours.tm_expire).is_err());
+        }
+        let moved = Customer { email: email("bob@example.com"), ..active.clone() };
+        let unproven = Customer { email_verified: false, ..active.clone() };
+        let (frozen, deleted) = (account(1, Status::Frozen), account(1, Status::Deleted));
+        for other in [account(2, Status::Active), moved, unproven, frozen, deleted] {
+            assert!(ours.require_unregistration_of(&other, now).is_err(), "{other:?}");
+        }
+        for purpose in [Purpose::SignUp, Purpose::EmailVerification, Purpose::PasswordReset] {
+            assert!(token(purpose).require_unregistration_of(&active, now).is_err());
         }
     }
 

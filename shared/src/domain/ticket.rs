@@ -35,6 +35,13 @@ impl Ticket {
         format!("/v1.0/erasures/{}", self.0)
     }
 
+    /// Returns the path of the page that shows the status to people. It has the ticket in its fragment, which no server
+    /// and no log sees.
+    #[must_use]
+    pub fn page(&self) -> String {
+        format!("/account#ticket={}", self.0)
+    }
+
     /// Returns the hash under which it is stored.
     #[must_use]
     pub fn hash(&self) -> TicketHash {

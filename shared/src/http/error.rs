@@ -141,7 +141,7 @@ fn row(error: &Error) -> Row {
             not_found("ERASURE_NOT_FOUND", "No erasure of this account has been requested.")
         }
         Error::NotFound(Entity::Ticket) => {
-            not_found("TICKET_NOT_FOUND", "There is no such ticket: send what follows /v1.0/erasures/ in the Link of POST /auth/unregister or in the last mail, all of it.")
+            not_found("TICKET_NOT_FOUND", "There is no such ticket: send what follows /v1.0/erasures/ in the Link of POST /auth/unregister, or #ticket= in the last mail, all of it.")
         }
         Error::NotFound(Entity::Participant) => {
             not_found("PARTICIPANT_NOT_FOUND", "No participant has this name: GET /v1.0/participants lists them.")

@@ -1,39 +1,123 @@
-//! Static files of the account pages.
+//! Static files of pages.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use data_encoding::BASE64;
+use sha2::{Digest as _, Sha256};
 
 /// Content security policy of pages: they load files and call the API of this origin only, have nothing inline, and are
 /// not embedded.
-pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Directives by which no text that a script has becomes markup or script (Trusted Types).
+const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// How a page refers to its style.
+const STYLE_LINK: &str = r#"<link rel="stylesheet" href="style.css">"#;
 
 /// How long caches may keep a page's style and script.
 const FRESH: Duration = Duration::from_mins(5);
 
 /// A page, or a file that pages load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PageFile {
     pub(super) content_type: &'static str,
     /// How long caches may keep it; `None` if no cache may.
     pub(super) max_age: Option<Duration>,
-    pub(super) text: &'static str,
+    pub(super) policy: Cow<'static, str>,
+    pub(super) text: Cow<'static, str>,
 }
 
 impl PageFile {
     /// An HTML page, which no cache keeps.
     #[must_use]
     pub const fn page(text: &'static str) -> Self {
-        Self { content_type: "text/html; charset=utf-8", max_age: None, text }
+        Self::of("text/html; charset=utf-8", None, text)
     }
 
     /// A style sheet, which caches may keep for a short time.
     #[must_use]
     pub const fn style(text: &'static str) -> Self {
-        Self { content_type: "text/css; charset=utf-8", max_age: Some(FRESH), text }
+        Self::of("text/css; charset=utf-8", Some(FRESH), text)
     }
 
     /// A script, which caches keep as long as a style sheet.
     #[must_use]
     pub const fn script(text: &'static str) -> Self {
-        Self { content_type: "text/javascript; charset=utf-8", max_age: Some(FRESH), text }
+        Self::of("text/javascript; charset=utf-8", Some(FRESH), text)
+    }
+
+    const fn of(content_type: &'static str, max_age: Option<Duration>, text: &'static str) -> Self {
+        let (policy, text) = (Cow::Borrowed(CONTENT_SECURITY_POLICY), Cow::Borrowed(text));
+        Self { content_type, max_age, policy, text }
+    }
+
+    /// Returns the page with the style that it links to in the page itself, so that it can be painted as soon as it has
+    /// arrived. Its policy admits this one style, by its hash, and no other.
+    #[must_use]
+    pub fn styled(self, style: &str) -> Self {
+        let hash = BASE64.encode(&Sha256::digest(style));
+        let policy = self.policy.replace("style-src 'self'", &format!("style-src 'sha256-{hash}'"));
+        let text = self.text.replace(STYLE_LINK, &format!("<style>{style}</style>"));
+        Self { policy: policy.into(), text: text.into(), ..self }
+    }
+
+    /// Returns the page with a policy by which no text that its scripts have becomes markup or script.
+    #[must_use]
+    pub fn with_trusted_types(self) -> Self {
+        let policy = format!("{}; {TRUSTED_TYPES}", self.policy);
+        Self { policy: policy.into(), ..self }
+    }
+
+    /// Returns the page with `html` in the place of `{{ name }}`.
+    #[must_use]
+    pub fn with_part(self, name: &str, html: &str) -> Self {
+        let text = self.text.replace(&format!("{{{{ {name} }}}}"), html);
+        Self { text: text.into(), ..self }
+    }
+
+    /// Returns the page with `text` in the place of `{{ name }}`.
+    #[must_use]
+    pub fn with_text(self, name: &str, text: &str) -> Self {
+        self.with_part(name, &escaped(text))
+    }
+
+    /// Returns the page with an item of a list for each of the `rows` in the place of `{{ name }}`.
+    #[must_use]
+    pub fn with_list(self, name: &str, rows: &[&str]) -> Self {
+        let items: Vec<_> = rows.iter().map(|row| format!("<li>{}</li>", escaped(row))).collect();
+        self.with_part(name, &items.join("\n"))
+    }
+}
+
+/// Returns text as HTML, for contents of elements and values of attributes.
+fn escaped(text: &str) -> String {
+    let characters =
+        [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
+    characters.iter().fold(text.to_owned(), |text, (plain, html)| text.replace(plain, html))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_in_a_page() {
+        let page = PageFile::page("<p title=\"{{ name }}\">{{ name }}</p><ul>{{ rows }}</ul>");
+        let page = page.with_text("name", "\"><script>'&").with_list("rows", &["a", "<b>"]);
+        let escaped = "&quot;&gt;&lt;script&gt;&#39;&amp;";
+        let rows = "<li>a</li>\n<li>&lt;b&gt;</li>";
+        assert_eq!(page.text, format!("<p title=\"{escaped}\">{escaped}</p><ul>{rows}</ul>"));
+    }
+
+    #[test]
+    fn the_policy_of_a_page_admits_the_style_in_it_and_no_other() {
+        let page = PageFile::page("<link rel=\"stylesheet\" href=\"style.css\">")
+            .styled("p { margin: 0 }");
+        assert_eq!(page.text, "<style>p { margin: 0 }</style>");
+        let expected = "; style-src 'sha256-7IWhgxoOGTB5NQzjGk9OPt0FwhVeBvZGoWgF9xLLh8c='; ";
+        assert!(page.policy.contains(expected), "{}", page.policy);
+        assert!(!page.policy.contains("style-src 'self'") && !page.policy.contains("unsafe"));
     }
 }

@@ -1,5 +1,6 @@
 //! Replies: status, headers and body of an answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use lambda_http::Body;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::Request;
 use super::conditional::ETag;
 use super::error::describe;
-use super::page_file::{CONTENT_SECURITY_POLICY, PageFile};
+use super::page_file::PageFile;
 use super::view::Tagged;
 use crate::domain::quota::QuotaStatus;
 use crate::domain::{Error, Ticket};
@@ -35,7 +36,7 @@ pub struct Reply {
     link: Option<String>,
     content_type: &'static str,
     /// `Content-Security-Policy`; `None` for what no browser shows as a page.
-    policy: Option<&'static str>,
+    policy: Option<Cow<'static, str>>,
     body: String,
 }
 
@@ -93,8 +94,8 @@ impl Reply {
             etag: None,
             link: None,
             content_type: file.content_type,
-            policy: Some(CONTENT_SECURITY_POLICY),
-            body: file.text.to_owned(),
+            policy: Some(file.policy),
+            body: file.text.into_owned(),
         }
     }
 
@@ -184,8 +185,7 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.content_type));
-        if let Some(policy) = self.policy {
-            let policy = header::HeaderValue::from_static(policy);
+        if let Some(policy) = self.policy.and_then(|policy| policy.as_ref().try_into().ok()) {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         if let Some(etag) = self.etag.and_then(|etag| etag.try_into().ok()) {

@@ -45,6 +45,18 @@ pub struct CustomerView<'a> {
     owners_part: OwnersPart<'a>,
 }
 
+/// Representation of an account whose deletion is scheduled, for whoever has a mailed link: only the date.
+#[derive(Debug, Serialize)]
+pub struct ScheduledDeletionView {
+    tm_deletion_scheduled: Option<Timestamp>,
+}
+
+impl From<&domain::Customer> for ScheduledDeletionView {
+    fn from(customer: &domain::Customer) -> Self {
+        Self { tm_deletion_scheduled: customer.tm_deletion_scheduled }
+    }
+}
+
 /// Answer of a request that has proven an address: the account that has it.
 #[derive(Serialize)]
 pub struct ProvenView<'a> {

@@ -92,6 +92,7 @@ impl Mailer {
                 let found = found.filter(|found| is_of_nobody(&found.login.password_hash));
                 Ok(found.and_then(|found| self.password_link(found)).unwrap_or(Answer::Nothing))
             }
+            Intent::Unregistration(email) => self.answer_unregistration(&email).await,
         }
     }
 
@@ -167,6 +168,34 @@ impl Mailer {
         }))
     }
 
+    /// Returns the letter with a link that unregisters the account whose verified address this is. Nothing if there is no
+    /// such account, if it is to be deleted already, or if it is the project's own.
+    async fn answer_unregistration(&self, email: &Email) -> Result<Answer, Error> {
+        let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
+        // A verified address is reserved, and its holder comes first.
+        let Some(&customer) = self.app.store.list_carriers(&address).await?.first() else {
+            return Ok(Answer::Nothing);
+        };
+        let account = self.app.store.get_customer(customer).await?;
+        let account = account.filter(|account| !account.internals.system);
+        let to = account.as_ref().and_then(Customer::verified_address);
+        let (Some(account), Some(to)) = (account, to) else { return Ok(Answer::Nothing) };
+        let issued = IssuedToken {
+            customer: Some(customer),
+            ..self.token(Purpose::Unregistration, address)
+        };
+        if issued.require_unregistration_of(&account, self.app.now()).is_err() {
+            return Ok(Answer::Nothing);
+        }
+        let plain = MailedToken::new(Some(customer), None, self.app.new_secret());
+        Ok(Answer::of(Addressed {
+            to,
+            letter: Letter::Unregistration,
+            account: Some(customer),
+            token: Some(NewToken { plain, issued, pending: None }),
+        }))
+    }
+
     /// Returns the record of a new token, without account and agent.
     fn token(&self, purpose: Purpose, address: AddressHash) -> IssuedToken {
         IssuedToken {
@@ -188,6 +217,7 @@ impl Mailer {
             Purpose::EmailVerification => ("verify", ""),
             Purpose::PasswordReset => ("reset", ""),
             Purpose::Invitation => ("reset", "&for=invitation"),
+            Purpose::Unregistration => ("unregister", ""),
         };
         format!("{}/account/{page}#token={}{shown}", self.public_url, token.plain.expose())
     }

@@ -25,6 +25,8 @@ struct Text<'a> {
     deletion: String,
     proof: &'a Proof,
     public_url: &'a str,
+    /// Where the owner signs in.
+    page: &'a str,
 }
 
 /// What the last mail proves the erasure with.
@@ -32,7 +34,7 @@ struct Text<'a> {
 pub(super) struct Proof {
     /// The signed receipt.
     pub(super) receipt: String,
-    /// URL of the erasure's status, with a ticket.
+    /// URL of the page that shows the erasure's status, with a ticket.
     pub(super) status_url: String,
 }
 
@@ -61,6 +63,8 @@ pub(super) enum Letter {
     PasswordReset,
     /// Has the link that sets an agent's first password.
     Invitation,
+    /// Has the link that unregisters an account.
+    Unregistration,
 }
 
 #[derive(Template)]
@@ -83,6 +87,8 @@ impl Message {
         let notice_type = notice.notice_type;
         let none = Proof::default();
         let proof = proof.unwrap_or(&none);
+        let page = format!("{public_url}/account");
+        let link = if proof.status_url.is_empty() { &page } else { &proof.status_url };
         let text = Text {
             notice_type,
             account,
@@ -90,8 +96,9 @@ impl Message {
             deletion: notice.tm_deletion_scheduled.map(moment).unwrap_or_default(),
             proof,
             public_url,
+            page: &page,
         };
-        Self::laid_out(subject(notice_type), text.render().map_err(internal)?, &proof.status_url)
+        Self::laid_out(subject(notice_type), text.render().map_err(internal)?, link)
     }
 
     /// Returns the message of a letter about `account`, with its link; both are empty in letters that have none.
@@ -121,6 +128,7 @@ impl Letter {
             Self::Verification => "Confirm the address of your account",
             Self::PasswordReset => "Choose a new password",
             Self::Invitation => "You are invited: choose a password",
+            Self::Unregistration => "Delete your account",
         }
     }
 }
@@ -166,7 +174,7 @@ mod tests {
         NoticeType::Suspended,
     ];
 
-    const STATUS_URL: &str = "https://api.example.com/v1.0/erasures/vbt_1";
+    const STATUS_URL: &str = "https://api.example.com/account#ticket=vbt_1";
 
     fn message(notice_type: NoticeType, receipt: &str) -> Message {
         let now = Timestamp::parse("2026-11-30T14:22:35Z").unwrap();
@@ -181,7 +189,8 @@ mod tests {
         };
         let account = Id::new(now, [1; 10]);
         let proof = Proof { receipt: receipt.to_owned(), status_url: STATUS_URL.to_owned() };
-        Message::new(&notice, account, Some(&proof), "https://api.example.com").unwrap()
+        let proof = (notice_type == NoticeType::Erased).then_some(&proof);
+        Message::new(&notice, account, proof, "https://api.example.com").unwrap()
     }
 
     #[test]
@@ -207,15 +216,29 @@ mod tests {
             let has_link = text.contains(&format!("\n\n{STATUS_URL}\n\n"))
                 && html.contains(&format!("<a href=\"{STATUS_URL}\">{STATUS_URL}</a>"));
             assert_eq!(has_link, notice_type == NoticeType::Erased, "{subject}");
+            let page = "https://api.example.com/account";
+            let leads_to_page = html.contains(&format!("<a href=\"{page}\">{page}</a>"));
+            let asks_to_sign_in = matches!(
+                notice_type,
+                NoticeType::Frozen
+                    | NoticeType::WeekLeft
+                    | NoticeType::DayLeft
+                    | NoticeType::Suspended
+            );
+            assert_eq!(leads_to_page, asks_to_sign_in, "{subject}");
         }
     }
 
     #[test]
     fn a_letter_has_its_link_in_text_and_html_and_nowhere_else() {
         let link = "https://api.example.com/account/verify#token=vbm_1";
-        for letter in
-            [Letter::SignUp, Letter::Verification, Letter::PasswordReset, Letter::Invitation]
-        {
+        for letter in [
+            Letter::SignUp,
+            Letter::Verification,
+            Letter::PasswordReset,
+            Letter::Invitation,
+            Letter::Unregistration,
+        ] {
             let Message { text, html, .. } = Message::letter(letter, None, link).unwrap();
             assert!(text.contains(&format!("\n\n{link}\n\n")), "{text}");
             assert!(html.contains(&format!("<a href=\"{link}\">{link}</a>")), "{html}");

@@ -254,7 +254,7 @@ impl Mailer {
     async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
         let ticket = self.app.new_ticket();
         self.app.store.insert_ticket(&ticket.hash(), account).await?;
-        Ok(Proof { receipt, status_url: format!("{}{}", self.public_url, ticket.path()) })
+        Ok(Proof { receipt, status_url: format!("{}{}", self.public_url, ticket.page()) })
     }
 
     /// Holds back a message to an address that bounced or complained, for good, and one beyond the hour's limit, until the

@@ -25,6 +25,7 @@ enum IntentType {
     Verification,
     PasswordReset,
     Invitation,
+    Unregistration,
 }
 
 impl IntentType {
@@ -35,6 +36,7 @@ impl IntentType {
             Intent::Verification { .. } => Self::Verification,
             Intent::PasswordReset { .. } => Self::PasswordReset,
             Intent::Invitation { .. } => Self::Invitation,
+            Intent::Unregistration(_) => Self::Unregistration,
         }
     }
 
@@ -45,6 +47,7 @@ impl IntentType {
             Self::Verification => "verification",
             Self::PasswordReset => "password_reset",
             Self::Invitation => "invitation",
+            Self::Unregistration => "unregistration",
         }
     }
 }
@@ -111,7 +114,9 @@ impl IntentEntry {
         };
         match intent {
             Intent::SignUp(sign_up) => Self { sign_up: Some(sign_up.into()), ..blank },
-            Intent::Resend(email) => Self { email: Some(email.expose().to_owned()), ..blank },
+            Intent::Resend(email) | Intent::Unregistration(email) => {
+                Self { email: Some(email.expose().to_owned()), ..blank }
+            }
             Intent::Verification { customer, address } => {
                 Self { customer_id: Some(*customer), address_hash: Some(address.clone()), ..blank }
             }
@@ -145,6 +150,9 @@ impl IntentEntry {
             },
             IntentType::Invitation => {
                 Intent::Invitation { customer: self.customer_id?, agent: self.agent_id? }
+            }
+            IntentType::Unregistration => {
+                Intent::Unregistration(Email::trusted(self.email.clone()?))
             }
         })
     }

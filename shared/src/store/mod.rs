@@ -8,7 +8,7 @@
 //! | change of an owned item | [`owned`] |
 //! | aggregates | [`login`], [`email`], [`agent`], [`access_key`], [`session`], [`resource`], [`customer`]; [`throttle`], [`quota`], [`lane`], [`sending`] |
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
-//! | inventory of all stored items | [`items`] |
+//! | inventory of all stored items, and their fate in words | [`items`], [`fates`] |
 //!
 //! A change is one transaction. A method's verb names its condition: `insert_` the item must not exist, `get_` it need
 //! not exist, `update_` it must be at the version that was decided on, `delete_` it may be gone already.
@@ -22,6 +22,7 @@ pub mod customer;
 pub mod delivery;
 mod dynamodb;
 pub mod email;
+pub mod fates;
 pub mod fields;
 mod find;
 mod history;

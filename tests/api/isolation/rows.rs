@@ -289,6 +289,19 @@ pub(super) const ROWS: &[Row] = &[
         own: BAD_FIELD,
         ..PUBLIC
     },
+    // Whoever has the address, the answer is the same.
+    Row {
+        route: "POST /auth/unregister-link",
+        body: r#"{"email": "$unique@example.com"}"#,
+        own: NO_MAIL,
+        ..PUBLIC
+    },
+    Row {
+        route: "POST /auth/unregister-by-link",
+        body: r#"{"token": "vbm_1"}"#,
+        own: BAD_FIELD,
+        ..PUBLIC
+    },
     Row {
         route: "POST /auth/unregister",
         body: r#"{"password": "$password"}"#,
@@ -325,8 +338,13 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /ping", ..PUBLIC },
     Row { route: "GET /account/verify", own: NO_MAIL, ..PUBLIC },
     Row { route: "GET /account/reset", own: NO_MAIL, ..PUBLIC },
-    Row { route: "GET /account/style.css", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /account", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /account/delete", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /account/unregister", own: NO_MAIL, ..PUBLIC },
     Row { route: "GET /account/script.js", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /account/account.js", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /account/receipt.js", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /account/timeline.js", own: NO_MAIL, ..PUBLIC },
     Row { route: "GET /v1.0/customers", ..PROJECTS },
     Row { route: "POST /v1.0/customers", body: CUSTOMER.new, ..PROJECTS },
     Row { route: "GET /v1.0/customers/{id}", ..ANY_ACCOUNT },

@@ -1,0 +1,38 @@
+//! `POST /auth/unregister-link`: asks for a mailed link that unregisters the account whose verified address this is. The
+//! answer, the work and what is written are the same whoever the address belongs to: that is looked up when the mail is sent.
+
+use serde::Deserialize;
+use shared::app::App;
+use shared::auth::admit_mail;
+use shared::domain::mail_intent::Intent;
+use shared::domain::value::{Email, EmailViolation};
+use shared::domain::{Error, Purpose};
+use shared::http::{Reply, Request};
+use shared::runtime::{self, Endpoint};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    email: Email,
+}
+
+async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
+    let Body { email } = request.json()?;
+    let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
+    let address = email.hash().ok_or_else(none)?;
+
+    if admit_mail(app, &request, Purpose::Unregistration, address.as_str()).await? {
+        let now = app.now();
+        app.store.insert_intent(&Intent::Unregistration(email), app.new_id(now), now).await?;
+    }
+
+    Reply::empty()
+}
+
+pub(crate) fn endpoint() -> Endpoint<App> {
+    Endpoint::public(handle)
+}
+
+fn main() -> runtime::Result {
+    runtime::serve(endpoint())
+}

@@ -1,0 +1,40 @@
+//! What the account pages say of the installation, and of the erase rules.
+
+use std::time::Duration;
+
+use crate::app::Installation;
+use crate::domain::Timestamp;
+use crate::domain::notice::reminders;
+use crate::domain::owned::Kind;
+use crate::domain::receipt::BACKUPS_KEPT;
+use crate::http::PageFile;
+use crate::store::fates::Fates;
+
+/// Returns the page with what it says of the installation and of the erase rules.
+#[must_use]
+pub fn completed(page: PageFile, installation: &Installation) -> PageFile {
+    let fates = Fates::by_the_rules();
+    let kinds = Kind::ALL.iter().filter(|kind| kind.is_announced());
+    let kinds: Vec<_> = kinds.map(|kind| kind.plural()).collect();
+    page.with_list("deleted", &fates.deleted)
+        .with_list("erased", &fates.erased)
+        .with_list("kept", &fates.kept)
+        .with_text("kinds", &kinds.join(" "))
+        .with_text("grace_days", &days(installation.grace))
+        .with_text("reminder_days", &reminder_days().join(" "))
+        .with_text("event_days", &days(installation.event_retention))
+        .with_text("backup_days", &days(BACKUPS_KEPT))
+        .with_text("app", &installation.app_name)
+        .with_text("developer", &installation.developer_name)
+        .with_text("support_url", installation.support_url.as_deref().unwrap_or_default())
+}
+
+/// Returns how many days before a deletion its reminders are mailed.
+fn reminder_days() -> Vec<String> {
+    let due = Timestamp::MAX;
+    reminders(due).map(|(_, time)| days(due.since(time))).collect()
+}
+
+fn days(duration: Duration) -> String {
+    (duration.as_secs() / 86_400).to_string()
+}
