@@ -265,4 +265,54 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_new_key_is_blank_and_an_update_replaces_what_it_names() {
+        let (id, agent) = (Id::new(at(0), [1; 10]), Id::new(at(0), [2; 10]));
+        let new = AccessKey::new(id, agent, token(0), Permission::AGENT, MIN_LIFETIME, at(1));
+        assert_eq!((new.tm_create, new.tm_update, new.tm_last_use), (at(1), at(1), None));
+        assert_eq!((new.tm_expire, new.version), (at(1).plus(MIN_LIFETIME), 1));
+        let labels = Labels { name: None, detail: Some(Detail::default()) };
+        let updated =
+            AccessKey { name: Name::trusted("a".to_owned()), ..new }.updated(labels, at(2));
+        assert_eq!((updated.name.expose(), updated.version), ("a", 2));
+        assert_eq!((updated.tm_create, updated.tm_update), (at(1), at(2)));
+    }
+
+    #[test]
+    fn a_rotation_changes_the_version_and_the_agent() {
+        let rotated = key(24).rotated(rotation(1, OVERLAP), at(1)).unwrap();
+        assert_eq!((rotated.version, rotated.tm_update), (2, at(1)));
+        assert_eq!((rotated.agent, rotated.tm_expire), (Id::new(at(0), [3; 10]), at(24)));
+    }
+
+    #[test]
+    fn who_changes_a_participants_key_is_a_project_admin() {
+        let own = key(24);
+        assert_eq!(own.authority(), Permission::ADMIN);
+        let bound = AccessKey {
+            permission: Permission::NONE,
+            participant: crate::domain::participant::ParticipantName::parse("carrier"),
+            ..own
+        };
+        assert_eq!(bound.authority(), Permission::PROJECT_ADMIN);
+    }
+
+    #[test]
+    fn lifetimes_and_overlaps_have_bounds() {
+        let (least, most) = (MIN_LIFETIME.as_secs(), MAX_LIFETIME.as_secs());
+        for (seconds, is_one) in
+            [(least - 1, false), (least, true), (most, true), (most + 1, false)]
+        {
+            assert_eq!(lifetime(Integer(seconds)).is_ok(), is_one, "{seconds}");
+        }
+        assert_eq!(overlap(None).unwrap(), OVERLAP);
+        let most = MAX_OVERLAP.as_secs();
+        for (seconds, is_one) in [(0, true), (most, true), (most + 1, false)] {
+            assert_eq!(overlap(Some(Integer(seconds))).is_ok(), is_one, "{seconds}");
+        }
+        assert_eq!(overlap(Some(Integer(7))).unwrap(), Duration::from_secs(7));
+        let refused = lifetime(Integer(0));
+        assert!(matches!(refused, Err(Error::InvalidField(name, _)) if name == "expire"));
+    }
 }

@@ -84,3 +84,54 @@ impl Acknowledgement {
         Ok((self.round.map(|Integer(round)| round), answer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn answer(sent: Value) -> Result<(Option<u64>, Answer), String> {
+        let sent: Acknowledgement =
+            serde_json::from_value(sent).map_err(|error| error.to_string())?;
+        sent.answer().map_err(|error| format!("{error:?}"))
+    }
+
+    fn retaining(kinds: usize) -> Value {
+        let items = json!({"kind": "cdr", "count": 3, "ground": "§ 147 AO", "until": "2036-01-01T00:00:00Z"});
+        json!({"status": "completed", "retained": vec![items; kinds]})
+    }
+
+    #[test]
+    fn an_answer_has_what_was_sent() {
+        let sent = json!({
+            "status": "completed", "round": 2, "found": 5, "deleted": 2, "detail": "by hand",
+        });
+        let (round, read) = answer(sent).unwrap();
+        assert_eq!((round, read.status), (Some(2), AnswerStatus::Completed));
+        assert_eq!((read.found, read.deleted, read.detail.as_str()), (5, 2, "by hand"));
+        let (round, read) = answer(retaining(1)).unwrap();
+        let until = Timestamp::parse("2036-01-01T00:00:00Z");
+        let (kind, ground) = ("cdr".to_owned(), "§ 147 AO".to_owned());
+        assert_eq!(
+            (round, read.retained),
+            (None, vec![Retained { kind, count: 3, ground, until }])
+        );
+    }
+
+    #[test]
+    fn no_more_than_twenty_kinds_are_retained() {
+        assert!(answer(retaining(MAX_RETAINED)).is_ok());
+        let refused = answer(retaining(MAX_RETAINED + 1)).unwrap_err();
+        assert!(refused.contains("retained") && refused.contains("at most 20"), "{refused}");
+    }
+
+    #[test]
+    fn a_time_is_told_its_form() {
+        let mut sent = retaining(1);
+        sent["retained"][0]["until"] = "tomorrow".into();
+        assert!(answer(sent.clone()).unwrap_err().contains("must be an RFC 3339 time"));
+        sent["retained"][0]["until"] = 5.into();
+        assert!(answer(sent).unwrap_err().contains("an RFC 3339 time such as"));
+    }
+}

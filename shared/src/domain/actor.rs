@@ -172,4 +172,17 @@ mod tests {
             assert_eq!(Role::of(permission), role, "{permission}");
         }
     }
+
+    #[test]
+    fn actors_are_named_by_their_ids() {
+        let own = account(1);
+        let ann: Id<crate::domain::Agent> = Id::from_uuid(Uuid::from_u128(9));
+        assert_eq!(Actor::agent(own, ann, Permission::ADMIN), agent(Role::CustomerAdmin, own));
+        let linked = Actor::mailed_link(own);
+        assert_eq!((linked.kind, linked.id), (ActorType::MailedLink, None));
+        assert_eq!((linked.role, linked.customer_id), (Role::Agent, Some(own.uuid())));
+        assert!(agent(Role::ProjectAdmin, account(2)).is_operator_of(own));
+        assert!(!agent(Role::ProjectAdmin, own).is_operator_of(own));
+        assert!(!Actor::PURGE.is_operator_of(own));
+    }
 }

@@ -126,4 +126,17 @@ mod tests {
             assert_eq!(agent(username, Permission::ADMIN).reset_address(&deleted), None);
         }
     }
+
+    #[test]
+    fn an_update_replaces_what_it_names_and_a_new_agent_is_blank() {
+        let before = agent("ann", Permission::AGENT);
+        assert_eq!((before.name.expose(), before.detail.expose(), before.epoch), ("", "", 0));
+        assert_eq!(before.login, before.username.login_key());
+        let labels = Labels { name: Name::from_text("Ann").ok(), detail: None };
+        let later = now().plus(std::time::Duration::from_secs(1));
+        let after = before.updated(labels, later);
+        assert_eq!((after.name.expose(), after.detail.expose()), ("Ann", ""));
+        assert_eq!((after.tm_create, after.tm_update), (now(), later));
+        assert_eq!(after.permission, Permission::AGENT);
+    }
 }

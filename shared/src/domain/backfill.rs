@@ -106,4 +106,23 @@ mod tests {
             assert_eq!(Unvisited::parse(text), None, "{text}");
         }
     }
+
+    #[test]
+    fn what_is_left_is_listed_from_its_place_on() {
+        let all = Unvisited::all();
+        assert_eq!(
+            (all.after(), all.filter()),
+            (None, &Filter::Created { status: None, after: None, before: None })
+        );
+        assert_eq!(Unvisited::parse("live"), Some(all));
+        let deleted = Unvisited::parse("deleted").unwrap();
+        assert_eq!(deleted, Unvisited::part(Some(Status::Deleted)));
+        let time = Timestamp::parse("2024-01-15T10:30:00Z").unwrap();
+        let left = Unvisited::parse("deleted~2024-01-15T10:30:00Z").unwrap();
+        assert_eq!(
+            (left.filter(), left.after()),
+            (deleted.filter(), Some(&Cursor::Created(time, None)))
+        );
+        assert_eq!(left.beyond(None), None);
+    }
 }

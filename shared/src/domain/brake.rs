@@ -55,4 +55,10 @@ mod tests {
             assert_eq!(Hour::of(now).left(now), Duration::from_secs(left), "{time}");
         }
     }
+
+    #[test]
+    fn a_count_is_kept_for_a_day_after_its_hour_began() {
+        assert_eq!(Hour(0).expires_at(), 86_400);
+        assert_eq!(Hour(2).expires_at(), 86_400 + 7_200);
+    }
 }

@@ -49,4 +49,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_kind_has_a_cap_of_its_own() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+        let mut account = Customer::blank(Id::new(now, [1; 10]), now);
+        account.internals.owned = Counts::from([(Kind::Agent, 5), (Kind::AccessKey, 2)]);
+        let caps = Caps { agents: Some(6), access_keys: Some(2) };
+        assert!(caps.require_room(Kind::Agent, &account).is_ok());
+        let refused = caps.require_room(Kind::AccessKey, &account);
+        assert!(matches!(refused, Err(Error::CapReached(Kind::AccessKey, 2))));
+    }
 }

@@ -361,4 +361,147 @@ mod tests {
         let put = blank.with(profile(Some(WebhookMethod::Put), None));
         assert_eq!(method(&put, profile(None, uri)), WebhookMethod::Put);
     }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    fn blank() -> Customer {
+        Customer::blank(Id::new(at(1), [1; 10]), at(1))
+    }
+
+    fn email(text: &str) -> Email {
+        Email::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn a_profile_replaces_what_it_has_and_keeps_the_rest() {
+        let full: Profile = serde_json::from_value(serde_json::json!({
+            "name": "Ann", "detail": "d", "email": "ann@example.com", "phone_number": "1", "address": "a",
+            "webhook_method": "PUT", "webhook_uri": "https://hook.example/",
+        }))
+        .unwrap();
+        let customer = blank().with(full.clone());
+        assert_eq!((customer.name.expose(), customer.detail.expose()), ("Ann", "d"));
+        assert_eq!(
+            (&customer.email, customer.phone_number.expose()),
+            (&email("ann@example.com"), "1")
+        );
+        assert_eq!((customer.address.expose(), customer.webhook_method), ("a", WebhookMethod::Put));
+        assert_eq!(customer.webhook_uri.expose(), "https://hook.example/");
+        let kept = customer.clone().with(Profile::default());
+        assert_eq!(format!("{kept:?}"), format!("{customer:?}"));
+        assert_eq!((kept.name, kept.webhook_uri), (customer.name, customer.webhook_uri));
+    }
+
+    #[test]
+    fn a_profile_is_admitted_unless_its_webhook_is_not() {
+        let policy = TargetPolicy::default();
+        assert!(profile(None, None).admit(&policy).is_ok());
+        assert!(profile(None, Some("https://hook.example/")).admit(&policy).is_ok());
+        assert!(profile(None, Some("http://127.0.0.1/")).admit(&policy).is_err());
+    }
+
+    #[test]
+    fn a_billing_account_is_named_by_its_id_or_by_zeros_for_none() {
+        let read = |id: &str| {
+            let sent = serde_json::json!({"billing_account_id": id});
+            serde_json::from_value::<Billing>(sent).map(|billing| billing.billing_account_id)
+        };
+        let id = "0190b5a2-7c1e-7c3a-9d0e-1b2c3d4e5f60";
+        assert_eq!(read(id).unwrap(), Id::parse(id));
+        assert_eq!(read("00000000-0000-0000-0000-000000000000").unwrap(), None);
+        for wrong in ["", "0", "00000000000000000000000000000000"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn mail_goes_to_the_last_verified_address() {
+        let mut customer = Customer { email: email("new@example.com"), ..blank() };
+        assert_eq!(customer.verified_address(), None);
+        customer.internals.retained_email = Some(email("old@example.com"));
+        assert_eq!(customer.verified_address(), Some(email("old@example.com")));
+        customer.email_verified = true;
+        assert_eq!(customer.verified_address(), Some(email("new@example.com")));
+        customer.email = email("[email protected]");
+        assert_eq!(customer.verified_address(), None);
+    }
+
+    #[test]
+    fn an_account_has_its_current_and_its_retained_address_and_may_not_reserve_the_former() {
+        let mut customer = Customer { email: email("new@example.com"), ..blank() };
+        customer.internals.retained_email = Some(email("old@example.com"));
+        let (new, old) = (email("new@example.com"), email("old@example.com"));
+        assert_eq!(customer.addresses().collect::<Vec<_>>(), [&new, &old]);
+        assert_eq!(customer.reserved_addresses().collect::<Vec<_>>(), [&new, &old]);
+        customer.internals.email_unreserved = true;
+        assert_eq!(customer.reserved_addresses().collect::<Vec<_>>(), [&old]);
+        assert!(customer.has_address(&email("OLD@example.com")));
+        assert!(!customer.has_address(&email("other@example.com")));
+    }
+
+    #[test]
+    fn project_admins_administer_the_projects_account_and_are_agents_of_no_other() {
+        let customer = blank();
+        let mut project = blank();
+        project.internals.system = true;
+        let (admin, operator) = (Permission::ADMIN, Permission::PROJECT_ADMIN);
+        assert!(customer.administers(admin) && !customer.administers(Permission::MANAGER));
+        assert!(project.administers(operator) && !project.administers(admin));
+        assert!(customer.require_grantable(admin).is_ok());
+        assert!(project.require_grantable(operator).is_ok());
+        let refused = customer.require_grantable(operator | admin);
+        assert!(matches!(refused, Err(Error::InvalidField(name, _)) if name == "permission"));
+    }
+
+    #[test]
+    fn an_account_is_due_from_its_date_until_it_is_purged_unless_it_is_held() {
+        use crate::domain::hold::{Hold, HoldName};
+        let dated = |status| Customer {
+            status,
+            tm_deletion_scheduled: Some(at(5)),
+            tm_delete: Some(at(7)),
+            ..blank()
+        };
+        assert_eq!(dated(Status::Active).due(), None);
+        assert_eq!(dated(Status::Frozen).due(), Some(at(5)));
+        assert_eq!(dated(Status::Deleted).due(), Some(at(7)));
+        let mut purged = dated(Status::Deleted);
+        purged.internals.tm_purge = Some(at(9));
+        assert_eq!(purged.due(), None);
+        let mut held = dated(Status::Frozen);
+        let hold = Hold { reason: "a".to_owned(), by: Actor::PURGE, tm_hold: at(3) };
+        held.internals.holds = held.internals.holds.with(HoldName::default_name(), hold);
+        assert_eq!(held.due(), None);
+    }
+
+    #[test]
+    fn a_webhook_has_uri_method_and_secret_and_is_not_gone() {
+        let mut customer = blank().with(profile(None, Some("https://hook.example/")));
+        assert!(customer.takes_webhooks() && customer.webhook(at(1)).is_none(), "no secret");
+        customer.internals.webhook_secret = Some(WebhookSecret::new([1; 32]));
+        let webhook = customer.webhook(at(1)).unwrap();
+        assert_eq!(
+            (webhook.method, webhook.uri.expose()),
+            (WebhookMethod::Post, "https://hook.example/")
+        );
+        let off = customer.clone().with(profile(Some(WebhookMethod::None), None));
+        assert!(!off.takes_webhooks() && off.webhook(at(1)).is_none());
+        assert!(!blank().takes_webhooks());
+        customer.internals.webhook_gone = true;
+        assert!(!customer.takes_webhooks() && customer.webhook(at(1)).is_none());
+    }
+
+    #[test]
+    fn the_secret_before_signs_too_until_it_expires() {
+        let mut customer = blank().with(profile(None, Some("https://hook.example/")));
+        let (new, old) = (WebhookSecret::new([1; 32]), WebhookSecret::new([2; 32]));
+        customer.internals.webhook_secret = Some(new.clone());
+        let earlier = EarlierWebhookSecret { secret: old.clone(), tm_expire: at(10) };
+        customer.internals.earlier_webhook_secret = Some(earlier);
+        let secrets = |now| customer.webhook(now).unwrap().secrets;
+        assert_eq!(secrets(at(9)), [new.clone(), old]);
+        assert_eq!(secrets(at(10)), [new]);
+    }
 }

@@ -177,4 +177,20 @@ mod tests {
         assert_eq!(heed(at(5), Some(at(60)), Some(at(30))), at(30), "the sealed address ends then");
         assert_eq!(heed(at(5), Some(at(60)), Some(at(90))), at(60));
     }
+
+    #[test]
+    fn a_webhook_fails_from_the_second_failed_attempt_on_and_the_tenth_is_the_last() {
+        assert_eq!([0, 1, 2, 10].map(is_failing), [false, false, true, true]);
+        assert_eq!([0, 9, 10, 11].map(is_exhausted), [false, false, true, true]);
+        assert_eq!(next_attempt(10, start(), 0, None), None);
+    }
+
+    #[test]
+    fn jitter_adds_up_to_a_tenth_and_nothing_follows_the_end() {
+        let wait = |jitter| start().until(next_attempt(2, start(), jitter, None).unwrap());
+        assert_eq!([0, 255].map(wait), [300, 330].map(Duration::from_secs));
+        assert_eq!(next_attempt(2, start(), 0, Some(start())), None);
+        let end = start().plus(Duration::from_millis(1));
+        assert_eq!(next_attempt(2, start(), 0, Some(end)), Some(end));
+    }
 }

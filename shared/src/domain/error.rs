@@ -290,3 +290,51 @@ impl Error {
         Self::InvalidField(name.to_owned(), violation.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::quota::Quota;
+
+    #[test]
+    fn only_what_passes_by_itself_is_tried_again() {
+        let wait = Duration::from_secs(1);
+        let standing =
+            QuotaStatus { quota: Quota::PASSWORD_ATTEMPTS, remaining: 0, resets_in: wait };
+        for error in [
+            Error::Unavailable("busy".to_owned()),
+            Error::DeletionLimit(wait),
+            Error::TooManyAttempts(Throttle::Session, wait),
+            Error::TooManyRequests(standing),
+        ] {
+            assert!(error.retryable(), "{error:?}");
+        }
+        for error in [Error::Internal("bug".to_owned()), Error::EtagMismatch, Error::InvalidId] {
+            assert!(!error.retryable(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_log_has_the_cause_and_a_code_reveals_none() {
+        for (error, code, cause) in [
+            (Error::Unavailable("throttled".to_owned()), "unavailable", "throttled"),
+            (Error::Internal("no such table".to_owned()), "internal", "no such table"),
+            (Error::not_found(Kind::Number), "refused", "refused"),
+        ] {
+            assert_eq!((error.code(), error.cause()), (code, cause));
+            assert_eq!(error.to_string(), cause);
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named_by_its_kind() {
+        assert!(matches!(
+            Error::not_found(Kind::Flow),
+            Error::NotFound(entity) if entity == Entity::from(Kind::Flow)
+        ));
+        assert!(matches!(
+            Error::invalid_field("name", "must be text"),
+            Error::InvalidField(name, Violation::Value(rule)) if name == "name" && rule == "must be text"
+        ));
+    }
+}

@@ -187,3 +187,54 @@ pub struct EventQuery {
     /// The event before the page; `None` for the first page.
     pub after: Option<Id<Event>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_found_by_its_name() {
+        let items = [Kind::Agent, Kind::Number].into_iter().flat_map(|kind| {
+            [EventType::Created(kind), EventType::Updated(kind), EventType::Deleted(kind)]
+        });
+        for event_type in items.chain([EventType::CustomerHeld, EventType::WebhookTested]) {
+            assert_eq!(EventType::of_name(event_type.name()), Some(event_type));
+        }
+        for name in ["", "session_created", "customer_exploded"] {
+            assert_eq!(EventType::of_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn owners_learn_of_everything_but_holds() {
+        let audience = |name| EventType::of_name(name).unwrap().audience();
+        assert_eq!(["customer_held", "customer_released"].map(audience), [Audience::Operators; 2]);
+        for name in ["customer_created", "customer_suspended", "customer_deleted", "number_deleted"]
+        {
+            assert_eq!(audience(name), Audience::Owner, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_may_act_and_whether_an_account_lives_is_authority_and_what_it_owns_is_not() {
+        let is_of_authority = |name| EventType::of_name(name).unwrap().is_of_authority();
+        for name in [
+            "customer_frozen",
+            "customer_recovered",
+            "customer_deleted",
+            "customer_held",
+            "customer_released",
+            "customer_suspended",
+            "customer_resumed",
+            "agent_reset_requested",
+            "agent_created",
+            "accesskey_updated",
+            "agent_deleted",
+        ] {
+            assert!(is_of_authority(name), "{name}");
+        }
+        for name in ["customer_created", "customer_updated", "number_created", "flow_deleted"] {
+            assert!(!is_of_authority(name), "{name}");
+        }
+    }
+}

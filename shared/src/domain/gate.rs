@@ -328,4 +328,25 @@ mod tests {
         let refused = held.writable(Party::Operator, Write::Overwrite);
         assert!(matches!(refused, Err(Error::LegalHold(holds)) if !holds.is_empty()));
     }
+
+    #[test]
+    fn a_used_up_quota_keeps_nobody_from_revoking_credentials_leaving_and_coming_back() {
+        let refused = EVERY_ACCESS.into_iter().filter(|access| !access.passes_quota());
+        assert_eq!(refused.collect::<Vec<_>>(), [Access::Read, Access::Write]);
+    }
+
+    #[test]
+    fn a_target_is_the_account_with_its_side_its_write_and_its_caps() {
+        use crate::domain::counts::Counts;
+        let mut account = account(Status::Active, false, false, false);
+        account.internals.owned = Counts::from([(Kind::Agent, 1)]);
+        let target = account.writable(Party::Owner, Write::Change).unwrap();
+        assert_eq!((target.customer().id, target.id), (account.id, account.id));
+        assert_eq!(target.to(Write::Overwrite).write, Write::Overwrite);
+        assert!(target.require_room(Kind::Agent).is_ok());
+        let capped = target.within(Caps { agents: Some(1), access_keys: None });
+        assert!(capped.require_room(Kind::Agent).is_err());
+        let later = Customer::blank(Id::new(now(), [2; 10]), now());
+        assert_eq!((capped.now(&later).id, capped.now(&later).by), (later.id, Party::Owner));
+    }
 }

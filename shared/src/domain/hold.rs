@@ -123,4 +123,33 @@ mod tests {
             assert_eq!(HoldName::parse(name), None, "{name}");
         }
     }
+
+    #[test]
+    fn holds_stand_side_by_side_by_name() {
+        let name = |number: usize| HoldName::parse(&format!("case-{number}")).unwrap();
+        let hold = |reason: &str| Hold {
+            reason: reason.to_owned(),
+            by: Actor::PURGE,
+            tm_hold: Timestamp::MAX,
+        };
+        assert_eq!(HoldName::default_name().to_string(), "default");
+        assert!(Holds::default().is_empty());
+        let one = Holds::default().with(name(1), hold("a"));
+        assert!(!one.is_empty() && one.has(&name(1)) && !one.has(&name(2)));
+        let replaced = one.with(name(1), hold("b")).with(name(2), hold("c"));
+        let reasons: Vec<_> = replaced.iter().map(|(_, hold)| hold.reason.as_str()).collect();
+        assert_eq!(reasons, ["b", "c"]);
+        assert_eq!(replaced.clone().without(&name(3)), replaced);
+        assert!(replaced.without(&name(1)).without(&name(2)).is_empty());
+    }
+
+    #[test]
+    fn there_is_room_for_twenty_holds_and_for_replacing_one() {
+        let name = |number: usize| HoldName::parse(&format!("case-{number}")).unwrap();
+        let hold = || Hold { reason: "a".to_owned(), by: Actor::PURGE, tm_hold: Timestamp::MAX };
+        let holds = |count| (0..count).map(|number| (name(number), hold())).collect::<Holds>();
+        assert!(holds(MAX_HOLDS - 1).has_room_for(&name(99)));
+        assert!(!holds(MAX_HOLDS).has_room_for(&name(99)));
+        assert!(holds(MAX_HOLDS).has_room_for(&name(0)));
+    }
 }

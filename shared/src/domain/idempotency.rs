@@ -88,3 +88,62 @@ impl IdempotencyRecord {
         Kind::ALL.iter().copied().find(is_named)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    fn record(event_name: &str) -> IdempotencyRecord {
+        IdempotencyRecord {
+            fingerprint: String::new(),
+            transaction: Uuid::nil(),
+            event: None,
+            event_name: event_name.to_owned(),
+            customer: Id::new(at(1), [1; 10]),
+            subject: None,
+            participant: None,
+            sequence: 1,
+            tm_event: at(1),
+            expires_at: 100,
+        }
+    }
+
+    #[test]
+    fn a_key_has_1_to_255_visible_characters() {
+        let is_key = |text: &str| IdempotencyKey::new(text.to_owned()).is_some();
+        assert!(is_key("!") && is_key("~") && is_key(&"x".repeat(255)));
+        for text in ["", " ", "a b", "\u{7f}", "é", &"x".repeat(256)] {
+            assert!(!is_key(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_use_is_that_of_one_agent_for_one_operation() {
+        let key = |text: &str| IdempotencyKey::new(text.to_owned()).unwrap();
+        let agent = |number| Id::new(at(1), [number; 10]);
+        let used = key("a").of(agent(1), "POST /v1.0/numbers");
+        assert_eq!(used, key("a").of(agent(1), "POST /v1.0/numbers"));
+        assert_ne!(used, key("b").of(agent(1), "POST /v1.0/numbers"));
+        assert_ne!(used, key("a").of(agent(2), "POST /v1.0/numbers"));
+        assert_ne!(used, key("a").of(agent(1), "POST /v1.0/flows"));
+    }
+
+    #[test]
+    fn a_record_is_remembered_until_it_expires() {
+        assert!(record("").is_remembered(at(99)));
+        assert!(!record("").is_remembered(at(100)));
+    }
+
+    #[test]
+    fn the_item_is_of_the_kind_that_the_event_created_or_updated() {
+        assert_eq!(record("number_created").kind(), Some(Kind::Number));
+        assert_eq!(record("agent_updated").kind(), Some(Kind::Agent));
+        for name in ["", "customer_created", "number_deleted"] {
+            assert_eq!(record(name).kind(), None, "{name}");
+        }
+    }
+}

@@ -93,4 +93,32 @@ mod tests {
         let proven = Customer { email_verified: true, ..ann };
         assert_eq!(Intent::to_prove(None, &proven), None);
     }
+
+    #[test]
+    fn a_deleted_account_has_nothing_to_prove() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let email = Email::from_text("ann@example.com").unwrap();
+        let blank = Customer::blank(Id::new(now, [1; 10]), now);
+        let deleted = Customer { email, status: Status::Deleted, ..blank };
+        assert_eq!(Intent::to_prove(None, &deleted), None);
+    }
+
+    #[test]
+    fn an_intent_is_answered_by_a_token_of_its_purpose() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let customer = Id::new(now, [1; 10]);
+        let email = Email::from_text("ann@example.com").unwrap();
+        let address = email.hash().unwrap();
+        for (intent, purpose) in [
+            (Intent::Resend(email), Purpose::EmailVerification),
+            (Intent::Verification { customer, address }, Purpose::EmailVerification),
+            (
+                Intent::PasswordReset { login: LoginKey(1), digest: String::new() },
+                Purpose::PasswordReset,
+            ),
+            (Intent::Invitation { customer, agent: Id::new(now, [2; 10]) }, Purpose::Invitation),
+        ] {
+            assert_eq!(intent.purpose(), purpose);
+        }
+    }
 }

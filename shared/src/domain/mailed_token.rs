@@ -334,4 +334,23 @@ mod tests {
             prop_assert!(PresentedToken::from_text(&token[..position]).is_err());
         }
     }
+
+    #[test]
+    fn a_purpose_has_a_name_and_a_lifetime() {
+        for (purpose, name, hours) in [
+            (Purpose::SignUp, "sign_up", 24),
+            (Purpose::EmailVerification, "email_verification", 24),
+            (Purpose::PasswordReset, "password_reset", 1),
+            (Purpose::Invitation, "invitation", 24),
+        ] {
+            assert_eq!((purpose.name(), purpose.lifetime()), (name, Duration::from_hours(hours)));
+        }
+    }
+
+    #[test]
+    fn a_token_is_kept_by_the_hash_of_all_of_it() {
+        let token = MailedToken::new(None, None, [7; 32]);
+        assert!(token.expose().starts_with("vbm_") && token.expose().len() == 4 + 4 * 22 + 6);
+        assert_eq!(token.hash(), sha256(token.expose()));
+    }
 }

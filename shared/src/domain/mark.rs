@@ -61,6 +61,7 @@ impl Customer {
 mod tests {
     use super::*;
     use crate::domain::customer::Suspension;
+    use crate::domain::hold::{Hold, HoldName};
     use crate::domain::{Actor, Id, Status};
 
     fn at(seconds: i64) -> Timestamp {
@@ -91,5 +92,19 @@ mod tests {
                 "{mark:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_dates_of_deletion_are_listed_the_earliest_first() {
+        let ascending = Mark::ALL.into_iter().filter(|mark| mark.is_ascending());
+        assert_eq!(ascending.collect::<Vec<_>>(), [Mark::Scheduled]);
+    }
+
+    #[test]
+    fn an_account_that_is_held_is_marked() {
+        let mut account = Customer::blank(Id::new(at(1), [1; 10]), at(1));
+        let hold = Hold { reason: "a".to_owned(), by: Actor::PURGE, tm_hold: at(2) };
+        account.internals.holds = account.internals.holds.with(HoldName::default_name(), hold);
+        assert_eq!(account.marks(), [(Mark::Held, at(1))]);
     }
 }

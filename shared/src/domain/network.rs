@@ -130,4 +130,14 @@ mod tests {
         exhausted.insert(other, standing, later);
         assert_eq!(exhausted.0.len(), 1);
     }
+
+    #[test]
+    fn recipients_are_counted_by_purpose_and_address() {
+        let of = |purpose, hash| Recipient::new(purpose, hash).hash().to_owned();
+        let one = of(Purpose::PasswordReset, "a");
+        assert_eq!(one, of(Purpose::PasswordReset, "a"));
+        assert_ne!(one, of(Purpose::PasswordReset, "b"));
+        assert_ne!(one, of(Purpose::Invitation, "a"));
+        assert_eq!(Network::of("192.0.2.1").expose(), "192.0.2.1");
+    }
 }

@@ -35,3 +35,31 @@ impl<T> Page<T> {
 
 /// Maximum and default page size.
 pub const MAX_PAGE_SIZE: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Id, Timestamp};
+
+    #[test]
+    fn a_page_has_a_next_one_only_if_a_row_follows() {
+        let cut = |rows| {
+            let page = Page::cut(rows, 2, ToString::to_string);
+            (page.rows, page.next)
+        };
+        assert_eq!(cut(vec![]), (vec![], None));
+        assert_eq!(cut(vec![1, 2]), (vec![1, 2], None));
+        assert_eq!(cut(vec![1, 2, 3]), (vec![1, 2], Some("2".to_owned())));
+    }
+
+    #[test]
+    fn what_a_deleted_account_owns_is_not_shown() {
+        let now = Timestamp::MAX;
+        let account = |status| Customer { status, ..Customer::blank(Id::new(now, [1; 10]), now) };
+        let page = || Page { rows: vec![1], next: Some("1".to_owned()) };
+        let shown = page().unless_deleted(&account(Status::Frozen));
+        assert_eq!((shown.rows, shown.next), (vec![1], Some("1".to_owned())));
+        let hidden = page().unless_deleted(&account(Status::Deleted));
+        assert_eq!((hidden.rows, hidden.next), (vec![], None));
+    }
+}

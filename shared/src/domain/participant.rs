@@ -282,4 +282,16 @@ mod tests {
             assert_eq!(timeout(Integer(seconds)).is_ok(), is_valid, "{seconds}");
         }
     }
+
+    #[test]
+    fn names_are_lower_case_letters_digits_and_inner_hyphens() {
+        for text in ["a", "7", "carrier-2", "a--b", &"x".repeat(40)] {
+            let name = ParticipantName::parse(text).unwrap();
+            assert_eq!((name.as_str(), name.to_string().as_str()), (text, text));
+            assert_eq!(ParticipantName::from_text(text), Ok(name));
+        }
+        for text in ["", "-", "-a", "a-", "A", "a b", "a/b", "ä", &"x".repeat(41)] {
+            assert_eq!(ParticipantName::from_text(text), Err(ParticipantName::RULE), "{text}");
+        }
+    }
 }

@@ -161,4 +161,14 @@ mod tests {
         let nothing = Permission::ADMIN.within(Permission::AGENT | Permission::MANAGER);
         assert!(!nothing.allows(Permission::AGENT | Permission::ADMIN | Permission::MANAGER));
     }
+
+    #[test]
+    fn a_permission_is_a_sum_of_named_bits() {
+        let both = Permission::ADMIN | Permission::AGENT;
+        assert_eq!(both.to_string(), "48");
+        assert_eq!(both.bits().collect::<Vec<_>>(), [(16, "agent"), (32, "admin")]);
+        assert_eq!(Permission::ADMIN | Permission::ADMIN, Permission::ADMIN);
+        assert!(Permission::NONE.allows(Permission::NONE));
+        assert_eq!(Grant::default().permission(), Permission::AGENT);
+    }
 }

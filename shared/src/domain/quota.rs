@@ -234,4 +234,21 @@ mod tests {
         assert_eq!([0, 8, 600, 607].map(left), [600, 592, 0, 0]);
         assert_eq!(quota.status(0, now).resets_in, Duration::from_secs(10));
     }
+
+    #[test]
+    fn each_kind_has_a_name_a_window_and_fails_open_only_if_it_is_about_a_fair_share() {
+        for (kind, name, minutes, is_strict) in [
+            (QuotaKind::Requests, "requests", 1, false),
+            (QuotaKind::InvalidTokens, "invalid-tokens", 1, false),
+            (QuotaKind::Tickets, "tickets", 1, true),
+            (QuotaKind::PasswordAttempts, "password-attempts", 10, true),
+            (QuotaKind::MailRequests, "mail-requests", 60, true),
+            (QuotaKind::MailsPerAddress, "mails-per-address", 60, true),
+            (QuotaKind::TakenUsernames, "taken-usernames", 60, true),
+            (QuotaKind::AddressChanges, "address-changes", 60, true),
+        ] {
+            assert_eq!((kind.name(), kind.is_strict()), (name, is_strict));
+            assert_eq!(kind.window(), Duration::from_mins(minutes), "{name}");
+        }
+    }
 }

@@ -157,4 +157,26 @@ mod tests {
         assert!(new.customer.administers(new.admin.permission));
         assert!(new.customer.webhook(now()).is_none());
     }
+
+    #[test]
+    fn a_sign_up_makes_an_active_account_with_a_proven_address() {
+        use crate::domain::terms::Terms;
+        use crate::domain::value::{Email, Name};
+        let sign_up = SignUp {
+            email: Email::from_text("ann@example.com").unwrap(),
+            name: Name::from_text("Ann").unwrap(),
+            terms: Terms { version: "7".to_owned(), tm_accept: now() },
+        };
+        let secret = WebhookSecret::new([7; 32]);
+        let new =
+            Customer::sign_up(Id::new(now(), [1; 10]), &sign_up, secret.clone(), admin(), now());
+        let customer = new.customer;
+        assert!(customer.status == Status::Active && customer.email_verified);
+        assert_eq!((&customer.email, &customer.name), (&sign_up.email, &sign_up.name));
+        assert_eq!(customer.internals.terms, Some(sign_up.terms));
+        assert_eq!(customer.internals.webhook_secret, Some(secret));
+        assert_eq!((customer.internals.admins, customer.internals.sequence), (1, 1));
+        assert_eq!(customer.internals.owned, Counts::from([(Kind::Agent, 1)]));
+        assert!(customer.administers(new.admin.permission));
+    }
 }

@@ -40,3 +40,27 @@ impl Resource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::value::FromText as _;
+
+    #[test]
+    fn an_update_replaces_what_it_names_and_nothing_else() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let name = |text| Name::from_text(text).unwrap();
+        let before = Resource {
+            id: Id::new(at(1), [1; 10]),
+            name: name("a"),
+            detail: Detail::from_text("b").unwrap(),
+            data: Data::trusted(r#"{"c":1}"#.to_owned()),
+            tm_create: at(1),
+            tm_update: at(1),
+        };
+        let after = before.updated(Some(name("z")), None, None, at(2));
+        assert_eq!((after.id, after.tm_create, after.tm_update), (before.id, at(1), at(2)));
+        assert_eq!((after.name, &after.detail), (name("z"), &before.detail));
+        assert_eq!(after.data.expose(), before.data.expose());
+    }
+}

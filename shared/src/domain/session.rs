@@ -186,4 +186,22 @@ mod tests {
         assert_eq!((id, id.uuid().get_version_num()), (Session::id_of("vbs_1"), 8));
         assert_ne!(id, Session::id_of("vbs_2"));
     }
+
+    #[test]
+    fn a_token_in_a_url_shortens_its_session_to_a_day_and_never_prolongs_it() {
+        let early = session(0).exposed(after(1));
+        assert!(early.url_exposed);
+        assert_eq!(early.tm_expire, after(25));
+        assert_eq!(session(0).exposed(after(160)).tm_expire, after(168));
+    }
+
+    #[test]
+    fn the_sessions_that_go_on_are_listed_newest_first() {
+        let limits = SessionLimits::default();
+        let ended = Session { tm_expire: after(9), ..session(5) };
+        let active = limits.active(vec![session(1), ended, session(3)], 0, after(9));
+        let ids: Vec<_> = active.rows.iter().map(|one| one.id).collect();
+        assert_eq!((ids, active.next), (vec![session(3).id, session(1).id], None));
+        assert!(limits.active(vec![session(1)], 1, after(9)).rows.is_empty(), "another epoch");
+    }
 }

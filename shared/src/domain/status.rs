@@ -42,3 +42,24 @@ impl Status {
         matches!(self, Self::Initial | Self::Active)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_found_by_its_name_which_json_has_too() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.name()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.name());
+        }
+        for name in ["", "Active", "gone"] {
+            assert_eq!(Status::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn accounts_live_until_they_are_frozen() {
+        assert_eq!(Status::ALL.map(Status::is_live), [true, true, false, false]);
+    }
+}

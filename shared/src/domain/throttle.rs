@@ -56,4 +56,10 @@ mod tests {
             assert!((delay - 30_000.0).abs() < f64::EPSILON, "{throttle:?}: {delay}");
         }
     }
+
+    #[test]
+    fn a_known_network_has_more_free_attempts() {
+        let free = [Throttle::Username, Throttle::Session, Throttle::KnownNetwork];
+        assert_eq!(free.map(Throttle::free_attempts), [5, 5, 20]);
+    }
 }

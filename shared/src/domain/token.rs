@@ -237,4 +237,30 @@ mod tests {
             prop_assert_eq!(Credential::parse(&format!("{token}{replacement}")), None);
         }
     }
+
+    #[test]
+    fn what_the_two_kinds_of_token_have_in_common() {
+        let session = session([1; 32]);
+        assert_eq!(session.hash(), sha256(session.expose()));
+        assert_eq!(session.session_id(), Session::id_of(session.expose()));
+        let key = PlainToken::access_key(id(u128::MAX), id(7), id(3), [2; 32]);
+        for token in [session, key] {
+            let credential = Credential::parse(token.expose()).unwrap();
+            assert_eq!((credential.customer(), credential.agent()), (id(u128::MAX), id(7)));
+        }
+    }
+
+    /// Every bit of the secret is in the token.
+    #[test]
+    fn tokens_of_two_secrets_differ() {
+        let digits = |secret: [u8; 32]| session(secret).0[4..48].to_owned();
+        let of = |bit: usize| {
+            let mut secret = [0; 32];
+            secret[bit / 8] = 1 << (bit % 8);
+            digits(secret)
+        };
+        let all: std::collections::BTreeSet<_> =
+            (0..256).map(of).chain([digits([0; 32])]).collect();
+        assert_eq!(all.len(), 257);
+    }
 }

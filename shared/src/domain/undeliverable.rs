@@ -44,3 +44,17 @@ impl Undeliverable {
         self.tm.plus(self.reason.lifetime())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_gets_mail_again_after_90_days_or_a_year() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let tm = at("2026-01-01T00:00:00Z");
+        let until = |reason| Undeliverable { reason, tm }.until();
+        assert_eq!(until(UndeliverableReason::Bounced), at("2026-04-01T00:00:00Z"));
+        assert_eq!(until(UndeliverableReason::Complained), at("2027-01-01T00:00:00Z"));
+    }
+}

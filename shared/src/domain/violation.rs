@@ -37,3 +37,22 @@ impl From<String> for Violation {
         Self::Value(rule)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_is_told_in_words_that_follow_the_fields_name() {
+        let rule = "must be a boolean";
+        for (violation, words) in [
+            (Violation::Missing, "is missing"),
+            (Violation::Duplicate, "is there more than once"),
+            (Violation::Unknown("`name`".to_owned()), "is not a field here; known: `name`"),
+            (rule.into(), rule),
+            (rule.to_owned().into(), rule),
+        ] {
+            assert_eq!(violation.to_string(), words);
+        }
+    }
+}

@@ -107,12 +107,21 @@ mod tests {
     }
 
     #[test]
-    fn an_overlap_lasts_a_day_unless_asked_and_thirty_days_at_most() {
-        assert_eq!(overlap(None).unwrap(), OVERLAP);
-        for seconds in [0, 1, 30 * 86_400] {
-            let asked = overlap(Some(Integer(seconds))).unwrap();
-            assert_eq!(asked, Duration::from_secs(seconds));
+    fn a_secret_signs_with_its_random_bytes() {
+        let secret = WebhookSecret::new([7; 32]);
+        assert_eq!(secret.expose(), "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
+        assert_eq!(secret.key(), Some(vec![7; 32]));
+        for text in ["", "BwcH", "whsec_?"] {
+            assert_eq!(WebhookSecret::trusted(text.to_owned()).key(), None, "{text}");
         }
-        assert!(overlap(Some(Integer(30 * 86_400 + 1))).is_err());
+    }
+
+    #[test]
+    fn an_overlap_is_a_day_unless_asked_for_and_30_days_at_most() {
+        let asked = |seconds| overlap(Some(Integer(seconds))).ok().map(|one| one.as_secs());
+        assert_eq!(overlap(None).unwrap(), Duration::from_hours(24));
+        assert_eq!([0, 2_592_000, 2_592_001].map(asked), [Some(0), Some(2_592_000), None]);
+        let refused = overlap(Some(Integer(u64::MAX)));
+        assert!(matches!(refused, Err(Error::InvalidField(name, _)) if name == "overlap"));
     }
 }
