@@ -1,5 +1,6 @@
 //! E-mail addresses: RFC 5321 and, for other scripts than Latin, RFC 6531 and 6532.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
@@ -158,13 +159,18 @@ pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
 }
 
 /// Returns the domain in the form that UTS 46 shows, without transitional processing; `None` if it is no
-/// domain name.
+/// domain name, or is shown as one that is none or another, such as `xn--xn--…`.
 fn canonical_domain(domain: &str) -> Option<String> {
     let (uts46, ldh) = (Uts46::new(), AsciiDenyList::STD3);
-    let ascii =
-        uts46.to_ascii(domain.as_bytes(), ldh, Hyphens::CheckFirstLast, DnsLength::Verify).ok()?;
-    let (shown, valid) = uts46.to_unicode(ascii.as_bytes(), ldh, Hyphens::CheckFirstLast);
-    valid.is_ok().then(|| shown.into_owned())
+    let ascii = |domain: &str| {
+        let ascii =
+            uts46.to_ascii(domain.as_bytes(), ldh, Hyphens::CheckFirstLast, DnsLength::Verify);
+        ascii.ok().map(Cow::into_owned)
+    };
+    let registered = ascii(domain)?;
+    let (shown, valid) = uts46.to_unicode(registered.as_bytes(), ldh, Hyphens::CheckFirstLast);
+    let is_same = valid.is_ok() && ascii(&shown).is_some_and(|again| again == registered);
+    is_same.then(|| shown.into_owned())
 }
 
 /// Whether an atom of a local part may have `c`: `atext` of RFC 5322, and of other scripts all that is seen.
@@ -372,6 +378,15 @@ mod tests {
             if let Ok(once) = mailbox(&format!("{local}@{domain}.example")) {
                 prop_assert_eq!(mailbox(&once), Ok(once));
             }
+        }
+    }
+
+    /// The decoded label begins with `xn--`, and is none.
+    #[test]
+    fn a_domain_that_is_shown_as_none_is_none() {
+        let label = "xn--xn--bcbchepaxelmepaxco---bhcer-kkva";
+        for address in [format!("ann@{label}.example"), format!("ann@{label}")] {
+            assert_eq!(mailbox(&address), Err(EmailViolation::Domain), "{address}");
         }
     }
 }
