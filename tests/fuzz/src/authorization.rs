@@ -1,0 +1,84 @@
+use pure::domain::username::LoginKey;
+use pure::domain::{Credential, Error, Id, PlainToken};
+use uuid::Uuid;
+
+use crate::{refusal, request};
+
+/// The header `Authorization`, and the tokens in it.
+pub fn authorization(bytes: &[u8]) {
+    if let Some(request) = request::with_headers(&[("authorization", bytes)]) {
+        match request.token() {
+            Ok(token) => {
+                assert!(!token.contains(',') && token.trim() == token);
+                if Credential::parse(token).is_some() {
+                    is_one_spelling(token);
+                }
+            }
+            Err(error) => {
+                refusal::check(&error);
+                let is_known = matches!(
+                    error,
+                    Error::AuthenticationRequired
+                        | Error::UnsupportedScheme
+                        | Error::AmbiguousCredentials
+                );
+                assert!(is_known, "{error:?}");
+            }
+        }
+    }
+    if let Some((content, [position, byte])) = bytes.split_last_chunk() {
+        tokens(content, usize::from(*position), *byte);
+    }
+}
+
+/// Tokens are read as what they were made of, and refused with any other character at any position.
+fn tokens(content: &[u8], position: usize, byte: u8) {
+    let Some((secret, content)) = content.split_first_chunk::<32>() else { return };
+    let Some((names, _)) = content.split_first_chunk::<48>() else { return };
+    let [customer, agent, third] = numbers(names);
+    let session = PlainToken::session(id(customer), id(agent), LoginKey(third), *secret);
+    let Some(Credential::Session { customer: one, agent: other, login, session: named }) =
+        Credential::parse(session.expose())
+    else {
+        panic!("refused")
+    };
+    assert_eq!((one, other, login), (id(customer), id(agent), LoginKey(third)));
+    assert_eq!(named, session.session_id());
+    let key = PlainToken::access_key(id(customer), id(agent), id(third), *secret);
+    let Some(Credential::AccessKey { customer: one, agent: other, key: named, hash }) =
+        Credential::parse(key.expose())
+    else {
+        panic!("refused")
+    };
+    assert_eq!((one, other, named), (id(customer), id(agent), id(third)));
+    assert_eq!(hash, key.hash());
+    for token in [session.expose(), key.expose()] {
+        is_one_spelling(token);
+        let mut changed = token.as_bytes().to_vec();
+        let position = position % changed.len();
+        if byte.is_ascii() && changed[position] != byte {
+            changed[position] = byte;
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(Credential::parse(&changed), None, "{token} {changed}");
+        }
+    }
+}
+
+/// A token has letters and digits only, and a fixed length: there is no second spelling.
+fn is_one_spelling(token: &str) {
+    let digits = token.strip_prefix("vbs_").or_else(|| token.strip_prefix("vb_")).unwrap();
+    assert_eq!(digits.len(), 5 * 22 + 6);
+    assert!(digits.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");
+}
+
+fn id<T>(number: u128) -> Id<T> {
+    Id::from_uuid(Uuid::from_u128(number))
+}
+
+fn numbers(bytes: &[u8; 48]) -> [u128; 3] {
+    let mut numbers = [0; 3];
+    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<16>().0) {
+        *number = u128::from_be_bytes(*bytes);
+    }
+    numbers
+}

@@ -1,0 +1,70 @@
+use pure::domain::{Customer, Error, Id, Timestamp};
+use pure::http::Reply;
+use pure::http::view::CustomerView;
+
+use crate::{refusal, request};
+
+/// The headers `If-Match` and, in another line, `If-None-Match`.
+pub fn if_match(bytes: &[u8]) {
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let one = lines.next().unwrap_or_default();
+    let other = lines.next().unwrap_or_default();
+    let now = Timestamp::from_micros(1_000_000).unwrap();
+    let customer = Customer::blank(Id::new(now, [1; 10]), now);
+    let tag = tag(&customer);
+    match_list(one, &tag, &customer);
+    none_match_list(other, &tag, &customer);
+}
+
+/// A list of tags that has the current one matches, whatever else is in it; another does not.
+fn match_list(list: &[u8], tag: &[u8], customer: &Customer) {
+    let Some(met) = read("if-match", list, customer) else { return };
+    let is_any = list.trim_ascii() == b"*";
+    assert!(!met || is_any || holds(list, tag));
+    if !is_any {
+        let longer = [list, b", ".as_slice(), tag].concat();
+        assert_eq!(read("if-match", &longer, customer), Some(true));
+        let weak = [list, b", W/".as_slice(), tag].concat();
+        assert_eq!(read("if-match", &weak, customer), Some(met), "a weak tag matches nothing");
+    }
+}
+
+/// A list of tags that has the current one, weak or not, is known.
+fn none_match_list(list: &[u8], tag: &[u8], customer: &Customer) {
+    let Some(met) = read("if-none-match", list, customer) else { return };
+    let is_any = list.trim_ascii() == b"*";
+    assert_eq!(met, !is_any && !holds(list, tag));
+    for tag in [tag.to_vec(), [b"W/".as_slice(), tag].concat()] {
+        let longer = [list, b",".as_slice(), tag.as_slice()].concat();
+        let read = read("if-none-match", &longer, customer);
+        assert_eq!(read, (!is_any).then_some(false));
+    }
+}
+
+/// Whether a state meets the header; `None` if that is refused as malformed.
+fn read(name: &'static str, value: &[u8], customer: &Customer) -> Option<bool> {
+    let request = request::with_headers(&[(name, value)])?;
+    let conditions = match request.preconditions() {
+        Ok(conditions) => conditions,
+        Err(error) => {
+            refusal::names(&error, &["If-Match", "If-None-Match"]);
+            return None;
+        }
+    };
+    match conditions.require(&CustomerView::from(customer)) {
+        Ok(()) => Some(true),
+        Err(Error::EtagMismatch) => Some(false),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// The tag of a state, in quotes, as the header `ETag` shows it.
+fn tag(customer: &Customer) -> Vec<u8> {
+    let response = Reply::state(CustomerView::from(customer)).unwrap();
+    let response = response.into_response("", false, &[]);
+    response.headers()["etag"].as_bytes().to_vec()
+}
+
+fn holds(list: &[u8], tag: &[u8]) -> bool {
+    list.windows(tag.len()).any(|window| window == tag)
+}

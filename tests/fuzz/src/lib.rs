@@ -1,0 +1,29 @@
+//! Properties of the parsers of what strangers send, for any bytes. `infra/check_fuzz.py` runs them.
+//!
+//! What is accepted keeps its documented limits and can be written so that it is read again as the same; what is refused is
+//! the client's mistake, and the answer names the field.
+
+#![allow(clippy::missing_panics_doc, reason = "a property that does not hold panics")]
+#![allow(clippy::unwrap_used, reason = "the same")]
+
+mod address;
+mod authorization;
+mod idempotency_key;
+mod if_match;
+mod json_body;
+mod page_token;
+mod query;
+mod refusal;
+mod request;
+mod webhook_answer;
+mod webhook_uri;
+
+pub use address::address;
+pub use authorization::authorization;
+pub use idempotency_key::idempotency_key;
+pub use if_match::if_match;
+pub use json_body::json_body;
+pub use page_token::page_token;
+pub use query::query;
+pub use webhook_answer::webhook_answer;
+pub use webhook_uri::webhook_uri;

@@ -1,0 +1,33 @@
+use pure::domain::find::{Cursor, Filter, NamePrefix};
+use pure::domain::mark::Mark;
+use pure::domain::value::{Email, FromText};
+use pure::domain::{Event, Id, Status};
+
+/// The token of a page, sent to every list. A list reads none but those that it writes, and no list reads another's.
+pub fn page_token(bytes: &[u8]) {
+    let Ok(token) = std::str::from_utf8(bytes) else { return };
+    let read: Vec<Cursor> = filters()
+        .into_iter()
+        .filter_map(|filter| {
+            let cursor = filter.cursor(token)?;
+            assert_eq!(filter.token(&cursor), token);
+            Some(cursor)
+        })
+        .collect();
+    assert!(read.len() <= 1, "{read:?}");
+    if let Some(id) = Id::<Event>::parse(token) {
+        assert!(id.to_string().eq_ignore_ascii_case(token));
+    }
+}
+
+/// One filter of every list.
+fn filters() -> Vec<Filter> {
+    let statuses = [None, Some(Status::Initial), Some(Status::Active), Some(Status::Frozen)];
+    let of = |status| Filter::Created { status, after: None, before: None };
+    let mut filters: Vec<Filter> = statuses.map(of).into();
+    filters.push(of(Some(Status::Deleted)));
+    filters.push(Filter::Email(Email::from_text("a@b.example").unwrap()));
+    filters.push(Filter::Named(NamePrefix::of("a").unwrap()));
+    filters.extend(Mark::ALL.map(Filter::Marked));
+    filters
+}

@@ -1,0 +1,73 @@
+use pure::domain::find::Filter;
+use pure::domain::value::{Email, FromText};
+use pure::domain::{Customer, Error, Id, Timestamp};
+use pure::http::{Accepts, CUSTOMER_QUERY, PAGE_OF_ACCOUNT, PAGE_OF_EVENTS, Request};
+
+use crate::{refusal, request};
+
+/// The query of a list: of accounts, of events, of what an account owns.
+pub fn query(bytes: &[u8]) {
+    let Ok(query) = std::str::from_utf8(bytes) else { return };
+    with(query, CUSTOMER_QUERY, |request| {
+        let (filter, page) = request.page_of_filter()?;
+        assert!((1..=100).contains(&page.size));
+        keeps_its_limits(&filter);
+        if let Some(cursor) = page.cursor(|token| filter.cursor(token))? {
+            assert_eq!(Some(filter.token(&cursor).as_str()), page.token);
+        }
+        Ok(())
+    });
+    with(query, PAGE_OF_EVENTS, |request| {
+        let query = request.event_query()?;
+        assert!((1..=100).contains(&query.size));
+        let sent = request.parameter("type");
+        assert_eq!(query.event_type.map(|one| one.name().to_owned()), sent.map(str::to_owned));
+        Ok(())
+    });
+    with(query, PAGE_OF_ACCOUNT, |request| {
+        let own: Id<Customer> = Id::new(Timestamp::MAX, [1; 10]);
+        let named = request.account(own)?;
+        assert!(named == own || request.names_account());
+        assert!(request.page()?.token.is_none_or(|token| !token.is_empty()));
+        Ok(())
+    });
+}
+
+/// Reads the query of a route; a refusal names one of its parameters, or the one that it does not know.
+fn with(
+    query: &str,
+    parameters: &'static [&'static str],
+    read: impl Fn(&Request) -> Result<(), Error>,
+) {
+    let accepts = Accepts { query: parameters, ..Accepts::default() };
+    let Some(request) = request::with_query(query, accepts) else { return };
+    assert_eq!(request.whole(), request.whole());
+    match request.require_accepted() {
+        Err(Error::UnknownParameter { name, accepted }) => {
+            assert!((1..=64).contains(&name.chars().count()));
+            assert_eq!(accepted, parameters);
+        }
+        Err(error) => refusal::names(&error, parameters),
+        Ok(()) => {
+            if let Err(error) = read(&request) {
+                refusal::names(&error, parameters);
+            }
+        }
+    }
+}
+
+fn keeps_its_limits(filter: &Filter) {
+    match filter {
+        Filter::Created { after: Some(after), before: Some(before), .. } => {
+            assert!(after < before);
+        }
+        Filter::Named(prefix) => {
+            assert!((1..=192).contains(&prefix.expose().chars().count()));
+        }
+        Filter::Email(email) => {
+            let canonical = email.canonical().unwrap();
+            assert!(Email::from_text(&canonical).is_ok_and(|one| one.is_same_mailbox(email)));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,39 @@
+use http::Uri;
+use pure::domain::value::{FromText, WebhookUri};
+use pure::domain::webhook_target::{Loopback, MAX_BYTES, TargetPolicy, WebhookTarget};
+
+/// Where webhooks go.
+pub fn webhook_uri(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match WebhookUri::from_text(text) {
+        Ok(uri) => assert_eq!(uri.expose(), text),
+        Err(rule) => assert!(!rule.to_string().is_empty()),
+    }
+    for loopback in [Loopback::Refused, Loopback::Allowed] {
+        if let Ok(target) = WebhookTarget::parse(text, loopback) {
+            leads_to_one_place(text, &target, loopback);
+        }
+    }
+}
+
+/// A target is on the public internet, and means the same to every parser: the one that checks it, and the one that sends
+/// the request.
+fn leads_to_one_place(text: &str, target: &WebhookTarget, loopback: Loopback) {
+    assert!(text.is_ascii() && text.len() <= MAX_BYTES);
+    let again = WebhookTarget::parse(target.expose(), loopback).unwrap();
+    assert_eq!((again.expose(), again.host()), (target.expose(), target.host()));
+    if let Ok(uri) = text.parse::<Uri>() {
+        assert!(uri.host().is_some_and(|host| host.eq_ignore_ascii_case(target.host())), "{text}");
+    }
+    assert!(target.path().starts_with('/'));
+    let addresses = target.addresses().unwrap_or_default();
+    assert!(addresses.iter().all(|address| target.admits(*address)));
+    if target.is_loopback() {
+        assert_eq!(loopback, Loopback::Allowed);
+        return assert!(addresses.iter().all(std::net::IpAddr::is_loopback));
+    }
+    assert!(target.expose().starts_with("https://") && target.port() == 443);
+    assert!(!addresses.iter().any(std::net::IpAddr::is_loopback));
+    let own = TargetPolicy::new(loopback, [target.host().to_owned()]);
+    assert!(own.target(text).is_err(), "the API's own host");
+}
