@@ -272,11 +272,14 @@ mod tests {
         let new = AccessKey::new(id, agent, token(0), Permission::AGENT, MIN_LIFETIME, at(1));
         assert_eq!((new.tm_create, new.tm_update, new.tm_last_use), (at(1), at(1), None));
         assert_eq!((new.tm_expire, new.version), (at(1).plus(MIN_LIFETIME), 1));
-        let labels = Labels { name: None, detail: Some(Detail::default()) };
-        let updated =
-            AccessKey { name: Name::trusted("a".to_owned()), ..new }.updated(labels, at(2));
-        assert_eq!((updated.name.expose(), updated.version), ("a", 2));
-        assert_eq!((updated.tm_create, updated.tm_update), (at(1), at(2)));
+        assert_eq!((new.name.expose(), new.detail.expose()), ("", ""));
+        let (name, detail) = (Name::trusted("a".to_owned()), Detail::trusted("b".to_owned()));
+        let both = Labels { name: Some(name), detail: Some(detail) };
+        let updated = new.updated(both, at(2));
+        assert_eq!((updated.name.expose(), updated.detail.expose()), ("a", "b"));
+        assert_eq!((updated.tm_create, updated.tm_update, updated.version), (at(1), at(2), 2));
+        let kept = updated.updated(Labels::default(), at(3));
+        assert_eq!((kept.name.expose(), kept.detail.expose()), ("a", "b"));
     }
 
     #[test]

@@ -132,10 +132,13 @@ mod tests {
         let before = agent("ann", Permission::AGENT);
         assert_eq!((before.name.expose(), before.detail.expose(), before.epoch), ("", "", 0));
         assert_eq!(before.login, before.username.login_key());
-        let labels = Labels { name: Name::from_text("Ann").ok(), detail: None };
+        let labels =
+            Labels { name: Name::from_text("Ann").ok(), detail: Detail::from_text("b").ok() };
         let later = now().plus(std::time::Duration::from_secs(1));
         let after = before.updated(labels, later);
-        assert_eq!((after.name.expose(), after.detail.expose()), ("Ann", ""));
+        assert_eq!((after.name.expose(), after.detail.expose()), ("Ann", "b"));
+        let kept = after.updated(Labels::default(), later);
+        assert_eq!((kept.name.expose(), kept.detail.expose()), ("Ann", "b"));
         assert_eq!((after.tm_create, after.tm_update), (now(), later));
         assert_eq!(after.permission, Permission::AGENT);
     }

@@ -60,7 +60,10 @@ mod tests {
         };
         let after = before.updated(Some(name("z")), None, None, at(2));
         assert_eq!((after.id, after.tm_create, after.tm_update), (before.id, at(1), at(2)));
-        assert_eq!((after.name, &after.detail), (name("z"), &before.detail));
+        assert_eq!((&after.name, &after.detail), (&name("z"), &before.detail));
         assert_eq!(after.data.expose(), before.data.expose());
+        let (detail, data) = (Detail::from_text("y").unwrap(), Data::default());
+        let last = after.updated(None, Some(detail.clone()), Some(data), at(3));
+        assert_eq!((last.name, last.detail, last.data.expose()), (name("z"), detail, "{}"));
     }
 }
