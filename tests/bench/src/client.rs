@@ -30,7 +30,22 @@ impl Api {
         token: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Bytes)> {
+        self.call_with(method, path, token, &[], body).await
+    }
+
+    /// Sends a request with these headers, too.
+    pub(crate) async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(u16, Bytes)> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
         }

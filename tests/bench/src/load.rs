@@ -1,7 +1,6 @@
 //! The whole local stack under load: the gateway, the functions, the tables. `oha` sends the requests, over loopback.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::time::sleep;
 use crate::client::Api;
 use crate::contestants::Places;
 use crate::report::{date, machine, save};
+use crate::resident::processes;
 use crate::{Load, Result, say};
 
 /// Connections, to see where it saturates.
@@ -154,23 +154,11 @@ async fn load(
     })
 }
 
-/// Returns the resident memory of this process, which is the stack, and of its children, in MiB.
+/// Returns the resident memory of this process, which is the stack, and of its functions, in MiB.
 fn resident_mib() -> Result<f64> {
-    let own = std::process::id().to_string();
-    let mut kib = 0;
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        // One that has just ended has none.
-        let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
-        let value = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next().map(str::to_owned)
-        };
-        let is_ours = entry.file_name() == *own || value("PPid:").as_deref() == Some(&own);
-        if is_ours && value("Name:").as_deref() != Some("oha") {
-            kib += value("VmRSS:").and_then(|kib| kib.parse().ok()).unwrap_or(0_u32);
-        }
-    }
+    let processes = processes()?;
+    let kib: u32 =
+        processes.values().filter(|process| process.name != "oha").map(|process| process.kib).sum();
     Ok(f64::from(kib) / 1024.0)
 }
 

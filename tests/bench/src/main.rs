@@ -14,9 +14,11 @@ mod memory;
 mod outbox;
 mod recorder;
 mod report;
+mod resident;
 mod runtime_api;
 mod scale;
 mod share;
+mod soak;
 mod svg;
 mod world;
 
@@ -54,6 +56,8 @@ enum What {
     Contend(Contend),
     /// Publisher and deliverer at a steady rate of events
     Outbox(Outbox),
+    /// The whole stack for long, under faults, while accounts are made, used, deleted and purged
+    Soak(Soak),
 }
 
 /// Options of `compare`.
@@ -158,6 +162,29 @@ struct Outbox {
     out: PathBuf,
 }
 
+/// Options of `soak`.
+#[derive(clap::Args)]
+struct Soak {
+    /// For how many minutes
+    #[arg(long, default_value_t = 20.0)]
+    minutes: f64,
+    /// How many accounts live at the same time
+    #[arg(long, default_value_t = 8)]
+    accounts: usize,
+    /// For how many milliseconds a transaction holds its items
+    #[arg(long, default_value_t = 10)]
+    hold: u64,
+    /// How many of a hundred calls to the tables fail
+    #[arg(long, default_value_t = 1.0)]
+    faults: f64,
+    /// Directory of the functions' executables; those that are shipped if absent
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// Where results go
+    #[arg(long, default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
 impl Compare {
     fn endpoints(&self) -> Vec<Endpoint> {
         let wanted = |one: &Endpoint| self.endpoints.iter().any(|name| name == one.name());
@@ -187,6 +214,7 @@ async fn main() -> ExitCode {
         What::Load(arguments) => load::run(arguments, &places).await,
         What::Contend(arguments) => contend::run(arguments, &places).await,
         What::Outbox(arguments) => outbox::run(arguments, &places).await,
+        What::Soak(arguments) => soak::run(arguments, &places).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,85 @@
+//! Clients that try again, as clients must.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{Scene, random};
+use crate::Result;
+
+/// Tries of one request.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// A client with a token.
+pub(crate) struct Caller<'a> {
+    pub(crate) scene: &'a Scene,
+    pub(crate) token: &'a str,
+}
+
+/// What is sent.
+pub(crate) struct Call<'a> {
+    /// What it is counted as.
+    pub(crate) name: &'static str,
+    pub(crate) method: Method,
+    pub(crate) path: &'a str,
+    pub(crate) body: Option<Value>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn get(name: &'static str, path: &'a str) -> Self {
+        Self { name, method: Method::GET, path, body: None }
+    }
+
+    pub(crate) fn post(name: &'static str, path: &'a str, body: Value) -> Self {
+        Self { name, method: Method::POST, path, body: Some(body) }
+    }
+
+    pub(crate) fn put(name: &'static str, path: &'a str, body: Value) -> Self {
+        Self { name, method: Method::PUT, path, body: Some(body) }
+    }
+
+    pub(crate) fn delete(name: &'static str, path: &'a str) -> Self {
+        Self { name, method: Method::DELETE, path, body: None }
+    }
+}
+
+impl Caller<'_> {
+    /// Sends a request until it is answered otherwise than by 429 or 503, with one idempotency key. `None` if it never is, or
+    /// is refused, which is a problem. What a repeated try finds done was done by the try before.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Option<Value>> {
+        let Call { name, method, path, body } = call;
+        let key = format!("\"{:016x}\"", random()?);
+        let with_key = [("idempotency-key", key.as_str())];
+        let is_remembered = method == Method::POST || method == Method::PUT;
+        let headers: &[(&str, &str)] = if is_remembered { &with_key } else { &[] };
+        for tried in 0..TRIES {
+            let started = Instant::now();
+            let api = &self.scene.api;
+            let (status, answer) =
+                api.call_with(method.clone(), path, self.token, headers, body.as_ref()).await?;
+            self.scene.tally.answered(name, status, started.elapsed());
+            match status {
+                200..=299 => return Ok(Some(serde_json::from_slice(&answer).unwrap_or_default())),
+                429 | 503 => sleep(PAUSE).await,
+                404 if tried > 0 && method == Method::DELETE => return Ok(Some(Value::Null)),
+                409 if is_issued(&answer) => return Ok(Some(Value::Null)),
+                _ => {
+                    let answer = String::from_utf8_lossy(&answer);
+                    self.scene.tally.complain(format!("{name}: {status}: {answer}"));
+                    return Ok(None);
+                }
+            }
+        }
+        self.scene.tally.complain(format!("{name}: not answered in {TRIES} tries"));
+        Ok(None)
+    }
+}
+
+/// Whether an access key was made by an earlier try, whose answer alone had its token.
+fn is_issued(answer: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    answer["error"]["reason"] == "TOKEN_ALREADY_ISSUED"
+}

@@ -1,0 +1,90 @@
+//! Samples of resident memory: whether it grows with the number of calls.
+
+use std::collections::BTreeMap;
+
+use sam_local::Stack;
+use serde_json::Value;
+
+use crate::Result;
+use crate::resident::{Process, processes};
+
+/// Growth per call, in KiB, up to which nothing leaks. The runtime of a function keeps 0.15 KiB of each call, as the
+/// README of the bench says.
+pub(crate) const MAY_GROW: f64 = 0.5;
+
+/// Calls and resident memory at one time.
+struct Sample {
+    /// Invocations of all functions.
+    calls: f64,
+    /// Resident KiB of the stack itself.
+    stack: f64,
+    /// Resident KiB by process of a function.
+    functions: BTreeMap<u32, f64>,
+}
+
+/// Samples, in the order of time.
+#[derive(Default)]
+pub(crate) struct Samples(Vec<Sample>);
+
+/// How memory has grown in the second half of the soak, when everything has been used.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Growth {
+    pub(crate) calls: f64,
+    /// MiB at the beginning and at the end of the half.
+    pub(crate) stack: (f64, f64),
+    /// The same of all functions.
+    pub(crate) functions: (f64, f64),
+    /// KiB per call, of the stack and of a function that lived through the half.
+    pub(crate) per_call: (f64, f64),
+}
+
+impl Samples {
+    pub(crate) fn take(&mut self, stack: &Stack) -> Result<()> {
+        let stats = stack.stats();
+        let functions = stats["functions"].as_object().into_iter().flatten();
+        let calls = functions.filter_map(|(_, function)| function["invocations"].as_f64()).sum();
+        let processes = processes()?;
+        let kib = |process: &Process| f64::from(process.kib);
+        let (own, children): (Vec<_>, Vec<_>) =
+            processes.iter().partition(|(_, process)| process.is_own);
+        self.0.push(Sample {
+            calls,
+            stack: own.into_iter().map(|(_, process)| kib(process)).sum(),
+            functions: children.into_iter().map(|(id, process)| (*id, kib(process))).collect(),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn growth(&self) -> Growth {
+        let (Some(first), Some(last)) = (self.0.get(self.0.len() / 2), self.0.last()) else {
+            return Growth::default();
+        };
+        let calls = (last.calls - first.calls).max(1.0);
+        let mib = |sample: &Sample| sample.functions.values().sum::<f64>() / 1_024.0;
+        // A process that began or ended meanwhile is no growth.
+        let grown =
+            last.functions.iter().filter_map(|(id, kib)| Some(kib - first.functions.get(id)?));
+        Growth {
+            calls,
+            stack: (first.stack / 1_024.0, last.stack / 1_024.0),
+            functions: (mib(first), mib(last)),
+            per_call: ((last.stack - first.stack) / calls, grown.sum::<f64>() / calls),
+        }
+    }
+}
+
+impl Growth {
+    /// Whether neither the stack nor the functions grew by more per call than they may.
+    pub(crate) fn is_bounded(self) -> bool {
+        self.per_call.0 <= MAY_GROW && self.per_call.1 <= MAY_GROW
+    }
+
+    pub(crate) fn document(self) -> Value {
+        serde_json::json!({
+            "calls": self.calls,
+            "stack_mib": self.stack,
+            "functions_mib": self.functions,
+            "kib_per_call": self.per_call,
+        })
+    }
+}
