@@ -124,6 +124,25 @@ impl Installation {
     }
 }
 
+/// Context of a handler that reads no table: whether the installation has the console.
+#[derive(Debug)]
+pub struct ConsoleSwitch {
+    is_on: bool,
+}
+
+impl Build for ConsoleSwitch {
+    fn build() -> Result<Self, Error> {
+        Ok(Self { is_on: config::console_enabled() })
+    }
+}
+
+impl ConsoleSwitch {
+    /// Refuses a request where the installation has no console: there is no such route then.
+    pub const fn require(&self) -> Result<(), Error> {
+        if self.is_on { Ok(()) } else { Err(Error::RouteNotFound) }
+    }
+}
+
 impl Build for App {
     fn build() -> Result<Self, Error> {
         let client = aws_sdk_dynamodb::Client::from_conf(sdk::dynamodb_config()?);

@@ -226,3 +226,47 @@ async fn with_require_plan_a_deletion_without_one_is_428() {
     // Of a deleted account there is no plan.
     assert_eq!(tenure.call(&admin, "DELETE", &path).await.ok()["status"], "deleted");
 }
+
+async fn purge(tenure: &Tenure, admin: &str) -> Value {
+    assert!(tenure.stack.settle().await);
+    tenure.call(admin, "GET", "/v1.0/purge").await.ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_breaker_brake_and_the_purges_under_way() {
+    let mut options = limited(2);
+    options.parameters.insert("BreakerAccounts".to_owned(), "1".to_owned());
+    let tenure = at_an_hour(options).await;
+    let admin = tenure.admin().await;
+    let accounts = [tenure.account(&admin, "test1").await, tenure.account(&admin, "test2").await];
+    let limit = |limit, used, open| json!({"limit": limit, "used": used, "open": open});
+    let idle = json!({"enabled": true, "breaker": limit(1, 0, false), "brake": limit(2, 0, false), "running": []});
+    assert_eq!(purge(&tenure, &admin).await, idle);
+
+    // The purge claims the first, cannot finish it, and may not begin the second.
+    let stuck = json!([{"fault": "internal_error", "function": "PurgeRunFunction", "operation": "BatchWriteItem", "times": 1_000}]);
+    tenure.send(tenure.request("POST", "/_local/faults").json(&stuck)).await.ok();
+    delete(&tenure, &admin, &accounts[0].id).await.ok();
+    assert!(tenure.stack.settle().await);
+    let halfway = purge(&tenure, &admin).await;
+    assert_eq!(halfway["running"][0]["customer_id"], accounts[0].id, "{halfway}");
+    delete(&tenure, &admin, &accounts[1].id).await.ok();
+    let open = purge(&tenure, &admin).await;
+    assert_eq!(
+        (&open["breaker"], &open["brake"]),
+        (&limit(1, 1, true), &limit(2, 2, true)),
+        "{open}"
+    );
+    assert_eq!(open["running"].as_array().unwrap().len(), 1, "{open}");
+    tenure.send(tenure.request("DELETE", "/_local/faults")).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_the_kill_switch_and_that_there_is_no_brake() {
+    let mut options = limited(0);
+    options.parameters.insert("PurgeEnabled".to_owned(), "false".to_owned());
+    let tenure = Tenure::start_with(options).await;
+    let state = purge(&tenure, &tenure.admin().await).await;
+    assert_eq!(state["enabled"], false, "{state}");
+    assert_eq!(state["brake"], json!({"limit": null, "used": 0, "open": false}));
+}

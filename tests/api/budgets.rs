@@ -416,6 +416,7 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay(&format!("PUT {one}"), &admin, carrier, required).await;
     bill.pay(&format!("GET {one}"), &admin, carrier, None).await;
     bill.pay(&format!("GET {participants}"), &admin, participants, None).await;
+    bill.pay("GET /v1.0/purge", &admin, "/v1.0/purge", None).await;
     let bound = Some(json!({"expire": 86_400, "participant": "carrier"}));
     bill.pay_as("POST /v1.0/accesskeys", " of a participant", &admin, keys, bound).await;
     let (route, path) = (format!("GET {one}/requests"), format!("{carrier}/requests"));
@@ -466,6 +467,8 @@ async fn requests_for_mail(bill: &mut Bill) {
     for page in PAGES.into_iter().chain(FILES) {
         bill.pay(&format!("GET {page}"), "", page, None).await;
     }
+    bill.pay("GET /console", "", "/console", None).await;
+    bill.pay("GET /console/{file}", "", "/console/app.js", None).await;
     let (sign_up, verify) = ("/auth/signup", "/auth/email-verify");
     let body = json!({"email": "ann@example.com", "accepted_tos": true, "name": "Ann Ltd"});
     bill.pay(&format!("POST {sign_up}"), "", sign_up, Some(body)).await;

@@ -1,4 +1,4 @@
-//! The pages for owners of accounts, and those that links in mail open.
+//! The pages for owners of accounts, those that links in mail open, and the console.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +15,22 @@ pub(crate) const FILES: [&str; 4] =
 
 /// Bytes of all pages and their files, with the style once: each loads over a slow connection within a second.
 const MAX_BYTES: usize = 60_000;
+
+const SCRIPTS: [&str; 10] = [
+    "app.js",
+    "api.js",
+    "dom.js",
+    "acts.js",
+    "lists.js",
+    "account.js",
+    "erasure.js",
+    "clock.js",
+    "receipt.js",
+    "timeline.js",
+];
+
+/// The console and all its scripts together.
+const CONSOLE_MAX_BYTES: usize = 61_440;
 
 async fn get(tenure: &Tenure, path: &str) -> Answer {
     let answer = tenure.send(tenure.request("GET", path)).await;
@@ -178,5 +194,54 @@ async fn pages_name_the_app_and_say_what_is_deleted_and_kept_and_how_long() {
         "data-kinds=\"agents accesskeys numbers ",
     ] {
         assert!(account.contains(part), "{part}");
+    }
+}
+
+/// Returns the names of the files of the console.
+fn console_files() -> impl Iterator<Item = String> {
+    SCRIPTS.iter().map(|script| format!("/console/{script}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn console_loads_its_own_scripts_and_has_its_style_in_it() {
+    let tenure = Tenure::start().await;
+    let Answer { headers, text, .. } = get(&tenure, "/console").await;
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    let (before, after) = policy.split_once("'sha256-").unwrap();
+    let after = after.split_once('\'').unwrap().1;
+    let policy = format!("{before}…{after}");
+    let expected = "default-src 'none'; style-src …; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+    assert_eq!(policy, expected);
+    assert!(text.contains("<style>") && !text.contains("<link rel=\"stylesheet\""));
+    assert_eq!(headers["cache-control"], "no-store");
+    assert!(!headers.contains_key("set-cookie"));
+    let loaded = attributes(&text, "src").into_iter().chain(attributes(&text, "href"));
+    let loaded: BTreeSet<_> =
+        loaded.filter(|file| !file.starts_with('#')).map(|file| format!("/{file}")).collect();
+    assert_eq!(loaded, console_files().collect());
+    assert_eq!(text.matches("<script").count(), 1);
+    assert!(!text.contains(" style="));
+    let mut size = text.len();
+    for file in console_files() {
+        let Answer { headers, text, .. } = get(&tenure, &file).await;
+        assert_eq!(headers["content-type"], "text/javascript; charset=utf-8");
+        assert_eq!(headers["cache-control"], "public, max-age=300");
+        assert!(!text.contains("localStorage") && !text.contains("sessionStorage"), "{file}");
+        assert!(!text.contains("document.cookie") && !text.contains("innerHTML"), "{file}");
+        let others = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(!others.contains("://"), "{file} names another host");
+        size += text.len();
+    }
+    assert!(size <= CONSOLE_MAX_BYTES, "{size}");
+    let unknown = tenure.send(tenure.request("GET", "/console/other.js")).await;
+    assert_eq!(unknown.refused(404), "ROUTE_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_console_enabled_there_is_no_console() {
+    let tenure = Tenure::start_with(options_with("ConsoleEnabled", "false")).await;
+    for path in console_files().chain(["/console".to_owned()]) {
+        let answer = tenure.send(tenure.request("GET", &path)).await;
+        assert_eq!(answer.refused(404), "ROUTE_NOT_FOUND", "{path}");
     }
 }

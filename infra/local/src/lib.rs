@@ -24,8 +24,10 @@ const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 /// machine send to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
-/// Parameters of the template that make it send mail, which the stack keeps. Links lead to the default port.
-const MAIL: [(&str, &str); 3] = [
+/// Parameters of the template that switch on what people see: the console, and mail, which the stack keeps. Links lead to the
+/// default port.
+const PARAMETERS: [(&str, &str); 4] = [
+    ("ConsoleEnabled", "true"),
     ("MailFrom", "no-reply@tenure.example"),
     ("MailIdentity", "tenure.example"),
     ("PublicUrl", "http://127.0.0.1:3000"),
@@ -41,7 +43,7 @@ pub fn options(
 ) -> Result<Options, Error> {
     let (name, hosts) = HOSTS;
     Ok(Options {
-        parameters: MAIL.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        parameters: PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         environment: [(name.to_owned(), hosts.to_owned())].into(),
         clock_variable: Some(CLOCK_VARIABLE.to_owned()),
         setup: vec![bootstrap::invocation()],

@@ -37,6 +37,7 @@ pub mod participant;
 pub mod participation;
 pub mod permission;
 pub mod public_address;
+pub mod purge_state;
 pub mod quota;
 pub mod receipt;
 pub mod registration;

@@ -48,6 +48,7 @@ pub struct Request {
     is_webhook: bool,
     path_id: Option<String>,
     path_kind: Option<String>,
+    path_file: Option<String>,
     path_name: Option<String>,
     path_ticket: Option<String>,
     content_type: Option<String>,
@@ -156,6 +157,7 @@ impl Request {
             is_webhook: request.headers().contains_key("webhook-id"),
             path_id: in_path("id"),
             path_kind: in_path("kind"),
+            path_file: in_path("file"),
             path_name: in_path("name"),
             path_ticket: in_path("ticket"),
             content_type: header("content-type"),
@@ -395,6 +397,12 @@ impl Request {
     /// Returns the kind of resource that the path names. Any other name is no route.
     pub fn path_kind(&self) -> Result<Kind, Error> {
         self.path_kind.as_deref().and_then(Kind::resource).ok_or(Error::RouteNotFound)
+    }
+
+    /// Returns the name of the file in the path; `None` if the path has none.
+    #[must_use]
+    pub fn path_file(&self) -> Option<&str> {
+        self.path_file.as_deref()
     }
 
     /// Parses the body as JSON; an empty one is the default of `T`.

@@ -15,6 +15,7 @@ use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::owned::Kind;
 use crate::domain::participant::{Participant, ParticipantName};
 use crate::domain::participation::{PartState, Participation, Retained};
+use crate::domain::purge_state::{HourlyLimit, PurgeState};
 use crate::domain::timeline::{Milestone, timeline};
 use crate::domain::undeliverable::{Undeliverable, UndeliverableReason};
 use crate::domain::value::Metadata;
@@ -227,6 +228,50 @@ impl<'a> EventView<'a> {
     #[must_use]
     pub fn for_owner_of(customer: Id<domain::Customer>, event: &'a PastEvent) -> Self {
         Self { actor: event.actor.seen_by_owner_of(customer), ..Self::from(event) }
+    }
+}
+
+/// Representation of what stops the purge, and of the purges under way.
+#[derive(Debug, Serialize)]
+pub struct PurgeView {
+    enabled: bool,
+    breaker: LimitView,
+    brake: LimitView,
+    running: Vec<RunningView>,
+}
+
+/// Representation of a limit within an hour, and of what was counted in the current one.
+#[derive(Debug, Serialize)]
+struct LimitView {
+    limit: Option<u64>,
+    used: u64,
+    open: bool,
+}
+
+/// Representation of a purge under way.
+#[derive(Debug, Serialize)]
+struct RunningView {
+    customer_id: Id<domain::Customer>,
+    tm_due: Timestamp,
+}
+
+impl From<&PurgeState> for PurgeView {
+    fn from(state: &PurgeState) -> Self {
+        let running = state.running.iter();
+        Self {
+            enabled: state.enabled,
+            breaker: state.breaker.into(),
+            brake: state.brake.into(),
+            running: running
+                .map(|purge| RunningView { customer_id: purge.customer, tm_due: purge.tm_due })
+                .collect(),
+        }
+    }
+}
+
+impl From<HourlyLimit> for LimitView {
+    fn from(limit: HourlyLimit) -> Self {
+        Self { limit: limit.limit, used: limit.used, open: limit.is_open() }
     }
 }
 

@@ -119,6 +119,23 @@ pub fn quotas() -> Result<Quotas, Error> {
     })
 }
 
+/// Returns whether the installation has the console.
+#[must_use]
+pub fn console_enabled() -> bool {
+    optional("CONSOLE_ENABLED").as_deref() == Some("true")
+}
+
+/// Returns whether purging is switched on.
+pub fn purge_enabled() -> Result<bool, Error> {
+    Ok(required("PURGE_ENABLED")? == "true")
+}
+
+/// Reads how many purges may begin within an hour.
+pub fn breaker() -> Result<u64, Error> {
+    const NAME: &str = "BREAKER_ACCOUNTS";
+    required(NAME)?.parse().map_err(|_| Error::Internal(format!("{NAME} is not a number")))
+}
+
 /// Reads the brake on deletions by operators. `None` if there is no limit.
 pub fn brake() -> Result<Option<Brake>, Error> {
     Ok(limit("DELETIONS_PER_HOUR")?.map(|per_hour| Brake { per_hour }))

@@ -22,6 +22,7 @@
 //! A job that is not done after one *turn*, a fixed number of pages, yields its lane.
 
 mod claim;
+pub mod controls;
 mod job;
 mod lanes;
 mod queue;
@@ -58,11 +59,7 @@ pub struct Purger {
 
 impl Build for Purger {
     fn build() -> Result<Self, Error> {
-        let breaker = config::required("BREAKER_ACCOUNTS")?;
-        let breaker = breaker
-            .parse()
-            .map_err(|_| Error::Internal("BREAKER_ACCOUNTS is not a number".to_owned()))?;
-        let enabled = config::required("PURGE_ENABLED")? == "true";
+        let (breaker, enabled) = (config::breaker()?, config::purge_enabled()?);
         Ok(Self { enabled, ..Self::new(App::build()?, Signer::build()?, Bus::build()?, breaker) })
     }
 }

@@ -15,6 +15,7 @@ use super::login::held_by;
 use super::outbox::OutboxEntry;
 use super::queue::QueueCursor;
 use super::revise::Update;
+use crate::domain::brake::Hour;
 use crate::domain::lifecycle::CustomerChange;
 use crate::domain::participant::Registry;
 use crate::domain::receipt::SignedReceipt;
@@ -49,6 +50,15 @@ impl PurgeStage {
             Self::Unclaimed => &key::DUE,
         })
     }
+}
+
+/// What breaker and brake have counted within an hour.
+#[derive(Clone, Copy, Debug)]
+pub struct HourCounts {
+    /// Number of purges that have begun.
+    pub purges: u64,
+    /// Number of deletions by operators.
+    pub deletions: u64,
 }
 
 /// Result of claiming an account for a run of the purge.
@@ -139,6 +149,18 @@ impl Store {
         let mut found = items.iter().map(DueKey::due).collect::<Result<Vec<_>, _>>()?;
         found.sort_by_key(|due| due.since);
         Ok((found, next))
+    }
+
+    /// Reads what breaker and brake have counted within the hour of `now`.
+    pub async fn get_hour_counts(&self, now: Timestamp) -> Result<HourCounts, Error> {
+        let hour = Hour::of(now);
+        let (breaker, brake) = (key::breaker(hour.0), key::brake(hour));
+        let items = self.get_items(&[breaker.untyped(), brake.untyped()]).await?;
+        let count = |key, name| {
+            let counted = items.find(key).and_then(|item| item.get(name)?.as_n().ok());
+            counted.and_then(|number| number.parse().ok()).unwrap_or_default()
+        };
+        Ok(HourCounts { purges: count(&breaker, "claims"), deletions: count(&brake, "deletions") })
     }
 
     /// Reads an account and its row in the ledger.

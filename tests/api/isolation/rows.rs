@@ -18,7 +18,7 @@ pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
 pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 pub(super) const IS_SUSPENDED: Outcome = (403, "ACCOUNT_SUSPENDED");
-/// The matrix has no mail.
+/// The matrix has no mail, and no console.
 const NO_MAIL: Outcome = (403, "MAIL_DISABLED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
@@ -345,6 +345,8 @@ pub(super) const ROWS: &[Row] = &[
     Row { route: "GET /account/account.js", own: NO_MAIL, ..PUBLIC },
     Row { route: "GET /account/receipt.js", own: NO_MAIL, ..PUBLIC },
     Row { route: "GET /account/timeline.js", own: NO_MAIL, ..PUBLIC },
+    Row { route: "GET /console", own: NO_ROUTE, ..PUBLIC },
+    Row { route: "GET /console/{file}", own: NO_ROUTE, ..PUBLIC },
     Row { route: "GET /v1.0/customers", ..PROJECTS },
     Row { route: "POST /v1.0/customers", body: CUSTOMER.new, ..PROJECTS },
     Row { route: "GET /v1.0/customers/{id}", ..ANY_ACCOUNT },
@@ -444,6 +446,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { route: "POST /v1.0/customers/{id}/resume", ..ANY_ACCOUNT },
     Row { route: "GET /v1.0/customers/{id}/overview", ..ANY_ACCOUNT },
+    Row { route: "GET /v1.0/purge", ..PROJECTS },
     Row { route: "GET /v1.0/participants", ..PROJECTS },
     Row { route: "GET /v1.0/participants/{name}", ..PROJECTS },
     Row { route: "PUT /v1.0/participants/{name}", body: r#"{"required": true}"#, ..PROJECTS },

@@ -171,7 +171,8 @@ impl World {
             }
             _ => PARTICIPANT.to_owned(),
         };
-        let path = path.replace("{kind}", "numbers").replace("{name}", &name);
+        let path =
+            path.replace("{kind}", "numbers").replace("{name}", &name).replace("{file}", "app.js");
         let path = path.replace("{ticket}", &self.ticket);
         let (mut path, mut query) = (path, String::new());
         if let Some(thing) = row.target {
