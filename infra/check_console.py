@@ -28,6 +28,8 @@ from chromium import command, look, run
 OPERATOR = ("admin@localhost", "local-admin-password")
 PASSWORD = "correct horse battery staple"
 KINDS = ["numbers", "flows", "queues", "trunks", "extensions", "files", "billing_accounts", "tags", "transcriptions", "contacts", "outbound_configs"]
+# None has anything of an account, as browsers keep titles.
+TITLES = ["Tenure console", *(f"{view} – Tenure console" for view in ["Accounts", "Account", "Erasures", "Failing webhooks", "Receipts"])]
 # Text that is markup, closes an attribute, and is a template.
 HOSTILE = '"\'><img src=x onerror="window.hit=1"><script>window.hit=1</script>{{7*7}}${7*7}'
 
@@ -130,6 +132,7 @@ class Page:
         self.problems += look(self.chromium, f"console-{name}")
         hits = self.chromium.execute_script("return [window.hit ?? 0, document.querySelectorAll('main img, main script, dialog img').length]")
         assert hits == [0, 0], f"{name}: text became markup"
+        assert self.chromium.title in TITLES, f"{name}: {self.chromium.title}"
 
 
 def step(text):

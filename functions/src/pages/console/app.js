@@ -38,7 +38,8 @@ async function show() {
   }
   if (number === current && !view.hidden) {
     const title = page.querySelector("h1");
-    document.title = `${title?.textContent ?? "Not found"} – Tenure console`;
+    // Browsers keep titles, so that of an account has no name.
+    document.title = `${render === account ? "Account" : title?.textContent} – Tenure console`;
     title?.focus();
   }
 }

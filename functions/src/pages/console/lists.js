@@ -212,7 +212,7 @@ export async function deliveries(element, id) {
     { label: "Status", of: (one) => badge(words(one.status), DELIVERIES[one.status] ?? "warning") },
     { label: "Attempts", of: (one) => one.attempts, number: true },
     { label: "Last result", of: (one) => one.last_result ?? "–" },
-    { label: "Act", of: (one) => one.status !== "delivered" && resend(one) },
+    { label: "Act", of: (one) => ["pending", "failed"].includes(one.status) && resend(one) },
   ];
   try {
     const { result } = await get(`/v1.0/webhook_deliveries?customer_id=${id}&page_size=10`);
