@@ -93,7 +93,7 @@ function receipt({ valid, reason, claims }, jws) {
   if (!valid) {
     return h("div", {}, h("p", { class: "verdict" }, badge("Not valid", "bad"), ` Not verified: ${reason}.`), raw(jws));
   }
-  const deleted = Object.entries(claims.counts).map(([kind, count]) => `${count} ${kind.replaceAll("_", " ")}`);
+  const deleted = Object.entries(claims.counts).map(([kind, count]) => `${count} ${words(kind).toLowerCase()}`);
   return h(
     "div",
     {},
