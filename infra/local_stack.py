@@ -20,14 +20,16 @@ def functions():
 
 
 @contextlib.contextmanager
-def local_stack(command, port):
-    """The stack on `port`, each of whose functions is started by the shell command that `command` has for its name."""
+def local_stack(command, port, *parameters):
+    """The stack on `port`, each of whose functions is started by the shell command that `command` has for its name; with
+    these parameters of the template, as NAME=VALUE."""
     with tempfile.TemporaryDirectory() as binaries, tempfile.TemporaryFile("w+") as log:
         for name in functions():
             script = pathlib.Path(binaries, name)
             script.write_text(f"#!/bin/sh\n{command(name)}\n")
             script.chmod(0o755)
         arguments = ["--in-memory", "--port", str(port), "--binaries", binaries, "--parameter", "RequestsPerMinute=1000000"]
+        arguments += [argument for parameter in parameters for argument in ("--parameter", parameter)]
         stack = subprocess.Popen([BUILT / "local", *arguments], stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             url = next((line.split()[-1] for line in stack.stdout if line.startswith("listening on ")), None)

@@ -1,0 +1,58 @@
+//! What every command is given: the profile, and where results go.
+
+use serde::de::DeserializeOwned;
+
+use crate::arguments::Rows;
+use crate::client::{self, Client};
+use crate::error::Error;
+use crate::profile::{Name, Profiles};
+use crate::show::{self, Output, Table};
+
+/// The profile in use, and where results go.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Name of the profile.
+    pub(crate) profile: Name,
+    /// Prints results.
+    pub(crate) out: Output,
+}
+
+impl Context {
+    /// Returns a client with the profile's address and token.
+    pub(crate) fn client(&self) -> Result<Client, Error> {
+        Client::of_profile(Profiles::of_user()?.load(&self.profile)?)
+    }
+
+    /// Prints the rows of a list: for programs one JSON document per line, for people the cells that `cells` makes of a
+    /// row. Rows of which it makes none are left out.
+    pub(crate) fn list<T: DeserializeOwned, const N: usize>(
+        &self,
+        path: &str,
+        query: &[(&'static str, String)],
+        rows: &Rows,
+        headings: [&str; N],
+        cells: impl Fn(T) -> Option<[String; N]>,
+    ) -> Result<(), Error> {
+        let mut shown = 0;
+        let more = self.client()?.pages(path, query, rows.limit(), |page| {
+            let mut table = Table::new(if shown == 0 { &headings } else { &[] });
+            let before = shown;
+            for raw in page {
+                let Some(cells) = cells(client::read(raw.get())?) else { continue };
+                shown += 1;
+                if self.out.is_json() {
+                    self.out.json(raw.get())?
+                } else {
+                    table.row(cells.each_ref().map(String::as_str))
+                }
+            }
+            if self.out.is_json() || shown == before { Ok(()) } else { self.out.table(&table) }
+        })?;
+        match (shown, more) {
+            (_, true) => show::note("There are more: --all shows them."),
+            (0, false) => show::note("There are none."),
+            _ => {}
+        }
+        Ok(())
+    }
+}

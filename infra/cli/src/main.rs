@@ -1,0 +1,35 @@
+//! `tenure`: accounts, erasures and receipts from a terminal, through the public API with the caller's own rights.
+//!
+//! What is printed for programs goes to stdout, messages go to stderr. Whatever the API answers is made harmless for a
+//! terminal before it is printed ([`show`]).
+
+mod arguments;
+mod client;
+mod commands;
+mod context;
+mod error;
+mod profile;
+mod prompt;
+mod receipt;
+mod show;
+mod wire;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::commands::Arguments;
+use crate::error::Error;
+
+fn main() -> ExitCode {
+    match commands::run(Arguments::parse()) {
+        // Whoever reads the output has seen enough of it.
+        Err(Error::Output(problem)) if problem.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            show::complain(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}

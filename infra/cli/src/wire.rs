@@ -1,0 +1,251 @@
+//! What the API answers, as far as the commands read it. Fields that are not named are ignored.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A refused request's error: what the envelope contains.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Refusal {
+    /// For programs.
+    pub(crate) reason: String,
+    /// For people.
+    pub(crate) message: String,
+    /// Finds the request in the log.
+    pub(crate) request_id: String,
+    #[serde(default)]
+    details: Vec<Value>,
+}
+
+/// The envelope of every error.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope {
+    pub(crate) error: Refusal,
+}
+
+impl Refusal {
+    /// What to do, where a command does it.
+    fn advice(&self) -> Option<&'static str> {
+        Some(match self.reason.as_str() {
+            "PLAN_OUTDATED" => {
+                "Nothing was deleted. Plan again, and see what is different: tenure plan CUSTOMER"
+            }
+            "LEGAL_HOLD" => "See the holds: tenure hold list CUSTOMER",
+            "DELETION_LIMIT" => "Nothing was deleted.",
+            "INVALID_CREDENTIALS" | "AUTHENTICATION_REQUIRED" => "Log in again: tenure login",
+            "ERASURE_NOT_FOUND" => "To delete the account: tenure plan CUSTOMER",
+            _ => return None,
+        })
+    }
+
+    /// What a plan counted, and what is there now.
+    fn differences(&self) -> Vec<String> {
+        let Some(details) = self.details.first() else { return Vec::new() };
+        let changed = details["account_changed"] == true;
+        let kinds = details["resources"].as_object().into_iter().flatten();
+        let kinds = kinds.map(|(kind, counts)| {
+            format!("{kind}: {} planned, {} now", counts["planned"], counts["found"])
+        });
+        changed
+            .then(|| "The account itself has changed.".to_owned())
+            .into_iter()
+            .chain(kinds)
+            .collect()
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n({}, request {})", self.message, self.reason, self.request_id)?;
+        self.differences().iter().try_for_each(|difference| write!(f, "\n{difference}"))?;
+        self.advice().map_or(Ok(()), |advice| write!(f, "\n{advice}"))
+    }
+}
+
+/// A page of a list. The rows are kept as they were sent, for `--json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) result: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub(crate) next_page_token: String,
+}
+
+/// An account.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Customer {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) detail: String,
+    pub(crate) email: String,
+    pub(crate) email_verified: bool,
+    pub(crate) webhook_uri: String,
+    pub(crate) status: String,
+    pub(crate) tm_create: String,
+    pub(crate) tm_deletion_scheduled: Option<String>,
+    pub(crate) tm_delete: Option<String>,
+}
+
+/// An account's state at a glance.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Overview {
+    pub(crate) stage: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) frozen_by_operator: bool,
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) suspension: Option<Suspension>,
+    pub(crate) admins: u64,
+    #[serde(default)]
+    pub(crate) resources: BTreeMap<String, u64>,
+    pub(crate) tm_last_login: Option<String>,
+    pub(crate) tm_webhook_failing: Option<String>,
+}
+
+/// A suspension.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Suspension {
+    pub(crate) since: String,
+}
+
+/// A hold.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hold {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+    pub(crate) by: Actor,
+    pub(crate) since: String,
+}
+
+/// Who did something.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Actor {
+    #[serde(rename = "type")]
+    kind: String,
+    id: Option<String>,
+    role: String,
+}
+
+impl Display for Actor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.kind, self.role)?;
+        self.id.as_ref().map_or(Ok(()), |id| write!(f, " {id}"))
+    }
+}
+
+/// What deleting an account would do.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) digest: String,
+    pub(crate) blockers: Vec<String>,
+    pub(crate) resources: BTreeMap<String, u64>,
+    pub(crate) fields: BTreeMap<String, Vec<Field>>,
+    pub(crate) capacity: Capacity,
+}
+
+/// What happens to a stored field.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) rule: String,
+}
+
+/// Capacity units that a purge takes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Capacity {
+    pub(crate) wcu: u64,
+    pub(crate) rcu: u64,
+}
+
+/// How far an erasure is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Erasure {
+    pub(crate) stage: String,
+    pub(crate) tm_due: Option<String>,
+    #[serde(default)]
+    pub(crate) resources: BTreeMap<String, Progress>,
+    #[serde(default)]
+    pub(crate) quarantined: u64,
+    pub(crate) last_error: Option<String>,
+    #[serde(default)]
+    pub(crate) participants: Vec<Part>,
+    #[serde(default)]
+    pub(crate) receipts: Vec<String>,
+}
+
+/// Number of items of a kind that the purge has found and deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) found: u64,
+    pub(crate) deleted: u64,
+}
+
+/// A participant's part in an erasure.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    pub(crate) state: String,
+    pub(crate) tm_deadline: String,
+}
+
+/// Something that happened to an account.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Event {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) timestamp: String,
+    pub(crate) actor: Actor,
+    pub(crate) subjects: Vec<String>,
+    pub(crate) hold: Option<String>,
+}
+
+/// An event that is sent to an account's webhook.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Delivery {
+    pub(crate) id: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) status: String,
+    pub(crate) attempts: u64,
+    pub(crate) last_result: Option<String>,
+    pub(crate) tm_next_attempt: Option<String>,
+}
+
+impl Delivery {
+    /// Whether it has failed, or its last attempt has.
+    pub(crate) fn fails(&self) -> bool {
+        self.status != "delivered"
+            && self.last_result.as_deref().is_some_and(|result| result != "delivered")
+    }
+}
+
+/// A new session.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) token: crate::profile::Secret,
+    pub(crate) tm_expire: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outdated_plan_is_told_with_its_differences() {
+        let refusal: Refusal = serde_json::from_str(
+            r#"{"status": "FAILED_PRECONDITION", "reason": "PLAN_OUTDATED", "message": "M.", "request_id": "r1", "new": 1,
+                "details": [{"account_changed": true, "resources": {"numbers": {"planned": 1, "found": 2}}}]}"#,
+        )
+        .unwrap();
+        let said = refusal.to_string();
+        assert!(said.starts_with("M.\n(PLAN_OUTDATED, request r1)\n"), "{said}");
+        assert!(
+            said.contains(
+                "The account itself has changed.\nnumbers: 1 planned, 2 now\nNothing was deleted."
+            ),
+            "{said}"
+        );
+    }
+}
