@@ -3,8 +3,9 @@
     python3 infra/check_docs.py            checks paths, links, tests, decisions and the endpoint table
     python3 infra/check_docs.py --paste [COMMAND …]
                                            also pastes every marked block into bash and zsh, each against a fresh
-                                           local stack, which COMMAND starts; by default it is built first.
-                                           Needs curl, jq and zsh, and takes about a minute
+                                           local stack, which COMMAND starts; by default it and the
+                                           command line are built first. Needs curl, jq and zsh, and takes about
+                                           a minute
 
 A block is marked by `<!-- paste: NAME [PARAMETER=VALUE …] -->` on the line before it; the parameters are the
 stack's. It is pasted twice into each shell: as a bracketed paste, and as plain typing. It fails if a command
@@ -34,6 +35,7 @@ DOCUMENTS = [
     *sorted((ROOT / "infra/decisions").glob("*.md")),
     ROOT / "tests/bench/README.md",
 ]
+BINARIES = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 README_LINES, TUTORIAL_LINES = 150, 20
 
 UUID = r"[0-9a-f-]{36}"
@@ -88,6 +90,24 @@ EXPECTED = {
         rf'\["accesskey_deleted","{TIME}","project_admin"\]',
         rf'\["accesskey_created","{TIME}","customer_admin"\]',
         rf'\["customer_created","{TIME}","project_admin"\]',
+    ],
+    "cli": [
+        r"Signed in at http://127.0.0.1:\d+ until 20",
+        r"name +Leaving Ltd",
+        r"The account is held\.",
+        r"\(LEGAL_HOLD, request .+\)",
+        r"exit code 1",
+        r"The hold is lifted\.",
+        r"\(PLAN_OUTDATED, request .+\)",
+        r"exit code 4",
+        rf"{UUID} \(Leaving Ltd\) is deleted\.",
+        r"The receipt is genuine\.",
+        rf"account +{UUID}",
+        r"The receipt is genuine\.",
+        r"round +1, final",
+        r'\["customer_released","project_admin"\]',
+        r'\["customer_created","project_admin"\]',
+        r"Signed out\.",
     ],
     "mail": [
         r"\{\}",
@@ -313,10 +333,10 @@ def need_programs():
 
 
 def build():
-    """Builds the local stack once: the command that starts it without building."""
-    subprocess.run(["cargo", "build", "--quiet", "-p", "functions", "--bins", "-p", "local"], cwd=ROOT, check=True)
-    binaries = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
-    return [str(binaries / "local"), "--binaries", str(binaries)]
+    """Builds the command line, and the local stack once: the command that starts it without building."""
+    for packages in (["-p", "functions", "--bins", "-p", "local"], ["-p", "cli"]):
+        subprocess.run(["cargo", "build", "--quiet", *packages], cwd=ROOT, check=True)
+    return [str(BINARIES / "local"), "--binaries", str(BINARIES)]
 
 
 def free_port():
@@ -365,7 +385,7 @@ class Shell:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(directory)
-            environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TERM": "xterm", "LANG": "C.UTF-8",
+            environment = {"PATH": f"{directory}:{os.environ['PATH']}", "HOME": str(directory), "TERM": "xterm", "LANG": "C.UTF-8",
                            "COLUMNS": "4000", **{name: value for name, value in os.environ.items()
                                                  if name.lower().endswith("_proxy") or name.startswith("PIP_")}}
             os.execvpe(command[0], command, environment)
@@ -439,6 +459,7 @@ def output_problems(block, output):
 def paste_problems(block, program, kind, bracketed):
     with tempfile.TemporaryDirectory() as directory, Stack(program, block.parameters) as stack:
         os.symlink(ROOT / "infra", pathlib.Path(directory) / "infra")
+        os.symlink(BINARIES / "tenure", pathlib.Path(directory) / "tenure")
         text = block.text.replace("127.0.0.1:3000", f"127.0.0.1:{stack.port}")
         if "9000" in text:
             text = text.replace("9000", str(free_port()))

@@ -217,6 +217,9 @@ impl Client {
             // Fails if there is one already, which is the same.
             let _ = rustls::crypto::ring::default_provider().install_default();
             config = config.tls_config(TlsConfig::builder().root_certs(system_roots()).build());
+        } else {
+            // What goes to this machine in the clear does not leave it.
+            config = config.proxy(None);
         }
         Self { agent: config.build().into(), url, token: None }
     }
