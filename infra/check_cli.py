@@ -4,7 +4,7 @@
     python3 infra/check_cli.py                 # an erasure of 300 items is watched
     python3 infra/check_cli.py --items 5000
 
-Needs the functions and the local stack built, too, which `cargo test` does.
+Needs the functions and the local stack built, too, which `cargo test` does, and openssl.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import os
 import pathlib
 import pty
 import re
+import ssl
 import stat
 import subprocess
 import sys
@@ -296,10 +297,51 @@ class Hostile(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def check_hostile(home):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+def served(handler, tls=None):
+    """A server in a thread of its own."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+CERTIFICATE = """
+[req]
+distinguished_name = name
+x509_extensions = extensions
+prompt = no
+[name]
+CN = localhost
+[extensions]
+basicConstraints = critical, CA:FALSE
+subjectAltName = DNS:localhost
+"""
+
+
+def check_tls(home):
+    """It sends its token to a server whose certificate the system trusts, and to no other."""
+    config, certificate, key = (home / name for name in ("tls.conf", "tls.pem", "tls.key"))
+    config.write_text(CERTIFICATE)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                    "-config", config, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server = served(Hostile, tls)
+    cli, login = Cli(home / "tls"), ["login", "--access-key", "--url", f"https://localhost:{server.server_port}"]
+    Hostile.seen.clear()
+    refused = cli.run(*login, code=5, text="vb_key\n").stderr
+    assert "certificate" in refused and not Hostile.seen, refused
+    cli.environment["SSL_CERT_FILE"] = str(certificate)
+    cli.run(*login, text="vb_key\n")
+    assert [path for _, path in Hostile.seen] == ["/v1.0/me"]
+    server.shutdown()
+
+
+def check_hostile(home):
+    server = served(Hostile)
     cli = Cli(home / "hostile")
+    Hostile.seen.clear()
     cli.run("login", "--access-key", "--url", f"http://127.0.0.1:{server.server_port}", text="vb_key\n")
     assert "\\u{1b}]0;owned" in cli.out("customers", "list")
     attempts = [when for when, path in Hostile.seen if "/customers" in path]
@@ -327,6 +369,7 @@ def main():
         check_webhooks(cli, api)
         check_others(cli, api.url)
         check_hostile(home)
+        check_tls(home)
         token = json.loads(cli.profile.read_text())["token"]
         cli.run("logout")
         assert not cli.profile.exists() and api.send("GET", "/v1.0/me", token)[0] == 401
