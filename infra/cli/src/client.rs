@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: u64 = 16 << 20;
 /// Number of retries of a call, and how long they wait together.
 const RETRIES: u32 = 4;
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Rows of a page: the API's maximum.
 const PAGE: usize = 100;
 

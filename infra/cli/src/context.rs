@@ -6,15 +6,15 @@ use crate::arguments::Rows;
 use crate::client::{self, Client};
 use crate::error::Error;
 use crate::profile::{Name, Profiles};
-use crate::show::{self, Output, Table};
+use crate::show::{self, Table};
 
 /// The profile in use, and where results go.
 #[derive(Debug)]
 pub(crate) struct Context {
     /// Name of the profile.
     pub(crate) profile: Name,
-    /// Prints results.
-    pub(crate) out: Output,
+    /// Whether results are printed for programs, as JSON.
+    pub(crate) json: bool,
 }
 
 impl Context {
@@ -40,13 +40,13 @@ impl Context {
             for raw in page {
                 let Some(cells) = cells(client::read(raw.get())?) else { continue };
                 shown += 1;
-                if self.out.is_json() {
-                    self.out.json(raw.get())?
+                if self.json {
+                    show::json(raw.get())?;
                 } else {
-                    table.row(cells.each_ref().map(String::as_str))
+                    table.row(cells.each_ref().map(String::as_str));
                 }
             }
-            if self.out.is_json() || shown == before { Ok(()) } else { self.out.table(&table) }
+            if self.json || shown == before { Ok(()) } else { show::table(&table) }
         })?;
         match (shown, more) {
             (_, true) => show::note("There are more: --all shows them."),

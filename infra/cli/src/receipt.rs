@@ -189,7 +189,7 @@ pub(crate) fn verify(receipt: &str, keys: &Keys) -> Result<Receipt, NotGenuine> 
     }
     let text = String::from_utf8(decode(payload)?).map_err(|_| NotGenuine::Malformed)?;
     let claims: Claims = json(text.as_bytes())?;
-    if claims.iss != ISSUER { Err(NotGenuine::Issuer) } else { Ok(Receipt { text, claims }) }
+    if claims.iss == ISSUER { Ok(Receipt { text, claims }) } else { Err(NotGenuine::Issuer) }
 }
 
 impl Receipt {

@@ -9,42 +9,24 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::error::Error;
 
-/// Prints results on stdout.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
-    json: bool,
+/// Prints one JSON document on stdout, as one line.
+pub(crate) fn json(document: &str) -> Result<(), Error> {
+    Ok(writeln!(io::stdout(), "{}", harmless_json(document))?)
 }
 
-impl Output {
-    /// Prints for programs if `json`, otherwise for people.
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
-    }
+/// Prints a line for people on stdout.
+pub(crate) fn line(line: &str) -> Result<(), Error> {
+    Ok(writeln!(io::stdout(), "{}", harmless(line))?)
+}
 
-    /// Whether results are printed for programs.
-    pub(crate) const fn is_json(self) -> bool {
-        self.json
-    }
+/// Prints a table for people on stdout.
+pub(crate) fn table(table: &Table) -> Result<(), Error> {
+    Ok(io::stdout().write_all(table.to_text().as_bytes())?)
+}
 
-    /// Prints one JSON document as one line.
-    pub(crate) fn json(self, document: &str) -> Result<(), Error> {
-        Ok(writeln!(io::stdout(), "{}", harmless_json(document))?)
-    }
-
-    /// Prints a line for people.
-    pub(crate) fn line(self, line: &str) -> Result<(), Error> {
-        Ok(writeln!(io::stdout(), "{}", harmless(line))?)
-    }
-
-    /// Prints a table for people.
-    pub(crate) fn table(self, table: &Table) -> Result<(), Error> {
-        Ok(io::stdout().write_all(table.to_text().as_bytes())?)
-    }
-
-    /// Prints text of ours, such as a script, as it is.
-    pub(crate) fn script(self, text: &[u8]) -> Result<(), Error> {
-        Ok(io::stdout().write_all(text)?)
-    }
+/// Prints text of ours, such as a script, on stdout as it is.
+pub(crate) fn script(text: &[u8]) -> Result<(), Error> {
+    Ok(io::stdout().write_all(text)?)
 }
 
 /// Prints a message on stderr.
@@ -106,29 +88,25 @@ fn line_of(cells: &[String], widths: &[usize]) -> String {
 
 /// Returns `text` with escapes for characters that a terminal would obey.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
+    let escaped = |character: char| {
         if is_obeyed(character) {
-            shown.extend(character.escape_default())
+            character.escape_default().to_string()
         } else {
-            shown.push(character)
+            character.to_string()
         }
-        shown
-    })
+    };
+    text.chars().map(escaped).collect()
 }
 
 /// Returns `document` in one line, with JSON's escapes for characters that a terminal would obey. It means the same: such
 /// characters are in strings, but for white space.
 fn harmless_json(document: &str) -> String {
-    document.chars().fold(String::with_capacity(document.len()), |mut shown, character| {
-        match character {
-            '\n' | '\r' | '\t' => shown.push(' '),
-            _ if is_obeyed(character) => {
-                shown.push_str(&format!("\\u{:04x}", u32::from(character)))
-            }
-            _ => shown.push(character),
-        }
-        shown
-    })
+    let escaped = |character: char| match character {
+        '\n' | '\r' | '\t' => " ".to_owned(),
+        _ if is_obeyed(character) => format!("\\u{:04x}", u32::from(character)),
+        _ => character.to_string(),
+    };
+    document.chars().map(escaped).collect()
 }
 
 /// Whether a terminal would act on the character, or show the text around it in another order.

@@ -145,14 +145,14 @@ fn show(id: &Id, context: &Context) -> Result<(), Error> {
     let client = context.client()?;
     let customer = client.send(&Call::get(format!("{PATH}/{id}")))?;
     let overview = client.send(&Call::get(format!("{PATH}/{id}/overview")))?;
-    if context.out.is_json() {
-        return context.out.json(&format!(
+    if context.json {
+        return show::json(&format!(
             r#"{{"customer": {}, "overview": {}}}"#,
             customer.as_str(),
             overview.as_str()
         ));
     }
-    context.out.table(&described(&customer.read()?, &overview.read()?))
+    show::table(&described(&customer.read()?, &overview.read()?))
 }
 
 fn described(customer: &Customer, overview: &Overview) -> Table {
@@ -218,10 +218,10 @@ impl Create {
             None => object(Path::new("-"))?,
         };
         let created = client.send(&Call::post(PATH).json(&body).idempotent()?)?;
-        if context.out.is_json() {
-            return context.out.json(created.as_str());
+        if context.json {
+            return show::json(created.as_str());
         }
-        context.out.table(&summary(&created.read()?))
+        show::table(&summary(&created.read()?))
     }
 }
 

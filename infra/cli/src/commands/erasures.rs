@@ -23,13 +23,13 @@ impl Plan {
         let answer = context
             .client()?
             .send(&Call::post(format!("/v1.0/customers/{}/erasure/plan", self.customer)))?;
-        if context.out.is_json() {
-            return context.out.json(answer.as_str());
+        if context.json {
+            return show::json(answer.as_str());
         }
         let plan: wire::Plan = answer.read()?;
-        context.out.table(&counted(&plan))?;
+        show::table(&counted(&plan))?;
         if self.fields {
-            context.out.table(&fields(&plan))?;
+            show::table(&fields(&plan))?;
         }
         if plan.blockers.is_empty() {
             show::note(&format!(
@@ -77,13 +77,11 @@ impl Delete {
         let call =
             Call::delete(format!("/v1.0/customers/{}", self.customer)).query("plan", self.plan);
         let answer = context.client()?.send(&call)?;
-        if context.out.is_json() {
-            return context.out.json(answer.as_str());
+        if context.json {
+            return show::json(answer.as_str());
         }
         let customer: wire::Customer = answer.read()?;
-        context
-            .out
-            .line(&format!("{} ({}) is {}.", customer.id, customer.name, customer.status))?;
+        show::line(&format!("{} ({}) is {}.", customer.id, customer.name, customer.status))?;
         show::note(&format!("Follow its erasure: tenure watch {}", customer.id));
         Ok(())
     }

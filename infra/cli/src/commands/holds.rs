@@ -68,13 +68,13 @@ fn path(customer: &Id, name: Option<&HoldName>) -> String {
 
 fn change(call: &Call, said: &str, context: &Context) -> Result<(), Error> {
     let answer = context.client()?.send(call)?;
-    if context.out.is_json() { context.out.json(answer.as_str()) } else { context.out.line(said) }
+    if context.json { show::json(answer.as_str()) } else { show::line(said) }
 }
 
 fn list(customer: &Id, context: &Context) -> Result<(), Error> {
     let answer = context.client()?.send(&Call::get(path(customer, None)))?;
-    if context.out.is_json() {
-        return context.out.json(answer.as_str());
+    if context.json {
+        return show::json(answer.as_str());
     }
     let holds: HoldList = answer.read()?;
     if holds.result.is_empty() {
@@ -85,5 +85,5 @@ fn list(customer: &Id, context: &Context) -> Result<(), Error> {
     for hold in holds.result {
         table.row([&hold.name, &time(Some(&hold.since)), &hold.by.to_string(), &hold.reason]);
     }
-    context.out.table(&table)
+    show::table(&table)
 }

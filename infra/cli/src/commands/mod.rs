@@ -15,7 +15,7 @@ use clap_complete::Shell;
 use crate::context::Context;
 use crate::error::{EXIT_CODES, Error};
 use crate::profile::Name;
-use crate::show::Output;
+use crate::show;
 
 /// Accounts, erasures and receipts of a Tenure installation, from a terminal.
 #[derive(Debug, Parser)]
@@ -69,7 +69,7 @@ enum Command {
 
 /// Carries out a command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Error> {
-    let context = Context { profile: arguments.profile, out: Output::new(arguments.json) };
+    let context = Context { profile: arguments.profile, json: arguments.json };
     match arguments.command {
         Command::Login(command) => command.run(&context),
         Command::Logout => session::log_out(&context),
@@ -83,14 +83,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Keys(command) => command.run(&context),
         Command::Events(command) => command.run(&context),
         Command::Webhooks(command) => command.run(&context),
-        Command::Completions { shell } => completions(shell, &context),
+        Command::Completions { shell } => completions(shell),
     }
 }
 
-fn completions(shell: Shell, context: &Context) -> Result<(), Error> {
+fn completions(shell: Shell) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "tenure", &mut script);
-    context.out.script(&script)
+    show::script(&script)
 }
 
 #[cfg(test)]
@@ -100,6 +100,16 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_receipt_is_verified_with_keys_of_one_source() {
+        let parses = |more: &[&str]| {
+            let arguments = [&["tenure", "verify", "receipt.jws"][..], more].concat();
+            Arguments::try_parse_from(arguments).is_ok()
+        };
+        assert!(parses(&["--keys", "k"]) && parses(&["--url", "https://example.com"]));
+        assert!(!parses(&[]) && !parses(&["--keys", "k", "--url", "https://example.com"]));
     }
 
     #[test]

@@ -14,25 +14,32 @@ use crate::show::{self, Table, time};
 const PATH: &str = "/v1.0/erasure-keys";
 
 #[derive(Debug, Args)]
-#[group(id = "source", required = true, multiple = false, args = ["keys", "url"])]
 pub(crate) struct Verify {
     /// File with the receipt; `-` is stdin
     #[arg(default_value = "-")]
     receipt: PathBuf,
+    #[command(flatten)]
+    source: Source,
+    /// Check also that it supersedes the receipt in this file
+    #[arg(long, value_name = "FILE")]
+    supersedes: Option<PathBuf>,
+}
+
+/// Where the keys come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
     /// File with the keys, as `tenure keys` printed them
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// Fetch the keys from this API
     #[arg(long)]
     url: Option<Url>,
-    /// Check also that it supersedes the receipt in this file
-    #[arg(long, value_name = "FILE")]
-    supersedes: Option<PathBuf>,
 }
 
 impl Verify {
     pub(super) fn run(self, context: &Context) -> Result<(), Error> {
-        let keys = match (&self.keys, self.url) {
+        let keys = match (&self.source.keys, self.source.url) {
             (Some(file), _) => read(&prompt::file(file)?)?,
             (None, Some(url)) => fetch(&Client::anonymous(url))?,
             (None, None) => {
@@ -62,7 +69,7 @@ impl FetchKeys {
             Some(url) => Client::anonymous(url),
             None => context.client()?,
         };
-        context.out.json(client.send(&Call::get(PATH))?.as_str())
+        show::json(client.send(&Call::get(PATH))?.as_str())
     }
 }
 
@@ -82,11 +89,11 @@ fn read(set: &str) -> Result<Keys, Error> {
 
 /// Prints what a genuine receipt states.
 pub(super) fn print(receipt: &Receipt, context: &Context) -> Result<(), Error> {
-    if context.out.is_json() {
-        context.out.json(&receipt.text)?;
+    if context.json {
+        show::json(&receipt.text)?;
     } else {
-        context.out.line("The receipt is genuine. It states:")?;
-        context.out.table(&stated(receipt))?;
+        show::line("The receipt is genuine. It states:")?;
+        show::table(&stated(receipt))?;
     }
     if !receipt.claims.is_final {
         show::note(

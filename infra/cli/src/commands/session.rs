@@ -35,15 +35,15 @@ impl Login {
         profiles.save(&context.profile, &Profile { url: url.as_str().to_owned(), token })?;
 
         let profile = context.profile.to_string();
-        if context.out.is_json() {
-            return context.out.json(
+        if context.json {
+            return show::json(
                 &json!({"profile": profile, "url": url.as_str(), "tm_expire": expiry}).to_string(),
             );
         }
         let until = expiry
             .map(|expiry| format!(" until {}", show::time(Some(&expiry))))
             .unwrap_or_default();
-        context.out.line(&format!("Signed in at {}{until} (profile {profile}).", url.as_str()))
+        show::line(&format!("Signed in at {}{until} (profile {profile}).", url.as_str()))
     }
 }
 

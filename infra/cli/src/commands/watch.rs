@@ -22,7 +22,7 @@ use crate::wire::{Erasure, Overview, Part};
 /// awaited: from two requests a second at most down to one a minute.
 const SHORTEST: Duration = Duration::from_millis(500);
 const WHILE_PURGING: Duration = Duration::from_secs(15);
-const WHILE_AWAITING: Duration = Duration::from_secs(60);
+const WHILE_AWAITING: Duration = Duration::from_mins(1);
 /// Number of requests in a row that may stay unanswered.
 const UNANSWERED: u32 = 10;
 
@@ -252,24 +252,22 @@ impl Drop for View {
     }
 }
 
-/// The stage in words.
+/// The stage in words, and what keeps the purge from finishing.
 fn headline(erasure: &Erasure) -> String {
-    let mut said = match erasure.stage.as_str() {
-        "due" => "The erasure is due, and has not begun.".to_owned(),
-        "running" => "The purge deletes what the account owns.".to_owned(),
-        "awaiting" => "The purge has finished. Participants have yet to answer.".to_owned(),
-        "incomplete" => "The purge has finished. A participant is overdue.".to_owned(),
-        "finished" => "The erasure is complete.".to_owned(),
-        other => format!("The erasure is {other}."),
+    let stage = match erasure.stage.as_str() {
+        "due" => "The erasure is due, and has not begun.",
+        "running" => "The purge deletes what the account owns.",
+        "awaiting" => "The purge has finished. Participants have yet to answer.",
+        "incomplete" => "The purge has finished. A participant is overdue.",
+        "finished" => "The erasure is complete.",
+        _ => "The erasure has not begun.",
     };
-    if erasure.quarantined > 0 {
-        said +=
-            &format!(" {} items of unknown kinds are left: see the runbook.", erasure.quarantined);
-    }
-    if let Some(error) = erasure.last_error.as_ref().filter(|_| erasure.stage == "running") {
-        said += &format!(" Last error: {error}");
-    }
-    said
+    let left = erasure.quarantined;
+    let quarantined =
+        (left > 0).then(|| format!("{left} items of unknown kinds are left: see the runbook."));
+    let error = erasure.last_error.as_ref().filter(|_| erasure.stage == "running");
+    let error = error.map(|error| format!("Last error: {error}"));
+    [Some(stage.to_owned()), quarantined, error].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn state(part: &Part) -> String {
@@ -319,7 +317,7 @@ mod tests {
                 pace.next(WHILE_AWAITING)
             })
             .sum();
-        assert!(hour > Duration::from_secs(3600), "80 requests take {hour:?}");
+        assert!(hour > Duration::from_hours(1), "80 requests take {hour:?}");
         pace.observe("b");
         assert_eq!(pace.next(WHILE_AWAITING), SHORTEST);
     }

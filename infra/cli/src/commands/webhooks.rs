@@ -6,7 +6,7 @@ use crate::arguments::{Id, Rows};
 use crate::client::Call;
 use crate::context::Context;
 use crate::error::Error;
-use crate::show::{Table, time};
+use crate::show::{self, Table, time};
 use crate::wire::{Customer, Delivery};
 
 #[derive(Debug, Subcommand)]
@@ -72,11 +72,11 @@ fn resend(customer: &Id, deliveries: &[Id], context: &Context) -> Result<(), Err
     for delivery in deliveries {
         let call = Call::post(format!("/v1.0/webhook_deliveries/{delivery}/resend"));
         let answer = client.send(&call.query("customer_id", customer.to_string()).idempotent()?)?;
-        if context.out.is_json() {
-            context.out.json(answer.as_str())?;
+        if context.json {
+            show::json(answer.as_str())?;
         } else {
             table.row(cells(answer.read()?).each_ref().map(String::as_str));
         }
     }
-    if context.out.is_json() { Ok(()) } else { context.out.table(&table) }
+    if context.json { Ok(()) } else { show::table(&table) }
 }
