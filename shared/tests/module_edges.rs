@@ -125,11 +125,16 @@ struct Source {
     module: Module,
     /// Paths, each with whether it is re-exported.
     paths: Vec<(Vec<String>, bool)>,
+    /// Names of its modules of tests.
+    tests: Vec<String>,
 }
 
-/// Collects the paths of a file, tests left out.
+/// Collects the paths of a file, tests left out, and the names of modules of tests.
 #[derive(Default)]
-struct Paths(Vec<(Vec<String>, bool)>);
+struct Paths {
+    paths: Vec<(Vec<String>, bool)>,
+    tests: Vec<String>,
+}
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
@@ -142,7 +147,9 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 
 impl<'ast> Visit<'ast> for Paths {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_test(&item.attrs) {
+        if is_test(&item.attrs) {
+            self.tests.push(item.ident.to_string());
+        } else {
             visit::visit_item_mod(self, item);
         }
     }
@@ -162,7 +169,7 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         if !is_test(&item.attrs) {
             let is_public = !matches!(item.vis, syn::Visibility::Inherited);
-            flatten(&item.tree, Vec::new(), &mut |path| self.0.push((path, is_public)));
+            flatten(&item.tree, Vec::new(), &mut |path| self.paths.push((path, is_public)));
         }
     }
 
@@ -172,7 +179,7 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<_> = path.segments.iter().map(|one| one.ident.to_string()).collect();
         if segments.len() > 1 {
-            self.0.push((segments, false));
+            self.paths.push((segments, false));
         }
         visit::visit_path(self, path);
     }
@@ -224,10 +231,15 @@ fn sources() -> Vec<Source> {
         }
         let mut paths = Paths::default();
         paths.visit_file(&syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
-        Source { module, paths: paths.0 }
+        Source { module, paths: paths.paths, tests: paths.tests }
     };
-    let is_test = |source: &Source| source.module.last().is_some_and(|last| last == "tests");
-    files_below(&root).into_iter().map(read).filter(|source| !is_test(source)).collect()
+    let sources: Vec<_> = files_below(&root).into_iter().map(read).collect();
+    let tests = |source: &Source| {
+        let module = source.module.clone();
+        source.tests.clone().into_iter().map(move |name| [module.clone(), vec![name]].concat())
+    };
+    let tests: BTreeSet<Module> = sources.iter().flat_map(tests).collect();
+    sources.into_iter().filter(|source| !tests.contains(&source.module)).collect()
 }
 
 /// Modules and what they re-export.
