@@ -1,10 +1,11 @@
 //! Runs Tenure's template on this machine: what [`sam_local`] does not know about it.
 //!
 //! [`options`] adds the first project admin, the description of the API at `/docs`, and the variables that
-//! only functions on this machine have. With the feature `check`, `Description` checks answers against the
+//! only functions on this machine have. [`demo`] fills a stack with an invented world. With the feature `check`, `Description` checks answers against the
 //! description.
 
 mod bootstrap;
+pub mod demo;
 #[cfg(feature = "check")]
 mod description;
 mod docs;

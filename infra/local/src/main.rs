@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use local::{PASSWORD, USERNAME};
+use local::{PASSWORD, USERNAME, demo};
 use sam_local::{Data, Kept, Options, Stack};
 use tokio::{
     process::Command,
@@ -25,6 +25,9 @@ struct Arguments {
     /// Keep data in memory: it ends with the stack
     #[arg(long)]
     in_memory: bool,
+    /// Fill the stack, which must be empty, with 40 invented accounts in every state, and say what to open
+    #[arg(long)]
+    demo: bool,
     /// Value for a parameter of the template; may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -96,6 +99,12 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         stack = start => stack?,
         () = signals.received() => return Ok(()),
     };
+    if arguments.demo {
+        tokio::select! {
+            made = make_demo(&stack) => made?,
+            () = signals.received() => return Ok(()),
+        }
+    }
     announce(&stack)?;
     signals.received().await;
     stack.stop().await;
@@ -116,6 +125,9 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
         // For links in mail. Without a port that is known before, they have no host.
         let url = format!("http://127.0.0.1:{}", arguments.port);
         options.parameters.insert("PublicUrl".to_owned(), url);
+    }
+    if arguments.demo {
+        options = demo::options(options);
     }
     options.parameters.extend(arguments.parameters.iter().cloned());
     Ok(Options {
@@ -160,6 +172,26 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
     } else {
         Err("the functions do not build".into())
     }
+}
+
+/// Makes the demonstration, without the functions' log lines meanwhile, and says what to open.
+async fn make_demo(stack: &Stack) -> Result<(), sam_local::Error> {
+    say("making 75 days in the life of 40 accounts; this takes about half a minute");
+    stack.set_echo(false);
+    demo::make(stack, &say).await?;
+    stack.set_echo(true);
+    let url = stack.url();
+    let has = |route: &str| stack.routes().iter().any(|one| one == route);
+    if has("GET /console") {
+        say(&format!("operator: {url}/console as {USERNAME}, password {PASSWORD}"));
+    }
+    if has("GET /account") {
+        say(&format!("customer: {url}/account as {}, who has left", demo::LEAVING));
+        say(&format!("          or as {}; password {}", demo::ACTIVE, demo::PASSWORD));
+    }
+    say(&format!("mail: {url}/_local/mail"));
+    say(&format!("clock: {url}/_local/clock moves all of it by a day or by 30"));
+    Ok(())
 }
 
 /// Says how to log in, and prints the line on stdout that tells programs that the stack is ready.

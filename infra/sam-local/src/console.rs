@@ -1,5 +1,7 @@
 //! Log output of the stack and its functions.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::history::History;
 
 /// Speaker of the stack's own messages on stderr.
@@ -7,13 +9,18 @@ const STACK: &str = "local";
 
 /// Keeps the last lines that functions wrote, and echoes everything on stderr if asked to.
 pub(crate) struct Console {
-    echo: bool,
+    echo: AtomicBool,
     lines: History<String>,
 }
 
 impl Console {
     pub(crate) const fn new(echo: bool, capacity: usize) -> Self {
-        Self { echo, lines: History::new(capacity) }
+        Self { echo: AtomicBool::new(echo), lines: History::new(capacity) }
+    }
+
+    /// Echoes from now on, or no longer.
+    pub(crate) fn set_echo(&self, echo: bool) {
+        self.echo.store(echo, Ordering::Relaxed);
     }
 
     /// Shows a message of the stack itself.
@@ -34,7 +41,7 @@ impl Console {
 
     #[expect(clippy::print_stderr, reason = "log output of a command-line program")]
     fn show(&self, speaker: &str, message: &str) {
-        if self.echo {
+        if self.echo.load(Ordering::Relaxed) {
             eprintln!("[{speaker}] {message}");
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The endpoints, for the answer to an unknown one.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
     "GET /_local/permissions",
@@ -33,6 +33,7 @@ const PATHS: [&str; 16] = [
     "GET /_local/mail",
     "GET /_local/clock",
     "POST /_local/clock {\"advance_seconds\": N}",
+    "GET /_local/clock.js",
     "POST /_local/schedules/{logical id}/run",
     "GET /_local/tables/{logical id}",
     "GET /_local/faults",
@@ -42,6 +43,9 @@ const PATHS: [&str; 16] = [
     "POST /_local/settle",
     "POST /2015-03-31/functions/{logical id}/invocations",
 ];
+
+/// The clock, which the stack's own pages may move.
+const CLOCK: &str = "/_local/clock";
 
 /// The parts of a running stack.
 pub(crate) struct Control {
@@ -98,7 +102,8 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/_local/events", get(events))
         .route("/_local/dead_letters", get(dead_letters))
         .route("/_local/mail", get(mail))
-        .route("/_local/clock", get(clock).post(advance))
+        .route(CLOCK, get(clock).post(advance))
+        .route("/_local/clock.js", get(clock_script))
         .route("/_local/schedules/{id}/run", post(run_schedule))
         .route("/_local/tables/{id}", get(table))
         .route("/_local/faults", get(faults).post(set_faults).delete(clear_faults))
@@ -112,13 +117,27 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-/// Refuses pages in a browser on this machine: `Origin` names the page.
+/// Refuses pages in a browser on this machine: `Origin` names the page. Those of this stack may move the clock.
 async fn refuse_pages(request: Request, next: Next) -> Response {
-    if request.headers().contains_key(header::ORIGIN) {
+    let is_page = request.headers().contains_key(header::ORIGIN);
+    if is_page && !(request.uri().path() == CLOCK && is_own_page(request.headers())) {
         let message = "the stack's control endpoints are not for pages in a browser";
         return error(StatusCode::FORBIDDEN, message);
     }
     next.run(request).await
+}
+
+/// Whether the page that sends a request is of the host and port that the request goes to.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+    origin.is_some_and(|origin| text(header::HOST) == Some(origin))
+}
+
+/// Whether the client asks for a page rather than for JSON.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
+    accepts.is_some_and(|accepts| accepts.contains("text/html"))
 }
 
 async fn stats(State(control): Shared) -> Json<Value> {
@@ -146,8 +165,19 @@ async fn logs(State(control): Shared) -> Json<Value> {
     Json(json!({"logs": control.console.lines()}))
 }
 
-async fn clock(State(control): Shared) -> Json<Value> {
-    Json(control.time())
+/// Virtual time: JSON for programs, a page that moves it for whoever asks for HTML.
+async fn clock(State(control): Shared, headers: HeaderMap) -> Response {
+    if !wants_page(&headers) {
+        return Json(control.time()).into_response();
+    }
+    let policy = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let page = Html(include_str!("../pages/clock.html"));
+    ([(header::CONTENT_SECURITY_POLICY, policy)], page).into_response()
+}
+
+async fn clock_script() -> Response {
+    let script = include_str!("../pages/clock.js");
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], script).into_response()
 }
 
 async fn advance(State(control): Shared, body: Bytes) -> Response {
@@ -178,8 +208,7 @@ async fn table(State(control): Shared, Path(id): Path<String>) -> Response {
 
 /// Messages that were sent: JSON for programs, a page for whoever asks for HTML.
 async fn mail(State(control): Shared, headers: HeaderMap) -> Response {
-    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
-    if !accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+    if !wants_page(&headers) {
         return Json(json!({"mail": control.ses.sent()})).into_response();
     }
     // Messages have inline styles, and nothing else is loaded or run.

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
 
 use crate::{
     aws::{ACCOUNT, REGION, arn},
@@ -18,6 +19,9 @@ use crate::{
 /// Maximum number of entries in one `PutEvents`.
 const MAX_ENTRIES: usize = 10;
 
+/// Number of events by which a listener may be behind.
+const MAX_BEHIND: usize = 1_024;
+
 /// The template's buses and rules.
 pub(crate) struct Events {
     buses: BTreeSet<String>,
@@ -25,6 +29,7 @@ pub(crate) struct Events {
     functions: Arc<Functions>,
     clock: Arc<Clock>,
     seen: History<Value>,
+    heard: broadcast::Sender<Value>,
 }
 
 #[derive(Deserialize)]
@@ -75,12 +80,18 @@ impl Events {
         kept: usize,
     ) -> Arc<Self> {
         let buses = buses.into_iter().chain(["default".to_owned()]).collect();
-        Arc::new(Self { buses, rules, functions, clock, seen: History::new(kept) })
+        let (seen, heard) = (History::new(kept), broadcast::Sender::new(MAX_BEHIND));
+        Arc::new(Self { buses, rules, functions, clock, seen, heard })
     }
 
     /// Events that reached a bus, oldest first: `{"bus", "rules", "event"}`.
     pub(crate) fn seen(&self) -> Vec<Value> {
         self.seen.entries()
+    }
+
+    /// Events that reach a bus from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Value> {
+        self.heard.subscribe()
     }
 
     /// Answers `PutEvents` with the result of each entry. Fails with a message if the request is malformed.
@@ -161,6 +172,8 @@ impl Events {
         let rules: Vec<_> = rules.iter().map(|rule| &rule.id).collect();
         let seen = json!({"bus": bus, "rules": rules, "event": event});
         self.seen.push(seen);
+        // Fails if nobody listens.
+        let _ = self.heard.send(event.clone());
     }
 }
 

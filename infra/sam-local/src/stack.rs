@@ -11,7 +11,7 @@ use axum::{Router, extract::DefaultBodyLimit, middleware, serve::ListenerExt};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{broadcast, watch},
     task::{JoinHandle, JoinSet},
 };
 
@@ -210,10 +210,21 @@ impl Stack {
         self.control.events.seen()
     }
 
+    /// Events that reach a bus from now on, as its rules see them. A receiver that is 1,024 behind misses some.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Value> {
+        self.control.events.listen()
+    }
+
     /// Messages that were sent, as `GET /_local/mail` shows it.
     #[must_use]
     pub fn mail(&self) -> Vec<Value> {
         self.control.ses.sent()
+    }
+
+    /// Shows log lines on stderr from now on, or no longer.
+    pub fn set_echo(&self, echo: bool) {
+        self.control.console.set_echo(echo);
     }
 
     /// Keeps every transaction in flight for `time` from now on; see [`Options::contention`].

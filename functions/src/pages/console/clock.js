@@ -1,9 +1,90 @@
-// What time it is for this installation. A deployment has the browser's time.
+// What time it is for this installation. A deployment has the browser's time; the local stack has a clock that can be moved.
+
+const DAY = 24 * 60 * 60;
+const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+
+// Milliseconds by which the installation is ahead of the browser.
+let ahead = 0;
 
 // The time now, in milliseconds since 1970.
 export function now() {
-  return Date.now();
+  return Date.now() + ahead;
 }
 
-// Shows a clock in `element`, which is hidden, where there is one to set: nowhere.
-export function showClock() {}
+// Shows a clock in `element`, which is hidden, where there is one to move: on the local stack.
+export async function showClock(element) {
+  if (!LOOPBACK.includes(location.hostname)) {
+    return;
+  }
+  const answer = await fetch("/_local/clock", { headers: { accept: "application/json" } }).catch(() => null);
+  if (!answer?.ok) {
+    return;
+  }
+  const time = document.createElement("time");
+  const happened = document.createElement("p");
+  happened.setAttribute("role", "status");
+  const line = document.createElement("p");
+  line.append(time, ...[1, 30].map((days) => button(days, () => move(days, line, happened))));
+  element.append(line, happened);
+  element.classList.add("panel");
+  set(await answer.json());
+  const tick = () => {
+    time.dateTime = new Date(now()).toISOString();
+    time.textContent = new Date(now()).toUTCString().replace(" GMT", " UTC");
+  };
+  tick();
+  setInterval(tick, 1000);
+  element.hidden = false;
+}
+
+function button(days, act) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = days === 1 ? "+1 day" : `+${days} days`;
+  button.addEventListener("click", act);
+  return button;
+}
+
+function set(clock) {
+  ahead = Date.parse(clock.now) - Date.now();
+}
+
+// Moves the clock, tells what was due meanwhile, and shows the view as it is now.
+async function move(days, line, happened) {
+  const buttons = line.querySelectorAll("button");
+  buttons.forEach((button) => (button.disabled = true));
+  happened.textContent = "Moving the clock …";
+  try {
+    const answer = await fetch("/_local/clock", { method: "POST", body: JSON.stringify({ advance_seconds: days * DAY }) });
+    const report = await answer.json();
+    if (!answer.ok) {
+      throw new Error(report.error);
+    }
+    set(report);
+    happened.textContent = summary(report.schedules);
+    dispatchEvent(new Event("hashchange"));
+  } catch (error) {
+    happened.textContent = error.message;
+  }
+  buttons.forEach((button) => (button.disabled = false));
+}
+
+// What the schedules that were due have done: `Purge run: claimed 2, finished 2. Mail send: sent 3.`
+function summary(schedules) {
+  const said = Object.entries(schedules).map(([schedule, result]) => [name(schedule), counts(result)]);
+  const lines = said.filter(([, text]) => text).map(([schedule, text]) => `${schedule}: ${text}.`);
+  return lines.join(" ") || "Nothing was due.";
+}
+
+function name(schedule) {
+  const words = schedule.replace(/Function.*$/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function counts(result) {
+  if (result?.errorMessage) {
+    return `failed, ${result.errorMessage}`;
+  }
+  const numbers = Object.entries(result ?? {}).filter(([, value]) => typeof value === "number" && value > 0);
+  return numbers.map(([field, value]) => `${field.replaceAll("_", " ")} ${value}`).join(", ");
+}

@@ -67,6 +67,7 @@ fn count(stack: &Stack) -> Value {
 async fn a_foreign_template_runs_from_end_to_end() {
     let binaries = binaries();
     let stack = Stack::start(Options::in_memory(template(), binaries.path())).await.unwrap();
+    let mut heard = stack.listen();
 
     let added = request(&stack, "POST", "/notes/first", &[]).await;
     assert_eq!((added.status, added.body.as_str()), (200, r#"{"noted":"first"}"#));
@@ -76,6 +77,7 @@ async fn a_foreign_template_runs_from_end_to_end() {
     assert_eq!(events[0]["bus"], "notes");
     assert_eq!(events[0]["rules"], json!(["CountFunctionAdded"]));
     assert_eq!(events[0]["event"]["detail"], json!({"id": "first"}));
+    assert_eq!(heard.try_recv().unwrap(), events[0]["event"]);
     assert_eq!(count(&stack), json!({"N": "1"}));
 
     let fired = stack.advance_clock(DAY).await.unwrap();
@@ -147,6 +149,54 @@ async fn every_route_is_refused_under_another_host_name() {
         assert_eq!(status(stack.url(), "GET", "/docs", &host).await, 200, "{host}");
         assert_eq!(status(stack.url(), "POST", "/notes/first", &host).await, 200, "{host}");
     }
+    stack.stop().await;
+}
+
+/// The page may be one that a function has answered with, or the stack's own, under any name of loopback.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_stack_move_its_clock_and_nothing_else() {
+    let binaries = binaries();
+    let stack = Stack::start(Options::in_memory(template(), binaries.path())).await.unwrap();
+    let port = stack.url().rsplit(':').next().unwrap();
+    let status = async |method: &str, path: &str, host: &str, origin: &str| {
+        let host = format!("{host}:{port}");
+        let headers = [("host", host.as_str()), ("origin", origin)];
+        request(&stack, method, path, &headers).await.status
+    };
+    for host in ["127.0.0.1", "localhost"] {
+        let own = format!("http://{host}:{port}");
+        assert_eq!(status("GET", "/_local/clock", host, &own).await, 200, "{host}");
+        // It is admitted, and says that it needs a body.
+        assert_eq!(status("POST", "/_local/clock", host, &own).await, 400, "{host}");
+        assert_eq!(status("GET", "/_local/mail", host, &own).await, 403, "{host}");
+        assert_eq!(status("POST", "/_local/faults", host, &own).await, 403, "{host}");
+    }
+    for origin in [
+        "null",
+        "https://attacker.example",
+        "http://127.0.0.1",
+        "http://127.0.0.1:1",
+        &format!("https://127.0.0.1:{port}"),
+        &format!("http://localhost:{port}"),
+        &format!("http://127.0.0.1:{port}.attacker.example"),
+    ] {
+        assert_eq!(status("POST", "/_local/clock", "127.0.0.1", origin).await, 403, "{origin}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_is_json_for_programs_and_a_page_for_people() {
+    let binaries = binaries();
+    let stack = Stack::start(Options::in_memory(template(), binaries.path())).await.unwrap();
+    let json = request(&stack, "GET", "/_local/clock", &[]).await;
+    assert!(json.body.starts_with("{\"now\":"), "{}", json.body);
+    let page = request(&stack, "GET", "/_local/clock", &[("accept", "text/html,*/*")]).await;
+    assert!(page.body.contains("+30 days"), "{}", page.body);
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("script-src 'self'") && policy.contains("connect-src 'self'"));
+    let script = request(&stack, "GET", "/_local/clock.js", &[]).await;
+    assert!(script.has_header("content-type: text/javascript; charset=utf-8"));
     stack.stop().await;
 }
 

@@ -1,0 +1,186 @@
+//! Plays the story of the accounts day by day: everything by the API, and the clock moved in between.
+
+use futures_util::future::try_join_all;
+use sam_local::{Error, Stack};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{
+    PASSWORD,
+    accounts::{Act, Entry, FIRST_DAY, PURGES_CRASH, accounts},
+    client::{Client, text},
+    customer::Customer,
+    participants::{
+        ARCHIVE, ARCHIVE_DELETED, ARCHIVE_STOPS, Program, start_archive, start_carrier,
+    },
+};
+use crate::bootstrap;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Progress is told once in so many days.
+const PROGRESS: u32 = 15;
+
+/// The story, as far as it is told.
+pub(super) struct Story<'a> {
+    stack: &'a Stack,
+    client: &'a Client,
+    customers: Vec<Customer>,
+    carrier: Option<Program>,
+    archive: Option<Program>,
+}
+
+/// A day, on which an operator logs in at most once.
+struct Today<'a> {
+    day: u32,
+    client: &'a Client,
+    session: OnceCell<String>,
+}
+
+impl Today<'_> {
+    /// Token of the operator's session.
+    async fn operator(&self) -> Result<&str, Error> {
+        let log_in = || self.client.log_in(bootstrap::USERNAME, bootstrap::PASSWORD);
+        self.session.get_or_try_init(log_in).await.map(String::as_str)
+    }
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn new(stack: &'a Stack, client: &'a Client) -> Self {
+        let customers = accounts().into_iter().enumerate();
+        let customers = customers.map(|(index, account)| Customer::new(index, account)).collect();
+        Self { stack, client, customers, carrier: None, archive: None }
+    }
+
+    /// Tells the story to its end, and how far it is by `say`.
+    pub(super) async fn tell(&mut self, say: &dyn Fn(&str)) -> Result<(), Error> {
+        for day in (0..=FIRST_DAY).rev() {
+            if day.is_multiple_of(PROGRESS) && day > 0 {
+                say(&format!("{day} days ago …"));
+            }
+            if day < FIRST_DAY {
+                self.night_before(day).await?;
+            }
+            self.play(day).await?;
+            self.stack.settle().await;
+        }
+        self.client.delete("/_local/faults", "").await.map(drop)
+    }
+
+    /// Moves the clock to this day. What is due meanwhile happens: purges, mail, webhooks, questions to participants.
+    async fn night_before(&mut self, day: u32) -> Result<(), Error> {
+        if day == ARCHIVE_STOPS
+            && let Some(archive) = self.archive.take()
+        {
+            archive.stop();
+        }
+        if day == PURGES_CRASH {
+            // Two batches delete the first slice of 40 agents; of the second slice, one is lost.
+            self.crash_purges(json!({"operation": "BatchWriteItem", "nth": 3})).await?;
+        }
+        self.stack.advance_clock(DAY).await?;
+        self.stack.settle().await;
+        if day == PURGES_CRASH {
+            self.crash_purges(json!({})).await?;
+        }
+        Ok(())
+    }
+
+    /// Kills the purge at each call that this rule, a fault of the stack, describes.
+    async fn crash_purges(&self, mut rule: Value) -> Result<(), Error> {
+        rule["fault"] = json!("crash_before");
+        rule["function"] = json!("PurgeRunFunction");
+        self.client.post("/_local/faults", "", json!([rule])).await.map(drop)
+    }
+
+    async fn play(&mut self, day: u32) -> Result<(), Error> {
+        let today = Today { day, client: self.client, session: OnceCell::new() };
+        if day == FIRST_DAY {
+            let operator = today.operator().await?;
+            self.carrier = Some(start_carrier(self.stack, self.client, operator).await?);
+            self.archive = Some(start_archive(self.stack, self.client, operator).await?);
+        }
+        if day == ARCHIVE_DELETED {
+            let path = format!("/v1.0/participants/{ARCHIVE}");
+            self.client.delete(&path, today.operator().await?).await?;
+        }
+        let live = self.customers.iter().map(|customer| self.live(customer, &today));
+        try_join_all(live).await.map(drop)
+    }
+
+    /// Plays what an account does, and what is done with it, on a day.
+    async fn live(&self, customer: &Customer, today: &Today<'_>) -> Result<(), Error> {
+        let account = &customer.account;
+        if account.since == today.day {
+            self.enter(customer, today).await?;
+            return customer.settle_in(self.client).await;
+        }
+        if account.works_on(today.day) {
+            customer.work(self.client, today.day).await?;
+        }
+        for act in account.acts_on(today.day) {
+            self.perform(customer, act, today).await.map_err(|why| {
+                Error::new(format!("{}, {} days ago: {why}", account.company, today.day))
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn enter(&self, customer: &Customer, today: &Today<'_>) -> Result<(), Error> {
+        let account = &customer.account;
+        if account.entry == Entry::SignsUp {
+            return customer.sign_up(self.stack, self.client).await;
+        }
+        let email = account.email();
+        let body = json!({
+            "username": email, "password": PASSWORD, "name": account.company, "email": email,
+        });
+        let made = self.client.post("/v1.0/customers", today.operator().await?, body).await?;
+        customer.made(&made);
+        if account.entry == Entry::Made {
+            customer.prove_address(self.stack, self.client).await?;
+        }
+        Ok(())
+    }
+
+    async fn perform(&self, customer: &Customer, act: Act, today: &Today<'_>) -> Result<(), Error> {
+        let client = self.client;
+        let post = async |below: &str| {
+            let path = customer.path(below);
+            client.post(&path, today.operator().await?, Value::Null).await
+        };
+        match act {
+            Act::Leave => customer.leave(client).await,
+            Act::LeaveNow => customer.leave_now(client).await,
+            Act::Recover => customer.recover(client).await,
+            Act::Invite(count) => customer.invite(client, count).await,
+            Act::Freeze => post("/freeze").await.map(drop),
+            Act::Suspend => post("/suspend").await.map(drop),
+            Act::Resume => post("/resume").await.map(drop),
+            Act::Delete => {
+                let digest = text(&post("/erasure/plan").await?, "digest");
+                let path = customer.path(&format!("?plan={digest}"));
+                client.delete(&path, today.operator().await?).await.map(drop)
+            }
+            Act::Hold(name, reason) => {
+                let path = customer.path(&format!("/holds/{name}"));
+                let body = json!({"reason": reason});
+                client.put(&path, today.operator().await?, body).await.map(drop)
+            }
+            Act::Lift(name) => {
+                let path = customer.path(&format!("/holds/{name}"));
+                client.delete(&path, today.operator().await?).await.map(drop)
+            }
+            Act::Waive(participant, reason) => {
+                let path = format!("/v1.0/erasures/{}/waivers", customer.id());
+                let body = json!({"participant": participant, "reason": reason});
+                client.post(&path, today.operator().await?, body).await.map(drop)
+            }
+            Act::StoreUnknownKind => {
+                let partition = format!("CUSTOMER#{}", customer.id());
+                let item = json!({"pk": {"S": partition}, "sk": {"S": "FAX#1"}});
+                client.put_item("AccountsTable", item).await
+            }
+        }
+    }
+}
