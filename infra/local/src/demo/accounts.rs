@@ -73,6 +73,11 @@ pub(super) enum Act {
 }
 
 impl Act {
+    /// Whether it erases the account on the same day.
+    pub(super) const fn erases(self) -> bool {
+        matches!(self, Self::LeaveNow | Self::Delete)
+    }
+
     /// Whether the account's own people can work after it; `None` if it changes nothing about that.
     const fn lets_work(self) -> Option<bool> {
         match self {

@@ -24,7 +24,7 @@ pub(super) const ARCHIVE_DELETED: u32 = 3;
 const DAY: u32 = 24 * 60 * 60;
 const YEAR: u32 = 365 * DAY;
 
-/// A program that answers for a participant.
+/// A program that answers for a participant. It runs on when this is dropped, until the stack ends.
 pub(super) struct Program(JoinHandle<()>);
 
 impl Program {
@@ -34,16 +34,16 @@ impl Program {
     }
 }
 
-/// Registers the carrier, and starts its program.
+/// Registers the carrier, and starts its program, which runs until the stack ends.
 pub(super) async fn start_carrier(
     stack: &Stack,
     client: &Client,
     operator: &str,
-) -> Result<Program, Error> {
+) -> Result<(), Error> {
     let about =
         json!({"required": true, "timeout": 7 * DAY, "detail": "Releases telephone numbers"});
     let answer = json!({"status": "completed", "found": 3, "deleted": 3});
-    start(stack, client, operator, CARRIER, about, answer).await
+    start(stack, client, operator, CARRIER, about, answer).await.map(drop)
 }
 
 /// Registers the archive, and starts its program.

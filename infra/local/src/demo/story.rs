@@ -18,6 +18,9 @@ use crate::bootstrap;
 
 const DAY: i64 = 24 * 60 * 60;
 
+/// How much later the last mail to an account that was erased looks for the receipt, which it brings.
+const EVENING: i64 = 10 * 60;
+
 /// Progress is told once in so many days.
 const PROGRESS: u32 = 15;
 
@@ -26,7 +29,6 @@ pub(super) struct Story<'a> {
     stack: &'a Stack,
     client: &'a Client,
     customers: Vec<Customer>,
-    carrier: Option<Program>,
     archive: Option<Program>,
 }
 
@@ -49,7 +51,7 @@ impl<'a> Story<'a> {
     pub(super) fn new(stack: &'a Stack, client: &'a Client) -> Self {
         let customers = accounts().into_iter().enumerate();
         let customers = customers.map(|(index, account)| Customer::new(index, account)).collect();
-        Self { stack, client, customers, carrier: None, archive: None }
+        Self { stack, client, customers, archive: None }
     }
 
     /// Tells the story to its end, and how far it is by `say`.
@@ -58,17 +60,20 @@ impl<'a> Story<'a> {
             if day.is_multiple_of(PROGRESS) && day > 0 {
                 say(&format!("{day} days ago …"));
             }
-            if day < FIRST_DAY {
-                self.night_before(day).await?;
-            }
+            let has_purged = day < FIRST_DAY && self.night_before(day).await?;
             self.play(day).await?;
             self.stack.settle().await;
+            if has_purged || self.erases_on(day) {
+                self.stack.advance_clock(EVENING).await?;
+                self.stack.settle().await;
+            }
         }
         self.client.delete("/_local/faults", "").await.map(drop)
     }
 
-    /// Moves the clock to this day. What is due meanwhile happens: purges, mail, webhooks, questions to participants.
-    async fn night_before(&mut self, day: u32) -> Result<(), Error> {
+    /// Moves the clock to this day. What is due meanwhile happens: purges, mail, webhooks, questions to participants. Returns
+    /// whether a purge has begun.
+    async fn night_before(&mut self, day: u32) -> Result<bool, Error> {
         if day == ARCHIVE_STOPS
             && let Some(archive) = self.archive.take()
         {
@@ -78,12 +83,17 @@ impl<'a> Story<'a> {
             // Two batches delete the first slice of 40 agents; of the second slice, one is lost.
             self.crash_purges(json!({"operation": "BatchWriteItem", "nth": 3})).await?;
         }
-        self.stack.advance_clock(DAY).await?;
+        let report = self.stack.advance_clock(DAY).await?;
         self.stack.settle().await;
         if day == PURGES_CRASH {
             self.crash_purges(json!({})).await?;
         }
-        Ok(())
+        let claimed = &report["schedules"]["PurgeRunFunctionSchedule"]["claimed"];
+        Ok(claimed.as_u64() > Some(0))
+    }
+
+    fn erases_on(&self, day: u32) -> bool {
+        self.customers.iter().any(|one| one.account.acts_on(day).any(Act::erases))
     }
 
     /// Kills the purge at each call that this rule, a fault of the stack, describes.
@@ -97,7 +107,7 @@ impl<'a> Story<'a> {
         let today = Today { day, client: self.client, session: OnceCell::new() };
         if day == FIRST_DAY {
             let operator = today.operator().await?;
-            self.carrier = Some(start_carrier(self.stack, self.client, operator).await?);
+            start_carrier(self.stack, self.client, operator).await?;
             self.archive = Some(start_archive(self.stack, self.client, operator).await?);
         }
         if day == ARCHIVE_DELETED {
