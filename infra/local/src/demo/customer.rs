@@ -7,14 +7,11 @@ use sam_local::{Error, Stack};
 use serde_json::{Value, json};
 
 use super::{
-    PASSWORD,
+    AT_ONCE, PASSWORD,
     accounts::{Account, Entry, Receiver},
     client::{Client, text},
     receiver,
 };
-
-/// Number of invitations that are sent at a time.
-const AT_ONCE: usize = 8;
 
 /// How long a mail may take to arrive.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(20);

@@ -26,6 +26,9 @@ pub const ACTIVE: &str = "nora@alder-finch-joinery.example";
 /// User name of a customer who has left, and can come back for six days.
 pub const LEAVING: &str = "iris@tern-ferries.example";
 
+/// Number of accounts, and of invitations of one, that are played at a time. Each request beside another may start a process.
+const AT_ONCE: usize = 2;
+
 /// Parameters of the template: webhooks go to the stack itself, and a session outlives a day that the clock is moved by.
 const PARAMETERS: [(&str, &str); 2] =
     [("WebhookAllowLoopback", "true"), ("SessionIdleHours", "168")];

@@ -1,12 +1,12 @@
 //! Plays the story of the accounts day by day: everything by the API, and the clock moved in between.
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sam_local::{Error, Stack};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{
-    PASSWORD,
+    AT_ONCE, PASSWORD,
     accounts::{Act, Entry, FIRST_DAY, PURGES_CRASH, accounts},
     client::{Client, text},
     customer::Customer,
@@ -114,8 +114,8 @@ impl<'a> Story<'a> {
             let path = format!("/v1.0/participants/{ARCHIVE}");
             self.client.delete(&path, today.operator().await?).await?;
         }
-        let live = self.customers.iter().map(|customer| self.live(customer, &today));
-        try_join_all(live).await.map(drop)
+        let lives = self.customers.iter().map(|customer| self.live(customer, &today));
+        stream::iter(lives).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// Plays what an account does, and what is done with it, on a day.
