@@ -166,11 +166,11 @@ async fn erasures_are_in_every_stage(world: &World) {
     assert!(total(half, "found") > total(half, "deleted"), "{half}");
 
     for erasure in of("awaiting").chain(of("incomplete")) {
-        let states = erasure["participants"].as_array().unwrap().iter();
-        let states: Vec<_> = states.map(|one| (&one["name"], &one["state"])).collect();
+        let answers = erasure["participants"].as_array().unwrap().iter();
+        let answers: Vec<_> = answers.map(|one| (&one["name"], &one["state"])).collect();
         let (archive, carrier) = (json!("archive"), json!("carrier"));
         let (asked, completed) = (json!("asked"), json!("completed"));
-        assert_eq!(states, [(&archive, &asked), (&carrier, &completed)]);
+        assert_eq!(answers, [(&archive, &asked), (&carrier, &completed)]);
     }
     let waived = of("finished").filter(|one| one["participants"][0]["state"] == "waived");
     assert_eq!(waived.count(), 1);

@@ -200,7 +200,7 @@ impl Account {
     /// frozen nor suspended nor deleted.
     pub(super) fn works_on(&self, day: u32) -> bool {
         let earlier = self.acts.iter().filter(|(on, _)| *on > day);
-        let last = earlier.filter_map(|(_, act)| act.lets_work()).last();
+        let last = earlier.filter_map(|(_, act)| act.lets_work()).next_back();
         self.since >= day && last.unwrap_or(true)
     }
 

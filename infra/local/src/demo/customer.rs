@@ -135,11 +135,11 @@ impl Customer {
         format!("+1 555 01{:02}", self.index)
     }
 
-    /// Adds something by its access key every sixth day.
+    /// Adds something by its access key every tenth day.
     pub(super) async fn work(&self, client: &Client, day: u32) -> Result<(), Error> {
         let age = self.account.since - day;
-        let Some(key) = self.key.get().filter(|_| age.is_multiple_of(6)) else { return Ok(()) };
-        let (kind, name) = ADDITIONS[(self.index + age as usize / 6) % ADDITIONS.len()];
+        let Some(key) = self.key.get().filter(|_| age.is_multiple_of(10)) else { return Ok(()) };
+        let (kind, name) = ADDITIONS[(self.index + age as usize / 10) % ADDITIONS.len()];
         let body = json!({"name": name, "data": {"added_by": "Production"}});
         client.post(&format!("/v1.0/{kind}"), key, body).await.map(drop)
     }
