@@ -473,7 +473,7 @@ async fn the_overview_shows_the_state_of_an_account() {
     tenure.call(&admin, "DELETE", &path("")).await.ok();
     assert!(tenure.stack.settle().await);
     let gone = overview().await;
-    let done = ["requested", "due", "deleted", "finished", "complete", "backups_end"];
+    let done = ["requested", "due", "deleted", "finished", "backups_end"];
     assert_eq!(milestones(&gone), done);
     assert_eq!((&gone["status"], &gone["stage"]), (&json!("deleted"), &json!("finished")));
     assert_eq!((&gone["resources"], &gone["tm_last_login"]), (&json!({}), &Value::Null));
