@@ -303,7 +303,7 @@ fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
     let sources = sources();
     let names = Names::of(&sources);
     let mut edges = BTreeMap::new();
-    for Source { module, paths } in &sources {
+    for Source { module, paths, .. } in &sources {
         let paths = paths.iter().filter(|(path, is_public)| !is_public || path[0] == "crate");
         let absolute = paths.filter_map(|(path, _)| names.absolute(module, path));
         let used = absolute.filter_map(|path| names.file(&path).cloned());
