@@ -64,7 +64,9 @@ fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
 
 fn read(directories: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    directories.iter().for_each(|directory| sources(&root().join(directory), &mut found));
+    for directory in directories {
+        sources(&root().join(directory), &mut found);
+    }
     found
 }
 

@@ -471,8 +471,8 @@ mod tests {
         purged.internals.tm_purge = Some(at(9));
         assert_eq!(purged.due(), None);
         let mut held = dated(Status::Frozen);
-        let hold = Hold { reason: "a".to_owned(), by: Actor::PURGE, tm_hold: at(3) };
-        held.internals.holds = held.internals.holds.with(HoldName::default_name(), hold);
+        let case = Hold { reason: "a".to_owned(), by: Actor::PURGE, tm_hold: at(3) };
+        held.internals.holds = held.internals.holds.with(HoldName::default_name(), case);
         assert_eq!(held.due(), None);
     }
 

@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn nothing_is_due_while_an_account_is_held() {
-        let hold = Hold { reason: "Case 7".to_owned(), by: Actor::PURGE, tm_hold: at(2) };
+        let case = Hold { reason: "Case 7".to_owned(), by: Actor::PURGE, tm_hold: at(2) };
         let mut held = frozen();
-        held.internals.holds = Holds::default().with(HoldName::parse("case-7").unwrap(), hold);
+        held.internals.holds = Holds::default().with(HoldName::parse("case-7").unwrap(), case);
         assert_eq!(timeline(&held, Some(&requested())), [(Milestone::Requested, at(1))]);
     }
 

@@ -102,13 +102,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_is_near_twenty_seconds_before_the_end_or_a_third_of_the_time() {
-        const MOMENT: Duration = Duration::from_millis(1);
         assert!(Deadline::within(Duration::ZERO).is_near());
         for (left, near) in [(30, 20), (60, 40), (90, 70), (900, 880)] {
             let deadline = Deadline::within(Duration::from_secs(left));
-            advance(Duration::from_secs(near) - MOMENT).await;
-            assert!(!deadline.is_near(), "{left} s: a moment before {near} s");
-            advance(MOMENT).await;
+            advance(Duration::from_millis(near * 1_000 - 1)).await;
+            assert!(!deadline.is_near(), "{left} s: a millisecond before {near} s");
+            advance(Duration::from_millis(1)).await;
             assert!(deadline.is_near(), "{left} s: after {near} s");
         }
     }

@@ -97,7 +97,9 @@ mod tests {
     fn read(directories: &[&str]) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut text = String::new();
-        directories.iter().for_each(|directory| sources(&root.join(directory), &mut text));
+        for directory in directories {
+            sources(&root.join(directory), &mut text);
+        }
         text
     }
 

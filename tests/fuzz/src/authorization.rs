@@ -37,20 +37,20 @@ fn tokens(content: &[u8], position: usize, byte: u8) {
     let Some((names, _)) = content.split_first_chunk::<48>() else { return };
     let [customer, agent, third] = numbers(names);
     let session = PlainToken::session(id(customer), id(agent), LoginKey(third), *secret);
-    let Some(Credential::Session { customer: one, agent: other, login, session: named }) =
+    let Some(Credential::Session { customer: one, agent: other, login, session: found }) =
         Credential::parse(session.expose())
     else {
         panic!("refused")
     };
     assert_eq!((one, other, login), (id(customer), id(agent), LoginKey(third)));
-    assert_eq!(named, session.session_id());
+    assert_eq!(found, session.session_id());
     let key = PlainToken::access_key(id(customer), id(agent), id(third), *secret);
-    let Some(Credential::AccessKey { customer: one, agent: other, key: named, hash }) =
+    let Some(Credential::AccessKey { customer: one, agent: other, key: found, hash }) =
         Credential::parse(key.expose())
     else {
         panic!("refused")
     };
-    assert_eq!((one, other, named), (id(customer), id(agent), id(third)));
+    assert_eq!((one, other, found), (id(customer), id(agent), id(third)));
     assert_eq!(hash, key.hash());
     for token in [session.expose(), key.expose()] {
         is_one_spelling(token);
