@@ -1,4 +1,4 @@
-"""Opens the local stack's /docs in Chromium and presses *Execute* on every operation that needs no id.
+"""Opens the local stack's /docs in Chromium and presses *Execute* on every operation that needs no id and no ticket.
 
     pip install --require-hashes -r infra/requirements/swagger_ui.txt
     python3 infra/check_swagger_ui.py
@@ -18,18 +18,21 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from chromium import run
 
 # What the operator does; the rest is the customer's.
-OPERATOR = ["Customers", "Erasure"]
+OPERATOR = ["Customers", "Erasure", "Participants"]
+# Before everything else, in this order.
+FIRST = ["login", "createCustomer", "setParticipant"]
 # After everything else: these end the session, or what others need.
 LAST = ["unregister", "recover", "logout"]
+LAST_OF_OPERATOR = ["deleteParticipant"]
 
 
 def operations(url):
-    """Tag and name of every operation that needs no id."""
+    """Tag and name of every operation that needs no id and no ticket."""
     with urllib.request.urlopen(f"{url}/openapi.json") as answer:
         paths = json.load(answer)["paths"]
     for path, item in paths.items():
         for operation in item.values():
-            if "{id}" not in path and "operationId" in operation:
+            if not any(part in path for part in ("{id}", "{ticket}")) and "operationId" in operation:
                 yield operation["tags"][0], operation["operationId"]
 
 
@@ -72,7 +75,11 @@ class Page:
 
 
 # Their tokens come by mail: that of an example is refused.
-BY_MAIL = {"verifyEmail": "/auth/email-verify - ", "resetPassword": "/auth/password-reset - "}
+BY_MAIL = {
+    "verifyEmail": "/auth/email-verify - ",
+    "resetPassword": "/auth/password-reset - ",
+    "unregisterByLink": "/auth/unregister-by-link - ",
+}
 
 
 def check(page, url):
@@ -87,11 +94,11 @@ def check(page, url):
 
     found = list(operations(url))
     tag_of = {name: tag for tag, name in found}
-    first = ["login", "createCustomer"]
-    for name in [*first, *(name for tag, name in found if tag in OPERATOR and name not in first)]:
+    of_operator = [name for tag, name in found if tag in OPERATOR and name not in [*FIRST, *LAST_OF_OPERATOR]]
+    for name in [*FIRST, *of_operator, *LAST_OF_OPERATOR]:
         expect(tag_of[name], name)
     expect(tag_of["login"], "login", "customer")
-    rest = [name for tag, name in found if tag not in OPERATOR and name not in [*first, *LAST]]
+    rest = [name for tag, name in found if tag not in OPERATOR and name not in [*FIRST, *LAST]]
     for name in rest:
         body = expect(tag_of[name], name)
         if name == "testWebhook" and expect(tag_of[name], name) == body:
