@@ -29,7 +29,7 @@ THINGS += ["deleteAgent", "updateAgentPermission", "deleteSession"]
 THINGS += ["getAccessKey", "updateAccessKey", "deleteAccessKey", "rotateAccessKey"]
 PARTICIPANTS = ["setParticipant", "getParticipant", "listParticipantRequests", "deleteParticipant"]
 LEAVING = ["unregister", "recover", "logout"]
-LINKS = ["forgetPassword", "resetPassword"]
+LINKS = ["forgetPassword", "resetPassword", "unregisterByLink"]
 ANSWERS = ["acknowledgeErasure", "waiveParticipant"]
 # What access keys may not do, and people do with their password.
 PEOPLE = ["createAgent", "updateAgentPermission", "updateAgentPassword", "createAccessKey", "verifyEmail"]

@@ -225,12 +225,28 @@ def invitation():
     return token_mailed_to(address)
 
 
-def token_mailed_to(address):
-    """The token of the link that is on its way to an address."""
+def leaving_link():
+    """The token of the link by which the owner of a new account leaves without logging in."""
+    word = uuid.uuid4().hex
+    address = f"{word}@example.com"
+    account = {"username": f"u{word}", "password": PASSWORD, "email": address}
+    customer = call("POST", "/v1.0/customers", INVITER, json=account)["id"]
+    call("PUT", f"/v1.0/customers/{customer}/verification", INVITER, json={"email_verified": True})
+    call("POST", "/auth/unregister-link", None, json={"email": address})
+    # Its address was to be verified by mail, too.
+    return token_mailed_to(address, "/account/unregister")
+
+
+MAILED = {"resetPassword": invitation, "unregisterByLink": leaving_link}
+
+
+def token_mailed_to(address, page=""):
+    """The token of the link to a page, any if none is named, that is on its way to an address."""
     for _ in range(100):
         mail = requests.get(f"{API}/_local/mail", headers={"Accept": "application/json"}, timeout=30).json()["mail"]
-        if texts := [message["text"] for message in mail if message["to"] == [address]]:
-            return re.search(r"#token=(\w+)", texts[0])[1]
+        texts = (message["text"] for message in mail if message["to"] == [address])
+        if tokens := [found[1] for text in texts if (found := re.search(rf"{page}#token=(\w+)", text))]:
+            return tokens[0]
         time.sleep(0.1)
     raise AssertionError(f"no mail to {address}")
 
@@ -266,8 +282,8 @@ def before_call(context, case, kwargs):
         # Other runs ask for accounts and versions that may not be there.
         case.path_parameters, case.query = new_thing(operation_of(case))
         case.headers.pop("If-Match", None)
-    if INVITER and case.meta.generation.mode.is_positive and operation_of(case) == "resetPassword":
-        case.body = {**case.body, "token": invitation()}
+    if INVITER and case.meta.generation.mode.is_positive and (link := MAILED.get(operation_of(case))):
+        case.body = {**case.body, "token": link()}
     if OPERATOR and (token := new_session()):
         headers = {"Authorization": f"Bearer {token}"}
         if operation_of(case) == "recover" and made % 2:

@@ -19,7 +19,7 @@ description, tutorials, target = root / "infra/openapi.yaml", root / "infra/clie
 tools = pathlib.Path(sys.executable).parent
 NPM = ["openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3", "@types/node@20.19.9"]
 # More would mean that types without a name have come back.
-MOST_MODULES = 200
+MOST_MODULES = 240
 
 
 def run(*command, cwd=root, **environment):
