@@ -16,7 +16,7 @@ const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types '
 /// How a page refers to its style.
 const STYLE_LINK: &str = r#"<link rel="stylesheet" href="style.css">"#;
 
-/// How long caches may keep a page's style and script.
+/// How long caches may keep a page's scripts.
 const FRESH: Duration = Duration::from_mins(5);
 
 /// A page, or a file that pages load.
@@ -36,13 +36,7 @@ impl PageFile {
         Self::of("text/html; charset=utf-8", None, text)
     }
 
-    /// A style sheet, which caches may keep for a short time.
-    #[must_use]
-    pub const fn style(text: &'static str) -> Self {
-        Self::of("text/css; charset=utf-8", Some(FRESH), text)
-    }
-
-    /// A script, which caches keep as long as a style sheet.
+    /// A script, which caches may keep for a short time.
     #[must_use]
     pub const fn script(text: &'static str) -> Self {
         Self::of("text/javascript; charset=utf-8", Some(FRESH), text)

@@ -82,7 +82,7 @@ impl Reply {
         Self::ok(Empty {})
     }
 
-    /// Returns a static file: a page, its style sheet or its script.
+    /// Returns a static file: a page, or its script.
     #[must_use]
     pub fn file(file: PageFile) -> Self {
         Self {
