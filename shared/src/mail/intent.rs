@@ -112,9 +112,7 @@ impl Mailer {
             epoch: Some(agent.epoch),
             ..self.token(purpose, to.hash()?)
         };
-        let plain = MailedToken::new(Some(customer.id), Some(agent.id), self.app.new_secret());
-        let token = Some(NewToken { plain, issued, pending: None });
-        Some(Answer::of(Addressed { to, letter, account: Some(customer.id), token }))
+        Some(self.with_link(to, letter, issued))
     }
 
     async fn answer_sign_up(&self, sign_up: SignUp) -> Result<Answer, Error> {
@@ -159,13 +157,7 @@ impl Mailer {
             customer: Some(customer),
             ..self.token(Purpose::EmailVerification, address.clone())
         };
-        let plain = MailedToken::new(Some(customer), None, self.app.new_secret());
-        Ok(Answer::of(Addressed {
-            to: account.email,
-            letter: Letter::Verification,
-            account: Some(customer),
-            token: Some(NewToken { plain, issued, pending: None }),
-        }))
+        Ok(self.with_link(account.email, Letter::Verification, issued))
     }
 
     /// Returns the letter with a link that unregisters the account whose verified address this is. Nothing if there is no
@@ -187,13 +179,15 @@ impl Mailer {
         if issued.require_unregistration_of(&account, self.app.now()).is_err() {
             return Ok(Answer::Nothing);
         }
-        let plain = MailedToken::new(Some(customer), None, self.app.new_secret());
-        Ok(Answer::of(Addressed {
-            to,
-            letter: Letter::Unregistration,
-            account: Some(customer),
-            token: Some(NewToken { plain, issued, pending: None }),
-        }))
+        Ok(self.with_link(to, Letter::Unregistration, issued))
+    }
+
+    /// Returns the letter about the account that a token is about, with a link that has the token.
+    fn with_link(&self, to: Email, letter: Letter, issued: IssuedToken) -> Answer {
+        let account = issued.customer;
+        let plain = MailedToken::new(account, issued.agent, self.app.new_secret());
+        let token = Some(NewToken { plain, issued, pending: None });
+        Answer::of(Addressed { to, letter, account, token })
     }
 
     /// Returns the record of a new token, without account and agent.

@@ -249,8 +249,8 @@ impl Mailer {
         self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Returns the proof of an erasure that the last mail has, with a ticket that is issued for this attempt: of an earlier
-    /// attempt's, only the hash is stored.
+    /// Returns the proof of an erasure for the last mail. Each attempt issues a ticket of its own, as only the hash of an
+    /// earlier one is stored.
     async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
         let ticket = self.app.new_ticket();
         self.app.store.insert_ticket(&ticket.hash(), account).await?;
