@@ -9,7 +9,7 @@ use shared::auth::admit_mail;
 use shared::domain::mail_intent::Intent;
 use shared::domain::sign_up::SignUp;
 use shared::domain::terms::Terms;
-use shared::domain::value::{AddressHash, Email, EmailViolation, Name, deserialize_present};
+use shared::domain::value::{AddressHash, Email, Name, deserialize_present};
 use shared::domain::{Error, Purpose};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, Endpoint};
@@ -41,8 +41,7 @@ impl Body {
             let rule = "must be true: without accepting the terms of service there is no account";
             return Err(Error::invalid_field("accepted_tos", rule));
         }
-        let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
-        self.email.hash().ok_or_else(none)
+        self.email.require_hash()
     }
 }
 

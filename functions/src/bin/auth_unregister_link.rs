@@ -5,7 +5,7 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::auth::admit_mail;
 use shared::domain::mail_intent::Intent;
-use shared::domain::value::{Email, EmailViolation};
+use shared::domain::value::Email;
 use shared::domain::{Error, Purpose};
 use shared::http::{Reply, Request};
 use shared::runtime::{self, Endpoint};
@@ -18,8 +18,7 @@ struct Body {
 
 async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let Body { email } = request.json()?;
-    let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
-    let address = email.hash().ok_or_else(none)?;
+    let address = email.require_hash()?;
 
     if admit_mail(app, &request, Purpose::Unregistration, address.as_str()).await? {
         let now = app.now();

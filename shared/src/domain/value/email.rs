@@ -10,6 +10,7 @@ use unicode_script::{Script, UnicodeScript as _};
 
 use super::text::invisible;
 use super::{FromText, deserialize_from_text, deserialize_text, fold};
+use crate::domain::Error;
 use crate::domain::digest::sha256;
 
 /// Placeholder for a withheld address, as on the page that documents the original API. It is kept and shown like an
@@ -49,6 +50,12 @@ impl Email {
     #[must_use]
     pub fn hash(&self) -> Option<AddressHash> {
         self.canonical().map(|mailbox| AddressHash(sha256(&mailbox)))
+    }
+
+    /// Returns the [hash](Self::hash) of an address that a request's `email` has to be; refuses an empty or withheld one.
+    pub fn require_hash(&self) -> Result<AddressHash, Error> {
+        let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
+        self.hash().ok_or_else(none)
     }
 
     /// Whether both are the same mailbox, however spelt, or the same text where they are no addresses.
@@ -293,6 +300,16 @@ mod tests {
         assert_eq!(Email::from_text("[email protected]").unwrap().expose(), "[email protected]");
         assert_eq!(canonical("[email protected]"), None);
         assert_eq!(canonical(""), None);
+    }
+
+    #[test]
+    fn where_an_address_is_required_an_empty_or_withheld_one_is_refused() {
+        for none in ["", "[email protected]"] {
+            let refused = Email::from_text(none).unwrap().require_hash();
+            assert!(matches!(refused, Err(Error::InvalidField(field, _)) if field == "email"));
+        }
+        let ann = Email::from_text("ann@example.com").unwrap();
+        assert_eq!(ann.require_hash().ok(), ann.hash());
     }
 
     /// Locks are kept under what these tables say of an address. With other tables some addresses would have
