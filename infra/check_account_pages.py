@@ -13,18 +13,13 @@ something, keeps a token or a password in the address bar or in the browser's st
 text for markup, or is not accessible (axe-core). Pictures of each page are put into target/tmp/pages/.
 """
 
-import json
-import time
-import urllib.error
-import urllib.request
-
-from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from chromium import look, run
+import local_stack
+from chromium import OpenPage, command, run, step
 
 OPERATOR = ("admin@localhost", "local-admin-password")
 ADDRESS = "ann@example.com"
@@ -33,30 +28,10 @@ FIRST, SECOND = "correct horse battery staple", "four other words entirely"
 HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>{{7*7}}\'"'
 
 
-class Api:
-    def __init__(self, url):
-        self.url = url
-
-    def call(self, method, path, body=None, token=None):
-        """Status and body of an answer."""
-        headers = {"content-type": "application/json"} if body is not None else {}
-        if token:
-            headers["authorization"] = f"Bearer {token}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as answer:
-            return answer.code, json.load(answer)
-
-    def ok(self, *arguments):
-        status, body = self.call(*arguments)
-        assert status == 200, (arguments, status, body)
-        return body
-
+class Api(local_stack.Api):
     def login(self, username, password):
-        return self.call("POST", "/auth/login", {"username": username, "password": password})
+        """Status and body of the answer."""
+        return self.send("POST", "/auth/login", None, {"username": username, "password": password})
 
     def link(self, address):
         """The link in the newest message to an address."""
@@ -68,14 +43,8 @@ class Api:
         return self.url + link[link.index("/account/"):]
 
 
-class Page:
-    """The page that is open, its reader's keyboard and what it says."""
-
-    def __init__(self, chromium, url):
-        self.chromium, self.url, self.problems = chromium, url, []
-
-    def look(self, name):
-        self.problems += look(self.chromium, name)
+class Page(OpenPage):
+    """The account page that is open, and what it says."""
 
     def open(self, link):
         # Else only the fragment would change, and the page would stay.
@@ -90,9 +59,6 @@ class Page:
     def focus(self):
         return self.chromium.switch_to.active_element
 
-    def press(self, *keys):
-        webdriver.ActionChains(self.chromium).send_keys(*keys).perform()
-
     def reach(self, selector):
         """Presses Tab until this has the focus."""
         wanted = self.chromium.find_element(By.CSS_SELECTOR, selector)
@@ -101,11 +67,6 @@ class Page:
                 return wanted
             self.press(Keys.TAB)
         raise AssertionError(f"{selector} cannot be reached by keyboard")
-
-    def type(self, selector, text):
-        self.reach(selector)
-        keys = webdriver.ActionChains(self.chromium)
-        keys.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(text).perform()
 
     def send(self, form="#form"):
         self.reach(f"{form} button[type=submit]")
@@ -157,10 +118,6 @@ class Page:
         assert self.focus().get_attribute("id") == "done-title"
         assert not self.chromium.find_element(By.ID, "form").is_displayed()
         return self.chromium.find_element(By.ID, "done").text
-
-
-def step(text):
-    print(f"== {text}", flush=True)
 
 
 def sign_up(api, page):
@@ -389,17 +346,15 @@ def narrow_and_dark(api, page):
     step("a narrow screen, light and dark")
     for scheme in ("light", "dark"):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        page.chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        page.chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True})
+        command(page.chromium, "Emulation.setEmulatedMedia", features=features)
+        command(page.chromium, "Emulation.setDeviceMetricsOverride", width=320, height=640, deviceScaleFactor=1, mobile=True)
         for name in ("verify", "reset", "unregister", "delete"):
             page.open(f"{api.url}/account/{name}#token=x&for=signup")
             width = page.chromium.execute_script("return document.documentElement.scrollWidth")
             assert width <= 320, f"{name} is {width} wide"
             contrasts = page.chromium.execute_script(CONTRASTS)
             assert min(contrasts) >= 4.5, f"{name}, {scheme}: {contrasts}"
-
-
-    page.chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    command(page.chromium, "Emulation.clearDeviceMetricsOverride")
     for name in ("verify", "reset"):
         page.open(f"{api.url}/account/{name}#token=x&for=signup")
         page.look(name)

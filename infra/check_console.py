@@ -15,15 +15,13 @@ views are in target/tmp/pages/.
 
 import json
 import time
-import urllib.error
-import urllib.request
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from chromium import command, look, run
+import local_stack
+from chromium import OpenPage, command, run, step
 
 OPERATOR = ("admin@localhost", "local-admin-password")
 PASSWORD = "correct horse battery staple"
@@ -34,38 +32,20 @@ TITLES = ["Tenure console", *(f"{view} – Tenure console" for view in ["Account
 HOSTILE = '"\'><img src=x onerror="window.hit=1"><script>window.hit=1</script>{{7*7}}${7*7}'
 
 
-class Api:
-    """The API as a program calls it."""
+class Api(local_stack.Api):
+    """The API as a program calls it, with the operator's token unless it has another one."""
 
-    def __init__(self, url):
-        self.url, self.token = url, None
+    token = None
 
-    def call(self, method, path, body=None, token=None):
-        """Status and body of an answer."""
-        headers = {"authorization": f"Bearer {token or self.token}"} if token or self.token else {}
-        headers |= {"content-type": "application/json"} if body is not None else {}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as answer:
-            return answer.code, json.load(answer)
-
-    def ok(self, *arguments):
-        status, body = self.call(*arguments)
-        assert status == 200, (arguments, status, body)
-        return body
+    def send(self, method, path, token=None, body=None, **headers):
+        return super().send(method, path, token or self.token, body, **headers)
 
     def login(self, username, password):
         return self.ok("POST", "/auth/login", {"username": username, "password": password})["token"]
 
 
-class Page:
-    """The console, its operator's keyboard, and what it says."""
-
-    def __init__(self, chromium, url):
-        self.chromium, self.url, self.problems = chromium, url, []
+class Page(OpenPage):
+    """The console, and what it says."""
 
     def wait(self, what, seconds=30):
         return WebDriverWait(self.chromium, seconds, poll_frequency=0.05).until(lambda _: what())
@@ -82,9 +62,6 @@ class Page:
             self.wait(lambda: all(word in self.text(within) for word in words))
         except Exception as error:
             raise AssertionError(f"{within} does not say {words}: {self.text(within)} {self.chromium.get_log('browser')}") from error
-
-    def press(self, *keys):
-        webdriver.ActionChains(self.chromium).send_keys(*keys).perform()
 
     def reach(self, name):
         """Presses Tab until what has this accessible name has the focus."""
@@ -107,11 +84,6 @@ class Page:
         self.choose(view)
         self.wait(lambda: self.chromium.switch_to.active_element.tag_name == "h1")
 
-    def type(self, name, text):
-        self.reach(name)
-        keys = webdriver.ActionChains(self.chromium)
-        keys.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(text).perform()
-
     def dialog(self, title):
         """Waits for the dialog of an act; its request names a variable and no token."""
         self.wait(lambda: title in self.text("dialog[open] h2"))
@@ -128,15 +100,10 @@ class Page:
         self.says(*words, within="#status")
 
     def look(self, name):
-        """Takes pictures, and notes what is wrong."""
-        self.problems += look(self.chromium, f"console-{name}")
+        super().look(f"console-{name}")
         hits = self.chromium.execute_script("return [window.hit ?? 0, document.querySelectorAll('main img, main script, dialog img').length]")
         assert hits == [0, 0], f"{name}: text became markup"
         assert self.chromium.title in TITLES, f"{name}: {self.chromium.title}"
-
-
-def step(text):
-    print(f"== {text}", flush=True)
 
 
 def account(api, username, **fields):

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,800"]
@@ -89,6 +90,30 @@ def look(chromium, name):
     command(chromium, "Emulation.clearDeviceMetricsOverride")
     command(chromium, "Emulation.setEmulatedMedia", features=[])
     return problems
+
+
+class OpenPage:
+    """The page that is open, its reader's keyboard, and what is wrong with it. Each check says how it reaches something."""
+
+    def __init__(self, chromium, url):
+        self.chromium, self.url, self.problems = chromium, url, []
+
+    def look(self, name):
+        """Takes pictures, and notes what is wrong."""
+        self.problems += look(self.chromium, name)
+
+    def press(self, *keys):
+        webdriver.ActionChains(self.chromium).send_keys(*keys).perform()
+
+    def type(self, target, text):
+        """Reaches this field, and replaces what it has."""
+        self.reach(target)
+        keys = webdriver.ActionChains(self.chromium)
+        keys.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(text).perform()
+
+
+def step(text):
+    print(f"== {text}", flush=True)
 
 
 @contextlib.contextmanager

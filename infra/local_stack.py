@@ -66,5 +66,11 @@ class Api:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"{}")
 
+    def ok(self, method, path, body=None, token=None):
+        """The body of the answer, whose status is 200."""
+        status, answered = self.send(method, path, token, body)
+        assert status == 200, (method, path, body, status, answered)
+        return answered
+
     def settle(self):
         self.send("POST", "/_local/settle")
