@@ -34,7 +34,7 @@ let timer = 0;
 
 // ------------------------------------------------------------------ the API
 
-// Calls the API. Returns the answer's body, its ticket if it has one, and its error; null for none.
+// Calls the API. Returns the answer's status, its body, its ticket if it has one, and its error; null for none.
 async function call(method, path, body) {
   const headers = session ? { authorization: `Bearer ${session}` } : {};
   const options = { method, headers, credentials: "omit", cache: "no-store" };
@@ -162,8 +162,9 @@ function forget(notice) {
     form.reset();
     clear(form);
   }
-  byId("facts").replaceChildren();
-  byId("receipts").replaceChildren();
+  for (const id of ["state", "facts", "schedule", "stage", "progress", "participants", "receipts"]) {
+    byId(id).replaceChildren();
+  }
   byId("ticket-box").hidden = true;
   for (const shown of document.querySelectorAll(".ticket")) {
     shown.textContent = "";
