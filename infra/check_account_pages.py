@@ -309,6 +309,25 @@ def follow_the_last_mail(api, page):
     page.kept_nowhere("vbt_")
 
 
+def leave_and_lose_the_connection(api, page):
+    step("leave at once, and lose the connection: the page shows the ticket all the same")
+    page.sign_in("test1", FIRST)
+    page.reach("#leave [value=grace]")
+    page.press(Keys.ARROW_DOWN)
+    page.type("#consent", FIRST)
+    page.type("#phrase", "DELETE")
+    command(page.chromium, "Network.enable")
+    command(page.chromium, "Network.setBlockedURLs", urls=["*/v1.0/erasures/*"])
+    page.send("#leave")
+    page.view("erasure")
+    page.shows("[data-view=erasure] code.ticket", "vbt_")
+    page.shows("#again .problem", "cannot be reached")
+    command(page.chromium, "Network.setBlockedURLs", urls=[])
+    api.ok("POST", "/_local/settle")
+    page.send("#again")
+    page.shows("#stage", "complete")
+
+
 def refuse_changed_bytes(api, page, ticket):
     step("check the receipt that was saved, and what somebody changed in it")
     (receipt,) = api.ok("GET", f"/v1.0/erasures/{ticket}")["receipts"]
@@ -428,11 +447,13 @@ def check(chromium, url):
     leave_by_mail(api, page)
     ticket = leave_at_once(api, page)
     follow_the_last_mail(api, page)
+    leave_and_lose_the_connection(api, page)
     refuse_changed_bytes(api, page, ticket)
     for way in (without_a_link, narrow_and_dark):
         way(api, page)
     return page.problems
 
 
-# Wrong passwords, words and tickets, and used links, are tried on purpose; a frozen account shows nothing.
-run(check, expected=[f"the server responded with a status of {status}" for status in (400, 401, 403, 404)])
+# Wrong passwords, words and tickets, and used links, are tried on purpose, and a request is blocked; a frozen account shows
+# nothing.
+run(check, expected=["net::ERR_BLOCKED_BY_", *(f"the server responded with a status of {status}" for status in (400, 401, 403, 404))])

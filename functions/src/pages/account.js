@@ -302,7 +302,12 @@ on("leave", async (form) => {
   keep(left.ticket);
   if (isNow) {
     session = "";
-    await follow();
+    const error = await follow();
+    if (error) {
+      // The account is gone all the same, and its ticket is shown nowhere else.
+      show("erasure");
+      say(byId("again"), error);
+    }
   } else {
     byId("ticket-box").hidden = false;
     await showAccount();
