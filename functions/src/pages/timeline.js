@@ -14,8 +14,8 @@ const PARTS = { day: "numeric", month: "long", year: "numeric", hour: "2-digit",
 const FORMAT = new Intl.DateTimeFormat("en-GB", PARTS);
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-// Replaces what `element` contains by the drawing. `now` and `tm` are Dates or RFC 3339 texts; entries are sorted here. `kind`
-// is one of "past", "notice", "due" and "end", or any other word; it becomes the class `timeline-<kind>`.
+// Replaces what `element` contains by the drawing. `now` and `tm` are Dates, milliseconds since 1970 or RFC 3339 texts; entries
+// are sorted here. `kind` is one of "past", "notice", "due" and "end", or any other word; it becomes the class `timeline-<kind>`.
 export function drawTimeline(element, { now, entries }) {
   const current = new Date(now).getTime();
   const marks = entries

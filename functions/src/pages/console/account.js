@@ -55,10 +55,10 @@ async function showErasure(shown, erasure) {
     return;
   }
   replace(shown.parts.erasure, panel("Erasure", progress(erasure, shown.reload)));
-  if (erasure.receipts.length !== shown.receipts) {
-    shown.receipts = erasure.receipts.length;
-    const verified = await receipts(erasure.receipts);
-    replace(shown.parts.receipts, erasure.receipts.length > 0 && panel("Receipts", verified));
+  const signed = erasure.receipts;
+  if (signed.length !== shown.receipts) {
+    shown.receipts = signed.length;
+    replace(shown.parts.receipts, signed.length > 0 && panel("Receipts", await receipts(signed)));
   }
 }
 
@@ -106,8 +106,8 @@ function buttons(shown) {
 
 function entries(overview, erasure) {
   const due = overview.tm_deletion_scheduled;
-  const before = (days) => new Date(new Date(due).getTime() - days * DAY).toISOString();
-  const notice = (days, text) => due && new Date(before(days)).getTime() > now() && { tm: before(days), kind: "notice", text };
+  const after = (tm, days) => Date.parse(tm) + days * DAY;
+  const notice = (days, text) => due && after(due, -days) > now() && { tm: after(due, -days), kind: "notice", text };
   const end = erasure?.tm_finish;
   return [
     { tm: overview.tm_create, kind: "past", text: "The account was created." },
@@ -121,7 +121,7 @@ function entries(overview, erasure) {
     end && { tm: end, kind: "past", text: "The purge finished." },
     ...(erasure?.participants ?? []).filter((part) => part.tm_answer === null && !part.waiver).map((part) => ({ tm: part.tm_deadline, kind: "due", text: `${part.name} has to have answered.` })),
     erasure?.tm_complete && { tm: erasure.tm_complete, kind: "past", text: "The erasure was complete." },
-    end && { tm: new Date(new Date(end).getTime() + BACKUP_DAYS * DAY).toISOString(), kind: "end", text: "It can no longer be restored from backups." },
+    end && { tm: after(end, BACKUP_DAYS), kind: "end", text: "It can no longer be restored from backups." },
   ].filter(Boolean);
 }
 

@@ -5,7 +5,7 @@ let token = "";
 let sessionEnded = () => {};
 
 // A refusal of the API, or the lack of an answer.
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, error) {
     super(error.message);
     this.status = status;
@@ -46,7 +46,7 @@ export function get(path) {
   return call({ method: "GET", path });
 }
 
-// Sends a request: {method, path, body, key}. Fails with Refused.
+// Sends a request: {method, path, body, key}. Returns the answer's body; fails with Refused.
 export async function call(request) {
   const headers = headersOf(request);
   if (token) {

@@ -5,7 +5,7 @@ import { ACTS, ask } from "./acts.js";
 import { actor, badge, dueTime, facts, h, problem, table, time, tree, words } from "./dom.js";
 import { verifyReceipts } from "./receipt.js";
 
-export const STAGES = {
+const STAGES = {
   none: ["Not requested", "plain"],
   scheduled: ["Scheduled", "warning"],
   withdrawn: ["Withdrawn", "plain"],
@@ -78,9 +78,6 @@ function participants(erasure, changed) {
 
 // Receipts, each with what it states, once it is verified with the keys that the API publishes.
 export async function receipts(signed) {
-  if (signed.length === 0) {
-    return h("p", { class: "quiet-text" }, "None yet.");
-  }
   try {
     const results = await verifyReceipts(signed, await get("/v1.0/erasure-keys"));
     return h("div", {}, results.map((result, index) => receipt(result, signed[index])));
