@@ -9,8 +9,6 @@ import { deliveries, repeat, statusBadge } from "./lists.js";
 import { drawTimeline } from "./timeline.js";
 
 const DAY = 24 * 60 * 60 * 1_000;
-// How far back point-in-time recovery reaches.
-const BACKUP_DAYS = 35;
 // Kinds that have sections of their own, or no list.
 const LISTED_APART = ["agents", "accesskeys", "sessions", "idempotency_keys"];
 
@@ -106,9 +104,9 @@ function buttons(shown) {
 
 function entries(overview, erasure) {
   const due = overview.tm_deletion_scheduled;
-  const after = (tm, days) => Date.parse(tm) + days * DAY;
-  const notice = (days, text) => due && after(due, -days) > now() && { tm: after(due, -days), kind: "notice", text };
-  const end = erasure?.tm_finish;
+  const before = (days) => Date.parse(due) - days * DAY;
+  const notice = (days, text) => due && before(days) > now() && { tm: before(days), kind: "notice", text };
+  const { finished, complete, backups_end } = Object.fromEntries(overview.timeline.map(({ milestone, tm }) => [milestone, tm]));
   return [
     { tm: overview.tm_create, kind: "past", text: "The account was created." },
     overview.suspension && { tm: overview.suspension.since, kind: "past", text: "It was suspended." },
@@ -118,10 +116,10 @@ function entries(overview, erasure) {
     notice(1, "A day is left."),
     due && { tm: due, kind: "due", text: overview.holds.length ? "Its deletion is due; holds keep it." : "It is deleted, and cannot be recovered any more." },
     erasure?.tm_claim && { tm: erasure.tm_claim, kind: "past", text: "The purge began." },
-    end && { tm: end, kind: "past", text: "The purge finished." },
+    finished && { tm: finished, kind: "past", text: "The purge finished." },
     ...(erasure?.participants ?? []).filter((part) => part.tm_answer === null && !part.waiver).map((part) => ({ tm: part.tm_deadline, kind: "due", text: `${part.name} has to have answered.` })),
-    erasure?.tm_complete && { tm: erasure.tm_complete, kind: "past", text: "The erasure was complete." },
-    end && { tm: after(end, BACKUP_DAYS), kind: "end", text: "It can no longer be restored from backups." },
+    complete && { tm: complete, kind: "past", text: "The erasure was complete." },
+    finished && { tm: backups_end, kind: "end", text: "It can no longer be restored from backups." },
   ].filter(Boolean);
 }
 
