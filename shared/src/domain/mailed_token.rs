@@ -342,6 +342,7 @@ mod tests {
             (Purpose::EmailVerification, "email_verification", 24),
             (Purpose::PasswordReset, "password_reset", 1),
             (Purpose::Invitation, "invitation", 24),
+            (Purpose::Unregistration, "unregistration", 1),
         ] {
             assert_eq!((purpose.name(), purpose.lifetime()), (name, Duration::from_hours(hours)));
         }

@@ -34,22 +34,22 @@ pub enum Milestone {
 /// the earliest that it can be.
 #[must_use]
 pub fn timeline(customer: &Customer, erasure: Option<&Erasure>) -> Vec<(Milestone, Timestamp)> {
-    let pending = erasure.filter(|erasure| erasure.tm_withdraw.is_none());
-    let request = pending.and_then(|erasure| erasure.request.as_ref());
+    let erasure = erasure.filter(|erasure| erasure.tm_withdraw.is_none());
+    let request = erasure.and_then(|erasure| erasure.request.as_ref());
     let requested = request.map(|request| request.tm_request).or(customer.internals.tm_freeze);
     let due = match customer.status {
         Status::Frozen => customer.due(),
         Status::Deleted => request.map(|request| request.tm_due),
         Status::Initial | Status::Active => return Vec::new(),
     };
-    let finish = pending.and_then(|erasure| erasure.tm_finish);
+    let finish = erasure.and_then(|erasure| erasure.tm_finish);
     let backups = finish.or(customer.tm_delete).or(due).map(|time| time.plus(BACKUPS_KEPT));
     let dated = [
         (Milestone::Requested, requested),
         (Milestone::Due, due),
         (Milestone::Deleted, customer.tm_delete),
         (Milestone::Finished, finish),
-        (Milestone::Complete, pending.and_then(|erasure| erasure.tm_complete)),
+        (Milestone::Complete, erasure.and_then(|erasure| erasure.tm_complete)),
         (Milestone::BackupsEnd, backups),
     ];
     let mut milestones: Vec<_> =
