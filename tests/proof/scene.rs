@@ -390,7 +390,7 @@ impl Scene {
     }
 
     /// Returns the scene some minutes later.
-    fn later(self, minutes: u64) -> Self {
+    pub(crate) fn later(self, minutes: u64) -> Self {
         Self { now: self.now.plus(Duration::from_mins(minutes)), ..self }
     }
 
