@@ -452,7 +452,7 @@ impl<'a> Waiting<'a> {
 
 /// Explores every pair of operations, also of one with itself, from one scene. Two log-ins are left out: each counts its
 /// attempt by three updates at once, in tens of thousands of orders. `tests/api/known_networks.rs` has sixteen at once.
-async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
+pub(crate) async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
     let mut sum = 0;
     for (index, one) in operations.iter().enumerate() {
         let is_left_out = |other: &&Operation| [one.name, other.name] == ["login", "login"];

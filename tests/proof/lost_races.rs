@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::endpoints;
-use crate::interleavings::Race;
+use crate::interleavings::{Race, every_pair};
 use crate::operations as o;
 use crate::scene::Scene;
 use crate::world::{Operation, Sent, World, endpoint, sent};
@@ -17,8 +17,8 @@ const REGISTRY: &str = "every_pair_of_changes_of_the_registry";
 const PARTS: &str = "every_pair_on_an_erasure_that_awaits_participants";
 const PASSWORD: &str = "every_key_beside_a_password_change_that_ends_keys";
 
-/// Every loop that reads, decides and writes, and begins again if another writer came first; or that sends a call again: its
-/// file, how many there are, and the test in which it takes another turn.
+/// Every loop that tries again: because another writer came first, or because a call failed. The file, the number of its
+/// loops, and the test in which they try again.
 const LOOPS: &[(&str, usize, &str)] = &[
     ("functions/src/bin/accesskey_delete.rs", 1, SAME_ITEM),
     ("functions/src/bin/accesskey_rotate.rs", 1, SAME_ITEM),
@@ -71,13 +71,13 @@ fn read(directories: &[&str]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_loop_that_decides_anew_is_listed_with_its_race() {
+fn every_loop_that_tries_again_is_listed_with_its_test() {
     let mut loops = BTreeSet::new();
     for (file, text) in read(&["shared/src", "functions/src"]) {
         let program = text.split("#[cfg(test)]").next().unwrap_or_default();
         let calls = [" revise(", "(revise(", "Tries::new()", "Tries::eager()"];
         let count: usize = calls.iter().map(|call| program.matches(call).count()).sum();
-        // What a try is.
+        // That file defines `Tries`.
         if count > 0 && file != "shared/src/patience.rs" {
             loops.insert((file, count));
         }
@@ -88,15 +88,6 @@ fn every_loop_that_decides_anew_is_listed_with_its_race() {
     for (file, _, test) in LOOPS {
         let named = format!("fn {test}(");
         assert!(tests.iter().any(|(_, text)| text.contains(&named)), "{file}: no test {test}");
-    }
-}
-
-async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
-    for (index, one) in operations.iter().enumerate() {
-        for other in &operations[index..] {
-            let orders = Race::new(world, scene, vec![one, other]).explore().await;
-            println!("{} | {} from {}: {orders} interleavings", one.name, other.name, scene.name);
-        }
     }
 }
 
