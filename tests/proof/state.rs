@@ -23,8 +23,6 @@ pub(crate) struct State {
     pub(crate) others: BTreeMap<String, Value>,
     /// The account's ledger, with participants' parts.
     pub(crate) rounds: Rounds,
-    /// The account's ledger.
-    ledger: Value,
     /// Hashes of the tickets of the account's erasure.
     tickets: BTreeSet<String>,
     /// Number of events about the account by type.
@@ -76,8 +74,6 @@ impl State {
         }
         let is_own = |item: &&Value| text(item, "customer_id") == customer;
         let rounds = Rounds::new(&tables, customer);
-        let is_row = |item: &&Value| text(item, "pk") == partition && text(item, "sk") == "E";
-        let ledger = tables.items(ERASURES).find(is_row).cloned().unwrap_or_default();
         let place = |item: &Value| text(item, "pk").strip_prefix("TICKET#").map(str::to_owned);
         let tickets = tables.items(ERASURES).filter(is_own).filter_map(place).collect();
         let (mut events, mut subjects) = (BTreeMap::new(), BTreeMap::new());
@@ -107,7 +103,6 @@ impl State {
             children,
             others,
             rounds,
-            ledger,
             tickets,
             events,
             subjects,
@@ -267,7 +262,7 @@ impl State {
         self.rounds.check_since(&start.rounds);
         // A ticket is issued in the write that requests the erasure, or after it.
         assert!(
-            self.tickets.is_empty() || !self.ledger["tm_request"].is_null(),
+            self.tickets.is_empty() || !self.rounds.row["tm_request"].is_null(),
             "a ticket of nothing"
         );
 
