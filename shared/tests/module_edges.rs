@@ -125,16 +125,11 @@ struct Source {
     module: Module,
     /// Paths, each with whether it is re-exported.
     paths: Vec<(Vec<String>, bool)>,
-    /// Names of its modules of tests.
-    tests: Vec<String>,
 }
 
-/// Collects the paths of a file, tests left out, and the names of modules of tests.
+/// Collects the paths of a file, tests left out.
 #[derive(Default)]
-struct Paths {
-    paths: Vec<(Vec<String>, bool)>,
-    tests: Vec<String>,
-}
+struct Paths(Vec<(Vec<String>, bool)>);
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
@@ -147,9 +142,7 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 
 impl<'ast> Visit<'ast> for Paths {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if is_test(&item.attrs) {
-            self.tests.push(item.ident.to_string());
-        } else {
+        if !is_test(&item.attrs) {
             visit::visit_item_mod(self, item);
         }
     }
@@ -169,7 +162,7 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         if !is_test(&item.attrs) {
             let is_public = !matches!(item.vis, syn::Visibility::Inherited);
-            flatten(&item.tree, Vec::new(), &mut |path| self.paths.push((path, is_public)));
+            flatten(&item.tree, Vec::new(), &mut |path| self.0.push((path, is_public)));
         }
     }
 
@@ -179,7 +172,7 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<_> = path.segments.iter().map(|one| one.ident.to_string()).collect();
         if segments.len() > 1 {
-            self.paths.push((segments, false));
+            self.0.push((segments, false));
         }
         visit::visit_path(self, path);
     }
@@ -231,15 +224,10 @@ fn sources() -> Vec<Source> {
         }
         let mut paths = Paths::default();
         paths.visit_file(&syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
-        Source { module, paths: paths.paths, tests: paths.tests }
+        Source { module, paths: paths.0 }
     };
-    let sources: Vec<_> = files_below(&root).into_iter().map(read).collect();
-    let tests = |source: &Source| {
-        let module = source.module.clone();
-        source.tests.clone().into_iter().map(move |name| [module.clone(), vec![name]].concat())
-    };
-    let tests: BTreeSet<Module> = sources.iter().flat_map(tests).collect();
-    sources.into_iter().filter(|source| !tests.contains(&source.module)).collect()
+    let is_test = |source: &Source| source.module.iter().any(|part| part == "tests");
+    files_below(&root).into_iter().map(read).filter(|source| !is_test(source)).collect()
 }
 
 /// Modules and what they re-export.
@@ -303,7 +291,7 @@ fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
     let sources = sources();
     let names = Names::of(&sources);
     let mut edges = BTreeMap::new();
-    for Source { module, paths, .. } in &sources {
+    for Source { module, paths } in &sources {
         let paths = paths.iter().filter(|(path, is_public)| !is_public || path[0] == "crate");
         let absolute = paths.filter_map(|(path, _)| names.absolute(module, path));
         let used = absolute.filter_map(|path| names.file(&path).cloned());

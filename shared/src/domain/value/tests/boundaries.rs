@@ -5,16 +5,16 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::text::invisible;
-use super::{
-    Address, BoundedText, Detail, Email, FromText, HoldReason, Name, NewPassword, NonBlank,
-    PhoneNumber, WaiverReason, WebhookUri,
-};
 use crate::domain::Username;
 use crate::domain::find::NamePrefix;
 use crate::domain::hold::HoldName;
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::participant::ParticipantName;
+use crate::domain::value::text::invisible;
+use crate::domain::value::{
+    Address, BoundedText, Detail, Email, FromText, HoldReason, Name, NewPassword, NonBlank,
+    PhoneNumber, WaiverReason, WebhookUri,
+};
 
 /// Characters that a text may not have.
 #[derive(Clone, Copy, PartialEq)]
@@ -193,7 +193,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, found);
-        } else if path != Path::new(file!()) {
+        } else {
             found.push(path);
         }
     }
