@@ -21,6 +21,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGETS = ROOT / "tests" / "fuzz" / "targets"
 SEEDS = ROOT / "tests" / "fuzz" / "seeds"
 SCRATCH = ROOT / "target" / "fuzz"
 TRIPLE = re.search(r"host: (\S+)", subprocess.check_output(["rustc", "-vV"], text=True))[1]
@@ -63,7 +64,7 @@ def fuzz(target, seconds):
 
 
 def main():
-    known = sorted(folder.name for folder in SEEDS.iterdir())
+    known = sorted(file.stem for file in TARGETS.glob("*.rs"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(known))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
@@ -72,6 +73,8 @@ def main():
     targets = arguments.targets or known
     if unknown := set(targets) - set(known):
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
+    if arguments.replay and len(arguments.targets) != 1:
+        parser.error("--replay needs one target")
     build()
     if arguments.replay:
         sys.exit(subprocess.run([program(targets[0]), arguments.replay], check=False).returncode)

@@ -55,7 +55,9 @@ def check_out():
     if not TREE.exists():
         run("git", "worktree", "prune")
         run("git", "worktree", "add", "--quiet", "--detach", str(TREE))
-    text_of("git", "-C", str(TREE), "checkout", "--quiet", "--force", "--detach", text_of("git", "rev-parse", state))
+    commit = text_of("git", "rev-parse", state)
+    if run("git", "-C", str(TREE), "checkout", "--quiet", "--force", "--detach", commit).returncode:
+        sys.exit(f"{TREE} cannot be brought up to date")
 
 
 def only(files):
@@ -84,7 +86,10 @@ def changes():
 
 def sample(selection):
     """Chooses as many of the mutants as there is time for; None if there are none."""
-    count = len(mutants("--list", *selection, capture_output=True).stdout.splitlines())
+    listed = mutants("--list", *selection, capture_output=True)
+    if listed.returncode:
+        sys.exit(f"cargo-mutants failed ({listed.returncode}): {listed.stderr}")
+    count = len(listed.stdout.splitlines())
     if not count:
         return None
     every = -(-count // AT_MOST)

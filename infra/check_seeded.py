@@ -130,6 +130,8 @@ options = {argument for argument in sys.argv[1:] if argument.startswith("--")}
 names = set(sys.argv[1:]) - options
 suites = [SUITES[option] for option in options - {"--apply"}]
 bugs = [Bug(file) for file in (ROOT / "tests" / "seeded").glob("*.patch")]
+if unknown := names - {bug.name for bug in bugs}:
+    sys.exit(f"no such bug: {', '.join(sorted(unknown))}")
 bugs = [bug for bug in bugs if (not names or bug.name in names) and (not suites or bug.suite in suites)]
 bugs.sort(key=lambda bug: (bug.suite, bug.changes, bug.name))
 check_out()
