@@ -1,8 +1,8 @@
 //! Runs Tenure's template on this machine: what [`sam_local`] does not know about it.
 //!
 //! [`options`] adds the first project admin, the description of the API at `/docs`, and the variables that
-//! only functions on this machine have. [`demo`] fills a stack with an invented world. With the feature `check`, `Description` checks answers against the
-//! description.
+//! only functions on this machine have. [`demo`] fills a stack with an invented world. With the feature `check`,
+//! `Description` checks answers against the description.
 
 mod bootstrap;
 pub mod demo;
