@@ -178,7 +178,9 @@ impl Bill {
         let call = if token.is_empty() { call } else { call.bearer(token) };
         let call = body.iter().fold(call, Call::json);
         let answer = tenure.send(call).await;
-        self.ticket = ticket_of(&answer.headers).unwrap_or(std::mem::take(&mut self.ticket));
+        if let Some(ticket) = ticket_of(&answer.headers) {
+            self.ticket = ticket;
+        }
         let answer = answer.ok();
         let stats = tenure.stack.stats();
         // Only this function: the publisher may be at work, too.
