@@ -367,7 +367,7 @@ impl Account {
         (self.key.expired, self.key.revoked) = (key_expired, key_revoked);
     }
 
-    /// Adds a key as project admins make it, who can bind it to a participant.
+    /// Adds an access key that is bound to a participant, as only project admins make them: by the table.
     async fn add_bound_key(&mut self, tenure: &Tenure) {
         let key = create(tenure, &self.session.valid, &ACCESS_KEY, "").await;
         let sk = format!("KEY#{}", key["id"].as_str().unwrap());
