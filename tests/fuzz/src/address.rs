@@ -1,11 +1,11 @@
 use pure::domain::Username;
 use pure::domain::value::{Email, EmailViolation, FromText, Name};
 
-/// An e-mail address, and a name that may be one.
+/// Checks a text as an e-mail address, as a user name, and as a name: each keeps its limits and is read again as the same.
 pub fn address(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Email::from_text(text) {
-        Ok(email) => is_kept(&email, text),
+        Ok(email) => check_email(&email, text),
         Err(rule) => assert!(!rule.to_string().is_empty()),
     }
     if let Ok(name) = Username::from_text(text) {
@@ -23,8 +23,9 @@ pub fn address(bytes: &[u8]) {
     }
 }
 
-/// An address is kept as it was given, and all of its spellings have one form, which is an address itself.
-fn is_kept(email: &Email, text: &str) {
+/// Checks that an address is kept as it was given, and that all of its spellings share one canonical form, which is an
+/// address itself.
+fn check_email(email: &Email, text: &str) {
     assert_eq!(email.expose(), text);
     assert_eq!(format!("{email:?}"), "Email(…)");
     let Some(canonical) = email.canonical() else {

@@ -4,14 +4,14 @@ use uuid::Uuid;
 
 use crate::{refusal, request};
 
-/// The header `Authorization`, and the tokens in it.
+/// Checks the header `Authorization` and the token in it, and tokens that are made of the same bytes.
 pub fn authorization(bytes: &[u8]) {
     if let Some(request) = request::with_headers(&[("authorization", bytes)]) {
         match request.token() {
             Ok(token) => {
                 assert!(!token.contains(',') && token.trim() == token);
                 if Credential::parse(token).is_some() {
-                    is_one_spelling(token);
+                    check_spelling(token);
                 }
             }
             Err(error) => {
@@ -27,12 +27,12 @@ pub fn authorization(bytes: &[u8]) {
         }
     }
     if let Some((content, [position, byte])) = bytes.split_last_chunk() {
-        tokens(content, usize::from(*position), *byte);
+        check_tokens(content, usize::from(*position), *byte);
     }
 }
 
-/// Tokens are read as what they were made of, and refused with any other character at any position.
-fn tokens(content: &[u8], position: usize, byte: u8) {
+/// Checks that a token is parsed as what it was made of, and refused with another character at any position.
+fn check_tokens(content: &[u8], position: usize, byte: u8) {
     let Some((secret, content)) = content.split_first_chunk::<32>() else { return };
     let Some((names, _)) = content.split_first_chunk::<48>() else { return };
     let [customer, agent, third] = numbers(names);
@@ -53,7 +53,7 @@ fn tokens(content: &[u8], position: usize, byte: u8) {
     assert_eq!((one, other, found), (id(customer), id(agent), id(third)));
     assert_eq!(hash, key.hash());
     for token in [session.expose(), key.expose()] {
-        is_one_spelling(token);
+        check_spelling(token);
         let mut changed = token.as_bytes().to_vec();
         let position = position % changed.len();
         if byte.is_ascii() && changed[position] != byte {
@@ -64,8 +64,8 @@ fn tokens(content: &[u8], position: usize, byte: u8) {
     }
 }
 
-/// A token has letters and digits only, and a fixed length: there is no second spelling.
-fn is_one_spelling(token: &str) {
+/// Checks that a token has letters and digits only, and a fixed length: there is no second spelling.
+fn check_spelling(token: &str) {
     let digits = token.strip_prefix("vbs_").or_else(|| token.strip_prefix("vb_")).unwrap();
     assert_eq!(digits.len(), 5 * 22 + 6);
     assert!(digits.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");

@@ -1,11 +1,11 @@
 use crate::{refusal, request};
 
-/// The header `Idempotency-Key`.
+/// Checks the header `Idempotency-Key`: a key keeps its limits, and is the same with and without quotes.
 pub fn idempotency_key(bytes: &[u8]) {
     let Some(request) = request::with_headers(&[("idempotency-key", bytes)]) else { return };
     let key = match request.idempotency_key() {
         Ok(key) => key.unwrap(),
-        Err(error) => return refusal::names(&error, &["Idempotency-Key"]),
+        Err(error) => return refusal::check_field(&error, &["Idempotency-Key"]),
     };
     let key = key.expose();
     assert!((1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));

@@ -4,7 +4,7 @@ use pure::http::view::CustomerView;
 
 use crate::{refusal, request};
 
-/// The headers `If-Match` and, in another line, `If-None-Match`.
+/// Checks the headers `If-Match`, which is the first line, and `If-None-Match`, which is the rest.
 pub fn if_match(bytes: &[u8]) {
     let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
     let one = lines.next().unwrap_or_default();
@@ -12,12 +12,12 @@ pub fn if_match(bytes: &[u8]) {
     let now = Timestamp::from_micros(1_000_000).unwrap();
     let customer = Customer::blank(Id::new(now, [1; 10]), now);
     let tag = tag(&customer);
-    match_list(one, &tag, &customer);
-    none_match_list(other, &tag, &customer);
+    check_match(one, &tag, &customer);
+    check_none_match(other, &tag, &customer);
 }
 
-/// A list of tags that has the current one matches, whatever else is in it; another does not.
-fn match_list(list: &[u8], tag: &[u8], customer: &Customer) {
+/// Checks that a list of tags matches if it has the current one, whatever else is in it, and otherwise does not.
+fn check_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";
     assert!(!met || is_any || holds(list, tag));
@@ -29,8 +29,8 @@ fn match_list(list: &[u8], tag: &[u8], customer: &Customer) {
     }
 }
 
-/// A list of tags that has the current one, weak or not, is known.
-fn none_match_list(list: &[u8], tag: &[u8], customer: &Customer) {
+/// Checks that a list of tags is refused if it has the current one, weak or not, and otherwise is met.
+fn check_none_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-none-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";
     assert_eq!(met, !is_any && !holds(list, tag));
@@ -41,13 +41,13 @@ fn none_match_list(list: &[u8], tag: &[u8], customer: &Customer) {
     }
 }
 
-/// Whether a state meets the header; `None` if that is refused as malformed.
+/// Whether a state meets the header; `None` if the header is refused as malformed.
 fn read(name: &'static str, value: &[u8], customer: &Customer) -> Option<bool> {
     let request = request::with_headers(&[(name, value)])?;
     let conditions = match request.preconditions() {
         Ok(conditions) => conditions,
         Err(error) => {
-            refusal::names(&error, &["If-Match", "If-None-Match"]);
+            refusal::check_field(&error, &["If-Match", "If-None-Match"]);
             return None;
         }
     };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{refusal, request};
 
-/// The first admin, as who creates an account sends it.
+/// The first admin in the request that creates an account: the body of `customer_create`, beside the profile.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Admin {
@@ -17,7 +17,7 @@ struct Admin {
     password: Option<NewPassword>,
 }
 
-/// A resource, as who creates one sends it.
+/// The request that creates a resource: the body of `resource_create`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resource {
@@ -29,20 +29,20 @@ struct Resource {
     data: Data,
 }
 
-/// The body of a request: of an account, of an update, of a resource.
+/// Checks the body of a request that creates an account, updates one, or creates a resource.
 pub fn json_body(body: &[u8]) {
     let request = request::with_body(body);
     match request.json_both::<Admin, Profile>() {
         Ok((admin, profile)) => {
-            same(&admin.username, Username::expose);
+            check_round_trip(&admin.username, Username::expose);
             assert!(admin.password.is_none_or(|one| format!("{one:?}") == "NewPassword(…)"));
-            is_accepted_as_shown(profile);
+            check_profile(profile);
         }
-        Err(error) => is_refused(&error, body),
+        Err(error) => check_refusal(&error, body),
     }
     match request.json::<Profile>() {
-        Ok(profile) => is_accepted_as_shown(profile),
-        Err(error) => is_refused(&error, body),
+        Ok(profile) => check_profile(profile),
+        Err(error) => check_refusal(&error, body),
     }
     match request.json::<Resource>() {
         Ok(resource) => {
@@ -52,17 +52,20 @@ pub fn json_body(body: &[u8]) {
             assert!(data.len() <= MAX_DATA);
             assert!(serde_json::from_str::<Data>(data).is_ok_and(|again| again.expose() == data));
         }
-        Err(error) => is_refused(&error, body),
+        Err(error) => check_refusal(&error, body),
     }
 }
 
-/// What `GET` shows of an account can be sent back, and changes nothing.
-fn is_accepted_as_shown(profile: Profile) {
+/// Checks that what `GET` shows of an account can be sent back, and changes nothing.
+fn check_profile(profile: Profile) {
     let policy = TargetPolicy::new(Loopback::Allowed, ["own.example".to_owned()]);
     if let Err(error) = profile.admit(&policy) {
-        refusal::names(&error, &["webhook_uri"]);
+        refusal::check_field(&error, &["webhook_uri"]);
     }
-    same(profile.webhook_uri.as_ref().unwrap_or(&WebhookUri::default()), WebhookUri::expose);
+    check_round_trip(
+        profile.webhook_uri.as_ref().unwrap_or(&WebhookUri::default()),
+        WebhookUri::expose,
+    );
     let now = Timestamp::from_micros(1_000_000).unwrap();
     let customer = Customer::blank(Id::new(now, [1; 10]), now).with(profile);
     let shown = CustomerView::from(&customer);
@@ -73,12 +76,13 @@ fn is_accepted_as_shown(profile: Profile) {
     assert_eq!(String::from_utf8(sent), String::from_utf8(again));
 }
 
-/// A value that was accepted is accepted again, as it is kept.
-fn same<T: FromText + PartialEq>(value: &T, expose: fn(&T) -> &str) {
+/// Checks that a value is accepted again as it is kept, and is the same.
+fn check_round_trip<T: FromText + PartialEq>(value: &T, expose: fn(&T) -> &str) {
     assert!(T::from_text(expose(value)).is_ok_and(|again| again == *value));
 }
 
-fn is_refused(error: &Error, body: &[u8]) {
+/// Checks that a refusal names a field only if the body is an object.
+fn check_refusal(error: &Error, body: &[u8]) {
     let field = refusal::check(error);
     if let Error::InvalidField(..) = error {
         assert!(!field.is_empty() && field.chars().count() <= 64, "{field}");

@@ -4,7 +4,7 @@
 //! the client's mistake, and the answer names the field.
 
 #![allow(clippy::missing_panics_doc, reason = "a property that does not hold panics")]
-#![allow(clippy::unwrap_used, reason = "the same")]
+#![allow(clippy::unwrap_used, reason = "a property that does not hold panics")]
 
 mod address;
 mod authorization;

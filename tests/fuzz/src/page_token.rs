@@ -3,7 +3,7 @@ use pure::domain::mark::Mark;
 use pure::domain::value::{Email, FromText};
 use pure::domain::{Event, Id, Status};
 
-/// The token of a page, sent to every list. A list reads none but those that it writes, and no list reads another's.
+/// Checks a page token with every list: a list accepts only tokens that it writes itself, and none of another list.
 pub fn page_token(bytes: &[u8]) {
     let Ok(token) = std::str::from_utf8(bytes) else { return };
     let read: Vec<Cursor> = filters()
@@ -20,7 +20,7 @@ pub fn page_token(bytes: &[u8]) {
     }
 }
 
-/// One filter of every list.
+/// Returns a filter for every list.
 fn filters() -> Vec<Filter> {
     let statuses = [None, Some(Status::Initial), Some(Status::Active), Some(Status::Frozen)];
     let of = |status| Filter::Created { status, after: None, before: None };

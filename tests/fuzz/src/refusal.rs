@@ -1,12 +1,12 @@
-//! Refusals: what a client is told.
+//! Checks of refusals: status, message, and the field that is named.
 
 use pure::domain::Error;
 use pure::http::{Reply, message};
 
-/// The longest message, in characters: a rule of ours, and the names of the fields there are.
+/// Maximum length of a message, in characters: that of a rule and of the names of all fields.
 const LONGEST: usize = 1_000;
 
-/// Requires a refusal to be the client's mistake, told in few words, and returns the field that it names.
+/// Checks that a refusal is a client error (4xx) with a short message. Returns the field that it names; empty if none.
 pub(crate) fn check(error: &Error) -> String {
     let status = Reply::error(error, "").status();
     assert!((400..500).contains(&status), "{status}: {error:?}");
@@ -22,8 +22,8 @@ pub(crate) fn check(error: &Error) -> String {
     field.to_owned()
 }
 
-/// Requires a refusal to name one of these fields.
-pub(crate) fn names(error: &Error, fields: &[&str]) {
+/// Checks that a refusal names one of `fields`.
+pub(crate) fn check_field(error: &Error, fields: &[&str]) {
     let field = check(error);
     assert!(fields.contains(&field.as_str()), "{field}: {error:?}");
 }

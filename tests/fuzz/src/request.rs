@@ -5,7 +5,7 @@ use http::{HeaderName, Method, Uri};
 use lambda_http::{Body, RequestExt as _};
 use pure::http::{Accepts, Request};
 
-/// Returns a request with this query; `None` if no HTTP library would pass the query on.
+/// Returns a GET with this query; `None` if it is not valid in a URI.
 pub(crate) fn with_query(query: &str, accepts: Accepts) -> Option<Request> {
     let uri: Uri = format!("/v1.0/customers?{query}").parse().ok()?;
     let mut request = lambda_http::Request::default();
@@ -13,7 +13,7 @@ pub(crate) fn with_query(query: &str, accepts: Accepts) -> Option<Request> {
     Some(Request::new(request.with_raw_http_path("/v1.0/customers"), accepts))
 }
 
-/// Returns a POST with these headers; `None` if one is no header's value.
+/// Returns a POST with these headers; `None` if a value is not valid in a header.
 pub(crate) fn with_headers(headers: &[(&'static str, &[u8])]) -> Option<Request> {
     let mut request = lambda_http::Request::default();
     *request.method_mut() = Method::POST;
@@ -25,7 +25,7 @@ pub(crate) fn with_headers(headers: &[(&'static str, &[u8])]) -> Option<Request>
     Some(Request::new(request.with_raw_http_path("/v1.0/customers"), accepts))
 }
 
-/// Returns a POST with this JSON as its body.
+/// Returns a request with this body, which it says is JSON.
 pub(crate) fn with_body(body: &[u8]) -> Request {
     let mut request = lambda_http::Request::new(Body::Binary(body.to_vec()));
     let json = HeaderValue::from_static("application/json");

@@ -6,7 +6,7 @@ use pure::retry_after::RetryAfter;
 
 const CAP: Duration = Duration::from_hours(24);
 
-/// What a receiver answers to a webhook: a status in two bytes, and behind it the header `Retry-After`.
+/// Checks the answer of a webhook's receiver: its status is the first two bytes, its header `Retry-After` the rest.
 pub fn webhook_answer(bytes: &[u8]) {
     let Some((status, value)) = bytes.split_first_chunk() else { return };
     let status = u16::from_be_bytes(*status) % 1_000;

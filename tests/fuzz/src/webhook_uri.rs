@@ -2,7 +2,7 @@ use http::Uri;
 use pure::domain::value::{FromText, WebhookUri};
 use pure::domain::webhook_target::{Loopback, MAX_BYTES, TargetPolicy, WebhookTarget};
 
-/// Where webhooks go.
+/// Checks a webhook URI, and the target that it leads to.
 pub fn webhook_uri(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match WebhookUri::from_text(text) {
@@ -11,14 +11,14 @@ pub fn webhook_uri(bytes: &[u8]) {
     }
     for loopback in [Loopback::Refused, Loopback::Allowed] {
         if let Ok(target) = WebhookTarget::parse(text, loopback) {
-            leads_to_one_place(text, &target, loopback);
+            check_target(text, &target, loopback);
         }
     }
 }
 
-/// A target is on the public internet, and means the same to every parser: the one that checks it, and the one that sends
-/// the request.
-fn leads_to_one_place(text: &str, target: &WebhookTarget, loopback: Loopback) {
+/// Checks that a target is on the public internet, and is the same for every parser: the one that checks it, and the one
+/// that sends the request.
+fn check_target(text: &str, target: &WebhookTarget, loopback: Loopback) {
     assert!(text.is_ascii() && text.len() <= MAX_BYTES);
     let again = WebhookTarget::parse(target.expose(), loopback).unwrap();
     assert_eq!((again.expose(), again.host()), (target.expose(), target.host()));
