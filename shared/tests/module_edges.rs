@@ -43,7 +43,6 @@ const PURE_CRATES: &[&str] = &[
     "base62",
     "crc32fast",
     "data_encoding",
-    "hmac",
     "idna",
     "jiff",
     "precis_profiles",
