@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use shared::domain::digest::sha256;
 use shared::domain::participant::ParticipantName;
@@ -15,6 +14,7 @@ use shared::domain::{Id, Timestamp};
 use tokio::task::JoinSet;
 
 use crate::harness::{Account, Answer, Template, Tenure, quick, uncounted};
+use crate::receipt::claims_of;
 use crate::store::store;
 
 const DAY: i64 = 86_400;
@@ -128,8 +128,7 @@ fn done(count: u64) -> Value {
 
 /// Returns the claims of a receipt.
 fn claims(receipt: &Value) -> Value {
-    let payload = receipt.as_str().unwrap().split('.').nth(1).unwrap();
-    serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap()).unwrap()
+    claims_of(receipt.as_str().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use boon::{Compiler, Schemas};
-use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use shared::domain::digest::sha256;
 
 use crate::harness::{Account, PASSWORD, Tenure, root, uncounted};
 use crate::permissions::without_action;
+use crate::receipt::claims_of;
 use crate::receiver::{Arrival, Receiver};
 
 const MINUTE: i64 = 60;
@@ -93,8 +93,7 @@ async fn receipts(tenure: &Tenure, account: &Account) -> Vec<(Value, String)> {
     let receipts = row["receipts"]["L"].as_array().cloned().unwrap_or_default();
     let claims = |receipt: &Value| {
         let jws = receipt["S"].as_str().unwrap();
-        let payload = BASE64URL_NOPAD.decode(jws.split('.').nth(1).unwrap().as_bytes()).unwrap();
-        (serde_json::from_slice(&payload).unwrap(), jws.to_owned())
+        (claims_of(jws), jws.to_owned())
     };
     receipts.iter().map(claims).collect()
 }

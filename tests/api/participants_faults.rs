@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use sam_local::{Kept, Options};
@@ -22,6 +21,7 @@ use shared::platform::Clock;
 use shared::store::customer::NewCustomer;
 
 use crate::harness::{Answer, Tenure, quick, uncounted};
+use crate::receipt::claims_of;
 use crate::store::store;
 
 /// What a participant is like.
@@ -312,11 +312,7 @@ impl Ledger {
     fn check_receipts(&self) {
         let receipts = self.row["receipts"]["L"].as_array().unwrap();
         let receipts: Vec<_> = receipts.iter().map(|jws| jws["S"].as_str().unwrap()).collect();
-        let claims = |jws: &&str| -> Value {
-            let claims = jws.split('.').nth(1).unwrap();
-            serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap()).unwrap()
-        };
-        let claims: Vec<_> = receipts.iter().map(claims).collect();
+        let claims: Vec<_> = receipts.iter().map(|jws| claims_of(jws)).collect();
         let finals: Vec<_> = claims.iter().map(|claims| claims["final"] == true).collect();
         match finals.as_slice() {
             [true] => assert!(claims[0]["supersedes"].is_null()),

@@ -72,6 +72,11 @@ fn json_of(segment: &str) -> Value {
     serde_json::from_slice(&BASE64URL_NOPAD.decode(segment.as_bytes()).unwrap()).unwrap()
 }
 
+/// Returns the claims of a JWS, whose signature is not looked at.
+pub(crate) fn claims_of(jws: &str) -> Value {
+    json_of(jws.split('.').nth(1).unwrap())
+}
+
 /// Whether a JWS verifies with a key of a JWKS, by another implementation than the one that signs.
 fn is_signed(jws: &str, key: &Value) -> bool {
     let coordinate = |name: &str| BASE64URL_NOPAD.decode(key[name].as_str().unwrap().as_bytes());
