@@ -61,7 +61,9 @@ impl Completer {
             };
             Ok((store.update_answer(&before, &after).await?, *after))
         });
-        self.settled(part.await?).await
+        let part = part.await?;
+        self.complete_if_settled(&part).await;
+        Ok(part)
     }
 
     /// Records a waiver, and completes the erasure if it waits for no other participant. Returns the part as it is now.
@@ -79,25 +81,16 @@ impl Completer {
             };
             Ok((store.update_waiver(&before, &after).await?, *after))
         });
-        self.settled(part.await?).await
+        let part = part.await?;
+        self.complete_if_settled(&part).await;
+        Ok(part)
     }
 
     /// Completes the erasure if `part` was the last that it waited for. Should that fail, what was recorded stands, and the
     /// next answer or the schedule completes it.
-    async fn settled(&self, part: Participation) -> Result<Participation, Error> {
+    async fn complete_if_settled(&self, part: &Participation) {
         if part.required && !part.is_awaited() {
-            // Read after the write: whoever settles the last part sees all.
-            if let Err(error) = self.complete_if_settled(part.customer).await {
-                LogEntry::BackgroundWriteFailed { cause: Cause(&error) }.log();
-            }
-        }
-        Ok(part)
-    }
-
-    async fn complete_if_settled(&self, customer: Id<Customer>) -> Result<(), Error> {
-        match self.app.store.get_erasure_and_parts(customer).await? {
-            (Some(erasure), parts) => self.complete(&erasure, &parts).await,
-            (None, _) => Ok(()),
+            complete_if_settled(&self.app, &self.signer, &self.erased, part.customer).await;
         }
     }
 
@@ -108,9 +101,27 @@ impl Completer {
     }
 }
 
-/// As [`Completer::complete`], with the context of another function, and the names of the account's own fields that were
-/// blanked.
-pub(crate) async fn complete(
+/// Completes an account's erasure if it is awaiting and all participants that it waits for have completed or been waived.
+/// Read after what may have settled it was written: whoever settles the last part sees all. A failure is logged: the next
+/// answer or the schedule completes the erasure.
+pub(crate) async fn complete_if_settled(
+    app: &App,
+    signer: &Signer,
+    erased: &[&'static str],
+    customer: Id<Customer>,
+) {
+    let completed = async {
+        let (erasure, parts) = app.store.get_erasure_and_parts(customer).await?;
+        let Some(erasure) = erasure else { return Ok(()) };
+        complete(app, signer, erased, &erasure, &parts).await
+    };
+    if let Err(error) = completed.await {
+        LogEntry::BackgroundWriteFailed { cause: Cause(&error) }.log();
+    }
+}
+
+/// As [`Completer::complete`], with the names of the account's own fields that were blanked.
+async fn complete(
     app: &App,
     signer: &Signer,
     erased: &[&'static str],

@@ -2,17 +2,17 @@
 
 use futures_util::future::try_join;
 
+use super::Worker;
 use super::slice::{count, slices, split_counted};
-use super::{Purger, Worker};
 use crate::asking::ask_missing;
-use crate::completion::complete;
+use crate::completion::complete_if_settled;
 use crate::domain::erasure::InventoryCursor;
 use crate::domain::lifecycle::{Command, Transition, decide};
 use crate::domain::participation::Participation;
 use crate::domain::receipt::{Edition, Receipt, SignedReceipt};
 use crate::domain::webhook::Webhook;
 use crate::domain::{Actor, Customer, Erasure, Error, EventType, Id};
-use crate::platform::log::{Cause, LogEntry};
+use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
 
@@ -240,23 +240,12 @@ impl Worker<'_> {
             return Ok(JobState::Fenced);
         }
         if !receipt.summary.r#final {
-            self.complete(account.id).await;
+            // Participants may have answered between the first receipt and its being written: none of them found the purge
+            // finished.
+            let purger = self.purger;
+            complete_if_settled(&purger.app, &purger.signer, &purger.erased, account.id).await;
         }
         Ok(JobState::Finished)
-    }
-
-    /// Completes an erasure whose participants have answered between the first receipt and its being written: none of them
-    /// found the purge finished. Should that fail, the schedule completes it.
-    async fn complete(&self, id: Id<Customer>) {
-        let Purger { app, signer, erased, .. } = self.purger;
-        let completed = async {
-            let (erasure, parts) = app.store.get_erasure_and_parts(id).await?;
-            let Some(erasure) = erasure else { return Ok(()) };
-            complete(app, signer, erased, &erasure, &parts).await
-        };
-        if let Err(error) = completed.await {
-            LogEntry::BackgroundWriteFailed { cause: Cause(&error) }.log();
-        }
     }
 
     /// Reads participants' parts; reads nothing if there are none.
