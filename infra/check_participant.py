@@ -91,7 +91,7 @@ def problems(api, kept, found, database):
         except NotGenuine:
             pass
         (part,) = claims["covers"]["participants"]
-        said = part["state"], part["found"], part["deleted"], sum(kept["count"] for kept in claims["retained"])
+        said = part["state"], part["found"], part["deleted"], sum(items["count"] for items in claims["retained"])
         if said != ("completed", numbers + invoices, numbers, invoices) or not claims["final"]:
             yield f"{customer}: {said}, final {claims['final']}, and there were {numbers} numbers and {invoices} invoices"
 

@@ -24,7 +24,7 @@ SCHEMA = """
 
 
 def call(api, method, path, body=None):
-    """The API's answer. Raises on an error, such as 429 or 503: the next round tries again."""
+    """The API's answer. Raises on an error, such as 429 or 503: the next poll tries again."""
     headers = {"Authorization": f"Bearer {os.environ['TENURE_KEY']}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(api + path, data, headers, method=method)
@@ -62,15 +62,24 @@ def erase(database, customer, round):
         return answer
 
 
+def acknowledge(api, request, answer):
+    """Sends the answer. A refusal, such as of one to an earlier round, is that request's alone, and others follow it."""
+    try:
+        call(api, "PUT", f"/v1.0/erasures/{request['customer_id']}/acknowledgements/{NAME}", answer)
+    except urllib.error.HTTPError as error:
+        if error.code not in (404, 409):
+            raise
+        print(f"refused: {error}", file=sys.stderr)
+
+
 def main(api, path):
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript(SCHEMA)
     while True:
         try:
             for request in open_requests(api):
-                answer = erase(database, request["customer_id"], request["round"])
-                call(api, "PUT", f"/v1.0/erasures/{request['customer_id']}/acknowledgements/{NAME}", answer)
-        except (OSError, urllib.error.URLError) as error:
+                acknowledge(api, request, erase(database, request["customer_id"], request["round"]))
+        except OSError as error:
             print(f"again in a moment: {error}", file=sys.stderr)
         time.sleep(float(os.environ.get("POLL_SECONDS", "60")))
 
