@@ -304,10 +304,9 @@ impl<'a> ParticipantView<'a> {
     }
 }
 
-/// Representation of a question that a participant has yet to answer for good: its part in an erasure.
+/// What every representation of a participant's part in an erasure shows.
 #[derive(Debug, Serialize)]
-pub struct RequestView<'a> {
-    customer_id: Id<domain::Customer>,
+struct PartView<'a> {
     round: u64,
     required: bool,
     state: PartState,
@@ -321,12 +320,11 @@ pub struct RequestView<'a> {
     tm_answer: Option<Timestamp>,
 }
 
-impl<'a> From<&'a Participation> for RequestView<'a> {
+impl<'a> From<&'a Participation> for PartView<'a> {
     fn from(part: &'a Participation) -> Self {
         let recorded = part.answer.as_ref();
         let answer = recorded.map(|recorded| &recorded.answer);
         Self {
-            customer_id: part.customer,
             round: part.round,
             required: part.required,
             state: part.state(),
@@ -339,6 +337,20 @@ impl<'a> From<&'a Participation> for RequestView<'a> {
             detail: answer.map(|answer| answer.detail.as_str()),
             tm_answer: recorded.map(|recorded| recorded.tm_answer),
         }
+    }
+}
+
+/// Representation of a question that a participant has yet to answer for good: its part in an erasure.
+#[derive(Debug, Serialize)]
+pub struct RequestView<'a> {
+    customer_id: Id<domain::Customer>,
+    #[serde(flatten)]
+    part: PartView<'a>,
+}
+
+impl<'a> From<&'a Participation> for RequestView<'a> {
+    fn from(part: &'a Participation) -> Self {
+        Self { customer_id: part.customer, part: part.into() }
     }
 }
 
@@ -376,18 +388,9 @@ pub struct ErasureView<'a> {
 #[derive(Debug, Serialize)]
 pub struct ParticipationView<'a> {
     name: &'a str,
-    round: u64,
-    required: bool,
-    state: PartState,
-    tm_ask: Timestamp,
-    tm_deadline: Timestamp,
-    questions: u64,
-    found: Option<u64>,
-    deleted: Option<u64>,
-    retained: &'a [Retained],
-    detail: Option<&'a str>,
+    #[serde(flatten)]
+    part: PartView<'a>,
     answered_by: Option<Actor>,
-    tm_answer: Option<Timestamp>,
     waiver: Option<WaiverView<'a>>,
 }
 
@@ -401,23 +404,11 @@ struct WaiverView<'a> {
 
 impl<'a> From<&'a Participation> for ParticipationView<'a> {
     fn from(part: &'a Participation) -> Self {
-        let (recorded, waiver) = (part.answer.as_ref(), part.waiver.as_ref());
-        let answer = recorded.map(|recorded| &recorded.answer);
         Self {
             name: part.name.as_str(),
-            round: part.round,
-            required: part.required,
-            state: part.state(),
-            tm_ask: part.tm_ask,
-            tm_deadline: part.tm_deadline,
-            questions: part.questions,
-            found: answer.map(|answer| answer.found),
-            deleted: answer.map(|answer| answer.deleted),
-            retained: answer.map(|answer| answer.retained.as_slice()).unwrap_or_default(),
-            detail: answer.map(|answer| answer.detail.as_str()),
-            answered_by: recorded.map(|recorded| recorded.by),
-            tm_answer: recorded.map(|recorded| recorded.tm_answer),
-            waiver: waiver.map(|waiver| WaiverView {
+            part: part.into(),
+            answered_by: part.answer.as_ref().map(|recorded| recorded.by),
+            waiver: part.waiver.as_ref().map(|waiver| WaiverView {
                 reason: &waiver.reason,
                 by: waiver.by,
                 since: waiver.tm_waive,
