@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::value::{SLUG_RULE, is_slug};
 use super::{Actor, Timestamp};
 
 /// Largest number of holds of an account.
@@ -14,11 +15,8 @@ pub const MAX_HOLDS: usize = 20;
 pub struct HoldName(String);
 
 impl HoldName {
-    const MAX_LENGTH: usize = 40;
-
     /// What a name is made of, for a message.
-    pub const RULE: &str =
-        "must be 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end";
+    pub const RULE: &str = SLUG_RULE;
 
     /// Returns the name of the hold that a request means which names none.
     #[must_use]
@@ -29,13 +27,7 @@ impl HoldName {
     /// Returns the name; `None` if it breaks the [rule](Self::RULE).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_made_of =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let is_name = (1..=Self::MAX_LENGTH).contains(&text.len())
-            && text.bytes().all(is_made_of)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        is_name.then(|| Self(text.to_owned()))
+        is_slug(text).then(|| Self(text.to_owned()))
     }
 
     /// Returns a name that was checked when it was stored.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::error::Entity;
-use super::value::{Detail, FromText, Integer, deserialize_from_text, deserialize_text};
+use super::value::{
+    Detail, FromText, Integer, SLUG_RULE, deserialize_from_text, deserialize_text, is_slug,
+};
 use super::{Error, Timestamp};
 
 /// Maximum number of participants.
@@ -31,22 +33,13 @@ const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 pub struct ParticipantName(String);
 
 impl ParticipantName {
-    const MAX_LENGTH: usize = 40;
-
     /// What a name is made of, for a message.
-    pub const RULE: &str =
-        "must be 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end";
+    pub const RULE: &str = SLUG_RULE;
 
     /// Returns the name; `None` if it breaks the [rule](Self::RULE).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_made_of =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let is_name = (1..=Self::MAX_LENGTH).contains(&text.len())
-            && text.bytes().all(is_made_of)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        is_name.then(|| Self(text.to_owned()))
+        is_slug(text).then(|| Self(text.to_owned()))
     }
 
     /// Returns a name that was checked when it was stored.

@@ -22,8 +22,8 @@ pub use fold::fold;
 pub use integer::{Count, Integer};
 pub use password::{NewPassword, Password, PasswordHash, PasswordViolation};
 pub use text::{
-    Address, BoundedText, Detail, HoldReason, Name, NonBlank, PhoneNumber, TextViolation,
-    WaiverReason,
+    Address, BoundedText, Detail, HoldReason, Name, NonBlank, PhoneNumber, SLUG_RULE,
+    TextViolation, WaiverReason, is_slug,
 };
 
 /// A value that is written as text.
