@@ -275,6 +275,9 @@ pub(super) fn open_entry(next: Timestamp, customer: Id<Customer>, round: u64) ->
     format!("{}#{customer}#{round}", next.fixed())
 }
 
+/// A sort key before every entry of the index `open`. DynamoDB refuses a query with an empty one.
+pub(super) const OPEN_START: &str = "#";
+
 /// A sort key after every entry of the index `open`.
 pub(super) const OPEN_END: &str = "~";
 
