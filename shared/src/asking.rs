@@ -52,7 +52,7 @@ pub struct AskRun {
     pub asked: u64,
     /// Number of questions that the bus has refused; the next run asks.
     pub refused: u64,
-    /// Number of parts that nothing is left to be done about.
+    /// Number of parts that left the index, as nothing is left to be done about them.
     pub closed: u64,
     /// Number of parts that an erasure waits for and whose deadline has passed.
     pub overdue: u64,
@@ -145,7 +145,7 @@ impl Asker {
 
     /// Looks at some of a participant's parts, up to [`BATCH`]. A failure is that part's alone.
     ///
-    /// A question is recorded when the bus has accepted it: a run that dies between the two asks twice, and never not at all.
+    /// A question is recorded when the bus has accepted it: if a run dies between the two, it is asked twice rather than never.
     async fn look_at(
         &self,
         name: &ParticipantName,
@@ -186,7 +186,7 @@ impl Asker {
         let is_it = |part: &&Participation| (part.round, &part.name) == (open.round, name);
         let part = parts.iter().find(is_it).filter(|part| part.is_look_due(now));
         if let Some(erasure) = &erasure {
-            // Should the writer of the last answer have died before it did.
+            // Whoever recorded the last answer may have died before completing the erasure.
             self.completer.complete(erasure, &parts).await?;
         }
         Ok(part.zip(erasure).map(|(part, erasure)| (part.clone(), erasure.look_at(part, now))))
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_run_of_questions_counts_is_a_metric_of_its_own() {
+    fn a_run_emits_what_it_asked_and_what_is_overdue() {
         let run = AskRun { asked: 1, overdue: 2, refused: 3, closed: 4, ..AskRun::default() };
         let metrics = [("ParticipantsAsked", "Count", 1), ("ErasuresIncomplete", "Count", 2)];
         assert_eq!(run.metrics(), metrics);

@@ -28,7 +28,7 @@ pub enum Edition<'a> {
     Superseding {
         /// The JWS of the receipt that it supersedes.
         superseded: &'a str,
-        /// When it was signed first, whoever signs it.
+        /// When the erasure was complete, which is the receipt's `iat` whenever it is signed.
         tm_complete: Timestamp,
     },
 }

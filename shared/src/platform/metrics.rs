@@ -12,8 +12,8 @@ const NAMESPACE: &str = "Tenure";
 /// A metric: its name, its CloudWatch unit, and its value.
 pub type Metric = (&'static str, &'static str, u64);
 
-/// Emits metrics with the time `now`. The only dimension is the stage. Without
-/// the variable `STAGE`, outside Lambda, nothing is written.
+/// Emits metrics with the time `now`. The only dimension is the stage. Without the variable `STAGE`, outside Lambda, nothing
+/// is written.
 #[expect(clippy::print_stdout, reason = "CloudWatch reads metrics from stdout")]
 pub fn emit(now: Timestamp, metrics: &[Metric]) {
     let Some(stage) = config::optional("STAGE") else { return };
@@ -77,7 +77,7 @@ mod tests {
         ("WebhookFailed", "Count", DELIVERY),
         ("WebhookOldest", "Seconds", DELIVERY),
     ];
-    const ASKING: &str = "whatever_a_run_of_questions_counts_is_a_metric_of_its_own";
+    const ASKING: &str = "a_run_emits_what_it_asked_and_what_is_overdue";
     const DELETIONS: &str = "operators_delete_as_many_as_the_limit_and_the_rest_is_untouched";
     const DELIVERY: &str = "each_end_of_an_attempt_moves_its_metrics_and_no_other";
     const MAIL: &str = "each_end_of_a_message_moves_its_metric_and_no_other";

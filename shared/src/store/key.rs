@@ -18,8 +18,8 @@
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //! | … of one account | `HOST#<hash>` | `<minutes since 1970>#<id>` |
 //!
-//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`, a participant's part beside it `P#<round>#<name>`, and the
-//! registry of participants `PARTICIPANTS`, `R`, and a ticket `TICKET#<hash>`, `T`. In the outbox, an event's key is its id, and mail's is
+//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`, a participant's part beside it `P#<round>#<name>`, the registry of
+//! participants `PARTICIPANTS`, `R`, and a ticket `TICKET#<hash>`, `T`. In the outbox, an event's key is its id, and mail's is
 //! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<type>`, a mailed token's record `TOKEN#<hash>`,
 //! and a pending sign-up `SIGNUP#<hash of its address>`. Messages are counted at `MESSAGES#<hours since 1970>`.
 //!
