@@ -3,7 +3,7 @@
 //! A participant's part in an erasure is its own outbox: it is in the index `open` with the time of the next question, so a
 //! question that the bus has lost, or a run that has died, is followed by the next one.
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde_json::json;
@@ -65,8 +65,7 @@ pub struct AskRun {
 }
 
 /// Asks every participant of an erasure that was not asked yet. A question that the bus does not accept is left to the
-/// schedule. Before that, takes what is open of earlier rounds out of the index: a participant that polls would otherwise
-/// delete for a question whose answer is refused, and report to this one that it has found nothing.
+/// schedule.
 pub(crate) async fn ask_missing(
     store: &Store,
     bus: &Bus,
@@ -74,7 +73,6 @@ pub(crate) async fn ask_missing(
     now: Timestamp,
 ) -> Result<(), Error> {
     let (_, parts) = store.get_erasure_and_parts(erasure.customer).await?;
-    try_join_all(erasure.superseded(&parts).map(|part| store.close_participation(part))).await?;
     let missing = erasure.missing_parts(&parts, now);
     let insert = async |part: Participation| {
         Ok::<_, Error>(store.insert_participation(&part).await?.then_some(part))

@@ -67,16 +67,6 @@ impl Erasure {
         missing.map(part).collect()
     }
 
-    /// Returns those of an account's `parts` that are of an earlier round and still in the index: an answer to that round is
-    /// refused, so nobody is to see them there.
-    pub fn superseded<'a>(
-        &self,
-        parts: &'a [Participation],
-    ) -> impl Iterator<Item = &'a Participation> + use<'a> {
-        let round = self.round;
-        parts.iter().filter(move |part| part.round < round && part.tm_next.is_some())
-    }
-
     /// Whether every participant that this round waits for has completed or was waived, by its part among `parts`.
     #[must_use]
     pub fn is_complete_with(&self, parts: &[Participation]) -> bool {
@@ -173,17 +163,6 @@ mod tests {
         assert_eq!(claimed().missing_parts(&first, at(3)), []);
         let again = Erasure { round: 2, ..claimed() };
         assert_eq!(names(again.missing_parts(&first, at(3))), ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn superseded_parts_are_those_of_earlier_rounds_that_are_in_the_index() {
-        let mut parts = claimed().missing_parts(&[], at(0));
-        assert_eq!(claimed().superseded(&parts).count(), 0);
-        let again = Erasure { round: 2, ..claimed() };
-        parts[1].tm_next = None;
-        parts.extend(again.missing_parts(&parts, at(9)));
-        let superseded: Vec<_> = again.superseded(&parts).collect();
-        assert_eq!(superseded, [&parts[0], &parts[2]]);
     }
 
     #[test]
