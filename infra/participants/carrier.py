@@ -47,9 +47,7 @@ def erase(database, customer, round):
     """Deletes what is kept for the account, once per round, and returns the answer for it."""
     with database:  # One transaction: the numbers are gone if and only if the answer is recorded.
         database.execute("BEGIN IMMEDIATE")
-        known = database.execute(
-            "SELECT answer FROM answers WHERE customer_id = ? AND round = ?", (customer, round)
-        ).fetchone()
+        known = database.execute("SELECT answer FROM answers WHERE (customer_id, round) = (?, ?)", (customer, round)).fetchone()
         if known:
             return json.loads(known[0])
         deleted = database.execute("DELETE FROM numbers WHERE customer_id = ?", (customer,)).rowcount
@@ -62,23 +60,17 @@ def erase(database, customer, round):
         return answer
 
 
-def acknowledge(api, request, answer):
-    """Sends the answer. A refusal, such as of one to an earlier round, is that request's alone, and others follow it."""
-    try:
-        call(api, "PUT", f"/v1.0/erasures/{request['customer_id']}/acknowledgements/{NAME}", answer)
-    except urllib.error.HTTPError as error:
-        if error.code not in (404, 409):
-            raise
-        print(f"refused: {error}", file=sys.stderr)
-
-
 def main(api, path):
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript(SCHEMA)
     while True:
         try:
             for request in open_requests(api):
-                acknowledge(api, request, erase(database, request["customer_id"], request["round"]))
+                answer = erase(database, request["customer_id"], request["round"])
+                try:
+                    call(api, "PUT", f"/v1.0/erasures/{request['customer_id']}/acknowledgements/{NAME}", answer)
+                except urllib.error.HTTPError as error:  # Of this request alone: others follow it.
+                    print(f"refused: {error}", file=sys.stderr)
         except OSError as error:
             print(f"again in a moment: {error}", file=sys.stderr)
         time.sleep(float(os.environ.get("POLL_SECONDS", "60")))
