@@ -56,6 +56,7 @@ SAID_IN_WORDS = {
     "page_token": "only an earlier page has one",
     "plan": "only a plan has one",
     "token": "only a mailed link has one",
+    "retained": "bytes of all kinds and grounds",
     "required": "a participant needs it to register",
     "permission": "a key that is bound to a participant has none",
 }

@@ -368,7 +368,10 @@ async fn participants_are_asked_again_when_a_restored_account_is_erased_again() 
     let shown: Vec<_> = receipts.iter().map(|(claims, _)| &claims["round"]).collect();
     assert_eq!(shown, [1, 2]);
 
-    // Nobody is asked about the first round any more.
+    // Nobody is asked about the first round any more, and who polls does not see it, though it is in the index.
+    let shown = tenure.call(&admin, "GET", "/v1.0/participants/carrier/requests").await.ok();
+    let requests = shown["result"].as_array().unwrap();
+    assert_eq!((requests.len(), &requests[0]["round"]), (1, &json!(2)), "{shown}");
     let run = wait(&tenure, 5 * MINUTE).await;
     assert_eq!((&run["asked"], &run["closed"]), (&json!(2), &json!(1)), "{run}");
     assert!(asked(&tenure, &account).await.iter().all(|question| !question.contains(" 1 2")));

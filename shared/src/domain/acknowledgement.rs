@@ -10,7 +10,12 @@ use super::value::{
 use super::{Error, Timestamp};
 
 /// Maximum number of kinds that a participant retains.
-pub const MAX_RETAINED: usize = 20;
+pub const MAX_RETAINED: usize = 10;
+
+/// Maximum length of all kinds and grounds of an answer together, in bytes. Receipts of an account are in one item of
+/// [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html), and have them of all
+/// participants.
+pub const MAX_RETAINED_BYTES: usize = 1_000;
 
 /// An answer as it is sent. Nothing in it is personal.
 #[derive(Debug, Deserialize)]
@@ -68,6 +73,14 @@ impl Acknowledgement {
             let rule = format!("must have at most {MAX_RETAINED} entries");
             return Err(Error::invalid_field("retained", rule));
         }
+        let length =
+            |items: &RetainedItems| items.kind.expose().len() + items.ground.expose().len();
+        if self.retained.iter().map(length).sum::<usize>() > MAX_RETAINED_BYTES {
+            let rule = format!(
+                "must have kinds and grounds of at most {MAX_RETAINED_BYTES} bytes of UTF-8 together"
+            );
+            return Err(Error::invalid_field("retained", rule));
+        }
         let retained = |items: RetainedItems| Retained {
             kind: items.kind.expose().to_owned(),
             count: items.count.0,
@@ -120,10 +133,23 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_twenty_kinds_are_retained() {
+    fn no_more_than_ten_kinds_are_retained() {
         assert!(answer(retaining(MAX_RETAINED)).is_ok());
         let refused = answer(retaining(MAX_RETAINED + 1)).unwrap_err();
-        assert!(refused.contains("retained") && refused.contains("at most 20"), "{refused}");
+        assert!(refused.contains("retained") && refused.contains("at most 10"), "{refused}");
+    }
+
+    #[test]
+    fn kinds_and_grounds_have_a_thousand_bytes_together() {
+        let mut sent = retaining(MAX_RETAINED);
+        for items in sent["retained"].as_array_mut().unwrap() {
+            items["ground"] = "é".repeat(48).into();
+            items["kind"] = "cdrs".into();
+        }
+        assert!(answer(sent.clone()).is_ok());
+        sent["retained"][0]["kind"] = "calls".into();
+        let refused = answer(sent).unwrap_err();
+        assert!(refused.contains("retained") && refused.contains("1000 bytes"), "{refused}");
     }
 
     #[test]

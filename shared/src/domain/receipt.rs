@@ -255,10 +255,11 @@ fn retained<'a>(
 mod tests {
     use super::*;
     use crate::domain::Actor;
+    use crate::domain::acknowledgement::{MAX_RETAINED, MAX_RETAINED_BYTES};
     use crate::domain::actor::ActorType;
     use crate::domain::erasure::ErasureRequest;
     use crate::domain::owned::Kind;
-    use crate::domain::participant::ParticipantName;
+    use crate::domain::participant::{MAX_PARTICIPANTS, ParticipantName};
     use crate::domain::participation::{Answer, AnswerStatus, RecordedAnswer, Retained, Waiver};
 
     const FIELDS: &[&str] = &["name", "email"];
@@ -448,5 +449,29 @@ mod tests {
         assert!(claims.contains(&iat), "{claims}");
         assert!(claims.contains(r#""tm_finish":"2026-10-31T08:10:02.000123Z""#), "{claims}");
         assert!(!claims.contains("never shown"), "{claims}");
+    }
+
+    #[test]
+    fn the_largest_receipts_of_two_rounds_fit_an_item() {
+        const ITEM: usize = 400 * 1024;
+        let participating = |number| Participating {
+            name: ParticipantName::parse(&format!("{number:02}{}", "a".repeat(38))).unwrap(),
+            required: true,
+            timeout: Duration::from_hours(1),
+        };
+        let participants: Vec<_> = (0..MAX_PARTICIPANTS).map(participating).collect();
+        let ledger = Erasure { participants, ..requested() };
+        let text = "é".repeat(MAX_RETAINED_BYTES / MAX_RETAINED / 4);
+        let (kind, ground) = (text.clone(), text);
+        let kept = Retained { kind, count: 1 << 53, ground, until: Some(finish()) };
+        let part = |one| {
+            let mut part = Participation::new(ledger.customer, 1, one, finish(), finish());
+            answered(&mut part, AnswerStatus::Completed, vec![kept.clone(); MAX_RETAINED]);
+            part
+        };
+        let parts: Vec<_> = ledger.participants.iter().map(part).collect();
+        // A round has two receipts at most, in base64.
+        let length = claims(&ledger, &parts, Edition::First).len() * 4 / 3;
+        assert!(2 * 2 * length < ITEM, "{length}");
     }
 }

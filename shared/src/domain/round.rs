@@ -74,14 +74,19 @@ impl Erasure {
         self.participants.iter().filter(|one| one.required).all(is_settled)
     }
 
+    /// Whether this erasure asks for the account's `part`: not if it is of an earlier round, or if the account was reinstated.
+    #[must_use]
+    pub fn asks_for(&self, part: &Participation) -> bool {
+        part.round == self.round && self.tm_claim.is_some()
+    }
+
     /// Decides what becomes of `part`, which is due to be looked at at `now`.
     ///
     /// As long as the erasure is not complete, the last of its required parts stays in the index, settled or not, so that the
     /// schedule completes an erasure whose last answer nobody has acted on.
     #[must_use]
     pub fn look_at(&self, part: &Participation, now: Timestamp) -> Look {
-        // Of an earlier round, or of an account that was reinstated.
-        if part.round != self.round || self.tm_claim.is_none() {
+        if !self.asks_for(part) {
             return Look::Close;
         }
         if part.is_open(now) {

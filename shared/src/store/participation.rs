@@ -1,6 +1,7 @@
 //! Participants' parts in erasures: items beside the ledger's row, in its partition. Those that the schedule is to look at
 //! are in the ledger's sparse index `open`.
 
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use super::dynamodb::{
@@ -256,7 +257,8 @@ impl Store {
     }
 
     /// A page of what a participant is asked after the entry `after`: its parts that are open at `now`. A page may have fewer
-    /// rows than `size` though more follow, as those that are settled are left out.
+    /// rows than `size` though more follow, as those are left out that are settled, or that the erasure does not ask for any
+    /// more.
     pub async fn list_requests(
         &self,
         name: &ParticipantName,
@@ -269,10 +271,19 @@ impl Store {
         let keys =
             entries.rows.iter().map(|part| key::participation(part.customer, part.round, name));
         let keys: Vec<_> = keys.collect();
-        let items = self.get_items(&keys.iter().map(Key::untyped).collect::<Vec<_>>()).await?;
-        let parts = keys.iter().filter_map(|key| items.get(key).transpose());
-        let parts: Vec<Participation> = parts.collect::<Result<_, _>>()?;
-        let rows = parts.into_iter().filter(|part| part.is_open(now)).collect();
+        let untyped: Vec<_> = keys.iter().map(Key::untyped).collect();
+        let ledger: Vec<_> =
+            entries.rows.iter().map(|part| key::erasure(part.customer).untyped()).collect();
+        // Two batches: one has as many keys as DynamoDB takes.
+        let (items, ledger) = try_join(self.get_items(&untyped), self.get_items(&ledger)).await?;
+        let mut rows = Vec::new();
+        for key in &keys {
+            let Some(part) = items.get(key)? else { continue };
+            let erasure = ledger.get(&key::erasure(part.customer))?;
+            if part.is_open(now) && erasure.is_some_and(|erasure| erasure.asks_for(&part)) {
+                rows.push(part);
+            }
+        }
         Ok(Page { rows, next: entries.next })
     }
 
