@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use ureq::http::{Method, Request, Response, Uri};
@@ -15,7 +16,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::error::Error;
-use crate::profile::{Profile, Secret};
+use crate::profile::Secret;
 use crate::show;
 use crate::wire::{Envelope, Page, Refusal};
 
@@ -31,7 +32,8 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 const PAGE: usize = 100;
 
 /// Address of an API: `https`, or `http` on this machine, so that no token travels in the clear.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct Url(String);
 
 impl std::str::FromStr for Url {
@@ -44,11 +46,26 @@ impl std::str::FromStr for Url {
             return Err("must have neither user nor query: the token is kept in the profile");
         }
         match (uri.scheme_str(), authority.host()) {
-            (Some("https"), _) | (Some("http"), "127.0.0.1" | "localhost" | "[::1]") => {
-                Ok(Self(url.trim_end_matches('/').to_owned()))
+            (Some(scheme @ "https"), _)
+            | (Some(scheme @ "http"), "127.0.0.1" | "localhost" | "[::1]") => {
+                Ok(Self(format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/'))))
             }
             _ => Err("must begin with https:// (http:// is accepted on this machine only)"),
         }
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = &'static str;
+
+    fn try_from(url: String) -> Result<Self, Self::Error> {
+        url.parse()
+    }
+}
+
+impl From<Url> for String {
+    fn from(url: Url) -> Self {
+        url.0
     }
 }
 
@@ -227,20 +244,6 @@ impl Client {
     /// Returns a client that sends this token.
     pub(crate) fn with_token(url: Url, token: Secret) -> Self {
         Self { token: Some(token), ..Self::anonymous(url) }
-    }
-
-    /// Returns a client for a profile.
-    pub(crate) fn of_profile(profile: Profile) -> Result<Self, Error> {
-        let url = profile
-            .url
-            .parse()
-            .map_err(|rule| Error::Usage(format!("The profile's URL {rule}.")))?;
-        Ok(Self::with_token(url, profile.token))
-    }
-
-    /// The installation's address.
-    pub(crate) const fn url(&self) -> &Url {
-        &self.url
     }
 
     /// Sends a call, and again if the API asks for it, within bounds.
@@ -450,6 +453,17 @@ mod tests {
             "https://c?token=x",
         ] {
             assert!(bad.parse::<Url>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_kept_in_one_form() {
+        for (url, kept) in [
+            ("HTTPS://api.example.com/prod/", "https://api.example.com/prod"),
+            ("https://api.example.com/#part", "https://api.example.com"),
+            ("http://[::1]:3000/", "http://[::1]:3000"),
+        ] {
+            assert_eq!(url.parse::<Url>().unwrap().as_str(), kept);
         }
     }
 

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use crate::arguments::Rows;
 use crate::client::{self, Client};
 use crate::error::Error;
-use crate::profile::{Name, Profiles};
+use crate::profile::{Name, Profile, Profiles};
 use crate::show::{self, Table};
 
 /// The profile in use, and where results go.
@@ -20,7 +20,8 @@ pub(crate) struct Context {
 impl Context {
     /// Returns a client with the profile's address and token.
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        Client::of_profile(Profiles::of_user()?.load(&self.profile)?)
+        let Profile { url, token } = Profiles::of_user()?.load(&self.profile)?;
+        Ok(Client::with_token(url, token))
     }
 
     /// Prints the rows of a list: for programs one JSON document per line, for people the cells that `cells` makes of a

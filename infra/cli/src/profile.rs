@@ -13,6 +13,7 @@ use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::client::Url;
 use crate::error::Error;
 
 /// A token or password, which `Debug` does not print.
@@ -66,8 +67,8 @@ impl Display for Name {
 /// An installation and a token for it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Profile {
-    /// Address of the API, such as `https://api.example.com`.
-    pub(crate) url: String,
+    /// Address of the API.
+    pub(crate) url: Url,
     /// A session's token or an access key.
     pub(crate) token: Secret,
 }
@@ -161,7 +162,10 @@ mod tests {
     }
 
     fn profile(token: &str) -> Profile {
-        Profile { url: "http://127.0.0.1:3000".to_owned(), token: Secret::new(token.to_owned()) }
+        Profile {
+            url: "http://127.0.0.1:3000".parse().unwrap(),
+            token: Secret::new(token.to_owned()),
+        }
     }
 
     fn mode(path: &Path) -> u32 {
@@ -172,7 +176,11 @@ mod tests {
     fn a_saved_profile_is_read_again_and_only_its_user_may() {
         let (_directory, profiles, name) = profiles();
         profiles.save(&name, &profile("vbs_1")).unwrap();
-        assert_eq!(profiles.load(&name).unwrap().token.expose(), "vbs_1");
+        let loaded = profiles.load(&name).unwrap();
+        assert_eq!(
+            (loaded.url.as_str(), loaded.token.expose()),
+            ("http://127.0.0.1:3000", "vbs_1")
+        );
         assert_eq!((mode(&profiles.path(&name)), mode(&profiles.folder)), (0o600, 0o700));
     }
 
@@ -197,6 +205,16 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_profile_that_would_send_its_token_in_the_clear_is_not_used() {
+        let (_directory, profiles, name) = profiles();
+        profiles.save(&name, &profile("vbs_1")).unwrap();
+        let path = profiles.path(&name);
+        let edited = fs::read_to_string(&path).unwrap().replace("127.0.0.1:3000", "example.com");
+        fs::write(&path, edited).unwrap();
+        assert!(matches!(profiles.load(&name), Err(Error::Usage(_))));
     }
 
     #[test]

@@ -29,10 +29,10 @@ impl Login {
         let profiles = Profiles::of_user()?;
         let url = match self.url {
             Some(url) => url,
-            None => Client::of_profile(profiles.load(&context.profile)?)?.url().clone(),
+            None => profiles.load(&context.profile)?.url,
         };
         let (token, expiry) = if self.access_key { access_key(&url)? } else { session(&url)? };
-        profiles.save(&context.profile, &Profile { url: url.as_str().to_owned(), token })?;
+        profiles.save(&context.profile, &Profile { url: url.clone(), token })?;
 
         let profile = context.profile.to_string();
         if context.json {
@@ -65,10 +65,10 @@ fn access_key(url: &Url) -> Result<(Secret, Option<String>), Error> {
 
 pub(super) fn log_out(context: &Context) -> Result<(), Error> {
     let profiles = Profiles::of_user()?;
-    let profile = profiles.load(&context.profile)?;
-    let is_session = profile.token.expose().starts_with(SESSION_PREFIX);
+    let Profile { url, token } = profiles.load(&context.profile)?;
+    let is_session = token.expose().starts_with(SESSION_PREFIX);
     if is_session {
-        match Client::of_profile(profile)?.send(&Call::post("/auth/logout")) {
+        match Client::with_token(url, token).send(&Call::post("/auth/logout")) {
             // It has ended already.
             Ok(_) | Err(Error::SignedOut(_)) => {}
             Err(error) => return Err(error),
