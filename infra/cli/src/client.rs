@@ -330,18 +330,20 @@ impl Client {
     }
 
     fn no_answer(&self, problem: &ureq::Error) -> Failure {
-        let never_arrived = matches!(problem, ureq::Error::HostNotFound)
-            || matches!(problem, ureq::Error::Io(why) if why.kind() == ErrorKind::ConnectionRefused);
-        let may_pass = matches!(
-            problem,
-            ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed
-        );
+        let may_pass = match problem {
+            // A closed port and a certificate that is not trusted stay so for longer than a call is retried.
+            ureq::Error::Io(why) => {
+                !matches!(why.kind(), ErrorKind::ConnectionRefused | ErrorKind::InvalidData)
+            }
+            ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => true,
+            _ => false,
+        };
         Failure {
             error: Error::Unreachable(format!(
                 "{} does not answer: {problem}. Check the address and the network.",
                 self.url.0
             )),
-            retry_after: (may_pass && !never_arrived).then_some(Duration::from_secs(1)),
+            retry_after: may_pass.then_some(Duration::from_secs(1)),
         }
     }
 }
@@ -357,7 +359,7 @@ fn retry_after(response: &Response<Body>) -> Duration {
 fn refusal(status: u16, body: &str, url: &Url) -> Error {
     let Ok(Envelope { error }) = serde_json::from_str(body) else {
         return Error::Unreachable(format!(
-            "{} answered with status {status}, and not as Tenure does. Check the address.",
+            "{} answered with status {status}, and not as Tenure does. Check the address, or try again later.",
             url.0
         ));
     };
@@ -386,6 +388,8 @@ fn system_roots() -> RootCerts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{self, Read as _, Write as _};
+    use std::net::TcpListener;
 
     fn code(status: u16, reason: &str) -> u8 {
         let body = format!(
@@ -465,6 +469,35 @@ mod tests {
         ] {
             assert_eq!(url.parse::<Url>().unwrap().as_str(), kept);
         }
+    }
+
+    #[test]
+    fn a_broken_connection_is_retried_and_an_untrusted_certificate_is_not() {
+        let client = Client::anonymous("http://localhost".parse().unwrap());
+        let is_retried = |kind: ErrorKind| {
+            client.no_answer(&ureq::Error::Io(io::Error::from(kind))).retry_after.is_some()
+        };
+        assert!(is_retried(ErrorKind::ConnectionReset) && is_retried(ErrorKind::UnexpectedEof));
+        // rustls reports a certificate as invalid data.
+        assert!(!is_retried(ErrorKind::InvalidData) && !is_retried(ErrorKind::ConnectionRefused));
+    }
+
+    #[test]
+    fn a_redirect_is_an_error_and_its_target_gets_no_request() {
+        let [server, target] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [url, location] =
+            [&server, &target].map(|listener| format!("http://{}", listener.local_addr().unwrap()));
+        let answered = thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            write!(stream, "HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        let client = Client::with_token(url.parse().unwrap(), Secret::new("vbs_1".to_owned()));
+        let error = client.send(&Call::get("/v1.0/me").once()).unwrap_err();
+        answered.join().unwrap();
+        assert_eq!(error.exit_code(), 5);
+        target.set_nonblocking(true).unwrap();
+        assert_eq!(target.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 
     #[test]
