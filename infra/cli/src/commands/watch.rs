@@ -18,8 +18,7 @@ use crate::receipt::{Keys, Receipt, verify};
 use crate::show::{self, harmless, time};
 use crate::wire::{Erasure, Overview, Part};
 
-/// How long it waits at least between two requests, and at most while the purge is at work and while participants are
-/// awaited: from two requests a second at most down to one a minute.
+/// Shortest wait between two requests, and the longest while the purge is at work and while participants are awaited.
 const SHORTEST: Duration = Duration::from_millis(500);
 const WHILE_PURGING: Duration = Duration::from_secs(15);
 const WHILE_AWAITING: Duration = Duration::from_mins(1);
@@ -54,7 +53,9 @@ impl Watch {
     /// Asks how far the erasure is until it is complete.
     fn follow(&self, client: &Client) -> Result<Erasure, Error> {
         let call = Call::get(format!("/v1.0/customers/{}/erasure", self.customer));
-        let end = self.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let end = self
+            .timeout
+            .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
         let (mut pace, mut view, mut unanswered) = (Pace::new(), None, 0);
         loop {
             let longest = match client.send(&call) {
@@ -78,11 +79,13 @@ impl Watch {
                     }
                 }
             };
-            let wait = pace.next(longest);
-            if end.is_some_and(|end| Instant::now() + wait > end) {
+            let left =
+                end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
                 return Err(Error::Unfinished("The time is up; the erasure goes on.".to_owned()));
             }
-            thread::sleep(wait);
+            // The last wait is cut short, so that the erasure is asked for once more at the end.
+            thread::sleep(pace.next(longest).min(left));
         }
     }
 
@@ -107,7 +110,7 @@ impl Watch {
 enum Course {
     /// It is complete.
     Complete,
-    /// It goes on; the next look may be that far away.
+    /// It goes on; the next request is sent after this time at the latest.
     UnderWay(Duration),
     /// Waiting is of no use, and why.
     Stopped(String),
