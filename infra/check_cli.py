@@ -160,7 +160,7 @@ def check_erasure(cli, api, home, items):
     outdated = cli.json("plan", leaving)["digest"]
 
     assert "held" in cli.out("hold", "set", leaving, "--name", "case-7", "--reason", "Case 7")
-    assert "case-7" in cli.out("hold", "list", leaving) and cli.json("hold", "list", leaving)["result"][0]["name"] == "case-7"
+    assert "case-7" in cli.out("hold", "list", leaving) and cli.rows("hold", "list", leaving)[0]["name"] == "case-7"
     assert "LEGAL_HOLD" in cli.out("plan", leaving, code=0) + cli.run("plan", leaving).stderr
     cli.run("hold", "lift", leaving, "--name", "case-7")
     add_items(api, "leaving", 1)

@@ -1,6 +1,7 @@
 //! What every command is given: the profile, and where results go.
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::arguments::Rows;
 use crate::client::{self, Client};
@@ -24,8 +25,7 @@ impl Context {
         Ok(Client::with_token(url, token))
     }
 
-    /// Prints the rows of a list: for programs one JSON document per line, for people the cells that `cells` makes of a
-    /// row. Rows of which it makes none are left out.
+    /// Prints the rows of a list that the API answers page by page, as [`rows`](Self::rows) does.
     pub(crate) fn list<T: DeserializeOwned, const N: usize>(
         &self,
         path: &str,
@@ -36,18 +36,9 @@ impl Context {
     ) -> Result<(), Error> {
         let mut shown = 0;
         let more = self.client()?.pages(path, query, rows.limit(), |page| {
-            let mut table = Table::new(if shown == 0 { &headings } else { &[] });
-            let before = shown;
-            for raw in page {
-                let Some(cells) = cells(client::read(raw.get())?) else { continue };
-                shown += 1;
-                if self.json {
-                    show::json(raw.get())?;
-                } else {
-                    table.row(cells.each_ref().map(String::as_str));
-                }
-            }
-            if self.json || shown == before { Ok(()) } else { show::table(&table) }
+            let headings: &[&str] = if shown == 0 { &headings } else { &[] };
+            shown += self.rows(page, headings, &cells)?;
+            Ok(())
         })?;
         match (shown, more) {
             (_, true) => show::note("There are more: --all shows them."),
@@ -55,5 +46,29 @@ impl Context {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Prints rows: for programs one JSON document per line, for people the cells that `cells` makes of a row. Rows of which
+    /// it makes none are left out. Returns the number of rows printed.
+    pub(crate) fn rows<T: DeserializeOwned, const N: usize>(
+        &self,
+        rows: &[Box<RawValue>],
+        headings: &[&str],
+        cells: impl Fn(T) -> Option<[String; N]>,
+    ) -> Result<usize, Error> {
+        let (mut table, mut shown) = (Table::new(headings), 0);
+        for raw in rows {
+            let Some(cells) = cells(client::read(raw.get())?) else { continue };
+            shown += 1;
+            if self.json {
+                show::json(raw.get())?;
+            } else {
+                table.row(cells.each_ref().map(String::as_str));
+            }
+        }
+        if !self.json && shown > 0 {
+            show::table(&table)?;
+        }
+        Ok(shown)
     }
 }

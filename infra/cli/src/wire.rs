@@ -65,7 +65,7 @@ impl Display for Refusal {
     }
 }
 
-/// A page of a list. The rows are kept as they were sent, for `--json`.
+/// A page of a list, or a list that has no pages. The rows are kept as they were sent, for `--json`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page {
     pub(crate) result: Vec<Box<RawValue>>,

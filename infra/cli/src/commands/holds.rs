@@ -1,15 +1,14 @@
 //! `tenure hold`.
 
 use clap::Subcommand;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::arguments::{HoldName, Id};
 use crate::client::Call;
 use crate::context::Context;
 use crate::error::Error;
-use crate::show::{self, Table, time};
-use crate::wire::Hold;
+use crate::show::{self, time};
+use crate::wire::{Hold, Page};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Holds {
@@ -37,11 +36,6 @@ pub(crate) enum Holds {
         /// Id of the account
         customer: Id,
     },
-}
-
-#[derive(Deserialize)]
-struct HoldList {
-    result: Vec<Hold>,
 }
 
 impl Holds {
@@ -72,18 +66,13 @@ fn change(call: &Call, said: &str, context: &Context) -> Result<(), Error> {
 }
 
 fn list(customer: &Id, context: &Context) -> Result<(), Error> {
-    let answer = context.client()?.send(&Call::get(path(customer, None)))?;
-    if context.json {
-        return show::json(answer.as_str());
-    }
-    let holds: HoldList = answer.read()?;
-    if holds.result.is_empty() {
+    let holds: Page = context.client()?.send(&Call::get(path(customer, None)))?.read()?;
+    let headings = ["NAME", "SINCE", "BY", "REASON"];
+    let shown = context.rows(&holds.result, &headings, |hold: Hold| {
+        Some([hold.name, time(Some(&hold.since)), hold.by.to_string(), hold.reason])
+    })?;
+    if shown == 0 {
         show::note("There are none.");
-        return Ok(());
     }
-    let mut table = Table::new(&["NAME", "SINCE", "BY", "REASON"]);
-    for hold in holds.result {
-        table.row([&hold.name, &time(Some(&hold.since)), &hold.by.to_string(), &hold.reason]);
-    }
-    show::table(&table)
+    Ok(())
 }
