@@ -253,7 +253,8 @@ def check_webhooks(cli, api):
     assert delivery["id"] in cli.out("webhooks", "failing", broken)
     assert cli.json("webhooks", "resend", broken, delivery["id"])["status"] == "pending"
     assert "pending" in cli.out("webhooks", "resend", broken, delivery["id"])
-    cli.run("webhooks", "resend", broken, broken, code=1)
+    sent = cli.run("webhooks", "resend", broken, delivery["id"], broken, code=1)
+    assert delivery["id"] in sent.stdout and "request " in sent.stderr, sent
 
 
 def check_others(cli, url):

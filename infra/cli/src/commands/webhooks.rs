@@ -6,8 +6,10 @@ use crate::arguments::{Id, Rows};
 use crate::client::Call;
 use crate::context::Context;
 use crate::error::Error;
-use crate::show::{self, Table, time};
+use crate::show::time;
 use crate::wire::{Customer, Delivery};
+
+const HEADINGS: [&str; 6] = ["ID", "TYPE", "STATUS", "ATTEMPTS", "LAST RESULT", "NEXT ATTEMPT"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Webhooks {
@@ -53,8 +55,7 @@ fn accounts(rows: &Rows, context: &Context) -> Result<(), Error> {
 
 fn deliveries(customer: &Id, rows: &Rows, context: &Context) -> Result<(), Error> {
     let query = [("customer_id", customer.to_string())];
-    let headings = ["ID", "TYPE", "STATUS", "ATTEMPTS", "LAST RESULT", "NEXT ATTEMPT"];
-    context.list("/v1.0/webhook_deliveries", &query, rows, headings, |delivery: Delivery| {
+    context.list("/v1.0/webhook_deliveries", &query, rows, HEADINGS, |delivery: Delivery| {
         delivery.fails().then(|| cells(delivery))
     })
 }
@@ -67,16 +68,14 @@ fn cells(delivery: Delivery) -> [String; 6] {
 
 fn resend(customer: &Id, deliveries: &[Id], context: &Context) -> Result<(), Error> {
     let client = context.client()?;
-    let mut table =
-        Table::new(&["ID", "TYPE", "STATUS", "ATTEMPTS", "LAST RESULT", "NEXT ATTEMPT"]);
-    for delivery in deliveries {
+    let mut resent = Vec::new();
+    let ended = deliveries.iter().try_for_each(|delivery| {
         let call = Call::post(format!("/v1.0/webhook_deliveries/{delivery}/resend"));
-        let answer = client.send(&call.query("customer_id", customer.to_string()).idempotent()?)?;
-        if context.json {
-            show::json(answer.as_str())?;
-        } else {
-            table.row(cells(answer.read()?).each_ref().map(String::as_str));
-        }
-    }
-    if context.json { Ok(()) } else { show::table(&table) }
+        let call = call.query("customer_id", customer.to_string()).idempotent()?;
+        resent.push(client.send(&call)?.read()?);
+        Ok(())
+    });
+    // Those before one that is refused have been resent.
+    context.rows(&resent, &HEADINGS, |delivery: Delivery| Some(cells(delivery)))?;
+    ended
 }
