@@ -356,6 +356,7 @@ def check_hostile(home):
     assert len(attempts) == 2 and attempts[1] - attempts[0] >= 1, attempts
     assert cli.rows("customers", "list")[0]["name"] == Hostile.NAME
     cli.run("due", code=5)
+    cli.run("verify", "--url", f"http://127.0.0.1:{server.server_port}", code=5)
     assert "does not end" in cli.run("events", "5e4a0680-804e-11ec-8477-2fea5968d85b", code=5).stderr
     server.shutdown()
 

@@ -75,7 +75,11 @@ impl FetchKeys {
 
 /// Fetches the keys of an installation.
 pub(super) fn fetch(client: &Client) -> Result<Keys, Error> {
-    read(client.send(&Call::get(PATH))?.as_str())
+    Keys::read(client.send(&Call::get(PATH))?.as_str()).ok_or_else(|| {
+        Error::Unreachable(
+            "The answer is no JSON Web Key Set with a P-256 key. Check the address.".to_owned(),
+        )
+    })
 }
 
 fn read(set: &str) -> Result<Keys, Error> {
