@@ -34,8 +34,8 @@ pub(crate) enum Customers {
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only accounts with this status
-    #[arg(long)]
-    status: Option<Status>,
+    #[arg(long, value_parser = ["initial", "active", "frozen", "deleted"])]
+    status: Option<String>,
     /// Tombstones of deleted accounts
     #[arg(long)]
     deleted: bool,
@@ -56,25 +56,6 @@ pub(crate) struct List {
     by: Option<Field>,
     #[command(flatten)]
     rows: Rows,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Status {
-    Initial,
-    Active,
-    Frozen,
-    Deleted,
-}
-
-impl Status {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Initial => "initial",
-            Self::Active => "active",
-            Self::Frozen => "frozen",
-            Self::Deleted => "deleted",
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,7 +95,7 @@ impl List {
             .filter(|(_, set)| *set)
             .map(|(name, _)| (name, "true".to_owned()))
             .collect();
-        query.extend(self.status.map(|status| ("status", status.name().to_owned())));
+        query.extend(self.status.clone().map(|status| ("status", status)));
         query.extend(self.created_after.clone().map(|time| ("created_after", time)));
         query.extend(self.created_before.clone().map(|time| ("created_before", time)));
         match self.by {
