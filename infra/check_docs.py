@@ -334,6 +334,7 @@ def need_programs():
 
 def build():
     """Builds the command line, and the local stack once: the command that starts it without building."""
+    # Apart: packages that are built together share the features of their dependencies, and would all be built anew.
     for packages in (["-p", "functions", "--bins", "-p", "local"], ["-p", "cli"]):
         subprocess.run(["cargo", "build", "--quiet", *packages], cwd=ROOT, check=True)
     return [str(BINARIES / "local"), "--binaries", str(BINARIES)]

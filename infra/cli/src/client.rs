@@ -231,11 +231,11 @@ impl Client {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent(concat!("tenure/", env!("CARGO_PKG_VERSION")));
         if https {
-            // Fails if there is one already, which is the same.
+            // Fails if a provider is installed: this one, by an earlier client.
             let _ = rustls::crypto::ring::default_provider().install_default();
             config = config.tls_config(TlsConfig::builder().root_certs(system_roots()).build());
         } else {
-            // What goes to this machine in the clear does not leave it.
+            // No proxy sees what goes to this machine in the clear.
             config = config.proxy(None);
         }
         Self { agent: config.build().into(), url, token: None }
@@ -267,7 +267,7 @@ impl Client {
         }
     }
 
-    /// Gets the rows of a list page by page, at most `limit` of them. Whether more follow is returned.
+    /// Gets the rows of a list page by page, at most `limit` of them. Returns whether more follow.
     pub(crate) fn pages(
         &self,
         path: &str,
@@ -355,7 +355,7 @@ fn retry_after(response: &Response<Body>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(1).max(1))
 }
 
-/// The error that an answer with this status tells.
+/// Returns the error for an answer with this status.
 fn refusal(status: u16, body: &str, url: &Url) -> Error {
     let Ok(Envelope { error }) = serde_json::from_str(body) else {
         return Error::Unreachable(format!(

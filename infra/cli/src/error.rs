@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// The error of a file.
+    /// Returns the error of a file that cannot be read or written.
     pub(crate) fn file(path: &std::path::Path, problem: &io::Error) -> Self {
         Self::Usage(format!("{}: {problem}.", path.display()))
     }

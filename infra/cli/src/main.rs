@@ -24,7 +24,7 @@ use crate::error::Error;
 
 fn main() -> ExitCode {
     match commands::run(Arguments::parse()) {
-        // Whoever reads the output has seen enough of it.
+        // The reader, such as `head`, has closed the pipe.
         Err(Error::Output(problem)) if problem.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             show::complain(&error.to_string());

@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 4 << 20;
 /// Reads a line, such as a user name.
 pub(crate) fn line(question: &str) -> Result<String, Error> {
     if io::stdin().is_terminal() {
-        // A question that cannot be asked can be answered nevertheless.
+        // Stdin can be read even if stderr cannot be written.
         let _ = write!(io::stderr(), "{question}: ").and_then(|()| io::stderr().flush());
     }
     next_line(question)

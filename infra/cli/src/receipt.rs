@@ -135,7 +135,7 @@ pub(crate) struct Claims {
     pub(crate) not_covered: Option<NotCovered>,
 }
 
-/// Receipts of earlier versions had no other.
+/// Default of `final`: earlier versions signed final receipts only, and did not say so.
 const fn yes() -> bool {
     true
 }

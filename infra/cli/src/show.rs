@@ -32,7 +32,7 @@ pub(crate) fn script(text: &[u8]) -> Result<(), Error> {
 /// Prints a message on stderr.
 pub(crate) fn note(message: &str) {
     for line in message.lines() {
-        // There is nowhere to say that nothing can be said.
+        // If stderr cannot be written, there is nowhere to report it.
         let _ = writeln!(io::stderr(), "{}", harmless(line));
     }
 }

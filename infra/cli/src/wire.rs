@@ -27,7 +27,7 @@ pub(crate) struct Envelope {
 }
 
 impl Refusal {
-    /// What to do, where a command does it.
+    /// What to do next, for the reasons that a command helps with.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.reason.as_str() {
             "PLAN_OUTDATED" => {

@@ -105,7 +105,7 @@ impl Watch {
     }
 }
 
-/// What is to be done about an erasure.
+/// Whether to go on watching an erasure.
 #[derive(Debug, PartialEq, Eq)]
 enum Course {
     /// It is complete.
@@ -185,7 +185,8 @@ impl Pace {
     }
 }
 
-/// Shows how far an erasure is, on stderr: bars at a terminal, otherwise a line whenever it enters another stage.
+/// Shows how far an erasure is, on stderr: bars at a terminal, otherwise a line whenever the stage or a participant's state
+/// changes.
 struct View {
     totals: BTreeMap<String, u64>,
     screen: MultiProgress,
