@@ -1,5 +1,5 @@
-//! `DynamoDB`: a layer in front of an embedded emulator. It checks permissions and index projections,
-//! counts calls and capacity, holds the items of transactions in flight, and injects faults.
+//! `DynamoDB`: a layer in front of an embedded emulator. It checks permissions, index projections and key
+//! conditions, counts calls and capacity, holds the items of transactions in flight, and injects faults.
 //!
 //! Every call, over HTTP or in process, goes through [`DynamoDb::answer`].
 
@@ -10,6 +10,7 @@ mod faults;
 mod footprint;
 mod holds;
 mod inject;
+mod key_condition;
 mod projection;
 mod replica;
 mod reply;

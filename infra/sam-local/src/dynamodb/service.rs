@@ -18,6 +18,7 @@ use super::{
     footprint::Footprint,
     holds::{Hold, Holds},
     inject::inject,
+    key_condition,
     projection,
     replica::Replica,
     reply::{Answer, Reply},
@@ -234,7 +235,9 @@ impl DynamoDb {
         operation: &str,
         mut body: Value,
     ) -> Result<Value, DynoxideError> {
-        projection::check(&Request { operation, body: &body, tables: &self.tables })?;
+        let request = Request { operation, body: &body, tables: &self.tables };
+        projection::check(&request)?;
+        key_condition::check(&request)?;
         let asked = body["ReturnConsumedCapacity"].take();
         body["ReturnConsumedCapacity"] = json!("INDEXES");
         let mut response = execute(&self.database, operation, &body)?;

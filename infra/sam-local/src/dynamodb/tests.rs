@@ -563,6 +563,24 @@ fn a_read_of_an_index_may_only_name_what_it_projects() {
     }
 }
 
+#[test]
+fn no_key_is_compared_with_an_empty_string() {
+    let dynamodb = open();
+    for (condition, status) in
+        [("pk = :pk AND sk BETWEEN :from AND :to", 400), ("pk = :pk AND sk > :to", 200)]
+    {
+        let request = json!({
+            "TableName": "real-name",
+            "KeyConditionExpression": condition,
+            "FilterExpression": "note <> :from",
+            "ExpressionAttributeValues":
+                {":pk": {"S": "a"}, ":from": {"S": ""}, ":to": {"S": "b"}},
+        });
+        let (answered, body) = reply(&dynamodb, "Query", request);
+        assert_eq!(answered, status, "{condition}: {body}");
+    }
+}
+
 fn open_empty() -> (Arc<DynamoDb>, Arc<Stats>) {
     let table = Table {
         id: "Table".into(),

@@ -1,0 +1,23 @@
+//! Refuses queries whose key condition compares with an empty string.
+//!
+//! `DynamoDB` refuses them, since no key is empty; the emulator answers.
+
+use dynoxide::DynoxideError;
+
+use super::request::Request;
+
+/// Checks the values that the key condition of a query names.
+pub(super) fn check(request: &Request<'_>) -> Result<(), DynoxideError> {
+    let condition = request.body["KeyConditionExpression"].as_str().unwrap_or_default();
+    let values = &request.body["ExpressionAttributeValues"];
+    let words = condition.split(|c: char| !(c.is_ascii_alphanumeric() || "_:".contains(c)));
+    let mut named = words.filter(|word| word.starts_with(':'));
+    if named.any(|name| values[name]["S"] == "") {
+        return Err(DynoxideError::ValidationException(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute \
+             cannot contain an empty string value."
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
