@@ -56,7 +56,7 @@ impl World {
         rows.map(|row| (name(row), row.clone())).collect()
     }
 
-    /// The ledgers of all deleted accounts.
+    /// Every deleted account's row in the ledger, as the API shows it.
     async fn erasures(&self) -> Vec<Value> {
         let mut erasures = Vec::new();
         for row in self.list("deleted=true").await.values() {

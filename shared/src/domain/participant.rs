@@ -184,7 +184,7 @@ impl Registry {
         Ok((self.changed(name, deleted.clone()), deleted))
     }
 
-    /// Returns the registry without the deleted participants of these names, which no erasure asks any more.
+    /// Returns the registry without those of `names` that are marked as deleted. No erasure asks them any more.
     #[must_use]
     pub fn forgetting(&self, names: &[ParticipantName]) -> Self {
         let mut participants = self.participants.clone();
@@ -199,7 +199,7 @@ impl Registry {
     }
 }
 
-/// Returns the timeout that a client asks to be `seconds` long.
+/// Checks a timeout that a client has sent, in seconds.
 pub fn timeout(seconds: Integer) -> Result<Duration, Error> {
     let timeout = Duration::from_secs(seconds.0);
     if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {

@@ -28,9 +28,9 @@ pub(super) struct Account {
 pub(super) enum Entry {
     /// Its owner signs up by mail.
     SignsUp,
-    /// An operator makes it, and its owner follows the mailed link.
+    /// An operator creates the account, and its owner follows the mailed link to verify the address.
     Made,
-    /// An operator makes it, and nobody follows the link.
+    /// An operator creates the account, and its address is never verified.
     Unverified,
 }
 
