@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, PASSWORD, Tenure, mailing_with, options_with};
+use crate::harness::{Answer, PASSWORD, Tenure, mailing_with, options_with, slow};
 use crate::mail::by_schedule;
 
 const NEW: &str = "an entirely new password";
@@ -76,7 +76,7 @@ async fn an_operator_invites_the_first_admin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_password_cannot_log_in_and_is_refused_like_anybody() {
-    let tenure = Tenure::start_with(mailing_with([("ExactQuota", "true")])).await;
+    let tenure = Tenure::start_with(slow(mailing_with([("ExactQuota", "true")]))).await;
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     tenure.invite(&account.token, ANN).await;

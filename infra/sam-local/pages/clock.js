@@ -7,7 +7,7 @@ const time = document.querySelector("time");
 const buttons = document.querySelectorAll("button");
 const happened = document.querySelector("[role=status]");
 
-/** `PurgeRunFunctionSchedule` in words: `Purge run`. */
+/** The id of a function's schedule in words: `SendMailFunctionNightly` is `Send mail`. */
 function words(id) {
   const spaced = id.replace(/Function.*$/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
