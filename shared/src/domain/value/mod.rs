@@ -13,6 +13,7 @@ mod email;
 mod fold;
 mod integer;
 mod password;
+mod slug;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -21,9 +22,10 @@ pub use email::{AddressHash, Email, EmailViolation, mailbox};
 pub use fold::fold;
 pub use integer::{Count, Integer};
 pub use password::{NewPassword, Password, PasswordHash, PasswordViolation};
+pub use slug::{SLUG_RULE, is_slug};
 pub use text::{
-    Address, BoundedText, Detail, HoldReason, Name, NonBlank, PhoneNumber, SLUG_RULE,
-    TextViolation, WaiverReason, is_slug,
+    Address, BoundedText, Detail, HoldReason, Name, NonBlank, PhoneNumber, TextViolation,
+    WaiverReason,
 };
 
 /// A value that is written as text.
