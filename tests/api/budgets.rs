@@ -14,8 +14,7 @@ use crate::harness::{
     ticket_of,
 };
 use crate::pages::{FILES, PAGES};
-use crate::participants_answers;
-use crate::store::store;
+use crate::{participants, participants_answers};
 
 /// Number of columns that are compared as text.
 const COLUMNS: usize = 5;
@@ -427,7 +426,7 @@ async fn owned_items(bill: &mut Bill) {
     let asked = Participating { name, required: true, timeout: TIMEOUT };
     let now = Timestamp::from_micros(bill.tenure.now().await.as_microsecond()).unwrap();
     let part = Participation::new(Id::new(now, [7; 10]), 1, &asked, now, now);
-    store(&bill.tenure).insert_participation(&part).await.unwrap();
+    participants::insert(&bill.tenure, &part).await;
     bill.pay(&route, &admin, &path, None).await;
     bill.pay(&format!("DELETE {one}"), &admin, carrier, None).await;
 

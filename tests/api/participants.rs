@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use local::Description;
 use serde_json::{Value, json};
 use shared::domain::participant::ParticipantName;
@@ -362,6 +363,18 @@ fn part(number: u8, name: &str, required: bool, now: Timestamp) -> Participation
     Participation::new(customer, 1, &participating, now, now)
 }
 
+/// Writes a part of an erasure that the purge has claimed, and the ledger's row.
+pub(crate) async fn insert(tenure: &Tenure, part: &Participation) {
+    let customer = part.customer.to_string();
+    let claimed = part.tm_ask.to_string();
+    let row = tenure.database().put_item().table_name("ErasuresTable");
+    let row = row.item("pk", AttributeValue::S(format!("CUSTOMER#{customer}")));
+    let row = row.item("sk", AttributeValue::S("E".to_owned()));
+    let row = row.item("customer_id", AttributeValue::S(customer));
+    row.item("tm_claim", AttributeValue::S(claimed)).send().await.unwrap();
+    assert!(store(tenure).insert_participation(part).await.unwrap());
+}
+
 fn answered(part: &Participation, status: AnswerStatus) -> Participation {
     let (retained, detail) = (Vec::new(), "begun".to_owned());
     let answer = Answer { status, found: 3, deleted: 2, retained, detail };
@@ -384,7 +397,7 @@ async fn requests_are_the_open_parts_of_a_participant_page_by_page() {
     let mut open = BTreeSet::new();
     for number in 1..=5 {
         let part = part(number, "carrier", number % 2 == 0, now);
-        assert!(store.insert_participation(&part).await.unwrap());
+        insert(&tenure, &part).await;
         open.insert(part.customer.to_string());
     }
     let late = part(6, "carrier", true, long_ago);
@@ -395,7 +408,7 @@ async fn requests_are_the_open_parts_of_a_participant_page_by_page() {
     let optional = part(10, "carrier", false, long_ago);
     let another = part(11, "archive", true, now);
     for part in [&late, &begun, &completed, &waived, &optional, &another] {
-        assert!(store.insert_participation(part).await.unwrap());
+        insert(&tenure, part).await;
     }
     store.update_answer(&begun, &answered(&begun, AnswerStatus::InProgress)).await.unwrap();
     store.update_answer(&completed, &answered(&completed, AnswerStatus::Completed)).await.unwrap();

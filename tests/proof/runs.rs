@@ -10,6 +10,7 @@ use sam_local::{Held, Snapshot};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use crate::bus::BusFault;
 use crate::operations as o;
@@ -19,14 +20,14 @@ use crate::world::{ACCOUNTS, Answer, ENDLESS, ERASURES, OUTBOX, Operation, World
 /// How long each call takes. Concurrent ones take no longer.
 const CALL: Duration = Duration::from_millis(100);
 
-/// A run that has something to do.
+/// A run with more to do than one step.
 struct Work {
     world: World,
     scene: Scene,
     run: Operation,
 }
 
-/// Returns every kind of run.
+/// Returns every kind of run, each with several steps of work.
 async fn all() -> Vec<Work> {
     vec![
         purge().await,
@@ -40,6 +41,23 @@ async fn all() -> Vec<Work> {
 }
 
 impl Work {
+    /// Adds `count` copies of the items of `table` that `is_it`, each with another id in place of `id`.
+    fn multiply(&mut self, count: u128, table: &str, id: &str, is_it: impl Fn(&Value) -> bool) {
+        let Self { world, scene, .. } = self;
+        world.set(scene);
+        let items = scene.snapshot.items(table).filter(|item| is_it(item));
+        let items: Vec<_> = items.map(Value::to_string).collect();
+        assert!(!items.is_empty(), "{} has nothing to do", self.run.name);
+        let copies = (1..=count).flat_map(|number| {
+            // Small numbers are the project's own.
+            let other = Uuid::from_u128(number << 64).to_string();
+            items.iter().map(move |item| item.replace(id, &other))
+        });
+        let copies = copies.map(|item| serde_json::from_str(&item).unwrap()).collect();
+        world.tables.load(table, copies).unwrap();
+        scene.snapshot = world.tables.snapshot().unwrap();
+    }
+
     /// Runs with `time` left, while each call takes [`CALL`].
     async fn run_within(&self, time: Duration) -> Answer {
         self.world.set(&self.scene);
@@ -91,47 +109,77 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name]["S"].as_str().unwrap_or_default()
 }
 
+/// Returns the id of an event that is due in this queue.
+fn event_in(scene: &Scene, queue: &str) -> String {
+    let mut items = scene.snapshot.items(OUTBOX);
+    text(items.find(|item| text(item, "due_pk").starts_with(queue)).unwrap(), "id").to_owned()
+}
+
+/// Purges an account with some pages of numbers.
 async fn purge() -> Work {
     let world = World::new();
     let scene = Scene::deleted(&world).await;
-    Work { world, scene, run: o::purge() }
+    let number = scene.number.clone();
+    let mut work = Work { world, scene, run: o::purge() };
+    work.multiply(2_500, ACCOUNTS, &number, |item| item.to_string().contains(&number));
+    work
 }
 
 async fn publish() -> Work {
     let world = World::new();
     let scene = Scene::active(&world).await.later(2);
-    Work { world, scene, run: o::publish() }
+    let event = event_in(&scene, "PUBLISH#");
+    let mut work = Work { world, scene, run: o::publish() };
+    work.multiply(250, OUTBOX, &event, |item| text(item, "id") == event);
+    work
 }
 
 async fn deliver() -> Work {
     let world = World::new();
     let scene = Scene::published(&world).await;
-    Work { world, scene, run: o::deliver() }
+    let event = event_in(&scene, "DELIVER#");
+    let mut work = Work { world, scene, run: o::deliver() };
+    work.multiply(60, OUTBOX, &event, |item| text(item, "id") == event);
+    work
 }
 
 /// Deletes mailed tokens that have expired.
 async fn send_mail() -> Work {
     let world = World::new();
     let scene = Scene::mailed(&world).await.later(25 * 60);
-    Work { world, scene, run: o::send_mail() }
+    let is_token = |item: &&Value| text(item, "id").starts_with("TOKEN#");
+    let token = text(scene.snapshot.items(OUTBOX).find(is_token).unwrap(), "id").to_owned();
+    let mut work = Work { world, scene, run: o::send_mail() };
+    let hash = token.trim_start_matches("TOKEN#");
+    work.multiply(45, OUTBOX, hash, |item| text(item, "id") == token);
+    work
 }
 
 async fn backfill() -> Work {
     let world = World::new();
     let scene = Scene::outdated(&world).await;
-    Work { world, scene, run: o::backfill() }
+    let customer = scene.customer.clone();
+    let mut work = Work { world, scene, run: o::backfill() };
+    work.multiply(350, ACCOUNTS, &customer, |item| text(item, "id") == customer);
+    work
 }
 
 async fn replay() -> Work {
     let world = World::new();
     let scene = Scene::restored(&world).await;
-    Work { world, scene, run: o::replay() }
+    let customer = scene.customer.clone();
+    let mut work = Work { world, scene, run: o::replay() };
+    work.multiply(40, ERASURES, &customer, |item| text(item, "sk") == "E");
+    work
 }
 
 async fn ask() -> Work {
     let world = World::new();
     let scene = Scene::awaiting(&world).await;
-    Work { world, scene, run: o::ask() }
+    let customer = scene.customer.clone();
+    let mut work = Work { world, scene, run: o::ask() };
+    work.multiply(100, ERASURES, &customer, |item| item.to_string().contains(&customer));
+    work
 }
 
 /// Returns the functions that heed a deadline, by the names of their files.
@@ -178,6 +226,23 @@ async fn a_run_whose_time_is_up_begins_nothing_and_says_so() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(functions, functions_with_a_deadline(), "left: these runs; right: the sources");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_with_half_the_time_it_needs_does_some_of_its_work_and_says_so() {
+    let mut wrong = Vec::new();
+    for work in all().await {
+        let start = Instant::now();
+        let whole = work.run_within(ENDLESS).await;
+        let needed = start.elapsed();
+        assert!(!is_unfinished(&whole), "{}: {}", work.run.name, whole.body);
+        // A third of the time is kept for what was begun.
+        let half = work.run_within(needed / 2 * 3 / 2).await;
+        if !is_unfinished(&half) || work.has_changed_nothing() {
+            wrong.push(format!("{} within half of {needed:?}: {}", work.run.name, half.body));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The claim counts the first slice, and a run that is resumed may meet one that is counted.
