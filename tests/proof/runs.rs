@@ -170,6 +170,7 @@ async fn replay() -> Work {
     let customer = scene.customer.clone();
     let mut work = Work { world, scene, run: o::replay() };
     work.multiply(40, ERASURES, &customer, |item| text(item, "sk") == "E");
+    work.multiply(40, ACCOUNTS, &customer, |item| text(item, "id") == customer);
     work
 }
 
