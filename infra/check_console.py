@@ -8,9 +8,9 @@
 Needs Chromium or Chrome, and its chromedriver (Debian: chromium, chromium-driver); takes two minutes. An account with markup in
 every text field is found, planned and deleted: changed behind the operator's back first, so that the deletion is refused and
 planned again; a participant is waived, and the receipt verified. Another one is held, suspended, frozen and recovered; a
-webhook that fails is sent again. Fails if a view has an error in Chromium's console, a violation of accessibility rules (axe-core),
-asks another host for something, keeps the token anywhere, is wider than a telephone, or takes text for markup. Pictures of all
-views are in target/tmp/pages/.
+webhook that fails is sent again; the stack's clock is moved. Fails if a view has an error in Chromium's console, a violation of
+accessibility rules (axe-core), asks another host for something, keeps the token anywhere, is wider than a telephone, or takes text
+for markup. Pictures of all views are in target/tmp/pages/.
 """
 
 import json
@@ -305,6 +305,23 @@ def resend(api, page):
     page.done("sent again")
 
 
+def move_clock(api, page, other):
+    step("move the clock: a day, then 30, after which a frozen account is due")
+    api.ok("POST", f"/v1.0/customers/{other}/freeze")
+    page.open("Accounts")
+    before = page.text("#clock time")
+    page.choose("+1 day")
+    page.wait(lambda: page.all("#clock button")[0].is_enabled())
+    assert page.text("#clock time") != before, before
+    page.look("clock")
+    page.choose("+30 days")
+    page.says("claimed 1", within="#clock [role=status]")
+    page.says("The session has ended", within="#sign-in-problem")
+    api.token = api.login(*OPERATOR)
+    assert api.ok("GET", f"/v1.0/customers/{other}/overview")["status"] == "deleted"
+    enter(page)
+
+
 def end(api, page):
     step("a session that has ended, and signing out")
     page.open("Accounts")
@@ -328,6 +345,7 @@ def check(chromium, url):
     verify(api, page, hostile)
     act(api, page, other)
     resend(api, page)
+    move_clock(api, page, other)
     end(api, page)
     print(f"{time.monotonic() - began:.0f} s", flush=True)
     return page.problems

@@ -24,6 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
 TREE = TARGET / "mutants"
 OUTPUT = TARGET / "mutants.out"
+# Cargo would take what it has built from the code itself for the build of a mutant, which is in the copy.
+BUILD = TARGET / "mutants.build"
 # As many as are built and tested in five minutes, and the dependencies before them.
 AT_MOST = 40
 # Seconds that the tests of one may take: a loop without end is caught.
@@ -32,13 +34,13 @@ ENVIRONMENT = os.environ | {
     "PATH": f"{os.environ['PATH']}:{TARGET / 'ci' / 'bin'}",
     # Properties are tried with fewer values, a hundred times as often.
     "PROPTEST_CASES": "32",
-    "CARGO_TARGET_DIR": str(TARGET),
+    "CARGO_TARGET_DIR": str(BUILD),
     "CARGO_INCREMENTAL": "1",
 }
 
 
-def run(*command, **options):
-    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, check=False, **options)
+def run(*command, where=ROOT, **options):
+    return subprocess.run(command, cwd=where, env=ENVIRONMENT, text=True, check=False, **options)
 
 
 def text_of(*command):
@@ -119,7 +121,7 @@ def main():
     if chosen is None:
         print("no line that can be broken has changed")
         return
-    if run("cargo", "test", "--quiet", "--package", "pure", "--lib").returncode:
+    if run("cargo", "test", "--quiet", "--package", "pure", "--lib", where=TREE).returncode:
         sys.exit("the tests fail without a mutant")
     how = ["--in-place", "--output", str(TARGET), "--baseline", "skip", "--timeout", LIMIT]
     tried = mutants(*how, *selection, *chosen)
