@@ -28,13 +28,14 @@ export async function showClock(element) {
   element.append(line, happened);
   element.classList.add("panel");
   set(await answer.json());
-  const tick = () => {
-    time.dateTime = new Date(now()).toISOString();
-    time.textContent = new Date(now()).toUTCString().replace(" GMT", " UTC");
-  };
-  tick();
-  setInterval(tick, 1000);
+  show(time);
+  setInterval(() => show(time), 1000);
   element.hidden = false;
+}
+
+function show(time) {
+  time.dateTime = new Date(now()).toISOString();
+  time.textContent = new Date(now()).toUTCString().replace(" GMT", " UTC");
 }
 
 function button(days, act) {
@@ -68,6 +69,7 @@ async function move(days, line, happened) {
   happened.textContent = "Moving the clock …";
   try {
     const done = [...(await advance((24 * days - 1) * HOUR)), ...(await advance(HOUR))];
+    show(line.querySelector("time"));
     happened.textContent = summary(done);
     dispatchEvent(new Event("hashchange"));
   } catch (error) {
