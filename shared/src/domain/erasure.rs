@@ -380,6 +380,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::hold::{Hold, HoldName};
     use crate::domain::participation::{Answer, AnswerStatus, Answered};
 
     fn customer() -> Customer {
@@ -389,6 +390,23 @@ mod tests {
 
     fn at(hours: u64) -> Timestamp {
         customer().tm_create.plus(Duration::from_hours(hours))
+    }
+
+    fn holds() -> Holds {
+        let hold = Hold { reason: "case 7".to_owned(), by: Actor::PURGE, tm_hold: at(0) };
+        Holds::default().with(HoldName::default_name(), hold)
+    }
+
+    /// An erasure that is due after two hours.
+    fn requested() -> Erasure {
+        let request = ErasureRequest {
+            reason: Reason::Freeze,
+            by: Actor::PURGE,
+            tm_request: at(0),
+            tm_due: at(2),
+            plan: None,
+        };
+        Erasure { request: Some(request), ..Erasure::blank(customer().id) }
     }
 
     /// An erasure whose purge finished after an hour, and which asks these participants: whether each is required.
@@ -421,6 +439,45 @@ mod tests {
             Answered::Changed(part) => *part,
             Answered::Unchanged => panic!("unchanged"),
         }
+    }
+
+    #[test]
+    fn stages_follow_request_holds_claim_and_finish_and_owners_do_not_see_holds() {
+        let (blank, due) = (Erasure::blank(customer().id), requested());
+        let held = |row: &Erasure| Erasure { holds: holds(), ..row.clone() };
+        let withdrawn = Erasure { tm_withdraw: Some(at(1)), ..due.clone() };
+        let claimed = Erasure { tm_claim: Some(at(2)), ..due.clone() };
+        let finished = Erasure { tm_finish: Some(at(3)), ..claimed.clone() };
+        for (row, hour, stage, owner) in [
+            (&blank, 9, Stage::None, Stage::None),
+            (&held(&blank), 9, Stage::Held, Stage::None),
+            (&due, 1, Stage::Scheduled, Stage::Scheduled),
+            (&due, 2, Stage::Due, Stage::Due),
+            (&due, 3, Stage::Due, Stage::Due),
+            (&held(&due), 1, Stage::Held, Stage::Scheduled),
+            (&held(&due), 2, Stage::Held, Stage::Due),
+            (&withdrawn, 1, Stage::Withdrawn, Stage::Withdrawn),
+            (&withdrawn, 9, Stage::Withdrawn, Stage::Withdrawn),
+            (&held(&withdrawn), 1, Stage::Held, Stage::Withdrawn),
+            (&held(&claimed), 2, Stage::Running, Stage::Running),
+            (&held(&finished), 3, Stage::Finished, Stage::Finished),
+        ] {
+            let stages = (row.stage(&[], at(hour)), row.stage_for_owner(&[], at(hour)));
+            assert_eq!(stages, (stage, owner), "{row:?} after {hour} hours");
+        }
+    }
+
+    #[test]
+    fn a_slice_is_found_and_those_before_it_are_deleted() {
+        let cursor = |key: &str| InventoryCursor::of(key.to_owned());
+        let first = [(Kind::Agent, 2), (Kind::Number, 3)].into();
+        let second = [(Kind::Number, 4), (Kind::Flow, 5)].into();
+        let once = Erasure::blank(customer().id).with_slice(&first, cursor("NUMBER#3"));
+        assert_eq!((&once.found, &once.deleted, once.slices), (&first, &Counts::new(), 1));
+        let twice = once.with_slice(&second, cursor("NUMBER#7"));
+        let found = [(Kind::Agent, 2), (Kind::Number, 7), (Kind::Flow, 5)].into();
+        assert_eq!((&twice.found, &twice.deleted, twice.slices), (&found, &first, 2));
+        assert_eq!(twice.counted_to.sort_key(), "NUMBER#7");
     }
 
     #[test]
@@ -476,6 +533,47 @@ mod tests {
         for other in [0, 1, 3] {
             assert!(matches!(row.require_round(Some(other)), Err(Error::RoundOutdated(2))));
         }
+    }
+
+    #[test]
+    fn the_part_of_a_participant_is_that_of_this_round() {
+        let (row, mut parts) = finished(&[("carrier", true), ("files", true)]);
+        parts.insert(0, Participation { round: 1, ..parts[1].clone() });
+        let part = |name| row.part(&ParticipantName::parse(name).unwrap(), &parts);
+        assert_eq!(part("files").unwrap(), parts[2]);
+        assert!(matches!(part("tags"), Err(Error::NotFound(Entity::Participation))));
+    }
+
+    #[test]
+    fn a_deletion_is_blocked_by_a_hold_and_for_the_project_account() {
+        for (system, holds, blocked) in [
+            (false, Holds::default(), &[] as &[_]),
+            (false, holds(), &["LEGAL_HOLD"]),
+            (true, Holds::default(), &["LAST_PROJECT_ADMIN"]),
+            (true, holds(), &["LAST_PROJECT_ADMIN", "LEGAL_HOLD"]),
+        ] {
+            let mut customer = customer();
+            (customer.internals.system, customer.internals.holds) = (system, holds);
+            assert_eq!(blockers(&customer), blocked);
+        }
+    }
+
+    #[test]
+    fn a_plan_differs_in_the_account_and_in_the_kinds_of_other_numbers() {
+        let counts = |agents, flows| [(Kind::Agent, agents), (Kind::Flow, flows)].into();
+        let plan = Plan::new(&customer(), &counts(1, 2));
+        let difference = |customer: &Customer, counted: Option<&Counts>| {
+            let difference = plan.difference(customer, counted);
+            (difference.account_changed, difference.counts)
+        };
+        assert_eq!(difference(&customer(), None), (false, [].into()));
+        assert_eq!(difference(&customer(), Some(&counts(1, 2))), (false, [].into()));
+        let found = [(Kind::Flow, 3), (Kind::Agent, 1), (Kind::Tag, 4), (Kind::Session, 5)].into();
+        let differ = [(Kind::Flow, (2, 3)), (Kind::Tag, (0, 4))].into();
+        assert_eq!(difference(&customer(), Some(&found)), (false, differ));
+        let mut changed = customer();
+        changed.internals.version += 1;
+        assert_eq!(difference(&changed, None), (true, [].into()));
     }
 
     #[test]
