@@ -203,10 +203,15 @@ mod tests {
             }
         }
         // A place outside the bounds is a place of another list.
-        let after = Timestamp::parse("2024-01-15T10:30:00Z");
-        let bounded = Filter::Created { status: None, after, before: None };
-        assert_eq!(bounded.cursor("2024-01-15T10:30:00Z"), None);
-        assert!(bounded.cursor("2024-01-15T10:30:00.000001Z").is_some());
+        let bound = Timestamp::parse("2024-01-15T10:30:00Z");
+        for (after, before, inside) in [
+            (bound, None, "2024-01-15T10:30:00.000001Z"),
+            (None, bound, "2024-01-15T10:29:59.999999Z"),
+        ] {
+            let bounded = Filter::Created { status: None, after, before };
+            assert_eq!(bounded.cursor("2024-01-15T10:30:00Z"), None);
+            assert!(bounded.cursor(inside).is_some(), "{inside}");
+        }
     }
 
     #[test]
@@ -253,7 +258,7 @@ mod tests {
     fn a_name_is_found_in_any_case_and_composition() {
         let starts = |whole: &str, prefix: &str| {
             let prefix = NamePrefix::from_text(prefix).unwrap();
-            NamePrefix::of(whole).unwrap().0.starts_with(&prefix.0)
+            NamePrefix::of(whole).unwrap().expose().starts_with(prefix.expose())
         };
         for (whole, prefix) in [
             ("Παπαδόπουλος", "ΠΑΠΑΔΌΠΟΥΛΟΣ"),
