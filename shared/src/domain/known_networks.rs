@@ -109,6 +109,7 @@ mod tests {
         let known: KnownNetworks =
             [(network(1), KnownNetworks::until(now()))].into_iter().collect();
         let after = |days: u64| now().plus(Duration::from_hours(days * 24));
+        assert!(KnownNetworks::default().is_empty() && !known.is_empty());
         assert!(known.has(&network(1), now()) && known.has(&network(1), after(29)));
         assert!(!known.has(&network(1), after(30)) && !known.has(&network(2), now()));
         let of_another = NetworkHash::new(&Network::of("192.0.2.1"), LoginKey(8));
