@@ -127,8 +127,10 @@ mod tests {
         assert!(exhausted.check(others, &one, now).is_ok());
         let later = now.plus(Duration::from_secs(10));
         assert!(exhausted.check(quota, &one, later).is_ok());
-        exhausted.insert(other, standing, later);
+        exhausted.insert(other.clone(), standing, later);
         assert_eq!(exhausted.0.len(), 1);
+        exhausted.insert(one, standing, later.plus(Duration::from_secs(9)));
+        assert!(exhausted.check(quota, &other, later).is_err(), "its window has not ended");
     }
 
     #[test]
