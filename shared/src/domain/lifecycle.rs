@@ -568,6 +568,121 @@ mod tests {
         }
     }
 
+    fn is_unchanged(customer: &Customer, command: &Command, now: Timestamp) -> bool {
+        matches!(decide(customer, command, Actor::PURGE, now), Ok(Transition::Unchanged))
+    }
+
+    #[test]
+    fn only_what_places_or_lifts_a_hold_names_one() {
+        for (command, name) in
+            [(hold("a"), Some("a")), (lift("b"), Some("b")), (Command::Suspend, None)]
+        {
+            assert_eq!(command.hold(), name.map(named).as_ref(), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn the_brake_counts_what_operators_delete_and_nothing_else() {
+        for (command, counts) in [
+            (Command::Delete(Reason::Delete, None), true),
+            (Command::Delete(Reason::Restored, None), false),
+            (Command::UnregisterNow, false),
+            (freeze_for_operator(), false),
+        ] {
+            assert_eq!(command.is_operators_deletion(), counts, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_dated_but_for_holds_suspensions_and_operators_deletions() {
+        let name = Some(Name::from_text("Bob").unwrap());
+        let rename = Command::Update(Profile { name, ..Profile::default() }, Party::Owner);
+        let active = after(&account(Status::Active), &rename, at(1));
+        assert_eq!((active.tm_create, active.tm_update), (at(0), at(1)));
+        let frozen = after(&active, &freeze(), at(1));
+        for (before, command, updated) in [
+            (&active, freeze(), at(40)),
+            (&active, Command::UnregisterNow, at(40)),
+            (&active, Command::Delete(Reason::Delete, None), at(1)),
+            (&active, hold("default"), at(1)),
+            (&active, Command::Suspend, at(1)),
+            (&frozen, freeze_for_operator(), at(40)),
+            (&frozen, Command::ClaimPurge, at(40)),
+        ] {
+            assert_eq!(after(before, &command, at(40)).tm_update, updated, "{command:?}");
+        }
+        assert_eq!(after(&frozen, &Command::Recover(Party::Owner), at(9)).tm_update, at(9));
+    }
+
+    #[test]
+    fn a_freeze_is_recorded_until_the_account_is_recovered() {
+        for (freeze, by_operator) in [(freeze(), false), (freeze_for_operator(), true)] {
+            let frozen = after(&account(Status::Initial), &freeze, at(1));
+            let recorded = |account: &Customer| {
+                let internals = &account.internals;
+                (internals.frozen_from, internals.tm_freeze, internals.frozen_by_operator)
+            };
+            assert_eq!(recorded(&frozen), (Some(Status::Initial), Some(at(1)), by_operator));
+            let recovered = after(&frozen, &Command::Recover(Party::Operator), at(2));
+            assert_eq!(recorded(&recovered), (None, None, false));
+        }
+    }
+
+    #[test]
+    fn a_command_whose_effect_is_there_changes_nothing() {
+        let active = account(Status::Active);
+        let suspended = after(&active, &Command::Suspend, at(1));
+        let frozen = after(&active, &freeze_for_operator(), at(1));
+        let deleted = after(&active, &Command::UnregisterNow, at(1));
+        let finished = after(&deleted, &Command::FinishPurge, at(2));
+        for (account, command) in [
+            (&active, Command::Resume),
+            (&suspended, Command::Suspend),
+            (&frozen, freeze_for_operator()),
+            (&deleted, Command::UnregisterNow),
+            (&deleted, Command::Delete(Reason::Delete, None)),
+            (&finished, Command::ClaimPurge),
+            (&finished, Command::FinishPurge),
+        ] {
+            assert!(is_unchanged(account, &command, at(9)), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn each_claim_increments_the_epoch_until_the_purge_has_finished() {
+        let mut restored = account(Status::Active);
+        restored.internals.epoch = 6;
+        let frozen = after(&restored, &freeze(), at(0));
+        let claimed = after(&frozen, &Command::ClaimPurge, at(30));
+        let resumed = after(&claimed, &Command::ClaimPurge, at(31));
+        assert_eq!((claimed.internals.epoch, resumed.internals.epoch), (7, 8));
+        assert!(resumed.due().is_some());
+        let finished = after(&resumed, &Command::FinishPurge, at(32));
+        assert_eq!((finished.internals.tm_purge, finished.due()), (Some(at(32)), None));
+        assert_eq!(finished.internals.epoch, 8);
+    }
+
+    #[test]
+    fn settings_and_the_billing_account_are_those_that_were_set_last() {
+        let set = |rtp_debug| Command::SetMetadata(Metadata { rtp_debug }, Party::Owner);
+        let debugged = after(&account(Status::Active), &set(Some(true)), at(1));
+        let kept = after(&debugged, &set(None), at(2));
+        assert_eq!((kept.metadata.rtp_debug, kept.tm_update), (Some(true), at(2)));
+        let bill = |billing_account_id| {
+            let set = Command::SetBilling(Billing { billing_account_id }, Party::Owner);
+            match decide(&kept, &set, Actor::PURGE, at(3)).unwrap() {
+                Transition::Changed(change) => change,
+                Transition::Unchanged => panic!("{billing_account_id:?}"),
+            }
+        };
+        for (id, shown) in [(Some(Id::new(at(0), [9; 10])), true), (None, false)] {
+            let change = bill(id);
+            assert_eq!(change.billing_account, id);
+            assert_eq!(change.after.billing_account_id, id.map(Id::uuid).unwrap_or_default());
+            assert_eq!(!change.after.billing_account_id.is_nil(), shown);
+        }
+    }
+
     #[test]
     fn freezing_again_keeps_the_date() {
         let first = after(&account(Status::Active), &freeze(), at(1));
@@ -753,6 +868,12 @@ mod tests {
                 panic!("{stated:?} changes the account");
             };
             assert_eq!(change.event, Some(expected), "{stated:?}");
+            let after = change.after;
+            let activates = email_verified.is_some();
+            let expected = (activates, if activates { Status::Active } else { Status::Initial });
+            assert_eq!((after.email_verified, after.status), expected, "{stated:?}");
+            let identity = identity.unwrap_or(initial.identity_verification_status);
+            assert_eq!(after.identity_verification_status, identity, "{stated:?}");
         }
     }
 
@@ -908,16 +1029,15 @@ mod tests {
         };
         let off = Profile { webhook_method: Some(WebhookMethod::None), ..Profile::default() };
         let active = after(&account(Status::Active), &set(uri("a")), at(1));
-        let is_unchanged = |customer: &Customer, command: Command| {
-            let decided = decide(customer, &command, Actor::PURGE, at(9));
-            matches!(decided, Ok(Transition::Unchanged))
-        };
+        let is_unchanged =
+            |customer: &Customer, command: Command| is_unchanged(customer, &command, at(9));
         assert!(is_unchanged(&active, Command::WebhookFails(uri("b"))), "another URI");
         assert!(is_unchanged(&active, Command::WebhookWorks(uri("a"))), "it did not fail");
         let failing = after(&active, &Command::WebhookFails(uri("a")), at(2));
         assert_eq!(failing.internals.tm_webhook_failing, Some(at(2)));
         assert_eq!(failing.internals.sequence, active.internals.sequence, "nobody is told");
         assert!(is_unchanged(&failing, Command::WebhookFails(uri("a"))), "since then");
+        assert!(is_unchanged(&failing, Command::WebhookWorks(uri("b"))), "another URI");
         for command in [
             Command::WebhookWorks(uri("a")),
             Command::DisableWebhook(uri("a")),
@@ -936,11 +1056,17 @@ mod tests {
     }
 
     #[test]
-    fn an_outdated_plan_refuses_the_deletion() {
+    fn a_deletion_names_its_plan_and_an_outdated_one_refuses_it() {
         let planned = account(Status::Active);
         let plan = Plan::new(&planned, &std::collections::BTreeMap::new());
+        let hash = plan.hash();
         let delete = Command::Delete(Reason::Delete, Some(plan));
-        assert_eq!(after(&planned, &delete, at(1)).status, Status::Deleted);
+        let Ok(Transition::Changed(change)) = decide(&planned, &delete, Actor::PURGE, at(1)) else {
+            panic!("not deleted")
+        };
+        assert_eq!(change.after.status, Status::Deleted);
+        let Some(LedgerEntry::Requested(request)) = change.entry else { panic!("not requested") };
+        assert_eq!((request.plan, request.tm_due), (Some(hash), at(1)));
         let mut grown = planned;
         grown.internals.sequence += 1;
         assert!(matches!(
@@ -958,6 +1084,26 @@ mod tests {
         assert!(matches!(gone(replaced), Ok(Transition::Unchanged)));
         let Ok(Transition::Changed(change)) = gone(webhook_uri) else { panic!() };
         assert!(change.after.internals.webhook_gone);
+    }
+
+    #[test]
+    fn a_disabled_webhook_is_enabled_by_setting_its_uri_and_by_nothing_else() {
+        let uri = WebhookUri::from_text("https://hook.example/").unwrap();
+        let current = Customer { webhook_uri: uri.clone(), ..account(Status::Active) };
+        let disabled = after(&current, &Command::DisableWebhook(uri.clone()), at(1));
+        let name = Some(Name::from_text("Bob").unwrap());
+        let rename = Profile { name, ..Profile::default() };
+        let set = Profile { webhook_uri: Some(uri), ..Profile::default() };
+        for (before, profile, is_gone) in
+            [(&current, &rename, false), (&disabled, &rename, true), (&disabled, &set, false)]
+        {
+            let update = Command::Update(profile.clone(), Party::Owner);
+            assert_eq!(
+                after(before, &update, at(2)).internals.webhook_gone,
+                is_gone,
+                "{profile:?}"
+            );
+        }
     }
 
     #[test]
