@@ -294,6 +294,43 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_is_kept_for_a_week_and_one_to_a_former_address_for_a_day() {
+        let untils = |after: &Customer| -> Vec<_> {
+            Notice::caused(&active(), after, at(0)).iter().map(|notice| notice.until).collect()
+        };
+        assert_eq!(untils(&frozen()), [at(7), at(30), at(36)]);
+        let deleted = Customer { status: Status::Deleted, ..active() };
+        assert_eq!(untils(&deleted), [at(1)]);
+        assert!(Notice::caused(&deleted, &deleted, at(1)).is_empty(), "it is told once");
+    }
+
+    #[test]
+    fn a_notice_of_a_recovery_is_sent_while_the_account_lives_and_of_access_until_it_is_deleted() {
+        let recovered = Notice::caused(&frozen(), &active(), at(1));
+        assert_eq!(types(&recovered), [(NoticeType::Recovered, at(1))]);
+        let on = |occasion| Notice::on(occasion, &active(), &active(), at(1));
+        let (send, deleted) =
+            (Judgement::Send(active().email), Customer { status: Status::Deleted, ..active() });
+        for (notices, while_frozen) in [
+            (recovered, Judgement::Drop),
+            (on(Occasion::PasswordChanged), send.clone()),
+            (on(Occasion::AdminKeyCreated), send.clone()),
+        ] {
+            let [notice] = notices.as_slice() else { panic!("one") };
+            assert_eq!(notice.judge(&active(), false, at(2)), send);
+            assert_eq!(notice.judge(&frozen(), false, at(2)), while_frozen, "{notice:?}");
+            assert_eq!(notice.judge(&deleted, false, at(2)), Judgement::Drop);
+        }
+    }
+
+    #[test]
+    fn a_type_is_stored_by_the_name_that_json_has() {
+        for (_, notice_type, ..) in SENT {
+            assert_eq!(serde_json::to_value(notice_type).unwrap(), notice_type.name());
+        }
+    }
+
+    #[test]
     fn only_a_verified_address_gets_notices() {
         let unverified = Customer { email_verified: false, ..active() };
         let withheld = Email::from_text("[email protected]").unwrap();
@@ -368,6 +405,8 @@ mod tests {
         let next = |made, now| notices[0].next_attempt(made, now);
         assert_eq!(next(0, at(0)), Some(at(0).plus(Duration::from_mins(1))));
         assert_eq!(next(5, at(0)), None, "the last attempt");
-        assert_eq!(next(0, at(1)), None, "too late");
+        let (last, moment) = (at(1).minus(Duration::from_mins(1)), Duration::from_micros(1));
+        assert_eq!(next(0, last.minus(moment)), Some(at(1).minus(moment)));
+        assert_eq!(next(0, last), None, "it would be too late");
     }
 }
