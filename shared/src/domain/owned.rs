@@ -155,6 +155,13 @@ mod tests {
         assert_eq!(Kind::of_sort_key("AGENT"), None);
     }
 
+    #[test]
+    fn ids_are_uuids_but_for_sessions_and_idempotency_keys() {
+        let longer = Kind::ALL.iter().filter(|kind| kind.id_length() != 16);
+        let lengths: Vec<_> = longer.map(|kind| (*kind, kind.id_length())).collect();
+        assert_eq!(lengths, [(Kind::Session, 32), (Kind::IdempotencyKey, 32)]);
+    }
+
     /// The seed's list, and the configurations that it names elsewhere.
     #[test]
     fn every_resource_of_the_seed_is_a_kind() {
