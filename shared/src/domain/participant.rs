@@ -234,13 +234,40 @@ mod tests {
     #[test]
     fn a_change_keeps_what_it_does_not_name() {
         let (registry, new) = Registry::default().with(&name(1), required(), at(0)).unwrap();
-        assert_eq!((new.required, new.timeout, new.tm_update), (true, TIMEOUT, at(0)));
+        let expected = Participant {
+            required: true,
+            timeout: Duration::from_secs(604_800),
+            detail: Detail::default(),
+            tm_create: at(0),
+            tm_update: at(0),
+            tm_delete: None,
+        };
+        assert_eq!(new, expected);
         let change =
             ParticipantChange { timeout: Some(MIN_TIMEOUT), ..ParticipantChange::default() };
         let (registry, changed) = registry.with(&name(1), change, at(1)).unwrap();
-        let expected = Participant { timeout: MIN_TIMEOUT, tm_update: at(1), ..new };
+        let expected = Participant { timeout: MIN_TIMEOUT, tm_update: at(1), ..expected };
         assert_eq!((registry.get(&name(1)), registry.version), (Some(&expected), 2));
         assert_eq!(changed, expected);
+        let detail = Detail::from_text("Carrier").unwrap();
+        let change = ParticipantChange {
+            required: Some(false),
+            detail: Some(detail.clone()),
+            ..ParticipantChange::default()
+        };
+        let (_, changed) = registry.with(&name(1), change, at(2)).unwrap();
+        assert_eq!(changed, Participant { required: false, detail, tm_update: at(2), ..expected });
+    }
+
+    #[test]
+    fn a_deleted_participant_may_be_forgotten_after_thirty_days() {
+        let (registry, _) = full().without(&name(1), at(1)).unwrap();
+        let forgettable = |hours| registry.forgettable(at(hours)).collect::<Vec<_>>();
+        assert_eq!((forgettable(720), forgettable(721)), (vec![], vec![&name(1)]));
+        let forgotten = registry.forgetting(&[name(1), name(2)]);
+        assert!(!forgotten.knows(&name(1)) && forgotten.knows(&name(2)));
+        assert_eq!(forgotten.version, registry.version + 1);
+        assert!(registry.forgetting(&[name(2)]).knows(&name(1)), "an erasure asks it");
     }
 
     #[test]
