@@ -354,6 +354,39 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_looked_at_from_when_that_is_due() {
+        let part = part(true, TIMEOUT);
+        assert!(!part.is_look_due(at(4)) && part.is_look_due(at(5)) && part.is_look_due(at(6)));
+        assert!(!Participation { tm_next: None, ..part }.is_look_due(at(6)), "it is closed");
+    }
+
+    #[test]
+    fn the_state_is_that_of_the_answer_and_each_change_has_the_next_version() {
+        let mut part = part(true, TIMEOUT);
+        assert_eq!((part.state(), part.version), (PartState::Asked, 1));
+        for (status, state, version) in [
+            (AnswerStatus::Pending, PartState::Pending, 2),
+            (AnswerStatus::InProgress, PartState::InProgress, 3),
+            (AnswerStatus::Failed, PartState::Failed, 4),
+            (AnswerStatus::Completed, PartState::Completed, 5),
+        ] {
+            part = after(&part, answer(status, 0));
+            assert_eq!((part.state(), part.version), (state, version));
+        }
+    }
+
+    #[test]
+    fn a_part_is_waived_once_and_not_after_it_has_completed() {
+        let waive = |part: &Participation| part.waived("closed".to_owned(), Actor::PURGE, at(2));
+        let asked = part(true, TIMEOUT);
+        let Answered::Changed(waived) = waive(&asked) else { panic!("not waived") };
+        assert_eq!((waived.state(), waived.version), (PartState::Waived, 2));
+        assert_eq!(waive(&waived), Answered::Unchanged);
+        let completed = after(&asked, answer(AnswerStatus::Completed, 3));
+        assert_eq!(waive(&completed), Answered::Unchanged);
+    }
+
+    #[test]
     fn completed_is_final_and_an_optional_part_ends_at_its_deadline() {
         let part = part(true, TIMEOUT);
         let completed = after(&part, answer(AnswerStatus::Completed, 3));
