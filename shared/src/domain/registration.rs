@@ -154,6 +154,7 @@ mod tests {
         assert_eq!((new.customer.id, new.customer.status), (Customer::PROJECT, Status::Active));
         assert!(new.customer.email_verified && new.customer.internals.system);
         assert_eq!((new.customer.internals.admins, new.customer.internals.sequence), (1, 0));
+        assert_eq!(new.customer.internals.owned, Counts::from([(Kind::Agent, 1)]));
         assert!(new.customer.administers(new.admin.permission));
         assert!(new.customer.webhook(now()).is_none());
     }
