@@ -114,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::participant::ParticipantName;
+    use crate::domain::participant::{ParticipantChange, ParticipantName};
     use crate::domain::participation::Waiver;
     use crate::domain::{Actor, Id};
 
@@ -157,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn erasure_asks_the_participants_that_are_not_deleted() {
+        let required = |required| ParticipantChange { required: Some(required), ..<_>::default() };
+        let name = |text| ParticipantName::parse(text).unwrap();
+        let mut registry = Registry::default();
+        for (text, is_required) in [("a", true), ("b", true), ("c", false)] {
+            registry = registry.with(&name(text), required(is_required), at(0)).unwrap().0;
+        }
+        let (registry, _) = registry.without(&name("b"), at(1)).unwrap();
+        let timeout = Duration::from_hours(7 * 24);
+        let asked = [("a", true), ("c", false)]
+            .map(|(text, required)| Participating { timeout, ..participating(text, required) });
+        assert_eq!(registry.participating(), asked);
+    }
+
+    #[test]
     fn missing_parts_are_those_of_the_round_that_are_not_there() {
         let first = claimed().missing_parts(&[], at(2));
         assert_eq!(first.len(), 3);
@@ -186,8 +201,10 @@ mod tests {
     fn open_part_is_asked_when_a_question_is_due_and_looked_at_later_otherwise() {
         let parts = claimed().missing_parts(&[], at(0));
         let asked = parts[0].asked_again(at(5));
-        assert_eq!(claimed().look_at(&parts[0], at(5)), Look::Ask(asked.clone()));
+        let look = claimed().look_at(&parts[0], at(5));
+        assert_eq!((look.question(), &look), (Some(&asked), &Look::Ask(asked.clone())));
         let later = Look::Later(asked.clone().rescheduled(at(6)));
+        assert_eq!((later.question(), Look::Close.question()), (None, None));
         assert_eq!(claimed().look_at(&asked, at(6)), later);
         let overdue = claimed().look_at(&parts[0], at(61));
         assert!(matches!(overdue, Look::Ask(_)), "{overdue:?}");
