@@ -79,6 +79,8 @@ mod tests {
             let presented = path.strip_prefix("/v1.0/erasures/").unwrap();
             assert!(presented.starts_with("vbt_") && presented.len() == 26, "{presented}");
             assert_eq!(TicketHash::of(presented), ticket.hash());
+            assert_eq!(ticket.hash().as_str(), sha256(presented));
+            assert_eq!(ticket.page(), format!("/account#ticket={presented}"));
         }
         assert_ne!(Ticket::new([7; 16]).hash(), Ticket::new([8; 16]).hash());
     }
