@@ -215,6 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_form_is_read_and_no_other() {
+        let second = at("2024-01-15T10:30:00Z");
+        assert_eq!(Timestamp::parse_fixed("2024-01-15T10:30:00.000000Z"), Some(second));
+        for text in ["2024-01-15T10:30:00Z", "2024-01-15T10:30:00.0000000Z", "x"] {
+            assert_eq!(Timestamp::parse_fixed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_between_two_moments_is_zero_in_the_wrong_direction() {
+        let (early, late) = (at("2024-01-15T10:30:00Z"), at("2024-01-15T10:30:07Z"));
+        let between = Duration::from_secs(7);
+        assert_eq!((early.until(late), late.since(early)), (between, between));
+        assert_eq!((late.until(early), early.since(late)), (Duration::ZERO, Duration::ZERO));
+        assert_eq!((early.plus(between), late.minus(between)), (late, early));
+    }
+
+    #[test]
     fn a_day_begins_at_midnight() {
         for moment in ["2024-02-29T00:00:00Z", "2024-02-29T23:59:59.999999Z"] {
             assert_eq!(at(moment).day(), at("2024-02-29T00:00:00Z"));
@@ -282,6 +300,7 @@ mod tests {
             "2024-01-15T10:30:00+0000",
             "2024-01-15T10:30:00+00",
             "2024-01-15T10:30:00+24:00",
+            "2024-01-15T10:30:00+05:60",
             "2024-01-15T10:30:00ZZ",
             "2024-01-15T10:30:00Z[UTC]",
             "2024-01-15_10:30:00Z",
