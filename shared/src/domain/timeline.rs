@@ -134,12 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reminder_that_would_have_been_due_before_the_request_is_left_out() {
-        let tm_deletion_scheduled = Some(at(4));
-        let short = Customer { tm_deletion_scheduled, ..frozen() };
-        let milestones = timeline(&short, Some(&requested()));
-        assert!(milestones.iter().all(|(milestone, _)| *milestone != Milestone::WeekLeft));
-        assert!(milestones.contains(&(Milestone::DayLeft, at(3))), "{milestones:?}");
+    fn a_reminder_that_would_not_have_been_due_after_the_request_is_left_out() {
+        for day in [4, 8] {
+            let short = Customer { tm_deletion_scheduled: Some(at(day)), ..frozen() };
+            let milestones = timeline(&short, Some(&requested()));
+            assert!(milestones.iter().all(|(milestone, _)| *milestone != Milestone::WeekLeft));
+            assert!(milestones.contains(&(Milestone::DayLeft, at(day - 1))), "{milestones:?}");
+        }
     }
 
     #[test]
