@@ -225,6 +225,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_digit_more_or_less_is_refused_with_any_checksum() {
+        let whole = session([7; 32]).0;
+        let body = &whole[..whole.len() - CHECKSUM_DIGITS];
+        let summed = |body: &str| {
+            let mut token = body.to_owned();
+            push_base62(&mut token, checksum(body), CHECKSUM_DIGITS);
+            token
+        };
+        assert!(Credential::parse(&summed(body)).is_some());
+        for other in [&body[..body.len() - 1], &format!("{body}0")] {
+            assert_eq!(Credential::parse(&summed(other)), None, "{other}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_damaged_token_is_refused(secret: [u8; 32], position in 0_usize..120, replacement in "[0-9A-Za-z_]") {
