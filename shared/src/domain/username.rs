@@ -227,7 +227,8 @@ mod tests {
         for text in names {
             assert_eq!(canonical(text), None, "{text:?}");
         }
-        for text in ["josé", "алексей", "山田たろう", "김철수", "σωκράτης", "เก่ง", "נועם"]
+        let marked = "q\u{323}\u{323}\u{301}\u{301}";
+        for text in ["josé", "алексей", "山田たろう", "김철수", "σωκράτης", "เก่ง", "נועם", marked]
         {
             assert_eq!(canonical(text).as_deref(), Some(text));
         }
@@ -241,6 +242,8 @@ mod tests {
             assert_ne!(name(one).digest(), name(other).digest());
         }
         assert_ne!(name("ann").login_key(), name("bob").login_key());
+        // Locks are kept under it.
+        assert_eq!(name("paypa1").login_key().to_string(), sha256("paypal")[..32]);
     }
 
     #[test]
