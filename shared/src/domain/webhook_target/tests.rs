@@ -42,6 +42,8 @@ fn the_rule_that_failed_is_named() {
         ("ftp://example.com/", Scheme),
         ("https://example.com:8443/", Port),
         ("https://user:secret@example.com/", UserInfo),
+        ("https://user@example.com/", UserInfo),
+        ("https://:secret@example.com/", UserInfo),
         ("https:example.com", NoUrl),
         ("https://0x7f.1/", HostSpelling),
         ("https://example.com./", HostName),
@@ -58,6 +60,23 @@ fn the_rule_that_failed_is_named() {
     for uri in ["http://example.com/", "http://10.0.0.1/"] {
         let refused = WebhookTarget::parse(uri, Loopback::Allowed);
         assert_eq!(refused.err(), Some(Scheme), "{uri}");
+    }
+}
+
+#[test]
+fn the_apis_own_hosts_are_no_targets() {
+    let policy = TargetPolicy::new(Loopback::Allowed, ["API.example.com".to_owned()]);
+    let reached = policy.reached_at("api.example.org");
+    for (policy, uri, is_own) in [
+        (&policy, "https://api.example.com/hook", true),
+        (&policy, "https://api.example.org/", false),
+        (&reached, "https://api.example.com/", true),
+        (&reached, "https://API.example.org/", true),
+        (&reached, "https://hooks.example.com/", false),
+        (&reached.reached_at("localhost"), "http://localhost:8080/", false),
+    ] {
+        let refused = policy.target(uri).err();
+        assert_eq!(refused, is_own.then_some(TargetViolation::OwnHost), "{uri}");
     }
 }
 
