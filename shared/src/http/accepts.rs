@@ -48,3 +48,44 @@ impl Accepts {
 pub(super) fn echo(name: &str) -> String {
     if name.is_empty() { "\"\"".to_owned() } else { name.chars().take(64).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what is wrong with a query of these names.
+    fn wrong(names: &[&str]) -> String {
+        let accepts = Accepts { query: PAGE, preconditions: false };
+        let query: Vec<_> = names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        match accepts.check_query(&query) {
+            Ok(()) => String::new(),
+            Err(Error::UnknownParameter { name, accepted }) => {
+                format!("unknown: {name}; accepted: {}", accepted.join(", "))
+            }
+            Err(Error::RepeatedParameter(name)) => format!("repeated: {name}"),
+            Err(other) => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_parameter_is_accepted_once_and_no_other_is() {
+        for (names, problem) in [
+            (&[][..], ""),
+            (&["page_size"], ""),
+            (&["page_token", "page_size"], ""),
+            (&["page_size", "page_token", "page_size"], "repeated: page_size"),
+            (&["page_size", "type"], "unknown: type; accepted: page_size, page_token"),
+            (&["Page_size"], "unknown: Page_size; accepted: page_size, page_token"),
+            (&[""], "unknown: \"\"; accepted: page_size, page_token"),
+        ] {
+            assert_eq!(wrong(names), problem, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_repeats_64_characters_of_a_name() {
+        for (length, repeated) in [(64, 64), (65, 64)] {
+            assert_eq!(echo(&"é".repeat(length)), "é".repeat(repeated));
+        }
+    }
+}
