@@ -310,6 +310,7 @@ mod tests {
         }
         let ann = Email::from_text("ann@example.com").unwrap();
         assert_eq!(ann.require_hash().ok(), ann.hash());
+        assert_eq!(ann.hash().unwrap().as_str(), sha256("ann@example.com"));
     }
 
     /// Locks are kept under what these tables say of an address. With other tables some addresses would have
