@@ -330,6 +330,12 @@ mod tests {
         assert_eq!(format!("{password:?} {:?}", password.0), "NewPassword(…) Password(…)");
     }
 
+    #[test]
+    fn a_hash_is_kept_as_it_was_stored() {
+        let phc = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA";
+        assert_eq!(PasswordHash::stored(phc.to_owned()).expose(), phc);
+    }
+
     proptest! {
            /// The profile's own definition: NFC and spaces, nothing else.
            #[test]
