@@ -213,6 +213,8 @@ def leave_and_stay(api, page):
     step("sign out and in again: the page tells what happens when")
     page.send("#logout")
     page.view("sign-in")
+    left = page.chromium.execute_script("return document.documentElement.textContent")
+    assert not any(shown in left for shown in (HOSTILE, ADDRESS, ticket)), "what was shown is still there"
     page.sign_in(ADDRESS, SECOND)
     page.shows("#schedule", "in 30 days")
     assert not page.chromium.find_element(By.ID, "ticket-box").is_displayed(), "the ticket is shown twice"

@@ -225,8 +225,9 @@ def verify(api, page, hostile):
     step("verify a receipt, and one with a changed byte")
     receipt = api.ok("GET", f"/v1.0/customers/{hostile}/erasure")["receipt"]
     page.open("Receipts")
-    middle = len(receipt) // 2
-    changed = receipt[:middle] + ("A" if receipt[middle] != "A" else "B") + receipt[middle + 1:]
+    # What it states can still be read; only the signature does not match.
+    stated, signature = receipt.rsplit(".", 1)
+    changed = f"{stated}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
     for text, verdict in [(changed, "Not valid"), (receipt, "supersedes"), (HOSTILE, "Not valid")]:
         page.type("Signed receipts", text)
         page.choose("Verify")
