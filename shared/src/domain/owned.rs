@@ -151,6 +151,8 @@ mod tests {
             assert_eq!(Kind::of_sort_key(&format!("{}x", kind.prefix())), Some(*kind));
             assert_eq!(Kind::resource(kind.plural()), kind.is_resource().then_some(*kind));
         }
+        let others: Vec<_> = Kind::ALL.iter().copied().filter(|kind| !kind.is_resource()).collect();
+        assert_eq!(others, [Kind::Agent, Kind::AccessKey, Kind::Session, Kind::IdempotencyKey]);
         assert_eq!(Kind::of_sort_key("A"), None);
         assert_eq!(Kind::of_sort_key("AGENT"), None);
     }
