@@ -357,7 +357,9 @@ mod tests {
     fn a_part_is_looked_at_from_when_that_is_due() {
         let part = part(true, TIMEOUT);
         assert!(!part.is_look_due(at(4)) && part.is_look_due(at(5)) && part.is_look_due(at(6)));
-        assert!(!Participation { tm_next: None, ..part }.is_look_due(at(6)), "it is closed");
+        let closed = Participation { tm_next: None, ..part };
+        assert!(!closed.is_look_due(at(6)));
+        assert_eq!(closed.waiting(at(6)).tm_next, Some(at(66)), "until its erasure is complete");
     }
 
     #[test]
