@@ -236,7 +236,7 @@ mod tests {
         let (registry, new) = Registry::default().with(&name(1), required(), at(0)).unwrap();
         let expected = Participant {
             required: true,
-            timeout: Duration::from_secs(604_800),
+            timeout: Duration::from_hours(168),
             detail: Detail::default(),
             tm_create: at(0),
             tm_update: at(0),
