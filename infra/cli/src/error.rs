@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// Returns the error of a file that cannot be read or written.
+    /// The error for a file that cannot be read or written.
     pub(crate) fn file(path: &std::path::Path, problem: &io::Error) -> Self {
         Self::Usage(format!("{}: {problem}.", path.display()))
     }

@@ -675,11 +675,10 @@ mod tests {
                 Transition::Unchanged => panic!("{billing_account_id:?}"),
             }
         };
-        for (id, shown) in [(Some(Id::new(at(0), [9; 10])), true), (None, false)] {
+        for id in [Some(Id::new(at(0), [9; 10])), None] {
             let change = bill(id);
             assert_eq!(change.billing_account, id);
             assert_eq!(change.after.billing_account_id, id.map(Id::uuid).unwrap_or_default());
-            assert_eq!(!change.after.billing_account_id.is_nil(), shown);
         }
     }
 
@@ -1029,15 +1028,13 @@ mod tests {
         };
         let off = Profile { webhook_method: Some(WebhookMethod::None), ..Profile::default() };
         let active = after(&account(Status::Active), &set(uri("a")), at(1));
-        let is_unchanged =
-            |customer: &Customer, command: Command| is_unchanged(customer, &command, at(9));
-        assert!(is_unchanged(&active, Command::WebhookFails(uri("b"))), "another URI");
-        assert!(is_unchanged(&active, Command::WebhookWorks(uri("a"))), "it did not fail");
+        assert!(is_unchanged(&active, &Command::WebhookFails(uri("b")), at(9)), "another URI");
+        assert!(is_unchanged(&active, &Command::WebhookWorks(uri("a")), at(9)), "it did not fail");
         let failing = after(&active, &Command::WebhookFails(uri("a")), at(2));
         assert_eq!(failing.internals.tm_webhook_failing, Some(at(2)));
         assert_eq!(failing.internals.sequence, active.internals.sequence, "nobody is told");
-        assert!(is_unchanged(&failing, Command::WebhookFails(uri("a"))), "since then");
-        assert!(is_unchanged(&failing, Command::WebhookWorks(uri("b"))), "another URI");
+        assert!(is_unchanged(&failing, &Command::WebhookFails(uri("a")), at(9)), "since then");
+        assert!(is_unchanged(&failing, &Command::WebhookWorks(uri("b")), at(9)), "another URI");
         for command in [
             Command::WebhookWorks(uri("a")),
             Command::DisableWebhook(uri("a")),
@@ -1051,7 +1048,7 @@ mod tests {
         let frozen = after(&failing, &freeze(), at(3));
         assert!(frozen.internals.tm_webhook_failing.is_some());
         let deleted = after(&frozen, &Command::UnregisterNow, at(4));
-        assert!(is_unchanged(&deleted, Command::WebhookFails(uri("a"))));
+        assert!(is_unchanged(&deleted, &Command::WebhookFails(uri("a")), at(9)));
         assert!(deleted.marks().is_empty());
     }
 

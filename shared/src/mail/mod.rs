@@ -249,8 +249,8 @@ impl Mailer {
         self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Returns the proof of an erasure for the last mail. Each attempt issues a ticket of its own, as only the hash of an
-    /// earlier one is stored.
+    /// Returns what the last mail proves the erasure by: its receipt, and a link to its status with a new ticket. Each attempt
+    /// to send the mail issues one, as only hashes of earlier tickets are stored.
     async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
         let ticket = self.app.new_ticket();
         self.app.store.insert_ticket(&ticket.hash(), account).await?;

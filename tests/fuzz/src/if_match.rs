@@ -41,7 +41,7 @@ fn check_none_match(list: &[u8], tag: &[u8], customer: &Customer) {
     }
 }
 
-/// Whether a state meets the header; `None` if the header is refused as malformed.
+/// Whether the precondition of this header holds for the account; `None` if the header is malformed, and refused.
 fn read(name: &'static str, value: &[u8], customer: &Customer) -> Option<bool> {
     let request = request::with_headers(&[(name, value)])?;
     let conditions = match request.preconditions() {

@@ -20,12 +20,12 @@ pub fn page_token(bytes: &[u8]) {
     }
 }
 
-/// Returns a filter for every list.
+/// Returns a filter of each kind: page tokens of one are none of another.
 fn filters() -> Vec<Filter> {
-    let statuses = [None, Some(Status::Initial), Some(Status::Active), Some(Status::Frozen)];
+    let statuses = [Status::Initial, Status::Active, Status::Frozen, Status::Deleted];
     let of = |status| Filter::Created { status, after: None, before: None };
-    let mut filters: Vec<Filter> = statuses.map(of).into();
-    filters.push(of(Some(Status::Deleted)));
+    let mut filters: Vec<Filter> = statuses.map(|status| of(Some(status))).into();
+    filters.push(of(None));
     filters.push(Filter::Email(Email::from_text("a@b.example").unwrap()));
     filters.push(Filter::Named(NamePrefix::of("a").unwrap()));
     filters.extend(Mark::ALL.map(Filter::Marked));

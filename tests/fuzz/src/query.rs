@@ -33,7 +33,8 @@ pub fn query(bytes: &[u8]) {
     });
 }
 
-/// Reads the query of a route with `read`, and checks that a refusal names one of its parameters, or the unknown one.
+/// Parses a query as a route that accepts these parameters does, by `read`. If it is refused, the error must name one of them, or
+/// the unknown parameter.
 fn check_query(
     query: &str,
     parameters: &'static [&'static str],

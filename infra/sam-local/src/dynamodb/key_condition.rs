@@ -6,7 +6,7 @@ use dynoxide::DynoxideError;
 
 use super::request::Request;
 
-/// Checks the values that the key condition of a query names.
+/// Refuses a query whose key condition has an empty string among its values, as DynamoDB does.
 pub(super) fn check(request: &Request<'_>) -> Result<(), DynoxideError> {
     let condition = request.body["KeyConditionExpression"].as_str().unwrap_or_default();
     let values = &request.body["ExpressionAttributeValues"];
