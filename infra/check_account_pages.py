@@ -221,7 +221,7 @@ def leave_and_stay(api, page):
     step("stay after all")
     page.send("#stay")
     page.shows("#state", "active")
-    assert page.text("#facts").count(HOSTILE) == 3
+    assert page.text("#facts").count(HOSTILE) == 3, "the page shows half of the account"
     status, session = api.login(ADDRESS, SECOND)
     assert api.ok("GET", "/v1.0/customer", None, session["token"])["status"] == "active"
     return ticket

@@ -184,8 +184,15 @@ addEventListener("pagehide", () => {
 
 // ------------------------------------------------------------------ the account
 
+// Asks for everything before it shows anything, so that a reader never sees half of it.
 async function showAccount() {
+  const asked = session;
   const { status, body, error } = await call("GET", "/v1.0/customer");
+  const counts = error ? [] : await owned();
+  if (session !== asked) {
+    // Signed out meanwhile.
+    return;
+  }
   if (status === 401) {
     forget("Your session has ended.");
     return;
@@ -204,9 +211,7 @@ async function showAccount() {
   if (frozen) {
     drawTimeline(byId("schedule"), { now: new Date(), entries: schedule(frozen.deletion_scheduled_at, frozen.deletion_effective_at) });
   }
-  if (!error) {
-    await showFacts(body);
-  }
+  byId("facts").replaceChildren(...(error ? [] : facts(body, counts)));
   show("account");
 }
 
@@ -222,8 +227,8 @@ function stateOf(customer, error, frozen) {
   return customer.email && !customer.email_verified ? "Your account is active. Its e-mail address is not verified, so it gets no mail." : "Your account is active.";
 }
 
-async function showFacts(customer) {
-  const facts = [
+function facts(customer, counts) {
+  const rows = [
     ["Name", customer.name],
     ["Description", customer.detail],
     ["E-mail address", customer.email],
@@ -231,10 +236,9 @@ async function showFacts(customer) {
     ["Postal address", customer.address],
     ["Created", formatTime(customer.tm_create)],
     ["Account id", customer.id],
-    ...(await owned()),
+    ...counts,
   ];
-  const rows = facts.filter(([, value]) => value).flatMap(([name, value]) => [made("dt", name), made("dd", value)]);
-  byId("facts").replaceChildren(...rows);
+  return rows.filter(([, value]) => value).flatMap(([name, value]) => [made("dt", name), made("dd", value)]);
 }
 
 // How much the account owns of each kind, as far as the caller may see it.
@@ -375,14 +379,18 @@ async function follow() {
 let stage = "";
 
 async function look() {
+  const followed = ticket;
   const { body, error } = await call("GET", `/v1.0/erasures/${encodeURIComponent(ticket)}`);
   const keys = await call("GET", "/v1.0/erasure-keys");
   if (error || keys.error) {
     return error ?? keys.error;
   }
+  const results = await verifyReceipts(body.receipts, keys.body);
+  if (ticket !== followed) {
+    return { message: "This erasure is no longer followed." };
+  }
   stage = body.stage;
   byId("stage").textContent = STAGES[stage] ?? stage;
-  const results = await verifyReceipts(body.receipts, keys.body);
   const backups = results.at(-1)?.claims?.not_covered?.backups_until;
   drawTimeline(byId("progress"), { now: new Date(), entries: progress(body, backups) });
   byId("others").hidden = body.participants.length === 0;
