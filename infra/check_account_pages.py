@@ -1,16 +1,17 @@
-"""Goes the way of a customer through the account pages, in Chromium, by keyboard alone: in and out again.
+"""Uses the account pages as a customer does, in Chromium, by keyboard alone: from the sign-up to the receipt.
 
     pip install --require-hashes -r infra/requirements/swagger_ui.txt
     pip install --require-hashes --no-deps -r infra/requirements/axe.txt
     python3 infra/check_account_pages.py
     python3 infra/check_account_pages.py http://127.0.0.1:3000   # a stack that runs already
 
-Needs Chromium or Chrome, and its chromedriver (Debian: chromium, chromium-driver); takes a minute. A sign-up, a forgotten
-password and an address that an operator entered: each link is taken from the stack's mail. Then the owner signs in, leaves,
-stays after all, leaves without signing in, leaves at once, and follows the erasure by its ticket to the receipt, which the page
-verifies; with any byte changed it does not. Fails if a page has an error, breaks its own policy, asks another host for
-something, keeps a token or a password in the address bar or in the browser's storage, acts before its reader does, takes
-text for markup, or is not accessible (axe-core). Pictures of each page are put into target/tmp/pages/.
+Needs Chromium or Chrome, and its chromedriver (Debian: chromium, chromium-driver); takes a minute. The customer signs
+up, resets a forgotten password, and verifies an address that an operator entered, each by the link in the stack's mail.
+Then the owner signs in, unregisters, recovers the account, unregisters by a mailed link, unregisters at once, and
+follows the erasure by its ticket to the receipt, which the page verifies, and refuses with any byte changed. Fails if a
+page has an error, violates its own content security policy, sends a request to another host, keeps a token or a
+password in the address bar or in the browser's storage, acts before its reader does, renders text as markup, or is not
+accessible (axe-core). Pictures of each page are put into target/tmp/pages/.
 """
 
 from selenium.common.exceptions import TimeoutException
@@ -30,16 +31,16 @@ HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>{{7*7}
 
 class Api(local_stack.Api):
     def login(self, username, password):
-        """Status and body of the answer."""
+        """Logs in; returns the status and body of the answer."""
         return self.send("POST", "/auth/login", None, {"username": username, "password": password})
 
     def link(self, address):
-        """The link in the newest message to an address."""
+        """Returns the link in the newest message to an address, with the stack's own host and port."""
         self.ok("POST", "/_local/settle")
         self.ok("POST", "/_local/schedules/MailSendFunctionSchedule/run")
         messages = [one for one in self.ok("GET", "/_local/mail")["mail"] if one["to"] == [address]]
         (link,) = [word for word in messages[-1]["text"].split() if "/account/" in word and "#token=" in word]
-        # The stack is where it listens, whatever its mail says.
+        # Links in mail may have another port than the one that the stack listens on.
         return self.url + link[link.index("/account/"):]
 
 
@@ -47,7 +48,7 @@ class Page(OpenPage):
     """The account page that is open, and what it says."""
 
     def open(self, link):
-        # Else only the fragment would change, and the page would stay.
+        # Without this, only the fragment would change, and the page would not be loaded again.
         self.chromium.get("about:blank")
         self.chromium.get(link)
         self.wait(lambda page: page.find_element(By.ID, "form").is_displayed())
@@ -73,7 +74,7 @@ class Page(OpenPage):
         self.press(Keys.ENTER)
 
     def view(self, name):
-        """Waits until the account page shows this view; its heading has the focus. Returns its text."""
+        """Waits until the page shows this view, and asserts that its heading has the focus. Returns the view's text."""
         selector = f"[data-view={name}]"
         self.wait(lambda page: page.find_element(By.CSS_SELECTOR, selector).is_displayed())
         assert self.focus().tag_name == "h1", "the focus is not at the heading"
@@ -102,12 +103,12 @@ class Page(OpenPage):
         return self.view("account")
 
     def kept_nowhere(self, *secrets):
-        """Nothing of these is in the address bar, the history's state or the browser's storage."""
+        """Asserts that none of these is in the address bar, the history's state or the browser's storage."""
         kept = self.chromium.execute_script(KEPT)
         assert not any(secret in kept for secret in secrets), kept
 
     def says(self, element, *words):
-        """Waits until this element has text; it has these words."""
+        """Waits until this element has text, and asserts that it contains these words."""
         text = self.wait(lambda page: page.find_element(By.ID, element).text)
         assert all(word in text for word in words), text
         return text
@@ -299,7 +300,7 @@ def leave_at_once(api, page):
 
 def follow_the_last_mail(api, page):
     step("follow the erasure by the link in the last mail")
-    # The last mail waits for the receipt, five minutes at least.
+    # If the last mail has to wait for the receipt, it is tried again after five minutes.
     api.ok("POST", "/_local/clock", {"advance_seconds": 600})
     api.ok("POST", "/_local/settle")
     messages = [one for one in api.ok("GET", "/_local/mail")["mail"] if one["to"] == [ADDRESS]]
@@ -387,7 +388,7 @@ KEPT = """
 return [location.href, JSON.stringify(history.state), document.cookie, ...Object.entries({...localStorage, ...sessionStorage}).flat()].join(" ");
 """
 
-# Changes each byte of a receipt, and leaves it unchanged once: what is taken for genuine.
+# Verifies a receipt unchanged, and with each byte changed in turn; returns which of these were taken for genuine.
 EACH_BYTE = """
 const [receipt, keys, done] = arguments;
 const {verifyReceipt} = await import("/account/receipt.js");
@@ -400,7 +401,8 @@ for (let place = 0; place < receipt.length; place += 1) {
 done(believed);
 """
 
-# Receipts that somebody else has signed, under the name of the key and under another, and one without what it supersedes.
+# Verifies receipts signed by another key, under the id of the published key and under its own, and one that supersedes
+# a receipt that is not there.
 OTHERS = """
 const [receipt, kid, done] = arguments;
 const {verifyReceipts} = await import("/account/receipt.js");

@@ -1,12 +1,12 @@
-"""Sends the local stack what Schemathesis makes of infra/openapi.yaml, and holds the answers against it.
+"""Sends the local stack requests that Schemathesis generates from infra/openapi.yaml, and checks the answers.
 
     pip install --require-hashes -r infra/requirements/schemathesis.txt
     python3 infra/check_api.py                # some 5,000 cases
-    python3 infra/check_api.py --cases 20000  # at least so many
+    python3 infra/check_api.py --cases 20000  # at least 20,000
 
-Several callers, each with what it may touch, as a caller that has ended its own session learns nothing
-more. Fails on any failure of Schemathesis, on any 5xx, on a function that crashed, and if an operation
-was never answered by 200.
+There is a run for each of several callers, with the operations that do not end what its later requests need, such as
+its own session. Fails on any failure of Schemathesis, on any 5xx, on a function that crashed, and if an operation was
+never answered by 200.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PARTICIPANTS = ["setParticipant", "getParticipant", "listParticipantRequests", "
 LEAVING = ["unregister", "recover", "logout"]
 LINKS = ["forgetPassword", "resetPassword", "unregisterByLink"]
 ANSWERS = ["acknowledgeErasure", "waiveParticipant"]
-# What access keys may not do, and people do with their password.
+# Operations that access keys may not use, and agents use with their password.
 PEOPLE = ["createAgent", "updateAgentPermission", "updateAgentPassword", "createAccessKey", "verifyEmail"]
 
 
@@ -49,20 +49,20 @@ class Api:
         return self.call("POST", "/auth/login", username=username, password=password)["token"]
 
     def customer(self, username, password):
-        """A new customer's session."""
+        """Creates a customer; returns the token of a session."""
         profile = {"webhook_method": "POST", "webhook_uri": "https://example.com/hook"}
         self.call("POST", "/v1.0/customers", self.operator, username=username, password=password, **profile)
         return self.login(username, password)
 
     def key(self, session):
-        """A new access key: its token, and what the run must not change to keep it."""
+        """Creates an access key; returns its token, and the ids of what the run must leave unchanged to keep it."""
         key = self.call("POST", "/v1.0/accesskeys", session, expire=TEN_YEARS)
         return key["token"], [key["id"], key["agent_id"]]
 
 
 def start_stack(log):
     command = ["cargo", "local", "--in-memory", "--port", "0"]
-    # So many requests of one account are not what is checked here.
+    # Rate limits are not what is checked here.
     command += ["--parameter", "RequestsPerMinute=1000000", "--parameter", "InvalidTokensPerMinute=1000000"]
     command += ["--parameter", "DeletionsPerHour=0"]
     command += ["--parameter", "MailsPerAddressPerHour=0", "--parameter", "MailRequestsPerNetworkPerHour=0"]
@@ -74,7 +74,7 @@ def start_stack(log):
 
 
 def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), operator=None, owner=None, inviter=None, password=""):
-    """One run of Schemathesis: how many cases, how often which operation answered what, and success."""
+    """Runs Schemathesis; returns the number of cases, the answers by operation and status, and whether it passed."""
     with tempfile.TemporaryDirectory() as directory:
         report, counts = f"{directory}/report.json", f"{directory}/counts.json"
         command = [pathlib.Path(sys.executable).with_name("st"), "--config-file", infra / "check_api.toml", "run"]
@@ -85,7 +85,7 @@ def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), o
         if token:
             command += ["--header", f"Authorization: Bearer {token}"]
         else:
-            # Every call gets a session, so none shows what happens without.
+            # The hooks give every call a session, so this check has no call without one.
             command += ["--exclude-checks", "ignored_auth"]
         environment = {
             **os.environ,
@@ -115,19 +115,19 @@ def run(api, seed, name, token, examples, phases, only=(), without=(), own=(), o
 
 
 def runs(api, seed, size, thorough):
-    """Every caller once."""
-    # What is wrong with a request is the same for all; only a thorough run has all find out.
+    """Runs Schemathesis once for each caller."""
+    # Malformed requests are refused alike for all callers, so only a thorough run tests them with each caller.
     some = "examples,coverage,fuzzing,stateful" if thorough else "examples,fuzzing,stateful"
-    # Whom the description's example of logging in names.
+    # The customer that the description's example of logging in names.
     if seed == 1:
         api.customer("test1", "ee5f3d14-5ac6-11ed-808e-6f7d676a444b")
     person = api.customer(f"admin-{seed}", "admins password")
     admin, own = api.key(person)
-    # Before somebody sets the address to something else.
+    # First, before another run changes the webhook's URI.
     yield run(api, seed, "webhooks", admin, size, "fuzzing,stateful", only=WEBHOOKS, own=own)
-    # By themselves, so that the few steps of a scenario reach all of them.
+    # In a run of their own, so that the few steps of a scenario reach all of these operations.
     yield run(api, seed, "resources", admin, size, "stateful", only=RESOURCES, own=own)
-    # A scenario may never come to change what it has created: here each call gets a thing made for it.
+    # A scenario may end before it changes what it has created, so here each call gets an object created for it.
     api.customer(f"owner-{seed}", "owners password")
     owner = api.login(f"owner-{seed}", "owners password")
     yield run(api, seed, "things", owner, size, "fuzzing", only=THINGS, owner=owner)
@@ -137,7 +137,7 @@ def runs(api, seed, size, thorough):
     api.call("PUT", "/v1.0/participants/carrier", api.operator, required=True)
     yield run(api, seed, "answers", api.operator, size, "fuzzing", only=ANSWERS, owner=api.operator)
     yield run(api, seed, "people", person, size, "fuzzing,stateful", only=PEOPLE, own=own, password="admins password")
-    # To leave would end what the others need.
+    # Unregistering would end the account that the other operations need.
     yield run(api, seed, "customer admin", admin, size, some, without=["unregister"], own=own)
     username, password = f"agent-{seed}", "agents password"
     api.call("POST", "/v1.0/agents", admin, username=username, password=password, permission=16)
@@ -145,12 +145,12 @@ def runs(api, seed, size, thorough):
     operator, own = api.key(api.operator)
     yield run(api, seed, "project admin", operator, size, "examples,coverage,fuzzing,stateful", own=own)
     yield run(api, seed, "mailed links", None, size, "examples,fuzzing", only=LINKS, inviter=api.operator)
-    # None of these follows from another.
+    # Without the stateful phase, as no operation here uses the result of another.
     yield run(api, seed, "leaving", None, size, "examples,coverage,fuzzing", only=[*LEAVING, "getErasureStatus"], operator=operator)
 
 
 def check(api, wanted, size):
-    """Runs until there were as many cases as wanted; says what is wrong."""
+    """Runs until there were at least `wanted` cases; returns the problems."""
     api.operator = api.login("admin@localhost", "local-admin-password")
     cases, answers, problems, seed = 0, collections.Counter(), [], 0
     while seed == 0 or cases < wanted:
@@ -159,7 +159,7 @@ def check(api, wanted, size):
             cases, answers = cases + more, answers + seen
             if not passed:
                 problems.append(f"Schemathesis is not content (seed {seed})")
-        # Attempts at passwords are counted by network, and all of these come from one.
+        # Login attempts are limited per network, and all of these come from one: start a new window.
         api.call("POST", "/_local/clock", advance_seconds=11 * 60)
         api.operator = api.login("admin@localhost", "local-admin-password")
     for operation in operations(api):
@@ -174,7 +174,7 @@ def check(api, wanted, size):
 
 
 def told(answers):
-    """How many answers, by status."""
+    """Returns the number of answers by status, as text."""
     statuses = collections.Counter()
     for answer, number in answers.items():
         statuses[answer.split()[1]] += number

@@ -1,4 +1,4 @@
-"""What Schemathesis must know of this API beyond its description. Loaded by check_api.py."""
+"""Hooks that teach Schemathesis what the description does not say of this API. Loaded by check_api.py."""
 
 import atexit
 import collections
@@ -14,13 +14,13 @@ import schemathesis
 from hypothesis import strategies as st
 
 API = os.environ["TENURE_API"]
-# Things of the caller that the run would end with: they are asked about, but not changed.
+# Ids of objects that the caller needs: they are read, but neither changed nor deleted.
 OWN = set(filter(None, os.environ.get("TENURE_OWN", "").split(",")))
-# Where every call gets a new account of its own, since most calls end it: the operator's token.
+# The operator's token, if every call gets a new account of its own, since most calls end it.
 OPERATOR = os.environ.get("TENURE_OPERATOR")
-# Where a call gets a new thing of its own: the token of who makes it.
+# The token by which an object is created for each call, if each call gets a new one.
 OWNER = os.environ.get("TENURE_OWNER")
-# Where a call gets a mailed link of its own: the operator's token, who invites somebody.
+# The operator's token, if each call gets a mailed link of its own: by it, accounts are created.
 INVITER = os.environ.get("TENURE_INVITER")
 # The password of the caller, if it is a person.
 OWN_PASSWORD = os.environ.get("TENURE_PASSWORD")
@@ -60,7 +60,7 @@ SAID_IN_WORDS = {
     "required": "a participant needs it to register",
     "permission": "a key that is bound to a participant has none",
 }
-# Of these, where accounts are looked for.
+# The same for the query parameters of listCustomers.
 ASKED_IN_WORDS = {
     "name": "what it can be combined with",
     "hold": "what it can be combined with",
@@ -75,13 +75,13 @@ ASKED_IN_WORDS = {
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    # The ledger of an account's erasure is there once somebody has asked for that, and stays when it is done.
-    # Of a deleted account, the tombstone is shown, and nothing else.
+    # The ledger of an erasure exists once the erasure is requested, and stays when it is done. Of a deleted account,
+    # only the tombstone is shown.
     if failure.code in ("ST301", "ST302") and operation_of(case) == "getErasure":
         return False
     if failure.code == "ST301" and operation_of(case) == "getCustomer":
         return response.status_code == 200 and response.json()["status"] != "deleted"
-    # One that is deleted can register again, and is asked by erasures that have begun.
+    # A deleted participant can be registered again, and erasures that have begun still ask it.
     if failure.code == "ST301" and operation_of(case) in ("setParticipant", "listParticipantRequests"):
         return False
     # A line break of two characters counts as one: the text may be shorter than it looks.
@@ -90,13 +90,13 @@ def filter_failure(context, failure, case, response):
     if failure.code != "ST202" or response.status_code != 400:
         return True
     error = response.json()["error"]
-    # Only a mailed link has a token.
+    # A valid token comes only with a mailed link, so the generator has none.
     if error["reason"] == "TOKEN_INVALID":
         return False
     field = error.get("details", [{}])[0].get("field")
     if field in SAID_IN_WORDS or (operation_of(case) == "listCustomers" and field in ASKED_IN_WORDS):
         return False
-    # Project admins own nothing and must name an account. The generator does not heed `not`: the id of zeros is none.
+    # Project admins own nothing and must name an account; the generator ignores `not`, and sends the id of zeros, too.
     named = (case.query or {}).get("customer_id")
     if field == "customer_id" and (named is None or uuid.UUID(named).int == 0):
         return False
@@ -108,10 +108,10 @@ def filter_failure(context, failure, case, response):
 
 @schemathesis.check
 def reason_conformance(context, response, case):
-    """An error's reason is one of those that the description names for the operation and status."""
+    """Checks that an error's reason is one of those that the description names for the operation and status."""
     if response.status_code < 400 or "error" not in response.json():
         return
-    # Another method of the path is another route.
+    # A request with another method was sent to another route.
     if response.request.method != case.operation.method.upper():
         return
     document, described = case.operation.schema.raw_schema, case.operation.definition.raw["responses"]
@@ -124,9 +124,9 @@ def reason_conformance(context, response, case):
 
 # ---------------------------------------------------------------- calls
 
-# Of the description's examples.
+# The password in the description's examples.
 PASSWORD = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b"
-# User names and an address of the description's examples: nobody has them twice.
+# User names and an address of the description's examples, which are unique: each call makes its own of them.
 EXAMPLES = {"username": ["test1", "ann"], "email": ["mail@test-company.com"]}
 made = 0
 keys = set()
@@ -140,7 +140,7 @@ def call(method, path, token, **content):
 
 
 def new_session():
-    """The session of a new account's admin."""
+    """Creates an account; returns the token of its admin's session, or `None` if log-ins are limited at the moment."""
     global made
     made += 1
     username = f"leaver-{os.getpid()}-{made}"
@@ -154,14 +154,14 @@ def new_session():
 
 
 def unregister(token):
-    """The ticket of an account that leaves."""
+    """Unregisters the session's account; returns its ticket."""
     headers = {"Authorization": f"Bearer {token}"}
     answer = requests.post(f"{API}/auth/unregister", headers=headers, json={"password": PASSWORD}, timeout=30)
     answer.raise_for_status()
     return answer.links["status"]["url"].rsplit("/", 1)[1]
 
 
-# What an operation is about, by the end of its id: where such things are made, of what, and what else names them.
+# Objects of operations, by the end of the operation's id: the path and body that create one, and more path parameters.
 THINGS = {
     "Resource": ("tags", {"name": "tag"}, {"kind": "tags"}),
     "AccessKey": ("accesskeys", {"expire": 86400}, {}),
@@ -176,16 +176,16 @@ THINGS = {
 
 
 def new_thing(operation):
-    """Path parameters and query of a thing that nothing else refers to."""
+    """Creates an object for one call; returns the path parameters and query that name it."""
     path, body, parameters = next(thing for end, thing in THINGS.items() if operation.endswith(end))
     if path == "participants":
-        # Other runs may have registered as many as there may be.
+        # With a fixed name, since other runs may have registered the maximum number of participants.
         requests.put(f"{API}/v1.0/{path}/carrier", json=body, headers={"Authorization": f"Bearer {OWNER}"}, timeout=30)
         return parameters, {}
     if path == "customers":
         body = {"username": f"thing-{uuid.uuid4().hex}", "password": PASSWORD}
     if path == "agents":
-        # Whose user name is an address is invited and chooses the password.
+        # An agent without a password is invited, for which the user name has to be an e-mail address.
         body = {**body, "username": f"{uuid.uuid4().hex}{'' if 'password' in body else '@example.com'}"}
     thing = call("POST", f"/v1.0/{path}", OWNER, json=body)["id"]
     if not operation.endswith("Session"):
@@ -200,7 +200,7 @@ ANSWERS = ("acknowledgeErasure", "waiveParticipant")
 
 
 def new_erasure():
-    """Path parameters of the part of a participant in the erasure of an account that is made for it."""
+    """Creates and deletes an account; returns the path parameters of a participant's part in its erasure."""
     account = {"username": f"erased-{uuid.uuid4().hex}", "password": PASSWORD}
     customer = call("POST", "/v1.0/customers", OWNER, json=account)["id"]
     call("DELETE", f"/v1.0/customers/{customer}", OWNER)
@@ -213,28 +213,28 @@ def new_erasure():
 
 
 def mailed_token():
-    """The token of a new sign-up's link."""
+    """Signs up with a new address; returns the token of the mailed link."""
     address = f"{uuid.uuid4().hex}@example.com"
     call("POST", "/auth/signup", None, json={"email": address, "accepted_tos": True})
     return token_mailed_to(address)
 
 
 def invitation():
-    """The token of the link of a new account's admin, who is invited."""
+    """Creates an account whose admin is invited; returns the token of the mailed link."""
     address = f"{uuid.uuid4().hex}@example.com"
     call("POST", "/v1.0/customers", INVITER, json={"username": address})
     return token_mailed_to(address)
 
 
 def leaving_link():
-    """The token of the link by which the owner of a new account leaves without logging in."""
+    """Creates an account; returns the token of a mailed link by which its owner unregisters it without logging in."""
     word = uuid.uuid4().hex
     address = f"{word}@example.com"
     account = {"username": f"u{word}", "password": PASSWORD, "email": address}
     customer = call("POST", "/v1.0/customers", INVITER, json=account)["id"]
     call("PUT", f"/v1.0/customers/{customer}/verification", INVITER, json={"email_verified": True})
     call("POST", "/auth/unregister-link", None, json={"email": address})
-    # Its address was to be verified by mail, too.
+    # A link to verify the address is mailed, too.
     return token_mailed_to(address, "/account/unregister")
 
 
@@ -242,7 +242,7 @@ MAILED = {"resetPassword": invitation, "unregisterByLink": leaving_link}
 
 
 def token_mailed_to(address, page=""):
-    """The token of the link to a page, any if none is named, that is on its way to an address."""
+    """Waits for a mail to `address` with a link to `page`, or to any page if it is empty; returns the link's token."""
     for _ in range(100):
         mail = requests.get(f"{API}/_local/mail", headers={"Accept": "application/json"}, timeout=30).json()["mail"]
         texts = (message["text"] for message in mail if message["to"] == [address])
@@ -255,7 +255,7 @@ def token_mailed_to(address, page=""):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     body = case.body
-    # Once per call of whoever is a person: a token works once, and makes an account only with a password.
+    # Each valid call by a person gets a new token, as a token works once, and only with a password creates an account.
     if OWN_PASSWORD and operation_of(case) == "verifyEmail" and case.meta.generation.mode.is_positive:
         case.body = body = {**body, "token": mailed_token()}
         body.setdefault("password", PASSWORD)
@@ -265,7 +265,7 @@ def before_call(context, case, kwargs):
                 case.body = body = {**body, field: f"{uuid.uuid4().hex}-{body[field]}"}
     if OWN_PASSWORD and isinstance(body, dict) and isinstance(body.get("current_password"), str):
         case.body = {**case.body, "current_password": OWN_PASSWORD}
-    # Every request needs its own: a repeated one is answered as before, whatever else is wrong with it.
+    # Every request needs its own key: one with a key used before is replayed, even if it is invalid.
     if (key := case.headers.get("Idempotency-Key")) in keys:
         case.headers["Idempotency-Key"] = f'"{uuid.uuid4()}"'
     keys.add(key)
@@ -280,7 +280,7 @@ def before_call(context, case, kwargs):
         else:
             case.body = {field: value for field, value in body.items() if field != "round"}
     elif OWNER and case.meta.generation.mode.is_positive:
-        # Other runs ask for accounts and versions that may not be there.
+        # Other runs cover ids and entity tags of objects that do not exist.
         case.path_parameters, case.query = new_thing(operation_of(case))
         case.headers.pop("If-Match", None)
     if INVITER and case.meta.generation.mode.is_positive and (link := MAILED.get(operation_of(case))):

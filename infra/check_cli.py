@@ -1,4 +1,4 @@
-"""Runs the command line against the local stack, as an operator does, and against a server that answers what it should not.
+"""Runs the command line against the local stack, as an operator does, and against a server with hostile answers.
 
     cargo build -p cli
     python3 infra/check_cli.py                 # an erasure of 300 items is watched
@@ -35,7 +35,7 @@ MOST_MEMORY_KIB = 32 * 1024
 
 
 class Cli:
-    """The program, with a home directory of its own."""
+    """Runs the command line, with a home directory of its own."""
 
     def __init__(self, home):
         self.home = pathlib.Path(home)
@@ -43,7 +43,7 @@ class Cli:
         self.profile = self.home / ".config/tenure/default.json"
 
     def run(self, *arguments, code=0, text=None):
-        """Its output; it must end with `code`, and print nothing that a terminal would obey."""
+        """Runs a command and asserts its exit code, and that it prints no control characters and no secrets."""
         ran = subprocess.run([TENURE, *arguments], input=text or "", capture_output=True, text=True, env=self.environment, timeout=300)
         where = f"tenure {' '.join(arguments)}: {ran.stdout}{ran.stderr}"
         assert ran.returncode == code, f"ends with {ran.returncode} instead of {code}: {where}"
@@ -61,7 +61,7 @@ class Cli:
         return [json.loads(line) for line in self.out("--json", *arguments).splitlines()]
 
     def at_a_terminal(self, *arguments, answers):
-        """What a terminal shows when these answers are typed at its questions, and the exit code."""
+        """Runs a command in a terminal, and types these answers; returns what the terminal shows, and the exit code."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.execve(TENURE, [str(TENURE), *arguments], self.environment)
@@ -136,7 +136,7 @@ def check_accounts(cli, api, operator):
 
 
 def add_items(api, username, count):
-    """As many numbers, each a request, on connections that are kept."""
+    """Creates `count` numbers, each by a request, on 8 persistent connections."""
     token, per_thread = token_of(api, username), threading.local()
 
     def add(number):
@@ -146,7 +146,7 @@ def add_items(api, username, count):
         per_thread.connection.request("POST", "/v1.0/numbers", json.dumps({"name": str(number)}), headers)
         answer = per_thread.connection.getresponse()
         body = answer.read()
-        # Changes of one account conflict with each other.
+        # Concurrent changes of one account conflict: 503 means to try again.
         return answer.status == 200 or (answer.status == 503 and add(number)) or sys.exit(body)
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
@@ -188,8 +188,8 @@ def check_erasure(cli, api, home, items):
 
 
 def measured(cli, *arguments):
-    """The greatest resident size of a run, in KiB, and the JSON that it prints."""
-    # `wait4` would count what this process had when it started the other.
+    """Runs a command; returns its peak resident memory, in KiB, and the JSON that it prints."""
+    # `wait4` would count the memory that this process had when it started the command.
     process = subprocess.Popen([TENURE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=cli.environment)
     status, memory = pathlib.Path(f"/proc/{process.pid}/status"), 0
     while process.poll() is None:
@@ -270,7 +270,7 @@ def check_others(cli, url):
 
 
 class Hostile(http.server.BaseHTTPRequestHandler):
-    """Answers with names that a terminal would obey, at the second attempt; and with what is no answer of the API."""
+    """Answers with names that have control characters, after a first 503; and with answers that the API never gives."""
 
     protocol_version = "HTTP/1.1"
     seen = []
@@ -292,7 +292,7 @@ class Hostile(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def answer(self, status, body, retry_after=None):
-        # Control characters above 0x7f may stand in JSON as they are.
+        # JSON allows control characters above 0x7f unescaped.
         sent = json.dumps(body, ensure_ascii=False).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(sent)))
@@ -306,7 +306,7 @@ class Hostile(http.server.BaseHTTPRequestHandler):
 
 
 def served(handler, tls=None):
-    """A server in a thread of its own."""
+    """Starts a server in a thread of its own."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -328,7 +328,7 @@ subjectAltName = DNS:localhost
 
 
 def check_tls(home):
-    """It sends its token to a server whose certificate the system trusts, and to no other."""
+    """Checks that the command line sends its token only to a server whose certificate the system trusts."""
     config, certificate, key = (home / name for name in ("tls.conf", "tls.pem", "tls.key"))
     config.write_text(CERTIFICATE)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",

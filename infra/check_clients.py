@@ -18,7 +18,7 @@ root = pathlib.Path(__file__).resolve().parent.parent
 description, tutorials, target = root / "infra/openapi.yaml", root / "infra/clients", root / "target/clients"
 tools = pathlib.Path(sys.executable).parent
 NPM = ["openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3", "@types/node@20.19.9"]
-# More would mean that types without a name have come back.
+# Maximum number of generated modules: more would mean that types without a name have come back.
 MOST_MODULES = 240
 
 
@@ -30,7 +30,7 @@ def python(url):
     package = target / "python"
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
-    # Formatting what nobody reads is left out.
+    # No hooks: generated code that nobody reads needs no formatting.
     (package / "config.yaml").write_text("post_hooks: []\n")
     command = [tools / "openapi-python-client", "generate", "--path", description, "--meta", "none", "--fail-on-warning"]
     run(*command, "--config", package / "config.yaml", "--output-path", package / "tenure_client")

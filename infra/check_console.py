@@ -1,16 +1,16 @@
-"""Works as an operator with the console, in Chromium, by keyboard alone.
+"""Uses the console as an operator does, in Chromium, by keyboard alone.
 
     pip install --require-hashes -r infra/requirements/swagger_ui.txt
     pip install --require-hashes --no-deps -r infra/requirements/axe.txt
     python3 infra/check_console.py
     python3 infra/check_console.py http://127.0.0.1:3000   # a stack that runs already, without data
 
-Needs Chromium or Chrome, and its chromedriver (Debian: chromium, chromium-driver); takes two minutes. An account with markup in
-every text field is found, planned and deleted: changed behind the operator's back first, so that the deletion is refused and
-planned again; a participant is waived, and the receipt verified. Another one is held, suspended, frozen and recovered; a
-webhook that fails is sent again; the stack's clock is moved. Fails if a view has an error in Chromium's console, a violation of
-accessibility rules (axe-core), asks another host for something, keeps the token anywhere, is wider than a telephone, or takes text
-for markup. Pictures of all views are in target/tmp/pages/.
+Needs Chromium or Chrome, and its chromedriver (Debian: chromium, chromium-driver); takes two minutes. An account with
+markup in every text field is found, and its deletion planned; it is changed behind the operator's back, so the deletion
+is refused, planned again, and done. A participant is waived, and the receipt verified. Another account is held,
+suspended, frozen and recovered; a failed webhook delivery is sent again; the stack's clock is moved. Fails if a view
+has an error in Chromium's console, violates accessibility rules (axe-core), sends a request to another host, keeps the
+token anywhere, is wider than a telephone, or renders text as markup. Pictures of all views are in target/tmp/pages/.
 """
 
 import json
@@ -26,7 +26,7 @@ from chromium import OpenPage, command, run, step
 OPERATOR = ("admin@localhost", "local-admin-password")
 PASSWORD = "correct horse battery staple"
 KINDS = ["numbers", "flows", "queues", "trunks", "extensions", "files", "billing_accounts", "tags", "transcriptions", "contacts", "outbound_configs"]
-# None has anything of an account, as browsers keep titles.
+# Titles of the views. None contains data of an account, as browsers keep titles.
 TITLES = ["Tenure console", *(f"{view} – Tenure console" for view in ["Accounts", "Account", "Erasures", "Failing webhooks", "Receipts"])]
 # Text that is markup, closes an attribute, and is a template.
 HOSTILE = '"\'><img src=x onerror="window.hit=1"><script>window.hit=1</script>{{7*7}}${7*7}'
@@ -45,7 +45,7 @@ class Api(local_stack.Api):
 
 
 class Page(OpenPage):
-    """The console, and what it says."""
+    """The open console, used by keyboard."""
 
     def wait(self, what, seconds=30):
         return WebDriverWait(self.chromium, seconds, poll_frequency=0.05).until(lambda _: what())
@@ -64,7 +64,7 @@ class Page(OpenPage):
             raise AssertionError(f"{within} does not say {words}: {self.text(within)} {self.chromium.get_log('browser')}") from error
 
     def reach(self, name):
-        """Presses Tab until what has this accessible name has the focus."""
+        """Presses Tab until the element with this accessible name has the focus, and returns it."""
         seen = []
         for _ in range(150):
             focus = self.chromium.switch_to.active_element
@@ -85,14 +85,14 @@ class Page(OpenPage):
         self.wait(lambda: self.chromium.switch_to.active_element.tag_name == "h1")
 
     def dialog(self, title):
-        """Waits for the dialog of an act; its request names a variable and no token."""
+        """Waits for the dialog with this title; returns the request in it, which has a variable for the token."""
         self.wait(lambda: title in self.text("dialog[open] h2"))
         request = self.text("dialog pre")
         assert request.startswith("curl -X ") and "$TOKEN" in request and "vbs_" not in request, request
         return request
 
     def done(self, *words):
-        """Waits until the dialog has closed, and the page says so."""
+        """Waits until the dialog has closed, and the page's status says these words."""
         try:
             self.wait(lambda: not self.all("dialog[open]"))
         except Exception as error:
@@ -107,13 +107,13 @@ class Page(OpenPage):
 
 
 def account(api, username, **fields):
-    """The id of a new account, and its owner's token."""
+    """Creates an account; returns its id, and its owner's token."""
     new = api.ok("POST", "/v1.0/customers", {"username": username, "password": PASSWORD, **fields})
     return new["id"], api.login(username, PASSWORD)
 
 
 def prepare(api):
-    """Accounts, a participant, and markup in each text field."""
+    """Creates accounts and a participant, with markup in each text field."""
     step("prepare accounts")
     api.token = api.login(*OPERATOR)
     api.ok("PUT", "/v1.0/participants/carrier", {"required": True, "timeout": 86_400, "detail": HOSTILE})
@@ -176,7 +176,7 @@ def find(page, name, title):
 
 
 def delete(api, page, hostile, owner):
-    """Finds, plans, is overtaken, is refused, plans again, deletes, watches, waives and verifies."""
+    """Plans a deletion, is refused as the account has changed, plans again, deletes, and waives the participant."""
     find(page, '"\'><img', HOSTILE)
     page.says("History", "Webhook deliveries", "<script>window.hit=1</script>", HOSTILE)
     for kind in KINDS:
@@ -239,7 +239,7 @@ def verify(api, page, hostile):
 
 
 def act(api, page, other):
-    """Holds, suspends, freezes, and undoes each."""
+    """Holds, suspends and freezes an account, and undoes each."""
     find(page, "zebra", "Zebra Ltd")
     state = lambda: api.ok("GET", f"/v1.0/customers/{other}/overview")
     step("hold and lift")

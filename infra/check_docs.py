@@ -140,7 +140,7 @@ EXPECTED = {
     ],
 }
 
-# Said by a shell or a program that could not do what it was told.
+# Error messages of shells and programs.
 TROUBLE = re.compile(
     r"command not found|parse error|syntax error|no matches found|unmatched|event not found|bad pattern"
     r"|curl: \(|jq: |Traceback|FAILED-\d"
@@ -163,7 +163,7 @@ def without_fences(text):
 
 
 def missing_paths(document):
-    """Paths in backticks that do not exist, from the root or from beside the document."""
+    """Yields paths in backticks that exist neither below the root nor below the document's directory."""
     top = tuple(f"{entry.name}/" for entry in ROOT.iterdir() if entry.is_dir())
     beside = document.parent
     for code in re.findall(r"`([^`\s]+)`", without_fences(text_of(document))):
@@ -176,7 +176,7 @@ def missing_paths(document):
 
 
 def is_made_by_work(path):
-    """What git does not keep: results of builds and runs, and files that the reader makes."""
+    """Returns whether git does not track the path: a result of builds or runs, or a file that the reader makes."""
     return path.startswith(("target/", ".local/")) or path in {"packaged.yaml", "keys.json"}
 
 
@@ -199,7 +199,7 @@ def broken_links(document):
 
 
 def unknown_tests(document):
-    """Names of tests, in backticks: snake_case with three words at least, and not a field or a file."""
+    """Yields names in backticks that look like a test, snake_case of four words or more, and are no function's name."""
     sources = [path.read_text("utf-8") for top in ("tests", "shared", "functions", "infra")
                for path in (ROOT / top).rglob("*.rs") if "target" not in path.parts]
     functions = set(re.findall(r"\bfn (\w+)", "\n".join(sources)))
@@ -226,7 +226,7 @@ def misshapen_decisions():
 
 
 def decisions_without_records():
-    """Numbers of decisions, wherever they are named, that have no record."""
+    """Yields numbers of decisions that a tracked file names, and that have no record."""
     numbers = {int(path.name[:4]) for path in (ROOT / "infra/decisions").glob("[0-9]*.md")}
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
     for name in filter(re.compile(r".*\.(md|rs|py|yaml|toml)$").match, tracked.split("\0")):
@@ -333,8 +333,8 @@ def need_programs():
 
 
 def build():
-    """Builds the command line, and the local stack once: the command that starts it without building."""
-    # Apart: packages that are built together share the features of their dependencies, and would all be built anew.
+    """Builds the local stack and the command line; returns the command that starts the stack without building."""
+    # Separately: packages that are built together share features of their dependencies, which would then be rebuilt.
     for packages in (["-p", "functions", "--bins", "-p", "local"], ["-p", "cli"]):
         subprocess.run(["cargo", "build", "--quiet", *packages], cwd=ROOT, check=True)
     return [str(BINARIES / "local"), "--binaries", str(BINARIES)]
@@ -370,7 +370,7 @@ class Stack:
         self.process.wait(timeout=60)
 
 
-# Reports every command that fails, and ends with a prompt that no output looks like.
+# Each shell's command, and the commands that make it report every command that fails.
 SHELLS = {
     "bash": (["bash", "--norc", "-i"], "set -o pipefail; trap 'echo FAILED-$?' ERR"),
     "zsh": (["zsh", "-f", "-i"], "setopt pipefail; TRAPZERR() { echo FAILED-$? }"),
@@ -393,7 +393,7 @@ class Shell:
         self.seen = ""
 
     def type(self, text):
-        """Types text, reading what the terminal shows meanwhile: neither side may wait for the other."""
+        """Types text while reading what the terminal shows, so that neither side blocks on a full buffer."""
         data = text.encode()
         while data:
             readable, writable, _ = select.select([self.terminal], [self.terminal], [], 60)
@@ -418,14 +418,14 @@ class Shell:
         return True
 
     def run(self, block, bracketed):
-        # The marks are put together by the shell, so that what is typed is not taken for what is printed.
+        # The shell joins the parts of each mark, so that the echo of what is typed is not taken for output.
         self.type(f"{self.prelude}; stty -echo; echo begin-''here\n")
         if not self.wait_for("begin-here", 30):
             return "the shell does not start\n" + self.seen
         time.sleep(0.3)
         self.seen = ""
         if bracketed:
-            # A terminal gives lines as returns, and the last one is the user's.
+            # A terminal pastes line ends as carriage returns; the last one is typed by the user.
             self.type(f"\x1b[200~{block.rstrip()}\x1b[201~".replace("\n", "\r"))
             self.type("\r")
         else:
@@ -443,7 +443,7 @@ class Shell:
 
 
 def printed(output):
-    """The output without echoed input, as far as that can be told: no line of output is a command line."""
+    """Returns the lines of output without echoed input: without lines that look like a command."""
     return [line for line in output.splitlines() if not re.search(r"curl -sS|localhost", line)]
 
 

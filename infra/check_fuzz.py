@@ -1,13 +1,13 @@
-"""Fuzzes the parsers of what strangers send, with libFuzzer by cargo-fuzz, which needs no nightly Rust.
+"""Fuzzes the parsers of untrusted input with cargo-fuzz and libFuzzer, on stable Rust.
 
     python3 infra/check_fuzz.py                         # a minute for each target
     python3 infra/check_fuzz.py --seconds 3600 TARGET…  # these only, an hour each
     python3 infra/check_fuzz.py --replay FILE TARGET    # one input, with the panic's message
 
-Targets are the properties in tests/fuzz/src; each begins with the inputs in tests/fuzz/seeds/TARGET, and with what earlier
-runs have found new, in target/fuzz/corpus. As many run at the same time as there are processors. An input that a property
-does not hold for ends its target; it is below target/fuzz/found, and belongs into the seeds once it is understood. Exits
-with 1 if there is one.
+Targets are the properties in tests/fuzz/src; each begins with the inputs in tests/fuzz/seeds/TARGET, and with what
+earlier runs have found new, in target/fuzz/corpus. As many targets run at the same time as there are processors. A
+target ends at the first input for which its property does not hold; the input is stored below target/fuzz/found, and is
+to be added to the seeds once it is understood. Exits with 1 if there is one.
 
 Needs a C++ compiler, and cargo-fuzz in PATH or below target/ci, where .ci/run installs it.
 """
@@ -25,7 +25,7 @@ TARGETS = ROOT / "tests" / "fuzz" / "targets"
 SEEDS = ROOT / "tests" / "fuzz" / "seeds"
 SCRATCH = ROOT / "target" / "fuzz"
 TRIPLE = re.search(r"host: (\S+)", subprocess.check_output(["rustc", "-vV"], text=True))[1]
-# Largest input, in bytes; of a body, a little more than is accepted.
+# Maximum length of inputs by target, in bytes, if not the usual one: for a body, a little more than is accepted.
 LARGEST = {"json_body": 66_000}
 USUAL = 2_048
 
@@ -42,7 +42,7 @@ def program(target):
 
 
 def fuzz(target, seconds):
-    """Returns the row of the table, and the log if an input was found."""
+    """Fuzzes a target; returns its row of the table, and the log if an input was found that fails, else `None`."""
     corpus, found = SCRATCH / "corpus" / target, SCRATCH / "found" / target
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
     python3 infra/lint_template.py target/expanded
     python3 infra/check_guard.py target/expanded/template.json    # cfn-guard on the PATH
 
-A rule that nothing breaks may be one that checks nothing, so each must be seen to pass and to fail.
+A rule that never fails may check nothing, so each must have a test in which it passes and one in which it fails.
 """
 
 import pathlib
@@ -40,7 +40,7 @@ for file in sorted(RULES.glob("*.guard")):
     tested = guard("test", "-r", str(file), "-t", str(tests))
     failed |= bool(tested.returncode)
 validated = guard("validate", "-r", str(RULES), "-d", sys.argv[1], "--show-summary", "all")
-# A rule that finds nothing to look at is skipped; here there is something for each.
+# cfn-guard skips a rule that applies to no resource. Here every rule applies to some, so skipping is an error.
 kept, skipped = (re.findall(rf"^\S+/(\w+) +{status}$", validated.stdout, re.M) for status in ("PASS", "SKIP"))
 print(f"the template keeps to {len(kept)} rules", *(f"and {rule} was not checked" for rule in skipped))
 failed |= bool(validated.returncode or skipped or not kept)

@@ -24,15 +24,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
 TREE = TARGET / "mutants"
 OUTPUT = TARGET / "mutants.out"
-# Cargo would take what it has built from the code itself for the build of a mutant, which is in the copy.
+# Separate, as Cargo would otherwise take its build of the original code for the build of a mutant in the copy.
 BUILD = TARGET / "mutants.build"
-# As many as are built and tested in five minutes, and the dependencies before them.
+# Maximum number of mutants of changed lines: as many as five minutes suffice for, with the build of dependencies.
 AT_MOST = 40
-# Seconds that the tests of one may take: a loop without end is caught.
+# Timeout of the tests of one mutant, in seconds, so that an endless loop counts as caught.
 LIMIT = "60"
 ENVIRONMENT = os.environ | {
     "PATH": f"{os.environ['PATH']}:{TARGET / 'ci' / 'bin'}",
-    # Properties are tried with fewer values, a hundred times as often.
+    # Number of cases per property: fewer than usual, as the tests run about a hundred times as often.
     "PROPTEST_CASES": "32",
     "CARGO_TARGET_DIR": str(BUILD),
     "CARGO_INCREMENTAL": "1",
@@ -52,7 +52,7 @@ def mutants(*options, **how):
 
 
 def check_out():
-    """Copies the tracked files as they are, in time that git needs for those that have changed."""
+    """Checks out the tracked files, with uncommitted changes, into a worktree, where git writes only changed files."""
     state = text_of("git", "stash", "create") or "HEAD"
     if not TREE.exists():
         run("git", "worktree", "prune")
@@ -63,7 +63,7 @@ def check_out():
 
 
 def only(files):
-    """The configuration for these files, or the whole one."""
+    """Returns the options that restrict the configuration to these files; none for all files."""
     if not files:
         return []
     whole = (ROOT / ".cargo" / "mutants.toml").read_text()
@@ -73,7 +73,7 @@ def only(files):
 
 
 def changes():
-    """The lines that differ from main: where this is main, from the commit before."""
+    """Returns the options that restrict a run to lines that differ from main or, on main, from the commit before."""
     head = text_of("git", "rev-parse", "HEAD")
     bases = (text_of("git", "merge-base", "HEAD", main) for main in ("origin/main", "main"))
     base = next((base for base in bases if base and base != head), "HEAD^")
@@ -87,7 +87,7 @@ def changes():
 
 
 def sample(selection):
-    """Chooses as many of the mutants as there is time for; None if there are none."""
+    """Returns the options that choose as many of the mutants as there is time for; `None` if there are no mutants."""
     listed = mutants("--list", *selection, capture_output=True)
     if listed.returncode:
         sys.exit(f"cargo-mutants failed ({listed.returncode}): {listed.stderr}")

@@ -1,4 +1,4 @@
-"""Runs the example participant of infra/participants against the local stack, and kills it again and again.
+"""Runs the example participant of infra/participants against the local stack, and kills it repeatedly.
 
     pip install --require-hashes -r infra/requirements/checks.txt
     python3 infra/check_participant.py             # 20 accounts, killed 50 times
@@ -53,7 +53,7 @@ class Carrier:
 
 
 def customers(api, operator, database):
-    """New accounts with numbers at the carrier: how many numbers and invoices, by account."""
+    """Creates accounts with numbers and invoices at the carrier; returns how many of each there are, by account."""
     kept = {}
     with sqlite3.connect(database) as rows:
         for number in range(ACCOUNTS):
@@ -72,7 +72,7 @@ def erasures(api, operator, ids):
 
 
 def problems(api, kept, found, database):
-    """What is wrong at the end."""
+    """Yields what is wrong once all erasures are complete: numbers that are left, and wrong receipts."""
     with sqlite3.connect(database) as rows:
         for customer, count in rows.execute("SELECT customer_id, count(*) FROM numbers GROUP BY 1"):
             if customer in kept:
@@ -113,7 +113,7 @@ def main():
         kept, killed = customers(api, operator, database), 0
         waiting = list(kept)
         while killed < kills or waiting:
-            # Some accounts at each kill, so that there is always something under way.
+            # Deletions are spread evenly over the kills, so that an erasure is always under way.
             if waiting and killed * ACCOUNTS >= (ACCOUNTS - len(waiting)) * kills:
                 expect(api.send("DELETE", f"/v1.0/customers/{waiting.pop()}", operator), "delete")
             time.sleep(random.uniform(0.02, 0.4))

@@ -4,8 +4,8 @@
     python3 infra/check_receipts.py target/tmp   # the receipt that `cargo test` leaves there
     python3 infra/check_receipts.py              # one of an account that the local stack has erased
 
-The receipt must be genuine; with any byte changed, or by another key, it must not be. What it supersedes is checked with
-receipts that are signed here.
+The receipt must be genuine, and must not be with any byte changed or with another key. That a receipt supersedes
+another is checked with receipts that are signed here.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ STACK = ["cargo", "local", "--in-memory", "--port", "0"]
 
 
 def call(url, body=None, token=None):
-    """GET, or POST if there is a body; the answer as JSON."""
+    """Sends a GET, or a POST if there is a body; returns the JSON of the answer."""
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -36,7 +36,7 @@ def call(url, body=None, token=None):
 
 
 def of_an_erased_account():
-    """The receipt of an account that the local stack has erased, and the keys it publishes."""
+    """Erases an account on a local stack; returns its receipt, and the keys that the stack publishes."""
     stack = subprocess.Popen(STACK, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         api = stack.stdout.readline().removeprefix("listening on ").strip()
@@ -67,7 +67,7 @@ def check(receipt, published):
     keys = KeySet.import_key_set(published)
     claims = claims_of(receipt, keys)
     assert sum(claims["counts"].values()) > 0, claims
-    # Nobody else keeps anything for the account: its first receipt is final.
+    # There are no participants, so the first receipt is final.
     assert (claims["round"], claims["final"], claims["supersedes"]) == (1, True, None), claims
     assert claims["covers"] == {"tables": ["accounts", "outbox", "ledger"], "participants": []}, claims
     assert claims["retained"] == [] and claims["not_covered"]["backups_until"] > claims["tm_finish"], claims
@@ -81,7 +81,7 @@ def check(receipt, published):
     for fewer in (parts[:2], [parts[0], "", parts[2]], parts + [""]):
         assert not is_genuine(".".join(fewer), keys), fewer
 
-    # Another key, under its own name and under the name of the one that signed.
+    # Another key, under an id of its own and under the id of the key that signed.
     other = ECKey.generate_key("P-256").as_dict(private=False)
     for kid in ("other", published["keys"][0]["kid"]):
         stranger = KeySet.import_key_set({"keys": [{**other, "kid": kid}]})
@@ -92,7 +92,7 @@ def check(receipt, published):
 
 
 def check_what_is_signed():
-    """A good signature under something that is no receipt of ours proves nothing."""
+    """Checks that a correctly signed token of another type or issuer is not accepted as a receipt."""
     key = ECKey.generate_key("P-256", {"kid": "ours"})
     for typ, issuer, genuine in ((TYPE, ISSUER, True), ("JWT", ISSUER, False), (TYPE, "other", False)):
         header = {"alg": "ES256", "typ": typ, "kid": "ours"}
@@ -101,7 +101,7 @@ def check_what_is_signed():
 
 
 def check_what_is_superseded():
-    """A final receipt names the one that it supersedes, and no other."""
+    """Checks that verify_receipt.py accepts as superseded only the receipt that the later one names."""
     key = ECKey.generate_key("P-256", {"kid": "ours"})
     header = {"alg": "ES256", "typ": TYPE, "kid": "ours"}
     first = jwt.encode(header, {"iss": ISSUER, "final": False}, key)
@@ -116,13 +116,13 @@ def check_what_is_superseded():
 
 
 def check_program(receipt, published):
-    """The program says the same, by its exit code and in words."""
+    """Checks that verify_receipt.py says by its exit code and its output whether a receipt is genuine."""
     assert json.loads(run_program(published, 0, receipt + "\n").stdout)["iss"] == ISSUER
     run_program(published, 1, receipt[::-1])
 
 
 def run_program(published, code, receipt, *superseded):
-    """Runs verify_receipt.py, which ends with this code."""
+    """Runs verify_receipt.py, asserts that it exits with `code`, and returns the completed process."""
     with tempfile.TemporaryDirectory() as directory:
         keys, *receipts = (pathlib.Path(directory, str(place)) for place in range(2 + len(superseded)))
         keys.write_text(json.dumps(published))

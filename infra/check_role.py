@@ -17,7 +17,7 @@ import zipfile
 
 from lint_template import INFRA, read
 
-# What handlers ask for and this stack never needs.
+# Patterns of actions that handlers ask for and this stack never needs, with the reason.
 NOT_NEEDED = {
     "dynamodb:*ContributorInsights": "the template does not use contributor insights",
     "dynamodb:*Import*": "no table is imported",
@@ -61,7 +61,7 @@ NOT_NEEDED = {
     "s3:REST.PUT.OBJECT": "not an action",
 }
 
-# Needed in spite of a pattern above.
+# Actions that are needed although a pattern above matches them.
 NEEDED = [
     "dynamodb:ListTagsOfResource",
     "events:ListTagsForResource",
@@ -80,12 +80,12 @@ NEEDED = [
 
 API = ["apigateway:DELETE", "apigateway:GET", "apigateway:PATCH", "apigateway:POST", "apigateway:PUT"]
 
-# Types whose schemas are not in the wheel, or are there without handlers: from AWS's own descriptions.
+# Actions of types whose schemas are not in the wheel, or are there without handlers: from AWS's documentation.
 WITHOUT_SCHEMA = {
     "AWS::ApiGatewayV2::Api": API,
     "AWS::ApiGatewayV2::ApiMapping": API,
     "AWS::ApiGatewayV2::DomainName": API,
-    # Access logs are a log delivery.
+    # The logs actions are for access logs, which API Gateway writes by a log delivery.
     "AWS::ApiGatewayV2::Stage": API + ["logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"],
     "AWS::CloudFormation::Stack": ["cloudformation:CreateStack", "cloudformation:DeleteStack", "cloudformation:DescribeStacks", "cloudformation:TagResource", "cloudformation:UntagResource", "cloudformation:UpdateStack"],
     "AWS::CloudWatch::Alarm": ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"],
@@ -99,7 +99,7 @@ WITHOUT_SCHEMA = {
     "AWS::Logs::MetricFilter": ["logs:DeleteMetricFilter", "logs:DescribeMetricFilters", "logs:PutMetricFilter"],
 }
 
-# What no schema knows of, and CloudFormation calls all the same.
+# Actions that CloudFormation calls although no schema names them.
 UNSAID = {
     "AWS::KMS::Key": ["kms:CancelKeyDeletion"],
     "AWS::Lambda::EventSourceMapping": ["lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"],
@@ -108,7 +108,8 @@ UNSAID = {
 }
 
 
-# What no deployment may do unless the role's parameter MayChangeProtection is "true": tagging a new key is tagging any.
+# Actions that no deployment may use unless the role's parameter MayChangeProtection is "true". Tagging is among them,
+# as a permission to tag a new key is one to tag any key.
 PROTECTED = [
     "dynamodb:DeleteBackup",
     "dynamodb:UpdateContinuousBackups",
@@ -120,12 +121,12 @@ PROTECTED = [
     "kms:UpdateAlias",
 ]
 
-# What no deployment may do in prod, whatever the parameter is.
+# Actions that no deployment may use in prod, whatever the parameter is.
 NEVER_IN_PROD = ["dynamodb:DeleteBackup", "dynamodb:DeleteTable", "kms:DisableKey", "kms:ScheduleKeyDeletion"]
 
 
 def schemas(directory):
-    """Permissions by resource type, of the types whose schemas have handlers."""
+    """Returns the permissions that handlers need, by resource type, for types whose schemas have handlers."""
     found = {}
     for wheel in directory.glob("localstack_core-*.whl"):
         with zipfile.ZipFile(wheel) as archive:
@@ -153,7 +154,7 @@ def granted(role):
 
 
 def chosen(value, conditions):
-    """A value of the template with its conditions decided; what they leave out is None."""
+    """Returns a value of the template with its conditions evaluated; `None` for a value that they leave out."""
     if isinstance(value, dict):
         if "Fn::If" in value:
             condition, yes, no = value["Fn::If"]
@@ -173,7 +174,7 @@ def can(policy, action):
 
 
 def unprotected(role):
-    """Complaints of a role that can do what only an administrator may let it, or nobody in prod."""
+    """Yields actions that the role can use but must not: PROTECTED ones by default, or NEVER_IN_PROD ones in prod."""
     document = role["Properties"]["Policies"][0]["PolicyDocument"]
     for may_change in [False, True]:
         for is_prod in [False, True]:
@@ -184,7 +185,7 @@ def unprotected(role):
 
 
 def compare(types, known, allowed):
-    """Complaints of a role that `allowed` these actions, for resources of `types`."""
+    """Yields actions that resources of `types` need and are not `allowed`, and allowed ones that no type needs."""
     asked = {}
     for kind in types:
         if kind not in known and kind not in WITHOUT_SCHEMA:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the root certificates that functions trust are still Amazon's, as Mozilla's list has them.
+"""Checks that the root certificates that functions trust are those of Amazon in Mozilla's list.
 
 Needs certifi, which is that list. If this fails, put the certificates that it names into
 shared/src/platform/amazon_roots.pem, or take them out, and change the date there."""
@@ -16,7 +16,7 @@ NAMES = ("Amazon Root CA ", "Starfield Services Root Certificate Authority - G2"
 
 
 def roots(path):
-    """Every certificate's name, by the certificate."""
+    """Returns the common names of the certificates in a file, by the certificate in DER."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(path)
     named = {}

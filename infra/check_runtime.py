@@ -4,9 +4,9 @@
     cargo test panics                  # builds the functions; leaves programs that misbehave in target/tmp
     python3 infra/check_runtime.py
 
-Each case once for a function behind the API and once for one that takes events. Two of each are run: a real one, and one that
-misbehaves as it is told (tests/api/panics.rs). What the emulator of AWS does not do: it freezes no process between calls and
-enforces no memory size, so memory is limited by the shell, and the kernel's kill is played.
+Each case runs for a function behind the API and for one that takes events; of each there are a real program and one
+that misbehaves as requested (tests/api/panics.rs). Unlike Lambda, AWS's emulator neither freezes a process between
+calls nor enforces a memory size, so the shell limits the memory, and a kill by the kernel is simulated.
 """
 
 import contextlib
@@ -50,7 +50,8 @@ def template_of_sam():
 
 
 def variables(binary):
-    """What the template sets for a function: a parameter's default, or the name of what is made."""
+    """Returns the environment variables that the template sets for a function, with the defaults of parameters; other
+    references become the variable's name in lower case."""
     template = template_of_sam()
     properties = next(
         one["Properties"]
@@ -62,7 +63,7 @@ def variables(binary):
 
     def value(name, of):
         if isinstance(of, dict):
-            # A condition is taken as false.
+            # Conditions are evaluated as false.
             of = of["Fn::If"][2] if "Fn::If" in of else of
             of = template["Parameters"].get(of.get("Ref"), {}).get("Default", name.lower())
         return str(of)
@@ -81,7 +82,7 @@ def free_ports(count):
 
 
 def until(check, seconds=10):
-    """What `check` gives, once it gives something; `None` if it never does."""
+    """Calls `check` until its result is true, and returns that; `None` if it is not within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := check():
@@ -91,7 +92,7 @@ def until(check, seconds=10):
 
 
 def silent_table():
-    """A DynamoDB that accepts connections and answers nothing."""
+    """Opens a socket in place of DynamoDB that accepts connections and never answers; returns it and its URL."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -132,7 +133,7 @@ class Function:
         self.directory.cleanup()
 
     def invoke(self, event):
-        """The status and the text that the runtime answers an invocation with."""
+        """Invokes the function; returns the status and the text that the runtime answers."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/2015-03-31/functions/function/invocations", json.dumps(event).encode()
         )
@@ -177,7 +178,7 @@ def request(route, query=""):
 
 
 class Cases:
-    """What both kinds of functions are asked. A subclass says which programs, and what right answers are."""
+    """Test cases for both kinds of functions. A subclass names the programs, and says what right answers are."""
 
     @classmethod
     def setUpClass(cls):
@@ -193,7 +194,7 @@ class Cases:
         return Function(PROGRAMS / self.PROGRAM, {}, **options)
 
     def assert_restarted(self, function, before):
-        """The next call is answered, by a process that the runtime has started for it."""
+        """Asserts that the next call is answered, by a process that the runtime has started for it."""
         starts = function.starts()
         self.assert_answers(function)
         self.assertEqual(function.starts(), starts + 1, function.log())
@@ -247,7 +248,7 @@ class Cases:
             before = function.process()
             os.kill(before, signal.SIGTERM)
             self.assertTrue(until(lambda: is_dead(before), 1), "it goes on")
-            # As on Lambda, the call that finds it dead may fail.
+            # As on Lambda, the first call after the process has ended may fail.
             function.invoke(self.REAL)
             self.assert_real_answers(function)
             self.assertNotEqual(function.process(), before)

@@ -3,17 +3,17 @@
     python3 infra/check_seeded.py              # all of them, some minutes each
     python3 infra/check_seeded.py NAME…        # these only
     python3 infra/check_seeded.py --lib        # those that a unit test catches; so with --proof and --api
-    python3 infra/check_seeded.py --apply      # only whether each patch still applies, and is looked for: seconds
+    python3 infra/check_seeded.py --apply      # only whether patches apply and CONTRIBUTING.md has their tests: seconds
 
 A patch begins with two lines: the rule that it breaks, and the quickest test that must catch it, as `cargo test` is told:
 
     Breaks: an operator's deletion takes a unit of the hour's limit
     Caught by: --test api brake::operators_delete_as_many
 
-The bugs are built into a copy of the tracked files as they are, in target/seeded, those of one suite after the other. The
-tests run there without any of them first: one that fails anyway catches nothing. A bug is looked for if the table "Changed
-this, run that" of CONTRIBUTING.md has its test for the file that it changes. Exits with 1 if a bug is not caught or not
-looked for, or its patch does not apply any more.
+The bugs are built into a copy of the tracked files as they are, in target/seeded, those of one suite after the other.
+The tests run there without any of them first: one that fails anyway catches nothing. The table "Changed this, run that"
+of CONTRIBUTING.md must have a bug's test for each file that the bug changes. Exits with 1 if a bug is not caught, its
+test is not in the table, or its patch does not apply any more.
 """
 
 import os
@@ -27,7 +27,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCRATCH = ROOT / "target" / "seeded"
 TREE = SCRATCH / "tree"
-# Seconds that a test may take.
+# Maximum time of a test, in seconds.
 LIMIT = 600
 SUITES = {"--lib": ("--lib",), "--proof": ("--test", "proof"), "--api": ("--test", "api")}
 
@@ -38,7 +38,7 @@ def git(*arguments, where=ROOT):
 
 def cargo(*arguments, limit=None):
     command = ["cargo", "test", "--quiet", "--target-dir", str(SCRATCH / "build"), *arguments]
-    # A bug changes little of a crate.
+    # Incremental, as a bug changes little of a crate.
     quick = {**os.environ, "CARGO_INCREMENTAL": "1"}
     return subprocess.run(command, cwd=TREE, env=quick, capture_output=True, text=True, timeout=limit, check=False)
 
@@ -57,7 +57,7 @@ class Bug:
         return git("apply", "--check", str(self.file), where=TREE).returncode == 0
 
     def is_looked_for(self, table):
-        """Whether, of each file that it changes, a row of the table has its test."""
+        """Returns whether the table has the bug's test for each file that the bug changes."""
         return all(
             any(
                 suite == self.suite and (not words or any(word in self.test for word in words))
@@ -69,7 +69,8 @@ class Bug:
         )
 
     def outcome(self):
-        """Returns what became of it, and the seconds that its test took; None for those if it caught nothing."""
+        """Builds the bug in and runs its test; returns the tests that caught it or what went wrong, and the seconds
+        that the run took, `None` if the bug was not caught."""
         if not self.applies():
             return "DOES NOT APPLY ANY MORE", None
         git("apply", str(self.file), where=TREE)
@@ -89,7 +90,7 @@ class Bug:
 
 
 def changed_and_run():
-    """The table of CONTRIBUTING.md: paths, and the suite and words of each test command."""
+    """Yields the rows of the table of CONTRIBUTING.md: paths, and each test command's suite and name filters."""
     text = (ROOT / ".github/CONTRIBUTING.md").read_text()
     for row in text.split("## Changed this, run that")[1].split("\n## ")[0].splitlines():
         changed, _, run = row.removeprefix("| ").partition(" | ")
@@ -109,7 +110,7 @@ def check_out():
 
 
 def fails_anyway(bugs):
-    """Tests that catch nothing, since they fail without a bug."""
+    """Yields the output of suites in which one of the bugs' tests fails without any bug."""
     for suite in sorted({bug.suite for bug in bugs}):
         tests = [bug.test for bug in bugs if bug.suite == suite]
         run = cargo(*suite, "--", *tests)

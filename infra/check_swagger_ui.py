@@ -17,17 +17,17 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from chromium import run
 
-# What the operator does; the rest is the customer's.
+# Tags of the operations that the operator executes; the customer executes the rest.
 OPERATOR = ["Customers", "Erasure", "Participants"]
-# Before everything else, in this order.
+# Operations that are executed before all others, in this order.
 FIRST = ["login", "createCustomer", "setParticipant"]
-# After everything else: these end the session, or what others need.
+# Operations that are executed after all others: these end the session, or what others need.
 LAST = ["unregister", "recover", "logout"]
 LAST_OF_OPERATOR = ["deleteParticipant"]
 
 
 def operations(url):
-    """Tag and name of every operation that needs no id and no ticket."""
+    """Yields tag and name of every operation that needs no id and no ticket."""
     with urllib.request.urlopen(f"{url}/openapi.json") as answer:
         paths = json.load(answer)["paths"]
     for path, item in paths.items():
@@ -45,7 +45,7 @@ class Page:
         return WebDriverWait(self.chromium, 20, poll_frequency=0.05).until(what)
 
     def block(self, tag, name):
-        """The operation, opened."""
+        """Opens an operation if it is closed, and returns its element."""
         selector = f"[id='operations-{tag.replace(' ', '_')}-{name}']"
         block = self.wait(lambda page: page.find_element(By.CSS_SELECTOR, selector))
         if "is-open" not in block.get_attribute("class"):
@@ -57,7 +57,7 @@ class Page:
         element.click()
 
     def execute(self, tag, name, example=None):
-        """Presses the button; the answer's status and body."""
+        """Presses *Execute* of an operation; returns the status and body of the answer."""
         block = self.block(tag, name)
         if example:
             select = self.wait(lambda _: block.find_element(By.CSS_SELECTOR, ".opblock-section-request-body .examples-select-element"))
@@ -74,7 +74,7 @@ class Page:
         return status, body
 
 
-# Their tokens come by mail: that of an example is refused.
+# Operations whose token comes by mail, so that the one of the example is refused; and the path in the browser's error.
 BY_MAIL = {
     "verifyEmail": "/auth/email-verify - ",
     "resetPassword": "/auth/password-reset - ",

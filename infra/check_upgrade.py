@@ -3,10 +3,10 @@
     cargo build -p functions -p local --bins
     python3 infra/check_upgrade.py --from v0.1.0        # a tag or commit; once built, it is not built again
 
-One local stack, with the template of today and one set of tables, goes through an update and back: all functions old, some
-new, the others new, all new, all old again (rolled back), all new. In each phase an account is made, and those of all phases
-before are used, frozen, recovered, held, and one of them deleted. Every answer has to be a success, each deletion gets its
-receipt, and no old function may take off an item what a new one has written into it.
+One local stack, with the template of today and one set of tables, goes through an update and back: all functions old,
+some new, the others new, all new, all old again (rolled back), all new. In each phase an account is made, and those of
+all phases before are used, frozen, recovered, held, and one of them deleted. Every answer has to be a success, each
+deletion gets its receipt, and no old function may remove an attribute that a new one has written.
 """
 
 import argparse
@@ -25,7 +25,7 @@ TABLES = ("AccountsTable", "ErasuresTable")
 
 
 def build(commit):
-    """The directory of that version's functions."""
+    """Builds the functions of a version, once; returns their directory."""
     name = subprocess.run(["git", "rev-parse", f"{commit}^{{commit}}"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     place = ROOT / "target/upgrade" / name
     if not place.joinpath("built").exists():
@@ -45,7 +45,7 @@ class Upgrade:
         self.accounts, self.made, self.requests, self.problems = [], 0, 0, []
 
     def choose(self, is_new):
-        """Which functions are new from now on; those that run are replaced, as the clock moves."""
+        """Sets which functions are new from now on; moving the clock makes the stack restart those that run."""
         for name in functions():
             directory = BUILT if is_new(name) or not self.old.joinpath(name).exists() else self.old
             pathlib.Path(self.chosen, name).write_text(str(directory / name))
@@ -97,7 +97,7 @@ class Upgrade:
         ok("POST", "/auth/logout", own, {})
 
     def items(self):
-        """Each item of the tables, by its keys."""
+        """Returns all items of the tables, by table and keys."""
         tables = {table: self.api.send("GET", f"/_local/tables/{table}")[1] for table in TABLES}
         rows = {table: found.get("items", found) if isinstance(found, dict) else found for table, found in tables.items()}
         return {(table, row["pk"]["S"], row["sk"]["S"]): row for table, found in rows.items() for row in found}
@@ -126,7 +126,7 @@ def main():
             known = set()
             for phase, is_new in phases.items():
                 upgrade.choose(is_new)
-                # Until one of the accounts is deleted, so that all that the old version writes is known.
+                # The first phase runs three times, until an account is deleted, to see all that the old version writes.
                 for _ in range(1 if known else 3):
                     upgrade.live(phase)
                 known = known or attributes(upgrade.items())

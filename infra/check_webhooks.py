@@ -39,7 +39,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def start():
-    """Starts the stack; gives it and its address."""
+    """Starts the stack; returns its process and its URL."""
     command = ["cargo", "local", "--in-memory", "--port", "0"]
     command += ["--parameter", "WebhookAllowLoopback=true"]
     stack = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -65,7 +65,7 @@ def login(api, username, password):
 
 
 def live(api, url):
-    """Leads an account through its life; gives its secret and what its log says of it."""
+    """Leads an account through its life; returns its webhook secret and its delivery log."""
     admin = login(api, "admin@localhost", "local-admin-password")
     new = {
         "username": "test1",

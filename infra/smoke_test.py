@@ -1,4 +1,4 @@
-"""Asks a deployed API four things that need no account. Fails if an answer is not what it must be.
+"""Sends a deployed API four requests that need no account. Fails if an answer is not as expected.
 
     python3 infra/smoke_test.py https://api.example.com
 """
@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-# Method, path, body; the status and the reason or key of the answer's body.
+# Requests: method, path, body; the expected status, and the reason or key expected in the answer's body.
 QUESTIONS = [
     ("GET", "/ping", None, 200, "message"),
     ("GET", "/no-such-route", None, 404, "ROUTE_NOT_FOUND"),
@@ -19,7 +19,7 @@ QUESTIONS = [
 
 
 def ask(base, method, path, body):
-    """The answer's status and body; status 0 and a text if there is none."""
+    """Sends a request; returns the answer's status and body, or status 0 and an error's text if there is no answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(base.rstrip("/") + path, data, {"Content-Type": "application/json"}, method=method)
     try:

@@ -4,8 +4,8 @@
     python3 infra/stage_parameters.py         # a table of every stage; fails on a value that CloudFormation refuses
 
 `--parameter-overrides` replaces the parameters of samconfig.toml instead of adding to them, and what neither names
-takes the template's default. So whoever adds one passes all of them: those of the file, and those that only
-the environment knows.
+takes the template's default. So whoever passes one parameter has to pass all of them: those of the file, and those that
+only the environment knows.
 """
 
 import os
@@ -25,20 +25,20 @@ FROM_ENVIRONMENT = {
 
 
 def stages(path=INFRA / "samconfig.toml"):
-    """The parameters that the file has, by stage."""
+    """Returns the parameters in the file, by stage."""
     config = tomllib.loads(path.read_text())
     deployed = {name: one["deploy"]["parameters"] for name, one in config.items() if "deploy" in (one if isinstance(one, dict) else {})}
     return {name: dict(pair.split("=", 1) for pair in one["parameter_overrides"].split()) for name, one in deployed.items()}
 
 
 def overrides(stage, environment=os.environ):
-    """All parameters that a deployment of `stage` passes."""
+    """Returns all parameters that a deployment of `stage` passes."""
     known = {name: environment[variable] for name, variable in FROM_ENVIRONMENT.items() if environment.get(variable)}
     return stages()[stage] | known
 
 
 def complaint(declared, name, value):
-    """What CloudFormation would say of a value; `None` if it takes it."""
+    """Returns why CloudFormation would refuse a value; `None` if it accepts it."""
     if declared is None:
         return f"{name}: the template has no such parameter"
     allowed = declared.get("AllowedValues")

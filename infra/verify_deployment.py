@@ -30,18 +30,18 @@ from verify_receipt import NotGenuine, claims_of
 
 PASSWORD = f"{secrets.token_urlsafe(12)} of a verification"
 
-# What no function may do, and who alone may do what.
+# Actions that no function may use; and by action, the only functions that may use it.
 FORBIDDEN = ["dynamodb:Scan", "dynamodb:DeleteTable", "dynamodb:UpdateTable", "iam:PassRole", "kms:ScheduleKeyDeletion"]
 SIGNERS = {"PurgeRunFunction", "ParticipantAskFunction", "ErasureAcknowledgeFunction", "ErasureWaiveFunction"}
 ALONE = {"ses:SendEmail": {"MailSendFunction"}, "kms:Sign": SIGNERS}
 
 
 class Failed(Exception):
-    """What is not as it must be."""
+    """A check has failed; the message says what is wrong."""
 
 
 class Skipped(Exception):
-    """Why a check could not be made."""
+    """A check could not be made; the message says why."""
 
 
 def require(holds, what):
@@ -67,7 +67,7 @@ class Stack:
         return next((one["ParameterValue"] for one in parameters if one["ParameterKey"] == name), default)
 
     def functions(self):
-        """The physical names of all functions by their logical ones."""
+        """Returns the physical names of all functions by their logical ids."""
         mine = [one for one in self.resources if one["ResourceType"] == "AWS::Lambda::Function"]
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in mine}
 
@@ -85,7 +85,7 @@ class Stack:
             return error.code, json.load(error)
 
     def ok(self, method, path, body=None, token=None):
-        """The body of an answer that must be 200."""
+        """Sends a request, requires status 200, and returns the body of the answer."""
         status, answer = self.call(method, path, body, token)
         require(status == 200, f"{method} {path}: {status} {answer}")
         return answer
@@ -213,7 +213,7 @@ CHECKS = [
 
 
 def verify(stack, operator, questions=QUESTIONS, patience=1500, starts_purge=False):
-    """Makes all checks up to the first that fails, and prints the table. Whether none failed."""
+    """Makes all checks up to the first that fails, and prints the table. Returns whether none failed."""
     run = Verification(stack, operator, questions, patience, starts_purge)
     name, stage = stack.description["StackName"], stack.parameter("Stage", "dev")
     print(f"| {name}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} | | |\n|---|---|---|")

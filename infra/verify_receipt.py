@@ -3,9 +3,8 @@
     pip install joserfc==1.8.0
     python3 infra/verify_receipt.py RECEIPT.jws KEYS.json [SUPERSEDED.jws]
 
-KEYS.json is what GET /v1.0/erasure-keys answers. Get it once, from the service itself, and keep it: a
-receipt is worth as much as the way in which the keys came. SUPERSEDED.jws is an earlier receipt that this one
-is to supersede.
+KEYS.json is what GET /v1.0/erasure-keys answers. Get it once, from the service itself, and keep it: a receipt is only
+as trustworthy as the way in which you got the keys. SUPERSEDED.jws is an earlier receipt that this one must supersede.
 
 Exit code: 0 if the receipt is genuine, 1 if it is not, 2 if a file cannot be read.
 """
@@ -24,11 +23,11 @@ ISSUER = "tenure"
 
 
 class NotGenuine(Exception):
-    """Why a receipt proves nothing."""
+    """A receipt is not genuine; the message says why."""
 
 
 def claims_of(receipt, keys):
-    """What a receipt states, if one of the keys signed it."""
+    """Returns the claims of a receipt, if one of the keys signed it as a receipt; raises NotGenuine otherwise."""
     try:
         token = jwt.decode(receipt, keys, algorithms=["ES256"])
     except (JoseError, ValueError) as problem:
@@ -41,7 +40,7 @@ def claims_of(receipt, keys):
 
 
 def check_superseded(claims, receipt):
-    """The claims name this receipt as the one that they supersede."""
+    """Raises NotGenuine unless the claims name this receipt as the one that they supersede."""
     if claims.get("supersedes") != hashlib.sha256(receipt.encode()).hexdigest():
         raise NotGenuine("signed, but it supersedes another receipt, or none")
 

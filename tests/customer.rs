@@ -1,8 +1,9 @@
-//! The customer that both suites create.
+//! The request body with which the test suites `api` and `proof` create a customer.
 
 use serde_json::{Value, json};
 
-/// A creation's body with every field filled, each by something that the user name is part of.
+/// Returns the body that creates a customer: every field is filled, with a value that contains the user name where its
+/// format allows one.
 pub(crate) fn new_customer(username: &str, password: &str) -> Value {
     json!({
         "username": username,

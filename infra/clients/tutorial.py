@@ -50,7 +50,7 @@ PASSWORD = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b"
 
 
 def expect(kind: type[T], answer: object) -> T:
-    """Returns `answer` if it is a `kind`; otherwise it may be an error."""
+    """Returns `answer` if it is a `kind`; fails otherwise, as the answer may be an error."""
     assert isinstance(answer, kind), f"{kind.__name__} expected: {answer}"
     return answer
 

@@ -24,7 +24,7 @@ SCHEMA = """
 
 
 def call(api, method, path, body=None):
-    """The API's answer. Raises on an error, such as 429 or 503: the next poll tries again."""
+    """Sends a request; returns the API's answer. Raises on an error such as 429 or 503: the next poll tries again."""
     headers = {"Authorization": f"Bearer {os.environ['TENURE_KEY']}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(api + path, data, headers, method=method)
@@ -69,7 +69,7 @@ def main(api, path):
                 answer = erase(database, request["customer_id"], request["round"])
                 try:
                     call(api, "PUT", f"/v1.0/erasures/{request['customer_id']}/acknowledgements/{NAME}", answer)
-                except urllib.error.HTTPError as error:  # Of this request alone: others follow it.
+                except urllib.error.HTTPError as error:  # Only this answer was refused: go on with the next.
                     print(f"refused: {error}", file=sys.stderr)
         except OSError as error:
             print(f"again in a moment: {error}", file=sys.stderr)

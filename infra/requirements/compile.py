@@ -15,12 +15,12 @@ import sys
 HERE = pathlib.Path(__file__).parent
 COMMAND = "uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras".split()
 
-# Of these, files are read and nothing is run.
+# Lists of packages of which only files are read, so that their dependencies are not needed.
 WITHOUT_DEPENDENCIES = ["axe", "schemas"]
 
 
 def with_plain_names(text):
-    """Adds to each package that is pinned with extras the package itself, of which pip wants the hashes as well."""
+    """Adds each package that is pinned with extras once more without them, as pip wants those hashes as well."""
     return re.sub(r"^(\S+?)\[.*?\](==(?:.|\n(?= ))*\n)", lambda found: found[1] + found[2] + found[0], text, flags=re.M)
 
 

@@ -1,4 +1,4 @@
-"""What the pipeline rests on, each rule seen to refuse something.
+"""Tests the scripts that the pipeline relies on: each of their checks refuses something.
 
     python3 -m unittest discover -s infra/tests     # cfn-lint and aws-sam-cli installed
 """

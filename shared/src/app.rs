@@ -30,7 +30,7 @@ use crate::store::Store;
 pub struct App {
     /// The DynamoDB tables.
     pub store: Store,
-    /// Where webhooks may go.
+    /// Policy on the targets that webhooks may be sent to.
     pub targets: TargetPolicy,
     /// Whether accounts whose address was never verified may have resources.
     pub unverified: Unverified,
@@ -42,17 +42,17 @@ pub struct App {
     pub grace: Duration,
     /// How many agents and access keys an account may own.
     pub caps: Caps,
-    /// How many sessions an agent may have, and when they end without use.
+    /// Maximum number of sessions of an agent, and the time without use after which a session ends.
     pub sessions: SessionLimits,
     /// Rate limits of this deployment.
     pub quotas: Quotas,
-    /// The brake on deletions by operators; `None` if there is none.
+    /// Maximum number of deletions by operators within an hour (the brake); `None` if there is no limit.
     pub brake: Option<Brake>,
-    /// Whether a deletion by an operator must name a plan.
+    /// Whether a deletion by an operator must name a plan: the digest of a count of what it will remove.
     pub requires_plan: bool,
     clock: Clock,
     exhausted: Mutex<ExhaustedNetworks>,
-    /// The hour in which the brake is known to be on; 0 for none.
+    /// Latest hour whose limit of deletions by operators is known to be used up (the brake is on); 0 for none.
     braked: AtomicI64,
     beside: Mutex<JoinSet<()>>,
 }
@@ -76,7 +76,7 @@ pub trait Build: Sized + Send + Sync + 'static {
     }
 }
 
-/// Context of a handler that needs none.
+/// Empty context, for a handler that needs no store, clock or configuration.
 #[derive(Debug)]
 pub struct Nothing;
 
@@ -86,16 +86,16 @@ impl Build for Nothing {
     }
 }
 
-/// Context of the account pages, which read no table: what they say of the installation.
+/// Context of the account pages, which read no table: the settings of the installation that they show.
 #[derive(Debug)]
 pub struct Installation {
     /// Whether the installation sends mail.
     pub sends_mail: bool,
     /// Name of the app whose accounts these are.
     pub app_name: String,
-    /// Who offers the app.
+    /// Name of the developer or company that offers the app.
     pub developer_name: String,
-    /// Where people get help; `None` if the installation does not say.
+    /// URL where people get help; `None` if none is configured.
     pub support_url: Option<String>,
     /// Time from freezing an account until its deletion is due.
     pub grace: Duration,
@@ -124,7 +124,7 @@ impl Installation {
     }
 }
 
-/// Context of a handler that reads no table: whether the installation has the console.
+/// Context of the handler of the console's page, which reads no table: whether the installation has the console.
 #[derive(Debug)]
 pub struct ConsoleSwitch {
     is_on: bool,
@@ -226,7 +226,7 @@ impl App {
         Ticket::new(random())
     }
 
-    /// Returns a random byte, for retry jitter and for samples.
+    /// Returns a random byte, for retry jitter and for the sampling of requests.
     #[must_use]
     pub fn random_byte(&self) -> u8 {
         let [byte] = random();
@@ -238,24 +238,25 @@ impl App {
         if self.sends_mail { Ok(()) } else { Err(Error::MailDisabled) }
     }
 
-    /// Networks that this process knows to have exhausted a rate limit.
+    /// Locks and returns the networks that this process knows to have exhausted a rate limit.
     pub fn exhausted(&self) -> MutexGuard<'_, ExhaustedNetworks> {
         lock(&self.exhausted)
     }
 
-    /// Whether this process knows that the brake is on within `hour`. A refusal then costs no write.
+    /// Whether this process knows that the limit of deletions by operators within `hour` is used up (the brake is on).
+    /// A refusal then costs no write.
     #[must_use]
     pub fn is_braked(&self, hour: Hour) -> bool {
         self.braked.load(Ordering::Relaxed) == hour.0
     }
 
-    /// Remembers that the brake is on within `hour`.
+    /// Remembers that the limit of deletions by operators within `hour` is used up (the brake is on).
     pub fn remember_brake(&self, hour: Hour) {
         self.braked.store(hour.0, Ordering::Relaxed);
     }
 
-    /// Runs `work` concurrently with the request. Its failure is logged and does not fail the request. It
-    /// ends before the answer is sent, because Lambda may freeze the process afterwards.
+    /// Runs `work` concurrently with the request. Its failure is logged and does not fail the request. The answer waits
+    /// for it, in the API for a second at most, because Lambda may freeze the process once the answer is sent.
     pub fn beside(&self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
         lock(&self.beside).spawn(async move {
             if let Err(error) = work.await {

@@ -1,7 +1,8 @@
-//! Asks participants to erase what they keep for an account, until they have answered.
+//! Asks participants, by `erasure_requested` events on the bus, to erase what they keep for an account, until they have
+//! answered.
 //!
-//! A participant's part in an erasure is its own outbox: it is in the index `open` with the time of the next question, so a
-//! question that the bus has lost, or a run that has died, is followed by the next one.
+//! A participant's part in an erasure is the outbox of these events: the index `open` has it with the time at which the
+//! next event is due. So if the bus loses an event, or a run dies, the next event follows all the same.
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -21,10 +22,10 @@ use crate::platform::{Deadline, metrics};
 use crate::store::participation::OpenPart;
 use crate::store::{Store, Update};
 
-/// Number of parts that are written at the same time.
+/// Maximum number of participants' parts that are written at the same time.
 const CONCURRENT_WRITES: usize = 10;
 
-/// Asks participants.
+/// Context of the function that asks participants: store, signer and bus.
 #[derive(Debug)]
 pub struct Asker {
     completer: Completer,
@@ -38,34 +39,34 @@ impl Build for Asker {
 }
 
 impl Asker {
-    /// Returns an asker that puts questions on `bus`.
+    /// Returns an asker that puts `erasure_requested` events on `bus`.
     #[must_use]
     pub const fn new(completer: Completer, bus: Bus) -> Self {
         Self { completer, bus }
     }
 }
 
-/// Result of one run.
+/// Result of one run of [`ask_due`].
 #[derive(Debug, Default, Serialize)]
 pub struct AskRun {
-    /// Number of questions that the bus has accepted.
+    /// Number of `erasure_requested` events that the bus has accepted.
     pub asked: u64,
-    /// Number of questions that the bus has refused; the next run asks.
+    /// Number of `erasure_requested` events that the bus has refused; the next run sends them again.
     pub refused: u64,
-    /// Number of parts that left the index, as nothing is left to be done about them.
+    /// Number of participants' parts taken out of the index `open`, as nothing is left to be done about them.
     pub closed: u64,
-    /// Number of parts that an erasure waits for and whose deadline has passed.
+    /// Number of participants' parts that an erasure still waits for although their deadline has passed.
     pub overdue: u64,
-    /// Number of parts that could not be read or written; the next run tries again.
+    /// Number of participants' parts that could not be read or written; the next run tries again.
     pub failed: u64,
-    /// Number of deleted participants that no erasure asks any more, and that are forgotten.
+    /// Number of deleted participants that were removed from the registry, as no erasure asks them any more.
     pub forgotten: u64,
     /// Whether the deadline left work for the next run.
     pub unfinished: bool,
 }
 
-/// Asks every participant of an erasure that was not asked yet. A question that the bus does not accept is left to the
-/// schedule.
+/// Asks those participants of `erasure` that were not asked yet: inserts their parts and puts `erasure_requested`
+/// events on the bus. An event that the bus does not accept is sent by the scheduled run.
 pub(crate) async fn ask_missing(
     store: &Store,
     bus: &Bus,
@@ -86,7 +87,7 @@ pub(crate) async fn ask_missing(
     Ok(())
 }
 
-/// The question that is put on the bus. Nothing in it is personal.
+/// Builds the `erasure_requested` event that asks a participant. Nothing in it is personal.
 fn question(part: &Participation) -> BusEvent<'static> {
     let detail = json!({
         "customer_id": part.customer,
@@ -98,7 +99,8 @@ fn question(part: &Participation) -> BusEvent<'static> {
     BusEvent { name: "erasure_requested", time: part.tm_question, detail }
 }
 
-/// Looks at every part that is due: asks again, or closes it. Stops near the deadline.
+/// Goes through the participants' parts that are due: asks again, closes those about which nothing is left to be done,
+/// or sets a later time. Stops near the deadline.
 pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error> {
     let (mut run, now) = (AskRun::default(), asker.completer.app.now());
     let registry = asker.store().get_registry().await?;
@@ -117,7 +119,7 @@ impl Asker {
         &self.completer.app.store
     }
 
-    /// Looks at a participant's parts that were due at `now`.
+    /// Goes through the parts of the participant `name` that are due at `now`.
     async fn look_at_all(
         &self,
         name: &ParticipantName,
@@ -141,9 +143,10 @@ impl Asker {
         }
     }
 
-    /// Looks at some of a participant's parts, up to [`BATCH`]. A failure is that part's alone.
+    /// Handles up to [`BATCH`] parts of the participant `name`. A part that fails does not affect the others.
     ///
-    /// A question is recorded when the bus has accepted it: if a run dies between the two, it is asked twice rather than never.
+    /// An event is recorded after the bus has accepted it: if a run dies in between, it is sent twice rather than
+    /// never.
     async fn look_at(
         &self,
         name: &ParticipantName,
@@ -173,7 +176,8 @@ impl Asker {
         }
     }
 
-    /// Decides what becomes of a part. `None` if it is not due: the index is behind the table.
+    /// Decides what to do with a part, and completes its erasure if that waits for no answer any more. `None` if the
+    /// part is not due: the index may lag behind the table.
     async fn decide(
         &self,
         name: &ParticipantName,
@@ -197,7 +201,8 @@ impl Asker {
         }
     }
 
-    /// Forgets participants that were deleted long ago and that no erasure asks. Returns how many.
+    /// Removes participants from the registry that were deleted long ago and that no erasure asks. Returns their
+    /// number.
     async fn forget(&self, registry: &Registry, now: Timestamp) -> Result<u64, Error> {
         let mut forgotten = Vec::new();
         for name in registry.forgettable(now) {
@@ -218,7 +223,7 @@ impl Asker {
 }
 
 impl AskRun {
-    /// Returns what a call has returned. A failure is counted and logged.
+    /// Returns the value of a successful `result`. A failure is counted and logged.
     fn succeeded<T>(
         &mut self,
         result: Result<T, Error>,

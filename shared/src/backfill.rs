@@ -1,5 +1,5 @@
-//! Backfill: gives accounts the index keys and markers that this version of the program writes, where an earlier one wrote
-//! them last.
+//! Backfill: adds the index keys and markers that this version of the program writes to accounts that an earlier
+//! version wrote last.
 
 use serde::Serialize;
 
@@ -9,14 +9,14 @@ use crate::domain::page::MAX_PAGE_SIZE;
 use crate::domain::{Customer, Error, Id};
 use crate::platform::Deadline;
 
-/// Result of a run.
+/// Result of one backfill run.
 #[derive(Debug, Default, Serialize)]
 pub struct Backfill {
     /// Number of accounts that were read.
     pub checked: u64,
-    /// Number of accounts that lacked an index key or a marker, and have it now.
+    /// Number of accounts that had a missing or outdated index key, or lacked a marker, and were brought up to date.
     pub changed: u64,
-    /// Where to continue; `None` if every account was read.
+    /// Where the next run continues, as the text of an [`Unvisited`]; `None` if every account was read.
     pub unfinished_from: Option<String>,
 }
 

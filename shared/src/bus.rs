@@ -1,4 +1,4 @@
-//! The EventBridge bus, and what publishes the outbox to it.
+//! The EventBridge bus, and the publisher that puts the outbox's events on it.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
@@ -19,10 +19,10 @@ use crate::store::outbox::{OutboxEntry, OutboxQueue};
 /// The `source` of the events on the bus.
 pub const SOURCE: &str = "tenure";
 
-/// Most entries in one `PutEvents` call: EventBridge's limit.
+/// Maximum number of entries in one `PutEvents` call: EventBridge's limit.
 pub const BATCH: usize = 10;
 
-/// Number of `PutEvents` calls at the same time. Each is followed by a write per event, which takes a
+/// Maximum number of `PutEvents` calls at the same time. Each is followed by a write per event, which takes a
 /// connection.
 const CONCURRENT_CALLS: usize = 4;
 
@@ -33,14 +33,14 @@ pub struct Bus {
     name: String,
 }
 
-/// What is put on the bus.
+/// An event as it is put on the bus.
 #[derive(Debug)]
 pub struct BusEvent<'a> {
-    /// Its `detail-type`.
+    /// The event type: EventBridge's `detail-type`.
     pub name: &'a str,
     /// When it happened.
     pub time: Timestamp,
-    /// Its `detail`.
+    /// The event's data: EventBridge's `detail`.
     pub detail: Value,
 }
 
@@ -58,8 +58,8 @@ impl Bus {
         Self { client, name }
     }
 
-    /// Puts up to [`BATCH`] events on the bus. Returns, of each, whether the bus has accepted it; a call that fails is
-    /// logged.
+    /// Puts up to [`BATCH`] events on the bus. Returns for each whether the bus has accepted it. A call that fails is
+    /// logged; none of its events is accepted.
     pub async fn put(&self, events: impl IntoIterator<Item = BusEvent<'_>>) -> Vec<bool> {
         let entries: Vec<_> = events.into_iter().map(|event| self.entry(event)).collect();
         let count = entries.len();
@@ -88,7 +88,7 @@ impl Bus {
     }
 }
 
-/// Publishes events.
+/// Publishes the outbox's events on the bus.
 #[derive(Debug)]
 pub struct Publisher {
     /// Store, clock and randomness.
@@ -115,7 +115,8 @@ pub struct PublishRun {
     pub unfinished: bool,
 }
 
-/// Publishes the events that the table's stream should have brought within a minute and has not.
+/// Publishes the events that were written more than a minute ago and are still unpublished: the table's stream should
+/// have brought them by then.
 pub async fn publish_overdue(
     publisher: &Publisher,
     deadline: Deadline,
@@ -153,8 +154,8 @@ impl Publisher {
         Self { app, bus }
     }
 
-    /// Publishes events and takes them out of the queue. Returns the ids of those that the bus refused;
-    /// one that is refused does not hold up the others.
+    /// Publishes events and takes them out of the queue of unpublished ones. Returns the ids of those that the bus
+    /// refused; one that is refused does not hold up the others.
     pub async fn publish(&self, events: &[OutboxEntry]) -> Vec<Id<Event>> {
         let batches: Vec<_> = events.chunks(BATCH).map(|batch| self.publish_batch(batch)).collect();
         stream::iter(batches).buffer_unordered(CONCURRENT_CALLS).concat().await
@@ -170,8 +171,8 @@ impl Publisher {
         refused
     }
 
-    /// Takes published events out of the queue. One that cannot be taken out is published once more by the
-    /// schedule, which is better than a retry of the whole batch.
+    /// Takes published events out of the queue of unpublished ones. If that fails for one, the schedule publishes it
+    /// once more, which is better than a retry of the whole batch.
     async fn record_published(&self, events: &[&OutboxEntry]) {
         let now = self.app.now();
         let records = events.iter().map(|event| async move {
@@ -212,7 +213,7 @@ mod tests {
         assert_eq!(run.metrics(), [("OutboxOldest", "Seconds", 3)]);
     }
 
-    /// What is on the bus of an event with these attributes, beside those that every event has.
+    /// Returns the `detail` on the bus of an event that has these attributes in addition to those that every event has.
     fn detail(attributes: Value) -> Value {
         let mut stored = json!({
             "id": EVENT,

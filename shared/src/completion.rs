@@ -1,4 +1,5 @@
-//! Completion: what participants answer, and the final receipt once an erasure waits for none of them any more.
+//! Completion of erasures: records participants' answers, and signs the final receipt once an erasure waits for no
+//! participant any more.
 
 use futures_util::future::BoxFuture;
 
@@ -43,10 +44,11 @@ impl Completer {
         Self { app, signer, erased: fields::blanked::<CustomerAttributes>() }
     }
 
-    /// Records an answer, and completes the erasure if it waits for no other. Returns the part as it is now.
+    /// Records a participant's answer, and completes the erasure if it waits for no other participant. Returns the part
+    /// as it is now.
     ///
-    /// The caller's authority is not asked for again in the write, as it is for a waiver: whoever loses it meanwhile has
-    /// said what they could say a moment before, and nothing but this part learns of it (decision 71).
+    /// Unlike the write of a waiver, this one does not check the caller's authority again: whoever loses it meanwhile
+    /// could have sent the same answer a moment before, and the write changes nothing but this part (decision 71).
     pub async fn answer(
         &self,
         part: Participation,
@@ -86,24 +88,24 @@ impl Completer {
         Ok(part)
     }
 
-    /// Completes the erasure if `part` was the last that it waited for. Should that fail, what was recorded stands, and the
-    /// next answer or the schedule completes it.
+    /// Completes the erasure if `part` was the last that it waited for. If that fails, what was recorded stands, and
+    /// the next answer or the schedule completes it.
     async fn complete_if_settled(&self, part: &Participation) {
         if part.required && !part.is_awaited() {
             complete_if_settled(&self.app, &self.signer, &self.erased, part.customer).await;
         }
     }
 
-    /// Signs the final receipt of an erasure that is awaiting, if all participants that it waits for have completed or been
-    /// waived. It does no harm if another writer is faster.
+    /// Signs and stores the final receipt of an erasure that is awaiting participants, if all that it waits for have
+    /// completed or been waived. It does no harm if another writer is faster.
     pub async fn complete(&self, erasure: &Erasure, parts: &[Participation]) -> Result<(), Error> {
         complete(&self.app, &self.signer, &self.erased, erasure, parts).await
     }
 }
 
-/// Completes an account's erasure if it is awaiting and all participants that it waits for have completed or been waived.
-/// Read after what may have settled it was written: whoever settles the last part sees all. A failure is logged: the next
-/// answer or the schedule completes the erasure.
+/// Completes an account's erasure if it is awaiting participants, and all that it waits for have completed or been
+/// waived. The caller has written its change before: as all parts are read after that, whoever settles the last one
+/// sees that all are settled. A failure is logged: the next answer or the schedule completes the erasure.
 pub(crate) async fn complete_if_settled(
     app: &App,
     signer: &Signer,
@@ -120,7 +122,7 @@ pub(crate) async fn complete_if_settled(
     }
 }
 
-/// As [`Completer::complete`], with the names of the account's own fields that were blanked.
+/// Does what [`Completer::complete`] does. `erased` names the account's own fields that were blanked, for the receipt.
 async fn complete(
     app: &App,
     signer: &Signer,

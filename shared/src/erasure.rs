@@ -1,5 +1,5 @@
-//! Deletions bound to a plan, and the restore replay, which deletes erased accounts again that a restored table brought
-//! back.
+//! Deletions bound to a plan, and the restore replay, which once more deletes the erased accounts that a restored table
+//! has brought back.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,8 +13,8 @@ use crate::http::Preconditions;
 use crate::lifecycle::{transition, transition_if};
 use crate::platform::Deadline;
 
-/// Deletes an account at once, for an operator, if it meets the request's preconditions and is as `plan` counted it, if
-/// there is one. Returns the account as it was, and as it is now.
+/// Deletes an account at once, for an operator, if it meets the request's preconditions and, given a `plan`, has not
+/// changed since the plan was made. Returns the account as it was before, and as it is now.
 pub async fn delete(
     app: &App,
     by: Actor,
@@ -39,14 +39,14 @@ pub async fn delete(
     }
 }
 
-/// Accounts that a restore replay leaves alone, since their erasure was an attack or a mistake. That they are back is what
-/// the restore was for.
+/// Accounts that a restore replay does not delete again, since their erasure was an attack or a mistake: the restore
+/// was made to bring them back.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exceptions {
-    /// Accounts by id.
+    /// Ids of excepted accounts.
     customers: Vec<Id<Customer>>,
-    /// Accounts by who requested their erasure, and when.
+    /// Excepted accounts by who requested their erasure, and when.
     requests: Vec<RequestsBy>,
 }
 
@@ -54,11 +54,11 @@ pub struct Exceptions {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestsBy {
-    /// Id of the agent or access key, as the ledger has it.
+    /// Id of the agent or access key that requested the erasures, as the ledger has it.
     requester: Uuid,
-    /// Time of the first request.
+    /// Start of the period, inclusive: the time of the first request.
     from: Timestamp,
-    /// Time of the last request.
+    /// End of the period, inclusive: the time of the last request.
     until: Timestamp,
 }
 
@@ -79,18 +79,18 @@ impl Exceptions {
 pub struct Replay {
     /// Number of finished erasures that were checked.
     pub checked: u64,
-    /// Number of accounts that were back and are deleted again; the purge follows.
+    /// Number of accounts that the restore brought back and that are deleted again; the purge follows.
     pub erased_again: u64,
-    /// Number of accounts that were back and could not be deleted, because they were back with a hold.
+    /// Number of accounts that the restore brought back with a hold and that therefore could not be deleted again.
     pub refused: u64,
-    /// Number of accounts that were back and stay, because the call excepts them.
+    /// Number of accounts that the restore brought back and that stay, because the call excepts them.
     pub excepted: u64,
     /// Month to continue from; `None` if the replay is done.
     pub unfinished_from: Option<String>,
 }
 
-/// Deletes every account again whose erasure finished in the month `from` or later and that is not deleted, but for those
-/// that `except` names. Stops near the deadline.
+/// Deletes again every account whose erasure finished in the month `from` or later and that is not deleted now, except
+/// those that `except` names. Stops near the deadline.
 pub async fn replay(
     app: &App,
     from: Month,

@@ -10,7 +10,7 @@ use crate::password;
 
 /// Credentials of a new agent: the hash of a password or, without one, an invitation to choose it.
 pub struct FirstPassword {
-    /// The password's hash; nobody's if the agent is invited.
+    /// The password's hash; for an invited agent, a hash that no password matches.
     pub hash: PasswordHash,
     /// The invitation; `None` for an agent who has a password.
     pub invitation: Option<Intent>,
@@ -23,8 +23,9 @@ impl fmt::Debug for FirstPassword {
 }
 
 impl FirstPassword {
-    /// Returns the credentials of `agent`, who is new in the account `customer`: `password` or, without one, an
-    /// invitation. Refuses to invite where no mail is sent, and an agent whose user name is no address.
+    /// Returns the credentials of `agent`, who is new in the account `customer`: the hash of `password` or, without
+    /// one, an invitation. Refuses to invite if the installation sends no mail, or if the agent's user name is no
+    /// e-mail address.
     pub fn of(
         app: &App,
         customer: Id<Customer>,

@@ -1,4 +1,4 @@
-//! The library of Tenure's functions.
+//! The library that Tenure's Lambda functions share.
 //!
 //! | module | holds |
 //! |---|---|
@@ -26,8 +26,8 @@
 //! | [`app`] | handler context: store, clock, randomness |
 //! | [`runtime`] | runs a handler as a Lambda function |
 //!
-//! Which module uses which is the table `MAY_USE` in `tests/module_edges.rs`, and has no circles. `store` and `http` do not
-//! know each other.
+//! The table `MAY_USE` in `tests/module_edges.rs` lists which module uses which; there are no cycles. `store` and
+//! `http` do not know each other.
 
 // The log's test logs an event as a library would. Attributes on it have no effect on this lint.
 #![cfg_attr(test, allow(clippy::disallowed_macros))]

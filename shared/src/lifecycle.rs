@@ -9,8 +9,8 @@ use crate::http::{Preconditions, view};
 use crate::platform::metrics;
 use crate::store::{Update, revise};
 
-/// Carries out the `command` of an actor on an account, with its event and its ledger entry in one transaction. Returns the account as
-/// it was decided on, and as it is now.
+/// Carries out the `command` of an actor on an account, with its event and its ledger entry in one transaction. Returns
+/// the account before the change, and as it is now.
 pub async fn transition(
     app: &App,
     by: Actor,
@@ -31,9 +31,9 @@ pub async fn transition_if(
     carry_out(app, by, customer, command, conditions, Beside::Nothing).await
 }
 
-/// Carries out the `command` to unregister an account like [`transition_if`], and issues a ticket of the erasure in the same
-/// transaction; of an account that is unregistered already, another ticket by a write of its own. Returns the account as it
-/// is now, and the ticket.
+/// Carries out the `command` to unregister an account like [`transition_if`], and issues a ticket of the erasure in the
+/// same transaction. If the account is unregistered already, issues another ticket, by a write of its own. Returns the
+/// account as it is now, and the ticket.
 pub async fn unregister(
     app: &App,
     by: Actor,
@@ -78,7 +78,7 @@ pub async fn prove_email(
     Ok(after)
 }
 
-/// What a transition's transaction does beside it.
+/// What the transaction of a lifecycle change does in addition to the change.
 #[derive(Clone, Copy)]
 enum Beside<'a> {
     Nothing,
@@ -130,7 +130,7 @@ async fn carry_out(
     .await
 }
 
-/// Writes an operator's deletion, if the brake allows it.
+/// Writes an operator's deletion, if the limit of such deletions within the hour (the brake) allows it.
 async fn braked(
     app: &App,
     brake: Brake,

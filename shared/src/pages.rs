@@ -1,4 +1,5 @@
-//! What the account pages say of the installation, and of the erase rules.
+//! Fills in what the account pages say about the installation, and about what becomes of an account's data (the erase
+//! rules).
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::domain::receipt::BACKUPS_KEPT;
 use crate::http::PageFile;
 use crate::store::fates::Fates;
 
-/// Returns the page with what it says of the installation and of the erase rules.
+/// Returns the page with its placeholders filled in: settings of the installation, and what is deleted, erased and kept
+/// by the erase rules.
 #[must_use]
 pub fn completed(page: PageFile, installation: &Installation) -> PageFile {
     let fates = Fates::by_the_rules();

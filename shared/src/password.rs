@@ -19,8 +19,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA
 /// Number of hashes computed by this process.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
-/// Memory of the hash, 19 MiB, reused from one hash to the next: to get it from the system takes longer than to fill it.
-/// What stays in it reveals no more of a password than its hash does.
+/// Memory in which hashes are computed, 19 MiB, reused from one hash to the next: to get it from the system takes
+/// longer than to fill it. What stays in it reveals no more about a password than its hash does.
 static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
 /// Returns the number of hashes that this process has computed. They are what an attack on passwords costs, so the log
@@ -30,13 +30,13 @@ pub fn computed() -> u64 {
     COMPUTED.load(Ordering::Relaxed)
 }
 
-/// Allocates the memory in which argon2 hashes. For functions that hash, to call at init, when Lambda gives them a whole
+/// Allocates the memory in which argon2 hashes. Functions that hash call it at init, when Lambda gives them a whole
 /// processor.
 pub fn prepare() {
     drop(memory(&PARAMS));
 }
 
-/// Returns the memory, with enough blocks for `params`.
+/// Locks and returns the memory in which hashes are computed, with enough blocks for `params`.
 fn memory(params: &Params) -> MutexGuard<'static, Vec<Block>> {
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let blocks = params.block_count().max(memory.len());
@@ -44,7 +44,7 @@ fn memory(params: &Params) -> MutexGuard<'static, Vec<Block>> {
     memory
 }
 
-/// Computes a hash. The only place that does, so that each is counted.
+/// Computes a hash, and counts it. Nothing else computes hashes, so each is counted.
 fn compute(
     argon2: &Argon2<'_>,
     text: &[u8],
@@ -56,7 +56,7 @@ fn compute(
     argon2.hash_password_into_with_memory(text, salt, hash, &mut memory[..blocks])
 }
 
-/// Hasher behind the traits that write and read PHC strings.
+/// Adapter by which the traits that write and verify PHC strings hash with [`compute`].
 struct Hasher;
 
 impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {

@@ -12,19 +12,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Longest pause before the second try, and of a request that has waited for [`AGED`].
+/// Maximum pause before the second try, and before each try of a request that has waited for [`AGED`].
 const SHORT: Duration = Duration::from_millis(25);
 
-/// Longest pause of all.
+/// Maximum pause before any try.
 const LONG: Duration = Duration::from_millis(200);
 
-/// Age at which a request pauses for [`SHORT`] again.
+/// Age from which on a request pauses for at most [`SHORT`] again.
 const AGED: Duration = Duration::from_secs(3);
 
-/// Longest pause of an eager writer.
+/// Maximum pause of an eager writer, which changes the account itself.
 const EAGER: Duration = Duration::from_millis(5);
 
-/// Time that is kept for the last try and the answer.
+/// Time before a request's deadline in which nothing is retried: it is kept for the last try and the answer.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// How long calls outside of a [request](scope) are retried, such as the purge's.
@@ -47,12 +47,12 @@ impl Span {
     }
 }
 
-/// Runs a request that must be answered within `left`.
+/// Runs a request that must be answered within `left`: calls in it are retried until shortly before.
 pub async fn scope<T>(left: Duration, request: impl Future<Output = T>) -> T {
     REQUEST.scope(Span::of(left.saturating_sub(MARGIN)), request).await
 }
 
-/// The tries of one operation.
+/// The tries of one operation: how many have failed, and until when it is retried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tries {
     span: Span,
@@ -61,13 +61,13 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// Retries until the request's deadline, with pauses that leave room for others.
+    /// Returns retries that go on until the request's deadline, with pauses that leave room for other writers.
     pub(crate) fn new() -> Self {
         let span = REQUEST.try_with(|span| *span).unwrap_or_else(|_| Span::of(DEFAULT));
         Self { span, made: 0, is_eager: false }
     }
 
-    /// Retries until the request's deadline, with hardly any pause.
+    /// Returns retries that go on until the request's deadline, with pauses of at most [`EAGER`].
     pub(crate) fn eager() -> Self {
         Self { is_eager: true, ..Self::new() }
     }
@@ -77,13 +77,13 @@ impl Tries {
         self.made
     }
 
-    /// Counts a failed try. Whether there is time for another, which may be made at once.
+    /// Counts a failed try. Returns whether there is time for another, which may be made at once.
     pub(crate) fn again(&mut self) -> bool {
         self.made += 1;
         Instant::now() < self.span.ends
     }
 
-    /// Counts a failed try and pauses. Whether there is time for another.
+    /// Counts a failed try and pauses. Returns whether there is time for another.
     pub(crate) async fn pause(&mut self) -> bool {
         self.made += 1;
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! Replays: answers to a repeated idempotent request, from what the first one left, as that is now.
+//! Replays: answer a repeated idempotent request with the current state of what the first request created or changed.
 
 use std::future::{Ready, ready};
 

@@ -58,7 +58,8 @@ const PURE_CRATES: &[&str] = &[
     "uuid",
 ];
 
-/// What even those crates have of environment, clock, randomness, files, processes and threads.
+/// Paths in those crates that the domain may not use: they lead to environment, clock, randomness, files, network,
+/// processes and threads.
 const IMPURE: &[&str] = &[
     "std::env",
     "std::fs",
@@ -252,7 +253,7 @@ impl Names {
         names
     }
 
-    /// The path from the crate's root; `None` if it leads out of the crate.
+    /// Returns the path from the crate's root; `None` if it leads out of the crate.
     fn absolute(&self, from: &Module, path: &[String]) -> Option<Module> {
         let mut base = from.clone();
         match path[0].as_str() {
@@ -271,7 +272,7 @@ impl Names {
         }
     }
 
-    /// The file that an absolute path leads to.
+    /// Returns the file that an absolute path leads to.
     fn file(&self, path: &[String]) -> Option<&Module> {
         let reexported = (1..=path.len()).find_map(|length| {
             let target = self.exported.get(&path[..length])?;
@@ -285,7 +286,7 @@ impl Names {
     }
 }
 
-/// Which file uses which.
+/// Returns the files that each file uses.
 fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
     let sources = sources();
     let names = Names::of(&sources);
@@ -299,7 +300,7 @@ fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
     edges
 }
 
-/// A way from `at` back to `start`, if there is one.
+/// Returns a chain of uses from `at` back to `start`, if there is one.
 fn circle(
     edges: &BTreeMap<Module, BTreeSet<Module>>,
     start: &Module,

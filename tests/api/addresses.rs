@@ -1,4 +1,5 @@
-//! E-mail addresses are reserved by proof or by an operator, and a search finds every account that has one.
+//! E-mail addresses: one is reserved for an account by proof or by an operator, and a search by address finds every
+//! account that has it, reserved or not.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -43,7 +44,8 @@ impl Tenure {
         }
     }
 
-    /// Returns the locks and entries under e-mail addresses that name an account: their sort keys.
+    /// Returns, of each lock and entry under an e-mail address that names the account, the first letter of its sort
+    /// key.
     async fn addressed(&self, account: &Account) -> Vec<String> {
         let items = self.accounts().await;
         let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
@@ -55,7 +57,8 @@ impl Tenure {
         own
     }
 
-    /// Makes the items what they were before there were entries under addresses.
+    /// Deletes all entries under addresses and the attribute `email_unreserved`, so that the items are as an earlier
+    /// version wrote them, which had neither.
     async fn forget_entries(&self) {
         for item in self.accounts().await {
             let key = |name: &str| AttributeValue::S(item[name]["S"].as_str().unwrap().to_owned());

@@ -16,7 +16,8 @@ fn new_agent(username: &str, permission: u64) -> Value {
     json!({"username": username, "password": PASSWORD, "permission": permission})
 }
 
-/// The same, with the password of the agent who creates it, as the creation of an admin needs it.
+/// Returns the body that creates an admin: that of `new_agent` and `current_password`, the password of the agent who
+/// creates it.
 fn new_admin(username: &str, permission: u64, current_password: &str) -> Value {
     let mut body = new_agent(username, permission);
     body["current_password"] = json!(current_password);
@@ -27,7 +28,7 @@ async fn create(tenure: &Tenure, token: &str, username: &str, permission: u64) -
     create_with(tenure, token, new_admin(username, permission, PASSWORD)).await
 }
 
-/// Creates an agent of the project, as its first admin.
+/// Creates an agent of the project account with the session of that account's first admin.
 async fn create_operator(tenure: &Tenure, admin: &str, username: &str, permission: u64) -> String {
     create_with(tenure, admin, new_admin(username, permission, OPERATORS_PASSWORD)).await
 }
@@ -147,7 +148,7 @@ async fn agents_are_created_log_in_and_are_deleted() {
     assert_eq!((count("agent_created"), count("agent_deleted")), (3, 1), "{events:?}");
 }
 
-/// Every route of agents, by every caller without permission: no information, no change.
+/// Every route of agents refuses every caller without permission: the answer reveals nothing, and nothing changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_admins_manage_agents_and_only_in_their_account() {
     let tenure = Tenure::start().await;

@@ -1,5 +1,6 @@
-//! Identity is changed by people, who prove who they are; programs and stolen sessions cannot. Authority is checked where
-//! it is used: a request of somebody who is evicted while it is under way changes nothing.
+//! Who may act for an account (agents, permissions, passwords, e-mail address) is changed with a session and the
+//! current password: access keys and stolen sessions cannot change it. The caller's authority is checked in the write
+//! itself: if the caller loses it while the request is under way, the request changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,7 +264,8 @@ async fn evict(tenure: &Tenure, account: &Account, victim: &str, session: &str, 
     };
 }
 
-/// A request that is kept from writing, as by a busy table.
+/// A request that [`Self::send`] keeps from writing for a while: its transactions are refused, as if other writers had
+/// locked the items.
 struct Delayed {
     function: &'static str,
     method: &'static str,
@@ -272,7 +274,8 @@ struct Delayed {
 }
 
 impl Delayed {
-    /// Sends the request, does `meanwhile` once it has read its caller and tries to write, and returns the answer.
+    /// Sends the request, runs `meanwhile` once the request's first transaction was refused, then lets it write.
+    /// Returns its answer.
     async fn send(
         self,
         tenure: &Arc<Tenure>,
@@ -417,7 +420,7 @@ async fn a_project_admin_who_is_demoted_meanwhile_changes_no_participants() {
     assert_eq!(tenure.items("ErasuresTable").await, before);
 }
 
-/// Changes an agent by the table itself, as the function that would do it is kept from writing.
+/// Changes an agent's item directly in the table, since the function that would change it is the one kept from writing.
 async fn write_to_agent(
     tenure: &Tenure,
     account: &Account,
@@ -437,7 +440,8 @@ async fn write_to_agent(
         .unwrap();
 }
 
-/// Who may act for the account, but for the victims: agents with their permission, keys; and its status.
+/// Returns who may act for the account: its agents with their permissions, except those named `victim…`, and its access
+/// keys; then the account's status.
 async fn authority(tenure: &Tenure, account: &Account) -> Vec<String> {
     let agents = tenure.call(&account.token, "GET", "/v1.0/agents").await.ok();
     let keys = tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.ok();

@@ -1,4 +1,5 @@
-//! The brake on deletions by operators, and the plan that an installation may require.
+//! The brake (`DeletionsPerHour`), which limits deletions by operators within an hour, and `RequirePlan`, with which an
+//! installation refuses deletions without a plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use shared::store::{Store, customer::NewCustomer};
 use crate::harness::{Account, Answer, PASSWORD, Tenure, options, quick, uncounted};
 use crate::store::store;
 
-/// Concurrent operators.
+/// Number of concurrent requests, as of that many operators.
 const TASKS: usize = 64;
 
-/// How long a transaction holds its items, as DynamoDB does.
+/// How long a transaction in flight locks its items, as in DynamoDB: other writers of them are refused meanwhile.
 const HOLD: Duration = Duration::from_millis(10);
 
 fn limited(limit: u64) -> Options {
@@ -31,7 +32,8 @@ fn limited(limit: u64) -> Options {
     options
 }
 
-/// Starts a stack at the beginning of an hour, as the brake counts hours by the clock.
+/// Starts a stack whose clock is at least 20 minutes before the end of an hour, since the brake counts by hours of the
+/// clock.
 async fn at_an_hour(options: Options) -> Tenure {
     let tenure = Tenure::start_with(options).await;
     let left = 3600 - tenure.now().await.as_second() % 3600;
@@ -81,7 +83,8 @@ async fn delete(tenure: &Tenure, token: &str, id: &str) -> Answer {
     tenure.call(token, "DELETE", &format!("/v1.0/customers/{id}")).await
 }
 
-/// Deletes all of the accounts by as many tasks: `limit` are wiped, the others are as they were.
+/// Deletes all of the accounts, [`TASKS`] at a time, and checks that `limit` of them are wiped and the others
+/// unchanged.
 async fn all_at_once(accounts: u64, limit: usize) {
     let options = Options { contention: HOLD, ..quick(limited(limit as u64)) };
     let tenure = Arc::new(at_an_hour(options).await);
@@ -120,7 +123,7 @@ async fn all_at_once(accounts: u64, limit: usize) {
     }
 }
 
-/// With `TENURE_BRAKE_ACCOUNTS=10000` it takes some minutes.
+/// `TENURE_BRAKE_ACCOUNTS` sets the number of accounts, 400 by default; 10,000 take some minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_delete_as_many_as_the_limit_and_the_rest_is_untouched() {
     #[expect(clippy::disallowed_methods, reason = "a longer run on request")]
@@ -186,7 +189,7 @@ async fn a_limit_of_zero_disables_the_brake() {
     assert!(!items.iter().any(|item| item["pk"]["S"].as_str().unwrap().starts_with("BRAKE#")));
 }
 
-/// A process that knows of the limit refuses without a write.
+/// A process that knows that the limit of the hour is reached refuses without a write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_knows_the_limit_refuses_without_a_transaction() {
     let tenure = at_an_hour(limited(1)).await;

@@ -19,7 +19,7 @@ use crate::{participants, participants_answers};
 /// Number of columns that are compared as text.
 const COLUMNS: usize = 5;
 
-/// What counting a request costs on average: one request in eight is counted.
+/// Average cost of counting a request against its quota, in calls and in write units: one request in eight is counted.
 const COUNT: f64 = 0.125;
 
 /// Dollars per million read and write units.
@@ -31,7 +31,7 @@ const WCU_PRICE: f64 = 0.625;
 struct Cost {
     /// The request, steps, calls, RCU, WCU.
     cells: [String; COLUMNS],
-    /// Units by table and index.
+    /// Write units by table and index.
     written: BTreeMap<String, f64>,
 }
 
@@ -40,8 +40,8 @@ impl Cost {
         &self.cells[0]
     }
 
-    /// Returns what `function` has asked of DynamoDB for a request of which `counted` requests were counted, as
-    /// if `average` of them had been.
+    /// Returns what `function` asked of DynamoDB for a request. The calls and write units that counted the request
+    /// against its quota, `counted` of each, are replaced by `average`.
     fn measured(request: &str, function: &Value, counted: f64, average: f64) -> Self {
         let cost = &function["dynamodb"];
         let units = |value: &Value, is_counted: bool| {
@@ -79,12 +79,12 @@ impl Cost {
     }
 }
 
-/// A row of the table.
+/// A row of the table in `infra/budgets.md`.
 struct Budget {
     cost: Cost,
-    /// Dollars per million requests: of the measured units, and of the cheapest possible ones.
+    /// Dollars per million requests, as the row states them: of the measured units, and of the fewest possible ones.
     prices: [f64; 2],
-    /// The same, computed from the units.
+    /// The same two prices, computed from the row's units.
     computed: [f64; 2],
 }
 
@@ -112,7 +112,7 @@ fn budgets() -> Vec<Budget> {
     .collect()
 }
 
-/// Parses a place and the units of its parts from a text like `accounts: account 2, agent 2`.
+/// Parses a text like `accounts: account 2, agent 2`: a table or index, and the write units of each item written there.
 fn parts(text: &str) -> (String, Vec<(&str, f64)>) {
     let (place, parts) = text.split_once(':').unwrap_or_else(|| panic!("{text}: no place"));
     let units = parts.split(',').map(|part| {
@@ -127,8 +127,8 @@ fn sum(parts: &[(&str, f64)]) -> f64 {
     parts.iter().map(|(_, units)| units).sum()
 }
 
-/// Returns the units that the parts of a place take at least: written once, outside a transaction. Nothing is
-/// counted or checked.
+/// Returns the fewest write units that writing these items to a table or index could take: each is written once,
+/// outside a transaction (which doubles the units), and nothing is counted or checked.
 fn least_written((place, parts): &(String, Vec<(&str, f64)>)) -> f64 {
     let is_extra =
         |name: &str| name == "count" || name.contains("attempt") || name.ends_with("checked");
@@ -142,7 +142,7 @@ fn least_written((place, parts): &(String, Vec<(&str, f64)>)) -> f64 {
 /// The requests made so far, each with its cost.
 struct Bill {
     tenure: Tenure,
-    /// Whether the first transaction of each request meets another one.
+    /// Whether the first transaction of each request is refused, as by a conflict with another one.
     is_contended: bool,
     budgets: Vec<Budget>,
     costs: Vec<Cost>,
@@ -158,7 +158,8 @@ impl Bill {
         self.pay_as(route, "", token, path, body).await
     }
 
-    /// Records the cost in a row of its own: `variant` is appended to the route.
+    /// Sends a request like [`Self::pay`], but records its cost in a row of its own: `variant` is appended to the
+    /// route.
     async fn pay_as(
         &mut self,
         route: &str,
@@ -273,7 +274,7 @@ async fn every_endpoint_succeeds_when_its_first_transaction_meets_another() {
     );
 }
 
-/// Sends the requests of a part to a stack of its own. No scheduled run disturbs the counts.
+/// Runs `part`, which sends requests, against a stack of its own, in which no scheduled purge disturbs the counts.
 async fn measure(part: impl AsyncFnOnce(&mut Bill), is_contended: bool) -> Bill {
     let options = options_with("PurgeSchedule", "rate(365 days)");
     let options = if is_contended { quick(options) } else { slow(options) };
@@ -459,7 +460,7 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay_as("GET /v1.0/sessions", first, token, sessions, None).await;
 }
 
-/// On a stack that sends mail.
+/// Sends the requests that need mail, to a stack that sends it.
 async fn requests_for_mail(bill: &mut Bill) {
     let purge = ("PurgeSchedule", "rate(365 days)");
     let options = mailing_with([purge]);

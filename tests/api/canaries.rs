@@ -1,9 +1,9 @@
-//! Search for leaks: no token, password or personal data in a log line, error, header, event, dead letter
-//! or the outbox. It runs over every stack of these tests when it is dropped.
+//! Search for leaks: no token, password or personal data is in a log line, error, response header, event, dead letter
+//! or the outbox. Each stack of these tests is searched when it is dropped.
 //!
-//! A canary is any text that a test sends in a body or as a credential, and any token or ticket that it gets, unless
-//! it is too short or too common to be recognised. It is searched in any case, in hexadecimal, base 64,
-//! percent encoding and JSON escapes.
+//! A canary is any text that a test sends in a body or as a credential, and any token or ticket that it gets, unless it
+//! is too short or too common to be recognised. It is searched in any case, in hexadecimal, base 64, percent encoding
+//! and JSON escapes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -18,13 +18,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, new_customer, options, quick, ticket_of};
 
-/// Fields whose values are constants of the API, or operators' names of participants, which events carry.
+/// Fields whose values are no canaries: constants of the API, and the names of participants, which operators choose and
+/// events carry.
 const OWN_WORDS: [&str; 4] = ["confirmation_phrase", "participant", "status", "webhook_method"];
 
 /// Fields of responses that hold secrets.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
-/// Number of characters of a long text that are searched for; of a token, enough to be secret.
+/// Maximum number of characters that are searched for, from the beginning of a canary; those of a token include enough
+/// of its secret.
 const LONGEST: usize = 48;
 
 /// The canaries of a stack, and its output.
@@ -36,7 +38,7 @@ pub(crate) struct Canaries {
 #[derive(Default)]
 struct Seen {
     canaries: BTreeSet<String>,
-    /// Errors, and headers but for the ticket that is in one.
+    /// Bodies of errors, and the headers of all responses but for a `Link` that holds a ticket.
     said: Vec<String>,
     request_ids: HashSet<String>,
 }
@@ -133,14 +135,15 @@ impl Canaries {
     }
 }
 
-/// Leaves out the events of AWS itself: what bounced is an address.
+/// Removes events of AWS itself, namely of SES: a bounce names the e-mail address.
 fn own_events(mut events: Vec<Value>) -> Vec<Value> {
     events.retain(|seen| seen["event"]["source"] != "aws.ses");
     events
 }
 
-/// Removes what may be stored for a day: the sealed target of a deletion event (`webhooks.rs` tests that), and what a
-/// sign-up said (`signup.rs`).
+/// Removes the attributes of an outbox item that may hold secrets or personal data for a day: the sealed webhook target
+/// of a deletion event (`webhooks.rs` tests that), the addresses that mail goes to, and what was sent with a sign-up
+/// (`signup.rs`).
 pub(crate) fn break_seal(event: &mut Value) {
     for name in ["farewell_uri", "farewell_secrets", "mail_to", "sign_up", "email"] {
         event.as_object_mut().expect("an item").remove(name);
@@ -162,7 +165,7 @@ fn request_id(line: &str) -> Option<String> {
     line["request_id"].as_str().map(str::to_owned)
 }
 
-/// Adds every string in `value` to `texts`.
+/// Adds every string in `value` to `texts`, except the values of the fields [`OWN_WORDS`].
 fn collect(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),

@@ -28,7 +28,7 @@ async fn read(store: &Store, id: Id<Customer>) -> Customer {
     store.get_items(&[key.untyped()]).await.unwrap().get(&key).unwrap().unwrap()
 }
 
-/// Creates an access key, for the account as it was read long ago.
+/// Creates an access key on the condition of `account`, which was read earlier and may be outdated.
 async fn create(store: &Store, account: &Customer, number: u8) -> Result<(), Error> {
     let (key, event) = (access_key(account.id, number), event(account.id, number));
     store.insert_access_key(to(account), &key, &event).await

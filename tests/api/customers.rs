@@ -9,7 +9,8 @@ use crate::harness::{Account, PASSWORD, Tenure};
 
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Two accounts with a token and path to update each: an operator's, and its owner's.
+/// Creates two accounts. Returns for each a token and the path at which it updates the account: an operator's for the
+/// first, the owner's for the second.
 async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     let (one, other) = (tenure.account(admin, "test1").await, tenure.account(admin, "test2").await);
     [
@@ -18,7 +19,7 @@ async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     ]
 }
 
-/// Returns the body of an update, with what an owner needs to change the address.
+/// Returns the body that updates `field`, with the current password if an owner changes the e-mail address.
 fn update(path: &str, field: &str, value: &Value) -> Value {
     let mut body = json!({field: value});
     if field == "email" && path == "/v1.0/customer" {

@@ -1,4 +1,4 @@
-//! Erasures: plan, hold, breaker, ledger, quarantine, restore replay.
+//! Erasures of accounts: plan, legal hold, circuit breaker, ledger, quarantine, and replay after a restore.
 
 use serde_json::{Value, json};
 
@@ -262,8 +262,8 @@ async fn purge_keeps_locks_of_other_accounts() {
     }
 }
 
-/// An item of an unknown kind is not deleted. Once a version knows it, it is counted and deleted like any
-/// other, wherever its sort key is.
+/// An item of an unknown kind is not deleted. Once a version of the service knows its kind, it is counted and deleted
+/// like any other, wherever it is in the order of sort keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_items_are_quarantined_until_they_are_known() {
     let tenure = Tenure::start().await;
@@ -311,7 +311,8 @@ async fn kill_switch_stops_all_purges() {
     assert!(tenure.partition(&account.id).await.len() > 1);
 }
 
-/// The accounts table is restored from a backup, the erasures table is not. Transactions of both functions meet others.
+/// The accounts table is restored from a backup, the erasures table is not. The first transaction of the purge and of
+/// the replay is refused, as by a conflict with another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_accounts_are_erased_again() {
     let tenure = Tenure::start().await;
@@ -351,7 +352,8 @@ async fn restored_accounts_are_erased_again() {
     assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
 }
 
-/// An attacker with an operator's key erases accounts. The restore undoes that, and nothing else.
+/// An attacker with an operator's key erases accounts. After a restore, the replay leaves out the erasures that its
+/// call excepts, and erases all other accounts again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     let tenure = Tenure::start().await;

@@ -261,7 +261,8 @@ async fn last_event_of_an_account_stays_without_what_was_sealed_into_it() {
     assert!(!items.contains("/hook") && !items.contains("whsec"), "{items}");
 }
 
-/// The list of event types stands in three places.
+/// The list of event types is written in three places, which agree: the schema of the bus, the OpenAPI description, and
+/// the code that accepts `?type=`.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_type_on_the_bus_is_described_and_can_be_asked_for() {
     let tenure = Tenure::start().await;
@@ -280,7 +281,8 @@ async fn every_event_type_on_the_bus_is_described_and_can_be_asked_for() {
     }
 }
 
-/// A page ends after a thousand events, whatever their types.
+/// One page reads at most a thousand events, whatever their types, so a page of one type can be empty and have a next
+/// page.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_of_one_type_without_rows_leads_to_those_that_follow() {
     let tenure = Tenure::start_with(uncounted()).await;

@@ -9,7 +9,7 @@ use crate::harness::{Answer, Tenure, options, options_with};
 
 const SECRET: &str = "front-secret-of-this-test";
 
-/// Starts a stack behind a front, with these parameters beside.
+/// Starts a stack behind a front, with the template parameters `more` in addition.
 async fn start(more: &[(&str, &str)]) -> Tenure {
     let digest = sha256(SECRET);
     let parameters = [
@@ -24,7 +24,8 @@ async fn start(more: &[(&str, &str)]) -> Tenure {
     Tenure::start_with(Options { parameters, ..options() }).await
 }
 
-/// Sends a well-formed token that is nobody's, as `CloudFront` does for a viewer at this address and port.
+/// Requests `/v1.0/me` with a well-formed token of nobody, as `CloudFront` forwards it: with the origin's secret, and
+/// the address and port of the viewer.
 async fn me(tenure: &Tenure, secret: &str, viewer: &str) -> Answer {
     me_with(tenure, [("x-origin-secret", secret), ("cloudfront-viewer-address", viewer)]).await
 }
@@ -80,7 +81,7 @@ async fn requests_that_bypass_the_front_get_404() {
     }
 }
 
-/// Where there is no front, its headers are any client's.
+/// Without a front, any client may send the headers of one.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_front_its_headers_are_ignored() {
     let tenure = Tenure::start_with(options_with("InvalidTokensPerMinute", "1")).await;

@@ -1,4 +1,4 @@
-//! A stack per test, and a client for it.
+//! The test harness: starts a local stack for each test, and is its HTTP client.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::permissions::UsedPermissions;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The password of the local stack's project admin.
 pub(crate) const OPERATORS_PASSWORD: &str = local::PASSWORD;
-/// A network that nobody logs in from.
+/// A loopback address other than the tests' own: a network that no user name is known to log in from.
 pub(crate) const STRANGER: [u8; 4] = [127, 0, 0, 66];
 const DAY: i64 = 24 * 60 * 60;
 
@@ -40,7 +40,7 @@ pub(crate) fn options() -> Options {
     local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
 }
 
-/// Options for the real template with mail on, as [`options`], and these parameters set.
+/// Options for the real template with mail on, as in [`options`], and with these parameters in addition.
 pub(crate) fn mailing_with<const N: usize>(parameters: [(&str, &str); N]) -> Options {
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut options = options();
@@ -53,8 +53,8 @@ pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// Options for the real template without rate limits, of requests, of deletions and of mail: for tests that count writes or
-/// send many requests.
+/// Options for the real template without limits on requests, deletions and mail: for tests that count writes or send
+/// many requests.
 pub(crate) fn uncounted() -> Options {
     let quotas = [
         "RequestsPerMinute",
@@ -67,7 +67,8 @@ pub(crate) fn uncounted() -> Options {
     Options { parameters, ..options() }
 }
 
-/// Options for the real template with each request counted by itself: for tests that count database calls.
+/// Options for the real template with exact quotas, which count every request instead of a sample: for tests that count
+/// database calls.
 pub(crate) fn counted() -> Options {
     options_with("ExactQuota", "true")
 }
@@ -77,7 +78,8 @@ pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }
 }
 
-/// Holds the items of each transaction for a while, as AWS does: others that write them meanwhile are refused.
+/// Makes each transaction lock its items for 10 ms, as AWS does for a while: other writers of them are refused
+/// meanwhile.
 pub(crate) fn contended(options: Options) -> Options {
     Options { contention: Duration::from_millis(10), ..options }
 }
@@ -277,7 +279,8 @@ impl Tenure {
         self.send(self.request(method, path).bearer(token)).await
     }
 
-    /// Lets the next transaction of each of these functions meet another one, which holds an item.
+    /// Makes the next transaction of each of these functions fail once, as by a conflict with another one that has
+    /// locked an item.
     pub(crate) async fn meet_others(&self, functions: &[&str]) {
         let conflict = |function| json!({"fault": "conflict", "function": function, "operation": "TransactWriteItems", "nth": 1});
         let rules: Vec<_> = functions.iter().map(conflict).collect();
@@ -409,7 +412,7 @@ impl Tenure {
         })
     }
 
-    /// Returns the accounts table without what a refused request may write too: counters of attempts and
+    /// Returns the items of the accounts table, without what even a refused request may write: counters of attempts and
     /// requests, and the last use of a key or a session.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
         assert!(self.stack.settle().await, "the stack does not settle");
@@ -428,7 +431,8 @@ impl Tenure {
         items
     }
 
-    /// Moves the clock by days, once every event is published: one that expires in the outbox before is lost.
+    /// Moves the clock by days, after all events are published: an event that expires in the outbox unpublished is
+    /// lost.
     pub(crate) async fn advance_days(&self, days: i64) -> Value {
         assert!(self.stack.settle().await, "the stack does not settle");
         self.stack.advance_clock(days * DAY).await.expect("the clock moves")

@@ -369,7 +369,7 @@ async fn lost_database_answer_still_returns_the_token() {
     tenure.call(key["token"].as_str().unwrap(), "GET", "/v1.0/me").await.ok();
 }
 
-/// It holds nothing of the request, and of the answer only ids.
+/// The record of an idempotency key holds nothing of the request, and of the answer only ids.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotency_record_holds_no_request_data() {
     let tenure = Tenure::start().await;

@@ -1,4 +1,4 @@
-//! Agents who are created without a password choose it by a mailed link; admins and operators can send the link again.
+//! Agents who are created without a password choose one by a mailed link, which admins and operators can send again.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,8 @@ impl Tenure {
         made["id"].as_str().unwrap().to_owned()
     }
 
-    /// Asks as an admin, or as an operator by the rest of the query, that an agent is mailed a link.
+    /// Requests that an agent is mailed a link to choose a password: as an admin, or as an operator with `query`, which
+    /// names the account.
     async fn send_link(&self, token: &str, agent: &str, query: &str) -> Answer {
         self.call(token, "POST", &format!("/v1.0/agents/{agent}/password-reset{query}")).await
     }

@@ -1,5 +1,5 @@
-//! Networks that a user name is known to log in from: a stranger's wrong passwords keep nobody out who comes from there,
-//! or who has a session.
+//! Known networks: a stranger's wrong passwords do not lock out whoever logs in from a network that the user name has
+//! logged in from before, or has a session.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::harness::{Account, Answer, PASSWORD, STRANGER, Tenure, contended, opt
 const WRONG: &str = "wrong password";
 const DAY: i64 = 86_400;
 
-/// The wait, in seconds, that a refused attempt is told.
+/// Returns the seconds in `Retry-After` of an attempt that was refused with 429.
 fn wait(answer: &Answer) -> i64 {
     assert_eq!(answer.refused(429), "RATE_LIMIT_EXCEEDED");
     assert_eq!(answer.body["error"]["details"], json!([{"limited_by": "username"}]));
@@ -48,7 +48,8 @@ async fn hashes(tenure: &Tenure) -> Vec<String> {
     networks(tenure).await.into_iter().map(|(hash, _)| hash).collect()
 }
 
-/// One wrong password each time that the wait ends, for two days, by user name and by a name that looks like it.
+/// For two days, a guesser tries a wrong password each time that the wait ends, in turn with the user name and with a
+/// lookalike of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
     let tenure = Tenure::start_with(uncounted()).await;
@@ -86,7 +87,7 @@ async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
     tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
 }
 
-/// The hash of each takes a while, so that none succeeds before the last is counted.
+/// Hashing a password takes so long that all sixteen attempts are counted before the first succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_log_ins_at_once_from_a_known_network_all_succeed() {
     let tenure = Arc::new(Tenure::start_with(contended(options())).await);

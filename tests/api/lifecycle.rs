@@ -136,7 +136,8 @@ async fn second_bootstrap_creates_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// The way back in, when the only project admin is an attacker's. The transaction meets another one.
+/// Bootstrap with `add` is the operators' way back in when an attacker has the only project admin. Its transaction is
+/// refused once, as by a conflict with another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
     let tenure = Tenure::start().await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, PASSWORD, Tenure};
 
-/// The lines with this message that belong to an answer, by the request id that it has.
+/// Returns the log lines with this message and the request id of an answer.
 async fn lines_of(tenure: &Tenure, answer: &Answer, message: &str) -> Vec<Value> {
     let id = answer.headers["x-request-id"].to_str().unwrap();
     let deadline = Instant::now() + Duration::from_secs(2);

@@ -7,12 +7,13 @@ use crate::harness::{Account, PASSWORD, Template, Tenure, options_with};
 
 const SCHEDULE: &str = "/_local/schedules/MailSendFunctionSchedule/run";
 
-/// The real template, whose mail is sent by the schedule alone: what waits can be looked at.
+/// Returns the real template with mail sent by the schedule alone, not by the stream, so that a test can look at mail
+/// that waits.
 pub(crate) fn by_schedule() -> Template {
     Template::edited(without_stream)
 }
 
-/// The text of a template whose mail is sent by the schedule alone.
+/// Returns the text of a template without the stream that starts the mail sender: the schedule alone sends mail.
 pub(crate) fn without_stream(text: String) -> String {
     let (before, function) = text.split_once("  MailSendFunction:").unwrap();
     let (events, after) = function.split_once("        Outbox:\n").unwrap();
@@ -39,7 +40,7 @@ impl Tenure {
         self.send(self.request("POST", SCHEDULE)).await.ok()
     }
 
-    /// Lets the sender look at one entry of the outbox, as the stream does when it is written.
+    /// Invokes the mail sender for one entry of the outbox, as the stream does when the entry is written.
     pub(crate) async fn send_mail_of(&self, id: &str) {
         let record = json!({"dynamodb": {"Keys": {"id": {"S": id}}, "SequenceNumber": "1"}});
         let path = "/2015-03-31/functions/MailSendFunction/invocations";
@@ -141,7 +142,7 @@ async fn the_last_address_waits_sealed_for_a_day_at_most() {
     assert!(tenure.stack.mail().is_empty());
 }
 
-/// Mail is on, and nothing is purged.
+/// Options for `template` with mail on and the purge switched off.
 fn without_purge(template: &Template) -> sam_local::Options {
     let mut options = template.options();
     options.parameters.insert("PurgeEnabled".to_owned(), "false".to_owned());
@@ -303,7 +304,7 @@ async fn the_stream_sends_what_is_due_without_waiting_for_the_schedule() {
     assert!(told, "{mail:?}");
 }
 
-/// Whether a row marks an address that gets no mail.
+/// Whether an item marks an e-mail address as undeliverable.
 fn is_mark(row: &Value) -> bool {
     row["pk"]["S"].as_str().unwrap().starts_with("UNDELIVERABLE#")
 }

@@ -97,7 +97,8 @@ async fn a_missing_body_and_a_byte_order_mark_are_named() {
     assert!(marked.message().contains("byte order mark"), "{}", marked.text);
 }
 
-/// RFC 9110 §8.3 and RFC 6839 §3.1.
+/// Media types are accepted with parameters, quoted or not (RFC 9110 §8.3), and with the suffix `+json` (RFC 6839
+/// §3.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn every_spelling_of_json_in_utf8_is_accepted() {
     let tenure = Tenure::start().await;

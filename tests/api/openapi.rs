@@ -389,8 +389,8 @@ fn every_component_is_used() {
     }
 }
 
-/// Fields that are not personal though a stored field of the same name is: the name of a stored field, of a
-/// hold or of a participant is not the name of a person, and what that says is kept for ever.
+/// Schemas and fields that hold no personal data although a stored field of the same name does: the name of a stored
+/// field, of a hold or of a participant is no person's name, and the details about participants are kept for ever.
 const NOT_PERSONAL: [(&str, &str); 11] = [
     ("StoredField", "name"),
     ("Hold", "name"),
@@ -526,8 +526,8 @@ fn request_examples(operation: &Value) -> Vec<Value> {
     content.get("example").cloned().into_iter().chain(several).collect()
 }
 
-/// Returns when the examples of an operation are sent: after those that create what it needs, and before those that
-/// end the sessions and accounts that it needs.
+/// Returns a number by which operations are sorted before their examples are sent: after those that create what they
+/// need, and before those that end the sessions and accounts that they need.
 fn turn(operation: &Value) -> u8 {
     match operation["operationId"].as_str().unwrap() {
         "createCustomer" | "signUp" => 0,

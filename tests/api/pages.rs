@@ -13,7 +13,8 @@ pub(crate) const PAGES: [&str; 5] =
 pub(crate) const FILES: [&str; 4] =
     ["/account/script.js", "/account/account.js", "/account/receipt.js", "/account/timeline.js"];
 
-/// Bytes of all pages and their files, with the style once: each loads over a slow connection within a second.
+/// Maximum size in bytes of all account pages and their scripts together, with the shared style counted once: each
+/// loads over a slow connection within a second.
 const MAX_BYTES: usize = 60_000;
 
 const SCRIPTS: [&str; 10] = [
@@ -29,7 +30,7 @@ const SCRIPTS: [&str; 10] = [
     "timeline.js",
 ];
 
-/// The console and all its scripts together.
+/// Maximum size in bytes of the console and all its scripts together.
 const CONSOLE_MAX_BYTES: usize = 61_440;
 
 async fn get(tenure: &Tenure, path: &str) -> Answer {
@@ -50,7 +51,8 @@ fn style_in(text: &str) -> Option<&str> {
     text.split("<style>").nth(1)?.split("</style>").next()
 }
 
-/// Returns the directive that admits the style in a page, by its hash; of a file that has none, that of its origin.
+/// Returns the `style-src` directive of the Content Security Policy for a page with its style inline, by the style's
+/// hash; for a file without one, `'self'`.
 fn style_source(text: &str) -> String {
     let hash = |style: &str| {
         let digest = HEXLOWER.decode(sha256(style).as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! Panics of functions, which none of ours should have. `infra/check_runtime.py` has AWS's own Lambda runtime run the
-//! programs of this file too.
+//! Panics, by programs that panic on purpose: none of our functions should. `infra/check_runtime.py` has AWS's own
+//! Lambda runtime run the programs of this file too.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
-/// Does what only a limit of the runtime ends.
+/// For two routes, blocks or allocates memory for ever: only the runtime's limits of time and memory end that.
 fn misbehave(how: &str) {
     match how {
         "GET /block" => loop {
@@ -58,7 +58,7 @@ fn event_function() {
     serve_event(handle_event).unwrap();
 }
 
-/// The program of a function that is a test of this file.
+/// Writes a script that runs a test of this file as the program of a function; returns its path.
 fn program(test: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (script, tests) = (directory.join(test), std::env::current_exe().unwrap());
@@ -71,7 +71,7 @@ fn program(test: &str) -> PathBuf {
     script
 }
 
-/// Options for the real functions, but for one whose program is a test of this file.
+/// Options for the real functions, except `binary`, whose program is the test `test` of this file.
 fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
     let options = options();
     for program in std::fs::read_dir(&options.binaries).unwrap().map(Result::unwrap) {

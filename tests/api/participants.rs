@@ -1,4 +1,5 @@
-//! Participants: their registry, access keys that are bound to one, and what a participant is asked.
+//! Participants (systems that take part in erasures): their registry, access keys that are bound to one, and the list
+//! of what a participant is asked to erase.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -300,7 +301,7 @@ async fn a_deleted_participant_gets_no_more_keys() {
     tenure.bound_key(&admin, "archive").await;
 }
 
-/// The isolation matrix sends such a key in every state of its account, too.
+/// The isolation matrix sends a bound key in every state of its account, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_key_can_do_nothing_but_its_participants_part() {
     let tenure = Tenure::start_with(crate::harness::uncounted()).await;
@@ -355,7 +356,7 @@ async fn a_bound_key_ends_with_the_project_admin_whom_it_acts_for_unless_another
     tenure.call(rotated["token"].as_str().unwrap(), "GET", &requests).await.ok();
 }
 
-/// A part of an account of its own, asked at `now`.
+/// Returns a participant's part, asked at `now`, in the erasure of an account whose id is made from `number`.
 fn part(number: u8, name: &str, required: bool, now: Timestamp) -> Participation {
     let customer: Id<Customer> = Id::new(now, [number; 10]);
     let name = ParticipantName::parse(name).unwrap();
@@ -363,7 +364,7 @@ fn part(number: u8, name: &str, required: bool, now: Timestamp) -> Participation
     Participation::new(customer, 1, &participating, now, now)
 }
 
-/// Writes a part of an erasure that the purge has claimed, and the ledger's row.
+/// Writes a participant's part, and the ledger row of its account as it is once the purge has claimed the account.
 pub(crate) async fn insert(tenure: &Tenure, part: &Participation) {
     let customer = part.customer.to_string();
     let claimed = part.tm_ask.to_string();

@@ -30,7 +30,7 @@ struct Erased<'a> {
 }
 
 impl<'a> Erased<'a> {
-    /// Registers these participants, whether each is required, and deletes a new account.
+    /// Registers participants, each by name and whether it is required, then creates an account and deletes it.
     async fn new(tenure: &'a Tenure, username: &str, asked: &[(&str, bool)]) -> Self {
         let admin = tenure.admin().await;
         for (name, required) in asked {
@@ -51,7 +51,7 @@ impl<'a> Erased<'a> {
         key["token"].as_str().unwrap().to_owned()
     }
 
-    /// Lets the ledger ask these participants in this round.
+    /// Records in the ledger that these participants are asked in this round.
     async fn ask(&self, round: u64, asked: &[(&str, bool)]) {
         ask(self.tenure, &self.id, round, asked).await;
     }
@@ -76,7 +76,7 @@ impl<'a> Erased<'a> {
         self.tenure.call(&self.admin, "GET", &path).await.ok()
     }
 
-    /// Asserts the stage, which the overview of the account shows too, and returns what is shown of the erasure.
+    /// Asserts that the erasure and the overview of the account show this stage; returns the erasure as it is shown.
     async fn at(&self, stage: &str) -> Value {
         let shown = self.show().await;
         assert_eq!(shown["stage"], stage, "{shown}");
@@ -93,7 +93,8 @@ impl<'a> Erased<'a> {
     }
 }
 
-/// Lets the ledger ask these participants about an account that the purge has erased, in this round.
+/// Records in the ledger of an erased account that these participants, each by name and whether it is required, are
+/// asked in this round.
 pub(crate) async fn ask(tenure: &Tenure, id: &str, round: u64, asked: &[(&str, bool)]) {
     let (store, customer) = (store(tenure), Id::parse(id).unwrap());
     let row = store.get_erasure(customer).await.unwrap().unwrap();
@@ -224,7 +225,7 @@ async fn a_late_answer_counts() {
     erased.at("finished").await;
 }
 
-/// However the last answers meet, one of them sees all.
+/// However concurrent answers overlap, one of them sees that all are there, and makes the final receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn last_answers_at_once_bring_one_final_receipt() {
     const NAMES: [&str; 8] = ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"];
@@ -423,7 +424,8 @@ async fn only_who_speaks_for_a_participant_answers() {
     assert_eq!(malformed.answer("carrier", done(1)).await.refused(400), "INVALID_ID");
 }
 
-/// The answer stands, and whoever asks next signs.
+/// An answer whose final receipt cannot be signed is recorded all the same; the next request about that participant's
+/// part signs it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_stands_whose_receipt_cannot_be_signed() {
     let keyless = Template::edited(|text| {
@@ -444,7 +446,7 @@ async fn an_answer_stands_whose_receipt_cannot_be_signed() {
     assert_eq!(shown["tm_complete"], answer["tm_answer"]);
 }
 
-/// Nobody answers again, and the schedule signs.
+/// The participant does not answer again, so the schedule that asks participants makes the final receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schedule_completes_what_a_crash_left() {
     let tenure = Tenure::start_with(quick(uncounted())).await;
@@ -461,7 +463,7 @@ async fn the_schedule_completes_what_a_crash_left() {
     assert_eq!(tenure.count_events(&erased.id, "customer_erased").await, 2);
 }
 
-/// Whatever dies on the way, the same answer completes the erasure.
+/// Wherever the first attempt fails, a repetition of the same answer completes the erasure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_answer_completes_what_a_crash_left() {
     let tenure = Tenure::start_with(quick(uncounted())).await;

@@ -56,7 +56,7 @@ async fn delete(tenure: &Tenure, account: &Account) {
     assert!(tenure.stack.settle().await);
 }
 
-/// Returns what the bus has seen under this name about an account, oldest first.
+/// Returns the details of the events of this type about an account that the bus has received, oldest first.
 async fn seen(tenure: &Tenure, account: &Account, name: &str) -> Vec<Value> {
     assert!(tenure.stack.settle().await);
     let events = tenure.stack.events().into_iter().map(|mut seen| seen["event"].take());
@@ -66,7 +66,8 @@ async fn seen(tenure: &Tenure, account: &Account, name: &str) -> Vec<Value> {
     events.filter(is_it).map(|mut event| event["detail"].take()).collect()
 }
 
-/// Returns whom the bus has asked for an account, as `<name> <round> <number of the question>`, sorted.
+/// Returns the requests to participants that the bus has received for an account, sorted, each as
+/// `<name> <round> <number of the request>`.
 async fn asked(tenure: &Tenure, account: &Account) -> Vec<String> {
     let shown = |question: &Value| {
         let name = question["participant"].as_str().unwrap();
@@ -98,7 +99,8 @@ async fn receipts(tenure: &Tenure, account: &Account) -> Vec<(Value, String)> {
     receipts.iter().map(claims).collect()
 }
 
-/// Moves the clock, runs the function that asks, and returns what it has done, also if its schedule was due by itself.
+/// Moves the clock and runs the schedule that asks participants. Returns the result, added to that of a run that moving
+/// the clock has started.
 async fn wait(tenure: &Tenure, seconds: i64) -> Value {
     const SCHEDULE: &str = "ParticipantAskFunctionSchedule";
     assert!(tenure.stack.settle().await);

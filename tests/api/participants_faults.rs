@@ -54,7 +54,7 @@ const PARTICIPANTS: [(&str, Kind, bool); 7] = [
 /// Number of requests that one client has in flight.
 const CONCURRENT: usize = 8;
 
-/// How often the schedules run until every erasure has to be complete. An hour passes between two runs.
+/// Maximum number of runs of the schedules, one per hour, within which every erasure has to be complete.
 const MAX_RUNS: usize = 100;
 
 /// A participant: polls, deletes, and answers, until it is stopped.
@@ -67,7 +67,7 @@ struct Participant {
     deleted: Mutex<HashMap<String, u64>>,
     /// How often it has looked at each account.
     looks: Mutex<HashMap<String, u32>>,
-    /// Its answers that it was told to be recorded as completed: number of deleted items by account.
+    /// Number of deleted items in its answer `completed`, by account, where it knows that the answer was recorded.
     completed: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -80,7 +80,7 @@ struct Faulty {
 }
 
 impl Faulty {
-    /// Whether something that happens in so many of a hundred cases happens now: xorshift64 (Marsaglia, 2003).
+    /// Returns `true` with a probability of `percent`: xorshift64 (Marsaglia, 2003).
     fn is(&self, percent: u64) -> bool {
         let next = |mut state: u64| {
             state ^= state << 13;
@@ -210,7 +210,8 @@ impl Participant {
         stack.send(&self.key, "PUT", &path, body).await
     }
 
-    /// Takes note that an answer was recorded, as the first of those that say that it is done.
+    /// Records that an answer `completed` was accepted. Checks that no different one was accepted before, and that only
+    /// an answer of the lying participant is refused.
     fn hear(&self, customer: &str, deleted: u64, answer: Option<Answer>) {
         let Some(answer) = answer else { return };
         if answer.status == 200 {
@@ -271,7 +272,8 @@ async fn run(tenure: &Tenure, schedule: &str) {
     tenure.send(tenure.request("POST", &path)).await;
 }
 
-/// Returns the questions that the bus has seen from event number `from` on: participant and account.
+/// Returns the requests to participants that the bus has seen from event number `from` on, each as participant and
+/// account, and the number of all events.
 fn questions(tenure: &Tenure, from: usize) -> (Vec<(String, String)>, usize) {
     let events = tenure.stack.events();
     let is_question = |seen: &&Value| seen["event"]["detail-type"] == "erasure_requested";
@@ -336,7 +338,7 @@ impl Ledger {
     }
 }
 
-/// Waives all that the dead participant that is required was asked.
+/// Waives all open requests to the required participant that never answers.
 async fn waive(stack: &Faulty) {
     let requests = stack.requests(&stack.admin, "archive").await;
     let waive = async |request: &Value| {
@@ -463,7 +465,7 @@ async fn erasures_complete_with_participants_of_every_kind_under_faults() {
     check_events(tenure, &ledgers, &accounts);
 }
 
-/// Checks that each receipt of these accounts was announced once, however often the bus brought that.
+/// Checks that each receipt of these accounts was announced by one event, however often the bus delivered that event.
 fn check_events(tenure: &Tenure, ledgers: &BTreeMap<String, Ledger>, accounts: &[String]) {
     let mut announced: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for seen in tenure.stack.events() {

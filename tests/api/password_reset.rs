@@ -1,4 +1,4 @@
-//! Back in by mail: a forgotten password is set anew by a mailed link, and nobody learns who has an account.
+//! Password reset by mail: a mailed link sets a new password for a forgotten one, and nobody learns who has an account.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ impl Tenure {
         self.ask("/auth/password-forgot", json!({"username": username})).await
     }
 
-    /// Sets the password that belongs to a mailed link.
+    /// Sets a password with the token of a mailed link.
     pub(crate) async fn choose(&self, token: &str, password: &str) -> Answer {
         self.ask("/auth/password-reset", json!({"token": token, "password": password})).await
     }
@@ -37,7 +37,7 @@ impl Tenure {
         token_in(self.password_links(address).await.last().expect("a mailed link"))
     }
 
-    /// Forgets the password of a user name that is an address, and returns the token of the link.
+    /// Requests a link for the forgotten password of a user name that is an e-mail address; returns the link's token.
     async fn token_after_forgetting(&self, username: &str) -> String {
         let address = username.to_lowercase();
         let before = self.password_links(&address).await.len();
@@ -57,7 +57,7 @@ impl Tenure {
         items.into_iter().filter(is_either).collect()
     }
 
-    /// Creates an account without an address of its own, whose admin's user name is one.
+    /// Creates an account without an e-mail address; its admin's user name is one.
     pub(crate) async fn person(&self, admin: &str, username: &str) -> Account {
         let body = json!({"username": username, "password": PASSWORD});
         let made = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
@@ -359,7 +359,8 @@ async fn concurrent_resets_have_one_winner() {
     tenure.login("ann@example.org", &password(*winner)).await;
 }
 
-/// What `AuthPasswordForgotFunction` asks of the tables for one request.
+/// Requests a reset link. Returns what must not tell whether the user name exists: status, body, calls to DynamoDB and
+/// their cost, names of the headers.
 async fn cost_of(tenure: &Tenure, username: &str) -> (u16, String, Value, BTreeSet<String>) {
     assert!(tenure.stack.settle().await);
     tenure.stack.reset_stats();

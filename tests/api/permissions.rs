@@ -15,7 +15,7 @@ use crate::harness::{PASSWORD, Template, Tenure, options, options_with};
 /// Permissions of all stacks of this process: granted, used and refused.
 static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
 
-/// Adds the permissions that a stack's functions used to the report when it is dropped.
+/// When dropped, adds the permissions that a stack's functions used to the report.
 pub(crate) struct UsedPermissions(Sinks);
 
 impl UsedPermissions {

@@ -263,7 +263,8 @@ async fn quota_below_600_counts_each_request() {
     assert_eq!(cost(&tenure)["calls"], json!({"BatchGetItem": 20, "UpdateItem": 20}));
 }
 
-/// Takes back what was counted, so that forged tokens do not use up a sampled quota either.
+/// What a request with a forged token has counted is taken back, so that such requests do not use up a sampled quota
+/// either.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_tokens_leave_no_count_in_a_sampled_quota() {
     let (tenure, account) = with_requests(600).await;

@@ -36,7 +36,7 @@ pub(crate) struct Receiver {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 }
 
-/// Starts a stack that allows webhooks to loopback. Transactions hold their items.
+/// Starts a stack that allows webhooks to loopback, and in which transactions lock their items for a while.
 pub(crate) async fn tenure() -> Tenure {
     let mut options = options_with("WebhookAllowLoopback", "true");
     // Deliveries are retried for days, and their accounts are looked at afterwards.

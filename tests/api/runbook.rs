@@ -43,7 +43,8 @@ struct Ids {
 }
 
 impl Ids {
-    /// Those of a customer, or of the project where the call names no account.
+    /// Creates an account, and an agent and an access key: of that account if `is_customers`, otherwise of the project
+    /// account.
     async fn create(tenure: &Tenure, admin: &str, username: &str, is_customers: bool) -> Self {
         let account = tenure.account(admin, username).await;
         let owner = if is_customers { account.token.as_str() } else { admin };

@@ -1,4 +1,5 @@
-//! Cost and completeness of purges of large accounts, under kills, too. Counted, not timed.
+//! Purges of large accounts: that they are complete even if the purge is killed, and what they cost in calls and
+//! capacity units, which are counted, not timed.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
@@ -38,7 +39,8 @@ async fn lasting(tenure: &Tenure, account: &Account) -> Vec<Value> {
     items.filter(|item| item["pk"]["S"] == *pk && item.get("expires_at").is_none()).collect()
 }
 
-/// Switches off an account's webhook, which nobody answers: otherwise its root says, with time, that it fails.
+/// Removes an account's webhook: nobody answers it, and after a while the account's root item would record that it
+/// fails.
 async fn without_webhook(tenure: &Tenure, account: &Account) {
     let body = json!({"webhook_method": "", "webhook_uri": ""});
     tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();
@@ -88,7 +90,8 @@ async fn purge_costs_about_one_wcu_per_item() {
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));
 }
 
-/// Read of account and ledger, a page, the claim that counts it, the deletion, the empty page, the end.
+/// The six calls: read account and ledger, query a page, claim the account and count the page, delete the page's items,
+/// query an empty page, finish.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_of_a_small_account_takes_six_calls() {
     let tenure = Tenure::start().await;
@@ -105,7 +108,8 @@ async fn purge_of_a_small_account_takes_six_calls() {
     assert_eq!(cost["calls"], calls);
 }
 
-/// Sizes around the limits of batches, pages and slices. The neighbour keeps everything.
+/// Accounts are purged whose number of items is around the limits of batches, pages and slices; another account keeps
+/// everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_counts_exactly_around_batch_and_page_limits() {
     let tenure = Tenure::start_with(quick(options())).await;

@@ -1,4 +1,5 @@
-//! The contract: every request of the seed verbatim, and the answers that it shows.
+//! The contract with the seed, the API examples in `seed.txt`: every request is sent verbatim, and gets the answer that
+//! the seed shows.
 
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ fn keys(json: &str) -> Vec<&str> {
     (1..parts.len()).step_by(2).filter(is_key).map(|at| parts[at]).collect()
 }
 
-/// Makes the account that the seed shows by an operator's calls, and returns its id.
+/// Creates, by an operator's API calls, an account like the one that the seed shows, and returns its id.
 async fn make(tenure: &Tenure, admin: &str, username: &str, shown: &Value) -> String {
     let mut body = json!({"username": username, "password": PASSWORD});
     for field in

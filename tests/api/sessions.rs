@@ -310,7 +310,7 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     assert!(!tenure.is_valid(&account.token).await);
 }
 
-/// Its item is there until it expires.
+/// The item of a session that a logout everywhere has ended stays in the table until it expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_ended_shows_neither_in_lists_nor_by_its_id() {
     let tenure = Tenure::start().await;

@@ -37,7 +37,8 @@ impl Tenure {
         mail.iter().map(|message| message["subject"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until every intent is carried out. Of two with one address at once, one waits for the schedule.
+    /// Waits until every mail intent is carried out, with runs of the schedule for what is left over: of two concurrent
+    /// intents for one address, one waits for it.
     async fn carry_out(&self) {
         assert!(self.stack.settle().await);
         while self.traces().await.iter().any(|id| id.starts_with("INTENT#")) {
@@ -45,7 +46,7 @@ impl Tenure {
         }
     }
 
-    /// The outbox's items of sign-ups, intents and tokens.
+    /// Returns the ids of the outbox items that are sign-ups, mail intents or mailed tokens.
     async fn traces(&self) -> Vec<String> {
         let items = self.items("OutboxTable").await;
         let ids = items.iter().map(|item| item["id"]["S"].as_str().unwrap().to_owned());

@@ -80,7 +80,7 @@ const OK: Outcome = (200, "");
 const FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 const PRESERVED: Outcome = (409, "ACCOUNT_PRESERVED");
 
-/// The table of states: one cell.
+/// Returns one cell of the table of states: the answer to a request of this column on an account in this state.
 const fn expected(state: State, column: Column) -> Outcome {
     match (state, column) {
         (State::Deleted, _) => (401, "INVALID_CREDENTIALS"),
@@ -163,7 +163,7 @@ impl Subject {
         tenure.call(admin, "GET", &path("")).await.ok()["tm_deletion_scheduled"].clone()
     }
 
-    /// Requests on the account, of which each leaves the next one possible, with their columns.
+    /// Returns requests on the account, each with its column, in an order in which each leaves the next one possible.
     fn requests(&self) -> Vec<(Column, &'static str, String, Value)> {
         use Column::{Credentials, LogIn, Overwrite, Read, Write};
         let Self { agent, key_id, me, number, username, .. } = self;
@@ -204,7 +204,8 @@ impl Subject {
     }
 }
 
-/// Sends a request of the session, or of nobody to log in, and checks its answer.
+/// Sends a request, with the account's session unless it is a log-in, and checks its answer against the table of
+/// states.
 async fn check(
     tenure: &Tenure,
     subject: &Subject,
@@ -274,7 +275,7 @@ async fn each_state_lets_through_what_the_table_says() {
     }
 }
 
-/// An account that an operator has frozen recovered itself, by key.
+/// An account that an operator has frozen cannot recover itself, by session or by access key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_freeze_is_undone_by_operators_only() {
     let tenure = Tenure::start().await;
@@ -337,7 +338,7 @@ async fn resuming_restores_the_state_before_and_emits_one_event() {
     assert_eq!(deleted.refused(409), "STATE_INVALID");
 }
 
-/// A held account deleted and overwrote what was held, and its webhook told of the hold.
+/// A held account cannot delete or overwrite what is held, and its webhook says nothing of the hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_add_up_preserve_and_are_hidden_from_the_owner() {
     let (tenure, receiver) = (receiver::tenure().await, Receiver::start().await);

@@ -129,7 +129,8 @@ async fn deleted_account_rejects_late_writes() {
     assert_eq!(tenure.items("OutboxTable").await.len(), events);
 }
 
-/// The state changes between the read of the account and the write: the condition of the write knows.
+/// The account's state changes between the read of the account and the write, and the write is refused by its
+/// condition.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_decided_before_a_suspension_hold_or_freeze_is_refused_by_it() {
     let tenure = Tenure::start().await;
@@ -250,7 +251,7 @@ async fn write_with_a_lost_answer_can_be_retried() {
     assert!(items.get(&key::customer(customer.id)).unwrap().is_some());
 }
 
-/// Each agent has a lock: more of them than there are connections.
+/// Each agent has a user name lock, which the purge deletes: there are more locks than connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn account_with_1500_agents_is_purged() {
     const AGENTS: usize = 1500;

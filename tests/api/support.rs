@@ -46,7 +46,7 @@ impl Customer {
         format!("/v1.0/customers/{}{below}", self.account.id)
     }
 
-    /// The calls by which an operator reads, each for the account that `query` names.
+    /// Returns the paths that an operator reads, each followed by `query`, which names an account.
     fn reads(&self, query: &str) -> Vec<String> {
         let deliveries = "/v1.0/webhook_deliveries";
         ["/v1.0/agents", &self.agent, "/v1.0/accesskeys", &self.key, deliveries]

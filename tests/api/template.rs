@@ -1,4 +1,4 @@
-//! Rules that the template must keep, and that the stack runs what it says.
+//! Rules that `template.yaml` must keep, and tests that the local stack runs what it says.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -161,7 +161,8 @@ fn functions(text: &str) -> Vec<(String, String)> {
     text.split("\n\n").filter_map(resource).collect()
 }
 
-/// Lambda passes on again what a function names as failed only where the mapping says that it names it.
+/// With `ReportBatchItemFailures` in the event source mapping, Lambda retries only the records that the function
+/// reports as failed: exactly the functions that report some have it.
 #[test]
 fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
     for (binary, resource) in functions(&Template::text()) {
@@ -172,8 +173,8 @@ fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
     }
 }
 
-/// Whatever nobody waits for is tried again, and what fails for good is kept: an invocation, and what a schedule, a rule or a
-/// stream brings. Bounces hold addresses, which no queue may keep.
+/// Work that no caller waits for is retried, and what fails for good is kept in a queue: an invocation, and what a
+/// schedule, a rule or a stream brings. Bounces are an exception: they hold addresses, which no queue may keep.
 #[test]
 fn what_a_background_function_cannot_do_is_kept_in_a_queue() {
     let mut background = 0;
@@ -194,7 +195,8 @@ fn what_a_background_function_cannot_do_is_kept_in_a_queue() {
     assert!(background >= 5, "{background} functions");
 }
 
-/// The program writes `expires_at`; a table that goes by another name would keep everything. The ledger is kept.
+/// The program writes `expires_at`: a table with another TTL attribute would keep everything. The table of ledgers has
+/// no TTL.
 #[test]
 fn items_expire_by_the_attribute_that_the_program_writes() {
     let text = Template::text();
@@ -210,7 +212,7 @@ fn items_expire_by_the_attribute_that_the_program_writes() {
     assert_eq!(expires("ErasuresTable"), None);
 }
 
-/// The crate that plays templates is one for every template: it names nothing of this one.
+/// The crate `sam-local`, which runs a template locally, is for any template: it names nothing of this one.
 #[test]
 fn sam_local_names_nothing_of_this_template() {
     let text = Template::text();

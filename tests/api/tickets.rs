@@ -152,7 +152,7 @@ async fn take_part(tenure: &Tenure, account: &Account) {
     store.update_answer(&asked, &done).await.unwrap();
 }
 
-/// Whoever is told nothing but the ticket, about an account that is gone.
+/// What somebody sees who has nothing but the ticket, before and after the account is purged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_sees_stage_dates_participants_and_receipts_and_nothing_else() {
     let tenure = Tenure::start().await;
@@ -216,7 +216,7 @@ async fn a_ticket_outlives_a_recovery_and_shows_the_next_request_too() {
     assert_eq!(tenure.shown(&second).await, scheduled);
 }
 
-/// An owner does not learn of holds, and so does nobody to whom the owner gives the ticket.
+/// An owner does not learn of holds, and neither does anybody to whom the owner gives the ticket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_shows_no_hold() {
     let tenure = Tenure::start().await;
@@ -293,7 +293,7 @@ async fn tickets_are_limited_per_network_whether_they_exist_or_not() {
     tenure.shown(&ticket).await;
 }
 
-/// Of every ticket of a stack, its log, its events and its tables have the hash at most.
+/// Checks that no table, event or log line of the stack holds the ticket, and that its hash is stored.
 async fn assert_kept_nowhere(tenure: &Tenure, ticket: &str) {
     assert!(tenure.stack.settle().await);
     for table in tenure.stack.tables() {
@@ -324,7 +324,7 @@ async fn a_ticket_is_in_no_log_and_no_table() {
     assert_kept_nowhere(&tenure, &ticket).await;
 }
 
-/// Returns the tickets in the last mails to an address.
+/// Returns the tickets in the mails to an address: the last mail about an erasure has one.
 fn mailed_tickets(tenure: &Tenure, address: &str) -> Vec<String> {
     let mail = tenure.stack.mail().into_iter().filter(|message| message["to"] == json!([address]));
     let ticket = |message: Value| {

@@ -20,7 +20,7 @@ impl Tenure {
         self.ask("/auth/unregister-by-link", json!({"token": token})).await
     }
 
-    /// Returns the token of the link that is mailed to an address when its account is to be unregistered.
+    /// Requests a link that unregisters the account with this address; returns the token in the mail.
     async fn leaving_token(&self, email: &str) -> String {
         assert_eq!(self.ask_to_leave(email).await.ok(), json!({}));
         self.mailed_token(email).await

@@ -1,4 +1,4 @@
-//! Updates: named fields are replaced, the others kept, and what was got can be sent back.
+//! Updates: fields in the body are replaced, all others kept, and a representation from `GET` can be `PUT` back.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ impl Tenure {
     }
 }
 
-/// Path of a new item of the account, and its fields that an update may name.
+/// Creates an agent, a number and an access key. Returns the path of each, and the fields that an update may change.
 async fn items(tenure: &Tenure, token: &str) -> [(String, Vec<&'static str>); 3] {
     let create = async |collection: &str, body: Value| {
         let created = tenure.call_with(token, "POST", collection, body).await.ok();
@@ -124,7 +124,8 @@ async fn an_outdated_representation_put_back_with_its_tag_is_412() {
     }
 }
 
-/// What an update leaves as it is; the answer of `PUT /v1.0/customer` has no webhook secret.
+/// Returns the fields that an update with the same values leaves unchanged, without those of the webhook that the
+/// answer to `PUT /v1.0/customer` lacks.
 fn without_update(shown: &Value) -> Value {
     let mut shown = shown.clone();
     for field in ["tm_update", "webhook_secret", "webhook_disabled"] {

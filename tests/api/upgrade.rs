@@ -1,5 +1,5 @@
-//! Functions of this version beside those of a later one, as during a deployment and after a rollback: attributes that
-//! this version does not know stay as they are, in every item that it changes.
+//! Functions of this version run beside those of a later one, as during a deployment and after a rollback: in every
+//! item that they change, they keep the attributes that only the later version knows.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::harness::{Answer, PASSWORD, Template, Tenure, new_customer};
 use crate::mail::without_stream;
 use crate::receiver::Receiver;
 
-/// Tables whose items are changed after they were created, and their keys. What changes an entry of the outbox are runs of
-/// its functions, with which requests add entries.
+/// A table and its key attributes. Requests change items of the accounts and erasures tables; to the outbox they add
+/// entries, which only runs of its functions change.
 const ACCOUNTS: (&str, &[&str]) = ("AccountsTable", &["pk", "sk"]);
 const ERASURES: (&str, &[&str]) = ("ErasuresTable", &["pk", "sk"]);
 const OUTBOX: (&str, &[&str]) = ("OutboxTable", &["id"]);

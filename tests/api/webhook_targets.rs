@@ -135,7 +135,7 @@ async fn loopback_webhooks_are_allowed_only_by_parameter() {
     }
 }
 
-/// A webhook there would cause the next.
+/// A webhook to the deployment itself would cause the next webhook.
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_of_the_deployment_itself_are_no_targets() {
     let mut options = options();

@@ -12,7 +12,7 @@ use crate::receiver::{Arrival, DEAD, Receiver, tenure};
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Longest delay of each attempt after the one before, in seconds, with jitter and the sweep.
+/// Longest time in seconds between each attempt and the one before, with jitter and the wait for the schedule.
 const DELAYS: [i64; 9] = [
     5 + MINUTE,
     6 * MINUTE,
@@ -467,8 +467,8 @@ async fn hanging_receiver_does_not_delay_others() {
     assert!(pending.iter().all(|event| event["status"] == "pending"));
 }
 
-/// Waits until the receiver has as many webhooks at `path`; returns after how long, or fails after ten seconds: an attempt
-/// that is not answered takes 15.
+/// Waits until the receiver has received `count` webhooks at `path`; returns how long that took. Fails after ten
+/// seconds, since an attempt that is not answered takes 15.
 async fn arrives(receiver: &Receiver, path: &str, count: usize) -> Duration {
     let started = Instant::now();
     let arrive = async {

@@ -1,4 +1,5 @@
-//! The bus in this process: it remembers what it accepted, and fails on demand.
+//! The event bus (EventBridge) in this process: it remembers the requests to participants that it accepted, and fails
+//! on demand.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use serde_json::{Value, json};
 
-/// A question to a participant that the bus has accepted.
+/// A request to a participant to erase what it keeps for a customer (event `erasure_requested`), as the bus has
+/// accepted it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Question {
     pub(crate) customer: String,
@@ -43,7 +45,7 @@ impl Bus {
         *self.fault.lock().unwrap() = fault;
     }
 
-    /// Takes the questions that it has accepted since the last time.
+    /// Returns and forgets the requests to participants that the bus has accepted since the last call.
     pub(crate) fn take_questions(&self) -> Vec<Question> {
         std::mem::take(&mut self.questions.lock().unwrap())
     }
@@ -83,7 +85,7 @@ impl HttpConnector for Bus {
     }
 }
 
-/// Returns an SDK client whose calls go to `connector`, once.
+/// Returns an EventBridge client that sends each call to `connector`, once and without retries.
 pub(crate) fn client(connector: impl HttpConnector + Clone + 'static) -> Client {
     let config = aws_sdk_eventbridge::Config::builder()
         .behavior_version(BehaviorVersion::latest())

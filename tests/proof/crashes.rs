@@ -59,7 +59,8 @@ async fn crash_everywhere(
 }
 
 impl Crashing<'_> {
-    /// Runs the operation and crashes it after `calls` calls. Returns its answer if it makes no more.
+    /// Runs the operation and crashes it after `calls` calls. Returns `None` if it crashed, or its answer if it ended
+    /// before.
     ///
     /// A crash before a call equals one after the previous call, since only writes survive a process. Hence
     /// `crash_before` is needed for the first call only.

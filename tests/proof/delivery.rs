@@ -43,7 +43,7 @@ use crate::world::{ACCOUNTS, ERASURES, OUTBOX};
 
 const ACCOUNTS_MADE: u8 = 5;
 
-/// In the year 2100.
+/// A deadline that no run reaches, in milliseconds since 1970: in the year 2100.
 const NEVER: u64 = 4_102_444_800_000;
 
 /// A seeded pseudo-random generator.
@@ -55,7 +55,7 @@ impl Chance {
         Self(Arc::new(Mutex::new(seed)))
     }
 
-    /// xorshift64 (Marsaglia, 2003).
+    /// Returns the next number: xorshift64 (Marsaglia, 2003).
     fn next(&self) -> u64 {
         let mut state = self.0.lock().unwrap();
         *state ^= *state << 13;
@@ -71,7 +71,8 @@ impl Chance {
 
 type Arrivals = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
-/// Starts a receiver that accepts seven in ten webhooks, and any that it refused five times.
+/// Starts a receiver that refuses three in ten webhooks, but none more than five times. Returns its URL and what it
+/// accepts.
 async fn receiver(chance: Chance) -> (String, Arrivals) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -248,8 +249,8 @@ async fn read(app: &App, customer: &Customer) -> Option<Customer> {
     app.store.get_items(&[key.untyped()]).await.ok()?.get(&key).ok()?
 }
 
-/// Returns the ids of the received events, having checked each signature, and that each owner's sequence
-/// numbers are unique and without a gap.
+/// Checks the signature of each received event, and that each account's sequence numbers are unique and without a gap.
+/// Returns the ids of the events.
 fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<String> {
     let mut heard: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
     let mut ids = BTreeSet::new();
@@ -291,7 +292,8 @@ fn lane(start: Timestamp, host: &str, account: u8) -> Lane {
     Lane { host: host.to_owned(), customer: Id::new(start, [account; 10]) }
 }
 
-/// A lane has attempts of its own, and a host has some for all of its lanes together.
+/// Concurrent attempts are limited per lane (one account's deliveries to one host), and per host for all its lanes
+/// together.
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
     let (tables, start, dial) = empty();
@@ -328,7 +330,7 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
     assert!(!begin(&one, next.plus(Duration::from_mins(1))).await.unwrap().is_lane_slow);
 }
 
-/// A lane at its limit per minute has used up a quarter of its host's.
+/// The limit of attempts per minute of a lane is a quarter of its host's: four lanes at their limit use up the host's.
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_within_a_minute_are_limited() {
     let (tables, start, dial) = empty();

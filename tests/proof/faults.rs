@@ -126,7 +126,8 @@ faults! {
     replay: [o::replay()], from restored;
 }
 
-/// Every way in which the bus fails, while participants are asked: nothing else fails for it, and they are asked later.
+/// The bus fails in every way while participants are asked: the operation succeeds all the same, and they are asked
+/// later.
 #[tokio::test(start_paused = true)]
 async fn a_question_that_the_bus_does_not_take_is_asked_later() {
     let worlds = [World::new(), World::new(), World::new()];

@@ -28,16 +28,16 @@ use crate::scene::{Scene, TIMEOUT};
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
-/// Most steps of one interleaving: more than any that ends.
+/// Maximum number of steps of one interleaving: more than any has that ends.
 const MOST_STEPS: usize = 2_000;
 
-/// Most milliseconds in which no operation makes a call that goes on: more than any pause.
+/// Maximum time in milliseconds without a call that can go on: more than any pause of an operation.
 const MOST_IDLE: usize = 60_000;
 
-/// Number of its last steps that are shown of an interleaving that does not end.
+/// Number of steps that are shown of an interleaving that does not end: its last ones.
 const SHOWN: usize = 12;
 
-/// A step: the n-th call of an operation, by its slot, or the passing of time.
+/// A step: a call, by the slot of its operation and its number among that operation's calls; or the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Call(usize, usize),
@@ -56,7 +56,7 @@ pub(crate) struct Race<'a> {
     refusals: Option<usize>,
     /// Type of the event that comes last if the first operation succeeds; `None` if any may.
     last_event: Option<&'static str>,
-    /// Whether one of two operations must succeed, and the other meet an item that has changed.
+    /// Whether one of two operations must succeed, and the other be refused with 412.
     pub(crate) has_one_winner: bool,
     /// Whether no operation may undo the effect of another.
     pub(crate) effects_last: bool,
@@ -93,7 +93,7 @@ struct Run {
     /// The state after each step that may have written.
     states: Vec<State>,
     steps: Vec<Taken>,
-    /// Whether all operations ended, instead of a cut by the sleep set.
+    /// Whether all operations have ended; `false` if the sleep set has cut the run short.
     is_whole: bool,
 }
 
@@ -230,7 +230,7 @@ impl<'a> Race<'a> {
         run
     }
 
-    /// Says how an interleaving goes on that does not end.
+    /// Returns a message with the last steps of an interleaving that does not end.
     fn endless(&self, steps: &[Taken]) -> String {
         let last = steps.len().saturating_sub(SHOWN);
         let last = steps[last..].iter().map(|Taken { step, call, .. }| match step {
@@ -321,7 +321,8 @@ fn reverse_races(path: &mut [Choice], steps: &[Taken]) {
     }
 }
 
-/// Adds a step to the backtrack set of the point before `early` that leads to a run with `late` before it.
+/// Adds a step to the backtrack set of `choice`, the point before the step `early`: one that leads to a run in which
+/// `late` comes before `early`.
 fn reverse_race(
     choice: &mut Choice,
     early: usize,
@@ -375,7 +376,7 @@ struct Waiting<'a> {
     /// Number of calls that each operation has made.
     made: Vec<usize>,
     calls: Vec<(Step, Held, Option<usize>)>,
-    /// Whether each operation has been refused for a locked item, and has made no call since: it pauses.
+    /// Whether each operation pauses: it was refused for a locked item, and has made no call since.
     is_pausing: Vec<bool>,
 }
 
@@ -398,7 +399,7 @@ impl<'a> Waiting<'a> {
         self.calls.sort_by_key(|(step, ..)| *step);
     }
 
-    /// Whether there is a call to release, and no operation pauses that has not answered.
+    /// Whether a step can be chosen: a call can be released, and no operation without an answer is pausing.
     fn is_complete(&self, answers: &[Option<Answer>]) -> bool {
         let pauses =
             |(slot, answer): (usize, &Option<Answer>)| answer.is_none() && self.is_pausing[slot];
@@ -574,8 +575,8 @@ async fn every_change_of_state_from_preserved() {
     every_change_of_state(&world, &Scene::preserved(&world).await).await;
 }
 
-/// Items are locked by transactions in flight. A refused operation reads again and goes on: none of these is a
-/// failure, and sequence numbers, ledgers and receipts are exact.
+/// Explores pairs of operations while transactions in flight lock their items. A refused operation reads again and goes
+/// on: it does not fail, and sequence numbers, ledgers and receipts are exact.
 async fn every_contended_pair(world: &World, scene: &Scene) {
     let operations = [
         o::unregister(),
@@ -609,7 +610,8 @@ async fn every_contended_pair_from_due() {
     every_contended_pair(&world, &Scene::due(&world).await).await;
 }
 
-/// In every order, what an admin does who is evicted happens before the eviction or not at all.
+/// In every order, the request of an admin who is evicted (deleted or demoted) takes effect before the eviction or not
+/// at all.
 #[tokio::test(start_paused = true)]
 async fn every_eviction_beside_a_request_of_the_evicted() {
     let world = World::new();
@@ -646,7 +648,7 @@ async fn every_pair_on_the_billing_account() {
     every_pair(&world, &Scene::billable(&world).await, &operations).await;
 }
 
-/// In every order, an account is active once its address was verified, and what is deleted stays blank.
+/// In every order, an account is active once its address was verified, and the fields of a deleted account stay blank.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_a_verification() {
     let world = World::new();
@@ -656,8 +658,8 @@ async fn every_pair_with_a_verification() {
     every_pair(&world, &scene, &operations).await;
 }
 
-/// In every order, of two links one sets the password, a session that began before ends, and no link brings anything back
-/// into an account that is deleted.
+/// In every order, only one of two reset links sets the password, sessions that began before end, and no link brings
+/// anything back into a deleted account.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_a_password_reset() {
     let resets = [o::reset_password(), o::reset_by_another()];
@@ -690,7 +692,8 @@ async fn every_pair_with_a_password_reset() {
     }
 }
 
-/// In every order, a mailed token works once, what is deleted stays blank, and a sign-up is one account.
+/// In every order, a mailed token works once, the fields of a deleted account stay blank, and a sign-up becomes one
+/// account.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_a_mailed_token() {
     let world = World::new();
@@ -723,8 +726,8 @@ async fn every_pair_with_a_link_that_unregisters() {
     every_pair(&world, &scene, &operations).await;
 }
 
-/// In every order, an unproven address is reserved for one of two accounts: its lock is never lost, and what a deleted
-/// account had is free.
+/// In every order, an unproven address that two accounts have is reserved for at most one of them: its lock is never
+/// lost, and the addresses of a deleted account are free.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_address_of_two_accounts() {
     let world = World::new();
@@ -737,7 +740,7 @@ async fn every_pair_on_an_address_of_two_accounts() {
     println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
 }
 
-/// What participants and operators do about an erasure.
+/// Returns what participants and operators do about parts of an erasure: answers, and a waiver.
 fn on_parts() -> Vec<Operation> {
     vec![o::acknowledge(), o::acknowledge_pending(), o::acknowledge_other(), o::waive()]
 }
@@ -750,8 +753,9 @@ async fn every_pair_with(world: &World, scene: &Scene, one: &Operation, others: 
     }
 }
 
-/// In every order, answers are kept, and the final receipt is there once when all are: also if the last two come at once, and
-/// beside the schedule that asks. Two runs of that at once are left out: each looks at many parts in any order.
+/// In every order, answers are kept, and one final receipt is made when all are there, even if the last two come at
+/// once or beside the schedule that asks participants. Two concurrent runs of that schedule are left out: each looks at
+/// many parts in any order.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_erasure_that_awaits_participants() {
     let world = World::new();
@@ -760,7 +764,8 @@ async fn every_pair_on_an_erasure_that_awaits_participants() {
     every_pair_with(&world, &scene, &o::ask(), &[o::acknowledge()]).await;
 }
 
-/// In every order, an answer counts after the deadline, too, and of two that differ one.
+/// In every order, an answer after the deadline counts, too, and of two different answers of a participant only one
+/// counts.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_erasure_that_is_overdue() {
     let world = World::new();
@@ -781,7 +786,7 @@ async fn the_schedule_around_a_deadline() {
     println!("{} | time: {} interleavings", ask.name, race.explore().await);
 }
 
-/// In every order, the purge counts an answer for its own receipt, or somebody makes another.
+/// In every order, the purge's receipt counts a participant's answer, or another receipt is made that does.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_the_purge_of_an_account_whose_participants_are_asked() {
     let world = World::new();
@@ -811,7 +816,7 @@ async fn every_pair_on_an_account_that_a_restore_has_brought_back() {
     every_pair_with(&world, &Scene::erased_again(&world).await, &o::purge(), &answers).await;
 }
 
-/// The ledger's row is locked by the other one that settles a part.
+/// Two operations settle the last two parts at once, and one may find the ledger's row locked by the other.
 #[tokio::test(start_paused = true)]
 async fn the_last_two_answers_contended() {
     let world = World::new();
@@ -823,7 +828,8 @@ async fn the_last_two_answers_contended() {
     }
 }
 
-/// In every order, a backfill writes the index key of the name that the account has then, and none of a deleted one.
+/// In every order, a backfill writes the index key of the name that the account has at that time, and no key of a
+/// deleted account.
 #[tokio::test(start_paused = true)]
 async fn every_change_beside_a_backfill() {
     let world = World::new();
@@ -877,7 +883,7 @@ async fn idempotency_key_expires_after_a_day_before_ttl_deletes_it() {
     assert_eq!(create().await, second);
 }
 
-/// The due date passes at any point: exactly one of both wins.
+/// The due date passes at any point: exactly one of recovery and purge wins.
 #[tokio::test(start_paused = true)]
 async fn recover_and_purge_around_the_due_date() {
     let world = World::new();

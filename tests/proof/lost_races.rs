@@ -17,8 +17,8 @@ const REGISTRY: &str = "every_pair_of_changes_of_the_registry";
 const PARTS: &str = "every_pair_on_an_erasure_that_awaits_participants";
 const PASSWORD: &str = "every_key_beside_a_password_change_that_ends_keys";
 
-/// Every loop that tries again: because another writer came first, or because a call failed. The file, the number of its
-/// loops, and the test in which they try again.
+/// Every retry loop, whether it retries after a conflict with another writer or after a failed call: its file, the
+/// number of loops in that file, and the test in which they retry.
 const LOOPS: &[(&str, usize, &str)] = &[
     ("functions/src/bin/accesskey_delete.rs", 1, SAME_ITEM),
     ("functions/src/bin/accesskey_rotate.rs", 1, SAME_ITEM),
@@ -91,7 +91,7 @@ fn every_loop_that_tries_again_is_listed_with_its_test() {
     }
 }
 
-/// Explores a pair of changes of one item that leave each other's effects alone.
+/// Explores every interleaving of two changes of one item, and checks that neither undoes the effect of the other.
 async fn no_lost_change(world: &World, scene: &Scene, [one, other]: &[Operation; 2]) {
     let mut race = Race::new(world, scene, vec![one, other]);
     race.effects_last = true;
@@ -99,7 +99,7 @@ async fn no_lost_change(world: &World, scene: &Scene, [one, other]: &[Operation;
     println!("{} | {} from {}: {orders} interleavings", one.name, other.name, scene.name);
 }
 
-/// The name of the first agent, who acts.
+/// Returns a change by which the first agent renames itself.
 fn rename_oneself() -> Operation {
     endpoint("rename oneself", "agent_update", endpoints::agent_update::endpoint, |scene| {
         sent(&scene.session).id(&scene.first_agent).body(json!({"name": "changed"}))
@@ -135,7 +135,7 @@ fn delete_participant(name: &'static str) -> Operation {
     .effect(move |state, _, _| !state.rounds.registered.contains(name))
 }
 
-/// In every order, no change of one participant is lost by one of another.
+/// In every order, a change of one participant in the registry does not undo a concurrent change of another.
 #[tokio::test(start_paused = true)]
 async fn every_pair_of_changes_of_the_registry() {
     let world = World::new();
@@ -176,7 +176,7 @@ async fn every_search_beside_a_change() {
     }
 }
 
-/// Of two changes on condition of what both have read, one is made, in every order.
+/// In every order, exactly one of two changes with the same `If-Match` is made.
 #[tokio::test(start_paused = true)]
 async fn every_change_on_a_condition_beside_itself() {
     let world = World::new();

@@ -17,9 +17,9 @@ use shared::store::mail_intent::NewToken;
 pub(crate) struct Call {
     email: String,
     customer: Option<Id<Customer>>,
-    /// The agent whose forgotten password it sets.
+    /// The agent whose forgotten password the token sets.
     agent: Option<Id<Agent>>,
-    /// Whether it unregisters the account.
+    /// Whether the token unregisters the account.
     #[serde(default)]
     unregisters: bool,
 }

@@ -41,21 +41,22 @@ operations! {
         effect |state, scene, _| !state.children.contains_key(&session_place(&scene.session)),
         repeated 401;
 
-    /// The address of the scene's customer.
+    /// Verifies the address of the scene's customer, by the mailed token.
     prove: auth_email_verify, |scene| without_token(json!({"token": scene.mailed})),
         effect |state, _, _| state.root["email_verified"]["BOOL"] == true && state.status() != "initial",
         repeated 400;
-    /// The forgotten password of the first agent, whose sessions end.
+    /// Sets the forgotten password of the first agent by the first of two links, and ends the agent's sessions.
     reset_password: auth_password_reset,
         |scene| without_token(json!({"token": scene.resets[0], "password": RESET_PASSWORD})),
         effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
         repeated 400;
-    /// By the other link, which the first one ends.
+    /// Sets the forgotten password of the first agent by the second of two links, which is invalid once the first one
+    /// is used.
     reset_by_another: auth_password_reset,
         |scene| without_token(json!({"token": scene.resets[1], "password": RESET_PASSWORD})),
         effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
         repeated 400;
-    /// A sign-up that waits.
+    /// Completes the pending sign-up of [`NEWCOMER`].
     complete_sign_up: auth_email_verify,
         |scene| without_token(json!({"token": scene.signed_up, "password": PASSWORD})),
         effect |state, _, _| has_both_locks(state, NEWCOMER),
@@ -65,12 +66,12 @@ operations! {
     unregister: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})),
         effect |state, _, answer| state.status() == "frozen" && answer.can_be_followed();
-    /// By the mailed link, with no session.
+    /// Unregisters the account by the mailed link, without a session.
     unregister_by_link: auth_unregister_by_link,
         |scene| without_token(json!({"token": scene.mailed})),
         effect |state, _, _| state.status() == "frozen",
         repeated 400;
-    /// Its answer is replayed, with another ticket.
+    /// Unregisters with an idempotency key. The answer is replayed, with another ticket.
     unregister_once: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})).once("leave"),
         effect |state, _, answer| {
@@ -83,7 +84,7 @@ operations! {
     immediate: auth_unregister, |scene| sent(&scene.session).body(at_once()),
         effect |state, _, answer| state.status() == "deleted" && answer.can_be_followed(),
         repeated 401;
-    /// The idempotency record is deleted with the account.
+    /// Deletes the account at once, with an idempotency key, whose record is deleted with the account.
     immediate_once: auth_unregister,
         |scene| sent(&scene.session).body(at_once()).once("leave"),
         effect |state, _, answer| state.status() == "deleted" && answer.can_be_followed(),
@@ -101,7 +102,7 @@ operations! {
         effect |state, _, _| state.is_held_by("default");
     lift_hold: hold_lift, on_customer,
         effect |state, _, _| !state.is_held_by("default");
-    /// A second hold beside the first.
+    /// Sets a second hold beside the first.
     second_hold: hold_set,
         |scene| on_customer(scene).name("case-8").body(json!({"reason": "Court order 8"})),
         effect |state, _, _| state.is_held_by("case-8");
@@ -115,7 +116,7 @@ operations! {
         effect |_, scene, answer| answer.text("customer_id") == scene.customer;
     plan: erasure_plan, on_customer;
     get_erasure: erasure_get, on_customer;
-    /// By whoever has the ticket of a scene in which the account has been unregistered.
+    /// Reads the status of an erasure as whoever has the ticket, in a scene in which the account has been unregistered.
     get_status: erasure_status, |scene| without_token(Value::Null).ticket(&scene.ticket),
         effect |_, _, answer| !answer.text("stage").is_empty();
 
@@ -134,7 +135,7 @@ operations! {
     verify_address: customer_verification_update,
         |scene| on_customer(scene).body(json!({"email_verified": true})),
         effect |state, _, _| state.root["email_verified"]["BOOL"] == true;
-    /// Verifies the address of the other customer who has it.
+    /// Verifies, as an operator, the address of the rival: the other customer who has it.
     verify_rival: customer_verification_update,
         |scene| sent(&scene.admin).id(&scene.rival).body(json!({"email_verified": true})),
         effect |state, scene, _| state.locks("EMAIL#", &scene.rival) == 1
@@ -160,7 +161,7 @@ operations! {
     // Access keys.
     create_key: accesskey_create, |scene| sent(&scene.session).body(json!({"expire": 86_400})),
         effect |state, _, answer| state.owns("KEY#", &answer.text("id"));
-    /// Its token cannot be replayed.
+    /// Creates an access key with an idempotency key. Its token cannot be replayed, so a repetition gets 409.
     create_key_once: accesskey_create,
         |scene| sent(&scene.session).body(json!({"expire": 86_400})).once("key"),
         effect |state, _, _| state.count("KEY#") == 3,
@@ -181,7 +182,7 @@ operations! {
     delete_key: accesskey_delete, |scene| sent(&scene.session).id(&scene.key),
         effect |state, scene, _| !state.owns("KEY#", &scene.key),
         repeated 404;
-    /// By an operator.
+    /// Deletes an access key of the customer, as an operator.
     revoke_key: accesskey_delete, |scene| named(scene).id(&scene.key),
         effect |state, scene, _| !state.owns("KEY#", &scene.key),
         repeated 404;
@@ -229,11 +230,11 @@ operations! {
     demote_agent: agent_permission_update,
         |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 16})),
         effect |state, scene, _| state.child("AGENT#", &scene.agent, "permission") == "16";
-    /// Ends the agent's keys.
+    /// Changes the first agent's password, to the same one, and ends the agent's keys.
     change_password: agent_password_update,
         |scene| sent(&scene.session).id(&scene.first_agent).body(new_password()),
         effect |state, _, _| state.count("KEY#") == 0;
-    /// By an operator.
+    /// Deletes an agent of the customer, as an operator.
     remove_agent: agent_delete, |scene| named(scene).id(&scene.agent),
         effect |state, scene, _| !state.owns("AGENT#", &scene.agent),
         repeated 404;
@@ -262,18 +263,18 @@ operations! {
     acknowledge: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(completed(3)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3"));
-    /// Says otherwise of what was deleted.
+    /// Answers for the same participant as `acknowledge`, with another number of deleted items.
     acknowledge_otherwise: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(completed(7)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "7"));
     acknowledge_pending: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(json!({"status": "pending"})),
         effect |state, _, _| state.rounds.has_answer("files", |_| true);
-    /// The other required participant.
+    /// Answers for the other required participant.
     acknowledge_other: erasure_acknowledge,
         |scene| on_customer(scene).name("carrier").body(completed(1)),
         effect |state, _, _| state.rounds.has_answer("carrier", |answer| is_completed_with(answer, "1"));
-    /// In the first round, whichever is current.
+    /// Answers in the first round, whichever round is current.
     acknowledge_first_round: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(with_round(completed(3), 1)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3")),
@@ -283,7 +284,7 @@ operations! {
         effect |state, _, _| state.rounds.is_settled("files");
 }
 
-/// The answer of a participant that has deleted so many items.
+/// Returns the body of a participant's answer that it has deleted this number of items.
 fn completed(deleted: u64) -> Value {
     json!({"status": "completed", "found": deleted, "deleted": deleted})
 }
@@ -297,7 +298,7 @@ fn is_completed_with(answer: &Value, deleted: &str) -> bool {
     text(answer, "status") == "completed" && text(answer, "deleted") == deleted
 }
 
-/// The participant's answer that it is done.
+/// Returns the operation by which a participant answers that it has completed.
 pub(crate) fn answer_of(name: String) -> Operation {
     let participant = name.clone();
     endpoint(
@@ -309,32 +310,32 @@ pub(crate) fn answer_of(name: String) -> Operation {
     .effect(move |state, _, _| state.rounds.has_answer(&name, |_| true))
 }
 
-/// The schedule that asks participants.
+/// Returns a run of the schedule that asks participants.
 pub(crate) fn ask() -> Operation {
     event("ask", "participant_ask", endpoints::participant_ask::handle, |_| json!({}))
 }
 
-/// The schedule that publishes what the stream has not brought.
+/// Returns a run of the schedule that publishes what the stream has not brought.
 pub(crate) fn publish() -> Operation {
     event("publish", "outbox_publish", endpoints::outbox_publish::handle, |_| json!({}))
 }
 
-/// The stream of the outbox, with this batch.
+/// Returns an invocation of the publisher by the outbox's stream, with this batch.
 pub(crate) fn publish_from_stream(batch: Value) -> Operation {
     event("stream", "outbox_publish", endpoints::outbox_publish::handle, move |_| batch.clone())
 }
 
-/// The schedule that delivers what is due.
+/// Returns a run of the schedule that delivers due webhooks.
 pub(crate) fn deliver() -> Operation {
     event("deliver", "webhook_deliver", endpoints::webhook_deliver::handle, |_| json!({}))
 }
 
-/// The schedule that sends mail, and deletes mailed tokens that have expired.
+/// Returns a run of the schedule that sends mail, and deletes mailed tokens that have expired.
 pub(crate) fn send_mail() -> Operation {
     event("send mail", "mail_send", endpoints::mail_send::handle, |_| json!({}))
 }
 
-/// The replay of the ledger after a restore.
+/// Returns a restore replay: it erases again the accounts that the ledger says were erased.
 pub(crate) fn replay() -> Operation {
     let from = |_: &Scene| json!({"from": "2026-01"});
     event("replay", "erasure_replay", endpoints::erasure_replay::handle, from)
@@ -373,19 +374,20 @@ fn has_both_locks(state: &State, email: &str) -> bool {
     })
 }
 
-/// The purge of everything due, as the schedule starts it.
+/// Returns a purge of everything due, as the schedule starts it.
 pub(crate) fn purge() -> Operation {
     event("purge", "purge_run", endpoints::purge_run::handle, |_| json!({}))
         .effect(|state, _, answer| is_purged_or_failed(state, answer))
 }
 
-/// The backfill of index keys, as an operator starts it.
+/// Returns a backfill of index keys, as an operator starts it.
 pub(crate) fn backfill() -> Operation {
     event("backfill", "index_backfill", endpoints::index_backfill::handle, |_| json!({}))
         .effect(|state, _, _| state.is_indexed())
 }
 
-/// The purge of the customer, as the bus starts it. It leaves a purge that has begun to the schedule.
+/// Returns a purge of the customer, as the bus starts it. If a purge of the customer has begun already, it is left to
+/// the schedule.
 pub(crate) fn purge_one() -> Operation {
     event(
         "purge one",
@@ -395,7 +397,7 @@ pub(crate) fn purge_one() -> Operation {
     )
 }
 
-/// Whether a deleted account was purged, or the run reports a failure.
+/// Whether the account is not deleted, or was purged, or the run reports a failure.
 fn is_purged_or_failed(state: &State, answer: &Answer) -> bool {
     state.status() != "deleted" || state.has("tm_purge") || answer.body["failed"] != 0
 }

@@ -19,7 +19,7 @@ pub(crate) struct Rounds {
     pub(crate) has_participants: bool,
     /// Names of participants that are registered and not deleted.
     pub(crate) registered: BTreeSet<String>,
-    /// The customer's row; null if there is none.
+    /// The customer's ledger row in the erasures table; null if there is none.
     pub(crate) row: Value,
     /// Parts by round and participant.
     parts: BTreeMap<(u64, String), Value>,
@@ -87,7 +87,8 @@ impl Rounds {
         rounds
     }
 
-    /// Returns what later runs go by: everything but signatures, which differ.
+    /// Returns what the outcome of later runs depends on: the ledger's row and the parts, with the receipts' ids
+    /// instead of their texts, since signatures differ from run to run.
     pub(crate) fn place(&self) -> String {
         let mut row = self.row.clone();
         row["receipts"] =
@@ -105,7 +106,7 @@ impl Rounds {
         if self.has("round") { number(&self.row, "round") } else { 1 }
     }
 
-    /// Returns the participants that the current round waits for.
+    /// Returns the names of the participants that are required in the current round.
     fn required(&self) -> impl Iterator<Item = &str> {
         let participants = self.row["participants"]["L"].as_array().into_iter().flatten();
         let participants = participants.map(|one| &one["M"]);
@@ -122,7 +123,7 @@ impl Rounds {
         self.parts.keys().filter(|(round, _)| *round == self.round()).count()
     }
 
-    /// Whether the participant has answered so, in any round.
+    /// Whether the participant has given an answer that `is_it` accepts, in any round.
     pub(crate) fn has_answer(&self, name: &str, is_it: impl Fn(&Value) -> bool) -> bool {
         let own = self.parts.iter().filter(|((_, own), _)| own == name);
         own.into_iter().any(|(_, part)| is_answered(part) && is_it(&part["answer"]["M"]))
@@ -133,7 +134,8 @@ impl Rounds {
         self.parts.iter().any(|((_, own), part)| own == name && is_settled(part))
     }
 
-    /// Returns the participants that the current round waits for, whether they were asked or not.
+    /// Returns the required participants of the current round that are neither completed nor waived, whether they were
+    /// asked or not.
     pub(crate) fn awaited(&self) -> BTreeSet<String> {
         let is_awaited = |name: &&str| !self.part(name).is_some_and(is_settled);
         self.required().filter(is_awaited).map(str::to_owned).collect()
@@ -157,8 +159,8 @@ impl Rounds {
         self.check_index();
     }
 
-    /// Checks that a round has one receipt that is not final at most, then one that is final and supersedes it, and this one
-    /// only if nobody is awaited.
+    /// Checks that a round has at most one receipt that is not final, and after it at most one that is final and
+    /// supersedes it. The current round has a final receipt only if no participant is awaited.
     fn check_receipts(&self) {
         let mut earlier: Option<&Receipt> = None;
         for receipt in &self.receipts {
@@ -184,7 +186,8 @@ impl Rounds {
         }
     }
 
-    /// Checks that the index has every part that is awaited, and one as long as the erasure is to be completed.
+    /// Checks that the index of open parts has every part that is awaited and, until the erasure is completed, at least
+    /// one part, so that a run of the schedule completes the erasure.
     fn check_index(&self) {
         for ((round, name), part) in &self.parts {
             let is_indexed = is_indexed(part);
@@ -224,7 +227,8 @@ impl Rounds {
         }
     }
 
-    /// Checks what later states keep of `before`.
+    /// Checks that this state, which is later than `before`, keeps what must not change: parts, their answers and
+    /// waivers, and receipts.
     pub(crate) fn check_since(&self, before: &Self) {
         for (place, was) in &before.parts {
             let part = self.parts.get(place).unwrap_or_else(|| panic!("{place:?} was lost"));
@@ -270,7 +274,8 @@ fn is_answered(part: &Value) -> bool {
     !part["answer"].is_null()
 }
 
-/// The order of the answer's status; 0 without an answer.
+/// Returns the position of the answer's status in the order in which answers may follow each other; 0 without an
+/// answer.
 fn rank(part: &Value) -> usize {
     let status = text(&part["answer"]["M"], "status");
     ["", "pending", "in_progress", "failed", "completed"]

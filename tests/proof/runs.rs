@@ -1,5 +1,5 @@
-//! Runs that a schedule, a stream or an operator starts: they stop when their time is up and say so, and what they cannot
-//! publish comes again.
+//! Runs that a schedule, a stream or an operator starts: they stop when their time is up and say so, and the stream
+//! brings again what they cannot publish.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -20,7 +20,7 @@ use crate::world::{ACCOUNTS, Answer, ENDLESS, ERASURES, OUTBOX, Operation, World
 /// How long each call takes. Concurrent ones take no longer.
 const CALL: Duration = Duration::from_millis(100);
 
-/// A run with more to do than one step.
+/// A run of a function, with a scene in which it has more work than one step.
 struct Work {
     world: World,
     scene: Scene,
@@ -41,7 +41,7 @@ async fn all() -> Vec<Work> {
 }
 
 impl Work {
-    /// Adds `count` copies of the items of `table` that `is_it`, each with another id in place of `id`.
+    /// Adds `count` copies of the items of `table` that `is_it` accepts, each with another id in place of `id`.
     fn multiply(&mut self, count: u128, table: &str, id: &str, is_it: impl Fn(&Value) -> bool) {
         let Self { world, scene, .. } = self;
         world.set(scene);
@@ -115,7 +115,7 @@ fn event_in(scene: &Scene, queue: &str) -> String {
     text(items.find(|item| text(item, "due_pk").starts_with(queue)).unwrap(), "id").to_owned()
 }
 
-/// Purges an account with some pages of numbers.
+/// Returns a purge of an account with some pages of numbers.
 async fn purge() -> Work {
     let world = World::new();
     let scene = Scene::deleted(&world).await;
@@ -143,7 +143,7 @@ async fn deliver() -> Work {
     work
 }
 
-/// Deletes mailed tokens that have expired.
+/// Returns a run of the mail sender that has many expired mailed tokens to delete.
 async fn send_mail() -> Work {
     let world = World::new();
     let scene = Scene::mailed(&world).await.later(25 * 60);
@@ -192,7 +192,8 @@ fn functions_with_a_deadline() -> BTreeSet<String> {
     files.filter(heeds).map(name).collect()
 }
 
-/// The stream brings them again; the schedule would find them a minute later.
+/// Events that the bus does not accept are reported as failed, so that the stream brings them again; the schedule would
+/// find them a minute later.
 #[tokio::test(start_paused = true)]
 async fn what_the_bus_does_not_take_goes_back_to_the_stream() {
     let world = World::new();
@@ -246,7 +247,8 @@ async fn a_run_with_half_the_time_it_needs_does_some_of_its_work_and_says_so() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The claim counts the first slice, and a run that is resumed may meet one that is counted.
+/// The claim counts the first slice. If time is up before that slice is deleted, the resumed run meets one that is
+/// counted already.
 #[tokio::test(start_paused = true)]
 async fn a_purge_whose_time_is_up_after_its_claim_deletes_nothing() {
     // The queue, the account, its first page, the claim. A third of the time is kept for what was begun.

@@ -23,7 +23,7 @@ use crate::world::{
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const ADMIN: &str = "admin@localhost";
 pub(crate) const CUSTOMER: &str = "test1";
-/// Address of the sign-up that waits.
+/// E-mail address of the pending sign-up.
 pub(crate) const NEWCOMER: &str = "newcomer@example.com";
 /// The address that two customers have.
 pub(crate) const SHARED: &str = "shared@example.com";
@@ -57,7 +57,7 @@ pub(crate) struct Scene {
     pub(crate) first_agent: String,
     /// The id of the customer's second agent, who is no admin.
     pub(crate) agent: String,
-    /// That agent's session; empty if there is none.
+    /// The session of the second agent, or of the rival's agent; empty if there is none.
     pub(crate) agent_session: String,
     /// A token that was mailed to prove the customer's address, or to unregister the account; empty if there is none.
     pub(crate) mailed: String,
@@ -122,7 +122,7 @@ impl Scene {
         scene
     }
 
-    /// Returns the customer with a billing account that is not set.
+    /// Returns the customer with a billing account that is not yet set as the one in use.
     pub(crate) async fn billable(world: &World) -> Self {
         let scene = Self::active(world).await;
         world.set(&scene);
@@ -131,7 +131,7 @@ impl Scene {
         Self { name: "billable", billing_account: made.text("id"), snapshot, ..scene }
     }
 
-    /// Returns the customer with a mailed token for its address, beside a sign-up that waits.
+    /// Returns the customer with a mailed token for its address, and with a pending sign-up of [`NEWCOMER`].
     pub(crate) async fn mailed(world: &World) -> Self {
         let scene = Self::active(world).await;
         world.set(&scene);
@@ -200,8 +200,8 @@ impl Scene {
         Self { name, resets, snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// Returns the customer with a verified address, which its owner has changed to one that another customer's owner has
-    /// set too, and with a mailed token for that one.
+    /// Returns the customer with [`SHARED`] as its new address, in place of a verified one, and with a mailed token for
+    /// [`SHARED`], which another customer has, too.
     pub(crate) async fn contested(world: &World) -> Self {
         let mut scene =
             Self::active(world).await.then("verified", world, &operations::verify()).await;
@@ -294,8 +294,8 @@ impl Scene {
         Self { now: scene.now.plus(Duration::from_mins(1)), ..scene }
     }
 
-    /// Returns the customer deleted and not yet purged, a minute after the deletion, with [`PARTICIPANTS`] registered. The
-    /// admin's token is a lasting key.
+    /// Returns the customer deleted and not yet purged, a minute after the deletion, with [`PARTICIPANTS`] registered.
+    /// The admin's token is that of an access key, since a session would expire.
     pub(crate) async fn participating(world: &World) -> Self {
         let scene = Self::registered(world).await;
         let scene = scene.then("participating", world, &operations::immediate()).await;
@@ -321,7 +321,7 @@ impl Scene {
         Self { snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// Returns the customer that a run has claimed, which died when it had asked all participants; five minutes later.
+    /// Returns the customer five minutes after a run of the purge claimed it, asked all participants, and died.
     pub(crate) async fn asked(world: &World) -> Self {
         let scene = Self::participating(world).await;
         scene.killed("asked", world, &operations::purge(), all_asked).await.later(5)
@@ -333,25 +333,27 @@ impl Scene {
         scene.then("awaiting", world, &operations::purge()).await.later(5)
     }
 
-    /// Returns the customer purged, and one participant awaited yet, five minutes after it was asked.
+    /// Returns the customer purged, five minutes after its participants were asked, with one required answer missing.
     pub(crate) async fn last(world: &World) -> Self {
         Self::awaiting(world).await.then("last", world, &operations::acknowledge_other()).await
     }
 
-    /// Returns the customer purged, and one participant awaited yet, whose deadline has passed.
+    /// Returns the customer purged, with one required answer missing whose deadline has passed.
     pub(crate) async fn overdue(world: &World) -> Self {
         let scene = Self::last(world).await;
         Self { name: "overdue", now: scene.now.plus(TIMEOUT), ..scene }
     }
 
-    /// Returns the customer purged, and all answers there, of which nobody has made a final receipt; an hour later.
+    /// Returns the customer purged, an hour after the last required answer was recorded by a process that died before
+    /// it made the final receipt.
     pub(crate) async fn settled(world: &World) -> Self {
         let scene = Self::last(world).await;
         let is_settled = |state: &State| state.rounds.awaited().is_empty();
         scene.killed("settled", world, &operations::acknowledge(), is_settled).await.later(60)
     }
 
-    /// Returns the customer active again, since the accounts were restored after its purge, when one participant was awaited.
+    /// Returns the customer active again: after its purge, with one required answer missing, the accounts were restored
+    /// from a backup.
     pub(crate) async fn restored(world: &World) -> Self {
         let backup = Self::registered(world).await;
         world.set(&backup);
@@ -362,8 +364,8 @@ impl Scene {
         backup.recovered("restored", world)
     }
 
-    /// Returns the customer active again, since the accounts were restored during its purge, when one participant had
-    /// answered.
+    /// Returns the customer active again: during its purge, after one participant had answered, the accounts were
+    /// restored from a backup.
     pub(crate) async fn restored_midway(world: &World) -> Self {
         let backup = Self::registered(world).await;
         world.set(&backup);

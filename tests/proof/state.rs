@@ -27,15 +27,15 @@ pub(crate) struct State {
     tickets: BTreeSet<String>,
     /// Number of events about the account by type.
     events: BTreeMap<String, usize>,
-    /// Number of items that these events name, by type.
+    /// Number of items that the events about the account name, by type of event.
     subjects: BTreeMap<String, usize>,
-    /// Sequence numbers of these events, sorted.
+    /// Sequence numbers of the events about the account, sorted.
     sequence: Vec<usize>,
     /// Type of the event with the last sequence number; empty if there is none.
     pub(crate) last_event: String,
 }
 
-/// Functions of the account's own callers that a suspension bars from their first write on.
+/// Functions that the account's own callers use, by their files' names: none may write to a suspended account.
 const OF_THE_OWNER: [&str; 13] = [
     "auth_recover",
     "accesskey_create",
@@ -119,7 +119,8 @@ impl State {
         text(&self.root, "version").parse().unwrap_or_default()
     }
 
-    /// Whether the account is found by its name, if it is not deleted.
+    /// Whether the account's index key by name is the one of its current name; `true` if it has no such key, as when it
+    /// is deleted.
     pub(crate) fn is_indexed(&self) -> bool {
         let name = text(&self.root, "name").to_lowercase();
         !self.has("name_key") || text(&self.root, "name_key").starts_with(&name)
@@ -183,7 +184,7 @@ impl State {
         assert!(!is_verified || is_reserved && retained == 0, "a verified address is reserved");
     }
 
-    /// Returns what later runs of the purge and of what follows it go by.
+    /// Returns what the outcome of later runs depends on, of the purge and of what follows it.
     pub(crate) fn place(&self) -> String {
         let owned: Vec<_> = self.children.keys().collect();
         format!("{} {owned:?} {}", self.root, self.rounds.place())

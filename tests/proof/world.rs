@@ -44,7 +44,7 @@ pub(crate) const ERASURES: &str = "ErasuresTable";
 /// The breaker's limit: more purges than begin here within an hour.
 const BREAKER: u64 = 1_000;
 
-/// Interval in which each open part is asked at least once.
+/// Time within which the participant of each open part is asked at least once.
 const INTERVAL: Duration = Duration::from_hours(25);
 
 /// More time than any run takes.
@@ -114,7 +114,7 @@ impl Answer {
         self.link.strip_prefix("</v1.0/erasures/")?.strip_suffix(">; rel=\"status\"")
     }
 
-    /// Whether it is no success, or has a ticket.
+    /// Whether the answer has a ticket, or is no success and needs none.
     pub(crate) fn can_be_followed(&self) -> bool {
         self.status != 200 || self.ticket().is_some()
     }
@@ -430,7 +430,7 @@ where
     }
 }
 
-/// Converts an outcome into the client's answer, as the function's edge does.
+/// Converts the result of an endpoint into the answer that a client gets, as the deployed function does.
 fn answer(outcome: Result<Reply, Error>) -> Answer {
     let reply = outcome.unwrap_or_else(|error| Reply::error(&error, "proof"));
     let response = reply.into_response("proof", false, &[]);

@@ -1,5 +1,6 @@
-//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who has a session. Only this answer
-//! shows its token. One that a project admin binds to a participant has no permission, and speaks for that participant.
+//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who needs a session for it. Only
+//! this answer shows the key's token. A key that a project admin binds to a participant has no permission: it can only
+//! list and acknowledge the erasures that the participant is asked for.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -20,9 +21,9 @@ struct Body {
     name: Name,
     #[serde(default)]
     detail: Detail,
-    /// Seconds.
+    /// Lifetime of the key, in seconds.
     expire: Integer,
-    /// The creator's own, if absent.
+    /// Permission of the key; if absent, the caller's own or, for a key bound to a participant, none.
     #[serde(default, deserialize_with = "deserialize_present")]
     permission: Option<Grant>,
     /// The participant that the key is bound to, if any.

@@ -1,5 +1,6 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key, which acts for the calling agent from then
-//! on. Only this answer shows it; the old one stays valid for an overlap. A key may rotate itself, up to its own end.
+//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key, which acts for the calling agent from
+//! then on. Only this answer shows the new token; the old one stays valid for an overlap. A key may rotate itself, but
+//! not extend its own expiry.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -13,7 +14,7 @@ use shared::runtime::Endpoint;
 use shared::store::{Update, revise};
 use shared::{replay, runtime};
 
-/// Durations in seconds. Without `expire` the key ends when it would have; an `overlap` of 0 ends the old token at once.
+/// Durations in seconds. Without `expire`, the key's expiry stays; an `overlap` of 0 ends the old token at once.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {

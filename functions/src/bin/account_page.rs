@@ -1,7 +1,7 @@
-//! `GET /account…`: the pages for owners of accounts, those that links in mail open, and their scripts. The same for
-//! everybody: a page does nothing until its reader presses a button, and what it sends and shows goes through the API.
+//! `GET /account…`: the pages for owners of accounts, including those that mailed links open, and their scripts. They
+//! are the same for everybody: a page does nothing until its reader presses a button, and then calls the API.
 //!
-//! What becomes of an account's data is said as the erase rules have it.
+//! The pages' lists of the data that a deletion removes and keeps are generated from the erase rules.
 
 use shared::app::Installation;
 use shared::domain::Error;

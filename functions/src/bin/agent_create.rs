@@ -1,6 +1,6 @@
-//! `POST /v1.0/agents`: creates an agent of the caller's account. An admin is appointed with one's own password in
-//! `current_password`. An agent without a password is invited by mail to choose one; otherwise only an operator gives a
-//! user name that is an e-mail address.
+//! `POST /v1.0/agents`: creates an agent of the caller's account. To create an admin, the caller sends their own
+//! password in `current_password`. An agent without a password is invited by mail to choose one. Only an operator can
+//! create an agent with a password whose user name is an e-mail address.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -29,7 +29,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::empty()
 }
 
-/// Answers a replay as the first answer did.
+/// Answers a replay as the first request was answered: with an empty object.
 async fn replay(_: &'static App, _: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::empty()
 }

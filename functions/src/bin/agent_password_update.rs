@@ -1,6 +1,6 @@
-//! `PUT /v1.0/agents/{id}/password`: sets an agent's password, with one's own in `current_password`. All sessions of the
-//! agent end, except the calling one. Any agent sets their own, with `keys` also ending the access keys that act for them;
-//! an admin sets another agent's.
+//! `PUT /v1.0/agents/{id}/password`: sets the caller's own password or, by an admin, that of another agent. The
+//! caller's current password is in `current_password`. All sessions of the agent end, except the calling one. With
+//! `keys`, which is for one's own password only, the access keys that act for the agent end, too.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -47,7 +47,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::ok(view::ProvenView { customer: view::CustomerView::from(&customer) })
 }
 
-/// Refuses a field that only a sign-up's token is sent with.
+/// Refuses a field that may be sent only with the token of a sign-up.
 fn refuse(field: &'static str, is_sent: bool) -> Result<(), Error> {
     let rule = "must be left out: the link is for an account that has its agents";
     if is_sent { Err(Error::invalid_field(field, rule)) } else { Ok(()) }

@@ -1,7 +1,7 @@
 //! `POST /auth/email-verify/resend`: asks for another link to prove an address, of a pending sign-up or of accounts that
 //! have it. The answer is the same whoever the address belongs to.
 //!
-//! Two steps: both limits, then one write.
+//! Two steps: count the request against the limits of its network and its address, then write.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,9 +1,9 @@
-//! `POST /auth/password-reset`: sets the password of the agent to whom the link was mailed, after a forgotten one or an
-//! invitation. It works in every state of the account in which the agent may log in; all sessions of the agent end, and
-//! all other links.
+//! `POST /auth/password-reset`: sets the password of an agent by the token of a mailed link: a new one in place of a
+//! forgotten one, or the first one of an invited agent. It works in every state of the account in which the agent may
+//! log in. All sessions and all other mailed links of the agent end.
 //!
-//! Two round trips: attempt, token, account and agent, then the change. No password is hashed for a token that does not
-//! exist, and no refusal uses the token up.
+//! Two round trips: count the attempt and read token, account and agent; then write. No password is hashed for a token
+//! that does not exist, and no refusal uses the token up.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
-//! `POST /auth/signup`: asks for an account. The link that makes it is mailed; the answer is the same whoever the address
-//! belongs to.
+//! `POST /auth/signup`: requests an account, which is created once its owner follows the mailed link. The answer is the
+//! same whoever the address belongs to.
 //!
-//! Two steps: both limits, then one write.
+//! Two steps: count the request against the limits of its network and its address, then write.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,6 +1,7 @@
-//! `POST /auth/unregister`: unregisters the caller's account, with grace or at once.
+//! `POST /auth/unregister`: unregisters the caller's account, with the grace period or at once.
 //!
-//! What a caller has to send is the table of [`Consent`]. Every success has a ticket by which anybody can follow the erasure.
+//! What a caller has to send: see the table in [`shared::domain::consent`]. Every success returns a ticket, by which
+//! anybody can follow the erasure.
 
 use serde::Deserialize;
 use shared::app::App;

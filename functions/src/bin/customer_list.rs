@@ -1,7 +1,7 @@
-//! `GET /v1.0/customers`: lists accounts that are not deleted, newest first, or those that the query filters.
+//! `GET /v1.0/customers`: lists accounts that are not deleted, newest first, or those that match the query's filter.
 //!
-//! One round trip, as the caller and the page are read concurrently; filtered by status, name or e-mail address one more, as
-//! rows are read by keys that an index or a lock returns.
+//! One round trip, as the caller and the page are read concurrently. A filter by status, name or e-mail address takes
+//! one more, as rows are read by keys that an index or a lock returns.
 
 use shared::app::App;
 use shared::auth::{caller, credential};

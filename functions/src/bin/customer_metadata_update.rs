@@ -1,4 +1,4 @@
-//! `PUT /v1.0/customers/{id}/metadata`: sets switches of an account.
+//! `PUT /v1.0/customers/{id}/metadata`: sets whether an account's calls are captured for debugging.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

@@ -1,7 +1,7 @@
 //! `GET /v1.0/customers/{id}/overview`: returns the state of an account at a glance.
 //!
-//! One round trip: account, ledger, sessions and deliveries are read while the caller is. If the account has an address,
-//! one more tells whether it takes mail.
+//! One round trip: account, ledger, sessions and deliveries are read while the caller is. If the account has an
+//! address, one more reads whether mail to it was stopped after a bounce or a complaint.
 
 use futures_util::future::{join, try_join3};
 use shared::app::App;
@@ -24,7 +24,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let (_, customer) = customer?;
     let (customer, ((erasure, parts), login, failing)) = (customer?, activity?);
-    // Its key is the address, which is not known before.
+    // The key of this item is the address, which is known only now.
     let undeliverable = app.store.get_undeliverable(&customer.email, app.now()).await?;
     let overview = view::OverviewView::new(&customer, (erasure.as_ref(), &parts), app.now());
     Reply::ok(overview.with_activity(login, failing).with_mail(undeliverable))

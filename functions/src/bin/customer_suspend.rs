@@ -1,5 +1,6 @@
-//! `POST /v1.0/customers/{id}/suspend`: suspends an account: its own callers can only log in and unregister, with grace.
-//! Writes under way are refused, too. The status stays.
+//! `POST /v1.0/customers/{id}/suspend`: suspends an account: its own callers can only log in, reset a password by a
+//! mailed link, and unregister with the grace period. Writes under way are refused, too. The account's status does not
+//! change.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

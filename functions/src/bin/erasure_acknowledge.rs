@@ -1,9 +1,9 @@
-//! `PUT /v1.0/erasures/{id}/acknowledgements/{name}`: records what a participant answers to the question to erase what it
-//! keeps for an account. The last answer that the erasure waits for brings the final receipt; should signing it fail, the
-//! answer stands, and the schedule signs it.
+//! `PUT /v1.0/erasures/{id}/acknowledgements/{name}`: records a participant's answer to the request to erase what it
+//! keeps for an account. The last answer that the erasure waits for leads to the final receipt; if signing it fails,
+//! the answer stands, and a scheduled run signs the receipt.
 //!
-//! `completed` is final; of other answers, a lower status does not undo a higher one. So answers can be repeated, and arrive in
-//! any order.
+//! `completed` is final. An answer does not replace one with a later status in the order `pending`, `in_progress`,
+//! `failed`, `completed`, so answers can be repeated, and arrive in any order.
 
 use futures_util::future::join;
 use shared::auth::{caller_of_participant, credential};

@@ -1,5 +1,5 @@
-//! `GET /v1.0/erasure-keys`: returns the public keys that verify erasure receipts. Public and cacheable: keys change when one
-//! is replaced, if ever.
+//! `GET /v1.0/erasure-keys`: returns the public keys that verify erasure receipts. Public and cacheable: they change
+//! only when a signing key is replaced.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Replays the ledger: deletes erased accounts again that a restored accounts table brought back. Invoked by hand, with the
-//! month of the backup: `{"from": "2026-11"}`; with `except`, all but those whose erasure the restore is to undo.
+//! Restore replay: deletes again the erased accounts that a restored accounts table brought back. Invoked by hand, with
+//! the month of the backup: `{"from": "2026-11"}`. `except` names accounts to keep, as the restore is to undo their
+//! erasure.
 //!
 //! The ledger is not restored with the accounts, so it knows what was erased since the backup.
 

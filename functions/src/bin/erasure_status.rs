@@ -1,7 +1,7 @@
-//! `GET /v1.0/erasures/{ticket}`: returns how far an erasure is, and its receipts, to whoever has a ticket of it.
+//! `GET /v1.0/erasures/{ticket}`: returns an erasure's progress and receipts to whoever has a ticket of it.
 //!
-//! Two round trips: a ticket names nobody, so it is looked up before what it leads to is read. One that is malformed is
-//! looked up like any other.
+//! Two round trips: a ticket does not contain the account's id, so it is looked up before the ledger is read. A
+//! malformed ticket is looked up like any other.
 
 use shared::app::App;
 use shared::auth::count_ticket;

@@ -1,5 +1,5 @@
-//! `POST /v1.0/erasures/{id}/waivers`: an operator decides that an erasure is complete without a participant's answer. The
-//! ledger keeps who and why. A participant that completes all the same is heard.
+//! `POST /v1.0/erasures/{id}/waivers`: waives a participant's answer, so that the erasure completes without it. The
+//! ledger keeps which operator did so, and why. An answer that arrives later is still recorded.
 
 use futures_util::future::join;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use shared::runtime::{self, Endpoint};
 #[serde(deny_unknown_fields)]
 struct Body {
     participant: ParticipantName,
-    /// Kept in the ledger, so nothing personal belongs into it.
+    /// Reason, which the ledger keeps: it must not contain personal data.
     reason: WaiverReason,
 }
 

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: lifts a hold. With the last one
-//! lifted, an account that is frozen is purged when it is due, but not within 24 hours.
+//! `DELETE /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: lifts a hold. Once the last
+//! one is lifted, a frozen account is purged when its deletion is due, but at the earliest 24 hours later.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

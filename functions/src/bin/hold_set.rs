@@ -1,6 +1,6 @@
-//! `PUT /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: places a hold. Until the last one is
-//! lifted, the account is not erased, whatever is due, and its profile, agents and resources are preserved. It can still be
-//! frozen and recovered.
+//! `PUT /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: places a hold. Until the last one
+//! is lifted, the account is not erased, even if its deletion is due, and its profile, agents and resources are
+//! preserved. It can still be frozen and recovered.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -16,7 +16,7 @@ use shared::runtime::{self, Endpoint};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// Kept in the ledger, so nothing personal belongs into it.
+    /// Reason, which the ledger keeps: it must not contain personal data.
     reason: HoldReason,
 }
 

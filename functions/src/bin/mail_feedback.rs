@@ -1,4 +1,5 @@
-//! Stops mail to addresses that bounce or complain: the bus brings SES's events about its messages.
+//! Stops mail to an address where a message bounced for good or was marked as spam, as reported by SES's events, which
+//! the bus brings.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;

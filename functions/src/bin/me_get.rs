@@ -1,4 +1,4 @@
-//! `GET /v1.0/me`: the calling agent, or the agent that the access key acts for.
+//! `GET /v1.0/me`: returns the calling agent, or the agent that the access key acts for.
 
 use shared::app::App;
 use shared::auth::caller;

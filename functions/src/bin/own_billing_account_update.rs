@@ -1,5 +1,5 @@
-//! `PUT /v1.0/customer/billing_account_id`: sets which of its billing accounts pays for the caller's account; all zeros for
-//! none. A billing account that pays cannot be deleted.
+//! `PUT /v1.0/customer/billing_account_id`: sets which billing account of the caller's account pays for it; an id of
+//! all zeros means none. A billing account that pays cannot be deleted.
 
 use shared::app::App;
 use shared::auth::caller;

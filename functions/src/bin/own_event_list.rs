@@ -1,5 +1,6 @@
-//! `GET /v1.0/events`: lists the events of the caller's account, newest first: what happened, when and who did it. `?type=`
-//! filters by event type. Events for operators only are not in it, and of operators nothing but that they were.
+//! `GET /v1.0/events`: lists the events of the caller's account, newest first: what happened, when and who did it.
+//! `?type=` filters by event type. Events for operators only are left out; of an operator who acted, only the role is
+//! shown.
 //!
 //! One round trip: the token names the account, so the caller and the page are read concurrently.
 

@@ -1,4 +1,4 @@
-//! `PUT /v1.0/customer/metadata`: sets switches of the caller's account.
+//! `PUT /v1.0/customer/metadata`: sets whether the calls of the caller's account are captured for debugging.
 
 use shared::app::App;
 use shared::auth::caller;

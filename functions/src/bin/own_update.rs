@@ -1,5 +1,5 @@
-//! `PUT /v1.0/customer`: replaces the fields of the caller's account that the body names, and keeps the others. The
-//! e-mail address is changed with one's own password in `current_password`.
+//! `PUT /v1.0/customer`: replaces the fields of the caller's account that the body names, and keeps the others. To
+//! change the e-mail address, the caller sends their own password in `current_password`.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -14,7 +14,7 @@ use shared::lifecycle::transition_if;
 use shared::replay;
 use shared::runtime::Endpoint;
 
-/// Proof of who asks. The rest of the body is the account's profile.
+/// The caller's password, as proof of identity. The rest of the body is the account's profile.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Proof {

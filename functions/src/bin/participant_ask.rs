@@ -1,4 +1,5 @@
-//! Asks participants again that have not answered, and counts those that are overdue. Started by a schedule.
+//! Repeats erasure requests that participants have not answered, and counts those past their deadline. Started by a
+//! schedule.
 
 use serde::de::IgnoredAny;
 use shared::asking::{AskRun, Asker, ask_due};

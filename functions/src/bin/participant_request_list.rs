@@ -1,7 +1,7 @@
-//! `GET /v1.0/participants/{name}/requests`: lists the erasures that a participant has yet to acknowledge, for systems that poll.
-//! Also of one that was deleted, as long as erasures ask it.
+//! `GET /v1.0/participants/{name}/requests`: lists the erasures that a participant has yet to acknowledge, for systems
+//! that poll. A deleted participant has a list, too, as long as erasures ask it.
 //!
-//! Two round trips: parts are read by keys that an index returns. The caller is read with the index.
+//! Two round trips: one for the caller and the index, one for the items whose keys the index returns.
 
 use futures_util::future::try_join3;
 use shared::app::App;

@@ -1,5 +1,5 @@
-//! `PUT /v1.0/participants/{name}`: registers a participant, or replaces the fields that the body names and keeps the others.
-//! Erasures that have begun keep what they were begun with.
+//! `PUT /v1.0/participants/{name}`: registers a participant, or replaces the fields that the body names and keeps the
+//! others. The change does not affect erasures that have begun.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -17,7 +17,7 @@ use shared::store::revise;
 struct Body {
     #[serde(default, deserialize_with = "deserialize_present")]
     required: Option<bool>,
-    /// Seconds.
+    /// Time that the participant has to answer, in seconds.
     #[serde(default, deserialize_with = "deserialize_present")]
     timeout: Option<Integer>,
     #[serde(default, deserialize_with = "deserialize_present")]

@@ -1,7 +1,7 @@
-//! `GET /v1.0/purge`: returns whether the purge is switched on, what breaker and brake have counted within this hour, and the
-//! purges under way.
+//! `GET /v1.0/purge`: returns whether the purge is switched on, the purges under way, and how far two hourly limits are
+//! used up: of purges (the circuit breaker) and of deletions by operators (the brake).
 //!
-//! One round trip: counts and queue are read while the caller is.
+//! One round trip: the caller, the counts and the purge queue are read concurrently.
 
 use futures_util::future::join;
 use shared::auth::{caller, credential};

@@ -1,5 +1,5 @@
-//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event of the caller's account, or of the one that a project admin
-//! names, again, within a minute, whatever its earlier results.
+//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event again, within a minute, whatever its earlier results.
+//! The event is of the caller's account, or of the one that a project admin names.
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;

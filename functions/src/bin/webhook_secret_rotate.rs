@@ -1,5 +1,5 @@
-//! `POST /v1.0/customer/webhook_secret/rotate`: replaces the webhook secret of the caller's account. The old one signs beside
-//! it for an overlap, so that receivers can be changed over one by one.
+//! `POST /v1.0/customer/webhook_secret/rotate`: replaces the webhook secret of the caller's account. For an overlap,
+//! requests are also signed with the old one, so that receivers can be changed over one by one.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -16,7 +16,7 @@ use shared::runtime::{self, Endpoint};
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// Seconds; a day, if absent. With 0, the old secret signs nothing more.
+    /// Time for which the old secret signs, too, in seconds; a day, if absent. With 0, it signs nothing more.
     #[serde(default, deserialize_with = "deserialize_present")]
     overlap: Option<Integer>,
 }

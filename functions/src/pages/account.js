@@ -1,6 +1,6 @@
-// The account page: signs in, shows what an account has and what its deletion would do, leaves, stays after all, and follows
-// an erasure by its ticket. All of it through the API, with the rights of whoever signs in. Session and ticket are kept in
-// this page's memory and nowhere else; all text is set as text, never as markup.
+// The account page: signs in, shows what an account owns and what its deletion would do, unregisters or recovers the
+// account, and follows an erasure by its ticket. All of it through the API, with the rights of whoever signs in.
+// Session and ticket are kept in this page's memory and nowhere else; all text is set as text, never as markup.
 
 import { verifyReceipt, verifyReceipts } from "/account/receipt.js";
 import { drawTimeline, formatTime } from "/account/timeline.js";
@@ -98,7 +98,7 @@ function clear(form) {
   }
 }
 
-// Lets a form do something when it is sent, once at a time.
+// Lets a form call `act` when it is submitted; while that runs, further submissions are ignored.
 function on(id, act) {
   const form = byId(id);
   let isBusy = false;
@@ -154,7 +154,7 @@ async function signOut(notice) {
   forget(notice);
 }
 
-// Back to the beginning. Nothing of the session is left in the page.
+// Shows the form that signs in, with a notice, and removes everything of the session from the page.
 function forget(notice) {
   session = "";
   ticket = "";
@@ -258,7 +258,7 @@ async function owned() {
 
 // ------------------------------------------------------------------ leaving and staying
 
-// The timeline of an account that was or would be frozen at `from` and deleted at `due`.
+// Returns the timeline of an account that was or would be frozen at `from` and deleted at `due`.
 function schedule(from, due) {
   const [begin, end] = [new Date(from).getTime(), new Date(due).getTime()];
   const reminders = reminderDays.map((days) => {
@@ -364,7 +364,7 @@ on("check", async (form) => {
   form.querySelector(".answer").replaceChildren(...resultOf(result));
 });
 
-// Shows the erasure that the ticket is of, and looks again until it is complete. Returns the error; null for none.
+// Shows the erasure that the ticket is of, and polls it until it is complete. Returns the error; null for none.
 async function follow() {
   clearTimeout(timer);
   polls = 0;

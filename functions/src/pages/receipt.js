@@ -5,7 +5,7 @@ const TYPE = "erasure-receipt+jwt";
 const ISSUER = "tenure";
 const CURVE = { name: "ECDSA", namedCurve: "P-256" };
 
-// Why a receipt proves nothing.
+// Why a receipt is not genuine.
 class NotGenuine extends Error {}
 
 // Verifies one receipt. Returns {valid, reason, claims}: `reason` says why it is not valid, and is empty if it is; `claims`
@@ -19,8 +19,8 @@ export async function verifyReceipt(jws, jwks) {
   }
 }
 
-// Verifies all receipts of an account, the earliest first, as GET /v1.0/erasures/{ticket} lists them: each must be valid,
-// and what it supersedes must be one before it.
+// Verifies all receipts of an account, the earliest first, as GET /v1.0/erasures/{ticket} lists them: each must be
+// valid, and a receipt that it supersedes must be among those before it.
 export async function verifyReceipts(receipts, jwks) {
   const digests = [];
   const results = [];

@@ -8,7 +8,7 @@ const done = document.getElementById("done");
 const show = document.getElementById("show");
 // Kinds of links that the form is for; none if it needs no link.
 const kinds = form.dataset.kinds?.split(" ") ?? [];
-// The field that an error is about whose message does not begin with its name.
+// Field that an error is about, by the error's reason, if its message does not begin with the name of the field.
 const FIELDS = { USERNAME_TAKEN: "username" };
 let token = "";
 let isSending = false;
@@ -108,7 +108,7 @@ async function send(event) {
   finish(body.username || answered.customer?.email || "", answered);
 }
 
-// Says what to do next. What was typed is gone, and so is the token.
+// Clears the form and the token, and shows what to do next.
 function finish(username, answered) {
   token = "";
   form.reset();

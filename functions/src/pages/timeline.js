@@ -5,9 +5,9 @@ const SVG = "http://www.w3.org/2000/svg";
 const DAY = 24 * 60 * 60 * 1000;
 const HEIGHT = 40;
 const LANE = 26;
-// Marks that are nearer to each other than this part of the width go below each other.
+// Minimum distance of marks on one line, as a fraction of the width; a nearer one is drawn below.
 const NEAR = 0.085;
-// Room at both ends, so that no mark is cut off.
+// Room at both ends, as a fraction of the width, so that no mark is cut off.
 const MARGIN = 0.05;
 
 const PARTS = { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };

@@ -31,7 +31,7 @@ impl Display for Id {
     }
 }
 
-/// Name of a hold.
+/// Name of a hold: 1 to 40 of `a` to `z`, digits and `-`.
 #[derive(Clone, Debug)]
 pub(crate) struct HoldName(String);
 

@@ -23,12 +23,13 @@ use crate::wire::{Envelope, Page, Refusal};
 /// How long a call may take; the gateway gives up after 30 seconds.
 const TIMEOUT: Duration = Duration::from_secs(40);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum size of an answer: 16 MiB, several times that of any.
+/// Maximum size of an answer: 16 MiB, several times the largest one of the API.
 const MAX_ANSWER: u64 = 16 << 20;
-/// Number of retries of a call, and how long they wait together.
+/// Maximum number of retries of a call.
 const RETRIES: u32 = 4;
+/// Maximum time that all retries of a call wait in total.
 const MAX_WAIT: Duration = Duration::from_mins(1);
-/// Rows of a page: the API's maximum.
+/// Number of rows per page: the API's maximum.
 const PAGE: usize = 100;
 
 /// Address of an API: `https`, or `http` on this machine, so that no token travels in the clear.
@@ -76,7 +77,7 @@ impl Url {
     }
 }
 
-/// A call that is to be sent.
+/// A request to the API, before it is sent.
 #[derive(Debug)]
 pub(crate) struct Call {
     method: Method,
@@ -141,7 +142,7 @@ impl Call {
         Ok(self)
     }
 
-    /// Lets the call be sent once only.
+    /// Lets the call be sent only once, without retries.
     pub(crate) const fn once(mut self) -> Self {
         self.retries = 0;
         self
@@ -166,15 +167,15 @@ impl Answer {
         &self.0
     }
 
-    /// Reads the document.
+    /// Deserializes the document.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         read(&self.0)
     }
 }
 
-/// Reads a document of the API.
+/// Deserializes a document of the API.
 pub(crate) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
-    // What serde says may quote the answer, which may be personal.
+    // The message of serde may quote the answer, which may contain personal data.
     serde_json::from_str(document).map_err(|problem| {
         Error::Unreachable(format!(
             "The answer is not what this version of tenure reads (line {}, column {}).",
@@ -190,7 +191,7 @@ struct Failure {
     retry_after: Option<Duration>,
 }
 
-/// What is left of a call's retries.
+/// The number of retries that a call has left, and the time that they may still wait.
 struct Patience {
     retries: u32,
     wait: Duration,
@@ -201,7 +202,7 @@ impl Patience {
         Self { retries, wait: MAX_WAIT }
     }
 
-    /// Whether to wait that long and try again.
+    /// Returns whether to wait that long and try again; if so, deducts the retry and its wait.
     fn allows(&mut self, wait: Duration) -> bool {
         let allowed = self.retries > 0 && wait <= self.wait;
         if allowed {
@@ -231,7 +232,7 @@ impl Client {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent(concat!("tenure/", env!("CARGO_PKG_VERSION")));
         if https {
-            // Fails if a provider is installed: this one, by an earlier client.
+            // An error means that an earlier client has installed this provider already.
             let _ = rustls::crypto::ring::default_provider().install_default();
             config = config.tls_config(TlsConfig::builder().root_certs(system_roots()).build());
         } else {
@@ -246,7 +247,7 @@ impl Client {
         Self { token: Some(token), ..Self::anonymous(url) }
     }
 
-    /// Sends a call, and again if the API asks for it, within bounds.
+    /// Sends a call; after status 429 or 503, a timeout or a broken connection, retries it within bounds.
     pub(crate) fn send(&self, call: &Call) -> Result<Answer, Error> {
         let mut patience = Patience::new(call.retries);
         loop {
@@ -348,7 +349,7 @@ impl Client {
     }
 }
 
-/// How long an answer asks to wait: at least a second.
+/// Returns how long `Retry-After` asks to wait: at least a second.
 fn retry_after(response: &Response<Body>) -> Duration {
     let seconds =
         response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -375,7 +376,7 @@ fn classify(status: u16, refusal: Refusal) -> Error {
     }
 }
 
-/// The root certificates that the system trusts.
+/// Returns the root certificates that the system trusts.
 fn system_roots() -> RootCerts {
     let found = rustls_native_certs::load_native_certs().certs;
     found

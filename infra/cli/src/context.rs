@@ -48,8 +48,8 @@ impl Context {
         Ok(())
     }
 
-    /// Prints rows: for programs one JSON document per line, for people the cells that `cells` makes of a row. Rows of which
-    /// it makes none are left out. Returns the number of rows printed.
+    /// Prints rows: for programs one JSON document per line, for people the cells that `cells` makes of a row. Rows for
+    /// which `cells` returns `None` are left out. Returns the number of rows printed.
     pub(crate) fn rows<T: DeserializeOwned, const N: usize>(
         &self,
         rows: &[Box<RawValue>],

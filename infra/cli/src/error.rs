@@ -21,21 +21,21 @@ Exit codes:
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The API refused.
+    /// The API refused the request.
     Refused(Refusal),
-    /// What the request was decided on has changed.
+    /// The account has changed since it was read: the plan is outdated, or a precondition fails.
     Changed(Refusal),
     /// The token is missing, has expired, or is not accepted.
     SignedOut(String),
     /// An argument, a file or what was typed cannot be used.
     Usage(String),
-    /// There is no answer, or none that the API gives.
+    /// There is no answer, or one that is not the API's.
     Unreachable(String),
-    /// The API answered that it does not work at the moment.
+    /// The API answered that it does not work at the moment: status 500 or 503.
     Broken(Refusal),
-    /// A receipt proves nothing.
+    /// A receipt is not genuine.
     Receipt(NotGenuine),
-    /// An erasure has not ended.
+    /// An erasure is not complete, or has not begun.
     Unfinished(String),
     /// Stdout cannot be written.
     Output(io::Error),

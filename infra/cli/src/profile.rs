@@ -92,7 +92,7 @@ impl Profiles {
         self.folder.join(format!("{name}.json"))
     }
 
-    /// Reads a profile, if nobody else could have read or written it.
+    /// Reads a profile. Refuses a file that other users may read or write.
     pub(crate) fn load(&self, name: &Name) -> Result<Profile, Error> {
         let path = self.path(name);
         let content = match File::open(&path) {
@@ -105,7 +105,7 @@ impl Profiles {
         })
     }
 
-    /// Writes a profile. The file is created so that nobody else may read it, and replaces an earlier one at once.
+    /// Writes a profile. The file is created so that no other user may read it, and atomically replaces an earlier one.
     pub(crate) fn save(&self, name: &Name, profile: &Profile) -> Result<(), Error> {
         let path = self.path(name);
         let failed = |problem| Error::file(&path, &problem);
@@ -143,7 +143,7 @@ fn read_private(path: &Path, file: File) -> Result<String, Error> {
     std::io::read_to_string(file).map_err(failed)
 }
 
-/// The error of a profile that has no token.
+/// Returns the error for a profile that does not exist, so that there is no token.
 pub(crate) fn signed_out(name: &Name) -> Error {
     Error::SignedOut(format!(
         "Nobody is signed in with the profile {name}: tenure login --profile {name} --url URL"

@@ -1,6 +1,6 @@
 //! Reads what belongs neither into arguments nor into the shell's history: user names, passwords, personal data.
 //!
-//! A person is asked, at a terminal; otherwise each is a line of stdin.
+//! At a terminal, the user is prompted for each; otherwise each is a line of stdin.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::profile::Secret;
 
-/// Maximum size of a file that is read: 4 MiB.
+/// Maximum number of bytes that are read from a file: 4 MiB. What follows is ignored.
 const MAX_FILE: u64 = 4 << 20;
 
 /// Reads a line, such as a user name.

@@ -13,18 +13,18 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 const TYPE: &str = "erasure-receipt+jwt";
 const ISSUER: &str = "tenure";
 
-/// Why a receipt proves nothing.
+/// Why a receipt is not genuine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotGenuine {
-    /// It is no JWS of this kind.
+    /// It is no JWS in compact serialization with ES256 and no critical extensions, or its claims cannot be read.
     Malformed,
     /// None of the keys has the id that it names.
     Key,
-    /// Another text was signed, or by another key.
+    /// The signature does not match: the text was changed, or another key signed it.
     Signature,
-    /// It was signed as something else than a receipt.
+    /// Its `typ` is not that of a receipt.
     Type,
-    /// It was signed for another issuer.
+    /// Its issuer (`iss`) is not Tenure.
     Issuer,
     /// It is a receipt of another account.
     Account,
@@ -77,7 +77,7 @@ impl Keys {
 }
 
 impl Key {
-    /// The key's id, and its point as SEC 1 writes it.
+    /// Returns the key's id and its point in SEC 1's uncompressed form; `None` if it is no P-256 key with an id.
     fn point(self) -> Option<(String, [u8; 65])> {
         let mut point = [4; 65];
         let (x, y) = point[1..].split_at_mut(32);
@@ -99,24 +99,24 @@ struct Header {
     alg: String,
     kid: String,
     typ: Option<String>,
-    /// Extensions that a verifier must understand: none is.
+    /// Extensions that a verifier must understand. None is supported.
     crit: Option<IgnoredAny>,
 }
 
 /// A genuine receipt.
 #[derive(Debug)]
 pub(crate) struct Receipt {
-    /// What it states, as JSON.
+    /// Its claims, as JSON.
     pub(crate) text: String,
-    /// What it states.
+    /// Its claims.
     pub(crate) claims: Claims,
 }
 
-/// What a receipt states.
+/// The claims of a receipt: what it states.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Claims {
     iss: String,
-    /// The account.
+    /// Id of the account.
     pub(crate) sub: String,
     pub(crate) round: Option<u64>,
     #[serde(rename = "final", default = "yes")]

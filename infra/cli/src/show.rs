@@ -1,4 +1,4 @@
-//! What a person or a program sees. Nothing else writes to stdout or stderr.
+//! Writes all output for people and programs to stdout and stderr, except prompts and progress bars.
 //!
 //! Names, reasons and messages are other people's text. In a terminal, control characters could move the cursor, change
 //! its title or type commands, so they are shown as escapes, as are those that reorder text.
@@ -98,8 +98,8 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// Returns `document` in one line, with JSON's escapes for characters that a terminal would obey. It means the same: such
-/// characters are in strings, but for white space.
+/// Returns `document` in one line, with JSON's escapes for characters that a terminal would obey. The document's
+/// meaning stays: apart from white space, such characters occur in strings only.
 fn harmless_json(document: &str) -> String {
     let escaped = |character: char| match character {
         '\n' | '\r' | '\t' => " ".to_owned(),
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn escaped_json_is_one_harmless_line_and_means_the_same() {
         for text in HOSTILE {
-            // Some of the characters may stand in a string as they are.
+            // JSON allows some of the characters unescaped in a string.
             let raw = format!("{{\n\"a\": {}\n}}", serde_json::to_string(text).unwrap());
             let line = harmless_json(&raw);
             assert!(!line.chars().any(is_obeyed), "{line:?}");

@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 /// A refused request's error: what the envelope contains.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Refusal {
-    /// For programs.
+    /// Reason code, for programs.
     pub(crate) reason: String,
-    /// For people.
+    /// Message, for people.
     pub(crate) message: String,
-    /// Finds the request in the log.
+    /// Id of the request, by which it is found in the log.
     pub(crate) request_id: String,
     #[serde(default)]
     details: Vec<Value>,
@@ -27,7 +27,7 @@ pub(crate) struct Envelope {
 }
 
 impl Refusal {
-    /// What to do next, for the reasons that a command helps with.
+    /// Returns what to do next; `None` for a reason that no command helps with.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.reason.as_str() {
             "PLAN_OUTDATED" => {
@@ -41,7 +41,7 @@ impl Refusal {
         })
     }
 
-    /// What a plan counted, and what is there now.
+    /// Returns lines of text that compare what an outdated plan counted with what is there now.
     fn differences(&self) -> Vec<String> {
         let Some(details) = self.details.first() else { return Vec::new() };
         let changed = details["account_changed"] == true;
@@ -103,13 +103,13 @@ pub(crate) struct Overview {
     pub(crate) tm_webhook_failing: Option<String>,
 }
 
-/// A suspension.
+/// A suspension: an operator's bar to an account's own callers.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Suspension {
     pub(crate) since: String,
 }
 
-/// A hold.
+/// A hold: an operator's order that an account is not deleted and that what it owns is preserved.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Hold {
     pub(crate) name: String,
@@ -144,21 +144,21 @@ pub(crate) struct Plan {
     pub(crate) capacity: Capacity,
 }
 
-/// What happens to a stored field.
+/// What deleting an account does to a stored field.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) rule: String,
 }
 
-/// Capacity units that a purge takes.
+/// DynamoDB capacity units that the purge of an account consumes.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Capacity {
     pub(crate) wcu: u64,
     pub(crate) rcu: u64,
 }
 
-/// How far an erasure is.
+/// Progress of an erasure.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Erasure {
     pub(crate) stage: String,
@@ -174,7 +174,7 @@ pub(crate) struct Erasure {
     pub(crate) receipts: Vec<String>,
 }
 
-/// Number of items of a kind that the purge has found and deleted.
+/// Numbers of items of a kind that the purge has found, and that it has deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) found: u64,
@@ -214,7 +214,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Whether it has failed, or its last attempt has.
+    /// Whether the last attempt failed, and the event is still not delivered.
     pub(crate) fn fails(&self) -> bool {
         self.status != "delivered"
             && self.last_result.as_deref().is_some_and(|result| result != "delivered")

@@ -13,7 +13,7 @@ use crate::docs;
 /// URI of the description for the validator; nothing is fetched from it.
 const LOCATION: &str = "http://localhost/openapi.json";
 
-/// Pointer to the response for a request that no operation takes.
+/// JSON pointer to the response for a request that matches no operation.
 const NO_ROUTE: &str = "/components/responses/NoRoute";
 
 /// Characters that the fragment of a URI need not encode.
@@ -25,11 +25,11 @@ const ADDED: [&str; 4] = ["content-length", "content-type", "date", "apigw-reque
 static DESCRIPTION: LazyLock<Result<Description, String>> =
     LazyLock::new(|| Description::read(docs::document().map_err(|error| error.to_string())?));
 
-/// The description of the API.
+/// The OpenAPI description of the API, with its schemas compiled to check answers.
 pub struct Description {
     document: Value,
     schemas: Schemas,
-    /// By route, such as `GET /pets/{id}`, and status.
+    /// Described answers by route, such as `GET /pets/{id}`, and by status.
     answers: BTreeMap<String, BTreeMap<u16, Described>>,
 }
 

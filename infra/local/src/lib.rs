@@ -18,11 +18,12 @@ pub use bootstrap::{PASSWORD, USERNAME};
 #[cfg(feature = "check")]
 pub use description::Description;
 
-/// Tells a function how far virtual time is ahead. A test proves that the template never sets it.
+/// Environment variable that tells a function how many seconds virtual time is ahead. A test proves that the template
+/// never sets it.
 const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// The host names that a function can resolve, as a JSON object of addresses. With none, functions on this
-/// machine send to loopback addresses only.
+/// Environment variable, and its value, with the host names that a function can resolve: a JSON object of lists of
+/// addresses by name. With none, functions on this machine send to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
 /// Parameters of the template that switch on what people see: the console, and mail, which the stack keeps. Links lead to the

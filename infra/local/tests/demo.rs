@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 
-/// How long a participant that answers may take to.
+/// Maximum time until every participant that answers has answered.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A stack with the demonstration, and what an operator sees of it.
@@ -104,7 +104,7 @@ fn verified(receipt: &str, keys: &Value) -> Value {
     serde_json::from_slice(&decoded(claims)).unwrap()
 }
 
-/// Number of items of a kind of which the ledger says so.
+/// Returns the number of items of all kinds that an erasure has `found` or `deleted`, as `what` says.
 fn total(erasure: &Value, what: &str) -> u64 {
     let kinds = erasure["resources"].as_object().unwrap().values();
     kinds.map(|kind| kind[what].as_u64().unwrap()).sum()
@@ -139,7 +139,7 @@ async fn accounts_are_in_every_state(world: &World) {
     assert_eq!(world.list("suspended=true").await.len(), 2);
     assert_eq!(world.list("hold=true").await.len(), 3);
 
-    // The first in the list has been held for eleven days beyond its date, and nobody has all days left.
+    // A hold keeps the first in the list eleven days beyond its date, and no account has the whole grace period left.
     let due = world.get("/v1.0/customers?status=frozen&sort=due").await;
     let due: Vec<_> = due["result"].as_array().unwrap().iter().collect();
     assert_eq!(due[0]["name"], "Cobalt Securities");
@@ -208,7 +208,7 @@ async fn people_can_log_in_and_a_second_world_is_refused(world: &World) {
     assert!(refused.contains("--reset"), "{refused}");
 }
 
-/// Number of erasures of which there is a receipt, whether final or not.
+/// Number of erasures that have a receipt, final or not.
 fn receipts(erasures: &[Value]) -> usize {
     erasures.iter().filter(|erasure| !erasure["receipt"].is_null()).count()
 }

@@ -24,7 +24,7 @@ pub(crate) struct Doorbell {
 }
 
 impl Activity {
-    /// Keeps as many dead letters as `kept`.
+    /// Returns an `Activity` without running work, which will keep the latest `kept` dead letters.
     pub(crate) fn new(kept: usize) -> Arc<Self> {
         Arc::new(Self { running: watch::Sender::new(0), dead_letters: History::new(kept) })
     }

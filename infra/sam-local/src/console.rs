@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::history::History;
 
-/// Speaker of the stack's own messages on stderr.
+/// Prefix of the stack's own messages on stderr.
 const STACK: &str = "local";
 
 /// Keeps the last lines that functions wrote, and echoes everything on stderr if asked to.
@@ -18,7 +18,7 @@ impl Console {
         Self { echo: AtomicBool::new(echo), lines: History::new(capacity) }
     }
 
-    /// Echoes from now on, or no longer.
+    /// Turns the echo on stderr on or off.
     pub(crate) fn set_echo(&self, echo: bool) {
         self.echo.store(echo, Ordering::Relaxed);
     }

@@ -23,7 +23,7 @@ use crate::{
 /// How long the stack waits for background work to end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The endpoints, for the answer to an unknown one.
+/// The endpoints, as the response to a request for an unknown one lists them.
 const PATHS: [&str; 17] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
@@ -44,7 +44,7 @@ const PATHS: [&str; 17] = [
     "POST /2015-03-31/functions/{logical id}/invocations",
 ];
 
-/// The clock, which the stack's own pages may move.
+/// Path of the clock endpoint, the only control endpoint that the stack's own pages may call.
 const CLOCK: &str = "/_local/clock";
 
 /// The parts of a running stack.
@@ -117,7 +117,8 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-/// Refuses pages in a browser on this machine: `Origin` names the page. Those of this stack may move the clock.
+/// Refuses requests of pages in a browser, which have an `Origin` header. Only the clock endpoint accepts those of the
+/// stack's own pages.
 async fn refuse_pages(request: Request, next: Next) -> Response {
     let is_page = request.headers().contains_key(header::ORIGIN);
     if is_page && !(request.uri().path() == CLOCK && is_own_page(request.headers())) {

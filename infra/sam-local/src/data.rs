@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Where a stack keeps its tables, its clock, its keys and its position in each stream.
 #[derive(Debug, Clone)]
 pub enum Data {
-    /// In memory; everything ends with the stack.
+    /// In memory: the data is lost when the stack ends.
     InMemory,
     /// In this directory, which is created if it does not exist.
     Directory(PathBuf),

@@ -23,10 +23,11 @@ use crate::{
     stats::Stats,
 };
 
-/// Maximum body of a call: the maximum of a `DynamoDB` request and of a Lambda answer.
+/// Maximum size of a request body, in bytes: that of a `DynamoDB` request. The Runtime API, to which functions send
+/// their answers, has the same limit here.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The services, and what they need to know of their callers.
+/// The services, the permissions and counters of their callers, and the functions, whose processes a fault may kill.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) dynamodb: Arc<DynamoDb>,

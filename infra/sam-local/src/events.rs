@@ -19,7 +19,7 @@ use crate::{
 /// Maximum number of entries in one `PutEvents`.
 const MAX_ENTRIES: usize = 10;
 
-/// Number of events by which a listener may be behind.
+/// Maximum number of events by which a listener may be behind before it misses some.
 const MAX_BEHIND: usize = 1_024;
 
 /// The template's buses and rules.
@@ -66,7 +66,7 @@ pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     entries.map(access).collect()
 }
 
-/// Name of the bus that an entry names by name or ARN; `default` if it names none.
+/// Returns the name of the bus that an entry gives as a name or an ARN; `default` if it gives none.
 fn bus_name(bus: Option<&str>) -> &str {
     bus.unwrap_or("default").rsplit("event-bus/").next().unwrap_or_default()
 }

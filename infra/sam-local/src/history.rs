@@ -1,4 +1,4 @@
-//! The latest of what happened. A stack may run for weeks: what it keeps to show is bounded.
+//! A list that keeps its latest entries. A stack may run for weeks: what it keeps to show is bounded.
 
 use std::{collections::VecDeque, sync::Mutex};
 

@@ -1,5 +1,5 @@
-//! The hosts that the stack answers as: those of loopback. A page in a browser cannot reach it under a name of its own that
-//! was pointed to this machine (DNS rebinding).
+//! The host names that a request may be sent to: those of loopback only. So no page in a browser can reach the stack
+//! under the page's own host name, pointed to this machine (DNS rebinding).
 
 use axum::{
     Json,
@@ -10,7 +10,8 @@ use axum::{
 };
 use serde_json::json;
 
-/// Refuses a request whose `Host` is malformed, or that was sent to another host. AWS refuses both, too: it routes by `Host`.
+/// Refuses a request whose `Host` is malformed or is no loopback host. AWS refuses both, too: it routes by
+/// `Host`.
 pub(crate) async fn refuse_others(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     match host.and_then(authority) {

@@ -44,14 +44,14 @@ struct Permission {
     resource: String,
 }
 
-/// An action that a call takes.
+/// An action on a resource that the caller must be allowed.
 #[derive(Debug)]
 pub(crate) struct Access<'a> {
     /// `dynamodb:PutItem`, …
     pub(crate) action: String,
     /// An ARN.
     pub(crate) resource: String,
-    /// Partition keys that the call names, in `DynamoDB`.
+    /// Partition keys that a call of `DynamoDB` names; empty for other services.
     pub(crate) partitions: Vec<&'a str>,
 }
 

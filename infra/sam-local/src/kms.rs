@@ -42,7 +42,7 @@ struct Request {
     signing_algorithm: Option<String>,
 }
 
-/// The action that a caller must be allowed.
+/// Returns what the caller of `operation` must be allowed: the action on the key that `body` names.
 pub(crate) fn access(operation: &str, body: &[u8]) -> Access<'static> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let key = request["KeyId"].as_str().unwrap_or_default();
@@ -99,7 +99,7 @@ impl Kms {
         key.ok_or_else(|| Refusal("NotFoundException", format!("Key '{id}' does not exist")))
     }
 
-    /// Private key of each key, as it is kept.
+    /// Private keys by key id, in base64, as the data directory keeps them.
     fn material(&self) -> Value {
         let secret = |key: &Key| Some(STANDARD.encode(key.material.as_ref()?.to_bytes()));
         let secrets =

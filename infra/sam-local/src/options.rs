@@ -10,7 +10,7 @@ use crate::data::Data;
 /// How long a table in the same region takes to answer.
 const LATENCY: Duration = Duration::from_millis(4);
 
-/// What to run, and how.
+/// What a stack runs, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The SAM template.
@@ -33,13 +33,13 @@ pub struct Options {
     pub log_fields: Vec<String>,
     /// Where data is kept.
     pub data: Data,
-    /// Whether kept data is deleted first.
+    /// Whether data that an earlier stack has kept is deleted at start.
     pub reset: bool,
     /// Port to listen on; 0: any.
     pub port: u16,
     /// Whether log lines are shown on stderr.
     pub echo: bool,
-    /// How much of what happened is kept to be shown.
+    /// How many log lines, events, messages and dead letters are kept to be shown.
     pub kept: Kept,
     /// Delay of each reply of `DynamoDB`. The embedded one replies within a fraction of a millisecond, a real
     /// table within a few. Without the delay, parallel calls would be counted as sequential round trips.
@@ -58,7 +58,7 @@ pub struct Invocation {
     pub payload: Value,
 }
 
-/// Numbers of the latest entries that a stack keeps; older ones are dropped.
+/// Maximum numbers of entries that a stack keeps to be shown; the oldest are dropped.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
     /// Lines that functions wrote.

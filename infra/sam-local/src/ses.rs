@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{aws::arn, clock::Clock, clock::unique_id, history::History, iam::Access};
 
-/// Sends mail.
+/// The stack's Amazon SES: keeps the messages that it is asked to send.
 pub(crate) struct Ses {
     clock: Arc<Clock>,
     sent: History<Value>,
@@ -67,8 +67,8 @@ struct Text {
     data: String,
 }
 
-/// The actions that a caller must be allowed: on the sender's identity, and on the configuration set if it names one. The
-/// stack's identities are domains.
+/// Returns what the caller of `SendEmail` must be allowed: the action on the sender's identity, and on the
+/// configuration set if the request names one. The stack's identities are domains.
 pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let from = request["FromEmailAddress"].as_str().unwrap_or_default();
@@ -84,7 +84,8 @@ pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     names.into_iter().flatten().map(access).collect()
 }
 
-/// What becomes of a message to `address`, sent with `set`, as the mailbox simulator answers it. `None` if it arrives.
+/// Returns the event by which SES reports a bounce of, or a complaint about, a message to `address` with the
+/// configuration set `set`. Only two addresses of the mailbox simulator cause one; `None` for any other.
 fn feedback(address: &str, set: &str) -> Option<Feedback> {
     let (name, domain) = address.split_once('@')?;
     if domain != SIMULATOR {
@@ -146,7 +147,8 @@ impl Ses {
         self.sent.entries()
     }
 
-    /// The same as a page for people. Messages are shown in frames that run no scripts; links open in a tab of their own.
+    /// Returns an HTML page with the sent messages, newest first. Messages are shown in frames that run no scripts;
+    /// links open in a tab of their own.
     pub(crate) fn page(&self) -> String {
         let mut page =
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Mail</title>\
@@ -178,7 +180,7 @@ impl Ses {
     }
 }
 
-/// Text for HTML, between tags and in attributes with double quotes.
+/// Escapes `text` for HTML, between tags and in attributes with double quotes.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -216,7 +218,7 @@ mod tests {
         let page = ses.page();
         assert!(page.contains("&quot;Hi&quot; &lt;you&gt;"), "{page}");
         assert!(page.contains("srcdoc=\"&lt;p&gt;Hello&lt;/p&gt;"), "{page}");
-        // A frame's page could not be left.
+        // Links open in a tab of their own: the page in a frame could not be left.
         assert!(
             page.contains("&lt;a target=&quot;_blank&quot; href=&quot;/pets&quot;&gt;"),
             "{page}"

@@ -52,14 +52,15 @@ pub struct Stack {
     routes: Vec<String>,
     control: Arc<Control>,
     api: JoinHandle<()>,
-    /// Each ends its part once it is true or dropped: the API, then the processes.
+    /// Ends the API once it is true or dropped. `stopping` then ends the processes and their endpoint.
     closing: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     background: JoinSet<()>,
     _directory: Option<DataDirectory>,
 }
 
-/// What the functions of a stack write, also after the stack has ended: logs, events, items.
+/// Access to what the functions of a stack have written (logs, events, dead letters, items) and which permissions they
+/// used. It can be read also after the stack has ended.
 pub struct Sinks(Arc<Control>);
 
 impl Sinks {
@@ -94,7 +95,7 @@ impl Sinks {
     }
 }
 
-/// The parts of a stack that serve others.
+/// The parts of a stack, put together but not yet running.
 struct Parts {
     control: Arc<Control>,
     gateway: Arc<Gateway>,
@@ -162,7 +163,7 @@ impl Stack {
         &self.url
     }
 
-    /// Endpoint of DynamoDB and KMS. The access key names the caller: a function by its logical id, or
+    /// URL of DynamoDB, EventBridge, KMS and SES. The access key names the caller: a function by its logical id, or
     /// [`OWNER`](crate::OWNER).
     #[must_use]
     pub fn database_url(&self) -> &str {
@@ -210,19 +211,20 @@ impl Stack {
         self.control.events.seen()
     }
 
-    /// Events that reach a bus from now on, as its rules see them. A receiver that is 1,024 behind misses some.
+    /// Events that reach a bus from now on, as its rules see them. A receiver that falls more than 1,024 events behind
+    /// misses the oldest.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Value> {
         self.control.events.listen()
     }
 
-    /// Messages that were sent, as `GET /_local/mail` shows it.
+    /// Messages that were sent, as `GET /_local/mail` shows them.
     #[must_use]
     pub fn mail(&self) -> Vec<Value> {
         self.control.ses.sent()
     }
 
-    /// Shows log lines on stderr from now on, or no longer.
+    /// Turns the echo of log lines on stderr on or off.
     pub fn set_echo(&self, echo: bool) {
         self.control.console.set_echo(echo);
     }
@@ -243,7 +245,7 @@ impl Stack {
         self.control.settle().await
     }
 
-    /// Stops: requests under way end, then every process.
+    /// Stops the stack: waits up to two seconds for requests in progress, then ends every process.
     pub async fn stop(mut self) {
         self.closing.send_replace(true);
         // Requests that take longer than this are cut off.
@@ -344,7 +346,7 @@ impl Drop for Stack {
     }
 }
 
-/// Invokes a function of the setup.
+/// Makes an invocation of [`Options::setup`]. Does nothing if the template lacks the function.
 async fn set_up(functions: &Arc<Functions>, invocation: Invocation) -> Result<(), Error> {
     let Invocation { function, payload } = invocation;
     if !functions.has(&function) {

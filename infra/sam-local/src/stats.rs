@@ -15,7 +15,7 @@ pub(crate) struct Stats {
     functions: Mutex<BTreeMap<String, Counters>>,
     /// Numeric fields of log lines that are summed up.
     log_fields: Vec<String>,
-    /// Database calls of the processes that have some under way, to tell parallel calls from sequential ones.
+    /// By process id: the calls of a process that has some in progress, to tell parallel calls from sequential ones.
     chains: Mutex<HashMap<String, Chain>>,
 }
 
@@ -106,7 +106,7 @@ impl Stats {
         Call { stats: Arc::clone(self), process: process.to_owned(), depth }
     }
 
-    /// Adds the counted fields of a line of a function's log.
+    /// Adds the values of the summed-up fields (`log_fields`) in `line`, a line of the function's log.
     pub(crate) fn read_log(&self, function: &str, line: &str) {
         if self.log_fields.is_empty() {
             return;

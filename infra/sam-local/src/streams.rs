@@ -29,7 +29,7 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Most records that one read of a stream returns.
+/// Maximum number of records that one read of a stream returns.
 const MAX_RECORDS: usize = 1_000;
 
 /// An event source mapping at work.
@@ -40,7 +40,7 @@ pub(crate) struct Stream {
     pub(crate) functions: Arc<Functions>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) console: Arc<Console>,
-    /// File of the position; `None` if data is kept in memory.
+    /// File that keeps the position in the stream; `None` if data is kept in memory.
     pub(crate) file: Option<PathBuf>,
 }
 

@@ -62,7 +62,7 @@ struct Inner {
     gate: Mutex<Option<Gate>>,
 }
 
-/// Where calls wait.
+/// Where calls of `DynamoDB` wait until they are released.
 #[derive(Clone)]
 struct Gate {
     held: mpsc::UnboundedSender<Held>,
@@ -71,8 +71,8 @@ struct Gate {
 }
 
 impl Gate {
-    /// Waits until the call is released. If nobody holds calls any more, it goes on; a call that is dropped is
-    /// never answered.
+    /// Waits until the call is released. If the receiver of held calls is gone, the call goes on; if its [`Held`] is
+    /// dropped, the call is never answered.
     async fn wait(&self, call: &Call, phase: Phase) {
         let (release, released) = oneshot::channel();
         let held = Held { call: call.clone(), phase, release };
@@ -85,7 +85,7 @@ impl Gate {
 /// A copy of all items.
 pub struct Snapshot(Copy);
 
-/// A caller of the tables in this process, which a fault may kill like a function's process.
+/// A stand-in for a function's process: a caller of the tables that runs within this process and that a fault may kill.
 #[derive(Clone)]
 pub struct Process {
     tables: Tables,
@@ -197,7 +197,7 @@ impl Tables {
         faults.as_array().into_iter().flatten().map(hits).collect()
     }
 
-    /// Takes the calls since the last time, in the order in which they were executed.
+    /// Returns the calls that were executed since this was last called, in the order of execution.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.0.calls))
@@ -223,8 +223,8 @@ impl Tables {
         self.hold(false)
     }
 
-    /// Does the same, and holds each transaction twice: before it locks its items, and before it writes and unlocks
-    /// them. Meanwhile other writers of these items are refused, as on AWS.
+    /// Holds calls as [`Tables::hold_calls`] does, and each transaction twice: before it locks its items, and before it
+    /// writes and unlocks them. Meanwhile other writers of these items are refused, as on AWS.
     #[must_use]
     pub fn hold_calls_by_phase(&self) -> mpsc::UnboundedReceiver<Held> {
         self.hold(true)

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Source files by module path (`dynamodb::holds`), without their unit tests.
+/// Adds to `sources` the source files below `directory`, by module path (`dynamodb::holds`), without their unit tests.
 fn read(directory: &Path, module: &str, sources: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_stem().unwrap().to_str().unwrap().to_owned();

@@ -36,7 +36,7 @@ pub struct Caller {
     pub agent: Agent,
     /// Permission: the agent's, or as much of it as the access key has.
     pub permission: Permission,
-    /// Kind of credential.
+    /// Kind and id of the credential.
     pub identity: Identity,
     /// The participant that the access key is bound to; `None` for any other credential.
     participant: Option<ParticipantName>,
@@ -44,7 +44,7 @@ pub struct Caller {
     has_proved: bool,
 }
 
-/// Kind of credential, and which it is.
+/// The caller's credential: its kind and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// A session.
@@ -55,9 +55,9 @@ pub enum Identity {
 
 /// What a request needs to be admitted.
 struct Gate {
-    /// Any of these permissions.
+    /// Permissions of which the caller needs at least one.
     permission: Permission,
-    /// An account whose state allows this.
+    /// Access that the state of the caller's account must allow.
     access: Access,
     /// The participant whose part in erasures the request is about: it admits access keys bound to that one. `None` admits no
     /// bound key.
@@ -65,17 +65,17 @@ struct Gate {
 }
 
 impl Gate {
-    /// A gate that admits callers with any of these permissions, of an account whose state allows `access`.
+    /// Returns a gate that admits callers with any of these permissions, of an account whose state allows `access`.
     const fn new(permission: Permission, access: Access) -> Self {
         Self { permission, access, participant: None }
     }
 
-    /// The gate of a route that only reads or changes the account or what it owns.
+    /// Returns the gate of a route that only reads or changes the account or what it owns.
     fn of(request: &Request, permission: Permission) -> Self {
         Self::new(permission, if request.is_read() { Access::Read } else { Access::Write })
     }
 
-    /// The gate of a route on the part that the participant in the path has in erasures.
+    /// Returns the gate of a route on the part that the participant in the path has in erasures.
     fn of_participant(request: &Request) -> Self {
         let participant = request.path_participant().ok();
         Self { participant, ..Self::of(request, Permission::PROJECT_ADMIN) }
@@ -251,7 +251,7 @@ impl Caller {
         }
     }
 
-    /// Refuses a project admin whose request names no account: the project's own owns no resources.
+    /// Refuses a project admin whose request names no account: the project's own account owns no resources.
     pub fn require_account_named(&self, request: &Request) -> Result<(), Error> {
         if self.permission.allows(Permission::PROJECT_ADMIN) && !request.names_account() {
             let rule = "is missing; a project admin creates resources for the customer it names";
@@ -260,7 +260,8 @@ impl Caller {
         Ok(())
     }
 
-    /// Forgets the attempts at the password that the caller has proved to know, concurrently with the request.
+    /// Resets the count of attempts at the password in the caller's session, concurrently with the request, if the
+    /// caller has proved to know it.
     pub fn forget_attempts(&self, app: &App) {
         if let (true, Identity::Session(id)) = (self.has_proved, self.identity) {
             let session = key::session(self.customer.id, self.agent.id, id);
@@ -351,7 +352,7 @@ pub async fn caller_and_customer(
     caller_and(app, request, Gate::of(request, needed), key).await
 }
 
-/// As [`caller_and_account`], with the access key of that account that the path names.
+/// Returns what [`caller_and_account`] does, with the access key of that account that the path names.
 pub async fn caller_and_access_key(
     app: &App,
     request: &Request,
@@ -362,7 +363,7 @@ pub async fn caller_and_access_key(
     Ok((caller, existing(found, Kind::AccessKey)))
 }
 
-/// As [`caller_and_access_key`], to revoke the key: possible in a frozen account, too.
+/// Returns what [`caller_and_access_key`] does, to revoke the key: possible in a frozen account, too.
 pub async fn caller_and_revoked_key(
     app: &App,
     request: &Request,
@@ -374,7 +375,7 @@ pub async fn caller_and_revoked_key(
     Ok((caller, existing(found, Kind::AccessKey)))
 }
 
-/// As [`caller_and_account`], with the agent of that account that the path names.
+/// Returns what [`caller_and_account`] does, with the agent of that account that the path names.
 pub async fn caller_and_agent(
     app: &App,
     request: &Request,
@@ -397,8 +398,9 @@ pub async fn caller_and_account(
     caller_and(app, request, gate, key).await
 }
 
-/// Returns the account that the request is about, as [`caller_and_account`] does, and the page of a list of it that the
-/// query asks for. `list` reads it, given the account, the page size and the cursor, while the caller is read.
+/// Returns the account that the request is about, as [`caller_and_account`] does, and the page that the query asks for
+/// of one of the account's lists. `list` reads the page, given the account, the page size and the cursor, while the
+/// caller is read.
 pub async fn account_and_page<T, U, F>(
     app: &App,
     request: &Request,
@@ -421,8 +423,8 @@ where
     Ok((account?, page))
 }
 
-/// As [`caller_and_account`], with the resource of that account that the path names, if it is there. A deleted
-/// account has none, even if the purge is not yet done.
+/// Returns what [`caller_and_account`] does, with the resource of that account that the path names, if it is there. A
+/// deleted account has none, even if the purge is not yet done.
 pub async fn caller_and_resource(
     app: &App,
     request: &Request,
@@ -433,8 +435,8 @@ pub async fn caller_and_resource(
     caller_and_owned(app, request, gate, |account, id| key::resource(account, kind, id)).await
 }
 
-/// Returns the [caller], the account that the request is about, and what that account has at the key of the id in the
-/// path. A deleted account has nothing.
+/// Returns the [caller], the account that the request is about, and the account's item whose id the path has; `key`
+/// makes the item's key. A deleted account has no items.
 async fn caller_and_owned<T: Stored, U>(
     app: &App,
     request: &Request,
@@ -464,8 +466,8 @@ pub async fn caller_and_agent_of_sessions(
     Ok((caller, found))
 }
 
-/// Returns the [caller], as [`caller_and_agent_of_sessions`], and the session of that agent that the path names. It can be
-/// ended in a frozen account, too.
+/// Returns the [caller] and the agent as [`caller_and_agent_of_sessions`] does, and the session of that agent that the
+/// path names. It can be ended in a frozen account, too.
 pub async fn caller_and_session(
     app: &App,
     request: &Request,
@@ -489,7 +491,7 @@ pub async fn caller_and_session(
     Ok((caller, found))
 }
 
-/// Returns the permission that a request about an agent's sessions needs: none, if they are one's own.
+/// Returns the permission that a request about an agent's sessions needs: none, if the agent is the caller's own.
 fn to_name_agent(wanted: &Result<Id<Agent>, Error>, credential: &Credential) -> Permission {
     let is_own = wanted.as_ref().is_ok_and(|agent| *agent == credential.agent());
     if is_own { Permission::NONE } else { Permission::ADMIN }
@@ -511,7 +513,7 @@ pub async fn caller_and_delivery(
     Ok((caller, found))
 }
 
-/// Returns the [caller] and the account at the key that `key` makes of the caller's account.
+/// Returns the [caller], and the account at the key that `key` makes from the id of the caller's account.
 async fn caller_and(
     app: &App,
     request: &Request,
@@ -527,7 +529,7 @@ async fn caller_and(
     Ok((caller, found))
 }
 
-/// Keys of the account that a request is about, and of what it has under the id in the path.
+/// Keys of the account that a request is about, and of the account's item whose id the path has.
 struct Wanted<T> {
     account: Key<Customer>,
     owned: Key<T>,
@@ -555,7 +557,7 @@ impl<T: Stored> Wanted<T> {
     }
 }
 
-/// Returns the account with its item of this kind, which must exist.
+/// Returns the account with its item of this kind; fails if there is no such item.
 fn existing<T>(
     found: Result<(Customer, Option<T>), Error>,
     kind: Kind,
@@ -564,7 +566,7 @@ fn existing<T>(
     Ok((account, owned.ok_or(Error::not_found(kind))?))
 }
 
-/// Returns the permission that a request needs that may name an account.
+/// Returns the permission that a request needs: project admin if it names an account, else `needed`.
 fn to_name_account(request: &Request, needed: Permission) -> Permission {
     if request.names_account() { Permission::PROJECT_ADMIN } else { needed }
 }
@@ -572,8 +574,9 @@ fn to_name_account(request: &Request, needed: Permission) -> Permission {
 /// Returns the [caller], if the state of their account allows `access`, and checks `password`, if one was sent, against the
 /// session's agent. An access key has no password.
 ///
-/// The attempt is reserved in the round trip that reads the caller, before the hash is computed. It counts for the session,
-/// if there is one, and not for the user name: what strangers send with that keeps nobody from proving who they are.
+/// The attempt is counted in the round trip that reads the caller, before the hash is computed. It counts against the
+/// session, if there is one, and not against the user name: so strangers who try that user name keep nobody from
+/// proving who they are.
 pub async fn caller_with_password(
     app: &App,
     request: &Request,
@@ -681,8 +684,9 @@ async fn prove(
     }
 }
 
-/// Counts an attempt to log in with `username` from `network`, by both and by the network alone, and reads the user name's
-/// login in the same round trip. To be called before any hash is computed.
+/// Counts an attempt to log in with `username`: by the user name, by the user name and `network` if that is a known
+/// one, and by the request's network alone. Reads the user name's login in the same round trip. To be called before any
+/// hash is computed.
 pub async fn reserve_login(
     app: &App,
     request: &Request,
@@ -727,7 +731,7 @@ fn admit<'a>(
     done.boxed()
 }
 
-/// Keys of the items that identify the caller, and of the idempotency record.
+/// Returns the keys of the items that identify the caller, and that of the idempotency record, if there is a key.
 fn identifying_keys(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
     let agent = credential.agent();
@@ -791,8 +795,8 @@ fn record_key_use(
     Ok(())
 }
 
-/// Records the use of a session where that [is due](SessionLimits::is_use_due), and shortens one whose token was sent in a
-/// URL, once in its life. Both concurrently with the request.
+/// Records the use of a session if that [is due](SessionLimits::is_use_due). Shortens the life of a session whose token
+/// was sent in a URL, once. Both happen concurrently with the request.
 fn record_session_use(
     app: &App,
     request: &Request,

@@ -15,7 +15,7 @@ use crate::platform::log::{Cause, LogEntry};
 use crate::store::Items;
 use crate::store::key::{self, Key};
 
-/// The count of a request against its account's quota.
+/// A request that was counted against its account's quota and is not admitted yet.
 pub(super) struct Count<'a> {
     app: &'a App,
     request: &'a Request,
@@ -52,8 +52,8 @@ pub(super) async fn read_and_count<'a>(
 }
 
 impl Count<'_> {
-    /// Returns the caller, if there is one and the quota is not used up, or if their [`Access`] passes one that is. A count
-    /// that fails refuses nobody: it is for fairness, not a lock.
+    /// Returns the caller, if the request was authenticated and the quota is not used up; some kinds of [`Access`] are
+    /// admitted even if it is. A count that fails refuses nobody: it is for fairness, not a lock.
     pub(super) async fn admit<T>(
         self,
         caller: Result<T, Error>,

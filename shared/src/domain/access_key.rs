@@ -37,9 +37,10 @@ pub struct AccessKey {
     pub token: StoredToken,
     /// Earlier tokens that are still valid.
     pub earlier: Vec<EarlierToken>,
-    /// Its permission; the agent's limits it.
+    /// The permission that was granted to the key. The key may do only what its agent's permission also implies.
     pub permission: Permission,
-    /// The participant that it is bound to, whose part in erasures is all that it may do; `None` if it is not bound.
+    /// The participant that the key is bound to: the key may then only list and acknowledge the participant's parts in
+    /// erasures. `None` if it is not bound.
     pub participant: Option<ParticipantName>,
     /// When it expires.
     pub tm_expire: Timestamp,
@@ -49,7 +50,8 @@ pub struct AccessKey {
     pub tm_create: Timestamp,
     /// When its name, detail or token last changed.
     pub tm_update: Timestamp,
-    /// Number of changes: every write is conditioned on the version it was decided on.
+    /// Version, incremented by every change: a write succeeds only if the stored key still has the version that was
+    /// read.
     pub version: u64,
 }
 
@@ -80,7 +82,7 @@ pub struct Rotation {
     pub agent: Id<Agent>,
     /// New lifetime of the key, from now; `None` keeps its expiry.
     pub lifetime: Option<Duration>,
-    /// How long the present tokens stay valid, at most until the key expires.
+    /// How long the tokens that are valid before the rotation stay valid, at most until the key expires.
     pub overlap: Duration,
 }
 
@@ -153,8 +155,8 @@ impl AccessKey {
         })
     }
 
-    /// Returns the permission that a caller must have to change the key: its own or, as only project admins speak for a
-    /// participant, theirs.
+    /// Returns the permission that a caller must have to change the key: the key's own or, if it is bound to a
+    /// participant, that of a project admin, because only project admins act for participants.
     #[must_use]
     pub const fn authority(&self) -> Permission {
         if self.participant.is_some() { Permission::PROJECT_ADMIN } else { self.permission }
@@ -168,12 +170,13 @@ impl AccessKey {
     }
 }
 
-/// Returns the lifetime of a key that a client asks to last `seconds`.
+/// Returns the lifetime of a key for which a client requests `seconds`. Refused unless it is between one day and ten
+/// years.
 pub fn lifetime(seconds: Integer) -> Result<Duration, Error> {
     within("expire", seconds.0, MIN_LIFETIME, MAX_LIFETIME)
 }
 
-/// Returns the overlap that a client asks to last `seconds`, or the default one.
+/// Returns the overlap for which a client requests `seconds`, or the default one. Refused if it is longer than 30 days.
 pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
     let seconds = seconds.map_or(OVERLAP.as_secs(), |seconds| seconds.0);
     within("overlap", seconds, Duration::ZERO, MAX_OVERLAP)
@@ -232,7 +235,7 @@ mod tests {
         let renewed = Rotation { lifetime, ..rotation(1, OVERLAP) };
         let renewed = key.rotated(renewed, at(24)).unwrap();
         assert!(renewed.accepts("1", at(47)) && !renewed.accepts("1", at(48)));
-        // What had ended does not come back.
+        // A token that had expired does not become valid again.
         assert!(!renewed.accepts("0", at(24)));
     }
 
@@ -246,8 +249,8 @@ mod tests {
     }
 
     proptest! {
-        /// In any order of rotations: the current token is valid until the key expires, each earlier one until the
-        /// earliest end that a rotation gave it.
+        /// Whatever the order of rotations, the current token is valid until the key expires, and each earlier token
+        /// until the earliest expiry that a rotation gave it.
         #[test]
         fn tokens_are_valid_until_their_stated_end(steps in prop::collection::vec((0..40_u64, 0..60_u64), 1..8)) {
             const END: u64 = 200;

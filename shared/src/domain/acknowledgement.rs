@@ -1,4 +1,4 @@
-//! Acknowledgements: what a participant sends to answer, and its bounds.
+//! Acknowledgements: the bodies of requests by which participants answer, and their limits.
 
 use serde::{Deserialize, Deserializer};
 
@@ -9,20 +9,20 @@ use super::value::{
 };
 use super::{Error, Timestamp};
 
-/// Maximum number of kinds that a participant retains.
+/// Maximum number of kinds of retained items that one answer reports.
 pub const MAX_RETAINED: usize = 10;
 
-/// Maximum length of all kinds and grounds of an answer together, in bytes. Receipts of an account are in one item of
-/// [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html), and have them of all
-/// participants.
+/// Maximum length of all kinds and grounds of an answer together, in bytes. All receipts of an account are stored in
+/// one item of at most [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html), and
+/// contain the kinds and grounds of all participants.
 pub const MAX_RETAINED_BYTES: usize = 1_000;
 
-/// An answer as it is sent. Nothing in it is personal.
+/// A participant's answer, as it is sent in the body of a request. It contains no personal data.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
     status: AnswerStatus,
-    /// Round that it is an answer to; `None` for the current one.
+    /// Round of the erasure that this answers; `None` for the current one.
     #[serde(default, deserialize_with = "deserialize_present")]
     round: Option<Integer>,
     #[serde(default)]
@@ -67,7 +67,8 @@ impl<'de> Deserialize<'de> for Time {
 }
 
 impl Acknowledgement {
-    /// Returns the round that it is an answer to, if it names one, and the answer. Refused if it retains too many kinds.
+    /// Returns the round that it answers, if it names one, and the answer. Refused if the retained items exceed
+    /// [`MAX_RETAINED`] or [`MAX_RETAINED_BYTES`].
     pub fn answer(self) -> Result<(Option<u64>, Answer), Error> {
         if self.retained.len() > MAX_RETAINED {
             let rule = format!("must have at most {MAX_RETAINED} entries");

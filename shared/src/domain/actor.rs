@@ -13,13 +13,13 @@ pub enum ActorType {
     Agent,
     /// A program with an access key.
     AccessKey,
-    /// An operator, agent or access key, as the owner of another account sees one.
+    /// An operator (an agent or an access key), as the owner of another account sees one: without ids.
     Operator,
     /// The bootstrap function, invoked by whoever administers the AWS account.
     Bootstrap,
-    /// The scheduled purge of expired accounts.
+    /// The purge, which deletes accounts that are due and what they own.
     Purge,
-    /// The function that erases again what a restore brought back.
+    /// The function that again erases accounts that a restored table brought back.
     ErasureReplay,
     /// The function that delivers webhooks.
     WebhookDelivery,
@@ -27,7 +27,7 @@ pub enum ActorType {
     MailedLink,
 }
 
-/// An actor's role: the highest that the permission implies with which it acted.
+/// An actor's role: the highest one that is implied by the permission with which it acted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -39,7 +39,7 @@ pub enum Role {
     CustomerManager,
     /// Agent of the account, without a permission to administer or manage.
     Agent,
-    /// Acts of this system without a request, such as the purge.
+    /// A part of this system that acts without a request, such as the purge.
     System,
 }
 
@@ -59,7 +59,7 @@ impl Role {
     }
 }
 
-/// Who did something. Ids only: they identify nobody once the agent is deleted.
+/// Who did something. It contains ids only, which identify nobody once the agent is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// Kind of the actor.
@@ -67,7 +67,7 @@ pub struct Actor {
     pub kind: ActorType,
     /// Id of the agent or access key; `None` for the system.
     pub id: Option<Uuid>,
-    /// Role.
+    /// Role in which it acted.
     pub role: Role,
     /// Account of the agent or access key; `None` for the system.
     pub customer_id: Option<Uuid>,
@@ -78,12 +78,12 @@ impl Actor {
     pub const BOOTSTRAP: Self = Self::system(ActorType::Bootstrap);
     /// The purge.
     pub const PURGE: Self = Self::system(ActorType::Purge);
-    /// The restore replay.
+    /// The restore replay, which erases accounts again after a restore.
     pub const ERASURE_REPLAY: Self = Self::system(ActorType::ErasureReplay);
     /// The delivery of webhooks.
     pub const WEBHOOK_DELIVERY: Self = Self::system(ActorType::WebhookDelivery);
 
-    /// An agent with this permission.
+    /// Returns the actor for an agent of `customer` with this permission.
     #[must_use]
     pub const fn agent<Account, Agent>(
         customer: Id<Account>,
@@ -98,25 +98,26 @@ impl Actor {
         }
     }
 
-    /// Returns the actor who uses a mailed link to this account.
+    /// Returns the actor for somebody who uses a mailed link to this account.
     #[must_use]
     pub const fn mailed_link<Account>(customer: Id<Account>) -> Self {
         let customer_id = Some(customer.uuid());
         Self { kind: ActorType::MailedLink, id: None, role: Role::Agent, customer_id }
     }
 
-    /// A part of this system.
+    /// Returns the actor for a part of this system.
     const fn system(kind: ActorType) -> Self {
         Self { kind, id: None, role: Role::System, customer_id: None }
     }
 
-    /// Whether it is an operator who acts on another account than the operators' own.
+    /// Whether the actor is an operator, and `customer` is not the operator's own account.
     #[must_use]
     pub fn is_operator_of<Account>(&self, customer: Id<Account>) -> bool {
         self.role == Role::ProjectAdmin && self.customer_id != Some(customer.uuid())
     }
 
-    /// Returns the actor as the owner of `customer` may see it: of an operator, only that it was one.
+    /// Returns the actor as the owner of `customer` may see it: for an operator, only the type and the role, without
+    /// ids.
     #[must_use]
     pub fn seen_by_owner_of<Account>(self, customer: Id<Account>) -> Self {
         if self.is_operator_of(customer) {

@@ -1,4 +1,5 @@
-//! Backfill: the order in which it visits accounts, and where an interrupted one continues.
+//! Backfill, which gives accounts the index keys and markers that they lack: the order in which it visits accounts, and
+//! where an interrupted one continues.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use super::find::{Cursor, Filter};
 
 /// Accounts that a backfill has not visited yet: first those that are not deleted, then the deleted ones, each newest first.
 ///
-/// An account's place is the time of its creation, and it moves from the first part to the second only, so none is missed.
-/// As text it is where the next call continues.
+/// Each part is in the order of creation, a time that never changes, and an account can move from the first part to the
+/// second only, so none is missed. [`Display`](fmt::Display) writes the text from which the next call continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unvisited {
     filter: Filter,
@@ -16,11 +17,11 @@ pub struct Unvisited {
     after: Option<Cursor>,
 }
 
-/// The parts, by the words that stand for their first pages.
+/// The two parts: the text that stands for the first page of each, and the status that it is filtered by.
 const PARTS: [(&str, Option<Status>); 2] = [("live", None), ("deleted", Some(Status::Deleted))];
 
 impl Unvisited {
-    /// Returns all accounts.
+    /// Returns the start of a backfill, with all accounts to visit.
     #[must_use]
     pub const fn all() -> Self {
         Self::part(None)
@@ -30,7 +31,7 @@ impl Unvisited {
         Self { filter: Filter::Created { status, after: None, before: None }, after: None }
     }
 
-    /// Returns what is left according to the text of an earlier call; `None` if it is none.
+    /// Returns the accounts left to visit, as an earlier call wrote them in `text`; `None` if `text` is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         PARTS.into_iter().find_map(|(word, status)| {
@@ -43,19 +44,20 @@ impl Unvisited {
         })
     }
 
-    /// The filter of the part that comes next.
+    /// Returns the filter of the part that is visited next.
     #[must_use]
     pub const fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// The cursor in that part.
+    /// Returns the cursor of the next page in that part; `None` for its first page.
     #[must_use]
     pub const fn after(&self) -> Option<&Cursor> {
         self.after.as_ref()
     }
 
-    /// Returns what is left after a page, given the token of the part's next page; `None` if that is nothing.
+    /// Returns the accounts left after a page; `next` is the token of the next page in the same part. `None` if no
+    /// accounts are left.
     #[must_use]
     pub fn beyond(&self, next: Option<&str>) -> Option<Self> {
         match next {

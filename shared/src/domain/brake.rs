@@ -11,7 +11,7 @@ pub struct Brake {
     pub per_hour: u64,
 }
 
-/// An hour that the brake counts, by the clock: hours since 1970.
+/// A clock hour in which the brake counts deletions, as the number of hours since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hour(pub i64);
 
@@ -31,7 +31,8 @@ impl Hour {
         Duration::from_secs(u64::try_from(end - now.seconds()).unwrap_or_default().max(1))
     }
 
-    /// When the count of the hour expires, in seconds since 1970: a day after it began, so that it can be looked up.
+    /// Returns when the hour's count expires, in seconds since 1970: a day after the hour began, so that it can be
+    /// looked up until then.
     #[must_use]
     pub const fn expires_at(self) -> i64 {
         (self.0 + 24) * Self::SECONDS

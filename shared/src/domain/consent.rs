@@ -2,7 +2,7 @@
 //!
 //! | | agent sends | access key sends |
 //! |---|---|---|
-//! | with grace | `password` | `confirmation_phrase` |
+//! | with the grace period | `password` | `confirmation_phrase` |
 //! | at once (`immediate`) | both | – (refused) |
 
 use std::time::Duration;
@@ -38,13 +38,14 @@ impl Consent {
         }
     }
 
-    /// Returns what the consent is for, as the gate has it.
+    /// Returns the access that the account gate must allow for this request: to leave at once, or to unregister.
     #[must_use]
     pub const fn access(self) -> Access {
         if self.immediate { Access::Leave } else { Access::Unregister }
     }
 
-    /// Returns the command that the consent is for, with this grace period.
+    /// Returns the command that carries out the request: delete the account at once, or freeze it for this grace
+    /// period.
     #[must_use]
     pub const fn command(self, grace: Duration) -> Command {
         if self.immediate {
@@ -54,7 +55,8 @@ impl Consent {
         }
     }
 
-    /// Refuses consent that lacks what this kind of caller has to send, or contains what it cannot have.
+    /// Refuses consent that does not match the table of this module: a proof that this kind of caller must send is
+    /// missing, an access key sent a password, or an access key asks to leave at once.
     pub fn require_of(self, caller: ActorType) -> Result<(), Error> {
         let Self { has_password, has_phrase, immediate } = self;
         match (caller, immediate) {
@@ -82,7 +84,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_caller_must_send_what_the_table_says() {
-        // Whether it is enough to send nothing, the password, the phrase, both.
+        // Whether the consent suffices if the request has no proof, the password, the phrase, or both.
         for (caller, immediate, expected) in [
             (ActorType::Agent, false, [false, true, false, true]),
             (ActorType::Agent, true, [false, false, false, true]),

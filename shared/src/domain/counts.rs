@@ -1,4 +1,4 @@
-//! Numbers of owned items by kind, and their differences from a plan.
+//! Counts of an account's owned items by kind, and the differences between an erasure plan and the account.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use super::owned::Kind;
 /// Number of owned items, by kind.
 pub type Counts = BTreeMap<Kind, u64>;
 
-/// How an account differs from a plan.
+/// The differences between an erasure plan and the account as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanDifference {
-    /// Whether the account itself has changed, whatever it owns.
+    /// Whether the account itself has changed since the plan; its owned items are compared in `counts`.
     pub account_changed: bool,
-    /// Planned and found numbers of items of a kind, where they differ.
+    /// For each kind whose number of items differs: the number in the plan, and the number found now.
     pub counts: BTreeMap<Kind, (u64, u64)>,
 }

@@ -32,10 +32,10 @@ pub struct Customer {
     pub webhook_method: WebhookMethod,
     /// URI of webhooks.
     pub webhook_uri: WebhookUri,
-    /// The billing account that pays, one that the account owns; nil for none. It cannot be deleted as long as it
-    /// is named here.
+    /// Id of the billing account that pays for this account: an item that the account owns, and that cannot be deleted
+    /// while it is named here. Nil for none.
     pub billing_account_id: Uuid,
-    /// Settings.
+    /// Settings of the account.
     pub metadata: Metadata,
     /// Whether the e-mail address is verified.
     pub email_verified: bool,
@@ -60,7 +60,8 @@ pub struct Customer {
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 #[derive(Clone, Debug, Default)]
 pub struct Internals {
-    /// Number of changes: every write is conditioned on the version it was decided on.
+    /// Version, incremented by every change: a write succeeds only if the stored account still has the version that was
+    /// read.
     pub version: u64,
     /// Sequence number of the account's last event. Every change of the account or of an owned item other than a
     /// session emits an event and is conditioned on this number: events are numbered without gaps, in the order of
@@ -72,7 +73,8 @@ pub struct Internals {
     /// Number of owned items of each kind whose changes emit events. Counted in the transactions that create and delete
     /// them.
     pub owned: Counts,
-    /// Number of claims by the purge: its fencing token. A run with another epoch has lost the account.
+    /// Number of claims by the purge, which is its fencing token: a run whose epoch is another one has lost the account
+    /// to a later run.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.
     pub system: bool,
@@ -80,7 +82,7 @@ pub struct Internals {
     pub frozen_from: Option<Status>,
     /// When the account was frozen; `None` unless it is.
     pub tm_freeze: Option<Timestamp>,
-    /// Whether an operator froze the account, or took its owner's freeze over: only operators can recover it.
+    /// Whether an operator froze the account, or took over its owner's freeze; then only operators can recover it.
     pub frozen_by_operator: bool,
     /// When the purge of the deleted account finished; `None` until then.
     pub tm_purge: Option<Timestamp>,
@@ -90,14 +92,14 @@ pub struct Internals {
     pub suspension: Option<Suspension>,
     /// The terms that were accepted at sign-up; `None` if an operator made the account.
     pub terms: Option<Terms>,
-    /// The secret that signs webhooks.
+    /// The current secret that signs webhooks; `None` in the project's own account and in deleted ones.
     pub webhook_secret: Option<WebhookSecret>,
-    /// The secret before it, which signs too until it expires.
+    /// The previous secret, which also signs webhooks until it expires; `None` if no secret was replaced.
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether webhooks are disabled because the receiver answered 410.
     pub webhook_gone: bool,
-    /// Since when the webhook fails: a retry has failed, and nothing was accepted since. `None` if it does not, or if the
-    /// account has none.
+    /// Since when the webhook has been failing: the time of the first failed retry after the receiver last accepted a
+    /// webhook. `None` if the webhook does not fail, or if the account has none.
     pub tm_webhook_failing: Option<Timestamp>,
     /// Whether the current address is not reserved: the account's owner has set it, and nobody has proven it since.
     pub email_unreserved: bool,
@@ -106,7 +108,8 @@ pub struct Internals {
     pub retained_email: Option<Email>,
 }
 
-/// A suspension: an account's own callers are barred, whatever its status, until an operator resumes it.
+/// A suspension: an operator's bar to an account's own callers, whatever the account's status, until an operator ends
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
     /// Who suspended the account.
@@ -115,7 +118,7 @@ pub struct Suspension {
     pub tm_suspend: Timestamp,
 }
 
-/// Whether a customer's identity is known.
+/// Result of the verification of a customer's identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityVerification {
@@ -195,7 +198,7 @@ fn id_or_nil<'de, T, D: Deserializer<'de>>(from: D) -> Result<Option<Id<T>>, D::
 }
 
 impl Customer {
-    /// Id of the project's own account, as in the original.
+    /// Id of the project's own account, the same as in the original API.
     pub const PROJECT: Id<Self> = Id::from_uuid(Uuid::from_u128(2));
 
     /// Returns an account with an empty profile and status `initial`.
@@ -244,8 +247,8 @@ impl Customer {
         }
     }
 
-    /// Returns the address that the account's mail goes to: the current one if it is verified, else the last one that was.
-    /// `None` if no address was ever verified, or the verified one is withheld.
+    /// Returns the address that the account's mail goes to: the current one if it is verified, otherwise the retained
+    /// one. `None` if there is neither, or if the current one is verified but withheld (see [`Email`]).
     #[must_use]
     pub fn verified_address(&self) -> Option<Email> {
         if self.email_verified {
@@ -254,8 +257,8 @@ impl Customer {
         self.internals.retained_email.clone()
     }
 
-    /// Returns the addresses that the account has: the current one, and the one that is retained. Empty and withheld ones
-    /// are among them.
+    /// Returns the account's addresses: the current one and, if there is one, the retained one. They may be empty or
+    /// withheld.
     pub fn addresses(&self) -> impl Iterator<Item = &Email> {
         std::iter::once(&self.email).chain(&self.internals.retained_email)
     }
@@ -282,7 +285,8 @@ impl Customer {
         }
     }
 
-    /// Refuses this permission for an agent of the account: project admins are agents of the project's own.
+    /// Refuses a permission that an agent of this account cannot have: only agents of the project's own account can be
+    /// project admins.
     pub fn require_grantable(&self, permission: Permission) -> Result<(), Error> {
         if self.internals.system || !permission.allows(Permission::PROJECT_ADMIN) {
             return Ok(());
@@ -291,7 +295,8 @@ impl Customer {
         Err(Error::invalid_field("permission", rule))
     }
 
-    /// Returns when the account is due for the purge; `None` if it is not, or is held.
+    /// Returns when the account is due for the purge; `None` if it is neither frozen nor deleted, if its purge has
+    /// finished, or if it is held.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.status {

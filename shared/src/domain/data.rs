@@ -53,7 +53,8 @@ impl<'de> Deserialize<'de> for Data {
     }
 }
 
-/// Returns the error of a rule of this module that was broken, or of a JSON rule that `RawValue` does not check.
+/// Converts an error of the check: a broken rule of this module is kept as it is; a JSON error that `RawValue` does not
+/// detect is prefixed with "cannot be read".
 fn explain<E: Error>(error: serde_json::Error) -> E {
     if error.is_data() { E::custom(error) } else { E::custom(format!("cannot be read: {error}")) }
 }

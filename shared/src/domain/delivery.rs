@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Customer, DeliveryResult, Event, Id, Timestamp};
 
-/// Retry schedule: the least delay before each attempt, to which up to a tenth of jitter is added. Ten
-/// attempts over 75 to 83 hours. Due attempts are made once a minute.
+/// Retry schedule: the minimum delay before each of ten attempts, to which up to a tenth of jitter is added; 75 to 83
+/// hours in total. A run once a minute makes the attempts that are due.
 const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::ZERO,
     Duration::from_secs(5),
@@ -21,7 +21,8 @@ const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::from_hours(24),
 ];
 
-/// One account's deliveries to one host. What one lane does to the host delays no other lane.
+/// A lane: one account's deliveries to one host, which have [limits](LANE_LIMITS) of their own, so that slow deliveries
+/// in one lane delay no other lane.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lane {
     /// The receiver's host, with its port if it is a loopback address.
@@ -42,8 +43,8 @@ pub struct AttemptLimits {
 /// Limits of one lane.
 pub const LANE_LIMITS: AttemptLimits = AttemptLimits { per_minute: 600, concurrent: 5 };
 
-/// Limits of one host, all lanes together: nobody can direct any number of accounts at a host. One lane can use up an
-/// eighth of the concurrent attempts, and a quarter of a minute's.
+/// Limits of one host, for all lanes together, so that nobody can flood a host by directing many accounts at it. One
+/// lane can use up an eighth of the concurrent attempts and a quarter of the attempts per minute.
 pub const HOST_LIMITS: AttemptLimits = AttemptLimits { per_minute: 2_400, concurrent: 40 };
 
 /// How long the sealed webhook URI and secret of a deleted account are kept: 24 hours.
@@ -55,14 +56,14 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 /// A delivery of an event, as its account sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
-    /// The event, and the receiver's `webhook-id`.
+    /// Id of the event, which the receiver gets as `webhook-id`.
     pub id: Id<Event>,
     /// The event type, such as `customer_created`.
     #[serde(rename = "type")]
     pub name: String,
     /// The event's sequence number within its account.
     pub sequence: u64,
-    /// When it happened.
+    /// When the event happened.
     pub tm_event: Timestamp,
     /// The delivery's state.
     pub status: DeliveryState,
@@ -70,7 +71,7 @@ pub struct Delivery {
     pub attempts: u64,
     /// The last attempt's result; `None` before the first.
     pub last_result: Option<DeliveryResult>,
-    /// When the last attempt was made.
+    /// When the last attempt was made; `None` before the first.
     pub tm_attempt: Option<Timestamp>,
     /// When the next attempt is due; `None` if there is none.
     pub tm_next_attempt: Option<Timestamp>,
@@ -111,7 +112,7 @@ pub fn next_attempt(
     }
 }
 
-/// Returns when the next attempt is if the receiver has `asked` for a time: no sooner than `scheduled` and
+/// Returns when the next attempt is due: as the receiver `asked` by `Retry-After`, but no sooner than `scheduled` and
 /// no later than `end`.
 #[must_use]
 pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestamp>) -> Timestamp {

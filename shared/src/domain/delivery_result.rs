@@ -21,11 +21,11 @@ pub enum DeliveryResult {
     Failed,
     /// No answer in time.
     Timeout,
-    /// The name has no address, or nothing accepts a connection there.
+    /// The host name does not resolve, or nothing accepts a connection at its address.
     Unreachable,
     /// The TLS handshake failed, or the certificate is not the host's.
     Tls,
-    /// Not sent: the target is not allowed.
+    /// Not sent: the rules of [webhook targets](super::webhook_target) do not allow the target.
     Blocked,
     /// The answer is not HTTP, or the connection closed before it.
     Protocol,

@@ -32,7 +32,7 @@ pub enum Reason {
 /// A request to erase an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErasureRequest {
-    /// Reason.
+    /// Why the account is to be erased.
     pub reason: Reason,
     /// Who requested it.
     pub by: Actor,
@@ -40,18 +40,18 @@ pub struct ErasureRequest {
     pub tm_request: Timestamp,
     /// When the erasure is due.
     pub tm_due: Timestamp,
-    /// Hash of the plan that the deletion was bound to; `None` if to none.
+    /// Hash of the plan that the deletion was bound to; `None` if it was bound to none.
     pub plan: Option<String>,
 }
 
-/// An entry for the ledger, written in the transaction of the transition.
+/// A change of an account's row in the ledger, written in the transaction that changes the account.
 #[derive(Clone, Debug)]
 pub enum LedgerEntry {
     /// The erasure was requested.
     Requested(ErasureRequest),
     /// The request was withdrawn, as the account was recovered: when, and by whom.
     Withdrawn(Timestamp, Actor),
-    /// A hold was placed: all that there are now.
+    /// A hold was placed; contains all holds of the account, the new one included.
     Held(Holds),
     /// A hold was lifted.
     Lifted {
@@ -61,12 +61,14 @@ pub enum LedgerEntry {
         now: Timestamp,
         /// Who lifted it.
         by: Actor,
-        /// When the erasure is due now; `None` if it is not requested, or if holds are left.
+        /// When the erasure is due from now on; `None` if none is requested, or if holds are left.
         due: Option<Timestamp>,
     },
-    /// The purge claimed the account at this time. `None` if it goes on with a round that has begun.
+    /// The purge claimed the account; contains when, and the round that this claim begins, `None` if it continues a
+    /// round.
     Claimed(Timestamp, Option<Round>),
-    /// The purge claimed, at this time, an account that had been erased before and came back with a restored table.
+    /// The purge claimed an account that had been erased before and came back with a restored table; contains when, and
+    /// the round that this claim begins.
     ErasedAgain(Timestamp, Round),
 }
 
@@ -75,46 +77,47 @@ pub enum LedgerEntry {
 pub struct Erasure {
     /// The account.
     pub customer: Id<Customer>,
-    /// The last request; `None` if the account is only held, or if the ledger is younger.
+    /// The last request to erase the account; `None` if the account was only held, or was deleted before the ledger
+    /// existed.
     pub request: Option<ErasureRequest>,
     /// When the request was withdrawn; `None` if it was not.
     pub tm_withdraw: Option<Timestamp>,
-    /// Who withdrew it.
+    /// Who withdrew the request; `None` if it was not withdrawn.
     pub withdrawn_by: Option<Actor>,
     /// The holds that keep the account from being erased.
     pub holds: Holds,
-    /// When the last hold was lifted that was; `None` if one was placed since, or none ever.
+    /// When a hold was last lifted; `None` if none ever was, or if a hold was placed since.
     pub tm_lift: Option<Timestamp>,
-    /// Who lifted it.
+    /// Who lifted that hold.
     pub lifted_by: Option<Actor>,
-    /// When the purge first claimed the account.
+    /// When the purge first claimed the account; `None` until then.
     pub tm_claim: Option<Timestamp>,
-    /// When the purge finished.
+    /// When the purge finished; `None` until then.
     pub tm_finish: Option<Timestamp>,
     /// The account's epoch at the purge's last claim.
     pub epoch: u64,
-    /// Number of claims by the purge.
+    /// Number of claims by the purge since the last request.
     pub attempts: u64,
-    /// Number of slices counted.
+    /// Number of slices that the purge has counted, in all rounds.
     pub slices: u64,
-    /// Number of items found, counted before they are deleted.
+    /// Number of items found, by kind; items are counted before they are deleted.
     pub found: Counts,
-    /// Number of items known to be deleted.
+    /// Number of items known to be deleted, by kind.
     pub deleted: Counts,
-    /// Where the inventory was counted up to; items before it may not be deleted yet.
+    /// Position in the inventory up to which items are counted; those of the last slice are possibly not deleted yet.
     pub counted_to: InventoryCursor,
     /// Number of items of an unknown kind, which the purge leaves alone.
     pub quarantined: u64,
-    /// Code of the last failure.
+    /// Code of the purge's last failure; `None` if there was none.
     pub last_error: Option<String>,
-    /// The signed receipts of the account's erasures, the last one last.
+    /// The signed receipts (JWS) of the account's erasures, the newest last.
     pub receipts: Vec<String>,
-    /// Round: 1, and one more whenever the account is erased again after a restore.
+    /// Number of the current round: 1, and one more whenever the account is erased again after a restore.
     pub round: u64,
-    /// The participants that this round asks, as the claim copied them.
+    /// The participants that this round asks, as the claim copied them from the registry.
     pub participants: Vec<Participating>,
-    /// When it was complete: the purge had finished, and the last participant that it waited for had completed or been waived.
-    /// `None` until the final receipt is signed.
+    /// When the erasure was complete: the purge had finished, and the last participant that it waited for had completed
+    /// or been waived. `None` until the final receipt is signed.
     pub tm_complete: Option<Timestamp>,
 }
 
@@ -139,13 +142,13 @@ impl InventoryCursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Not requested; the account is only held.
+    /// Not requested, and no hold is left: the account was only held.
     None,
     /// Requested, not due yet.
     Scheduled,
     /// Withdrawn before it was due.
     Withdrawn,
-    /// Holds keep the account.
+    /// Holds keep the account from being erased; an erasure may be requested or not.
     Held,
     /// Due, not claimed yet.
     Due,
@@ -153,14 +156,14 @@ pub enum Stage {
     Running,
     /// The purge has finished: nothing but the tombstone is left. Participants have yet to answer.
     Awaiting,
-    /// As [`Awaiting`](Self::Awaiting), past the deadline of one of them.
+    /// As [`Awaiting`](Self::Awaiting), and the deadline of a participant that the erasure waits for has passed.
     Incomplete,
     /// The purge has finished, and all participants that the erasure waits for have completed or been waived.
     Finished,
 }
 
 impl Erasure {
-    /// Returns an empty row.
+    /// Returns an empty ledger row of this account.
     #[must_use]
     pub fn blank(customer: Id<Customer>) -> Self {
         Self {
@@ -199,7 +202,7 @@ impl Erasure {
         Self { found, deleted, slices, counted_to: end, ..self.clone() }
     }
 
-    /// Returns the stage of the erasure at `now`, with these parts of participants.
+    /// Returns the stage of the erasure at `now`, given the parts of its participants.
     #[must_use]
     pub fn stage(&self, parts: &[Participation], now: Timestamp) -> Stage {
         match &self.request {
@@ -217,7 +220,8 @@ impl Erasure {
         }
     }
 
-    /// Whether the purge has finished, and the final receipt is not signed, since participants have to answer before.
+    /// Whether the purge has finished but the final receipt is not signed yet, because required participants must
+    /// answer first.
     #[must_use]
     pub fn is_awaiting(&self) -> bool {
         self.tm_finish.is_some()
@@ -244,8 +248,9 @@ impl Erasure {
         part.cloned().ok_or(Error::NotFound(Entity::Participation))
     }
 
-    /// Returns when an erasure that is awaiting became complete: when the last participant that it waits for completed or was
-    /// waived, or later, when the purge finished. `None` as long as it waits, or if it is not awaiting.
+    /// Returns when an erasure that [waits](Self::is_awaiting) for its final receipt became complete: when the last
+    /// required participant completed or was waived, or when the purge finished if that was later. `None` if a required
+    /// participant has done neither yet, or if the erasure does not wait for a final receipt.
     #[must_use]
     pub fn completed_at(&self, parts: &[Participation]) -> Option<Timestamp> {
         let settled = |one| self.part_of(one, parts)?.settled_at();
@@ -269,14 +274,14 @@ impl Erasure {
     }
 }
 
-/// A plan: what an erasure would delete, and the state of the account that it was counted in. Current as long as
-/// neither the account nor what it owns has changed.
+/// A plan: what an erasure would delete, and the state of the account in which that was counted. It is current as long
+/// as neither the account nor what it owns has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     customer: Id<Customer>,
     version: u64,
     sequence: u64,
-    /// Number of items that would be deleted, without sessions and other short-lived ones.
+    /// Number of items that would be deleted, by kind, without sessions and other short-lived ones.
     pub counts: Counts,
 }
 
@@ -300,7 +305,7 @@ impl Plan {
         (self.customer, self.version, self.sequence) == (*id, internals.version, internals.sequence)
     }
 
-    /// Returns how the account differs from the plan; what it owns is compared if `counted` is given.
+    /// Returns how the account differs from the plan; its owned items are compared only if `counted` is given.
     #[must_use]
     pub fn difference(&self, customer: &Customer, counted: Option<&Counts>) -> PlanDifference {
         let count = |counts: &Counts, kind| counts.get(&kind).copied().unwrap_or_default();
@@ -315,8 +320,8 @@ impl Plan {
         }
     }
 
-    /// Returns the digest, `<version>.<sequence>.<count>.….<SHA-256>`: what the plan was counted in, and a hash that
-    /// binds it to the account. Counts are in the order of [`Kind::ALL`].
+    /// Returns the digest, `<version>.<sequence>.<count>.….<SHA-256>`: the account's version and sequence number when
+    /// the plan was made, the counts in the order of [`Kind::ALL`], and a hash that binds them to the account.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut digest = self.numbers();
@@ -331,7 +336,7 @@ impl Plan {
         data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
     }
 
-    /// Returns the plan with this digest for this account; `None` if it is not one.
+    /// Returns the plan of this account with this digest; `None` if `digest` is malformed or of another account.
     #[must_use]
     pub fn parse(digest: &str, customer: Id<Customer>) -> Option<Self> {
         let (numbers, _) = digest.rsplit_once('.')?;
@@ -363,7 +368,7 @@ fn planned() -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(|kind| kind.is_announced())
 }
 
-/// Returns the reasons with which a deletion would be refused.
+/// Returns the error reasons for which a deletion of the account would be refused now.
 #[must_use]
 pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
@@ -371,8 +376,8 @@ pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     system.into_iter().chain(hold).collect()
 }
 
-/// Size of a slice: number of items that the purge counts in one transaction, announces and deletes together. Larger
-/// slices cost less; after a crash, the next run repeats at most one.
+/// Maximum size of a slice: the items that the purge counts in one transaction, announces by events, and deletes
+/// together. Larger slices cost less; after a crash, the next run repeats at most one.
 pub const SLICE: usize = 500;
 
 #[cfg(test)]
@@ -409,7 +414,8 @@ mod tests {
         Erasure { request: Some(request), ..Erasure::blank(customer().id) }
     }
 
-    /// An erasure whose purge finished after an hour, and which asks these participants: whether each is required.
+    /// An erasure whose purge finished after an hour, and which asks these participants, each with whether it is
+    /// required.
     fn finished(asked: &[(&str, bool)]) -> (Erasure, Vec<Participation>) {
         let participating = |(name, required): &(&str, bool)| Participating {
             name: ParticipantName::parse(name).unwrap(),

@@ -1,4 +1,4 @@
-//! Errors, without HTTP.
+//! Errors of requests, independent of HTTP.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::{Permission, Status, Timestamp, Violation};
 /// Why a request failed.
 #[derive(Debug)]
 pub enum Error {
-    /// The body is too large; the limit in bytes.
+    /// The body is larger than this limit, in bytes.
     BodyTooLarge(usize),
     /// The request needs a body, and has none.
     BodyMissing,
     /// The body is not declared as JSON.
     NotJson,
-    /// The body is not JSON, or not an object; what is wrong with it.
+    /// The body is not a JSON object; contains what is wrong with it.
     InvalidJson(String),
     /// A field of the body is refused: its name, and why.
     InvalidField(String, Violation),
@@ -70,11 +70,11 @@ pub enum Error {
     },
     /// The caller's account is suspended.
     AccountSuspended,
-    /// The caller's account may not have resources until it is active, which a verified address makes it.
+    /// The caller's account may not have resources until its e-mail address is verified, which makes it active.
     EmailVerificationRequired,
     /// What the request names does not exist.
     NotFound(Entity),
-    /// The request is one of the webhooks that this system sends.
+    /// The request is itself a webhook that this system sent.
     LoopDetected,
     /// No route has the request's method and path.
     RouteNotFound,
@@ -101,11 +101,11 @@ pub enum Error {
     LastAdmin,
     /// The access key was rotated concurrently, or has too many valid tokens.
     AlreadyRotated,
-    /// There are as many participants as there may be.
+    /// The registry has the maximum number of participants.
     TooManyParticipants,
-    /// The participant has completed, and said otherwise of what it did.
+    /// The participant has already reported that it has completed, and this answer differs from that report.
     AlreadyAcknowledged,
-    /// An answer is to another round of the erasure than the current one; which that is.
+    /// The answer names another round of the erasure than the current one; contains the number of the current one.
     RoundOutdated(u64),
     /// The account has no webhook.
     NoWebhook,
@@ -117,19 +117,19 @@ pub enum Error {
     LegalHold(Holds),
     /// The account, or what it owns, cannot be deleted or overwritten; for its owner, who learns nothing of holds.
     AccountPreserved,
-    /// The account has as many holds as it may have.
+    /// The account has the maximum number of holds.
     TooManyHolds,
-    /// The account has as many items of this kind as an account may own; how many.
+    /// The account owns as many items of this kind as the cap allows; contains the kind and the cap.
     CapReached(Kind, u64),
-    /// The account has changed since the plan; how it differs.
+    /// The account has changed since the plan; contains how it differs.
     PlanOutdated(Box<PlanDifference>),
-    /// Operators have deleted as many accounts as they may within an hour; the time until the next.
+    /// Operators have reached the limit of deletions within an hour; contains the time until the next one is possible.
     DeletionLimit(Duration),
     /// An operator's deletion must name a plan, and does not.
     PlanRequired,
-    /// Too many password attempts; what they are counted by, and the delay until the next.
+    /// Too many password attempts; contains what they are counted by, and the delay until the next one is possible.
     TooManyAttempts(Throttle, Duration),
-    /// A rate limit is exhausted.
+    /// A rate limit is exhausted; contains its status.
     TooManyRequests(QuotaStatus),
     /// A dependency does not answer, or writes conflict too often; the cause, for the log.
     Unavailable(String),
@@ -147,19 +147,19 @@ pub enum Denial {
         /// The caller's permission.
         has: Permission,
     },
-    /// The request is about a permission that the caller's does not cover: one to grant, or one that the agent or
-    /// access key to be changed has.
+    /// The request grants a permission, or changes an agent or access key that has a permission, which the caller's own
+    /// does not cover.
     Exceeds {
-        /// The permission that the request is about.
+        /// The permission to be granted, or that of the agent or access key to be changed.
         wanted: Permission,
         /// The caller's permission.
         has: Permission,
     },
     /// Access keys may not do this; an agent who is logged in may.
     SessionRequired,
-    /// The access key is bound to a participant, and may do nothing but that participant's part.
+    /// The access key is bound to a participant, and may only list and acknowledge the participant's parts in erasures.
     Bound,
-    /// The access key would outlive itself: it may rotate itself only up to its own end.
+    /// An access key that rotates itself asks for a later expiry than its own.
     OutlivesItself,
     /// The caller's permission has changed since the request was admitted.
     Changed,
@@ -259,7 +259,7 @@ impl Error {
         }
     }
 
-    /// Returns a code that reveals no details.
+    /// Returns a coarse error code that reveals no details.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -269,7 +269,8 @@ impl Error {
         }
     }
 
-    /// Returns the cause for the log.
+    /// Returns the cause, for the log; `refused` unless the error is [`Unavailable`](Self::Unavailable) or
+    /// [`Internal`](Self::Internal).
     #[must_use]
     pub fn cause(&self) -> &str {
         match self {
@@ -284,7 +285,8 @@ impl Error {
         Self::NotFound(Entity::Owned(kind))
     }
 
-    /// Returns the refusal of the field `name`; a rule in words follows the name in the message.
+    /// Returns the refusal of the field `name`. A violation that is given as text follows the field's name in the
+    /// message.
     #[must_use]
     pub fn invalid_field(name: &str, violation: impl Into<Violation>) -> Self {
         Self::InvalidField(name.to_owned(), violation.into())

@@ -25,7 +25,7 @@ pub struct Event {
     pub time: Timestamp,
 }
 
-/// An event type. The names on the bus are the original's.
+/// The type of an event. The names on the bus are those of the original API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// An account was created.
@@ -40,8 +40,8 @@ pub enum EventType {
     CustomerRecovered,
     /// An account was deleted.
     CustomerDeleted,
-    /// A receipt of an account's erasure was signed: when the purge has finished, and if participants were to answer yet, once
-    /// more when they have.
+    /// A receipt of an account's erasure was signed: when the purge finishes and, if participants still had to answer
+    /// then, once more when they have.
     CustomerErased,
     /// A hold was placed on an account.
     CustomerHeld,
@@ -65,13 +65,13 @@ pub enum EventType {
     Deleted(Kind),
 }
 
-/// Whom events of a type are for, beside the project's own services, which get all of them on the bus.
+/// Who gets events of a type, in addition to the project's own services, which get all of them on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// The account's owner too: by webhook, and in the account's history.
     Owner,
-    /// Operators only: not delivered to the account's webhook, not in its owner's history, and without a sequence number,
-    /// whose gap would tell of them.
+    /// Operators only: not delivered to the account's webhook, not in its owner's history, and not numbered, because a
+    /// gap in the sequence numbers would reveal it to the owner.
     Operators,
 }
 
@@ -85,8 +85,8 @@ impl EventType {
         }
     }
 
-    /// Whether a change of this type grants or destroys authority: it decides on the life of an account, or on who may
-    /// act for it.
+    /// Whether a change of this type grants or takes away authority: it freezes, recovers, deletes, holds or suspends
+    /// an account, ends a hold or a suspension, or changes which agents and access keys may act for the account.
     #[must_use]
     pub const fn is_of_authority(self) -> bool {
         match self {
@@ -184,7 +184,7 @@ pub struct EventQuery {
     pub event_type: Option<EventType>,
     /// Page size.
     pub size: usize,
-    /// The event before the page; `None` for the first page.
+    /// Id of the last event of the previous page; `None` for the first page.
     pub after: Option<Id<Event>>,
 }
 

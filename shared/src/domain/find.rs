@@ -18,12 +18,12 @@ pub enum Filter {
         /// Created before this, exclusive.
         before: Option<Timestamp>,
     },
-    /// Accounts whose names begin like this, in the order of their names.
+    /// Accounts whose names begin with this prefix, in the order of their names.
     Named(NamePrefix),
-    /// The accounts with this e-mail address, newest first: whose current one it is, verified or not, and who retain it
-    /// as their last verified one.
+    /// Accounts with this e-mail address, newest first: it is their current one, verified or not, or the one that they
+    /// retain as their last verified address.
     Email(Email),
-    /// Accounts with a mark, newest first; those to be deleted at a date, the earliest date first.
+    /// Accounts with a mark, newest first; those with [`Mark::Scheduled`] in the order of the dates of their deletion.
     Marked(Mark),
 }
 
@@ -34,25 +34,28 @@ pub struct NamePrefix(String);
 /// Where a page begins: after this account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// In the order of creation; without an id, after all that were created at this time.
+    /// In the order of creation: the account's time of creation and its id; without an id, after all accounts that were
+    /// created at this time.
     Created(Timestamp, Option<Id<Customer>>),
-    /// In the order of names: the account's own name, if it still is at this version. Page tokens contain
-    /// no names.
+    /// In the order of names: the account's id and version. Its name is looked up, so that page tokens contain no
+    /// names; the cursor is invalid if the account has another version by now.
     Named(Id<Customer>, u64),
-    /// Among the accounts with an e-mail address.
+    /// In the list of accounts with an e-mail address: the account's id.
     Email(Id<Customer>),
-    /// In the list by a mark: the account's time in it.
+    /// In the list of accounts with a mark: the account's time in that list, and its id.
     Marked(Timestamp, Id<Customer>),
 }
 
 impl NamePrefix {
-    /// Characters that are kept of a folded name: with the id behind it, within the length of a sort key.
+    /// Maximum number of characters of a folded name that are kept: with the id appended, they fit into a sort key.
     const MAX_FOLDED: usize = 192;
 
-    /// Characters that can be searched for. A character folds to three, as a rule at most.
+    /// Maximum number of characters of a text to search for. Case folding makes one character into three at most, with
+    /// few exceptions.
     const MAX_SEARCHED: usize = 64;
 
-    /// Returns the beginning that accounts with this name are found by; `None` if the name is empty.
+    /// Returns the prefix under which accounts with this name are listed: the folded name, cut to 192 characters.
+    /// `None` if the name is empty.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         let folded: String = fold(name).chars().take(Self::MAX_FOLDED).collect();
@@ -66,12 +69,12 @@ impl NamePrefix {
     }
 }
 
-/// The rule that the beginning of a name breaks.
+/// Why a text is refused as the beginning of a name to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrefixViolation {
-    /// It is empty, or longer than accounts are found by.
+    /// It is empty, or longer than 64 characters, or longer than 192 with its case folded.
     Length,
-    /// It has what no name may have: the rule that it breaks.
+    /// It breaks this rule of names.
     Name(TextViolation),
 }
 
@@ -104,10 +107,11 @@ impl fmt::Debug for NamePrefix {
 }
 
 impl Filter {
-    /// Returns the cursor in a page token that [`Filter::token`] wrote for this filter; `None` if there is none.
+    /// Returns the cursor in a page token that [`Filter::token`] wrote for this filter; `None` if `token` is anything
+    /// else.
     #[must_use]
     pub fn cursor(&self, token: &str) -> Option<Cursor> {
-        // Ids and numbers have other spellings, too, which no token has.
+        // Ids and numbers can also be spelled in ways that `token` never writes.
         self.read(token).filter(|cursor| self.token(cursor) == token)
     }
 
@@ -140,7 +144,7 @@ impl Filter {
         }
     }
 
-    /// Returns the page token with this cursor. It means nothing to any other filter.
+    /// Returns the page token for this cursor, to be used with this filter only.
     #[must_use]
     pub fn token(&self, cursor: &Cursor) -> String {
         let list = match self {
@@ -159,7 +163,7 @@ impl Filter {
     }
 }
 
-/// Returns the refusal of a page token whose account has changed since, and may be elsewhere in the order.
+/// Returns the error for a page token whose account has changed since, so that it may have moved in the order.
 #[must_use]
 pub fn moved() -> Error {
     let rule = "leads nowhere any more, as the account at which that page ended has changed; start again \
@@ -174,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// Filters of every kind, without bounds.
+    /// Returns filters of every kind, without bounds of time.
     fn filters() -> Vec<Filter> {
         let statuses = [Status::Initial, Status::Active, Status::Frozen, Status::Deleted];
         let of = |status| Filter::Created { status, after: None, before: None };
@@ -202,7 +206,7 @@ mod tests {
                 assert_eq!(other.cursor(&token), None, "{token} to {other:?}");
             }
         }
-        // A place outside the bounds is a place of another list.
+        // A cursor outside of the filter's bounds belongs to another list.
         let bound = Timestamp::parse("2024-01-15T10:30:00Z");
         for (after, before, inside) in [
             (bound, None, "2024-01-15T10:30:00.000001Z"),
@@ -291,7 +295,7 @@ mod tests {
     }
 
     proptest! {
-        /// Names of any length fit into a key, and are found by any of their beginnings.
+        /// Names of any length fit into a key, and any prefix of a name finds it.
         #[test]
         fn a_name_is_found_by_its_beginning(name in "\\PC{1,255}", length in 1..64_usize) {
             let whole = NamePrefix::of(&name).unwrap();

@@ -7,10 +7,11 @@ use super::digest::sha256;
 /// The header in which `CloudFront` sends the client's address, with its port at the end.
 const CLOUDFRONT: &str = "cloudfront-viewer-address";
 
-/// A front: by which header it proves itself, and in which one it names the client.
+/// A front: the header in which it proves itself by a secret, and the header in which it names the client's address.
 #[derive(Debug)]
 pub struct Front {
-    /// Digests of the secrets that it may send. With two of them, a secret is replaced without refusing requests in between.
+    /// SHA-256 digests of the secrets that it may send. While there are two, a secret can be replaced without refusing
+    /// requests.
     digests: Vec<String>,
     secret_header: String,
     address_header: String,

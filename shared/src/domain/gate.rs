@@ -1,5 +1,8 @@
-//! The account gate: what an account's state (its status, its suspension, its holds) allows, and to whom. The only
-//! place that decides it; the store's condition of a write says the same.
+//! The account gate: what an account's state (its status, its suspension, its holds) allows, and to whom. This is the
+//! only place that decides it; the conditions of the store's writes follow it.
+//!
+//! What the account's own callers may do (✓: allowed; a word: the error that refuses it; –: refused as an invalid
+//! credential):
 //!
 //! | state | log in, reset a password | credentials | read, write | unregister | leave at once | recover |
 //! |---|---|---|---|---|---|---|
@@ -12,9 +15,9 @@
 //! Whoever may log in may reset a password by a mailed link: without it, an owner who forgot it could neither recover nor
 //! unregister the account.
 //!
-//! ¹ There is nothing to recover, as [`decide`](super::lifecycle::decide) says. A hold stands beside these states: what it
-//! preserves is neither overwritten nor deleted, by anybody, and the account is not deleted. Operators are subject to
-//! status and holds only.
+//! ¹ The gate allows it, but there is nothing to recover: [`decide`](super::lifecycle::decide) refuses it. Holds apply
+//! in addition to these states: what a hold preserves is neither overwritten nor deleted, by anybody, and the account
+//! is not deleted. Operators are subject to status and holds only.
 
 use std::ops::Deref;
 
@@ -30,7 +33,7 @@ pub enum Party {
     Operator,
 }
 
-/// What a caller does with their own account, as far as the account's state matters.
+/// What a caller wants to do with their own account: the cases that the gate tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Log in. Without it, nobody could unregister.
@@ -41,7 +44,7 @@ pub enum Access {
     Read,
     /// Change the account or what it owns.
     Write,
-    /// Unregister the account, with grace.
+    /// Unregister the account, with the grace period.
     Unregister,
     /// Delete the account at once.
     Leave,
@@ -50,8 +53,8 @@ pub enum Access {
 }
 
 impl Access {
-    /// Whether a used-up rate limit of the account does not refuse it. Whatever an account's programs have sent, its people
-    /// can revoke credentials, leave and come back.
+    /// Whether it is allowed even when the account has used up its rate limit. Whatever an account's programs have
+    /// sent, its people can revoke credentials, leave and come back.
     #[must_use]
     pub const fn passes_quota(self) -> bool {
         match self {
@@ -63,12 +66,12 @@ impl Access {
     }
 }
 
-/// What a write does to an account, as far as the account's state matters.
+/// What a write does to an account: the cases that the gate tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Revokes a key, or sets the caller's own password. Adds nothing, so that a purge can be shown to end.
+    /// Revokes a key, or sets the caller's own password. It adds no items, so that the purge is certain to end.
     Credentials,
-    /// Replaces an agent's password by a mailed link, or asks for one. Adds nothing either.
+    /// Sets an agent's password by a mailed link, or requests such a link. It adds no items either.
     Reset,
     /// Adds an item, or changes one that a hold does not preserve: an access key, a setting.
     Change,
@@ -76,8 +79,8 @@ pub enum Write {
     Overwrite,
 }
 
-/// An account to be written to: as it was read, on which side, and what the write does. The store's writes ask that the
-/// account still [admits](Self::admit) it.
+/// An account that is to be written to: the account as it was read, the side that writes, and what the write does. The
+/// store writes only if the stored account still [admits](Self::admit) the write.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     customer: &'a Customer,
@@ -97,13 +100,13 @@ impl Deref for Target<'_> {
 }
 
 impl<'a> Target<'a> {
-    /// Returns the target of a write that does this.
+    /// Returns the target of the same account and side for another kind of write.
     #[must_use]
     pub const fn to(self, write: Write) -> Self {
         Self { write, ..self }
     }
 
-    /// Returns the same target, as the account is now.
+    /// Returns the same target with the account as it is now.
     #[must_use]
     pub const fn now(self, customer: &Customer) -> Target<'_> {
         Target { customer, by: self.by, write: self.write, caps: self.caps }
@@ -149,7 +152,7 @@ impl<'a> Target<'a> {
 }
 
 impl Customer {
-    /// Refuses `access` of the account's own callers that its state does not allow.
+    /// Refuses `access` by the account's own callers if the account's state does not allow it.
     pub fn admit(&self, access: Access) -> Result<(), Error> {
         let recoverable = !self.internals.frozen_by_operator;
         match (self.status, access) {
@@ -166,12 +169,12 @@ impl Customer {
         }
     }
 
-    /// Returns the account as the target of a write, or refuses a write that its state does not allow.
+    /// Returns the account as the target of a write, or refuses the write if the account's state does not allow it.
     pub fn writable(&self, by: Party, write: Write) -> Result<Target<'_>, Error> {
         Target { customer: self, by, write, caps: Caps::default() }.admit()
     }
 
-    /// Refuses an account that is held, in words for `by`: an owner does not learn of holds.
+    /// Refuses an account that is held, with the error meant for `by`: an owner does not learn of holds.
     pub fn require_not_held(&self, by: Party) -> Result<(), Error> {
         match (self.internals.holds.is_empty(), by) {
             (true, _) => Ok(()),
@@ -181,17 +184,17 @@ impl Customer {
     }
 }
 
-/// Whether an account whose address was never verified may have resources. Settled per installation.
+/// Whether an account whose address was never verified may have resources; configured per installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unverified {
-    /// It may.
+    /// Such an account may have resources.
     Admitted,
-    /// It may not, until it is active.
+    /// Such an account may not have resources until it is active.
     Refused,
 }
 
 impl Customer {
-    /// Refuses an account that is not yet active where the installation asks for a verified address.
+    /// Refuses an account that is not yet active if the installation requires a verified address for resources.
     pub fn admit_to_resources(&self, unverified: Unverified) -> Result<(), Error> {
         match (self.status, unverified) {
             (Status::Initial, Unverified::Refused) => Err(Error::EmailVerificationRequired),

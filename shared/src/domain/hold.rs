@@ -1,5 +1,5 @@
-//! Holds: orders that an account is not erased, and that nothing in it is deleted or overwritten. Several stand side by
-//! side, by name.
+//! Holds: operators' orders that an account is not erased, and that nothing in it is deleted or overwritten. An account
+//! can have several holds, each with a name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 use super::value::{SLUG_RULE, is_slug};
 use super::{Actor, Timestamp};
 
-/// Largest number of holds of an account.
+/// Maximum number of holds of an account.
 pub const MAX_HOLDS: usize = 20;
 
 /// Name of a hold, unique within its account: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
@@ -15,10 +15,10 @@ pub const MAX_HOLDS: usize = 20;
 pub struct HoldName(String);
 
 impl HoldName {
-    /// What a name is made of, for a message.
+    /// The rule that a name must follow, worded for an error message.
     pub const RULE: &str = SLUG_RULE;
 
-    /// Returns the name of the hold that a request means which names none.
+    /// Returns the name `default`, which is used for a request that names no hold.
     #[must_use]
     pub fn default_name() -> Self {
         Self("default".to_owned())
@@ -42,7 +42,7 @@ impl fmt::Display for HoldName {
     }
 }
 
-/// A hold of an account.
+/// An operator's order that an account is not deleted and that what it owns is preserved (a legal hold).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// Reason: 1 to 500 characters, without personal data.
@@ -64,26 +64,27 @@ impl Holds {
         self.0.is_empty()
     }
 
-    /// Whether there is one of this name.
+    /// Whether there is a hold of this name.
     #[must_use]
     pub fn has(&self, name: &HoldName) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Whether there is room for one of this name: it replaces the one of the same name.
+    /// Whether a hold of this name can be placed: it replaces one of the same name, or there are fewer than
+    /// [`MAX_HOLDS`].
     #[must_use]
     pub fn has_room_for(&self, name: &HoldName) -> bool {
         self.has(name) || self.0.len() < MAX_HOLDS
     }
 
-    /// Returns the holds and this one.
+    /// Returns the holds with this one added; it replaces one of the same name.
     #[must_use]
     pub fn with(mut self, name: HoldName, hold: Hold) -> Self {
         self.0.insert(name, hold);
         self
     }
 
-    /// Returns the holds but this one.
+    /// Returns the holds without the one of this name.
     #[must_use]
     pub fn without(mut self, name: &HoldName) -> Self {
         self.0.remove(name);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Timestamp;
 
-/// The id of a `T`: a `UUIDv7` (RFC 9562), so that ids sort by the time they were made.
+/// The id of a `T`: a `UUIDv7` (RFC 9562), so that ids sort by the time they were made; a session's is a `UUIDv8`.
 pub struct Id<T>(Uuid, PhantomData<fn() -> T>);
 
 impl<T> Id<T> {
@@ -41,7 +41,7 @@ impl<T> Id<T> {
     }
 }
 
-// By hand, because deriving would ask the same of `T`.
+// Implemented by hand, because derived implementations would require that `T` implements the same traits.
 impl<T> Clone for Id<T> {
     fn clone(&self) -> Self {
         *self

@@ -47,15 +47,15 @@ impl IdempotencyKey {
     }
 }
 
-/// An idempotency record: what a request with a key has done, by its first event. Enough to answer the request
-/// again; contains nothing secret or personal.
+/// An idempotency record: what a request with a key has done, identified by the first event that it emitted. Enough to
+/// answer the request again; contains nothing secret or personal.
 #[derive(Clone, Debug)]
 pub struct IdempotencyRecord {
     /// Fingerprint of the request.
     pub fingerprint: String,
     /// Id of the transaction.
     pub transaction: Uuid,
-    /// Id of the event; `None` if there is none.
+    /// Id of the event; `None` if the request emitted none.
     pub event: Option<Id<Event>>,
     /// The event type's name; empty if there is no event.
     pub event_name: String,
@@ -63,11 +63,11 @@ pub struct IdempotencyRecord {
     pub customer: Id<Customer>,
     /// The owned item that the request changed; `None` if it changed the account itself.
     pub subject: Option<Uuid>,
-    /// The participant that the request registered or changed, of which no event tells; `None` for any other request.
+    /// The participant that the request registered or changed, which emits no event; `None` for any other request.
     pub participant: Option<ParticipantName>,
     /// The event's sequence number.
     pub sequence: u64,
-    /// When it happened.
+    /// When the request made its change.
     pub tm_event: Timestamp,
     /// When the record expires, in seconds since 1970.
     pub expires_at: i64,
@@ -80,7 +80,7 @@ impl IdempotencyRecord {
         now.seconds() < self.expires_at
     }
 
-    /// Kind of the owned item that the request created or updated. `None` if it changed the account itself.
+    /// Returns the kind of the owned item that the request created or updated; `None` if it changed the account itself.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         let is_named =

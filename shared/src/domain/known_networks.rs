@@ -1,5 +1,5 @@
-//! Networks that a user name is known to log in from. Attempts from one of them have a count of their own: a stranger's
-//! wrong passwords, from elsewhere, keep nobody out who comes from there.
+//! Networks that a user name is known to log in from. Login attempts from each of them are counted separately, so that
+//! wrong passwords that a stranger sends from elsewhere do not lock out whoever logs in from a known network.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::digest::sha256;
 use super::network::Network;
 use super::username::LoginKey;
 
-/// How long a network is known after a log-in.
+/// How long a network is known after a login: 30 days.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Maximum number of networks that a user name is known to log in from.
@@ -19,7 +19,7 @@ const MOST: usize = 8;
 /// Number of hexadecimal digits of a network's hash.
 const DIGITS: usize = 32;
 
-/// Hash of a network and of the user name that logs in from it: the same network has another one with each user name.
+/// Hash of a network and of the user name that logs in from it: one network has a different hash for each user name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkHash(String);
 

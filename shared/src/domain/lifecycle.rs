@@ -6,8 +6,8 @@
 //!        └──────── Recover ───────┘      Leave, Delete ──────────┘ (from initial, active, frozen)
 //! ```
 //!
-//! A hold blocks every transition to `deleted`, and none to `frozen` or back. A suspension stands beside the status. What
-//! state lets whom change what is the [gate](super::gate)'s.
+//! A hold blocks every transition to `deleted`, and none to `frozen` or back. A suspension is independent of the
+//! status. The [gate](super::gate) decides in which state who may change what.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use super::value::{Email, HoldReason, Metadata, WebhookUri};
 use super::webhook::{EarlierWebhookSecret, WebhookSecret};
 use super::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 
-/// Grace period, in which a frozen account can be recovered, where an installation says nothing else: 30 days.
+/// Default grace period, in which a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
 
 /// Minimum time from lifting the last hold to the deletion of an account that is due: 24 hours.
 pub const GRACE_AFTER_HOLD: Duration = Duration::from_hours(24);
 
-/// A command to an account.
+/// A command that changes an account.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Replace fields of the profile.
@@ -35,33 +35,35 @@ pub enum Command {
     SetMetadata(Metadata, Party),
     /// Record what an operator knows about the address and the identity; a verified address activates the account.
     Verify(Verification),
-    /// Record that the account's owner has proven this address by a token that was mailed to it. It is reserved, and
-    /// activates the account; [`Error::TokenInvalid`] if the account has another address by now.
+    /// Record that the account's owner has proven this address by a token that was mailed to it. This reserves the
+    /// address, and activates an account that is `initial`; [`Error::TokenInvalid`] if the account has another address
+    /// by now.
     ProveEmail(Email),
-    /// Sign webhooks with a new secret, for the account's owner; the one before signs too for this overlap.
+    /// Sign webhooks with a new secret, on behalf of the account's owner; the previous one also signs, for this
+    /// overlap.
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
     DisableWebhook(WebhookUri),
-    /// Record that retries at this URI fail.
+    /// Record that a retry of a delivery to this URI has failed.
     WebhookFails(WebhookUri),
     /// Record that the receiver at this URI has accepted a webhook.
     WebhookWorks(WebhookUri),
     /// Set the billing account.
     SetBilling(Billing, Party),
-    /// Freeze the account; its deletion is due at the end of this grace period. An operator's freeze takes over an owner's,
-    /// and leaves its date.
+    /// Freeze the account; its deletion is due at the end of this grace period. If the owner has frozen the account
+    /// already, an operator's freeze takes over that one, and keeps its date of deletion.
     Freeze(Reason, Duration),
-    /// Return a frozen account to its status before.
+    /// Return a frozen account to the status that it had before.
     Recover(Party),
-    /// Delete the account at once, for its owner.
+    /// Delete the account at once, on behalf of its owner.
     UnregisterNow,
-    /// Delete the account at once, for an operator; with a plan, only if the account still matches it.
+    /// Delete the account at once, on behalf of an operator; with a plan, only if the account still matches it.
     Delete(Reason, Option<Plan>),
     /// Place a hold, which replaces the one of the same name: the account must not be erased.
     Hold(HoldName, HoldReason),
     /// Lift the hold of this name.
     LiftHold(HoldName),
-    /// Bar the account's own callers.
+    /// Bar the account's own callers (see [`Suspension`]).
     Suspend,
     /// End the suspension.
     Resume,
@@ -81,8 +83,8 @@ impl Command {
         }
     }
 
-    /// Whether this is a deletion that an operator asks for now, which the [brake](super::brake) counts. To erase a restored
-    /// account again is not one.
+    /// Whether this is a deletion that an operator requests now, which the [brake](super::brake) counts. Erasing a
+    /// restored account again does not count.
     #[must_use]
     pub const fn is_operators_deletion(&self) -> bool {
         matches!(self, Self::Delete(Reason::Delete, ..))
@@ -107,7 +109,7 @@ pub struct CustomerChange {
     pub event: Option<EventType>,
     /// The entry for the ledger of erasures; `None` for none.
     pub entry: Option<LedgerEntry>,
-    /// A billing account that must exist in the account; `None` if the change needs none.
+    /// A billing account that the account must own for the change to be written; `None` if the change depends on none.
     pub billing_account: Option<Id<Resource>>,
 }
 
@@ -195,7 +197,7 @@ pub fn decide(
             Ok(changed(frozen(customer, *reason, now, due), EventType::CustomerFrozen)
                 .enter(LedgerEntry::Requested(request)))
         }
-        // The date stays.
+        // The date of the deletion stays.
         (Command::Freeze(reason @ Reason::Freeze, _), Frozen)
             if !customer.internals.frozen_by_operator =>
         {
@@ -357,8 +359,8 @@ fn with_webhook_failing(customer: &Customer, since: Option<Timestamp>) -> Transi
     silently(Customer { internals, ..customer.clone() })
 }
 
-/// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
-/// value, enables a webhook that was disabled, and one that failed is as new.
+/// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same value, enables
+/// a webhook that was disabled, and resets one that was failing.
 fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer {
     let is_set = profile.webhook_uri.is_some();
     let mut after = customer.clone().with(profile);
@@ -372,9 +374,9 @@ fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer
     readdressed(after, customer.verified_address(), party)
 }
 
-/// Returns the account as it is with another current address, if `verified` was its verified address before. The new one
-/// is unverified, and reserved only if an operator set it; the verified one is retained, unless the account goes back to
-/// it or an operator clears the address. The status stays.
+/// Returns the account after its current address was replaced; `verified` is the verified address that it had before.
+/// The new address is unverified, and reserved only if an operator set it. The verified one is retained, unless the new
+/// address is the verified one again, or an operator cleared the address. The status stays.
 fn readdressed(after: Customer, verified: Option<Email>, party: Party) -> Customer {
     let is_verified = verified.as_ref().is_some_and(|email| email.is_same_mailbox(&after.email));
     let is_cleared = party == Party::Operator && after.email.expose().is_empty();
@@ -386,12 +388,12 @@ fn readdressed(after: Customer, verified: Option<Email>, party: Party) -> Custom
     Customer { email_verified: is_verified, internals, ..after }
 }
 
-/// Whether this is the account's current address, however spelt. An address that is empty or withheld is nobody's.
+/// Whether this is the account's current address, however spelt. An empty or withheld address matches no account.
 fn has_address(customer: &Customer, email: &Email) -> bool {
     email.canonical().is_some() && customer.email.is_same_mailbox(email)
 }
 
-/// Returns the kind of write that a verification is for the gate: one that verifies the address overwrites the
+/// Returns which [`Write`] the gate must allow for a verification: one that verifies the address overwrites the
 /// retained address, which a hold preserves.
 fn write_of(stated: Verification, customer: &Customer) -> Write {
     match (stated.email_verified, &customer.internals.retained_email) {
@@ -400,8 +402,8 @@ fn write_of(stated: Verification, customer: &Customer) -> Write {
     }
 }
 
-/// Returns the transition to what is stated about the account. A verified address is reserved, takes the place of the one
-/// that is retained, and activates an account that is `initial`; nothing makes an account `initial` again.
+/// Returns the transition that records what is stated about the account. A verified address is reserved, replaces the
+/// retained one, and activates an account that is `initial`; nothing makes an account `initial` again.
 fn verified(customer: &Customer, stated: Verification, now: Timestamp) -> Transition {
     let before = (customer.email_verified, customer.identity_verification_status);
     let after = (
@@ -467,7 +469,7 @@ fn frozen(customer: &Customer, reason: Reason, now: Timestamp, due: Timestamp) -
     }
 }
 
-/// Returns the account whose owner's freeze an operator takes over.
+/// Returns the account after an operator has taken over its owner's freeze.
 fn taken_over(customer: &Customer, now: Timestamp) -> Customer {
     let internals = Internals { frozen_by_operator: true, ..customer.internals.clone() };
     Customer { tm_update: now, internals, ..customer.clone() }
@@ -760,7 +762,7 @@ mod tests {
         Command::Update(Profile { email, ..Profile::default() }, party)
     }
 
-    /// Active, with a verified address.
+    /// Returns an active account with a verified address.
     fn verified() -> Customer {
         after(
             &with_email(account(Status::Initial), "ann@example.com"),
@@ -786,10 +788,10 @@ mod tests {
             assert_eq!(texts(reserved.reserved_addresses()), ["bob@example.com"]);
         }
         assert!(proven.email_verified && !operators.email_verified);
-        // Whoever reads an account and sends it back reserves nothing by that.
+        // An operator who writes the address back as it was read does not reserve it.
         let same = after(&owners, &update("Bob@example.com", Party::Operator), at(2));
         assert_eq!(same.reserved_addresses().count(), 0);
-        // What an operator reserved and nobody proved is released with the next address.
+        // An address that an operator reserved and nobody proved is released when another one is set.
         let next = after(&operators, &update("eve@example.com", Party::Owner), at(2));
         assert_eq!(texts(next.addresses()), ["eve@example.com"]);
         assert_eq!(next.reserved_addresses().count(), 0);
@@ -821,7 +823,7 @@ mod tests {
                 assert_eq!(texts(proven.reserved_addresses()), ["bob@example.com"]);
             }
         }
-        // An operator who clears the address clears both.
+        // An operator who clears the address clears the retained one, too.
         let cleared = after(&changed, &update("eve@example.com", Party::Operator), at(3));
         let cleared = after(&cleared, &update("", Party::Operator), at(4));
         assert_eq!((cleared.verified_address(), texts(cleared.addresses())), (None, vec![""]));
@@ -835,7 +837,7 @@ mod tests {
         assert!(matches!(refused, Err(Error::AccountPreserved)));
         let refused = decide(&held, &Command::Verify(VERIFIED), Actor::PURGE, at(4));
         assert!(matches!(refused, Err(Error::LegalHold(_))));
-        // Without one, a proof overwrites nothing.
+        // Without a retained address, a proof overwrites nothing.
         let initial = with_email(account(Status::Initial), "ann@example.com");
         let held = after(&initial, &hold("default"), at(3));
         assert!(after(&held, &prove("ann@example.com"), at(4)).email_verified);
@@ -926,10 +928,10 @@ mod tests {
             assert!(matches!(refused, Err(Error::LegalHold(_) | Error::AccountPreserved)));
         }
         assert_eq!(after(&held, &Command::ClaimPurge, at(400)).status, Status::Frozen);
-        // Lifted early, the date stays; lifted late, there is a day.
+        // If the hold is lifted early, the date of the deletion stays; if late, the account is due a day later.
         assert_eq!(after(&held, &lift("default"), at(11)).due(), Some(at(30)));
         assert_eq!(after(&held, &lift("default"), at(400)).due(), Some(at(401)));
-        // The hold is no way around the end of the grace period.
+        // A hold does not extend the grace period.
         let recover = Command::Recover(Party::Owner);
         assert!(decide(&held, &recover, Actor::PURGE, at(29)).is_ok());
         assert!(matches!(
@@ -945,7 +947,7 @@ mod tests {
         let left = after(&held, &lift("case-7"), at(400));
         assert_eq!((left.due(), left.tm_deletion_scheduled), (None, Some(at(30))));
         assert_eq!(after(&left, &lift("case-8"), at(401)).due(), Some(at(402)));
-        // One that is not there changes nothing.
+        // Lifting a hold that does not exist changes nothing.
         let again = decide(&left, &lift("case-7"), Actor::PURGE, at(401));
         assert!(matches!(again, Ok(Transition::Unchanged)));
     }
@@ -1121,7 +1123,7 @@ mod tests {
         prop_oneof![Just(Party::Owner), Just(Party::Operator)]
     }
 
-    /// An address with this local part; empty without one.
+    /// Returns an address with this local part; an empty text for an empty local part.
     fn address(name: &str) -> String {
         if name.is_empty() { String::new() } else { format!("{name}@example.com") }
     }
@@ -1158,9 +1160,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: deleted is final and blank, a frozen account has a
-        /// date and no other has, nothing is claimed before its date, versions only rise, and an
-        /// account leaves the purge's queue only when it was finished or recovered.
+        /// After any sequence of commands: deleted is final and blank; a frozen account has a date of deletion, and no
+        /// other has; nothing is claimed before its date; versions only increase; and an account leaves the purge queue
+        /// only when its purge has finished or it is recovered.
         #[test]
         fn every_sequence_of_commands_keeps_the_invariants(steps in prop::collection::vec((commands(), 0_u64..20), 0..40)) {
             let mut customer = account(Status::Initial);
@@ -1195,7 +1197,8 @@ mod tests {
                 if customer.internals.frozen_by_operator {
                     prop_assert_eq!(customer.status, Status::Frozen);
                 }
-                // A verified address is reserved, and only operators take it from an account that lives on.
+                // A verified address is reserved, and as long as the account is not deleted, only operators take it
+                // away.
                 let (had, has) = (before.verified_address(), customer.verified_address());
                 let reserves = |email| customer.reserved_addresses().any(|own| own == email);
                 prop_assert!(has.iter().all(reserves));

@@ -1,6 +1,6 @@
 //! Mail intents: requests that are answered by mail, such as a sign-up or a forgotten password. A request records its
-//! intent without looking up whose the address is; the sender looks it up later. So no answer reveals who has an
-//! account here.
+//! intent without looking up who has the address, and the sender looks that up later, so that no response reveals who
+//! has an account here.
 
 use std::time::Duration;
 
@@ -16,32 +16,33 @@ pub const LIFETIME: Duration = Duration::from_hours(24);
 /// A request that is answered by mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// For an account.
+    /// A request for an account.
     SignUp(SignUp),
-    /// For another link that proves an address, of a pending sign-up or of accounts: anybody may ask.
+    /// A request, which anybody may make, for another link that proves this address, for a pending sign-up or for
+    /// accounts that have it.
     Resend(Email),
-    /// For a link that proves the address of an account, if it still has this one.
+    /// A request for a link that proves the address of an account, if that is still its address when the mail is sent.
     Verification {
         /// The account.
         customer: Id<Customer>,
         /// The address.
         address: AddressHash,
     },
-    /// For a link that sets a forgotten password: anybody may ask.
+    /// A request, which anybody may make, for a link that sets a forgotten password.
     PasswordReset {
         /// Key of the user name.
         login: LoginKey,
         /// Digest of the user name, which tells it from those that look alike.
         digest: String,
     },
-    /// For a link that sets the first password of an agent.
+    /// A request for a link that sets the first password of an agent.
     Invitation {
         /// The account.
         customer: Id<Customer>,
         /// The agent.
         agent: Id<Agent>,
     },
-    /// For a link that unregisters the account whose verified address this is: anybody may ask.
+    /// A request, which anybody may make, for a link that unregisters the account whose verified address this is.
     Unregistration(Email),
 }
 

@@ -1,8 +1,8 @@
-//! Mailed tokens, `vbm_…`: whoever presents one can read the mail of an address. Each works once.
+//! Mailed tokens, `vbm_…`: each works once, and proves that whoever presents it can read the mail of an address.
 //!
-//! A token contains the ids of the account and of the agent that it is about, all zeros where there is none yet, so that
-//! one round trip reads its record and them. Its secret and its checksum are those of [other tokens](super::token). In
-//! links it stands in the URL's fragment, which no server and no log sees.
+//! A token contains the ids of the account and of the agent that it is about, all zeros where there is none yet, so
+//! that one round trip reads the token's record, the account and the agent. Its secret and its checksum are made like
+//! those of [other tokens](super::token). In links it stands in the URL's fragment, which no server and no log sees.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const PREFIX: &str = "vbm_";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// Makes an account for whoever signed up.
+    /// Creates an account for whoever signed up.
     SignUp,
     /// Proves the address of an account.
     EmailVerification,
@@ -30,12 +30,12 @@ pub enum Purpose {
     PasswordReset,
     /// Sets the first password of an agent.
     Invitation,
-    /// Unregisters an account, with grace, for somebody who cannot log in.
+    /// Unregisters an account, with the grace period, for somebody who cannot log in.
     Unregistration,
 }
 
 impl Purpose {
-    /// Returns the name under which it is stored.
+    /// Returns the name under which the purpose is stored.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl fmt::Debug for MailedToken {
 }
 
 impl MailedToken {
-    /// Returns a new token about an account and an agent, as far as they exist.
+    /// Returns a new token about an account and an agent; `None` for one that does not exist yet.
     #[must_use]
     pub fn new(customer: Option<Id<Customer>>, agent: Option<Id<Agent>>, secret: [u8; 32]) -> Self {
         let [high, low] = token::halves(secret);
@@ -139,7 +139,7 @@ fn id<T>(number: u128) -> Option<Id<T>> {
     (number != 0).then(|| Id::from_uuid(Uuid::from_u128(number)))
 }
 
-/// Record of a mailed token.
+/// What is stored of a mailed token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedToken {
     /// What it is for.
@@ -148,7 +148,8 @@ pub struct IssuedToken {
     pub customer: Option<Id<Customer>>,
     /// The agent that it is about; `None` if it is about none.
     pub agent: Option<Id<Agent>>,
-    /// The agent's epoch when the token was mailed: when it increments, the token ends. `None` without an agent.
+    /// The agent's epoch when the token was mailed; once the epoch is incremented, the token is invalid. `None` without
+    /// an agent.
     pub epoch: Option<u64>,
     /// The address that it was mailed to.
     pub address: AddressHash,
@@ -165,7 +166,7 @@ impl IssuedToken {
         now < self.tm_expire
     }
 
-    /// Refuses a token that sets no password of `agent`, has expired at `now`, or was mailed before the agent's sessions
+    /// Requires a token that sets a password of `agent`, is valid at `now`, and was mailed after the agent's sessions
     /// and links were last ended.
     pub fn require_password_of(&self, agent: &Agent, now: Timestamp) -> Result<(), Error> {
         let sets_password = matches!(self.purpose, Purpose::PasswordReset | Purpose::Invitation);
@@ -177,8 +178,8 @@ impl IssuedToken {
         }
     }
 
-    /// Refuses a token that does not unregister `customer`, has expired at `now`, was mailed to another address than the
-    /// account's verified one, or has nothing left to do, as the account is frozen or deleted.
+    /// Requires a token that unregisters `customer`, is valid at `now`, and was mailed to the account's verified
+    /// address; the account must be neither frozen nor deleted.
     pub fn require_unregistration_of(
         &self,
         customer: &Customer,

@@ -5,13 +5,13 @@ use super::{Customer, Timestamp};
 /// A state by which operators list accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
-    /// It is frozen, and to be deleted at a date, held or not.
+    /// The account is frozen, with a date at which it is to be deleted, held or not.
     Scheduled,
-    /// It is held.
+    /// The account is held.
     Held,
-    /// It is suspended.
+    /// The account is suspended.
     Suspended,
-    /// Its webhook fails.
+    /// The account's webhook fails.
     FailingWebhook,
 }
 
@@ -19,7 +19,7 @@ impl Mark {
     /// Every mark.
     pub const ALL: [Self; 4] = [Self::Scheduled, Self::Held, Self::Suspended, Self::FailingWebhook];
 
-    /// Returns the mark's name in keys and page tokens. No status has the same.
+    /// Returns the mark's name in keys and page tokens. No status has the same name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

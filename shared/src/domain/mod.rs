@@ -1,4 +1,4 @@
-//! The rules: pure functions of values. The current time, ids and randomness are arguments.
+//! The domain: values, and the rules as pure functions of them. The current time, ids and randomness are arguments.
 
 pub mod access_key;
 pub mod acknowledgement;

@@ -1,4 +1,5 @@
-//! Sources of requests: accounts and networks, and the networks that have exhausted a quota.
+//! What rate limits are counted by: accounts, networks and recipients of mail; and the networks that have exhausted
+//! one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +9,7 @@ use super::digest::sha256;
 use super::quota::{Quota, QuotaKind, QuotaStatus};
 use super::{Customer, Error, Id, Purpose, Timestamp};
 
-/// Who is counted.
+/// Who a rate limit is counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// An account.
@@ -37,12 +38,12 @@ impl Recipient {
     }
 }
 
-/// A network that requests come from: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has.
+/// A network that requests come from: an IPv4 address, or a /64 of IPv6 addresses, since one subscriber has all of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Network(String);
 
 impl Network {
-    /// Returns the network of an address. Everything that is no address is one network.
+    /// Returns the network of an address. All texts that are not addresses count as one network.
     #[must_use]
     pub fn of(address: &str) -> Self {
         const PREFIX: u128 = u128::MAX << 64;
@@ -55,7 +56,7 @@ impl Network {
         })
     }
 
-    /// The network's name.
+    /// Returns the network as text: an address, or an IPv6 prefix with its length.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -68,8 +69,8 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Networks that have exhausted a rate limit, each until its window ends. They are refused without asking the store,
-/// and their requests count against nobody else.
+/// Networks that have exhausted a rate limit, each until its window ends. Their requests are refused without a call to
+/// the store, so that they count against no other [`Source`].
 #[derive(Debug, Default)]
 pub struct ExhaustedNetworks(HashMap<(QuotaKind, Network), Timestamp>);
 

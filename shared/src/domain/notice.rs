@@ -15,7 +15,7 @@ pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// How long a former address is kept for a notice: 24 hours, like a deleted account's webhook.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// How long the last mail waits for the receipt before it looks again.
+/// Delay after which the notice of an erasure is tried again if there is no receipt yet: 5 minutes.
 pub const RECEIPT_WAIT: Duration = Duration::from_mins(5);
 
 /// Retry schedule of mail: the delay after each failed attempt but the last.
@@ -78,11 +78,11 @@ pub enum Occasion {
 #[derive(Clone, Copy, Debug)]
 enum When {
     AtOnce,
-    /// So long before the date of the deletion.
+    /// This long before the deletion is due.
     BeforeDeletion(Duration),
 }
 
-/// Recipients of a notice.
+/// Which of the account's addresses a notice is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recipient {
     /// The address that the account has when the notice is sent.
@@ -115,9 +115,10 @@ pub struct Notice {
     pub until: Timestamp,
     /// Time of the event that the notice is about.
     pub tm_event: Timestamp,
-    /// When the account's deletion was due after its occasion; `None` if it was not.
+    /// When the account's deletion was due after the change that the notice is about; `None` if none was scheduled.
     pub tm_deletion_scheduled: Option<Timestamp>,
-    /// The address that it is sent to; `None` for the one that the account has by then.
+    /// The former address that the notice is sent to; `None` for the verified address that the account has when it is
+    /// sent.
     pub to: Option<Email>,
 }
 
@@ -242,7 +243,7 @@ impl Notice {
         to.map_or(Judgement::Drop, Judgement::Send)
     }
 
-    /// Returns when the notice is tried again; see [`next_attempt`].
+    /// Returns when the notice is tried again after a failed attempt; see [`next_attempt`].
     #[must_use]
     pub fn next_attempt(&self, made: u64, now: Timestamp) -> Option<Timestamp> {
         next_attempt(made, self.until, now)
@@ -374,7 +375,8 @@ mod tests {
         assert_eq!(notice.judge(&changed, false, at(1)), Judgement::Send(active().email));
         let spelt = Customer { email: Email::from_text("ANN@Example.com").unwrap(), ..active() };
         assert!(Notice::caused(&active(), &spelt, at(1)).is_empty());
-        // The verified one is retained and told of each change, and of none that leads back to it.
+        // The verified address is retained, and notified of each change but one that makes it the current address
+        // again.
         let mut retaining = changed;
         retaining.internals.retained_email = Some(active().email);
         let third = Email::from_text("joe@example.com").unwrap();

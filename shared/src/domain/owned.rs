@@ -1,8 +1,9 @@
 //! Kinds of items that an account owns, declared only here: the API, the tables' keys, the purge, the ledger and the
 //! tests read this list.
 
-/// Declares the kinds. Per kind: its name in code, the prefix of its sort keys, its name in reasons of errors, its
-/// name in the singular (in event types) and in the plural (in paths and in the ledger), and its nature.
+/// Declares the kinds. Per kind: its name in code, the prefix of its sort keys, its name in the reasons of errors, its
+/// name in the singular (in event types) and in the plural (in paths and in the ledger), and its nature (identity,
+/// passing or resource).
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident $prefix:literal $reason:literal $one:literal $many:literal $nature:ident;)+) => {
         /// A kind of item that an account owns.
@@ -49,7 +50,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => concat!($one, "_deleted")),+ }
             }
 
-            /// Returns the reason of the error for an item that does not exist.
+            /// Returns the reason of the error for an item that does not exist, such as `NUMBER_NOT_FOUND`.
             #[must_use]
             pub const fn not_found(self) -> &'static str {
                 match self { $(Self::$kind => concat!($reason, "_NOT_FOUND")),+ }
@@ -66,7 +67,7 @@ macro_rules! kinds {
 enum Nature {
     /// Has endpoints and rules of its own.
     Identity,
-    /// Short-lived: emits no events and is in no plan.
+    /// Short-lived: its changes emit no events, and erasure plans do not count it.
     Passing,
     /// One of the ten kinds of the seed, or `outbound_configs`: a name, a description and data.
     Resource,
@@ -112,8 +113,8 @@ impl Kind {
         self.nature() == Nature::Resource
     }
 
-    /// Returns the length of this kind's ids, in bytes: 16 for a UUID, 32 for a hash, and for a session's with its agent's
-    /// before it.
+    /// Returns the length of this kind's ids in sort keys, in bytes: 16 for a UUID, and 32 for the hash of an
+    /// idempotency key or for a session's id after its agent's.
     #[must_use]
     pub const fn id_length(self) -> usize {
         match self {
@@ -128,13 +129,13 @@ impl Kind {
         self.nature() != Nature::Passing
     }
 
-    /// Returns the kind with this sort key; `None` if no kind has.
+    /// Returns the kind of the item with this sort key; `None` if the key has no known prefix.
     #[must_use]
     pub fn of_sort_key(sk: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| sk.starts_with(kind.prefix()))
     }
 
-    /// Returns the kind of resource with this plural; `None` if there is none.
+    /// Returns the kind of resource with this plural name; `None` if there is none.
     #[must_use]
     pub fn resource(many: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.is_resource() && kind.plural() == many)
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(lengths, [(Kind::Session, 32), (Kind::IdempotencyKey, 32)]);
     }
 
-    /// The seed's list, and the configurations that it names elsewhere.
+    /// The seed's list of resources, and `outbound_configs`, which the seed names elsewhere.
     #[test]
     fn every_resource_of_the_seed_is_a_kind() {
         for many in [

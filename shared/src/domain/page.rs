@@ -18,13 +18,15 @@ impl<T> Page<T> {
         Self { rows: Vec::new(), next: None }
     }
 
-    /// Returns the page of what an account owns: that of a deleted one is empty, even if the purge is not yet done.
+    /// Returns this page of what `account` owns, or an empty one if the account is deleted, even if its purge has not
+    /// finished.
     #[must_use]
     pub fn unless_deleted(self, account: &Customer) -> Self {
         if account.status == Status::Deleted { Self::empty() } else { self }
     }
 
-    /// Returns the first `size` of `rows`; if there are more, with the `token` of the last as the next page's.
+    /// Returns a page of the first `size` of `rows`; if there are more rows, `token` of the last one is the next page's
+    /// token.
     pub fn cut(mut rows: Vec<T>, size: usize, token: impl Fn(&T) -> String) -> Self {
         let follows = rows.len() > size;
         rows.truncate(size);

@@ -24,8 +24,8 @@ pub const MIN_TIMEOUT: Duration = Duration::from_hours(1);
 /// Maximum timeout: 30 days.
 pub const MAX_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 
-/// How long a deleted participant stays in the registry at least: 30 days. A claim may have copied it a moment before, and a
-/// run that is resumed asks it.
+/// Minimum time for which a deleted participant stays in the registry: 30 days. A claim may have copied it just before
+/// it was deleted, and if that run is resumed, it asks the participant.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// Name of a participant: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
@@ -33,7 +33,7 @@ const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 pub struct ParticipantName(String);
 
 impl ParticipantName {
-    /// What a name is made of, for a message.
+    /// The rule that a name must follow, worded for an error message.
     pub const RULE: &str = SLUG_RULE;
 
     /// Returns the name; `None` if it breaks the [rule](Self::RULE).
@@ -77,7 +77,7 @@ impl fmt::Display for ParticipantName {
 pub struct Participant {
     /// Whether an erasure waits for its answer.
     pub required: bool,
-    /// Time in which it is to answer, from the claim of the account.
+    /// Time in which it is to answer, counted from the claim of the account.
     pub timeout: Duration,
     /// Its description, for operators.
     pub detail: Detail,
@@ -85,27 +85,28 @@ pub struct Participant {
     pub tm_create: Timestamp,
     /// When it last changed.
     pub tm_update: Timestamp,
-    /// When it was deleted: new erasures do not ask it, those that were begun still do. `None` if it is not deleted.
+    /// When it was deleted: new erasures do not ask it, but those that had begun still do. `None` if it is not deleted.
     pub tm_delete: Option<Timestamp>,
 }
 
 /// Changes to a participant that a client asks for; `None` keeps what there is.
 #[derive(Clone, Debug, Default)]
 pub struct ParticipantChange {
-    /// Whether erasures wait for it. Needed to register.
+    /// Whether erasures wait for its answer. Required to register a participant.
     pub required: Option<bool>,
-    /// Timeout.
+    /// Time in which it is to answer, counted from the claim of the account.
     pub timeout: Option<Duration>,
-    /// Description.
+    /// Its description, for operators.
     pub detail: Option<Detail>,
 }
 
 /// All participants, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
-    /// Participants, deleted ones among them as long as an erasure asks them.
+    /// Participants by name. Deleted ones stay as long as an erasure may ask them.
     pub participants: BTreeMap<ParticipantName, Participant>,
-    /// Number of changes: every write is conditioned on the version it was decided on.
+    /// Version, incremented by every change: a write succeeds only if the stored registry still has the version that
+    /// was read.
     pub version: u64,
 }
 
@@ -115,7 +116,8 @@ impl Registry {
         self.participants.iter().filter(|(_, participant)| participant.tm_delete.is_none())
     }
 
-    /// Returns the participants that may be forgotten as soon as no erasure asks them: those deleted long ago.
+    /// Returns the participants that may be removed as soon as no erasure asks them: those deleted at least 30 days
+    /// ago.
     pub fn forgettable(&self, now: Timestamp) -> impl Iterator<Item = &ParticipantName> {
         let is_old = move |one: &Participant| {
             one.tm_delete.is_some_and(|deleted| deleted.plus(REMEMBERED) <= now)
@@ -134,7 +136,7 @@ impl Registry {
         self.get(name).ok_or(Error::NotFound(Entity::Participant))
     }
 
-    /// Whether erasures ask a participant of this name, or did until it was deleted lately.
+    /// Whether the registry has a participant of this name, which new erasures ask or which was deleted lately.
     #[must_use]
     pub fn knows(&self, name: &ParticipantName) -> bool {
         self.participants.contains_key(name)
@@ -184,7 +186,8 @@ impl Registry {
         Ok((self.changed(name, deleted.clone()), deleted))
     }
 
-    /// Returns the registry without those of `names` that are marked as deleted. No erasure asks them any more.
+    /// Returns the registry without those of `names` that are deleted. To be called only for names that no erasure asks
+    /// any more.
     #[must_use]
     pub fn forgetting(&self, names: &[ParticipantName]) -> Self {
         let mut participants = self.participants.clone();

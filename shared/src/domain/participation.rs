@@ -14,7 +14,7 @@ pub struct Participating {
     pub name: ParticipantName,
     /// Whether the erasure waits for its answer.
     pub required: bool,
-    /// Time in which it is to answer, from the claim.
+    /// Time in which it is to answer, counted from the claim of the account.
     pub timeout: Duration,
 }
 
@@ -36,7 +36,8 @@ pub struct Round {
     pub participants: Vec<Participating>,
 }
 
-/// What a participant says of an erasure, in the words of `OpenDSR`. A status does not undo a later one of this order.
+/// Status that a participant reports, in the terms of `OpenDSR`. An answer does not replace one whose status comes
+/// later in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerStatus {
@@ -50,7 +51,7 @@ pub enum AnswerStatus {
     Completed,
 }
 
-/// Something that a participant keeps, and why.
+/// Items of one kind that a participant keeps, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retained {
     /// What is kept, such as `invoices`.
@@ -66,7 +67,7 @@ pub struct Retained {
 /// An answer of a participant. Nothing in it is personal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Status.
+    /// Status that the participant reports.
     pub status: AnswerStatus,
     /// Number of items found.
     pub found: u64,
@@ -92,11 +93,11 @@ pub struct RecordedAnswer {
 /// A waiver: a project admin's decision that an erasure is complete without a participant's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {
-    /// Reason.
+    /// Why the answer is not needed.
     pub reason: String,
-    /// Who waived.
+    /// Who decided it.
     pub by: Actor,
-    /// When.
+    /// When it was decided.
     pub tm_waive: Timestamp,
 }
 
@@ -105,27 +106,28 @@ pub struct Waiver {
 pub struct Participation {
     /// The account.
     pub customer: Id<Customer>,
-    /// Round: 1, and one more whenever the account is erased again.
+    /// Round of the erasure: 1, and one more whenever the account is erased again.
     pub round: u64,
     /// The participant.
     pub name: ParticipantName,
-    /// Whether the erasure waits for it.
+    /// Whether the erasure waits for the participant's answer.
     pub required: bool,
     /// When it was first asked.
     pub tm_ask: Timestamp,
     /// When it is to have answered.
     pub tm_deadline: Timestamp,
-    /// Number of questions so far.
+    /// Number of times that it was asked so far.
     pub questions: u64,
     /// When it was last asked.
     pub tm_question: Timestamp,
-    /// When the schedule is to look at it next; `None` if it need not any more.
+    /// When the scheduled run looks at the part next; `None` if it does not any more.
     pub tm_next: Option<Timestamp>,
-    /// The last answer.
+    /// The last answer; `None` if there is none.
     pub answer: Option<RecordedAnswer>,
-    /// The waiver.
+    /// The waiver; `None` if the answer was not waived.
     pub waiver: Option<Waiver>,
-    /// Number of changes of answer and waiver: each is conditioned on the version it was decided on.
+    /// Version, incremented by every change of the answer or waiver: such a write succeeds only if the version is still
+    /// the one that was read.
     pub version: u64,
 }
 
@@ -143,27 +145,27 @@ pub enum PartState {
     Failed,
     /// It is done.
     Completed,
-    /// The erasure does without its answer.
+    /// A project admin decided that the erasure is complete without the answer.
     Waived,
 }
 
-/// What an answer does to a part.
+/// What an answer or a waiver does to a part.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answered {
     /// It changes the part to this.
     Changed(Box<Participation>),
-    /// Nothing: it was given before, or a later one was.
+    /// Nothing changes: this answer or one with a later status was recorded before, or the part needs no waiver.
     Unchanged,
 }
 
-/// Times after the first question at which the next ones follow.
+/// Times after the participant was first asked at which it is asked again.
 const FIRST_QUESTIONS: [Duration; 3] =
     [Duration::from_mins(5), Duration::from_mins(20), Duration::from_hours(1)];
 
-/// Interval of questions after that.
+/// Interval at which the participant is asked after these times: a day.
 const INTERVAL: Duration = Duration::from_hours(24);
 
-/// Interval at which the schedule looks at a settled part that stays in the index until the erasure is complete.
+/// Interval at which the scheduled run looks at a settled part that stays in the index until the erasure is complete.
 const WAIT: Duration = Duration::from_hours(1);
 
 impl Participation {
@@ -193,25 +195,26 @@ impl Participation {
         part.rescheduled(now)
     }
 
-    /// Whether the schedule is to look at it at `now`.
+    /// Whether the scheduled run is to look at the part at `now`.
     #[must_use]
     pub fn is_look_due(&self, now: Timestamp) -> bool {
         self.tm_next.is_some_and(|next| next <= now)
     }
 
-    /// Whether the next question is due at `now`.
+    /// Whether the participant is due to be asked again at `now`.
     #[must_use]
     pub fn is_question_due(&self, now: Timestamp) -> bool {
         self.next_question() <= now
     }
 
-    /// Returns the part after another question at `now`.
+    /// Returns the part after its participant was asked again at `now`.
     #[must_use]
     pub fn asked_again(&self, now: Timestamp) -> Self {
         Self { questions: self.questions + 1, tm_question: now, ..self.clone() }.rescheduled(now)
     }
 
-    /// Returns the part that is looked at when its next question is due, and at its deadline.
+    /// Returns the part with the next look scheduled: for when the participant is to be asked again, or for the
+    /// deadline if that comes first.
     #[must_use]
     pub fn rescheduled(self, now: Timestamp) -> Self {
         let next = self.next_question();
@@ -219,7 +222,7 @@ impl Participation {
         Self { tm_next: Some(next), ..self }
     }
 
-    /// Returns the settled part that is looked at again, since its erasure is not complete yet.
+    /// Returns the settled part with the next look scheduled, since its erasure is not complete yet.
     #[must_use]
     pub fn waiting(self, now: Timestamp) -> Self {
         Self { tm_next: Some(now.plus(WAIT)), ..self }
@@ -231,7 +234,8 @@ impl Participation {
         next.unwrap_or(self.tm_question.plus(INTERVAL))
     }
 
-    /// Returns the part with this answer. Refused if the part is completed and the answer says otherwise of it.
+    /// Returns the part with this answer. Refused if both it and the recorded answer are
+    /// [`Completed`](AnswerStatus::Completed) but differ.
     pub fn answered(&self, answer: Answer, by: Actor, now: Timestamp) -> Result<Answered, Error> {
         if let Some(RecordedAnswer { answer: before, .. }) = &self.answer {
             if *before == answer || answer.status < before.status {
@@ -281,20 +285,20 @@ impl Participation {
         }
     }
 
-    /// Whether the erasure waits for it.
+    /// Whether the erasure waits for the participant's answer.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         self.required && self.settled_at().is_none()
     }
 
-    /// Whether the erasure waits for it and its deadline has passed.
+    /// Whether the erasure waits for the participant's answer and the deadline has passed.
     #[must_use]
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         self.is_awaited() && self.tm_deadline <= now
     }
 
-    /// Whether it is to be asked again: it has not completed and was not waived, and if it is optional, its deadline has not
-    /// passed.
+    /// Whether the participant is to be asked again: it has not completed and was not waived, and if it is optional,
+    /// its deadline has not passed.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.settled_at().is_none() && (self.required || now < self.tm_deadline)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::Integer;
 
-/// A set of permission bits, numbered as in the original.
+/// A set of permission bits, with the numbers that they have in the original API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Permission(u64);
@@ -37,7 +37,7 @@ impl Permission {
         Self::NAMES.into_iter().filter_map(named)
     }
 
-    /// Whether this permission has any bit of `required` or is a project admin's, or nothing is required.
+    /// Whether this permission has any bit of `required`, or the project admin bit, or whether nothing is required.
     #[must_use]
     pub const fn allows(self, required: Self) -> bool {
         required.0 == 0 || self.0 & (required.0 | Self::PROJECT_ADMIN.0) != 0
@@ -49,13 +49,15 @@ impl Permission {
         other.within(self) == other
     }
 
-    /// Returns the part of this permission that `limit` implies: what an access key may do whose agent has `limit`.
+    /// Returns the bits of this permission that `limit` implies: what an access key with this permission may do if its
+    /// agent has `limit`.
     #[must_use]
     pub fn within(self, limit: Self) -> Self {
         Self(self.0 & limit.extent().0)
     }
 
-    /// Returns all bits that this permission implies: a customer admin's implies agent and manager.
+    /// Returns all bits that this permission implies: customer admin implies agent and manager, and project admin
+    /// implies all.
     fn extent(self) -> Self {
         let of_customers = Self::AGENT | Self::ADMIN | Self::MANAGER;
         if self.0 & Self::PROJECT_ADMIN.0 != 0 {
@@ -82,7 +84,7 @@ impl BitOr for Permission {
 }
 
 /// A permission that a client wants to grant: known bits, at least one. [`give`](Self::give) checks whether the client
-/// may.
+/// may grant it.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant(Permission);
 

@@ -42,7 +42,7 @@ const SPECIAL_V4: [Block<Ipv4Addr>; 18] = [
 /// IPv6 block of global unicast addresses.
 const GLOBAL_V6: Block<Ipv6Addr> = Block(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// Blocks in it that have a special purpose.
+/// Blocks within [`GLOBAL_V6`] that have a special purpose.
 const SPECIAL_V6: [Block<Ipv6Addr>; 5] = [
     Block(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, Teredo
     Block(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
@@ -51,7 +51,7 @@ const SPECIAL_V6: [Block<Ipv6Addr>; 5] = [
     Block(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// Whether an address is a single host's on the public internet; denied unless known.
+/// Whether an address is that of a single host on the public internet; `false` if that is not certain.
 ///
 /// An IPv6 address that carries an IPv4 address never is, even if that one is public: where it leads
 /// is decided by a gateway that we do not see.
@@ -99,9 +99,9 @@ mod tests {
         range(address.parse::<IpAddr>().unwrap(), prefix.parse().unwrap())
     }
 
-    /// Every block of a registry: the first column, which may name two and have a footnote.
+    /// Returns every block of a registry, from its first column, which may name two blocks and have a footnote.
     fn registry(csv: &str) -> Vec<Range> {
-        // A record that goes on in another line is indented there.
+        // A record's continuation lines are indented.
         let records = csv.lines().skip(1).filter(|line| !line.starts_with(' '));
         let column = |line: &str| match line.strip_prefix('"') {
             Some(quoted) => quoted.split('"').next().unwrap().to_owned(),
@@ -114,7 +114,7 @@ mod tests {
         ranges
     }
 
-    /// The same addresses in as few ranges as possible, in order.
+    /// Returns the same addresses as the fewest possible ranges, in order.
     fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
         ranges.sort_by_key(|range| *range.start());
         let mut merged: Vec<Range> = Vec::new();
@@ -144,7 +144,7 @@ mod tests {
         merged(ranges)
     }
 
-    /// Every edge of the ranges, and its neighbours.
+    /// Returns the first and last address of each range, and their neighbours.
     fn edges(ranges: &[Range], most: u128) -> impl Iterator<Item = u128> {
         ranges
             .iter()
@@ -161,8 +161,8 @@ mod tests {
         ranges.iter().any(|range| range.contains(&bits))
     }
 
-    /// The forms in which an IPv6 address carries an IPv4 address: mapped, compatible, translated (of
-    /// both kinds), 6to4, Teredo (server, and the client's inverted), ISATAP (of both kinds).
+    /// Returns the forms in which an IPv6 address carries an IPv4 address: mapped, compatible, translated (of both
+    /// kinds), 6to4, Teredo (server, and the client's inverted), ISATAP (of both kinds).
     fn embeddings(address: Ipv4Addr) -> [Ipv6Addr; 9] {
         let [a, b, c, d] = address.octets();
         let [high, low] = [[a, b], [c, d]].map(u16::from_be_bytes);
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(parse("::1/128"), 1..=1);
     }
 
-    /// The same ranges are the same answers for all 2^32 and 2^128 addresses.
+    /// If the ranges are the same, so are the answers for all 2^32 and 2^128 addresses.
     #[test]
     fn the_blocks_are_those_of_the_registries() {
         let own_v4 = SPECIAL_V4.iter().map(|block| range(block.0, block.1)).collect();
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    /// Asks for each of the 2^32 addresses, and for each of its embeddings. Optimised, this file alone:
+    /// Checks each of the 2^32 addresses, and each of its embeddings. To run it optimised, with this file alone:
     ///
     /// ```sh
     /// rustc -O --edition 2024 --test shared/src/domain/public_address.rs -o target/every_address

@@ -7,25 +7,25 @@ use super::{Customer, Id, Timestamp};
 pub struct PurgeState {
     /// Whether purging is switched on: the kill switch.
     pub enabled: bool,
-    /// Purges that may begin within an hour.
+    /// Limit and count of purges that begin within an hour: the circuit breaker.
     pub breaker: HourlyLimit,
-    /// Deletions by operators within an hour.
+    /// Limit and count of deletions by operators within an hour: the brake.
     pub brake: HourlyLimit,
     /// Purges that have begun and have not finished, those due longest first.
     pub running: Vec<RunningPurge>,
 }
 
-/// A limit within an hour by the clock, and what was counted in the current one.
+/// A limit per clock hour, and the count of the current hour.
 #[derive(Clone, Copy, Debug)]
 pub struct HourlyLimit {
-    /// `None` if there is no limit.
+    /// Maximum within an hour; `None` if there is no limit.
     pub limit: Option<u64>,
-    /// What was counted.
+    /// Count of the current hour.
     pub used: u64,
 }
 
 impl HourlyLimit {
-    /// Whether no more is admitted within this hour.
+    /// Whether the limit is reached, so that nothing more is admitted within this hour (an open circuit breaker).
     #[must_use]
     pub fn is_open(self) -> bool {
         self.limit.is_some_and(|limit| self.used >= limit)

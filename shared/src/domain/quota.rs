@@ -84,7 +84,7 @@ pub struct Quota {
     weight: u64,
 }
 
-/// Number of requests of which one is counted, where requests are sampled.
+/// Sampling interval: where requests are sampled, one of this many is counted.
 const SAMPLE: u64 = 8;
 
 /// Lowest limit with which requests may be sampled. Below it, the estimate would be off by too much.
@@ -94,22 +94,25 @@ impl Quota {
     /// Password attempts from one network: 1,000 in 10 minutes.
     pub const PASSWORD_ATTEMPTS: Self = Self::exact(QuotaKind::PasswordAttempts, 1000);
 
-    /// Limit of taken user names that an account may meet: 10 an hour, since each reveals that somebody has the name.
+    /// Attempts of an account to create an agent with a taken user name: 10 an hour, since each reveals that somebody
+    /// has the name.
     pub const TAKEN_USERNAMES: Self = Self::exact(QuotaKind::TakenUsernames, 10);
 
-    /// Limit of address changes by an account's owner: 10 an hour, since each mails a link to the new address.
+    /// Changes of an account's address by its owner: 10 an hour, since each mails a link to the new address.
     pub const ADDRESS_CHANGES: Self = Self::exact(QuotaKind::AddressChanges, 10);
 
-    /// Requests with a ticket from one network: 600 a minute. Nobody guesses 128 bits; each costs a write and two reads.
+    /// Requests with a ticket from one network: 600 a minute, since each costs a write and two reads. The 128 bits of a
+    /// ticket are protection enough from guessing.
     pub const TICKETS: Self = Self::exact(QuotaKind::Tickets, 600);
 
-    /// Returns a quota of which each request is counted.
+    /// Returns a rate limit that counts every request.
     #[must_use]
     pub const fn exact(kind: QuotaKind, limit: u64) -> Self {
         Self { kind, limit, weight: 1 }
     }
 
-    /// Returns a quota of which one request in eight is counted, as eight. With a limit below 600 each is.
+    /// Returns a rate limit that counts one in eight requests, chosen at random, as eight; below a limit of 600, every
+    /// request.
     #[must_use]
     pub const fn sampled(kind: QuotaKind, limit: u64) -> Self {
         Self { kind, limit, weight: if limit < SAMPLED_FROM { 1 } else { SAMPLE } }
@@ -121,7 +124,7 @@ impl Quota {
         self.weight
     }
 
-    /// Whether what is left is an estimate.
+    /// Whether requests are sampled, so that the number of remaining ones is an estimate.
     #[must_use]
     pub const fn is_sampled(self) -> bool {
         self.weight > 1
@@ -152,7 +155,7 @@ impl Quota {
     }
 }
 
-/// Rate limits of a deployment. `None`: requests of that kind are not counted.
+/// Rate limits of a deployment, each `None` if requests of that kind are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quotas {
     /// Requests per account.

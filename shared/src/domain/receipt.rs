@@ -1,4 +1,4 @@
-//! Erasure receipts.
+//! Erasure receipts: signed statements of what was deleted and erased.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::{Customer, Id, Timestamp};
 /// The issuer of receipts.
 const ISSUER: &str = "tenure";
 
-/// How far back point-in-time recovery of the accounts table reaches: DynamoDB's maximum, 35 days. What was deleted can be
-/// restored as long.
+/// How far back point-in-time recovery of the accounts table reaches: DynamoDB's maximum, 35 days. For so long, deleted
+/// data can be restored.
 pub const BACKUPS_KEPT: Duration = Duration::from_hours(35 * 24);
 
-/// Which of the receipts of a round it is.
+/// Which receipt of its round it is: the first one, or the one that supersedes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edition<'a> {
     /// The first: signed when the purge finishes.
@@ -28,17 +28,18 @@ pub enum Edition<'a> {
     Superseding {
         /// The JWS of the receipt that it supersedes.
         superseded: &'a str,
-        /// When the erasure was complete, which is the receipt's `iat` whenever it is signed.
+        /// When the erasure was complete. This is the receipt's `iat`, no matter when it is signed.
         tm_complete: Timestamp,
     },
 }
 
 /// Claims of an erasure receipt: what was deleted and erased, when, and at whose request; what each participant has
-/// reported, what is retained, and what the receipt does not cover. Nothing in it is personal: the account is named by its
-/// id, who asked by the role, and free text of participants and operators is left out.
+/// reported, what is retained, and what the receipt does not cover. It contains no personal data: the account appears
+/// by its id only, whoever requested the erasure by their role, and free text of participants and operators is left
+/// out.
 ///
-/// Receipts of one erasure are the same text: the fields have this order, lists are sorted, and `iat` is the time at which
-/// the erasure finished or was completed, whenever it is signed.
+/// Receipts that are made twice for one erasure are the same text: the fields have this order, lists are sorted, and
+/// `iat` is the time at which the erasure finished or was completed, no matter when it is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt<'a> {
     iss: &'static str,
@@ -72,7 +73,7 @@ pub struct Receipt<'a> {
     software: Software,
 }
 
-/// What [`CustomerErased`](super::EventType::CustomerErased) says of a signed receipt.
+/// Summary of a signed receipt, as the event [`CustomerErased`](super::EventType::CustomerErased) contains it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptSummary {
     /// Round of the erasure.
@@ -90,12 +91,12 @@ pub struct ReceiptSummary {
 pub struct SignedReceipt {
     /// The JWS.
     pub jws: String,
-    /// What its event says of it.
+    /// Its summary, for the event.
     pub summary: ReceiptSummary,
 }
 
 impl SignedReceipt {
-    /// Returns a receipt that is signed as `jws`.
+    /// Returns the signed receipt with these claims and this JWS.
     #[must_use]
     pub fn new(receipt: &Receipt<'_>, jws: String) -> Self {
         let counts = receipt.counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
@@ -120,12 +121,12 @@ struct Covered<'a> {
 /// which holds nothing personal and is kept.
 const TABLES: [&str; 3] = ["accounts", "outbox", "ledger"];
 
-/// What a participant has reported, by its own word.
+/// What a participant has reported, which this system cannot verify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct CoveredParticipant<'a> {
     name: &'a str,
     required: bool,
-    /// `None` if it has not been asked.
+    /// State of its part; `None` if it has not been asked.
     state: Option<PartState>,
     found: Option<u64>,
     deleted: Option<u64>,
@@ -164,9 +165,9 @@ struct RetainedItems<'a> {
 /// What a receipt does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct NotCovered {
-    /// Until when what was deleted can be restored from backups.
+    /// Until when deleted data can be restored from backups.
     backups_until: Timestamp,
-    /// Whoever receives events on the bus and is not registered as a participant.
+    /// Always `true`: systems that receive events on the bus without being registered as participants are not covered.
     unregistered_consumers: bool,
 }
 
@@ -181,8 +182,8 @@ const SOFTWARE: Software = Software { name: ISSUER, version: env!("CARGO_PKG_VER
 
 impl<'a> Receipt<'a> {
     /// Returns the receipt of an erasure that was verified to be complete at `tm_finish`: everything that the ledger
-    /// counted is deleted, these fields of the account are erased, and participants have reported what is in their
-    /// `parts`, of which those in the ledger's round count.
+    /// counted is deleted, these fields of the account are erased, and participants have reported what is in `parts`,
+    /// of which only those of the ledger's round are used.
     #[must_use]
     pub fn new(
         ledger: &'a Erasure,
@@ -299,7 +300,7 @@ mod tests {
         Erasure { request: Some(request), ..ledger }
     }
 
-    /// The ledger of an erasure that three participants take part in, and their parts.
+    /// Returns the ledger's row of an erasure that asks three participants, and their parts.
     fn asked() -> (Erasure, Vec<Participation>) {
         let participating = |(name, required): (&str, bool)| Participating {
             name: ParticipantName::parse(name).unwrap(),
@@ -333,7 +334,8 @@ mod tests {
         serde_json::to_string(&Receipt::new(ledger, parts, FIELDS, finish(), edition)).unwrap()
     }
 
-    /// Checks that the claims are these and no others, in this order: those of the account, and those of the round.
+    /// Checks that the receipt has exactly these claims, in this order: those of the account, those of the round, the
+    /// software.
     #[track_caller]
     fn assert_claims(claims: &str, account: &[&str], round: &[&str]) {
         let version = env!("CARGO_PKG_VERSION");
@@ -470,7 +472,7 @@ mod tests {
             part
         };
         let parts: Vec<_> = ledger.participants.iter().map(part).collect();
-        // A round has two receipts at most, in base64.
+        // A round has two receipts at most, each encoded in base 64.
         let length = claims(&ledger, &parts, Edition::First).len() * 4 / 3;
         assert!(2 * 2 * length < ITEM, "{length}");
     }

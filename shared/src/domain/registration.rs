@@ -1,4 +1,4 @@
-//! The birth of an account: what it is made of, and its first admin.
+//! Registration: creates an account with its first admin.
 
 use super::counts::Counts;
 use super::customer::{Internals, Profile};
@@ -47,8 +47,8 @@ impl Customer {
         Registration { customer, admin: admin.appoint(Permission::ADMIN, now) }
     }
 
-    /// Returns the account that a sign-up makes once its address is proven, which is `active` from the start, and its first
-    /// admin.
+    /// Returns the account that a sign-up creates once its address is proven, which is `active` from the start, and its
+    /// first admin.
     #[must_use]
     pub fn sign_up(
         id: Id<Self>,
@@ -140,7 +140,7 @@ mod tests {
         }
         let none = WebhookUri::default();
         assert_eq!(account(&none, None).webhook_method, WebhookMethod::None);
-        // Set later, it is the same; a method that was set stays.
+        // A URI that is set later has the same effect; a method that was set before stays.
         let later = Profile { webhook_uri: Some(uri.clone()), ..Profile::default() };
         let updated = account(&none, None).with(later.clone());
         assert_eq!(updated.webhook_method, WebhookMethod::Post);

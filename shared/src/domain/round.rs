@@ -1,10 +1,10 @@
-//! Rounds: whom an account's erasure asks, and what becomes of participants' parts in it.
+//! Rounds of an account's erasure: which participants each asks, and what is done about their parts.
 
 use super::participant::Registry;
 use super::participation::{Participating, Participation};
 use super::{Erasure, Timestamp};
 
-/// What the schedule does with a part that it looks at.
+/// What the scheduled run does with a part that it looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Takes it out of the index: nothing is left to be done about it.
@@ -16,7 +16,7 @@ pub enum Look {
 }
 
 impl Registry {
-    /// Returns the copy of the participants that a new erasure asks.
+    /// Returns the copy of the active participants, which a new erasure asks.
     #[must_use]
     pub fn participating(&self) -> Vec<Participating> {
         self.active().map(|(name, participant)| Participating::of(name, participant)).collect()
@@ -24,7 +24,7 @@ impl Registry {
 }
 
 impl Look {
-    /// Returns the part as it is after the question that is asked; `None` if none is.
+    /// Returns the part as it is after the participant is asked again; `None` if it is not asked.
     #[must_use]
     pub const fn question(&self) -> Option<&Participation> {
         match self {
@@ -35,15 +35,15 @@ impl Look {
 }
 
 impl Erasure {
-    /// Returns the number of the round that a claim of the account begins. `None` if a round has begun and not finished,
-    /// which the claim goes on with.
+    /// Returns the number of the round that a claim of the account begins. `None` if a round has begun and not
+    /// finished, since the claim continues that one.
     #[must_use]
     pub const fn next_round(&self) -> Option<u64> {
         if self.tm_claim.is_some() && self.tm_finish.is_none() {
             return None;
         }
-        // The epoch stays when a new request clears the row: a claim has begun this round, even if a restore has undone the
-        // purge before it finished.
+        // A new request clears the row but keeps the epoch. So an epoch above 0 shows that a claim has begun this
+        // round, even if a restore has undone the purge before it finished.
         Some(if self.epoch == 0 { self.round } else { self.round + 1 })
     }
 
@@ -58,7 +58,7 @@ impl Erasure {
         parts.iter().find(|part| (part.round, &part.name) == (self.round, &participating.name))
     }
 
-    /// Returns the parts of this round that are missing among `parts`, as they are first asked at `now`.
+    /// Returns new parts, first asked at `now`, for those participants of this round that have none among `parts`.
     #[must_use]
     pub fn missing_parts(&self, parts: &[Participation], now: Timestamp) -> Vec<Participation> {
         let claimed = self.tm_claim.unwrap_or(now);
@@ -74,16 +74,18 @@ impl Erasure {
         self.participants.iter().filter(|one| one.required).all(is_settled)
     }
 
-    /// Whether this erasure asks for the account's `part`: not if it is of an earlier round, or if the account was reinstated.
+    /// Whether this erasure still asks for `part`: not if the part is of another round, or if the account has not been
+    /// claimed since it was reinstated.
     #[must_use]
     pub fn asks_for(&self, part: &Participation) -> bool {
         part.round == self.round && self.tm_claim.is_some()
     }
 
-    /// Decides what becomes of `part`, which is due to be looked at at `now`.
+    /// Decides what the scheduled run does at `now` with `part`, which is due.
     ///
-    /// As long as the erasure is not complete, the last of its required parts stays in the index, settled or not, so that the
-    /// schedule completes an erasure whose last answer nobody has acted on.
+    /// As long as the erasure is not complete, the last one by name of its required parts stays in the index, settled
+    /// or not. So if a call recorded the last answer but failed to complete the erasure, the scheduled run completes
+    /// it.
     #[must_use]
     pub fn look_at(&self, part: &Participation, now: Timestamp) -> Look {
         if !self.asks_for(part) {

@@ -11,17 +11,17 @@ use super::{Agent, Id, Page, Timestamp};
 /// Lifetime of a session: 7 days.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// Remaining lifetime of a session once its token was sent in a URL, which histories, logs and proxies keep: 24
+/// Maximum remaining lifetime of a session once its token was sent in a URL, which histories, logs and proxies keep: 24
 /// hours.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Interval at which uses of a session are recorded, unless sessions end so soon that it has to be shorter.
+/// Interval at which uses of a session are recorded: one hour, or less if sessions end after a short time without use.
 const PRECISION: Duration = Duration::from_hours(1);
 
 /// A session of an agent.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Its id, which its token determines.
+    /// Its id, which is derived from its token.
     pub id: Id<Session>,
     /// The agent.
     pub agent: Id<Agent>,
@@ -52,8 +52,8 @@ impl Session {
         }
     }
 
-    /// Returns the id of the session with this token: a `UUIDv8` (RFC 9562) of 122 bits of the token's SHA-256. It tells
-    /// nothing that helps to find the token, which has 256 random bits.
+    /// Returns the id of the session with this token: a `UUIDv8` (RFC 9562) of 122 bits of the token's SHA-256. It does
+    /// not help to guess the token, which has 256 random bits.
     #[must_use]
     pub fn id_of(token: &str) -> Id<Self> {
         let digest = Sha256::digest(token.as_bytes());
@@ -70,7 +70,7 @@ impl Session {
     }
 }
 
-/// Limits of sessions, of an installation.
+/// Limits on sessions in an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
     /// Maximum number of sessions of one agent.
@@ -86,8 +86,8 @@ impl Default for SessionLimits {
 }
 
 impl SessionLimits {
-    /// Whether a session goes on at `now`: it has been used recently, has not expired, and the agent's `epoch` is still
-    /// that of its login.
+    /// Whether a session is valid at `now`: it has been used recently, has not expired, and the agent's `epoch` is
+    /// still that of its login.
     #[must_use]
     pub fn admit(self, session: &Session, epoch: u64, now: Timestamp) -> bool {
         session.epoch == epoch
@@ -95,14 +95,14 @@ impl SessionLimits {
             && now < session.tm_last_use.plus(self.idle)
     }
 
-    /// Whether a use of `session` at `now` is to be recorded: an hour after the last one that was, or a twelfth of the time
-    /// after which the session would end, if that is less.
+    /// Whether a use of `session` at `now` is to be recorded: if the last recorded use is an hour ago, or a twelfth of
+    /// the time without use after which the session ends, whichever is shorter.
     #[must_use]
     pub fn is_use_due(self, session: &Session, now: Timestamp) -> bool {
         session.tm_last_use.plus(PRECISION.min(self.idle / 12)) <= now
     }
 
-    /// Returns those of an agent's sessions that go on at `now`, newest first. `epoch` is the agent's.
+    /// Returns those of an agent's sessions that are valid at `now`, newest first. `epoch` is the agent's.
     #[must_use]
     pub fn active(self, sessions: Vec<Session>, epoch: u64, now: Timestamp) -> Page<Session> {
         let mut rows: Vec<_> =
@@ -111,8 +111,8 @@ impl SessionLimits {
         Page { rows, next: None }
     }
 
-    /// Returns those of an agent's other sessions that `new` leaves no room for: first those that have ended anyway, then
-    /// the oldest.
+    /// Returns the sessions to delete, among an agent's `others`, so that `new` does not exceed the maximum: first
+    /// those that have ended anyway, then the oldest.
     #[must_use]
     pub fn surplus(self, new: &Session, others: Vec<Session>, now: Timestamp) -> Vec<Session> {
         let mut others: Vec<_> = others.into_iter().filter(|other| other.id != new.id).collect();
@@ -131,7 +131,7 @@ mod tests {
         Timestamp::parse("2026-01-01T00:00:00Z").unwrap().plus(Duration::from_hours(hours))
     }
 
-    /// A session that began so many hours after the others could.
+    /// Returns a session that began at `after(hour)`.
     fn session(hour: u64) -> Session {
         let id = Session::id_of(&format!("token {hour}"));
         Session::new(id, Id::new(after(0), [1; 10]), 0, after(hour))
@@ -172,7 +172,7 @@ mod tests {
         };
         assert!(surplus(vec![session(8), session(7)]).is_empty());
         assert_eq!(surplus(vec![session(8), session(6), session(7)]), [session(6).id]);
-        // The query may have seen the new one.
+        // The query for the other sessions may already have returned the new one.
         assert!(surplus(vec![session(9), session(8), session(7)]).is_empty());
         let ended = Session { tm_expire: after(9), ..session(8) };
         assert_eq!(surplus(vec![session(7), ended.clone(), session(6)]), [ended.id]);

@@ -16,8 +16,9 @@ pub struct SignUp {
 }
 
 impl SignUp {
-    /// Returns the user name of the first agent: `chosen`, or the address. Refuses another address than the one that is
-    /// proven, which somebody else may own, and an address that no user name can be.
+    /// Returns the user name of the first agent: `chosen`, or the address if none is chosen. Refuses a chosen user name
+    /// that is another e-mail address than the proven one, since somebody else may own it, and an address that cannot
+    /// be a user name.
     pub fn username(&self, chosen: Option<Username>) -> Result<Username, Error> {
         let refused = |rule: &str| Err(Error::invalid_field("username", rule));
         let Some(chosen) = chosen else {

@@ -5,7 +5,7 @@ use super::Timestamp;
 /// The terms that somebody accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The version that the installation had; empty if it names none.
+    /// The version of the terms that the installation had then; empty if the installation names none.
     pub version: String,
     /// When they were accepted.
     pub tm_accept: Timestamp,

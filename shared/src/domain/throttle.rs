@@ -1,8 +1,8 @@
 //! The throttle: how fast passwords can be tried.
 //!
-//! Some attempts are free. From then on the delay doubles with each attempt, from 30 s (after five) up to one hour. After
-//! a hundred attempts none is made until no attempt was made for a day. A success resets the count, which the store
-//! updates atomically.
+//! The first attempts are free: five, or 20 from a known network. After the last free one the delay is 30 s, and
+//! doubles with each further attempt, up to one hour. After 100 attempts, none is possible until a day after the last
+//! one. A success resets the count, which the store updates atomically.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub enum Throttle {
 }
 
 impl Throttle {
-    /// Returns the number of attempts without delay. From a known network, an agent's devices may log in at once.
+    /// Returns the number of attempts without delay. There are more from a known network, where an agent's devices may
+    /// log in at once.
     #[must_use]
     pub const fn free_attempts(self) -> u32 {
         match self {
@@ -27,7 +28,7 @@ impl Throttle {
         }
     }
 
-    /// Returns the delay, in milliseconds, that doubles with each attempt, so that it is 30 s after the last free one.
+    /// Returns the initial delay, in milliseconds: doubled with each attempt, it is 30 s after the last free one.
     #[must_use]
     pub fn base_delay(self) -> f64 {
         const FIRST_DELAY: f64 = 30_000.0;
@@ -35,13 +36,13 @@ impl Throttle {
     }
 }
 
-/// Number of attempts after which none is made until the count is reset.
+/// Maximum number of attempts until the count is reset.
 pub const MAX_ATTEMPTS: u64 = 100;
 
-/// Maximum delay between attempts.
+/// Maximum delay between attempts: one hour.
 pub const MAX_DELAY: Duration = Duration::from_hours(1);
 
-/// Time without an attempt after which the count is reset.
+/// Time without an attempt after which the count is reset: a day.
 pub const RESET_AFTER: Duration = Duration::from_hours(24);
 
 #[cfg(test)]

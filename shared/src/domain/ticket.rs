@@ -29,7 +29,7 @@ impl Ticket {
         Self(text)
     }
 
-    /// Returns the path at which the API answers with the erasure's status. It has the ticket itself.
+    /// Returns the path at which the API answers with the erasure's status. The path contains the ticket itself.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/v1.0/erasures/{}", self.0)

@@ -12,28 +12,29 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// The latest moment, in the last hours of the year 9999.
+    /// The latest time that can be represented: 9999-12-30T22:00:00.999999999Z.
     pub const MAX: Self = Self(jiff::Timestamp::MAX);
 
-    /// The beginning of the year 0: earlier ones have no RFC 3339 form.
+    /// The beginning of the year 0: earlier times have no RFC 3339 form.
     const START: Self = Self(jiff::Timestamp::constant(-62_167_219_200, 0));
 
-    /// Returns the time `micros` microseconds after 1970; `None` past the year 9999.
+    /// Returns the time `micros` microseconds after 1970; `None` if it is later than [`MAX`](Self::MAX) or earlier than
+    /// [`jiff::Timestamp::MIN`], in the year -9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
-    /// Returns the moment in the form that [`Display`](fmt::Display) writes, from the year 0 on; `None` for any
-    /// other spelling.
+    /// Returns the time that `text` gives in the form that [`Display`](fmt::Display) writes; `None` for any other
+    /// spelling, or before the year 0.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let moment = Self(text.parse().ok()?);
         (Self::START <= moment && moment.to_string() == text).then_some(moment)
     }
 
-    /// Returns the moment in any spelling of RFC 3339, rounded to the microsecond; `None` if `text` is none. The
-    /// last hours of the year 9999 are the second of [`MAX`](Self::MAX).
+    /// Returns the time that `text` gives in any spelling of RFC 3339, rounded to the microsecond; `None` if `text` has
+    /// another form. Later times than 9999-12-30T22:00:00Z become that one, and times before the year 0 its beginning.
     #[must_use]
     pub fn parse_rfc3339(text: &str, round: Round) -> Option<Self> {
         let (civil, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
@@ -59,13 +60,13 @@ impl Timestamp {
         Self(self.0.saturating_add(duration).unwrap_or(jiff::Timestamp::MAX))
     }
 
-    /// Returns the time `duration` earlier.
+    /// Returns the time `duration` earlier, at least [`jiff::Timestamp::MIN`].
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration).unwrap_or(jiff::Timestamp::MIN))
     }
 
-    /// Returns the time until `later`; zero if that is earlier.
+    /// Returns the duration from this time until `later`; zero if `later` is earlier.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
         later.0.duration_since(self.0).try_into().unwrap_or_default()
@@ -92,7 +93,7 @@ impl Timestamp {
         (moment.fixed() == text).then_some(moment)
     }
 
-    /// Returns the time since `earlier`; zero if that is later.
+    /// Returns the duration from `earlier` until this time; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).try_into().unwrap_or_default()
@@ -111,19 +112,19 @@ impl Timestamp {
     }
 }
 
-/// To which microsecond a finer time is rounded.
+/// Direction in which a time with more than six decimals is rounded to a microsecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
-    /// To the one before.
+    /// To the microsecond before.
     Down,
-    /// To the one after.
+    /// To the microsecond after.
     Up,
 }
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// Whether `text` has digits where `form` has zeros, and otherwise what `form` has. A `T` may be small, or a
-/// space.
+/// Whether `text` has a digit wherever `form` has a zero, and elsewhere the same characters as `form`; for a `T`, a `t`
+/// or a space will do.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -133,7 +134,7 @@ fn has_form(text: &str, form: &str) -> bool {
         })
 }
 
-/// Returns the seconds by which an offset such as `+05:30` is ahead of UTC; `None` if it is none.
+/// Returns the seconds by which an offset such as `+05:30` is ahead of UTC; `None` if `offset` is malformed.
 fn offset_seconds(offset: &str) -> Option<i64> {
     let (sign, ahead) = match offset.split_at_checked(1)? {
         ("Z" | "z", "") => return Some(0),
@@ -167,7 +168,7 @@ impl Month {
         Self(jiff::tz::Offset::UTC.to_datetime(moment.0).date().first_of_month())
     }
 
-    /// Returns the month in the form that [`Display`](fmt::Display) writes.
+    /// Returns the month in the form that [`Display`](fmt::Display) writes; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let month = Self(format!("{text}-01").parse().ok()?);

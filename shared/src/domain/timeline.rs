@@ -19,19 +19,19 @@ pub enum Milestone {
     DayLeft,
     /// The grace period ends.
     Due,
-    /// The account was deleted; the purge of what it owned began, or waits to.
+    /// The account was deleted. The purge of what it owned has begun, or is about to begin.
     Deleted,
     /// The purge finished.
     Finished,
     /// The last participant that the erasure waited for had completed or been waived.
     Complete,
-    /// What was deleted can be restored from backups until then.
+    /// The end of the time in which deleted data can be restored from backups.
     BackupsEnd,
 }
 
-/// Returns the milestones of an account's deletion, the earliest first; none if no deletion is requested, or if the request
-/// was withdrawn. While an account is held, nothing is due. Of an account that has not been purged, the end of backups is
-/// the earliest that it can be.
+/// Returns the milestones of an account's deletion, the earliest first; none if no deletion is requested, or if the
+/// request was withdrawn. While an account is held, nothing is due. For an account that has not been purged, the end of
+/// backups is the earliest possible time.
 #[must_use]
 pub fn timeline(customer: &Customer, erasure: Option<&Erasure>) -> Vec<(Milestone, Timestamp)> {
     let erasure = erasure.filter(|erasure| erasure.tm_withdraw.is_none());

@@ -160,7 +160,7 @@ pub(super) fn halves(secret: [u8; 32]) -> [u128; 2] {
     [number(high), number(low)]
 }
 
-/// Exactly `N` numbers of [`DIGITS`] digits each.
+/// Parses `digits` as exactly `N` numbers in base 62, of [`DIGITS`] digits each; `None` if they are anything else.
 pub(super) fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
     if digits.len() != N * DIGITS || !digits.is_ascii() {
         return None;

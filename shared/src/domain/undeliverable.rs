@@ -16,7 +16,7 @@ pub enum UndeliverableReason {
     Complained,
 }
 
-/// Record that an address gets no mail.
+/// Record that an address gets no mail for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undeliverable {
     /// Why the address gets no mail.

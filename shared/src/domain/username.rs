@@ -17,10 +17,10 @@ use super::value::{Email, FromText, deserialize_from_text, deserialize_text, mai
 /// Maximum number of combining marks in a row: UTS #39 section 5.4.
 const MARKS_IN_A_ROW: usize = 4;
 
-/// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3), so that
-/// spellings which differ in case or width are one name. At most 255 bytes, in one script (UTS #39 section 5.1):
-/// a Cyrillic letter among Latin ones is there to deceive. In a name that is an e-mail address, this is asked of
-/// each part.
+/// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3), so that spellings
+/// which differ in case or width are one name. At most 255 bytes, in one script (UTS #39 section 5.1): a Cyrillic
+/// letter among Latin ones is there to deceive. In a name that is an e-mail address, each part between `@` and dots is
+/// checked by itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -58,14 +58,15 @@ impl Username {
         Email::from_text(&self.0).ok().filter(|email| email.canonical().is_some())
     }
 
-    /// Returns what all spellings of the name have in common: of an e-mail address, the mailbox.
+    /// Returns the form that all spellings of the name share: of an e-mail address the canonical one, otherwise the
+    /// name itself.
     fn key(&self) -> Cow<'_, str> {
         mailbox(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned)
     }
 }
 
-/// Stands for a user name, and for all that look like it, where the name itself must not be seen: in
-/// keys, tokens and logs. The first 128 bits of the SHA-256 of its skeleton (UTS #39 section 4).
+/// A key that stands for a user name, and for all names that look like it, where the name itself must not be seen: in
+/// keys, tokens and logs. The first 128 bits of the SHA-256 of the name's skeleton (UTS #39 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginKey(pub u128);
 
@@ -98,11 +99,11 @@ pub enum UsernameViolation {
     Length,
     /// It has a space.
     Space,
-    /// It has a character that is no letter, digit or ASCII symbol, or is not seen.
+    /// It has a character that is not a letter, digit or ASCII symbol, or that is invisible.
     Characters,
     /// It mixes scripts.
     MixedScripts,
-    /// It has more combining marks in a row than any language.
+    /// It has more combining marks in a row than any language uses.
     Marks,
 }
 
@@ -133,7 +134,7 @@ impl FromText for Username {
             canonical.map(Cow::into_owned).map_err(|_| UsernameViolation::Characters)
         };
         let canonical = enforce(text)?;
-        // A name whose canonical form has another canonical form would be two names.
+        // If the canonical form had another canonical form, one name would be two.
         if enforce(&canonical)? != canonical {
             return Err(UsernameViolation::Characters);
         }
@@ -209,7 +210,7 @@ mod tests {
             "\u{feff}a",
             "a\nb",
             "a\u{3000}b",
-            // Not assigned in the tables' version of Unicode, or to nobody in particular.
+            // Unassigned in the tables' version of Unicode, for private use, or a noncharacter.
             "a\u{378}b",
             "a\u{e000}b",
             "a\u{fdd0}b",
@@ -242,7 +243,7 @@ mod tests {
             assert_ne!(name(one).digest(), name(other).digest());
         }
         assert_ne!(name("ann").login_key(), name("bob").login_key());
-        // Locks are kept under it.
+        // Locks are stored under this key.
         assert_eq!(name("paypa1").login_key().to_string(), sha256("paypal")[..32]);
     }
 
@@ -262,7 +263,7 @@ mod tests {
             assert_eq!(keys(one), keys(other), "{one} {other}");
         }
         assert_ne!(keys("ann@bücher.example").1, keys("ann@bucher.example").1);
-        // As it was given, but for what is no address.
+        // The name is kept as it was given, not as the canonical address, except for case and width.
         assert_eq!(canonical("Ann@XN--Bcher-kva.example").unwrap(), "ann@xn--bcher-kva.example");
         assert_eq!(
             Username::from_text("аnn@example.com").err(),
@@ -294,7 +295,7 @@ mod tests {
         }
     }
 
-    /// A canonical form that has another canonical form would be two names with one lock each.
+    /// A name whose canonical form had another canonical form would be two names, each with a lock.
     #[test]
     fn the_canonical_form_is_its_own_canonical_form() {
         let mut accepted = 0;
@@ -306,19 +307,19 @@ mod tests {
         };
         for c in '\0'..=char::MAX {
             check(c.encode_utf8(&mut [0; 4]));
-            // What c is composed of, if it is.
+            // The canonical decomposition of `c`, if it has one.
             let mut parts = String::new();
             decompose_canonical(c, |part| parts.push(part));
             if parts.chars().nth(1).is_some() {
                 check(&parts);
             }
         }
-        // Most characters are in no name; that some are shows that the test looks at something.
+        // Most characters are refused in a name; the number of accepted ones shows that the test checks something.
         assert!((80_000..140_000).contains(&accepted), "{accepted}");
     }
 
-    /// Locks are kept under what these tables say of a name. With other tables some names would have
-    /// other locks: see the decision record before changing a version here.
+    /// Locks are stored under keys that depend on these Unicode tables. With other tables some names would have other
+    /// locks: see the decision record before changing a version here.
     #[test]
     fn the_tables_are_the_ones_that_locks_were_made_with() {
         assert_eq!(precis_profiles::UNICODE_VERSION, (17, 0, 0));

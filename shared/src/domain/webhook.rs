@@ -29,7 +29,7 @@ impl WebhookSecret {
         Self(format!("{PREFIX}{}", BASE64.encode(&random)))
     }
 
-    /// A secret that was made earlier.
+    /// Wraps a secret that was made earlier and stored.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
@@ -40,7 +40,7 @@ impl WebhookSecret {
         &self.0
     }
 
-    /// Returns the bytes that sign; `None` if the text is no such secret.
+    /// Returns the secret's bytes, which are the key of signatures; `None` if the text is not such a secret.
     #[must_use]
     pub fn key(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.0.strip_prefix(PREFIX)?.as_bytes()).ok()
@@ -69,7 +69,7 @@ pub struct Webhook {
     pub method: WebhookMethod,
     /// URI that events are sent to.
     pub uri: WebhookUri,
-    /// Secrets, the newest first; each signs.
+    /// Secrets, the newest first; each of them signs every webhook.
     pub secrets: Vec<WebhookSecret>,
 }
 

@@ -17,18 +17,18 @@ pub const MAX_BYTES: usize = 1023;
 /// Whether webhooks may be sent to loopback addresses. Only the local stack allows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loopback {
-    /// They may not.
+    /// Webhooks may not be sent to loopback addresses.
     #[default]
     Refused,
     /// `http` to `127.0.0.1`, `[::1]` and `localhost` is accepted too, on any port.
     Allowed,
 }
 
-/// What an installation admits as a target, beside the rules that hold everywhere.
+/// What an installation admits as a target, in addition to the rules that always apply.
 #[derive(Clone, Debug, Default)]
 pub struct TargetPolicy {
     loopback: Loopback,
-    /// Names of the API's own hosts: a webhook there would cause the next.
+    /// Names of the API's own hosts: a webhook that is sent to one could cause the next webhook.
     own_hosts: Vec<String>,
 }
 
@@ -40,17 +40,18 @@ impl TargetPolicy {
         Self { loopback, own_hosts }
     }
 
-    /// Returns the policy of the same API, which has this host, too.
+    /// Returns the same policy with `host` as another one of the API's own.
     #[must_use]
     pub fn reached_at(&self, host: &str) -> Self {
         let own_hosts = self.own_hosts.iter().cloned().chain([host.to_owned()]);
         Self::new(self.loopback, own_hosts)
     }
 
-    /// Returns the target that `text` names, or the rule by which webhooks may not go there.
+    /// Returns the target that `text` names, or the rule that forbids sending webhooks there.
     pub fn target(&self, text: &str) -> Result<WebhookTarget, TargetViolation> {
         let target = WebhookTarget::parse(text, self.loopback)?;
-        // On the local stack, API and receivers have one host. What loops there is refused by its `webhook-id`.
+        // On the local stack, the API and the receivers share a host; a webhook that loops there is refused by its
+        // `webhook-id`.
         let is_own = !target.is_loopback() && self.own_hosts.iter().any(|own| own == target.host());
         if is_own { Err(TargetViolation::OwnHost) } else { Ok(target) }
     }
@@ -64,7 +65,7 @@ pub struct WebhookTarget {
     is_loopback: bool,
 }
 
-/// The rule by which webhooks may not go to a URL.
+/// The rule that forbids sending webhooks to a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetViolation {
     /// The URL has more than 1,023 characters.
@@ -83,7 +84,7 @@ pub enum TargetViolation {
     UserInfo,
     /// Its host is not written as the URL standard would write it.
     HostSpelling,
-    /// Its host is no name as DNS has them.
+    /// Its host's name does not consist of DNS labels.
     HostName,
     /// Its host is not public.
     HostNotPublic,
@@ -117,7 +118,7 @@ impl fmt::Display for TargetViolation {
 }
 
 impl WebhookTarget {
-    /// Returns the target that `text` names, or the rule by which webhooks may not go there.
+    /// Returns the target that `text` names, or the rule that forbids sending webhooks there.
     pub fn parse(text: &str, loopback: Loopback) -> Result<Self, TargetViolation> {
         // Before parsing, because the parser drops tabs and line ends and reads `\` as `/`.
         let plain = |c: char| c.is_ascii_graphic() && c != '\\';
@@ -156,8 +157,8 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether `text` has host and port as they were parsed. A number that stands for an address and an escaped letter
-    /// are other spellings.
+    /// Whether `text` spells host and port as they were parsed. An address that is written as a number, or an escaped
+    /// letter, is another spelling.
     fn is_spelled(&self, text: &str) -> bool {
         let default_port = if self.is_loopback { ":80" } else { ":443" };
         let rest = text[self.url.scheme().len()..].strip_prefix("://").unwrap_or_default();
@@ -198,7 +199,7 @@ impl WebhookTarget {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// Returns the addresses; `None` if a name must be resolved.
+    /// Returns the addresses that the host stands for; `None` if it is a name that must be resolved.
     #[must_use]
     pub fn addresses(&self) -> Option<Vec<IpAddr>> {
         match self.url.host()? {
@@ -236,7 +237,7 @@ impl WebhookTarget {
     }
 }
 
-/// A path can be a secret.
+/// `Debug` shows nothing of the URL, as its path can be a secret.
 impl fmt::Debug for WebhookTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WebhookTarget(…)")

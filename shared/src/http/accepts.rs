@@ -9,11 +9,11 @@ pub(super) const CUSTOMER_ID: &str = "customer_id";
 pub(super) const TYPE: &str = "type";
 pub(super) const AGENT_ID: &str = "agent_id";
 
-/// Parameters of a list.
+/// Query parameters of a list: page size and page token.
 pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
-/// Parameters of a list of an account that a project admin may name.
+/// Query parameters of a list of what an account owns, where a project admin may name the account.
 pub const PAGE_OF_ACCOUNT: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
-/// Parameters of a list of events.
+/// Query parameters of a list of events: page size, page token and event type.
 pub const PAGE_OF_EVENTS: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, TYPE];
 /// Query parameter by which an admin names the agent that a request is about.
 pub const AGENT: &[&str] = &[AGENT_ID];
@@ -44,7 +44,8 @@ impl Accepts {
     }
 }
 
-/// Returns the part of a name that a client sent which an answer repeats: 64 characters. `""` stands for an empty one.
+/// Returns the first 64 characters of a name that a client sent, for an answer to repeat. `""` stands for an empty
+/// name.
 pub(super) fn echo(name: &str) -> String {
     if name.is_empty() { "\"\"".to_owned() } else { name.chars().take(64).collect() }
 }

@@ -9,7 +9,7 @@ use crate::domain::digest::sha256;
 pub(super) struct ETag(String);
 
 impl ETag {
-    /// Hexadecimal digits of the digest: 128 bits, so that two states with one tag cannot be found.
+    /// Number of hexadecimal digits of the digest: 128 bits, so that two states with one tag cannot be found.
     const DIGITS: usize = 32;
 
     pub(super) fn of(shown: &impl Tagged) -> Result<Self, Error> {
@@ -76,7 +76,8 @@ impl Preconditions {
         if self.takes(&tag) && !self.knows(&tag) { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 
-    /// Refuses the creation of what does not exist, unless the preconditions are met: `If-Match` is met by no state of it.
+    /// Refuses the creation of what does not exist, unless the preconditions are met: `If-Match` never is, as there is
+    /// no state that it could match.
     pub fn require_absent(&self) -> Result<(), Error> {
         if self.if_match.is_none() { Ok(()) } else { Err(Error::EtagMismatch) }
     }

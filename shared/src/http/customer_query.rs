@@ -28,7 +28,7 @@ const HOLD: &str = "hold";
 const SUSPENDED: &str = "suspended";
 const WEBHOOKS: &str = "webhooks";
 
-/// Parameters that are combined with no other but those of the page.
+/// Parameters that can be combined with no others but those of the page.
 const ALONE: [&str; 5] = ["email", "name", HOLD, SUSPENDED, WEBHOOKS];
 
 const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
@@ -74,7 +74,7 @@ pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filte
     Ok(Filter::Created { status: status(value("status"), value("deleted"))?, after, before })
 }
 
-/// Returns the mark by which the query lists accounts; `None` if it does by none.
+/// Returns the mark by which the query lists accounts; `None` if it lists them by none.
 fn mark<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Mark>, Error> {
     let flags = [
         (HOLD, "true", Mark::Held),
@@ -95,7 +95,7 @@ fn mark<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Mark>, Err
     Ok(None)
 }
 
-/// Refuses to sort by date other accounts than all that are frozen.
+/// Refuses to sort by the date of deletion, unless the query lists all frozen accounts.
 fn only_frozen<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<(), Error> {
     if value("status") != Some(Status::Frozen.name()) {
         let rule = "needs status=frozen, as only frozen accounts have a date to sort by";
@@ -108,7 +108,7 @@ fn only_frozen<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<(), Error>
     }
 }
 
-/// Returns a time whose offset begins with `+`: not escaped, that arrives as a space.
+/// Returns `time` with the `+` of its offset restored: unless it is escaped, it arrives as a space.
 fn with_plus(time: &str) -> String {
     let is_offset = time.len().checked_sub("+00:00".len());
     match is_offset.and_then(|at| time.split_at_checked(at)) {
@@ -121,7 +121,7 @@ fn text_parameter<T: FromText>(name: &'static str, text: &str) -> Result<T, Erro
     T::from_text(text).map_err(|violation| invalid(name, violation.to_string()))
 }
 
-/// `deleted=true` is another way to say `status=deleted`.
+/// Returns the status to filter by; `deleted=true` is another way to say `status=deleted`.
 fn status(status: Option<&str>, deleted: Option<&str>) -> Result<Option<Status>, Error> {
     let refused = |name, rule: &str| Err(invalid(name, rule.to_owned()));
     let status = match status.map(Status::parse) {

@@ -41,7 +41,7 @@ pub(super) fn describe(error: &Error) -> Description {
     Description { http, status, reason, message, details, retry_after }
 }
 
-/// Items of a kind, as people call them.
+/// Returns the word for the items of a kind in messages.
 const fn in_words(kind: Kind) -> &'static str {
     match kind {
         Kind::AccessKey => "access keys",
@@ -49,7 +49,7 @@ const fn in_words(kind: Kind) -> &'static str {
     }
 }
 
-/// HTTP status, status, reason and message.
+/// HTTP status code, and the error's status, reason and message.
 type Row = (StatusCode, &'static str, &'static str, String);
 
 #[expect(clippy::too_many_lines, reason = "a table with a row per error")]
@@ -342,7 +342,8 @@ fn details(error: &Error) -> Option<Value> {
                 | QuotaKind::PasswordAttempts
                 | QuotaKind::MailRequests
                 | QuotaKind::Tickets => "ip",
-                // Of these, only a link that an admin requests for an agent is refused aloud.
+                // Of this kind, only a link that an admin requests for an agent is refused with an error; for others,
+                // nothing is mailed.
                 QuotaKind::MailsPerAddress => "agent",
             },
         })),
@@ -354,7 +355,7 @@ fn accepted_names(names: &[&str]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// Says which permission is needed and which the caller has.
+/// Returns the message that says why the permission was denied, and what would be needed.
 fn denial_message(denial: Denial) -> String {
     match denial {
         Denial::Lacks { needed, has } => {
@@ -386,7 +387,7 @@ fn denial_message(denial: Denial) -> String {
     }
 }
 
-/// The permission's bits with their names, such as `32 (admin) or 64 (manager)`.
+/// Returns the permission's bits with their names, such as `32 (admin) or 64 (manager)`.
 fn named(permission: Permission, between: &str) -> String {
     let bits: Vec<_> = permission.bits().map(|(bit, name)| format!("{bit} ({name})")).collect();
     if bits.is_empty() { "0 (none)".to_owned() } else { bits.join(between) }

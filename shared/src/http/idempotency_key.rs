@@ -3,8 +3,8 @@
 use crate::domain::Error;
 use crate::domain::idempotency::IdempotencyKey;
 
-/// Returns the key in the header: a string (RFC 8941) of visible characters or, without quotes, what could be
-/// a token but for its first character.
+/// Returns the key in the header: a string (RFC 8941) of visible characters or, without quotes, a token whose first
+/// character may be any that a token can have.
 pub(super) fn parse(header: &str) -> Result<IdempotencyKey, Error> {
     let header = header.trim_matches([' ', '\t']);
     let key = match header.strip_prefix('"') {
@@ -18,7 +18,7 @@ pub(super) fn parse(header: &str) -> Result<IdempotencyKey, Error> {
     })
 }
 
-/// Returns the text between the quotes of a string.
+/// Returns the text of a string, given what is between its quotes; `None` if that is malformed.
 fn unescape(quoted: &str) -> Option<String> {
     let (mut text, mut rest) = (String::new(), quoted.chars());
     while let Some(character) = rest.next() {
@@ -31,7 +31,7 @@ fn unescape(quoted: &str) -> Option<String> {
     Some(text)
 }
 
-/// Whether a token (RFC 9110) may have this byte, or RFC 8941 allows it besides.
+/// Whether a token may have this byte: by RFC 9110, or as one of the two that RFC 8941 adds, `:` and `/`.
 const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'/' | b':' | b'^'..=b'`' | b'|' | b'~')

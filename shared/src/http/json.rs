@@ -1,4 +1,4 @@
-//! JSON bodies, strictly: size before parsing, an object, known fields, each once.
+//! Strict parsing of JSON bodies: size is checked before parsing; a body is an object of known fields, each sent once.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::accepts::echo;
 use crate::domain::{Error, Violation};
 
-/// The largest body, in bytes: 64 KiB.
+/// Maximum size of a body, in bytes: 64 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
 /// Rule for the whole body. It is checked first, since serde would read a struct from an array too.
@@ -47,7 +47,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     Ok(value)
 }
 
-/// Returns how `body` is encoded, if it is not as it should be: in UTF-8 without a byte order mark.
+/// Returns what is wrong with the encoding of `body`; `None` if it is UTF-8 without a byte order mark.
 fn foreign_encoding(body: &[u8]) -> Option<String> {
     if body.starts_with("\u{feff}".as_bytes()) {
         return Some(
@@ -65,7 +65,7 @@ fn foreign_encoding(body: &[u8]) -> Option<String> {
     Some(format!("it is not UTF-8, beginning with byte {}; send UTF-8", error.valid_up_to() + 1))
 }
 
-/// Reads `body` as a `T`, but accepts those fields of `shown` that `T` has not, if they are as in `shown`.
+/// Reads `body` as a `T`. Fields that `shown` has and `T` has not are accepted, if their values are those in `shown`.
 pub(super) fn parse_over<T: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -75,7 +75,8 @@ pub(super) fn parse_over<T: DeserializeOwned>(
     over(parse(content_type, content_encoding, body)?, shown)
 }
 
-/// Reads `body` as an `A` and a `B` that share its fields: those of `A`, and the rest as [`parse_over`].
+/// Reads `body` as an `A` and a `B`: an `A` from the fields that `A` has, and a `B` from the rest, as [`parse_over`]
+/// does.
 pub(super) fn parse_both_over<A: DeserializeOwned, B: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -105,7 +106,7 @@ fn over<T: DeserializeOwned>(sent: Fields, shown: &impl Serialize) -> Result<T, 
     rest.parse()
 }
 
-/// Reads `body` as an `A` and a `B` that share its fields: those of `A`, and the rest.
+/// Reads `body` as an `A` and a `B`: an `A` from the fields that `A` has, and a `B` from the rest.
 pub(super) fn parse_both<A: DeserializeOwned, B: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -120,7 +121,7 @@ pub(super) fn parse_both<A: DeserializeOwned, B: DeserializeOwned>(
 struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl Fields {
-    /// Splits off the fields whose names are `chosen`.
+    /// Splits the fields into those whose names are `chosen` and the rest.
     fn split(self, chosen: impl Fn(&str) -> bool) -> (Self, Self) {
         let (chosen, rest) = self.0.into_iter().partition(|(name, _)| chosen(name));
         (Self(chosen), Self(rest))
@@ -159,9 +160,9 @@ impl Serialize for Fields {
     }
 }
 
-/// Names of the fields that a `T` is read from.
+/// Returns the names of the fields that a `T` is read from.
 fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
-    /// Stops at the struct's names, before it would read a value.
+    /// Deserializer that notes the names of a struct's fields, and stops before it would read a value.
     struct Names<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Names<'_> {
@@ -217,7 +218,8 @@ fn is_json(content_type: &str) -> bool {
     is_json && parts.filter_map(charset).all(is_utf8)
 }
 
-/// Says what is wrong without repeating a value, which may be a secret.
+/// Returns the error for a body that cannot be read. It says what is wrong without repeating a value, which may be a
+/// secret.
 fn explain(path: &str, error: &serde_json::Error) -> Error {
     let message = error.to_string();
     if error.classify() != Category::Data {

@@ -1,4 +1,4 @@
-//! Static files of pages.
+//! HTML pages, and the static files that they load.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 /// not embedded.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Directives by which no text that a script has becomes markup or script (Trusted Types).
+/// Directives of the content security policy by which scripts cannot turn text into markup or script (Trusted Types).
 const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// How a page refers to its style.
+/// The tag by which a page links to its style sheet.
 const STYLE_LINK: &str = r#"<link rel="stylesheet" href="style.css">"#;
 
 /// How long caches may keep a page's scripts.
@@ -30,13 +30,13 @@ pub struct PageFile {
 }
 
 impl PageFile {
-    /// An HTML page, which no cache keeps.
+    /// Returns an HTML page, which no cache keeps.
     #[must_use]
     pub const fn page(text: &'static str) -> Self {
         Self::of("text/html; charset=utf-8", None, text)
     }
 
-    /// A script, which caches may keep for a short time.
+    /// Returns a script, which caches may keep for a short time.
     #[must_use]
     pub const fn script(text: &'static str) -> Self {
         Self::of("text/javascript; charset=utf-8", Some(FRESH), text)
@@ -47,8 +47,8 @@ impl PageFile {
         Self { content_type, max_age, policy, text }
     }
 
-    /// Returns the page with the style that it links to in the page itself, so that it can be painted as soon as it has
-    /// arrived. Its policy admits this one style, by its hash, and no other.
+    /// Returns the page with `style` in the page itself, in place of the link to the style sheet, so that it can be
+    /// painted as soon as it has arrived. Its policy admits this one style, by its hash, and no other.
     #[must_use]
     pub fn styled(self, style: &str) -> Self {
         let hash = BASE64.encode(&Sha256::digest(style));
@@ -57,7 +57,7 @@ impl PageFile {
         Self { policy: policy.into(), text: text.into(), ..self }
     }
 
-    /// Returns the page with a policy by which no text that its scripts have becomes markup or script.
+    /// Returns the page with a policy by which its scripts cannot turn text into markup or script.
     #[must_use]
     pub fn with_trusted_types(self) -> Self {
         let policy = format!("{}; {TRUSTED_TYPES}", self.policy);
@@ -71,7 +71,7 @@ impl PageFile {
         Self { text: text.into(), ..self }
     }
 
-    /// Returns the page with `text` in the place of `{{ name }}`.
+    /// Returns the page with `text`, escaped, in the place of `{{ name }}`.
     #[must_use]
     pub fn with_text(self, name: &str, text: &str) -> Self {
         self.with_part(name, &escaped(text))
@@ -84,8 +84,8 @@ impl PageFile {
         self.with_part(name, &items.join("\n"))
     }
 
-    /// Returns the script without its comments' lines and without indentation: an eighth less to load. No text in it may
-    /// span lines.
+    /// Returns the script without comment lines and indentation: an eighth less to load. No string in it may span
+    /// lines.
     #[must_use]
     pub fn compact(self) -> Self {
         let lines = self.text.lines().map(str::trim_start);

@@ -118,13 +118,13 @@ impl Reply {
         Ok(reply)
     }
 
-    /// Returns the reply with a link to the status of the erasure that the ticket is of (RFC 8631).
+    /// Returns the reply with a link to the status of the ticket's erasure (RFC 8631).
     #[must_use]
     pub fn with_ticket(self, ticket: &Ticket) -> Self {
         Self { link: Some(format!("<{}>; rel=\"status\"", ticket.path())), ..self }
     }
 
-    /// Returns the reply with leave for any cache to keep it for `max_age`. Without this, none may.
+    /// Returns the reply with permission for any cache to keep it for `max_age`. Without this, none may.
     #[must_use]
     pub fn cacheable(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }

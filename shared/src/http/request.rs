@@ -24,8 +24,8 @@ use crate::domain::quota::QuotaStatus;
 use crate::domain::value::Password;
 use crate::domain::{Actor, Agent, Customer, Error, Id, TicketHash};
 
-/// Headers that change what a request means, and that no route evaluates: without its effect, a condition on a date
-/// would lose an update, and a request for another method would do something else.
+/// Headers that change what a request means, and that no route evaluates. A request with one is refused: if it were
+/// ignored, a condition on a date would lose an update, and a request for another method would do something else.
 const UNSUPPORTED_HEADERS: [&str; 5] = [
     "Prefer",
     "If-Unmodified-Since",
@@ -100,7 +100,7 @@ impl<'a> PageQuery<'a> {
 }
 
 impl Request {
-    /// Takes over what the gateway sent, for a route that accepts this.
+    /// Builds a request from what the gateway sent, for a route that accepts what `accepts` declares.
     #[must_use]
     pub fn new(request: lambda_http::Request, accepts: Accepts) -> Self {
         let header = |name: &str| {
@@ -178,19 +178,20 @@ impl Request {
         }
     }
 
-    /// Replaces the gateway's peer by the client's address that a front names; `None` for a request that came past it.
+    /// Returns the request with the client's address that a front names in place of the gateway's peer; `None` for a
+    /// request that has bypassed the front.
     #[must_use]
     pub fn through_front(self, client: Option<IpAddr>) -> Self {
         let source_ip = client.map(|client| client.to_string()).unwrap_or_default();
         Self { is_past_front: client.is_none(), source_ip, ..self }
     }
 
-    /// Refuses a request that has come past the front, where there is one: to others there is nothing here.
+    /// Refuses a request that has bypassed the front of a deployment that has one, as if there were no route.
     pub fn require_front(&self) -> Result<(), Error> {
         if self.is_past_front { Err(Error::RouteNotFound) } else { Ok(()) }
     }
 
-    /// Refuses a webhook, which somebody has directed at this API: each one handled could cause the next.
+    /// Refuses a webhook of this service that somebody has directed at this API: each one handled could cause the next.
     pub const fn require_no_webhook(&self) -> Result<(), Error> {
         if self.is_webhook { Err(Error::LoopDetected) } else { Ok(()) }
     }
@@ -255,7 +256,7 @@ impl Request {
         if self.names_account() { Party::Operator } else { Party::Owner }
     }
 
-    /// Returns the name of the hold in the path; the default one's if the path has none.
+    /// Returns the name of the hold in the path; the default name if the path has none.
     pub fn path_hold(&self) -> Result<HoldName, Error> {
         let invalid = || Error::InvalidParameter("name", HoldName::RULE.to_owned());
         match self.path_name.as_deref() {
@@ -277,8 +278,8 @@ impl Request {
         sent.map(idempotency_key::parse).transpose()
     }
 
-    /// Returns method, path, query and body, without credentials: what a fingerprint covers. Spellings of one JSON text are
-    /// one.
+    /// Returns method, path, query and body, without credentials: what a fingerprint covers. Bodies that are the same
+    /// JSON value in different spellings give the same text.
     #[must_use]
     pub fn whole(&self) -> String {
         let query =
@@ -290,8 +291,8 @@ impl Request {
         format!("{} {}?{query}\n{body}", self.method, self.path)
     }
 
-    /// Returns the client's IP address: the gateway's peer, or the peer of the [front](Self::through_front). Other headers are not
-    /// consulted.
+    /// Returns the client's IP address: the gateway's peer or, behind a [front](Self::through_front), the address that
+    /// the front names. Other headers are not consulted.
     #[must_use]
     pub fn source_ip(&self) -> &str {
         &self.source_ip
@@ -318,7 +319,7 @@ impl Request {
         self.path_id.as_deref().and_then(Id::parse).ok_or(Error::InvalidId)
     }
 
-    /// Returns the hash of the ticket in the path, which need not be one.
+    /// Returns the hash of the ticket in the path, which may be malformed or missing.
     #[must_use]
     pub fn path_ticket(&self) -> TicketHash {
         TicketHash::of(self.path_ticket.as_deref().unwrap_or_default())
@@ -329,7 +330,7 @@ impl Request {
         json::parse(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
-    /// Parses the body as JSON into two structs that share its fields: those of `A`, and the rest.
+    /// Parses the body as JSON into two structs: an `A` from the fields that `A` has, and a `B` from the rest.
     pub fn json_both<A: DeserializeOwned, B: DeserializeOwned>(&self) -> Result<(A, B), Error> {
         json::parse_both(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
@@ -347,8 +348,8 @@ impl Request {
         json::parse_over(media_type, encoding, &self.body, shown)
     }
 
-    /// Parses the body of an update as JSON into two structs that share its fields: those of `A`, and the rest as
-    /// [`json_over`](Self::json_over).
+    /// Parses the body of an update as JSON into two structs: an `A` from the fields that `A` has, and a `B` from the
+    /// rest, as [`json_over`](Self::json_over) does.
     pub fn json_both_over<A: DeserializeOwned, B: DeserializeOwned>(
         &self,
         shown: &impl Tagged,
@@ -394,7 +395,7 @@ impl Request {
         Ok(())
     }
 
-    /// Returns the kind of resource that the path names. Any other name is no route.
+    /// Returns the kind of resource that the path names. Fails with [`Error::RouteNotFound`] for any other name.
     pub fn path_kind(&self) -> Result<Kind, Error> {
         self.path_kind.as_deref().and_then(Kind::resource).ok_or(Error::RouteNotFound)
     }

@@ -231,7 +231,7 @@ impl<'a> EventView<'a> {
     }
 }
 
-/// Representation of what stops the purge, and of the purges under way.
+/// Representation of the purge's kill switch and hourly limits, and of the purges under way.
 #[derive(Debug, Serialize)]
 pub struct PurgeView {
     enabled: bool,
@@ -275,12 +275,12 @@ impl From<HourlyLimit> for LimitView {
     }
 }
 
-/// Representation of a participant.
+/// Representation of a participant: a system that takes part in the erasure of accounts.
 #[derive(Debug, Serialize)]
 pub struct ParticipantView<'a> {
     name: &'a str,
     required: bool,
-    /// Seconds.
+    /// Time that the participant has for its answer, from the claim of the account, in seconds.
     timeout: u64,
     detail: &'a str,
     tm_create: Timestamp,
@@ -340,7 +340,7 @@ impl<'a> From<&'a Participation> for PartView<'a> {
     }
 }
 
-/// Representation of a question that a participant has yet to answer for good: its part in an erasure.
+/// Representation of an erasure request that a participant has not finally answered yet: its part in an erasure.
 #[derive(Debug, Serialize)]
 pub struct RequestView<'a> {
     customer_id: Id<domain::Customer>,
@@ -375,12 +375,12 @@ pub struct ErasureView<'a> {
     attempts: u64,
     quarantined: u64,
     last_error: Option<&'a str>,
-    /// The last receipt.
+    /// The latest receipt of the account's erasures.
     receipt: Option<&'a str>,
     round: u64,
     participants: Vec<ParticipationView<'a>>,
     tm_complete: Option<Timestamp>,
-    /// All receipts of the account's erasures, the last one last.
+    /// All receipts of the account's erasures, the oldest first.
     receipts: &'a [String],
 }
 
@@ -394,7 +394,7 @@ pub struct ParticipationView<'a> {
     waiver: Option<WaiverView<'a>>,
 }
 
-/// Representation of a waiver.
+/// Representation of a waiver: a project admin's decision that an erasure does without a participant's answer.
 #[derive(Debug, Serialize)]
 struct WaiverView<'a> {
     reason: &'a str,
@@ -417,7 +417,7 @@ impl<'a> From<&'a Participation> for ParticipationView<'a> {
     }
 }
 
-/// Representation of a hold.
+/// Representation of a hold: an operator's order that an account is not deleted and that what it owns is preserved.
 #[derive(Debug, Serialize)]
 pub struct HoldView<'a> {
     name: String,
@@ -520,7 +520,7 @@ pub struct ErasureStatusView<'a> {
 #[derive(Debug, Serialize)]
 struct ParticipantStateView<'a> {
     name: &'a str,
-    /// `None` if it has not been asked.
+    /// State of the participant's part in the erasure; `None` if it has not been asked.
     state: Option<PartState>,
 }
 
@@ -602,7 +602,7 @@ struct UndeliverableView {
     since: Timestamp,
 }
 
-/// Representation of a suspension.
+/// Representation of a suspension: an operator's bar to the account's own callers.
 #[derive(Debug, Serialize)]
 struct SuspensionView {
     by: Actor,
@@ -610,7 +610,8 @@ struct SuspensionView {
 }
 
 impl<'a> OverviewView<'a> {
-    /// Returns the overview of an account with this row in the ledger, and these parts of participants, at `now`.
+    /// Returns the overview of `customer` at `now`, with its erasure in the ledger, if any, and the participants' parts
+    /// in that.
     #[must_use]
     pub fn new(
         customer: &'a domain::Customer,
@@ -654,7 +655,7 @@ impl<'a> OverviewView<'a> {
         }
     }
 
-    /// Adds why the account's address gets no mail.
+    /// Returns the overview with the reason why the account's address gets no mail; `None` if it gets mail.
     #[must_use]
     pub fn with_mail(self, undeliverable: Option<Undeliverable>) -> Self {
         let undeliverable =
@@ -669,7 +670,7 @@ impl<'a> OverviewView<'a> {
     }
 }
 
-/// Representation of a plan of an erasure.
+/// Representation of a plan: what deleting an account would remove, and the digest that binds a deletion to it.
 #[derive(Debug, Serialize)]
 pub struct PlanView<F, C> {
     customer_id: Id<domain::Customer>,
@@ -681,7 +682,7 @@ pub struct PlanView<F, C> {
 }
 
 impl<F, C> PlanView<F, C> {
-    /// The plan of the erasure of `customer`, who owns `counts`; `fields` says what becomes of each stored
+    /// Returns the plan of the erasure of `customer`, who owns `counts`; `fields` says what becomes of each stored
     /// field, `capacity` what the erasure costs.
     #[must_use]
     pub fn new(customer: &domain::Customer, counts: &Counts, capacity: C, fields: F) -> Self {
@@ -722,7 +723,7 @@ impl<'a> NewSessionView<'a> {
 pub struct SessionView {
     id: Id<domain::Session>,
     agent_id: Id<domain::Agent>,
-    /// Whether the request that shows it was sent with it.
+    /// Whether this is the session that the request was sent with.
     current: bool,
     tm_create: Timestamp,
     tm_last_use: Timestamp,
@@ -753,7 +754,7 @@ impl SessionView {
     }
 }
 
-/// Representation of an agent.
+/// Representation of an agent: a person who works with an account.
 #[derive(Debug, Serialize)]
 pub struct AgentView<'a> {
     id: Id<domain::Agent>,
@@ -791,7 +792,7 @@ impl<'a> AgentView<'a> {
     }
 }
 
-/// Representation of a resource.
+/// Representation of a resource, such as a number or a flow.
 #[derive(Serialize)]
 pub struct ResourceView<'a> {
     id: Id<domain::Resource>,

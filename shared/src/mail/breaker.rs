@@ -1,14 +1,14 @@
-//! The breaker: how many messages the installation sends within an hour.
+//! The mail breaker: limits the messages that the installation sends within an hour.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::{Error, Timestamp};
 use crate::store::Store;
 
-/// The breaker, as one run of the sender sees it. Once it is open, it stays so until the run ends.
+/// The mail breaker, as one run of the sender sees it. Once it is open, it stays so until the run ends.
 pub(super) struct Breaker<'a> {
     store: &'a Store,
-    /// Most messages within an hour; `None` if there is no limit.
+    /// Maximum number of messages within an hour; `None` if there is no limit.
     per_hour: Option<u64>,
     is_open: AtomicBool,
 }
@@ -19,13 +19,13 @@ impl<'a> Breaker<'a> {
         Self { store, per_hour, is_open: AtomicBool::new(false) }
     }
 
-    /// Whether the hour's messages are used up.
+    /// Whether this run has found the hour's limit of messages used up.
     pub(super) fn is_open(&self) -> bool {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// Counts a message before it is sent; false if the hour's messages are used up. A message that two runs attempt
-    /// at once is counted twice, so that the limit is never exceeded, and may not quite be reached.
+    /// Counts a message before it is sent; returns false if the hour's limit is used up. A message that two runs
+    /// attempt at once is counted twice: the limit is never exceeded, but may not quite be reached.
     pub(super) async fn admits(&self, now: Timestamp) -> Result<bool, Error> {
         let Some(per_hour) = self.per_hour else { return Ok(true) };
         let admits = !self.is_open() && self.store.count_message(per_hour, now).await?;

@@ -44,8 +44,8 @@ impl fmt::Debug for Feedback {
 }
 
 impl Feedback {
-    /// Returns why its recipients get no more mail; `None` if they do: a mailbox that is full, or a server that does not
-    /// answer, may take the next message.
+    /// Returns why the message's recipients get no more mail; `None` if they still do: a mailbox that is full, or a
+    /// server that does not answer, may take the next message.
     fn reason(&self) -> Option<UndeliverableReason> {
         match (&self.complaint, &self.bounce) {
             (Some(_), _) => Some(UndeliverableReason::Complained),
@@ -64,7 +64,7 @@ impl Feedback {
         recipients.filter_map(|one| Email::from_text(&one.email_address).ok())
     }
 
-    /// Stops mail to the recipients of a message that bounced for good, or that they complained of.
+    /// Stops mail to the recipients of a message that bounced for good or that they marked as spam.
     pub async fn record(&self, app: &App) -> Result<(), Error> {
         let Some(reason) = self.reason() else { return Ok(()) };
         let now = app.now();

@@ -21,8 +21,7 @@ enum Answer {
     Nothing,
 }
 
-/// A letter to an address, about an account if there is one, and the token in its link; `None` in a letter without a
-/// link.
+/// A letter to an address, with the account that it is about, if any, and the token in its link, if it has one.
 struct Addressed {
     to: Email,
     letter: Letter,
@@ -160,8 +159,8 @@ impl Mailer {
         Ok(self.with_link(account.email, Letter::Verification, issued))
     }
 
-    /// Returns the letter with a link that unregisters the account whose verified address this is. Nothing if there is no
-    /// such account, if it is to be deleted already, or if it is the project's own.
+    /// Returns the letter with a link that unregisters the account whose verified address this is. [`Answer::Nothing`]
+    /// if there is no such account, if it is to be deleted already, or if it is the project's own.
     async fn answer_unregistration(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         // A verified address is reserved, and its holder comes first.
@@ -182,7 +181,7 @@ impl Mailer {
         Ok(self.with_link(to, Letter::Unregistration, issued))
     }
 
-    /// Returns the letter about the account that a token is about, with a link that has the token.
+    /// Returns a letter about the account that the token is issued for, with a link that contains the token.
     fn with_link(&self, to: Email, letter: Letter, issued: IssuedToken) -> Answer {
         let account = issued.customer;
         let plain = MailedToken::new(account, issued.agent, self.app.new_secret());

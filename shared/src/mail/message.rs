@@ -12,7 +12,7 @@ pub(super) struct Message {
     pub(super) subject: &'static str,
     /// Plain-text body.
     pub(super) text: String,
-    /// HTML with the words of the plain text, without images and scripts. A link is shown as what it leads to.
+    /// HTML body with the words of the plain text, without images and scripts. The text of a link is its URL.
     pub(super) html: String,
 }
 
@@ -25,11 +25,11 @@ struct Text<'a> {
     deletion: String,
     proof: &'a Proof,
     public_url: &'a str,
-    /// Where the owner signs in.
+    /// URL of the page where the owner signs in.
     page: &'a str,
 }
 
-/// What the last mail proves the erasure with.
+/// Proof of the erasure in an account's last mail.
 #[derive(Default)]
 pub(super) struct Proof {
     /// The signed receipt.
@@ -76,8 +76,8 @@ struct LetterText<'a> {
 }
 
 impl Message {
-    /// Returns the message of a notice about `account`. The last one has the `proof`, and says where to get the keys that
-    /// verify its receipt.
+    /// Returns the message of a notice about `account`. The notice of the erasure has the `proof`, and says where to
+    /// get the keys that verify its receipt.
     pub(super) fn new(
         notice: &Notice,
         account: Id<Customer>,
@@ -101,7 +101,8 @@ impl Message {
         Self::laid_out(subject(notice_type), text.render().map_err(internal)?, link)
     }
 
-    /// Returns the message of a letter about `account`, with its link; both are empty in letters that have none.
+    /// Returns the message of a letter about `account`, with its `link`. In letters without a link, `account` is `None`
+    /// and `link` is empty.
     pub(super) fn letter(
         letter: Letter,
         account: Option<Id<Customer>>,
@@ -147,7 +148,7 @@ const fn subject(notice_type: NoticeType) -> &'static str {
     }
 }
 
-/// Returns a time for people: `2026-12-30 14:22 UTC`.
+/// Returns a time as text for people, such as `2026-12-30 14:22 UTC`.
 fn moment(time: Timestamp) -> String {
     let text = time.fixed();
     let part = |range| text.get(range).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! Mail: notifies account owners of changes of their account, and carries out mail intents.
 //!
-//! A change puts its notices into the outbox, in its own transaction, and a request its intent. The outbox's stream
-//! brings new entries, and the schedule starts a run for what is due. What is not true any more is dropped. An attempt is
-//! claimed before it is made: two runs never make the same one, and a run that dies is followed by one more attempt, which
-//! may send the message a second time. An address that bounced or complained gets nothing, and a breaker limits the
-//! messages of an hour. Tokens that have expired are deleted here, too.
+//! A change writes its notices to the outbox in its own transaction; a request that is answered by mail writes its
+//! intent. The outbox's stream starts a run for new entries, and the schedule one for all that is due. A notice that is
+//! not true any more is dropped. An attempt is claimed before it is made: two runs never make the same one, and a run
+//! that dies is followed by one more attempt, which may send the message a second time. An address that bounced or
+//! complained gets nothing, and a breaker limits the messages of an hour. Tokens that have expired are deleted here,
+//! too.
 
 mod breaker;
 mod feedback;
@@ -32,7 +33,7 @@ use breaker::Breaker;
 pub use feedback::Feedback;
 use message::{Message, Proof};
 
-/// Number of messages that a run sends at the same time.
+/// Maximum number of messages that a run sends at the same time.
 const CONCURRENT_MESSAGES: usize = 4;
 
 /// Context of the function that sends mail: store, SES client and sender.
@@ -41,13 +42,13 @@ pub struct Mailer {
     /// Store, clock and randomness.
     pub app: App,
     client: Client,
-    /// The sender; `None` if the installation sends no mail.
+    /// The address that mail is sent from; `None` if the installation sends no mail.
     from: Option<String>,
-    /// Where clients reach the API; empty if the installation does not say.
+    /// Base URL at which clients reach the API; empty if none is configured.
     public_url: String,
-    /// SES's configuration set.
+    /// Name of SES's configuration set, which passes bounces and complaints on; `None` if there is none.
     configuration_set: Option<String>,
-    /// Most messages within an hour; `None` if there is no limit.
+    /// Maximum number of messages within an hour; `None` if there is no limit.
     per_hour: Option<u64>,
 }
 
@@ -63,26 +64,27 @@ impl Build for Mailer {
     }
 }
 
-/// Result of one run.
+/// Result of one run of the sender of mail.
 #[derive(Debug, Default, Serialize)]
 pub struct MailRun {
     /// Number of messages that SES has accepted.
     pub sent: u64,
-    /// Number of notices and intents that were not true any more, too old, or without an address.
+    /// Number of notices and intents that were dropped: not true any more, too old, without an address, or replaced by
+    /// other intents.
     pub dropped: u64,
     /// Number of messages that were dropped because their address bounced or complained.
     pub suppressed: u64,
-    /// Number of last mails that wait for their receipt.
+    /// Number of last mails of deleted accounts that wait for the receipt that they are to contain.
     pub waiting: u64,
     /// Number of attempts that failed.
     pub failed: u64,
-    /// Number of messages that were given up after such an attempt.
+    /// Number of messages that were given up after a failed attempt, which counts in `failed` too.
     pub given_up: u64,
     /// Number of tokens and pending sign-ups that had expired and were deleted.
     pub expired: u64,
     /// Seconds since the message that has waited longest fell due.
     pub oldest_overdue_seconds: u64,
-    /// Whether the hour's messages are used up; what is due waits for the next hour.
+    /// Whether the hour's limit of messages is used up; what is due waits for the next hour.
     pub breaker_open: bool,
     /// Whether the deadline left work for the next run.
     pub unfinished: bool,
@@ -110,7 +112,8 @@ struct Refusal {
     is_final: bool,
 }
 
-/// Sends the mail that is due, until none is left or `deadline` is near. Nothing if the installation sends no mail.
+/// Sends the mail that is due, until none is left or `deadline` is near. Does nothing if the installation sends no
+/// mail.
 pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Error> {
     let Some(from) = &mailer.from else { return Ok(MailRun::default()) };
     let (store, now) = (&mailer.app.store, mailer.app.now());
@@ -128,7 +131,7 @@ pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Er
     Ok(run)
 }
 
-/// Sends the mail with these keys that is due. What is left of it, the schedule takes up.
+/// Sends the mail of the outbox entries with these keys, if it is due. What is not sent is left to the scheduled run.
 pub async fn send_new(
     mailer: &Mailer,
     ids: impl IntoIterator<Item = String>,
@@ -143,15 +146,15 @@ pub async fn send_new(
     Ok(run)
 }
 
-/// What the messages of a run have in common.
+/// What the messages of a run have in common: the sender and the breaker.
 struct Sending<'a> {
-    /// The sender.
+    /// The address that mail is sent from.
     from: &'a str,
     breaker: Breaker<'a>,
 }
 
 impl Mailer {
-    /// Returns a mailer that sends `from` an address, without a limit.
+    /// Returns a mailer that sends mail from the address `from`, without a limit per hour.
     #[must_use]
     pub const fn new(app: App, client: Client, from: Option<String>) -> Self {
         Self {
@@ -183,7 +186,7 @@ impl Mailer {
         }
     }
 
-    /// Attempts one item. A failure is that item's alone.
+    /// Handles one due item: sends mail or deletes an expired token. A failure does not affect the other items.
     async fn dispatch(
         &self,
         item: &DueItem,
@@ -249,16 +252,16 @@ impl Mailer {
         self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Returns what the last mail proves the erasure by: its receipt, and a link to its status with a new ticket. Each attempt
-    /// to send the mail issues one, as only hashes of earlier tickets are stored.
+    /// Returns the proof of the erasure for the last mail: the receipt, and a link to the erasure's status with a new
+    /// ticket. Each attempt to send the mail issues a ticket, as only the hashes of earlier ones are stored.
     async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
         let ticket = self.app.new_ticket();
         self.app.store.insert_ticket(&ticket.hash(), account).await?;
         Ok(Proof { receipt, status_url: format!("{}{}", self.public_url, ticket.page()) })
     }
 
-    /// Holds back a message to an address that bounced or complained, for good, and one beyond the hour's limit, until the
-    /// next hour. `None` if it is to be sent.
+    /// Drops a message to an address that bounced or complained, and holds one beyond the hour's limit back until the
+    /// next hour. `None` if the message is to be sent.
     async fn hold_back(
         &self,
         id: &str,
@@ -273,8 +276,8 @@ impl Mailer {
         Ok((!sending.breaker.admits(now).await?).then_some(Disposition::NotDue))
     }
 
-    /// Deletes the entry of a message that was sent, or that is given up: after its last attempt, or as SES refused it for
-    /// good.
+    /// Deletes the entry of a message that was sent, or that is given up: after its last attempt, or because SES
+    /// refused it for good.
     async fn conclude(
         &self,
         id: &str,

@@ -1,4 +1,4 @@
-//! Calls of AWS, and their failures.
+//! Calls to AWS services, and their failures.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -14,8 +14,9 @@ pub(crate) trait Call {
     /// Result of the call.
     type Output;
 
-    /// Sends the request. The future is boxed, as the SDK's take many kilobytes and are moved with whatever holds
-    /// them; and boxed here per operation, so that it is compiled in this crate and not in every function again.
+    /// Sends the request. The future is boxed, as the SDK's futures take many kilobytes and are moved with whatever
+    /// holds them; it is boxed here, per operation, so that it is compiled in this crate and not in every function
+    /// again.
     fn call(self) -> BoxFuture<'static, Self::Output>;
 }
 
@@ -50,14 +51,14 @@ calls! {
     ses::send_email: SendEmailFluentBuilder, SendEmailOutput, SendEmailError;
 }
 
-/// The failure of a call of DynamoDB.
+/// Returns the error for a failed call to DynamoDB; see [`failure`].
 pub(crate) fn dynamodb_failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Error {
     failure("DynamoDB", &error)
 }
 
-/// The failure of a call of `service`: unavailable, so that the caller may try again. Its cause names AWS's error code.
-/// AWS's message is part of it only where it speaks of permissions or of what does not exist, as others may repeat
-/// what was sent.
+/// Returns the error for a failed call to `service`: [`Error::Unavailable`], so that the caller may try again. Its
+/// cause names AWS's error code. AWS's message is part of it only where that is about permissions or about what does
+/// not exist, as other messages may repeat what was sent.
 pub(crate) fn failure<E, R>(service: &str, error: &SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata,

@@ -11,7 +11,7 @@ use crate::domain::{Error, Timestamp};
 /// Environment variable with the clock's offset in seconds, set by the local stack only; a test checks the template.
 const OFFSET: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// A clock.
+/// Source of the current time: the system's clock, or a dial that a test sets.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 

@@ -32,7 +32,7 @@ pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Reads where webhooks may go: not to the API's own hosts, as far as the function is told of them.
+/// Reads the policy on where webhooks may go: not to the API's own hosts, as far as the environment names them.
 pub fn targets() -> Result<TargetPolicy, Error> {
     let own_hosts = ["DOMAIN_NAME", "API_HOST"].into_iter().filter_map(optional);
     Ok(TargetPolicy::new(loopback()?, own_hosts))
@@ -93,7 +93,7 @@ pub fn mail_from() -> Option<String> {
     optional("MAIL_FROM")
 }
 
-/// Reads the most messages that are sent within an hour. `None` if there is no limit.
+/// Reads the maximum number of messages that are sent within an hour. `None` if there is no limit.
 pub fn mail_per_hour() -> Result<Option<u64>, Error> {
     limit("MAIL_PER_HOUR")
 }
@@ -136,7 +136,7 @@ pub fn breaker() -> Result<u64, Error> {
     required(NAME)?.parse().map_err(|_| Error::Internal(format!("{NAME} is not a number")))
 }
 
-/// Reads the brake on deletions by operators. `None` if there is no limit.
+/// Reads the maximum number of deletions by operators within an hour (the brake). `None` if there is no limit.
 pub fn brake() -> Result<Option<Brake>, Error> {
     Ok(limit("DELETIONS_PER_HOUR")?.map(|per_hour| Brake { per_hour }))
 }
@@ -146,7 +146,7 @@ pub fn caps() -> Result<Caps, Error> {
     Ok(Caps { agents: limit("MAX_AGENTS")?, access_keys: limit("MAX_ACCESS_KEYS")? })
 }
 
-/// Reads how many sessions an agent may have, and when they end without use.
+/// Reads the maximum number of sessions of an agent, and the time without use after which a session ends.
 pub fn session_limits() -> Result<SessionLimits, Error> {
     let default = SessionLimits::default();
     let idle = limit("SESSION_IDLE_HOURS")?.map(Duration::from_hours);
@@ -157,13 +157,13 @@ pub fn session_limits() -> Result<SessionLimits, Error> {
     })
 }
 
-/// Returns whether a deletion by an operator must name a plan.
+/// Returns whether a deletion by an operator must name a plan: the digest of a count of what it will remove.
 #[must_use]
 pub fn requires_plan() -> bool {
     optional("REQUIRE_PLAN").as_deref() == Some("true")
 }
 
-/// Reads a limit. `None` if it is 0 or the variable is not set: nothing is counted.
+/// Reads a limit. `None` if it is 0 or the variable is not set: then nothing is counted, or a default applies.
 fn limit(name: &str) -> Result<Option<u64>, Error> {
     let Some(value) = optional(name) else { return Ok(None) };
     let limit = value.parse().map_err(|_| Error::Internal(format!("{name} is not a number")))?;

@@ -29,7 +29,7 @@ const AMAZON: &[u8] = include_bytes!("amazon_roots.pem");
 /// Connect timeout; an attempt has two seconds in all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client with a connection pool.
+/// HTTPS client with a connection pool, adapted to the SDK's traits.
 #[derive(Clone, Debug)]
 struct Https(Client<HttpsConnector<connect::HttpConnector>, SdkBody>);
 
@@ -135,8 +135,8 @@ mod tests {
         }
     }
 
-    /// Calls so often. The server takes these connections, one after the other: no more may be made, and
-    /// none fewer.
+    /// Makes this number of `calls`, which must all succeed. The server accepts exactly these connections, one after
+    /// the other: the client may make no more, and no fewer.
     async fn every_call_succeeds(calls: usize, connections: &'static [&'static [&'static str]]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -15,7 +15,7 @@ use crate::domain::{Actor, Customer, Error, Event, Id};
 /// Maximum length of a text, in characters.
 const MAX_TEXT: usize = 512;
 
-/// Every message that this crate logs, with its fields. None is personal.
+/// Every message that this crate logs, with its fields. None of the fields is personal data.
 #[derive(Serialize)]
 #[serde(tag = "message")]
 pub(crate) enum LogEntry<'a> {
@@ -47,7 +47,7 @@ pub(crate) enum LogEntry<'a> {
         /// Number of password hashes computed: they are what an attack on passwords costs.
         hashes: u64,
     },
-    /// A caller who was authenticated has not the permission for what it asked.
+    /// An authenticated caller lacks the permission that the request needs.
     #[serde(rename = "authorization_denied")]
     AuthorizationDenied {
         /// The request's id.
@@ -79,7 +79,7 @@ pub(crate) enum LogEntry<'a> {
         /// Source location. The panic's own message may hold anything.
         at: &'a str,
     },
-    /// A write beside a request failed; the request did not depend on it.
+    /// A write made concurrently with a request failed; the request did not depend on it.
     #[serde(rename = "background write failed")]
     BackgroundWriteFailed {
         /// Error that the work ended with.
@@ -94,7 +94,7 @@ pub(crate) enum LogEntry<'a> {
     /// A batch of events could not be put on the bus; the stream or the schedule retries it.
     #[serde(rename = "events not published")]
     EventsNotPublished {
-        /// Number of events.
+        /// Number of events in the batch.
         count: usize,
         /// Error that the work ended with.
         cause: Cause<'a>,
@@ -166,7 +166,7 @@ pub(crate) enum LogEntry<'a> {
     UnknownItems {
         /// The account.
         customer_id: Id<Customer>,
-        /// Number of items.
+        /// Number of items of an unknown kind.
         count: u64,
     },
 }
@@ -239,7 +239,7 @@ fn shortened(text: &str) -> &str {
     text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Logs the events of libraries from here on.
+/// Starts logging the `tracing` events of libraries.
 pub(crate) fn start() {
     let libraries = Libraries(std::io::stderr).with_filter(LevelFilter::INFO);
     // Fails only if there is a subscriber already.

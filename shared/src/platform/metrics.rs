@@ -103,7 +103,7 @@ mod tests {
         text
     }
 
-    /// Returns the names with a unit in the sources.
+    /// Returns the metrics that the source text emits: their names, each with its unit.
     fn emitted(text: &str) -> BTreeMap<String, &'static str> {
         let mut found = BTreeMap::new();
         for unit in ["Count", "Seconds"] {

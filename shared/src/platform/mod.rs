@@ -1,4 +1,4 @@
-//! The process's surroundings: environment, clock, log, metrics, TLS and the AWS SDK. Leaves: they know the
+//! The process's surroundings: environment, clock, log, metrics, TLS and the AWS SDK. These modules use only the
 //! [`domain`](crate::domain) and each other.
 
 pub(crate) mod aws;

@@ -73,7 +73,7 @@ fn retries() -> RetryConfig {
         .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
-/// Timeouts with which four tries fit into the shortest function timeout.
+/// Returns the timeout of each try, 2 s, with which four tries fit into the shortest function timeout.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build()
 }

@@ -1,4 +1,4 @@
-//! What stops the purge, for operators to see.
+//! The kill switch and the hourly limits that can stop a purge, for operators to see.
 
 use futures_util::future::{BoxFuture, try_join};
 
@@ -9,13 +9,13 @@ use crate::domain::{Error, Timestamp};
 use crate::platform::config;
 use crate::store::purge::PurgeStage;
 
-/// Context of a handler that shows what stops the purge.
+/// Context of the handler that shows what can stop a purge: the kill switch and the hourly limits.
 #[derive(Debug)]
 pub struct Controls {
-    /// Store, clock and randomness; the brake, too.
+    /// Store, clock and randomness; also the limit of deletions by operators (the brake).
     pub app: App,
     enabled: bool,
-    /// Number of purges that may begin within one hour.
+    /// Maximum number of purges that begin within one hour.
     breaker: u64,
 }
 
@@ -35,7 +35,8 @@ impl Build for Controls {
 }
 
 impl Controls {
-    /// Reads what breaker and brake have counted within this hour, and at most a page of the purges under way.
+    /// Reads how many purges (breaker) and how many deletions by operators (brake) were counted within the current
+    /// hour, and at most a page of the purges under way.
     pub async fn read(&self) -> Result<PurgeState, Error> {
         let store = &self.app.store;
         let counts = store.get_hour_counts(self.app.now());

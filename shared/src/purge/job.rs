@@ -16,7 +16,7 @@ use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
 
-/// Number of pages that a job deletes before it yields its lane.
+/// Maximum number of pages of owned items that a job deletes before it yields its lane.
 const PAGES_PER_TURN: usize = 8;
 
 /// The purge of one account that this run has claimed.
@@ -27,10 +27,10 @@ pub(super) struct Job {
     /// The next page, if it has been read already.
     prefetched: Option<OwnedPage>,
     pass: Pass,
-    /// The webhook that the account had, if this run has deleted it. It is kept nowhere else, but in `customer_deleted` until
-    /// that is delivered.
+    /// The webhook that the account had, if this run has deleted the account. Apart from here, it is kept only in the
+    /// event `customer_deleted`, until that is delivered.
     farewell: Option<Webhook>,
-    /// Whether this run has seen to it that every participant was asked.
+    /// Whether this run has made sure that every participant was asked; true if there are none.
     has_asked: bool,
 }
 
@@ -40,7 +40,7 @@ impl Job {
         Self { account, ledger, prefetched: first_page, pass, farewell: None, has_asked }
     }
 
-    /// Lets the account's end be told to the webhook that it had.
+    /// Returns the job with the webhook that the account had, to which its last event, `customer_erased`, is delivered.
     pub(super) fn with_farewell(self, farewell: Option<Webhook>) -> Self {
         Self { farewell, ..self }
     }
@@ -78,14 +78,14 @@ struct Pass {
     unknown: u64,
 }
 
-/// What a pass that has come to its end leads to.
+/// What follows a pass that has reached its end.
 #[derive(Debug, PartialEq, Eq)]
 enum PassEnd {
     /// Items were deleted: another pass shows whether all are gone.
     Repeat,
-    /// The pass met nothing.
+    /// The pass met nothing: the purge finishes.
     Finish,
-    /// The pass met nothing but items of an unknown kind.
+    /// The pass met nothing but items of an unknown kind: the account is quarantined.
     Quarantine,
 }
 
@@ -248,7 +248,7 @@ impl Worker<'_> {
         Ok(JobState::Finished)
     }
 
-    /// Reads participants' parts; reads nothing if there are none.
+    /// Reads the participants' parts in an erasure. Without participants, reads nothing.
     async fn parts(&self, ledger: &Erasure) -> Result<Vec<Participation>, Error> {
         if ledger.participants.is_empty() {
             return Ok(Vec::new());

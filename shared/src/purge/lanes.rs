@@ -11,7 +11,7 @@ use crate::domain::{Customer, Error, Id};
 use crate::platform::log::{Cause, LogEntry};
 use crate::store::purge::PurgeStage;
 
-/// Number of accounts that a run purges at the same time.
+/// Number of lanes: how many accounts a run purges at the same time.
 const LANES: usize = 4;
 
 /// Long jobs, those that one turn did not finish, in round-robin order.
@@ -135,7 +135,7 @@ impl Worker<'_> {
         })
     }
 
-    /// Runs a turn. A failure is that account's alone.
+    /// Runs a turn. If it fails, the other accounts of the run are not affected.
     async fn run_turn(&self, turn: Turn) -> EndedTurn {
         let (account, was_long) = (turn.account(), turn.is_long());
         let result = match turn {

@@ -42,7 +42,7 @@ use crate::store::root::CustomerAttributes;
 use crate::store::{Store, fields};
 use queue::PurgeQueue;
 
-/// Purges accounts.
+/// Context of the purge: store, signer, bus and limits.
 #[derive(Debug)]
 pub struct Purger {
     /// Store, clock and randomness.
@@ -53,7 +53,7 @@ pub struct Purger {
     erased: Vec<&'static str>,
     /// Whether purging is switched on.
     enabled: bool,
-    /// Number of purges that may begin within one hour.
+    /// Maximum number of purges that begin within one hour.
     breaker: u64,
 }
 

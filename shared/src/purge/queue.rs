@@ -15,7 +15,7 @@ use crate::store::queue::QueueCursor;
 pub(super) struct PurgeQueue {
     /// Start of the run. Accounts that fall due later are left to the next run.
     until: Timestamp,
-    /// What is left to take; the front is taken first.
+    /// Accounts that are left to take, by stage; those at the front are taken first.
     sections: VecDeque<Section>,
     /// Earliest due time among the accounts seen so far.
     oldest: Option<Timestamp>,
@@ -27,7 +27,7 @@ pub(super) struct PurgeQueue {
 #[derive(Debug)]
 struct Section {
     stage: PurgeStage,
-    /// Accounts of the pages read so far that nobody has taken.
+    /// Accounts of the pages read so far that no lane has taken yet.
     accounts: VecDeque<Due>,
     next_page: QueueCursor,
 }
@@ -42,7 +42,7 @@ enum Front {
 }
 
 impl PurgeQueue {
-    /// Reads the first page of either stage: accounts that were due at `now`.
+    /// Opens the queue of the accounts that are due at `now`: reads the first page of each stage.
     pub(super) async fn open(store: &Store, now: Timestamp) -> Result<Self, Error> {
         let first_page = |stage: PurgeStage| store.list_due(stage.beginning(), now);
         let (claimed, unclaimed) =
@@ -53,7 +53,7 @@ impl PurgeQueue {
         Ok(queue)
     }
 
-    /// Returns a queue of one account, which it takes for due and unclaimed: the claim finds out.
+    /// Returns a queue of one account, which is assumed to be due and unclaimed; the claim checks that.
     pub(super) fn of_one(id: Id<Customer>, now: Timestamp) -> Self {
         let account = Due { id, since: now };
         let section = Section {
@@ -139,7 +139,7 @@ impl PurgeQueue {
         self.due
     }
 
-    /// How long the account that has waited longest has been due. Zero if none is.
+    /// Returns how long the account that has waited longest has been due. Zero if none is.
     pub(super) fn oldest_overdue(&self) -> Duration {
         self.oldest.map_or(Duration::ZERO, |oldest| self.until.since(oldest))
     }

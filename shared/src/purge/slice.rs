@@ -14,8 +14,8 @@ use crate::domain::{Actor, Erasure, Timestamp};
 use crate::store::inventory::Owned;
 use crate::store::purge::CountedSlice;
 
-/// Most agents in one slice. Each adds two legs to the transaction, the lock of its user name and its
-/// login attempts, and a transaction has at most 100.
+/// Maximum number of agents in one slice. Each adds two actions to the transaction, on the lock of its user name and on
+/// its login attempts, and DynamoDB limits a transaction to 100 actions.
 const MAX_AGENTS: usize = 40;
 
 /// Cuts `items` so that each slice fits into one transaction.

@@ -1,7 +1,7 @@
 //! Panics: the request under way is answered with 500, and the process starts anew.
 //!
-//! Nothing unwinds (`infra/decisions/0037-abort-on-panic-and-link-without-lto.md`): the request under way is answered
-//! from here, and the process begins anew. Without a request it ends, and Lambda starts another.
+//! Panics do not unwind (`infra/decisions/0037-abort-on-panic-and-link-without-lto.md`): the panic hook answers the
+//! request under way, and the process begins anew. Without a request it ends, and Lambda starts another.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -15,7 +15,7 @@ use lambda_runtime_api_client::{PooledClient, body, build_request};
 
 use crate::platform::log::LogEntry;
 
-/// The answer to the latest request, should it panic. It stays after the request is answered: then Lambda refuses a
+/// The answer to send if the latest request panics. It stays after the request is answered: then Lambda refuses a
 /// second answer.
 static LAST_WORD: Mutex<Option<LastWord>> = Mutex::new(None);
 
@@ -29,7 +29,7 @@ pub(super) fn watch() {
     std::panic::set_hook(Box::new(crash));
 }
 
-/// Registers the `answer` to `invocation`, should it panic.
+/// Registers the `answer` to send if `invocation` panics.
 pub(super) fn would_answer(
     invocation: String,
     answer: impl FnOnce() -> Response<Body> + Send + 'static,

@@ -14,15 +14,14 @@ type Handler<P, I> =
 /// An API route with context `P`. Unless declared, it accepts no query parameter and no precondition.
 pub struct Endpoint<P: 'static> {
     accepts: Accepts,
-    /// Whether the handler authenticates nobody, so that what the request has beside path and body is checked
-    /// before it.
+    /// Whether the handler authenticates nobody, so that query and headers are checked before it is called.
     is_public: bool,
     handle: Handler<P, Request>,
     replay: Option<Handler<P, IdempotencyRecord>>,
 }
 
 impl<P: 'static> Endpoint<P> {
-    /// A route whose `handle` authenticates its caller.
+    /// Returns a route whose `handle` authenticates its caller.
     pub fn new<H, F>(handle: H) -> Self
     where
         H: Fn(&'static P, Request) -> F + Send + Sync + 'static,
@@ -36,7 +35,7 @@ impl<P: 'static> Endpoint<P> {
         }
     }
 
-    /// A route that anybody may call.
+    /// Returns a route that anybody may call.
     pub fn public<H, F>(handle: H) -> Self
     where
         H: Fn(&'static P, Request) -> F + Send + Sync + 'static,
@@ -45,7 +44,7 @@ impl<P: 'static> Endpoint<P> {
         Self { is_public: true, ..Self::new(handle) }
     }
 
-    /// Declares the query parameters.
+    /// Declares the query parameters that the route accepts.
     #[must_use]
     pub fn query(mut self, names: &'static [&'static str]) -> Self {
         self.accepts.query = names;
@@ -59,7 +58,8 @@ impl<P: 'static> Endpoint<P> {
         self
     }
 
-    /// Declares how a request is answered whose `Idempotency-Key` an identical one has used before.
+    /// Declares how a repeated request is answered: one whose `Idempotency-Key` was used before by an identical
+    /// request.
     #[must_use]
     pub fn replay<H, F>(mut self, replay: H) -> Self
     where
@@ -70,7 +70,7 @@ impl<P: 'static> Endpoint<P> {
         self
     }
 
-    /// Takes over what the gateway sent.
+    /// Builds the request from what the gateway sent.
     #[must_use]
     pub fn request(&self, request: lambda_http::Request) -> Request {
         Request::new(request, self.accepts)

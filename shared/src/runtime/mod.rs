@@ -1,4 +1,5 @@
-//! Runs a handler as a Lambda function: builds its context once, and never fails at the edge.
+//! Runs a handler as a Lambda function: builds its context once, and answers every request of the API, even after an
+//! error or a panic.
 
 mod crash;
 mod endpoint;

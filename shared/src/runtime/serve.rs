@@ -109,7 +109,8 @@ impl Asked {
     }
 }
 
-/// An answer that is passed on as it is: `lambda_http` would look for its charset, with the tables of every encoding.
+/// An answer that is passed on unchanged: `lambda_http` would look for its charset, which takes the tables of every
+/// encoding.
 struct Answered(Response<Body>);
 
 impl IntoResponse for Answered {
@@ -206,7 +207,8 @@ fn invocation(request: &lambda_http::Request) -> String {
     context.map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
-/// Returns the time that the handler may take: the function's, less what it takes to answer that it is up.
+/// Returns the time that the handler may take: what is left of the function's timeout, less what it takes to answer
+/// that the time is up.
 fn time_left(request: &lambda_http::Request) -> Duration {
     const TO_ANSWER: Duration = Duration::from_millis(500);
     /// Limit outside Lambda, where there is no deadline.

@@ -1,5 +1,6 @@
-//! Batches of a `DynamoDB` stream that brings keys, as Lambda passes them on, and which of their records failed.
-//! Source: <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>.
+//! Batches of a `DynamoDB` stream of keys only (`KEYS_ONLY`), as Lambda passes them on, and the answer that says which
+//! of their records failed. Source:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>.
 
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 /// A JSON Web Key Set (RFC 7517, section 5).
 #[derive(Debug, Serialize)]
 pub struct Jwks {
-    /// The keys.
+    /// The public keys, one per KMS key.
     pub keys: Vec<Jwk>,
 }
 
@@ -37,7 +37,7 @@ impl Jwk {
         Some(Self { kty: "EC", crv: "P-256", x, y, kid, r#use: "sig", alg: "ES256" })
     }
 
-    /// The key id: the key's thumbprint (RFC 7638).
+    /// Returns the key id: the key's thumbprint (RFC 7638).
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid

@@ -1,4 +1,4 @@
-//! Access keys.
+//! Storage of access keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ impl Stored for AccessKey {
 }
 
 impl Store {
-    /// Creates an access key, if the account admits it and the participant that it is bound to is registered.
+    /// Creates an access key, if the account's state allows it and the participant that it is bound to is registered.
     pub async fn insert_access_key(
         &self,
         target: Target<'_>,
@@ -113,8 +113,8 @@ impl Store {
         self.insert_owned(target, &key, attributes, event, occasion, required.as_ref()).await
     }
 
-    /// Changes an access key to `after`, if it is unchanged since `before` was read and the account admits it. The day of
-    /// its last use, which is recorded apart, stays.
+    /// Changes an access key to `after`, if the key is unchanged since `before` was read and the account's state allows
+    /// it. The day of its last use, which is recorded separately, stays.
     pub async fn update_access_key(
         &self,
         target: Target<'_>,
@@ -155,7 +155,8 @@ impl Store {
         self.update(key, &used, &is_new).await.map(drop)
     }
 
-    /// Deletes an access key, if it is unchanged since it was read and the account admits it. It stops working at once.
+    /// Deletes an access key, if it is unchanged since it was read and the account's state allows it. The key stops
+    /// working at once.
     pub async fn delete_access_key(
         &self,
         target: Target<'_>,

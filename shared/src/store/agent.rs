@@ -33,12 +33,13 @@ use crate::domain::{
 };
 use crate::patience::Tries;
 
-/// Increments an agent's epoch, which ends its sessions. It is in both items of the agent, which change together.
+/// Returns the update that increments an agent's epoch, which ends the agent's sessions. Both items of an agent have
+/// the epoch, and change together.
 fn next_epoch() -> Result<UpdateExpression, Error> {
     UpdateExpression::default().increment("epoch")
 }
 
-/// The agent's visible fields are unchanged since it was read, and its sessions have not ended.
+/// The condition that the agent's visible fields and its epoch are unchanged since it was read.
 fn unchanged(agent: &Agent) -> Condition {
     let values = [
         (":read_permission", number(agent.permission)),
@@ -149,12 +150,12 @@ pub struct ResetRequest {
     pub quota: Option<Quota>,
 }
 
-/// Number of access keys that end in one transaction, which has up to 100 legs.
+/// Maximum number of access keys deleted in one transaction, which DynamoDB limits to 100 actions.
 const KEYS_AT_ONCE: usize = 80;
 
 impl Transaction<'_> {
-    /// Adds the legs that replace an agent's password, if the agent is unchanged since it was read, and that let one session
-    /// go on.
+    /// Adds the actions that replace an agent's password, if the agent is unchanged since it was read, and notify the
+    /// account's owner. One session stays valid, if `new` names one.
     fn change_password(
         self,
         customer: &Customer,
@@ -178,13 +179,13 @@ impl Transaction<'_> {
         transaction.tell(Some(Occasion::PasswordChanged), customer, event)
     }
 
-    /// Adds the leg that forgets the attempts to log in as an agent.
+    /// Adds the action that deletes the count of attempts to log in as an agent.
     fn forget_attempts(self, agent: &Agent) -> Result<Self, Error> {
         self.delete(key::throttle(&agent.login.to_string()).address(), None)
     }
 
-    /// Adds the legs that replace an agent's password and end its sessions, if the agent and its user name's lock meet these
-    /// conditions.
+    /// Adds the actions that replace an agent's password and end its sessions, if the agent and its user name's lock
+    /// meet these conditions.
     fn replace_password(
         self,
         customer: Id<Customer>,
@@ -204,10 +205,10 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Creates an agent with the lock on its user name and the invitation to be mailed, if there is one, if the
-    /// account admits it. A taken name counts against the account, unless an operator creates the agent, so that
-    /// nobody can use up the operators' way back in. [`Error::TooManyRequests`] if the account has met too many, even
-    /// if this name is free.
+    /// Creates an agent with the lock on its user name and, if there is one, the invitation to be mailed, if the
+    /// account's state allows it. An attempt with a taken name counts against a quota of the account, unless an
+    /// operator makes it, so that nobody can use up the operators' way back in. [`Error::TooManyRequests`] if that
+    /// quota is used up, even if this name is free.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
@@ -256,8 +257,8 @@ impl Store {
         }
     }
 
-    /// Changes the agent's name and detail to those of `after`, if the agent is unchanged since `before` was read and the
-    /// account admits it.
+    /// Changes the agent's name and detail to those of `after`, if the agent is unchanged since `before` was read and
+    /// the account's state allows it.
     pub async fn update_agent(
         &self,
         target: Target<'_>,
@@ -274,8 +275,8 @@ impl Store {
         self.update_owned_if(target, Kind::Agent, &key, &changed, &unchanged(before), event).await
     }
 
-    /// Changes the agent's permission to that of `after`, if the agent is unchanged since `before` was read and the
-    /// account admits it and keeps an admin.
+    /// Changes the agent's permission to that of `after`, if the agent is unchanged since `before` was read, the
+    /// account's state allows it, and the account keeps an admin.
     pub async fn update_agent_permission(
         &self,
         target: Target<'_>,
@@ -295,13 +296,13 @@ impl Store {
         updated(target, self.change_owned(target.to(Write::Overwrite), update).await?)
     }
 
-    /// Replaces an agent's password, if the agent is unchanged since it was read and the account admits it. The agent's
-    /// sessions end, except the one that is kept: the caller's, who changes their own password. If none is, the agent's login
-    /// attempts are forgotten.
+    /// Replaces an agent's password, if the agent is unchanged since it was read and the account's state allows it. The
+    /// agent's sessions end, except the one that is kept: the caller's, if callers change their own password. If none
+    /// is kept, the count of the agent's login attempts is deleted.
     ///
-    /// If its access keys end, `ended` makes the event of their deletion. They are listed after the account was read,
-    /// and end on the condition that it has emitted no event since: a key that is being created at the same moment
-    /// ends too, or is not created.
+    /// If its access keys end, `ended` makes the event of their deletion. The keys are listed after the account was
+    /// read, and end on the condition that the account has emitted no event since: a key that is being created at the
+    /// same moment ends too, or is not created.
     pub async fn update_agent_password(
         &self,
         target: Target<'_>,
@@ -336,9 +337,10 @@ impl Store {
         }
     }
 
-    /// Sets an agent's password by a mailed link, which is used up, if none of the agent's sessions and links has ended since
-    /// the agent was read; [`Error::TokenInvalid`] otherwise. All of them end. The agent's login attempts are forgotten, and
-    /// its access keys stay. The account's owner is notified, unless the agent was invited and had no password.
+    /// Sets an agent's password by a mailed link and uses the link up, if the link's token still exists and the agent's
+    /// epoch is unchanged since the agent was read; [`Error::TokenInvalid`] otherwise. Ends all of the agent's sessions
+    /// and links and deletes the count of its login attempts; its access keys stay. The account's owner is notified,
+    /// unless the agent was invited and had no password.
     pub async fn reset_agent_password(
         &self,
         target: Target<'_>,
@@ -371,8 +373,8 @@ impl Store {
         }
     }
 
-    /// Asks for a link to be mailed to an agent, with the event that says so, if the account admits it;
-    /// [`Error::TooManyRequests`] if the agent's limit for the hour is exhausted.
+    /// Records an admin's request to mail an agent a link that sets its password, and the event of the request, if the
+    /// account's state allows it; [`Error::TooManyRequests`] if the agent's limit for the hour is exhausted.
     pub async fn insert_reset_request(
         &self,
         target: Target<'_>,
@@ -467,8 +469,8 @@ impl Store {
         }
     }
 
-    /// Deletes an agent and frees its user name, if the agent is unchanged since it was read and the account admits it and
-    /// keeps an admin. Its sessions and its access keys stop working at once.
+    /// Deletes an agent and frees its user name, if the agent is unchanged since it was read, the account's state
+    /// allows it, and the account keeps an admin. Its sessions and its access keys stop working at once.
     pub async fn delete_agent(
         &self,
         target: Target<'_>,
@@ -486,8 +488,8 @@ impl Store {
         updated(target, self.change_owned(target.to(Write::Overwrite), delete).await?)
     }
 
-    /// Ends all sessions of an agent, as each has the epoch in which it began. A session that is just being written ends
-    /// too: it has the old epoch.
+    /// Ends all sessions of an agent by incrementing the agent's epoch: a session is valid only in the epoch in which
+    /// it began. A session that is being written at the same moment has the old epoch, and ends too.
     pub async fn end_sessions(
         &self,
         customer: Id<Customer>,
@@ -520,13 +522,13 @@ impl Store {
     }
 }
 
-/// None of the agent's sessions and links has ended since it was read.
+/// The condition that the agent's epoch is unchanged since it was read: its sessions and links have not been ended.
 fn same_epoch(agent: &Agent) -> Condition {
     Condition::new("epoch = :read_epoch", [(":read_epoch", number(agent.epoch))])
 }
 
-/// Returns the update that a transaction resulted in. Its first two legs are those of
-/// [`emit_permission`](super::dynamodb::Transaction), and its third is the agent.
+/// Returns the update of an agent that a transaction resulted in. The transaction's first two actions are those of
+/// [`emit_permission`](super::dynamodb::Transaction), and its third is on the agent.
 fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Error> {
     let CommitResult::Refused(legs) = result else {
         return Ok(Update::Written);
@@ -541,7 +543,7 @@ fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Er
     }
 }
 
-/// Whether the user name's lock, which is the fourth leg of a reset, has this password already.
+/// Whether the user name's lock, the item of the transaction's fourth action, has this password hash already.
 fn has_hash(legs: &[Leg], hash: &PasswordHash) -> bool {
     let Some(Leg::Failed(Some(lock))) = legs.get(3) else { return false };
     read(lock.clone()).is_ok_and(|login: Login| login.password_hash.expose() == hash.expose())
@@ -575,7 +577,7 @@ mod tests {
         PresentedToken::from_text(token.expose()).unwrap()
     }
 
-    /// Sets the agent's password by a mailed link, for an account whose sequence number is 0 as far as is known.
+    /// Sets the agent's password by a mailed link, for an account that was read when its sequence number was 0.
     async fn reset(store: &Store) -> Result<(), Error> {
         let (customer, agent, token) = (customer(0), agent(), token());
         let event = Event {
@@ -599,7 +601,7 @@ mod tests {
         failed
     }
 
-    /// The refusal of a reset whose agent has another epoch by now, and this password.
+    /// Returns the refusal of a reset whose agent has another epoch by now, and the password with this hash.
     fn overtaken(hash: &str) -> (u16, Value) {
         let held = || reason("None");
         let lock = json!({

@@ -1,4 +1,4 @@
-//! Completes accounts with the index keys and markers that this version of the program writes and they lack.
+//! Adds, to accounts that earlier versions of the program wrote, the index keys and markers that this version writes.
 
 use super::dynamodb::{CommitResult, Item, Leg, Store, UpdateExpression, to_item};
 use super::key;
@@ -11,8 +11,8 @@ use crate::domain::{Customer, Error, Id};
 pub const INDEX_KEYS: [&str; 5] = ["list_pk", "list_sk", "name_key", "due_pk", "due_sk"];
 
 impl Store {
-    /// Writes the index keys of these accounts, 100 at most, that are missing or outdated, and the markers that are missing.
-    /// Returns the number of accounts that were changed.
+    /// Writes the missing or outdated index keys and the missing markers of these accounts, 100 at most. Returns the
+    /// number of accounts that were changed.
     pub async fn complete_accounts(&self, customers: &[Id<Customer>]) -> Result<u64, Error> {
         let keys: Vec<_> = customers.iter().map(|id| key::customer(*id).untyped()).collect();
         let found = self.get_items(&keys).await?;
@@ -23,7 +23,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Whether the account was changed. Its version stays: what others have read of it is still so.
+    /// Writes the missing or outdated index keys and the missing markers of one account. Also returns whether it
+    /// was changed. Its version stays: nothing changes that others have read.
     async fn complete(&self, root: Item) -> Result<(Update<Item>, bool), Error> {
         let customer: Customer = read(root.clone())?;
         let complete = to_item(CustomerAttributes::from(&customer))?;

@@ -14,9 +14,9 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Returns the estimate for `items` items of `kilobytes` in total: a deletion is a write unit per
-    /// kilobyte, at least one; each slice is counted in the ledger and its ids go to the outbox, in one
-    /// transaction, and to the history; claim and finish are the rest.
+    /// Returns the estimate for `items` items of `kilobytes` in total: a deletion costs a write unit per kilobyte, at
+    /// least one; each slice of up to 500 items is counted in the ledger and its ids go to the outbox, in one
+    /// transaction, and to the outbox's index `history`; the rest is the purge's claim of the account and its finish.
     #[must_use]
     pub const fn of_erasure(items: u64, kilobytes: u64) -> Self {
         const CLAIM_AND_FINISH: u64 = 24;

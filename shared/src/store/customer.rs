@@ -1,4 +1,4 @@
-//! Accounts.
+//! Storage of accounts.
 
 use super::agent::AgentAttributes;
 use super::dynamodb::{Attempt, CommitResult, Condition, Leg, Store, Table, Transaction};
@@ -42,7 +42,8 @@ impl Store {
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
-    /// Creates an account, its agent, the lock on the user name, what its e-mail address needs, and the event.
+    /// Creates an account with its agent, the lock on the user name, the entry (and the lock, if it is reserved) of its
+    /// e-mail address, the mail intents that follow from it, and the event.
     pub async fn insert_customer(&self, new: &NewCustomer<'_>, event: &Event) -> Result<(), Error> {
         // The id is new: if it exists already, an answer was lost and this is a second try.
         self.insert(new, Some(event), None).await.map(drop)
@@ -59,12 +60,13 @@ impl Store {
         self.insert(new, Some(event), Some(token_hash)).await.map(drop)
     }
 
-    /// Creates the project's own account and its admin, without an event. Whether they did not exist before.
+    /// Creates the project's own account and its admin, without an event. Returns whether they were created: not if
+    /// they existed before.
     pub async fn insert_project(&self, new: &NewCustomer<'_>) -> Result<bool, Error> {
         self.insert(new, None, None).await
     }
 
-    /// Creates an account. Whether it did not exist before.
+    /// Creates an account. Returns whether it was created: not if it existed before.
     async fn insert(
         &self,
         new: &NewCustomer<'_>,
@@ -102,8 +104,8 @@ impl Store {
         }
     }
 
-    /// Changes an account, if it is unchanged since `before` was read, together with what its e-mail addresses need, its
-    /// event and its ledger.
+    /// Changes an account, if it is unchanged since `before` was read, together with the locks and entries of its
+    /// e-mail addresses, its markers, its event and its row in the ledger.
     pub async fn update_customer(
         &self,
         before: &Customer,
@@ -113,8 +115,8 @@ impl Store {
         self.commit_change(before, change, event, None).await
     }
 
-    /// Deletes an account for an operator like [`update_customer`](Self::update_customer), and takes a unit of the brake's
-    /// count of this hour in the same transaction; [`Error::DeletionLimit`] if none is left.
+    /// Deletes an account for an operator like [`update_customer`](Self::update_customer), and counts the deletion
+    /// against the brake in the same transaction; [`Error::DeletionLimit`] if the limit of this hour is reached.
     pub async fn update_customer_with_brake(
         &self,
         before: &Customer,
@@ -206,8 +208,8 @@ impl Store {
         }
     }
 
-    /// Carries out the transaction of a change, without the locks on addresses that it would release and that are another
-    /// account's.
+    /// Carries out the transaction of a change. If it is refused because it would release locks on addresses that
+    /// another account holds, carries it out without releasing those.
     async fn commit_with_addresses<'a>(
         &'a self,
         before: &Customer,
@@ -222,9 +224,10 @@ impl Store {
         Ok(result)
     }
 
-    /// Carries out a transaction whose first leg asks that the account is unchanged since `before` was read. Eager, as
-    /// changes of an account must not starve beside changes of what it owns: see [`crate::patience`]. If the root has
-    /// changed after a conflict, that is the refusal which the transaction would end with.
+    /// Carries out a transaction whose first action requires that the account is unchanged since `before` was read.
+    /// Retries with hardly any pause, as changes of an account must not starve beside changes of what it owns: see
+    /// [`crate::patience`]. If the root has changed after a conflict, returns the refusal that the transaction would
+    /// end with.
     pub(super) async fn commit_on_root<'a>(
         &'a self,
         before: &Customer,
@@ -245,7 +248,8 @@ impl Store {
         }
     }
 
-    /// A change of an account, with its addresses, its event and its ledger: see [`Store::update_customer`].
+    /// Returns the transaction that changes an account, with its addresses, its event and its row in the ledger: see
+    /// [`Store::update_customer`].
     pub(super) fn change_customer(
         &self,
         before: &Customer,
@@ -283,7 +287,8 @@ impl Store {
         Ok(if is_of_authority { transaction.authorized() } else { transaction })
     }
 
-    /// The account's new root, on the condition that it is unchanged since `before` was read.
+    /// Returns a transaction that writes the account's new root, on the condition that the account is unchanged since
+    /// `before` was read.
     ///
     /// Attributes that this version of the program does not know stay as they are, so that old functions can work beside
     /// new ones. When the account is deleted they go, as they may be personal.
@@ -323,7 +328,7 @@ fn is_deletion(before: &Customer, after: &Customer) -> bool {
     before.status != Status::Deleted && after.status == Status::Deleted
 }
 
-/// The root's attributes in which `after` differs from `before`.
+/// Returns the update of the root's attributes in which `after` differs from `before`.
 fn changed_attributes(before: &Customer, after: &Customer) -> Result<UpdateExpression, Error> {
     let item = |one: &Customer| to_item(CustomerAttributes::from(one));
     let names = fields::names::<CustomerAttributes>();
@@ -342,7 +347,7 @@ fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
     after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }
 
-/// The update that a change of an account ended with.
+/// Returns the update of an account that a transaction resulted in.
 pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     match result {
         CommitResult::Written => Ok(Update::Written),
@@ -354,13 +359,14 @@ pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     }
 }
 
-/// Whether the account is unchanged, but does not own the billing account that is to pay. Such a change is of no address.
+/// Whether a change was refused only because the account does not own the billing account that is to pay. Such a change
+/// is of no address, so that the check of the billing account is its second action.
 fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };
     change.billing_account.is_some() && !root.failed() && billing_account.failed()
 }
 
-/// Whether nothing but the brake, whose leg is the last, refused a deletion.
+/// Whether the brake, whose count is the last action, refused a deletion, and the account is unchanged.
 fn is_braked(legs: &[Leg]) -> bool {
     let [root, .., brake] = legs else { return false };
     !root.failed() && brake.failed()
@@ -378,7 +384,7 @@ mod tests {
         cancelled(&[reason("TransactionConflict")])
     }
 
-    /// Changes an account, whose sequence number is 0 as far as is known.
+    /// Changes an account that was read when its sequence number was 0.
     async fn update(store: &Store) -> Result<Update<Customer>, Error> {
         let change =
             CustomerChange { after: customer(1), event: None, entry: None, billing_account: None };

@@ -32,7 +32,7 @@ impl From<&OutboxEntry> for Delivery {
     }
 }
 
-/// The delivery is pending after this many attempts.
+/// The condition that the delivery is pending and this many attempts were made.
 fn pending_after(attempts: u64) -> Condition {
     let values = [(":pending", string("pending")), (":made", number(attempts))];
     Condition::new("delivery = :pending AND attempts = :made", values)
@@ -60,9 +60,9 @@ impl Store {
         Ok(both)
     }
 
-    /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
-    /// function dies is followed by another at `next`, or by the delivery's end if that is `None`. Whether the event is
-    /// unchanged since it was read.
+    /// Claims a delivery attempt before it is made, so that no two functions make the same one. If the function dies
+    /// during it, another attempt follows at `next`, or the delivery's end if `next` is `None`. Returns whether it was
+    /// claimed: not if the delivery has changed since the event was read.
     pub async fn claim_delivery(
         &self,
         event: &OutboxEntry,
@@ -88,8 +88,8 @@ impl Store {
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
-    /// Ends a delivery after `attempts`, and removes what was sealed for it. The event is kept as all are; that of a
-    /// delivery that failed for a week from `now`, at least, so that it can be sent again.
+    /// Ends a delivery after this number of attempts, and removes the webhook that was sealed for it. The event is kept
+    /// as long as all others; if the delivery failed, at least until a week after `now`, so that it can be sent again.
     pub async fn end_delivery(
         &self,
         event: &OutboxEntry,
@@ -120,7 +120,7 @@ impl Store {
         self.update_event(event.id, &waits, &pending_after(event.attempts)).await.map(drop)
     }
 
-    /// Emits a test event, if the account admits it.
+    /// Emits a test event, if the account's state allows it.
     pub async fn insert_test_event(
         &self,
         target: Target<'_>,
@@ -141,8 +141,8 @@ impl Store {
         }
     }
 
-    /// Starts the delivery of an event again, from the first attempt on, if the account admits it. An attempt under way
-    /// goes on.
+    /// Starts the delivery of an event again, from the first attempt on, if the account's state allows it. An attempt
+    /// under way goes on.
     pub async fn resend(
         &self,
         target: Target<'_>,

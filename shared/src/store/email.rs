@@ -70,8 +70,9 @@ impl AddressChange {
         Self::of(&Customer::blank(customer.id, customer.tm_create), customer)
     }
 
-    /// Whether the transaction was refused as it would have released locks that are another account's, as may be after
-    /// a restore. Leaves those locks out: the transaction without them may succeed.
+    /// Leaves out the locks that are another account's, as may be after a restore, if the transaction was refused
+    /// because it would have released them. Returns whether any were left out: the transaction without them may
+    /// succeed.
     pub(super) fn leave_foreign_locks(&mut self, result: &CommitResult) -> bool {
         let CommitResult::Refused(legs) = result else { return false };
         if legs.first().is_some_and(Leg::failed) {
@@ -116,8 +117,8 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Adds the legs of a change of e-mail addresses, those of released locks first. If there are any, they come directly
-    /// after the account's root.
+    /// Adds the actions of a change of e-mail addresses. Those that release locks come first, directly after the action
+    /// on the account's root.
     pub(super) fn change_addresses(mut self, change: &AddressChange) -> Result<Self, Error> {
         let customer_id = change.customer;
         let own = held_by(customer_id);

@@ -1,11 +1,12 @@
-//! What becomes of an account's data when it is erased, in words for people. What is said of which item is derived from the
-//! erase rules of `stored!`: the words name the items, and the rules decide under which heading they stand.
+//! What becomes of an account's data when it is erased, in words for people. Whether an item is listed as deleted,
+//! erased or kept is derived from the erase rules of `stored!`; only the words for it are written here.
 
 use super::fields::{Declared as _, Field, Rule};
 use super::items::ITEMS;
 use super::root::CustomerAttributes;
 
-/// Words for each item of [`ITEMS`], from its holder's point of view; `None` for what is about no account.
+/// Words for each item of [`ITEMS`], from the account owner's point of view; `None` for items that are about no
+/// account.
 const WORDS: &[(&str, Option<&str>)] = &[
     (
         "customer",
@@ -63,7 +64,7 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Returns what the erase rules say.
+    /// Returns what becomes of an account's data according to the erase rules.
     #[must_use]
     pub fn by_the_rules() -> Self {
         let (kept, deleted): (Vec<_>, Vec<_>) =

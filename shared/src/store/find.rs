@@ -27,16 +27,16 @@ use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
 use crate::patience::Tries;
 
-/// Attributes that a row shows. The index's keys, a fifth of what it holds, are left out.
+/// Attributes that are read from index `list` for a row. The index's keys, a fifth of its data, are left out.
 const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_method, webhook_uri, \
     billing_account_id, metadata, email_verified, #status, identity_verification_status, \
     tm_deletion_scheduled, tm_create, tm_update, tm_delete";
 
-/// Most accounts on a page of those with one e-mail address: they are read in one batch, with the holder of the lock and
-/// the holder's entry.
+/// Maximum number of accounts on a page of a search by e-mail address: they are read in one batch of up to 100 items,
+/// together with the account that holds the address's lock and that account's entry.
 const MOST_BY_EMAIL: usize = MAX_PAGE_SIZE - 2;
 
-/// An entry of an index with keys only.
+/// Key attributes of an account in an index whose projection is `KEYS_ONLY`.
 type Entry = HashMap<String, String>;
 
 /// A lock or an entry in an e-mail address's partition.
@@ -115,7 +115,8 @@ impl Store {
         }
     }
 
-    /// The key in index `name` of an account that is at this version.
+    /// Returns an account's key in index `name`, after which the next page starts; an error if the account is no longer
+    /// at `version`, or its name no longer has the prefix `begin`.
     async fn start_by_name(
         &self,
         begin: &NamePrefix,
@@ -134,8 +135,9 @@ impl Store {
         (is_in_range && is_unchanged).then_some(start).ok_or_else(moved)
     }
 
-    /// A page of the accounts with an address: those that have an entry in its partition, newest first, and at last the one
-    /// that holds the lock, if it has no entry as it was written before there were any.
+    /// Returns a page of the accounts that have an e-mail address: first those with an entry in the address's
+    /// partition, newest first, and last the account that holds the address's lock, if it has no entry. That is an
+    /// account written before entries were introduced.
     async fn find_by_email(
         &self,
         email: &Email,
@@ -201,8 +203,8 @@ impl Store {
         Ok(Page { rows, next })
     }
 
-    /// The accounts that entries of an index with keys only stand for, in their order, without those about which the
-    /// index is outdated.
+    /// Reads the accounts of these index entries, in the same order. Accounts about which the index is outdated are
+    /// left out.
     async fn read_entries(&self, entries: &[Entry]) -> Result<Vec<Customer>, Error> {
         let root =
             |entry: &Entry| Ok(key::customer(key::customer_of(value(entry, "pk")?)?).untyped());
@@ -221,8 +223,7 @@ impl Store {
         Ok(rows)
     }
 
-    /// The first items of a range, one more than `size` if there are as many: that one tells whether another page
-    /// follows.
+    /// Reads up to `size + 1` items of a range: one more than the page has, to tell whether another page follows.
     async fn read_range<T: DeserializeOwned>(
         &self,
         range: Range,
@@ -242,7 +243,8 @@ impl Store {
     }
 }
 
-/// The accounts that have entries among these items, and the one that holds the lock, if it is not one of them.
+/// Returns the accounts that have entries among these items, and the account that holds the lock, if it has no entry
+/// among them.
 fn entries_and_holder(items: &[EmailItem]) -> (Vec<Id<Customer>>, Option<Id<Customer>>) {
     let ids: Vec<_> = items.iter().filter_map(|item| key::customer_of_entry(&item.sk)).collect();
     let lock = items.iter().find(|item| key::customer_of_entry(&item.sk).is_none());
@@ -250,7 +252,7 @@ fn entries_and_holder(items: &[EmailItem]) -> (Vec<Id<Customer>>, Option<Id<Cust
     (ids, holder)
 }
 
-/// The page without the entry that tells whether another follows, and whether there was one.
+/// Returns the first `size` entries, and whether there were more: then another page follows.
 fn cut(mut entries: Vec<Entry>, size: usize) -> (Vec<Entry>, bool) {
     let follows = entries.len() > size;
     entries.truncate(size);

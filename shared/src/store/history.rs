@@ -133,7 +133,8 @@ fn token(event: &PastEvent) -> String {
     event.id.to_string()
 }
 
-/// Returns the part of a page that happened at `since` or later. Expired events are deleted within a few days only.
+/// Returns the page without events from before `since`, which have expired but may not be deleted for a few days. If
+/// there are any, no page follows.
 fn within(page: Page<PastEvent>, since: Timestamp) -> Page<PastEvent> {
     let is_kept = |event: &PastEvent| event.time >= since;
     if page.rows.iter().all(is_kept) {

@@ -14,7 +14,7 @@ pub struct HoldAttributes {
     tm_hold: Timestamp,
 }
 
-/// The holds as a list; `None` if there are none, so that the attribute's absence is a condition.
+/// Returns the holds as a list; `None` if there are none, so that a condition can test whether the attribute exists.
 pub(super) fn list(holds: &Holds) -> Option<Vec<HoldAttributes>> {
     let attributes = |(name, hold): (&HoldName, &Hold)| HoldAttributes {
         name: name.to_string(),

@@ -18,7 +18,7 @@ use crate::domain::participant::ParticipantName;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
 stored! {
-    /// As it is stored.
+    /// An idempotency record as an item.
     #[derive(Serialize, Deserialize)]
     pub struct IdempotencyAttributes {
         request: String => Deleted,
@@ -33,7 +33,7 @@ stored! {
         participant: Option<String> => Deleted,
         sequence: u64 => Deleted,
         tm_event: Timestamp => Deleted,
-        /// When the item may go, in seconds since 1970. It goes late: readers look, too.
+        /// When the item expires, in seconds since 1970. DynamoDB deletes it later: readers check this time.
         expires_at: i64 => Deleted,
     }
 }
@@ -84,7 +84,7 @@ struct Registered {
     now: Timestamp,
 }
 
-/// Idempotency of the request under way.
+/// What is known of the current request's idempotency key.
 #[derive(Debug, Default)]
 struct Scope {
     registered: OnceLock<Registered>,
@@ -96,8 +96,8 @@ tokio::task_local! {
     static SCOPE: Scope;
 }
 
-/// Runs a request, which may [register] a key. Returns its outcome and, if an identical request has used the key
-/// before, that one's record: then the outcome is an error, and the request is to be replayed.
+/// Runs a request, which may [register] a key. Returns the request's outcome and, if an identical request has used the
+/// key before, the record of that request: then the outcome is an error, and the request is to be replayed.
 pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<IdempotencyRecord>) {
     let work = async {
         let outcome = request.await;
@@ -106,8 +106,8 @@ pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<Idempotenc
     SCOPE.scope(Scope::default(), work).await
 }
 
-/// Registers the key at `at`: the transaction with the request's first event writes its record, provided that no
-/// record is there that has not expired at `now`.
+/// Registers the key at `at`: the transaction with the request's first event writes its record, on the condition that
+/// no unexpired record is there at `now`.
 pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp) {
     // Outside of a scope there is no request that could be sent again.
     let _ = SCOPE.try_with(|scope| scope.registered.set(Registered { at, fingerprint, now }));
@@ -151,8 +151,7 @@ impl Transaction<'_> {
         self.record_as(|record| IdempotencyRecord { participant, ..record })
     }
 
-    /// Adds the idempotency record that `fill` makes of one of a request that has done nothing, if the request has registered
-    /// a key.
+    /// Adds the idempotency record that `fill` makes of a blank one, if the request has registered a key.
     fn record_as(
         self,
         fill: impl FnOnce(IdempotencyRecord) -> IdempotencyRecord,
@@ -169,7 +168,7 @@ impl Transaction<'_> {
 }
 
 impl Registered {
-    /// The record of a request that has done nothing.
+    /// Returns the record of a request that has not done anything yet.
     fn blank(&self) -> Result<IdempotencyRecord, Error> {
         let mut transaction = [0; 16];
         getrandom::fill(&mut transaction).map_err(unavailable)?;
@@ -188,7 +187,7 @@ impl Registered {
     }
 }
 
-/// The write of an idempotency record, as the last leg of a transaction.
+/// The write of an idempotency record, as the last action of a transaction.
 #[derive(Debug)]
 struct RecordWrite {
     record: IdempotencyRecord,

@@ -11,13 +11,13 @@ use crate::domain::erasure::InventoryCursor;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id};
 
-/// Number of items that one batch deletes: DynamoDB's limit.
+/// Maximum number of items in a batch of deletions: DynamoDB's limit.
 const BATCH: usize = 25;
 
-/// Number of batches that are deleted at the same time: each takes a connection.
+/// Maximum number of batches that are deleted at the same time: each takes a connection.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// Maximum page size, so that a page of small items does not take long.
+/// Maximum number of items on a page, so that a page of small items does not take long.
 const PAGE: i32 = 1_000;
 
 /// An item of a known kind that an account owns.
@@ -26,7 +26,7 @@ pub struct Owned {
     sk: String,
     /// Its kind.
     pub kind: Kind,
-    /// Its id; `None` if its kind is found by a hash.
+    /// Its id; `None` for sessions and idempotency keys, whose sort keys do not end in a single UUID.
     pub id: Option<Uuid>,
     /// The login key of an agent, which names its user name's lock; `None` for other kinds.
     pub login: Option<String>,

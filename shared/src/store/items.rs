@@ -1,4 +1,4 @@
-//! The inventory of stored items.
+//! The list of all types of stored items, with their fields.
 
 use super::fields::{Declared as _, Field};
 use super::{
@@ -6,8 +6,8 @@ use super::{
     outbox, participant, participation, resource, root, session, throttle, ticket,
 };
 
-/// Every item that says something about an account, by name, with its fields. All else in the tables is counts under
-/// hashes, which expire, and the mark of an address that mail bounces from, also under a hash.
+/// Every item that says something about an account, by name, with its fields. All else in the tables expires: counts,
+/// and records of e-mail addresses that take no mail, under the addresses' hashes.
 pub const ITEMS: &[(&str, &[Field])] = &[
     ("customer", root::CustomerAttributes::FIELDS),
     ("email_lock", email::EmailLock::FIELDS),

@@ -54,7 +54,7 @@ use crate::domain::{
     TicketHash, Timestamp,
 };
 
-/// Key of a `T`, in its table.
+/// Key of the item that holds a `T`: its table, partition key and sort key.
 #[derive(Debug)]
 pub struct Key<T> {
     pub(super) table: Table,
@@ -90,7 +90,7 @@ impl<T> Key<T> {
     }
 }
 
-/// Key attributes of an item in the accounts table.
+/// Key attributes of an item in the accounts table or the erasures table.
 pub(super) fn attributes(pk: &str, sk: &str) -> Item {
     HashMap::from([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))])
 }
@@ -98,7 +98,7 @@ pub(super) fn attributes(pk: &str, sk: &str) -> Item {
 /// Sort key of an account's root, which comes before all that the account owns.
 pub(super) const ROOT: &str = "A";
 const LOCK: &str = "L";
-/// Begins the sort keys of entries in an e-mail address's partition.
+/// Prefix of the sort keys of accounts' entries in an e-mail address's partition.
 pub(super) const MAILBOX: &str = "M#";
 
 /// Partition of an account and of all that it owns.
@@ -163,7 +163,7 @@ pub fn session(customer: Id<Customer>, agent: Id<Agent>, id: Id<Session>) -> Key
     Key::new(partition(customer), owned_by_bytes(Kind::Session, &bytes))
 }
 
-/// Begins the sort keys of an agent's sessions.
+/// Prefix of the sort keys of an agent's sessions.
 pub(super) fn sessions_of(agent: Id<Agent>) -> String {
     owned(Kind::Session, agent.uuid().simple())
 }
@@ -206,7 +206,7 @@ pub(super) fn email_entry(partition: &str, customer: Id<Customer>) -> Key<()> {
     Key::new(partition.to_owned(), format!("{MAILBOX}{customer}"))
 }
 
-/// The account that a sort key in an e-mail address's partition is the entry of; `None` if it is the lock's.
+/// Returns the account whose entry in an e-mail address's partition has this sort key; `None` if the key is the lock's.
 pub(super) fn customer_of_entry(sk: &str) -> Option<Id<Customer>> {
     sk.strip_prefix(MAILBOX).and_then(Id::parse)
 }
@@ -216,7 +216,7 @@ pub(super) fn marked(mark: Mark) -> String {
     format!("MARKED#{}", mark.name())
 }
 
-/// Key of an account's marker, at this time in the list.
+/// Key of an account's marker, the item that lists the account by `mark`: at `time` in the order of that list.
 pub(super) fn marker(mark: Mark, time: Timestamp, customer: Id<Customer>) -> Key<()> {
     Key::new(marked(mark), format!("{}#{customer}", time.fixed()))
 }
@@ -265,7 +265,7 @@ pub fn participation(
     Key::of(Table::Erasures, partition(customer), format!("P#{round:06}#{name}"))
 }
 
-/// Partition of the ledger's index `open`.
+/// Partition of a participant's open parts in the ledger's index `open`.
 pub(super) fn open(name: &ParticipantName) -> String {
     format!("OPEN#{name}")
 }
@@ -288,7 +288,7 @@ pub(super) fn part_of_entry(sk: &str) -> Option<(Timestamp, Id<Customer>, u64)> 
     Some((Timestamp::parse_fixed(time)?, Id::parse(id)?, round.parse().ok()?))
 }
 
-/// Partition of the outbox's index `history`.
+/// Partition of an account's events for `audience` in the outbox's index `history`.
 pub(super) fn history(customer: Id<Customer>, audience: Audience) -> String {
     match audience {
         Audience::Owner => partition(customer),
@@ -296,7 +296,7 @@ pub(super) fn history(customer: Id<Customer>, audience: Audience) -> String {
     }
 }
 
-/// Partition of the ledger's index `finished`.
+/// Partition of the erasures that finished within a month, in the ledger's index `finished`.
 pub(super) fn finished(month: Month) -> String {
     format!("FINISHED#{month}")
 }
@@ -312,23 +312,24 @@ pub(super) fn breaker(hour: i64) -> Key<()> {
     Key::new(format!("BREAKER#{hour}"), "B".to_owned())
 }
 
-/// The brake's count of deletions by operators within an hour.
+/// Key of the brake's count of deletions by operators within an hour.
 pub(super) fn brake(hour: Hour) -> Key<()> {
     Key::new(format!("BRAKE#{}", hour.0), "B".to_owned())
 }
 
-/// Count of delivery attempts at one host within a minute.
+/// Key of the count of all accounts' delivery attempts at one host within a minute.
 pub(super) fn host(host: &str, minute: i64) -> Key<()> {
     Key::new(format!("HOST#{}", sha256(host)), minute.to_string())
 }
 
-/// Count of one lane's delivery attempts within a minute.
+/// Key of the count of one account's delivery attempts at one host (a lane) within a minute.
 pub(super) fn lane(lane: &Lane, minute: i64) -> Key<()> {
     Key::new(format!("HOST#{}", sha256(&lane.host)), format!("{minute}#{}", lane.customer))
 }
 
-/// Partitions of the outbox's index `due` with events that are to be published. One takes 1,000 writes a second, and an
-/// event makes three: it enters, moves on and leaves.
+/// Partitions of the outbox's index `due` with events that are to be published. A partition takes 1,000 writes a
+/// second, and an event causes up to three: when it is queued for publishing, when it is moved to be delivered, and
+/// when it is removed.
 #[rustfmt::skip]
 pub(super) const PUBLISH: [&str; 16] = [
     "PUBLISH#0", "PUBLISH#1", "PUBLISH#2", "PUBLISH#3", "PUBLISH#4", "PUBLISH#5", "PUBLISH#6", "PUBLISH#7",
@@ -345,34 +346,35 @@ pub(super) const DELIVER: [&str; 16] = [
 /// Partitions of the outbox's index `due` with mail that is to be sent.
 pub(super) const MAIL: [&str; 4] = ["MAIL#0", "MAIL#1", "MAIL#2", "MAIL#3"];
 
-/// Key of the mail that an event causes with this notice.
+/// Returns the id, in the outbox, of the notice of this type about an event.
 pub(super) fn mail_id(event: Id<Event>, notice: NoticeType) -> String {
     format!("MAIL#{event}#{}", notice.name())
 }
 
-/// An item in the queue of mail, by its key in the outbox: a notice, an intent, or a mailed token that expires.
+/// Key of an item in the mail queue, by its id in the outbox: a notice, a mail intent, or a mailed token or pending
+/// sign-up that waits to expire.
 pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }
 
-/// Key of the intent with this id and name.
+/// Returns the id, in the outbox, of a mail intent with this id and the name of its type.
 pub(super) fn intent_id(id: Uuid, name: &str) -> String {
     format!("INTENT#{id}#{name}")
 }
 
-/// Record of a mailed token, by the token's hash.
+/// Key of the record of a mailed token, by the token's hash.
 #[must_use]
 pub fn mailed_token(hash: &str) -> Key<IssuedToken> {
     Key::of(Table::Outbox, format!("TOKEN#{hash}"), String::new())
 }
 
-/// The pending sign-up of an address.
+/// Key of the pending sign-up with an e-mail address, by the address's hash.
 #[must_use]
 pub fn pending_sign_up<T>(address: &AddressHash) -> Key<T> {
     Key::of(Table::Outbox, format!("SIGNUP#{}", address.as_str()), String::new())
 }
 
-/// Count of the messages that are sent within an hour.
+/// Key of the count of mail messages sent within an hour.
 pub(super) fn messages(hour: Hour) -> Key<()> {
     Key::of(Table::Outbox, format!("MESSAGES#{}", hour.0), String::new())
 }
@@ -400,18 +402,18 @@ pub(super) fn shard(partitions: &[&'static str], id: Uuid) -> &'static str {
     partitions[usize::from(id.as_bytes()[15]) % partitions.len()]
 }
 
-/// Sort key of the outbox's index `due`.
+/// Sort key of an event in the outbox's index `due`.
 pub(super) fn due_event(when: Timestamp, id: Id<Event>) -> String {
     format!("{}#{id}", when.fixed())
 }
 
-/// Login attempts at a user name, by the text of its login key.
+/// Key of the count of login attempts with a user name, by the text of its login key.
 pub(super) fn throttle(login: &str) -> Key<()> {
     Key::new(format!("THROTTLE#{login}"), "T".to_owned())
 }
 
-/// A quota's count of requests within a window. It is not in the account's own partition: a request that names an
-/// account which is erased must leave nothing there.
+/// Key of a quota's count of requests within a window. The count is not in the account's own partition: a request that
+/// names an erased account must leave nothing there.
 #[must_use]
 pub fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     let pk = match source {
@@ -422,10 +424,10 @@ pub fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     Key::new(pk, format!("{}#{}", counted.name(), window.start))
 }
 
-/// Partition of index `list`.
+/// The only partition of the accounts table's indexes `list` and `name`.
 pub(super) const LIST: &str = "CUSTOMERS";
 
-/// Sort key of index `list`.
+/// Sort key of an account in index `list`: when it was created, and its id.
 pub(super) fn list(tm_create: Timestamp, id: Id<Customer>) -> String {
     format!("{}#{id}", tm_create.fixed())
 }
@@ -463,7 +465,7 @@ pub(super) fn due_partition(customer: &Customer) -> &'static str {
     shard(if customer.internals.epoch == 0 { &DUE } else { &BEGUN }, customer.id.uuid())
 }
 
-/// Sort key of index `due`.
+/// Sort key of an account in the accounts table's index `due`.
 pub(super) fn due(when: Timestamp, id: Id<Customer>) -> String {
     format!("{}#{id}", when.fixed())
 }

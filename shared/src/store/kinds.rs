@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use crate::domain::counts::Counts;
 use crate::domain::owned::Kind;
 
-/// Counts of the kinds that are known.
+/// Returns stored counts by kind. Kinds that are not known are left out.
 pub(super) fn counts(stored: &BTreeMap<String, u64>) -> Counts {
     let named = |kind: &Kind| Some((*kind, *stored.get(kind.plural())?));
     Kind::ALL.iter().filter_map(named).collect()
 }
 
-/// Counts by the names of their kinds.
+/// Returns counts by the plurals of their kinds, as they are stored.
 pub(super) fn named(counts: &Counts) -> BTreeMap<String, u64> {
     counts.iter().map(|(kind, count)| (kind.plural().to_owned(), *count)).collect()
 }
 
-/// Counts by the names of their kinds, as numbers that an update may decrement.
+/// Returns counts by the plurals of their kinds, as signed numbers that an update may decrement below zero.
 pub(super) fn signed(counts: &Counts) -> BTreeMap<String, i64> {
     let signed = |(kind, count): (&Kind, &u64)| {
         (kind.plural().to_owned(), i64::try_from(*count).unwrap_or(i64::MAX))
@@ -24,7 +24,8 @@ pub(super) fn signed(counts: &Counts) -> BTreeMap<String, i64> {
     counts.iter().map(signed).collect()
 }
 
-/// Counts of the kinds that are known; a negative one, of items that were not counted when they were written, is zero.
+/// Returns stored counts by kind. Kinds that are not known are left out, and so are negative counts, which result from
+/// items that were not counted when they were written.
 pub(super) fn unsigned(stored: &BTreeMap<String, i64>) -> Counts {
     let count = |kind: &Kind| Some((*kind, u64::try_from(*stored.get(kind.plural())?).ok()?));
     Kind::ALL.iter().filter_map(count).collect()

@@ -1,4 +1,5 @@
-//! Counts of delivery attempts, per lane and per host, against their limits.
+//! Counts of webhook delivery attempts against their limits: per host, and per lane (one account's deliveries to one
+//! host).
 
 use futures_util::future::try_join;
 
@@ -9,23 +10,25 @@ use crate::domain::{Error, Timestamp};
 
 const MINUTE: i64 = 60;
 
-/// A delivery attempt that is counted as under way, against the limits of its lane and its host.
+/// A delivery attempt that is counted as under way, against the limits of its lane (account and host) and of its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountedAttempt {
     minute: i64,
-    /// Whether an attempt of the lane timed out within the last minute.
+    /// Whether an attempt of the same account at the same host timed out in this minute, by the clock, or the one
+    /// before.
     pub is_lane_slow: bool,
 }
 
 impl Store {
-    /// Counts an attempt that is about to be made; `None` if its lane or its host is at a limit.
+    /// Counts a delivery attempt that is about to be made, for its lane (account and host) and for its host; `None` if
+    /// one of them is at its limit.
     pub async fn begin_attempt(
         &self,
         lane: &Lane,
         now: Timestamp,
     ) -> Result<Option<CountedAttempt>, Error> {
         let minute = now.seconds().div_euclid(MINUTE);
-        // The lane first: what it may not do costs the others nothing of the host's limits.
+        // The lane first: an attempt that its limit refuses takes nothing of the host's limit from other lanes.
         let Some(row) = self.begin_counted(key::lane(lane, minute), LANE_LIMITS, minute).await?
         else {
             return Ok(None);
@@ -37,14 +40,15 @@ impl Store {
         Ok(Some(CountedAttempt { minute, is_lane_slow: row.contains_key("slow") }))
     }
 
-    /// Counts an attempt as over. One whose function died counts as under way until its minute is over.
+    /// Counts a delivery attempt as over. An attempt whose function died counts as under way until the end of the
+    /// minute in which it began.
     pub async fn end_attempt(&self, lane: &Lane, attempt: CountedAttempt) -> Result<(), Error> {
         let own = self.end_counted(key::lane(lane, attempt.minute));
         let all = self.end_counted(key::host(&lane.host, attempt.minute));
         try_join(own, all).await.map(drop)
     }
 
-    /// Records for this minute and the next that an attempt of a lane timed out.
+    /// Records, for this minute and the next, that a delivery attempt of a lane (account and host) timed out.
     pub async fn record_timeout(&self, lane: &Lane, now: Timestamp) -> Result<(), Error> {
         let this = now.seconds().div_euclid(MINUTE);
         for minute in [this, this + 1] {

@@ -69,12 +69,12 @@ const fn first_round() -> u64 {
     1
 }
 
-/// A participant as the claim copies it.
+/// A participant as the purge's claim copies it from the registry into the ledger.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ParticipatingAttributes {
     name: String,
     required: bool,
-    /// Seconds.
+    /// Time in which it is to answer, in seconds.
     timeout: u64,
 }
 
@@ -137,7 +137,7 @@ impl Stored for Erasure {
     type Attributes = ErasureAttributes;
 }
 
-/// Attributes that an earlier purge has left, and a new erasure request starts without.
+/// Attributes of an earlier erasure, which a new erasure request removes.
 const EARLIER: [&str; 11] = [
     "tm_withdraw",
     "withdrawn_by",
@@ -161,7 +161,7 @@ pub(super) struct LedgerUpdate {
 }
 
 impl LedgerUpdate {
-    /// The entry of a change of an account; `None` if the change has none.
+    /// Returns the update that writes the ledger entry of a change of an account; `None` if the change has none.
     pub(super) fn of(change: &CustomerChange) -> Result<Option<Self>, Error> {
         let Some(entry) = &change.entry else { return Ok(None) };
         let customer = change.after.id;
@@ -217,7 +217,8 @@ fn update(
     }
 }
 
-/// Begins a round. The first one is not numbered, so that an account without participants costs nothing.
+/// Adds the beginning of a round of participants to an update. The number of the first round is not stored, so that an
+/// account without participants costs nothing.
 fn begin(row: UpdateExpression, round: &Round) -> Result<UpdateExpression, Error> {
     let participants: Vec<_> =
         round.participants.iter().map(ParticipatingAttributes::from).collect();
@@ -230,7 +231,8 @@ fn set_holds(row: UpdateExpression, holds: &Holds) -> Result<UpdateExpression, E
     row.set_or_remove("holds", hold::list(holds))
 }
 
-/// The purge has finished in this round, and the final receipt is not there. The first round is not numbered.
+/// The condition that the purge has finished in this round, and there is no final receipt yet. The number of the first
+/// round is not stored.
 fn awaiting(round: u64) -> Condition {
     let first = if round == first_round() { " OR attribute_not_exists(#round)" } else { "" };
     let current = [(":round", number(round))];
@@ -243,7 +245,8 @@ fn awaiting(round: u64) -> Condition {
 pub struct FinishedCursor(Item);
 
 impl Transaction<'_> {
-    /// Updates an account's row in the ledger; without a condition that it exists, it is made if it does not.
+    /// Adds the update of an account's row in the ledger, which is created if it does not exist, unless the condition
+    /// requires that it does.
     pub(super) fn update_ledger(self, row: LedgerUpdate) -> Result<Self, Error> {
         let address = key::erasure(row.customer).address();
         self.update(address, &row.update, row.condition.as_ref())
@@ -256,8 +259,8 @@ impl Store {
         self.get_stored(&key::erasure(customer)).await
     }
 
-    /// Appends the final receipt of an erasure that was complete at `when`, and puts `event` into the outbox, unless there is
-    /// one or the account has come back since.
+    /// Appends the final receipt of an erasure that was complete at `when`, and puts `event` into the outbox, unless
+    /// there is a final receipt already or the account was restored since.
     pub async fn complete_erasure(
         &self,
         erasure: &Erasure,
@@ -276,8 +279,8 @@ impl Store {
         self.transaction().update_ledger(row)?.put_event(&event)?.run().await.map(drop)
     }
 
-    /// Records that a finished erasure was undone by a restore: the account is there, and no later replay erases it again.
-    /// What the ledger says of the request stays, and so do the receipts.
+    /// Records that a finished erasure was undone by a restore: the account exists again, and no later restore replay
+    /// erases it. What the ledger says of the request stays, and so do the receipts.
     pub async fn reinstate(
         &self,
         customer: Id<Customer>,
@@ -391,7 +394,7 @@ mod tests {
         assert_eq!(erasure.tm_complete, time(15));
     }
 
-    /// A request of which a part is missing is none.
+    /// A stored request that lacks one of its parts is read as no request.
     #[test]
     fn a_request_is_whole_or_none_and_has_a_plan_or_none() {
         let whole = json!({

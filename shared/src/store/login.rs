@@ -25,7 +25,7 @@ stored! {
         username_digest: String => Deleted personal,
         password_hash: String => Deleted personal,
         epoch: u64 => Deleted,
-        /// By their hashes. A lock of a name that nobody has logged in with has none.
+        /// Known networks, by their hashes. A lock of a name that nobody has logged in with has none.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         networks: BTreeMap<String, NetworkAttributes> => Deleted personal,
     }
@@ -73,13 +73,14 @@ impl Stored for Login {
     type Attributes = LoginAttributes;
 }
 
-/// The lock is this agent's.
+/// The condition that a user name's lock is this agent's.
 pub(super) fn of_agent(agent: Id<Agent>) -> Condition {
     Condition::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
 }
 
-/// Adds the network that a user name logs in from at `now` to those of its lock, `known` as far as it was read, without
-/// the attempts from there. Networks that are outdated or too many go.
+/// Returns the update of a user name's lock that adds the network of a log-in at `now` to the known ones, and resets
+/// the count of attempts from there. `known` are the lock's networks as they were read; those that are outdated or too
+/// many are removed.
 pub(super) fn logged_in_from(
     network: &NetworkHash,
     known: &KnownNetworks,
@@ -96,7 +97,7 @@ pub(super) fn logged_in_from(
     Ok(forgotten.fold(update, |update, other| update.remove_in(NETWORKS, other.as_str())))
 }
 
-/// The lock, on a user name or an e-mail address, is held by this account or gone.
+/// The condition that a lock, on a user name or an e-mail address, is held by this account or does not exist.
 pub(super) fn held_by(customer: Id<Customer>) -> Condition {
     Condition::new(
         "attribute_not_exists(pk) OR customer_id = :customer",

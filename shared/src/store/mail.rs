@@ -26,7 +26,7 @@ stored! {
         notice: NoticeType => Deleted,
         /// Time of the event that the notice is about.
         tm_event: Timestamp => Deleted,
-        /// When the account's deletion was due after its occasion; `None` if it was not.
+        /// When the account's deletion was due after the event; `None` if it was not scheduled.
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_deletion_scheduled: Option<Timestamp> => Deleted,
         /// Time from which the message may be sent.
@@ -97,7 +97,7 @@ impl Stored for MailEntry {
     type Attributes = Self;
 }
 
-/// What is due in the queue of mail, by its key.
+/// An item that is due in the mail queue, by its id in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DueItem {
     /// A notice.
@@ -109,7 +109,7 @@ pub enum DueItem {
 }
 
 impl DueItem {
-    /// Returns what the item with this key is.
+    /// Returns the item with this id, whose prefix tells its type.
     #[must_use]
     pub fn of(id: String) -> Self {
         match id.split_once('#') {
@@ -125,7 +125,7 @@ impl DueItem {
 pub struct DueMail {
     /// The items, per partition in the order in which they were due.
     pub items: Vec<DueItem>,
-    /// When the first of them was due that is to be sent; `None` if there is none.
+    /// Earliest time at which an item that is to be sent was due; `None` if there is no such item.
     pub oldest: Option<Timestamp>,
     /// The cursor of the next page.
     pub next: QueueCursor,
@@ -139,7 +139,7 @@ pub(super) fn attempted(attempts: u64) -> Condition {
     Condition::new("attempts = :made", [(":made", number(attempts))])
 }
 
-/// Counts an attempt at the entry with this key, which is followed by one more at `next`.
+/// Returns the update that counts an attempt to send the entry with this id, and makes the next attempt due at `next`.
 pub(super) fn claimed(id: &str, next: Timestamp) -> Result<UpdateExpression, Error> {
     UpdateExpression::default().increment("attempts")?.set("due_sk", key::due_mail(next, id))
 }
@@ -158,7 +158,8 @@ impl Transaction<'_> {
 }
 
 impl Transaction<'_> {
-    /// Puts the notices of an occasion into the outbox that concerns what the account owns.
+    /// Puts the notices of an occasion that concerns what the account owns into the outbox, if there is an occasion and
+    /// the installation sends mail.
     pub(super) fn tell(
         self,
         occasion: Option<Occasion>,
@@ -221,7 +222,8 @@ impl Store {
     }
 
     /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
-    /// function dies is followed by one more at `next`. Whether no other function was faster.
+    /// function dies is followed by one more at `next`. Returns whether it was claimed: not if another function was
+    /// faster.
     pub async fn claim_mail(&self, entry: &MailEntry, next: Timestamp) -> Result<bool, Error> {
         self.update_mail(entry, &claimed(&entry.id, next)?).await
     }

@@ -16,7 +16,7 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::{AddressHash, Email, FromText as _};
 use crate::domain::{Agent, Customer, Error, Event, Id, IssuedToken, MailedToken, Timestamp};
 
-/// Kind of an intent.
+/// Type of a mail intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum IntentType {
@@ -195,8 +195,8 @@ impl Transaction<'_> {
         self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?, None)
     }
 
-    /// Puts the intent into the outbox that asks for a proof of the account's address, if the change from `before`
-    /// needs one.
+    /// Puts an intent into the outbox to mail a link that proves the account's address, if the change from `before`
+    /// (`None` if the account is new) to `after` needs a proof.
     pub(super) fn intend_to_prove(
         self,
         before: Option<&Customer>,
@@ -234,8 +234,8 @@ impl Store {
     }
 
     /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
-    /// function dies is followed by one more at `next`. Records the `token` that is to be mailed in the same transaction.
-    /// Whether no other function was faster.
+    /// function dies is followed by one more at `next`. Records the `token` that is to be mailed in the same
+    /// transaction. Returns whether it was claimed: not if another function was faster.
     pub async fn claim_intent(
         &self,
         entry: &IntentEntry,
@@ -253,8 +253,8 @@ impl Store {
         Ok(matches!(transaction.run().await?, CommitResult::Written))
     }
 
-    /// Replaces an intent by those that it amounts to, as nothing was sent for it yet. Whether no other function was
-    /// faster.
+    /// Replaces an intent, for which nothing was sent yet, by the intents that the sender has resolved it to. Returns
+    /// whether it was replaced: not if another function was faster.
     pub async fn replace_intent(
         &self,
         entry: &IntentEntry,

@@ -16,7 +16,8 @@ use crate::domain::{
     Agent, Customer, Error, Id, IssuedToken, Login, PresentedToken, Purpose, Timestamp, Username,
 };
 
-/// How long after its expiry an item's time to live ends, should the sender not have deleted it: one hour.
+/// Time between the expiry of a token or sign-up and the end of its item's time to live, should the sender not have
+/// deleted it: one hour.
 const NET: Duration = Duration::from_hours(1);
 
 /// A sign-up within an item.
@@ -108,16 +109,16 @@ impl Stored for PendingSignUp {
 }
 
 impl Transaction<'_> {
-    /// Uses up the mailed token with this hash; [`Error::TokenInvalid`] if it was used, has expired or was replaced. Of
-    /// the transaction's other legs, results tell as if there were no such leg.
+    /// Uses up the mailed token with this hash; [`Error::TokenInvalid`] if there is no record of it: it was used, was
+    /// replaced, or was deleted after its expiry. The transaction's result does not include this action.
     pub(super) fn use_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         let token = key::mailed_token(hash).address();
         self.delete_or_fail(token, &exists, || Error::TokenInvalid)
     }
 
-    /// Uses up a mailed token as [`use_token`](Self::use_token), with a leg that is refused like any other: for a
-    /// transaction that recognises its own work if an answer from the database was lost.
+    /// Uses up a mailed token as [`use_token`](Self::use_token), with an action that the transaction's result includes:
+    /// for a transaction that recognises its own work if an answer from the database was lost.
     pub(super) fn delete_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         self.delete(key::mailed_token(hash).address(), Some(&exists))
@@ -151,8 +152,8 @@ impl Transaction<'_> {
         self.put(Table::Outbox, item(&key, attributes)?, None)
     }
 
-    /// Lets the token with this hash complete the pending sign-up of its address, in the place of the one that did when
-    /// `pending` was read, which ends.
+    /// Makes the token with this hash the one that completes the pending sign-up of its address, if the sign-up is
+    /// unchanged since `pending` was read. The token of `pending` is deleted.
     pub(super) fn replace_pending(
         self,
         pending: Option<&PendingSignUp>,
@@ -196,8 +197,9 @@ pub struct FoundAddress {
 pub type TokenAndAgent = (IssuedToken, Customer, Agent);
 
 impl Store {
-    /// Reads the record of a token that somebody presents, and the account that it is about, consistently and in one round
-    /// trip. `None` of a token that was used, has expired or was replaced, and of what does not exist.
+    /// Reads the record of a token that somebody presents, and the account that it is about, consistently and in one
+    /// round trip. The record is `None` if the token was used, was replaced, was deleted after its expiry, or never
+    /// existed; the account if the token names none or it does not exist.
     pub async fn get_mailed_token(
         &self,
         presented: &PresentedToken,

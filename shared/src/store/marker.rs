@@ -22,7 +22,7 @@ stored! {
 pub(super) type Entry = (Timestamp, Id<Customer>);
 
 impl Transaction<'_> {
-    /// Adds the markers in which the account `after` a change differs from the one `before`.
+    /// Adds the puts and deletions of the markers by which the account `after` a change differs from the one `before`.
     pub(super) fn change_markers(
         mut self,
         before: &Customer,
@@ -38,7 +38,7 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Adds the marker of an account at this place in a list.
+    /// Adds the put of an account's marker for a mark, at this time in the list by the mark.
     pub(super) fn put_marker(
         self,
         mark: (Mark, Timestamp),
@@ -50,7 +50,7 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// The marks of an account whose markers are missing.
+    /// Returns those marks of an account for which the marker is missing.
     pub(super) async fn list_unmarked(
         &self,
         customer: &Customer,
@@ -62,7 +62,7 @@ impl Store {
         Ok(marks)
     }
 
-    /// The first entries in the list by a mark after the entry `after`, at most so many.
+    /// Returns the first entries in the list by a mark that come after the entry `after`, at most `most`.
     pub(super) async fn list_marked(
         &self,
         mark: Mark,

@@ -1,7 +1,8 @@
 //! The outbox: events on their way to the bus, and from there to the account's webhook.
 //!
 //! An event is in index `due` of its table until it is published and, if its account has a webhook, delivered. Usually
-//! the table's stream and the bus bring it to the functions that do so; their schedules take up what those lost.
+//! the table's stream and the bus bring it to the functions that do so; their scheduled runs take up events that stream
+//! and bus have lost.
 
 use std::time::Duration;
 
@@ -25,10 +26,10 @@ use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, T
 /// Minimum time that an event stays in the outbox: 7 days, and as long again if its delivery failed.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// Number of events that are read in one batch, with their accounts: DynamoDB reads up to 100 items.
+/// Maximum number of events that are read in one batch, with their accounts: DynamoDB reads up to 100 items.
 pub const BATCH: usize = 50;
 
-/// How long the stream and the bus have before a schedule takes an event up.
+/// Time that the stream and the bus have before a scheduled run takes an event up: one minute.
 const HEAD_START: Duration = Duration::from_mins(1);
 
 stored! {
@@ -43,7 +44,7 @@ stored! {
         pub name: String => Deleted,
         /// The account.
         pub customer_id: Id<Customer> => Deleted,
-        /// Ids of its subjects, 16 bytes each, one after the other.
+        /// Ids of the owned items that it is about (its subjects), 16 bytes each, one after the other.
         #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
         subjects: Vec<u8> => Deleted,
         /// Name of the hold that it is about; `None` for any other event.
@@ -60,10 +61,10 @@ stored! {
         /// learn of it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub sequence: Option<u64> => Deleted,
-        /// The account's status after it; `None` if it has subjects.
+        /// The account's status after it; `None` if it is about owned items.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub status: Option<Status> => Deleted,
-        /// When the account's deletion was due after it; `None` if it was not, or if it has subjects.
+        /// When the account's deletion was due after it; `None` if none was scheduled, or if it is about owned items.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_deletion_scheduled: Option<Timestamp> => Deleted,
 
@@ -166,20 +167,21 @@ impl OutboxEntry {
         }
     }
 
-    /// The entry of the event that a receipt was signed.
+    /// The entry of the event that announces a signed receipt.
     pub(super) fn erased(event: &Event, receipt: ReceiptSummary) -> Self {
         let status = Some(Status::Deleted);
         Self { status, receipt: Some(receipt), ..Self::unnumbered(event) }
     }
 
-    /// Seals the account's webhook in, if this event deletes an account that had one.
+    /// Keeps the account's webhook in the entry (seals it), if the event deletes an account that had a webhook.
     pub(super) fn with_farewell(self, before: &Customer) -> Self {
         let ends = self.status == Some(Status::Deleted) && before.status != Status::Deleted;
         let webhook = before.webhook(self.tm_event).filter(|_| ends);
         self.sealed_for(webhook.as_ref())
     }
 
-    /// Seals a webhook in that the account has no more, so that the event is delivered to it. Nothing if there is none.
+    /// Keeps in the entry (seals) a webhook that the account no longer has, so that the event is delivered to it.
+    /// Changes nothing if `webhook` is `None`.
     pub(super) fn sealed_for(self, webhook: Option<&Webhook>) -> Self {
         let Some(webhook) = webhook else { return self };
         Self {
@@ -203,8 +205,8 @@ impl OutboxEntry {
         ids(&self.subjects)
     }
 
-    /// Returns the entry as it is stored where events are kept for `retention`. One that has a webhook sealed in expires
-    /// early, should nobody deliver it: what is sealed is personal.
+    /// Returns the entry as it is stored where events are kept for `retention`. An entry with a sealed webhook expires
+    /// earlier, should nobody deliver it, as the webhook is personal data.
     fn kept_for(&self, retention: Duration) -> Self {
         let kept = if self.farewell_uri.is_some() { LIFETIME } else { retention.max(LIFETIME) };
         Self { expires_at: self.tm_event.plus(kept).seconds(), ..self.clone() }
@@ -222,7 +224,7 @@ impl OutboxEntry {
         self.delivery == Some(DeliveryState::Pending)
     }
 
-    /// The webhook that was sealed in.
+    /// Returns the webhook of a deleted account that is sealed in the entry; `None` if there is none.
     #[must_use]
     pub fn farewell(&self) -> Option<Webhook> {
         Some(Webhook {
@@ -267,7 +269,7 @@ impl Stored for OutboxEntry {
     type Attributes = Self;
 }
 
-/// A queue of the outbox, by what its events are to be.
+/// A queue of events in the outbox, by what is to be done with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxQueue {
     /// Events to put on the bus.
@@ -345,8 +347,8 @@ impl Store {
         Ok(events)
     }
 
-    /// Takes a published event out of the queue, or moves it on to be delivered: the bus has a minute for that before
-    /// the schedule takes it up.
+    /// Takes a published event out of the queue, or moves it to the queue for delivery: the bus has a minute to bring
+    /// it to the deliverer before a scheduled run takes it up.
     pub async fn record_published(&self, event: &OutboxEntry, now: Timestamp) -> Result<(), Error> {
         let change = if event.is_pending() {
             queue_for_delivery(event.id, now.plus(HEAD_START))?
@@ -359,7 +361,7 @@ impl Store {
         self.update_event(event.id, &change, &condition).await.map(drop)
     }
 
-    /// Updates an event on a condition. Whether that held.
+    /// Updates an event on a condition. Returns whether the condition held.
     pub(super) async fn update_event(
         &self,
         id: Id<Event>,
@@ -436,7 +438,7 @@ mod tests {
         OutboxEntry::of(&event, customer)
     }
 
-    /// What a webhook tells of an event after which the customer is like this.
+    /// Returns the data of the webhook message about an event after which the account is `customer`.
     fn told(event_type: EventType, subjects: Vec<Uuid>, customer: &Customer) -> Value {
         let mut entry = entry_of(event_type, customer);
         entry.subjects = subjects.iter().flat_map(|id| id.into_bytes()).collect();

@@ -10,10 +10,10 @@ use crate::domain::delivery::DeliveryState;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id, Timestamp};
 
-/// Largest number of sessions among which the latest log-in is looked for. They are in no order.
+/// Maximum number of sessions among which the latest log-in is searched. They are in no order.
 const SESSIONS: i32 = 1_000;
 
-/// Number of the newest deliveries among which failing ones are counted.
+/// Maximum number of deliveries, the newest ones, among which failing ones are counted.
 const DELIVERIES: i32 = 100;
 
 impl Store {
@@ -39,8 +39,8 @@ impl Store {
         Ok(sessions.into_iter().map(|session| session.tm_create).max())
     }
 
-    /// Number of the 100 newest webhook deliveries of an account that have failed for good, or whose last attempt has
-    /// failed.
+    /// Returns how many of the 100 newest webhook deliveries of an account have failed for good, or are pending after a
+    /// failed attempt.
     pub async fn count_failing_deliveries(&self, customer: Id<Customer>) -> Result<u64, Error> {
         let query = self
             .query(Table::Outbox)

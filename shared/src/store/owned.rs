@@ -22,7 +22,7 @@ use crate::patience::Tries;
 impl Store {
     /// Carries out a change of what an account owns. `change` makes the transaction, which begins with
     /// [`Transaction::emit_owned`], for the account as it is; it is called again when another event has taken the
-    /// sequence number. A state of the account that does not let it happen any more is an error.
+    /// sequence number. An error if the account's state no longer allows the change.
     pub(super) async fn change_owned<'a>(
         &'a self,
         target: Target<'_>,
@@ -39,8 +39,8 @@ impl Store {
         }
     }
 
-    /// Decides after one try of a change: it has ended, or is to be tried again for the account as it is now. A state of
-    /// the account that does not let it happen any more is an error.
+    /// Decides what follows after one try of a change: it has ended, or is to be tried again for the account as it is
+    /// now. An error if the account's state no longer allows the change.
     pub(super) async fn next_try(
         &self,
         attempt: Attempt,
@@ -68,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Creates an owned item at `key`, if the account admits it and what is required of another item holds. The account's
-    /// owner is notified of the `occasion`, if there is one.
+    /// Creates an owned item at `key`, if the account's state allows it and the condition that is `required` of another
+    /// item holds. The account's owner is notified of the `occasion`, if there is one.
     pub(super) async fn insert_owned<T>(
         &self,
         target: Target<'_>,
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    /// Changes an owned item of `kind` at `key`, if it meets `condition` and the account admits it.
+    /// Changes an owned item of `kind` at `key`, if the item meets `condition` and the account's state allows it.
     pub(super) async fn update_owned_if<T: Stored>(
         &self,
         target: Target<'_>,
@@ -122,7 +122,8 @@ impl Store {
         }
     }
 
-    /// Deletes an owned item of `kind` at `key`, if it meets `of_item`, and the account admits it and meets `of_account`.
+    /// Deletes an owned item of `kind` at `key`, if the item meets the condition `of_item`, the account meets
+    /// `of_account`, and the account's state allows it.
     pub(super) async fn delete_owned_if<T: Stored>(
         &self,
         target: Target<'_>,
@@ -174,8 +175,8 @@ impl Store {
     }
 }
 
-/// Returns the account that the first leg found, if it has emitted events since `decided_on` was read. An error if it
-/// does not admit the change.
+/// Returns the account that the transaction's first action found, if it has emitted events since `decided_on` was read.
+/// An error if its state no longer allows the change.
 fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
@@ -191,17 +192,18 @@ pub(super) fn gone() -> Error {
 }
 
 impl Transaction<'_> {
-    /// Adds the two legs that every change of an owned item begins with. The first asks that the account admits it, takes
-    /// the next sequence number, and counts an item that is created or deleted; the second puts the event into the outbox.
+    /// Adds the two actions that every change of an owned item begins with. The first, on the account's root, requires
+    /// that the account's state allows the change, takes the next sequence number, and counts an item that is created
+    /// or deleted; the second puts the event into the outbox.
     pub(super) fn emit_owned(self, target: Target<'_>, event: &Event) -> Result<Self, Error> {
         self.emit_with(target, event, UpdateExpression::default(), None)
     }
 
-    /// Adds the legs of [`emit_owned`](Self::emit_owned) for a change of an agent's permission from `before` to `after`, `None` where the agent does
-    /// not exist, on the condition that the account keeps an admin.
+    /// Adds the actions of [`emit_owned`](Self::emit_owned) for a change of an agent's permission from `before` to
+    /// `after`, `None` where the agent does not exist, on the condition that the account keeps an admin.
     ///
-    /// When the number of admins changes, the account's version is incremented too: a plan that was made before is
-    /// outdated.
+    /// When the number of admins changes, the account's version is incremented too: a deletion plan that was made
+    /// before is outdated.
     pub(super) fn emit_permission(
         self,
         target: Target<'_>,
@@ -220,9 +222,9 @@ impl Transaction<'_> {
         self.emit_with(target, event, counted, condition.as_ref())
     }
 
-    /// Adds the legs of [`emit_owned`](Self::emit_owned) for the second of two events. The first, which the
-    /// transaction puts as [`OutboxEntry::next`] of the same account, is of the deletion of `count` items of one
-    /// kind; the second takes the sequence number after it.
+    /// Adds the actions of [`emit_owned`](Self::emit_owned) for the second of two events of one transaction. The first
+    /// event, which the transaction puts as [`OutboxEntry::next`] of the same account, is the deletion of `count` items
+    /// of one kind; the second takes the sequence number after it.
     pub(super) fn emit_second(
         self,
         target: Target<'_>,
@@ -236,8 +238,8 @@ impl Transaction<'_> {
         self.emit_entry(target, event, &entry, update, None)
     }
 
-    /// Adds the legs of [`emit_owned`](Self::emit_owned), with further updates of the account and a further condition
-    /// on it.
+    /// Adds the actions of [`emit_owned`](Self::emit_owned), with further updates of the account and a further
+    /// condition on it.
     fn emit_with(
         self,
         target: Target<'_>,
@@ -289,7 +291,7 @@ mod tests {
         cancelled(&[reason("TransactionConflict"), reason("None"), reason("None")])
     }
 
-    /// Creates a resource, for an account whose sequence number is 0 as far as is known.
+    /// Creates a resource, for an account that was read when its sequence number was 0.
     async fn insert(store: &Store) -> Result<(), Error> {
         let event = Event {
             id: Id::new(now(), [2; 10]),

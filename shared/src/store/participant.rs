@@ -32,7 +32,7 @@ stored! {
 #[derive(Serialize, Deserialize)]
 struct ParticipantAttributes {
     required: bool,
-    /// Seconds.
+    /// Time in which it is to answer, in seconds.
     timeout: u64,
     detail: String,
     tm_create: Timestamp,
@@ -100,8 +100,9 @@ impl Store {
         Ok(self.get_stored(&key::registry()).await?.unwrap_or_default())
     }
 
-    /// Replaces the registry by `after`, if it is unchanged since `before` was read, and the caller still has the authority
-    /// that the request was admitted with. A request registers or changes the participant `name`; `None` if it deletes one.
+    /// Replaces the registry by `after`, if it is unchanged since `before` was read, and the caller still has the
+    /// authority that the request was admitted with. `name` is the participant that the request registers or changes;
+    /// `None` if it deletes one.
     pub async fn update_registry(
         &self,
         before: &Registry,

@@ -1,5 +1,5 @@
-//! Participants' parts in erasures: items beside the ledger's row, in its partition. Those that the schedule is to look at
-//! are in the ledger's sparse index `open`.
+//! Participants' parts in erasures (what each is asked and answers): items beside the account's row in the ledger, in
+//! the same partition. Parts that the scheduled run is still to look at are in the ledger's sparse index `open`.
 
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
@@ -198,8 +198,9 @@ impl Store {
         }
     }
 
-    /// Records a question, or when the schedule is to look at the part `after` next, if it is still to look at it as
-    /// `before` says. What the participant answers meanwhile stays.
+    /// Records that a participant was asked again, or when the schedule is to look at its part next, as `after` says,
+    /// if the schedule is still to look at the part at the time that `before` says. An answer that is recorded
+    /// meanwhile stays.
     pub async fn reschedule(
         &self,
         before: &Participation,
@@ -222,8 +223,8 @@ impl Store {
         self.update(address(part), &closed, &Condition::present()).await.map(drop)
     }
 
-    /// The first entries of a participant's open parts after the entry `after`, in the order in which the schedule is to
-    /// look at them: at most so many, and only those due before `until` if that is given.
+    /// Returns the first entries of a participant's open parts after the entry `after`, in the order in which the
+    /// schedule is to look at them: at most `most`, and only those due at `until` or before if that is given.
     pub async fn list_open(
         &self,
         name: &ParticipantName,
@@ -256,9 +257,9 @@ impl Store {
         entries.iter().map(part).collect()
     }
 
-    /// A page of what a participant is asked after the entry `after`: its parts that are open at `now`. A page may have fewer
-    /// rows than `size` though more follow, as those are left out that are settled, or that the erasure does not ask for any
-    /// more.
+    /// Returns a page of the requests to a participant after the entry `after`: its parts that are open at `now`. A
+    /// page may have fewer rows than `size` though more follow, as parts are left out that are settled, or that the
+    /// erasure no longer asks for.
     pub async fn list_requests(
         &self,
         name: &ParticipantName,
@@ -287,8 +288,8 @@ impl Store {
         Ok(Page { rows, next: entries.next })
     }
 
-    /// Reads an account's row in the ledger, and all participants' parts in the erasures of the account, of the last round
-    /// last.
+    /// Reads an account's row in the ledger, and all participants' parts in the erasures of the account, those of the
+    /// last round last.
     pub async fn get_erasure_and_parts(
         &self,
         customer: Id<Customer>,
@@ -320,7 +321,7 @@ fn recorded(part: &Participation) -> Result<UpdateExpression, Error> {
         .set("version", version)
 }
 
-/// What another writer has made of a part.
+/// Returns the part as another writer has changed it, as an outdated update; an error if there is none.
 fn outdated(now: Option<Item>) -> Result<Update<Participation>, Error> {
     let now = now.ok_or(Error::NotFound(Entity::Participation))?;
     Ok(Update::Outdated(Box::new(read(now)?)))

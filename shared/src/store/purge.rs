@@ -23,7 +23,7 @@ use crate::domain::time::Month;
 use crate::domain::webhook::Webhook;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
-/// A due account.
+/// An account that is due in the purge queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     /// The account.
@@ -52,7 +52,7 @@ impl PurgeStage {
     }
 }
 
-/// What breaker and brake have counted within an hour.
+/// Counts of the circuit breaker and of the brake within an hour.
 #[derive(Clone, Copy, Debug)]
 pub struct HourCounts {
     /// Number of purges that have begun.
@@ -66,13 +66,14 @@ pub struct HourCounts {
 pub enum Claim<T> {
     /// The run has claimed it.
     Taken(T),
-    /// Another writer came first, and made the account this.
+    /// Another writer came first: the account as it is now.
     Outdated(Box<Customer>),
     /// The breaker is open: as many purges as may begin within an hour have begun.
     BreakerOpen,
 }
 
-/// A slice of what an account owns, counted before it is deleted. It is written once, whichever run deletes it.
+/// A slice of what an account owns: up to 500 items that are counted together before they are deleted. It is counted
+/// once, whichever run deletes it.
 #[derive(Clone, Debug)]
 pub struct CountedSlice {
     /// The account's row in the ledger, with the slice counted.
@@ -93,20 +94,21 @@ impl CountedSlice {
     }
 }
 
-/// The row is held by the run that claimed the account at this epoch. The epoch is the fencing token of the purge: a run
-/// that was overtaken writes nothing more.
+/// The condition that the latest claim of the account, as the ledger's row has it, is at this epoch. The epoch is the
+/// fencing token of the purge: a run that was overtaken writes nothing more.
 fn epoch(epoch: u64) -> Condition {
     Condition::new("epoch = :held_epoch", [(":held_epoch", number(epoch))])
 }
 
-/// The row is held by the run that counts, and has all slices but the last.
+/// The condition that the latest claim of the account, as the ledger's row has it, is this run's, and that all slices
+/// but the last have been counted.
 fn lacks_last_slice(erasure: &Erasure) -> Condition {
     let before = [(":before", number(erasure.slices.saturating_sub(1)))];
     let none = if erasure.slices == 1 { " OR attribute_not_exists(slices)" } else { "" };
     epoch(erasure.epoch).and(Condition::new(&format!("slices = :before{none}"), before))
 }
 
-/// Fewer than `most` purges have begun within the hour.
+/// The condition that fewer than `most` purges have begun within the hour.
 fn below(most: u64) -> Condition {
     Condition::new("attribute_not_exists(pk) OR claims < :most", [(":most", number(most))])
 }
@@ -139,7 +141,8 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// A page of the accounts that were due at `until`, those due longest first, and the cursor of the next page. A page may be empty and not the last.
+    /// Returns a page of the accounts that were due at `until`, those due longest first, and the cursor of the next
+    /// page. A page may be empty although more follow.
     pub async fn list_due(
         &self,
         cursor: QueueCursor,
@@ -186,7 +189,7 @@ impl Store {
     }
 
     /// Claims an account for its first purge, and counts that against the breaker. The `first` slice is counted in the
-    /// same transaction, if nothing stands in the way of that; the result tells whether it is.
+    /// same transaction, unless that makes the transaction fail; the result tells whether it was counted.
     pub async fn claim_customer(
         &self,
         before: &Customer,
@@ -232,7 +235,7 @@ impl Store {
     }
 
     /// Counts a slice that is about to be deleted, announces it, and frees the user names of its agents; once, however
-    /// often it is tried. False if another run has claimed the account.
+    /// often it is tried. Returns false if another run has claimed the account.
     pub async fn count_slice(&self, counted: &CountedSlice) -> Result<bool, Error> {
         let CountedSlice { ledger, events, logins } = counted;
         // A user name that is another account's by now keeps its lock.
@@ -261,8 +264,8 @@ impl Store {
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Takes an account out of the purge's queue, writes its first receipt and emits `event`, also to its former webhook if
-    /// that is given, if no other run has claimed the account.
+    /// Takes an account out of the purge's queue, writes its first receipt and emits `event`, also to the account's
+    /// former webhook if that is given, if no other run has claimed the account.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
@@ -304,7 +307,8 @@ impl Store {
     }
 
     /// Writes into the ledger that nothing is left but items of unknown kinds, if no other run has claimed the account.
-    /// All that was counted is deleted, so that items which are known by the next time are counted wherever they are.
+    /// Records everything counted so far as deleted, and lets the next run count from the beginning, so that items
+    /// whose kinds are known by then are counted wherever they are.
     pub async fn quarantine(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
         let row = UpdateExpression::default()
             .set("quarantined", erasure.quarantined)?
@@ -327,12 +331,12 @@ impl Store {
     }
 }
 
-/// Whether the account has changed since it was read, going by its root, which is the first leg.
+/// Whether the account has changed since it was read, going by its root, which is the item of the first action.
 fn is_outdated(legs: &[Leg]) -> bool {
     legs.first().is_some_and(Leg::failed)
 }
 
-/// Whether the breaker refused a claim, going by its count, which is the last leg.
+/// Whether the breaker refused a claim, going by its count, which is the last action.
 fn is_breaker_open(legs: &[Leg]) -> bool {
     legs.last().is_some_and(Leg::failed)
 }
@@ -362,8 +366,8 @@ mod tests {
     use crate::domain::owned::Kind;
     use crate::store::dynamodb::fake::{Fake, written};
 
-    /// A run that was overtaken would otherwise count a slice before the other one has, which would take itself for the one
-    /// that was overtaken: nobody would go on.
+    /// Otherwise a run that was overtaken could count a slice before the run that overtook it, which would then take
+    /// itself for the overtaken one: neither would go on.
     #[tokio::test]
     async fn a_slice_is_counted_by_the_run_that_holds_the_account_and_after_the_slice_before() {
         let (store, fake) = Fake::answering([written()]);

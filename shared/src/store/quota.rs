@@ -1,5 +1,5 @@
-//! Counts of requests against quotas. A count is one atomic update on the condition that the quota is not used up, so
-//! that concurrent ones are exact.
+//! Counts of requests against quotas. A request is counted by one atomic update, on the condition that the quota is not
+//! used up, so that concurrent requests are counted exactly.
 
 use std::time::Duration;
 
@@ -66,7 +66,8 @@ impl Transaction<'_> {
         self.check(count.address(), &below(quota))
     }
 
-    /// Counts a request in the transaction that carries it out. Its leg fails if the quota is used up.
+    /// Counts a request in the transaction that carries it out. The condition of this action fails if the quota is used
+    /// up.
     pub(super) fn count(
         self,
         quota: Quota,
@@ -78,13 +79,13 @@ impl Transaction<'_> {
     }
 }
 
-/// Counts a request, until its window ends.
+/// Returns the update that counts a request. The count expires when the quota's window ends.
 fn counted(quota: Quota, now: Timestamp) -> Result<UpdateExpression, Error> {
     let end = quota.window(now).end;
     UpdateExpression::default().add(COUNT, weight(quota))?.set("expires_at", end)
 }
 
-/// Something is left of a quota.
+/// The condition that something is left of a quota.
 fn below(quota: Quota) -> Condition {
     let expression = "attribute_not_exists(requests) OR requests < :most";
     Condition::new(expression, [(":most", number(quota.limit))])

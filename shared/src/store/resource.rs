@@ -1,4 +1,4 @@
-//! Resources.
+//! Storage of resources: numbers, flows and the other kinds of owned items that share four endpoints.
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ impl Stored for Resource {
     type Attributes = ResourceAttributes;
 }
 
-/// The resource is unchanged since it was read.
+/// The condition that the resource is unchanged since it was read.
 fn unchanged(resource: &Resource) -> Condition {
     let values = [
         (":read_name", string(resource.name.expose())),
@@ -70,7 +70,7 @@ fn unchanged(resource: &Resource) -> Condition {
 }
 
 impl Store {
-    /// Creates a resource of `kind`, if the account admits it.
+    /// Creates a resource of `kind`, if the account's state allows it.
     pub async fn insert_resource(
         &self,
         target: Target<'_>,
@@ -82,7 +82,8 @@ impl Store {
         self.insert_owned(target, &key, ResourceAttributes::from(new), event, None, None).await
     }
 
-    /// Changes a resource of `kind` from `before` to `after`, if it is unchanged since it was read and the account admits it.
+    /// Changes a resource of `kind` from `before` to `after`, if it is unchanged since it was read and the account's
+    /// state allows it.
     pub async fn update_resource(
         &self,
         target: Target<'_>,
@@ -99,8 +100,8 @@ impl Store {
         self.update_owned_if(target, kind, &key, &changed, &unchanged(before), event).await
     }
 
-    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account admits it. A billing account that
-    /// pays for the account is not deleted.
+    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account's state allows it. A billing
+    /// account that pays for the account is not deleted.
     pub async fn delete_resource(
         &self,
         target: Target<'_>,

@@ -1,4 +1,5 @@
-//! Optimistic changes: decide on what was read, write on the condition that it still is so.
+//! Optimistic retry: decide on an item as it was read, write on the condition that it is unchanged, and on a conflict
+//! do both again.
 
 use crate::domain::Error;
 use crate::patience::Tries;
@@ -12,11 +13,12 @@ pub enum Update<T> {
     Outdated(Box<T>),
 }
 
-/// Changes `current` optimistically: `change` decides on it and writes, and does so again on what another writer has
-/// made of it meanwhile, as long as the request may take. Returns what `change` gives with the write that succeeds.
+/// Changes `current` optimistically: `change` decides on it and writes. If another writer came first, `change` is
+/// called again with the item as it is now, until the request's deadline. Returns the result of the call whose write
+/// succeeds.
 ///
-/// Each time, another writer has got on, so there is no pause, and no limit but the request's own time: whoever writes
-/// without end must not keep an account from being frozen or deleted.
+/// Each conflict means that another writer has succeeded, so there is no pause, and no limit but the deadline: whoever
+/// writes without end must not keep an account from being frozen or deleted.
 pub async fn revise<T, R, F>(mut current: T, change: impl Fn(T) -> F) -> Result<R, Error>
 where
     F: Future<Output = Result<(Update<T>, R), Error>>,

@@ -24,7 +24,7 @@ use crate::patience::Tries;
 
 impl Store {
     /// Pauses after a conflict until no transaction is writing the account's root, and reads it then. A change made for
-    /// an older root would be refused by its sequence number, and keep others out until it is.
+    /// an older root would be refused for its sequence number, and keep other writers out until then.
     pub(super) async fn free_root(
         &self,
         customer: Id<Customer>,
@@ -248,8 +248,8 @@ impl Stored for Customer {
     type Attributes = CustomerAttributes;
 }
 
-/// The account's state admits this write: what the [gate](crate::domain::gate) decided still holds. Every write of an
-/// owned item is conditional on this.
+/// The condition that the account's state still allows this write, as the [gate](crate::domain::gate) has decided.
+/// Every write of an owned item is conditional on this.
 ///
 /// A freeze and a suspension take a sequence number, on which most writes are conditioned as well; a hold takes none,
 /// and resending a delivery is not conditioned on it.
@@ -274,7 +274,7 @@ pub(super) fn admits(target: Target<'_>) -> Condition {
     }
 }
 
-/// The account is as it was decided on: at this version, status and sequence number.
+/// The condition that the account is as it was decided on: at the same version, status and sequence number.
 pub(super) fn decided_on(customer: &Customer) -> Condition {
     let status = [(":read_status", string(customer.status.name()))];
     Condition::version(customer.internals.version)
@@ -282,18 +282,18 @@ pub(super) fn decided_on(customer: &Customer) -> Condition {
         .and(unchanged_sequence(customer))
 }
 
-/// The account has emitted no event since it was read.
+/// The condition that the account has emitted no event since it was read.
 pub(super) fn unchanged_sequence(customer: &Customer) -> Condition {
     let values = [(":read_sequence", number(customer.internals.sequence))];
     Condition::new("#sequence = :read_sequence", values)
 }
 
-/// The account has more than one admin.
+/// The condition that the account has more than one admin.
 pub(super) fn another_admin() -> Condition {
     Condition::new("admins > :last", [(":last", number(1))])
 }
 
-/// The account is paid for by another billing account than this, or by none.
+/// The condition that the account is paid for by another billing account than this, or by none.
 pub(super) fn not_paid_by(billing_account: Id<Resource>) -> Condition {
     let values = [(":billing_account", string(billing_account.to_string()))];
     Condition::new("billing_account_id <> :billing_account", values)

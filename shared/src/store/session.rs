@@ -1,4 +1,4 @@
-//! Sessions.
+//! Storage of sessions.
 
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,8 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Login, Session, Timestamp};
 
-/// Most sessions of one agent that are read at once: more than an agent can have, but for those that are just being
-/// ended.
+/// Maximum number of an agent's sessions that are read: more than an agent can have, to leave room for those that are
+/// just being ended.
 const AT_ONCE: usize = 200;
 
 stored! {
@@ -79,7 +79,7 @@ pub struct VerifiedLogin<'a> {
     pub login: &'a Login,
     /// Where the agent logs in from.
     pub network: &'a NetworkHash,
-    /// A stronger hash of the password, to replace the login's; `None` if that is as strong.
+    /// A stronger hash of the password, to replace the login's; `None` if the login's is strong enough.
     pub rehash: Option<&'a PasswordHash>,
 }
 
@@ -89,18 +89,20 @@ impl std::fmt::Debug for VerifiedLogin<'_> {
     }
 }
 
-/// The session is there and has not expired.
+/// The condition that the session exists and has not expired at `now`.
 pub(super) fn unexpired(now: Timestamp) -> Condition {
     Condition::new("expires_at > :now", [(":now", number(now.seconds()))])
 }
 
 impl Store {
-    /// Writes a session, if its account is not deleted, and adds the network to those that the user name is known to log
-    /// in from. With a stronger hash of the password, only if the password is unchanged since it was verified.
+    /// Writes a session, if its account is not deleted, and adds the network to those that the user name is known to
+    /// log in from. If there is a stronger hash of the password, replaces the login's hash with it, on the condition
+    /// that the password is unchanged since it was verified.
     ///
-    /// The account's root is read beside the transaction and not part of it: it is what the account's many writers
-    /// hold. So a session may be written while its account is being deleted. It does not work, by the account's status,
-    /// and is not left behind: the transaction asks for the user name's lock, which the purge frees before its last pass.
+    /// The account's root is read in parallel with the transaction and is not part of it, as many other writers contend
+    /// for it. So a session may be written while its account is being deleted. The account's status makes it invalid,
+    /// and it is not left behind: the transaction requires the user name's lock, which the purge deletes before its
+    /// last pass over the account.
     pub async fn insert_session(
         &self,
         session: &Session,
@@ -159,7 +161,8 @@ impl Store {
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
-    /// Changes a session to `exposed`, which it becomes when its token was in a URL, unless it is that already.
+    /// Records that a session's token was sent in a URL, and shortens the session's lifetime to that of `exposed`,
+    /// unless this was recorded before.
     pub async fn expose_session(&self, key: &Key<Session>, exposed: &Session) -> Result<(), Error> {
         let change = UpdateExpression::default()
             .set("url_exposed", true)?

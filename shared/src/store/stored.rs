@@ -1,4 +1,4 @@
-//! Items as values: how they are read, whatever their kind.
+//! Conversion of items into values of the domain, for all types of items, and reads of them.
 
 use std::collections::HashMap;
 
@@ -63,7 +63,7 @@ fn by_key((table, item): (Table, Item)) -> Result<((Table, String, String), Item
     Ok(((table, pk, sk), item))
 }
 
-/// The value that an item is.
+/// Converts an item into the value that it stores.
 pub(super) fn read<T: Stored>(item: Item) -> Result<T, Error> {
     dynamodb::read::<T::Attributes>(item).map(Into::into)
 }

@@ -26,11 +26,12 @@ use crate::domain::{Error, Login, Session, Timestamp, Username};
 use crate::patience::Tries;
 
 stored! {
-    /// Attempts as they are counted, in an item of their own or among the attributes of another.
+    /// A count of password attempts: an item of its own, or attributes of another item.
     #[derive(Serialize, Deserialize)]
     pub struct AttemptAttributes {
         attempts: u64 => Deleted,
-        /// The next delay, in milliseconds. It outgrows any integer, long after the maximum delay holds instead.
+        /// The next delay, in milliseconds, which doubles with each attempt. A float, as it outgrows any integer,
+        /// though by then the maximum delay has long been in force.
         wait_ms: f64 => Deleted,
         next_at: f64 => Deleted,
         last_at: i64 => Deleted,
@@ -70,7 +71,7 @@ enum Counted {
     Yes(Item),
     /// Refused: the item, the throttle that refuses it, and how long to wait.
     No(Item, Throttle, Duration),
-    /// The item is not one in which it is counted; `None` if there is no item.
+    /// The attempt is not to be counted in this item; `None` if there is no item.
     NotHere(Option<Item>),
 }
 
@@ -80,7 +81,7 @@ struct Counter {
     address: Address,
     /// Map and element that the count is in; `None` if it is among the item's own attributes.
     within: Option<(&'static str, String)>,
-    /// Condition without which the item is not one in which the attempt is counted.
+    /// Condition that the item must meet for the attempt to be counted in it; `None` if any will do.
     condition: Option<Condition>,
 }
 
@@ -109,7 +110,7 @@ impl Counter {
         }
     }
 
-    /// Counts an attempt and doubles the delay.
+    /// Returns the update that counts an attempt and doubles the delay.
     fn next(&self, now: Timestamp) -> Result<UpdateExpression, Error> {
         self.update(now)?
             .increment("attempts")?
@@ -117,7 +118,7 @@ impl Counter {
             .set_after("next_at", now.millis(), "wait_ms")
     }
 
-    /// Counts the first attempt after others that have expired.
+    /// Returns the update that counts the first attempt after others that have expired.
     fn first(&self, now: Timestamp) -> Result<UpdateExpression, Error> {
         self.update(now)?
             .set("attempts", 1)?
@@ -146,7 +147,8 @@ impl Counter {
         }
     }
 
-    /// The attempt is free or its wait is over, and the count has not expired.
+    /// The condition that an attempt may be made: nothing is counted yet; or the attempt is free or its wait is over,
+    /// and the count has not expired.
     fn allowed(&self, now: Timestamp) -> Condition {
         let [attempts, next, last] = ["attempts", "next_at", "last_at"].map(|name| self.path(name));
         let allowed = format!(
@@ -163,7 +165,7 @@ impl Counter {
         self.here_and(Condition::new(&allowed, values))
     }
 
-    /// No attempt was counted since these.
+    /// The condition that no attempt was counted since `attempts` was read.
     fn unchanged(&self, attempts: &AttemptAttributes) -> Condition {
         let last = self.path("last_at") + " = :last";
         self.here_and(Condition::new(&last, [(":last", number(attempts.last_at))]))
@@ -193,7 +195,7 @@ pub struct LoginAttempt {
     /// The user name's login; `None` if nobody has the name, or if the name that is taken only looks like it.
     pub login: Option<Login>,
     key: LoginKey,
-    /// Whether the count by user name has it.
+    /// Whether the attempt was counted by user name: that count may refuse what a known network allows.
     is_counted: bool,
     /// Whether it comes from a known network.
     is_known: bool,
@@ -203,8 +205,9 @@ impl Store {
     /// Counts an attempt to log in with `username` from `network`, and reads the user name's login in the same round
     /// trip. [`Error::TooManyAttempts`] tells how long to wait.
     ///
-    /// Each count is one atomic update, on the condition that the last wait is over, so that any number at once is counted
-    /// exactly. The count by user name moves whatever the network is; the lock tells whether it decides.
+    /// Each count is one atomic update, on the condition that the last wait is over, so that concurrent attempts are
+    /// counted exactly. The count by user name includes attempts from any network; the user name's lock tells whether
+    /// the network is known, and thus whether that count or the network's own decides.
     pub async fn reserve_login(
         &self,
         username: &Username,
@@ -252,7 +255,7 @@ impl Store {
         }
     }
 
-    /// Counts an attempt, if `is_here` says of the item that it is one in which the attempt is counted.
+    /// Counts an attempt, if `is_here` says that the counter's item is one in which the attempt is to be counted.
     async fn count_attempt(
         &self,
         counter: Counter,
@@ -287,8 +290,8 @@ impl Store {
         }
     }
 
-    /// Forgets the attempts by user name, after one that was successful. One from a known network forgets them only if it
-    /// was itself a free one: a guesser elsewhere, who has to wait, goes on waiting.
+    /// Deletes the count of attempts by user name after a successful one. If that came from a known network, only if no
+    /// more than the free attempts were counted: a guesser elsewhere, who has to wait, goes on waiting.
     pub async fn forget_attempts(&self, successful: &LoginAttempt) -> Result<(), Error> {
         let address = key::throttle(&successful.key.to_string()).address();
         if !successful.is_known {
@@ -318,7 +321,7 @@ impl Counted {
     }
 }
 
-/// Removes the count of attempts from an item that is something else.
+/// Adds to an update the removal of the attributes that count attempts, for an item that has others.
 pub(super) fn without_attempts(update: UpdateExpression) -> UpdateExpression {
     update.remove(&["attempts", "wait_ms", "next_at", "last_at"])
 }

@@ -1,5 +1,5 @@
-//! Tickets: items of the ledger's table, each under a ticket's hash, that lead to an account. They are kept as long as the
-//! ledger is.
+//! Tickets, by which an account's erasure can be followed: items of the ledger's table, each under a ticket's hash,
+//! that name the account. They are kept as long as the ledger is.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +46,8 @@ impl Store {
         self.update(at.address(), &issued(customer)?, &Condition::absent()).await.map(drop)
     }
 
-    /// Reads the row in the ledger that a ticket leads to, and the parts of all participants; `None` if nobody has the
-    /// ticket.
+    /// Reads the row in the ledger that a ticket leads to, and the parts of all participants; `None` if no such ticket
+    /// was issued.
     pub async fn get_erasure_by_ticket(
         &self,
         ticket: &TicketHash,

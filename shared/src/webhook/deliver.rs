@@ -32,28 +32,28 @@ use crate::platform::metrics::Metric;
 use crate::platform::{Deadline, metrics};
 use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 
-/// Number of hosts that a run sends to at the same time.
+/// Maximum number of hosts that a run sends to at the same time.
 const CONCURRENT_HOSTS: usize = 128;
 
-/// Number of lanes of one host in which a run sends at the same time. With [`CONCURRENT_ATTEMPTS`] in each, they stay
-/// below [`HOST_LIMITS`](crate::domain::delivery::HOST_LIMITS), so that the bus finds room for first attempts.
+/// Maximum number of lanes of one host (one per account) in which a run sends at the same time. With
+/// [`CONCURRENT_ATTEMPTS`] in each, a run stays below [`HOST_LIMITS`](crate::domain::delivery::HOST_LIMITS), so that
+/// first attempts, which the bus triggers, find room.
 const CONCURRENT_LANES: usize = 8;
 
-/// Number of attempts that a run makes in one lane at the same time. One less than
-/// [`LANE_LIMITS`](crate::domain::delivery::LANE_LIMITS) allow, for the same reason.
+/// Maximum number of attempts that a run makes in one lane at the same time: one less than
+/// [`LANE_LIMITS`](crate::domain::delivery::LANE_LIMITS) allow, so that first attempts find room here, too.
 const CONCURRENT_ATTEMPTS: usize = 4;
 
-/// How long a run sends in one lane before it postpones the lane's other events: less than an attempt takes
-/// that times out.
+/// How long a run sends in one lane before it postpones the lane's other events: less than the timeout of an attempt.
 const LANE_TIME: Duration = Duration::from_secs(10);
 
 /// How long a run sends to one host before it postpones the events of all its lanes.
 const HOST_TIME: Duration = Duration::from_secs(30);
 
-/// Most events that one run reads. A page more than that may be read.
+/// Number of due events after which a run reads no further page, so that it reads at most a page more than that.
 const MAX_EVENTS: usize = 10_000;
 
-/// Number of batches of events that a run reads at the same time.
+/// Maximum number of batches of events that a run reads at the same time.
 const CONCURRENT_READS: usize = 4;
 
 /// How long a postponed event waits.
@@ -88,7 +88,7 @@ pub struct DeliveryRun {
     pub failed: u64,
     /// Number of events whose delivery ended without success.
     pub ended: u64,
-    /// Number of events left to a later run because their host is busy.
+    /// Number of events left to a later run because their lane or host is busy, slow or out of time.
     pub postponed: u64,
     /// Number of events that stay due because the deadline was near.
     pub unfinished: u64,
@@ -104,7 +104,7 @@ enum Disposition {
     Failed,
     /// The delivery has ended: its last attempt failed, or there is no webhook to send the event to.
     Ended(DeliveryState),
-    /// Left to a later run because the host is busy, without an attempt.
+    /// Left to a later run, without an attempt, because the lane or host is busy, slow or out of time.
     Postponed,
     /// Still due: the deadline is near.
     Unfinished,
@@ -174,8 +174,8 @@ impl Deliverer {
         Self { app, sender }
     }
 
-    /// Lists events that are due at `now`, and since when the one that has waited longest is. A page that
-    /// cannot be read is left to the next run; fails if that is the first one.
+    /// Lists the events that are due at `now`, and returns since when the one that has waited longest has been due. If
+    /// a page cannot be read, it is left to the next run; fails if that is the first page.
     async fn list_due(
         &self,
         now: Timestamp,
@@ -223,7 +223,7 @@ impl Deliverer {
         stream::iter(lanes).buffer_unordered(CONCURRENT_LANES).concat().await
     }
 
-    /// Delivers the events of one lane, until `end` at the latest. A failure is that event's alone.
+    /// Delivers the events of one lane, until `end` at the latest. An event that fails does not affect the others.
     async fn deliver_lane(
         &self,
         events: DueEvents,
@@ -243,7 +243,8 @@ impl Deliverer {
         dispositions
     }
 
-    /// Delivers an event in a lane that the run sends in until `end`. `None` if that fails.
+    /// Makes the next attempt at an event, or postpones the event if the time of its lane is over at `end`. `None` if
+    /// that fails.
     async fn deliver(
         &self,
         event: OutboxEntry,
@@ -265,7 +266,7 @@ impl Deliverer {
         disposition.inspect_err(failed).ok()
     }
 
-    /// Makes the next attempt at an event, if there is one to make and its lane and host take it now.
+    /// Makes the next attempt at an event, if one is due and the limits of its lane and host allow it now.
     async fn attempt(
         &self,
         event: &OutboxEntry,

@@ -12,11 +12,11 @@ use crate::platform::config::{self, LOCAL_HOSTS};
 /// Resolver and TCP connector.
 #[derive(Debug)]
 pub(super) enum Network {
-    /// Those of the operating system.
+    /// Resolver and connector of the operating system.
     System,
     /// Resolves these names and no others, and connects to loopback only: for the local stack.
     Local(BTreeMap<String, Vec<IpAddr>>),
-    /// Those of a test.
+    /// Resolver and connector that a test scripts.
     #[cfg(test)]
     Scripted(std::sync::Arc<super::tests::Script>),
 }

@@ -10,7 +10,7 @@ use crate::domain::Timestamp;
 /// When a receiver asks to be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// So long after the answer.
+    /// After this delay, counted from the answer.
     Delay(Duration),
     /// At this time.
     At(SystemTime),

@@ -34,33 +34,33 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Timeout of a connection to one address: 4 seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Most addresses of a name that an attempt tries.
+/// Maximum number of addresses of a name that an attempt tries to connect to.
 const MAX_ADDRESSES: usize = 3;
 
-/// Most bytes that an attempt reads in all, TLS handshake and body included.
+/// Maximum number of bytes that an attempt reads in all, TLS handshake and body included.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
-/// Largest head of an answer, in bytes.
+/// Maximum size of the head of an answer (status line and header fields), in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// Most header fields in an answer.
+/// Maximum number of header fields in an answer.
 const MAX_HEADERS: usize = 1_000;
 
 const USER_AGENT_VALUE: &str = concat!("Tenure-Webhook/", env!("CARGO_PKG_VERSION"));
 
-/// Sends webhooks.
+/// HTTP client that sends webhooks.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) network: Network,
     pub(super) targets: TargetPolicy,
-    /// Built for the first connection: reading the system's root certificates takes a while.
+    /// TLS configuration, built for the first connection: reading the system's root certificates takes a while.
     pub(super) tls: OnceLock<Arc<ClientConfig>>,
 }
 
 /// Result of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Class of the answer, or why there is none.
+    /// Class of the answer's status, or why there is no answer.
     pub result: DeliveryResult,
     /// When the receiver asks to be tried again. `None` if it does not, or not with 429 or 503.
     pub retry_after: Option<RetryAfter>,
@@ -126,7 +126,8 @@ impl Sender {
         }
     }
 
-    /// Sets `attempt` as soon as the head of the answer is read. Fails only before that.
+    /// Connects, sends the request and reads the answer. Sets `attempt` as soon as the head of the answer is read, and
+    /// fails only before that.
     async fn attempt(
         &self,
         target: &WebhookTarget,
@@ -220,7 +221,7 @@ pub(super) fn request(
     request.body(Full::from(body.to_owned())).ok()
 }
 
-/// Returns `stream`, which ends after [`MAX_BYTES`] are read.
+/// Returns `stream` with a reading half that ends after [`MAX_BYTES`].
 pub(super) fn bounded(stream: impl AsyncRead + AsyncWrite) -> impl AsyncRead + AsyncWrite + Unpin {
     let (read, write) = tokio::io::split(stream);
     tokio::io::join(read.take(MAX_BYTES), write)

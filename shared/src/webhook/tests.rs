@@ -29,7 +29,8 @@ const PUBLIC: &str = "93.184.216.34";
 const HOSTILE: &str = include_str!("../../../tests/data/webhook_uris_hostile.json");
 const GOOD: &str = include_str!("../../../tests/data/webhook_uris_good.json");
 
-/// Addresses of the name, per look-up (the last for all further ones), and the listener behind an address.
+/// Network of a test: the addresses that each look-up of a name returns (the last ones for all further look-ups), and
+/// the listener behind each address.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
@@ -61,7 +62,7 @@ impl Script {
     }
 }
 
-/// A certificate authority, and what it signs.
+/// Certificate authority that issues the receivers' certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -71,7 +72,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// A server's side for `name`.
+    /// Returns the TLS acceptor of a receiver with a certificate for `name`.
     fn acceptor(&self, name: &str) -> TlsAcceptor {
         self.acceptor_with(CertificateParams::new([name.to_owned()]).unwrap())
     }
@@ -82,7 +83,7 @@ impl Authority {
         acceptor(certificate.der().clone(), &key)
     }
 
-    /// A sender that trusts this authority.
+    /// Returns a sender that trusts this authority.
     fn sender(&self, script: &Arc<Script>) -> Sender {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
@@ -108,7 +109,7 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// A listener on this machine, what it was sent, and how many came.
+/// A listener on loopback, the requests that it was sent, and the number of its connections.
 #[derive(Clone)]
 struct Receiver {
     address: SocketAddr,
@@ -117,7 +118,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Answers every request with what `answer` writes.
+    /// Starts a receiver that answers every request with what `answer` writes.
     async fn start<F, Answered>(tls: Option<TlsAcceptor>, answer: F) -> Self
     where
         F: Fn(Box<dyn Io>) -> Answered + Send + Sync + 'static,
@@ -152,7 +153,7 @@ impl Receiver {
         receiver
     }
 
-    /// Answers every request with these bytes and closes.
+    /// Starts a receiver that answers every request with these bytes and closes the connection.
     async fn answering(tls: Option<TlsAcceptor>, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(tls, move |mut stream| {
@@ -174,7 +175,7 @@ impl Receiver {
     }
 }
 
-/// A request as it was sent: head and body.
+/// Reads a request as it was sent: head and body.
 async fn read_request(stream: &mut Box<dyn Io>) -> String {
     let mut bytes = Vec::new();
     loop {
@@ -198,8 +199,8 @@ fn addresses(list: &[&str]) -> Vec<IpAddr> {
     list.iter().map(|address| address.parse().unwrap()).collect()
 }
 
-/// A script in which the name has `answers`, and `listener` is behind every address of them that is
-/// public.
+/// Returns a script in which the look-ups of a name return `answers`, one after the other, and `listener` is behind
+/// every public address in them.
 fn script(answers: &[&[&str]], listener: SocketAddr) -> Arc<Script> {
     let answers: VecDeque<_> = answers.iter().map(|list| addresses(list)).collect();
     let all = answers.iter().flatten().filter(|address| is_public(**address));
@@ -235,7 +236,7 @@ fn local(hosts: &[(&str, &[&str])]) -> Sender {
     }
 }
 
-/// A listener that nothing may come to.
+/// Starts a receiver to which no connection may be made.
 async fn canary() -> Receiver {
     Receiver::answering(None, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
 }
@@ -333,7 +334,7 @@ fn every_accepted_uri_makes_a_request() {
     }
 }
 
-/// Stored before there were rules, or past them.
+/// Such URIs may have been stored before there were rules, or by bypassing them.
 #[tokio::test]
 async fn hostile_uris_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
@@ -360,7 +361,7 @@ async fn hostile_uris_are_blocked_before_dns_is_asked() {
     assert_eq!(canary.connections(), 0);
 }
 
-/// Stored when the API had another host, or past the rules.
+/// Such URIs may have been stored when the API had another host, or by bypassing the rules.
 #[tokio::test]
 async fn the_apis_own_hosts_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
@@ -415,7 +416,7 @@ async fn each_attempt_resolves_anew_and_connects_to_the_checked_address() {
     let authority = Authority::new();
     let tls = authority.acceptor("hook.example");
     let receiver = Receiver::answering(Some(tls), "HTTP/1.1 200 OK\r\n\r\n").await;
-    // Public when it is judged, and private whenever it is asked for again.
+    // The address is public when it is checked, and would be private if it were looked up once more.
     let script = script(&[&[PUBLIC], &["127.0.0.1"]], receiver.address);
     let sender = authority.sender(&script);
     assert_eq!(post(&sender, "https://hook.example/").await, "delivered");
@@ -614,7 +615,7 @@ async fn retry_after_comes_back_whole_and_folded() {
     }
 }
 
-/// Writes until nobody reads, and counts.
+/// Writes `start`, and then `more` until nobody reads any more; counts the bytes.
 async fn flood(mut stream: Box<dyn Io>, start: &str, more: Vec<u8>, written: Arc<AtomicUsize>) {
     let mut next = start.as_bytes().to_vec();
     while stream.write_all(&next).await.is_ok() {
@@ -657,7 +658,7 @@ async fn endless_answers_are_cut_off() {
     assert_eq!(result_of_flood("", vec![b'x'; 4096]).await, "protocol");
 }
 
-/// Byte for byte, where no kernel buffers.
+/// Over a pipe in memory: no kernel buffers what is not read, so that the bytes can be counted.
 #[tokio::test]
 async fn reads_end_at_the_byte_limit() {
     let (near, far) = tokio::io::duplex(512);
@@ -679,7 +680,7 @@ async fn reads_end_at_the_byte_limit() {
     assert!((most - 1024..=most).contains(&written), "{written}");
 }
 
-/// A receiver that sends `start` and then a byte of `trickle` a second.
+/// Starts a receiver that sends `start` and then one byte of `trickle` per second.
 async fn slow(start: &'static str, trickle: &'static [u8]) -> Receiver {
     Receiver::start(None, move |mut stream| async move {
         let _ = stream.write_all(start.as_bytes()).await;

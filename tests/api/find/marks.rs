@@ -107,8 +107,8 @@ async fn held_and_suspended_accounts_are_listed_until_they_are_released_or_delet
     assert_eq!(markers(&tenure).await, Vec::<String>::new());
 }
 
-/// The change deletes the marker in its transaction. One that an earlier version left behind still lists no account, as
-/// rows are compared with their markers.
+/// A change of an account's state deletes its marker in the same transaction. A marker that an earlier version left
+/// behind lists no account, since each account is compared with its marker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_marker_that_is_out_of_date_shows_no_account() {
     let tenure = Tenure::start().await;

@@ -62,7 +62,8 @@ async fn a_page_size_with_a_zero_fraction_is_a_whole_number() {
     }
 }
 
-/// URLs are logged, so a page token holds no name; a name that changed since invalidates it.
+/// URLs are logged, so a page token of a list by name holds the id of an account instead of its name, and becomes
+/// invalid when that account is renamed.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_token_holds_no_name_and_is_rejected_after_a_rename() {
     let tenure = Tenure::start().await;

@@ -16,7 +16,7 @@ pub(super) enum Level {
     ProjectAdmin,
 }
 
-/// The status of the caller's account, or what stands beside it.
+/// The status of the caller's account; held and suspended are no statuses, but states beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Initial,
@@ -59,16 +59,16 @@ pub(super) enum Form {
     TwoInQuery,
 }
 
-/// What the request names.
+/// What the request's path or query names, seen from the caller's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
     Own,
     Foreign,
-    /// Another account's, with `customer_id=` in the query.
+    /// An item of another account, with that account as `customer_id=` in the query.
     Named,
     Missing,
     Deleted,
-    /// A foreign id in upper case.
+    /// The id of another account, or of an item of it, without hyphens.
     Malformed,
 }
 
@@ -98,7 +98,7 @@ impl Status {
     ];
 }
 
-/// A request of the matrix.
+/// A request of the matrix: a route with one combination of credential, caller, account status and target.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     pub(super) row: &'static Row,
@@ -229,14 +229,16 @@ impl Cell {
         }
     }
 
-    /// Whether the request may count as a login attempt: at login, and with a session that is valid.
+    /// Whether the request may count as a login attempt of a user name or a session: it has a password, and its route
+    /// is public or its session valid.
     pub(super) fn tries_a_password(&self) -> bool {
         let has_session = self.holder == Holder::Session && self.credentials_sent() == 1;
         let may_count = self.row.looks == Looks::Nowhere || (has_session && !self.is_dead());
         self.row.has_password() && may_count
     }
 
-    /// Whether the request may count as an attempt of its network, and of nobody else: its session has ended.
+    /// Whether the request may count as a login attempt of its network only: it has a password, but its session is not
+    /// valid.
     pub(super) fn counts_for_its_network(&self) -> bool {
         self.row.has_password() && self.holder == Holder::Session && self.is_dead()
     }
@@ -325,7 +327,8 @@ impl Cell {
         }
     }
 
-    /// Whether it is refused for good: the credential or the account has ended.
+    /// Whether the request is refused because its credential is expired or revoked, or its account suspended, frozen or
+    /// deleted.
     pub(super) fn is_over(&self) -> bool {
         let over = matches!(self.form, Form::Expired | Form::Revoked);
         let gone = !matches!(self.status, Status::Initial | Status::Active | Status::Held);

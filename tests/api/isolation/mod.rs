@@ -29,13 +29,14 @@ use cell::{Cell, Level, Target, cells};
 use rows::{OK, ROWS};
 use world::World;
 
-/// Number of concurrent requests.
+/// Maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
 
-/// Number of cells with passwords before the throttle is reset: so few that no account reaches its limit.
+/// Number of requests with a password between two resets of the throttle: so few that no account reaches its limit.
 const PASSWORDS_IN_A_ROW: usize = 10;
 
-/// The same for cells that count for their network only.
+/// Number of requests that count for their network only, between two resets of the throttle: so few that the network
+/// does not reach its limit.
 const ATTEMPTS_OF_A_NETWORK: usize = 500;
 
 /// Largest number of failures that are printed.
@@ -88,7 +89,7 @@ async fn ended_credentials_stay_ended_after_a_restart() {
     matrix.report("isolation matrix, before and after a restart");
 }
 
-/// The cells sent so far.
+/// A run through the matrix: its accounts, the number of cells sent so far, and the failures.
 struct Matrix {
     world: World,
     count: usize,
@@ -136,7 +137,7 @@ impl Matrix {
         }
     }
 
-    /// Names the refused cells that write: halves that write are halved again.
+    /// Finds by bisection which of the refused cells write, and adds them to the failures.
     async fn find_writers(&mut self, cells: &[Cell], writes: &BTreeMap<String, f64>) {
         let mut suspects = vec![cells];
         while let Some(part) = suspects.pop() {
@@ -156,7 +157,7 @@ impl Matrix {
         }
     }
 
-    /// Asks cells, and takes note of wrong answers.
+    /// Sends cells, and adds wrong answers to the failures.
     async fn ask(&mut self, cells: &[Cell]) {
         let answers = self.answers(cells).await;
         let judged =
@@ -186,8 +187,8 @@ impl Matrix {
     }
 }
 
-/// Whether two states of the tables are the same to who looks at `now`, in seconds. What has expired
-/// may be deleted at any time, by nobody.
+/// Whether two states of the tables differ at most in items that have expired at `now`, in Unix seconds: DynamoDB may
+/// delete those at any time.
 fn same(before: &[Vec<Value>], after: &[Vec<Value>], now: i64) -> bool {
     let lasting = |items: &Vec<Value>| -> Vec<Value> {
         let expiry = |item: &Value| item["expires_at"]["N"].as_str()?.parse::<i64>().ok();

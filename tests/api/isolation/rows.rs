@@ -18,7 +18,8 @@ pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
 pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 pub(super) const IS_SUSPENDED: Outcome = (403, "ACCOUNT_SUSPENDED");
-/// The matrix has no mail, and no console.
+/// Mail and the console are off in the stack of the matrix. Routes that need mail answer this; those of the console,
+/// [`NO_ROUTE`].
 const NO_MAIL: Outcome = (403, "MAIL_DISABLED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
@@ -95,7 +96,7 @@ pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 /// Stands for every kind of resource, which share their code.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
 
-/// Sets no billing account.
+/// A body that sets no billing account: the nil UUID.
 const NO_BILLING: &str = r#"{"billing_account_id": "00000000-0000-0000-0000-000000000000"}"#;
 
 /// Collections of items that an account owns.
@@ -107,13 +108,13 @@ pub(super) struct Row {
     pub(super) route: &'static str,
     pub(super) looks: Looks,
     pub(super) who: &'static [Level],
-    /// Permission of access keys; `None` if the same.
+    /// Permissions with which an access key may call the route; `None` if the same as in [`Self::who`].
     pub(super) who_by_key: Option<&'static [Level]>,
     /// Whether an access key that is bound to the participant in the path is admitted. Any other route refuses it.
     pub(super) is_participants: bool,
     /// Account statuses that are accepted; others are refused with `ACCOUNT_FROZEN` or `ACCOUNT_SUSPENDED`.
     pub(super) lets_in: &'static [Status],
-    /// Account statuses that are accepted of access keys; `None` if the same.
+    /// Account statuses in which access keys are accepted; `None` if the same as in [`Self::lets_in`].
     pub(super) lets_in_by_key: Option<&'static [Status]>,
     /// Account statuses in which the operation is possible, and the answer in any other.
     pub(super) works_in: (&'static [Status], Outcome),
@@ -123,9 +124,9 @@ pub(super) struct Row {
     pub(super) key: Outcome,
     /// What `{id}` names.
     pub(super) target: Option<&'static Thing>,
-    /// The answer for an item of the caller's account; without `{id}`, in general.
+    /// The answer for an item of the caller's account; if the path has no `{id}`, the answer to a valid request.
     pub(super) own: Outcome,
-    /// The same if the caller's account is held; `None` if that makes no difference.
+    /// The answer in place of [`Self::own`] if the caller's account is held; `None` if that makes no difference.
     pub(super) held: Option<Outcome>,
     /// Whether the state of the caller's account is looked at before the item.
     pub(super) state_first: bool,
@@ -137,7 +138,7 @@ pub(super) struct Row {
     /// Who may send `customer_id=<another account>`; anyone else is refused. `None` if the route does not accept the
     /// parameter.
     pub(super) names: Option<&'static [Level]>,
-    /// Whether a project admin has to send it.
+    /// Whether a project admin has to send `customer_id`.
     pub(super) must_name: bool,
     /// The answer for an id that never existed.
     pub(super) missing: Outcome,
@@ -193,7 +194,8 @@ const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 /// A route for project admins on the account that the path names.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
-/// A route on the part of a participant in an erasure: it is asked when an account is deleted.
+/// A route on a participant's part in an erasure. Only a deleted account has one: participants are asked when an
+/// account is deleted.
 const ANY_PART: Row = Row {
     own: NO_ERASURE,
     foreign: NO_ERASURE,

@@ -283,7 +283,7 @@ struct Account {
     username: String,
     session: Tokens,
     key: Tokens,
-    /// A key that is bound to a participant; none of it has ended.
+    /// An access key that is bound to a participant. Only the valid token is set, none that is expired or revoked.
     bound: Tokens,
     /// Sort keys of the agent and its key, whose items hold their permission.
     permitted: Vec<String>,
@@ -367,7 +367,8 @@ impl Account {
         (self.key.expired, self.key.revoked) = (key_expired, key_revoked);
     }
 
-    /// Adds an access key that is bound to a participant, as only project admins make them: by the table.
+    /// Adds an access key that is bound to a participant, by changing its item: in the API, only project admins create
+    /// such keys.
     async fn add_bound_key(&mut self, tenure: &Tenure) {
         let key = create(tenure, &self.session.valid, &ACCESS_KEY, "").await;
         let sk = format!("KEY#{}", key["id"].as_str().unwrap());
@@ -462,7 +463,8 @@ fn is_count(item: &Value) -> bool {
     ["THROTTLE#", "REQUESTS#", "NETWORK#"].iter().any(|kind| pk.starts_with(kind))
 }
 
-/// Removes the attempts that are counted in an item which is no count: a session, and a user name's known networks.
+/// Removes the counts of login attempts from an item that is no counter: those of a session, and a user name's known
+/// networks, which hold their counts.
 fn strip_attempts(item: &mut Value) {
     let is_session = item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("SESSION#"));
     let Some(item) = item.as_object_mut() else { return };

@@ -33,7 +33,7 @@ impl Api {
         self.call_with(method, path, token, &[], body).await
     }
 
-    /// Sends a request with these headers, too.
+    /// Sends a request as [`Api::call`] does, with these additional headers.
     pub(crate) async fn call_with(
         &self,
         method: Method,

@@ -124,7 +124,7 @@ pub(crate) struct Asked {
 /// A cell of the comparison.
 pub(crate) type Cell = (Scene, Endpoint, Contestant);
 
-/// What functions need to be started.
+/// What a function needs in order to be started and called: the tables, their endpoints, and their contents.
 pub(crate) struct Stage {
     pub(crate) tables: Tables,
     pub(crate) front: Front,
@@ -153,7 +153,7 @@ impl Stage {
         let Front { root, few, roots, .. } = &self.front;
         let trusted = if trusts_system { roots } else { few };
         let memory = scene.memory.unwrap_or(1769).to_string();
-        // In steps, calls are told apart by process.
+        // Steps are counted for each process.
         let process = uuid::Uuid::from_bytes(random()).to_string();
         let url = self.front.url(scene.tls);
         command

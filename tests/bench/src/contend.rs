@@ -20,16 +20,16 @@ use crate::{Contend, Result, say};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Accounts in the scene of many accounts.
+/// Number of accounts in the scene of many accounts.
 const ACCOUNTS: usize = 16;
 
-/// Number of writers beside an act.
+/// Number of concurrent writers while an [`Act`] is measured.
 const BESIDE: usize = 32;
 
-/// Time that writers are at work before an act.
+/// Time that writers are at work before the measurement begins.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// Concurrent log-ins of one agent, as many as a known network has free attempts for.
+/// Numbers of concurrent log-ins of one agent: at most as many as a known network has free attempts.
 const LOG_INS: [usize; 3] = [1, 4, 16];
 
 /// Functions whose transactions are counted.
@@ -128,7 +128,7 @@ struct Account {
     token: String,
 }
 
-/// Something that a client does beside writers.
+/// A request about an account that is measured while other clients write to the account.
 #[derive(Clone, Copy)]
 enum Act {
     Unregister,
@@ -273,7 +273,7 @@ impl Scenes<'_> {
         Ok(())
     }
 
-    /// Acts on an account of its own in each round, while others write to that account.
+    /// Sends the request of `act` once per round, about a new account that other clients write to at the same time.
     async fn beside(&mut self, act: Act, rounds: usize) -> Result<()> {
         let mut answers = Answers::default();
         for _ in 0..rounds {

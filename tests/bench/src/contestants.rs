@@ -68,8 +68,8 @@ impl Contestant {
         !matches!(self, Self::Tenure | Self::Counting | Self::Floor)
     }
 
-    /// Returns whom its calls count for. Our functions call as themselves, within their policies; the others, which
-    /// have none, as the account's owner.
+    /// Returns the caller that its calls to DynamoDB name, for which they are counted. Our functions call as
+    /// themselves, within their policies; the others, which have none, as the account's owner.
     pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
         match self {
             Self::Tenure | Self::Counting => endpoint.function(),

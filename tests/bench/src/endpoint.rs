@@ -26,7 +26,7 @@ impl Endpoint {
         }
     }
 
-    /// Our binary.
+    /// Name of our function's binary.
     pub(crate) const fn binary(self) -> &'static str {
         match self {
             Self::Get => "customer_get",
@@ -48,7 +48,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether anything is written.
+    /// Whether the endpoint writes.
     pub(crate) const fn writes(self) -> bool {
         !matches!(self, Self::Get | Self::List)
     }
@@ -69,7 +69,7 @@ pub(crate) struct Request {
     pub(crate) id: Option<String>,
     pub(crate) page_size: Option<usize>,
     pub(crate) body: Option<Value>,
-    /// Client's IP address: password attempts are counted by network.
+    /// Number that becomes the client's IP address in 10.0.0.0/8: password attempts are counted by network.
     pub(crate) source: u32,
 }
 

@@ -164,7 +164,7 @@ fn pem(certificate: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
-/// Connections with their handshake done, so that a slow one keeps no other waiting.
+/// A listener that does TLS handshakes concurrently, so that a slow one delays no other connection.
 struct Tls {
     ready: mpsc::Receiver<TlsStream<TcpStream>>,
     address: SocketAddr,

@@ -16,13 +16,13 @@ use crate::report::{date, machine, save};
 use crate::resident::processes;
 use crate::{Load, Result, say};
 
-/// Connections, to see where it saturates.
+/// Numbers of concurrent connections of the short runs, which show where the stack saturates.
 const CONNECTIONS: [u32; 4] = [1, 4, 16, 64];
 
-/// Connections of the long runs: enough to keep every process of a function busy.
+/// Number of concurrent connections of the long runs: enough to keep every process of a function busy.
 const LONG: u32 = 16;
 
-/// How many lines of logs are kept: as `cargo local` does.
+/// Maximum number of log lines that the stack keeps, as with `cargo local`.
 const LOG_LINES: usize = 10_000;
 
 /// A request that is sent repeatedly.
@@ -77,7 +77,7 @@ pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
     save(&arguments.out, "load", json!({"runs": runs, "stats": stats}), &text)
 }
 
-/// The tool, as `prepare` installs it.
+/// Returns the path of `oha`, which `prepare` installs. Fails if it is missing.
 fn oha(places: &Places) -> Result<PathBuf> {
     let oha = places.prepared.join("oha/bin/oha");
     if oha.is_file() { Ok(oha) } else { Err("there is no oha: run tests/bench/prepare".into()) }

@@ -24,7 +24,7 @@ pub(crate) struct Process {
     pub(crate) init: Cost,
 }
 
-/// Cost of a step.
+/// Time that a step of a process took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
@@ -33,7 +33,8 @@ pub(crate) struct Cost {
 }
 
 impl Process {
-    /// Starts a process, with the share of a processor that a function of so many MB has; `None` for a whole one.
+    /// Starts a process. `held` limits it to the share of a processor that a function of so many MB has; `None`: a
+    /// whole one.
     pub(crate) async fn start(
         mut command: Command,
         held: Option<(Mechanism, u32)>,

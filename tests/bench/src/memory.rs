@@ -16,7 +16,7 @@ use crate::{Memory, Result, cost, say};
 /// Sizes in MB. 1769 is a whole processor.
 const SIZES: [u32; 8] = [128, 256, 384, 512, 640, 768, 1024, 1769];
 
-/// Calls after the first.
+/// Number of calls of each process after its first.
 const CALLS: usize = 8;
 
 /// Measurements of one size.

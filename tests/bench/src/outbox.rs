@@ -42,16 +42,16 @@ const PUBLISHER: &str = "OutboxPublishFunction";
 const BATCH: u64 = 25;
 const STEP: usize = 25;
 
-/// Calls of the writer at the same time.
+/// Maximum number of concurrent calls of the writer.
 const CONCURRENT_WRITES: usize = 16;
 
-/// Accounts with a webhook.
+/// Number of accounts with a webhook.
 const SUBSCRIBERS: u32 = 50;
 
-/// Events that one receiver gets per second: half of what a host may get.
+/// Maximum number of events per second for one receiver: an eighth of what a host may get.
 const PER_RECEIVER: u64 = 5;
 
-/// The time that the usual way from the outbox to the bus has before the schedule finds an event.
+/// Time that the stream has to bring an event from the outbox to the bus before the scheduled publisher takes it up.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Seconds per row of the table.
@@ -60,13 +60,13 @@ const INTERVAL: usize = 10;
 /// One second of the soak.
 #[derive(Clone, Copy, Serialize)]
 struct Second {
-    /// Events written until then.
+    /// Number of events written since the start.
     written: u64,
     /// Age of the oldest event that is not on the bus, in milliseconds.
     age_ms: u64,
     /// Time for which the oldest delivery has been overdue, in milliseconds.
     overdue_ms: u64,
-    /// Processor time of the machine until then.
+    /// Processor time of the machine at the end of the second.
     processors: Processors,
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn run(arguments: &Outbox, places: &Places) -> Result<()> {
 }
 
 impl Soak<'_> {
-    /// Writes events at the rate until the time is over.
+    /// Writes events at the rate of the arguments until the time is over.
     async fn write(&self, started: Instant, written: &AtomicU64) -> Result<()> {
         let time = Duration::from_secs(self.arguments.seconds);
         let mut ticks = interval(Duration::from_millis(25));
@@ -189,7 +189,7 @@ impl Soak<'_> {
         (first..first + BATCH).map(put).collect()
     }
 
-    /// Returns an event of an account of its own, or of one that has a webhook.
+    /// Returns an event of an account with a webhook or, unless it is to be delivered, of a new account without one.
     fn entry(&self, number: u64) -> OutboxEntry {
         let now = self.app.now();
         let is_delivered = number % self.arguments.rate < self.arguments.delivered;

@@ -1,4 +1,5 @@
-//! A substitute for `DynamoDB` that records writes, to load many items into the tables at once, which is far quicker.
+//! A substitute for `DynamoDB` that only records writes. The items are then loaded into the tables many at a time,
+//! which is far quicker.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -44,7 +44,7 @@ pub(crate) struct Row {
     pub(crate) asked: Asked,
 }
 
-/// A limit, and the measured ratio.
+/// A limit, and the measured value: a ratio to another contestant, or a number of ours alone.
 #[derive(Serialize)]
 struct Verdict {
     what: String,
@@ -145,10 +145,10 @@ const LIMITS: [Limits; 10] = [
     },
 ];
 
-/// A package's limit, in MB.
+/// Maximum size of a zipped package, in MB.
 const PACKAGE: f64 = 3.3;
 
-/// Rows, and what they have in common.
+/// The rows of the comparison.
 pub(crate) struct Rows(pub(crate) Vec<Row>);
 
 impl Rows {

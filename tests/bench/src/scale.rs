@@ -15,7 +15,7 @@ use crate::report::{date, machine, percentile, save};
 use crate::world::TIMEOUT;
 use crate::{Result, Scale, cost, say};
 
-/// Calls of each endpoint at each size.
+/// Number of calls of each endpoint at each number of accounts.
 const CALLS: usize = 40;
 
 /// Limit of write units per purged item, for accounts with a thousand items or more.
@@ -23,7 +23,7 @@ const WCU_PER_ITEM: f64 = 1.1;
 
 const PURGE: &str = "PurgeRunFunction";
 
-/// An endpoint at one size.
+/// Measurements of an endpoint at one number of accounts.
 #[derive(Serialize)]
 struct Request {
     accounts: u32,
@@ -34,7 +34,7 @@ struct Request {
     asked: Asked,
 }
 
-/// A purge of one account.
+/// Measurements of the purge of one account.
 #[derive(Serialize)]
 struct Purge {
     items: u32,
@@ -45,14 +45,14 @@ struct Purge {
     wcu_per_item: f64,
     rcu_per_item: f64,
     calls: f64,
-    /// `6 + items / 20`
+    /// Maximum number of calls: `6 + items / 20`.
     calls_limit: f64,
     events: f64,
     rss_mib: f64,
     dollars_per_thousand: f64,
 }
 
-/// Measures at each size.
+/// Measures the endpoints at each number of accounts, and a purge at each number of items.
 pub(crate) async fn run(arguments: &Scale, places: &Places) -> Result<()> {
     let stage = Stage::set(places).await?;
     let mut requests = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: &Scale, places: &Places) -> Result<()> {
     accounts.sort_unstable();
     for size in accounts {
         say(&format!("{size} accounts"));
-        // What is measured is delayed, and not how the tables are filled.
+        // Only the measured calls are delayed, not those that fill the tables.
         stage.delay(quick());
         stage.world.fill(size.saturating_sub(there)).await?;
         there = size;

@@ -155,7 +155,7 @@ impl Drop for Stopper {
     }
 }
 
-/// Returns the time of each period that `memory` MB give.
+/// Returns the processor time that a function with `memory` MB has in each period.
 fn quota(memory: u32) -> Duration {
     // The kernel gives out no less than a millisecond.
     (PERIOD * memory / WHOLE).max(Duration::from_millis(1))

@@ -1,5 +1,5 @@
-//! A soak: the whole local stack, whose items are held and whose calls fail now and then, while accounts are born, used,
-//! deleted and purged, and a reader beside them checks what must always hold.
+//! A soak test of the whole local stack. Accounts are created, used, deleted and purged, while transactions hold their
+//! items for some time and calls fail at random; meanwhile a reader checks what must hold at any time.
 
 mod audit;
 mod caller;
@@ -32,8 +32,8 @@ use crate::contestants::Places;
 use crate::report::save;
 use crate::{Result, Soak, say};
 
-/// Functions that a schedule runs, and how often the soak does: the purge every quarter of an hour would leave little to
-/// see.
+/// Scheduled functions, which the soak runs more often than their schedules, every [`EVERY`]: a purge every quarter of
+/// an hour would leave little to see.
 const SCHEDULED: [&str; 4] =
     ["PurgeRunFunction", "OutboxPublishFunction", "WebhookDeliverFunction", "MailSendFunction"];
 const EVERY: Duration = Duration::from_secs(5);
@@ -44,11 +44,11 @@ const SAMPLE: Duration = Duration::from_secs(5);
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_mins(1);
 
-/// Runs of the purge until all that is due must be purged.
+/// Maximum number of times that the scheduled functions run at the end: by then, all that is due must be purged.
 const LAST_RUNS: u32 = 200;
 
-/// Faults that strike calls of every function. The background is killed, too: of what is killed while a client waits, the
-/// gateway makes a 500, as on AWS.
+/// Faults that strike calls of every function. [`CRASHES`] strike scheduled functions only: for a function that is
+/// killed while a client waits, the gateway answers 500, as on AWS.
 const FAULTS: [&str; 4] = ["throttle", "internal_error", "conflict", "timeout_after_apply"];
 const CRASHES: [&str; 2] = ["crash_before", "crash_after"];
 
@@ -57,7 +57,7 @@ pub(crate) struct Scene {
     api: Api,
     operator: String,
     keys: Keys,
-    /// What the tables hold.
+    /// Access to the items of the tables, and to dead letters.
     sinks: Arc<Sinks>,
     tally: Tally,
     lives: Lives,
@@ -101,7 +101,7 @@ pub(crate) async fn run(arguments: &Soak, places: &Places) -> Result<()> {
 
 async fn start(arguments: &Soak, places: &Places, data: &Path) -> Result<Stack> {
     let parameters = [
-        // What is tried is not how many requests and deletions there may be.
+        // The soak does not test the limits on requests and deletions.
         ("RequestsPerMinute", "0"),
         ("DeletionsPerHour", "0"),
         ("BreakerAccounts", "1000000"),
@@ -121,7 +121,8 @@ async fn start(arguments: &Soak, places: &Places, data: &Path) -> Result<Stack> 
     Ok(Stack::start(options).await.map_err(|error| error.to_string())?)
 }
 
-/// Makes so many of a hundred calls fail, and kills the functions of the background as often.
+/// Makes about `percent` % of all calls to the tables fail. About half as many calls of the scheduled functions kill
+/// the function.
 async fn set_faults(api: &Api, percent: f64) -> Result<()> {
     let probability = percent / 100.0 / 4.0;
     let mut rules = Vec::new();
@@ -138,7 +139,8 @@ async fn set_faults(api: &Api, percent: f64) -> Result<()> {
     Ok(())
 }
 
-/// Lets accounts be born and die until the time is over, with everything else beside them.
+/// Creates, uses and deletes accounts until the time is over, while the reader and the scheduled functions run. Returns
+/// samples of the resident memory.
 async fn live(scene: &Arc<Scene>, accounts: usize, stack: &Stack) -> Result<Samples> {
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     for _ in 0..accounts {
@@ -174,7 +176,7 @@ fn random() -> Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Runs what is scheduled, more often than it is.
+/// Runs the scheduled functions every [`EVERY`] until the soak is over.
 async fn run_schedules(scene: &Scene) -> Result<()> {
     while !scene.is_over() {
         for function in SCHEDULED {
@@ -197,7 +199,7 @@ async fn run_schedule(scene: &Scene, function: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs the purge until nothing is left to do. Whether it came to an end.
+/// Runs the scheduled functions until no account is left to purge. Returns false if some are left after [`LAST_RUNS`].
 async fn purge_all(scene: &Scene, stack: &Stack) -> Result<bool> {
     for _ in 0..LAST_RUNS {
         for function in SCHEDULED {

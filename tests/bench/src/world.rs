@@ -33,10 +33,10 @@ use crate::recorder::Recorder;
 const PASSWORD: &str = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b";
 const ACCOUNTS: &str = "AccountsTable";
 
-/// How many items are put into a table at once.
+/// Maximum number of items that are loaded into a table at once.
 const LOAD: usize = 10_000;
 
-/// The tables' contents.
+/// The tables with their contents, and the accounts that the requests are about.
 pub(crate) struct World {
     tables: Tables,
     app: App,
@@ -61,7 +61,7 @@ pub(crate) struct Account {
 }
 
 impl World {
-    /// A project with its admin, and a few customers.
+    /// Creates the project account with its admin, and a few customers.
     pub(crate) async fn new(tables: &Tables) -> Result<Self> {
         let client = client(tables.process(OWNER, "bench").http_client());
         let recorder = Recorder::default();
@@ -233,8 +233,8 @@ impl World {
         Ok((customer, agent))
     }
 
-    /// Stores a session of an agent twice, as our functions keep it and as the others do: under its token's hash
-    /// alone, with the password under the hash of the user name.
+    /// Stores an agent's session twice: as our functions keep it, and as the other contestants do, which find the
+    /// session under the hash of its token and the password under the hash of the user name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
         let session = Session::new(token.session_id(), agent.id, agent.epoch, self.app.now());
@@ -292,7 +292,7 @@ fn client(http: SharedHttpClient) -> Client {
     Client::from_conf(config.build())
 }
 
-/// The seed's example.
+/// Returns the body of a request that creates a customer: the seed's example.
 fn new_customer(number: u32) -> Value {
     json!({
         "username": format!("bench{number}"),
@@ -311,7 +311,7 @@ fn told(error: shared::domain::Error) -> String {
     error.cause().to_owned()
 }
 
-/// The time, which is real: so is the functions'.
+/// Returns the machine's time, which the functions have, too.
 pub(crate) fn now() -> Result<Timestamp> {
     Ok(Clock::from_environment().map_err(told)?.now())
 }

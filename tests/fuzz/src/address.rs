@@ -1,7 +1,8 @@
 use pure::domain::Username;
 use pure::domain::value::{Email, EmailViolation, FromText, Name};
 
-/// Checks a text as an e-mail address, as a user name, and as a name: each keeps its limits and is read again as the same.
+/// Checks a text as an e-mail address, as a user name, and as a name: what is accepted keeps its limits and, parsed
+/// again, is the same.
 pub fn address(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Email::from_text(text) {

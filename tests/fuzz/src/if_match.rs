@@ -4,7 +4,7 @@ use pure::http::view::CustomerView;
 
 use crate::{refusal, request};
 
-/// Checks the headers `If-Match`, which is the first line, and `If-None-Match`, which is the rest.
+/// Checks the headers `If-Match`, with the first line as its value, and `If-None-Match`, with the rest.
 pub fn if_match(bytes: &[u8]) {
     let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
     let one = lines.next().unwrap_or_default();
@@ -58,7 +58,7 @@ fn read(name: &'static str, value: &[u8], customer: &Customer) -> Option<bool> {
     }
 }
 
-/// The tag of a state, in quotes, as the header `ETag` shows it.
+/// Returns the entity tag of the account's state, in quotes, as the header `ETag` shows it.
 fn tag(customer: &Customer) -> Vec<u8> {
     let response = Reply::state(CustomerView::from(customer)).unwrap();
     let response = response.into_response("", false, &[]);

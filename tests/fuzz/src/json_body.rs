@@ -76,7 +76,7 @@ fn check_profile(profile: Profile) {
     assert_eq!(String::from_utf8(sent), String::from_utf8(again));
 }
 
-/// Checks that a value is accepted again as it is kept, and is the same.
+/// Checks that the text of a value is accepted again, and gives the same value.
 fn check_round_trip<T: FromText + PartialEq>(value: &T, expose: fn(&T) -> &str) {
     assert!(T::from_text(expose(value)).is_ok_and(|again| again == *value));
 }

@@ -1,7 +1,7 @@
-//! Properties of the parsers of what strangers send, for any bytes. `infra/check_fuzz.py` runs them.
+//! Properties that the parsers of untrusted input have for any bytes. `infra/check_fuzz.py` runs them.
 //!
-//! What is accepted keeps its documented limits and can be written so that it is read again as the same; what is refused is
-//! the client's mistake, and the answer names the field.
+//! What is accepted keeps its documented limits and, written out and parsed again, is the same; what is refused is the
+//! client's mistake, and the answer names the field.
 
 #![allow(clippy::missing_panics_doc, reason = "a property that does not hold panics")]
 #![allow(clippy::unwrap_used, reason = "a property that does not hold panics")]

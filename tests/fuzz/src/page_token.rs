@@ -20,7 +20,7 @@ pub fn page_token(bytes: &[u8]) {
     }
 }
 
-/// Returns a filter of each kind: page tokens of one are none of another.
+/// Returns a filter of each kind. A page token of one is not valid for any other.
 fn filters() -> Vec<Filter> {
     let statuses = [Status::Initial, Status::Active, Status::Frozen, Status::Deleted];
     let of = |status| Filter::Created { status, after: None, before: None };

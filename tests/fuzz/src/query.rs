@@ -33,8 +33,8 @@ pub fn query(bytes: &[u8]) {
     });
 }
 
-/// Parses a query as a route that accepts these parameters does, by `read`. If it is refused, the error must name one of them, or
-/// the unknown parameter.
+/// Parses a query with `read`, as a route that accepts these `parameters` does. If the query is refused, the error must
+/// name one of them, or the unknown parameter.
 fn check_query(
     query: &str,
     parameters: &'static [&'static str],

@@ -3,7 +3,7 @@
 use pure::domain::Error;
 use pure::http::{Reply, message};
 
-/// Maximum length of a message, in characters: that of a rule and of the names of all fields.
+/// Maximum length of a message, in characters: enough for a rule and the names of all fields.
 const LONGEST: usize = 1_000;
 
 /// Checks that a refusal is a client error (4xx) with a short message. Returns the field that it names; empty if none.

@@ -1,4 +1,4 @@
-//! The pure parts of `shared` without the rest, which compile in seconds: for tools that build them hundreds of times
+//! The pure parts of `shared`, which compile in seconds without the rest: for tools that build them hundreds of times
 //! (cargo-mutants) or in another way (cargo-fuzz). The files are those of `shared`.
 
 #![allow(dead_code, reason = "what the rest of shared uses")]

@@ -32,7 +32,7 @@ async function load(shown) {
   replace(parts.rest, ...(await details(shown)));
 }
 
-// Looks at the erasure again, and at all else when it has moved on.
+// Reads the erasure again, and everything else, too, if its stage has changed.
 async function follow(shown) {
   const erasure = await get(`${shown.path}/erasure`).catch(() => null);
   if (!erasure) {
@@ -86,7 +86,7 @@ function badges(overview) {
   ].filter(Boolean);
 }
 
-// What the account's status allows; the API decides in any case.
+// Returns the buttons for what the account's status allows; the API decides in any case.
 function buttons(shown) {
   const { id, overview } = shown;
   const act = (name, label, look = "quiet") => h("button", { type: "button", class: look, onclick: () => ask(ACTS[name](id), { then: shown.reload }) }, label);
@@ -172,7 +172,7 @@ function planCounts({ resources }) {
   return table("What is deleted", columns, Object.entries(resources).filter(([, count]) => count > 0), "It owns nothing.");
 }
 
-// What happens to stored fields: what is kept is named.
+// Shows what the deletion does to stored fields: the number of those deleted or blanked, and the names of those kept.
 function planFields({ fields }) {
   const all = Object.entries(fields);
   const kept = all.map(([item, list]) => [words(item), list.filter(({ rule }) => rule === "kept").map(({ name }) => name).join(", ")]);

@@ -1,4 +1,4 @@
-// Acts on accounts. Each asks once: the dialog says what the act will do, and shows the request that it sends.
+// Actions on accounts. Each is confirmed once, in a dialog that says what it will do, and shows the request it sends.
 
 import { call, curlOf } from "./api.js";
 import { announce, h, table, words } from "./dom.js";
@@ -109,7 +109,7 @@ export function ask(act, { then, planAgain }) {
   let request = null;
   let isSending = false;
 
-  // A request that is sent again unchanged has one effect; another one has a key of its own.
+  // A request that is sent again unchanged keeps its idempotency key, and has one effect; a changed one gets a new key.
   function prepare() {
     request = act.request(Object.fromEntries(fields.map(({ input }) => [input.name, input.value])));
     if (request.method !== "DELETE" && !request.unkeyed) {

@@ -14,7 +14,7 @@ class Refused extends Error {
   }
 }
 
-// Whom to tell that the session has ended.
+// Sets the function that is called when the API refuses the session's token, which has ended then.
 export function onSessionEnd(told) {
   sessionEnded = told;
 }
@@ -35,7 +35,7 @@ export async function signIn(username, password) {
   }
 }
 
-// Ends the session, here in any case.
+// Ends the session; the token is forgotten even if the API cannot be reached.
 export async function signOut() {
   const ending = call({ method: "POST", path: "/auth/logout" }).catch(() => {});
   token = "";
@@ -71,7 +71,7 @@ export async function call(request) {
   throw new Refused(answer.status, answered.error ?? { message: "The service is busy. Try again in a moment." });
 }
 
-// The same request for a shell, with the token left to a variable.
+// Returns the request as a curl command for a shell, with the variable TOKEN in place of the token.
 export function curlOf(request) {
   const { method, path, body } = request;
   const lines = [`curl -X ${method} ${quoted(location.origin + path)}`, '-H "Authorization: Bearer $TOKEN"'];

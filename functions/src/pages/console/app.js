@@ -12,7 +12,7 @@ const [form, view, nav, session, username, password, refusal] = ["sign-in", "vie
   document.getElementById(id),
 );
 let isSigningIn = false;
-// Number of the view that is shown: what belongs to an earlier one shows nothing any more.
+// Number of the view that is shown: answers that arrive for an earlier one are not shown.
 let current = 0;
 
 async function show() {
@@ -38,7 +38,7 @@ async function show() {
   }
   if (number === current && !view.hidden) {
     const title = page.querySelector("h1");
-    // Browsers keep titles, so that of an account has no name.
+    // Browsers keep titles, so the title of an account's view does not contain the account's name.
     document.title = `${render === account ? "Account" : title?.textContent} – Tenure console`;
     title?.focus();
   }

@@ -11,7 +11,7 @@ export function now() {
   return Date.now() + ahead;
 }
 
-// Shows a clock in `element`, which is hidden, where there is one to move: on the local stack.
+// On the local stack, shows `element` with a clock that can be moved; elsewhere it stays hidden.
 export async function showClock(element) {
   if (!LOOPBACK.includes(location.hostname)) {
     return;
@@ -50,7 +50,7 @@ function set(clock) {
   ahead = Date.parse(clock.now) - Date.now();
 }
 
-// Moves the clock by so many seconds; returns what the schedules that were due have done.
+// Moves the clock by this number of seconds; returns the results of the scheduled runs that were due.
 async function advance(seconds) {
   const answer = await fetch("/_local/clock", { method: "POST", body: JSON.stringify({ advance_seconds: seconds }) });
   const report = await answer.json();
@@ -61,8 +61,8 @@ async function advance(seconds) {
   return Object.entries(report.schedules);
 }
 
-// Moves the clock, tells what was due meanwhile, and shows the view as it is now. The last hour is moved by itself: what a run
-// has put off for minutes, such as a mail that waits for a receipt, is done then.
+// Moves the clock, says what was due meanwhile, and shows the view as it is now. The last hour is a step of its own, in
+// which work that a run has put off for minutes is done, such as a mail that waits for a receipt.
 async function move(days, line, happened) {
   const buttons = line.querySelectorAll("button");
   buttons.forEach((button) => (button.disabled = true));
@@ -78,7 +78,7 @@ async function move(days, line, happened) {
   buttons.forEach((button) => (button.disabled = false));
 }
 
-// What the schedules that were due have done: `Purge run: claimed 2, finished 2. Mail send: sent 3.`
+// Returns what the scheduled runs have done, as text: `Purge run: claimed 2, finished 2. Mail send: sent 3.`
 function summary(schedules) {
   const said = schedules.map(([schedule, result]) => [name(schedule), counts(result)]);
   const lines = said.filter(([, text]) => text).map(([schedule, text]) => `${schedule}: ${text}.`);

@@ -5,7 +5,7 @@ import { now } from "./clock.js";
 
 const FORMAT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
-// An element; attributes that begin with "on" are listeners, and children that are false or null are left out.
+// Returns an element; attributes that begin with "on" are listeners, and children that are false or null are left out.
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -43,7 +43,8 @@ export function facts(pairs) {
   return h("dl", {}, given.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
-// A table of {label, of, number} columns, which becomes a list of cards on a narrow screen: the roles keep it a table.
+// Returns a table of {label, of, number} columns. On a narrow screen it is styled as cards; the roles keep it a table
+// for screen readers.
 export function table(caption, columns, rows, empty = "None.") {
   if (rows.length === 0) {
     return h("p", { class: "quiet-text" }, empty);
@@ -95,7 +96,7 @@ export function link(id, text) {
   return h("a", { href: `#/accounts/${id}` }, text || id);
 }
 
-// Says something to everybody, screen readers too, for a while.
+// Shows a message for 8 seconds, and has screen readers say it.
 let silence = 0;
 export function announce(text) {
   const status = document.getElementById("status");

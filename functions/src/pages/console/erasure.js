@@ -1,4 +1,4 @@
-// How far an erasure is, and its receipts, verified here.
+// The progress of an erasure, and its receipts, which are verified in the browser.
 
 import { get } from "./api.js";
 import { ACTS, ask } from "./acts.js";
@@ -23,12 +23,12 @@ export function stageBadge(stage) {
   return badge(...(STAGES[stage] ?? [stage]));
 }
 
-// Whether something is to be seen soon.
+// Returns whether an erasure is in progress, so that it is worth polling.
 export function isMoving({ stage }) {
   return ["due", "running", "awaiting", "incomplete"].includes(stage);
 }
 
-// The progress of an erasure: by kind, and by participant. `changed` is called after an act on it.
+// Returns the progress of an erasure by kind and by participant. `changed` is called after an action on it.
 export function progress(erasure, changed) {
   const columns = [
     { label: "Kind", of: ([kind]) => words(kind) },

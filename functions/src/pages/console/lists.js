@@ -8,7 +8,7 @@ import { progress, receipts } from "./erasure.js";
 
 const STATUSES = { initial: "plain", active: "good", frozen: "warning", deleted: "bad" };
 
-// What to list: a label, and its query. Those with `{}` ask for a text.
+// Lists to choose from: label and query. `{}` in a query stands for a text; the third entry is the label of its field.
 const LISTS = {
   due: ["Due soonest", "status=frozen&sort=due"],
   all: ["All, newest first", ""],
@@ -24,7 +24,7 @@ const LISTS = {
   failing: ["Webhook failing", "webhooks=failing"],
 };
 
-// What was looked for last, to find it again after looking at an account. It is never in the address bar.
+// The last search, which is shown again after looking at an account. It is never in the address bar.
 const looked = { list: "due", text: "" };
 
 export function statusBadge(status) {
@@ -122,7 +122,7 @@ export async function erasures(view, isShown) {
   repeat(() => follow.checked && update(), 3_000, isShown);
 }
 
-// Calls `work` again and again, as long as this is shown and nobody is about to act.
+// Calls `work` every `pause` milliseconds while the view is shown, except while the tab is hidden or a dialog is open.
 export function repeat(work, pause, isShown) {
   setTimeout(async () => {
     if (!isShown()) {
@@ -222,7 +222,7 @@ export async function deliveries(element, id) {
   }
 }
 
-// Verifies receipts that somebody has.
+// The view that verifies receipts that are pasted into it.
 export async function receiptView(view) {
   const text = h("textarea", { id: "jws", spellcheck: "false", "aria-describedby": "jws-hint" });
   const verdict = h("div", { role: "status" });

@@ -51,7 +51,7 @@ pub(crate) struct List {
     /// Only accounts created before this time
     #[arg(long, value_name = "TIME")]
     created_before: Option<String>,
-    /// Find accounts by the beginning of the name, or by the address, which is asked for, or read as a line of stdin
+    /// Find accounts by the beginning of the name or by the address, which is prompted for or read from stdin
     #[arg(long, value_name = "FIELD")]
     by: Option<Field>,
     #[command(flatten)]

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     /// Use this profile: an installation, and a token for it
     #[arg(long, global = true, default_value = "default", value_name = "NAME")]
     profile: Name,
-    /// Print JSON on stdout: one document, of lists one per row
+    /// Print JSON on stdout: one document, or for a list one per row
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]

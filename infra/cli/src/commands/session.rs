@@ -10,7 +10,7 @@ use crate::profile::{Profile, Profiles, Secret};
 use crate::wire::Session;
 use crate::{prompt, show};
 
-/// What the tokens of sessions begin with; access keys begin with `vb_`.
+/// Prefix of the tokens of sessions; that of access keys is `vb_`.
 const SESSION_PREFIX: &str = "vbs_";
 
 /// Asks for user name and password at the terminal, or reads two lines of stdin.
@@ -47,7 +47,7 @@ impl Login {
     }
 }
 
-/// A new session's token, and when it expires.
+/// Logs in with a user name and password; returns the new session's token and expiry.
 fn session(url: &Url) -> Result<(Secret, Option<String>), Error> {
     let (username, password) = (prompt::line("User name")?, prompt::secret("Password")?);
     let login =
@@ -56,7 +56,7 @@ fn session(url: &Url) -> Result<(Secret, Option<String>), Error> {
     Ok((session.token, Some(session.tm_expire)))
 }
 
-/// An access key that the API accepts.
+/// Reads an access key and checks that the API accepts it; returns it, and `None` for its expiry.
 fn access_key(url: &Url) -> Result<(Secret, Option<String>), Error> {
     let key = prompt::secret("Access key")?;
     Client::with_token(url.clone(), key.clone()).send(&Call::get("/v1.0/me"))?;
@@ -69,7 +69,7 @@ pub(super) fn log_out(context: &Context) -> Result<(), Error> {
     let is_session = token.expose().starts_with(SESSION_PREFIX);
     if is_session {
         match Client::with_token(url, token).send(&Call::post("/auth/logout")) {
-            // It has ended already.
+            // `SignedOut`: the session has ended already.
             Ok(_) | Err(Error::SignedOut(_)) => {}
             Err(error) => return Err(error),
         }

@@ -18,11 +18,13 @@ use crate::receipt::{Keys, Receipt, verify};
 use crate::show::{self, harmless, time};
 use crate::wire::{Erasure, Overview, Part};
 
-/// Shortest wait between two requests, and the longest while the purge is at work and while participants are awaited.
+/// Shortest wait between two requests.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// Longest wait between two requests while the purge is at work.
 const WHILE_PURGING: Duration = Duration::from_secs(15);
+/// Longest wait between two requests while participants have yet to answer.
 const WHILE_AWAITING: Duration = Duration::from_mins(1);
-/// Number of requests in a row that may stay unanswered.
+/// Maximum number of consecutive requests that may fail without ending the watch.
 const UNANSWERED: u32 = 10;
 
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ impl Watch {
         receipts::print(&receipt, context)
     }
 
-    /// Asks how far the erasure is until it is complete.
+    /// Polls the erasure and shows its progress until it is complete; returns it.
     fn follow(&self, client: &Client) -> Result<Erasure, Error> {
         let call = Call::get(format!("/v1.0/customers/{}/erasure", self.customer));
         let end = self
@@ -89,15 +91,15 @@ impl Watch {
         }
     }
 
-    /// Number of items of each kind that the account had. The purge counts them as it goes, so without this a bar's end
-    /// would move.
+    /// Returns the number of items of each kind that the account owns, as the lengths of the progress bars; empty once
+    /// the purge is done. The ledger's own counts grow while the purge runs, so with them alone a bar's end would move.
     fn totals(&self, client: &Client, erasure: &Erasure) -> BTreeMap<String, u64> {
         if !matches!(erasure.stage.as_str(), "due" | "running") {
             return BTreeMap::new();
         }
         let overview =
             client.send(&Call::get(format!("/v1.0/customers/{}/overview", self.customer)));
-        // Bars are for the eye: without the total they end at what was found so far.
+        // A failure is ignored: without totals, the bars end at what was found so far.
         overview
             .and_then(|answer| answer.read::<Overview>())
             .map(|overview| overview.resources)
@@ -185,8 +187,8 @@ impl Pace {
     }
 }
 
-/// Shows how far an erasure is, on stderr: bars at a terminal, otherwise a line whenever the stage or a participant's state
-/// changes.
+/// Shows the progress of an erasure on stderr: bars at a terminal, otherwise a line whenever the stage or a
+/// participant's state changes.
 struct View {
     totals: BTreeMap<String, u64>,
     screen: MultiProgress,
@@ -256,7 +258,7 @@ impl Drop for View {
     }
 }
 
-/// The stage in words, and what keeps the purge from finishing.
+/// Returns the stage in words, and what keeps the purge from finishing.
 fn headline(erasure: &Erasure) -> String {
     let stage = match erasure.stage.as_str() {
         "due" => "The erasure is due, and has not begun.",
@@ -283,7 +285,7 @@ fn state(part: &Part) -> String {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are those above.
+    // All templates are literals in this file, so the fallback is never used.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")

@@ -75,7 +75,7 @@ fn resend(customer: &Id, deliveries: &[Id], context: &Context) -> Result<(), Err
         resent.push(client.send(&call)?.read()?);
         Ok(())
     });
-    // Those before one that is refused have been resent.
+    // If one is refused, those before it have been resent, and are shown.
     context.rows(&resent, &HEADINGS, |delivery: Delivery| Some(cells(delivery)))?;
     ended
 }

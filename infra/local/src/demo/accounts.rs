@@ -1,7 +1,8 @@
 //! The accounts of the demonstration: who they are and what becomes of them.
 //!
-//! Days are counted backwards from the day that is shown, which is day 0. Grace is 30 days: who leaves on day 24 has six left,
-//! and who leaves on day 45 was erased on day 15. Every company and person is invented, and every host is under `.example`.
+//! Days are counted backwards from day 0, the day on which the demonstration is shown: day 24 is 24 days earlier. The
+//! grace period is 30 days, so an account unregistered on day 24 has six days left, and one unregistered on day 45 was
+//! erased on day 15. Every company and person is invented, and every host is under `.example`.
 
 use super::participants::{ARCHIVE, ARCHIVE_STOPS};
 
@@ -46,7 +47,7 @@ pub(super) enum Receiver {
 /// Something that its owner or an operator does with an account.
 #[derive(Clone, Copy)]
 pub(super) enum Act {
-    /// Its owner unregisters, with grace.
+    /// Its owner unregisters, with the grace period.
     Leave,
     /// Its owner unregisters at once.
     LeaveNow,
@@ -66,7 +67,7 @@ pub(super) enum Act {
     Lift(&'static str),
     /// An operator waives the answer of a participant: name and reason.
     Waive(&'static str, &'static str),
-    /// Its owner invites so many agents.
+    /// Its owner invites this number of agents.
     Invite(u32),
     /// A later version of the software, since rolled back, stores an item of a kind that this one does not know.
     StoreUnknownKind,
@@ -90,7 +91,7 @@ impl Act {
     }
 }
 
-/// All accounts, by what they show on day 0.
+/// Returns all accounts, grouped by their state on day 0.
 pub(super) fn accounts() -> Vec<Account> {
     vec![
         // Active.
@@ -105,7 +106,7 @@ pub(super) fn accounts() -> Vec<Account> {
         made("Harborline Freight", "Mei Tanaka", 69).webhook(Receiver::Fails),
         signs_up("Inkwell Press", "Clara Duval", 40).webhook(Receiver::Fails),
         made("Juniper Street Bakery", "Anton Weiss", 9).webhook(Receiver::Fails),
-        // Active again: their owners have come back, one after five days, one on the last but one.
+        // Active again: recovered by their owners, one after five days, one two days before its deletion was due.
         signs_up("Kingfisher Films", "Amara Diallo", 63).on(20, Act::Leave).on(15, Act::Recover),
         made("Lanternlight Hotels", "Jonas Lind", 72).on(50, Act::Leave).on(22, Act::Recover),
         // Not verified.
@@ -155,7 +156,7 @@ pub(super) fn accounts() -> Vec<Account> {
         signs_up("Jasmine Court Clinic", "Leila Haddad", 54)
             .on(ARCHIVE_STOPS + GRACE, Act::Leave)
             .on(2, Act::Waive(ARCHIVE, "The archive is shut down; its operator has confirmed it")),
-        // Erased, with a receipt: after grace, at once by their owner, by an operator's plan.
+        // Erased, with a receipt: after the grace period, at once by their owner, by an operator's plan.
         signs_up("Kestrel Couriers", "Robin Hale", 75).on(58, Act::Leave),
         made("Larkspur Stationers", "Vera Kovac", 73).on(45, Act::Leave),
         signs_up("Mistral Kitesurf", "Theo Blanc", 47).on(21, Act::LeaveNow),
@@ -163,7 +164,7 @@ pub(super) fn accounts() -> Vec<Account> {
     ]
 }
 
-/// Days from leaving to the end of an account.
+/// Grace period: number of days from unregistering an account to its deletion.
 const GRACE: u32 = 30;
 
 const AUDIT: &str = "Audit of 2026: invoices are being reviewed";
@@ -191,7 +192,7 @@ impl Account {
         self
     }
 
-    /// What happens to it on this day.
+    /// Returns what happens to the account on this day.
     pub(super) fn acts_on(&self, day: u32) -> impl Iterator<Item = Act> {
         self.acts.iter().filter(move |(on, _)| *on == day).map(|(_, act)| *act)
     }

@@ -27,13 +27,13 @@ impl Client {
         Self { http, url: stack.url().to_owned(), database_url: stack.database_url().to_owned() }
     }
 
-    /// Where the stack listens.
+    /// URL at which the stack listens.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Sends a request with this bearer token, none if empty, and this body, none if null. Returns the body of the answer;
-    /// fails if that is an error.
+    /// Sends a request with this bearer token, none if empty, and this body, none if null. Returns the body of the
+    /// answer; fails if the answer's status is an error.
     pub async fn send(
         &self,
         method: Method,
@@ -51,22 +51,22 @@ impl Client {
             .map_err(|why| Error::new(format!("{method} {path}: {why}")))
     }
 
-    /// `GET`
+    /// Sends a `GET` request, and returns the body of the answer.
     pub async fn get(&self, path: &str, token: &str) -> Result<Value, Error> {
         self.send(Method::GET, path, token, Value::Null).await
     }
 
-    /// `POST`
+    /// Sends a `POST` request, and returns the body of the answer.
     pub async fn post(&self, path: &str, token: &str, body: Value) -> Result<Value, Error> {
         self.send(Method::POST, path, token, body).await
     }
 
-    /// `PUT`
+    /// Sends a `PUT` request, and returns the body of the answer.
     pub async fn put(&self, path: &str, token: &str, body: Value) -> Result<Value, Error> {
         self.send(Method::PUT, path, token, body).await
     }
 
-    /// `DELETE`
+    /// Sends a `DELETE` request, and returns the body of the answer.
     pub async fn delete(&self, path: &str, token: &str) -> Result<Value, Error> {
         self.send(Method::DELETE, path, token, Value::Null).await
     }
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// A field of an answer that is text.
+/// Returns a text field of an answer; empty if there is none.
 pub(super) fn text(answer: &Value, field: &str) -> String {
     answer[field].as_str().unwrap_or_default().to_owned()
 }

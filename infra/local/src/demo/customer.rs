@@ -21,7 +21,7 @@ const YEAR: u32 = 365 * 24 * 60 * 60;
 /// First names of colleagues; each account invites two.
 const COLLEAGUES: [&str; 7] = ["Alex", "Bea", "Chris", "Dana", "Eli", "Fran", "Gus"];
 
-/// What an account adds in the course of time: kind and name.
+/// Resources that an account adds in the course of time: kind and name.
 const ADDITIONS: [(&str, &str); 11] = [
     ("contacts", "Reception"),
     ("tags", "Regulars"),
@@ -56,12 +56,12 @@ impl Customer {
         self.id.get().map_or("", String::as_str)
     }
 
-    /// Path of the account for operators.
+    /// Returns the path of the account for operators, with `below` appended.
     pub(super) fn path(&self, below: &str) -> String {
         format!("/v1.0/customers/{}{below}", self.id())
     }
 
-    /// Keeps the account's id.
+    /// Stores the id of the account from the answer that created it.
     pub(super) fn made(&self, account: &Value) {
         // An account is made once.
         let _ = self.id.set(text(account, "id"));
@@ -88,7 +88,7 @@ impl Customer {
         client.log_in(&self.account.email(), PASSWORD).await
     }
 
-    /// Does what one does with a new account: profile, colleagues, keys, the first number.
+    /// Sets up a new account: its profile and, unless it stays unverified, colleagues, a key, billing and a number.
     pub(super) async fn settle_in(&self, client: &Client) -> Result<(), Error> {
         let session = &self.log_in(client).await?;
         client.put("/v1.0/customer", session, self.profile(client)).await?;
@@ -130,12 +130,12 @@ impl Customer {
         profile
     }
 
-    /// A number of those that are reserved for fiction.
+    /// Returns a phone number from the range reserved for fiction.
     fn phone_number(&self) -> String {
         format!("+1 555 01{:02}", self.index)
     }
 
-    /// Adds something by its access key every tenth day.
+    /// Adds a resource by the account's access key on every tenth day of its age; does nothing on others.
     pub(super) async fn work(&self, client: &Client, day: u32) -> Result<(), Error> {
         let age = self.account.since - day;
         let Some(key) = self.key.get().filter(|_| age.is_multiple_of(10)) else { return Ok(()) };
@@ -144,7 +144,7 @@ impl Customer {
         client.post(&format!("/v1.0/{kind}"), key, body).await.map(drop)
     }
 
-    /// Invites `count` stewards.
+    /// Invites `count` agents, who are called stewards.
     pub(super) async fn invite(&self, client: &Client, count: u32) -> Result<(), Error> {
         let session = &self.log_in(client).await?;
         let steward = async |number: u32| {
@@ -173,7 +173,7 @@ impl Customer {
     }
 }
 
-/// The token in the last message to an address, once it has arrived.
+/// Waits for a mailed link to an address, and returns the token in the last one.
 async fn mailed_token(stack: &Stack, email: &str) -> Result<String, Error> {
     let arrives = async {
         loop {

@@ -1,7 +1,7 @@
 //! The demonstration: fills an empty stack with an invented world, in which every state of an account occurs.
 //!
-//! The world is made as it would have come about: operators and customers use the API, and the clock moves from day to day.
-//! One thing is written past the API, since no client can: an item of a kind that this version does not know.
+//! The world is made as a real one would be: operators and customers use the API, and the clock moves from day to day.
+//! One item bypasses the API, since no client can write it: an item of a kind that this version does not know.
 
 mod accounts;
 mod client;
@@ -26,7 +26,8 @@ pub const ACTIVE: &str = "nora@alder-finch-joinery.example";
 /// User name of a customer who has left, and can come back for six days.
 pub const LEAVING: &str = "iris@tern-ferries.example";
 
-/// Number of accounts, and of invitations of one, that are played at a time. Each request beside another may start a process.
+/// Maximum number of accounts that are played concurrently, and of concurrent invitations by one account. Each
+/// concurrent request may start another process of a function.
 const AT_ONCE: usize = 2;
 
 /// Parameters of the template: webhooks go to the stack itself, and a session outlives a day that the clock is moved by.

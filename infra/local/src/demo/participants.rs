@@ -1,4 +1,4 @@
-//! The participants in erasures: a carrier that answers, and an archive that stops.
+//! The participants in erasures: a carrier that answers, and an archive that stops answering.
 
 use sam_local::{Error, Stack};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ async fn start(
     Ok(Program(tokio::spawn(answer_all(client, events, name, key, answer))))
 }
 
-/// Answers each question to the participant, until the stack ends.
+/// Answers each erasure request to the participant, until the stack ends.
 async fn answer_all(
     client: Client,
     mut events: Receiver<Value>,
@@ -85,7 +85,7 @@ async fn answer_all(
     loop {
         let event = match events.recv().await {
             Ok(event) => event,
-            // A question that was missed is asked again.
+            // A request that was missed is repeated.
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
@@ -94,7 +94,7 @@ async fn answer_all(
             let id = text(question, "customer_id");
             answer["round"] = question["round"].clone();
             let path = format!("/v1.0/erasures/{id}/acknowledgements/{name}");
-            // As with any participant: what fails is asked again.
+            // A failure is ignored: a request without an answer is repeated, as for any participant.
             let _ = client.put(&path, &key, answer.clone()).await;
         }
     }

@@ -18,10 +18,10 @@ use crate::bootstrap;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// How much later the last mail to an account that was erased looks for the receipt, which it brings.
+/// Seconds that the clock moves after an erasure, so that the last mail, which waits for the receipt, is sent.
 const EVENING: i64 = 10 * 60;
 
-/// Progress is told once in so many days.
+/// Number of days between two progress messages.
 const PROGRESS: u32 = 15;
 
 /// The story, as far as it is told.
@@ -54,7 +54,7 @@ impl<'a> Story<'a> {
         Self { stack, client, customers, archive: None }
     }
 
-    /// Tells the story to its end, and how far it is by `say`.
+    /// Plays the story to its end, and reports progress by `say`.
     pub(super) async fn tell(&mut self, say: &dyn Fn(&str)) -> Result<(), Error> {
         for day in (0..=FIRST_DAY).rev() {
             if day.is_multiple_of(PROGRESS) && day > 0 {
@@ -71,8 +71,8 @@ impl<'a> Story<'a> {
         self.client.delete("/_local/faults", "").await.map(drop)
     }
 
-    /// Moves the clock to this day. What is due meanwhile happens: purges, mail, webhooks, questions to participants. Returns
-    /// whether a purge has begun.
+    /// Moves the clock to this day. What is due meanwhile happens: purges, mail, webhooks, requests to participants.
+    /// Returns whether a purge has begun.
     async fn night_before(&mut self, day: u32) -> Result<bool, Error> {
         if day == ARCHIVE_STOPS
             && let Some(archive) = self.archive.take()
@@ -80,7 +80,7 @@ impl<'a> Story<'a> {
             archive.stop();
         }
         if day == PURGES_CRASH {
-            // Two batches delete the first slice of 40 agents; of the second slice, one is lost.
+            // Two batches delete the first slice of 40 agents; the run is killed before the first of the second slice.
             self.crash_purges(json!({"operation": "BatchWriteItem", "nth": 3})).await?;
         }
         let report = self.stack.advance_clock(DAY).await?;
@@ -96,7 +96,7 @@ impl<'a> Story<'a> {
         self.customers.iter().any(|one| one.account.acts_on(day).any(Act::erases))
     }
 
-    /// Kills the purge at each call that this rule, a fault of the stack, describes.
+    /// Makes the stack kill the purge before each DynamoDB call that the fault `rule` matches.
     async fn crash_purges(&self, mut rule: Value) -> Result<(), Error> {
         rule["fault"] = json!("crash_before");
         rule["function"] = json!("PurgeRunFunction");

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// Takes the entries that `is_withheld` names (by table and entry) out of a batch, and returns them in the
-/// form of `UnprocessedItems` or `UnprocessedKeys`.
+/// Takes the entries for which `is_withheld(table, entry)` is true out of a batch, and returns them in the form of
+/// `UnprocessedItems` or `UnprocessedKeys`.
 pub(super) fn withhold(
     operation: &str,
     request: &mut Value,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// How long `conflict_hold` keeps a transaction in flight unless its rule says, in milliseconds.
+/// How long `conflict_hold` keeps a transaction in flight if its rule has no `ms`, in milliseconds.
 const HOLD_MS: u64 = 10;
 
 /// A kind of failure.
@@ -35,8 +35,8 @@ pub(super) enum Fault {
     InternalError,
     /// Refused because a transaction is in flight for an item.
     Conflict,
-    /// A transaction stays in flight for `ms` milliseconds and holds its items meanwhile (see `holds`).
-    /// It goes together with every other fault.
+    /// A transaction stays in flight for `ms` milliseconds and holds its items meanwhile (see `holds`). Another
+    /// fault may strike the same call, too; one that refuses the call prevents the hold.
     ConflictHold,
     /// Only the first `items` entries of a batch are processed (default: half of them).
     Unprocessed,
@@ -119,10 +119,10 @@ pub(super) struct Strike {
     pub(super) replica: Option<Arc<Mutex<Replica>>>,
 }
 
-/// Most rules at a time.
+/// Maximum number of rules at a time.
 const MAX_RULES: usize = 1_000;
 
-/// Most rules at a time for stale queries, each of which has a copy of the tables.
+/// Maximum number of rules at a time for stale queries. Each of these rules has a copy of the tables.
 const MAX_COPIES: usize = 10;
 
 /// Parses a list of rules in JSON; `functions` and `tables` are the template's logical ids.
@@ -301,7 +301,7 @@ impl Faults {
 }
 
 impl Armed {
-    /// Counts a call that meets the conditions; whether the rule strikes it.
+    /// Counts a call that meets the rule's conditions, and returns whether the rule strikes it.
     fn strikes(&mut self, function: Option<&str>, request: &Request<'_>) -> bool {
         if !self.rule.fits(function, request) {
             return false;

@@ -1,4 +1,4 @@
-//! What a call reads and writes: whether the order of two calls can matter.
+//! Footprints: what a call reads and writes, which tells whether the order of two calls can matter.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::template;
 pub struct Footprint {
     reads: BTreeSet<String>,
     writes: BTreeSet<String>,
-    /// Items that a transaction locks or unlocks, where these are calls of their own.
+    /// Items that a phase of a transaction locks or unlocks; empty for a call that is executed as a whole.
     locks: BTreeSet<String>,
 }
 

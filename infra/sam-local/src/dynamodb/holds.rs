@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{sync::lock, template::Table};
 
-/// What `DynamoDB` says of a conflict.
+/// `DynamoDB`'s message for a conflict with a transaction in flight.
 pub(super) const CONFLICT: &str = "Transaction is ongoing for the item";
 
 /// The locked items.
@@ -59,7 +59,7 @@ impl Holds {
         Ok(Hold { holds: Arc::clone(self), items })
     }
 
-    /// Refuses a call that may not touch one of its items now.
+    /// Refuses a transaction or single write that names a locked item; lets every other call pass.
     pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Reply> {
         refuse(&lock(&self.0), request)
     }

@@ -72,7 +72,8 @@ fn conflict(operation: &str, request: &Value) -> Reply {
     }
 }
 
-/// A transaction that is canceled by its first item.
+/// Returns the reply to a transaction that is canceled because of its first item, with `code` and `message` as the
+/// reason.
 fn canceled(request: &Value, code: &str, message: &str) -> Reply {
     let items = request["TransactItems"].as_array().map_or(0, Vec::len);
     let mut reasons = vec![json!({"Code": "None"}); items];
@@ -82,7 +83,7 @@ fn canceled(request: &Value, code: &str, message: &str) -> Reply {
     Reply::canceled(reasons)
 }
 
-/// Processes the first `most` entries of a batch, or half of them. If that is none, the call is throttled,
+/// Processes the first `most` entries of a batch; `None`: the first half. If that is no entry, the call is throttled,
 /// as on real tables.
 fn process_some(
     operation: &str,
@@ -131,8 +132,8 @@ fn empty_page(
     Ok(page)
 }
 
-/// A key right before `first`, the first in the query's direction: its sort key, cut or lengthened by a
-/// character. `None` if there is no such key.
+/// Returns a key that comes before `first` in the query's direction: that of `first` with its sort key one character
+/// shorter or, in descending order, one longer. `None` if the sort key is not text or would be empty.
 fn before(first: &Value, query: Request<'_>) -> Option<Value> {
     let mut key = first.clone();
     let Value::String(text) = key.get_mut(query.sort_key()?)?.get_mut("S")? else { return None };

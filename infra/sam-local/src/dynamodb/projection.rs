@@ -49,7 +49,7 @@ struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// The index that a query or scan reads; `None` if it reads a table, or an index with everything.
+    /// The index that a query or scan reads; `None` if it reads a table, or an index that projects every attribute.
     fn of(request: &Request<'a>) -> Option<Self> {
         if !matches!(request.operation, "Query" | "Scan") {
             return None;
@@ -66,7 +66,7 @@ impl<'a> Index<'a> {
         Some(Self { name, is_global, projected })
     }
 
-    /// The attributes that the index lacks, as a message lists them.
+    /// Returns those of `attributes` that the index does not project, separated by commas.
     fn missing(&self, attributes: Vec<String>) -> String {
         let mut missing = attributes;
         missing.retain(|name| !self.projected.contains(&name.as_str()));

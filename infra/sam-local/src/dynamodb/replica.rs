@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{execute::execute, request::ItemKey, storage};
 use crate::{error::Error, template::Table};
 
-/// Most writes that a copy can lag behind.
+/// Maximum number of writes that a copy can lag behind.
 pub(super) const MAX_WRITES: usize = 10_000;
 
 /// The copy, and the writes that it has not applied.

@@ -34,7 +34,7 @@ pub(super) struct Write<'a> {
     pub(super) leg: &'a Value,
 }
 
-/// The item that a leg of a request names, or its key.
+/// The item, or its key, in `leg`: an action of a transaction, a write of a batch, or the body of a call for one item.
 fn named(leg: &Value) -> &Value {
     if leg["Key"].is_object() { &leg["Key"] } else { &leg["Item"] }
 }
@@ -75,7 +75,7 @@ fn table(leg: &Value) -> &str {
 }
 
 impl<'a> Request<'a> {
-    /// The table of a call that names one.
+    /// The table that the request's `TableName` names; `None` if there is none, or the template lacks the table.
     pub(super) fn table(&self) -> Option<&'a Table> {
         self.find_table(table(self.body))
     }
@@ -104,7 +104,7 @@ impl Request<'_> {
             || self.legs().any(|(_, leg)| is_it(&leg["TableName"]))
     }
 
-    /// Whether the request does not ask for a consistent answer.
+    /// Whether an eventually consistent read suffices: the request does not set `ConsistentRead`.
     pub(super) fn may_be_stale(&self) -> bool {
         self.body["ConsistentRead"] != true
     }
@@ -119,7 +119,8 @@ impl Request<'_> {
         self.writes().iter().filter_map(|write| self.item_key(write.table, write.named)).collect()
     }
 
-    /// Actions that the caller must be allowed: for a transaction, the action of each of its legs.
+    /// What the caller must be allowed. A transaction needs the permission of each of its actions, such as
+    /// `dynamodb:PutItem` for a `Put`.
     pub(super) fn accesses(&self) -> Vec<Access<'_>> {
         match self.operation {
             "TransactGetItems" | "TransactWriteItems" => {
@@ -151,7 +152,7 @@ impl Request<'_> {
         }
     }
 
-    /// An action on these items of a table.
+    /// Returns the access of `action` on these items of a table, with their partition keys.
     fn access<'a>(
         &self,
         action: &str,
@@ -181,13 +182,13 @@ impl Request<'_> {
         }
     }
 
-    /// Items that a transaction names, in the order of its legs, each with the kind of its leg; `None` for
-    /// a table that the template lacks.
+    /// Items that a transaction names, in the order of its actions, each with the kind of its action; `None` for a
+    /// table that the template lacks.
     pub(super) fn transaction_items(&self) -> impl Iterator<Item = (&str, Option<ItemKey>)> {
         self.legs().map(|(kind, leg)| (kind, self.item_key(table(leg), named(leg))))
     }
 
-    /// The legs of a transaction, each with its kind: `Put`, `Update`, `Delete`, `ConditionCheck`, `Get`.
+    /// The actions of a transaction, each with its kind: `Put`, `Update`, `Delete`, `ConditionCheck`, `Get`.
     fn legs(&self) -> impl Iterator<Item = (&str, &Value)> {
         let legs = self.body["TransactItems"].as_array().into_iter().flatten();
         legs.filter_map(Value::as_object).flatten().map(|(kind, leg)| (kind.as_str(), leg))

@@ -33,10 +33,11 @@ use crate::{
     template::Table,
 };
 
-/// Number of records that the streams keep, all together.
+/// Maximum number of records that the streams of all tables keep together.
 const STREAM_RECORDS: usize = 100_000;
 
-/// The template's tables.
+/// The stack's `DynamoDB`: the template's tables in the embedded emulator, with permissions, counters, locks and
+/// faults.
 pub(crate) struct DynamoDb {
     database: Database,
     tables: Vec<Table>,
@@ -52,7 +53,7 @@ pub(crate) struct DynamoDb {
     faults: Mutex<Faults>,
 }
 
-/// Which part of a held call waits to be released.
+/// The part of a call that waits to be released, where a test holds calls.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
     /// A call that waits once, and is then executed as a whole.
@@ -105,7 +106,8 @@ impl DynamoDb {
         }))
     }
 
-    /// Answers a call over HTTP: counted, and delayed by the latency. It goes on if its caller leaves.
+    /// Answers a call over HTTP, which is counted, and delays the reply by the latency. The call goes on if the client
+    /// disconnects.
     pub(crate) async fn dispatch(
         self: &Arc<Self>,
         caller: Option<Caller>,
@@ -162,9 +164,9 @@ impl DynamoDb {
             || self.holds.withhold(operation, &mut body.clone(), &self.tables) != json!({})
     }
 
-    /// Takes a call in: checks that the caller may make it, chooses its fault, and locks the items of a
-    /// transaction that is to be held, for `at_least` so long. `Err` is the answer to a call that is refused
-    /// here.
+    /// Takes a call in: checks that the caller may make it, chooses its fault, and locks the items of a transaction
+    /// that is to be held. It is held if a fault, the contention or `at_least` asks for it, for the longest of their
+    /// times. `Err` is the answer to a call that is refused here.
     fn admit(
         &self,
         caller: Option<&Caller>,
@@ -326,7 +328,7 @@ impl DynamoDb {
         Some(join(tokio::task::spawn_blocking(scan).await))
     }
 
-    /// The same without a runtime; blocks this thread.
+    /// Returns the same as `items`, without an async runtime; blocks this thread.
     pub(crate) fn items_blocking(&self, id: &str) -> Option<Result<Vec<Value>, Error>> {
         let name = self.tables.iter().find(|table| table.id == id)?.name.clone();
         let items = storage::scan(&self.database, json!({"TableName": name}));
@@ -363,7 +365,7 @@ impl DynamoDb {
         storage::load(&self.database, table, items)
     }
 
-    /// Deletes the items that expired before `now` (seconds since 1970), and returns their number.
+    /// Deletes the items that have expired by `now` (seconds since 1970), and returns their number.
     pub(crate) async fn sweep(self: &Arc<Self>, now: i64) -> Result<usize, Error> {
         let this = Arc::clone(self);
         let sweep = move || storage::sweep(&this.database, &this.tables, now);

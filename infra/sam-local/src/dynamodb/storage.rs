@@ -34,9 +34,9 @@ pub(super) fn create(database: &Database, tables: &[Table]) -> Result<(), Error>
     Ok(())
 }
 
-/// Adds what the emulator's streams lack: an index, because it looks for a stream's last sequence number at every write,
-/// and would read all records that were ever written; and an end, because it keeps them for ever. The latest `kept` of
-/// all streams stay, delivered or not, where AWS keeps those of a day.
+/// Adds what the emulator's streams lack: an index, because at every write the emulator looks for the stream's last
+/// sequence number and would read all records; and a trigger that deletes old records, because it keeps them for ever.
+/// The latest `kept` records of all streams together stay, delivered or not, where AWS keeps those of a day.
 pub(super) fn prepare_streams(database: &Database, kept: usize) -> Result<(), Error> {
     let script = format!(
         "CREATE INDEX IF NOT EXISTS _stream_records_in_order \
@@ -76,8 +76,8 @@ pub(super) fn scan(database: &Database, mut request: Value) -> Result<Vec<Value>
     }
 }
 
-/// Deletes the items that expired before `now` (seconds since 1970), and returns their number. The
-/// emulator's own sweep goes by the machine's clock instead of virtual time.
+/// Deletes the items that have expired by `now` (seconds since 1970), and returns their number. The emulator's own
+/// sweep goes by the machine's clock instead of virtual time.
 pub(super) fn sweep(
     database: &Database,
     tables: &[Table],

@@ -649,7 +649,8 @@ async fn errors_are_dynamodbs() {
     assert_eq!(status, 400);
 }
 
-/// Each call, and the action that is missing when nothing but its name and `GetItem` is granted.
+/// Each call with the action that it lacks when only `GetItem` and `PutItem` on the table are granted. `None`: it lacks
+/// none.
 #[tokio::test]
 async fn a_call_that_is_not_granted_is_refused() {
     let (dynamodb, _) = open_empty();
@@ -700,7 +701,7 @@ async fn a_call_that_is_not_granted_is_refused() {
             }
         }
     }
-    // A transaction that is refused for one leg has done nothing.
+    // A transaction that is refused for one of its actions has done nothing.
     assert_eq!(dynamodb.items("Table").await.unwrap().unwrap().len(), 0);
 }
 

@@ -1,8 +1,8 @@
 //! Cross-origin requests, answered as API Gateway answers them for an HTTP API.
 //!
-//! The gateway answers a preflight itself: no function runs, and the answer is a 204 with or without the
-//! headers that allow the request. To other requests of another origin it adds the headers, and drops those
-//! that the function set.
+//! The gateway answers a preflight itself: no function runs, and the answer is a 204 with or without the headers that
+//! allow the request. From the answers to all other requests it drops the CORS headers that the function set, and adds
+//! its own if the request comes from an allowed origin.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},

@@ -1,4 +1,4 @@
-//! The event of a request: payload format 2.0.
+//! Converts an HTTP request to the event that the function gets, in payload format 2.0.
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
@@ -12,7 +12,8 @@ use crate::{aws::ACCOUNT, clock::unique_id};
 
 /// An incoming request.
 pub(super) struct Incoming<'a> {
-    /// The gateway's id of the request, which its access log and its answer have too.
+    /// The gateway's id of the request, which the response has in `apigw-requestid` and an access log of API Gateway
+    /// has.
     pub(super) id: &'a str,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a [u8],

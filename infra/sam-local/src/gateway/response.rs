@@ -1,4 +1,4 @@
-//! The HTTP response of a function's answer.
+//! Converts a function's answer to an HTTP response.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The answer in payload format 2.0.
+/// A function's answer in payload format 2.0.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {

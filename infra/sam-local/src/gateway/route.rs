@@ -25,7 +25,7 @@ enum Segment {
     Greedy(String),
 }
 
-/// The route of a request.
+/// The route that a request matches, its function, and the decoded path parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'a> {
     pub(super) key: &'a str,

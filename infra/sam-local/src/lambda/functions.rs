@@ -47,7 +47,7 @@ pub(crate) struct Functions {
 pub(crate) struct Surroundings {
     /// Directory of the executables.
     pub(crate) binaries: PathBuf,
-    /// Endpoint of the Runtime API, `DynamoDB`, `EventBridge` and KMS.
+    /// Endpoint of the Runtime API, `DynamoDB`, `EventBridge`, KMS and SES.
     pub(crate) address: SocketAddr,
     /// Variables of every function beside those of the template.
     pub(crate) environment: BTreeMap<String, String>,
@@ -89,7 +89,7 @@ impl Functions {
         self.by_id.contains_key(function)
     }
 
-    /// Invokes a function and waits for its answer. As on AWS, it goes on if the caller leaves.
+    /// Invokes a function and waits for its answer. As on AWS, the invocation goes on if the caller leaves.
     pub(crate) async fn invoke(
         self: &Arc<Self>,
         function: &str,
@@ -100,7 +100,8 @@ impl Functions {
         call.await.unwrap_or_else(|error| Err(Failure::NotStarted(error.to_string())))
     }
 
-    /// Invokes a function asynchronously: it is retried, then the event is kept as a dead letter.
+    /// Invokes a function asynchronously: if it fails, it is retried; after the last retry the event is kept as a dead
+    /// letter, with `cause` (such as a rule).
     pub(crate) fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes, cause: &str) {
         let (functions, busy) = (Arc::clone(self), self.surroundings.activity.begin());
         let (function, cause) = (function.to_owned(), cause.to_owned());
@@ -218,7 +219,8 @@ impl Functions {
         Ok(process)
     }
 
-    /// The command of a process. Its environment is the template's, Lambda's and the stack's endpoints.
+    /// Returns the command that starts a process. Its environment has the template's variables, those that Lambda sets,
+    /// and the stack's endpoints.
     fn command(&self, function: &template::Function, process: &str, offset: i64) -> Command {
         let Surroundings { binaries, address, environment, clock_variable, .. } =
             &self.surroundings;

@@ -12,7 +12,8 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::{console::Console, stats::Stats, sync::lock};
 
-/// Largest line, in bytes: as long as a log event in `CloudWatch` once could be. A longer one is relayed in parts.
+/// Maximum length of a line, in bytes: the maximum that `CloudWatch` once had for a log event. A longer line is relayed
+/// in parts.
 const MAX_LINE: usize = 256 * 1024;
 
 /// The reading end of a pipe that a process writes to.
@@ -108,7 +109,7 @@ mod tests {
         (console, its, output)
     }
 
-    /// One thread, which no other task gets: only `catch_up` reads.
+    /// Runs on one thread and never yields to the task that follows the pipe, so only `catch_up` reads.
     #[tokio::test]
     async fn written_lines_are_relayed_at_once() {
         let (console, mut its, output) = followed();

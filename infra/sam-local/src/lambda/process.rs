@@ -168,14 +168,14 @@ impl Process {
         self.waiting.lock().await.recv().await
     }
 
-    /// Marks the event as taken: from now on the end of the process fails it.
+    /// Marks the event as taken: from now on, the invocation fails if the process ends.
     pub(super) fn take(&self, event: Event) {
         *lock(&self.current) = Some((event.request_id, event.answer));
         // The caller may have left; the process handles the event all the same.
         let _ = event.taken.send(());
     }
 
-    /// Hands the answer to the caller; false if the process has no such event.
+    /// Hands the answer to the caller; false if the process handles no such event, or the caller no longer waits.
     pub(super) fn answer(&self, request_id: &str, answer: Answer) -> bool {
         catch_up(&self.outputs);
         let mut current = lock(&self.current);
@@ -208,7 +208,7 @@ fn catch_up(outputs: &[Arc<Output>]) {
     }
 }
 
-/// Waits until the process ends, or ends it; returns its exit status.
+/// Waits until the process ends, or ends it once it is to be killed or the stack stops; returns its exit status.
 async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<bool>) -> String {
     tokio::select! {
         status = child.wait() => return status.map_or_else(|e| e.to_string(), |s| s.to_string()),

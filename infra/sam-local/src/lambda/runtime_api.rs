@@ -68,7 +68,7 @@ async fn error(
     accept(&functions, &process, &request, Err(body))
 }
 
-/// The process ends after this, which fails its invocation.
+/// Accepts the report of a failed init. The process ends afterwards, which fails the invocation that waits for it.
 async fn init_error(Path(_process): Path<String>) -> Response {
     accepted()
 }

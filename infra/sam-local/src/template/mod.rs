@@ -48,7 +48,7 @@ fn parse(text: &str, parameters: &Parameters) -> Result<Template, Error> {
     if let Some(globals) = scope.root().get("Globals") {
         let globals = Node::new(&scope, globals, "Globals");
         template.not_played.extend(coverage::of_globals(&globals)?);
-        // For an API that only its routes name.
+        // For the implicit API, which is no resource of the template: only the routes name it.
         if let (None, Some(api)) = (&template.cors, globals.get("HttpApi")?) {
             template.cors = cors::read(&api)?;
         }

@@ -11,7 +11,7 @@ use super::{cors::Cors, pattern::Pattern, policy::Statement, schedule::Expressio
 pub(crate) struct Template {
     pub(crate) functions: Vec<Function>,
     pub(crate) routes: Vec<Route>,
-    /// `None`: the HTTP API answers no page of another origin.
+    /// `None`: answers of the HTTP API allow no other origin to read them.
     pub(crate) cors: Option<Cors>,
     pub(crate) tables: Vec<Table>,
     pub(crate) keys: Vec<Key>,
@@ -38,7 +38,7 @@ pub(crate) struct Function {
     pub(crate) log_level: Option<String>,
     /// Reserved concurrency; `None`: not limited.
     pub(crate) concurrency: Option<usize>,
-    /// Number of times a failed asynchronous invocation is retried.
+    /// Maximum number of retries of a failed asynchronous invocation.
     pub(crate) async_retries: u32,
     /// Statements of its policies.
     pub(crate) statements: Vec<Statement>,
@@ -118,9 +118,9 @@ pub(crate) struct StreamMapping {
     pub(crate) stream_arn: String,
     pub(crate) function: String,
     pub(crate) batch_size: usize,
-    /// Number of batches that are delivered at the same time. Records of one key are never in two of them.
+    /// Maximum number of batches that are delivered at the same time. Records of one key are never in two of them.
     pub(crate) parallelization: usize,
-    /// Number of times a failed batch is retried; `None`: until it succeeds.
+    /// Maximum number of retries of a failed batch; `None`: it is retried until it succeeds.
     pub(crate) retries: Option<u32>,
     pub(crate) bisect: bool,
     pub(crate) reports_failures: bool,

@@ -124,7 +124,7 @@ impl Declaration<'_> {
         }
     }
 
-    /// The failure in the template's own words (`ConstraintDescription`), or in ours.
+    /// Returns the failure: in the words of the parameter's `ConstraintDescription` if it has one, or else `why`.
     fn violated(&self, why: String) -> Result<(), String> {
         let described = self.0["ConstraintDescription"].as_str();
         Err(described.map_or(why, |text| format!("does not satisfy its constraint: {text}")))

@@ -54,7 +54,7 @@ struct Policy {
 }
 
 impl OneOrMany {
-    /// All of them.
+    /// Iterates over the strings, one or many.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let all = match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -65,7 +65,7 @@ impl OneOrMany {
 }
 
 impl Condition {
-    /// Whether it holds for a call that names these partitions.
+    /// Whether the condition holds for a call that names items with these partition keys.
     pub(crate) fn holds(&self, partitions: &[&str]) -> bool {
         let is_like = |partition: &&str| {
             self.string_like.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {

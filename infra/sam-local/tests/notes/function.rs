@@ -1,4 +1,4 @@
-//! The template's functions, in the Lambda Runtime API and the wire format of AWS's services.
+//! The template's functions, which speak the Lambda Runtime API and the wire format of AWS's services themselves.
 
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
 };
 
-/// An answer.
+/// An HTTP response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Header lines, with names in lower case.
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Whether the answer has this header line.
+    /// Whether the response has this header line.
     pub(crate) fn has_header(&self, line: &str) -> bool {
         self.headers.iter().any(|header| header == line)
     }
@@ -26,8 +26,8 @@ impl Answer {
     }
 }
 
-/// Sends a request to `url` (`http://host:port`, with or without a path) and reads the answer. A `host` among the
-/// headers comes first.
+/// Sends a request to `url` (`http://host:port`, with or without a path) and reads the response. If `headers` has a
+/// `host`, it must be the first.
 pub(crate) fn send(
     url: &str,
     method: &str,

@@ -152,7 +152,8 @@ async fn every_route_is_refused_under_another_host_name() {
     stack.stop().await;
 }
 
-/// The page may be one that a function has answered with, or the stack's own, under any name of loopback.
+/// A page of the stack is one that a function has answered with, or one of the stack itself, under any name of
+/// loopback.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_the_stack_move_its_clock_and_nothing_else() {
     let binaries = binaries();

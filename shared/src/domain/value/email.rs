@@ -17,10 +17,10 @@ use crate::domain::digest::sha256;
 /// address, but is none: any number of accounts may have it.
 const WITHHELD: &str = "[email protected]";
 
-/// The longest address, in bytes: RFC 5321 section 4.5.3.1.3, without the angle brackets.
+/// Maximum length of an address, in bytes: RFC 5321 section 4.5.3.1.3, without the angle brackets.
 const MAX_BYTES: usize = 254;
 
-/// The longest local part, in bytes: RFC 5321 section 4.5.3.1.1.
+/// Maximum length of the local part, in bytes: RFC 5321 section 4.5.3.1.1.
 const MAX_LOCAL_BYTES: usize = 64;
 
 /// An e-mail address as it was given, empty, or the text `[email protected]` for one that is withheld.
@@ -46,19 +46,19 @@ impl Email {
         mailbox(&self.0).ok()
     }
 
-    /// Returns the hash under which the address is known where it must not be seen; `None` if it is empty or withheld.
+    /// Returns the hash that stands in for the address where it is confidential; `None` if it is empty or withheld.
     #[must_use]
     pub fn hash(&self) -> Option<AddressHash> {
         self.canonical().map(|mailbox| AddressHash(sha256(&mailbox)))
     }
 
-    /// Returns the [hash](Self::hash) of an address that a request's `email` has to be; refuses an empty or withheld one.
+    /// Returns the [hash](Self::hash) of the address in a request's field `email`; refuses an empty or withheld one.
     pub fn require_hash(&self) -> Result<AddressHash, Error> {
         let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
         self.hash().ok_or_else(none)
     }
 
-    /// Whether both are the same mailbox, however spelt, or the same text where they are no addresses.
+    /// Whether both are the same mailbox, however spelt; empty and withheld ones are the same if their texts are.
     #[must_use]
     pub fn is_same_mailbox(&self, other: &Self) -> bool {
         self == other || self.canonical().is_some_and(|own| other.canonical() == Some(own))
@@ -85,7 +85,7 @@ pub enum EmailViolation {
     TooLong,
     /// It is text in brackets, and not the one that stands for a withheld address.
     Bracketed,
-    /// It has a character that is not seen.
+    /// It has an invisible character; contains the character and its class.
     Invisible(char, &'static str),
     /// What is before the `@` is not dot-separated text without spaces and quotes.
     LocalPart,
@@ -145,7 +145,7 @@ impl fmt::Debug for Email {
 /// Returns the canonical form of an address, which all spellings of one mailbox share: the local part composed (NFC)
 /// and with its case folded, the domain as UTS 46 shows it.
 ///
-/// Quoted local parts and address literals are no addresses here: they would be second spellings of others.
+/// Quoted local parts and address literals are refused: they would be second spellings of other addresses.
 pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
     let address: String = address.nfc().collect();
     if let Some((c, class)) = address.chars().find_map(|c| Some((c, invisible(c)?))) {
@@ -165,8 +165,8 @@ pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
     Ok(format!("{local}@{}", canonical_domain(domain).ok_or(EmailViolation::Domain)?))
 }
 
-/// Returns the domain in the form that UTS 46 shows, without transitional processing; `None` if it is no
-/// domain name, or is shown as one that is none or another, such as `xn--xn--…`.
+/// Returns the domain in the Unicode form of UTS 46, without transitional processing; `None` if it is not a domain
+/// name, or if its Unicode form is not one or is that of another domain, such as `xn--xn--…`.
 fn canonical_domain(domain: &str) -> Option<String> {
     let (uts46, ldh) = (Uts46::new(), AsciiDenyList::STD3);
     let ascii = |domain: &str| {
@@ -180,12 +180,13 @@ fn canonical_domain(domain: &str) -> Option<String> {
     is_same.then(|| shown.into_owned())
 }
 
-/// Whether an atom of a local part may have `c`: `atext` of RFC 5322, and of other scripts all that is seen.
+/// Whether a dot-separated part of a local part may have `c`: `atext` of RFC 5322, and every visible character that is
+/// not ASCII.
 fn is_atom(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
     }
-    // Unknown: not assigned, or to nobody in particular.
+    // Unknown: unassigned, for private use, or a noncharacter.
     !c.is_whitespace() && !c.is_control() && c.script() != Script::Unknown
 }
 
@@ -313,7 +314,7 @@ mod tests {
         assert_eq!(ann.hash().unwrap().as_str(), sha256("ann@example.com"));
     }
 
-    /// Locks are kept under what these tables say of an address. With other tables some addresses would have
+    /// Locks are stored under keys that depend on these Unicode tables. With other tables some addresses would have
     /// other locks: see the decision record before changing a version here.
     #[test]
     fn the_tables_are_the_ones_that_locks_were_made_with() {
@@ -328,7 +329,7 @@ mod tests {
         );
     }
 
-    /// Letters, each with all of its spellings. No two of them are one.
+    /// Letters, each with all of its spellings. No spelling belongs to two letters.
     const LETTERS: [&[&str]; 12] = [
         &["a", "A"],
         &["k", "K", "\u{212a}"],
@@ -399,7 +400,7 @@ mod tests {
         }
     }
 
-    /// The decoded label begins with `xn--`, and is none.
+    /// The label, decoded, begins with `xn--` and is not a valid label.
     #[test]
     fn a_domain_that_is_shown_as_none_is_none() {
         let label = "xn--xn--bcbchepaxelmepaxco---bhcer-kkva";

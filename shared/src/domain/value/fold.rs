@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization as _;
 /// Returns the form that all spellings of `text` share which differ only in case or composition: its full case
 /// folding, decomposed (Unicode D145, canonical caseless matching).
 ///
-/// What `text` begins with folds to what the result begins with, if it does not end before a combining mark.
+/// A prefix of `text` folds to a prefix of the result, unless it ends just before a combining mark.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let decomposed: String = text.nfd().collect();
@@ -51,7 +51,8 @@ mod tests {
         fn case_and_composition_make_no_difference(text in "\\PC{0,20}") {
             prop_assert_eq!(fold(&text.nfc().collect::<String>()), fold(&text));
             prop_assert_eq!(fold(&text.nfd().collect::<String>()), fold(&text));
-            // Upper case of a dotless ı is I, and that folds to i: the one letter where case is no spelling.
+            // The upper case of a dotless ı is I, which folds to i: the only letter whose upper case folds to another
+            // letter.
             let text = text.replace('ı', "");
             prop_assert_eq!(fold(&text.to_uppercase()), fold(&text.to_lowercase().to_uppercase()));
         }

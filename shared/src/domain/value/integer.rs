@@ -19,7 +19,7 @@ impl<'de> Deserialize<'de> for Integer {
     }
 }
 
-/// A number of items: at most 2^53 - 1, up to where every reader of JSON takes a number exactly (RFC 7493).
+/// A number of items: at most 2^53 - 1, the greatest integer up to which every JSON parser is exact (RFC 7493).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count(pub u64);
 
@@ -93,7 +93,7 @@ mod tests {
     }
 
     proptest! {
-        /// Longer numbers are read as the nearest double, which may be another number.
+        /// Greater numbers with a fraction or exponent are read as the nearest double, which may be another number.
         #[test]
         fn every_spelling_of_a_number_is_that_number(number in 0..=1_u64 << 40, zeros in 0..5_usize) {
             prop_assert_eq!(read(&number.to_string()), Ok(number));

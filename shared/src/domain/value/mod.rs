@@ -28,7 +28,7 @@ pub use text::{
     WaiverReason,
 };
 
-/// A value that is written as text.
+/// A value that is parsed from text, such as a JSON string.
 pub trait FromText: Sized {
     /// The rule that a text breaks. `Display` follows the field's name in a message: "must …".
     type Violation: Display;
@@ -36,7 +36,7 @@ pub trait FromText: Sized {
     /// Returns the value, or the rule that `text` breaks.
     fn from_text(text: &str) -> Result<Self, Self::Violation>;
 
-    /// What the text must be, to follow "must be" in a message about a value that is no text.
+    /// Returns what the text must be, as it follows "must be" in the message for a JSON value that is not a string.
     fn rule() -> String;
 
     /// Whether `""` clears a field of this type.
@@ -85,8 +85,8 @@ macro_rules! deserialize_from_text {
 }
 pub(super) use deserialize_from_text;
 
-/// Where a customer's webhooks go, or nowhere if empty: a [`WebhookTarget`] that the installation
-/// [admits](Self::admit).
+/// The URI that a customer's webhooks are sent to, or an empty text for no webhooks: a [`WebhookTarget`] that the
+/// installation [admits](Self::admit).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WebhookUri(String);
 

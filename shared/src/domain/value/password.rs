@@ -1,8 +1,8 @@
 //! Passwords, by the PRECIS profile `OpaqueString` (RFC 8265 section 4): composed (NFC), other spaces as space,
 //! case kept.
 //!
-//! `precis-profiles` is not used for it: its tables say of characters since Unicode 6.3, among them half of all
-//! emoji, that they are not assigned.
+//! `precis-profiles` is not used for it: its tables treat characters since Unicode 6.3, among them half of all emoji,
+//! as unassigned.
 
 use std::fmt;
 
@@ -55,13 +55,13 @@ impl FromText for Password {
     }
 }
 
-/// A password that somebody wants to have: at least 8 characters, at most 1,024 bytes, and none that is tried
-/// first. Nothing is asked of its composition.
+/// A password that somebody wants to have: at least 8 characters, at most 1,024 bytes, and none of the most common
+/// ones. No mix of kinds of characters is required.
 pub struct NewPassword(Password);
 
 impl NewPassword {
-    /// Returns the password for the agent who logs in with `username`. Refuses one that is made of the user
-    /// name or of the product's name, and of nothing else but digits and punctuation.
+    /// Returns the password for the agent who logs in with `username`. Refuses one that consists of the user name or of
+    /// the product's name, with only digits and punctuation added.
     pub fn for_agent(&self, username: &Username) -> Result<&Password, Error> {
         let name = username.expose();
         let local = name.split_once('@').map_or(name, |(local, _)| local);
@@ -76,7 +76,7 @@ impl NewPassword {
     }
 }
 
-/// Whether nothing but digits, punctuation and spaces is left of `password` without `word`, whatever the case.
+/// Whether `password` consists of `word`, whatever the case, with only digits, punctuation and spaces added.
 fn is_made_of(password: &str, word: &str) -> bool {
     let (password, word) = (fold(password), fold(word));
     if password == word {
@@ -102,9 +102,9 @@ pub enum PasswordViolation {
     Invisible(char, &'static str),
     /// It is one of the most common passwords.
     Common,
-    /// It is the user name.
+    /// It consists of the user name, with only digits and punctuation added.
     Username,
-    /// It is the product's name.
+    /// It consists of the product's name, with only digits and punctuation added.
     Product,
 }
 
@@ -157,7 +157,7 @@ impl FromText for NewPassword {
     }
 }
 
-/// Returns a space for a space of any width.
+/// Returns the ASCII space for a Unicode space of any width, and any other character unchanged.
 const fn plain_space(c: char) -> char {
     match c {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
@@ -167,13 +167,13 @@ const fn plain_space(c: char) -> char {
     }
 }
 
-/// Whether `c` is assigned, so that its composition stays what it is, and no control character.
+/// Whether `c` is assigned, so that later versions of Unicode compose it the same way, and is not a control character.
 fn is_text(c: char) -> bool {
     !c.is_control() && c.script() != Script::Unknown
 }
 
 fn is_common(password: &str) -> bool {
-    // A space at an end is what is tried next.
+    // With a space at an end, a common password is nearly as easy to guess.
     let password = fold(password.trim());
     COMMON.lines().filter(|line| !line.starts_with('#')).any(|line| line == password)
 }
@@ -228,7 +228,7 @@ mod tests {
     fn a_password_set_on_a_mac_logs_in_from_windows() {
         assert_eq!(sent("Mot de passe\u{a0}e\u{301}te\u{301}"), sent("Mot de passe été"));
         assert_eq!(sent("パスワード\u{3000}１２"), sent("パスワード １２"));
-        // Case, compatibility characters and spaces at the ends are the password's own.
+        // Case, compatibility characters and spaces at the ends distinguish passwords.
         for (one, other) in [("Secret12", "secret12"), ("ﬁve five", "five five"), ("a b", "a b ")]
         {
             assert_ne!(sent(one), sent(other));
@@ -243,7 +243,7 @@ mod tests {
         for text in ["long\u{0}enough", "long\u{7}enough", "unassigned \u{378}"] {
             assert_eq!(refused(text), Some(PasswordViolation::Characters), "{text:?}");
         }
-        // Copied from a page, not typed.
+        // Such characters come from copying a text, not from typing it.
         for (text, class) in [
             ("\u{feff}long enough", "a zero-width space (U+FEFF)"),
             ("long\u{ad}enough", "a soft hyphen (U+00AD)"),

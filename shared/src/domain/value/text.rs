@@ -11,7 +11,7 @@ use super::{FromText, deserialize_text};
 /// Text of at most `MAX` characters, without control characters other than tab and line feed. Line breaks are
 /// kept as line feeds, however they were sent.
 ///
-/// It may identify a person: `Debug` does not show it, and what does says so by [`expose`](Self::expose).
+/// It may identify a person, so `Debug` does not show it: code that needs the text calls [`expose`](Self::expose).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BoundedText<const MAX: usize>(String);
 
@@ -35,9 +35,10 @@ pub enum TextViolation {
     TooLong(usize),
     /// It has a control character.
     Control(char),
-    /// It has a character that is not seen, or makes others be seen in another order.
+    /// It has an invisible character, or one that changes the order in which others are shown; contains the character
+    /// and its class.
     Deceptive(char, &'static str),
-    /// It has nothing but white space, where something must be said.
+    /// It has nothing but white space, where text is required.
     Blank,
 }
 
@@ -88,11 +89,11 @@ impl<const MAX: usize> fmt::Debug for BoundedText<MAX> {
     }
 }
 
-/// A description.
+/// A description, of at most 2,000 characters.
 pub type Detail = BoundedText<2000>;
-/// A phone number; E.164 is recommended, not checked.
+/// A phone number, of at most 255 characters; E.164 is recommended, not checked.
 pub type PhoneNumber = BoundedText<255>;
-/// A postal address.
+/// A postal address, of at most 1,024 characters.
 pub type Address = BoundedText<1024>;
 
 /// A name, of at most 255 characters. Characters that make one name look like another are refused.
@@ -164,9 +165,10 @@ impl<'de, const MAX: usize> Deserialize<'de> for NonBlank<MAX> {
     }
 }
 
-/// Returns the first character of `text` that is not seen or changes the order of others, and what it is.
-/// Where such a character belongs to a script or to a symbol, it is let pass: a joiner in Persian or
-/// Malayalam or within an emoji, a variation selector behind an ideograph or a symbol, the flag of a country within one.
+/// Returns the first character of `text` that is invisible or changes the order in which others are shown, and its
+/// class. Such a character is accepted where it is part of a script or of a symbol: a joiner in Persian or Malayalam or
+/// within an emoji, a variation selector behind an ideograph or a symbol, the tags of a country in the emoji of its
+/// flag.
 pub(super) fn deceptive(text: &str) -> Option<(char, &'static str)> {
     let mut chars = text.chars();
     // The last character that is seen.
@@ -187,7 +189,7 @@ pub(super) fn deceptive(text: &str) -> Option<(char, &'static str)> {
     None
 }
 
-/// The character that is shown as the flag of the country that the tags behind it spell.
+/// The black flag, which is shown as the flag of the country that the tags behind it spell.
 const BLACK_FLAG: char = '\u{1f3f4}';
 
 /// Tags of the flags that Unicode recommends: England, Scotland, Wales.
@@ -197,7 +199,7 @@ const FLAGS: [&str; 3] = [
     "\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
 ];
 
-/// Returns what kind of character `c` is, if it is not seen or changes the order of others: Unicode's
+/// Returns the class of `c` if it is invisible or changes the order in which others are shown: Unicode's
 /// `Default_Ignorable_Code_Point`, separators of lines, and format characters.
 pub(super) const fn invisible(c: char) -> Option<&'static str> {
     match c {

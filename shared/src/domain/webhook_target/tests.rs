@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Texts that must never be a target, and texts that must be one.
+/// Returns the URIs that must never be a target (`hostile`), or those that must be one.
 fn list(name: &str) -> Vec<String> {
     let text = match name {
         "hostile" => include_str!("../../../../tests/data/webhook_uris_hostile.json"),
@@ -56,7 +56,7 @@ fn the_rule_that_failed_is_named() {
         let refused = WebhookTarget::parse(uri, Loopback::Refused);
         assert_eq!(refused.err(), Some(rule), "{uri}");
     }
-    // The local stack allows more, and names the same rule.
+    // The local stack allows more, and refuses these by the same rule.
     for uri in ["http://example.com/", "http://10.0.0.1/"] {
         let refused = WebhookTarget::parse(uri, Loopback::Allowed);
         assert_eq!(refused.err(), Some(Scheme), "{uri}");
@@ -182,7 +182,7 @@ fn debug_shows_no_path() {
     assert!(!format!("{target:?}").contains("secret"));
 }
 
-/// Text that looks like a URL, with what parsers trip over.
+/// Returns texts that look like a URL, with what parsers often get wrong.
 fn url_like() -> impl Strategy<Value = String> {
     let scheme =
         prop_oneof!["https://", "http://", "HTTPS:", "https:/", "https:\\\\\\\\", "[a-z]{1,5}://"];
@@ -218,7 +218,7 @@ proptest! {
         loopback in prop_oneof![Just(Loopback::Refused), Just(Loopback::Allowed)],
     ) {
         if let Ok(target) = WebhookTarget::parse(&text, loopback) {
-            // What was written, read again when it is sent to, and its normal form: all the same.
+            // The text as it was set, the text parsed again at delivery, and its normal form: all are the same target.
             prop_assert_eq!(WebhookTarget::parse(&text, loopback), Ok(target.clone()));
             prop_assert_eq!(WebhookTarget::parse(target.expose(), loopback), Ok(target.clone()));
             prop_assert!(target.expose().contains(target.authority()));

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::value::{Item, internal, number};
 use crate::domain::Error;
 
-/// A condition expression. A name that is a reserved word stands in it with a `#` before it.
+/// A condition expression and its values. Attribute names that are reserved words have a `#` before them in the
+/// expression.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Condition {
     expression: String,
@@ -24,22 +25,22 @@ impl Condition {
         Self { expression: expression.to_owned(), values: values.into() }
     }
 
-    /// The item does not exist.
+    /// The condition that the item does not exist.
     pub(crate) fn absent() -> Self {
         Self::new("attribute_not_exists(pk)", [])
     }
 
-    /// The item exists.
+    /// The condition that the item exists.
     pub(crate) fn present() -> Self {
         Self::new("attribute_exists(pk)", [])
     }
 
-    /// The item is at this version.
+    /// The condition that the item is at this version.
     pub(crate) fn version(version: u64) -> Self {
         Self::new("version = :read_version", [(":read_version", number(version))])
     }
 
-    /// Both conditions hold. Their values must have different names.
+    /// Returns the condition that both conditions hold. Their values must have different names.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.expression = format!("({}) AND ({})", self.expression, other.expression);
         self.values.extend(other.values);
@@ -60,7 +61,8 @@ impl Condition {
     }
 }
 
-/// The names of an expression that begin with `#`, each for the attribute named by what follows.
+/// Returns the names in an expression that begin with `#`, each with the attribute name that follows the `#`; `None` if
+/// there are none.
 pub(crate) fn names(expression: &str) -> Option<HashMap<String, String>> {
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && !"#_".contains(c));
     let names =
@@ -73,10 +75,12 @@ pub(crate) fn element(map: &str, name: &str) -> String {
     format!("#{map}.#{name}")
 }
 
-/// An update expression. All names are passed apart from it, as many a word is reserved.
+/// An update expression, its names and its values. All attribute names are passed separately, as many words are
+/// reserved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UpdateExpression {
-    /// Path of the element whose attributes are changed, with a dot behind it; empty for the item's own.
+    /// Path of the map element whose attributes are changed, with a dot at its end; empty to change attributes of the
+    /// item.
     within: String,
     set: Vec<String>,
     removed: Vec<String>,
@@ -161,8 +165,8 @@ impl UpdateExpression {
         self.set_to(name, format!("{current} + {current}"), first)
     }
 
-    /// Sets an attribute to the sum of `value` and of what the attribute `other`, which this update
-    /// [doubles](Self::double), was before.
+    /// Sets an attribute to the sum of `value` and the previous value of the attribute `other`, which this update
+    /// [doubles](Self::double).
     pub(crate) fn set_after(
         self,
         name: &'static str,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::tables::Store;
 
-/// Answers, and the requests that got them.
+/// A fake DynamoDB: the scripted answers that it gives, and the requests that it received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fake(Arc<Mutex<State>>);
 
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Fake {
-    /// Tables that give these answers, one after the other; the last one again and again.
+    /// Returns a store whose requests get these answers in turn, and the last one again and again, and its fake.
     pub(crate) fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (Store, Self) {
         let state = State { answers: answers.into_iter().collect(), requests: Vec::new() };
         let fake = Self(Arc::new(Mutex::new(state)));
@@ -60,7 +60,7 @@ pub(crate) fn written() -> (u16, Value) {
     (200, json!({}))
 }
 
-/// Returns the answer to a transaction that was cancelled for these reasons, one per leg.
+/// Returns the answer to a transaction that was cancelled for these reasons, one per action.
 pub(crate) fn cancelled(reasons: &[Value]) -> (u16, Value) {
     let error = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     (400, json!({"__type": error, "message": "cancelled", "CancellationReasons": reasons}))
@@ -71,7 +71,7 @@ pub(crate) fn reason(code: &str) -> Value {
     json!({"Code": code})
 }
 
-/// The answer to a single write whose item a transaction holds.
+/// Returns the answer to a single write of an item that a transaction is writing.
 pub(crate) fn held() -> (u16, Value) {
     let error = "com.amazonaws.dynamodb.v20120810#TransactionConflictException";
     (400, json!({"__type": error, "message": "held"}))

@@ -1,6 +1,6 @@
-//! DynamoDB: expressions, reads, writes and transactions, each tried again as long as its request may take.
+//! DynamoDB: expressions, reads, writes and transactions, with retries until the deadline of the request.
 //!
-//! Names no type of the domain but its error.
+//! Uses no type of the domain but its error.
 
 mod expression;
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::platform::aws::{Call as _, dynamodb_failure};
 pub(crate) enum Probe {
     /// No transaction is writing it. `None` if there is no item.
     Free(Option<Item>),
-    /// A transaction in flight is about to change it, or the table's load got in the way.
+    /// A transaction in flight is about to change it, or the read was throttled.
     Busy,
 }
 
@@ -37,8 +37,8 @@ impl Store {
         Ok(get.call().await.map_err(dynamodb_failure)?.item)
     }
 
-    /// Reads an item unless a transaction is writing it: `DynamoDB` refuses a reading transaction of such an item, while
-    /// other reads find what is about to be outdated. Two read units per 4 KB.
+    /// Reads an item unless a transaction is writing it: `DynamoDB` refuses to read such an item in a transaction,
+    /// while other reads return a state that is about to be outdated. Costs two read units per 4 KB.
     pub(in crate::store) async fn probe(&self, address: Address) -> Result<Probe, Error> {
         let get = Get::builder().table_name(self.name(address.table));
         let get = get.set_key(Some(address.key)).build().map_err(unavailable)?;

@@ -1,4 +1,4 @@
-//! The tables.
+//! Access to the tables.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use aws_smithy_types::body::SdkBody;
 
 use super::value::Item;
 
-/// The three tables.
+/// Access to the three DynamoDB tables: accounts, outbox and erasures.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) client: Client,
     accounts: String,
     outbox: String,
     erasures: String,
-    /// Whether changes put notices to account owners into the outbox.
+    /// Whether the installation sends mail: only then do transactions put notices and mail intents into the outbox.
     pub(super) mailing: bool,
     event_retention: Duration,
 }
 
-/// How long events are kept where nothing else is said: 90 days.
+/// Default time for which events are kept: 90 days.
 const EVENT_RETENTION: Duration = Duration::from_hours(90 * 24);
 
-/// One of the tables.
+/// One of the three DynamoDB tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Table {
     Accounts,
@@ -40,14 +40,15 @@ pub(crate) struct Address {
 }
 
 impl Store {
-    /// The tables with these names, in an installation that sends no mail.
+    /// Returns access to the tables with these names, for an installation that sends no mail.
     #[must_use]
     pub const fn new(client: Client, accounts: String, outbox: String, erasures: String) -> Self {
         let event_retention = EVENT_RETENTION;
         Self { client, accounts, outbox, erasures, mailing: false, event_retention }
     }
 
-    /// Returns the store of an installation that sends mail if `mailing`, and writes notices only then.
+    /// Returns the store with mail enabled or disabled: only if `mailing` do transactions write notices and mail
+    /// intents.
     #[must_use]
     pub fn mailing(self, mailing: bool) -> Self {
         Self { mailing, ..self }
@@ -77,8 +78,8 @@ impl Store {
         self.client.query().table_name(self.name(table))
     }
 
-    /// Opens a connection, so that the first request need not wait for it. Asks `GET /`, which DynamoDB answers to
-    /// anybody: it needs no permission and takes no capacity. A failure is left for the first request to find.
+    /// Opens a connection, so that the first request need not wait for it. Sends `GET /`, which DynamoDB answers to
+    /// anybody: it needs no permission and takes no capacity. A failure is ignored: the first request will meet it.
     pub async fn connect(&self) {
         let ask = self.client.batch_get_item().customize().mutate_request(|request| {
             // GET is a method: this cannot fail.

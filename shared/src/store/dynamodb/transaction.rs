@@ -20,18 +20,20 @@ const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionChec
 const PASSING: [&str; 3] =
     ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
-/// Writes to be carried out together or not at all. Each is a leg; results are in the order of the legs.
+/// Writes and condition checks to be carried out together or not at all. Each action is called a leg; results are in
+/// the order of the legs.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
-    /// Legs with an error of their own, by their number.
+    /// Index of each leg whose failure has an error of its own, and that error.
     fatal: Vec<(usize, fn() -> Error)>,
     guard: Option<Box<dyn Guard>>,
     witness: Option<Box<dyn Witness>>,
 }
 
-/// A condition of an item that the transaction does not change, and that decides before its other conditions do.
+/// A condition on an item that the transaction does not change. If it fails, its error takes precedence over the
+/// failures of other legs, except the witness's.
 pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
     /// The item, and its condition.
     fn check(&self) -> (Address, &Condition);
@@ -40,7 +42,8 @@ pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
     fn refuse(&self, found: Option<Item>) -> Error;
 }
 
-/// A condition of an item that a transaction does not change, and the error that it ends with if the condition does not hold.
+/// A condition on an item that a transaction does not change, and the error that the transaction ends with if the
+/// condition does not hold.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub(crate) address: Address,
@@ -48,8 +51,8 @@ pub(crate) struct Requirement {
     pub(crate) error: fn() -> Error,
 }
 
-/// The last leg of a transaction, a put by which the transaction recognises its own work: if DynamoDB has carried it
-/// out and the answer was lost, the same transaction is refused the second time.
+/// The last action of a transaction: a put by which a retry recognises the transaction's own work. If DynamoDB has
+/// carried the transaction out and the answer was lost, the condition of this put refuses the retry.
 pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
     /// The put, and its condition.
     fn leg(&self) -> (Table, Item, &Condition);
@@ -64,14 +67,14 @@ pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
 pub(crate) enum CommitResult {
     /// All of it was written.
     Written,
-    /// None of it was written. Tells of each leg.
+    /// None of it was written. Has the result of each leg.
     Refused(Vec<Leg>),
 }
 
-/// Part that a leg had in the refusal of its transaction.
+/// Result of one action (leg) of a transaction that was refused.
 #[derive(Debug)]
 pub(crate) enum Leg {
-    /// Its condition held.
+    /// Its condition did not refuse the transaction.
     Held,
     /// Its condition did not hold for this item; `None` if there is none.
     Failed(Option<Item>),
@@ -88,7 +91,7 @@ impl Leg {
 pub(crate) enum Attempt {
     /// It was written, or refused by a condition.
     Ended(CommitResult),
-    /// Another writer, or the table's load, got in its way.
+    /// It conflicted with another writer, or was throttled.
     Conflict(Conflict),
 }
 
@@ -139,7 +142,7 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
-    /// Updates an item. Without a condition that it exists, it is made if it does not.
+    /// Adds the update of an item, which is created if it does not exist, unless the condition requires that it does.
     pub(crate) fn update(
         self,
         address: Address,
@@ -177,7 +180,8 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().delete(delete).build()))
     }
 
-    /// Deletes an item. If the condition does not hold, the transaction ends with `error`; results have no such leg.
+    /// Adds the deletion of an item. If the condition does not hold, the transaction ends with `error`; its result does
+    /// not include this action.
     pub(crate) fn delete_or_fail(
         mut self,
         address: Address,
@@ -188,14 +192,14 @@ impl Transaction<'_> {
         self.delete(address, Some(condition))
     }
 
-    /// Asks for what is required of an item that is not written. If it does not hold, the transaction ends with the
-    /// requirement's error; results have no such leg.
+    /// Adds a condition check for `requirement`. If it does not hold, the transaction ends with the requirement's
+    /// error; its result does not include this action.
     pub(crate) fn check_or_fail(mut self, requirement: &Requirement) -> Result<Self, Error> {
         self.fatal.push((self.legs.len(), requirement.error));
         self.check(requirement.address.clone(), &requirement.condition)
     }
 
-    /// Asks for a condition of an item that is not written.
+    /// Adds a condition check on an item that the transaction does not write.
     pub(crate) fn check(self, address: Address, condition: &Condition) -> Result<Self, Error> {
         let check = ConditionCheck::builder()
             .table_name(self.store.name(address.table))
@@ -209,12 +213,12 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
     }
 
-    /// Adds the check of `guard`, unless another leg changes the item that it checks.
+    /// Adds the condition check of `guard`, unless another action changes the item that it checks.
     pub(crate) fn guarded(self, guard: Box<dyn Guard>) -> Self {
         Self { guard: Some(guard), ..self }
     }
 
-    /// Adds `witness` as the last leg.
+    /// Adds `witness` as the last action.
     pub(crate) fn witnessed(self, witness: Box<dyn Witness>) -> Self {
         Self { witness: Some(witness), ..self }
     }
@@ -224,7 +228,7 @@ impl Transaction<'_> {
         self
     }
 
-    /// Carries the transaction out, again while another writer is in its way.
+    /// Carries the transaction out, and retries it after conflicts until the request's deadline.
     pub(crate) async fn run(self) -> Result<CommitResult, Error> {
         let (transaction, mut tries) = (self.complete()?, Tries::new());
         loop {
@@ -244,7 +248,7 @@ impl Transaction<'_> {
         self.complete()?.send().await
     }
 
-    /// Adds the legs of guard and witness.
+    /// Adds the actions of the guard and the witness, if there are any.
     fn complete(self) -> Result<Self, Error> {
         self.complete_guard()?.complete_witness()
     }
@@ -285,7 +289,8 @@ impl Transaction<'_> {
         Err(Error::Unavailable(format!("DynamoDB: {}", codes(reasons))))
     }
 
-    /// The result that a refusal amounts to, without the legs of witness and guard and those with an error of their own.
+    /// Returns what a refused transaction results in: what the witness recognises if its condition failed, the error of
+    /// the guard or of a leg that has one of its own if theirs did, otherwise the results of all remaining legs.
     fn refused(&self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         if let Some(witness) = &self.witness
             && let Some(Leg::Failed(found)) = legs.pop()
@@ -331,7 +336,7 @@ pub(super) fn is_passing(reason: &CancellationReason) -> bool {
     reason.code().is_some_and(|code| PASSING.contains(&code))
 }
 
-/// The reasons' codes, one per leg, as DynamoDB's own message lists them.
+/// Returns the reasons' codes, one per action, as DynamoDB's own message lists them.
 fn codes(reasons: &[CancellationReason]) -> String {
     let codes: Vec<_> = reasons.iter().map(|reason| reason.code().unwrap_or("None")).collect();
     format!("transaction cancelled [{}]", codes.join(", "))

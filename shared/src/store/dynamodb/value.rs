@@ -23,7 +23,7 @@ pub(crate) fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Reads an item. Attributes that `T` does not have may be of any type.
+/// Deserializes an item. Attributes that `T` does not have may be of any type.
 pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
     // What serde says may repeat a value of the item.
     serde_dynamo::from_item(item)
@@ -35,7 +35,7 @@ pub(crate) fn to_item(attributes: impl Serialize) -> Result<Item, Error> {
     serde_dynamo::to_item(attributes).map_err(internal)
 }
 
-/// The error of a defect.
+/// Returns the error for a defect of this program.
 pub(crate) fn internal(error: impl Display) -> Error {
     Error::Internal(error.to_string())
 }
@@ -52,7 +52,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Values of every type that DynamoDB has, as items of a kind that is not known here may have.
+    /// Returns values of every type that DynamoDB has: an item of an unknown kind may have any.
     pub(crate) fn any_values() -> Vec<AttributeValue> {
         let text = |text: &str| text.to_owned();
         vec![

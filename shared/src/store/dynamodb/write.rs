@@ -144,7 +144,7 @@ impl Store {
     }
 }
 
-/// Makes a call, again while a transaction is writing the item.
+/// Makes a call, and retries it while a transaction is writing the item.
 async fn retried<C, O, E, R>(call: C) -> Result<O, SdkError<E, R>>
 where
     C: Call<Output = Result<O, SdkError<E, R>>> + Clone,

@@ -21,7 +21,7 @@ const SIGNED: &str = "host;x-amz-date;x-amz-security-token;x-amz-target";
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// The tables.
+/// A client of DynamoDB: one connection, and the credentials.
 pub(crate) struct DynamoDb {
     connection: Connection<Box<dyn Stream>>,
     host: String,
@@ -29,7 +29,7 @@ pub(crate) struct DynamoDb {
     id: String,
     secret: String,
     token: String,
-    /// Signing key of the current day.
+    /// The current day (`YYYYMMDD`) and its signing key.
     key: (String, Option<Key>),
 }
 
@@ -53,7 +53,7 @@ impl DynamoDb {
         })
     }
 
-    /// Makes a call.
+    /// Calls `operation` and returns the response. Fails unless its status is 200.
     pub(crate) fn call(&mut self, operation: &str, request: &Value) -> Result<Value> {
         let body = request.to_string();
         let moment = Moment::now();
@@ -115,7 +115,7 @@ fn secure(tcp: TcpStream, host: &str) -> Result<StreamOwned<ClientConnection, Tc
     Ok(stream)
 }
 
-/// A time, in UTC.
+/// A point in time, in UTC.
 pub(crate) struct Moment {
     date: [u64; 3],
     time: [u64; 3],

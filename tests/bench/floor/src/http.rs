@@ -7,7 +7,7 @@ use crate::Result;
 /// A persistent connection.
 pub(crate) struct Connection<S: Read + Write>(BufReader<S>);
 
-/// A response.
+/// An HTTP response; `request_id` is that of the event if the Runtime API has answered with one.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) request_id: Option<String>,

@@ -9,7 +9,7 @@ use crate::http::Connection;
 
 const PATH: &str = "/2018-06-01/runtime/invocation";
 
-/// Answers one event after another.
+/// Reads one event after another from the Runtime API at `api`, and answers each with what `handle` returns.
 pub(crate) fn serve(api: &str, mut handle: impl FnMut(&Value) -> Value) -> Result<()> {
     let stream = TcpStream::connect(api)?;
     stream.set_nodelay(true)?;

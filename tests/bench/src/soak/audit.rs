@@ -1,4 +1,4 @@
-//! The audit: what the tables hold, above all once everything has come to rest.
+//! The audit: checks the items in the tables, above all at the end, when nothing changes them any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::Result;
 const ACCOUNTS: &str = "AccountsTable";
 const OUTBOX: &str = "OutboxTable";
 
-/// What was audited.
+/// Numbers of accounts, items, events and dead letters that were audited.
 #[derive(Default)]
 pub(crate) struct Audit {
     pub(crate) accounts: usize,
@@ -29,20 +29,20 @@ pub(crate) struct Audit {
 struct Tables {
     /// Sort keys and items of each account's partition.
     partitions: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Keys of items outside of an account's partition that are about it.
+    /// Keys of items outside an account's partition that name the account (`customer_id`).
     elsewhere: BTreeMap<String, Vec<String>>,
-    /// Sequence numbers of its events.
+    /// Sequence numbers of each account's events in the outbox.
     sequences: BTreeMap<String, Vec<u64>>,
 }
 
 impl Audit {
-    /// How many accounts are due, or deleted and not purged.
+    /// Returns the number of accounts that are due to be deleted, or deleted and not yet purged.
     pub(crate) async fn unpurged(scene: &Scene) -> Result<usize> {
         let items = items(&scene.sinks, ACCOUNTS).await?;
         Ok(items.iter().filter(|item| !item["due_pk"].is_null()).count())
     }
 
-    /// Audits every account that has lived, and counts what was audited.
+    /// Audits every account of the soak, and counts what was audited.
     pub(crate) async fn of(scene: &Scene) -> Result<Self> {
         let accounts = items(&scene.sinks, ACCOUNTS).await?;
         let outbox = items(&scene.sinks, OUTBOX).await?;
@@ -97,7 +97,7 @@ impl Tables {
         self.partitions.get(&life.id).and_then(|items| items.get("A")).unwrap_or(&Value::Null)
     }
 
-    /// The account's events are numbered without gaps, up to the number that it keeps.
+    /// Checks that the account's events are numbered without gaps, up to the sequence number in its root.
     fn check_sequence(&self, scene: &Scene, life: &Life) {
         let found = self.sequences.get(&life.id).cloned().unwrap_or_default();
         let last: u64 = text(self.root(life), "sequence").parse().unwrap_or_default();
@@ -108,7 +108,7 @@ impl Tables {
         });
     }
 
-    /// A live account owns what it has made, and counts it.
+    /// Checks that the counts in the root of a live account are those of the items that it has created and still owns.
     fn check_live(&self, scene: &Scene, life: &Life) {
         let root = self.root(life);
         for (kind, owned) in life.owns.iter().filter(|_| life.is_sure) {
@@ -119,7 +119,7 @@ impl Tables {
         }
     }
 
-    /// Of a deleted account, nothing but its tombstone is left.
+    /// Checks that nothing but the tombstone is left of a deleted account.
     fn check_deleted(&self, scene: &Scene, life: &Life) {
         let partition = self.partitions.get(&life.id).cloned().unwrap_or_default();
         let left: Vec<_> = partition.keys().filter(|sk| *sk != "A").collect();
@@ -141,7 +141,7 @@ impl Tables {
     }
 }
 
-/// Checks sequences while accounts change: what is read second may have more events than what is read first knows.
+/// Checks sequence numbers while accounts change. The outbox is read after the accounts, so it may have newer events.
 pub(crate) async fn check_sequences(scene: &Scene) -> Result<()> {
     let accounts = items(&scene.sinks, ACCOUNTS).await?;
     let outbox = items(&scene.sinks, OUTBOX).await?;

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::{Scene, random};
 use crate::Result;
 
-/// Tries of one request.
+/// Maximum number of tries of one request.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -19,9 +19,9 @@ pub(crate) struct Caller<'a> {
     pub(crate) token: &'a str,
 }
 
-/// What is sent.
+/// A request that a [`Caller`] sends.
 pub(crate) struct Call<'a> {
-    /// What it is counted as.
+    /// Name under which it is counted.
     pub(crate) name: &'static str,
     pub(crate) method: Method,
     pub(crate) path: &'a str,
@@ -47,8 +47,9 @@ impl<'a> Call<'a> {
 }
 
 impl Caller<'_> {
-    /// Sends a request until it is answered otherwise than by 429 or 503, with one idempotency key. `None` if it never is, or
-    /// is refused, which is a problem. What a repeated try finds done was done by the try before.
+    /// Sends a request, with the same idempotency key each time, until the answer is neither 429 nor 503. If all tries
+    /// are answered so, or the request is refused, records a problem and returns `None`. If a repeated try finds the
+    /// request already done by an earlier one, returns null.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Option<Value>> {
         let Call { name, method, path, body } = call;
         let key = format!("\"{:016x}\"", random()?);
@@ -78,7 +79,7 @@ impl Caller<'_> {
     }
 }
 
-/// Whether an access key was made by an earlier try, whose answer alone had its token.
+/// Whether this answer says that an earlier try has created the access key: only that try's answer had the token.
 fn is_issued(answer: &[u8]) -> bool {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     answer["error"]["reason"] == "TOKEN_ALREADY_ISSUED"

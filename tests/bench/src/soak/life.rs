@@ -15,34 +15,34 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Kinds of resources that accounts own, in turn.
 const KINDS: [&str; 4] = ["numbers", "flows", "tags", "contacts"];
 
-/// Of as many accounts as this, one lives on.
+/// One of this many accounts is never deleted.
 const LIVES_ON: u64 = 8;
 
 /// How an account ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It does not, as far as the soak goes.
+    /// It is not deleted during the soak.
     None,
-    /// Its owner unregisters it: it is due after a grace of no days.
+    /// Its owner unregisters it: it is frozen, and due to be deleted after a grace period of zero days.
     Unregistered,
-    /// Its owner unregisters it at once.
+    /// Its owner unregisters it with `immediate`: it is deleted at once.
     AtOnce,
-    /// An operator deletes it, bound to a plan.
+    /// An operator deletes it with the digest of a plan.
     Deleted,
 }
 
-/// What is known of an account.
+/// What the soak knows of an account.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) id: String,
-    /// What it owns or, once it has ended, has owned: by plural name, but for sessions.
+    /// Number of items that it owns or, once it is deleted, owned before: by the kind's plural name, without sessions.
     pub(crate) owns: BTreeMap<&'static str, u64>,
     pub(crate) end: End,
-    /// Whether every request had an answer, so that all of this is known.
+    /// Whether every request succeeded, so that `owns` and `end` are certain.
     pub(crate) is_sure: bool,
 }
 
-/// The accounts whose lives have been lived.
+/// The accounts of a soak: the number of those begun, and those that are done, deleted or left to live on.
 #[derive(Default)]
 pub(crate) struct Lives {
     begun: AtomicU64,
@@ -62,7 +62,7 @@ impl Lives {
         self.lived.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns one of them; which one, a number decides.
+    /// Returns the account at index `number` modulo the number of accounts that are done; `None` if there are none yet.
     pub(crate) fn pick(&self, number: u64) -> Option<Life> {
         let lived = self.lived.lock().unwrap_or_else(PoisonError::into_inner);
         let count = u64::try_from(lived.len()).ok().filter(|count| *count > 0)?;
@@ -76,7 +76,7 @@ impl Lives {
     }
 }
 
-/// Lives one life after another until the soak is over.
+/// Creates, uses and ends one account after another until the soak is over.
 pub(crate) async fn live(scene: &Scene) -> Result<()> {
     while !scene.is_over() {
         let number = scene.lives.begin();
@@ -87,7 +87,7 @@ pub(crate) async fn live(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// An account while it lives.
+/// An account in use, and the token of its admin's session.
 struct Living<'a> {
     scene: &'a Scene,
     number: u64,
@@ -96,7 +96,7 @@ struct Living<'a> {
 }
 
 impl<'a> Living<'a> {
-    /// Makes an account, and logs its admin in.
+    /// Creates an account, and logs its admin in; `None` if that fails, which is recorded as a problem.
     async fn begin(scene: &'a Scene, number: u64) -> Result<Option<Self>> {
         let operator = Caller { scene, token: &scene.operator };
         let username = format!("soak{number}");
@@ -132,7 +132,7 @@ impl<'a> Living<'a> {
         Ok(self.life)
     }
 
-    /// Sends a request of the owner's; what is not answered makes the account's state unknown.
+    /// Sends a request as the account's admin. If it does not succeed, the account's state is no longer certain.
     async fn send(&mut self, call: Call<'_>) -> Result<Option<Value>> {
         let caller = Caller { scene: self.scene, token: &self.token };
         let answer = caller.send(call).await?;
@@ -140,7 +140,7 @@ impl<'a> Living<'a> {
         Ok(answer)
     }
 
-    /// Makes two resources, changes one and deletes the other.
+    /// Creates two resources, changes one and deletes the other.
     async fn use_resources(&mut self, step: u64) -> Result<()> {
         let kind = KINDS[usize::try_from(step)? % KINDS.len()];
         let path = format!("/v1.0/{kind}");
@@ -160,7 +160,7 @@ impl<'a> Living<'a> {
         Ok(())
     }
 
-    /// Makes an agent and an access key.
+    /// Creates an access key and, for every third account, an agent.
     async fn use_identities(&mut self) -> Result<()> {
         if self.number.is_multiple_of(3) {
             let body = json!({
@@ -186,7 +186,7 @@ impl<'a> Living<'a> {
         Ok(())
     }
 
-    /// Lists what the account owns, which is what it made.
+    /// Checks that the lists of resources show as many as the account owns.
     async fn list(&mut self) -> Result<()> {
         for kind in KINDS {
             let path = format!("/v1.0/{kind}");
@@ -201,7 +201,7 @@ impl<'a> Living<'a> {
         Ok(())
     }
 
-    /// Ends the account's life, in the way whose turn it is.
+    /// Deletes the account in one of three ways, in turn, or lets it live on.
     async fn end(&mut self) -> Result<()> {
         if self.number.is_multiple_of(LIVES_ON) {
             return Ok(());
@@ -225,7 +225,8 @@ impl<'a> Living<'a> {
         Ok(())
     }
 
-    /// An operator plans the deletion and deletes what is planned; nobody has changed anything in between.
+    /// Plans the deletion as the operator, and deletes the account with the plan's digest. Nobody changes anything in
+    /// between.
     async fn be_deleted(&mut self) -> Result<()> {
         let operator = Caller { scene: self.scene, token: &self.scene.operator };
         let path = format!("/v1.0/customers/{}/erasure/plan", self.life.id);

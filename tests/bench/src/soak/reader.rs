@@ -1,4 +1,4 @@
-//! The reader: it checks what must hold at any time, while everything happens.
+//! The reader: while accounts are created, used, deleted and purged, it checks what must hold at any time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Time between two walks through all accounts.
 const WALK: Duration = Duration::from_secs(30);
 
-/// Most pages of a walk.
+/// Maximum number of pages of a walk.
 const PAGES: usize = 1_000;
 
 pub(crate) struct Reader<'a> {
@@ -28,7 +28,8 @@ impl<'a> Reader<'a> {
         Self { scene }
     }
 
-    /// Checks accounts at random, and now and then what all of them have in common.
+    /// Checks accounts at random until the soak is over and, every [`WALK`], the list of all accounts and the sequence
+    /// numbers of their events.
     pub(crate) async fn read(&self) -> Result<()> {
         let mut walked = Instant::now();
         while !self.scene.is_over() {
@@ -71,7 +72,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Checks the ledger and the receipts of an erasure, as far as it is.
+    /// Checks the ledger and the receipts of an account's erasure, if it is finished.
     async fn check_erasure(&self, life: &Life) -> Result<()> {
         let path = format!("/v1.0/customers/{}/erasure", life.id);
         let Some(erasure) = self.get("get an erasure", &path).await? else { return Ok(()) };
@@ -131,7 +132,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Returns what an operator gets; `None` if the answer is 429 or 503, which is no problem of a read.
+    /// Sends a `GET` as the operator and returns the answer's body. `None` if the status is 429 or 503, which is no
+    /// problem of a read, or another error, which is recorded as a problem.
     async fn get(&self, name: &'static str, path: &str) -> Result<Option<Value>> {
         let Scene { api, operator, tally, .. } = self.scene;
         let started = Instant::now();

@@ -24,7 +24,7 @@ impl Keys {
         if keys.is_empty() { Err("no key verifies receipts".into()) } else { Ok(Self(keys)) }
     }
 
-    /// Returns what a receipt states; `None` if none of the keys signed it.
+    /// Returns the claims of a receipt; `None` if none of the keys signed it.
     pub(crate) fn verify(&self, receipt: &str) -> Option<Value> {
         let (signed, signature) = receipt.rsplit_once('.')?;
         let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?;

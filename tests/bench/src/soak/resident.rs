@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::Result;
 use crate::resident::{Process, processes};
 
-/// Growth per call, in KiB, up to which nothing leaks. The runtime of a function keeps 0.15 KiB of each call, as the
-/// README of the bench says.
+/// Maximum growth of resident memory per call, in KiB, that is not taken for a leak. The runtime of a function keeps
+/// 0.15 KiB of each call, as the README of the bench says.
 pub(crate) const MAY_GROW: f64 = 0.5;
 
 /// Calls and resident memory at one time.
@@ -30,11 +30,11 @@ pub(crate) struct Samples(Vec<Sample>);
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Growth {
     pub(crate) calls: f64,
-    /// MiB at the beginning and at the end of the half.
+    /// MiB of the stack itself, at the beginning and at the end of the half.
     pub(crate) stack: (f64, f64),
-    /// The same of all functions.
+    /// MiB of all functions together, at the beginning and at the end of the half.
     pub(crate) functions: (f64, f64),
-    /// KiB per call, of the stack and of a function that lived through the half.
+    /// KiB per call: of the stack, and of all processes of functions that lived through the half, together.
     pub(crate) per_call: (f64, f64),
 }
 

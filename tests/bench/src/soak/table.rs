@@ -11,10 +11,11 @@ use super::tally::{Answers, Counters};
 use crate::report::{date, machine, percentile};
 use crate::{Result, Soak};
 
-/// Minutes from which on memory is judged: before, processes have not been warm for long enough.
+/// Minimum length of a soak, in minutes, for memory growth to be judged: in a shorter one, processes are not warm for
+/// long enough.
 const JUDGED_FROM: f64 = 10.0;
 
-/// All that a soak has found.
+/// The results of a soak.
 pub(crate) struct Verdict<'a> {
     arguments: &'a Soak,
     counters: Counters,

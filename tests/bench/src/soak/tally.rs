@@ -1,33 +1,33 @@
-//! What was asked, and how it was answered; what was checked, and what was not as it must be.
+//! Counters of a soak: requests and their answers, checks, and the problems that they found.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Problems that are shown; the others are counted.
+/// Maximum number of problems that are shown; further ones are only counted.
 const SHOWN: usize = 20;
 
-/// Counters of a soak.
+/// Counters of a soak, shared by its tasks.
 #[derive(Default)]
 pub(crate) struct Tally(Mutex<Counters>);
 
 /// Answers to one kind of request.
 #[derive(Clone, Default)]
 pub(crate) struct Answers {
-    /// How many had each status.
+    /// Number of answers by HTTP status.
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// Time of each, in milliseconds.
+    /// Response time of each, in milliseconds.
     pub(crate) waits: Vec<f64>,
 }
 
-/// Counters, as they are.
+/// Counters: answers by request, runs by scheduled function, checks by name, and the problems found.
 #[derive(Clone, Default)]
 pub(crate) struct Counters {
     pub(crate) requests: BTreeMap<String, Answers>,
     pub(crate) runs: BTreeMap<String, Answers>,
     pub(crate) checks: BTreeMap<&'static str, u64>,
     pub(crate) problems: Vec<String>,
-    /// Problems beyond those.
+    /// Number of problems beyond those in `problems`.
     pub(crate) further: u64,
 }
 
@@ -42,7 +42,7 @@ impl Tally {
         self.lock().runs.entry(function.to_owned()).or_default().add(status, wait);
     }
 
-    /// Counts a check, and its outcome as a problem unless it is as it must be.
+    /// Counts a check, `what` being its name, and records a problem unless it `holds`.
     pub(crate) fn check(&self, what: &'static str, holds: bool, problem: impl FnOnce() -> String) {
         *self.lock().checks.entry(what).or_default() += 1;
         if !holds {
@@ -50,7 +50,7 @@ impl Tally {
         }
     }
 
-    /// Records that something was not as it must be.
+    /// Records a problem: keeps and shows the first ones, counts the others.
     pub(crate) fn complain(&self, problem: String) {
         let mut counters = self.lock();
         if counters.problems.len() < SHOWN {
@@ -77,7 +77,7 @@ impl Tally {
 }
 
 impl Counters {
-    /// How many requests were sent.
+    /// Number of requests that were sent.
     pub(crate) fn sent(&self) -> u64 {
         self.requests.values().map(Answers::count).sum()
     }
@@ -93,7 +93,7 @@ impl Answers {
         self.statuses.values().sum()
     }
 
-    /// How many had a status in this range.
+    /// Number of answers with a status in this range.
     pub(crate) fn within(&self, statuses: std::ops::Range<u16>) -> u64 {
         self.statuses.range(statuses).map(|(_, count)| count).sum()
     }

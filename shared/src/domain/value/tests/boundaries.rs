@@ -19,13 +19,13 @@ use crate::domain::value::{
 /// Characters that a text may not have.
 #[derive(Clone, Copy, PartialEq)]
 enum Refused {
-    /// Control characters but tab and line feed.
+    /// Control characters other than tab and line feed.
     Controls,
-    /// Those, and characters that are not seen.
+    /// Control characters other than tab and line feed, and invisible characters.
     ControlsAndUnseen,
-    /// Control characters, and characters that are not seen.
+    /// All control characters, and invisible characters.
     AllControlsAndUnseen,
-    /// All that are not of ASCII, and its control characters.
+    /// All characters but visible ASCII ones.
     AllButVisibleAscii,
 }
 
@@ -33,9 +33,9 @@ enum Refused {
 struct Text {
     name: &'static str,
     accepts: fn(&str) -> bool,
-    /// How many times `unit` it has at least and at most.
+    /// Minimum and maximum length, in repetitions of `unit`.
     lengths: RangeInclusive<usize>,
-    /// The text of that length is made of this, between `start` and `end`.
+    /// What is repeated between `start` and `end`.
     unit: &'static str,
     start: &'static str,
     end: &'static str,
@@ -45,7 +45,7 @@ struct Text {
 impl Text {
     const fn new<T: FromText>(name: &'static str, most: usize, refused: Refused) -> Self {
         let accepts = |text: &str| T::from_text(text).is_ok();
-        // Two bytes: limits are of characters.
+        // A character of two bytes, because limits count characters.
         Self { name, accepts, lengths: 0..=most, unit: "é", start: "", end: "", refused }
     }
 
@@ -84,7 +84,7 @@ fn texts() -> Vec<Text> {
         Text::new::<WaiverReason>("WaiverReason", 500, Controls).from(1),
         Text::new::<NonBlank<64>>("NonBlank<64>", 64, Controls).from(1),
         Text::new::<NonBlank<200>>("NonBlank<200>", 200, Controls).from(1),
-        // Bytes.
+        // The limit counts bytes.
         Text::new::<Username>("Username", 255, AllControlsAndUnseen).from(1).of("a"),
         // At least 8 characters, at most 1,024 bytes.
         Text::new::<NewPassword>("NewPassword", 512, AllControlsAndUnseen).from(8),
@@ -168,7 +168,7 @@ fn every_text_refuses_each_character_that_it_must_not_have() {
     }
 }
 
-/// An address's other limits: of its domain, and of both parts together.
+/// The other limits of an address: of its domain, and of both parts together.
 #[test]
 fn an_address_is_accepted_up_to_the_limit_of_each_part_and_of_the_whole() {
     let accepts = |text: &str| Email::from_text(text).is_ok();
