@@ -29,6 +29,8 @@ SCRATCH = ROOT / "target" / "seeded"
 TREE = SCRATCH / "tree"
 # Maximum time of a test, in seconds.
 LIMIT = 600
+# What is built for each bug and runs once: compiling takes longer than running.
+QUICK = ("--config", "profile.dev.debug=false", "--config", "profile.dev.package.shared.opt-level=0")
 SUITES = {"--lib": ("--lib",), "--proof": ("--test", "proof"), "--api": ("--test", "api")}
 
 
@@ -37,7 +39,7 @@ def git(*arguments, where=ROOT):
 
 
 def cargo(*arguments, limit=None):
-    command = ["cargo", "test", "--quiet", "--target-dir", str(SCRATCH / "build"), *arguments]
+    command = ["cargo", "test", "--quiet", "--target-dir", str(SCRATCH / "build"), *QUICK, *arguments]
     # Incremental, as a bug changes little of a crate.
     quick = {**os.environ, "CARGO_INCREMENTAL": "1"}
     return subprocess.run(command, cwd=TREE, env=quick, capture_output=True, text=True, timeout=limit, check=False)

@@ -71,3 +71,7 @@ mod usernames;
 mod verification;
 mod webhook_targets;
 mod webhooks;
+
+/// The embedded store allocates for every attribute of every item.
+#[global_allocator]
+static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;

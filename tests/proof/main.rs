@@ -25,3 +25,7 @@ mod runs;
 mod scene;
 mod state;
 mod world;
+
+/// The embedded store allocates for every attribute of every item.
+#[global_allocator]
+static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;

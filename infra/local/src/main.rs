@@ -15,6 +15,10 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+/// The embedded store allocates for every attribute of every item.
+#[global_allocator]
+static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;
+
 /// Runs template.yaml on this machine: real function binaries, an embedded database, no AWS.
 #[derive(Parser)]
 #[command(name = "cargo local", bin_name = "cargo local")]
@@ -50,7 +54,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Ctrl-C, and the signal of a supervisor.
+/// The signals that stop the stack: Ctrl-C, and `SIGTERM` of a supervisor.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -72,7 +76,8 @@ impl Signals {
     }
 }
 
-/// What the stack keeps to show: it may run for weeks. `infra/LOCAL.md` names these numbers.
+/// Maximum numbers of log lines, events, mails and dead letters that the stack keeps to show, as it may run for weeks.
+/// `infra/LOCAL.md` names these numbers.
 const KEPT: Kept = Kept { log_lines: 10_000, events: 10_000, mail: 1_000, dead_letters: 1_000 };
 
 #[tokio::main]
@@ -122,7 +127,7 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
     let template = arguments.template.clone().unwrap_or_else(|| root.join("template.yaml"));
     let mut options = local::options(template, binaries)?;
     if arguments.port != 0 {
-        // For links in mail. Without a port that is known before, they have no host.
+        // For links in mail. With port 0, the port is not known yet, and links have the default one.
         let url = format!("http://127.0.0.1:{}", arguments.port);
         options.parameters.insert("PublicUrl".to_owned(), url);
     }
@@ -160,7 +165,7 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
         .current_dir(workspace())
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    // `cargo run` describes this program in the environment, for which a dependency would be built anew.
+    // `cargo run` sets variables that describe this program, because of which a dependency would be rebuilt.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

@@ -1,4 +1,4 @@
-//! The bench: plays Lambda to functions of several makes that do the same work on the same tables, and
+//! The bench: runs functions as Lambda does, in several implementations that do the same work on the same tables, and
 //! compares what each costs.
 
 mod client;
@@ -31,6 +31,10 @@ use clap::{Parser, Subcommand};
 use contestants::{Contestant, Places};
 use endpoint::Endpoint;
 
+/// The embedded store allocates for every attribute of every item.
+#[global_allocator]
+static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;
+
 /// Result with an error message for people.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -44,7 +48,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// All contestants, in rounds, each in another order
+    /// All contestants, in rounds, each round in another order
     Compare(Compare),
     /// The functions alone, on tables that grow
     Scale(Scale),
@@ -63,7 +67,7 @@ enum What {
 /// Options of `compare`.
 #[derive(clap::Args)]
 struct Compare {
-    /// How often each is started in each scene
+    /// How often each contestant is started in each scene
     #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Calls of a process after its first
@@ -72,13 +76,13 @@ struct Compare {
     /// Three rounds of ten calls, to check that it works
     #[arg(long)]
     quick: bool,
-    /// Only these, such as tenure,node
+    /// Only these contestants, such as tenure,node
     #[arg(long, value_delimiter = ',')]
     contestants: Vec<String>,
-    /// Only these, such as get,create
+    /// Only these endpoints, such as get,create
     #[arg(long, value_delimiter = ',')]
     endpoints: Vec<String>,
-    /// Only these, such as tls,tls-128
+    /// Only these scenes, such as tls,tls-128
     #[arg(long, value_delimiter = ',')]
     scenes: Vec<String>,
     /// Where results go
@@ -89,10 +93,10 @@ struct Compare {
 /// Options of `scale`.
 #[derive(clap::Args)]
 struct Scale {
-    /// How many accounts there are
+    /// Numbers of accounts at which the endpoints are measured
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     accounts: Vec<u32>,
-    /// How many items a purged account owns
+    /// Numbers of items that a purged account owns
     #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1_000, 10_000, 100_000, 1_000_000])]
     items: Vec<u32>,
     /// Where results go
@@ -103,7 +107,7 @@ struct Scale {
 /// Options of `memory`.
 #[derive(clap::Args)]
 struct Memory {
-    /// How often each size is started
+    /// How often a process of each memory size is started
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Where results go
@@ -117,7 +121,7 @@ struct Load {
     /// Seconds of the long run, at a number of connections that keeps every process busy
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Seconds at each number of connections of the runs before
+    /// Seconds of each short run, one for each number of connections, before the long run
     #[arg(long, default_value_t = 10)]
     short: u64,
     /// Where results go
@@ -151,7 +155,7 @@ struct Outbox {
     /// Events per second
     #[arg(long, default_value_t = 1_000)]
     rate: u64,
-    /// How many of them are delivered to a webhook, too
+    /// How many of the events per second are delivered to a webhook, too
     #[arg(long, default_value_t = 10)]
     delivered: u64,
     /// For how many seconds
@@ -174,7 +178,7 @@ struct Soak {
     /// For how many milliseconds a transaction holds its items
     #[arg(long, default_value_t = 10)]
     hold: u64,
-    /// How many of a hundred calls to the tables fail
+    /// Percentage of the calls to the tables that fail
     #[arg(long, default_value_t = 1.0)]
     faults: f64,
     /// Directory of the functions' executables; those that are shipped if absent

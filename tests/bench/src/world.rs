@@ -141,7 +141,10 @@ impl World {
                 method: "POST",
                 route: "/auth/login",
                 path: "/auth/login".to_owned(),
-                body: Some(json!({"username": self.customer.username, "password": PASSWORD})),
+                // An agent of its own, as one with too many sessions ends the oldest.
+                body: Some(
+                    json!({"username": self.account().await?.username, "password": PASSWORD}),
+                ),
                 ..Request::default()
             },
             Endpoint::Unregister => Request {
