@@ -61,8 +61,8 @@ pub async fn transition_by_token(
     carry_out(app, by, customer, command, &conditions, Beside::UseUp(token_hash)).await
 }
 
-/// Verifies the address of an account by the token that was mailed to it, if the account still has that address. Returns
-/// the account as it is now.
+/// Verifies the address of an account by the token that was mailed to it, if the account still has that address.
+/// Returns the account as it is now.
 pub async fn prove_email(
     app: &App,
     token: &PresentedToken,

@@ -128,8 +128,8 @@ pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
     valid.is_ok() && stored.is_some()
 }
 
-/// Returns a new hash of `password` if `stored` has weaker parameters than the current ones. One that is stronger in any
-/// parameter stays: a rehash never makes a password easier to guess.
+/// Returns a new hash of `password` if `stored` has weaker parameters than the current ones. One that is stronger in
+/// any parameter stays: a rehash never makes a password easier to guess.
 pub fn rehash(password: &Password, stored: &PasswordHash) -> Result<Option<PasswordHash>, Error> {
     if is_weaker(stored.expose()) { hash(password).map(Some) } else { Ok(None) }
 }

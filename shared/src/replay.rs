@@ -18,8 +18,8 @@ pub async fn customer(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
     Reply::state(view::CustomerView::from(&account(app, record.customer).await?))
 }
 
-/// Answers with the account that the request unregistered, and with another ticket of its erasure: of the first one, only the
-/// hash is stored.
+/// Answers with the account that the request unregistered, and with another ticket of its erasure: of the first one,
+/// only the hash is stored.
 pub async fn unregistered(app: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
     let ticket = app.new_ticket();
     let hash = ticket.hash();

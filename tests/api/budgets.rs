@@ -40,8 +40,8 @@ impl Cost {
         &self.cells[0]
     }
 
-    /// Returns what `function` asked of DynamoDB for a request. The calls and write units that counted the request
-    /// against its quota, `counted` of each, are replaced by `average`.
+    /// Returns what `function` asked of DynamoDB for a request. Only some requests are counted against their quota, so
+    /// what counting cost in this run (`counted` calls and write units) is replaced by its mean, `average`.
     fn measured(request: &str, function: &Value, counted: f64, average: f64) -> Self {
         let cost = &function["dynamodb"];
         let units = |value: &Value, is_counted: bool| {

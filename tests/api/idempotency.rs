@@ -156,8 +156,8 @@ async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
     }
 }
 
-/// Writes that take no key: they change nothing that lasts, begin or end a session, are public, or have one effect however
-/// often they are sent, in whatever order.
+/// Writes that take no key: they change nothing that lasts, begin or end a session, are public, or have one effect
+/// however often they are sent, in whatever order.
 const WITHOUT_KEY: [&str; 12] = [
     "POST /auth/login",
     "POST /auth/logout",

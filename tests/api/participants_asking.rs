@@ -24,7 +24,8 @@ fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// A participant as the registry has it: its name, whether it is required, its timeout in seconds, and when it was deleted.
+/// A participant as the registry has it: its name, whether it is required, its timeout in seconds, and when it was
+/// deleted.
 type Participant<'a> = (&'a str, bool, i64, Option<&'a str>);
 
 /// Makes these the registered participants.

@@ -1,5 +1,5 @@
-//! Erasures with participants of every kind, while three in ten calls fail at every hop: no answer is lost, no receipt is final
-//! without all required answers or a waiver, and nobody is asked after it has completed.
+//! Erasures with participants of every kind, while three in ten calls fail at every hop: no answer is lost, no receipt
+//! is final without all required answers or a waiver, and nobody is asked after it has completed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -310,7 +310,8 @@ impl Ledger {
         !self.row["tm_complete"].is_null()
     }
 
-    /// Checks that the last receipt, and no other, is final, and shows an answer or a waiver of everybody who is required.
+    /// Checks that the last receipt, and no other, is final, and shows an answer or a waiver of everybody who is
+    /// required.
     fn check_receipts(&self) {
         let receipts = self.row["receipts"]["L"].as_array().unwrap();
         let receipts: Vec<_> = receipts.iter().map(|jws| jws["S"].as_str().unwrap()).collect();

@@ -81,7 +81,8 @@ async fn ungranted_database_call_is_refused() {
     tenure.call_with(&admin, "PUT", &path, json!({"name": "New"})).await.ok();
 }
 
-/// Every function under /v1.0 that asks for a credential may be called with a token in the URL, and then marks the session.
+/// Every function under /v1.0 that asks for a credential may be called with a token in the URL, and then marks the
+/// session.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_may_mark_a_session_exposed_in_a_url() {
     // One session for each: more than the default admits.

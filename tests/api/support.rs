@@ -1,5 +1,5 @@
-//! Support by operators: a project admin names a customer's account, looks at its agents, access keys and deliveries, and
-//! ends what harms it. No password and no token is among what they see or set.
+//! Support by operators: a project admin names a customer's account, looks at its agents, access keys and deliveries,
+//! and ends what harms it. No password and no token is among what they see or set.
 
 use serde_json::{Value, json};
 

@@ -110,8 +110,8 @@ async fn a_refused_unregistration_has_no_ticket() {
     assert_eq!(tenure.stored_tickets().await, BTreeSet::new());
 }
 
-/// Writes participants into the ledger of a purged account, as a claim and the job after it do: one has completed, another
-/// is optional and was not asked.
+/// Writes participants into the ledger of a purged account, as a claim and the job after it do: one has completed,
+/// another is optional and was not asked.
 async fn take_part(tenure: &Tenure, account: &Account) {
     let of = |name: &str, required| Participating {
         name: ParticipantName::parse(name).unwrap(),

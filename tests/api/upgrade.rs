@@ -62,7 +62,8 @@ impl Tenure {
     }
 }
 
-/// Whether an item counts attempts, requests, messages or hosts, or is a marker or a ticket: those come and go as whole items.
+/// Whether an item counts attempts, requests, messages or hosts, or is a marker or a ticket: those come and go as whole
+/// items.
 fn is_count((_, keys): &Place) -> bool {
     let counts = ["THROTTLE#", "NETWORK#", "REQUESTS#", "HOST#", "MESSAGES#", "MARKED#", "TICKET#"];
     counts.iter().any(|kind| keys[0].1.starts_with(kind))

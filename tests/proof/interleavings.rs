@@ -28,7 +28,7 @@ use crate::scene::{Scene, TIMEOUT};
 use crate::state::State;
 use crate::world::{Answer, Operation, World};
 
-/// Maximum number of steps of one interleaving: more than any has that ends.
+/// Step limit of one interleaving. One that reaches it is taken to be endless.
 const MOST_STEPS: usize = 2_000;
 
 /// Maximum time in milliseconds without a call that can go on: more than any pause of an operation.
@@ -451,8 +451,9 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Explores every pair of operations, also of one with itself, from one scene. Two log-ins are left out: each counts its
-/// attempt by three updates at once, in tens of thousands of orders. `tests/api/known_networks.rs` has sixteen at once.
+/// Explores every pair of operations, also of one with itself, from one scene. Two log-ins are left out: each counts
+/// its attempt by three updates at once, in tens of thousands of orders. `tests/api/known_networks.rs` has sixteen at
+/// once.
 pub(crate) async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
     let mut sum = 0;
     for (index, one) in operations.iter().enumerate() {
@@ -709,7 +710,8 @@ async fn every_pair_with_a_mailed_token() {
     every_pair(&world, &scene, &operations).await;
 }
 
-/// In every order, a link that unregisters works once, and never brings back what is deleted.
+/// In every order with another operation, a mailed link that unregisters an account works once, and nothing that was
+/// deleted comes back.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_a_link_that_unregisters() {
     let world = World::new();

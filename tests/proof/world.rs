@@ -221,9 +221,10 @@ impl World {
         self.conclude(scene, start).await;
     }
 
-    /// Lets time pass until every participant that is awaited was asked again and has answered, and checks that the erasure
-    /// ends: with a final receipt, and with nobody who is asked any more. An account that a restore has brought back is erased
-    /// again before. Does nothing without participants or an erasure, or if the same state was led to its end before.
+    /// Lets time pass until every participant that is awaited was asked again and has answered, and checks that the
+    /// erasure ends: with a final receipt, and with nobody who is asked any more. An account that a restore has brought
+    /// back is erased again before. Does nothing without participants or an erasure, or if the same state was led to
+    /// its end before.
     pub(crate) async fn conclude(&self, scene: &Scene, start: &State) {
         let state = self.state(scene);
         let place = format!("{} {}", self.now(), state.place());
@@ -252,7 +253,8 @@ impl World {
         self.state(scene).rounds.check_end();
     }
 
-    /// Runs the schedule that asks participants, after some time. Returns those who are asked, none of whom has answered.
+    /// Runs the schedule that asks participants, after some time. Returns those who are asked, none of whom has
+    /// answered.
     async fn ask_after(&self, time: Duration, scene: &Scene, start: &State) -> BTreeSet<String> {
         self.set_time(self.now().plus(time));
         let _ = self.bus.take_questions();

@@ -1,5 +1,5 @@
-//! `GET /v1.0/accesskeys`: lists the access keys of the caller's account, or of the one that a project admin names, newest
-//! first.
+//! `GET /v1.0/accesskeys`: lists the access keys of the caller's account, or of the one that a project admin names,
+//! newest first.
 //!
 //! One round trip: token and query name the account, so the caller and the page are read concurrently.
 

@@ -1,7 +1,7 @@
 //! Creates the project's own account and its first admin. Invoked by hand, with `{"username", "password"}`.
 //!
-//! If the project has an admin already, it changes nothing, unless `"add": true` asks for another admin: the way back in
-//! for whoever may invoke functions.
+//! If the project has an admin already, it changes nothing, unless `"add": true` asks for another admin: the way back
+//! in for whoever may invoke functions.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;

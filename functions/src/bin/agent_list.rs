@@ -1,4 +1,5 @@
-//! `GET /v1.0/agents`: lists the agents of the caller's account, or of the one that a project admin names, newest first.
+//! `GET /v1.0/agents`: lists the agents of the caller's account, or of the one that a project admin names, newest
+//! first.
 //!
 //! One round trip: token and query name the account, so the caller and the page are read concurrently.
 

@@ -1,5 +1,5 @@
-//! `POST /v1.0/agents/{id}/password-reset`: mails an agent a link to choose a password with, at the request of an admin of
-//! the account, or of a project admin who names the account. Nobody chooses the password for them.
+//! `POST /v1.0/agents/{id}/password-reset`: mails an agent a link to choose a password with, at the request of an admin
+//! of the account, or of a project admin who names the account. Nobody chooses the password for them.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

@@ -1,5 +1,5 @@
-//! `POST /auth/logout`: ends the calling session, or with `{"everywhere": true}` every session of its agent. Refuses access
-//! keys, which have no session.
+//! `POST /auth/logout`: ends the calling session, or with `{"everywhere": true}` every session of its agent. Refuses
+//! access keys, which have no session.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;

@@ -1,5 +1,5 @@
-//! `GET /console`: the operators' console, and the scripts that it loads. Static: what it shows and does goes through the API,
-//! with the rights of whoever signs in.
+//! `GET /console`: the operators' console, and the scripts that it loads. Static: what it shows and does goes through
+//! the API, with the rights of whoever signs in.
 
 use shared::app::ConsoleSwitch;
 use shared::domain::Error;

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/customers/{id}`: deletes an account at once; with `?plan=<digest>` only if that plan is current. The purge
-//! follows.
+//! `DELETE /v1.0/customers/{id}`: deletes an account at once; with `?plan=<digest>` only if that plan is current. The
+//! purge follows.
 //!
 //! The answer shows the account as it was, with its new status. Deleting it again shows the tombstone.
 

@@ -1,7 +1,7 @@
 //! `GET /v1.0/customers`: lists accounts that are not deleted, newest first, or those that match the query's filter.
 //!
-//! One round trip, as the caller and the page are read concurrently. A filter by status, name or e-mail address takes
-//! one more, as rows are read by keys that an index or a lock returns.
+//! One round trip, as the caller and the page are read concurrently. A filter takes one more, as rows are read by the
+//! keys that an index, a marker or an entry of an e-mail address returns; a later page by name takes another.
 
 use shared::app::App;
 use shared::auth::{caller, credential};

@@ -1,5 +1,5 @@
-//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, actors and progress, what participants have answered, and
-//! its signed receipts.
+//! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, actors and progress, what participants have
+//! answered, and its signed receipts.
 //!
 //! One round trip: the caller and the ledger are read concurrently.
 

@@ -1,5 +1,5 @@
-//! `GET /v1.0/sessions`: lists the sessions of the calling agent, or of the agent that an admin names with `agent_id`, newest
-//! first. Those that have ended are not shown.
+//! `GET /v1.0/sessions`: lists the sessions of the calling agent, or of the agent that an admin names with `agent_id`,
+//! newest first. Those that have ended are not shown.
 //!
 //! One round trip: token and query name the agent, so the caller and the sessions are read concurrently.
 

@@ -1,5 +1,5 @@
-//! `POST /v1.0/customer/webhook_test`: delivers a test event to the webhook of the caller's account. The answer is its entry
-//! in the delivery log.
+//! `POST /v1.0/customer/webhook_test`: delivers a test event to the webhook of the caller's account. The answer is its
+//! entry in the delivery log.
 
 use shared::app::App;
 use shared::auth::caller;

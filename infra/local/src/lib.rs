@@ -26,8 +26,8 @@ const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 /// addresses by name. With none, functions on this machine send to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
-/// Parameters of the template that switch on what people see: the console, and mail, which the stack keeps. Links lead to the
-/// default port.
+/// Parameters of the template that switch on what people see: the console, and mail, which the stack keeps. Links lead
+/// to the default port.
 const PARAMETERS: [(&str, &str); 4] = [
     ("ConsoleEnabled", "true"),
     ("MailFrom", "no-reply@tenure.example"),

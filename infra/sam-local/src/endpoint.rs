@@ -1,4 +1,5 @@
-//! Endpoint of the functions' SDKs: `DynamoDB`, `EventBridge` and KMS, by the header `X-Amz-Target`, and SES by its path.
+//! Endpoint of the functions' SDKs: `DynamoDB`, `EventBridge` and KMS, by the header `X-Amz-Target`, and SES by its
+//! path.
 
 use std::{future::pending, sync::Arc};
 

@@ -1,7 +1,8 @@
-//! Plays Amazon SES: accepts `POST /v2/email/outbound-emails` and keeps each message, which is shown and never delivered.
+//! Plays Amazon SES: accepts `POST /v2/email/outbound-emails` and keeps each message, which is shown and never
+//! delivered.
 //!
-//! Messages to SES's mailbox simulator bounce or are complained of, if they name a configuration set: the event is put on
-//! the default bus, as an event destination of that set does.
+//! Messages to SES's mailbox simulator bounce or are complained of, if they name a configuration set: the event is put
+//! on the default bus, as an event destination of that set does.
 
 use std::{fmt::Write as _, sync::Arc};
 

@@ -287,7 +287,8 @@ impl Snapshot {
         self.0.get_mut(table).into_iter().flat_map(|items| items.values_mut())
     }
 
-    /// Replaces the items of the table with this name by those of an `earlier` snapshot, as point-in-time recovery does.
+    /// Replaces the items of the table with this name by those of an `earlier` snapshot, as point-in-time recovery
+    /// does.
     pub fn recover(&mut self, table: &str, earlier: &Self) {
         if let Some(items) = earlier.0.get(table) {
             self.0.insert(table.to_owned(), items.clone());

@@ -59,8 +59,8 @@ struct Gate {
     permission: Permission,
     /// Access that the state of the caller's account must allow.
     access: Access,
-    /// The participant whose part in erasures the request is about: it admits access keys bound to that one. `None` admits no
-    /// bound key.
+    /// The participant whose part in erasures the request is about: it admits access keys bound to that one. `None`
+    /// admits no bound key.
     participant: Option<ParticipantName>,
 }
 
@@ -81,8 +81,8 @@ impl Gate {
         Self { participant, ..Self::of(request, Permission::PROJECT_ADMIN) }
     }
 
-    /// Refuses a caller who has none of the permissions, and an access key that is bound to another participant than the
-    /// request is about.
+    /// Refuses a caller who has none of the permissions, and an access key that is bound to another participant than
+    /// the request is about.
     fn require(&self, caller: &Caller) -> Result<(), Error> {
         match &caller.participant {
             None => caller.require(self.permission),
@@ -107,7 +107,8 @@ impl Caller {
         Self::require_any(self.permission, needed)
     }
 
-    /// Refuses a caller whose agent has none of these permissions: a bound access key can do no more than its agent, either.
+    /// Refuses a caller whose agent has none of these permissions: a bound access key can do no more than its agent,
+    /// either.
     const fn require_agent(&self, needed: Permission) -> Result<(), Error> {
         Self::require_any(self.agent.permission, needed)
     }
@@ -164,8 +165,8 @@ impl Caller {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
     }
 
-    /// Returns the permission of a new access key: the caller's own, unless a grant is asked for. One that is bound to a
-    /// participant has none, and is made by project admins only.
+    /// Returns the permission of a new access key: the caller's own, unless a grant is asked for. One that is bound to
+    /// a participant has none, and is made by project admins only.
     pub fn give_key(
         &self,
         grant: Option<Grant>,
@@ -197,8 +198,8 @@ impl Caller {
         Ok(permission)
     }
 
-    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address, unless they are an
-    /// operator: whoever has the address is invited, and chooses one.
+    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address, unless they are
+    /// an operator: whoever has the address is invited, and chooses one.
     pub fn choose_password_of(&self, username: &Username) -> Result<(), Error> {
         if username.address().is_none() || self.permission.allows(Permission::PROJECT_ADMIN) {
             return Ok(());
@@ -235,8 +236,8 @@ impl Caller {
         }
     }
 
-    /// Refuses an access key that would rotate itself to last beyond its own end. `tm_expire` is the end that the request
-    /// asks for, if it does.
+    /// Refuses an access key that would rotate itself to last beyond its own end. `tm_expire` is the end that the
+    /// request asks for, if it does.
     pub fn require_within(
         &self,
         key: &AccessKey,
@@ -310,8 +311,8 @@ impl Caller {
     }
 }
 
-/// Returns the caller. Refuses an account whose state does not allow the request, a permission that does not suffice, and
-/// a query or header that the route does not accept, in this order.
+/// Returns the caller. Refuses an account whose state does not allow the request, a permission that does not suffice,
+/// and a query or header that the route does not accept, in this order.
 pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<Caller, Error> {
     let credential = credential(request)?;
     let (caller, _) =
@@ -319,8 +320,9 @@ pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<
     Ok(caller)
 }
 
-/// Returns the [caller] of a route on the part that the participant in the path has in erasures, and the participant's name.
-/// The caller is a project admin, or an access key that is bound to this participant; every other route refuses bound keys.
+/// Returns the [caller] of a route on the part that the participant in the path has in erasures, and the participant's
+/// name. The caller is a project admin, or an access key that is bound to this participant; every other route refuses
+/// bound keys.
 pub async fn caller_of_participant(
     app: &App,
     request: &Request,
@@ -450,8 +452,8 @@ async fn caller_and_owned<T: Stored, U>(
     Ok((caller, wanted.and_then(|wanted| wanted.find(&items))))
 }
 
-/// Returns the [caller] and the agent whose sessions the request is about: the caller, or the agent of their account that an
-/// admin names in the query.
+/// Returns the [caller] and the agent whose sessions the request is about: the caller, or the agent of their account
+/// that an admin names in the query.
 pub async fn caller_and_agent_of_sessions(
     app: &App,
     request: &Request,
@@ -571,8 +573,8 @@ fn to_name_account(request: &Request, needed: Permission) -> Permission {
     if request.names_account() { Permission::PROJECT_ADMIN } else { needed }
 }
 
-/// Returns the [caller], if the state of their account allows `access`, and checks `password`, if one was sent, against the
-/// session's agent. An access key has no password.
+/// Returns the [caller], if the state of their account allows `access`, and checks `password`, if one was sent, against
+/// the session's agent. An access key has no password.
 ///
 /// The attempt is counted in the round trip that reads the caller, before the hash is computed. It counts against the
 /// session, if there is one, and not against the user name: so strangers who try that user name keep nobody from
@@ -590,8 +592,8 @@ pub async fn caller_with_password(
     Ok(caller)
 }
 
-/// Returns the [caller], and checks the `current_password` in the body, if there is one, as [`caller_with_password`] does:
-/// with the right one, the caller passes [`Caller::require_step_up`].
+/// Returns the [caller], and checks the `current_password` in the body, if there is one, as [`caller_with_password`]
+/// does: with the right one, the caller passes [`Caller::require_step_up`].
 pub async fn caller_with_step_up(
     app: &App,
     request: &Request,
@@ -602,8 +604,8 @@ pub async fn caller_with_step_up(
     Ok(caller)
 }
 
-/// Returns the caller as [`caller_with_step_up`], with the account that the request is about and its agent that the path
-/// names.
+/// Returns the caller as [`caller_with_step_up`], with the account that the request is about and its agent that the
+/// path names.
 pub async fn caller_and_agent_with_step_up(
     app: &App,
     request: &Request,
@@ -618,9 +620,9 @@ pub async fn caller_and_agent_with_step_up(
     Ok((caller, existing(found, Kind::Agent)))
 }
 
-/// Returns the [caller] of a change of password, the agent of their account that the path names, and the caller's session
-/// if that agent is the caller: one's own password needs no permission, and can be changed while the
-/// account is frozen. `current_password` is checked in both cases.
+/// Returns the [caller] of a change of password, the agent of their account that the path names, and the caller's
+/// session if that agent is the caller: one's own password needs no permission, and can be changed while the account is
+/// frozen. `current_password` is checked in both cases.
 pub async fn caller_and_agent_of_password(
     app: &App,
     request: &Request,
@@ -637,8 +639,8 @@ pub async fn caller_and_agent_of_password(
     Ok((caller, Ok(agent), Some(own_session)))
 }
 
-/// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the attempts at it
-/// are forgotten, concurrently with the request.
+/// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the attempts at
+/// it are forgotten, concurrently with the request.
 async fn step_up(
     app: &App,
     request: &Request,

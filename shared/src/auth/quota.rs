@@ -117,8 +117,8 @@ async fn count_invalid(
     refusal
 }
 
-/// Counts a request against its network. A network that has exhausted the quota is remembered until the window ends, and
-/// refused without a write.
+/// Counts a request against its network. A network that has exhausted the quota is remembered until the window ends,
+/// and refused without a write.
 async fn count_network(
     app: &App,
     request: &Request,
@@ -175,8 +175,8 @@ pub async fn admit_mail(
     by_network.and(by_recipient)
 }
 
-/// Counts an attempt at a secret against the request's network, as an attempt at a password, and runs `read` in the same
-/// round trip, unless the network is known to be exhausted. To be called before any hash is computed.
+/// Counts an attempt at a secret against the request's network, as an attempt at a password, and runs `read` in the
+/// same round trip, unless the network is known to be exhausted. To be called before any hash is computed.
 pub async fn count_attempt<T>(
     app: &App,
     request: &Request,
@@ -185,8 +185,8 @@ pub async fn count_attempt<T>(
     count_by_network(app, request, Quota::PASSWORD_ATTEMPTS, read).await
 }
 
-/// Counts a request with a ticket against the request's network, whether the ticket exists or not, and runs `read` in the
-/// same round trip, unless the network is known to be exhausted.
+/// Counts a request with a ticket against the request's network, whether the ticket exists or not, and runs `read` in
+/// the same round trip, unless the network is known to be exhausted.
 pub async fn count_ticket<T>(
     app: &App,
     request: &Request,

@@ -6,7 +6,8 @@ use std::fmt;
 use super::Status;
 use super::find::{Cursor, Filter};
 
-/// Accounts that a backfill has not visited yet: first those that are not deleted, then the deleted ones, each newest first.
+/// Accounts that a backfill has not visited yet: first those that are not deleted, then the deleted ones, each newest
+/// first.
 ///
 /// Each part is in the order of creation, a time that never changes, and an account can move from the first part to the
 /// second only, so none is missed. [`Display`](fmt::Display) writes the text from which the next call continues.

@@ -120,8 +120,8 @@ pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestam
     end.map_or(next, |end| next.min(end.max(scheduled)))
 }
 
-/// Whether a webhook counts as failing after this many failed attempts to deliver one event: after two, as a single failure
-/// may be that of a receiver being redeployed.
+/// Whether a webhook counts as failing after this many failed attempts to deliver one event: after two, as a single
+/// failure may be that of a receiver being redeployed.
 #[must_use]
 pub const fn is_failing(attempts: u64) -> bool {
     attempts > 1

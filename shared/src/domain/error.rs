@@ -84,8 +84,8 @@ pub enum Error {
     EmailTaken,
     /// The account has no e-mail address that could be verified.
     EmailMissing,
-    /// The token of a mailed link was used, has expired, was replaced, or is for something else, such as an address that
-    /// the account has no more.
+    /// The token of a mailed link was used, has expired, was replaced, or is for something else, such as an address
+    /// that the account has no more.
     TokenInvalid,
     /// The route works by mail, which this installation does not send.
     MailDisabled,

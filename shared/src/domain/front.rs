@@ -33,8 +33,8 @@ impl Front {
         })
     }
 
-    /// Returns the address of the client whose request has these headers, by their names in lower case. `None` if it did
-    /// not come through the front, or the front names no single address.
+    /// Returns the address of the client whose request has these headers, by their names in lower case. `None` if it
+    /// did not come through the front, or the front names no single address.
     #[must_use]
     pub fn client<'a>(&self, header: impl Fn(&str) -> Option<&'a str>) -> Option<IpAddr> {
         let secret = header(&self.secret_header)?;

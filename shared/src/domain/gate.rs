@@ -12,8 +12,8 @@
 //! | suspended, whatever its status | ✓ | suspended | suspended | ✓ | suspended | suspended |
 //! | deleted | – | – | – | – | – | – |
 //!
-//! Whoever may log in may reset a password by a mailed link: without it, an owner who forgot it could neither recover nor
-//! unregister the account.
+//! Whoever may log in may reset a password by a mailed link: without it, an owner who forgot it could neither recover
+//! nor unregister the account.
 //!
 //! ¹ The gate allows it, but there is nothing to recover: [`decide`](super::lifecycle::decide) refuses it. Holds apply
 //! in addition to these states: what a hold preserves is neither overwritten nor deleted, by anybody, and the account

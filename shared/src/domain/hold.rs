@@ -10,7 +10,8 @@ use super::{Actor, Timestamp};
 /// Maximum number of holds of an account.
 pub const MAX_HOLDS: usize = 20;
 
-/// Name of a hold, unique within its account: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
+/// Name of a hold, unique within its account: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either
+/// end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HoldName(String);
 

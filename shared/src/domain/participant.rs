@@ -142,7 +142,8 @@ impl Registry {
         self.participants.contains_key(name)
     }
 
-    /// Returns the registry with the participant registered or changed, and the participant. Refused if there are too many.
+    /// Returns the registry with the participant registered or changed, and the participant. Refused if there are too
+    /// many.
     pub fn with(
         &self,
         name: &ParticipantName,

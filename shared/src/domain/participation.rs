@@ -79,7 +79,7 @@ pub struct Answer {
     pub detail: String,
 }
 
-/// A recorded answer.
+/// A participant's answer as it is recorded: its content, who gave it, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedAnswer {
     /// The answer.

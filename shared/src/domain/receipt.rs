@@ -117,8 +117,8 @@ struct Covered<'a> {
     participants: Vec<CoveredParticipant<'a>>,
 }
 
-/// Our tables: accounts, whose items are deleted; the outbox, whose events hold nothing personal and expire; the ledger,
-/// which holds nothing personal and is kept.
+/// Our tables: accounts, whose items are deleted; the outbox, whose events hold nothing personal and expire; the
+/// ledger, which holds nothing personal and is kept.
 const TABLES: [&str; 3] = ["accounts", "outbox", "ledger"];
 
 /// What a participant has reported, which this system cannot verify.

@@ -1,8 +1,8 @@
-//! Tickets, `vbt_…`: whoever presents one sees how far an account's erasure is, and its receipts, as long as the ledger has
-//! them.
+//! Tickets, `vbt_…`: whoever presents one sees how far an account's erasure is, and its receipts, as long as the ledger
+//! has them.
 //!
-//! A ticket is 128 random bits in base 62, as in [other tokens](super::token). It names nobody, and is no credential: it
-//! shows nothing personal, and changes nothing. The tables have its hash only.
+//! A ticket is 128 random bits in base 62, as in [other tokens](super::token). It names nobody, and is no credential:
+//! it shows nothing personal, and changes nothing. The tables have its hash only.
 
 use std::fmt;
 

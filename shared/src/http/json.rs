@@ -203,7 +203,8 @@ pub fn event<T: DeserializeOwned>(event: Value) -> Result<T, Error> {
         .map_err(|error| explain(&error.path().to_string(), error.inner()))
 }
 
-/// Whether a `Content-Type` is JSON (RFC 9110 §8.3, RFC 6839 §3.1), with any parameters but a charset that is not UTF-8.
+/// Whether a `Content-Type` is JSON (RFC 9110 §8.3, RFC 6839 §3.1), with any parameters but a charset that is not
+/// UTF-8.
 fn is_json(content_type: &str) -> bool {
     let content_type = content_type.to_ascii_lowercase();
     let mut parts = content_type.split(';').map(str::trim);

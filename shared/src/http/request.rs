@@ -360,8 +360,8 @@ impl Request {
         json::parse_both_over(media_type, encoding, &self.body, shown)
     }
 
-    /// Returns the field `current_password` of the body; `None` if there is none, or if the body is malformed, which the
-    /// handler refuses when it parses the whole of it.
+    /// Returns the field `current_password` of the body; `None` if there is none, or if the body is malformed, which
+    /// the handler refuses when it parses the whole of it.
     #[must_use]
     pub fn current_password(&self) -> Option<Password> {
         #[derive(Deserialize)]

@@ -732,8 +732,8 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    /// Returns the representation of a session; `current` is the one that the request was sent with, if it was sent with
-    /// any.
+    /// Returns the representation of a session; `current` is the one that the request was sent with, if it was sent
+    /// with any.
     #[must_use]
     pub fn new(session: &domain::Session, current: Option<Id<domain::Session>>) -> Self {
         Self {

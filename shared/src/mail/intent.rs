@@ -128,7 +128,8 @@ impl Mailer {
         Ok(Answer::of(Addressed { to, letter: Letter::SignUp, account: None, token }))
     }
 
-    /// Replaces a request for another link by intents for the pending sign-up of the address and for accounts that have it.
+    /// Replaces a request for another link by intents for the pending sign-up of the address and for accounts that have
+    /// it.
     async fn answer_resend(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         let (store, now) = (&self.app.store, self.app.now());

@@ -12,8 +12,8 @@ use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::{Loopback, TargetPolicy};
 
-/// Environment variable with the host names that functions on the local stack resolve, and their addresses: a JSON object
-/// of lists. No deployment sets it; a test checks the template.
+/// Environment variable with the host names that functions on the local stack resolve, and their addresses: a JSON
+/// object of lists. No deployment sets it; a test checks the template.
 pub const LOCAL_HOSTS: &str = "LOCAL_HOSTS";
 
 /// Returns the value of a variable that template.yaml or Lambda sets. Fails if it is unset or empty.
@@ -38,8 +38,8 @@ pub fn targets() -> Result<TargetPolicy, Error> {
     Ok(TargetPolicy::new(loopback()?, own_hosts))
 }
 
-/// Returns whether webhooks may be sent to loopback addresses. Only on the local stack: in a deployment, Lambda's runtime
-/// API listens there.
+/// Returns whether webhooks may be sent to loopback addresses. Only on the local stack: in a deployment, Lambda's
+/// runtime API listens there.
 fn loopback() -> Result<Loopback, Error> {
     const NAME: &str = "WEBHOOK_ALLOW_LOOPBACK";
     let is_local = optional(LOCAL_HOSTS).is_some();

@@ -49,8 +49,8 @@ pub fn http_client() -> Result<SharedHttpClient, Error> {
     Ok(SharedHttpClient::new(Https(client)))
 }
 
-/// Returns the root certificates that AWS endpoints chain to: parsing the system's 140 would be half of a cold start. If
-/// `SSL_CERT_FILE` is set, returns the system's, which are read from there.
+/// Returns the root certificates that AWS endpoints chain to: parsing the system's 140 would be half of a cold start.
+/// If `SSL_CERT_FILE` is set, returns the system's, which are read from there.
 fn roots() -> Result<RootCertStore, Error> {
     if config::optional("SSL_CERT_FILE").is_some() {
         return Ok(tls::system_roots());

@@ -240,8 +240,8 @@ impl Worker<'_> {
             return Ok(JobState::Fenced);
         }
         if !receipt.summary.r#final {
-            // Participants may have answered between the first receipt and its being written: none of them found the purge
-            // finished.
+            // Participants may have answered between the first receipt and its being written: none of them found the
+            // purge finished.
             let purger = self.purger;
             complete_if_settled(&purger.app, &purger.signer, &purger.erased, account.id).await;
         }

@@ -120,7 +120,7 @@ impl IntoResponse for Answered {
 }
 
 /// Defines the `main` of an endpoint that hashes passwords: prewarms the memory of the hash at init, and allocates by
-/// mimalloc, whose huge pages are faulted in sooner.
+/// mimalloc, which asks for huge pages: fewer page faults.
 #[macro_export]
 macro_rules! hashing_main {
     ($endpoint:ident) => {
@@ -136,8 +136,8 @@ macro_rules! hashing_main {
     };
 }
 
-/// Serves a function that is not called by the API. After an error, Lambda retries asynchronous invocations; the error's
-/// type is its reason, as in answers of the API.
+/// Serves a function that is not called by the API. After an error, Lambda retries asynchronous invocations; the
+/// error's type is its reason, as in answers of the API.
 pub fn serve_event<P, E, R, H, F>(handle: H) -> super::Result
 where
     P: Build,

@@ -1,7 +1,7 @@
 //! The caller's authority, checked again in the transactions that grant or destroy authority.
 //!
-//! A request is admitted on the caller's agent as it was read. Until it writes, somebody may have evicted the caller. So
-//! the request registers its caller, and each transaction that changes agents, access keys or the life of an account
+//! A request is admitted on the caller's agent as it was read. Until it writes, somebody may have evicted the caller.
+//! So the request registers its caller, and each transaction that changes agents, access keys or the life of an account
 //! checks that the caller's agent still is what it was. The registration travels in a task-local and not through the
 //! handler, so that no endpoint can forget it.
 

@@ -49,8 +49,8 @@ impl Store {
         self.insert(new, Some(event), None).await.map(drop)
     }
 
-    /// Creates the account of a sign-up like [`insert_customer`](Self::insert_customer), and uses up the mailed token with
-    /// this hash in the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
+    /// Creates the account of a sign-up like [`insert_customer`](Self::insert_customer), and uses up the mailed token
+    /// with this hash in the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
     pub async fn insert_signed_up(
         &self,
         new: &NewCustomer<'_>,
@@ -128,8 +128,8 @@ impl Store {
         self.commit_change(before, change, event, Some((brake, now))).await
     }
 
-    /// Changes an account like [`update_customer`](Self::update_customer), and uses up the mailed token with this hash in
-    /// the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
+    /// Changes an account like [`update_customer`](Self::update_customer), and uses up the mailed token with this hash
+    /// in the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
     pub async fn update_customer_by_token(
         &self,
         before: &Customer,
@@ -145,8 +145,8 @@ impl Store {
         self.changed(self.commit_with_addresses(before, change, commit).await?, before, change)
     }
 
-    /// Changes an account like [`update_customer`](Self::update_customer), and issues a ticket of its erasure in the same
-    /// transaction.
+    /// Changes an account like [`update_customer`](Self::update_customer), and issues a ticket of its erasure in the
+    /// same transaction.
     pub async fn update_customer_with_ticket(
         &self,
         before: &Customer,
@@ -290,8 +290,8 @@ impl Store {
     /// Returns a transaction that writes the account's new root, on the condition that the account is unchanged since
     /// `before` was read.
     ///
-    /// Attributes that this version of the program does not know stay as they are, so that old functions can work beside
-    /// new ones. When the account is deleted they go, as they may be personal.
+    /// Attributes that this version of the program does not know stay as they are, so that old functions can work
+    /// beside new ones. When the account is deleted they go, as they may be personal.
     pub(super) fn replace_customer(
         &self,
         before: &Customer,
@@ -341,8 +341,8 @@ fn is_unchanged(before: &Customer, current: &Customer) -> bool {
     decided_on(before) == decided_on(current)
 }
 
-/// Whether an owner sets an address that still has to be proven. These changes are rate-limited where mail is sent, as the
-/// verification mail goes to whoever has that address.
+/// Whether an owner sets an address that still has to be proven. These changes are rate-limited where mail is sent, as
+/// the verification mail goes to whoever has that address.
 fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
     after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }

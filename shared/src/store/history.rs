@@ -1,7 +1,7 @@
 //! The history of an account: its events, which the outbox keeps after they are published and delivered.
 //!
-//! Events for operators only have a partition of their own: what an owner reads neither shows them nor, by a short page,
-//! tells that there are any.
+//! Events for operators only have a partition of their own: what an owner reads neither shows them nor, by a short
+//! page, tells that there are any.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Keys of all items, in all tables and their indexes.
+//! Keys of all items in all tables, and of their indexes. In the accounts table:
 //!
 //! | item | pk | sk |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | user name's lock | `USERNAME#<login key>` | `L` |
 //! | e-mail address's lock | `EMAIL#<hash>` | `L` |
 //! | entry of an account that has an e-mail address | `EMAIL#<hash>` | `M#<id>` |
-//! | marker: entry of an account in the list by a mark | `MARKED#<mark>` | `<time>#<id>` |
+//! | marker: lists an account under a state, such as held or suspended | `MARKED#<mark>` | `<time>#<id>` |
 //! | bounce or complaint of an address | `UNDELIVERABLE#<hash>` | `U` |
 //! | login attempts | `THROTTLE#<login key>` | `T` |
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
@@ -18,10 +18,25 @@
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //! | … of one account | `HOST#<hash>` | `<minutes since 1970>#<id>` |
 //!
-//! In the ledger, an account's row is `CUSTOMER#<id>`, `E`, a participant's part beside it `P#<round>#<name>`, the registry of
-//! participants `PARTICIPANTS`, `R`, and a ticket `TICKET#<hash>`, `T`. In the outbox, an event's key is its id, and mail's is
-//! `MAIL#<event id>#<notice>`. A mail intent is `INTENT#<id>#<type>`, a mailed token's record `TOKEN#<hash>`,
-//! and a pending sign-up `SIGNUP#<hash of its address>`. Messages are counted at `MESSAGES#<hours since 1970>`.
+//! In the ledger:
+//!
+//! | item | pk | sk |
+//! |---|---|---|
+//! | an account's erasure | `CUSTOMER#<id>` | `E` |
+//! | a participant's part in it | `CUSTOMER#<id>` | `P#<round>#<name>` |
+//! | registry of participants | `PARTICIPANTS` | `R` |
+//! | ticket | `TICKET#<hash>` | `T` |
+//!
+//! In the outbox, whose key is an id alone:
+//!
+//! | item | id |
+//! |---|---|
+//! | event | the event's id |
+//! | notice | `MAIL#<event id>#<notice>` |
+//! | mail intent | `INTENT#<id>#<type>` |
+//! | mailed token's record | `TOKEN#<hash>` |
+//! | pending sign-up | `SIGNUP#<hash of its address>` |
+//! | messages sent within an hour | `MESSAGES#<hours since 1970>` |
 //!
 //! An account and all that it owns are one partition, in which the account's root comes first: one query is the
 //! inventory. Locks have hashes as keys, so that no key names a person.
@@ -200,8 +215,8 @@ pub(super) fn email_lock(partition: &str) -> Key<Id<Customer>> {
     Key::new(partition.to_owned(), LOCK.to_owned())
 }
 
-/// Key of an account's entry in an e-mail address's `partition`. In descending order, entries come before the lock, those
-/// of the newest accounts first.
+/// Key of an account's entry in an e-mail address's `partition`. In descending order, entries come before the lock,
+/// those of the newest accounts first.
 pub(super) fn email_entry(partition: &str, customer: Id<Customer>) -> Key<()> {
     Key::new(partition.to_owned(), format!("{MAILBOX}{customer}"))
 }

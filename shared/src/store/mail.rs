@@ -100,9 +100,9 @@ impl Stored for MailEntry {
 /// An item that is due in the mail queue, by its id in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DueItem {
-    /// A notice.
+    /// A notice about an event.
     Notice(String),
-    /// An intent.
+    /// A mail intent.
     Intent(String),
     /// A mailed token or a pending sign-up that has expired.
     Expired(String),

@@ -213,8 +213,8 @@ impl Store {
         Ok((items.get(&token)?, account.flatten()))
     }
 
-    /// Reads a token that somebody presents, with the agent that it names and the account, consistently and in one round
-    /// trip; `None` if one of them does not exist.
+    /// Reads a token that somebody presents, with the agent that it names and the account, consistently and in one
+    /// round trip; `None` if one of them does not exist.
     pub async fn get_token_and_agent(
         &self,
         token: &PresentedToken,

@@ -1,5 +1,5 @@
-//! Markers: the entries of accounts in the lists by [`Mark`], one partition per mark, in the order of the list. A marker is
-//! written and deleted in the transaction that changes the account's state.
+//! Markers: the entries of accounts in the lists by [`Mark`], one partition per mark, in the order of the list. A
+//! marker is written and deleted in the transaction that changes the account's state.
 
 use serde::{Deserialize, Serialize};
 

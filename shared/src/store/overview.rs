@@ -17,8 +17,8 @@ const SESSIONS: i32 = 1_000;
 const DELIVERIES: i32 = 100;
 
 impl Store {
-    /// When the newest session of an account was opened; `None` if it has none. Ended sessions are gone, so the last log-in
-    /// may have been later. Of more than 1,000 sessions, some are not looked at.
+    /// When the newest session of an account was opened; `None` if it has none. Ended sessions are gone, so the last
+    /// log-in may have been later. Of more than 1,000 sessions, some are not looked at.
     pub async fn get_latest_login(
         &self,
         customer: Id<Customer>,

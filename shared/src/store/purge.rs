@@ -1,5 +1,5 @@
-//! The purge's side of the tables: its queue, and the transactions by which it claims an account, counts what it is about
-//! to delete, and finishes.
+//! The purge's side of the tables: its queue, and the transactions by which it claims an account, counts what it is
+//! about to delete, and finishes.
 
 use serde::Deserialize;
 

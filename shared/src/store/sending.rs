@@ -8,8 +8,8 @@ use crate::domain::value::Email;
 use crate::domain::{Error, Timestamp};
 
 impl Store {
-    /// Records that an address takes no mail. A complaint stands until it expires: a bounce does not replace it, nor does
-    /// the same complaint again.
+    /// Records that an address takes no mail. A complaint stands until it expires: a bounce does not replace it, nor
+    /// does the same complaint again.
     pub async fn record_undeliverable(
         &self,
         email: &Email,

@@ -235,8 +235,9 @@ impl Store {
         Ok(LoginAttempt { login, key, is_counted: by_name.wait().is_none(), is_known })
     }
 
-    /// Counts an attempt at an agent's password in a session of theirs, as [`reserve_login`](Self::reserve_login) does by
-    /// user name. The session's key names the agent, so that a made-up token counts against nobody: it has no session.
+    /// Counts an attempt at an agent's password in a session of theirs, as [`reserve_login`](Self::reserve_login) does
+    /// by user name. The session's key names the agent, so that a made-up token counts against nobody: it has no
+    /// session.
     pub async fn reserve_attempt(
         &self,
         session: &Key<Session>,

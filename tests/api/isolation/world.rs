@@ -72,7 +72,8 @@ impl World {
         Self { tenure: start().await, ..self }
     }
 
-    /// Uses every credential once, so that writes of a first use do not happen in a refused cell.
+    /// Uses every valid token once in each form, so that the writes of a first use are not taken for those of a request
+    /// that must be refused.
     async fn use_every_credential(&self) {
         let tokens = self
             .callers
@@ -285,7 +286,7 @@ struct Account {
     key: Tokens,
     /// An access key that is bound to a participant. Only the valid token is set, none that is expired or revoked.
     bound: Tokens,
-    /// Sort keys of the agent and its key, whose items hold their permission.
+    /// Sort keys of the items that store a permission: the agent and its access key.
     permitted: Vec<String>,
     /// Ids by collection: an existing item, and a deleted one.
     things: BTreeMap<&'static str, Vec<String>>,

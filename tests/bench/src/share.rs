@@ -115,7 +115,7 @@ impl Drop for Group {
     }
 }
 
-/// Stops and continues a process.
+/// Holds a process to its share of the processor with `SIGSTOP` and `SIGCONT`, from a background thread, until dropped.
 pub(crate) struct Stopper {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

@@ -16,8 +16,8 @@ pub fn webhook_uri(bytes: &[u8]) {
     }
 }
 
-/// Checks that a target is on the public internet, and is the same for every parser: the one that checks it, and the one
-/// that sends the request.
+/// Checks that a target is on the public internet, and is the same for every parser: the one that checks it, and the
+/// one that sends the request.
 fn check_target(text: &str, target: &WebhookTarget, loopback: Loopback) {
     assert!(text.is_ascii() && text.len() <= MAX_BYTES);
     let again = WebhookTarget::parse(target.expose(), loopback).unwrap();

@@ -1,4 +1,4 @@
-//! `tenure customers` and `tenure due`.
+//! `tenure customers`: lists, shows and creates accounts. `tenure due`: lists frozen accounts by the date of deletion.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub(crate) enum Customers {
     Create(Create),
 }
 
-/// The filters can be combined as the API combines them: --status, --deleted, --created-after and --created-before in any
-/// way, each of the others alone.
+/// The filters can be combined as the API combines them: --status, --deleted, --created-after and --created-before in
+/// any way, each of the others alone.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only accounts with this status
@@ -181,8 +181,8 @@ fn described(customer: &Customer, overview: &Overview) -> Table {
     table
 }
 
-/// Asks for the fields at the terminal; otherwise reads a JSON object with them, as `POST /v1.0/customers` takes it, from
-/// stdin.
+/// Asks for the fields at the terminal; otherwise reads a JSON object with them, as `POST /v1.0/customers` takes it,
+/// from stdin.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// Read the JSON object from this file instead

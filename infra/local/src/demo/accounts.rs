@@ -197,8 +197,8 @@ impl Account {
         self.acts.iter().filter(move |(on, _)| *on == day).map(|(_, act)| *act)
     }
 
-    /// Whether its own people can work with it in the morning of this day, before anything happens: it is there, and neither
-    /// frozen nor suspended nor deleted.
+    /// Whether its own people can work with it in the morning of this day, before anything happens: it is there, and
+    /// neither frozen nor suspended nor deleted.
     pub(super) fn works_on(&self, day: u32) -> bool {
         let earlier = self.acts.iter().filter(|(on, _)| *on > day);
         let last = earlier.filter_map(|(_, act)| act.lets_work()).next_back();

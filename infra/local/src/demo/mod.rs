@@ -30,7 +30,8 @@ pub const LEAVING: &str = "iris@tern-ferries.example";
 /// concurrent request may start another process of a function.
 const AT_ONCE: usize = 2;
 
-/// Parameters of the template: webhooks go to the stack itself, and a session outlives a day that the clock is moved by.
+/// Parameters of the template: webhooks go to the stack itself, and a session outlives a day that the clock is moved
+/// by.
 const PARAMETERS: [(&str, &str); 2] =
     [("WebhookAllowLoopback", "true"), ("SessionIdleHours", "168")];
 

@@ -28,7 +28,7 @@ pub(super) fn withhold(
     unprocessed
 }
 
-/// Adds to the answer of a batch the entries that `withhold` took out of it, as unprocessed.
+/// Adds to the answer of a batch, as unprocessed, the entries that `withhold` took out of the request.
 pub(super) fn add_unprocessed(operation: &str, response: &mut Value, unprocessed: Value) {
     let reads = operation == "BatchGetItem";
     let name = if reads { "UnprocessedKeys" } else { "UnprocessedItems" };

@@ -329,7 +329,8 @@ mod tests {
         );
     }
 
-    /// Letters, each with all of its spellings. No spelling belongs to two letters.
+    /// Letters of local parts, each with several spellings (case, Unicode normalization) of one canonical form. No
+    /// spelling belongs to two letters.
     const LETTERS: [&[&str]; 12] = [
         &["a", "A"],
         &["k", "K", "\u{212a}"],

@@ -35,8 +35,7 @@ pub enum TextViolation {
     TooLong(usize),
     /// It has a control character.
     Control(char),
-    /// It has an invisible character, or one that changes the order in which others are shown; contains the character
-    /// and its class.
+    /// It has an invisible character or a bidirectional control. The fields are the character and its class.
     Deceptive(char, &'static str),
     /// It has nothing but white space, where text is required.
     Blank,
