@@ -1,5 +1,7 @@
 //! An HTTP client of the local stack's API.
 
+use std::net::Ipv4Addr;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -20,6 +22,16 @@ impl Api {
     /// Returns a client of the stack at `url`.
     pub(crate) fn new(url: &str) -> Self {
         Self { url: url.to_owned(), client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Returns a client of the same stack whose requests come from this address of the loopback network.
+    pub(crate) fn from_address(&self, address: Ipv4Addr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(address.into()));
+        Self {
+            url: self.url.clone(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        }
     }
 
     /// Sends a request and returns its status and body. An empty token sends none.

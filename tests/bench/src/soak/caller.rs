@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::{Scene, random};
 use crate::Result;
+use crate::client::Api;
 
 /// Maximum number of tries of one request.
 const TRIES: u32 = 40;
@@ -16,6 +17,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// A client with a token.
 pub(crate) struct Caller<'a> {
     pub(crate) scene: &'a Scene,
+    pub(crate) api: &'a Api,
     pub(crate) token: &'a str,
 }
 
@@ -58,9 +60,10 @@ impl Caller<'_> {
         let headers: &[(&str, &str)] = if is_remembered { &with_key } else { &[] };
         for tried in 0..TRIES {
             let started = Instant::now();
-            let api = &self.scene.api;
-            let (status, answer) =
-                api.call_with(method.clone(), path, self.token, headers, body.as_ref()).await?;
+            let (status, answer) = self
+                .api
+                .call_with(method.clone(), path, self.token, headers, body.as_ref())
+                .await?;
             self.scene.tally.answered(name, status, started.elapsed());
             match status {
                 200..=299 => return Ok(Some(serde_json::from_slice(&answer).unwrap_or_default())),

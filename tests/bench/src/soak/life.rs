@@ -1,6 +1,7 @@
 //! The life of an account: it is made, used, and deleted in one of several ways, or lives on.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::Scene;
 use super::caller::{Call, Caller};
 use crate::Result;
+use crate::client::Api;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -87,10 +89,18 @@ pub(crate) async fn live(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
+/// Returns the address of an account's owner. Each has one of its own, as password attempts are limited by network.
+const fn address(number: u64) -> Ipv4Addr {
+    let [.., high, middle, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, high | 128, middle, low)
+}
+
 /// An account in use, and the token of its admin's session.
 struct Living<'a> {
     scene: &'a Scene,
     number: u64,
+    /// The owner's client.
+    api: Api,
     token: String,
     life: Life,
 }
@@ -98,7 +108,8 @@ struct Living<'a> {
 impl<'a> Living<'a> {
     /// Creates an account, and logs its admin in; `None` if that fails, which is recorded as a problem.
     async fn begin(scene: &'a Scene, number: u64) -> Result<Option<Self>> {
-        let operator = Caller { scene, token: &scene.operator };
+        let api = scene.api.from_address(address(number));
+        let operator = Caller { scene, api: &scene.api, token: &scene.operator };
         let username = format!("soak{number}");
         let body = json!({
             "username": username,
@@ -108,7 +119,7 @@ impl<'a> Living<'a> {
         });
         let made = operator.send(Call::post("create an account", "/v1.0/customers", body)).await?;
         let Some(id) = made.as_ref().and_then(|made| made["id"].as_str()) else { return Ok(None) };
-        let anybody = Caller { scene, token: "" };
+        let anybody = Caller { scene, api: &api, token: "" };
         let body = json!({"username": username, "password": PASSWORD});
         let session = anybody.send(Call::post("log in", "/auth/login", body)).await?;
         let token = session.as_ref().and_then(|session| session["token"].as_str());
@@ -118,7 +129,7 @@ impl<'a> Living<'a> {
             end: End::None,
             is_sure: true,
         };
-        Ok(token.map(|token| Self { scene, number, token: token.to_owned(), life }))
+        Ok(token.map(str::to_owned).map(|token| Self { scene, number, api, token, life }))
     }
 
     async fn live(mut self) -> Result<Life> {
@@ -132,9 +143,14 @@ impl<'a> Living<'a> {
         Ok(self.life)
     }
 
+    const fn operator(&self) -> Caller<'a> {
+        let scene = self.scene;
+        Caller { scene, api: &scene.api, token: scene.operator.as_str() }
+    }
+
     /// Sends a request as the account's admin. If it does not succeed, the account's state is no longer certain.
     async fn send(&mut self, call: Call<'_>) -> Result<Option<Value>> {
-        let caller = Caller { scene: self.scene, token: &self.token };
+        let caller = Caller { scene: self.scene, api: &self.api, token: &self.token };
         let answer = caller.send(call).await?;
         self.life.is_sure &= answer.is_some();
         Ok(answer)
@@ -182,7 +198,7 @@ impl<'a> Living<'a> {
         let path = format!("/v1.0/customers/{}", self.life.id);
         let body = json!({"phone_number": "+49 30 1234567"});
         let call = Call::put("change an account", &path, body);
-        Caller { scene: self.scene, token: &self.scene.operator }.send(call).await?;
+        self.operator().send(call).await?;
         Ok(())
     }
 
@@ -228,7 +244,7 @@ impl<'a> Living<'a> {
     /// Plans the deletion as the operator, and deletes the account with the plan's digest. Nobody changes anything in
     /// between.
     async fn be_deleted(&mut self) -> Result<()> {
-        let operator = Caller { scene: self.scene, token: &self.scene.operator };
+        let operator = self.operator();
         let path = format!("/v1.0/customers/{}/erasure/plan", self.life.id);
         let plan = operator.send(Call::post("plan an erasure", &path, json!({}))).await?;
         let digest = plan.as_ref().and_then(|plan| plan["digest"].as_str()).unwrap_or_default();
