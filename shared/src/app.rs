@@ -1,4 +1,4 @@
-//! Handler context: store, clock, randomness.
+//! Handler context: store, clock, randomness and settings.
 
 use std::future::ready;
 use std::mem;
@@ -25,7 +25,8 @@ use crate::platform::log::{Cause, LogEntry};
 use crate::platform::{config, sdk};
 use crate::store::Store;
 
-/// Handler context: store, clock, randomness.
+/// Handler context: what an endpoint works with. It has the store, the clock, randomness and the installation's
+/// settings.
 #[derive(Debug)]
 pub struct App {
     /// The DynamoDB tables.
@@ -137,7 +138,7 @@ impl Build for ConsoleSwitch {
 }
 
 impl ConsoleSwitch {
-    /// Refuses a request where the installation has no console: there is no such route then.
+    /// Refuses a request where the installation has no console, as if there were no such route.
     pub const fn require(&self) -> Result<(), Error> {
         if self.is_on { Ok(()) } else { Err(Error::RouteNotFound) }
     }

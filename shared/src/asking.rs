@@ -1,8 +1,8 @@
 //! Asks participants, by `erasure_requested` events on the bus, to erase what they keep for an account, until they have
 //! answered.
 //!
-//! A participant's part in an erasure is the outbox of these events: the index `open` has it with the time at which the
-//! next event is due. So if the bus loses an event, or a run dies, the next event follows all the same.
+//! A participant's part in an erasure also serves as the outbox of these events: the index `open` lists the part by the
+//! time at which its next event is due. So the next event follows even if the bus loses one or a run dies.
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -65,8 +65,8 @@ pub struct AskRun {
     pub unfinished: bool,
 }
 
-/// Asks those participants of `erasure` that were not asked yet: inserts their parts and puts `erasure_requested`
-/// events on the bus. An event that the bus does not accept is sent by the scheduled run.
+/// Asks the participants of `erasure` that have not been asked yet: inserts their parts and puts `erasure_requested`
+/// events on the bus. If the bus does not accept an event, the scheduled run sends it.
 pub(crate) async fn ask_missing(
     store: &Store,
     bus: &Bus,
@@ -99,8 +99,8 @@ fn question(part: &Participation) -> BusEvent<'static> {
     BusEvent { name: "erasure_requested", time: part.tm_question, detail }
 }
 
-/// Goes through the participants' parts that are due: asks again, closes those about which nothing is left to be done,
-/// or sets a later time. Stops near the deadline.
+/// Goes through the participants' parts that are due. Asks the participant again, closes the part if nothing is left to
+/// be done about it, or sets a later time. Stops near the deadline.
 pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error> {
     let (mut run, now) = (AskRun::default(), asker.completer.app.now());
     let registry = asker.store().get_registry().await?;
@@ -176,8 +176,8 @@ impl Asker {
         }
     }
 
-    /// Decides what to do with a part, and completes its erasure if that waits for no answer any more. `None` if the
-    /// part is not due: the index may lag behind the table.
+    /// Decides what to do with a part, and completes its erasure if no answer is awaited any more. Returns `None` if
+    /// the part is not due: the index may lag behind the table.
     async fn decide(
         &self,
         name: &ParticipantName,

@@ -33,12 +33,12 @@ pub struct Bus {
     name: String,
 }
 
-/// An event as it is put on the bus.
+/// An event as the bus takes it: its type, time and data.
 #[derive(Debug)]
 pub struct BusEvent<'a> {
     /// The event type: EventBridge's `detail-type`.
     pub name: &'a str,
-    /// When it happened.
+    /// Time of the event.
     pub time: Timestamp,
     /// The event's data: EventBridge's `detail`.
     pub detail: Value,
@@ -115,8 +115,8 @@ pub struct PublishRun {
     pub unfinished: bool,
 }
 
-/// Publishes the events that were written more than a minute ago and are still unpublished: the table's stream should
-/// have brought them by then.
+/// Publishes the events that are still unpublished a minute after they were written: the table's stream should have
+/// brought them by then.
 pub async fn publish_overdue(
     publisher: &Publisher,
     deadline: Deadline,
@@ -213,7 +213,8 @@ mod tests {
         assert_eq!(run.metrics(), [("OutboxOldest", "Seconds", 3)]);
     }
 
-    /// Returns the `detail` on the bus of an event that has these attributes in addition to those that every event has.
+    /// Returns the `detail` that the bus gets for a stored event with the common attributes and these further
+    /// `attributes`.
     fn detail(attributes: Value) -> Value {
         let mut stored = json!({
             "id": EVENT,

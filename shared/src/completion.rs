@@ -88,23 +88,23 @@ impl Completer {
         Ok(part)
     }
 
-    /// Completes the erasure if `part` was the last that it waited for. If that fails, what was recorded stands, and
-    /// the next answer or the schedule completes it.
+    /// Completes the erasure if `part` was the last that it waited for. If completing fails, the recorded answer or
+    /// waiver stands, and the next answer or the schedule completes the erasure.
     async fn complete_if_settled(&self, part: &Participation) {
         if part.required && !part.is_awaited() {
             complete_if_settled(&self.app, &self.signer, &self.erased, part.customer).await;
         }
     }
 
-    /// Signs and stores the final receipt of an erasure that is awaiting participants, if all that it waits for have
-    /// completed or been waived. It does no harm if another writer is faster.
+    /// Signs and stores the final receipt of an erasure, if it is awaiting participants and each required one has
+    /// completed or was waived. Does no harm if another writer has done so already.
     pub async fn complete(&self, erasure: &Erasure, parts: &[Participation]) -> Result<(), Error> {
         complete(&self.app, &self.signer, &self.erased, erasure, parts).await
     }
 }
 
-/// Completes an account's erasure if it is awaiting participants, and all that it waits for have completed or been
-/// waived. The caller has written its change before: as all parts are read after that, whoever settles the last one
+/// Completes an account's erasure, if it is awaiting participants and each required one has completed or was waived. To
+/// be called after the change of a part is written: all parts are read afterwards, so whoever settles the last part
 /// sees that all are settled. A failure is logged: the next answer or the schedule completes the erasure.
 pub(crate) async fn complete_if_settled(
     app: &App,
@@ -122,7 +122,8 @@ pub(crate) async fn complete_if_settled(
     }
 }
 
-/// Does what [`Completer::complete`] does. `erased` names the account's own fields that were blanked, for the receipt.
+/// Does the work of [`Completer::complete`]. `erased` names the account's own fields that were blanked, for the
+/// receipt.
 async fn complete(
     app: &App,
     signer: &Signer,

@@ -1,5 +1,5 @@
-//! Deletions bound to a plan, and the restore replay, which once more deletes the erased accounts that a restored table
-//! has brought back.
+//! Deletions bound to a plan, and the restore replay, which deletes erased accounts again after a restored table has
+//! brought them back.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -48,8 +48,8 @@ pub async fn unregister(
     Ok((after, ticket))
 }
 
-/// Carries out `command` like [`transition`], and uses up the mailed token with this hash in the same transaction;
-/// [`Error::TokenInvalid`] if that is not possible any more.
+/// Carries out `command` like [`transition`], and uses up the mailed token with this hash in the same transaction.
+/// Fails with [`Error::TokenInvalid`] if the token can no longer be used.
 pub async fn transition_by_token(
     app: &App,
     by: Actor,
@@ -78,7 +78,7 @@ pub async fn prove_email(
     Ok(after)
 }
 
-/// What the transaction of a lifecycle change does in addition to the change.
+/// Additional write in the transaction of a lifecycle change.
 #[derive(Clone, Copy)]
 enum Beside<'a> {
     Nothing,

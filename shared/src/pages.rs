@@ -11,8 +11,8 @@ use crate::domain::receipt::BACKUPS_KEPT;
 use crate::http::PageFile;
 use crate::store::fates::Fates;
 
-/// Returns the page with its placeholders filled in: settings of the installation, and what is deleted, erased and kept
-/// by the erase rules.
+/// Returns the page with its placeholders filled in: the installation's settings, and the lists of what the erase rules
+/// delete, erase and keep.
 #[must_use]
 pub fn completed(page: PageFile, installation: &Installation) -> PageFile {
     let fates = Fates::by_the_rules();
@@ -31,7 +31,7 @@ pub fn completed(page: PageFile, installation: &Installation) -> PageFile {
         .with_text("support_url", installation.support_url.as_deref().unwrap_or_default())
 }
 
-/// Returns how many days before a deletion its reminders are mailed.
+/// Returns when reminders of a deletion are mailed, as numbers of days before it.
 fn reminder_days() -> Vec<String> {
     let due = Timestamp::MAX;
     reminders(due).map(|(_, time)| days(due.since(time))).collect()

@@ -56,7 +56,7 @@ fn compute(
     argon2.hash_password_into_with_memory(text, salt, hash, &mut memory[..blocks])
 }
 
-/// Adapter by which the traits that write and verify PHC strings hash with [`compute`].
+/// Adapter that makes the PHC string traits of `password_hash` compute their hashes with [`compute`].
 struct Hasher;
 
 impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
@@ -93,7 +93,8 @@ pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
         .map_err(|error: password_hash::Error| Error::Internal(format!("cannot hash: {error}")))
 }
 
-/// Returns the digest of a text that contains a password: as expensive to guess as a password hash.
+/// Returns a digest of a text that contains a password. To guess the text costs as much per try as to guess a hashed
+/// password.
 pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     let mut digest = [0; 32];
     let argon2 = Argon2::new(ALGORITHM, VERSION, PARAMS);

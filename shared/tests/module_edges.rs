@@ -166,7 +166,7 @@ impl<'ast> Visit<'ast> for Paths {
         }
     }
 
-    /// A visibility such as `pub(in crate::store)` uses nothing.
+    /// Ignores visibilities: a path in one, such as `pub(in crate::store)`, uses nothing.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

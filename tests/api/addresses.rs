@@ -20,7 +20,7 @@ impl Tenure {
         self.call_with(admin, "PUT", &path, json!({"email": email})).await
     }
 
-    /// States as an operator that the current address is the account's.
+    /// Verifies, as an operator, the account's current address.
     async fn prove(&self, admin: &str, account: &Account) -> Answer {
         let path = format!("/v1.0/customers/{}/verification", account.id);
         self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await
@@ -44,8 +44,7 @@ impl Tenure {
         }
     }
 
-    /// Returns, of each lock and entry under an e-mail address that names the account, the first letter of its sort
-    /// key.
+    /// Returns the first letter of the sort key of each lock and entry that the account has under an e-mail address.
     async fn addressed(&self, account: &Account) -> Vec<String> {
         let items = self.accounts().await;
         let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();

@@ -16,8 +16,8 @@ fn new_agent(username: &str, permission: u64) -> Value {
     json!({"username": username, "password": PASSWORD, "permission": permission})
 }
 
-/// Returns the body that creates an admin: that of `new_agent` and `current_password`, the password of the agent who
-/// creates it.
+/// Returns the body that creates an admin: the body of `new_agent`, with the creating agent's password as
+/// `current_password`.
 fn new_admin(username: &str, permission: u64, current_password: &str) -> Value {
     let mut body = new_agent(username, permission);
     body["current_password"] = json!(current_password);
@@ -68,7 +68,8 @@ async fn works(tenure: &Tenure, token: &str) -> bool {
     answer.status != 401
 }
 
-/// Returns the number of admins as the account counts them, and as its agents show.
+/// Returns the number of an account's admins twice: from the counter in the account's root item, and counted from its
+/// agents.
 async fn admins(tenure: &Tenure, account: &str) -> (u64, u64) {
     let pk = format!("CUSTOMER#{account}");
     let items = tenure.items("AccountsTable").await;

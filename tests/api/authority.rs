@@ -19,7 +19,7 @@ fn new_admin(username: &str) -> Value {
     json!({"username": username, "password": PASSWORD, "permission": ADMIN, "current_password": PASSWORD})
 }
 
-/// Adds `current_password`, or nothing.
+/// Adds `current_password` to a request body, if there is one.
 fn proved(mut body: Value, current_password: Option<&str>) -> Value {
     if let Some(password) = current_password {
         body["current_password"] = json!(password);
@@ -41,7 +41,7 @@ async fn me(tenure: &Tenure, token: &str) -> String {
     format!("/v1.0/agents/{}", me["id"].as_str().unwrap())
 }
 
-/// The requests that change who may do what: method, path, body.
+/// Returns the requests that change who may do what: method, path, body.
 fn grants(other: &str, email: &str) -> [(&'static str, String, Value); 5] {
     let agent = json!({"username": "mallory", "password": PASSWORD, "permission": ADMIN});
     [
@@ -305,7 +305,7 @@ impl Delayed {
     }
 }
 
-/// A request that grants or destroys authority, one of five.
+/// Returns one of five requests that grant or destroy authority, by its number.
 fn request(number: usize, own: &str, target: &str) -> Delayed {
     let proved = |body: Value| proved(body, Some(PASSWORD));
     let (function, method, path, body) = match number % 5 {

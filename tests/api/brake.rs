@@ -20,7 +20,7 @@ use shared::store::{Store, customer::NewCustomer};
 use crate::harness::{Account, Answer, PASSWORD, Tenure, options, quick, uncounted};
 use crate::store::store;
 
-/// Number of concurrent requests, as of that many operators.
+/// Number of concurrent requests, each as if by another operator.
 const TASKS: usize = 64;
 
 /// How long a transaction in flight locks its items, as in DynamoDB: other writers of them are refused meanwhile.
@@ -43,7 +43,7 @@ async fn at_an_hour(options: Options) -> Tenure {
     tenure
 }
 
-/// Creates an account without any request; returns its id.
+/// Creates an account directly in the store, without a request; returns its id.
 async fn create(store: &Store, number: u64) -> String {
     let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
     let mut random = [0; 10];

@@ -40,8 +40,9 @@ impl Cost {
         &self.cells[0]
     }
 
-    /// Returns what `function` asked of DynamoDB for a request. Only some requests are counted against their quota, so
-    /// what counting cost in this run (`counted` calls and write units) is replaced by its mean, `average`.
+    /// Returns the DynamoDB usage of `function` for a request. Only some requests are counted against their quota. The
+    /// cost of counting in this run, in calls and write units, is therefore replaced by its mean: `counted` by
+    /// `average`.
     fn measured(request: &str, function: &Value, counted: f64, average: f64) -> Self {
         let cost = &function["dynamodb"];
         let units = |value: &Value, is_counted: bool| {

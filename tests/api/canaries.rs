@@ -25,8 +25,8 @@ const OWN_WORDS: [&str; 4] = ["confirmation_phrase", "participant", "status", "w
 /// Fields of responses that hold secrets.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
-/// Maximum number of characters that are searched for, from the beginning of a canary; those of a token include enough
-/// of its secret.
+/// Maximum number of characters, from the beginning of a canary, that are searched for. The beginning of a token with
+/// this length includes enough of its secret.
 const LONGEST: usize = 48;
 
 /// The canaries of a stack, and its output.

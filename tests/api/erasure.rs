@@ -183,7 +183,7 @@ async fn hold_blocks_the_purge_until_a_day_after_its_release() {
     assert_eq!(answer.refused(409), "STATE_INVALID");
 }
 
-/// Scheduled and immediate deletions count alike.
+/// Scheduled and immediate deletions count alike towards the limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn breaker_limits_purges_per_hour() {
     let tenure = Tenure::start_with(options_with("BreakerAccounts", "3")).await;

@@ -36,7 +36,7 @@ async fn history(tenure: &Tenure, account: &Account) -> Vec<Value> {
     events
 }
 
-/// Returns the event type, and type and role of the actor.
+/// Returns, for each event, its type, and the type and role of its actor.
 fn acts(events: &[Value]) -> Vec<[&str; 3]> {
     events
         .iter()

@@ -40,7 +40,7 @@ pub(crate) fn options() -> Options {
     local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
 }
 
-/// Options for the real template with mail on, as in [`options`], and with these parameters in addition.
+/// Returns options for the real template with mail on, as in [`options`], and with these parameters in addition.
 pub(crate) fn mailing_with<const N: usize>(parameters: [(&str, &str); N]) -> Options {
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut options = options();
@@ -48,13 +48,13 @@ pub(crate) fn mailing_with<const N: usize>(parameters: [(&str, &str); N]) -> Opt
     options
 }
 
-/// Options for the real template with one parameter set, and mail off.
+/// Returns options for the real template with one parameter set, and mail off.
 pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// Options for the real template without limits on requests, deletions and mail: for tests that count writes or send
-/// many requests.
+/// Returns options for the real template without limits on requests, deletions and mail: for tests that count writes or
+/// send many requests.
 pub(crate) fn uncounted() -> Options {
     let quotas = [
         "RequestsPerMinute",
@@ -67,8 +67,8 @@ pub(crate) fn uncounted() -> Options {
     Options { parameters, ..options() }
 }
 
-/// Options for the real template with exact quotas, which count every request instead of a sample: for tests that count
-/// database calls.
+/// Returns options for the real template with exact quotas, which count every request instead of a sample: for tests
+/// that count database calls.
 pub(crate) fn counted() -> Options {
     options_with("ExactQuota", "true")
 }
@@ -279,8 +279,7 @@ impl Tenure {
         self.send(self.request(method, path).bearer(token)).await
     }
 
-    /// Makes the next transaction of each of these functions fail once, as by a conflict with another one that has
-    /// locked an item.
+    /// Makes the next transaction of each of these functions fail once, as if another transaction had locked an item.
     pub(crate) async fn meet_others(&self, functions: &[&str]) {
         let conflict = |function| json!({"fault": "conflict", "function": function, "operation": "TransactWriteItems", "nth": 1});
         let rules: Vec<_> = functions.iter().map(conflict).collect();
@@ -458,7 +457,7 @@ impl Tenure {
     }
 }
 
-/// The body of a customer's creation: see [`customer::new_customer`].
+/// Returns the body that creates a customer: see [`customer::new_customer`].
 pub(crate) fn new_customer(username: &str) -> Value {
     customer::new_customer(username, PASSWORD)
 }

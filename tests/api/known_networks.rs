@@ -1,5 +1,5 @@
-//! Known networks: a stranger's wrong passwords do not lock out whoever logs in from a network that the user name has
-//! logged in from before, or has a session.
+//! Known networks: a stranger's wrong passwords lock out neither a user with a session, nor one who logs in from a
+//! network from which this user name has logged in before.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn wait(answer: &Answer) -> i64 {
     answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
 }
 
-/// Guesses from a network that the user name has never logged in from, until it has to wait.
+/// Guesses passwords from a network that the user name has never logged in from, until an attempt is refused with 429.
 async fn guess_until_refused(tenure: &Tenure, username: &str) {
     loop {
         let answer = tenure.try_login_from(STRANGER, username, WRONG).await;
@@ -34,7 +34,7 @@ async fn own_agent(tenure: &Tenure, account: &Account) -> String {
     me["id"].as_str().unwrap().to_owned()
 }
 
-/// The known networks in the locks of all user names: each one's hash, and what is stored of it.
+/// Returns the known networks in the locks of all user names: the hash of each, and the data stored with it.
 async fn networks(tenure: &Tenure) -> Vec<(String, Value)> {
     let items = tenure.items("AccountsTable").await.into_iter();
     let networks = items.filter_map(|mut item| match item["networks"]["M"].take() {
@@ -48,8 +48,8 @@ async fn hashes(tenure: &Tenure) -> Vec<String> {
     networks(tenure).await.into_iter().map(|(hash, _)| hash).collect()
 }
 
-/// For two days, a guesser tries a wrong password each time that the wait ends, in turn with the user name and with a
-/// lookalike of it.
+/// For two days, a guesser tries a wrong password each time that the wait is over, alternately with the user name and
+/// with a lookalike of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
     let tenure = Tenure::start_with(uncounted()).await;

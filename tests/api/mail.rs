@@ -142,7 +142,7 @@ async fn the_last_address_waits_sealed_for_a_day_at_most() {
     assert!(tenure.stack.mail().is_empty());
 }
 
-/// Options for `template` with mail on and the purge switched off.
+/// Returns options for `template` with mail on and the purge switched off.
 fn without_purge(template: &Template) -> sam_local::Options {
     let mut options = template.options();
     options.parameters.insert("PurgeEnabled".to_owned(), "false".to_owned());

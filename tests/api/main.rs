@@ -72,6 +72,6 @@ mod verification;
 mod webhook_targets;
 mod webhooks;
 
-/// The embedded store allocates for every attribute of every item.
+/// A fast global allocator, since the embedded store allocates memory for every attribute of every item.
 #[global_allocator]
 static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;

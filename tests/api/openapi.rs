@@ -69,7 +69,7 @@ fn documented_operations_are_the_deployed_routes() {
     assert!(deployed.len() >= 33);
 }
 
-/// Generators derive names of functions and types from these, in the style of their language.
+/// Code generators derive the names of functions and types from these names, in the style of their language.
 #[test]
 fn operations_are_named_in_camel_case_and_schemas_in_pascal_case() {
     let description = description();
@@ -85,7 +85,7 @@ fn operations_are_named_in_camel_case_and_schemas_in_pascal_case() {
     }
 }
 
-/// A generator invents names for objects that have none, and drops what stands beside `allOf`.
+/// Code generators invent names for objects that have none, and drop everything beside `allOf`.
 #[test]
 fn every_object_with_fields_is_a_named_schema_written_out_in_full() {
     let document = description().document();
@@ -526,8 +526,8 @@ fn request_examples(operation: &Value) -> Vec<Value> {
     content.get("example").cloned().into_iter().chain(several).collect()
 }
 
-/// Returns a number by which operations are sorted before their examples are sent: after those that create what they
-/// need, and before those that end the sessions and accounts that they need.
+/// Returns the operation's place in the order in which examples are sent: after the operations that create the items it
+/// needs, and before those that end the session or account it needs.
 fn turn(operation: &Value) -> u8 {
     match operation["operationId"].as_str().unwrap() {
         "createCustomer" | "signUp" => 0,

@@ -46,13 +46,13 @@ fn attributes<'a>(html: &'a str, name: &str) -> BTreeSet<&'a str> {
     quoted.map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-/// Returns the style in a page; `None` of a file that has none.
+/// Returns the inline style of a file; `None` if it has none.
 fn style_in(text: &str) -> Option<&str> {
     text.split("<style>").nth(1)?.split("</style>").next()
 }
 
-/// Returns the `style-src` directive of the Content Security Policy for a page with its style inline, by the style's
-/// hash; for a file without one, `'self'`.
+/// Returns the `style-src` directive that the Content Security Policy of a file must have: the hash of its inline style
+/// or, without one, `'self'`.
 fn style_source(text: &str) -> String {
     let hash = |style: &str| {
         let digest = HEXLOWER.decode(sha256(style).as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! Panics, by programs that panic on purpose: none of our functions should. `infra/check_runtime.py` has AWS's own
-//! Lambda runtime run the programs of this file too.
+//! How a function that panics is handled. None of ours should panic, so these tests run programs that panic on purpose.
+//! `infra/check_runtime.py` has AWS's own Lambda runtime run the same programs.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
-/// For two routes, blocks or allocates memory for ever: only the runtime's limits of time and memory end that.
+/// Blocks for ever, or allocates memory for ever, if the route says so. Only the runtime's limits of time and memory
+/// end that.
 fn misbehave(how: &str) {
     match how {
         "GET /block" => loop {
@@ -71,7 +72,7 @@ fn program(test: &str) -> PathBuf {
     script
 }
 
-/// Options for the real functions, except `binary`, whose program is the test `test` of this file.
+/// Returns options for the real functions, except `binary`, whose program is the test `test` of this file.
 fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
     let options = options();
     for program in std::fs::read_dir(&options.binaries).unwrap().map(Result::unwrap) {

@@ -100,8 +100,8 @@ async fn receipts(tenure: &Tenure, account: &Account) -> Vec<(Value, String)> {
     receipts.iter().map(claims).collect()
 }
 
-/// Moves the clock and runs the schedule that asks participants. Returns the result, added to that of a run that moving
-/// the clock has started.
+/// Moves the clock and runs the schedule that asks participants. Moving the clock may start a run as well; returns the
+/// sum of the results of both.
 async fn wait(tenure: &Tenure, seconds: i64) -> Value {
     const SCHEDULE: &str = "ParticipantAskFunctionSchedule";
     assert!(tenure.stack.settle().await);
@@ -118,7 +118,7 @@ async fn wait(tenure: &Tenure, seconds: i64) -> Value {
     run
 }
 
-/// Has a project admin waive a participant's answer, past the API.
+/// Writes a project admin's waiver of a participant's answer into the ledger, past the API.
 async fn waive(tenure: &Tenure, account: &Account, name: &str) {
     let by = HashMap::from([
         ("type".to_owned(), text("agent")),

@@ -24,7 +24,7 @@ use crate::harness::{Answer, Tenure, quick, uncounted};
 use crate::receipt::claims_of;
 use crate::store::store;
 
-/// What a participant is like.
+/// How a participant behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Good,
@@ -34,13 +34,13 @@ enum Kind {
     Slow,
     /// Completes twice, with different numbers.
     Lying,
-    /// Dies after it has deleted, or before it hears that its answer was taken.
+    /// Dies after it has deleted its items, or before it learns that its answer was recorded.
     Crashing,
     /// Never answers.
     Dead,
 }
 
-/// The participants: what each is like, and whether it is required.
+/// The participants: name, behaviour, and whether each is required.
 const PARTICIPANTS: [(&str, Kind, bool); 7] = [
     ("archive", Kind::Dead, true),
     ("billing", Kind::Duplicating, true),
@@ -185,7 +185,8 @@ impl Participant {
         }
     }
 
-    /// Deletes what it keeps for an account; returns how much that was, also if it was deleted before.
+    /// Deletes the items that it keeps for an account. Returns their number, which is the same if they were deleted
+    /// before.
     fn delete(&self, customer: &str) -> u64 {
         *self.looks.lock().unwrap().entry(customer.to_owned()).or_default() += 1;
         let mut deleted = self.deleted.lock().unwrap();

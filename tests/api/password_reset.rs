@@ -75,7 +75,7 @@ impl Tenure {
         self.send(request).await.ok();
     }
 
-    /// Records that an account's address is its owner's.
+    /// Records, as an operator, that the account's address is verified.
     async fn vouch(&self, admin: &str, account: &Account) {
         let path = format!("/v1.0/customers/{}/verification", account.id);
         self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await.ok();
@@ -359,8 +359,8 @@ async fn concurrent_resets_have_one_winner() {
     tenure.login("ann@example.org", &password(*winner)).await;
 }
 
-/// Requests a reset link. Returns what must not tell whether the user name exists: status, body, calls to DynamoDB and
-/// their cost, names of the headers.
+/// Requests a reset link. Returns everything that must be the same whether or not the user name exists: status, body,
+/// calls to DynamoDB with their cost, and names of the headers.
 async fn cost_of(tenure: &Tenure, username: &str) -> (u16, String, Value, BTreeSet<String>) {
     assert!(tenure.stack.settle().await);
     tenure.stack.reset_stats();

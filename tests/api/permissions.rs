@@ -19,7 +19,8 @@ static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new())
 pub(crate) struct UsedPermissions(Sinks);
 
 impl UsedPermissions {
-    /// Returns `None` for an edited template, which grants something else.
+    /// Returns the recorder of a stack's permissions; `None` if the stack ran an edited template, which grants
+    /// something else.
     pub(crate) fn of(sinks: Sinks, ran: &Options) -> Option<Self> {
         (ran.template == options().template).then(|| Self(sinks))
     }

@@ -287,7 +287,7 @@ async fn preconditions_add_no_database_call() {
     assert_eq!(calls, json!({"BatchGetItem": 2, "UpdateItem": 2, "TransactWriteItems": 1}));
 }
 
-/// All have read the same tag before any of them writes, so the losers are refused by the condition of their
+/// All writers have read the same tag before any of them writes, so the losers are refused by the condition of their
 /// write.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_writes_with_one_etag_have_one_winner() {
@@ -318,7 +318,7 @@ async fn concurrent_writes_with_one_etag_have_one_winner() {
     assert_eq!(tenure.count_events(&account.id, "customer_updated").await, 1);
 }
 
-/// Losers read again until all have written: every state has exactly one successor.
+/// Refused writers read the account again and retry until all have written: every state has exactly one successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn retried_writes_with_etags_lose_no_change() {
     const WRITERS: usize = 64;

@@ -108,7 +108,7 @@ async fn operator_deletion_is_purged_at_once() {
     assert_gone(&tenure, &admin, &account, &key).await;
 }
 
-/// More than one batch, and more than one page of the query: 1,104 items of 2 KB are over 1 MB.
+/// The account has more items than one batch, and more than one page of the query: 1,104 items of 2 KB are over 1 MB.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_deletes_more_than_one_page() {
     let tenure = Tenure::start().await;
@@ -124,7 +124,7 @@ async fn purge_deletes_more_than_one_page() {
     assert_eq!(ledger["resources"]["files"], json!({"found": 1_104, "deleted": 1_104}));
 }
 
-/// The timeout in the template bounds a run.
+/// A run ends within the function's timeout in the template, which is one second here.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_continues_in_the_next_run_when_time_is_up() {
     // A third of the second is held back.

@@ -37,7 +37,8 @@ fn field<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// Returns what is left of the only quota that the answer reports, and for how many seconds.
+/// Returns what is left of `quota`, the only one that the answer's header `RateLimit` reports, and the seconds until
+/// its window ends.
 fn left(answer: &Answer, quota: &str) -> (u64, u64) {
     let (name, values) = field(answer, "ratelimit").split_once(";r=").unwrap();
     assert_eq!(name, format!("\"{quota}\""));

@@ -39,8 +39,8 @@ async fn lasting(tenure: &Tenure, account: &Account) -> Vec<Value> {
     items.filter(|item| item["pk"]["S"] == *pk && item.get("expires_at").is_none()).collect()
 }
 
-/// Removes an account's webhook: nobody answers it, and after a while the account's root item would record that it
-/// fails.
+/// Removes an account's webhook. Its deliveries would fail, and after a while the account's root item would record
+/// that.
 async fn without_webhook(tenure: &Tenure, account: &Account) {
     let body = json!({"webhook_method": "", "webhook_uri": ""});
     tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();

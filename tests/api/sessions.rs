@@ -163,7 +163,7 @@ async fn accounts_cannot_see_or_change_each_other() {
 
 const SESSIONS: &str = "/v1.0/sessions";
 
-/// The sessions that a list shows.
+/// Returns the sessions that a list shows.
 async fn list(tenure: &Tenure, token: &str, query: &str) -> Vec<Value> {
     let list = tenure.call(token, "GET", &format!("{SESSIONS}{query}")).await.ok();
     assert_eq!(list["next_page_token"], "");

@@ -21,7 +21,7 @@ const CONFIRM: &str = "Your new account: confirm your address";
 const KNOWN: &str = "You have an account already";
 const CONFIRM_ADDRESS: &str = "Confirm the address of your account";
 
-/// Options without the limits on mail.
+/// Returns options without the limits on mail.
 fn unlimited() -> Options {
     mailing_with([("MailsPerAddressPerHour", "0"), ("MailRequestsPerNetworkPerHour", "0")])
 }
@@ -37,8 +37,8 @@ impl Tenure {
         mail.iter().map(|message| message["subject"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until every mail intent is carried out, with runs of the schedule for what is left over: of two concurrent
-    /// intents for one address, one waits for it.
+    /// Waits until every mail intent is carried out. Runs the schedule for intents that are left over: of two
+    /// concurrent intents for one address, one has to wait for the other.
     async fn carry_out(&self) {
         assert!(self.stack.settle().await);
         while self.traces().await.iter().any(|id| id.starts_with("INTENT#")) {
@@ -413,7 +413,7 @@ async fn a_frozen_account_proves_nothing_and_keeps_its_link() {
     tenure.call(&admin, "DELETE", &path).await.ok();
 }
 
-/// Three in ten calls of the database fail, before or after they take effect.
+/// Returns faults with which three in ten calls of the database fail, before or after they take effect.
 fn three_in_ten_fail() -> Value {
     let functions = ["AuthSignupFunction", "AuthEmailVerifyFunction", "MailSendFunction"];
     let faults = ["internal_error", "timeout_after_apply"];

@@ -418,7 +418,7 @@ async fn hold_names_have_a_form_and_a_limit() {
     hold("case-7").await.ok();
 }
 
-/// The milestones in an overview.
+/// Returns the milestones in an overview.
 fn milestones(overview: &Value) -> Vec<&str> {
     let timeline = overview["timeline"].as_array().unwrap();
     timeline.iter().map(|entry| entry["milestone"].as_str().unwrap()).collect()

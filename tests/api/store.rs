@@ -1,5 +1,5 @@
-//! Conditions of writes against outdated or repeated writers. The store is called directly, since no client
-//! can be late at the right moment.
+//! Conditions that refuse outdated and repeated writes. The store is called directly, since no client of the API can be
+//! made late at the right moment.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::json;

@@ -36,12 +36,12 @@ impl Customer {
         }
     }
 
-    /// Returns `path` with the account named.
+    /// Returns `path` with the account's id as `customer_id` in the query.
     fn named(&self, path: &str) -> String {
         format!("{path}?customer_id={}", self.account.id)
     }
 
-    /// Returns the path of the account.
+    /// Returns the path of the account, followed by `below`.
     fn path(&self, below: &str) -> String {
         format!("/v1.0/customers/{}{below}", self.account.id)
     }

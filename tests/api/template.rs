@@ -152,7 +152,7 @@ async fn removed_variable_breaks_only_its_function() {
     assert!(tenure.stack.logs().iter().any(|line| line.contains("BUS_NAME is not set")));
 }
 
-/// Returns the template's functions: the name of each binary, and what its resource says.
+/// Returns the template's functions: for each, the name of its binary and the text of its resource.
 fn functions(text: &str) -> Vec<(String, String)> {
     let resource = |block: &str| {
         let (_, rest) = block.split_once("Binary: ")?;
@@ -162,7 +162,7 @@ fn functions(text: &str) -> Vec<(String, String)> {
 }
 
 /// With `ReportBatchItemFailures` in the event source mapping, Lambda retries only the records that the function
-/// reports as failed: exactly the functions that report some have it.
+/// reports as failed. Exactly the functions that report failed records have this setting.
 #[test]
 fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
     for (binary, resource) in functions(&Template::text()) {
@@ -173,8 +173,8 @@ fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
     }
 }
 
-/// Work that no caller waits for is retried, and what fails for good is kept in a queue: an invocation, and what a
-/// schedule, a rule or a stream brings. Bounces are an exception: they hold addresses, which no queue may keep.
+/// Work that no caller waits for (an invocation, or events from a schedule, a rule or a stream) is retried and, if it
+/// fails for good, kept in a queue. Bounces are an exception: they hold addresses, which no queue may keep.
 #[test]
 fn what_a_background_function_cannot_do_is_kept_in_a_queue() {
     let mut background = 0;

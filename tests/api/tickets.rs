@@ -16,7 +16,7 @@ use crate::harness::{self, Account, PASSWORD, STRANGER, Tenure, new_customer, op
 use crate::mail::by_schedule;
 use crate::store::store;
 
-/// Everything that a ticket shows.
+/// Names of all fields that a ticket shows.
 const SHOWN: [&str; 9] = [
     "participants",
     "receipts",
@@ -35,7 +35,7 @@ impl Tenure {
         self.send_from(STRANGER, self.request("GET", &format!("/v1.0/erasures/{ticket}"))).await
     }
 
-    /// Returns what a ticket shows.
+    /// Returns the status of the erasure, as the ticket shows it.
     async fn shown(&self, ticket: &str) -> Value {
         self.present(ticket).await.ok()
     }
@@ -152,7 +152,7 @@ async fn take_part(tenure: &Tenure, account: &Account) {
     store.update_answer(&asked, &done).await.unwrap();
 }
 
-/// What somebody sees who has nothing but the ticket, before and after the account is purged.
+/// Somebody who has only the ticket looks at the erasure before and after the account is purged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_sees_stage_dates_participants_and_receipts_and_nothing_else() {
     let tenure = Tenure::start().await;

@@ -10,8 +10,8 @@ use crate::harness::{Answer, PASSWORD, Template, Tenure, new_customer};
 use crate::mail::without_stream;
 use crate::receiver::Receiver;
 
-/// A table and its key attributes. Requests change items of the accounts and erasures tables; to the outbox they add
-/// entries, which only runs of its functions change.
+/// A table and its key attributes. Requests change items of the accounts and erasures tables. To the outbox they only
+/// add entries, which the functions of the outbox change later.
 const ACCOUNTS: (&str, &[&str]) = ("AccountsTable", &["pk", "sk"]);
 const ERASURES: (&str, &[&str]) = ("ErasuresTable", &["pk", "sk"]);
 const OUTBOX: (&str, &[&str]) = ("OutboxTable", &["id"]);
@@ -23,7 +23,7 @@ const LATER: &str = "of_a_later_version";
 type Place = (&'static str, Vec<(&'static str, String)>);
 
 impl Tenure {
-    /// The items without a later version's attribute.
+    /// Returns the table and keys of each item that lacks the attribute [`LATER`].
     async fn without_it(
         &self,
         tables: &[(&'static str, &'static [&'static str])],
@@ -74,7 +74,7 @@ fn id(created: &Value) -> &str {
 }
 
 impl Tenure {
-    /// Takes attributes off an account, as if an earlier version had written it last.
+    /// Removes attributes from an account, as if an earlier version had written it last.
     async fn write_as_an_earlier_version(&self, id: &str, attributes: &str) {
         let text = |value: &str| AttributeValue::S(value.to_owned());
         let update = self.database().update_item().table_name("AccountsTable");
@@ -100,7 +100,7 @@ impl Tenure {
         self.send(self.request("POST", path).json(&event)).await
     }
 
-    /// The root of an account, as it is stored.
+    /// Returns the root item of an account, as it is stored.
     async fn root(&self, id: &str) -> Value {
         let items = self.items("AccountsTable").await;
         let is_root =

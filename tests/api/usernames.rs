@@ -57,7 +57,7 @@ async fn lookalike_of_a_taken_username_is_rejected() {
     tenure.login("paypa1", PASSWORD).await;
 }
 
-/// Through the store, since a password hash for each would take minutes.
+/// Creates customers through the store: through the API, a password hash for each would take minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_creates_of_one_username_have_one_winner() {
     const TASKS: u16 = 64;
@@ -112,7 +112,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
     store.insert_customer(&new, &event).await.is_ok()
 }
 
-/// Through the API, with as many requests as hashing allows.
+/// Creates customers through the API, as many at once as the hashing of passwords allows.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_creates_of_lookalike_usernames_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);

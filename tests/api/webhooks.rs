@@ -12,7 +12,7 @@ use crate::receiver::{Arrival, DEAD, Receiver, tenure};
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Longest time in seconds between each attempt and the one before, with jitter and the wait for the schedule.
+/// Longest time, in seconds, from each attempt to the next, including jitter and the wait for the schedule.
 const DELAYS: [i64; 9] = [
     5 + MINUTE,
     6 * MINUTE,

@@ -22,18 +22,18 @@ pub(crate) struct Question {
     pub(crate) round: u64,
 }
 
-/// How the bus fails.
+/// A kind of failure that a test can order of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BusFault {
-    /// Every call fails, and is not carried out.
+    /// Every call returns an error and has no effect.
     Failing,
     /// Every entry is refused.
     Refusing,
-    /// Every call is carried out, and its answer is an error.
+    /// Every call takes effect, but returns an error.
     Lossy,
 }
 
-/// The bus of a world.
+/// The event bus of one [`World`](crate::world::World).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bus {
     fault: Arc<Mutex<Option<BusFault>>>,

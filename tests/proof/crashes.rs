@@ -76,7 +76,8 @@ impl Crashing<'_> {
         answer
     }
 
-    /// Checks the end of a run, and that of the purge that may follow.
+    /// Checks the state after a run that has answered. If the account is deleted by then, purges it and checks the
+    /// state again.
     async fn finish(&mut self, answer: &Answer, context: &str) {
         self.count.runs += 1;
         let Self { world, scene, operation, rerun, start, .. } = self;
@@ -94,8 +95,8 @@ impl Crashing<'_> {
     }
 }
 
-/// Defines a test per operation, from each of its scenes. After a crash the operation is run again, or
-/// another one where `then` names it.
+/// Defines a test per operation, which crashes it in each of the scenes listed. After a crash, the operation that
+/// `then` names is run or, without `then`, the same operation again.
 macro_rules! crashes {
     ($($operation:ident $(then $rerun:ident)?: from $($scene:ident),+;)+) => {$(
         #[tokio::test(start_paused = true)]

@@ -94,13 +94,13 @@ async fn receiver(chance: Chance) -> (String, Arrivals) {
     (url, seen)
 }
 
-/// A bus that fails one call in ten, refuses two entries in ten of the others, and sometimes duplicates one.
+/// A bus that fails one call in ten, refuses two in ten entries of the other calls, and sometimes duplicates an entry.
 #[derive(Clone)]
 struct Bus {
     chance: Chance,
     /// Events that are not yet delivered to the rule.
     taken: Arc<Mutex<Vec<Value>>>,
-    /// Ids of all events that it ever accepted.
+    /// Ids of all events that the bus has ever accepted.
     told: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -189,8 +189,8 @@ impl Writers {
     }
 }
 
-/// Maximum number of attempts at one operation. Three in ten calls fail, so an operation that needs more never
-/// succeeds.
+/// Maximum number of attempts at one operation. Three in ten calls fail; an operation that still fails after this many
+/// attempts is taken never to succeed.
 const MAX_TRIES: u32 = 100;
 
 async fn account(app: &App, number: u8, url: &str) -> Customer {
@@ -217,7 +217,7 @@ async fn account(app: &App, number: u8, url: &str) -> Customer {
     panic!("account {number} could not be created");
 }
 
-/// Executes a random command on the account, again until it is known to have succeeded.
+/// Executes a random command on the account, and repeats it until it is known to have succeeded.
 async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Customer {
     let command = match (customer.status.is_live(), chance.next() % 4) {
         (true, 0) => Command::Freeze(Reason::Unregister, GRACE),
@@ -278,7 +278,7 @@ fn hear(arrivals: &[(HeaderMap, Bytes)], customers: &[Customer]) -> BTreeSet<Str
     ids
 }
 
-/// Returns the template's tables, empty, the time at which a test starts, and a clock that shows it.
+/// Returns the tables of the template without items, the time at which a test starts, and a clock set to that time.
 fn empty() -> (Tables, Timestamp, Arc<Mutex<Timestamp>>) {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let tables = Tables::from_template(&template).expect("the template's tables");

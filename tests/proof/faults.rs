@@ -8,8 +8,8 @@ use crate::operations as o;
 use crate::scene::Scene;
 use crate::world::{Answer, Operation, World};
 
-/// The kinds of faults that a process survives, and how often each strikes if it is permanent: no table
-/// returns empty pages for ever.
+/// The kinds of faults that a process survives, each with the number of calls that it strikes if it is permanent. Empty
+/// pages are limited to five, since no table returns them for ever.
 const FAULTS: [(&str, u64); 8] = [
     ("timeout_after_apply", u64::MAX),
     ("throttle", u64::MAX),

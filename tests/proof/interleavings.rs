@@ -31,10 +31,10 @@ use crate::world::{Answer, Operation, World};
 /// Step limit of one interleaving. One that reaches it is taken to be endless.
 const MOST_STEPS: usize = 2_000;
 
-/// Maximum time in milliseconds without a call that can go on: more than any pause of an operation.
+/// Maximum wait, in milliseconds, for the operations' next calls: longer than any pause of an operation.
 const MOST_IDLE: usize = 60_000;
 
-/// Number of steps that are shown of an interleaving that does not end: its last ones.
+/// Number of steps that the failure message of an endless interleaving shows: its last ones.
 const SHOWN: usize = 12;
 
 /// A step: a call, by the slot of its operation and its number among that operation's calls; or the passing of time.
@@ -49,12 +49,14 @@ pub(crate) struct Race<'a> {
     world: &'a World,
     scene: &'a Scene,
     operations: Vec<&'a Operation>,
-    /// By how much the clock moves, once, at any point; `None` if it stands still.
+    /// Amount by which the clock moves forward, once per interleaving and at any point of it; `None` if it stands
+    /// still.
     time: Option<Duration>,
-    /// How often an operation may be refused because another has locked an item; `None` if each transaction is
-    /// one step, so that none is.
+    /// How often each operation may be refused because another one has locked an item; `None` if each transaction is a
+    /// single step, so that no item stays locked.
     refusals: Option<usize>,
-    /// Type of the event that comes last if the first operation succeeds; `None` if any may.
+    /// Type that the account's last event must have if the first operation has succeeded; `None` if any type may be
+    /// last.
     last_event: Option<&'static str>,
     /// Whether one of two operations must succeed, and the other be refused with 412.
     pub(crate) has_one_winner: bool,
@@ -79,9 +81,9 @@ struct Choice {
 /// A step that was taken.
 struct Taken {
     step: Step,
-    /// What is called; empty if time passed.
+    /// The DynamoDB operation that is called; empty if time passed.
     call: String,
-    /// The items it read and wrote; `None` if time passed, which depends on everything.
+    /// The items that the call read and wrote. `None` if time passed: this step counts as dependent on every other.
     footprint: Option<Footprint>,
     /// Index of the step after which the operation made the call.
     cause: Option<usize>,
@@ -115,8 +117,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Runs each transaction as two steps. Each operation is refused at most once for a locked item: otherwise
-    /// it could ask again for ever before the other goes on.
+    /// Runs each transaction as two steps. Each operation is refused at most once for a locked item: without this
+    /// limit, it could retry for ever before the other operation goes on.
     fn contended(self) -> Self {
         Self { refusals: Some(1), ..self }
     }
@@ -142,8 +144,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Runs along `path`, and from its end takes the first step each time. Stops early if every interleaving
-    /// that begins so has been run.
+    /// Runs the interleaving that begins with `path`; from the end of `path`, takes the first possible step each time.
+    /// Stops early if every interleaving with this beginning has been run.
     async fn run(&self, path: &mut Vec<Choice>) -> Run {
         let Self { world, scene, operations, .. } = self;
         world.set(scene);
@@ -230,7 +232,7 @@ impl<'a> Race<'a> {
         run
     }
 
-    /// Returns a message with the last steps of an interleaving that does not end.
+    /// Returns the failure message for an endless interleaving, with its last steps.
     fn endless(&self, steps: &[Taken]) -> String {
         let last = steps.len().saturating_sub(SHOWN);
         let last = steps[last..].iter().map(|Taken { step, call, .. }| match step {
@@ -399,7 +401,7 @@ impl<'a> Waiting<'a> {
         self.calls.sort_by_key(|(step, ..)| *step);
     }
 
-    /// Whether a step can be chosen: a call can be released, and no operation without an answer is pausing.
+    /// Whether a step can be chosen: a call waits to be released, and no operation that has yet to answer is pausing.
     fn is_complete(&self, answers: &[Option<Answer>]) -> bool {
         let pauses =
             |(slot, answer): (usize, &Option<Answer>)| answer.is_none() && self.is_pausing[slot];
@@ -415,7 +417,7 @@ impl<'a> Waiting<'a> {
         self.calls.iter().filter(is_possible).map(|(step, ..)| *step).collect()
     }
 
-    /// Returns the step with what it would read and write now.
+    /// Returns the step with its call, and with the items that the call would read and write now.
     fn taken(&self, step: Step) -> Taken {
         let waiting = self.calls.iter().find(|(one, ..)| *one == step);
         let footprint = waiting.map(|(_, held, _)| self.tables.footprint(held));
@@ -423,7 +425,7 @@ impl<'a> Waiting<'a> {
         Taken { step, call, footprint, cause: waiting.and_then(|(.., cause)| *cause) }
     }
 
-    /// Lets all calls go on, and those that follow from them.
+    /// Releases all held calls, and gives the operations time to make the calls that follow.
     async fn release_all(&mut self) {
         self.arrive(&[]);
         self.calls.drain(..).for_each(|(_, held, _)| held.release());
@@ -498,7 +500,7 @@ async fn every_pair_from_due() {
     every_pair(&world, &Scene::due(&world).await, &all()).await;
 }
 
-/// Without the pair of two purges, which is covered from the due scene.
+/// Leaves out the pair of two purges, which `every_pair_from_due` covers.
 #[tokio::test(start_paused = true)]
 async fn every_pair_from_deleted() {
     let world = World::new();
@@ -742,7 +744,7 @@ async fn every_pair_on_an_address_of_two_accounts() {
     println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
 }
 
-/// Returns what participants and operators do about parts of an erasure: answers, and a waiver.
+/// Returns the operations on the parts of an erasure: participants' answers, and an operator's waiver.
 fn on_parts() -> Vec<Operation> {
     vec![o::acknowledge(), o::acknowledge_pending(), o::acknowledge_other(), o::waive()]
 }
@@ -777,7 +779,7 @@ async fn every_pair_on_an_erasure_that_is_overdue() {
     every_pair_with(&world, &scene, &o::acknowledge(), &[o::acknowledge_otherwise()]).await;
 }
 
-/// The deadline passes at any point of a run that asks.
+/// The participants' deadline passes at any point of a run of the schedule that asks them.
 #[tokio::test(start_paused = true)]
 async fn the_schedule_around_a_deadline() {
     let world = World::new();
@@ -788,7 +790,7 @@ async fn the_schedule_around_a_deadline() {
     println!("{} | time: {} interleavings", ask.name, race.explore().await);
 }
 
-/// In every order, the purge's receipt counts a participant's answer, or another receipt is made that does.
+/// In every order, the purge's receipt includes the participant's answer, or another receipt is made that includes it.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_the_purge_of_an_account_whose_participants_are_asked() {
     let world = World::new();
@@ -853,7 +855,8 @@ async fn every_change_beside_a_backfill() {
     }
 }
 
-/// The same keyed request twice, also with a deletion in between.
+/// Two requests with the same idempotency key run at the same time. One such request also runs beside a deletion and a
+/// purge.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_an_idempotency_key() {
     let world = World::new();

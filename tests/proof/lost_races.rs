@@ -1,4 +1,4 @@
-//! Changes that lose a race: each is decided anew on what the winner has made of the item, or refused.
+//! Changes that lose a race to another change of the same item: each is decided again on the changed item, or refused.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -149,7 +149,7 @@ async fn every_pair_of_changes_of_the_registry() {
     }
 }
 
-/// In every order, whatever is found meets the filter.
+/// A search runs beside a change. In every order, each account that the search shows meets its filter.
 #[tokio::test(start_paused = true)]
 async fn every_search_beside_a_change() {
     let world = World::new();

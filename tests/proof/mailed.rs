@@ -1,4 +1,4 @@
-//! Mailed tokens, made as the sender makes them, without the mail.
+//! Makes mailed tokens in the way of the mail sender, but sends no mail.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
@@ -12,7 +12,7 @@ use shared::store::Store;
 use shared::store::mail::DueItem;
 use shared::store::mail_intent::NewToken;
 
-/// The token to be made: of an agent, of an account, or of a sign-up if both are `None`.
+/// A request for a mailed token: for an agent, for an account or, if both are `None`, for a sign-up.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     email: String,
@@ -29,7 +29,7 @@ pub(crate) struct Mailed {
     token: String,
 }
 
-/// Carries out an intent up to the claim, which writes the token's record.
+/// Carries out a mail intent up to its claim, which writes the token's record. Returns the token.
 pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result<Mailed, Error> {
     let (store, now) = (&app.store, app.now());
     let email = Email::from_text(&call.email).expect("an address");

@@ -26,6 +26,6 @@ mod scene;
 mod state;
 mod world;
 
-/// The embedded store allocates for every attribute of every item.
+/// A fast global allocator, since the embedded store allocates memory for every attribute of every item.
 #[global_allocator]
 static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;

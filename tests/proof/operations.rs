@@ -71,7 +71,7 @@ operations! {
         |scene| without_token(json!({"token": scene.mailed})),
         effect |state, _, _| state.status() == "frozen",
         repeated 400;
-    /// Unregisters with an idempotency key. The answer is replayed, with another ticket.
+    /// Unregisters with an idempotency key. A repetition gets the same answer, but another ticket.
     unregister_once: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})).once("leave"),
         effect |state, _, answer| {
@@ -135,7 +135,7 @@ operations! {
     verify_address: customer_verification_update,
         |scene| on_customer(scene).body(json!({"email_verified": true})),
         effect |state, _, _| state.root["email_verified"]["BOOL"] == true;
-    /// Verifies, as an operator, the address of the rival: the other customer who has it.
+    /// Verifies, as an operator, the address of the rival: the other customer with the same address.
     verify_rival: customer_verification_update,
         |scene| sent(&scene.admin).id(&scene.rival).body(json!({"email_verified": true})),
         effect |state, scene, _| state.locks("EMAIL#", &scene.rival) == 1
@@ -315,7 +315,7 @@ pub(crate) fn ask() -> Operation {
     event("ask", "participant_ask", endpoints::participant_ask::handle, |_| json!({}))
 }
 
-/// Returns a run of the schedule that publishes what the stream has not brought.
+/// Returns a run of the schedule that publishes events that the stream has missed.
 pub(crate) fn publish() -> Operation {
     event("publish", "outbox_publish", endpoints::outbox_publish::handle, |_| json!({}))
 }
@@ -397,7 +397,7 @@ pub(crate) fn purge_one() -> Operation {
     )
 }
 
-/// Whether the account is not deleted, or was purged, or the run reports a failure.
+/// Whether the account needs no purge (it is not deleted, or it is purged), or the run reports a failure.
 fn is_purged_or_failed(state: &State, answer: &Answer) -> bool {
     state.status() != "deleted" || state.has("tm_purge") || answer.body["failed"] != 0
 }

@@ -1,4 +1,4 @@
-//! Webhooks to the API itself, of which each could cause the next.
+//! Webhooks to the API itself are refused: each delivery could cause the next.
 
 use serde_json::json;
 

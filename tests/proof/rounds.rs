@@ -87,8 +87,8 @@ impl Rounds {
         rounds
     }
 
-    /// Returns what the outcome of later runs depends on: the ledger's row and the parts, with the receipts' ids
-    /// instead of their texts, since signatures differ from run to run.
+    /// Returns a text of everything that the outcome of later runs depends on: the ledger's row, and the parts.
+    /// Receipts appear by id, since their signatures differ from run to run.
     pub(crate) fn place(&self) -> String {
         let mut row = self.row.clone();
         row["receipts"] =
@@ -214,7 +214,7 @@ impl Rounds {
         }
     }
 
-    /// Checks that no answer and no waiver of the current round is older than its claim.
+    /// Checks that every answer and waiver of the current round was given after the round's claim.
     fn check_times(&self) {
         let time = |item: &Value, name: &str| Timestamp::parse(text(item, name)).expect("a time");
         let claimed = time(&self.row, "tm_claim");
@@ -253,7 +253,8 @@ impl Rounds {
         }
     }
 
-    /// Checks that the erasure has come to its end: it is complete, and nobody looks at it any more.
+    /// Checks that the erasure has ended: it is complete, has a final receipt, and none of its parts is left in the
+    /// index of open parts.
     pub(crate) fn check_end(&self) {
         assert!(self.has("tm_complete"), "not completed: {}", self.row);
         assert!(self.receipts.last().is_some_and(Receipt::is_final), "no final receipt");

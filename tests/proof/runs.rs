@@ -1,5 +1,5 @@
-//! Runs that a schedule, a stream or an operator starts: they stop when their time is up and say so, and the stream
-//! brings again what they cannot publish.
+//! Runs that a schedule, a stream or an operator starts. When their time is up, they stop and report unfinished work.
+//! Events from the stream that they cannot publish go back to the stream.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::operations as o;
 use crate::scene::Scene;
 use crate::world::{ACCOUNTS, Answer, ENDLESS, ERASURES, OUTBOX, Operation, World};
 
-/// How long each call takes. Concurrent ones take no longer.
+/// Simulated duration of each database call. Concurrent calls overlap.
 const CALL: Duration = Duration::from_millis(100);
 
 /// A run of a function, with a scene in which it has more work than one step.
@@ -79,7 +79,7 @@ impl Work {
     }
 }
 
-/// Whether a run says that it has left something, how much, or where to continue.
+/// Whether a run reports unfinished work: that there is some, how much, or where to continue.
 fn is_unfinished(answer: &Answer) -> bool {
     let run = &answer.body;
     run["unfinished"] == true
@@ -192,8 +192,8 @@ fn functions_with_a_deadline() -> BTreeSet<String> {
     files.filter(heeds).map(name).collect()
 }
 
-/// Events that the bus does not accept are reported as failed, so that the stream brings them again; the schedule would
-/// find them a minute later.
+/// Events that the bus does not accept are reported as failed, so that the stream brings them again, sooner than the
+/// schedule, which finds them only a minute later.
 #[tokio::test(start_paused = true)]
 async fn what_the_bus_does_not_take_goes_back_to_the_stream() {
     let world = World::new();
@@ -247,8 +247,8 @@ async fn a_run_with_half_the_time_it_needs_does_some_of_its_work_and_says_so() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The claim counts the first slice. If time is up before that slice is deleted, the resumed run meets one that is
-/// counted already.
+/// The claim counts the first slice. If time is up before that slice is deleted, the resumed run finds it already
+/// counted.
 #[tokio::test(start_paused = true)]
 async fn a_purge_whose_time_is_up_after_its_claim_deletes_nothing() {
     // The queue, the account, its first page, the claim. A third of the time is kept for what was begun.

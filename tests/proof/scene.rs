@@ -32,10 +32,10 @@ pub(crate) const SHARED: &str = "shared@example.com";
 pub(crate) const PARTICIPANTS: [(&str, bool); 3] =
     [("carrier", true), ("files", true), ("tags", false)];
 
-/// Timeout of each participant.
+/// Time in which each participant is to answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_hours(72);
 
-/// An index key of an earlier version.
+/// An index key, as an earlier version wrote it.
 pub(crate) const OUTDATED: &str = "of an earlier version";
 
 /// A project and its customer in one state, at one time.
@@ -376,7 +376,8 @@ impl Scene {
         backup.recovered("restored midway", world)
     }
 
-    /// Returns the scene with the ledger as it is now, and everything else as it was.
+    /// Returns the scene after a restore: the accounts and the outbox are those of this scene, and the ledger is the
+    /// present one.
     fn recovered(self, name: &'static str, world: &World) -> Self {
         let mut snapshot = world.tables.snapshot().unwrap();
         for table in [ACCOUNTS, OUTBOX] {

@@ -184,7 +184,8 @@ impl State {
         assert!(!is_verified || is_reserved && retained == 0, "a verified address is reserved");
     }
 
-    /// Returns what the outcome of later runs depends on, of the purge and of what follows it.
+    /// Returns a text of everything that the outcome of later runs, of the purge and of what follows it, depends on:
+    /// the root item, the sort keys of owned items, and the ledger.
     pub(crate) fn place(&self) -> String {
         let owned: Vec<_> = self.children.keys().collect();
         format!("{} {owned:?} {}", self.root, self.rounds.place())

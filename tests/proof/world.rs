@@ -41,13 +41,13 @@ pub(crate) const ACCOUNTS: &str = "AccountsTable";
 pub(crate) const OUTBOX: &str = "OutboxTable";
 pub(crate) const ERASURES: &str = "ErasuresTable";
 
-/// The breaker's limit: more purges than begin here within an hour.
+/// Limit of the circuit breaker, in purges per hour: no proof reaches it.
 const BREAKER: u64 = 1_000;
 
 /// Time within which the participant of each open part is asked at least once.
 const INTERVAL: Duration = Duration::from_hours(25);
 
-/// More time than any run takes.
+/// Time until the deadline of a run that is not to be cut short: more than any run takes.
 pub(crate) const ENDLESS: Duration = Duration::from_hours(24);
 
 /// The context and process of a running function.
@@ -58,10 +58,10 @@ pub(crate) struct World {
     pub(crate) tables: Tables,
     pub(crate) bus: Bus,
     dial: Arc<Mutex<Timestamp>>,
-    /// How long runs of schedules may take.
+    /// Time that each run has until its deadline.
     pub(crate) time_left: Cell<Duration>,
     parts: RefCell<HashMap<(usize, &'static str), Running>>,
-    /// States from which erasures with participants were led to their end.
+    /// States of erasures from which [`Self::conclude`] has led to the end.
     concluded: RefCell<BTreeSet<String>>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Parts {
     mailer: Mailer,
 }
 
-/// A handler context.
+/// One of the handler contexts of a process.
 pub(crate) trait Part {
     fn of(parts: &'static Parts) -> &'static Self;
 }
@@ -96,7 +96,7 @@ parts! {
     Deliverer: deliverer, Mailer: mailer
 }
 
-/// The answer of an operation.
+/// The result of an operation, in the form of an HTTP answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -143,10 +143,10 @@ pub(crate) struct Operation {
     repeated: Option<u16>,
 }
 
-/// Starts an operation.
+/// A function that starts an operation.
 type Begin = Box<dyn Fn(&'static Parts, &Scene, Deadline) -> Work>;
 
-/// Whether a state shows the effect of a success.
+/// A function that tells whether a state shows the effect of a success.
 type Effect = Box<dyn Fn(&State, &Scene, &Answer) -> bool>;
 
 impl World {
@@ -221,10 +221,10 @@ impl World {
         self.conclude(scene, start).await;
     }
 
-    /// Lets time pass until every participant that is awaited was asked again and has answered, and checks that the
-    /// erasure ends: with a final receipt, and with nobody who is asked any more. An account that a restore has brought
-    /// back is erased again before. Does nothing without participants or an erasure, or if the same state was led to
-    /// its end before.
+    /// Leads an erasure to its end: lets time pass until every awaited participant was asked again and has answered.
+    /// Checks that the erasure is then complete, with a final receipt, and that nobody is asked any more. An account
+    /// that a restore has brought back is first erased again. Does nothing if there are no participants or no erasure,
+    /// or if the same state was led to its end before.
     pub(crate) async fn conclude(&self, scene: &Scene, start: &State) {
         let state = self.state(scene);
         let place = format!("{} {}", self.now(), state.place());
@@ -253,8 +253,8 @@ impl World {
         self.state(scene).rounds.check_end();
     }
 
-    /// Runs the schedule that asks participants, after some time. Returns those who are asked, none of whom has
-    /// answered.
+    /// Lets some time pass, and runs the schedule that asks participants. Returns the participants that it asks, after
+    /// checking that each may be asked.
     async fn ask_after(&self, time: Duration, scene: &Scene, start: &State) -> BTreeSet<String> {
         self.set_time(self.now().plus(time));
         let _ = self.bus.take_questions();
@@ -311,7 +311,7 @@ impl Operation {
         Self { repeated: Some(status), ..self }
     }
 
-    /// Whether `answer` is no success, or one whose effect `state` shows.
+    /// Whether `answer` is truthful: not a success, or a success whose effect `state` shows.
     pub(crate) fn is_true(&self, answer: &Answer, scene: &Scene, state: &State) -> bool {
         answer.status != 200 || (self.effect)(state, scene, answer)
     }

@@ -1,6 +1,6 @@
 //! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who needs a session for it. Only
-//! this answer shows the key's token. A key that a project admin binds to a participant has no permission: it can only
-//! list and acknowledge the erasures that the participant is asked for.
+//! this answer shows the key's token. A project admin can bind the key to a participant: such a key has no permission,
+//! and can only list and acknowledge that participant's erasure requests.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,6 +1,5 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token for an access key, which acts for the calling agent from
-//! then on. Only this answer shows the new token; the old one stays valid for an overlap. A key may rotate itself, but
-//! not extend its own expiry.
+//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token, shown in this answer only, for an access key, which acts
+//! for the calling agent from then on. The old one stays valid for an overlap. A key cannot extend its own expiry.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -10,9 +9,8 @@ use shared::domain::gate::Write;
 use shared::domain::value::{Integer, deserialize_present};
 use shared::domain::{Error, EventType, Kind, Permission, PlainToken};
 use shared::http::{Reply, Request, view};
-use shared::runtime::Endpoint;
 use shared::store::{Update, revise};
-use shared::{replay, runtime};
+use shared::{replay, runtime, runtime::Endpoint};
 
 /// Durations in seconds. Without `expire`, the key's expiry stays; an `overlap` of 0 ends the old token at once.
 #[derive(Deserialize)]

@@ -1,4 +1,5 @@
-//! `PUT /v1.0/accesskeys/{id}`: replaces the fields of an access key that the body names, and keeps the others.
+//! `PUT /v1.0/accesskeys/{id}`: updates an access key. Fields that the body contains replace the stored ones; the
+//! others stay.
 
 use shared::app::App;
 use shared::auth::caller_and_access_key;

@@ -1,7 +1,7 @@
 //! Creates the project's own account and its first admin. Invoked by hand, with `{"username", "password"}`.
 //!
-//! If the project has an admin already, it changes nothing, unless `"add": true` asks for another admin: the way back
-//! in for whoever may invoke functions.
+//! Changes nothing if the project has an admin already, unless `"add": true` asks for another one. By that, whoever may
+//! invoke functions can get back in when no admin can log in.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
@@ -26,7 +26,7 @@ pub(crate) struct Wanted {
 
 #[derive(Serialize)]
 pub(crate) struct Answer {
-    /// Whether the admin was created now; if not, there is one already.
+    /// Whether this invocation created an admin; false if the project had one already.
     created: bool,
     customer_id: String,
 }

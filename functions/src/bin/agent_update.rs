@@ -1,5 +1,5 @@
-//! `PUT /v1.0/agents/{id}`: replaces the fields of an agent of the caller's account that the body names, and keeps the
-//! others.
+//! `PUT /v1.0/agents/{id}`: updates an agent of the caller's account. Fields that the body contains replace the stored
+//! ones; the others stay.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

@@ -1,5 +1,5 @@
-//! `POST /auth/email-verify/resend`: asks for another link to prove an address, of a pending sign-up or of accounts
-//! that have it. The answer is the same whoever the address belongs to.
+//! `POST /auth/email-verify/resend`: requests another mailed link that proves an address, for its pending sign-up and
+//! for every account that has it. The answer is the same whoever the address belongs to.
 //!
 //! Two steps: count the request against the limits of its network and its address, then write.
 

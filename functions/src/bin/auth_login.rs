@@ -1,8 +1,8 @@
-//! `POST /auth/login`: creates a session for a user name and its password. The agent's oldest session ends if there
-//! would be too many.
+//! `POST /auth/login`: creates a session for a user name and its password. If the agent then has too many sessions, the
+//! oldest ones end.
 //!
-//! Two round trips: login attempts and user name lock, then the session. Reads and hashes are the same whether the user
-//! name exists or not.
+//! Two round trips: the first counts the login attempt and reads the user name lock, the second writes the session.
+//! Reads and hashes are the same whether the user name exists or not.
 
 use futures_util::future::join3;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
-//! `POST /auth/password-reset`: sets the password of an agent by the token of a mailed link: a new one in place of a
-//! forgotten one, or the first one of an invited agent. It works in every state of the account in which the agent may
-//! log in. All sessions and all other mailed links of the agent end.
+//! `POST /auth/password-reset`: sets an agent's password by the token of a mailed link: a new password in place of a
+//! forgotten one, or the first password of an invited agent. It works as long as the account's state allows the agent
+//! to log in. All sessions and all other mailed links of the agent end.
 //!
 //! Two round trips: count the attempt and read token, account and agent; then write. No password is hashed for a token
 //! that does not exist, and no refusal uses the token up.

@@ -1,6 +1,6 @@
-//! `POST /auth/unregister-link`: asks for a mailed link that unregisters the account whose verified address this is.
-//! The answer, the work and what is written are the same whoever the address belongs to: the account is looked up when
-//! the mail is sent.
+//! `POST /auth/unregister-link`: requests a mailed link that unregisters the account with this verified address. The
+//! answer, the work and the writes are the same whoever the address belongs to: the account is looked up when the mail
+//! is sent.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,8 @@
 //! `GET /v1.0/customers`: lists accounts that are not deleted, newest first, or those that match the query's filter.
 //!
-//! One round trip, as the caller and the page are read concurrently. A filter takes one more, as rows are read by the
-//! keys that an index, a marker or an entry of an e-mail address returns; a later page by name takes another.
+//! One round trip: the caller and the page are read concurrently. A filter by status, name, e-mail address or mark
+//! needs a second, to read the accounts whose keys the first has found in an index, in markers or in entries under an
+//! address. Later pages of a search by name need a third, to find their start.
 
 use shared::app::App;
 use shared::auth::{caller, credential};

@@ -1,4 +1,5 @@
-//! `PUT /v1.0/customers/{id}`: replaces the fields of an account that the body names, and keeps the others.
+//! `PUT /v1.0/customers/{id}`: updates an account. Fields that the body contains replace the stored ones; the others
+//! stay.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

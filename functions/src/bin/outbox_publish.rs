@@ -1,5 +1,5 @@
-//! Publishes the outbox: the table's stream brings the keys of new entries, the schedule starts a run for
-//! what the stream has lost.
+//! Publishes the outbox. The table's stream starts a run for new entries, whose keys it brings; the schedule starts a
+//! run for entries that the stream has lost.
 //!
 //! Reports the records that the bus refused as partial batch failures, so Lambda retries them.
 
@@ -9,7 +9,8 @@ use shared::domain::{Error, Event, Id};
 use shared::platform::Deadline;
 use shared::runtime::{self, BatchFailures, StreamRecord};
 
-/// A batch of stream records, or the schedule's event, which has none. Other fields are ignored.
+/// Input of the function: a batch of stream records, or the schedule's event, which has no records. Other fields are
+/// ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Call {

@@ -1,5 +1,5 @@
-//! `PUT /v1.0/customer`: replaces the fields of the caller's account that the body names, and keeps the others. To
-//! change the e-mail address, the caller sends their own password in `current_password`.
+//! `PUT /v1.0/customer`: updates the caller's account. Fields that the body contains replace the stored ones; the
+//! others stay. To change the e-mail address, the caller sends their own password in `current_password`.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
 //! `GET /v1.0/{kind}`: lists resources of the caller's account, or of the one that a project admin names, newest first.
 //!
-//! One round trip, as token and query name the account, so that the caller and the page are read concurrently; one more
-//! for every MB of the page over the first.
+//! One round trip: token and query name the account, so the caller and the page are read concurrently. A page larger
+//! than 1 MB needs another round trip for each further MB.
 
 use shared::app::App;
 use shared::auth::account_and_page;

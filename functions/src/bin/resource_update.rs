@@ -1,4 +1,4 @@
-//! `PUT /v1.0/{kind}/{id}`: replaces the fields of a resource that the body names, and keeps the others.
+//! `PUT /v1.0/{kind}/{id}`: updates a resource. Fields that the body contains replace the stored ones; the others stay.
 
 use serde::Deserialize;
 use shared::app::App;

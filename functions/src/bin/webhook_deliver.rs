@@ -1,5 +1,5 @@
-//! Delivers events to webhooks: the bus brings an event for its first attempt, the schedule starts a run
-//! for the attempts that are due.
+//! Delivers events to webhooks. The bus starts the first attempt at an event; the schedule starts a run over all
+//! attempts that are due.
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Event, Id};
@@ -7,7 +7,7 @@ use shared::platform::Deadline;
 use shared::runtime;
 use shared::webhook::{Deliverer, DeliveryRun, deliver_due, deliver_one};
 
-/// An EventBridge event. Other fields are ignored.
+/// Input of the function: the fields that it reads of an EventBridge event. Other fields are ignored.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     #[serde(default)]

@@ -1,5 +1,5 @@
-//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account, or of the one that a project
-//! admin names, a deleted one's too, and their results, newest first, as far back as events are kept.
+//! `GET /v1.0/webhook_deliveries`: lists webhook deliveries with their results, newest first, as far back as events are
+//! kept. They are those of the caller's account, or of the account that a project admin names, which may be deleted.
 //!
 //! One round trip: token and query name the account, so the caller and the page are read concurrently.
 

@@ -16,7 +16,8 @@ use shared::runtime::{self, Endpoint};
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// Time for which the old secret signs, too, in seconds; a day, if absent. With 0, it signs nothing more.
+    /// How long requests are signed with the old secret, too, in seconds; a day if absent. With 0, only the new secret
+    /// signs from now on.
     #[serde(default, deserialize_with = "deserialize_present")]
     overlap: Option<Integer>,
 }

@@ -55,7 +55,7 @@ impl Display for HoldName {
     }
 }
 
-/// How much of a list is shown.
+/// Limit on the number of rows shown from a list.
 #[derive(Debug, Args)]
 pub(crate) struct Rows {
     /// Show at most this many rows
@@ -67,7 +67,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Maximum number of rows; `None` if there is none.
+    /// Returns the maximum number of rows to show; `None` means no limit.
     pub(crate) fn limit(&self) -> Option<usize> {
         (!self.all).then_some(self.limit as usize)
     }

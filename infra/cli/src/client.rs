@@ -1,4 +1,5 @@
-//! Calls of the API: credentials, retries within bounds, pages, errors.
+//! A client of the API: adds the token to calls, retries them within bounds, reads lists page by page, and turns error
+//! answers into errors.
 
 use std::io::ErrorKind;
 use std::thread;
@@ -20,14 +21,14 @@ use crate::profile::Secret;
 use crate::show;
 use crate::wire::{Envelope, Page, Refusal};
 
-/// How long a call may take; the gateway gives up after 30 seconds.
+/// Maximum duration of one attempt of a call. It exceeds the 30 seconds after which the gateway gives up.
 const TIMEOUT: Duration = Duration::from_secs(40);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an answer: 16 MiB, several times the largest one of the API.
 const MAX_ANSWER: u64 = 16 << 20;
 /// Maximum number of retries of a call.
 const RETRIES: u32 = 4;
-/// Maximum time that all retries of a call wait in total.
+/// Maximum total time that a call waits before its retries.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Number of rows per page: the API's maximum.
 const PAGE: usize = 100;
@@ -71,7 +72,7 @@ impl From<Url> for String {
 }
 
 impl Url {
-    /// The address as text.
+    /// Returns the address as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -100,22 +101,22 @@ impl Call {
         }
     }
 
-    /// A `GET` of `path`.
+    /// Returns a `GET` request for `path`.
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
-    /// A `POST` to `path`.
+    /// Returns a `POST` request to `path`.
     pub(crate) fn post(path: impl Into<String>) -> Self {
         Self::new(Method::POST, path)
     }
 
-    /// A `PUT` to `path`.
+    /// Returns a `PUT` request to `path`.
     pub(crate) fn put(path: impl Into<String>) -> Self {
         Self::new(Method::PUT, path)
     }
 
-    /// A `DELETE` of `path`.
+    /// Returns a `DELETE` request for `path`.
     pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self::new(Method::DELETE, path)
     }
@@ -132,7 +133,7 @@ impl Call {
         self
     }
 
-    /// Gives the call an idempotency key, by which it has one effect however often it is sent.
+    /// Adds an idempotency key to the call, so that it takes effect once, however often it is sent.
     pub(crate) fn idempotent(mut self) -> Result<Self, Error> {
         let mut key = [0; 16];
         SystemRandom::new()
@@ -157,12 +158,12 @@ impl Call {
     }
 }
 
-/// What the API answered: a JSON document.
+/// An answer of the API: a JSON document.
 #[derive(Debug)]
 pub(crate) struct Answer(String);
 
 impl Answer {
-    /// The document as it was sent.
+    /// Returns the document exactly as the API sent it.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -185,13 +186,13 @@ pub(crate) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
     })
 }
 
-/// Why an attempt failed, and how long to wait before another; `None` if there is no point in one.
+/// A failed attempt of a call: the error, and the wait before the next attempt. `None` means that a retry is useless.
 struct Failure {
     error: Error,
     retry_after: Option<Duration>,
 }
 
-/// The number of retries that a call has left, and the time that they may still wait.
+/// Limits on the retries of one call: the number of retries left, and the total waiting time left.
 struct Patience {
     retries: u32,
     wait: Duration,
@@ -202,7 +203,7 @@ impl Patience {
         Self { retries, wait: MAX_WAIT }
     }
 
-    /// Returns whether to wait that long and try again; if so, deducts the retry and its wait.
+    /// Whether to retry after `wait`. If so, deducts the retry and its wait from what is left.
     fn allows(&mut self, wait: Duration) -> bool {
         let allowed = self.retries > 0 && wait <= self.wait;
         if allowed {
@@ -349,7 +350,7 @@ impl Client {
     }
 }
 
-/// Returns how long `Retry-After` asks to wait: at least a second.
+/// Returns the wait that the header `Retry-After` asks for, at least a second.
 fn retry_after(response: &Response<Body>) -> Duration {
     let seconds =
         response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());

@@ -1,4 +1,4 @@
-//! What every command is given: the profile, and where results go.
+//! The context that every command gets: the profile and the output format.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -9,12 +9,12 @@ use crate::error::Error;
 use crate::profile::{Name, Profile, Profiles};
 use crate::show::{self, Table};
 
-/// The profile in use, and where results go.
+/// Options common to all commands: the profile, and the output format.
 #[derive(Debug)]
 pub(crate) struct Context {
     /// Name of the profile.
     pub(crate) profile: Name,
-    /// Whether results are printed for programs, as JSON.
+    /// Whether results are printed as JSON, for programs.
     pub(crate) json: bool,
 }
 
@@ -25,7 +25,7 @@ impl Context {
         Ok(Client::with_token(url, token))
     }
 
-    /// Prints the rows of a list that the API answers page by page, as [`rows`](Self::rows) does.
+    /// Fetches a list page by page, and prints each page with [`rows`](Self::rows).
     pub(crate) fn list<T: DeserializeOwned, const N: usize>(
         &self,
         path: &str,
@@ -48,8 +48,8 @@ impl Context {
         Ok(())
     }
 
-    /// Prints rows: for programs one JSON document per line, for people the cells that `cells` makes of a row. Rows for
-    /// which `cells` returns `None` are left out. Returns the number of rows printed.
+    /// Prints rows: with `--json` as one JSON document per line, otherwise as a table with the cells that `cells`
+    /// returns for each row. Rows for which `cells` returns `None` are left out. Returns the number of rows printed.
     pub(crate) fn rows<T: DeserializeOwned, const N: usize>(
         &self,
         rows: &[Box<RawValue>],

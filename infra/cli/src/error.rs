@@ -1,4 +1,4 @@
-//! What can go wrong, in words for a person and as an exit code for a program.
+//! Reasons why a command fails, each with a message for people and an exit code for programs.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -27,9 +27,9 @@ pub(crate) enum Error {
     Changed(Refusal),
     /// The token is missing, has expired, or is not accepted.
     SignedOut(String),
-    /// An argument, a file or what was typed cannot be used.
+    /// An argument, a file or some input is invalid.
     Usage(String),
-    /// There is no answer, or one that is not the API's.
+    /// No answer has come, or it does not come from the API.
     Unreachable(String),
     /// The API answered that it does not work at the moment: status 500 or 503.
     Broken(Refusal),
@@ -42,7 +42,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// The process's exit code. [`EXIT_CODES`] documents them.
+    /// Returns the exit code of the process, as documented in [`EXIT_CODES`].
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(_) => 1,
@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// The error for a file that cannot be read or written.
+    /// Returns the error for a file that cannot be read or written.
     pub(crate) fn file(path: &std::path::Path, problem: &io::Error) -> Self {
         Self::Usage(format!("{}: {problem}.", path.display()))
     }

@@ -1,7 +1,7 @@
 //! `tenure`: accounts, erasures and receipts from a terminal, through the public API with the caller's own rights.
 //!
-//! What is printed for programs goes to stdout, messages go to stderr. Whatever the API answers is made harmless for a
-//! terminal before it is printed ([`show`]).
+//! Results go to stdout, messages go to stderr. Text from the API is made harmless for a terminal before it is printed
+//! ([`show`]).
 
 mod arguments;
 mod client;

@@ -1,6 +1,7 @@
-//! Profiles: for each installation its address and a token, in a file that only its user may read.
+//! Profiles: each is the address of an installation and a token for it, in a file that only the user may read.
 //!
-//! They are in `tenure` below the user's configuration folder (`$XDG_CONFIG_HOME`, by default `~/.config`).
+//! The files are in the folder `tenure` of the user's configuration folder (`$XDG_CONFIG_HOME`, by default
+//! `~/.config`).
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::fs::{self, DirBuilder, File};
@@ -27,7 +28,7 @@ impl Secret {
         Self(secret)
     }
 
-    /// The secret itself, to be sent.
+    /// Returns the secret in plain text, for sending it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -80,7 +81,7 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    /// The user's profiles.
+    /// Returns the folder of the current user's profiles.
     pub(crate) fn of_user() -> Result<Self, Error> {
         let strategy = etcetera::choose_base_strategy().map_err(|_| {
             Error::Usage("There is no home directory to keep profiles in: set HOME.".to_owned())
@@ -118,7 +119,7 @@ impl Profiles {
         Ok(())
     }
 
-    /// Deletes a profile. One that does not exist is no error.
+    /// Deletes a profile. Succeeds also if the profile does not exist.
     pub(crate) fn delete(&self, name: &Name) -> Result<(), Error> {
         let path = self.path(name);
         match fs::remove_file(&path) {
@@ -143,7 +144,7 @@ fn read_private(path: &Path, file: File) -> Result<String, Error> {
     std::io::read_to_string(file).map_err(failed)
 }
 
-/// Returns the error for a profile that does not exist, so that there is no token.
+/// Returns the error for a profile that does not exist: nobody is signed in with it.
 pub(crate) fn signed_out(name: &Name) -> Error {
     Error::SignedOut(format!(
         "Nobody is signed in with the profile {name}: tenure login --profile {name} --url URL"

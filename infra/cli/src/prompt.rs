@@ -1,6 +1,6 @@
-//! Reads what belongs neither into arguments nor into the shell's history: user names, passwords, personal data.
+//! Reads input that must stay out of arguments and of the shell's history: user names, passwords, personal data.
 //!
-//! At a terminal, the user is prompted for each; otherwise each is a line of stdin.
+//! At a terminal, the user is prompted for each value; otherwise each is a line of stdin.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;

@@ -9,26 +9,27 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-/// The `typ` of a receipt, so that no other JWS of the same key passes for one.
+/// Header parameter `typ` of every receipt. It tells receipts from other JWSs that the same key has signed.
 const TYPE: &str = "erasure-receipt+jwt";
 const ISSUER: &str = "tenure";
 
 /// Why a receipt is not genuine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotGenuine {
-    /// It is no JWS in compact serialization with ES256 and no critical extensions, or its claims cannot be read.
+    /// The text is no JWS in compact serialization with ES256 and without critical extensions, or its claims cannot be
+    /// read.
     Malformed,
-    /// None of the keys has the id that it names.
+    /// The receipt names a key that is not among the given ones.
     Key,
     /// The signature does not match: the text was changed, or another key signed it.
     Signature,
-    /// Its `typ` is not that of a receipt.
+    /// The JWS is not a receipt: its `typ` is another.
     Type,
-    /// Its issuer (`iss`) is not Tenure.
+    /// The issuer (`iss`) is not Tenure.
     Issuer,
-    /// It is a receipt of another account.
+    /// The receipt is of another account.
     Account,
-    /// It does not supersede the earlier receipt.
+    /// The receipt does not supersede the given earlier receipt.
     Superseded,
 }
 
@@ -99,20 +100,20 @@ struct Header {
     alg: String,
     kid: String,
     typ: Option<String>,
-    /// Extensions that a verifier must understand. None is supported.
+    /// Extensions that a verifier must understand. None is supported, so a receipt with this field is refused.
     crit: Option<IgnoredAny>,
 }
 
-/// A genuine receipt.
+/// A receipt whose signature, type and issuer were verified.
 #[derive(Debug)]
 pub(crate) struct Receipt {
-    /// Its claims, as JSON.
+    /// The claims, as JSON.
     pub(crate) text: String,
-    /// Its claims.
+    /// The claims that the commands read.
     pub(crate) claims: Claims,
 }
 
-/// The claims of a receipt: what it states.
+/// The claims of a receipt: the statements that its signature covers.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Claims {
     iss: String,
@@ -135,19 +136,19 @@ pub(crate) struct Claims {
     pub(crate) not_covered: Option<NotCovered>,
 }
 
-/// Default of `final`: earlier versions signed final receipts only, and did not say so.
+/// Returns the default of the claim `final`: earlier versions signed only final receipts, and left the claim out.
 const fn yes() -> bool {
     true
 }
 
-/// What a receipt covers beside the installation's tables.
+/// Systems beside the installation's tables that a receipt covers: the participants.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Covers {
     #[serde(default)]
     pub(crate) participants: Vec<Covered>,
 }
 
-/// What a participant has reported.
+/// A participant's report of its part in the erasure: the state, and the numbers found and deleted.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Covered {
     pub(crate) name: String,
@@ -156,7 +157,7 @@ pub(crate) struct Covered {
     pub(crate) deleted: Option<u64>,
 }
 
-/// What a participant keeps, and why.
+/// Data that a participant keeps after the erasure: kind, number, legal ground, and end of the retention.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Retained {
     pub(crate) participant: String,
@@ -166,13 +167,13 @@ pub(crate) struct Retained {
     pub(crate) until: Option<String>,
 }
 
-/// What a receipt does not cover.
+/// Data that a receipt does not cover: backups, until they expire.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NotCovered {
     pub(crate) backups_until: Option<String>,
 }
 
-/// Verifies a receipt: that one of the keys has signed it, as a receipt of Tenure.
+/// Verifies a receipt: one of the keys must have signed it, as a receipt, and its issuer must be Tenure.
 pub(crate) fn verify(receipt: &str, keys: &Keys) -> Result<Receipt, NotGenuine> {
     let (signed, signature) = receipt.rsplit_once('.').ok_or(NotGenuine::Malformed)?;
     let (header, payload) = signed.split_once('.').ok_or(NotGenuine::Malformed)?;
@@ -193,24 +194,24 @@ pub(crate) fn verify(receipt: &str, keys: &Keys) -> Result<Receipt, NotGenuine> 
 }
 
 impl Receipt {
-    /// Checks that it is of this account.
+    /// Checks that the receipt is of this account.
     pub(crate) fn is_of(&self, account: &str) -> Result<(), NotGenuine> {
         if self.claims.sub == account { Ok(()) } else { Err(NotGenuine::Account) }
     }
 
-    /// Checks that it replaces the receipt `earlier`.
+    /// Checks that the receipt replaces the receipt `earlier`.
     pub(crate) fn replaces(&self, earlier: &str) -> Result<(), NotGenuine> {
         let hash = HEXLOWER.encode(digest(&SHA256, earlier.as_bytes()).as_ref());
         if self.claims.supersedes == Some(hash) { Ok(()) } else { Err(NotGenuine::Superseded) }
     }
 
-    /// Whether it replaces an earlier receipt.
+    /// Whether the receipt replaces an earlier one.
     pub(crate) const fn is_superseding(&self) -> bool {
         self.claims.supersedes.is_some()
     }
 }
 
-/// Decodes base64url, strictly: without padding, blanks, or bits left over, so that each text has one encoding.
+/// Decodes base64url strictly: padding, blanks and leftover bits are refused, so that each text has one encoding.
 fn decode(segment: &str) -> Result<Vec<u8>, NotGenuine> {
     BASE64URL_NOPAD.decode(segment.as_bytes()).map_err(|_| NotGenuine::Malformed)
 }

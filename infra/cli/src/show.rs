@@ -1,7 +1,7 @@
 //! Writes all output for people and programs to stdout and stderr, except prompts and progress bars.
 //!
 //! Names, reasons and messages are other people's text. In a terminal, control characters could move the cursor, change
-//! its title or type commands, so they are shown as escapes, as are those that reorder text.
+//! its title or type commands, and bidirectional controls could reorder the text. Both kinds are shown as escapes.
 
 use std::io::{self, Write as _};
 
@@ -24,7 +24,7 @@ pub(crate) fn table(table: &Table) -> Result<(), Error> {
     Ok(io::stdout().write_all(table.to_text().as_bytes())?)
 }
 
-/// Prints text of ours, such as a script, on stdout as it is.
+/// Prints text of this program itself, such as a script, on stdout without escapes.
 pub(crate) fn script(text: &[u8]) -> Result<(), Error> {
     Ok(io::stdout().write_all(text)?)
 }
@@ -49,7 +49,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Returns a table with these headings; with none, the first row begins it.
+    /// Returns a table with these headings. An empty slice gives a table without headings.
     pub(crate) fn new(headings: &[&str]) -> Self {
         let headings = headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>();
         Self { rows: if headings.is_empty() { Vec::new() } else { vec![headings] } }
@@ -109,7 +109,8 @@ fn harmless_json(document: &str) -> String {
     document.chars().map(escaped).collect()
 }
 
-/// Whether a terminal would act on the character, or show the text around it in another order.
+/// Whether the character is a control, or an invisible character that can change the layout or order of the text around
+/// it.
 fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

@@ -1,4 +1,4 @@
-//! What the API answers, as far as the commands read it. Fields that are not named are ignored.
+//! The API's answers: types with the fields that the commands read. All other fields are ignored.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A refused request's error: what the envelope contains.
+/// The error of a refused request.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Refusal {
     /// Reason code, for programs.
@@ -20,14 +20,14 @@ pub(crate) struct Refusal {
     details: Vec<Value>,
 }
 
-/// The envelope of every error.
+/// The JSON object of every error answer, which contains the error.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
     pub(crate) error: Refusal,
 }
 
 impl Refusal {
-    /// Returns what to do next; `None` for a reason that no command helps with.
+    /// Returns a hint about the next step; `None` for a reason code that no command helps with.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.reason.as_str() {
             "PLAN_OUTDATED" => {
@@ -41,7 +41,7 @@ impl Refusal {
         })
     }
 
-    /// Returns lines of text that compare what an outdated plan counted with what is there now.
+    /// Returns the differences between an outdated plan and the account as it is now, one line each.
     fn differences(&self) -> Vec<String> {
         let Some(details) = self.details.first() else { return Vec::new() };
         let changed = details["account_changed"] == true;
@@ -118,7 +118,7 @@ pub(crate) struct Hold {
     pub(crate) since: String,
 }
 
-/// Who did something.
+/// The person, program or part of the system that did something.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Actor {
     #[serde(rename = "type")]
@@ -134,7 +134,7 @@ impl Display for Actor {
     }
 }
 
-/// What deleting an account would do.
+/// The plan of a deletion: the effects that deleting an account would have.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) digest: String,
@@ -144,7 +144,7 @@ pub(crate) struct Plan {
     pub(crate) capacity: Capacity,
 }
 
-/// What deleting an account does to a stored field.
+/// The effect of a deletion on one stored field.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Field {
     pub(crate) name: String,
@@ -174,7 +174,7 @@ pub(crate) struct Erasure {
     pub(crate) receipts: Vec<String>,
 }
 
-/// Numbers of items of a kind that the purge has found, and that it has deleted.
+/// Progress of the purge with one kind of item: the numbers of items found and deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) found: u64,
@@ -190,7 +190,7 @@ pub(crate) struct Part {
     pub(crate) tm_deadline: String,
 }
 
-/// Something that happened to an account.
+/// An event: something that happened to an account.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Event {
     #[serde(rename = "type")]
@@ -201,7 +201,7 @@ pub(crate) struct Event {
     pub(crate) hold: Option<String>,
 }
 
-/// An event that is sent to an account's webhook.
+/// The delivery of one event to an account's webhook.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Delivery {
     pub(crate) id: String,
@@ -214,7 +214,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Whether the last attempt failed, and the event is still not delivered.
+    /// Whether the event is still undelivered after a failed last attempt.
     pub(crate) fn fails(&self) -> bool {
         self.status != "delivered"
             && self.last_result.as_deref().is_some_and(|result| result != "delivered")

@@ -1,4 +1,4 @@
-//! The first project admin, created by the function that creates it in a deployment.
+//! The first project admin of a local stack, created by the same function as in a deployment.
 
 use sam_local::Invocation;
 use serde_json::json;
@@ -9,7 +9,7 @@ pub const USERNAME: &str = "admin@localhost";
 /// Password of the first project admin.
 pub const PASSWORD: &str = "local-admin-password";
 
-/// The invocation that creates the admin. It changes nothing if the admin exists.
+/// Returns the invocation that creates the first project admin. It changes nothing if the admin exists.
 pub(crate) fn invocation() -> Invocation {
     Invocation {
         function: "AdminBootstrapFunction".to_owned(),

@@ -1,4 +1,4 @@
-//! The description of the API in `infra/openapi.yaml`, and a check of answers against it.
+//! The OpenAPI description in `infra/openapi.yaml`, and a check that answers of the API conform to it.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::docs;
 
-/// URI of the description for the validator; nothing is fetched from it.
+/// URI under which the validator knows the description. Nothing is fetched from it.
 const LOCATION: &str = "http://localhost/openapi.json";
 
-/// JSON pointer to the response for a request that matches no operation.
+/// JSON pointer to the description of the answer to a request that matches no operation.
 const NO_ROUTE: &str = "/components/responses/NoRoute";
 
-/// Characters that the fragment of a URI need not encode.
+/// Characters that are percent-encoded in the fragment of a URI: all but letters, digits, `/`, `~`, `.` and `-`.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'.').remove(b'-');
 
 /// Headers that HTTP and API Gateway add to every answer.
@@ -45,7 +45,7 @@ struct Described {
 /// Description of an answer's body.
 #[derive(Clone)]
 enum DescribedBody {
-    /// There is none.
+    /// No body.
     None,
     /// JSON that fits this schema.
     Json(SchemaIndex),
@@ -61,30 +61,30 @@ struct Header {
 }
 
 impl Description {
-    /// The description of this API.
+    /// Returns the description of Tenure's API, which is compiled at the first call.
     pub fn of_api() -> Result<&'static Self, Error> {
         DESCRIPTION.as_ref().map_err(|why| Error::new(format!("openapi.yaml: {why}")))
     }
 
-    /// The description as JSON.
+    /// Returns the description as JSON.
     #[must_use]
     pub fn document(&self) -> &Value {
         &self.document
     }
 
-    /// The operations, by route such as `GET /pets/{id}`.
+    /// Returns the operations by route, such as `GET /pets/{id}`.
     #[must_use]
     pub fn operations(&self) -> BTreeMap<String, &Value> {
         operations(&self.document)
     }
 
-    /// Follows a reference, if `value` is one.
+    /// Returns the value that `value` refers to by `$ref`, or `value` itself if it is no reference.
     #[must_use]
     pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         resolve(&self.document, value)
     }
 
-    /// Checks an answer of this route. Fails with what is not as described.
+    /// Checks an answer of this route against the description. Fails with the first deviation.
     pub fn check(
         &self,
         route: &str,
@@ -172,12 +172,12 @@ impl Description {
     }
 }
 
-/// Reads the responses of a description.
+/// Reads the described answers from the document, and compiles their schemas.
 struct Reader<'a> {
     document: &'a Value,
     compiler: Compiler,
     schemas: Schemas,
-    /// Responses read so far, by pointer.
+    /// Answers read so far, by JSON pointer.
     read: BTreeMap<String, Described>,
 }
 
@@ -228,14 +228,14 @@ impl<'a> Reader<'a> {
         self.document.pointer(pointer).ok_or_else(|| format!("there is no {pointer}"))
     }
 
-    /// The pointer that a reference at `pointer` refers to, or `pointer` itself.
+    /// Returns the JSON pointer that the reference at `pointer` refers to; `pointer` itself if there is no reference.
     fn target(&self, pointer: &str) -> String {
         let reference = self.document.pointer(pointer).and_then(|value| value["$ref"].as_str());
         reference.and_then(|text| text.strip_prefix('#')).unwrap_or(pointer).to_owned()
     }
 }
 
-/// Checks a body that is text in UTF-8.
+/// Checks that an answer is UTF-8 text of the content type `described`, and not empty.
 fn check_text(described: &str, headers: &HeaderMap, body: &str) -> Result<(), String> {
     let content_type = headers.get(header::CONTENT_TYPE);
     if content_type.is_none_or(|value| value != &format!("{described}; charset=utf-8")) {
@@ -257,7 +257,7 @@ fn operations(document: &Value) -> BTreeMap<String, &Value> {
     operations
 }
 
-/// Returns the values that the `reason` of an error with this answer's status may have, from its `x-reasons`.
+/// Returns the values that `reason` may have in an error of this response, from its `x-reasons`.
 fn reasons(response: &Value) -> Vec<String> {
     let reasons = response["x-reasons"].as_array().into_iter().flatten();
     reasons.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -268,7 +268,7 @@ fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     reference.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
 }
 
-/// `path` as a token of a JSON pointer.
+/// Returns `path` as a token of a JSON pointer: with `~` and `/` escaped.
 fn escaped(path: &str) -> String {
     path.replace('~', "~0").replace('/', "~1")
 }

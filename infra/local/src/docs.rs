@@ -9,8 +9,8 @@ use axum::{
 use sam_local::{Error, yaml};
 use serde_json::Value;
 
-/// The page runs only scripts of this stack, connects only to this stack, and is embedded in no other page.
-/// Swagger UI needs inline styles and `data:` images.
+/// Policy of the page `/docs`: it runs only scripts of this stack, connects only to this stack, and cannot be embedded
+/// in another page. Swagger UI needs inline styles and `data:` images.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -19,13 +19,13 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The description of the API in JSON.
+/// Returns the description of the API in JSON.
 pub(crate) fn document() -> Result<Value, Error> {
     yaml::parse(include_str!("../../openapi.yaml"))
         .map_err(|why| Error::new(format!("openapi.yaml: {why}")))
 }
 
-/// Routes of the description and of the page that shows it.
+/// Returns the routes of the description and of the page that shows it.
 pub(crate) fn router() -> Result<Router, Error> {
     let description = document()?;
     let script = |text: &'static str| get(async move || file("text/javascript", text));

@@ -1,7 +1,8 @@
-//! Runs Tenure's template on this machine: what [`sam_local`] does not know about it.
+//! Runs Tenure's template on this machine. [`sam_local`] plays any template; this crate adds the parts specific to
+//! Tenure.
 //!
-//! [`options`] adds the first project admin, the description of the API at `/docs`, and the variables that
-//! only functions on this machine have. [`demo`] fills a stack with an invented world. With the feature `check`,
+//! [`options`] adds the first project admin, the description of the API at `/docs`, and the environment variables that
+//! functions have only on this machine. [`demo`] fills a stack with an invented world. With the feature `check`,
 //! `Description` checks answers against the description.
 
 mod bootstrap;
@@ -22,12 +23,12 @@ pub use description::Description;
 /// never sets it.
 const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// Environment variable, and its value, with the host names that a function can resolve: a JSON object of lists of
-/// addresses by name. With none, functions on this machine send to loopback addresses only.
+/// Environment variable with the host names that a function can resolve, and its value: a JSON object that maps each
+/// name to a list of addresses. The value is empty, so functions on this machine send to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
-/// Parameters of the template that switch on what people see: the console, and mail, which the stack keeps. Links lead
-/// to the default port.
+/// Values of the template's parameters that switch on the console and mail. The stack keeps the mail. Links lead to the
+/// default port.
 const PARAMETERS: [(&str, &str); 4] = [
     ("ConsoleEnabled", "true"),
     ("MailFrom", "no-reply@tenure.example"),
@@ -35,10 +36,10 @@ const PARAMETERS: [(&str, &str); 4] = [
     ("PublicUrl", "http://127.0.0.1:3000"),
 ];
 
-/// Field of a log line with the number of password hashes that a request computed.
+/// Field of the functions' log lines: the number of password hashes that a request computed.
 const HASHES: &str = "hashes";
 
-/// Options of a quiet stack for Tenure's template, with its data in memory.
+/// Returns the options of a stack for Tenure's template that shows no log lines and keeps its data in memory.
 pub fn options(
     template: impl Into<PathBuf>,
     binaries: impl Into<PathBuf>,

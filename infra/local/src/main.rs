@@ -15,7 +15,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-/// The embedded store allocates for every attribute of every item.
+/// Makes mimalloc the global allocator, because the embedded store allocates for every attribute of every item.
 #[global_allocator]
 static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;
 
@@ -54,7 +54,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The signals that stop the stack: Ctrl-C, and `SIGTERM` of a supervisor.
+/// The signals that stop the stack: `SIGINT` (Ctrl-C), and `SIGTERM` from a supervisor.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -153,7 +153,7 @@ fn workspace() -> PathBuf {
     root
 }
 
-/// Builds the functions, with Cargo's own progress.
+/// Builds the functions with Cargo, and shows Cargo's own progress.
 #[expect(clippy::disallowed_methods, reason = "Cargo names itself in the environment")]
 async fn build() -> Result<(), Box<dyn std::error::Error>> {
     say("building the functions; the first time this takes about a minute");
@@ -179,7 +179,8 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Makes the demonstration, without the functions' log lines meanwhile, and says what to open.
+/// Makes the demonstration, with the functions' log lines hidden meanwhile, and prints the addresses and logins to look
+/// at it.
 async fn make_demo(stack: &Stack) -> Result<(), sam_local::Error> {
     say("making 75 days in the life of 40 accounts; this takes about half a minute");
     stack.set_echo(false);
@@ -199,7 +200,7 @@ async fn make_demo(stack: &Stack) -> Result<(), sam_local::Error> {
     Ok(())
 }
 
-/// Says how to log in, and prints the line on stdout that tells programs that the stack is ready.
+/// Prints a command that logs in, and on stdout the line that tells programs that the stack is ready.
 fn announce(stack: &Stack) -> std::io::Result<()> {
     let url = stack.url();
     if stack.routes().iter().any(|route| route == "POST /auth/login") {

@@ -1,6 +1,6 @@
-//! The demonstration has every state that it promises, and goes on when the clock is moved.
+//! Checks that the demonstration contains every state that it promises, and that it goes on when the clock is moved.
 //!
-//! It runs the built functions, which lie next to this test's directory: `cargo test` builds them first.
+//! The test runs the built functions, which are in the directory above its own: `cargo test` builds them first.
 
 #![cfg(test)]
 
@@ -22,7 +22,7 @@ const DAY: i64 = 24 * HOUR;
 /// Maximum time until every participant that answers has answered.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A stack with the demonstration, and what an operator sees of it.
+/// A stack with the demonstration, and an operator's session on it.
 struct World {
     stack: Stack,
     client: Client,
@@ -44,7 +44,7 @@ impl World {
         self.client.get(path, &self.operator).await.unwrap()
     }
 
-    /// The accounts of a list, by company; of deleted ones, by id.
+    /// Returns the accounts of a list by company name; deleted accounts by id.
     async fn list(&self, filter: &str) -> BTreeMap<String, Value> {
         let page = self.get(&format!("/v1.0/customers?{filter}")).await;
         assert_eq!(page["next_page_token"], "", "{filter} has one page");
@@ -56,7 +56,7 @@ impl World {
         rows.map(|row| (name(row), row.clone())).collect()
     }
 
-    /// Every deleted account's row in the ledger, as the API shows it.
+    /// Returns the erasure of every deleted account, as the API shows it.
     async fn erasures(&self) -> Vec<Value> {
         let mut erasures = Vec::new();
         for row in self.list("deleted=true").await.values() {
@@ -72,13 +72,13 @@ impl World {
     }
 }
 
-/// The directory of the functions' executables: that of this test is below it.
+/// Returns the directory of the functions' executables, which is the parent of this test's directory.
 fn binaries() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().to_owned()
 }
 
-/// How often each value occurs.
+/// Returns the number of occurrences of each value.
 fn counts<'a>(values: impl IntoIterator<Item = &'a Value>) -> Value {
     let mut counts = BTreeMap::<_, u64>::new();
     for value in values {
@@ -91,7 +91,7 @@ fn decoded(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// The claims of a receipt that one of these keys has signed.
+/// Checks that one of these keys has signed the receipt, and returns its claims.
 fn verified(receipt: &str, keys: &Value) -> Value {
     let (signed, signature) = receipt.rsplit_once('.').unwrap();
     let (header, claims) = signed.split_once('.').unwrap();
@@ -104,7 +104,7 @@ fn verified(receipt: &str, keys: &Value) -> Value {
     serde_json::from_slice(&decoded(claims)).unwrap()
 }
 
-/// Returns the number of items of all kinds that an erasure has `found` or `deleted`, as `what` says.
+/// Returns an erasure's number of items over all kinds; `what` is `found` or `deleted`.
 fn total(erasure: &Value, what: &str) -> u64 {
     let kinds = erasure["resources"].as_object().unwrap().values();
     kinds.map(|kind| kind[what].as_u64().unwrap()).sum()
@@ -208,19 +208,19 @@ async fn people_can_log_in_and_a_second_world_is_refused(world: &World) {
     assert!(refused.contains("--reset"), "{refused}");
 }
 
-/// Number of erasures that have a receipt, final or not.
+/// Returns the number of erasures that have a receipt, final or not.
 fn receipts(erasures: &[Value]) -> usize {
     erasures.iter().filter(|erasure| !erasure["receipt"].is_null()).count()
 }
 
-/// Number of mails that brought a receipt.
+/// Returns the number of mails that brought a receipt, the last mail of an account.
 fn last_mails(stack: &Stack) -> usize {
     let mail = stack.mail();
     let has_ticket = |message: &&Value| message["text"].as_str().unwrap().contains("vbt_");
     mail.iter().filter(has_ticket).count()
 }
 
-/// Returns once no erasure waits for a participant any longer.
+/// Waits until no erasure waits for a participant that may still answer.
 async fn everybody_has_answered(world: &World) {
     let waits = |erasure: &Value| erasure["stage"] == "awaiting";
     while !world.stack.settle().await || world.erasures().await.iter().any(waits) {

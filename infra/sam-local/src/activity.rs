@@ -1,4 +1,4 @@
-//! Background work: what is under way, what wakes it, and what failed for good.
+//! Background work of the stack: counts the work in progress, wakes streams, and keeps dead letters.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,10 +13,10 @@ pub(crate) struct Activity {
     dead_letters: History<Value>,
 }
 
-/// A piece of background work, which ends when this is dropped.
+/// A guard for a piece of background work: the work counts as running until the guard is dropped.
 pub(crate) struct Busy(Arc<Activity>);
 
-/// Wakes a stream after a write. From the ring until the stream is drained, the stack counts as busy.
+/// Wakes a stream after a write. The stack counts as busy from a ring until the stream has delivered its records.
 pub(crate) struct Doorbell {
     activity: Arc<Activity>,
     busy: Mutex<Option<Busy>>,
@@ -29,13 +29,13 @@ impl Activity {
         Arc::new(Self { running: watch::Sender::new(0), dead_letters: History::new(kept) })
     }
 
-    /// Counts a piece of work until the result is dropped.
+    /// Counts a piece of background work as running until the returned guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.running.send_modify(|running| *running += 1);
         Busy(Arc::clone(self))
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until no background work is running.
     pub(crate) async fn settled(&self) {
         // The sender is in `self`, so waiting cannot fail.
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
@@ -52,7 +52,7 @@ impl Activity {
         }));
     }
 
-    /// Dead letters, oldest first.
+    /// Returns the dead letters, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         self.dead_letters.entries()
     }

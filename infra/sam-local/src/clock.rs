@@ -18,7 +18,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that keeps its offset in `directory`, if there is one.
+    /// Returns a clock that keeps its offset in `directory`, if there is one.
     pub(crate) fn open(directory: Option<&Path>) -> Result<Self, Error> {
         let file = directory.map(|directory| directory.join("clock.json"));
         let saved = file.as_deref().map(state::read).transpose()?.unwrap_or_default();
@@ -26,18 +26,18 @@ impl Clock {
         Ok(Self { offset: Mutex::new(SignedDuration::from_secs(seconds)), file })
     }
 
-    /// Virtual time.
+    /// Returns virtual time.
     pub(crate) fn now(&self) -> Timestamp {
         real_now() + *lock(&self.offset)
     }
 
-    /// Virtual time in whole seconds, as AWS events carry it: `2026-11-20T10:07:30Z`.
+    /// Returns virtual time in whole seconds, as AWS events carry it: `2026-11-20T10:07:30Z`.
     pub(crate) fn now_to_the_second(&self) -> String {
         let now = self.now();
         Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
     }
 
-    /// How far virtual time is ahead of the machine's clock, in seconds.
+    /// Returns the number of seconds by which virtual time is ahead of the machine's clock.
     pub(crate) fn offset_seconds(&self) -> i64 {
         lock(&self.offset).as_secs()
     }
@@ -60,20 +60,20 @@ impl Clock {
     }
 }
 
-/// The machine's clock, by which a function measures its deadline.
+/// Returns the time of the machine's clock, by which a function measures its deadline.
 #[expect(clippy::disallowed_methods, reason = "the one place where the local stack reads time")]
 pub(crate) fn real_now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A new id for a request of the gateway, of the form of API Gateway's: `JKJaXmPLvHcESHA=`.
+/// Returns a new request id for the gateway, in the form of API Gateway's ids: `JKJaXmPLvHcESHA=`.
 pub(crate) fn gateway_request_id() -> String {
     let id = uuid::Uuid::new_v7(timestamp());
     // The bits at the beginning are the time.
     URL_SAFE.encode(&id.as_bytes()[5..])
 }
 
-/// A new id for an invocation, an event or a process: a `UUIDv7`.
+/// Returns a new id for an invocation, an event or a process: a `UUIDv7`.
 pub(crate) fn unique_id() -> String {
     uuid::Uuid::new_v7(timestamp()).to_string()
 }

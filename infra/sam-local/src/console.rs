@@ -34,7 +34,7 @@ impl Console {
         self.lines.push(line);
     }
 
-    /// Lines kept, oldest first.
+    /// Returns the lines kept, oldest first.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.entries()
     }

@@ -23,7 +23,7 @@ use crate::{
 /// How long the stack waits for background work to end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The endpoints, as the response to a request for an unknown one lists them.
+/// The control endpoints. The answer to a request for an unknown one lists them.
 const PATHS: [&str; 17] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
@@ -47,7 +47,7 @@ const PATHS: [&str; 17] = [
 /// Path of the clock endpoint, the only control endpoint that the stack's own pages may call.
 const CLOCK: &str = "/_local/clock";
 
-/// The parts of a running stack.
+/// The parts of a running stack that the control endpoints show and change.
 pub(crate) struct Control {
     pub(crate) functions: Arc<Functions>,
     pub(crate) dynamodb: Arc<DynamoDb>,
@@ -93,7 +93,7 @@ impl Control {
 
 type Shared = State<Arc<Control>>;
 
-/// The control endpoints.
+/// Returns the routes of the control endpoints.
 pub(crate) fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/_local/stats", get(stats))
@@ -117,8 +117,8 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-/// Refuses requests of pages in a browser, which have an `Origin` header. Only the clock endpoint accepts those of the
-/// stack's own pages.
+/// Refuses requests from pages in a browser, which have an `Origin` header. Only the clock endpoint accepts requests
+/// from the stack's own pages.
 async fn refuse_pages(request: Request, next: Next) -> Response {
     let is_page = request.headers().contains_key(header::ORIGIN);
     if is_page && !(request.uri().path() == CLOCK && is_own_page(request.headers())) {
@@ -128,14 +128,14 @@ async fn refuse_pages(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Whether the page that sends a request is of the host and port that the request goes to.
+/// Whether a request comes from one of the stack's own pages: `Origin` names the same host and port as `Host`.
 fn is_own_page(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
     origin.is_some_and(|origin| text(header::HOST) == Some(origin))
 }
 
-/// Whether the client asks for a page rather than for JSON.
+/// Whether the client asks for an HTML page instead of JSON.
 fn wants_page(headers: &HeaderMap) -> bool {
     let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
     accepts.is_some_and(|accepts| accepts.contains("text/html"))
@@ -166,7 +166,7 @@ async fn logs(State(control): Shared) -> Json<Value> {
     Json(json!({"logs": control.console.lines()}))
 }
 
-/// Virtual time: JSON for programs, a page that moves it for whoever asks for HTML.
+/// Answers with virtual time as JSON, or with a page that moves the clock if the client asks for HTML.
 async fn clock(State(control): Shared, headers: HeaderMap) -> Response {
     if !wants_page(&headers) {
         return Json(control.time()).into_response();
@@ -207,7 +207,7 @@ async fn table(State(control): Shared, Path(id): Path<String>) -> Response {
     }
 }
 
-/// Messages that were sent: JSON for programs, a page for whoever asks for HTML.
+/// Answers with the sent messages as JSON, or as a page if the client asks for HTML.
 async fn mail(State(control): Shared, headers: HeaderMap) -> Response {
     if !wants_page(&headers) {
         return Json(json!({"mail": control.ses.sent()})).into_response();
@@ -239,7 +239,7 @@ async fn settle(State(control): Shared) -> Response {
     error(StatusCode::GATEWAY_TIMEOUT, "streams or asynchronous invocations are still running")
 }
 
-/// Lambda's Invoke API.
+/// Plays Lambda's Invoke API.
 async fn invoke(
     State(control): Shared,
     Path(function): Path<String>,

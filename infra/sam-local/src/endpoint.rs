@@ -1,5 +1,5 @@
-//! Endpoint of the functions' SDKs: `DynamoDB`, `EventBridge` and KMS, by the header `X-Amz-Target`, and SES by its
-//! path.
+//! The endpoint for the functions' SDKs: `DynamoDB`, `EventBridge` and KMS are selected by the header `X-Amz-Target`,
+//! SES by its path.
 
 use std::{future::pending, sync::Arc};
 
@@ -28,7 +28,8 @@ use crate::{
 /// their answers, has the same limit here.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The services, the permissions and counters of their callers, and the functions, whose processes a fault may kill.
+/// The state of the endpoint: the services, the callers' permissions and counters, and the functions, whose processes a
+/// fault may kill.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) dynamodb: Arc<DynamoDb>,
@@ -40,7 +41,7 @@ pub(crate) struct Services {
     pub(crate) functions: Arc<Functions>,
 }
 
-/// The endpoint of all services.
+/// Returns the routes of all services.
 pub(crate) fn router(services: Services) -> Router {
     Router::new()
         .route("/", post(call).get(healthy))
@@ -48,7 +49,7 @@ pub(crate) fn router(services: Services) -> Router {
         .with_state(services)
 }
 
-/// `DynamoDB`'s health check.
+/// Answers `DynamoDB`'s health check.
 async fn healthy() -> &'static str {
     "healthy"
 }
@@ -94,7 +95,7 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
     }
 }
 
-/// `SendEmail` of SES.
+/// Answers `SendEmail` of SES.
 async fn send_email(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
     let (caller, _) = read(&headers);
     let may = services.permissions.check(caller.as_ref(), &ses::accesses(&body));

@@ -7,12 +7,12 @@ use std::fmt;
 pub struct Error(String);
 
 impl Error {
-    /// An error with this message.
+    /// Returns an error with this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 
-    /// An error at `path` in the template.
+    /// Returns an error at `path` in the template.
     pub(crate) fn at(path: &str, complaint: impl fmt::Display) -> Self {
         Self(format!("{path}: {complaint}"))
     }

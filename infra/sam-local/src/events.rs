@@ -19,7 +19,7 @@ use crate::{
 /// Maximum number of entries in one `PutEvents`.
 const MAX_ENTRIES: usize = 10;
 
-/// Maximum number of events by which a listener may be behind before it misses some.
+/// Maximum number of events by which a listener may lag behind. Beyond it, the listener misses the oldest.
 const MAX_BEHIND: usize = 1_024;
 
 /// The template's buses and rules.
@@ -45,7 +45,7 @@ struct Entry {
     detail_type: Option<String>,
     detail: Option<String>,
     event_bus_name: Option<String>,
-    /// Seconds since 1970.
+    /// Time of the event, in seconds since 1970.
     time: Option<f64>,
     #[serde(default)]
     resources: Vec<String>,
@@ -54,7 +54,7 @@ struct Entry {
 /// A refused entry: error code and message, as in the results of `PutEvents`.
 struct Refusal(&'static str, String);
 
-/// Actions that a caller of `PutEvents` must be allowed.
+/// Returns the accesses for which a caller of `PutEvents` needs permission.
 pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let entries = request["Entries"].as_array().into_iter().flatten();
@@ -84,12 +84,12 @@ impl Events {
         Arc::new(Self { buses, rules, functions, clock, seen, heard })
     }
 
-    /// Events that reached a bus, oldest first: `{"bus", "rules", "event"}`.
+    /// Returns the events that reached a bus, oldest first: `{"bus", "rules", "event"}`.
     pub(crate) fn seen(&self) -> Vec<Value> {
         self.seen.entries()
     }
 
-    /// Events that reach a bus from now on.
+    /// Returns a receiver of the events that reach a bus from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Value> {
         self.heard.subscribe()
     }

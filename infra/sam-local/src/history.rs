@@ -1,4 +1,4 @@
-//! A list that keeps its latest entries. A stack may run for weeks: what it keeps to show is bounded.
+//! A list that keeps only its latest entries: a stack may run for weeks, so the entries it keeps to show are bounded.
 
 use std::{collections::VecDeque, sync::Mutex};
 
@@ -11,7 +11,7 @@ pub(crate) struct History<T> {
 }
 
 impl<T: Clone> History<T> {
-    /// An empty history that keeps `capacity` entries.
+    /// Returns an empty history that keeps `capacity` entries.
     pub(crate) const fn new(capacity: usize) -> Self {
         Self { capacity, entries: Mutex::new(VecDeque::new()) }
     }
@@ -24,7 +24,7 @@ impl<T: Clone> History<T> {
         }
     }
 
-    /// The entries that are kept, oldest first.
+    /// Returns the entries that are kept, oldest first.
     pub(crate) fn entries(&self) -> Vec<T> {
         lock(&self.entries).iter().cloned().collect()
     }

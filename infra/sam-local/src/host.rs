@@ -1,5 +1,5 @@
-//! The host names that a request may be sent to: those of loopback only. So no page in a browser can reach the stack
-//! under the page's own host name, pointed to this machine (DNS rebinding).
+//! Accepts only requests that are addressed to a loopback host name. This protects the stack from DNS rebinding, by
+//! which a web page's own host name points to this machine.
 
 use axum::{
     Json,
@@ -25,7 +25,7 @@ fn is_loopback(host: &str) -> bool {
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|own| own.eq_ignore_ascii_case(host))
 }
 
-/// Host and port; `None` if they are malformed.
+/// Returns host and port; `None` if they are malformed.
 fn authority(text: &str) -> Option<Authority> {
     let host: Authority = text.parse().ok()?;
     (host.port().is_some() == host.port_u16().is_some()).then_some(host)

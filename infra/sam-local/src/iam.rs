@@ -15,14 +15,14 @@ use crate::{
     template::{Function, Statement},
 };
 
-/// Access key of the account's owner, who may do everything.
+/// Access key of the owner of the AWS account, who may do everything.
 pub const OWNER: &str = "owner";
 
-/// Who makes a call, as its credentials say.
+/// The caller of a service, as its credentials name it.
 pub(crate) struct Caller {
     /// Logical id of the function, or [`OWNER`].
     pub(crate) function: String,
-    /// Id of its process.
+    /// Id of the function's process.
     pub(crate) process: String,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Permissions {
     refused: Mutex<BTreeSet<Permission>>,
 }
 
-/// An action of a function on a resource.
+/// An action that a function takes on a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Permission {
     /// The function's logical id.
@@ -44,12 +44,12 @@ struct Permission {
     resource: String,
 }
 
-/// An action on a resource that the caller must be allowed.
+/// An action on a resource for which the caller needs permission.
 #[derive(Debug)]
 pub(crate) struct Access<'a> {
-    /// `dynamodb:PutItem`, …
+    /// The action, such as `dynamodb:PutItem`.
     pub(crate) action: String,
-    /// An ARN.
+    /// ARN of the resource.
     pub(crate) resource: String,
     /// Partition keys that a call of `DynamoDB` names; empty for other services.
     pub(crate) partitions: Vec<&'a str>,
@@ -70,7 +70,7 @@ impl Permissions {
         })
     }
 
-    /// Checks that `caller` may take all of these actions. Fails for the first that it may not.
+    /// Checks that `caller` may take all of these actions. Fails for the first that is not allowed.
     pub(crate) fn check(
         &self,
         caller: Option<&Caller>,
@@ -98,7 +98,7 @@ impl Permissions {
         Ok(())
     }
 
-    /// The refusal in AWS's words, which is also shown on the console.
+    /// Returns the refusal in AWS's words, and shows it on the console.
     fn denied(&self, function: &str, access: &Access<'_>) -> Denied {
         let Access { action, resource, .. } = access;
         let message = format!(
@@ -110,7 +110,7 @@ impl Permissions {
         Denied("AccessDeniedException", message)
     }
 
-    /// The permissions granted, used and refused, in JSON.
+    /// Returns the permissions granted, used and refused, in JSON.
     pub(crate) fn report(&self) -> Value {
         json!({"granted": self.granted(), "used": *lock(&self.used), "refused": *lock(&self.refused)})
     }
@@ -146,7 +146,7 @@ impl Statement {
 
 #[cfg(test)]
 impl Permissions {
-    /// Permissions of a function for these actions on these tables and indexes.
+    /// Returns the permissions of a function for these actions on these tables and indexes.
     pub(crate) fn of(function: &str, actions: &[&str], resources: &[&str]) -> Arc<Self> {
         let arn = |resource: &&str| crate::aws::arn("dynamodb", &format!("table/{resource}"));
         let statement = json!({

@@ -25,7 +25,7 @@ pub(crate) struct Kms {
 
 struct Key {
     definition: template::Key,
-    /// `None` for keys that are not on P-256.
+    /// The private key; `None` for a key that is not on P-256.
     material: Option<SigningKey>,
 }
 
@@ -42,7 +42,7 @@ struct Request {
     signing_algorithm: Option<String>,
 }
 
-/// Returns what the caller of `operation` must be allowed: the action on the key that `body` names.
+/// Returns the access for which the caller of `operation` needs permission: the action on the key that `body` names.
 pub(crate) fn access(operation: &str, body: &[u8]) -> Access<'static> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let key = request["KeyId"].as_str().unwrap_or_default();
@@ -55,7 +55,7 @@ fn arn(id: &str) -> String {
 }
 
 impl Kms {
-    /// Opens the keys kept in `directory`, if there is one, and generates those that it lacks.
+    /// Opens the keys kept in `directory`, if one is given, and generates the keys that are missing.
     pub(crate) fn open(
         definitions: Vec<template::Key>,
         directory: Option<&Path>,
@@ -93,13 +93,13 @@ impl Kms {
         }
     }
 
-    /// The key with this id or ARN.
+    /// Returns the key with this id or ARN.
     fn find(&self, id: &str) -> Result<&Key, Refusal> {
         let key = self.keys.get(id.strip_prefix(&arn("")).unwrap_or(id));
         key.ok_or_else(|| Refusal("NotFoundException", format!("Key '{id}' does not exist")))
     }
 
-    /// Private keys by key id, in base64, as the data directory keeps them.
+    /// Returns the private keys by key id, in base64, as the data directory keeps them.
     fn material(&self) -> Value {
         let secret = |key: &Key| Some(STANDARD.encode(key.material.as_ref()?.to_bytes()));
         let secrets =

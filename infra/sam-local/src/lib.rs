@@ -11,8 +11,8 @@
 //! ```
 //!
 //! `control` inspects all of them, moves the `clock`, and waits until `activity` ends. Routes, variables,
-//! permissions, tables and rules are those of the template: what is missing there is missing here. What is
-//! there and not played is listed at start.
+//! permissions, tables and rules come only from the template, so anything missing from the template is missing in
+//! the stack, too. The parts of the template that the stack does not play are listed at start.
 //!
 //! | Service | What is played |
 //! |---|---|

@@ -7,45 +7,45 @@ use serde_json::Value;
 
 use crate::data::Data;
 
-/// How long a table in the same region takes to answer.
+/// Default delay of a reply: the time that a table in the same region takes to answer.
 const LATENCY: Duration = Duration::from_millis(4);
 
-/// What a stack runs, and how.
+/// Options of a stack: the template, its executables, the data, and the behaviour of the played services.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The SAM template.
     pub template: PathBuf,
     /// Values for the template's parameters, by name; the others have their defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Directory of the functions' executables. A function names its own in
+    /// Directory of the functions' executables. The template names each function's executable in
     /// `Metadata.BuildProperties.Binary`.
     pub binaries: PathBuf,
-    /// Variables of every function beside those of the template.
+    /// Environment variables of every function beside those of the template.
     pub environment: BTreeMap<String, String>,
-    /// Name of the variable that tells a function how far virtual time is ahead, in seconds; `None`: functions
-    /// have the machine's time.
+    /// Name of the environment variable that tells a function the seconds by which virtual time is ahead; `None`:
+    /// functions have the machine's time.
     pub clock_variable: Option<String>,
-    /// Invocations before the API is served, such as one that creates a first user.
+    /// Invocations that are made before the API is served, such as one that creates a first user.
     pub setup: Vec<Invocation>,
     /// Routes beside those of the template, such as documentation.
     pub routes: Router,
     /// Numeric fields of the functions' log lines that `GET /_local/stats` sums up.
     pub log_fields: Vec<String>,
-    /// Where data is kept.
+    /// Place where the stack keeps its data.
     pub data: Data,
-    /// Whether data that an earlier stack has kept is deleted at start.
+    /// Whether the stack deletes the data of an earlier stack when it starts.
     pub reset: bool,
     /// Port to listen on; 0: any.
     pub port: u16,
     /// Whether log lines are shown on stderr.
     pub echo: bool,
-    /// How many log lines, events, messages and dead letters are kept to be shown.
+    /// Maximum numbers of log lines, events, messages and dead letters that the stack keeps to be shown.
     pub kept: Kept,
     /// Delay of each reply of `DynamoDB`. The embedded one replies within a fraction of a millisecond, a real
     /// table within a few. Without the delay, parallel calls would be counted as sequential round trips.
     pub latency: Duration,
-    /// How long every transaction stays in flight and holds its items, so that concurrent writers conflict as
-    /// on AWS; zero: not at all.
+    /// Time for which every transaction stays in flight and locks its items, so that concurrent writers conflict as on
+    /// AWS; zero: not at all.
     pub contention: Duration,
 }
 
@@ -67,12 +67,12 @@ pub struct Kept {
     pub events: usize,
     /// Messages that were sent.
     pub mail: usize,
-    /// Stream records and asynchronous invocations that were given up.
+    /// Stream records and asynchronous invocations that failed after the last retry.
     pub dead_letters: usize,
 }
 
 impl Kept {
-    /// Everything: for a stack that does not run for long.
+    /// No limits, for a stack that runs only for a short time.
     pub const ALL: Self = Self {
         log_lines: usize::MAX,
         events: usize::MAX,
@@ -82,7 +82,7 @@ impl Kept {
 }
 
 impl Options {
-    /// A quiet stack on any port that keeps its data in memory: what a test wants.
+    /// Returns options that suit a test: any free port, data in memory, and no log lines on stderr.
     #[must_use]
     pub fn in_memory(template: impl Into<PathBuf>, binaries: impl Into<PathBuf>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Scheduled functions, in virtual time.
+//! Runs the template's scheduled functions, by virtual time.
 
 use std::{collections::BTreeMap, sync::Arc, sync::Mutex, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 /// Interval at which due schedules are looked for.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The template's schedules and when each is due next.
+/// The template's schedules, and the next due time of each.
 pub(crate) struct Schedules {
     by_id: BTreeMap<String, template::Schedule>,
     due: Mutex<BTreeMap<String, Timestamp>>,
@@ -56,8 +56,7 @@ impl Schedules {
         }
     }
 
-    /// Moves the clock, then runs each schedule that became due once; returns the functions' results by
-    /// schedule.
+    /// Moves the clock, then runs every schedule that is due, each once. Returns the functions' results by schedule.
     pub(crate) async fn advance(
         &self,
         by: SignedDuration,
@@ -84,13 +83,13 @@ impl Schedules {
         })
     }
 
-    /// Logical ids of all schedules.
+    /// Returns the logical ids of all schedules.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.by_id.keys().map(String::as_str).collect()
     }
 
-    /// Moves the clock and takes the schedules that are due. The lock keeps `run` and `advance` from taking
-    /// the same one.
+    /// Moves the clock, and takes the schedules that are due. A lock prevents `run` and `advance` from both taking the
+    /// same schedule.
     fn take_due(&self, advance: SignedDuration) -> Result<Vec<String>, Error> {
         let mut times = lock(&self.due);
         let now = self.clock.advance(advance)?;

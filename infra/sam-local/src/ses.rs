@@ -1,8 +1,8 @@
-//! Plays Amazon SES: accepts `POST /v2/email/outbound-emails` and keeps each message, which is shown and never
-//! delivered.
+//! Plays Amazon SES: accepts `POST /v2/email/outbound-emails`, and keeps each message to be shown instead of delivering
+//! it.
 //!
-//! Messages to SES's mailbox simulator bounce or are complained of, if they name a configuration set: the event is put
-//! on the default bus, as an event destination of that set does.
+//! A message to an address of SES's mailbox simulator causes a bounce or a complaint, if the request names a
+//! configuration set. SES's event about it is put on the default bus, as if the set had an event destination there.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{aws::arn, clock::Clock, clock::unique_id, history::History, iam::Access};
 
-/// The stack's Amazon SES: keeps the messages that it is asked to send.
+/// The stack's Amazon SES, with the messages that functions have sent.
 pub(crate) struct Ses {
     clock: Arc<Clock>,
     sent: History<Value>,
@@ -68,8 +68,8 @@ struct Text {
     data: String,
 }
 
-/// Returns what the caller of `SendEmail` must be allowed: the action on the sender's identity, and on the
-/// configuration set if the request names one. The stack's identities are domains.
+/// Returns the accesses for which the caller of `SendEmail` needs permission: the action on the sender's identity, and
+/// on the configuration set if the request names one. The stack's identities are domains.
 pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let from = request["FromEmailAddress"].as_str().unwrap_or_default();
@@ -85,8 +85,8 @@ pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     names.into_iter().flatten().map(access).collect()
 }
 
-/// Returns the event by which SES reports a bounce of, or a complaint about, a message to `address` with the
-/// configuration set `set`. Only two addresses of the mailbox simulator cause one; `None` for any other.
+/// Returns the event about a bounce or complaint that a message to `address` with the configuration set `set` causes;
+/// `None` if it causes none. Two addresses of the mailbox simulator cause one.
 fn feedback(address: &str, set: &str) -> Option<Feedback> {
     let (name, domain) = address.split_once('@')?;
     if domain != SIMULATOR {
@@ -117,8 +117,8 @@ impl Ses {
         Arc::new(Self { clock, sent: History::new(kept) })
     }
 
-    /// Answers `SendEmail`, and returns the events that SES emits about the message afterwards. Fails with a message
-    /// if the request is malformed or has no recipient.
+    /// Answers `SendEmail`. Returns the answer, and the events that SES emits about the message afterwards. Fails with
+    /// a message if the request is malformed or has no recipient.
     pub(crate) fn send(&self, body: &[u8]) -> Result<(Value, Vec<Feedback>), String> {
         let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if request.destination.to_addresses.is_empty() {
@@ -143,7 +143,7 @@ impl Ses {
         Ok((json!({ "MessageId": id }), told))
     }
 
-    /// Messages that were sent, oldest first.
+    /// Returns the messages that were sent, oldest first.
     pub(crate) fn sent(&self) -> Vec<Value> {
         self.sent.entries()
     }

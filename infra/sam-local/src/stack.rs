@@ -38,57 +38,58 @@ use crate::{
     template::{self, Template},
 };
 
-/// How long requests under way may take to end when the stack stops.
+/// Maximum time that requests in progress get to end when the stack stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Interval at which expired items are deleted, as long as the clock is not moved. A sweep reads whole tables; DynamoDB
-/// itself may take days.
+/// Interval at which expired items are deleted; moving the clock deletes them, too. A sweep reads whole tables, so it
+/// is rare; DynamoDB itself may take days.
 const SWEEP_PERIOD: Duration = Duration::from_hours(1);
 
-/// A running stack. Dropping it ends it, and every process it started.
+/// A running stack. Dropping it ends the stack and every process that it started.
 pub struct Stack {
     url: String,
     database_url: String,
     routes: Vec<String>,
     control: Arc<Control>,
     api: JoinHandle<()>,
-    /// Ends the API once it is true or dropped. `stopping` then ends the processes and their endpoint.
+    /// Ends the API once the value is true or the sender is dropped. Afterwards `stopping` ends the processes and their
+    /// endpoint.
     closing: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     background: JoinSet<()>,
     _directory: Option<DataDirectory>,
 }
 
-/// Access to what the functions of a stack have written (logs, events, dead letters, items) and which permissions they
-/// used. It can be read also after the stack has ended.
+/// Access to the output of a stack's functions (logs, events, dead letters, items) and to the permissions that they
+/// used. It works also after the stack has ended.
 pub struct Sinks(Arc<Control>);
 
 impl Sinks {
-    /// Lines that the functions wrote so far.
+    /// Returns the lines that the functions wrote so far.
     #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.0.console.lines()
     }
 
-    /// Events that reached a bus.
+    /// Returns the events that reached a bus.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.0.events.seen()
     }
 
-    /// Dead letters, oldest first.
+    /// Returns the dead letters, oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<Value> {
         self.0.activity.dead_letters()
     }
 
-    /// Permissions of the functions, as `GET /_local/permissions` shows them.
+    /// Returns the permissions of the functions, as `GET /_local/permissions` shows them.
     #[must_use]
     pub fn permissions(&self) -> Value {
         self.0.permissions.report()
     }
 
-    /// All items of the table with this logical id. Blocks this thread.
+    /// Returns all items of the table with this logical id. Blocks the calling thread.
     pub fn items(&self, table: &str) -> Result<Vec<Value>, Error> {
         let items = self.0.dynamodb.items_blocking(table);
         items.unwrap_or_else(|| Err(Error::new(format!("the template has no table {table}"))))
@@ -157,44 +158,44 @@ impl Stack {
         })
     }
 
-    /// Where the stack listens: `http://127.0.0.1:PORT`.
+    /// Returns the URL at which the stack listens: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// URL of DynamoDB, EventBridge, KMS and SES. The access key names the caller: a function by its logical id, or
-    /// [`OWNER`](crate::OWNER).
+    /// Returns the URL of DynamoDB, EventBridge, KMS and SES. The access key names the caller: a function by its
+    /// logical id, or [`OWNER`](crate::OWNER).
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
 
-    /// Routes of the API, such as `GET /pets/{id}` or `$default`.
+    /// Returns the routes of the API, such as `GET /pets/{id}` or `$default`.
     #[must_use]
     pub fn routes(&self) -> &[String] {
         &self.routes
     }
 
-    /// Logical ids of all tables.
+    /// Returns the logical ids of all tables.
     #[must_use]
     pub fn tables(&self) -> Vec<&str> {
         self.control.dynamodb.table_ids()
     }
 
-    /// What the functions write, which can be read also after the stack has ended.
+    /// Returns access to the functions' output, which works also after the stack has ended.
     #[must_use]
     pub fn sinks(&self) -> Sinks {
         Sinks(Arc::clone(&self.control))
     }
 
-    /// Lines that the functions wrote so far.
+    /// Returns the lines that the functions wrote so far.
     #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.control.console.lines()
     }
 
-    /// Counters of the functions, as `GET /_local/stats` shows them.
+    /// Returns the counters of the functions, as `GET /_local/stats` shows them.
     #[must_use]
     pub fn stats(&self) -> Value {
         self.control.stats.report()
@@ -205,20 +206,20 @@ impl Stack {
         self.control.stats.reset();
     }
 
-    /// Events that reached a bus: `{"bus", "rules", "event"}`, oldest first.
+    /// Returns the events that reached a bus: `{"bus", "rules", "event"}`, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.control.events.seen()
     }
 
-    /// Events that reach a bus from now on, as its rules see them. A receiver that falls more than 1,024 events behind
-    /// misses the oldest.
+    /// Returns a receiver of the events that reach a bus from now on, in the form that rules match. A receiver that
+    /// falls more than 1,024 events behind misses the oldest.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Value> {
         self.control.events.listen()
     }
 
-    /// Messages that were sent, as `GET /_local/mail` shows them.
+    /// Returns the messages that were sent, as `GET /_local/mail` shows them.
     #[must_use]
     pub fn mail(&self) -> Vec<Value> {
         self.control.ses.sent()
@@ -312,7 +313,8 @@ impl Parts {
         Ok(Self { control: Arc::new(control), gateway, kms, streams })
     }
 
-    /// Starts the endpoint of the functions, schedules, streams and the deletion of expired items.
+    /// Starts the background tasks: the endpoint of the functions, schedules, streams, and the deletion of expired
+    /// items.
     fn run(&mut self, inside: TcpListener, stopping: watch::Receiver<bool>) -> JoinSet<()> {
         let Control {
             functions, dynamodb, events, schedules, clock, stats, permissions, ses, ..

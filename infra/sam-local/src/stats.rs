@@ -15,23 +15,23 @@ pub(crate) struct Stats {
     functions: Mutex<BTreeMap<String, Counters>>,
     /// Numeric fields of log lines that are summed up.
     log_fields: Vec<String>,
-    /// By process id: the calls of a process that has some in progress, to tell parallel calls from sequential ones.
+    /// Calls in progress, by process id, to tell parallel calls from sequential ones.
     chains: Mutex<HashMap<String, Chain>>,
 }
 
-/// Database calls of a process since it last had none under way. The depth of a call is one more than the
-/// greatest depth among the calls answered before it began; the greatest depth of all is the number of
-/// sequential round trips.
+/// The database calls of a process since the last moment without a call in progress. The depth of a call is one more
+/// than the greatest depth of the calls answered before it began. The greatest depth of all is the number of sequential
+/// round trips.
 #[derive(Default)]
 struct Chain {
     under_way: usize,
     /// Greatest depth among the answered calls.
     answered: u64,
-    /// Depth of the latest call, which no other exceeds.
+    /// Depth of the latest call, which is also the greatest so far.
     last: u64,
 }
 
-/// What one function did since the last reset.
+/// Counters of one function since the last reset.
 #[derive(Default, Clone, Serialize)]
 pub(crate) struct Counters {
     pub(crate) invocations: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Counters {
     /// Duration of the last cold start, from the start of the process to its first request for an event.
     pub(crate) init_ms: Option<f64>,
     pub(crate) errors: u64,
-    /// Sums of numeric fields of the function's log.
+    /// Sums of the numeric fields of the function's log lines, by field.
     #[serde(flatten)]
     logged: BTreeMap<String, u64>,
     pub(crate) dynamodb: DatabaseCounters,
@@ -47,7 +47,7 @@ pub(crate) struct Counters {
     pub(crate) kms: BTreeMap<String, u64>,
 }
 
-/// Database calls of one function.
+/// Counters of one function's database calls.
 #[derive(Default, Clone, Serialize)]
 pub(crate) struct DatabaseCounters {
     pub(crate) calls: BTreeMap<String, u64>,
@@ -55,11 +55,12 @@ pub(crate) struct DatabaseCounters {
     pub(crate) wcu: f64,
     /// Write units by table (`Orders`) and by index (`Orders/open`).
     pub(crate) written: BTreeMap<String, f64>,
-    /// Number of sequential round trips: the longest chain of calls that each began after another was answered.
+    /// Number of sequential round trips: the length of the longest chain of calls, each begun after the one before was
+    /// answered.
     pub(crate) steps: u64,
 }
 
-/// A database call under way.
+/// A database call in progress. Dropping it marks the call as answered.
 pub(crate) struct Call {
     stats: Arc<Stats>,
     process: String,
@@ -67,7 +68,7 @@ pub(crate) struct Call {
 }
 
 impl Stats {
-    /// Counters for these functions. Numeric fields of their logs that are in `log_fields` are summed up.
+    /// Returns counters at zero for these functions. The numeric fields `log_fields` of their log lines are summed up.
     pub(crate) fn new(
         functions: impl IntoIterator<Item = String>,
         log_fields: Vec<String>,
@@ -83,7 +84,7 @@ impl Stats {
         Counters { logged, ..Counters::default() }
     }
 
-    /// Changes the counters of `function`; a function that is not in the template is not counted.
+    /// Changes the counters of `function`. Does nothing for a function that the template lacks.
     pub(crate) fn count(&self, function: &str, change: impl FnOnce(&mut Counters)) {
         if let Some(counters) = lock(&self.functions).get_mut(function) {
             change(counters);
@@ -106,7 +107,7 @@ impl Stats {
         Call { stats: Arc::clone(self), process: process.to_owned(), depth }
     }
 
-    /// Adds the values of the summed-up fields (`log_fields`) in `line`, a line of the function's log.
+    /// Adds the values of the fields `log_fields` in `line`, a log line of the function, to their sums.
     pub(crate) fn read_log(&self, function: &str, line: &str) {
         if self.log_fields.is_empty() {
             return;
@@ -119,7 +120,7 @@ impl Stats {
         });
     }
 
-    /// Logical ids of the functions.
+    /// Returns the logical ids of the functions.
     pub(crate) fn functions(&self) -> Vec<String> {
         lock(&self.functions).keys().cloned().collect()
     }
@@ -130,7 +131,7 @@ impl Stats {
         }
     }
 
-    /// All counters, in JSON.
+    /// Returns all counters, in JSON.
     pub(crate) fn report(&self) -> Value {
         json!({"functions": *lock(&self.functions)})
     }

@@ -1,7 +1,7 @@
-//! Event source mappings of table streams: batches, filters, retries, dead letters.
+//! Plays event source mappings of table streams: batches, filters, retries, dead letters.
 //!
-//! A record is delivered at least once: the position is written after its batch is done, so a stack that is
-//! killed in between delivers that batch again.
+//! A record is delivered at least once. The position in the stream is written after a batch is done. If the stack is
+//! killed in between, it delivers the batch again.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Maximum number of records that one read of a stream returns.
 const MAX_RECORDS: usize = 1_000;
 
-/// An event source mapping at work.
+/// A running event source mapping, which delivers a table's stream to a function.
 pub(crate) struct Stream {
     pub(crate) mapping: StreamMapping,
     pub(crate) doorbell: Arc<Doorbell>,
@@ -53,12 +53,12 @@ struct Batch {
 /// Result of a delivery.
 enum Delivery {
     Done,
-    /// Index of the first record that failed, and the failure.
+    /// Some records failed: the index of the first, and the failure.
     FailedFrom(usize, Value),
 }
 
 impl Stream {
-    /// The file that keeps a mapping's position.
+    /// Returns the path of the file that keeps a mapping's position in its stream.
     pub(crate) fn file(directory: &Path, mapping: &StreamMapping) -> PathBuf {
         directory.join(format!("{}.json", mapping.id))
     }
@@ -133,7 +133,7 @@ impl Stream {
         records
     }
 
-    /// Delivers batches one after the other, until each record is done or a dead letter.
+    /// Delivers batches one after the other. Each record ends as delivered or as a dead letter.
     async fn deliver(&self, mut batches: VecDeque<Batch>) {
         while let Some(mut batch) = batches.pop_front() {
             let Delivery::FailedFrom(done, reason) = self.call(&batch.records).await else {
@@ -175,7 +175,8 @@ impl Stream {
     }
 }
 
-/// Cuts records into batches. Each queue is delivered in order, and has all records of its keys.
+/// Distributes records to parallel queues, and divides each queue into batches. All records of a key are in the same
+/// queue, which keeps them in order.
 fn batches(records: Vec<Value>, mapping: &StreamMapping) -> Vec<VecDeque<Batch>> {
     let mut queues = vec![Vec::new(); mapping.parallelization];
     for record in records {
@@ -195,8 +196,8 @@ fn sequence_number(record: &Value) -> &str {
     record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default()
 }
 
-/// Reads `batchItemFailures`: the batch is retried from the first record that is named. An answer that names an
-/// unknown record fails all of them.
+/// Reads `batchItemFailures` of a function's answer. The batch is to be retried from the first record named there; if
+/// the answer names an unknown record, from the beginning.
 fn reported(answer: &[u8], records: &[Value]) -> Delivery {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let failures = answer["batchItemFailures"].as_array().into_iter().flatten();

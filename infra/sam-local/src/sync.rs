@@ -1,8 +1,8 @@
-//! Locks.
+//! Mutexes whose data stays usable after a panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks `mutex`, also after a panic of an earlier holder: the stack's data stays usable.
+/// Locks `mutex`. Succeeds also after a holder of the lock has panicked, so that the stack's data stays usable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
-//! The template's tables without its functions. An SDK in the same process calls them through
-//! [`Process::http_client`], without a socket; other processes call [`Tables::router`] where it is served.
+//! The template's tables without its functions. An SDK in the same process calls the tables through
+//! [`Process::http_client`], without a socket; other processes call them through [`Tables::router`], wherever that is
+//! served.
 
 use std::{
     collections::BTreeMap,
@@ -53,20 +54,20 @@ struct Inner {
     dynamodb: Arc<DynamoDb>,
     permissions: Arc<Permissions>,
     stats: Arc<Stats>,
-    /// Variables of each function, from the template.
+    /// Environment variables of each function, from the template.
     environments: BTreeMap<String, BTreeMap<String, String>>,
     /// KMS, whose calls are neither held nor struck by faults.
     kms: Kms,
     calls: Mutex<Vec<Call>>,
-    /// Where calls wait to be released; `None`: they do not wait.
+    /// The gate at which calls wait until a test releases them; `None`: calls do not wait.
     gate: Mutex<Option<Gate>>,
 }
 
-/// Where calls of `DynamoDB` wait until they are released.
+/// The gate at which calls of `DynamoDB` wait until a test releases them.
 #[derive(Clone)]
 struct Gate {
     held: mpsc::UnboundedSender<Held>,
-    /// Whether transactions wait before each of their two phases.
+    /// Whether a transaction waits twice, once before each of its phases.
     has_phases: bool,
 }
 
@@ -82,10 +83,10 @@ impl Gate {
     }
 }
 
-/// A copy of all items.
+/// A copy of all items of all tables.
 pub struct Snapshot(Copy);
 
-/// A stand-in for a function's process: a caller of the tables that runs within this process and that a fault may kill.
+/// A stand-in for a function's process: it calls the tables from within this program, and a fault may kill it.
 #[derive(Clone)]
 pub struct Process {
     tables: Tables,
@@ -101,7 +102,7 @@ pub struct Call {
     pub function: String,
     /// Id of the process.
     pub process: String,
-    /// `GetItem`, …
+    /// The operation, such as `GetItem`.
     pub operation: String,
     body: Value,
 }
@@ -110,7 +111,7 @@ pub struct Call {
 pub struct Held {
     /// The call that waits.
     pub call: Call,
-    /// The part of it that waits.
+    /// The point in the call at which it waits.
     phase: Phase,
     release: oneshot::Sender<()>,
 }
@@ -124,7 +125,7 @@ impl Held {
 }
 
 impl Tables {
-    /// Empty tables of the template at `path`, without their streams, which nobody reads here.
+    /// Creates empty tables from the template at `path`. Their streams are left out, because nothing reads them here.
     pub fn from_template(path: &Path) -> Result<Self, Error> {
         let mut template = template::read(path, &BTreeMap::new())?;
         for table in &mut template.tables {
@@ -147,20 +148,20 @@ impl Tables {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Variables of the function with this logical id, from the template.
+    /// Returns the environment variables of the function with this logical id, from the template.
     #[must_use]
     pub fn environment(&self, function: &str) -> BTreeMap<String, String> {
         self.0.environments.get(function).cloned().unwrap_or_default()
     }
 
-    /// `DynamoDB` and KMS over HTTP. The access key names the caller: a function by its logical id, or
-    /// [`OWNER`]. These calls are counted, and `hold_calls` does not hold them.
+    /// Returns routes for calling `DynamoDB` and KMS over HTTP. The access key names the caller: a function by its
+    /// logical id, or [`OWNER`]. These calls are counted, and `hold_calls` does not hold them.
     pub fn router(&self) -> Router {
         let body = DefaultBodyLimit::max(MAX_BYTES);
         Router::new().route("/", post(call)).layer(body).with_state(self.clone())
     }
 
-    /// Counters of the calls over HTTP, as `GET /_local/stats` shows them.
+    /// Returns the counters of the calls over HTTP, as `GET /_local/stats` shows them.
     #[must_use]
     pub fn stats(&self) -> Value {
         self.0.stats.report()
@@ -177,7 +178,7 @@ impl Tables {
         self.0.dynamodb.set_contention(time);
     }
 
-    /// A process of the function with this logical id.
+    /// Returns a stand-in for a process of the function with this logical id; `id` becomes the process id.
     #[must_use]
     pub fn process(&self, function: &str, id: &str) -> Process {
         let (function, id) = (function.to_owned(), id.to_owned());
@@ -189,7 +190,7 @@ impl Tables {
         self.0.dynamodb.set_faults(rules.to_string().as_bytes())
     }
 
-    /// Number of calls that each fault struck.
+    /// Returns the number of calls that each rule of fault injection struck.
     #[must_use]
     pub fn hits(&self) -> Vec<u64> {
         let faults = self.0.dynamodb.faults();
@@ -197,34 +198,35 @@ impl Tables {
         faults.as_array().into_iter().flatten().map(hits).collect()
     }
 
-    /// Returns the calls that were executed since this was last called, in the order of execution.
+    /// Returns the calls executed since the last call of this function, in the order of execution.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.0.calls))
     }
 
-    /// What a waiting call reads and writes, as the tables are now.
+    /// Returns the footprint of a waiting call, with the present content of the tables.
     #[must_use]
     pub fn footprint(&self, held: &Held) -> Footprint {
         let Held { call, phase, .. } = held;
         self.0.dynamodb.footprint(&call.operation, *phase, &call.body)
     }
 
-    /// Whether a waiting call would be refused now, or leave something unprocessed, because a transaction in flight has
+    /// Whether a waiting call would be refused now, or leave entries unprocessed, because a transaction in flight has
     /// locked one of its items.
     #[must_use]
     pub fn is_locked(&self, Held { call, phase, .. }: &Held) -> bool {
         *phase != Phase::Commit && self.0.dynamodb.is_locked(&call.operation, &call.body)
     }
 
-    /// Holds every call from now on until it is released, or the receiver is dropped.
+    /// Holds every call from now on until the test releases it. Ends when the returned receiver of held calls is
+    /// dropped.
     #[must_use]
     pub fn hold_calls(&self) -> mpsc::UnboundedReceiver<Held> {
         self.hold(false)
     }
 
-    /// Holds calls as [`Tables::hold_calls`] does, and each transaction twice: before it locks its items, and before it
-    /// writes and unlocks them. Meanwhile other writers of these items are refused, as on AWS.
+    /// Holds calls as [`Tables::hold_calls`] does, but each transaction twice: before it locks its items, and before it
+    /// writes and unlocks them. In between, other writers of these items are refused, as on AWS.
     #[must_use]
     pub fn hold_calls_by_phase(&self) -> mpsc::UnboundedReceiver<Held> {
         self.hold(true)
@@ -236,12 +238,12 @@ impl Tables {
         held
     }
 
-    /// All items, by table.
+    /// Returns a copy of all items of all tables.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         self.0.dynamodb.copy().map(Snapshot)
     }
 
-    /// Imports items in `DynamoDB`'s JSON into the table with this name. Nothing is counted.
+    /// Imports items in `DynamoDB`'s JSON into the table with this name, without counting them.
     pub fn load(&self, table: &str, items: Vec<Value>) -> Result<(), Error> {
         self.0.dynamodb.load(table, items)
     }
@@ -277,17 +279,17 @@ async fn call(State(tables): State<Tables>, headers: HeaderMap, body: Bytes) -> 
 }
 
 impl Snapshot {
-    /// Items of the table with this name, in the order of their keys.
+    /// Returns the items of the table with this name, in the order of their keys.
     pub fn items(&self, table: &str) -> impl Iterator<Item = &Value> {
         self.0.get(table).into_iter().flat_map(|items| items.values())
     }
 
-    /// Items of the table with this name, to be changed before the snapshot is restored.
+    /// Returns the items of the table with this name, so that a test can change them before it restores the snapshot.
     pub fn items_mut(&mut self, table: &str) -> impl Iterator<Item = &mut Value> {
         self.0.get_mut(table).into_iter().flat_map(|items| items.values_mut())
     }
 
-    /// Replaces the items of the table with this name by those of an `earlier` snapshot, as point-in-time recovery
+    /// Replaces the items of the table with this name by those of the snapshot `earlier`, as point-in-time recovery
     /// does.
     pub fn recover(&mut self, table: &str, earlier: &Self) {
         if let Some(items) = earlier.0.get(table) {
@@ -297,14 +299,14 @@ impl Snapshot {
 }
 
 impl Process {
-    /// The HTTP client for the process's SDK.
+    /// Returns an HTTP client for the process's SDK, which calls the tables without a socket.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(Connector(self.clone()));
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// Runs the process's work; `None` if a fault killed the process.
+    /// Runs `work` as the process; returns `None` if a fault has killed the process.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.killed.send_replace(false);
         let mut killed = self.killed.subscribe();

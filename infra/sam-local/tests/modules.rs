@@ -1,4 +1,4 @@
-//! The modules form layers: no circle of uses between the source files.
+//! Checks that the modules form layers: the `use` declarations between source files contain no cycle.
 
 #![cfg(test)]
 
@@ -23,7 +23,7 @@ fn read(directory: &Path, module: &str, sources: &mut BTreeMap<String, String>) 
     }
 }
 
-/// Paths of the `use` declarations, groups expanded.
+/// Returns the paths of the `use` declarations, with groups expanded.
 fn uses(code: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for declaration in code.split(';') {
@@ -61,7 +61,7 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The module that a path leads to, seen from `module`; `None` if it is in another crate.
+/// Returns the module that a path leads to, as seen from `module`; `None` if it is in another crate.
 fn target(
     path: &str,
     module: &str,
@@ -81,7 +81,7 @@ fn target(
     prefixes.into_iter().find(|prefix| modules.contains_key(prefix))
 }
 
-/// A circle of uses that can be reached from `module`, if there is one.
+/// Returns a cycle of uses that can be reached from `module`, if there is one.
 fn circle(
     module: &str,
     edges: &BTreeMap<String, BTreeSet<String>>,

@@ -34,7 +34,7 @@ pub struct Caller {
     pub customer: Customer,
     /// The agent who is logged in, or whom the access key acts for.
     pub agent: Agent,
-    /// Permission: the agent's, or as much of it as the access key has.
+    /// What the caller may do: the permission of the agent, or the part of it that the access key has.
     pub permission: Permission,
     /// Kind and id of the credential.
     pub identity: Identity,
@@ -53,14 +53,14 @@ pub enum Identity {
     AccessKey(Id<AccessKey>),
 }
 
-/// What a request needs to be admitted.
+/// Conditions on which a request is admitted.
 struct Gate {
     /// Permissions of which the caller needs at least one.
     permission: Permission,
     /// Access that the state of the caller's account must allow.
     access: Access,
-    /// The participant whose part in erasures the request is about: it admits access keys bound to that one. `None`
-    /// admits no bound key.
+    /// The participant whose erasure requests the route is about: access keys that are bound to it are admitted. `None`
+    /// if no bound key is admitted.
     participant: Option<ParticipantName>,
 }
 
@@ -70,19 +70,20 @@ impl Gate {
         Self { permission, access, participant: None }
     }
 
-    /// Returns the gate of a route that only reads or changes the account or what it owns.
+    /// Returns a gate that admits callers with any of these permissions, of an account whose state allows the request:
+    /// reading or, for a method that changes something, writing.
     fn of(request: &Request, permission: Permission) -> Self {
         Self::new(permission, if request.is_read() { Access::Read } else { Access::Write })
     }
 
-    /// Returns the gate of a route on the part that the participant in the path has in erasures.
+    /// Returns the gate of a route about the erasure requests of the participant that the path names.
     fn of_participant(request: &Request) -> Self {
         let participant = request.path_participant().ok();
         Self { participant, ..Self::of(request, Permission::PROJECT_ADMIN) }
     }
 
-    /// Refuses a caller who has none of the permissions, and an access key that is bound to another participant than
-    /// the request is about.
+    /// Refuses a caller who has none of the permissions, and an access key that is bound to a participant other than
+    /// the gate's.
     fn require(&self, caller: &Caller) -> Result<(), Error> {
         match &caller.participant {
             None => caller.require(self.permission),
@@ -107,8 +108,8 @@ impl Caller {
         Self::require_any(self.permission, needed)
     }
 
-    /// Refuses a caller whose agent has none of these permissions: a bound access key can do no more than its agent,
-    /// either.
+    /// Refuses a caller whose agent has none of these permissions. For bound access keys, which have no permission of
+    /// their own: they stop working when their agent loses its permission.
     const fn require_agent(&self, needed: Permission) -> Result<(), Error> {
         Self::require_any(self.agent.permission, needed)
     }
@@ -121,7 +122,7 @@ impl Caller {
         }
     }
 
-    /// Returns the caller as events, ledger and log name an actor.
+    /// Returns the caller as an actor, for events, ledger and log.
     #[must_use]
     pub const fn actor(&self) -> Actor {
         let (kind, id) = match self.identity {
@@ -152,21 +153,21 @@ impl Caller {
         self.require_all_of(agent.permission)
     }
 
-    /// Refuses a caller who may not change the permission or password of `agent`, or delete it: as
-    /// [`require_over`](Self::require_over), and an access key if the agent is an admin, since only people change
-    /// admins.
+    /// Refuses a caller who may not delete `agent`, or change its permission or password: whoever
+    /// [`require_over`](Self::require_over) refuses and, if the agent is an admin, any access key, since only people
+    /// change admins.
     pub fn require_over_authority_of(&self, agent: &Agent) -> Result<(), Error> {
         self.require_over(agent)?;
         if agent.permission.allows(Permission::ADMIN) { self.require_session() } else { Ok(()) }
     }
 
-    /// Returns the permission to grant, if the caller's covers it.
+    /// Returns the permission of `grant`. Refuses one that the caller's own permission does not cover.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
     }
 
-    /// Returns the permission of a new access key: the caller's own, unless a grant is asked for. One that is bound to
-    /// a participant has none, and is made by project admins only.
+    /// Returns the permission of a new access key: that of `grant` or, without a grant, the caller's own. A key that is
+    /// bound to a participant has no permission, and only project admins create such keys.
     pub fn give_key(
         &self,
         grant: Option<Grant>,
@@ -183,13 +184,14 @@ impl Caller {
         }
     }
 
-    /// Returns the caller's account as the target of a write, or refuses one that the account's state does not allow.
+    /// Returns the caller's account as the target of `write`. Refuses the write if the account's state does not allow
+    /// it.
     pub fn own(&self, write: Write) -> Result<Target<'_>, Error> {
         self.customer.writable(Party::Owner, write)
     }
 
-    /// Returns the permission to grant to an agent, as [`give`](Self::give). Admins are appointed by people only, who
-    /// prove it with their password.
+    /// Returns the permission of `grant` for an agent, like [`give`](Self::give). Only people appoint admins, and prove
+    /// who they are with their password.
     pub fn appoint(&self, grant: Grant) -> Result<Permission, Error> {
         let permission = self.give(grant)?;
         if permission.allows(Permission::ADMIN) {
@@ -198,8 +200,8 @@ impl Caller {
         Ok(permission)
     }
 
-    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address, unless they are
-    /// an operator: whoever has the address is invited, and chooses one.
+    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address: the owner of
+    /// the address is to be invited, and chooses it. Operators may choose it.
     pub fn choose_password_of(&self, username: &Username) -> Result<(), Error> {
         if username.address().is_none() || self.permission.allows(Permission::PROJECT_ADMIN) {
             return Ok(());
@@ -217,8 +219,8 @@ impl Caller {
         }
     }
 
-    /// Refuses an access key, and a session whose request does not have the agent's password in `current_password`: a
-    /// stolen session is not enough to change who may do what.
+    /// Refuses an access key, and a session whose request lacks the agent's password in `current_password`: a stolen
+    /// session is not enough to change who may do what.
     pub fn require_step_up(&self) -> Result<(), Error> {
         self.require_session()?;
         if self.has_proved {
@@ -228,7 +230,7 @@ impl Caller {
         Err(Error::invalid_field("current_password", rule))
     }
 
-    /// Refuses an access key, unless it is the one that the request names.
+    /// Refuses a caller with an access key, unless the request names that very key.
     pub fn require_session_or_own(&self, named: Option<Id<AccessKey>>) -> Result<(), Error> {
         match self.identity {
             Identity::AccessKey(id) if named == Some(id) => Ok(()),
@@ -236,8 +238,8 @@ impl Caller {
         }
     }
 
-    /// Refuses an access key that would rotate itself to last beyond its own end. `tm_expire` is the end that the
-    /// request asks for, if it does.
+    /// Refuses an access key that rotates itself in order to last longer. `tm_expire` is the end that the request asks
+    /// for; `None` if the end stays.
     pub fn require_within(
         &self,
         key: &AccessKey,
@@ -261,8 +263,8 @@ impl Caller {
         Ok(())
     }
 
-    /// Resets the count of attempts at the password in the caller's session, concurrently with the request, if the
-    /// caller has proved to know it.
+    /// Resets the count of password attempts in the caller's session, concurrently with the request, if the caller has
+    /// proved that they know the password.
     pub fn forget_attempts(&self, app: &App) {
         if let (true, Identity::Session(id)) = (self.has_proved, self.identity) {
             let session = key::session(self.customer.id, self.agent.id, id);
@@ -320,9 +322,9 @@ pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<
     Ok(caller)
 }
 
-/// Returns the [caller] of a route on the part that the participant in the path has in erasures, and the participant's
-/// name. The caller is a project admin, or an access key that is bound to this participant; every other route refuses
-/// bound keys.
+/// Returns the [caller] of a route about the erasure requests of the participant that the path names, and the
+/// participant's name. The caller is a project admin, or an access key that is bound to this participant; every other
+/// route refuses bound keys.
 pub async fn caller_of_participant(
     app: &App,
     request: &Request,
@@ -354,7 +356,7 @@ pub async fn caller_and_customer(
     caller_and(app, request, Gate::of(request, needed), key).await
 }
 
-/// Returns what [`caller_and_account`] does, with the access key of that account that the path names.
+/// Returns the same as [`caller_and_account`], with the account's access key that the path names.
 pub async fn caller_and_access_key(
     app: &App,
     request: &Request,
@@ -365,7 +367,7 @@ pub async fn caller_and_access_key(
     Ok((caller, existing(found, Kind::AccessKey)))
 }
 
-/// Returns what [`caller_and_access_key`] does, to revoke the key: possible in a frozen account, too.
+/// Returns the same as [`caller_and_access_key`], for a request to revoke the key, which a frozen account allows, too.
 pub async fn caller_and_revoked_key(
     app: &App,
     request: &Request,
@@ -377,7 +379,7 @@ pub async fn caller_and_revoked_key(
     Ok((caller, existing(found, Kind::AccessKey)))
 }
 
-/// Returns what [`caller_and_account`] does, with the agent of that account that the path names.
+/// Returns the same as [`caller_and_account`], with the account's agent that the path names.
 pub async fn caller_and_agent(
     app: &App,
     request: &Request,
@@ -400,9 +402,8 @@ pub async fn caller_and_account(
     caller_and(app, request, gate, key).await
 }
 
-/// Returns the account that the request is about, as [`caller_and_account`] does, and the page that the query asks for
-/// of one of the account's lists. `list` reads the page, given the account, the page size and the cursor, while the
-/// caller is read.
+/// Returns the account that the request is about, as [`caller_and_account`] does, and a page of a list of that account.
+/// `list` reads the page, by account, page size and cursor, concurrently with the caller.
 pub async fn account_and_page<T, U, F>(
     app: &App,
     request: &Request,
@@ -425,8 +426,8 @@ where
     Ok((account?, page))
 }
 
-/// Returns what [`caller_and_account`] does, with the resource of that account that the path names, if it is there. A
-/// deleted account has none, even if the purge is not yet done.
+/// Returns the same as [`caller_and_account`], with the account's resource that the path names; `None` if there is
+/// none. A deleted account has no resources, even before its purge is done.
 pub async fn caller_and_resource(
     app: &App,
     request: &Request,
@@ -437,8 +438,8 @@ pub async fn caller_and_resource(
     caller_and_owned(app, request, gate, |account, id| key::resource(account, kind, id)).await
 }
 
-/// Returns the [caller], the account that the request is about, and the account's item whose id the path has; `key`
-/// makes the item's key. A deleted account has no items.
+/// Returns the [caller], the account that the request is about, and the account's item with the id in the path; `key`
+/// makes the item's key from account and id. A deleted account has no items.
 async fn caller_and_owned<T: Stored, U>(
     app: &App,
     request: &Request,
@@ -468,8 +469,8 @@ pub async fn caller_and_agent_of_sessions(
     Ok((caller, found))
 }
 
-/// Returns the [caller] and the agent as [`caller_and_agent_of_sessions`] does, and the session of that agent that the
-/// path names. It can be ended in a frozen account, too.
+/// Returns the same as [`caller_and_agent_of_sessions`], with the agent's session that the path names. Sessions can be
+/// ended in a frozen account, too.
 pub async fn caller_and_session(
     app: &App,
     request: &Request,
@@ -499,8 +500,8 @@ fn to_name_agent(wanted: &Result<Id<Agent>, Error>, credential: &Credential) -> 
     if is_own { Permission::NONE } else { Permission::ADMIN }
 }
 
-/// Returns the [caller], the account that the request is about, and the event that the path names, if it is one that is
-/// delivered to that account's webhook.
+/// Returns the [caller], the account that the request is about, and the event that the path names; `None` unless that
+/// event is delivered to the account's webhook.
 pub async fn caller_and_delivery(
     app: &App,
     request: &Request,
@@ -515,7 +516,7 @@ pub async fn caller_and_delivery(
     Ok((caller, found))
 }
 
-/// Returns the [caller], and the account at the key that `key` makes from the id of the caller's account.
+/// Returns the [caller] and an account, whose key `key` makes from the id of the caller's account.
 async fn caller_and(
     app: &App,
     request: &Request,
@@ -531,7 +532,7 @@ async fn caller_and(
     Ok((caller, found))
 }
 
-/// Keys of the account that a request is about, and of the account's item whose id the path has.
+/// Keys of the items that a request is about: the account, and the account's item with the id in the path.
 struct Wanted<T> {
     account: Key<Customer>,
     owned: Key<T>,
@@ -551,7 +552,7 @@ impl<T: Stored> Wanted<T> {
         [self.account.untyped(), self.owned.untyped()]
     }
 
-    /// Returns the account, and the item if it is there. A deleted account has nothing.
+    /// Returns the account and its item; `None` for an item that is missing, or whose account is deleted.
     fn find(&self, items: &Items) -> Result<(Customer, Option<T>), Error> {
         let account = items.get(&self.account)?.ok_or(Error::NotFound(Entity::Customer))?;
         let owned = items.get(&self.owned)?.filter(|_| account.status != Status::Deleted);
@@ -592,8 +593,8 @@ pub async fn caller_with_password(
     Ok(caller)
 }
 
-/// Returns the [caller], and checks the `current_password` in the body, if there is one, as [`caller_with_password`]
-/// does: with the right one, the caller passes [`Caller::require_step_up`].
+/// Returns the [caller]. If the body has a `current_password`, it is checked as by [`caller_with_password`]; if it is
+/// right, the caller passes [`Caller::require_step_up`].
 pub async fn caller_with_step_up(
     app: &App,
     request: &Request,
@@ -604,8 +605,8 @@ pub async fn caller_with_step_up(
     Ok(caller)
 }
 
-/// Returns the caller as [`caller_with_step_up`], with the account that the request is about and its agent that the
-/// path names.
+/// Returns the caller like [`caller_with_step_up`], the account that the request is about, and the account's agent that
+/// the path names.
 pub async fn caller_and_agent_with_step_up(
     app: &App,
     request: &Request,
@@ -620,9 +621,9 @@ pub async fn caller_and_agent_with_step_up(
     Ok((caller, existing(found, Kind::Agent)))
 }
 
-/// Returns the [caller] of a change of password, the agent of their account that the path names, and the caller's
-/// session if that agent is the caller: one's own password needs no permission, and can be changed while the account is
-/// frozen. `current_password` is checked in both cases.
+/// Returns, for a change of password, the [caller], the agent of their account that the path names and, if that agent
+/// is the caller, the caller's session. To change one's own password needs no permission, and is allowed while the
+/// account is frozen. `current_password` is checked in any case.
 pub async fn caller_and_agent_of_password(
     app: &App,
     request: &Request,
@@ -639,8 +640,8 @@ pub async fn caller_and_agent_of_password(
     Ok((caller, Ok(agent), Some(own_session)))
 }
 
-/// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the attempts at
-/// it are forgotten, concurrently with the request.
+/// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the count of
+/// password attempts is reset, concurrently with the request.
 async fn step_up(
     app: &App,
     request: &Request,
@@ -686,8 +687,8 @@ async fn prove(
     }
 }
 
-/// Counts an attempt to log in with `username`: by the user name, by the user name and `network` if that is a known
-/// one, and by the request's network alone. Reads the user name's login in the same round trip. To be called before any
+/// Counts a login attempt three times: for the user name, for the user name with `network` if it is a known network,
+/// and for the request's network alone. Reads the user name's login in the same round trip. To be called before any
 /// hash is computed.
 pub async fn reserve_login(
     app: &App,
@@ -733,7 +734,7 @@ fn admit<'a>(
     done.boxed()
 }
 
-/// Returns the keys of the items that identify the caller, and that of the idempotency record, if there is a key.
+/// Returns the keys of the items that identify the caller and, if the request has an idempotency key, of its record.
 fn identifying_keys(credential: &Credential, key: Option<&RequestKey>) -> Vec<Key<()>> {
     let customer = credential.customer();
     let agent = credential.agent();

@@ -21,12 +21,13 @@ pub(super) struct RequestKey {
 /// Record of an earlier request with the same key.
 pub(super) struct Earlier {
     record: IdempotencyRecord,
-    /// Fingerprint of the request that is under way.
+    /// Fingerprint of the present request.
     fingerprint: String,
 }
 
 impl Earlier {
-    /// Returns the error that ends the request. If it is the same request as the earlier one, it is replayed.
+    /// Returns the error that ends the present request. If both requests have the same fingerprint, the replay then
+    /// answers.
     pub(super) fn refuse(self) -> Error {
         key_used(self.record, &self.fingerprint)
     }
@@ -46,8 +47,8 @@ impl RequestKey {
         self.at.untyped()
     }
 
-    /// Returns the record of an earlier request with this key that has not expired at `now`, and registers the
-    /// key so that this request's first event writes one.
+    /// Returns the record of an earlier request with this key, unless it has expired at `now`. Registers the key, so
+    /// that the present request's first event writes a record, too.
     pub(super) fn look_up(
         self,
         request: &Request,

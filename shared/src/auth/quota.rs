@@ -53,7 +53,7 @@ pub(super) async fn read_and_count<'a>(
 
 impl Count<'_> {
     /// Returns the caller, if the request was authenticated and the quota is not used up; some kinds of [`Access`] are
-    /// admitted even if it is. A count that fails refuses nobody: it is for fairness, not a lock.
+    /// admitted even then. If counting fails, nobody is refused: the quota is for fairness, not access control.
     pub(super) async fn admit<T>(
         self,
         caller: Result<T, Error>,
@@ -88,7 +88,8 @@ impl Count<'_> {
 }
 
 /// Counts a request with an invalid token against its network, and takes back the count against `customer`. Returns the
-/// error of the request, which reveals nothing of the quota of an account that is not the sender's.
+/// error that refuses the request. It reveals nothing of the account's quota, as the sender may have nothing to do with
+/// the account.
 async fn count_invalid(
     app: &App,
     request: &Request,
@@ -175,7 +176,7 @@ pub async fn admit_mail(
     by_network.and(by_recipient)
 }
 
-/// Counts an attempt at a secret against the request's network, as an attempt at a password, and runs `read` in the
+/// Counts an attempt to guess a secret against the password attempts of the request's network, and runs `read` in the
 /// same round trip, unless the network is known to be exhausted. To be called before any hash is computed.
 pub async fn count_attempt<T>(
     app: &App,

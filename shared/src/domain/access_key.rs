@@ -12,7 +12,7 @@ pub const MIN_LIFETIME: Duration = Duration::from_hours(24);
 /// Maximum lifetime of an access key: ten years.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(24 * 3650);
 
-/// Default overlap of a rotation, for which the old token stays valid: one day.
+/// Default overlap of a rotation, the time for which the old token stays valid beside the new one: one day.
 pub const OVERLAP: Duration = Duration::from_hours(24);
 
 /// Maximum overlap of a rotation: 30 days.
@@ -55,7 +55,8 @@ pub struct AccessKey {
     pub version: u64,
 }
 
-/// What is stored of an access key's token: enough to verify and to recognise it, not to use it.
+/// The stored form of an access key's token: its hash verifies the token, and its prefix lets the owner recognise it.
+/// The token itself cannot be derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredToken {
     /// The token's first characters, by which its owner recognises it.
@@ -64,7 +65,7 @@ pub struct StoredToken {
     pub hash: String,
 }
 
-/// A token that a rotation has replaced.
+/// A token that a rotation has replaced and that stays valid until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierToken {
     /// The token's SHA-256, in hexadecimal.
@@ -170,13 +171,14 @@ impl AccessKey {
     }
 }
 
-/// Returns the lifetime of a key for which a client requests `seconds`. Refused unless it is between one day and ten
+/// Returns the lifetime that a client requests for a key, in seconds. Refused unless it is between one day and ten
 /// years.
 pub fn lifetime(seconds: Integer) -> Result<Duration, Error> {
     within("expire", seconds.0, MIN_LIFETIME, MAX_LIFETIME)
 }
 
-/// Returns the overlap for which a client requests `seconds`, or the default one. Refused if it is longer than 30 days.
+/// Returns the overlap that a client requests for a rotation, in seconds, or the default if none is requested. Refused
+/// if it is longer than 30 days.
 pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
     let seconds = seconds.map_or(OVERLAP.as_secs(), |seconds| seconds.0);
     within("overlap", seconds, Duration::ZERO, MAX_OVERLAP)

@@ -83,7 +83,7 @@ mod tests {
         Email::from_text(text).unwrap()
     }
 
-    /// An active account with a verified address.
+    /// Returns an active account with a verified address.
     fn account() -> Customer {
         let blank = Customer::blank(Id::new(now(), [1; 10]), now());
         let email = email("office@example.com");

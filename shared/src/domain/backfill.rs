@@ -1,5 +1,5 @@
-//! Backfill, which gives accounts the index keys and markers that they lack: the order in which it visits accounts, and
-//! where an interrupted one continues.
+//! The backfill gives accounts the index keys and markers that they lack. This module defines the order in which it
+//! visits accounts, and the position from which an interrupted backfill continues.
 
 use std::fmt;
 
@@ -9,8 +9,9 @@ use super::find::{Cursor, Filter};
 /// Accounts that a backfill has not visited yet: first those that are not deleted, then the deleted ones, each newest
 /// first.
 ///
-/// Each part is in the order of creation, a time that never changes, and an account can move from the first part to the
-/// second only, so none is missed. [`Display`](fmt::Display) writes the text from which the next call continues.
+/// No account is missed: within each part, accounts are ordered by their time of creation, which never changes, and an
+/// account can move only from the first part to the second. [`Display`](fmt::Display) writes the text from which the
+/// next call continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unvisited {
     filter: Filter,
@@ -18,7 +19,7 @@ pub struct Unvisited {
     after: Option<Cursor>,
 }
 
-/// The two parts: the text that stands for the first page of each, and the status that it is filtered by.
+/// The two parts, each with the text that stands for its first page and the status by which its accounts are filtered.
 const PARTS: [(&str, Option<Status>); 2] = [("live", None), ("deleted", Some(Status::Deleted))];
 
 impl Unvisited {

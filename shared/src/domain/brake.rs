@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Timestamp;
 
-/// The brake on deletions by operators.
+/// The brake: limits deletions by operators within an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brake {
     /// Maximum number of deletions within a [`Hour`], by all operators together.
@@ -24,7 +24,7 @@ impl Hour {
         Self(now.seconds().div_euclid(Self::SECONDS))
     }
 
-    /// Returns how long it takes until the hour ends; at least a second.
+    /// Returns the time until the hour ends, at least a second.
     #[must_use]
     pub fn left(self, now: Timestamp) -> Duration {
         let end = (self.0 + 1) * Self::SECONDS;

@@ -17,7 +17,8 @@ use super::lifecycle::Command;
 /// Required value of `confirmation_phrase`.
 const PHRASE: &str = "DELETE";
 
-/// Consent in a request to unregister: which of the two proofs it contains, and whether it is immediate.
+/// Consent in a request to unregister: whether it contains the password, whether it contains the phrase, and whether it
+/// asks for deletion at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Consent {
     has_password: bool,

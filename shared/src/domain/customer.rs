@@ -73,8 +73,8 @@ pub struct Internals {
     /// Number of owned items of each kind whose changes emit events. Counted in the transactions that create and delete
     /// them.
     pub owned: Counts,
-    /// Number of claims by the purge, which is its fencing token: a run whose epoch is another one has lost the account
-    /// to a later run.
+    /// Number of claims by the purge. It is the purge's fencing token: a run that claimed the account with another
+    /// number has lost it to a later run.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.
     pub system: bool,
@@ -133,7 +133,7 @@ pub enum IdentityVerification {
     Rejected,
 }
 
-/// What an operator states about an account's address and identity; absent fields are kept.
+/// An operator's statement about an account's address and identity; absent fields are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Verification {
@@ -183,7 +183,7 @@ impl Profile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Billing {
-    /// A billing account that the account owns; `None`, the nil UUID in JSON, for none.
+    /// A billing account that the account owns; `None` (in JSON the nil UUID) for no billing account.
     #[serde(deserialize_with = "id_or_nil")]
     pub billing_account_id: Option<Id<Resource>>,
 }
@@ -274,8 +274,9 @@ impl Customer {
         self.addresses().any(|own| own.is_same_mailbox(email))
     }
 
-    /// Whether an agent with this permission administers the account; at least one always does. In the project's own
-    /// account that is a project admin, because only a project admin can appoint another.
+    /// Whether an agent with this permission administers the account: a customer admin or, in the project's own
+    /// account, a project admin, because only a project admin can appoint another. At least one agent always
+    /// administers the account.
     #[must_use]
     pub const fn administers(&self, permission: Permission) -> bool {
         if self.internals.system {

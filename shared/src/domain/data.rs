@@ -20,12 +20,12 @@ pub const MAX_DEPTH: usize = 32;
 pub struct Data(String);
 
 impl Data {
-    /// Text that was checked when it was stored; rules that came later do not apply to it.
+    /// Wraps text that was checked when it was stored. Rules that came later do not apply to it.
     pub(crate) const fn trusted(json: String) -> Self {
         Self(json)
     }
 
-    /// The object as JSON.
+    /// Returns the object as JSON.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -65,7 +65,7 @@ impl fmt::Debug for Data {
     }
 }
 
-/// Traverses a JSON value and refuses what two parsers could read differently.
+/// A visitor that traverses a JSON value, and refuses whatever two parsers could read differently.
 struct Value {
     /// Number of objects and arrays around this value.
     depth: usize,
@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for Value {
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
         Ok(())
     }
-    /// The parser refuses numbers beyond the range of a double.
+    /// Accepts every number that the parser passes on: the parser itself refuses those beyond the range of a double.
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
         Ok(())
     }

@@ -93,8 +93,9 @@ pub enum DeliveryState {
     Discarded,
 }
 
-/// Returns when the next attempt is due after `made` attempts, the last of them at `now`; `None` if there is
-/// none. `jitter` is a random byte. With an `end`, the last attempt is at `end` and none is later.
+/// Returns when the next attempt is due after `made` attempts, of which the last was made at `now`; `None` if no
+/// further attempt is made. `jitter` is a random byte. With an `end`, an attempt that would be later is made at `end`,
+/// as the last one.
 #[must_use]
 pub fn next_attempt(
     made: u64,
@@ -120,8 +121,8 @@ pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestam
     end.map_or(next, |end| next.min(end.max(scheduled)))
 }
 
-/// Whether a webhook counts as failing after this many failed attempts to deliver one event: after two, as a single
-/// failure may be that of a receiver being redeployed.
+/// Whether a webhook counts as failing after this many failed attempts to deliver one event. It does after two, because
+/// a single attempt may fail while the receiver is being redeployed.
 #[must_use]
 pub const fn is_failing(attempts: u64) -> bool {
     attempts > 1

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Result of a delivery attempt, by class; details are shown to nobody.
+/// Result of a delivery attempt, by class. Nobody is shown any details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryResult {

@@ -104,7 +104,7 @@ pub struct Erasure {
     pub found: Counts,
     /// Number of items known to be deleted, by kind.
     pub deleted: Counts,
-    /// Position in the inventory up to which items are counted; those of the last slice are possibly not deleted yet.
+    /// Position in the inventory up to which items are counted. Items of the last slice may not be deleted yet.
     pub counted_to: InventoryCursor,
     /// Number of items of an unknown kind, which the purge leaves alone.
     pub quarantined: u64,
@@ -121,18 +121,19 @@ pub struct Erasure {
     pub tm_complete: Option<Timestamp>,
 }
 
-/// A cursor in the inventory of an account, which is read and deleted in order; the default is its beginning.
+/// A position in an account's inventory, which is read and deleted in the order of sort keys. The default is the
+/// beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InventoryCursor(String);
 
 impl InventoryCursor {
-    /// The cursor at the item with this sort key.
+    /// Returns the cursor at the item with this sort key.
     pub(crate) const fn of(sort_key: String) -> Self {
         Self(sort_key)
     }
 
-    /// The sort key at the cursor.
+    /// Returns the sort key at the cursor.
     pub(crate) fn sort_key(&self) -> &str {
         &self.0
     }
@@ -142,13 +143,13 @@ impl InventoryCursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Not requested, and no hold is left: the account was only held.
+    /// No erasure is requested, and no hold is left: the ledger has a row only because the account was held.
     None,
     /// Requested, not due yet.
     Scheduled,
     /// Withdrawn before it was due.
     Withdrawn,
-    /// Holds keep the account from being erased; an erasure may be requested or not.
+    /// Holds keep the account from being erased, whether an erasure is requested or not.
     Held,
     /// Due, not claimed yet.
     Due,
@@ -156,7 +157,7 @@ pub enum Stage {
     Running,
     /// The purge has finished: nothing but the tombstone is left. Participants have yet to answer.
     Awaiting,
-    /// As [`Awaiting`](Self::Awaiting), and the deadline of a participant that the erasure waits for has passed.
+    /// The purge has finished, and a participant that the erasure waits for has missed its deadline.
     Incomplete,
     /// The purge has finished, and all participants that the erasure waits for have completed or been waived.
     Finished,
@@ -191,7 +192,7 @@ impl Erasure {
         }
     }
 
-    /// Returns the row with another slice counted, which ends at `end`. All slices before it are deleted.
+    /// Returns the row with one more slice counted, which ends at `end`. All earlier slices are deleted.
     #[must_use]
     pub fn with_slice(&self, counts: &Counts, end: InventoryCursor) -> Self {
         let mut found = self.found.clone();
@@ -229,7 +230,7 @@ impl Erasure {
             && self.participants.iter().any(|one| one.required)
     }
 
-    /// Returns those of an account's `parts` that are of this round.
+    /// Returns those `parts` of the account that belong to this round.
     pub fn current<'a>(
         &self,
         parts: &'a [Participation],
@@ -238,7 +239,8 @@ impl Erasure {
         parts.iter().filter(move |part| part.round == round)
     }
 
-    /// Returns this round's part of the participant `name`; [`Error::NotFound`] if it is not asked, or not yet.
+    /// Returns this round's part of the participant `name`; [`Error::NotFound`] if this round has not asked the
+    /// participant.
     pub fn part(
         &self,
         name: &ParticipantName,
@@ -259,7 +261,7 @@ impl Erasure {
         required.try_fold(finished, |last, one| Some(last.max(settled(one)?)))
     }
 
-    /// Refuses an answer to another round than this one; `None` means this one.
+    /// Refuses an answer that is meant for another `round` than this one; `None` means this one.
     pub fn require_round(&self, round: Option<u64>) -> Result<(), Error> {
         match round {
             Some(round) if round != self.round => Err(Error::RoundOutdated(self.round)),
@@ -267,15 +269,15 @@ impl Erasure {
         }
     }
 
-    /// Returns the stage at `now` as the account's owner sees it, who does not learn of holds.
+    /// Returns the stage at `now` as it is shown to the account's owner, who does not learn of holds.
     #[must_use]
     pub fn stage_for_owner(&self, parts: &[Participation], now: Timestamp) -> Stage {
         Self { holds: Holds::default(), ..self.clone() }.stage(parts, now)
     }
 }
 
-/// A plan: what an erasure would delete, and the state of the account in which that was counted. It is current as long
-/// as neither the account nor what it owns has changed.
+/// A plan: how many items an erasure would delete, and the account's version and sequence number when they were
+/// counted. The plan is current as long as neither the account nor what it owns has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     customer: Id<Customer>,
@@ -368,7 +370,7 @@ fn planned() -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(|kind| kind.is_announced())
 }
 
-/// Returns the error reasons for which a deletion of the account would be refused now.
+/// Returns the reasons, as in errors, for which a deletion of the account would be refused now.
 #[must_use]
 pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
@@ -402,7 +404,7 @@ mod tests {
         Holds::default().with(HoldName::default_name(), hold)
     }
 
-    /// An erasure that is due after two hours.
+    /// Returns an erasure that is due after two hours.
     fn requested() -> Erasure {
         let request = ErasureRequest {
             reason: Reason::Freeze,
@@ -414,8 +416,8 @@ mod tests {
         Erasure { request: Some(request), ..Erasure::blank(customer().id) }
     }
 
-    /// An erasure whose purge finished after an hour, and which asks these participants, each with whether it is
-    /// required.
+    /// Returns an erasure whose purge finished after an hour, and which asks these participants, each with whether it
+    /// is required.
     fn finished(asked: &[(&str, bool)]) -> (Erasure, Vec<Participation>) {
         let participating = |(name, required): &(&str, bool)| Participating {
             name: ParticipantName::parse(name).unwrap(),

@@ -72,7 +72,7 @@ pub enum Error {
     AccountSuspended,
     /// The caller's account may not have resources until its e-mail address is verified, which makes it active.
     EmailVerificationRequired,
-    /// What the request names does not exist.
+    /// The entity that the request names does not exist.
     NotFound(Entity),
     /// The request is itself a webhook that this system sent.
     LoopDetected,
@@ -84,12 +84,12 @@ pub enum Error {
     EmailTaken,
     /// The account has no e-mail address that could be verified.
     EmailMissing,
-    /// The token of a mailed link was used, has expired, was replaced, or is for something else, such as an address
-    /// that the account has no more.
+    /// The token of a mailed link was used, has expired, was replaced, or is for another purpose or for an address that
+    /// the account no longer has.
     TokenInvalid,
     /// The route works by mail, which this installation does not send.
     MailDisabled,
-    /// There is no address to mail the agent a link to.
+    /// The agent has no address to which a link could be mailed.
     AgentUnreachable,
     /// The account's status does not allow the operation.
     StateInvalid(Status),
@@ -131,9 +131,9 @@ pub enum Error {
     TooManyAttempts(Throttle, Duration),
     /// A rate limit is exhausted; contains its status.
     TooManyRequests(QuotaStatus),
-    /// A dependency does not answer, or writes conflict too often; the cause, for the log.
+    /// A dependency does not answer, or writes conflict too often; contains the cause, for the log.
     Unavailable(String),
-    /// A bug or broken configuration; the cause, for the log.
+    /// A bug or broken configuration; contains the cause, for the log.
     Internal(String),
 }
 
@@ -147,8 +147,8 @@ pub enum Denial {
         /// The caller's permission.
         has: Permission,
     },
-    /// The request grants a permission, or changes an agent or access key that has a permission, which the caller's own
-    /// does not cover.
+    /// The caller's permission does not cover the permission that the request grants, or that of the agent or access
+    /// key that it changes.
     Exceeds {
         /// The permission to be granted, or that of the agent or access key to be changed.
         wanted: Permission,
@@ -285,8 +285,8 @@ impl Error {
         Self::NotFound(Entity::Owned(kind))
     }
 
-    /// Returns the refusal of the field `name`. A violation that is given as text follows the field's name in the
-    /// message.
+    /// Returns the refusal of the field `name`. If the violation is given as text, the message is the field's name
+    /// followed by that text.
     #[must_use]
     pub fn invalid_field(name: &str, violation: impl Into<Violation>) -> Self {
         Self::InvalidField(name.to_owned(), violation.into())

@@ -40,8 +40,8 @@ pub enum EventType {
     CustomerRecovered,
     /// An account was deleted.
     CustomerDeleted,
-    /// A receipt of an account's erasure was signed: when the purge finishes and, if participants still had to answer
-    /// then, once more when they have.
+    /// A receipt of an account's erasure was signed. This happens when the purge finishes and, if participants still
+    /// had to answer then, once more after they have.
     CustomerErased,
     /// A hold was placed on an account.
     CustomerHeld,
@@ -55,7 +55,7 @@ pub enum EventType {
     WebhookDisabled,
     /// An account's owner requested a test webhook.
     WebhookTested,
-    /// An admin or an operator has asked for a link to be mailed to an agent that sets the agent's password.
+    /// An admin or an operator has requested that a link which sets an agent's password be mailed to the agent.
     AgentResetRequested,
     /// An owned item was created.
     Created(Kind),
@@ -177,7 +177,7 @@ pub struct PastEvent {
     pub time: Timestamp,
 }
 
-/// A page of an account's history that a client asks for.
+/// A client's request for a page of an account's history.
 #[derive(Clone, Copy, Debug)]
 pub struct EventQuery {
     /// Event type; `None` for all.

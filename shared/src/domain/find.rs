@@ -6,7 +6,7 @@ use super::mark::Mark;
 use super::value::{Email, FromText, Name, TextViolation, fold};
 use super::{Customer, Error, Id, Status, Timestamp};
 
-/// Which accounts an operator searches for.
+/// A search by an operator: the accounts to list, and their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Accounts with a status, or all that are not deleted; newest first.
@@ -20,10 +20,10 @@ pub enum Filter {
     },
     /// Accounts whose names begin with this prefix, in the order of their names.
     Named(NamePrefix),
-    /// Accounts with this e-mail address, newest first: it is their current one, verified or not, or the one that they
-    /// retain as their last verified address.
+    /// Accounts whose current address, verified or not, or retained address is this one; newest first.
     Email(Email),
-    /// Accounts with a mark, newest first; those with [`Mark::Scheduled`] in the order of the dates of their deletion.
+    /// Accounts with a mark, newest first; those with [`Mark::Scheduled`] by the date of their deletion, earliest
+    /// first.
     Marked(Mark),
 }
 
@@ -31,7 +31,7 @@ pub enum Filter {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamePrefix(String);
 
-/// Where a page begins: after this account.
+/// The position after which a page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
     /// In the order of creation: the account's time of creation and its id; without an id, after all accounts that were
@@ -42,16 +42,16 @@ pub enum Cursor {
     Named(Id<Customer>, u64),
     /// In the list of accounts with an e-mail address: the account's id.
     Email(Id<Customer>),
-    /// In the list of accounts with a mark: the account's time in that list, and its id.
+    /// In the list of accounts with a mark: the time by which the account is sorted in that list, and its id.
     Marked(Timestamp, Id<Customer>),
 }
 
 impl NamePrefix {
-    /// Maximum number of characters of a folded name that are kept: with the id appended, they fit into a sort key.
+    /// Maximum number of characters that are kept of a folded name, so that name and id fit into a sort key.
     const MAX_FOLDED: usize = 192;
 
-    /// Maximum number of characters of a text to search for. Case folding makes one character into three at most, with
-    /// few exceptions.
+    /// Maximum number of characters of a text to search for. Case folding turns one character into at most three, with
+    /// few exceptions, so that the folded text fits into [`MAX_FOLDED`](Self::MAX_FOLDED).
     const MAX_SEARCHED: usize = 64;
 
     /// Returns the prefix under which accounts with this name are listed: the folded name, cut to 192 characters.
@@ -62,7 +62,7 @@ impl NamePrefix {
         (!folded.is_empty()).then_some(Self(folded))
     }
 
-    /// The text itself.
+    /// Returns the text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -163,7 +163,7 @@ impl Filter {
     }
 }
 
-/// Returns the error for a page token whose account has changed since, so that it may have moved in the order.
+/// Returns the error for a page token whose account has changed since and may therefore have moved in the order.
 #[must_use]
 pub fn moved() -> Error {
     let rule = "leads nowhere any more, as the account at which that page ended has changed; start again \

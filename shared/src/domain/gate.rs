@@ -33,10 +33,10 @@ pub enum Party {
     Operator,
 }
 
-/// What a caller wants to do with their own account: the cases that the gate tells apart.
+/// What a caller wants to do with their own account, in the cases that the gate distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Log in. Without it, nobody could unregister.
+    /// Log in. Always allowed until the account is deleted, because nobody could unregister without it.
     LogIn,
     /// Manage one's own credentials: log out, revoke sessions and keys, set one's own password.
     Credentials,
@@ -53,8 +53,8 @@ pub enum Access {
 }
 
 impl Access {
-    /// Whether it is allowed even when the account has used up its rate limit. Whatever an account's programs have
-    /// sent, its people can revoke credentials, leave and come back.
+    /// Whether this access is allowed even if the account has used up its rate limit: however much an account's
+    /// programs have sent, its people can revoke credentials, leave and come back.
     #[must_use]
     pub const fn passes_quota(self) -> bool {
         match self {
@@ -66,12 +66,13 @@ impl Access {
     }
 }
 
-/// What a write does to an account: the cases that the gate tells apart.
+/// What a write does to an account, in the cases that the gate distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Revokes a key, or sets the caller's own password. It adds no items, so that the purge is certain to end.
+    /// Revokes a key, or sets the caller's own password. Such a write adds no items, so that the purge is certain to
+    /// end.
     Credentials,
-    /// Sets an agent's password by a mailed link, or requests such a link. It adds no items either.
+    /// Sets an agent's password by a mailed link, or requests such a link. Such a write adds no items either.
     Reset,
     /// Adds an item, or changes one that a hold does not preserve: an access key, a setting.
     Change,
@@ -79,7 +80,7 @@ pub enum Write {
     Overwrite,
 }
 
-/// An account that is to be written to: the account as it was read, the side that writes, and what the write does. The
+/// The account that a write is for, as it was read, together with the side that writes and the kind of the write. The
 /// store writes only if the stored account still [admits](Self::admit) the write.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
@@ -100,19 +101,19 @@ impl Deref for Target<'_> {
 }
 
 impl<'a> Target<'a> {
-    /// Returns the target of the same account and side for another kind of write.
+    /// Returns the same account and side, for another kind of write.
     #[must_use]
     pub const fn to(self, write: Write) -> Self {
         Self { write, ..self }
     }
 
-    /// Returns the same target with the account as it is now.
+    /// Returns the same side and kind of write, for the account as it is now.
     #[must_use]
     pub const fn now(self, customer: &Customer) -> Target<'_> {
         Target { customer, by: self.by, write: self.write, caps: self.caps }
     }
 
-    /// Returns the same target, for a write after which the account owns no more than `caps` allow.
+    /// Returns the same target with these `caps`, which the account must not exceed after the write.
     #[must_use]
     pub const fn within(self, caps: Caps) -> Self {
         Self { caps, ..self }
@@ -224,7 +225,7 @@ mod tests {
         Timestamp::from_micros(1_700_000_000_000_000).unwrap()
     }
 
-    /// An account in this status, frozen by an operator or not, suspended or not, held or not.
+    /// Returns an account in this status, frozen by an operator or not, suspended or not, held or not.
     fn account(status: Status, by_operator: bool, suspended: bool, held: bool) -> Customer {
         let mut account = Customer { status, ..Customer::blank(Id::new(now(), [1; 10]), now()) };
         account.internals.frozen_by_operator = by_operator;

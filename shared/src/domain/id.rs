@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::Timestamp;
 
-/// The id of a `T`: a `UUIDv7` (RFC 9562), so that ids sort by the time they were made; a session's is a `UUIDv8`.
+/// The id of a `T`: a `UUIDv7` (RFC 9562), so that ids sort by the time at which they were made. Sessions have a
+/// `UUIDv8` instead.
 pub struct Id<T>(Uuid, PhantomData<fn() -> T>);
 
 impl<T> Id<T> {
@@ -34,7 +35,7 @@ impl<T> Id<T> {
         Self(uuid, PhantomData)
     }
 
-    /// The id's value.
+    /// Returns the id's value.
     #[must_use]
     pub const fn uuid(self) -> Uuid {
         self.0

@@ -34,21 +34,21 @@ impl IdempotencyKey {
         (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(Self(text))
     }
 
-    /// Returns the hash under which this agent's use of the key for this operation is stored.
+    /// Returns the hash under which the store keeps this agent's use of the key for this operation.
     #[must_use]
     pub fn of(&self, agent: Id<Agent>, operation: &str) -> String {
         sha256(&format!("{agent}\n{operation}\n{}", self.0))
     }
 
-    /// The key as the client sent it.
+    /// Returns the key as the client sent it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// An idempotency record: what a request with a key has done, identified by the first event that it emitted. Enough to
-/// answer the request again; contains nothing secret or personal.
+/// An idempotency record: the effect of a request with a key, identified by the first event that the request emitted.
+/// It suffices to answer the request again, and contains nothing secret or personal.
 #[derive(Clone, Debug)]
 pub struct IdempotencyRecord {
     /// Fingerprint of the request.

@@ -1,5 +1,5 @@
 //! Networks that a user name is known to log in from. Login attempts from each of them are counted separately, so that
-//! wrong passwords that a stranger sends from elsewhere do not lock out whoever logs in from a known network.
+//! a stranger who sends wrong passwords from elsewhere cannot lock out an agent who logs in from a known network.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,8 @@ const MOST: usize = 8;
 /// Number of hexadecimal digits of a network's hash.
 const DIGITS: usize = 32;
 
-/// Hash of a network and of the user name that logs in from it: one network has a different hash for each user name.
+/// Hash of a network together with the user name that logs in from it. The hash of one network differs for each user
+/// name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkHash(String);
 
@@ -31,12 +32,12 @@ impl NetworkHash {
         Self(hash.chars().take(DIGITS).collect())
     }
 
-    /// A hash that was stored.
+    /// Wraps a hash that was stored.
     pub(crate) const fn stored(hash: String) -> Self {
         Self(hash)
     }
 
-    /// The hash: 32 hexadecimal digits.
+    /// Returns the hash as text: 32 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -60,13 +61,13 @@ impl FromIterator<(NetworkHash, i64)> for KnownNetworks {
 }
 
 impl KnownNetworks {
-    /// The second since 1970 until which a network is known after a log-in at `now`.
+    /// Returns the second since 1970 until which a network is known after a login at `now`.
     #[must_use]
     pub fn until(now: Timestamp) -> i64 {
         now.plus(KNOWN_FOR).seconds()
     }
 
-    /// Whether there are none, not even outdated ones.
+    /// Whether no networks are stored, not even outdated ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -78,7 +79,8 @@ impl KnownNetworks {
         self.0.get(network).is_some_and(|until| *until > now.seconds())
     }
 
-    /// Returns the networks to forget at a log-in from `network`: those that are outdated, and the oldest beyond 8.
+    /// Returns the networks to forget at a login from `network`: the outdated ones, and the oldest if there are more
+    /// than 8.
     #[must_use]
     pub fn forgotten_by(&self, network: &NetworkHash, now: Timestamp) -> Vec<&NetworkHash> {
         let mut others: Vec<_> = self.0.iter().filter(|(other, _)| *other != network).collect();

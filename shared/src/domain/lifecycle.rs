@@ -33,14 +33,14 @@ pub enum Command {
     Update(Profile, Party),
     /// Change settings.
     SetMetadata(Metadata, Party),
-    /// Record what an operator knows about the address and the identity; a verified address activates the account.
+    /// Record an operator's statement about the address and the identity; a verified address activates the account.
     Verify(Verification),
     /// Record that the account's owner has proven this address by a token that was mailed to it. This reserves the
     /// address, and activates an account that is `initial`; [`Error::TokenInvalid`] if the account has another address
     /// by now.
     ProveEmail(Email),
-    /// Sign webhooks with a new secret, on behalf of the account's owner; the previous one also signs, for this
-    /// overlap.
+    /// Replace the secret that signs webhooks, on behalf of the account's owner. The previous secret signs too, for
+    /// this overlap.
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
     DisableWebhook(WebhookUri),
@@ -50,8 +50,8 @@ pub enum Command {
     WebhookWorks(WebhookUri),
     /// Set the billing account.
     SetBilling(Billing, Party),
-    /// Freeze the account; its deletion is due at the end of this grace period. If the owner has frozen the account
-    /// already, an operator's freeze takes over that one, and keeps its date of deletion.
+    /// Freeze the account; its deletion is due at the end of this grace period. If its owner has frozen the account
+    /// already, an operator's freeze takes over the owner's freeze and keeps the date of deletion.
     Freeze(Reason, Duration),
     /// Return a frozen account to the status that it had before.
     Recover(Party),
@@ -59,7 +59,7 @@ pub enum Command {
     UnregisterNow,
     /// Delete the account at once, on behalf of an operator; with a plan, only if the account still matches it.
     Delete(Reason, Option<Plan>),
-    /// Place a hold, which replaces the one of the same name: the account must not be erased.
+    /// Place a hold, so that the account is not erased. It replaces a hold of the same name.
     Hold(HoldName, HoldReason),
     /// Lift the hold of this name.
     LiftHold(HoldName),
@@ -69,12 +69,12 @@ pub enum Command {
     Resume,
     /// Claim a due account for the purge, and increment its epoch.
     ClaimPurge,
-    /// Record that nothing but the tombstone is left of a deleted account.
+    /// Record that the purge of a deleted account has finished: nothing but the tombstone is left.
     FinishPurge,
 }
 
 impl Command {
-    /// Returns the name of the hold that it places or lifts; `None` for any other command.
+    /// Returns the name of the hold that the command places or lifts; `None` for any other command.
     #[must_use]
     pub fn hold(&self) -> Option<&HoldName> {
         match self {
@@ -83,8 +83,8 @@ impl Command {
         }
     }
 
-    /// Whether this is a deletion that an operator requests now, which the [brake](super::brake) counts. Erasing a
-    /// restored account again does not count.
+    /// Whether this is a deletion that an operator requests now, which the [brake](super::brake) counts. The erasure of
+    /// a restored account is not counted.
     #[must_use]
     pub const fn is_operators_deletion(&self) -> bool {
         matches!(self, Self::Delete(Reason::Delete, ..))
@@ -94,7 +94,7 @@ impl Command {
 /// The effect of a command.
 #[derive(Clone, Debug)]
 pub enum Transition {
-    /// None: the account already is as the command asks.
+    /// No effect: the account is already in the state that the command asks for.
     Unchanged,
     /// The account changes.
     Changed(Box<CustomerChange>),
@@ -350,7 +350,7 @@ impl Transition {
     }
 }
 
-/// Returns the transition that records since when the webhook fails; `None` records that it does not.
+/// Returns the transition that records since when the webhook has been failing, or with `None` that it works.
 fn with_webhook_failing(customer: &Customer, since: Option<Timestamp>) -> Transition {
     if customer.internals.tm_webhook_failing == since {
         return Transition::Unchanged;
@@ -375,8 +375,8 @@ fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer
 }
 
 /// Returns the account after its current address was replaced; `verified` is the verified address that it had before.
-/// The new address is unverified, and reserved only if an operator set it. The verified one is retained, unless the new
-/// address is the verified one again, or an operator cleared the address. The status stays.
+/// The new address is unverified, and reserved only if an operator set it. The verified address is retained, unless it
+/// is set again as the new address, or an operator cleared the address. The status stays.
 fn readdressed(after: Customer, verified: Option<Email>, party: Party) -> Customer {
     let is_verified = verified.as_ref().is_some_and(|email| email.is_same_mailbox(&after.email));
     let is_cleared = party == Party::Operator && after.email.expose().is_empty();
@@ -388,13 +388,13 @@ fn readdressed(after: Customer, verified: Option<Email>, party: Party) -> Custom
     Customer { email_verified: is_verified, internals, ..after }
 }
 
-/// Whether this is the account's current address, however spelt. An empty or withheld address matches no account.
+/// Whether `email` is the account's current address, in any spelling. An empty or withheld address matches no account.
 fn has_address(customer: &Customer, email: &Email) -> bool {
     email.canonical().is_some() && customer.email.is_same_mailbox(email)
 }
 
-/// Returns which [`Write`] the gate must allow for a verification: one that verifies the address overwrites the
-/// retained address, which a hold preserves.
+/// Returns the [`Write`] that the gate must allow for a verification. Verifying the address overwrites the retained
+/// address, which a hold preserves.
 fn write_of(stated: Verification, customer: &Customer) -> Write {
     match (stated.email_verified, &customer.internals.retained_email) {
         (Some(true), Some(_)) => Write::Overwrite,
@@ -402,8 +402,8 @@ fn write_of(stated: Verification, customer: &Customer) -> Write {
     }
 }
 
-/// Returns the transition that records what is stated about the account. A verified address is reserved, replaces the
-/// retained one, and activates an account that is `initial`; nothing makes an account `initial` again.
+/// Returns the transition that records a verification. A verified address is reserved, replaces the retained one, and
+/// activates an account that is `initial`; nothing makes an account `initial` again.
 fn verified(customer: &Customer, stated: Verification, now: Timestamp) -> Transition {
     let before = (customer.email_verified, customer.identity_verification_status);
     let after = (
@@ -490,7 +490,8 @@ fn recovered(customer: &Customer, now: Timestamp) -> Customer {
     }
 }
 
-/// Returns the account without the hold of this name. With its last hold lifted, it is not due within a day.
+/// Returns the account without the hold of this name. If it was the last hold, the deletion is due after a day at the
+/// earliest.
 fn lifted(customer: &Customer, name: &HoldName, now: Timestamp) -> Customer {
     let holds = customer.internals.holds.clone().without(name);
     let due = customer.tm_deletion_scheduled;
@@ -502,7 +503,8 @@ fn lifted(customer: &Customer, name: &HoldName, now: Timestamp) -> Customer {
     }
 }
 
-/// Returns the tombstone of a deleted account. An allow-list: a new field is blank in it until it is listed.
+/// Returns the tombstone of a deleted account. The fields to keep are an allow-list: a new field is blank in the
+/// tombstone until it is listed here.
 fn tombstone(customer: &Customer, now: Timestamp) -> Customer {
     Customer {
         status: Status::Deleted,

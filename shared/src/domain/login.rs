@@ -4,7 +4,7 @@ use super::known_networks::KnownNetworks;
 use super::value::PasswordHash;
 use super::{Agent, Customer, Id};
 
-/// The agent that a user name belongs to, and what verifies its password.
+/// The agent that a user name belongs to, and the data that a login is checked against.
 #[derive(Clone)]
 pub struct Login {
     /// The agent's account.
@@ -22,7 +22,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// The login of a new agent of an account.
+    /// Returns the login of a new agent of an account.
     #[must_use]
     pub fn new(customer: Id<Customer>, agent: &Agent, password_hash: PasswordHash) -> Self {
         Self {

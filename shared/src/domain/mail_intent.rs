@@ -1,6 +1,6 @@
 //! Mail intents: requests that are answered by mail, such as a sign-up or a forgotten password. A request records its
-//! intent without looking up who has the address, and the sender looks that up later, so that no response reveals who
-//! has an account here.
+//! intent without looking up whose address it is. The sender does so later, and therefore no response reveals who has
+//! an account here.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::username::LoginKey;
 use super::value::{AddressHash, Email};
 use super::{Agent, Customer, Id, Status};
 
-/// Lifetime of an intent: 24 hours. One that was not carried out by then is dropped.
+/// Lifetime of an intent: 24 hours. An intent that was not carried out by then is dropped.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
 /// A request that is answered by mail.
@@ -18,17 +18,18 @@ pub const LIFETIME: Duration = Duration::from_hours(24);
 pub enum Intent {
     /// A request for an account.
     SignUp(SignUp),
-    /// A request, which anybody may make, for another link that proves this address, for a pending sign-up or for
-    /// accounts that have it.
+    /// A request for another link that proves this address, for a pending sign-up or for the accounts that have the
+    /// address. Anybody may make it.
     Resend(Email),
-    /// A request for a link that proves the address of an account, if that is still its address when the mail is sent.
+    /// A request for a link that proves an account's address. Dropped if the account has another address when the mail
+    /// is sent.
     Verification {
         /// The account.
         customer: Id<Customer>,
         /// The address.
         address: AddressHash,
     },
-    /// A request, which anybody may make, for a link that sets a forgotten password.
+    /// A request for a link that sets a forgotten password. Anybody may make it.
     PasswordReset {
         /// Key of the user name.
         login: LoginKey,
@@ -42,7 +43,7 @@ pub enum Intent {
         /// The agent.
         agent: Id<Agent>,
     },
-    /// A request, which anybody may make, for a link that unregisters the account whose verified address this is.
+    /// A request for a link that unregisters the account with this verified address. Anybody may make it.
     Unregistration(Email),
 }
 
@@ -58,7 +59,7 @@ impl Intent {
         Some(Self::Verification { customer: after.id, address })
     }
 
-    /// Returns the purpose of the tokens that are mailed for it.
+    /// Returns the purpose of the tokens that are mailed for this intent.
     #[must_use]
     pub const fn purpose(&self) -> Purpose {
         match self {

@@ -1,8 +1,9 @@
 //! Mailed tokens, `vbm_…`: each works once, and proves that whoever presents it can read the mail of an address.
 //!
-//! A token contains the ids of the account and of the agent that it is about, all zeros where there is none yet, so
-//! that one round trip reads the token's record, the account and the agent. Its secret and its checksum are made like
-//! those of [other tokens](super::token). In links it stands in the URL's fragment, which no server and no log sees.
+//! A token contains the ids of the account and of the agent that it is about, so that one round trip reads the token's
+//! record, the account and the agent. An id is all zeros as long as there is no such account or agent. The token's
+//! secret and checksum are made like those of [other tokens](super::token). In links it stands in the URL's fragment,
+//! which no server and no log sees.
 
 use std::fmt;
 use std::time::Duration;
@@ -47,8 +48,8 @@ impl Purpose {
         }
     }
 
-    /// Returns how long a token is valid: 24 hours, or one hour where it sets a forgotten password or
-    /// unregisters an account.
+    /// Returns how long a token is valid: one hour if it sets a forgotten password or unregisters an account, otherwise
+    /// 24 hours.
     #[must_use]
     pub const fn lifetime(self) -> Duration {
         match self {
@@ -68,7 +69,7 @@ impl fmt::Debug for MailedToken {
 }
 
 impl MailedToken {
-    /// Returns a new token about an account and an agent; `None` for one that does not exist yet.
+    /// Returns a new token about an account and an agent; either is `None` if it does not exist yet.
     #[must_use]
     pub fn new(customer: Option<Id<Customer>>, agent: Option<Id<Agent>>, secret: [u8; 32]) -> Self {
         let [high, low] = token::halves(secret);
@@ -83,7 +84,7 @@ impl MailedToken {
         Self(text)
     }
 
-    /// The token itself.
+    /// Returns the token itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -139,10 +140,10 @@ fn id<T>(number: u128) -> Option<Id<T>> {
     (number != 0).then(|| Id::from_uuid(Uuid::from_u128(number)))
 }
 
-/// What is stored of a mailed token.
+/// The stored record of a mailed token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedToken {
-    /// What it is for.
+    /// The token's purpose.
     pub purpose: Purpose,
     /// The account that it is about; `None` if there is none yet.
     pub customer: Option<Id<Customer>>,
@@ -166,7 +167,7 @@ impl IssuedToken {
         now < self.tm_expire
     }
 
-    /// Requires a token that sets a password of `agent`, is valid at `now`, and was mailed after the agent's sessions
+    /// Refuses a token unless it sets `agent`'s password, is valid at `now`, and was mailed after the agent's sessions
     /// and links were last ended.
     pub fn require_password_of(&self, agent: &Agent, now: Timestamp) -> Result<(), Error> {
         let sets_password = matches!(self.purpose, Purpose::PasswordReset | Purpose::Invitation);
@@ -178,8 +179,8 @@ impl IssuedToken {
         }
     }
 
-    /// Requires a token that unregisters `customer`, is valid at `now`, and was mailed to the account's verified
-    /// address; the account must be neither frozen nor deleted.
+    /// Refuses a token unless it unregisters `customer`, is valid at `now`, and was mailed to the account's verified
+    /// address; also refuses it if the account is frozen or deleted.
     pub fn require_unregistration_of(
         &self,
         customer: &Customer,

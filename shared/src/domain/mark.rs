@@ -5,7 +5,7 @@ use super::{Customer, Timestamp};
 /// A state by which operators list accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
-    /// The account is frozen, with a date at which it is to be deleted, held or not.
+    /// The account is frozen and has a date of deletion, whether it is held or not.
     Scheduled,
     /// The account is held.
     Held,
@@ -30,7 +30,7 @@ impl Mark {
         }
     }
 
-    /// Whether the earliest account comes first in the list of those that have the mark.
+    /// Whether the list of accounts with this mark begins with the earliest time; otherwise it begins with the latest.
     #[must_use]
     pub const fn is_ascending(self) -> bool {
         matches!(self, Self::Scheduled)
@@ -38,8 +38,9 @@ impl Mark {
 }
 
 impl Customer {
-    /// Returns the account's marks, each with the account's time in the list of those that have it: its date if it is
-    /// scheduled for deletion, else when it was created. The project's own account is in no list.
+    /// Returns the account's marks, each with the time by which the account is sorted in the list of that mark: the
+    /// date of its deletion for [`Mark::Scheduled`], its creation for any other. The project's own account is in no
+    /// list.
     #[must_use]
     pub fn marks(&self) -> Vec<(Mark, Timestamp)> {
         let internals = &self.internals;

@@ -1,5 +1,5 @@
-//! What rate limits are counted by: accounts, networks and recipients of mail; and the networks that have exhausted
-//! one.
+//! The sources that rate limits are counted for (accounts, networks and recipients of mail), and the networks that have
+//! exhausted a rate limit.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::digest::sha256;
 use super::quota::{Quota, QuotaKind, QuotaStatus};
 use super::{Customer, Error, Id, Purpose, Timestamp};
 
-/// Who a rate limit is counted for.
+/// The source that a rate limit is counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// An account.
@@ -31,7 +31,7 @@ impl Recipient {
         Self(sha256(&format!("{}#{hash}", purpose.name())))
     }
 
-    /// The hash under which its mail is counted.
+    /// Returns the hash under which the recipient's mail is counted.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.0
@@ -69,8 +69,8 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Networks that have exhausted a rate limit, each until its window ends. Their requests are refused without a call to
-/// the store, so that they count against no other [`Source`].
+/// Networks that have exhausted a rate limit, each until the window of that limit ends. Their requests are refused
+/// without a call to the store, so that they count against no other [`Source`].
 #[derive(Debug, Default)]
 pub struct ExhaustedNetworks(HashMap<(QuotaKind, Network), Timestamp>);
 

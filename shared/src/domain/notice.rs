@@ -1,6 +1,7 @@
-//! Notices: what the owner of an account is notified of by mail, when, and whether it is still true when it is sent.
+//! Notices: the messages that an account's owner gets by mail about changes of the account, when each is due, and
+//! whether it is still true when it is sent.
 //!
-//! Only a verified address gets notices: whoever has an unproven one may be a stranger.
+//! Only a verified address gets notices, because an unproven one may belong to a stranger.
 
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::value::Email;
 use super::{Customer, Status, Timestamp};
 
-/// Lifetime of a notice: 7 days. One that was not sent by then is dropped.
+/// Lifetime of a notice: 7 days. A notice that was not sent by then is dropped.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// How long a former address is kept for a notice: 24 hours, like a deleted account's webhook.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Delay after which the notice of an erasure is tried again if there is no receipt yet: 5 minutes.
+/// Delay after which the sender tries the notice of an erasure again if there is no receipt yet: 5 minutes.
 pub const RECEIPT_WAIT: Duration = Duration::from_mins(5);
 
 /// Retry schedule of mail: the delay after each failed attempt but the last.
@@ -129,12 +130,12 @@ pub enum Judgement {
     Send(Email),
     /// Look again later: the receipt does not exist yet.
     Wait,
-    /// Drop it: it is not true any more, too old, or has no address to go to.
+    /// Drop it: it is no longer true, is too old, or has no address to go to.
     Drop,
 }
 
 impl NoticeType {
-    /// Returns the name under which it is stored.
+    /// Returns the name under which the type is stored.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -184,8 +185,8 @@ impl Notice {
         occasion.map(|occasion| Self::on(occasion, before, after, now)).unwrap_or_default()
     }
 
-    /// Returns the notices of an `occasion` at `now`; `before` is the account as it was until then. Omits those that
-    /// were due in the past; none if the account had no verified address.
+    /// Returns the notices of an `occasion` at `now`; `before` is the account as it was until then. Omits notices that
+    /// would have been due by now. Returns none if the account had no verified address.
     #[must_use]
     pub fn on(
         occasion: Occasion,
@@ -215,9 +216,9 @@ impl Notice {
         .collect()
     }
 
-    /// Returns what is to be done with the notice at `now`, given its account and whether the erasure has a receipt.
-    /// A notice of a freeze is true only while the account is frozen until the same date, so a recovery or a hold
-    /// need not withdraw it.
+    /// Returns what is to be done with the notice at `now`, given its account and whether the erasure has a receipt. A
+    /// notice of a freeze is true only while the account is frozen with the same date of deletion. So a recovery or a
+    /// hold need not withdraw it.
     #[must_use]
     pub fn judge(&self, account: &Customer, has_receipt: bool, now: Timestamp) -> Judgement {
         let is_true = match self.notice_type {
@@ -243,15 +244,15 @@ impl Notice {
         to.map_or(Judgement::Drop, Judgement::Send)
     }
 
-    /// Returns when the notice is tried again after a failed attempt; see [`next_attempt`].
+    /// Returns when the sender tries the notice again after a failed attempt; see [`next_attempt`].
     #[must_use]
     pub fn next_attempt(&self, made: u64, now: Timestamp) -> Option<Timestamp> {
         next_attempt(made, self.until, now)
     }
 }
 
-/// Returns when mail is tried again if the attempt at `now` fails, after `made` earlier ones. `None` if it was the
-/// last, or if the mail is dropped at `until`, before the next.
+/// Returns when the sender tries a mail again if the attempt at `now` fails, after `made` earlier attempts. `None` if
+/// it was the last attempt, or if the mail is dropped at `until`, before the next one.
 #[must_use]
 pub fn next_attempt(made: u64, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let wait = RETRY_SCHEDULE.get(usize::try_from(made).ok()?)?;

@@ -69,7 +69,8 @@ enum Nature {
     Identity,
     /// Short-lived: its changes emit no events, and erasure plans do not count it.
     Passing,
-    /// One of the ten kinds of the seed, or `outbound_configs`: a name, a description and data.
+    /// A kind whose items have a name, a description and data: one of the ten of the original API's list, or
+    /// `outbound_configs`.
     Resource,
 }
 
@@ -113,8 +114,8 @@ impl Kind {
         self.nature() == Nature::Resource
     }
 
-    /// Returns the length of this kind's ids in sort keys, in bytes: 16 for a UUID, and 32 for the hash of an
-    /// idempotency key or for a session's id after its agent's.
+    /// Returns the length of this kind's ids in sort keys, in bytes: 16 for a UUID; 32 for the hash of an idempotency
+    /// key, and for a session, whose key has the agent's id before its own.
     #[must_use]
     pub const fn id_length(self) -> usize {
         match self {
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(lengths, [(Kind::Session, 32), (Kind::IdempotencyKey, 32)]);
     }
 
-    /// The seed's list of resources, and `outbound_configs`, which the seed names elsewhere.
+    /// The original API's list of resources, and `outbound_configs`, which that API names elsewhere.
     #[test]
     fn every_resource_of_the_seed_is_a_kind() {
         for many in [

@@ -18,8 +18,8 @@ impl<T> Page<T> {
         Self { rows: Vec::new(), next: None }
     }
 
-    /// Returns this page of what `account` owns, or an empty one if the account is deleted, even if its purge has not
-    /// finished.
+    /// Returns this page of the items of `account`, or an empty page if the account is deleted, even if its purge has
+    /// not finished.
     #[must_use]
     pub fn unless_deleted(self, account: &Customer) -> Self {
         if account.status == Status::Deleted { Self::empty() } else { self }

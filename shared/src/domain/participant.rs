@@ -15,7 +15,7 @@ use super::{Error, Timestamp};
 /// Maximum number of participants.
 pub const MAX_PARTICIPANTS: usize = 20;
 
-/// Default time in which a participant is to answer: 7 days.
+/// Default timeout, the time in which a participant is to answer: 7 days.
 pub const TIMEOUT: Duration = Duration::from_hours(7 * 24);
 
 /// Minimum timeout: one hour.
@@ -24,8 +24,8 @@ pub const MIN_TIMEOUT: Duration = Duration::from_hours(1);
 /// Maximum timeout: 30 days.
 pub const MAX_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 
-/// Minimum time for which a deleted participant stays in the registry: 30 days. A claim may have copied it just before
-/// it was deleted, and if that run is resumed, it asks the participant.
+/// Minimum time for which a deleted participant stays in the registry: 30 days. A run may have copied the participant
+/// when it claimed an account just before the participant was deleted. If that run is resumed, it asks the participant.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// Name of a participant: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
@@ -89,7 +89,7 @@ pub struct Participant {
     pub tm_delete: Option<Timestamp>,
 }
 
-/// Changes to a participant that a client asks for; `None` keeps what there is.
+/// A client's changes to a participant; `None` keeps the present value.
 #[derive(Clone, Debug, Default)]
 pub struct ParticipantChange {
     /// Whether erasures wait for its answer. Required to register a participant.
@@ -136,14 +136,14 @@ impl Registry {
         self.get(name).ok_or(Error::NotFound(Entity::Participant))
     }
 
-    /// Whether the registry has a participant of this name, which new erasures ask or which was deleted lately.
+    /// Whether the registry has a participant of this name, active or deleted.
     #[must_use]
     pub fn knows(&self, name: &ParticipantName) -> bool {
         self.participants.contains_key(name)
     }
 
-    /// Returns the registry with the participant registered or changed, and the participant. Refused if there are too
-    /// many.
+    /// Registers or changes a participant, and returns the new registry and the participant. Refused if there are too
+    /// many participants.
     pub fn with(
         &self,
         name: &ParticipantName,
@@ -177,7 +177,8 @@ impl Registry {
         Ok((self.changed(name, participant.clone()), participant))
     }
 
-    /// Returns the registry with the participant deleted, and the participant. Refused if there is none.
+    /// Marks a participant as deleted, and returns the new registry and the participant. Refused if there is no such
+    /// participant.
     pub fn without(
         &self,
         name: &ParticipantName,
@@ -203,7 +204,7 @@ impl Registry {
     }
 }
 
-/// Checks a timeout that a client has sent, in seconds.
+/// Returns the timeout that a client has sent, in seconds. Refused unless it is between one hour and 30 days.
 pub fn timeout(seconds: Integer) -> Result<Duration, Error> {
     let timeout = Duration::from_secs(seconds.0);
     if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {

@@ -36,18 +36,18 @@ pub struct Round {
     pub participants: Vec<Participating>,
 }
 
-/// Status that a participant reports, in the terms of `OpenDSR`. An answer does not replace one whose status comes
-/// later in this order.
+/// Status that a participant reports, in the terms of `OpenDSR`. An answer is ignored if the recorded answer has a
+/// status that comes later in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerStatus {
-    /// It has taken note.
+    /// The participant has taken note.
     Pending,
-    /// It is deleting.
+    /// The participant is deleting.
     InProgress,
-    /// It cannot delete, for now.
+    /// The participant cannot delete, for now.
     Failed,
-    /// It is done. Final.
+    /// The participant is done. Final.
     Completed,
 }
 
@@ -120,7 +120,7 @@ pub struct Participation {
     pub questions: u64,
     /// When it was last asked.
     pub tm_question: Timestamp,
-    /// When the scheduled run looks at the part next; `None` if it does not any more.
+    /// When the scheduled run next looks at the part; `None` if it no longer does.
     pub tm_next: Option<Timestamp>,
     /// The last answer; `None` if there is none.
     pub answer: Option<RecordedAnswer>,
@@ -149,20 +149,20 @@ pub enum PartState {
     Waived,
 }
 
-/// What an answer or a waiver does to a part.
+/// Effect of an answer or a waiver on a part.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// It changes the part to this.
+    /// The part has changed; contains it as it is now.
     Changed(Box<Participation>),
-    /// Nothing changes: this answer or one with a later status was recorded before, or the part needs no waiver.
+    /// Nothing has changed: this answer or one with a later status was already recorded, or the part needs no waiver.
     Unchanged,
 }
 
-/// Times after the participant was first asked at which it is asked again.
+/// Times at which the participant is asked again at first, counted from the first question.
 const FIRST_QUESTIONS: [Duration; 3] =
     [Duration::from_mins(5), Duration::from_mins(20), Duration::from_hours(1)];
 
-/// Interval at which the participant is asked after these times: a day.
+/// Interval at which the participant is asked after the [first questions](FIRST_QUESTIONS): a day.
 const INTERVAL: Duration = Duration::from_hours(24);
 
 /// Interval at which the scheduled run looks at a settled part that stays in the index until the erasure is complete.
@@ -213,8 +213,8 @@ impl Participation {
         Self { questions: self.questions + 1, tm_question: now, ..self.clone() }.rescheduled(now)
     }
 
-    /// Returns the part with the next look scheduled: for when the participant is to be asked again, or for the
-    /// deadline if that comes first.
+    /// Returns the part with the next look scheduled for the time at which the participant is to be asked again, or for
+    /// the deadline if that comes first.
     #[must_use]
     pub fn rescheduled(self, now: Timestamp) -> Self {
         let next = self.next_question();
@@ -222,7 +222,7 @@ impl Participation {
         Self { tm_next: Some(next), ..self }
     }
 
-    /// Returns the settled part with the next look scheduled, since its erasure is not complete yet.
+    /// Returns a settled part with the next look scheduled, for an erasure that is not complete yet.
     #[must_use]
     pub fn waiting(self, now: Timestamp) -> Self {
         Self { tm_next: Some(now.plus(WAIT)), ..self }
@@ -249,7 +249,7 @@ impl Participation {
         Ok(Answered::Changed(Box::new(Self { answer, ..self.next_version() })))
     }
 
-    /// Returns the part with this waiver. Nothing changes if the participant has completed, or was waived.
+    /// Returns the part with this waiver, or no change if the participant has completed or was waived before.
     #[must_use]
     pub fn waived(&self, reason: String, by: Actor, now: Timestamp) -> Answered {
         if self.waiver.is_some() || self.is_completed() {
@@ -263,7 +263,7 @@ impl Participation {
         Self { version: self.version + 1, ..self.clone() }
     }
 
-    /// Returns when it was settled: completed or waived, whichever came first. `None` if it is not.
+    /// Returns when the part was settled: completed or waived, whichever came first. `None` if it was neither.
     #[must_use]
     pub fn settled_at(&self) -> Option<Timestamp> {
         let completed =

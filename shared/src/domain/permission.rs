@@ -37,7 +37,8 @@ impl Permission {
         Self::NAMES.into_iter().filter_map(named)
     }
 
-    /// Whether this permission has any bit of `required`, or the project admin bit, or whether nothing is required.
+    /// Whether this permission suffices for `required`: it has any bit of `required` or the project admin bit, or
+    /// nothing is required.
     #[must_use]
     pub const fn allows(self, required: Self) -> bool {
         required.0 == 0 || self.0 & (required.0 | Self::PROJECT_ADMIN.0) != 0
@@ -89,7 +90,7 @@ impl BitOr for Permission {
 pub struct Grant(Permission);
 
 impl Grant {
-    /// The permission itself.
+    /// Returns the permission itself.
     #[must_use]
     pub const fn permission(self) -> Permission {
         self.0

@@ -17,7 +17,7 @@ impl Block<Ipv6Addr> {
     }
 }
 
-/// IPv4 blocks that IANA reserved for special purposes, or that are no single host's.
+/// IPv4 blocks that IANA has reserved for special purposes, or whose addresses do not belong to single hosts.
 const SPECIAL_V4: [Block<Ipv4Addr>; 18] = [
     Block(Ipv4Addr::UNSPECIFIED, 8),           // this network
     Block(Ipv4Addr::new(10, 0, 0, 0), 8),      // private
@@ -51,10 +51,10 @@ const SPECIAL_V6: [Block<Ipv6Addr>; 5] = [
     Block(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// Whether an address is that of a single host on the public internet; `false` if that is not certain.
+/// Whether an address belongs to a single host on the public internet; `false` if that is not certain.
 ///
-/// An IPv6 address that carries an IPv4 address never is, even if that one is public: where it leads
-/// is decided by a gateway that we do not see.
+/// Always `false` for an IPv6 address that embeds an IPv4 address, even a public one, because a gateway that we do not
+/// see decides where it leads.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
@@ -161,7 +161,7 @@ mod tests {
         ranges.iter().any(|range| range.contains(&bits))
     }
 
-    /// Returns the forms in which an IPv6 address carries an IPv4 address: mapped, compatible, translated (of both
+    /// Returns the IPv6 addresses that embed an IPv4 address in any form: mapped, compatible, translated (of both
     /// kinds), 6to4, Teredo (server, and the client's inverted), ISATAP (of both kinds).
     fn embeddings(address: Ipv4Addr) -> [Ipv6Addr; 9] {
         let [a, b, c, d] = address.octets();
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(parse("::1/128"), 1..=1);
     }
 
-    /// If the ranges are the same, so are the answers for all 2^32 and 2^128 addresses.
+    /// Compares ranges: if they are the same, so are the answers for all 2^32 and 2^128 addresses.
     #[test]
     fn the_blocks_are_those_of_the_registries() {
         let own_v4 = SPECIAL_V4.iter().map(|block| range(block.0, block.1)).collect();

@@ -1,8 +1,9 @@
-//! What stops the purge, as operators see it: kill switch, breaker, and the brake on their own deletions.
+//! The state of the purge as operators see it: the kill switch and the breaker, which stop it, and the brake, which
+//! limits operators' own deletions.
 
 use super::{Customer, Id, Timestamp};
 
-/// What stops the purge, and the purges under way.
+/// The switch and the limits that stop the purge and operators' deletions, and the purges under way.
 #[derive(Debug)]
 pub struct PurgeState {
     /// Whether purging is switched on: the kill switch.

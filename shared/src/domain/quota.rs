@@ -1,7 +1,7 @@
 //! Rate limits: how many requests are answered within a window of time.
 //!
-//! Authenticated requests count against the account, from any network; others against the network, whatever account
-//! they name. Windows begin at the same time for all.
+//! An authenticated request counts against its account, whatever network it comes from. Any other request counts
+//! against its network, whatever account it names. Windows begin at the same time for all.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub enum QuotaKind {
 }
 
 impl QuotaKind {
-    /// Returns its name in the `RateLimit` headers.
+    /// Returns the name of the limit in the `RateLimit` headers.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,8 +44,8 @@ impl QuotaKind {
         }
     }
 
-    /// Whether a request waits for its count and is refused if counting fails (fail closed): the limit protects from
-    /// attacks and not only from an unfair share.
+    /// Whether a request waits until it is counted, and is refused if counting fails (fail closed), because the limit
+    /// protects from attacks and not only from an unfair share.
     #[must_use]
     pub const fn is_strict(self) -> bool {
         match self {
@@ -59,7 +59,7 @@ impl QuotaKind {
         }
     }
 
-    /// Returns the length of its window.
+    /// Returns the length of the limit's window.
     #[must_use]
     pub const fn window(self) -> Duration {
         match self {
@@ -73,7 +73,7 @@ impl QuotaKind {
     }
 }
 
-/// A rate limit.
+/// A rate limit: the kind of request that it counts, the maximum within a window, and whether requests are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// What is limited.
@@ -84,7 +84,7 @@ pub struct Quota {
     weight: u64,
 }
 
-/// Sampling interval: where requests are sampled, one of this many is counted.
+/// Sampling interval: if requests are sampled, one in this many is counted.
 const SAMPLE: u64 = 8;
 
 /// Lowest limit with which requests may be sampled. Below it, the estimate would be off by too much.
@@ -118,7 +118,7 @@ impl Quota {
         Self { kind, limit, weight: if limit < SAMPLED_FROM { 1 } else { SAMPLE } }
     }
 
-    /// Number of requests that one count stands for.
+    /// Returns the number of requests that one count stands for.
     #[must_use]
     pub const fn weight(self) -> u64 {
         self.weight
@@ -130,7 +130,7 @@ impl Quota {
         self.weight > 1
     }
 
-    /// Whether a request with this random byte is counted.
+    /// Whether a request is counted, given a random byte that was drawn for it.
     #[must_use]
     pub fn counts(self, random: u8) -> bool {
         u64::from(random) % self.weight == 0

@@ -14,17 +14,17 @@ use super::{Customer, Id, Timestamp};
 /// The issuer of receipts.
 const ISSUER: &str = "tenure";
 
-/// How far back point-in-time recovery of the accounts table reaches: DynamoDB's maximum, 35 days. For so long, deleted
-/// data can be restored.
+/// How far back point-in-time recovery of the accounts table reaches: DynamoDB's maximum, 35 days. Deleted data can be
+/// restored for that long.
 pub const BACKUPS_KEPT: Duration = Duration::from_hours(35 * 24);
 
-/// Which receipt of its round it is: the first one, or the one that supersedes it.
+/// Edition of a receipt within its round: the first receipt, or the one that supersedes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edition<'a> {
     /// The first: signed when the purge finishes.
     First,
-    /// The one that supersedes the signed receipt `superseded`, as all participants that the erasure waited for have
-    /// completed or were waived by `tm_complete`.
+    /// The receipt that supersedes the signed receipt `superseded`, because all participants that the erasure waited
+    /// for have completed or were waived by `tm_complete`.
     Superseding {
         /// The JWS of the receipt that it supersedes.
         superseded: &'a str,
@@ -34,12 +34,11 @@ pub enum Edition<'a> {
 }
 
 /// Claims of an erasure receipt: what was deleted and erased, when, and at whose request; what each participant has
-/// reported, what is retained, and what the receipt does not cover. It contains no personal data: the account appears
-/// by its id only, whoever requested the erasure by their role, and free text of participants and operators is left
-/// out.
+/// reported; what is retained; and what the receipt does not cover. It contains no personal data: the account appears
+/// by its id only, the requester by role only, and free text of participants and operators is left out.
 ///
-/// Receipts that are made twice for one erasure are the same text: the fields have this order, lists are sorted, and
-/// `iat` is the time at which the erasure finished or was completed, no matter when it is signed.
+/// Making the receipt of an erasure twice gives the same text: the fields have this order, lists are sorted, and `iat`
+/// is the time at which the erasure finished or was completed, no matter when the receipt is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt<'a> {
     iss: &'static str,
@@ -110,18 +109,18 @@ impl SignedReceipt {
     }
 }
 
-/// What a receipt covers.
+/// The systems that a receipt covers: our tables, and the participants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Covered<'a> {
     tables: [&'static str; 3],
     participants: Vec<CoveredParticipant<'a>>,
 }
 
-/// Our tables: accounts, whose items are deleted; the outbox, whose events hold nothing personal and expire; the
-/// ledger, which holds nothing personal and is kept.
+/// Our tables. Accounts: their items are deleted. The outbox: its events hold nothing personal, and expire. The ledger:
+/// it holds nothing personal, and is kept.
 const TABLES: [&str; 3] = ["accounts", "outbox", "ledger"];
 
-/// What a participant has reported, which this system cannot verify.
+/// A participant's report on its part of the erasure, which this system cannot verify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct CoveredParticipant<'a> {
     name: &'a str,
@@ -162,7 +161,7 @@ struct RetainedItems<'a> {
     until: Option<Timestamp>,
 }
 
-/// What a receipt does not cover.
+/// Limits of a receipt: what it does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct NotCovered {
     /// Until when deleted data can be restored from backups.
@@ -182,8 +181,8 @@ const SOFTWARE: Software = Software { name: ISSUER, version: env!("CARGO_PKG_VER
 
 impl<'a> Receipt<'a> {
     /// Returns the receipt of an erasure that was verified to be complete at `tm_finish`: everything that the ledger
-    /// counted is deleted, these fields of the account are erased, and participants have reported what is in `parts`,
-    /// of which only those of the ledger's round are used.
+    /// counted is deleted, and the fields `fields_erased` of the account are erased. Participants' reports are taken
+    /// from those `parts` that belong to the ledger's round.
     #[must_use]
     pub fn new(
         ledger: &'a Erasure,

@@ -4,14 +4,14 @@ use super::participant::Registry;
 use super::participation::{Participating, Participation};
 use super::{Erasure, Timestamp};
 
-/// What the scheduled run does with a part that it looks at.
+/// The scheduled run's action on a participant's part that it looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Takes it out of the index: nothing is left to be done about it.
+    /// Takes the part out of the index, because nothing is left to be done about it.
     Close,
     /// Asks the participant again, and records that.
     Ask(Participation),
-    /// Looks at it again later, and records when.
+    /// Schedules the next look at the part.
     Later(Participation),
 }
 
@@ -24,7 +24,7 @@ impl Registry {
 }
 
 impl Look {
-    /// Returns the part as it is after the participant is asked again; `None` if it is not asked.
+    /// Returns the part as it is after the participant is asked again; `None` if the participant is not asked.
     #[must_use]
     pub const fn question(&self) -> Option<&Participation> {
         match self {
@@ -36,7 +36,7 @@ impl Look {
 
 impl Erasure {
     /// Returns the number of the round that a claim of the account begins. `None` if a round has begun and not
-    /// finished, since the claim continues that one.
+    /// finished, because the claim continues that round.
     #[must_use]
     pub const fn next_round(&self) -> Option<u64> {
         if self.tm_claim.is_some() && self.tm_finish.is_none() {
@@ -47,8 +47,7 @@ impl Erasure {
         Some(if self.epoch == 0 { self.round } else { self.round + 1 })
     }
 
-    /// Returns the part that a participant of this round has in it, among all `parts` of the account; `None` if it is
-    /// missing.
+    /// Returns the part of this participant in this round, among all `parts` of the account; `None` if it is missing.
     #[must_use]
     pub fn part_of<'a>(
         &self,
@@ -67,15 +66,16 @@ impl Erasure {
         missing.map(part).collect()
     }
 
-    /// Whether every participant that this round waits for has completed or was waived, by its part among `parts`.
+    /// Whether every participant that this round waits for has completed or was waived, according to its part among
+    /// `parts`.
     #[must_use]
     pub fn is_complete_with(&self, parts: &[Participation]) -> bool {
         let is_settled = |one| self.part_of(one, parts).is_some_and(|part| !part.is_awaited());
         self.participants.iter().filter(|one| one.required).all(is_settled)
     }
 
-    /// Whether this erasure still asks for `part`: not if the part is of another round, or if the account has not been
-    /// claimed since it was reinstated.
+    /// Whether this erasure still asks for `part`: the part belongs to the current round, and the account has been
+    /// claimed since it was last reinstated.
     #[must_use]
     pub fn asks_for(&self, part: &Participation) -> bool {
         part.round == self.round && self.tm_claim.is_some()
@@ -83,8 +83,8 @@ impl Erasure {
 
     /// Decides what the scheduled run does at `now` with `part`, which is due.
     ///
-    /// As long as the erasure is not complete, the last one by name of its required parts stays in the index, settled
-    /// or not. So if a call recorded the last answer but failed to complete the erasure, the scheduled run completes
+    /// Until the erasure is complete, one of its required parts, the last by name, stays in the index even if it is
+    /// settled. So if a call recorded the last answer but failed to complete the erasure, the scheduled run completes
     /// it.
     #[must_use]
     pub fn look_at(&self, part: &Participation, now: Timestamp) -> Look {
@@ -129,7 +129,7 @@ mod tests {
         Participating { name, required, timeout: Duration::from_hours(1) }
     }
 
-    /// An erasure that was claimed and asks `a` and `b`, which are required, and `c`, which is not.
+    /// Returns an erasure that was claimed and asks `a` and `b`, which are required, and `c`, which is not.
     fn claimed() -> Erasure {
         let participants =
             vec![participating("a", true), participating("b", true), participating("c", false)];

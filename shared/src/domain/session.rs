@@ -11,11 +11,11 @@ use super::{Agent, Id, Page, Timestamp};
 /// Lifetime of a session: 7 days.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// Maximum remaining lifetime of a session once its token was sent in a URL, which histories, logs and proxies keep: 24
-/// hours.
+/// Maximum remaining lifetime of a session after its token was sent in a URL: 24 hours. Histories, logs and proxies
+/// keep URLs.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Interval at which uses of a session are recorded: one hour, or less if sessions end after a short time without use.
+/// Interval at which uses of a session are recorded: one hour, or less if unused sessions end after less than 12 hours.
 const PRECISION: Duration = Duration::from_hours(1);
 
 /// A session of an agent.
@@ -95,8 +95,8 @@ impl SessionLimits {
             && now < session.tm_last_use.plus(self.idle)
     }
 
-    /// Whether a use of `session` at `now` is to be recorded: if the last recorded use is an hour ago, or a twelfth of
-    /// the time without use after which the session ends, whichever is shorter.
+    /// Whether a use of `session` at `now` is to be recorded: the last recorded use is at least an hour ago, or a
+    /// twelfth of the [idle time](Self::idle) if that is shorter.
     #[must_use]
     pub fn is_use_due(self, session: &Session, now: Timestamp) -> bool {
         session.tm_last_use.plus(PRECISION.min(self.idle / 12)) <= now
@@ -111,8 +111,8 @@ impl SessionLimits {
         Page { rows, next: None }
     }
 
-    /// Returns the sessions to delete, among an agent's `others`, so that `new` does not exceed the maximum: first
-    /// those that have ended anyway, then the oldest.
+    /// Returns those of an agent's `others` that are to be deleted so that the sessions, with `new`, do not exceed the
+    /// maximum: first those that have ended anyway, then the oldest.
     #[must_use]
     pub fn surplus(self, new: &Session, others: Vec<Session>, now: Timestamp) -> Vec<Session> {
         let mut others: Vec<_> = others.into_iter().filter(|other| other.id != new.id).collect();

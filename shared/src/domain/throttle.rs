@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// What attempts are counted by.
+/// What password attempts are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttle {
     /// The user name, from any network that it is not known to log in from.
@@ -28,7 +28,7 @@ impl Throttle {
         }
     }
 
-    /// Returns the initial delay, in milliseconds: doubled with each attempt, it is 30 s after the last free one.
+    /// Returns the initial delay, in milliseconds. It doubles with each attempt, and is 30 s after the last free one.
     #[must_use]
     pub fn base_delay(self) -> f64 {
         const FIRST_DELAY: f64 = 30_000.0;

@@ -1,5 +1,5 @@
-//! Tickets, `vbt_…`: whoever presents one sees how far an account's erasure is, and its receipts, as long as the ledger
-//! has them.
+//! Tickets, `vbt_…`: whoever presents a ticket sees how far an account's erasure is, and its receipts, as long as the
+//! ledger has them.
 //!
 //! A ticket is 128 random bits in base 62, as in [other tokens](super::token). It names nobody, and is no credential:
 //! it shows nothing personal, and changes nothing. The tables have its hash only.
@@ -42,7 +42,7 @@ impl Ticket {
         format!("/account#ticket={}", self.0)
     }
 
-    /// Returns the hash under which it is stored.
+    /// Returns the hash under which the ticket is stored.
     #[must_use]
     pub fn hash(&self) -> TicketHash {
         TicketHash::of(&self.0)
@@ -60,7 +60,7 @@ impl TicketHash {
         Self(sha256(presented))
     }
 
-    /// The hash as text.
+    /// Returns the hash as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -34,7 +34,7 @@ impl Timestamp {
     }
 
     /// Returns the time that `text` gives in any spelling of RFC 3339, rounded to the microsecond; `None` if `text` has
-    /// another form. Later times than 9999-12-30T22:00:00Z become that one, and times before the year 0 its beginning.
+    /// another form. Times after 9999-12-30T22:00:00Z become that time; times before the year 0 become its beginning.
     #[must_use]
     pub fn parse_rfc3339(text: &str, round: Round) -> Option<Self> {
         let (civil, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
@@ -80,7 +80,7 @@ impl Timestamp {
         Self::from_micros(seconds * 1_000_000).unwrap_or(self)
     }
 
-    /// Returns a form of 27 characters, always with six decimals, whose order as text is the order in time.
+    /// Returns the time as text of 27 characters, always with six decimals. Such texts sort in the order of time.
     #[must_use]
     pub fn fixed(self) -> String {
         format!("{:.6}", self.0)
@@ -123,8 +123,8 @@ pub enum Round {
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// Whether `text` has a digit wherever `form` has a zero, and elsewhere the same characters as `form`; for a `T`, a `t`
-/// or a space will do.
+/// Whether `text` has the form of `form`: a digit for each zero, and otherwise the same characters; a `t` or a space
+/// may stand for a `T`.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -149,7 +149,7 @@ fn offset_seconds(offset: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
-/// Returns the microseconds in the digits of a fraction of a second.
+/// Returns the whole microseconds that the decimal digits `fraction` of a second amount to, rounded as `round` says.
 fn microseconds(fraction: &str, round: Round) -> i64 {
     let (first, finer) = fraction.split_at(fraction.len().min(6));
     let micros: i64 = format!("{first:0<6}").parse().unwrap_or_default();

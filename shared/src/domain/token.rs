@@ -58,13 +58,13 @@ impl PlainToken {
         Self(token)
     }
 
-    /// The token itself.
+    /// Returns the token itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns what is stored of an access key's token.
+    /// Returns the form in which an access key's token is stored.
     #[must_use]
     pub fn stored(&self) -> StoredToken {
         StoredToken { prefix: self.0.chars().take(PREFIX_LENGTH).collect(), hash: self.hash() }
@@ -140,7 +140,7 @@ impl Credential {
         }
     }
 
-    /// Returns the calling agent, or the agent the key acts for.
+    /// Returns the agent who calls or, for an access key, whom the key acts for.
     #[must_use]
     pub const fn agent(&self) -> Id<Agent> {
         match self {

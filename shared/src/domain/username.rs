@@ -25,26 +25,26 @@ const MARKS_IN_A_ROW: usize = 4;
 pub struct Username(String);
 
 impl Username {
-    /// A name that was checked when it was stored; later rules do not apply to it.
+    /// Wraps a name that was checked when it was stored. Rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
 
-    /// The name itself.
+    /// Returns the name itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns the SHA-256 of the name, which stands in for the name where that is confidential, and differs between
-    /// names that look alike. All spellings of one e-mail address have the same.
+    /// Returns the SHA-256 of the name, which stands in for the name where the name is confidential. Names that look
+    /// alike have different digests; all spellings of one e-mail address have the same digest.
     #[must_use]
     pub fn digest(&self) -> String {
         sha256(&self.key())
     }
 
-    /// Returns the number under which the name's lock and its throttle are kept. Names that look alike have
-    /// the same: only one of them can be taken.
+    /// Returns the key under which the name's lock and throttle are stored. Names that look alike share it, so that
+    /// only one of them can be taken.
     #[must_use]
     pub fn login_key(&self) -> LoginKey {
         let looks: String = skeleton(&self.key()).collect();
@@ -52,21 +52,21 @@ impl Username {
         LoginKey(digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte)))
     }
 
-    /// Returns the e-mail address that the name is; `None` if it is none.
+    /// Returns the name as an e-mail address; `None` if it is not one.
     #[must_use]
     pub fn address(&self) -> Option<Email> {
         Email::from_text(&self.0).ok().filter(|email| email.canonical().is_some())
     }
 
-    /// Returns the form that all spellings of the name share: of an e-mail address the canonical one, otherwise the
+    /// Returns the form that all spellings of the name share: the canonical form of an e-mail address, otherwise the
     /// name itself.
     fn key(&self) -> Cow<'_, str> {
         mailbox(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned)
     }
 }
 
-/// A key that stands for a user name, and for all names that look like it, where the name itself must not be seen: in
-/// keys, tokens and logs. The first 128 bits of the SHA-256 of the name's skeleton (UTS #39 section 4).
+/// A key that stands for a user name and all names that look like it, in keys, tokens and logs, where the name itself
+/// must not be seen. It is the first 128 bits of the SHA-256 of the name's skeleton (UTS #39 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginKey(pub u128);
 

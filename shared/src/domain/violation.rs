@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// Why a field is refused. `Display` follows the field's name in a message.
+/// Why a field is refused. `Display` writes the part of a message that follows the field's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// The field is required, and absent.
+    /// The field is required but absent.
     Missing,
     /// The field is there more than once.
     Duplicate,
-    /// The field is not known; the known ones, as a list.
+    /// The field is unknown; contains the list of known fields.
     Unknown(String),
-    /// The value breaks a rule: the rule in words, such as "must have at least 8 characters".
+    /// The value breaks a rule; contains the rule in words, such as "must have at least 8 characters".
     Value(String),
 }
 

@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use super::value::{Integer, WebhookMethod, WebhookUri};
 use super::{Error, Timestamp};
 
-/// Default overlap of a rotation, for which the old secret signs too: one day.
+/// Default overlap of a rotation, the time for which the old secret signs beside the new one: one day.
 pub const OVERLAP: Duration = Duration::from_hours(24);
 
 /// Maximum overlap of a rotation: 30 days.
@@ -34,13 +34,14 @@ impl WebhookSecret {
         Self(text)
     }
 
-    /// The secret as its owner sees it.
+    /// Returns the secret as its owner sees it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns the secret's bytes, which are the key of signatures; `None` if the text is not such a secret.
+    /// Returns the secret's bytes, which are the key of signatures; `None` if the text does not have the form of a
+    /// secret.
     #[must_use]
     pub fn key(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.0.strip_prefix(PREFIX)?.as_bytes()).ok()
@@ -53,7 +54,7 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// A secret that a rotation has replaced.
+/// A secret that a rotation has replaced and that signs until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierWebhookSecret {
     /// The secret.
@@ -73,7 +74,8 @@ pub struct Webhook {
     pub secrets: Vec<WebhookSecret>,
 }
 
-/// Returns the overlap that a client asks to last `seconds`, or the default one.
+/// Returns the overlap that a client requests for a rotation, in seconds, or the default if none is requested. Refused
+/// if it is longer than 30 days.
 pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
     let overlap = seconds.map_or(OVERLAP, |seconds| Duration::from_secs(seconds.0));
     if overlap > MAX_OVERLAP {

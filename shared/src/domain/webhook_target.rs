@@ -1,8 +1,8 @@
-//! Webhook targets: the one parser of webhook URIs, used when a URI is set and again at every delivery.
+//! Webhook targets: the only parser of webhook URIs, used when a URI is set and again at every delivery.
 //!
-//! A URI must mean the same to every parser (SSRF). So it is ASCII (a host in another script is written as `xn--…`
-//! and cannot look like another), has nothing that parsers disagree about, and its host is written as the URL Standard
-//! serialises it.
+//! A URI must mean the same to every parser; otherwise it could be used for SSRF. So it is ASCII (a host in another
+//! script is written as `xn--…` and cannot look like another), contains nothing that parsers disagree about, and spells
+//! its host in the form that the URL Standard serialises.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,7 +24,7 @@ pub enum Loopback {
     Allowed,
 }
 
-/// What an installation admits as a target, in addition to the rules that always apply.
+/// An installation's own rules for targets, in addition to those that always apply.
 #[derive(Clone, Debug, Default)]
 pub struct TargetPolicy {
     loopback: Loopback,
@@ -40,7 +40,7 @@ impl TargetPolicy {
         Self { loopback, own_hosts }
     }
 
-    /// Returns the same policy with `host` as another one of the API's own.
+    /// Returns the same policy with `host` added to the API's own hosts.
     #[must_use]
     pub fn reached_at(&self, host: &str) -> Self {
         let own_hosts = self.own_hosts.iter().cloned().chain([host.to_owned()]);
@@ -70,11 +70,11 @@ pub struct WebhookTarget {
 pub enum TargetViolation {
     /// The URL has more than 1,023 characters.
     TooLong,
-    /// It has a space, a backslash, a control character, or one that is not ASCII.
+    /// It has a space, a backslash, a control character, or a character that is not ASCII.
     Characters,
     /// It has a fragment.
     Fragment,
-    /// It is no URL.
+    /// It is not a URL.
     NoUrl,
     /// Its scheme is not `https`.
     Scheme,
@@ -82,7 +82,7 @@ pub enum TargetViolation {
     Port,
     /// It has a user name or a password.
     UserInfo,
-    /// Its host is not written as the URL standard would write it.
+    /// Its host is not spelled in the form that the URL Standard serialises.
     HostSpelling,
     /// Its host's name does not consist of DNS labels.
     HostName,
@@ -157,8 +157,8 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether `text` spells host and port as they were parsed. An address that is written as a number, or an escaped
-    /// letter, is another spelling.
+    /// Whether `text` spells host and port in their parsed form. A number for an address, and an escaped letter, are
+    /// other spellings.
     fn is_spelled(&self, text: &str) -> bool {
         let default_port = if self.is_loopback { ":80" } else { ":443" };
         let rest = text[self.url.scheme().len()..].strip_prefix("://").unwrap_or_default();
@@ -187,7 +187,7 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether it is a loopback address, which is called without TLS.
+    /// Whether the target is a loopback address, which is called without TLS.
     #[must_use]
     pub const fn is_loopback(&self) -> bool {
         self.is_loopback
@@ -218,7 +218,7 @@ impl WebhookTarget {
         self.url.port_or_known_default().unwrap_or_default()
     }
 
-    /// Returns host and, unless it is the default, port: the value of the `Host` header.
+    /// Returns the value of the `Host` header: the host, and the port unless it is the default.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]

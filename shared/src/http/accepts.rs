@@ -54,7 +54,7 @@ pub(super) fn echo(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Returns what is wrong with a query of these names.
+    /// Returns, as text, the error for a query with these parameters; empty if they are accepted.
     fn wrong(names: &[&str]) -> String {
         let accepts = Accepts { query: PAGE, preconditions: false };
         let query: Vec<_> = names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();

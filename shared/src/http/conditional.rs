@@ -9,7 +9,7 @@ use crate::domain::digest::sha256;
 pub(super) struct ETag(String);
 
 impl ETag {
-    /// Number of hexadecimal digits of the digest: 128 bits, so that two states with one tag cannot be found.
+    /// Number of hexadecimal digits of the digest: 128 bits, so that nobody can find two states with the same tag.
     const DIGITS: usize = 32;
 
     pub(super) fn of(shown: &impl Tagged) -> Result<Self, Error> {
@@ -24,7 +24,7 @@ impl ETag {
     }
 }
 
-/// The `If-Match` and `If-None-Match` preconditions of a request. Absent ones are met by any state.
+/// The `If-Match` and `If-None-Match` preconditions of a request. Every state meets an absent one.
 #[derive(Debug, Default)]
 pub struct Preconditions {
     if_match: Option<Tags>,
@@ -64,10 +64,10 @@ impl Preconditions {
         })
     }
 
-    /// Refuses a change of what is currently represented by `shown`, unless the preconditions are met.
+    /// Refuses a change unless the current state, represented by `shown`, meets the preconditions.
     ///
-    /// To be called for every state that a change is decided on, which is then written on the condition that the state
-    /// is unchanged: so a state that came in between is refused too.
+    /// To be called again for each state that the change is decided on. The change is written on the condition that
+    /// this state is still current, so a state in between cannot escape the check.
     pub fn require(&self, shown: &impl Tagged) -> Result<(), Error> {
         if self.if_match.is_none() && self.if_none_match.is_none() {
             return Ok(());
@@ -76,8 +76,8 @@ impl Preconditions {
         if self.takes(&tag) && !self.knows(&tag) { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 
-    /// Refuses the creation of what does not exist, unless the preconditions are met: `If-Match` never is, as there is
-    /// no state that it could match.
+    /// Refuses a creation if there is an `If-Match`: as nothing exists yet, no state can match it. `If-None-Match` is
+    /// always met.
     pub fn require_absent(&self) -> Result<(), Error> {
         if self.if_match.is_none() { Ok(()) } else { Err(Error::EtagMismatch) }
     }

@@ -7,7 +7,7 @@ use crate::domain::time::Round;
 use crate::domain::value::{Email, FromText};
 use crate::domain::{Error, Status, Timestamp};
 
-/// Parameters of the list of accounts: page and filters.
+/// Query parameters of the list of accounts: filters, page size and page token.
 pub const CUSTOMER_QUERY: &[&str] = &[
     PAGE_SIZE,
     PAGE_TOKEN,
@@ -28,7 +28,7 @@ const HOLD: &str = "hold";
 const SUSPENDED: &str = "suspended";
 const WEBHOOKS: &str = "webhooks";
 
-/// Parameters that can be combined with no others but those of the page.
+/// Filters that cannot be combined with any other; only page size and page token may be sent with them.
 const ALONE: [&str; 5] = ["email", "name", HOLD, SUSPENDED, WEBHOOKS];
 
 const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
@@ -74,7 +74,7 @@ pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filte
     Ok(Filter::Created { status: status(value("status"), value("deleted"))?, after, before })
 }
 
-/// Returns the mark by which the query lists accounts; `None` if it lists them by none.
+/// Returns the mark that the query filters by, if any.
 fn mark<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Mark>, Error> {
     let flags = [
         (HOLD, "true", Mark::Held),

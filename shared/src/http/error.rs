@@ -1,4 +1,4 @@
-//! The one table from an error to what a client sees of it.
+//! The table that maps every error to what a client sees of it: HTTP status, error status, reason and message.
 
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 use crate::domain::throttle::Throttle;
 use crate::domain::{Error, Permission, Status, Violation};
 
-/// What a client sees of an error.
+/// What a client sees of an error: HTTP status, error status, reason, message and details.
 pub(super) struct Description {
     pub(super) http: StatusCode,
     pub(super) status: &'static str,
@@ -41,7 +41,7 @@ pub(super) fn describe(error: &Error) -> Description {
     Description { http, status, reason, message, details, retry_after }
 }
 
-/// Returns the word for the items of a kind in messages.
+/// Returns the name that messages use for items of this kind, in the plural.
 const fn in_words(kind: Kind) -> &'static str {
     match kind {
         Kind::AccessKey => "access keys",
@@ -284,7 +284,7 @@ fn exhausted(what: String) -> Row {
     (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", message)
 }
 
-/// Says which status the account has and what would help.
+/// Returns the message that says which status the account has and what would help.
 fn wrong_status(status: Status) -> String {
     match status {
         Status::Initial | Status::Active => {

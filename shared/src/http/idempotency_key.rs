@@ -3,8 +3,8 @@
 use crate::domain::Error;
 use crate::domain::idempotency::IdempotencyKey;
 
-/// Returns the key in the header: a string (RFC 8941) of visible characters or, without quotes, a token whose first
-/// character may be any that a token can have.
+/// Returns the key in the header. It is a quoted string of visible characters (RFC 8941), or a token without quotes.
+/// Unlike a token of RFC 8941, it may begin with any token character.
 pub(super) fn parse(header: &str) -> Result<IdempotencyKey, Error> {
     let header = header.trim_matches([' ', '\t']);
     let key = match header.strip_prefix('"') {
@@ -18,7 +18,8 @@ pub(super) fn parse(header: &str) -> Result<IdempotencyKey, Error> {
     })
 }
 
-/// Returns the text of a string, given what is between its quotes; `None` if that is malformed.
+/// Returns the text of a quoted string without its escapes; `None` if it is malformed. `quoted` is the part between the
+/// quotes.
 fn unescape(quoted: &str) -> Option<String> {
     let (mut text, mut rest) = (String::new(), quoted.chars());
     while let Some(character) = rest.next() {
@@ -31,7 +32,7 @@ fn unescape(quoted: &str) -> Option<String> {
     Some(text)
 }
 
-/// Whether a token may have this byte: by RFC 9110, or as one of the two that RFC 8941 adds, `:` and `/`.
+/// Whether the byte is a token character: one of RFC 9110, or `:` or `/`, which RFC 8941 adds.
 const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'/' | b':' | b'^'..=b'`' | b'|' | b'~')

@@ -65,7 +65,7 @@ fn foreign_encoding(body: &[u8]) -> Option<String> {
     Some(format!("it is not UTF-8, beginning with byte {}; send UTF-8", error.valid_up_to() + 1))
 }
 
-/// Reads `body` as a `T`. Fields that `shown` has and `T` has not are accepted, if their values are those in `shown`.
+/// Reads `body` as a `T`. A field that `T` lacks is accepted, too, if `shown` has it with the same value.
 pub(super) fn parse_over<T: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -75,8 +75,8 @@ pub(super) fn parse_over<T: DeserializeOwned>(
     over(parse(content_type, content_encoding, body)?, shown)
 }
 
-/// Reads `body` as an `A` and a `B`: an `A` from the fields that `A` has, and a `B` from the rest, as [`parse_over`]
-/// does.
+/// Reads `body` as an `A` and a `B`: the fields of `A` as an `A`, and the rest as a `B`, by the rules of
+/// [`parse_over`].
 pub(super) fn parse_both_over<A: DeserializeOwned, B: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -106,7 +106,7 @@ fn over<T: DeserializeOwned>(sent: Fields, shown: &impl Serialize) -> Result<T, 
     rest.parse()
 }
 
-/// Reads `body` as an `A` and a `B`: an `A` from the fields that `A` has, and a `B` from the rest.
+/// Reads `body` as an `A` and a `B`: the fields of `A` as an `A`, and the rest as a `B`.
 pub(super) fn parse_both<A: DeserializeOwned, B: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -117,7 +117,7 @@ pub(super) fn parse_both<A: DeserializeOwned, B: DeserializeOwned>(
     Ok((first.parse()?, rest.parse()?))
 }
 
-/// Fields of an object, as they were sent: duplicates too.
+/// Fields of an object in the order in which they were sent, duplicates included.
 struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl Fields {
@@ -162,7 +162,7 @@ impl Serialize for Fields {
 
 /// Returns the names of the fields that a `T` is read from.
 fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
-    /// Deserializer that notes the names of a struct's fields, and stops before it would read a value.
+    /// Deserializer that takes down the names of a struct's fields, and stops before it reads a value.
     struct Names<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Names<'_> {

@@ -77,7 +77,7 @@ impl PageFile {
         self.with_part(name, &escaped(text))
     }
 
-    /// Returns the page with an item of a list for each of the `rows` in the place of `{{ name }}`.
+    /// Returns the page with a list item for each of the `rows` in the place of `{{ name }}`.
     #[must_use]
     pub fn with_list(self, name: &str, rows: &[&str]) -> Self {
         let items: Vec<_> = rows.iter().map(|row| format!("<li>{}</li>", escaped(row))).collect();

@@ -23,7 +23,7 @@ const DEPRECATION: &str = "@1767225600";
 /// `Link` to the reason of the deprecation: URLs are logged and cached.
 const DEPRECATION_LINK: &str = "<https://www.rfc-editor.org/rfc/rfc9700.html#section-4.3.2>; rel=\"deprecation\"; type=\"text/html\"";
 
-/// An answer to a request.
+/// An answer to a request: status, headers and body.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -35,7 +35,7 @@ pub struct Reply {
     /// `Link` to a resource that belongs to the answer.
     link: Option<String>,
     content_type: &'static str,
-    /// `Content-Security-Policy`; `None` for what no browser shows as a page.
+    /// `Content-Security-Policy`; `None` for an answer that no browser shows as a page.
     policy: Option<Cow<'static, str>>,
     body: String,
 }
@@ -124,7 +124,7 @@ impl Reply {
         Self { link: Some(format!("<{}>; rel=\"status\"", ticket.path())), ..self }
     }
 
-    /// Returns the reply with permission for any cache to keep it for `max_age`. Without this, none may.
+    /// Returns the reply with permission for any cache to keep it for `max_age`. Without this, no cache may keep it.
     #[must_use]
     pub fn cacheable(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }

@@ -70,7 +70,7 @@ pub struct Request {
 enum SentCredential {
     /// A token, as `Bearer` or in the query.
     Token(String),
-    /// An `Authorization` header with another scheme, or none.
+    /// An `Authorization` header with no scheme, or with a scheme other than `Bearer`.
     OtherScheme,
 }
 
@@ -178,8 +178,8 @@ impl Request {
         }
     }
 
-    /// Returns the request with the client's address that a front names in place of the gateway's peer; `None` for a
-    /// request that has bypassed the front.
+    /// Returns the request with `client`, the address that the front names, as the client's address in place of the
+    /// gateway's peer. `None` marks the request as one that has bypassed the front.
     #[must_use]
     pub fn through_front(self, client: Option<IpAddr>) -> Self {
         let source_ip = client.map(|client| client.to_string()).unwrap_or_default();
@@ -215,7 +215,7 @@ impl Request {
         let _ = self.actor.set(actor);
     }
 
-    /// Returns the cell that holds who sent the request, once that is known.
+    /// Returns the shared slot for the actor that sent the request; it is empty until the caller is authenticated.
     #[must_use]
     pub fn actor(&self) -> Arc<OnceLock<Actor>> {
         Arc::clone(&self.actor)
@@ -244,7 +244,7 @@ impl Request {
         Arc::clone(&self.statuses)
     }
 
-    /// Whether the request's method changes nothing.
+    /// Whether the request only reads, by its method.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.method.is_safe()
@@ -278,8 +278,8 @@ impl Request {
         sent.map(idempotency_key::parse).transpose()
     }
 
-    /// Returns method, path, query and body, without credentials: what a fingerprint covers. Bodies that are the same
-    /// JSON value in different spellings give the same text.
+    /// Returns method, path, query and body without credentials, for the fingerprint. Bodies that are the same JSON
+    /// value in different spellings give the same text.
     #[must_use]
     pub fn whole(&self) -> String {
         let query =
@@ -406,7 +406,7 @@ impl Request {
         self.path_file.as_deref()
     }
 
-    /// Parses the body as JSON; an empty one is the default of `T`.
+    /// Parses the body as JSON; an empty body gives the default of `T`.
     pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
         if self.body.trim_ascii().is_empty() { Ok(T::default()) } else { self.json() }
     }

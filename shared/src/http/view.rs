@@ -46,7 +46,7 @@ pub struct CustomerView<'a> {
     owners_part: OwnersPart<'a>,
 }
 
-/// Representation of an account whose deletion is scheduled, for whoever has a mailed link: only the date.
+/// Representation of an account whose deletion is scheduled, for whoever has a mailed link: it shows only the date.
 #[derive(Debug, Serialize)]
 pub struct ScheduledDeletionView {
     tm_deletion_scheduled: Option<Timestamp>,
@@ -120,7 +120,8 @@ impl<'a> From<&'a domain::Customer> for OwnCustomerView<'a> {
 
 /// A representation that has an entity tag.
 pub trait Tagged: Serialize {
-    /// Returns what the tag covers: this representation, and what other representations of the entity show.
+    /// Returns the content that the tag covers: this representation, and the fields that only other representations of
+    /// the entity show.
     fn whole(&self) -> impl Serialize {
         self
     }
@@ -304,7 +305,7 @@ impl<'a> ParticipantView<'a> {
     }
 }
 
-/// What every representation of a participant's part in an erasure shows.
+/// Fields that every representation of a participant's part in an erasure shows.
 #[derive(Debug, Serialize)]
 struct PartView<'a> {
     round: u64,
@@ -426,7 +427,7 @@ pub struct HoldView<'a> {
     since: Timestamp,
 }
 
-/// Representation of a hold in a refusal, which repeats nothing that a client sent: without its reason.
+/// Representation of a hold in a refusal. It omits the reason, since a refusal repeats no text of a client.
 #[derive(Debug, Serialize)]
 pub(super) struct PlacedHoldView {
     name: String,
@@ -732,8 +733,8 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    /// Returns the representation of a session; `current` is the one that the request was sent with, if it was sent
-    /// with any.
+    /// Returns the representation of a session. `current` is the session that the request was sent with; `None` for an
+    /// access key.
     #[must_use]
     pub fn new(session: &domain::Session, current: Option<Id<domain::Session>>) -> Self {
         Self {
@@ -829,7 +830,7 @@ impl<'a> ResourceView<'a> {
     }
 }
 
-/// Serializes JSON text as the value that it is, byte for byte.
+/// Serializes JSON text as the JSON value that it contains, unchanged byte for byte, and not as a string.
 fn as_json<S: Serializer>(json: &str, to: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(to)
 }

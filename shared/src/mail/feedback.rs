@@ -56,7 +56,7 @@ impl Feedback {
         }
     }
 
-    /// Returns the addresses of its recipients.
+    /// Returns the addresses of the message's recipients.
     fn recipients(&self) -> impl Iterator<Item = Email> {
         let complained = self.complaint.iter().flat_map(|one| &one.complained_recipients);
         let bounced = self.bounce.iter().flat_map(|one| &one.bounced_recipients);

@@ -11,7 +11,7 @@ use crate::password::is_of_nobody;
 use crate::store::login::AgentWithLogin;
 use crate::store::mail_intent::NewToken;
 
-/// Result of looking up an intent.
+/// How to carry out an intent, decided after its recipient was looked up.
 enum Answer {
     /// Send this message.
     Message(Box<Addressed>),
@@ -73,7 +73,7 @@ impl Mailer {
         self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Looks up the recipient of an intent, and what to send.
+    /// Looks up the recipient of an intent, and decides how to carry it out.
     async fn answer(&self, intent: Intent) -> Result<Answer, Error> {
         match intent {
             Intent::SignUp(sign_up) => self.answer_sign_up(sign_up).await,
@@ -95,8 +95,8 @@ impl Mailer {
         }
     }
 
-    /// Returns the letter with a link that sets the agent's password: an invitation if the agent has none yet. `None`
-    /// if there is no address to mail it to.
+    /// Returns the letter with a link by which the agent sets a password: an invitation if the agent has none yet, else
+    /// a reset. `None` if there is no address to mail it to.
     fn password_link(&self, found: AgentWithLogin) -> Option<Answer> {
         let AgentWithLogin { customer, agent, login } = found;
         let to = agent.reset_address(&customer)?;
@@ -160,8 +160,8 @@ impl Mailer {
         Ok(self.with_link(account.email, Letter::Verification, issued))
     }
 
-    /// Returns the letter with a link that unregisters the account whose verified address this is. [`Answer::Nothing`]
-    /// if there is no such account, if it is to be deleted already, or if it is the project's own.
+    /// Returns the letter with a link that unregisters the account with this verified address. [`Answer::Nothing`] if
+    /// there is no such account, if its deletion is already under way, or if it is the project's own account.
     async fn answer_unregistration(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         // A verified address is reserved, and its holder comes first.

@@ -5,7 +5,7 @@ use askama::Template;
 use crate::domain::notice::{Notice, NoticeType};
 use crate::domain::{Customer, Error, Id, Timestamp};
 
-/// A message as it is sent.
+/// A message: its subject, and its body as plain text and as HTML.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
     /// Subject line of the message.

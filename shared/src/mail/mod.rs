@@ -82,7 +82,7 @@ pub struct MailRun {
     pub given_up: u64,
     /// Number of tokens and pending sign-ups that had expired and were deleted.
     pub expired: u64,
-    /// Seconds since the message that has waited longest fell due.
+    /// How long the longest-waiting message has been due, in seconds.
     pub oldest_overdue_seconds: u64,
     /// Whether the hour's limit of messages is used up; what is due waits for the next hour.
     pub breaker_open: bool,
@@ -146,7 +146,7 @@ pub async fn send_new(
     Ok(run)
 }
 
-/// What the messages of a run have in common: the sender and the breaker.
+/// State that all messages of a run share: the sender's address and the breaker.
 struct Sending<'a> {
     /// The address that mail is sent from.
     from: &'a str,
@@ -348,7 +348,7 @@ impl MailRun {
         }
     }
 
-    /// Ends the run, and emits its metrics.
+    /// Records whether the breaker is open, and emits the run's metrics.
     fn end(&mut self, sending: &Sending<'_>, now: Timestamp) {
         self.breaker_open = sending.breaker.is_open();
         metrics::emit(now, &self.metrics());

@@ -57,8 +57,8 @@ pub(crate) fn dynamodb_failure<E: ProvideErrorMetadata, R>(error: SdkError<E, R>
 }
 
 /// Returns the error for a failed call to `service`: [`Error::Unavailable`], so that the caller may try again. Its
-/// cause names AWS's error code. AWS's message is part of it only where that is about permissions or about what does
-/// not exist, as other messages may repeat what was sent.
+/// cause names AWS's error code. AWS's message is added only for errors about permissions or missing resources, as
+/// other messages may repeat the content of the request.
 pub(crate) fn failure<E, R>(service: &str, error: &SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata,

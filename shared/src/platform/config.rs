@@ -12,8 +12,8 @@ use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::{Loopback, TargetPolicy};
 
-/// Environment variable with the host names that functions on the local stack resolve, and their addresses: a JSON
-/// object of lists. No deployment sets it; a test checks the template.
+/// Environment variable with the host names that webhooks can be sent to on the local stack, and their addresses: a
+/// JSON object of lists of addresses. No deployment sets it; a test checks the template.
 pub const LOCAL_HOSTS: &str = "LOCAL_HOSTS";
 
 /// Returns the value of a variable that template.yaml or Lambda sets. Fails if it is unset or empty.
@@ -32,7 +32,7 @@ pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Reads the policy on where webhooks may go: not to the API's own hosts, as far as the environment names them.
+/// Reads the policy on webhook targets. It refuses the API's own hosts, as far as the environment names them.
 pub fn targets() -> Result<TargetPolicy, Error> {
     let own_hosts = ["DOMAIN_NAME", "API_HOST"].into_iter().filter_map(optional);
     Ok(TargetPolicy::new(loopback()?, own_hosts))
@@ -163,7 +163,7 @@ pub fn requires_plan() -> bool {
     optional("REQUIRE_PLAN").as_deref() == Some("true")
 }
 
-/// Reads a limit. `None` if it is 0 or the variable is not set: then nothing is counted, or a default applies.
+/// Reads a limit. `None` if it is 0 or the variable is not set: the caller then has no limit or takes a default.
 fn limit(name: &str) -> Result<Option<u64>, Error> {
     let Some(value) = optional(name) else { return Ok(None) };
     let limit = value.parse().map_err(|_| Error::Internal(format!("{name} is not a number")))?;

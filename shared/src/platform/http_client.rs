@@ -113,8 +113,8 @@ mod tests {
 
     const BROKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"Tab";
 
-    /// Gives these answers on each of these connections, then closes the connection without a word, as
-    /// happens while a function is frozen.
+    /// Accepts the `connections` one after the other and sends the answers of each. Then closes the connection without
+    /// announcing it, as happens while a function is frozen.
     async fn serve(listener: TcpListener, connections: &[&[&str]]) {
         for answers in connections {
             let (stream, _) = listener.accept().await.unwrap();
@@ -135,8 +135,8 @@ mod tests {
         }
     }
 
-    /// Makes this number of `calls`, which must all succeed. The server accepts exactly these connections, one after
-    /// the other: the client may make no more, and no fewer.
+    /// Makes this number of `calls`, and checks that all succeed and that the client opens exactly these `connections`,
+    /// each with the listed answers.
     async fn every_call_succeeds(calls: usize, connections: &'static [&'static [&'static str]]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

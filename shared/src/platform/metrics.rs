@@ -42,7 +42,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// Every metric, its unit, and the test that makes it move.
+    /// Every metric with its unit and the name of the test that makes its value change.
     const METRICS: &[(&str, &str, &str)] = &[
         ("DeletionsByOperators", "Count", DELETIONS),
         ("DeletionsByOwners", "Count", DELETIONS),

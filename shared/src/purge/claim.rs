@@ -12,8 +12,8 @@ use crate::store::purge::Claim;
 use crate::store::purge::PurgeStage;
 use crate::store::{Update, revise};
 
-/// Returns the account's row in the ledger with the round that a claim belongs to, and that round if the claim begins
-/// it.
+/// Returns the account's row in the ledger as of the round that a claim belongs to. The second value is that round if
+/// the claim begins it; `None` if it has begun already.
 fn begin(ledger: Erasure, registry: &Registry) -> (Erasure, Option<Round>) {
     let Some(number) = ledger.next_round() else { return (ledger, None) };
     let participants = registry.participating();
@@ -115,7 +115,7 @@ impl Worker<'_> {
         })
     }
 
-    /// Claims an account that an earlier run has claimed. From here on, the writes of that run are refused.
+    /// Claims an account that an earlier run has claimed. From now on, the earlier run's writes are refused.
     async fn claim_again(
         &self,
         before: &Customer,

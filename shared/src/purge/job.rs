@@ -40,7 +40,8 @@ impl Job {
         Self { account, ledger, prefetched: first_page, pass, farewell: None, has_asked }
     }
 
-    /// Returns the job with the webhook that the account had, to which its last event, `customer_erased`, is delivered.
+    /// Returns the job with the account's former webhook, to which the account's last event, `customer_erased`, is
+    /// delivered.
     pub(super) fn with_farewell(self, farewell: Option<Webhook>) -> Self {
         Self { farewell, ..self }
     }

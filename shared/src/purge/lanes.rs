@@ -178,9 +178,8 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Turns(char, usize);
 
-    /// Runs `accounts` as [`Worker::drain`] does, every lane's turn taking equally long. Returns the order
-    /// in which accounts finish and, per round, the number of lanes that ran a long job while the queue
-    /// held accounts.
+    /// Simulates [`Worker::drain`] with `accounts`, all turns taking equally long. Returns the order in which accounts
+    /// finish and, per round, the number of lanes that ran a long job while the queue held accounts.
     fn run(accounts: Vec<Turns>) -> (String, Vec<usize>) {
         let mut queue = VecDeque::from(accounts);
         let mut long = LongJobs::new();

@@ -88,7 +88,7 @@ pub struct PurgeRun {
     pub quarantined: u64,
     /// Number of accounts whose purge failed; the next run tries again.
     pub failed: u64,
-    /// Seconds since the account that has waited longest fell due.
+    /// How long the longest-waiting account has been due, in seconds.
     pub oldest_overdue_seconds: u64,
     /// Whether the deadline left work for the next run.
     pub unfinished: bool,

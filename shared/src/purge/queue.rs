@@ -32,7 +32,7 @@ struct Section {
     next_page: QueueCursor,
 }
 
-/// What stands at the front of the queue.
+/// The front of the queue: the next account to take, or the page to read before.
 #[derive(Debug)]
 enum Front {
     Account(Id<Customer>, PurgeStage),
@@ -139,7 +139,7 @@ impl PurgeQueue {
         self.due
     }
 
-    /// Returns how long the account that has waited longest has been due. Zero if none is.
+    /// Returns how long the longest-waiting account has been due; zero if there is none.
     pub(super) fn oldest_overdue(&self) -> Duration {
         self.oldest.map_or(Duration::ZERO, |oldest| self.until.since(oldest))
     }

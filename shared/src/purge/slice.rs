@@ -18,7 +18,7 @@ use crate::store::purge::CountedSlice;
 /// its login attempts, and DynamoDB limits a transaction to 100 actions.
 const MAX_AGENTS: usize = 40;
 
-/// Cuts `items` so that each slice fits into one transaction.
+/// Divides `items` into slices, each of which fits into one transaction.
 pub(super) fn slices(mut items: &[Owned]) -> impl Iterator<Item = &[Owned]> {
     from_fn(move || {
         let mut agents = 0;
@@ -42,7 +42,7 @@ pub(super) fn split_counted<'a>(
     items.split_at(items.partition_point(|owned| owned.position() <= ledger.counted_to))
 }
 
-/// Builds what the transaction of `slice` writes: the counts, the events and the user names to free.
+/// Builds the content of the transaction that counts `slice`: the counts, the events and the user names to free.
 pub(super) fn count(app: &App, ledger: &Erasure, slice: &[Owned], now: Timestamp) -> CountedSlice {
     let mut counts = Counts::new();
     let mut announced: BTreeMap<Kind, Vec<Uuid>> = BTreeMap::new();

@@ -15,8 +15,8 @@ use lambda_runtime_api_client::{PooledClient, body, build_request};
 
 use crate::platform::log::LogEntry;
 
-/// The answer to send if the latest request panics. It stays after the request is answered: then Lambda refuses a
-/// second answer.
+/// The answer to send if the latest request panics. It stays here after the request is answered, without effect: Lambda
+/// refuses a second answer.
 static LAST_WORD: Mutex<Option<LastWord>> = Mutex::new(None);
 
 struct LastWord {

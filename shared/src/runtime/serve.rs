@@ -56,7 +56,7 @@ pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     listen_for_requests(parts.prepare(), Box::new(move |request| Box::pin(answer(request))))
 }
 
-/// What the log line and the answer need of a request, whatever its outcome.
+/// Facts about a request that its log line and its answer need, whatever the outcome.
 struct Asked {
     id: String,
     client_id: Option<String>,
@@ -109,8 +109,8 @@ impl Asked {
     }
 }
 
-/// An answer that is passed on unchanged: `lambda_http` would look for its charset, which takes the tables of every
-/// encoding.
+/// An answer that `lambda_http` passes on unchanged. For other answers it looks up the charset, which needs the tables
+/// of every encoding.
 struct Answered(Response<Body>);
 
 impl IntoResponse for Answered {
@@ -119,8 +119,8 @@ impl IntoResponse for Answered {
     }
 }
 
-/// Defines the `main` of an endpoint that hashes passwords: prewarms the memory of the hash at init, and allocates by
-/// mimalloc, which asks for huge pages: fewer page faults.
+/// Defines the `main` of an endpoint that hashes passwords. It prewarms the memory of the hash at init, and allocates
+/// by mimalloc, which asks for huge pages and so causes fewer page faults.
 #[macro_export]
 macro_rules! hashing_main {
     ($endpoint:ident) => {
@@ -207,7 +207,7 @@ fn invocation(request: &lambda_http::Request) -> String {
     context.map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
-/// Returns the time that the handler may take: what is left of the function's timeout, less what it takes to answer
+/// Returns the time that the handler may take: the time left of the function's timeout, less a reserve for answering
 /// that the time is up.
 fn time_left(request: &lambda_http::Request) -> Duration {
     const TO_ANSWER: Duration = Duration::from_millis(500);

@@ -36,7 +36,8 @@ impl StreamRecord {
     }
 }
 
-/// The answer to a batch: the records that failed. Lambda passes the batch on again, from the first of them.
+/// The answer to a batch of stream records: lists the records that failed. Lambda passes the batch on again, starting
+/// with the first of them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchFailures {

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use data_encoding::HEXLOWER;
 
-    /// The public key of RFC 6979, A.2.5, behind the fixed head of a P-256 `SubjectPublicKeyInfo`.
+    /// A P-256 `SubjectPublicKeyInfo`: its fixed prefix, followed by the public key of RFC 6979, A.2.5.
     const DER: &str = concat!(
         "3059301306072a8648ce3d020106082a8648ce3d030107034200",
         "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6",

@@ -18,7 +18,7 @@ use crate::domain::value::{Detail, Name};
 use crate::domain::{AccessKey, Agent, Customer, Error, Event, Id, Permission, Timestamp};
 
 stored! {
-    /// An access key as an item.
+    /// Attributes of the item that stores an access key.
     #[derive(Serialize, Deserialize)]
     pub struct AccessKeyAttributes {
         id: Id<AccessKey> => Deleted,

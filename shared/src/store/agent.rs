@@ -54,12 +54,12 @@ fn unchanged(agent: &Agent) -> Condition {
 }
 
 stored! {
-    /// An agent as an item.
+    /// Attributes of the item that stores an agent.
     #[derive(Serialize, Deserialize)]
     pub struct AgentAttributes {
         id: Id<Agent> => Deleted,
         username: String => Deleted personal,
-        /// Names the user name's lock, so that the lock is deleted with the agent.
+        /// Login key, which names the user name's lock, so that the lock can be deleted with the agent.
         login: LoginKey => Deleted,
         name: String => Deleted personal,
         detail: String => Deleted personal,
@@ -154,8 +154,8 @@ pub struct ResetRequest {
 const KEYS_AT_ONCE: usize = 80;
 
 impl Transaction<'_> {
-    /// Adds the actions that replace an agent's password, if the agent is unchanged since it was read, and notify the
-    /// account's owner. One session stays valid, if `new` names one.
+    /// Adds the actions that replace an agent's password, on the condition that the agent is unchanged since it was
+    /// read, and those that notify the account's owner. The session that `new` names, if any, stays valid.
     fn change_password(
         self,
         customer: &Customer,
@@ -205,10 +205,12 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Creates an agent with the lock on its user name and, if there is one, the invitation to be mailed, if the
-    /// account's state allows it. An attempt with a taken name counts against a quota of the account, unless an
-    /// operator makes it, so that nobody can use up the operators' way back in. [`Error::TooManyRequests`] if that
-    /// quota is used up, even if this name is free.
+    /// Creates an agent and the lock on its user name, if the account's state allows it, and records the `invitation`
+    /// to be mailed, if there is one.
+    ///
+    /// A request for a taken name counts against a quota of the account. Once that quota is used up, every request
+    /// fails with [`Error::TooManyRequests`], even if its name is free. Operators are exempt, so that nobody can block
+    /// their way back into the account.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
@@ -297,12 +299,13 @@ impl Store {
     }
 
     /// Replaces an agent's password, if the agent is unchanged since it was read and the account's state allows it. The
-    /// agent's sessions end, except the one that is kept: the caller's, if callers change their own password. If none
-    /// is kept, the count of the agent's login attempts is deleted.
+    /// agent's sessions end, except `new.kept_session`: the caller's own, when callers change their own password.
+    /// Without a kept session, the count of the agent's login attempts is deleted.
     ///
-    /// If its access keys end, `ended` makes the event of their deletion. The keys are listed after the account was
-    /// read, and end on the condition that the account has emitted no event since: a key that is being created at the
-    /// same moment ends too, or is not created.
+    /// If `new.ends_keys` is set, the agent's access keys are deleted too, and `ended` makes the event of their
+    /// deletion from their ids. The keys are listed after the account was read, and deleted on the condition that the
+    /// account has emitted no event since: a key that is being created at the same moment is either deleted too or not
+    /// created.
     pub async fn update_agent_password(
         &self,
         target: Target<'_>,
@@ -527,7 +530,8 @@ fn same_epoch(agent: &Agent) -> Condition {
     Condition::new("epoch = :read_epoch", [(":read_epoch", number(agent.epoch))])
 }
 
-/// Returns the update of an agent that a transaction resulted in. The transaction's first two actions are those of
+/// Returns whether a transaction has changed an agent, or the newer state of the agent that refused it; an error if the
+/// agent is gone, or if the account would have no admin left. The transaction's first two actions are those of
 /// [`emit_permission`](super::dynamodb::Transaction), and its third is on the agent.
 fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Error> {
     let CommitResult::Refused(legs) = result else {
@@ -601,7 +605,8 @@ mod tests {
         failed
     }
 
-    /// Returns the refusal of a reset whose agent has another epoch by now, and the password with this hash.
+    /// Returns DynamoDB's refusal of a reset after another request has changed the agent's epoch and set the password
+    /// with this hash.
     fn overtaken(hash: &str) -> (u16, Value) {
         let held = || reason("None");
         let lock = json!({

@@ -1,9 +1,10 @@
 //! The caller's authority, checked again in the transactions that grant or destroy authority.
 //!
-//! A request is admitted on the caller's agent as it was read. Until it writes, somebody may have evicted the caller.
-//! So the request registers its caller, and each transaction that changes agents, access keys or the life of an account
-//! checks that the caller's agent still is what it was. The registration travels in a task-local and not through the
-//! handler, so that no endpoint can forget it.
+//! A request is admitted by the state in which it reads the caller's agent. Before the request writes, somebody may
+//! evict the caller: delete the agent, change its permission or end its sessions. So the request registers its caller,
+//! and each transaction that changes agents, access keys or the life of an account checks that the caller's agent still
+//! is what it was. The registration is kept in a task-local and not passed through the handler, so that no endpoint can
+//! forget it.
 
 use std::sync::OnceLock;
 
@@ -26,12 +27,13 @@ tokio::task_local! {
     static CALLER: OnceLock<Authority>;
 }
 
-/// Runs a request, which may [register] its caller.
+/// Runs a request in a scope of its own, in which it may [register] its caller.
 pub async fn scope<T>(request: impl Future<Output = T>) -> T {
     CALLER.scope(OnceLock::new(), request).await
 }
 
-/// Registers the agent of `customer` that the request acts for; with a session, at the epoch of `agent`.
+/// Registers `agent` of `customer` as the one that the request acts for: its permission and, if the caller has a
+/// session, its epoch.
 pub fn register(customer: Id<Customer>, agent: &Agent, has_session: bool) {
     let authority = Authority {
         customer,
@@ -47,8 +49,8 @@ impl Transaction<'_> {
     /// Adds the condition that the request's caller still has the authority that the request was admitted with, if it
     /// has a caller.
     ///
-    /// A transaction that changes the caller's own agent cannot check it as well: there, whoever decides on the change
-    /// compares the agent with the caller.
+    /// DynamoDB accepts only one action per item, so a transaction that changes the caller's own agent lacks this
+    /// condition: there, the code that decides on the change compares the agent with the caller.
     pub(super) fn authorized(self) -> Self {
         match CALLER.try_with(|caller| caller.get().map(StillValid::of)) {
             Ok(Some(guard)) => self.guarded(Box::new(guard)),
@@ -82,7 +84,8 @@ impl Guard for StillValid {
         (key::agent(self.authority.customer, self.authority.agent).address(), &self.condition)
     }
 
-    /// An agent that is gone, or whose sessions were ended, has no valid credential any more.
+    /// Returns [`Error::PermissionDenied`] if the agent's permission has changed. Otherwise the agent is gone or its
+    /// sessions were ended, so the credential is no longer valid: [`Error::InvalidCredentials`].
     fn refuse(&self, found: Option<Item>) -> Error {
         let permission = found.as_ref().and_then(|agent| agent.get("permission"));
         if permission.is_some_and(|found| *found != number(self.authority.permission)) {

@@ -1,4 +1,5 @@
-//! Adds, to accounts that earlier versions of the program wrote, the index keys and markers that this version writes.
+//! Backfill of accounts that earlier versions of the program wrote: adds the index keys and markers that this version
+//! writes.
 
 use super::dynamodb::{CommitResult, Item, Leg, Store, UpdateExpression, to_item};
 use super::key;
@@ -7,7 +8,7 @@ use super::root::{CustomerAttributes, decided_on};
 use super::stored::read;
 use crate::domain::{Customer, Error, Id};
 
-/// Keys of the accounts table's indexes, but for `status`, which every account has.
+/// Attributes that are keys of the accounts table's indexes, without `status`, which every account has.
 pub const INDEX_KEYS: [&str; 5] = ["list_pk", "list_sk", "name_key", "due_pk", "due_sk"];
 
 impl Store {
@@ -23,8 +24,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Writes the missing or outdated index keys and the missing markers of one account. Also returns whether it
-    /// was changed. Its version stays: nothing changes that others have read.
+    /// Writes the missing or outdated index keys and the missing markers of one account. Also returns whether the
+    /// account was changed. Its version stays as it is, as other requests decide on nothing that changes here.
     async fn complete(&self, root: Item) -> Result<(Update<Item>, bool), Error> {
         let customer: Customer = read(root.clone())?;
         let complete = to_item(CustomerAttributes::from(&customer))?;

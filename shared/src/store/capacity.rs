@@ -1,4 +1,4 @@
-//! What an erasure costs in DynamoDB's capacity units.
+//! Estimate of what an erasure costs in DynamoDB's capacity units.
 
 use serde::Serialize;
 
@@ -14,9 +14,10 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Returns the estimate for `items` items of `kilobytes` in total: a deletion costs a write unit per kilobyte, at
-    /// least one; each slice of up to 500 items is counted in the ledger and its ids go to the outbox, in one
-    /// transaction, and to the outbox's index `history`; the rest is the purge's claim of the account and its finish.
+    /// Returns the estimate for `items` items of `kilobytes` in total. The write units are those of the deletions (one
+    /// per kilobyte, at least one per item), of the slices of up to 500 items (one transaction counts a slice in the
+    /// ledger and puts its ids into the outbox, whose index `history` has them too), and of the purge's claim of the
+    /// account and its finish.
     #[must_use]
     pub const fn of_erasure(items: u64, kilobytes: u64) -> Self {
         const CLAIM_AND_FINISH: u64 = 24;

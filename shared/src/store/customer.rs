@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Creates the account of a sign-up like [`insert_customer`](Self::insert_customer), and uses up the mailed token
-    /// with this hash in the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
+    /// with this hash in the same transaction; [`Error::TokenInvalid`] if the token has no record any more.
     pub async fn insert_signed_up(
         &self,
         new: &NewCustomer<'_>,
@@ -60,13 +60,13 @@ impl Store {
         self.insert(new, Some(event), Some(token_hash)).await.map(drop)
     }
 
-    /// Creates the project's own account and its admin, without an event. Returns whether they were created: not if
+    /// Creates the project's own account and its admin, without an event. Returns whether they were created; false if
     /// they existed before.
     pub async fn insert_project(&self, new: &NewCustomer<'_>) -> Result<bool, Error> {
         self.insert(new, None, None).await
     }
 
-    /// Creates an account. Returns whether it was created: not if it existed before.
+    /// Creates an account. Returns whether it was created; false if it existed before.
     async fn insert(
         &self,
         new: &NewCustomer<'_>,
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Changes an account like [`update_customer`](Self::update_customer), and uses up the mailed token with this hash
-    /// in the same transaction; [`Error::TokenInvalid`] if that is not possible any more.
+    /// in the same transaction; [`Error::TokenInvalid`] if the token has no record any more.
     pub async fn update_customer_by_token(
         &self,
         before: &Customer,
@@ -335,19 +335,21 @@ fn changed_attributes(before: &Customer, after: &Customer) -> Result<UpdateExpre
     Ok(UpdateExpression::between(&names, &item(before)?, &item(after)?))
 }
 
-/// Whether [`decided_on`] `before` would hold for `current`.
+/// Whether `current` still meets the condition [`decided_on`] for `before`: the same version, status and sequence
+/// number.
 fn is_unchanged(before: &Customer, current: &Customer) -> bool {
     let decided_on = |one: &Customer| (one.internals.version, one.internals.sequence, one.status);
     decided_on(before) == decided_on(current)
 }
 
-/// Whether an owner sets an address that still has to be proven. These changes are rate-limited where mail is sent, as
-/// the verification mail goes to whoever has that address.
+/// Whether an owner changes the account's address to one that still has to be proven. Installations that send mail
+/// limit the rate of such changes, as the verification mail goes to whoever has the new address.
 fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
     after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }
 
-/// Returns the update of an account that a transaction resulted in.
+/// Returns whether a transaction has changed an account, or the newer state of the account that refused it. The
+/// transaction's first action is on the account's root; [`Error::EmailTaken`] if another action refused it.
 pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     match result {
         CommitResult::Written => Ok(Update::Written),
@@ -359,14 +361,14 @@ pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     }
 }
 
-/// Whether a change was refused only because the account does not own the billing account that is to pay. Such a change
-/// is of no address, so that the check of the billing account is its second action.
+/// Whether a change was refused only because the account does not own the billing account that is to pay for it. Such a
+/// change leaves e-mail addresses as they are, so that the check of the billing account is its second action.
 fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };
     change.billing_account.is_some() && !root.failed() && billing_account.failed()
 }
 
-/// Whether the brake, whose count is the last action, refused a deletion, and the account is unchanged.
+/// Whether the brake refused the deletion of an account that is unchanged. The brake's count is the last action.
 fn is_braked(legs: &[Leg]) -> bool {
     let [root, .., brake] = legs else { return false };
     !root.failed() && brake.failed()

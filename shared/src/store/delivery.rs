@@ -43,7 +43,7 @@ const REMOVED: &[&str] =
     &["due_pk", "due_sk", "tm_next", "farewell_method", "farewell_uri", "farewell_secrets"];
 
 impl Store {
-    /// Reads events together with their accounts. Those that do not exist are left out.
+    /// Reads events together with their accounts. Leaves out an event if the event or its account does not exist.
     pub async fn get_events_and_customers(
         &self,
         pending: &[PendingEvent],
@@ -61,8 +61,8 @@ impl Store {
     }
 
     /// Claims a delivery attempt before it is made, so that no two functions make the same one. If the function dies
-    /// during it, another attempt follows at `next`, or the delivery's end if `next` is `None`. Returns whether it was
-    /// claimed: not if the delivery has changed since the event was read.
+    /// during the attempt, the next attempt is due at `next`; if `next` is `None`, the delivery is ended instead.
+    /// Returns whether the attempt was claimed; false if the delivery has changed since the event was read.
     pub async fn claim_delivery(
         &self,
         event: &OutboxEntry,

@@ -20,8 +20,8 @@ stored! {
 }
 
 stored! {
-    /// Entry of an account that has an e-mail address. Accounts that were written before there were entries have none
-    /// until they get another address.
+    /// Entry under an e-mail address: says that an account has the address. An account that was written before entries
+    /// were introduced has none until its address changes.
     #[derive(Serialize, Deserialize)]
     pub struct EmailEntry {
         customer_id: Id<Customer> => Deleted,
@@ -49,7 +49,7 @@ pub(super) struct AddressChange {
 }
 
 impl AddressChange {
-    /// The change from `before` to `after`.
+    /// Returns the locks and entries to write and delete when an account changes from `before` to `after`.
     pub(super) fn of(before: &Customer, after: &Customer) -> Self {
         let (had, has) = (partitions(before.addresses()), partitions(after.addresses()));
         let was_reserved = partitions(before.reserved_addresses());
@@ -65,14 +65,13 @@ impl AddressChange {
         }
     }
 
-    /// The change that creates an account.
+    /// Returns the locks and entries to write when an account is created.
     pub(super) fn of_new(customer: &Customer) -> Self {
         Self::of(&Customer::blank(customer.id, customer.tm_create), customer)
     }
 
-    /// Leaves out the locks that are another account's, as may be after a restore, if the transaction was refused
-    /// because it would have released them. Returns whether any were left out: the transaction without them may
-    /// succeed.
+    /// Leaves out the release of locks that belong to another account, as may be after a restore, if that release is
+    /// why the transaction was refused. Returns whether any were left out: the transaction without them may succeed.
     pub(super) fn leave_foreign_locks(&mut self, result: &CommitResult) -> bool {
         let CommitResult::Refused(legs) = result else { return false };
         if legs.first().is_some_and(Leg::failed) {
@@ -139,7 +138,7 @@ impl Transaction<'_> {
     }
 }
 
-/// The partitions of addresses. Text that is no address has none.
+/// Returns the partitions of addresses. Text that is no address is left out.
 fn partitions<'a>(addresses: impl Iterator<Item = &'a Email>) -> Vec<String> {
     addresses.filter_map(key::email).collect()
 }

@@ -1,4 +1,4 @@
-//! What becomes of an account's data when it is erased, in words for people. Whether an item is listed as deleted,
+//! The fate of an account's data when the account is erased, in words for people. Whether an item is listed as deleted,
 //! erased or kept is derived from the erase rules of `stored!`; only the words for it are written here.
 
 use super::fields::{Declared as _, Field, Rule};
@@ -52,19 +52,19 @@ const FIELD_WORDS: &[(&str, &str)] = &[
     ("name_key", "the key by which the name is searched"),
 ];
 
-/// What becomes of an account's data, in words.
+/// The fate of an account's data when the account is erased, in words.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fates {
     /// Items that are deleted.
     pub deleted: Vec<&'static str>,
     /// Personal fields of the account that are erased.
     pub erased: Vec<&'static str>,
-    /// Items that are kept, in which nothing is personal.
+    /// Items that are kept; nothing in them is personal.
     pub kept: Vec<&'static str>,
 }
 
 impl Fates {
-    /// Returns what becomes of an account's data according to the erase rules.
+    /// Returns the words for the fates that the erase rules give.
     #[must_use]
     pub fn by_the_rules() -> Self {
         let (kept, deleted): (Vec<_>, Vec<_>) =

@@ -25,7 +25,7 @@ pub struct Field {
     pub personal: bool,
 }
 
-/// Attributes of an item, all declared by `stored!`.
+/// Attributes of an item, each with its fate. Implemented by `stored!`.
 pub trait Declared {
     /// All fields of the item.
     const FIELDS: &'static [Field];
@@ -56,7 +56,7 @@ macro_rules! stored {
 }
 pub(super) use stored;
 
-/// Marks a field as personal in `stored!`.
+/// Returns true. `stored!` calls it for each field that is declared `personal`.
 pub(super) const fn personal() -> bool {
     true
 }

@@ -1,14 +1,14 @@
 //! Search for accounts, by operators.
 //!
-//! | filter | index | rows |
+//! | filter | index | data of the accounts |
 //! |---|---|---|
 //! | not deleted | `list` | in the index |
 //! | by status | `status` | read by key, as the index has keys only |
 //! | by the beginning of the name | `name` | read by key |
-//! | by e-mail address | none: its partition has an entry of each account | read by key |
-//! | by a mark | none: its partition has a marker of each account | read by key |
+//! | by e-mail address | none: the address's partition has an entry of each account | read by key |
+//! | by a mark | none: the mark's partition has a marker of each account | read by key |
 //!
-//! A row that is read by key is left out if the index, or the entry, is outdated about it.
+//! An account that is read by key is left out if it no longer matches the index, entry or marker that led to it.
 
 use std::collections::HashMap;
 
@@ -46,12 +46,12 @@ struct EmailItem {
     customer_id: Id<Customer>,
 }
 
-/// A range of an index.
+/// Parts of a query that reads a range of an index.
 struct Range {
     index: &'static str,
     is_ascending: bool,
     condition: &'static str,
-    /// `None` for all attributes that the index has.
+    /// Attributes to read; `None` for all attributes that the index has.
     projection: Option<&'static str>,
     values: HashMap<String, AttributeValue>,
     start: Option<Item>,
@@ -84,8 +84,8 @@ impl Store {
         }
     }
 
-    /// A page of the accounts whose names have the prefix `begin`. A page ends with an account about which the index is
-    /// up to date, as the next page starts after the name that this account has then.
+    /// A page of the accounts whose names have the prefix `begin`. The last account of a page is always one whose index
+    /// entry is up to date, as the next page starts after that account's name.
     async fn find_by_name(
         &self,
         begin: &NamePrefix,
@@ -176,7 +176,8 @@ impl Store {
         Ok(Page { rows, next })
     }
 
-    /// A page of the accounts that have a mark. One whose state has changed since its marker was read is left out.
+    /// A page of the accounts that have a mark. An account whose state has changed since its marker was read is left
+    /// out.
     async fn find_by_mark(
         &self,
         mark: Mark,
@@ -203,8 +204,8 @@ impl Store {
         Ok(Page { rows, next })
     }
 
-    /// Reads the accounts of these index entries, in the same order. Accounts about which the index is outdated are
-    /// left out.
+    /// Reads the accounts of these index entries, in the same order. Accounts whose index entry is outdated are left
+    /// out.
     async fn read_entries(&self, entries: &[Entry]) -> Result<Vec<Customer>, Error> {
         let root =
             |entry: &Entry| Ok(key::customer(key::customer_of(value(entry, "pk")?)?).untyped());
@@ -259,7 +260,8 @@ fn cut(mut entries: Vec<Entry>, size: usize) -> (Vec<Entry>, bool) {
     (entries, follows)
 }
 
-/// The range of accounts by their creation, newest first.
+/// Returns the range of the accounts, of one `status` if it is given, that were created after `later` and before
+/// `before`: newest first, starting after the cursor `after`.
 fn created(
     status: Option<Status>,
     later: Option<Timestamp>,
@@ -290,7 +292,8 @@ fn created(
     Range { index, is_ascending: false, condition, projection, values, start }
 }
 
-/// The range of accounts by their names.
+/// Returns the range of the accounts whose names have the prefix `begin`: in the order of names, starting after the key
+/// `start`.
 fn named(begin: &NamePrefix, start: Option<Item>) -> Range {
     Range {
         index: "name",
@@ -306,7 +309,7 @@ fn values<const N: usize>(values: [(&str, &str); N]) -> HashMap<String, Attribut
     values.into_iter().map(|(name, value)| (name.to_owned(), string(value))).collect()
 }
 
-/// The key of an account in an index. The account need not be in it any more.
+/// Returns an account's key in an index, after which a page starts. The account need not be in the index any more.
 fn start<const N: usize>(id: Id<Customer>, keys: [(&str, String); N]) -> Item {
     let keys = keys.into_iter().map(|(name, value)| (name.to_owned(), string(value)));
     key::customer(id).address().key.into_iter().chain(keys).collect()
@@ -325,8 +328,8 @@ fn created_at(entry: &Entry) -> Result<Cursor, Error> {
     cursor.ok_or_else(|| Error::Internal("an unreadable key in an index".to_owned()))
 }
 
-/// A page of whole rows. The token of the next page names the last row's id only if rows on both sides of the cut have
-/// the same time.
+/// Returns a page of accounts that were read from the index. The token of the next page has the creation time of the
+/// page's last account, and its id only if the first account of the next page has the same time.
 fn page(mut rows: Vec<Customer>, size: usize, filter: &Filter) -> Page<Customer> {
     let next = match (rows.get(size.saturating_sub(1)), rows.get(size)) {
         (Some(last), Some(following)) => {

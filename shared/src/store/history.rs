@@ -1,7 +1,7 @@
 //! The history of an account: its events, which the outbox keeps after they are published and delivered.
 //!
-//! Events for operators only have a partition of their own: what an owner reads neither shows them nor, by a short
-//! page, tells that there are any.
+//! Events that only operators may see have a partition of their own. So an owner's pages neither show them nor reveal,
+//! by being short, that there are any.
 
 use std::collections::HashMap;
 
@@ -46,8 +46,8 @@ impl From<Row> for PastEvent {
 impl Store {
     /// A page of an account's events that `reader` may see and that are kept at `now`, newest first.
     ///
-    /// A page of one event type may have fewer rows than it could, or none, and not be the last: it ends after
-    /// `MOST_READ` events of any type.
+    /// For one event type, a page may be short or empty although another page follows: it ends after `MOST_READ` events
+    /// of any type.
     pub async fn list_history(
         &self,
         customer: Id<Customer>,

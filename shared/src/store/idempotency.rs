@@ -1,7 +1,7 @@
-//! Idempotency records: what requests with an `Idempotency-Key` have done.
+//! Idempotency records: the effects of requests with an `Idempotency-Key`.
 //!
-//! A request registers its key, and the transaction with its first event writes the record. The registration
-//! travels in a task-local and not through the handler, so that no endpoint can forget it.
+//! A request registers its key, and the transaction with its first event writes the record. The registration is kept in
+//! a task-local and not passed through the handler, so that no endpoint can forget it.
 
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ use crate::domain::participant::ParticipantName;
 use crate::domain::{Customer, Error, Event, Id, Timestamp};
 
 stored! {
-    /// An idempotency record as an item.
+    /// Attributes of the item that stores an idempotency record.
     #[derive(Serialize, Deserialize)]
     pub struct IdempotencyAttributes {
         request: String => Deleted,
@@ -84,7 +84,7 @@ struct Registered {
     now: Timestamp,
 }
 
-/// What is known of the current request's idempotency key.
+/// The current request's idempotency key: its registration, and an earlier use of it.
 #[derive(Debug, Default)]
 struct Scope {
     registered: OnceLock<Registered>,
@@ -106,15 +106,15 @@ pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<Idempotenc
     SCOPE.scope(Scope::default(), work).await
 }
 
-/// Registers the key at `at`: the transaction with the request's first event writes its record, on the condition that
-/// no unexpired record is there at `now`.
+/// Registers the request's idempotency key, whose record is stored at `at`: the transaction with the request's first
+/// event writes the record, on the condition that no record that is unexpired at `now` is there.
 pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp) {
     // Outside of a scope there is no request that could be sent again.
     let _ = SCOPE.try_with(|scope| scope.registered.set(Registered { at, fingerprint, now }));
 }
 
-/// Returns the error that ends a request with `fingerprint` whose key has this `record`. The [scope] learns of the
-/// record if it is an identical request's.
+/// Returns the error that ends a request whose idempotency key already has a `record`. If `fingerprint`, the request's
+/// own, is that of the record, the requests are identical: the [scope] then returns the record for the replay.
 #[must_use]
 pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
     if record.fingerprint == fingerprint {
@@ -214,8 +214,8 @@ impl Witness for RecordWrite {
         (Table::Accounts, self.item.clone(), &self.condition)
     }
 
-    /// A record that another request has written meanwhile is an error; one that this very transaction has written
-    /// means that it was committed and its answer lost.
+    /// Returns an error if another request has written the record meanwhile. A record that this very transaction has
+    /// written shows that the transaction was committed and its answer lost.
     fn recognise(&self, found: Option<Item>) -> Result<(), Error> {
         let found = found.ok_or_else(|| unavailable("an idempotency record came and went"))?;
         let found: IdempotencyRecord = read(found)?;
@@ -248,7 +248,7 @@ mod tests {
         RecordWrite { record, item, condition: Condition::default() }
     }
 
-    /// Outcome of a request whose transaction finds the record of `other`, and the record to replay.
+    /// Runs a request whose transaction finds the record of `other`. Returns its outcome, and the record to replay.
     async fn outcome(
         own: RecordWrite,
         other: RecordWrite,

@@ -1,4 +1,4 @@
-//! The inventory of an account: all that it owns, of whatever kind. The purge reads and deletes by it.
+//! The inventory of an account: all items that it owns, of whatever kind. The purge lists and deletes them by it.
 
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -37,7 +37,7 @@ pub struct Owned {
 pub struct OwnedPage {
     /// The items of known kinds, in the order of their sort keys.
     pub items: Vec<Owned>,
-    /// Number of other items.
+    /// Number of items of unknown kinds.
     pub unknown: u64,
     /// Cursor of the next page; `None` if this is the last one.
     pub next: Option<InventoryCursor>,

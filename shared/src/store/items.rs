@@ -6,8 +6,9 @@ use super::{
     outbox, participant, participation, resource, root, session, throttle, ticket,
 };
 
-/// Every item that says something about an account, by name, with its fields. All else in the tables expires: counts,
-/// and records of e-mail addresses that take no mail, under the addresses' hashes.
+/// Every type of item that says something about an account, and the registry of participants, by name, with its fields.
+/// All other items in the tables expire: counts, and records of e-mail addresses that take no mail, under the
+/// addresses' hashes.
 pub const ITEMS: &[(&str, &[Field])] = &[
     ("customer", root::CustomerAttributes::FIELDS),
     ("email_lock", email::EmailLock::FIELDS),

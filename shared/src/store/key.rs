@@ -38,8 +38,8 @@
 //! | pending sign-up | `SIGNUP#<hash of its address>` |
 //! | messages sent within an hour | `MESSAGES#<hours since 1970>` |
 //!
-//! An account and all that it owns are one partition, in which the account's root comes first: one query is the
-//! inventory. Locks have hashes as keys, so that no key names a person.
+//! An account and all that it owns form one partition, so that one query reads the inventory. The account's root is the
+//! partition's first item. Locks have hashes as keys, so that no key names a person.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -73,7 +73,7 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct Key<T> {
     pub(super) table: Table,
-    /// Partition key; in the outbox, the only one.
+    /// Partition key; in the outbox, the whole key.
     pub(super) pk: String,
     pub(super) sk: String,
     kind: PhantomData<fn() -> T>,
@@ -89,7 +89,7 @@ impl<T> Key<T> {
         Self { table, pk, sk, kind: PhantomData }
     }
 
-    /// The key without its type, to read it together with others.
+    /// Returns the key without its type, so that the item can be read together with items of other types.
     #[must_use]
     pub fn untyped(&self) -> Key<()> {
         Key::of(self.table, self.pk.clone(), self.sk.clone())
@@ -134,8 +134,8 @@ pub(super) fn owned_by_bytes(kind: Kind, id: &[u8]) -> String {
     }
 }
 
-/// Kind of an owned item and the bytes of its id, from its sort key. `None` if the kind is not known, or if the id does
-/// not have the form that the kind's ids have.
+/// Returns the kind of an owned item and the bytes of its id, from its sort key. `None` if the kind is unknown, or if
+/// the id does not have the form of that kind's ids.
 pub(super) fn kind_and_bytes(sk: &str) -> Option<(Kind, Vec<u8>)> {
     let kind = Kind::of_sort_key(sk)?;
     let id = sk.strip_prefix(kind.prefix())?;
@@ -226,7 +226,7 @@ pub(super) fn customer_of_entry(sk: &str) -> Option<Id<Customer>> {
     sk.strip_prefix(MAILBOX).and_then(Id::parse)
 }
 
-/// Partition of the accounts that have a mark.
+/// Partition of the markers of all accounts that have a mark.
 pub(super) fn marked(mark: Mark) -> String {
     format!("MARKED#{}", mark.name())
 }
@@ -290,7 +290,7 @@ pub(super) fn open_entry(next: Timestamp, customer: Id<Customer>, round: u64) ->
     format!("{}#{customer}#{round}", next.fixed())
 }
 
-/// A sort key before every entry of the index `open`. DynamoDB refuses a query with an empty one.
+/// A sort key before every entry of the index `open`, for queries from the beginning: DynamoDB refuses an empty key.
 pub(super) const OPEN_START: &str = "#";
 
 /// A sort key after every entry of the index `open`.
@@ -372,7 +372,7 @@ pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }
 
-/// Returns the id, in the outbox, of a mail intent with this id and the name of its type.
+/// Returns the id, in the outbox, of the mail intent with this UUID and type name.
 pub(super) fn intent_id(id: Uuid, name: &str) -> String {
     format!("INTENT#{id}#{name}")
 }
@@ -405,13 +405,13 @@ pub(super) fn is_due(due_sk: &str, now: Timestamp) -> bool {
     due.is_none_or(|due| due <= now)
 }
 
-/// The one of `partitions` that an item with this hash, in hexadecimal, belongs to.
+/// Returns the partition, among `partitions`, of the item with this hash in hexadecimal.
 pub(super) fn shard_of_hash(partitions: &[&'static str], hash: &str) -> &'static str {
     let last = hash.bytes().last().unwrap_or_default();
     partitions[usize::from(last) % partitions.len()]
 }
 
-/// The one of `partitions` that an item with this id belongs to.
+/// Returns the partition, among `partitions`, of the item with this id.
 pub(super) fn shard(partitions: &[&'static str], id: Uuid) -> &'static str {
     // The last bits are random; the first are the time.
     partitions[usize::from(id.as_bytes()[15]) % partitions.len()]
@@ -447,18 +447,18 @@ pub(super) fn list(tm_create: Timestamp, id: Id<Customer>) -> String {
     format!("{}#{id}", tm_create.fixed())
 }
 
-/// Comes before every sort key in index `list`.
+/// Text that sorts before every sort key in index `list`.
 pub(super) const LIST_START: &str = "#";
 
-/// Comes after every sort key in index `list`.
+/// Text that sorts after every sort key in index `list`.
 pub(super) const LIST_END: &str = "~";
 
-/// Comes before the sort key in index `list` of every account created at `tm_create` or later.
+/// Returns text that sorts before the sort keys, in index `list`, of all accounts created at `tm_create` or later.
 pub(super) fn list_before(tm_create: Timestamp) -> String {
     format!("{}#", tm_create.fixed())
 }
 
-/// Comes after the sort key in index `list` of every account created at `tm_create` or earlier.
+/// Returns text that sorts after the sort keys, in index `list`, of all accounts created at `tm_create` or earlier.
 pub(super) fn list_after(tm_create: Timestamp) -> String {
     format!("{}$", tm_create.fixed())
 }
@@ -485,7 +485,7 @@ pub(super) fn due(when: Timestamp, id: Id<Customer>) -> String {
     format!("{}#{id}", when.fixed())
 }
 
-/// Comes after the sort key in index `due` of every account due at `now` or before.
+/// Returns text that sorts after the sort keys, in index `due`, of all accounts due at `now` or before.
 pub(super) fn due_until(now: Timestamp) -> String {
     format!("{}$", now.fixed())
 }

@@ -1,22 +1,22 @@
-//! Counts of owned items as they are stored: by the plurals of their kinds.
+//! Stored form of the counts of owned items: a map from the plural of each kind, such as `numbers`, to its count.
 
 use std::collections::BTreeMap;
 
 use crate::domain::counts::Counts;
 use crate::domain::owned::Kind;
 
-/// Returns stored counts by kind. Kinds that are not known are left out.
+/// Converts stored counts into counts by kind. Leaves out unknown kinds.
 pub(super) fn counts(stored: &BTreeMap<String, u64>) -> Counts {
     let named = |kind: &Kind| Some((*kind, *stored.get(kind.plural())?));
     Kind::ALL.iter().filter_map(named).collect()
 }
 
-/// Returns counts by the plurals of their kinds, as they are stored.
+/// Converts counts by kind into their stored form.
 pub(super) fn named(counts: &Counts) -> BTreeMap<String, u64> {
     counts.iter().map(|(kind, count)| (kind.plural().to_owned(), *count)).collect()
 }
 
-/// Returns counts by the plurals of their kinds, as signed numbers that an update may decrement below zero.
+/// Converts counts by kind into their stored form, as signed numbers, which an update may decrement below zero.
 pub(super) fn signed(counts: &Counts) -> BTreeMap<String, i64> {
     let signed = |(kind, count): (&Kind, &u64)| {
         (kind.plural().to_owned(), i64::try_from(*count).unwrap_or(i64::MAX))
@@ -24,7 +24,7 @@ pub(super) fn signed(counts: &Counts) -> BTreeMap<String, i64> {
     counts.iter().map(signed).collect()
 }
 
-/// Returns stored counts by kind. Kinds that are not known are left out, and so are negative counts, which result from
+/// Converts stored signed counts into counts by kind. Leaves out unknown kinds, and negative counts, which result from
 /// items that were not counted when they were written.
 pub(super) fn unsigned(stored: &BTreeMap<String, i64>) -> Counts {
     let count = |kind: &Kind| Some((*kind, u64::try_from(*stored.get(kind.plural())?).ok()?));

@@ -14,8 +14,7 @@ const MINUTE: i64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountedAttempt {
     minute: i64,
-    /// Whether an attempt of the same account at the same host timed out in this minute, by the clock, or the one
-    /// before.
+    /// Whether an attempt of the same account at the same host timed out in the current clock minute or the one before.
     pub is_lane_slow: bool,
 }
 
@@ -40,7 +39,7 @@ impl Store {
         Ok(Some(CountedAttempt { minute, is_lane_slow: row.contains_key("slow") }))
     }
 
-    /// Counts a delivery attempt as over. An attempt whose function died counts as under way until the end of the
+    /// Records that a delivery attempt is over. An attempt whose function died counts as under way until the end of the
     /// minute in which it began.
     pub async fn end_attempt(&self, lane: &Lane, attempt: CountedAttempt) -> Result<(), Error> {
         let own = self.end_counted(key::lane(lane, attempt.minute));

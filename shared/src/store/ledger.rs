@@ -24,7 +24,8 @@ use crate::domain::time::Month;
 use crate::domain::{Actor, Customer, Erasure, Error, Event, Id, Timestamp};
 
 stored! {
-    /// Item of the ledger that an account's erasure is recorded in: request, withdrawal, progress, receipt.
+    /// Attributes of an account's row in the ledger, which records the account's erasure: request, withdrawal,
+    /// progress, receipts.
     #[derive(Deserialize)]
     pub struct ErasureAttributes {
         customer_id: Id<Customer> => Kept,
@@ -245,8 +246,8 @@ fn awaiting(round: u64) -> Condition {
 pub struct FinishedCursor(Item);
 
 impl Transaction<'_> {
-    /// Adds the update of an account's row in the ledger, which is created if it does not exist, unless the condition
-    /// requires that it does.
+    /// Adds the update of an account's row in the ledger. The row is created if it does not exist, unless the condition
+    /// requires that it exists.
     pub(super) fn update_ledger(self, row: LedgerUpdate) -> Result<Self, Error> {
         let address = key::erasure(row.customer).address();
         self.update(address, &row.update, row.condition.as_ref())
@@ -280,7 +281,7 @@ impl Store {
     }
 
     /// Records that a finished erasure was undone by a restore: the account exists again, and no later restore replay
-    /// erases it. What the ledger says of the request stays, and so do the receipts.
+    /// erases it. The ledger keeps the request and the receipts.
     pub async fn reinstate(
         &self,
         customer: Id<Customer>,

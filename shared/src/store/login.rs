@@ -13,11 +13,11 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Login, Timestamp};
 
-/// Attribute of a user name's lock with the networks that it is known to log in from.
+/// Attribute of a user name's lock: the known networks, which the user name has logged in from.
 pub(super) const NETWORKS: &str = "networks";
 
 stored! {
-    /// A user name's lock as an item.
+    /// Attributes of the item that is a user name's lock.
     #[derive(Serialize, Deserialize)]
     pub struct LoginAttributes {
         customer_id: Id<Customer> => Deleted,
@@ -25,13 +25,14 @@ stored! {
         username_digest: String => Deleted personal,
         password_hash: String => Deleted personal,
         epoch: u64 => Deleted,
-        /// Known networks, by their hashes. A lock of a name that nobody has logged in with has none.
+        /// Known networks, by their hashes. Absent from the lock of a name that nobody has logged in with.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         networks: BTreeMap<String, NetworkAttributes> => Deleted personal,
     }
 }
 
-/// A known network of a user name. The count of attempts from it is stored in the same map; only the throttle reads it.
+/// A known network of a user name. The same element of the map has the count of attempts from the network, which only
+/// the throttle reads.
 #[derive(Serialize, Deserialize)]
 struct NetworkAttributes {
     /// The second since 1970 at which the network is forgotten.
@@ -78,9 +79,9 @@ pub(super) fn of_agent(agent: Id<Agent>) -> Condition {
     Condition::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
 }
 
-/// Returns the update of a user name's lock that adds the network of a log-in at `now` to the known ones, and resets
-/// the count of attempts from there. `known` are the lock's networks as they were read; those that are outdated or too
-/// many are removed.
+/// Returns the update of a user name's lock for a log-in at `now`: adds the network to the known ones, resets the count
+/// of attempts from there, and removes networks that are outdated or too many. `known` are the lock's networks as they
+/// were read.
 pub(super) fn logged_in_from(
     network: &NetworkHash,
     known: &KnownNetworks,
@@ -118,7 +119,7 @@ pub struct AgentWithLogin {
 
 impl Store {
     /// Reads the agent that a user name belongs to, with the login and the account; `None` if it belongs to nobody. The
-    /// name is known by its key and its digest.
+    /// user name is given by its login key and its digest.
     pub async fn get_agent_of_login(
         &self,
         login: LoginKey,

@@ -1,5 +1,5 @@
-//! Mail that waits to be sent: entries of the outbox that are never published, in a queue of their own, by the time at
-//! which they are due.
+//! Mail that waits to be sent: entries of the outbox that are never published. They have a queue of their own, in the
+//! order of the times at which they are due.
 
 use std::fmt;
 
@@ -15,10 +15,11 @@ use crate::domain::value::Email;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
 stored! {
-    /// A notice in the outbox. It holds an address only if the account no longer has it, and only until it is sent.
+    /// A notice in the outbox. It holds an e-mail address only if the account no longer has that address, and only
+    /// until the notice is sent.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct MailEntry {
-        /// Its key, which names its event.
+        /// Its key, `MAIL#<event id>#<notice>`.
         pub id: String => Deleted,
         /// The account.
         pub customer_id: Id<Customer> => Deleted,
@@ -123,7 +124,7 @@ impl DueItem {
 /// A page of the mail that is due.
 #[derive(Debug)]
 pub struct DueMail {
-    /// The items, per partition in the order in which they were due.
+    /// The items, sorted within each partition by the time at which they were due.
     pub items: Vec<DueItem>,
     /// Earliest time at which an item that is to be sent was due; `None` if there is no such item.
     pub oldest: Option<Timestamp>,
@@ -131,10 +132,11 @@ pub struct DueMail {
     pub next: QueueCursor,
 }
 
-/// An entry, its account, and the account's row in the ledger if there is one.
+/// A notice's entry, its account, and the account's row in the ledger if there is one.
 pub type MailAndAccount = (MailEntry, Customer, Option<Erasure>);
 
-/// The condition that no other function has attempted an entry since it was read.
+/// The condition that no other function has attempted to send an entry since it was read: its count of attempts is the
+/// same.
 pub(super) fn attempted(attempts: u64) -> Condition {
     Condition::new("attempts = :made", [(":made", number(attempts))])
 }
@@ -158,8 +160,8 @@ impl Transaction<'_> {
 }
 
 impl Transaction<'_> {
-    /// Puts the notices of an occasion that concerns what the account owns into the outbox, if there is an occasion and
-    /// the installation sends mail.
+    /// Puts the notices of an occasion into the outbox, such as a changed password of an agent. Does nothing if there
+    /// is no occasion, or if the installation sends no mail.
     pub(super) fn tell(
         self,
         occasion: Option<Occasion>,
@@ -207,7 +209,8 @@ impl Store {
         Ok(DueMail { oldest, items: rows.into_iter().map(|(item, _)| item).collect(), next })
     }
 
-    /// Reads an entry with its account and its ledger, consistently; `None` if it was sent or dropped since.
+    /// Reads a notice's entry with its account and the account's row in the ledger, consistently; `None` if the notice
+    /// was sent or dropped since.
     pub async fn get_mail(&self, id: &str) -> Result<Option<MailAndAccount>, Error> {
         let entry: Key<MailEntry> = key::mail(id);
         let Some(entry) = self.get_items(&[entry.untyped()]).await?.get(&entry)? else {
@@ -221,20 +224,20 @@ impl Store {
         Ok(customer.map(|customer| (entry, customer, erasure)))
     }
 
-    /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
-    /// function dies is followed by one more at `next`. Returns whether it was claimed: not if another function was
-    /// faster.
+    /// Claims an attempt to send a notice before it is made, so that no two functions make the same one. If the
+    /// function dies during the attempt, the next attempt is due at `next`. Returns whether the attempt was claimed;
+    /// false if another function was faster.
     pub async fn claim_mail(&self, entry: &MailEntry, next: Timestamp) -> Result<bool, Error> {
         self.update_mail(entry, &claimed(&entry.id, next)?).await
     }
 
-    /// Postpones an entry without an attempt.
+    /// Postpones a notice until `until` without an attempt.
     pub async fn postpone_mail(&self, entry: &MailEntry, until: Timestamp) -> Result<(), Error> {
         let waits = UpdateExpression::default().set("due_sk", key::due_mail(until, &entry.id))?;
         self.update_mail(entry, &waits).await.map(drop)
     }
 
-    /// Deletes a notice or an intent that was sent or is dropped, and what is personal in it.
+    /// Deletes a notice or an intent that was sent or is dropped, and so the personal data in it.
     pub async fn delete_mail(&self, id: &str) -> Result<(), Error> {
         self.delete(key::mail::<()>(id).address()).await
     }

@@ -53,10 +53,10 @@ impl IntentType {
 }
 
 stored! {
-    /// An intent in the outbox.
+    /// A mail intent as it is stored in the outbox. Its type decides which of the optional fields it has.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct IntentEntry {
-        /// Its key.
+        /// Its key, `INTENT#<id>#<type>`.
         pub id: String => Deleted,
         intent: IntentType => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ impl IntentEntry {
         }
     }
 
-    /// Returns the intent.
+    /// Returns the intent that is stored; an error if a field of its type is missing.
     pub fn intent(&self) -> Result<Intent, Error> {
         self.read().ok_or_else(|| Error::Internal("an intent lacks a field".to_owned()))
     }
@@ -163,7 +163,7 @@ impl IntentEntry {
         key::is_due(&self.due_sk, now)
     }
 
-    /// Returns when it is dropped if it was not carried out.
+    /// Returns the time at which the intent is dropped if it was not carried out.
     #[must_use]
     pub const fn until(&self) -> Timestamp {
         self.tm_until
@@ -181,13 +181,13 @@ pub struct NewToken {
     pub plain: MailedToken,
     /// Its record.
     pub issued: IssuedToken,
-    /// For a sign-up, the pending one of the same address that it replaces; `None` if there is none.
+    /// For a sign-up, the pending sign-up of the same address that it replaces; `None` if there is none.
     pub pending: Option<PendingSignUp>,
 }
 
 impl Transaction<'_> {
-    /// Puts an intent into the outbox, if the installation sends mail. `id` is that of the event that it comes with, or
-    /// new.
+    /// Puts an intent into the outbox, if the installation sends mail. `id` is the id of the event that is written with
+    /// it, or a new one.
     pub(super) fn intend(self, intent: &Intent, id: Uuid, now: Timestamp) -> Result<Self, Error> {
         if !self.sends_mail() {
             return Ok(self);
@@ -217,7 +217,7 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Puts an intent into the outbox: one write, whatever it is and whoever it is about. `id` is new.
+    /// Puts an intent into the outbox with a single write, whatever its type and whoever it is about. `id` must be new.
     pub async fn insert_intent(
         &self,
         intent: &Intent,
@@ -233,9 +233,9 @@ impl Store {
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
-    /// Claims an attempt before it is made, so that no two functions make the same one, and an attempt during which the
-    /// function dies is followed by one more at `next`. Records the `token` that is to be mailed in the same
-    /// transaction. Returns whether it was claimed: not if another function was faster.
+    /// Claims an attempt to carry out an intent before it is made, so that no two functions make the same one. If the
+    /// function dies during the attempt, the next attempt is due at `next`. Records the `token` that is to be mailed in
+    /// the same transaction. Returns whether the attempt was claimed; false if another function was faster.
     pub async fn claim_intent(
         &self,
         entry: &IntentEntry,
@@ -253,8 +253,8 @@ impl Store {
         Ok(matches!(transaction.run().await?, CommitResult::Written))
     }
 
-    /// Replaces an intent, for which nothing was sent yet, by the intents that the sender has resolved it to. Returns
-    /// whether it was replaced: not if another function was faster.
+    /// Replaces an intent, for which nothing was sent yet, by the intents that the sender has derived from it. Returns
+    /// whether it was replaced; false if another function was faster.
     pub async fn replace_intent(
         &self,
         entry: &IntentEntry,

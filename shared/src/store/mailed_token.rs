@@ -1,5 +1,5 @@
-//! Mailed tokens: their records in the outbox, which has no backup, and the pending sign-ups that they complete. Each
-//! waits in the queue of mail for its expiry, at which the sender deletes it.
+//! Mailed tokens: their records in the outbox, which has no backup, and the pending sign-ups that such tokens complete.
+//! Records and pending sign-ups are in the queue of mail until they expire; then the sender deletes them.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::domain::{
     Agent, Customer, Error, Id, IssuedToken, Login, PresentedToken, Purpose, Timestamp, Username,
 };
 
-/// Time between the expiry of a token or sign-up and the end of its item's time to live, should the sender not have
-/// deleted it: one hour.
+/// One hour: the time from the expiry of a token or sign-up, when the sender deletes its item, to the end of the item's
+/// time to live, when DynamoDB does so if the sender has not.
 const NET: Duration = Duration::from_hours(1);
 
-/// A sign-up within an item.
+/// Attributes of a sign-up, as a map within the item of a mail intent or a mailed token.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SignUpAttributes {
     email: String,
@@ -52,7 +52,7 @@ impl From<SignUpAttributes> for SignUp {
 }
 
 stored! {
-    /// The record of a mailed token as an item.
+    /// Attributes of the item that records a mailed token.
     #[derive(Serialize, Deserialize)]
     pub struct MailedTokenAttributes {
         purpose: Purpose => Deleted,
@@ -92,10 +92,10 @@ impl Stored for IssuedToken {
 }
 
 stored! {
-    /// A pending sign-up as an item, under the hash of its address: which token completes it.
+    /// A pending sign-up as an item under the hash of its address: says which token completes the sign-up.
     #[derive(Debug, Serialize, Deserialize)]
     pub struct PendingSignUp {
-        /// Hash of the token, whose record has the sign-up.
+        /// Hash of the token that completes it. The token's record has the data of the sign-up.
         pub token_hash: String => Deleted,
         due_pk: String => Deleted,
         due_sk: String => Deleted,
@@ -117,8 +117,8 @@ impl Transaction<'_> {
         self.delete_or_fail(token, &exists, || Error::TokenInvalid)
     }
 
-    /// Uses up a mailed token as [`use_token`](Self::use_token), with an action that the transaction's result includes:
-    /// for a transaction that recognises its own work if an answer from the database was lost.
+    /// Uses up a mailed token like [`use_token`](Self::use_token), but with an action that the transaction's result
+    /// includes. For a transaction that has to recognise its own work after an answer from the database was lost.
     pub(super) fn delete_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         self.delete(key::mailed_token(hash).address(), Some(&exists))
@@ -189,7 +189,7 @@ impl Transaction<'_> {
 pub struct FoundAddress {
     /// Whether the address is in use: reserved for an account, or an agent's user name.
     pub is_known: bool,
-    /// The pending sign-up with it; `None` if there is none.
+    /// The pending sign-up of the address; `None` if there is none.
     pub pending: Option<PendingSignUp>,
 }
 
@@ -199,7 +199,7 @@ pub type TokenAndAgent = (IssuedToken, Customer, Agent);
 impl Store {
     /// Reads the record of a token that somebody presents, and the account that it is about, consistently and in one
     /// round trip. The record is `None` if the token was used, was replaced, was deleted after its expiry, or never
-    /// existed; the account if the token names none or it does not exist.
+    /// existed. The account is `None` if the token names none, or if the account does not exist.
     pub async fn get_mailed_token(
         &self,
         presented: &PresentedToken,

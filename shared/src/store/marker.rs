@@ -1,5 +1,5 @@
-//! Markers: the entries of accounts in the lists by [`Mark`], one partition per mark, in the order of the list. A
-//! marker is written and deleted in the transaction that changes the account's state.
+//! Markers: items that list the accounts that have a [`Mark`]. Each mark has a partition, in which its markers are in
+//! the order of the list. A marker is written or deleted in the transaction that changes the account's state.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +11,19 @@ use crate::domain::mark::Mark;
 use crate::domain::{Customer, Error, Id, Timestamp};
 
 stored! {
-    /// A marker as an item.
+    /// Attributes of the item that is a marker.
     #[derive(Serialize, Deserialize)]
     pub struct MarkerAttributes {
         customer_id: Id<Customer> => Deleted,
     }
 }
 
-/// Entry of an account in the list by a mark: the account's time in it, and its id.
+/// An account in the list of a mark: the time by which the list is sorted, and the account's id.
 pub(super) type Entry = (Timestamp, Id<Customer>);
 
 impl Transaction<'_> {
-    /// Adds the puts and deletions of the markers by which the account `after` a change differs from the one `before`.
+    /// Adds a put of the marker for each mark that an account gets by a change from `before` to `after`, and a deletion
+    /// of the marker for each mark that it loses.
     pub(super) fn change_markers(
         mut self,
         before: &Customer,
@@ -38,7 +39,8 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Adds the put of an account's marker for a mark, at this time in the list by the mark.
+    /// Adds the put of an account's marker for a mark. The mark's list is sorted by the time that is given with the
+    /// mark.
     pub(super) fn put_marker(
         self,
         mark: (Mark, Timestamp),
@@ -62,7 +64,7 @@ impl Store {
         Ok(marks)
     }
 
-    /// Returns the first entries in the list by a mark that come after the entry `after`, at most `most`.
+    /// Returns up to `most` entries in the list of a mark, starting after the entry `after`.
     pub(super) async fn list_marked(
         &self,
         mark: Mark,

@@ -10,8 +10,9 @@
 //! | across aggregates | [`backfill`], [`inventory`], [`capacity`], [`purge`], [`delivery`], [`overview`], `history`, `find` |
 //! | inventory of all stored items, and their fate in words | [`items`], [`fates`] |
 //!
-//! A change is one transaction. A method's verb names its condition: `insert_` the item must not exist, `get_` it need
-//! not exist, `update_` it must be at the version that was decided on, `delete_` it may be gone already.
+//! A change is one transaction. The first word of a method's name tells its condition on the item. `insert_`: it must
+//! not exist. `get_`: it need not exist. `update_`: it must be at the version that was decided on. `delete_`: it may be
+//! gone already.
 
 pub mod access_key;
 pub mod agent;

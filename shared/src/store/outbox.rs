@@ -1,8 +1,8 @@
 //! The outbox: events on their way to the bus, and from there to the account's webhook.
 //!
 //! An event is in index `due` of its table until it is published and, if its account has a webhook, delivered. Usually
-//! the table's stream and the bus bring it to the functions that do so; their scheduled runs take up events that stream
-//! and bus have lost.
+//! the table's stream and the bus bring it to the functions that publish and deliver; the scheduled runs of these
+//! functions take up events that stream and bus have lost.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
-/// Minimum time that an event stays in the outbox: 7 days, and as long again if its delivery failed.
+/// Minimum time that an event stays in the outbox: 7 days, and another 7 days from the failure of its delivery.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// Maximum number of events that are read in one batch, with their accounts: DynamoDB reads up to 100 items.
@@ -33,8 +33,8 @@ pub const BATCH: usize = 50;
 const HEAD_START: Duration = Duration::from_mins(1);
 
 stored! {
-    /// An event in the outbox. It holds personal data only if it is the last of its account, and only until that is
-    /// delivered.
+    /// An event in the outbox. Only the last event of an account may hold personal data (the sealed webhook), and only
+    /// until it is delivered.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct OutboxEntry {
         /// The event's id.
@@ -115,7 +115,7 @@ impl std::fmt::Debug for OutboxEntry {
 }
 
 impl OutboxEntry {
-    /// The entry of an event after which the account is `after`.
+    /// Returns the entry of an event that has changed an account to `after`.
     #[must_use]
     pub fn of(event: &Event, after: &Customer) -> Self {
         let own = event.subjects.is_empty();
@@ -199,7 +199,7 @@ impl OutboxEntry {
         Self { log_pk: Some(log), delivery: Some(DeliveryState::Pending), ..self }
     }
 
-    /// Ids of what it happened to within the account; none if it happened to the account itself.
+    /// Returns the ids of the owned items that the event is about; none if it is about the account itself.
     #[must_use]
     pub fn subjects(&self) -> Vec<Uuid> {
         ids(&self.subjects)
@@ -240,13 +240,13 @@ impl OutboxEntry {
         })
     }
 
-    /// Until when the sealed webhook may be kept; `None` if there is none.
+    /// Returns the time until which the sealed webhook may be kept; `None` if there is none.
     #[must_use]
     pub fn sealed_until(&self) -> Option<Timestamp> {
         self.farewell_uri.as_ref().map(|_| self.tm_event.plus(delivery::SEALED_LIFETIME))
     }
 
-    /// Data of the webhook message.
+    /// Returns the data of the webhook message about the event.
     #[must_use]
     pub fn data(&self) -> Value {
         if let Some(subject) = self.subjects().first() {
@@ -295,15 +295,15 @@ pub type PendingEvent = (Id<Event>, Id<Customer>);
 /// A page of a queue.
 #[derive(Debug)]
 pub struct QueuedEvents {
-    /// The events, per partition in the order in which they were due.
+    /// The events, sorted within each partition by the time at which they were due.
     pub events: Vec<PendingEvent>,
-    /// When the first of them was due; `None` if there is none.
+    /// Earliest time at which one of the events was due; `None` if there is no event.
     pub oldest: Option<Timestamp>,
     /// The cursor of the next page.
     pub next: QueueCursor,
 }
 
-/// Ids that are stored 16 bytes each, one after the other.
+/// Returns ids that are stored one after the other, 16 bytes each.
 pub(super) fn ids(bytes: &[u8]) -> Vec<Uuid> {
     bytes.chunks(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect()
 }
@@ -314,7 +314,7 @@ pub fn event_key(id: Id<Event>) -> Key<OutboxEntry> {
     key::event(id)
 }
 
-/// Moves an event into the queue for delivery, due at `when`.
+/// Returns the update that moves an event into the queue for delivery, due at `when`.
 pub(super) fn queue_for_delivery(
     id: Id<Event>,
     when: Timestamp,
@@ -438,7 +438,7 @@ mod tests {
         OutboxEntry::of(&event, customer)
     }
 
-    /// Returns the data of the webhook message about an event after which the account is `customer`.
+    /// Returns the data of the webhook message about an event that has changed the account to `customer`.
     fn told(event_type: EventType, subjects: Vec<Uuid>, customer: &Customer) -> Value {
         let mut entry = entry_of(event_type, customer);
         entry.subjects = subjects.iter().flat_map(|id| id.into_bytes()).collect();

@@ -1,5 +1,5 @@
-//! What an account's overview shows beside its root and its ledger row: the latest login and failing deliveries. Each
-//! is one page of a query.
+//! Data for an account's overview beside its root and its ledger row: the latest log-in and the number of failing
+//! deliveries. Each is read as one page of a query.
 
 use serde::Deserialize;
 
@@ -10,15 +10,15 @@ use crate::domain::delivery::DeliveryState;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id, Timestamp};
 
-/// Maximum number of sessions among which the latest log-in is searched. They are in no order.
+/// Maximum number of sessions that are read to find the latest log-in. They are in no order of time.
 const SESSIONS: i32 = 1_000;
 
 /// Maximum number of deliveries, the newest ones, among which failing ones are counted.
 const DELIVERIES: i32 = 100;
 
 impl Store {
-    /// When the newest session of an account was opened; `None` if it has none. Ended sessions are gone, so the last
-    /// log-in may have been later. Of more than 1,000 sessions, some are not looked at.
+    /// Returns the time at which the newest session of an account was opened; `None` if it has none. The last log-in
+    /// may have been later, as ended sessions are gone, and as only 1,000 sessions are read.
     pub async fn get_latest_login(
         &self,
         customer: Id<Customer>,

@@ -1,5 +1,5 @@
-//! Changes of what an account owns. Each goes through the account's root, which is how the purge knows that nothing is
-//! added to a deleted account, and where the change's event gets its sequence number.
+//! Changes of what an account owns. Each change has an action on the account's root: its condition assures the purge
+//! that nothing is added to a deleted account, and its update takes the sequence number of the change's event.
 
 use std::ops::ControlFlow;
 
@@ -20,9 +20,10 @@ use crate::domain::{Customer, Error, Event, Id, Page, Permission};
 use crate::patience::Tries;
 
 impl Store {
-    /// Carries out a change of what an account owns. `change` makes the transaction, which begins with
-    /// [`Transaction::emit_owned`], for the account as it is; it is called again when another event has taken the
-    /// sequence number. An error if the account's state no longer allows the change.
+    /// Carries out a change of what an account owns; an error if the account's state no longer allows it. `change`
+    /// makes the transaction for the account's current state, beginning with the actions of
+    /// [`Transaction::emit_owned`]. It is called again, for the new state, when another event has taken the sequence
+    /// number.
     pub(super) async fn change_owned<'a>(
         &'a self,
         target: Target<'_>,
@@ -39,8 +40,9 @@ impl Store {
         }
     }
 
-    /// Decides what follows after one try of a change: it has ended, or is to be tried again for the account as it is
-    /// now. An error if the account's state no longer allows the change.
+    /// Decides what follows after one try of a change: `Break` with the result if it has ended, `Continue` with the
+    /// account as it is now if the change is to be tried again. An error if the account's state no longer allows the
+    /// change.
     pub(super) async fn next_try(
         &self,
         attempt: Attempt,
@@ -68,8 +70,8 @@ impl Store {
         }
     }
 
-    /// Creates an owned item at `key`, if the account's state allows it and the condition that is `required` of another
-    /// item holds. The account's owner is notified of the `occasion`, if there is one.
+    /// Creates an owned item at `key`, if the account's state allows it and `required`, a condition on another item,
+    /// holds. The account's owner is notified of the `occasion`, if there is one.
     pub(super) async fn insert_owned<T>(
         &self,
         target: Target<'_>,
@@ -175,8 +177,8 @@ impl Store {
     }
 }
 
-/// Returns the account that the transaction's first action found, if it has emitted events since `decided_on` was read.
-/// An error if its state no longer allows the change.
+/// Returns the account as the transaction's first action found it, if the account has emitted events since `decided_on`
+/// was read; `None` otherwise. An error if the account's state no longer allows the change.
 fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
@@ -186,7 +188,7 @@ fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Cust
     Ok(is_newer.then_some(current))
 }
 
-/// The error of a change whose account has no root. Roots are never deleted.
+/// Returns the error of a change whose account has no root. It is an internal error, as roots are never deleted.
 pub(super) fn gone() -> Error {
     Error::Internal("the account is gone".to_owned())
 }

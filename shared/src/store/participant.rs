@@ -19,11 +19,11 @@ use crate::domain::value::Detail;
 use crate::domain::{Error, Timestamp};
 
 stored! {
-    /// The registry as an item. It says nothing about an account.
+    /// Attributes of the item that stores the registry. Nothing in it is about an account.
     #[derive(Serialize, Deserialize)]
     pub struct RegistryAttributes {
         participants: BTreeMap<String, ParticipantAttributes> => Kept,
-        /// Names of those that are not deleted, for conditions.
+        /// Names of the participants that are not deleted, so that a condition can test for one.
         active: Vec<String> => Kept,
         version: u64 => Kept,
     }

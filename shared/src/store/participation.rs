@@ -21,7 +21,7 @@ use crate::domain::participation::{
 use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
 stored! {
-    /// A participant's part as an item.
+    /// Attributes of the item that stores a participant's part.
     #[derive(Serialize, Deserialize)]
     pub struct ParticipationAttributes {
         customer_id: Id<Customer> => Kept,
@@ -128,10 +128,10 @@ impl Stored for Participation {
     type Attributes = ParticipationAttributes;
 }
 
-/// An entry of a participant's open parts.
+/// An open part of a participant, as an entry of the index `open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenPart {
-    /// When the schedule is to look at it.
+    /// Time at which the scheduled run is to look at the part.
     pub tm_next: Timestamp,
     /// The account.
     pub customer: Id<Customer>,
@@ -140,7 +140,7 @@ pub struct OpenPart {
 }
 
 impl OpenPart {
-    /// Returns the cursor in a page token that [`token`](Self::token) wrote; `None` if there is none.
+    /// Reads the entry from a page token that [`token`](Self::token) wrote; `None` if the text is no such token.
     #[must_use]
     pub fn cursor(token: &str) -> Option<Self> {
         let (tm_next, customer, round) = key::part_of_entry(&token.replace('~', "#"))?;
@@ -155,7 +155,7 @@ impl OpenPart {
 }
 
 impl Store {
-    /// Creates a part that the schedule is to look at, unless it is there. Returns whether it was created.
+    /// Creates a part that the scheduled run is to look at, unless the part exists. Returns whether it was created.
     pub async fn insert_participation(&self, part: &Participation) -> Result<bool, Error> {
         let mut attributes = to_item(ParticipationAttributes::from(part))?;
         attributes.extend(open_keys(part));
@@ -178,8 +178,8 @@ impl Store {
         }
     }
 
-    /// Records the waiver of the part `after` as [`update_answer`](Self::update_answer), if the caller still has the
-    /// authority that the request was admitted with.
+    /// Records the waiver of the part `after` like [`update_answer`](Self::update_answer), on the further condition
+    /// that the caller still has the authority that the request was admitted with.
     pub async fn update_waiver(
         &self,
         before: &Participation,
@@ -198,9 +198,9 @@ impl Store {
         }
     }
 
-    /// Records that a participant was asked again, or when the schedule is to look at its part next, as `after` says,
-    /// if the schedule is still to look at the part at the time that `before` says. An answer that is recorded
-    /// meanwhile stays.
+    /// Records from `after` that a participant was asked again, or when the scheduled run is to look at its part next.
+    /// Changes nothing if the time at which the run is to look at the part is no longer that of `before`. An answer
+    /// that is recorded meanwhile stays.
     pub async fn reschedule(
         &self,
         before: &Participation,
@@ -217,14 +217,15 @@ impl Store {
         self.update(address(before), &changed, &as_read).await.map(drop)
     }
 
-    /// Takes a part out of those that the schedule is to look at.
+    /// Takes a part out of the index `open`, so that the scheduled run no longer looks at it.
     pub async fn close_participation(&self, part: &Participation) -> Result<(), Error> {
         let closed = UpdateExpression::default().remove(&["tm_next", "open_pk", "open_sk"]);
         self.update(address(part), &closed, &Condition::present()).await.map(drop)
     }
 
-    /// Returns the first entries of a participant's open parts after the entry `after`, in the order in which the
-    /// schedule is to look at them: at most `most`, and only those due at `until` or before if that is given.
+    /// Returns up to `most` of a participant's open parts, starting after the entry `after`, in the order in which the
+    /// scheduled run is to look at them. If `until` is given, only parts that are due at that time or before are
+    /// returned.
     pub async fn list_open(
         &self,
         name: &ParticipantName,
@@ -257,9 +258,9 @@ impl Store {
         entries.iter().map(part).collect()
     }
 
-    /// Returns a page of the requests to a participant after the entry `after`: its parts that are open at `now`. A
-    /// page may have fewer rows than `size` though more follow, as parts are left out that are settled, or that the
-    /// erasure no longer asks for.
+    /// Returns a page of the requests to a participant, starting after the entry `after`: its parts that are open at
+    /// `now`. A page may have fewer rows than `size` although more follow: parts are left out that are settled, or that
+    /// the erasure no longer asks for.
     pub async fn list_requests(
         &self,
         name: &ParticipantName,
@@ -321,13 +322,14 @@ fn recorded(part: &Participation) -> Result<UpdateExpression, Error> {
         .set("version", version)
 }
 
-/// Returns the part as another writer has changed it, as an outdated update; an error if there is none.
+/// Returns the result of an update that was refused because another writer came first: the part as it is now; an error
+/// if there is no part.
 fn outdated(now: Option<Item>) -> Result<Update<Participation>, Error> {
     let now = now.ok_or(Error::NotFound(Entity::Participation))?;
     Ok(Update::Outdated(Box::new(read(now)?)))
 }
 
-/// Attributes that put a part into the index.
+/// Attributes that put a part into the index `open`.
 const OPEN_KEYS: [&str; 2] = ["open_pk", "open_sk"];
 
 fn open_keys(part: &Participation) -> Item {
@@ -340,7 +342,7 @@ fn entry(part: &Participation, next: Timestamp) -> String {
     key::open_entry(next, part.customer, part.round)
 }
 
-/// The lowest sort key after an entry.
+/// Returns the lowest sort key after the entry of `part` in the index `open`.
 fn behind(part: OpenPart) -> String {
     key::open_entry(part.tm_next, part.customer, part.round) + "\0"
 }
@@ -356,7 +358,7 @@ mod tests {
     use super::*;
     use crate::store::dynamodb::fake::Fake;
 
-    /// The embedded DynamoDB of the tests takes an empty key where DynamoDB refuses it.
+    /// DynamoDB refuses an empty key. The embedded DynamoDB of the tests accepts one, so this test reads the request.
     #[tokio::test]
     async fn no_query_of_open_parts_has_an_empty_key() {
         let (store, fake) = Fake::answering([(200, json!({"Items": [], "Count": 0}))]);

@@ -1,4 +1,4 @@
-//! The purge's side of the tables: its queue, and the transactions by which it claims an account, counts what it is
+//! Storage operations of the purge: its queue, and the transactions by which it claims an account, counts what it is
 //! about to delete, and finishes.
 
 use serde::Deserialize;
@@ -94,14 +94,14 @@ impl CountedSlice {
     }
 }
 
-/// The condition that the latest claim of the account, as the ledger's row has it, is at this epoch. The epoch is the
+/// The condition that the ledger's row of the account has this epoch as that of the latest claim. The epoch is the
 /// fencing token of the purge: a run that was overtaken writes nothing more.
 fn epoch(epoch: u64) -> Condition {
     Condition::new("epoch = :held_epoch", [(":held_epoch", number(epoch))])
 }
 
-/// The condition that the latest claim of the account, as the ledger's row has it, is this run's, and that all slices
-/// but the last have been counted.
+/// The condition that, in the ledger's row of the account, this run's claim is the latest, and all slices but the last
+/// have been counted.
 fn lacks_last_slice(erasure: &Erasure) -> Condition {
     let before = [(":before", number(erasure.slices.saturating_sub(1)))];
     let none = if erasure.slices == 1 { " OR attribute_not_exists(slices)" } else { "" };
@@ -114,7 +114,8 @@ fn below(most: u64) -> Condition {
 }
 
 impl Transaction<'_> {
-    /// Puts the events of a slice into the outbox, and frees the user names of its agents, with their login attempts.
+    /// Puts the events of a slice into the outbox, frees the user names of its agents, and deletes their counts of
+    /// login attempts.
     fn announce(mut self, counted: &CountedSlice, logins: &[&String]) -> Result<Self, Error> {
         for event in &counted.events {
             self = self.put_event(&OutboxEntry::unnumbered(event))?;
@@ -176,7 +177,7 @@ impl Store {
         Ok((items.get(&customer)?, items.get(&erasure)?))
     }
 
-    /// Reads what a claim is decided on: an account, its row in the ledger, and the registry of participants.
+    /// Reads the data that a claim is decided on: an account, its row in the ledger, and the registry of participants.
     pub async fn get_claimable(
         &self,
         id: Id<Customer>,
@@ -234,8 +235,8 @@ impl Store {
         }
     }
 
-    /// Counts a slice that is about to be deleted, announces it, and frees the user names of its agents; once, however
-    /// often it is tried. Returns false if another run has claimed the account.
+    /// Counts a slice that is about to be deleted, announces it, and frees the user names of its agents. This takes
+    /// effect once, however often it is tried. Returns false if another run has claimed the account.
     pub async fn count_slice(&self, counted: &CountedSlice) -> Result<bool, Error> {
         let CountedSlice { ledger, events, logins } = counted;
         // A user name that is another account's by now keeps its lock.
@@ -264,8 +265,9 @@ impl Store {
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Takes an account out of the purge's queue, writes its first receipt and emits `event`, also to the account's
-    /// former webhook if that is given, if no other run has claimed the account.
+    /// Finishes the purge of an account, if no other run has claimed it: takes the account out of the purge queue,
+    /// writes its first receipt and emits `event`. The event is also delivered to the account's former webhook, if
+    /// `farewell` has it.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
@@ -341,7 +343,7 @@ fn is_breaker_open(legs: &[Leg]) -> bool {
     legs.last().is_some_and(Leg::failed)
 }
 
-/// Key of an account in the queue.
+/// Sort key of an account in the purge queue: when it fell due, and its id.
 #[derive(Deserialize)]
 struct DueKey {
     due_sk: String,
@@ -366,8 +368,8 @@ mod tests {
     use crate::domain::owned::Kind;
     use crate::store::dynamodb::fake::{Fake, written};
 
-    /// Otherwise a run that was overtaken could count a slice before the run that overtook it, which would then take
-    /// itself for the overtaken one: neither would go on.
+    /// Without these conditions, a run that was overtaken could count a slice before the run that overtook it. The
+    /// latter would then take itself for the overtaken one, and neither would go on.
     #[tokio::test]
     async fn a_slice_is_counted_by_the_run_that_holds_the_account_and_after_the_slice_before() {
         let (store, fake) = Fake::answering([written()]);

@@ -35,8 +35,8 @@ impl QueueCursor {
 }
 
 impl Store {
-    /// A page of what was due at `until`, per partition in the order in which it was due, and the cursor of the next
-    /// page. A page may be empty and not the last.
+    /// Returns a page of the items that were due at `until`, sorted within each partition by the time at which they
+    /// were due, and the cursor of the next page. A page may be empty although more follow.
     pub(super) async fn list_queued<T: DeserializeOwned>(
         &self,
         table: Table,

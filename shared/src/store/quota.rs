@@ -14,13 +14,15 @@ use crate::domain::{Error, Timestamp};
 
 const COUNT: &str = "requests";
 
-/// How long a request waits for its count, unless the quota [is strict](crate::domain::quota::QuotaKind::is_strict):
-/// the count is for fairness, so a slow one must not hold its request up.
+/// Maximum time that a request waits to be counted, unless the quota [is
+/// strict](crate::domain::quota::QuotaKind::is_strict): the count is for fairness, so a slow count must not hold up the
+/// request.
 const LIMIT: Duration = Duration::from_millis(250);
 
 impl Store {
-    /// Counts a request, as many times as its quota's weight. Returns what is left after it;
-    /// [`Error::TooManyRequests`] if nothing was left. Tried once, within `LIMIT`, unless the quota is strict.
+    /// Counts a request, as many times as its quota's weight. Returns what is left of the quota;
+    /// [`Error::TooManyRequests`] if nothing was left. Tries only once, and no longer than `LIMIT`, unless the quota is
+    /// strict.
     pub async fn count(
         &self,
         quota: Quota,

@@ -14,7 +14,7 @@ use crate::domain::value::{Detail, Name};
 use crate::domain::{Customer, Data, Error, Event, Id, Page, Resource, Timestamp};
 
 stored! {
-    /// A resource as an item. Data is stored as text: as a map, its numbers would lose digits.
+    /// Attributes of the item that stores a resource. Data is stored as text: as a map, its numbers would lose digits.
     #[derive(Serialize, Deserialize)]
     pub struct ResourceAttributes {
         id: Id<Resource> => Deleted,

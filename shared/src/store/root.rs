@@ -23,8 +23,8 @@ use crate::domain::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 use crate::patience::Tries;
 
 impl Store {
-    /// Pauses after a conflict until no transaction is writing the account's root, and reads it then. A change made for
-    /// an older root would be refused for its sequence number, and keep other writers out until then.
+    /// Pauses after a conflict until no transaction is writing the account's root, and then reads the root. A change
+    /// made for an older root would be refused because of its sequence number, and keep other writers out until then.
     pub(super) async fn free_root(
         &self,
         customer: Id<Customer>,
@@ -41,7 +41,7 @@ impl Store {
 }
 
 stored! {
-    /// An account's root as an item.
+    /// Attributes of the item that stores an account: its root.
     #[derive(Serialize, Deserialize)]
     pub struct CustomerAttributes {
         id: Id<Customer> => Kept,
@@ -106,7 +106,8 @@ stored! {
         webhook_gone: bool => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_webhook_failing: Option<Timestamp> => Blanked,
-        /// Absent from accounts that were written when every address was reserved.
+        /// Whether the e-mail address is not reserved. Absent from accounts that were written when every address was
+        /// reserved.
         #[serde(default)]
         email_unreserved: bool => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,7 +118,7 @@ stored! {
         list_pk: Option<String> => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         list_sk: Option<String> => Kept,
-        /// Beginning of the name, and the id.
+        /// Sort key of index `name`: the beginning of the account's name, and its id.
         #[serde(skip_serializing_if = "Option::is_none")]
         name_key: Option<String> => Blanked personal,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -251,8 +252,8 @@ impl Stored for Customer {
 /// The condition that the account's state still allows this write, as the [gate](crate::domain::gate) has decided.
 /// Every write of an owned item is conditional on this.
 ///
-/// A freeze and a suspension take a sequence number, on which most writes are conditioned as well; a hold takes none,
-/// and resending a delivery is not conditioned on it.
+/// Most writes are also conditional on the sequence number, which a freeze or a suspension increments. That does not
+/// suffice: a hold takes no sequence number, and resending a delivery is not conditional on it.
 pub(super) fn admits(target: Target<'_>) -> Condition {
     let status = |name: &'static str, status: Status| (name, string(status.name()));
     let live = [status(":initial", Status::Initial), status(":active", Status::Active)];
@@ -293,7 +294,7 @@ pub(super) fn another_admin() -> Condition {
     Condition::new("admins > :last", [(":last", number(1))])
 }
 
-/// The condition that the account is paid for by another billing account than this, or by none.
+/// The condition that the account is not paid for by this billing account.
 pub(super) fn not_paid_by(billing_account: Id<Resource>) -> Condition {
     let values = [(":billing_account", string(billing_account.to_string()))];
     Condition::new("billing_account_id <> :billing_account", values)

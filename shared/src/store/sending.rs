@@ -28,7 +28,7 @@ impl Store {
         self.update(key.address(), &recorded, &is_weaker).await.map(drop)
     }
 
-    /// Returns why an address takes no mail at `now`; `None` if it does, or is no address.
+    /// Returns the record that an address takes no mail at `now`; `None` if the address takes mail, or is no address.
     pub async fn get_undeliverable(
         &self,
         email: &Email,
@@ -48,7 +48,8 @@ impl Store {
         }
     }
 
-    /// Counts a message that is about to be sent. False if `per_hour` messages were counted within the hour.
+    /// Counts a message that is about to be sent. Returns false if `per_hour` messages were counted within the hour
+    /// already.
     pub async fn count_message(&self, per_hour: u64, now: Timestamp) -> Result<bool, Error> {
         let hour = Hour::of(now);
         let counted = UpdateExpression::default()

@@ -22,7 +22,7 @@ use crate::domain::{Agent, Customer, Error, Id, Login, Session, Timestamp};
 const AT_ONCE: usize = 200;
 
 stored! {
-    /// A session as an item.
+    /// Attributes of the item that stores a session.
     #[derive(Serialize, Deserialize)]
     pub struct SessionAttributes {
         id: Id<Session> => Deleted,
@@ -145,7 +145,7 @@ impl Store {
         }
     }
 
-    /// The sessions of an agent, in no order, with those that have ended and are not deleted yet.
+    /// Returns the sessions of an agent, in no order, including those that have ended and are not deleted yet.
     pub async fn list_sessions(
         &self,
         customer: Id<Customer>,

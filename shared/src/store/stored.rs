@@ -17,7 +17,7 @@ pub trait Stored: Sized {
     type Attributes: DeserializeOwned + Into<Self> + Declared;
 }
 
-/// Items that were read together.
+/// Items that were read together, by their keys.
 #[derive(Debug, Default)]
 pub struct Items(HashMap<(Table, String, String), Item>);
 
@@ -68,7 +68,7 @@ pub(super) fn read<T: Stored>(item: Item) -> Result<T, Error> {
     dynamodb::read::<T::Attributes>(item).map(Into::into)
 }
 
-/// The item at `key` with these attributes.
+/// Returns an item with this key and these attributes.
 pub(super) fn item<T>(key: &Key<T>, attributes: impl Serialize) -> Result<Item, Error> {
     let mut item = to_item(attributes)?;
     item.extend(key.address().key);

@@ -1,10 +1,10 @@
-//! Attempts at passwords, each counted before its password is verified.
+//! Password attempts. Each is counted before the password is verified.
 //!
-//! | attempts | are counted in |
+//! | attempts | counted in |
 //! |---|---|
 //! | to log in | an item of the user name's [login key](LoginKey) |
-//! | to log in from a known network | that item, and the network's entry in the user name's lock, which decides |
-//! | of a session at its agent's password | the session |
+//! | to log in from a known network | that item, and the network's entry in the user name's lock; the entry decides |
+//! | within a session, at its agent's current password | the session |
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ struct Counter {
     address: Address,
     /// Map and element that the count is in; `None` if it is among the item's own attributes.
     within: Option<(&'static str, String)>,
-    /// Condition that the item must meet for the attempt to be counted in it; `None` if any will do.
+    /// Condition that the item must meet for the attempt to be counted in it; `None` if every item will do.
     condition: Option<Condition>,
 }
 
@@ -147,8 +147,8 @@ impl Counter {
         }
     }
 
-    /// The condition that an attempt may be made: nothing is counted yet; or the attempt is free or its wait is over,
-    /// and the count has not expired.
+    /// The condition that an attempt may be made: either nothing is counted yet, or the count has not expired, and the
+    /// attempt is free or its wait is over.
     fn allowed(&self, now: Timestamp) -> Condition {
         let [attempts, next, last] = ["attempts", "next_at", "last_at"].map(|name| self.path(name));
         let allowed = format!(
@@ -192,10 +192,11 @@ impl Counter {
 /// An attempt to log in that is counted, and may be made.
 #[derive(Debug)]
 pub struct LoginAttempt {
-    /// The user name's login; `None` if nobody has the name, or if the name that is taken only looks like it.
+    /// The user name's login; `None` if nobody has the user name, or if only a name that looks like it is taken.
     pub login: Option<Login>,
     key: LoginKey,
-    /// Whether the attempt was counted by user name: that count may refuse what a known network allows.
+    /// Whether the attempt was counted by user name. That count may refuse an attempt that the count of a known network
+    /// allows.
     is_counted: bool,
     /// Whether it comes from a known network.
     is_known: bool,
@@ -235,9 +236,9 @@ impl Store {
         Ok(LoginAttempt { login, key, is_counted: by_name.wait().is_none(), is_known })
     }
 
-    /// Counts an attempt at an agent's password in a session of theirs, as [`reserve_login`](Self::reserve_login) does
-    /// by user name. The session's key names the agent, so that a made-up token counts against nobody: it has no
-    /// session.
+    /// Counts an attempt at an agent's password in one of the agent's sessions, as
+    /// [`reserve_login`](Self::reserve_login) does by user name. A made-up token counts against nobody: the session's
+    /// key names the agent, and such a token has no session.
     pub async fn reserve_attempt(
         &self,
         session: &Key<Session>,
@@ -256,7 +257,7 @@ impl Store {
         }
     }
 
-    /// Counts an attempt, if `is_here` says that the counter's item is one in which the attempt is to be counted.
+    /// Counts an attempt in the counter's item, if `is_here` says that the attempt is to be counted in that item.
     async fn count_attempt(
         &self,
         counter: Counter,
@@ -291,8 +292,9 @@ impl Store {
         }
     }
 
-    /// Deletes the count of attempts by user name after a successful one. If that came from a known network, only if no
-    /// more than the free attempts were counted: a guesser elsewhere, who has to wait, goes on waiting.
+    /// Deletes the count of attempts by user name after a successful attempt. If the attempt came from a known network,
+    /// the count is deleted only if it is within the free attempts: a guesser elsewhere, who has to wait, goes on
+    /// waiting.
     pub async fn forget_attempts(&self, successful: &LoginAttempt) -> Result<(), Error> {
         let address = key::throttle(&successful.key.to_string()).address();
         if !successful.is_known {
@@ -305,7 +307,7 @@ impl Store {
         self.delete_if(address, &Condition::new("attempts <= :free", free)).await
     }
 
-    /// Forgets the attempts of a session at its agent's password, after one that was successful.
+    /// Deletes a session's count of attempts at its agent's password after a successful attempt.
     pub async fn forget_attempts_of(&self, session: &Key<Session>) -> Result<(), Error> {
         let forgotten = without_attempts(UpdateExpression::default());
         self.update(session.address(), &forgotten, &Condition::present()).await.map(drop)
@@ -322,7 +324,7 @@ impl Counted {
     }
 }
 
-/// Adds to an update the removal of the attributes that count attempts, for an item that has others.
+/// Adds to an update the removal of the attributes that count attempts, for an item that has other attributes too.
 pub(super) fn without_attempts(update: UpdateExpression) -> UpdateExpression {
     update.remove(&["attempts", "wait_ms", "next_at", "last_at"])
 }

@@ -11,7 +11,7 @@ use crate::domain::participation::Participation;
 use crate::domain::{Customer, Erasure, Error, Id, TicketHash};
 
 stored! {
-    /// A ticket as an item.
+    /// Attributes of the item that stores a ticket.
     #[derive(Serialize, Deserialize)]
     pub struct TicketAttributes {
         customer_id: Id<Customer> => Kept,

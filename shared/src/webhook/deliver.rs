@@ -50,7 +50,7 @@ const LANE_TIME: Duration = Duration::from_secs(10);
 /// How long a run sends to one host before it postpones the events of all its lanes.
 const HOST_TIME: Duration = Duration::from_secs(30);
 
-/// Number of due events after which a run reads no further page, so that it reads at most a page more than that.
+/// Number of due events from which on a run reads no further page. It is exceeded by one page at most.
 const MAX_EVENTS: usize = 10_000;
 
 /// Maximum number of batches of events that a run reads at the same time.
@@ -92,7 +92,7 @@ pub struct DeliveryRun {
     pub postponed: u64,
     /// Number of events that stay due because the deadline was near.
     pub unfinished: u64,
-    /// Seconds since the event that has waited longest fell due.
+    /// How long the longest-waiting event has been due, in seconds.
     pub oldest_overdue_seconds: u64,
 }
 
@@ -174,8 +174,8 @@ impl Deliverer {
         Self { app, sender }
     }
 
-    /// Lists the events that are due at `now`, and returns since when the one that has waited longest has been due. If
-    /// a page cannot be read, it is left to the next run; fails if that is the first page.
+    /// Lists the events that are due at `now`. Also returns the due time of the longest-waiting event. A page that
+    /// cannot be read is left to the next run; if it is the first page, the call fails.
     async fn list_due(
         &self,
         now: Timestamp,
@@ -243,8 +243,8 @@ impl Deliverer {
         dispositions
     }
 
-    /// Makes the next attempt at an event, or postpones the event if the time of its lane is over at `end`. `None` if
-    /// that fails.
+    /// Makes the next attempt at an event, or postpones the event if its lane's time, which ends at `end`, is over.
+    /// Returns `None` on failure.
     async fn deliver(
         &self,
         event: OutboxEntry,

@@ -108,8 +108,8 @@ async fn costs(options: sam_local::Options) -> BTreeMap<&'static str, f64> {
     costs
 }
 
-/// The cost of the indexes by status and by name: that of each change, minus the cost of the same change with a
-/// template that lacks the two indexes.
+/// Measures the cost of the indexes by status and by name: the write units of each change, minus those of the same
+/// change with a template that lacks the two indexes.
 #[tokio::test(flavor = "multi_thread")]
 async fn index_writes_happen_only_where_keys_change() {
     let without = Template::edited(|text| {

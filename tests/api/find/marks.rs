@@ -1,4 +1,4 @@
-//! Lists by state: who is due, held, suspended, or has a webhook that fails.
+//! Lists of accounts by state: due, held, suspended, or with a webhook that fails.
 
 use std::slice::from_ref;
 
@@ -11,7 +11,7 @@ use crate::receiver::{self, Receiver};
 
 const SCHEDULED: &str = "status=frozen&sort=due";
 
-/// Returns the sort keys of all markers.
+/// Returns the partition and sort key of every marker.
 async fn markers(tenure: &Tenure) -> Vec<String> {
     let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
     let items = tenure.items("AccountsTable").await;

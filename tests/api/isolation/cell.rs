@@ -16,7 +16,7 @@ pub(super) enum Level {
     ProjectAdmin,
 }
 
-/// The status of the caller's account; held and suspended are no statuses, but states beside it.
+/// The state of the caller's account: a status, or one of the states beside it, held and suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Initial,
@@ -120,7 +120,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Returns every cell of a row. The calling account changes fastest.
+/// Returns every cell of a row. The calling account varies fastest.
 pub(super) fn cells(row: &'static Row) -> Vec<Cell> {
     let mut cells = Vec::new();
     for form in forms(row) {
@@ -262,12 +262,12 @@ impl Cell {
         self.target == if in_path { Target::Named } else { Target::Foreign }
     }
 
-    /// Whether a success changes another account.
+    /// Whether a successful request changes another account.
     pub(super) fn gets_across(&self) -> bool {
         self.row.who == PROJECT || (self.names_another() && self.row.names == Some(PROJECT))
     }
 
-    /// Whether no other cell is equivalent.
+    /// Whether the cell is kept: `false` if an equivalent cell is sent in its place.
     fn is_one_of_its_kind(&self) -> bool {
         let Self { row, form, holder, level, status, .. } = self;
         let is_unread = self.credentials_sent() != 1 || *form == Form::Garbage;

@@ -18,8 +18,8 @@ pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
 pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 pub(super) const IS_SUSPENDED: Outcome = (403, "ACCOUNT_SUSPENDED");
-/// Mail and the console are off in the stack of the matrix. Routes that need mail answer this; those of the console,
-/// [`NO_ROUTE`].
+/// The answer of routes that need mail, which is off in the stack of the matrix. The console is off, too: its routes
+/// answer [`NO_ROUTE`].
 const NO_MAIL: Outcome = (403, "MAIL_DISABLED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
@@ -93,7 +93,7 @@ pub(super) const AGENT: Thing = Thing {
 /// The calling agent, or the agent that the key acts for.
 pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
-/// Stands for every kind of resource, which share their code.
+/// The numbers, which stand for every kind of resource: all kinds share their code.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
 
 /// A body that sets no billing account: the nil UUID.
@@ -118,9 +118,9 @@ pub(super) struct Row {
     pub(super) lets_in_by_key: Option<&'static [Status]>,
     /// Account statuses in which the operation is possible, and the answer in any other.
     pub(super) works_in: (&'static [Status], Outcome),
-    /// The answer to a session with the permission.
+    /// The answer to a request with a session that has the permission.
     pub(super) session: Outcome,
-    /// The answer to an access key with the permission.
+    /// The answer to a request with an access key that has the permission.
     pub(super) key: Outcome,
     /// What `{id}` names.
     pub(super) target: Option<&'static Thing>,

@@ -94,8 +94,8 @@ impl World {
         uses.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     }
 
-    /// Returns the write units that each function consumed since the last call, once all work in the
-    /// background is done; without functions that wrote nothing.
+    /// Returns the write units that each function consumed since the last call, once all work in the background is
+    /// done. Functions that wrote nothing are left out.
     pub(super) async fn take_writes(&self) -> BTreeMap<String, f64> {
         let stack = &self.tenure.stack;
         assert!(stack.settle().await, "the stack does not settle");

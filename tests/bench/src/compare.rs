@@ -1,4 +1,5 @@
-//! Compares contestants in rounds: each is started, called once, and then called repeatedly.
+//! Compares contestants (implementations of the same endpoints) in rounds: each is started, called once, and then
+//! called repeatedly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -77,8 +78,8 @@ impl Scene {
         Self { name: "size", memory: Some(memory), ..SCENES[1] }
     }
 
-    /// Whether the scene includes this endpoint. Small shares of a processor are slow, and other endpoints would show
-    /// nothing new.
+    /// Whether the scene includes this endpoint. Scenes with a small share of a processor are slow, so they leave out
+    /// endpoints that would show nothing new.
     fn has(self, endpoint: Endpoint) -> bool {
         match self.memory {
             Some(128) => matches!(endpoint, Endpoint::Get | Endpoint::Create),
@@ -121,7 +122,7 @@ pub(crate) struct Asked {
     pub(crate) events: f64,
 }
 
-/// A cell of the comparison.
+/// A cell of the comparison: one endpoint of one contestant in one scene.
 pub(crate) type Cell = (Scene, Endpoint, Contestant);
 
 /// What a function needs in order to be started and called: the tables, their endpoints, and their contents.
@@ -141,7 +142,7 @@ impl Stage {
         Ok(Self { tables, front, world, _directory: directory })
     }
 
-    /// Sets the variables that Lambda, the template and the scene give a function.
+    /// Sets the environment variables that Lambda, the template and the scene give a function.
     pub(crate) fn equip(
         &self,
         command: &mut Command,
@@ -339,9 +340,9 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
     report::write(&samples, &report::About { rounds, warm, mechanism }, places, &arguments.out)
 }
 
-/// Returns the order of contestants in a round. A program that fills the processor's caches slows the start of the
-/// next one, so nobody always follows the same one: in twice as many rounds as there are contestants, each follows
-/// every other equally often (a Williams design).
+/// Returns the order of contestants in a round. A program that fills the processor's caches slows the start of the next
+/// one, so the order varies: in twice as many rounds as there are contestants, each contestant follows every other
+/// equally often (a Williams design).
 fn order(players: &[Contestant], round: usize) -> Vec<Contestant> {
     let count = players.len();
     let place =
@@ -354,7 +355,7 @@ fn order(players: &[Contestant], round: usize) -> Vec<Contestant> {
     order
 }
 
-/// Returns the contestants that are available; prints what the others lack.
+/// Returns the contestants that can be started. Prints, for each of the others, what is missing.
 fn ready(contestants: Vec<Contestant>, places: &Places) -> Vec<Contestant> {
     let is_ready = |one: &Contestant| match one.command(places, Endpoint::Get) {
         Ok(_) => true,

@@ -29,7 +29,7 @@ const BESIDE: usize = 32;
 /// Time that writers are at work before the measurement begins.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// Numbers of concurrent log-ins of one agent: at most as many as a known network has free attempts.
+/// Numbers of concurrent log-ins of one agent. The largest is within the free attempts of a known network.
 const LOG_INS: [usize; 3] = [1, 4, 16];
 
 /// Functions whose transactions are counted.
@@ -248,7 +248,7 @@ impl Scenes<'_> {
         collect(writing).await
     }
 
-    /// Logs one agent in, with `clients` at the same time, `rounds` times each.
+    /// Logs one agent in with `clients` concurrent clients, each `rounds` times.
     async fn log_ins(&mut self, clients: usize, rounds: usize) -> Result<()> {
         let account = self.account().await?;
         self.settle().await?;

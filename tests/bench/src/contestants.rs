@@ -11,9 +11,9 @@ use crate::endpoint::Endpoint;
 /// An implementation that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Contestant {
-    /// The functions of this repository without request quotas, as no other contestant has any.
+    /// The functions of this repository, without request quotas, since no other contestant has any.
     Tenure,
-    /// The same as they are deployed: each request counts against its account's quota.
+    /// The same functions as they are deployed: each request counts against its account's quota.
     Counting,
     /// No SDK, no framework: a lower bound.
     Floor,
@@ -47,7 +47,7 @@ impl Contestant {
         }
     }
 
-    /// Returns the contestant with this first word of its name.
+    /// Returns the contestant whose name begins with this word.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         let first = |one: &Self| one.name().split(' ').next().unwrap_or_default();
         Self::ALL.into_iter().find(|one| first(one).eq_ignore_ascii_case(name))
@@ -68,8 +68,8 @@ impl Contestant {
         !matches!(self, Self::Tenure | Self::Counting | Self::Floor)
     }
 
-    /// Returns the caller that its calls to DynamoDB name, for which they are counted. Our functions call as
-    /// themselves, within their policies; the others, which have none, as the account's owner.
+    /// Returns the name under which its calls to DynamoDB are counted. Our functions call under their own names, within
+    /// their policies. The other contestants have no policies, and call as the account's owner.
     pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
         match self {
             Self::Tenure | Self::Counting => endpoint.function(),
@@ -77,7 +77,7 @@ impl Contestant {
         }
     }
 
-    /// The files that make up its package, beside what Lambda's runtime brings.
+    /// Returns the files that make up its package, without those of Lambda's runtime.
     pub(crate) fn package(self, places: &Places, endpoint: Endpoint) -> Vec<PathBuf> {
         let name = endpoint.name();
         match self {
@@ -108,7 +108,8 @@ impl Contestant {
         }
     }
 
-    /// Returns the command that starts it; fails with what is missing.
+    /// Returns the command that starts it. If a file of its package is missing, fails with an error that names the
+    /// file.
     pub(crate) fn command(self, places: &Places, endpoint: Endpoint) -> Result<Command> {
         for file in self.package(places, endpoint) {
             if !file.is_file() {

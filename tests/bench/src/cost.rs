@@ -8,8 +8,8 @@ use crate::contestants::Contestant;
 use crate::endpoint::Endpoint;
 use crate::report::{Row, Rows};
 
-/// Prices in US dollars, us-east-1, arm64, on demand, first tier. On this day they were looked up in pages
-/// of 2025 and 2026 that quote AWS's price lists; those themselves are at aws.amazon.com.
+/// Date on which the following prices (US dollars, us-east-1, arm64, on demand, first tier) were looked up, in pages of
+/// 2025 and 2026 that quote AWS's price lists. The price lists themselves are at aws.amazon.com.
 const PRICES_OF: &str = "2026-11-28";
 const LAMBDA_REQUEST: f64 = 0.20 / 1e6;
 const LAMBDA_GB_SECOND: f64 = 0.000_013_333_4;

@@ -53,7 +53,7 @@ impl Endpoint {
         !matches!(self, Self::Get | Self::List)
     }
 
-    /// Whether a password is hashed: so do all endpoints that write.
+    /// Whether the endpoint hashes a password, which all endpoints that write do.
     pub(crate) const fn hashes(self) -> bool {
         self.writes()
     }
@@ -69,7 +69,8 @@ pub(crate) struct Request {
     pub(crate) id: Option<String>,
     pub(crate) page_size: Option<usize>,
     pub(crate) body: Option<Value>,
-    /// Number that becomes the client's IP address in 10.0.0.0/8: password attempts are counted by network.
+    /// Number that becomes the client's IP address in 10.0.0.0/8. Requests need different addresses, since password
+    /// attempts are counted by network.
     pub(crate) source: u32,
 }
 

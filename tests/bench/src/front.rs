@@ -26,7 +26,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::Result;
 
-/// Where Linux distributions keep the roots that everybody trusts.
+/// Files in which Linux distributions keep the root certificates that the system trusts.
 const SYSTEM_ROOTS: [&str; 2] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -38,11 +38,12 @@ pub(crate) struct Front {
     http: SocketAddr,
     https: SocketAddr,
     meter: Arc<Meter>,
-    /// File with the root of our certificate alone.
+    /// File with only the root certificate of our own.
     pub(crate) root: PathBuf,
-    /// File with the same root among the few that our functions trust.
+    /// File with the same root certificate, and the few others that our functions trust.
     pub(crate) few: PathBuf,
-    /// File with the same root among all that the system trusts, for processes that load the system's roots.
+    /// File with the same root certificate, and all others that the system trusts: for processes that load the
+    /// system's.
     pub(crate) roots: PathBuf,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Reading {
 }
 
 impl Front {
-    /// Serves the tables; what processes must trust is written into `directory`.
+    /// Serves the tables, and writes the files with the certificates that processes must trust into `directory`.
     pub(crate) async fn open(tables: &Tables, directory: &Path) -> Result<Self> {
         let meter = Arc::new(Meter::default());
         let routes = tables.router().layer(from_fn_with_state(Arc::clone(&meter), count));
@@ -94,7 +95,7 @@ impl Front {
         })
     }
 
-    /// The endpoint as a URL.
+    /// Returns the URL of the tables, over HTTP or TLS.
     pub(crate) fn url(&self, tls: bool) -> String {
         if tls {
             format!("https://localhost:{}", self.https.port())
@@ -138,7 +139,7 @@ async fn count(State(meter): State<Arc<Meter>>, request: Request, next: Next) ->
     Response::from_parts(parts, Body::from(body))
 }
 
-/// A certificate for this machine, and the root that it comes from as PEM.
+/// Returns a TLS acceptor with a certificate for this machine, and the root certificate that signed it, as PEM.
 fn certificate() -> Result<(TlsAcceptor, String)> {
     let mut root = CertificateParams::default();
     root.distinguished_name.push(DnType::CommonName, "Tenure bench root");

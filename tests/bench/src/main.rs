@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 use contestants::{Contestant, Places};
 use endpoint::Endpoint;
 
-/// The embedded store allocates for every attribute of every item.
+/// A fast global allocator, since the embedded store allocates memory for every attribute of every item.
 #[global_allocator]
 static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;
 

@@ -20,7 +20,7 @@ pub(crate) struct Process {
     api: RuntimeApi,
     asked: Option<Asked>,
     share: Option<Share>,
-    /// From the start of the process until it asked for its first event.
+    /// Cost of the initialisation: from the start of the process until it asked for its first event.
     pub(crate) init: Cost,
 }
 
@@ -33,8 +33,8 @@ pub(crate) struct Cost {
 }
 
 impl Process {
-    /// Starts a process. `held` limits it to the share of a processor that a function of so many MB has; `None`: a
-    /// whole one.
+    /// Starts a process, and waits until it asks for its first event. From then on, `held` limits it to the share of a
+    /// processor that a function with this memory in MB has; `None` sets no limit.
     pub(crate) async fn start(
         mut command: Command,
         held: Option<(Mechanism, u32)>,
@@ -58,8 +58,8 @@ impl Process {
         Ok(Self { child, pid, api, asked: Some(asked), share, init })
     }
 
-    /// Hands the process an event. What it does after its answer, until it asks for the next event, counts as
-    /// processor time and not as waiting.
+    /// Hands the process an event, and waits until it asks for the next one. Returns the cost and the answer. The
+    /// elapsed time ends with the answer; the processor time includes the work that follows the answer.
     pub(crate) async fn invoke(
         &mut self,
         event: &Value,
@@ -81,7 +81,7 @@ impl Process {
         Ok((cost, serde_json::from_slice(&answer.body)?))
     }
 
-    /// Peak resident memory, in KiB.
+    /// Returns the peak resident memory, in KiB.
     pub(crate) fn peak_rss_kib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -99,7 +99,7 @@ impl Process {
     }
 }
 
-/// The processor time that a process has used, to the nanosecond.
+/// Returns the processor time that a process has used, to the nanosecond.
 pub(crate) fn cpu_time(pid: Pid) -> Result<Duration> {
     Ok(clock_gettime(ClockId::pid_cpu_clock_id(pid)?)?.into())
 }

@@ -75,7 +75,7 @@ struct Second {
 struct Processors {
     all: u64,
     idle: u64,
-    /// Taken by other machines of the same host.
+    /// Time taken by other machines of the same host.
     stolen: u64,
 }
 
@@ -91,7 +91,7 @@ impl Processors {
         Ok(Self { all: times.iter().sum(), idle: idle + wait, stolen })
     }
 
-    /// Shares of the time since `before` that were used by this machine, and stolen, in percent.
+    /// Returns the shares of the time since `before`, in percent: used by this machine, and stolen by others.
     fn shares_since(self, before: Self) -> (u64, u64) {
         let all = (self.all - before.all).max(1);
         let percent = |part: u64| 100 * part / all;

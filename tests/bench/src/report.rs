@@ -44,7 +44,7 @@ pub(crate) struct Row {
     pub(crate) asked: Asked,
 }
 
-/// A limit, and the measured value: a ratio to another contestant, or a number of ours alone.
+/// A limit and the measured value, which is a ratio of ours to another contestant's, or a number of ours alone.
 #[derive(Serialize)]
 struct Verdict {
     what: String,
@@ -186,8 +186,8 @@ impl Rows {
     }
 }
 
-/// The median of all rounds' ratios. A machine is not equally fast all the time, and the processes of one round run
-/// right after each other.
+/// Returns the median, over all rounds, of the ratio of our metric to that of another contestant. Each ratio is of one
+/// round: a machine is not equally fast all the time, and the processes of one round run right after each other.
 fn ratio(
     samples: &BTreeMap<Cell, Vec<Sample>>,
     metric: Metric,

@@ -96,7 +96,7 @@ impl Drop for RuntimeApi {
 }
 
 impl Asked {
-    /// Hands out the event; `timeout` is how long the function has.
+    /// Hands the process the event. `timeout` is the time in which the function must answer it.
     pub(crate) fn give(self, payload: &Value, timeout: Duration) -> Result<()> {
         let deadline_ms = u64::try_from(now()?.plus(timeout).millis())?;
         let event = Event { payload: payload.to_string(), deadline_ms };

@@ -1,6 +1,6 @@
-//! A function's share of a processor, which Lambda gives by memory: 1,769 MB is one.
+//! A function's share of a processor, which Lambda gives by memory: a function with 1,769 MB has a whole processor.
 //!
-//! Lambda does not slow the initialisation down, so the share is taken from the first event on.
+//! Lambda does not slow the initialisation down, so the limit applies from the first event on.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -52,7 +52,7 @@ const LAST_RUNS: u32 = 200;
 const FAULTS: [&str; 4] = ["throttle", "internal_error", "conflict", "timeout_after_apply"];
 const CRASHES: [&str; 2] = ["crash_before", "crash_after"];
 
-/// What all parts of a soak share.
+/// State that all tasks of a soak share.
 pub(crate) struct Scene {
     api: Api,
     operator: String,
@@ -71,7 +71,7 @@ impl Scene {
     }
 }
 
-/// Runs the soak, and writes `soak.md` and `soak.json`. Fails if anything was not as it must be.
+/// Runs the soak, and writes `soak.md` and `soak.json`. Fails if the soak found a problem.
 pub(crate) async fn run(arguments: &Soak, places: &Places) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let stack = start(arguments, places, directory.path()).await?;
@@ -121,8 +121,8 @@ async fn start(arguments: &Soak, places: &Places, data: &Path) -> Result<Stack> 
     Ok(Stack::start(options).await.map_err(|error| error.to_string())?)
 }
 
-/// Makes about `percent` % of all calls to the tables fail. About half as many calls of the scheduled functions kill
-/// the function.
+/// Makes about `percent` % of all calls to the tables fail. In addition, makes about half that percentage of the
+/// scheduled functions' calls kill the function.
 async fn set_faults(api: &Api, percent: f64) -> Result<()> {
     let probability = percent / 100.0 / 4.0;
     let mut rules = Vec::new();

@@ -33,7 +33,7 @@ const PANELS: [Panel; 6] = [
     ("create: warm, TLS", "ms of CPU", Endpoint::Create, "tls", |row| row.warm_cpu_ms),
 ];
 
-/// Draws the panels that there are values for.
+/// Draws the panels for which there are values.
 pub(crate) fn draw(rows: &Rows) -> String {
     let panels: Vec<_> = PANELS.iter().map(|panel| (panel, bars(rows, panel))).collect();
     let panels: Vec<_> = panels.into_iter().filter(|(_, bars)| !bars.is_empty()).collect();

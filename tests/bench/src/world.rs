@@ -236,8 +236,8 @@ impl World {
         Ok((customer, agent))
     }
 
-    /// Stores an agent's session twice: as our functions keep it, and as the other contestants do, which find the
-    /// session under the hash of its token and the password under the hash of the user name.
+    /// Stores an agent's session in two forms: as our functions keep it, and for the other contestants, which find a
+    /// session by the hash of its token, and a password by the hash of the user name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
         let session = Session::new(token.session_id(), agent.id, agent.epoch, self.app.now());
@@ -314,7 +314,7 @@ fn told(error: shared::domain::Error) -> String {
     error.cause().to_owned()
 }
 
-/// Returns the machine's time, which the functions have, too.
+/// Returns the machine's time, which the functions use, too.
 pub(crate) fn now() -> Result<Timestamp> {
     Ok(Clock::from_environment().map_err(told)?.now())
 }

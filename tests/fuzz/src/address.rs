@@ -1,8 +1,8 @@
 use pure::domain::Username;
 use pure::domain::value::{Email, EmailViolation, FromText, Name};
 
-/// Checks a text as an e-mail address, as a user name, and as a name: what is accepted keeps its limits and, parsed
-/// again, is the same.
+/// Checks a text as an e-mail address, as a user name, and as a name: an accepted text is within the limits and, parsed
+/// again, gives the same value.
 pub fn address(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Email::from_text(text) {

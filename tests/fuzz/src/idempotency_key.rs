@@ -1,6 +1,6 @@
 use crate::{refusal, request};
 
-/// Checks the header `Idempotency-Key`: a key keeps its limits, and is the same with and without quotes.
+/// Checks the header `Idempotency-Key`: an accepted key is within its limits, and is the same with and without quotes.
 pub fn idempotency_key(bytes: &[u8]) {
     let Some(request) = request::with_headers(&[("idempotency-key", bytes)]) else { return };
     let key = match request.idempotency_key() {

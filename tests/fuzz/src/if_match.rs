@@ -16,7 +16,7 @@ pub fn if_match(bytes: &[u8]) {
     check_none_match(other, &tag, &customer);
 }
 
-/// Checks that a list of tags matches if it has the current one, whatever else is in it, and otherwise does not.
+/// Checks that a list of tags matches exactly if it contains the current tag, whatever else it contains.
 fn check_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";
@@ -29,7 +29,7 @@ fn check_match(list: &[u8], tag: &[u8], customer: &Customer) {
     }
 }
 
-/// Checks that a list of tags is refused if it has the current one, weak or not, and otherwise is met.
+/// Checks that a list of tags is refused exactly if it contains the current tag, weak or not.
 fn check_none_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-none-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";

@@ -1,7 +1,7 @@
 //! Properties that the parsers of untrusted input have for any bytes. `infra/check_fuzz.py` runs them.
 //!
-//! What is accepted keeps its documented limits and, written out and parsed again, is the same; what is refused is the
-//! client's mistake, and the answer names the field.
+//! An accepted value is within its documented limits and, written out and parsed again, is the same. A refusal is a
+//! client error, and the answer names the field.
 
 #![allow(clippy::missing_panics_doc, reason = "a property that does not hold panics")]
 #![allow(clippy::unwrap_used, reason = "a property that does not hold panics")]

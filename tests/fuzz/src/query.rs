@@ -57,7 +57,7 @@ fn check_query(
     }
 }
 
-/// Checks that a filter keeps its limits.
+/// Checks that the values of a filter are within their limits.
 fn check_filter(filter: &Filter) {
     match filter {
         Filter::Created { after: Some(after), before: Some(before), .. } => {

@@ -1,4 +1,5 @@
-//! `tenure plan` and `tenure delete`: plan a deletion, and carry out exactly what was planned.
+//! `tenure plan`: shows what deleting an account would do. `tenure delete`: deletes the account if the plan is still
+//! accurate.
 
 use clap::Args;
 

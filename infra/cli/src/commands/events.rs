@@ -1,4 +1,4 @@
-//! `tenure events`.
+//! `tenure events`: lists the events of an account.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `tenure hold`.
+//! `tenure hold`: sets, lifts and lists holds, which keep an account from being deleted.
 
 use clap::Subcommand;
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! `tenure verify` and `tenure keys`.
+//! `tenure verify`: verifies a receipt and prints its claims. `tenure keys`: prints the public keys that verify
+//! receipts.
 
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ pub(crate) struct Verify {
     supersedes: Option<PathBuf>,
 }
 
-/// Where the keys come from.
+/// Source of the public keys that verify a receipt: a file or the API.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Source {
@@ -73,7 +74,7 @@ impl FetchKeys {
     }
 }
 
-/// Fetches the keys of an installation.
+/// Fetches the public keys that verify an installation's receipts.
 pub(super) fn fetch(client: &Client) -> Result<Keys, Error> {
     Keys::read(client.send(&Call::get(PATH))?.as_str()).ok_or_else(|| {
         Error::Unreachable(
@@ -91,7 +92,7 @@ fn read(set: &str) -> Result<Keys, Error> {
     })
 }
 
-/// Prints what a genuine receipt states.
+/// Prints the claims of a genuine receipt, and a note if the receipt is not final.
 pub(super) fn print(receipt: &Receipt, context: &Context) -> Result<(), Error> {
     if context.json {
         show::json(&receipt.text)?;

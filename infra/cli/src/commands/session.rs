@@ -1,4 +1,5 @@
-//! `tenure login` and `tenure logout`.
+//! `tenure login`: signs in, and keeps the token in the profile. `tenure logout`: ends the session if there is one, and
+//! deletes the profile.
 
 use clap::Args;
 use serde_json::json;

@@ -24,7 +24,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const WHILE_PURGING: Duration = Duration::from_secs(15);
 /// Longest wait between two requests while participants have yet to answer.
 const WHILE_AWAITING: Duration = Duration::from_mins(1);
-/// Maximum number of consecutive requests that may fail without ending the watch.
+/// Number of failed requests in a row that the watch tolerates. The next failure ends it.
 const UNANSWERED: u32 = 10;
 
 #[derive(Debug, Args)]
@@ -92,7 +92,8 @@ impl Watch {
     }
 
     /// Returns the number of items of each kind that the account owns, as the lengths of the progress bars; empty once
-    /// the purge is done. The ledger's own counts grow while the purge runs, so with them alone a bar's end would move.
+    /// the purge is done. The ledger's own counts grow while the purge runs, so a bar drawn from them alone would keep
+    /// changing its length.
     fn totals(&self, client: &Client, erasure: &Erasure) -> BTreeMap<String, u64> {
         if !matches!(erasure.stage.as_str(), "due" | "running") {
             return BTreeMap::new();
@@ -107,14 +108,14 @@ impl Watch {
     }
 }
 
-/// Whether to go on watching an erasure.
+/// Decision whether to go on watching an erasure.
 #[derive(Debug, PartialEq, Eq)]
 enum Course {
-    /// It is complete.
+    /// The erasure is complete.
     Complete,
-    /// It goes on; the next request is sent after this time at the latest.
+    /// The erasure is in progress. This is the longest wait before the next request.
     UnderWay(Duration),
-    /// Waiting is of no use, and why.
+    /// The erasure does not proceed, for this reason, so the watch ends.
     Stopped(String),
 }
 
@@ -141,7 +142,8 @@ fn course(erasure: &Erasure) -> Course {
     }
 }
 
-/// Verifies the last receipt, and that it supersedes the one before if it supersedes any.
+/// Verifies the last receipt of an erasure. If it claims to supersede an earlier receipt, checks that this is the
+/// receipt before it. Returns its text and the verified receipt.
 fn verified<'a>(
     customer: &Id,
     receipts: &'a [String],
@@ -160,7 +162,7 @@ fn verified<'a>(
     Ok((last, receipt))
 }
 
-/// How long to wait between requests: longer and longer while nothing changes.
+/// Waiting time between requests. It doubles with each wait, and starts again at the shortest when the answer changes.
 #[derive(Debug)]
 struct Pace {
     wait: Duration,
@@ -179,7 +181,7 @@ impl Pace {
         }
     }
 
-    /// The next wait, at most `longest`.
+    /// Returns the next wait, at most `longest`, and doubles the one after it.
     fn next(&mut self, longest: Duration) -> Duration {
         let wait = self.wait.min(longest);
         self.wait = wait * 2;
@@ -258,7 +260,7 @@ impl Drop for View {
     }
 }
 
-/// Returns the stage in words, and what keeps the purge from finishing.
+/// Returns a text about the erasure: its stage, the number of items of unknown kinds, and the last error.
 fn headline(erasure: &Erasure) -> String {
     let stage = match erasure.stage.as_str() {
         "due" => "The erasure is due, and has not begun.",

@@ -1,4 +1,4 @@
-//! `tenure webhooks`.
+//! `tenure webhooks`: lists failing webhooks and their deliveries, and sends deliveries again.
 
 use clap::Subcommand;
 

@@ -12,22 +12,22 @@ pub(super) const FIRST_DAY: u32 = 75;
 /// Day from which every purge run is killed: on day 2 in the middle of an account, and afterwards as soon as it begins.
 pub(super) const PURGES_CRASH: u32 = 2;
 
-/// An account and its story.
+/// An account of the demonstration, and its story.
 pub(super) struct Account {
     pub(super) company: &'static str,
     pub(super) person: &'static str,
-    /// Day on which it is made.
+    /// Day on which the account is created.
     pub(super) since: u32,
     pub(super) entry: Entry,
     pub(super) webhook: Option<Receiver>,
-    /// What happens to it later, in this order: day and act.
+    /// Later acts, in order, each with its day.
     pub(super) acts: Vec<(u32, Act)>,
 }
 
-/// How an account is made.
+/// The way in which an account is created.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Its owner signs up by mail.
+    /// The owner signs up by mail.
     SignsUp,
     /// An operator creates the account, and its owner follows the mailed link to verify the address.
     Made,
@@ -35,29 +35,29 @@ pub(super) enum Entry {
     Unverified,
 }
 
-/// Receiver of an account's webhooks.
+/// The program that an account's webhooks are sent to.
 #[derive(Clone, Copy)]
 pub(super) enum Receiver {
-    /// Accepts everything.
+    /// Accepts every webhook.
     Works,
-    /// Has a host that no longer exists.
+    /// Cannot be reached: its host no longer exists.
     Fails,
 }
 
-/// Something that its owner or an operator does with an account.
+/// Something that an account's owner or an operator does with the account.
 #[derive(Clone, Copy)]
 pub(super) enum Act {
-    /// Its owner unregisters, with the grace period.
+    /// The owner unregisters, with the grace period.
     Leave,
-    /// Its owner unregisters at once.
+    /// The owner unregisters, without a grace period.
     LeaveNow,
-    /// Its owner recovers it.
+    /// The owner recovers the account.
     Recover,
-    /// An operator freezes it.
+    /// An operator freezes the account.
     Freeze,
-    /// An operator plans its erasure and deletes it by the plan.
+    /// An operator plans the erasure of the account, and deletes it by the plan.
     Delete,
-    /// An operator suspends it.
+    /// An operator suspends the account.
     Suspend,
     /// An operator ends the suspension.
     Resume,
@@ -67,19 +67,19 @@ pub(super) enum Act {
     Lift(&'static str),
     /// An operator waives the answer of a participant: name and reason.
     Waive(&'static str, &'static str),
-    /// Its owner invites this number of agents.
+    /// The owner invites this number of agents.
     Invite(u32),
-    /// A later version of the software, since rolled back, stores an item of a kind that this one does not know.
+    /// A later version of the software, since rolled back, stores an item of a kind that this version does not know.
     StoreUnknownKind,
 }
 
 impl Act {
-    /// Whether it erases the account on the same day.
+    /// Whether the act causes the erasure of the account on the same day.
     pub(super) const fn erases(self) -> bool {
         matches!(self, Self::LeaveNow | Self::Delete)
     }
 
-    /// Whether the account's own people can work after it; `None` if it changes nothing about that.
+    /// Whether the account's own people can work after the act; `None` if the act changes nothing about that.
     const fn lets_work(self) -> Option<bool> {
         match self {
             Self::Leave | Self::LeaveNow | Self::Freeze | Self::Delete | Self::Suspend => {
@@ -192,20 +192,20 @@ impl Account {
         self
     }
 
-    /// Returns what happens to the account on this day.
+    /// Returns the acts of this day.
     pub(super) fn acts_on(&self, day: u32) -> impl Iterator<Item = Act> {
         self.acts.iter().filter(move |(on, _)| *on == day).map(|(_, act)| *act)
     }
 
-    /// Whether its own people can work with it in the morning of this day, before anything happens: it is there, and
-    /// neither frozen nor suspended nor deleted.
+    /// Whether the account's own people can work with it in the morning of this day, before the acts of the day: the
+    /// account exists, and is neither frozen nor suspended nor deleted.
     pub(super) fn works_on(&self, day: u32) -> bool {
         let earlier = self.acts.iter().filter(|(on, _)| *on > day);
         let last = earlier.filter_map(|(_, act)| act.lets_work()).next_back();
         self.since >= day && last.unwrap_or(true)
     }
 
-    /// Host name of the company: `tern-ferries.example`.
+    /// Returns the host name of the company: `tern-ferries.example`.
     pub(super) fn host(&self) -> String {
         let words = self.company.split(|c: char| !c.is_ascii_alphanumeric());
         let words: Vec<_> =
@@ -213,13 +213,13 @@ impl Account {
         format!("{}.example", words.join("-"))
     }
 
-    /// E-mail address of its owner, which is the user name, too: `iris@tern-ferries.example`.
+    /// Returns the owner's e-mail address, which is the user name, too: `iris@tern-ferries.example`.
     pub(super) fn email(&self) -> String {
         let first_name = self.person.split(' ').next().unwrap_or_default();
         self.address_of(first_name)
     }
 
-    /// E-mail address of somebody with this first name in the company.
+    /// Returns the e-mail address of a person with this first name in the company.
     pub(super) fn address_of(&self, first_name: &str) -> String {
         format!("{}@{}", first_name.to_ascii_lowercase(), self.host())
     }

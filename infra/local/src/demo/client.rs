@@ -1,4 +1,4 @@
-//! A client of the API, as any other program would have it.
+//! An HTTP client of the API, through which the demonstration plays operators and customers.
 
 use axum::{
     body::{Body, to_bytes},
@@ -20,20 +20,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of this stack.
+    /// Returns a client of this stack.
     #[must_use]
     pub fn new(stack: &Stack) -> Self {
         let http = Http::builder(TokioExecutor::new()).build_http();
         Self { http, url: stack.url().to_owned(), database_url: stack.database_url().to_owned() }
     }
 
-    /// URL at which the stack listens.
+    /// Returns the URL at which the stack listens.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Sends a request with this bearer token, none if empty, and this body, none if null. Returns the body of the
-    /// answer; fails if the answer's status is an error.
+    /// Sends a request and returns the body of the answer. An empty `token` sends no bearer token, a null `body` no
+    /// body. Fails if the answer's status is an error.
     pub async fn send(
         &self,
         method: Method,
@@ -77,7 +77,7 @@ impl Client {
         Ok(text(&self.post("/auth/login", "", body).await?, "token"))
     }
 
-    /// Puts an item into a table, past the API, as the owner of the AWS account can.
+    /// Puts an item into a table directly, as the owner of the AWS account can, instead of through the API.
     pub(super) async fn put_item(&self, table: &str, item: Value) -> Result<(), Error> {
         let request = Request::builder()
             .method(Method::POST)

@@ -1,4 +1,4 @@
-//! What the owners of accounts do, as clients of the API.
+//! The acts of the owners of accounts, such as signing up and inviting agents, as calls of the API.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     receiver,
 };
 
-/// How long a mail may take to arrive.
+/// Maximum time that a mail may take to arrive.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
 
 const YEAR: u32 = 365 * 24 * 60 * 60;
@@ -21,7 +21,7 @@ const YEAR: u32 = 365 * 24 * 60 * 60;
 /// First names of colleagues; each account invites two.
 const COLLEAGUES: [&str; 7] = ["Alex", "Bea", "Chris", "Dana", "Eli", "Fran", "Gus"];
 
-/// Resources that an account adds in the course of time: kind and name.
+/// Resources, by kind and name. An account adds one of them every ten days.
 const ADDITIONS: [(&str, &str); 11] = [
     ("contacts", "Reception"),
     ("tags", "Regulars"),
@@ -36,13 +36,13 @@ const ADDITIONS: [(&str, &str); 11] = [
     ("contacts", "Landlord"),
 ];
 
-/// An account of the story, and what is known of it once it is made.
+/// An account of the story, with the id and the access key that it gets when it is created.
 pub(super) struct Customer {
     pub(super) account: Account,
-    /// Position in the list of accounts, for variety.
+    /// Position in the list of accounts. It selects names, numbers and addresses, so that accounts differ.
     index: usize,
     id: OnceLock<String>,
-    /// Token of the access key that its programs use.
+    /// Token of the access key that the account's programs use.
     key: OnceLock<String>,
 }
 
@@ -51,17 +51,17 @@ impl Customer {
         Self { account, index, id: OnceLock::new(), key: OnceLock::new() }
     }
 
-    /// The account's id; empty before it is made.
+    /// Returns the account's id; empty before the account is created.
     pub(super) fn id(&self) -> &str {
         self.id.get().map_or("", String::as_str)
     }
 
-    /// Returns the path of the account for operators, with `below` appended.
+    /// Returns the path of the account in the operators' API, with `below` appended.
     pub(super) fn path(&self, below: &str) -> String {
         format!("/v1.0/customers/{}{below}", self.id())
     }
 
-    /// Stores the id of the account from the answer that created it.
+    /// Stores the account's id, which is in the answer that created the account.
     pub(super) fn made(&self, account: &Value) {
         // An account is made once.
         let _ = self.id.set(text(account, "id"));
@@ -78,7 +78,7 @@ impl Customer {
         Ok(())
     }
 
-    /// Follows the link that proves the address of an account that an operator has made.
+    /// Follows the mailed link that verifies the address of an account created by an operator.
     pub(super) async fn prove_address(&self, stack: &Stack, client: &Client) -> Result<(), Error> {
         let token = mailed_token(stack, &self.account.email()).await?;
         client.post("/auth/email-verify", "", json!({"token": token})).await.map(drop)
@@ -135,7 +135,7 @@ impl Customer {
         format!("+1 555 01{:02}", self.index)
     }
 
-    /// Adds a resource by the account's access key on every tenth day of its age; does nothing on others.
+    /// Adds a resource with the account's access key if the account's age is a multiple of ten days.
     pub(super) async fn work(&self, client: &Client, day: u32) -> Result<(), Error> {
         let age = self.account.since - day;
         let Some(key) = self.key.get().filter(|_| age.is_multiple_of(10)) else { return Ok(()) };
@@ -173,7 +173,7 @@ impl Customer {
     }
 }
 
-/// Waits for a mailed link to an address, and returns the token in the last one.
+/// Waits until a link is mailed to an address, and returns the token in the latest mail to it.
 async fn mailed_token(stack: &Stack, email: &str) -> Result<String, Error> {
     let arrives = async {
         loop {

@@ -30,12 +30,12 @@ pub const LEAVING: &str = "iris@tern-ferries.example";
 /// concurrent request may start another process of a function.
 const AT_ONCE: usize = 2;
 
-/// Parameters of the template: webhooks go to the stack itself, and a session outlives a day that the clock is moved
-/// by.
+/// Values of the template's parameters: webhooks may go to the stack itself, and sessions stay valid when the clock is
+/// moved by a day.
 const PARAMETERS: [(&str, &str); 2] =
     [("WebhookAllowLoopback", "true"), ("SessionIdleHours", "168")];
 
-/// Options of a stack that the demonstration is made in.
+/// Adds to `options` what the demonstration needs of its stack: parameters, and the route that receives webhooks.
 #[must_use]
 pub fn options(mut options: Options) -> Options {
     let parameters = PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned()));

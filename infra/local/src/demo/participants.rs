@@ -15,7 +15,7 @@ pub(super) const CARRIER: &str = "carrier";
 /// The participant that stops answering.
 pub(super) const ARCHIVE: &str = "archive";
 
-/// Day from which the archive does not answer.
+/// Day from which the archive's program no longer runs, so the archive does not answer.
 pub(super) const ARCHIVE_STOPS: u32 = 8;
 
 /// Day on which operators delete the archive: later erasures do not ask it.
@@ -24,7 +24,8 @@ pub(super) const ARCHIVE_DELETED: u32 = 3;
 const DAY: u32 = 24 * 60 * 60;
 const YEAR: u32 = 365 * DAY;
 
-/// A program that answers for a participant. It runs on when this is dropped, until the stack ends.
+/// The program of a participant, which answers erasure requests. It goes on when this handle is dropped, until the
+/// stack ends.
 pub(super) struct Program(JoinHandle<()>);
 
 impl Program {

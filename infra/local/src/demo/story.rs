@@ -1,4 +1,4 @@
-//! Plays the story of the accounts day by day: everything by the API, and the clock moved in between.
+//! Plays the story of the accounts day by day: calls the API, and moves the clock from one day to the next.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sam_local::{Error, Stack};
@@ -18,13 +18,14 @@ use crate::bootstrap;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Seconds that the clock moves after an erasure, so that the last mail, which waits for the receipt, is sent.
+/// Seconds by which the clock moves after an erasure. By then the receipt is signed, and the last mail, which waits for
+/// it, is sent.
 const EVENING: i64 = 10 * 60;
 
 /// Number of days between two progress messages.
 const PROGRESS: u32 = 15;
 
-/// The story, as far as it is told.
+/// The story in progress: the stack, the accounts, and the archive's program while it runs.
 pub(super) struct Story<'a> {
     stack: &'a Stack,
     client: &'a Client,
@@ -32,7 +33,7 @@ pub(super) struct Story<'a> {
     archive: Option<Program>,
 }
 
-/// A day, on which an operator logs in at most once.
+/// A day of the story, with a session of the operator that begins at its first use.
 struct Today<'a> {
     day: u32,
     client: &'a Client,
@@ -40,7 +41,7 @@ struct Today<'a> {
 }
 
 impl Today<'_> {
-    /// Token of the operator's session.
+    /// Returns the token of the operator's session; logs in at the first call.
     async fn operator(&self) -> Result<&str, Error> {
         let log_in = || self.client.log_in(bootstrap::USERNAME, bootstrap::PASSWORD);
         self.session.get_or_try_init(log_in).await.map(String::as_str)
@@ -71,8 +72,8 @@ impl<'a> Story<'a> {
         self.client.delete("/_local/faults", "").await.map(drop)
     }
 
-    /// Moves the clock to this day. What is due meanwhile happens: purges, mail, webhooks, requests to participants.
-    /// Returns whether a purge has begun.
+    /// Moves the clock to this day, and waits for the work that falls due: purges, mail, webhooks, requests to
+    /// participants. Returns whether a purge has begun.
     async fn night_before(&mut self, day: u32) -> Result<bool, Error> {
         if day == ARCHIVE_STOPS
             && let Some(archive) = self.archive.take()
@@ -118,7 +119,7 @@ impl<'a> Story<'a> {
         stream::iter(lives).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Plays what an account does, and what is done with it, on a day.
+    /// Plays one day of one account: its creation, or its work and its acts.
     async fn live(&self, customer: &Customer, today: &Today<'_>) -> Result<(), Error> {
         let account = &customer.account;
         if account.since == today.day {

@@ -1,4 +1,4 @@
-//! Batches that are processed in part.
+//! Partial processing of batches.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) fn withhold(
     unprocessed
 }
 
-/// Adds to the answer of a batch, as unprocessed, the entries that `withhold` took out of the request.
+/// Adds the entries that `withhold` took out of a batch to its answer, as unprocessed.
 pub(super) fn add_unprocessed(operation: &str, response: &mut Value, unprocessed: Value) {
     let reads = operation == "BatchGetItem";
     let name = if reads { "UnprocessedKeys" } else { "UnprocessedItems" };
@@ -44,7 +44,7 @@ pub(super) fn add_unprocessed(operation: &str, response: &mut Value, unprocessed
     }
 }
 
-/// Number of entries of a batch.
+/// Returns the number of entries in a batch.
 pub(super) fn size(operation: &str, request: &Value) -> usize {
     let tables = request["RequestItems"].as_object().into_iter().flatten();
     tables.map(|(_, table)| size_of(operation, table)).sum()

@@ -1,8 +1,8 @@
-//! Reads `ConsumedCapacity` of an answer.
+//! Reads the consumed capacity in an answer (`ConsumedCapacity`).
 
 use serde_json::Value;
 
-/// Kind of capacity that an operation consumes.
+/// Kind of capacity that an operation consumes: read units or write units.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     Read,
@@ -10,7 +10,7 @@ pub(super) enum Axis {
 }
 
 impl Axis {
-    /// The kind of capacity that `operation` consumes.
+    /// Returns the kind of capacity that `operation` consumes.
     pub(super) fn of(operation: &str) -> Self {
         match operation {
             "BatchWriteItem" | "DeleteItem" | "PutItem" | "TransactWriteItems" | "UpdateItem" => {
@@ -21,8 +21,8 @@ impl Axis {
     }
 }
 
-/// Returns the units read and written. Only transactions report the two apart; for other operations
-/// `axis` says which it is.
+/// Returns the read units and the write units consumed. Only transactions report them separately; other operations
+/// report one number, and `axis` tells its kind.
 pub(super) fn consumed(capacity: &Value, axis: Axis) -> (f64, f64) {
     if let Some(tables) = capacity.as_array() {
         let units = tables.iter().map(|table| consumed(table, axis));
@@ -36,7 +36,7 @@ pub(super) fn consumed(capacity: &Value, axis: Axis) -> (f64, f64) {
     }
 }
 
-/// Returns the units by table (`Orders`) and by index (`Orders/open`).
+/// Returns the units consumed by table (`Orders`) and by index (`Orders/open`).
 pub(super) fn by_table_and_index(capacity: &Value) -> Vec<(String, f64)> {
     if let Some(tables) = capacity.as_array() {
         return tables.iter().flat_map(by_table_and_index).collect();

@@ -41,8 +41,8 @@ fn run<I: DeserializeOwned, O: Serialize>(
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// The error for a request that does not deserialize. The emulator puts `DynamoDB`'s name for it in front
-/// of the message.
+/// Returns the error for a request that does not deserialize. The beginning of the emulator's message selects the
+/// exception.
 fn malformed(message: &str) -> DynoxideError {
     let message = message.split(" at line ").next().unwrap_or_default();
     match message.split_once(':') {

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::error::Error;
 
-/// How long `conflict_hold` keeps a transaction in flight if its rule has no `ms`, in milliseconds.
+/// Default of the rule's field `ms`: milliseconds for which `conflict_hold` keeps a transaction in flight.
 const HOLD_MS: u64 = 10;
 
-/// A kind of failure.
+/// A kind of fault that a rule injects into calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fault {
@@ -29,26 +29,26 @@ pub(super) enum Fault {
     CrashAfter,
     /// The call takes effect, but its reply never comes.
     TimeoutAfterApply,
-    /// Refused for lack of capacity.
+    /// The call is refused for lack of capacity.
     Throttle,
-    /// Refused with status 500.
+    /// The call is refused with status 500.
     InternalError,
-    /// Refused because a transaction is in flight for an item.
+    /// The call is refused as if a transaction in flight held one of its items.
     Conflict,
-    /// A transaction stays in flight for `ms` milliseconds and holds its items meanwhile (see `holds`). Another
-    /// fault may strike the same call, too; one that refuses the call prevents the hold.
+    /// A transaction stays in flight for `ms` milliseconds, and its items are locked meanwhile (see `holds`). Another
+    /// fault may strike the same call, too; if that fault refuses the call, the items are not locked.
     ConflictHold,
     /// Only the first `items` entries of a batch are processed (default: half of them).
     Unprocessed,
     /// A page has at most `items` items (default: 1).
     ShortPages,
-    /// A page has no item, and says that more follow.
+    /// A page has no items, and announces a further page.
     EmptyPages,
     /// An eventually consistent query sees the table as it was `writes` writes ago (default: 1).
     StaleIndex,
 }
 
-/// A fault, and the calls it strikes: those that meet every condition given.
+/// A rule: a fault, and conditions on the calls. The rule can strike a call that meets all of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
@@ -61,13 +61,14 @@ pub(super) struct Rule {
     /// Logical id of a table that the call names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<String>,
-    /// Number of the first call that is struck, counted from 1; without `times`, the only one.
+    /// Number of the first call that the rule strikes, counted from 1. Without `times`, the rule strikes only this
+    /// call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
-    /// Maximum number of calls that are struck.
+    /// Maximum number of calls that the rule strikes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
-    /// Probability that a call is struck.
+    /// Probability that the rule strikes a call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     probability: Option<f64>,
     /// Seed of the random numbers for `probability`.
@@ -99,23 +100,23 @@ pub(super) const OPERATIONS: [&str; 10] = [
 #[derive(Default)]
 pub(super) struct Faults(Vec<Armed>);
 
-/// A rule in force.
+/// A rule in force, with its counters.
 struct Armed {
     rule: Rule,
-    /// Number of calls that met its conditions.
+    /// Number of calls that met the rule's conditions.
     seen: u64,
-    /// Number of calls that it struck.
+    /// Number of calls that the rule struck.
     hits: u64,
     random: SplitMix64,
     replica: Option<Arc<Mutex<Replica>>>,
 }
 
-/// The fault of one call.
+/// The fault chosen for one call, with its settings.
 pub(super) struct Strike {
     pub(super) fault: Fault,
     pub(super) items: Option<usize>,
     pub(super) writes: usize,
-    /// The copy that a stale query reads.
+    /// The outdated copy of the tables that a stale query reads.
     pub(super) replica: Option<Arc<Mutex<Replica>>>,
 }
 
@@ -147,7 +148,7 @@ pub(super) fn parse(
 }
 
 impl Fault {
-    /// Operations that it can strike.
+    /// Returns the operations that the fault can strike.
     const fn operations(self) -> &'static [&'static str] {
         match self {
             Self::Conflict => {
@@ -160,7 +161,7 @@ impl Fault {
         }
     }
 
-    /// Whether the call is refused, so that it never takes effect.
+    /// Whether the fault prevents the call from taking effect.
     pub(super) const fn refuses(self) -> bool {
         matches!(self, Self::CrashBefore | Self::Throttle | Self::InternalError | Self::Conflict)
     }
@@ -228,7 +229,7 @@ impl Rule {
 }
 
 impl Faults {
-    /// Replaces the rules; `copy` makes a copy of the tables for stale queries.
+    /// Replaces the rules. `copy` makes the copy of the tables for each rule of stale queries.
     pub(super) fn set(
         &mut self,
         rules: Vec<Rule>,
@@ -244,7 +245,8 @@ impl Faults {
         Ok(())
     }
 
-    /// The rules in JSON, each with `seen` and `hits`.
+    /// Returns the rules in JSON, each with its counters: `seen` for the calls that met the conditions, `hits` for the
+    /// calls struck.
     pub(super) fn report(&self) -> Value {
         let shown = |armed: &Armed| {
             let mut shown = json!(armed.rule);
@@ -255,8 +257,8 @@ impl Faults {
         self.0.iter().map(shown).collect()
     }
 
-    /// Returns the fault of a call: that of the first rule that strikes. Every rule whose conditions the
-    /// call meets counts it.
+    /// Returns the fault of a call: that of the first rule that strikes it. Every rule whose conditions the call meets
+    /// counts the call.
     pub(super) fn strike(
         &mut self,
         function: Option<&str>,
@@ -277,7 +279,7 @@ impl Faults {
         strike
     }
 
-    /// Returns how long a call stays in flight and holds its items; `None` if it does not.
+    /// Returns the time for which a call stays in flight and locks its items; `None` if no rule asks for it.
     pub(super) fn hold(
         &mut self,
         function: Option<&str>,
@@ -294,7 +296,7 @@ impl Faults {
         longest
     }
 
-    /// The copies that stale queries read, each of which must learn of every write.
+    /// Returns the copies that stale queries read. Each copy must be told of every write.
     pub(super) fn replicas(&self) -> Vec<Arc<Mutex<Replica>>> {
         self.0.iter().filter_map(|armed| armed.replica.clone()).collect()
     }
@@ -316,7 +318,7 @@ impl Armed {
 struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// A number from 0 to 1.
+    /// Returns a random number from 0 to 1.
     fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,4 +1,4 @@
-//! Footprints: what a call reads and writes, which tells whether the order of two calls can matter.
+//! Footprints: the data that a call reads and writes. They tell whether the order of two calls can matter.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::request::{ItemKey, Request, Write};
 use crate::template;
 
-/// The items, partitions and tables that a call reads and writes, each as a path: one that begins with
-/// another lies within it.
+/// The items, partitions and tables that a call reads and writes, as paths. The path of a table is a prefix of the
+/// paths of its partitions and items.
 #[derive(Clone, Debug, Default)]
 pub struct Footprint {
     reads: BTreeSet<String>,
@@ -24,8 +24,8 @@ impl Footprint {
         !self.writes.is_empty()
     }
 
-    /// Whether the order of two calls can matter: both touch something that at least one writes, or one locks
-    /// what the other locks or writes.
+    /// Whether the order of two calls can matter. It can if one call writes or locks something that the other writes or
+    /// locks, or writes something that the other reads.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.writes, &other.writes)
@@ -36,19 +36,19 @@ impl Footprint {
             || meet(&self.writes, &other.locks)
     }
 
-    /// The footprint of the first phase of a transaction, which locks its items.
+    /// Returns the footprint of the first phase of a transaction, which locks its items.
     pub(super) fn of_lock(request: &Request<'_>) -> Self {
         let items = request.transaction_items().filter_map(|(_, item)| item);
         let locks = items.map(|item| item_path(request, &item)).collect();
         Self { locks, ..Self::default() }
     }
 
-    /// The footprint of the second phase of a transaction, which writes and unlocks its items.
+    /// Returns the footprint of the second phase of a transaction, which writes and unlocks its items.
     pub(super) fn of_commit(request: &Request<'_>, item_at: impl Fn(&ItemKey) -> Value) -> Self {
         Self { locks: Self::of_lock(request).locks, ..Self::of(request, item_at) }
     }
 
-    /// The footprint of a request; `item_at` returns the present item, or null.
+    /// Returns the footprint of a request; `item_at` returns the present item with a key, or null.
     pub(super) fn of(request: &Request<'_>, item_at: impl Fn(&ItemKey) -> Value) -> Self {
         let mut writes = BTreeSet::new();
         for write in request.writes() {
@@ -81,7 +81,8 @@ fn item_path(request: &Request<'_>, key: &ItemKey) -> String {
     format!("{}|{}", key.table, parts.collect::<String>())
 }
 
-/// What a query reads: a partition of a table or an index, or all of it if no partition is named.
+/// Returns the path of the data that a query or scan reads: one partition of a table or index if the request names it,
+/// otherwise the whole table or index.
 fn range_path(request: &Request<'_>) -> String {
     let table = request.body["TableName"].as_str().unwrap_or_default();
     let index = request.body["IndexName"].as_str();
@@ -92,8 +93,8 @@ fn range_path(request: &Request<'_>) -> String {
     }
 }
 
-/// The index partitions that a write changes, `before` being the item before it: those that the item
-/// leaves, and those that it may enter.
+/// Returns the partitions of global indexes that a write may change: those that hold the present item `before`, and
+/// those into which the write may move it.
 fn index_partitions(
     request: &Request<'_>,
     write: &Write<'_>,

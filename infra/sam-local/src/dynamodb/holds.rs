@@ -31,18 +31,18 @@ use crate::{sync::lock, template::Table};
 /// `DynamoDB`'s message for a conflict with a transaction in flight.
 pub(super) const CONFLICT: &str = "Transaction is ongoing for the item";
 
-/// The locked items.
+/// The locked items, each with the transaction that holds it.
 #[derive(Default)]
 pub(super) struct Holds(Mutex<HashMap<ItemKey, Holder>>);
 
 /// The transaction that holds an item.
 #[derive(Clone, PartialEq)]
 struct Holder {
-    /// Its `ClientRequestToken`.
+    /// The transaction's `ClientRequestToken`.
     token: Option<String>,
 }
 
-/// Locks of one transaction, which end when this is dropped.
+/// The locks of one transaction. Dropping this unlocks the items.
 pub(super) struct Hold {
     holds: Arc<Holds>,
     items: Vec<ItemKey>,

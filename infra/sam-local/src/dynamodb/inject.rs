@@ -1,4 +1,4 @@
-//! Carries out a call that a fault strikes. The answers are those of real tables.
+//! Carries out a call that a fault strikes. The answers are those that real tables give in such a case.
 
 use dynoxide::DynoxideError;
 use serde_json::{Value, json};
@@ -83,8 +83,8 @@ fn canceled(request: &Value, code: &str, message: &str) -> Reply {
     Reply::canceled(reasons)
 }
 
-/// Processes the first `most` entries of a batch; `None`: the first half. If that is no entry, the call is throttled,
-/// as on real tables.
+/// Processes the first `most` entries of a batch (`None`: the first half). If this is no entry at all, the call is
+/// throttled, as on real tables.
 fn process_some(
     operation: &str,
     mut request: Value,
@@ -113,8 +113,8 @@ fn shortened(query: &Value, most: usize) -> Value {
     query
 }
 
-/// An empty page whose `LastEvaluatedKey` is where the query began. Real tables return one when a filter
-/// drops every item that they read.
+/// Returns an empty page whose `LastEvaluatedKey` is the position at which the query began. Real tables return such a
+/// page when a filter drops every item that they read.
 fn empty_page(
     query: Request<'_>,
     carry_out: impl FnOnce(Value) -> Result<Value, DynoxideError>,
@@ -132,8 +132,9 @@ fn empty_page(
     Ok(page)
 }
 
-/// Returns a key that comes before `first` in the query's direction: that of `first` with its sort key one character
-/// shorter or, in descending order, one longer. `None` if the sort key is not text or would be empty.
+/// Returns a key just before `first` in the query's direction. Its sort key is that of `first`, shortened by a
+/// character in ascending order, or extended by one in descending order. `None` if the sort key is not text or would be
+/// empty.
 fn before(first: &Value, query: Request<'_>) -> Option<Value> {
     let mut key = first.clone();
     let Value::String(text) = key.get_mut(query.sort_key()?)?.get_mut("S")? else { return None };

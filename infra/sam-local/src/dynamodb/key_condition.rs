@@ -1,6 +1,6 @@
 //! Refuses queries whose key condition compares with an empty string.
 //!
-//! `DynamoDB` refuses them, since no key is empty; the emulator answers.
+//! `DynamoDB` refuses such queries, since no key is empty; the emulator answers them.
 
 use dynoxide::DynoxideError;
 

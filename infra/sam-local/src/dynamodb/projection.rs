@@ -1,6 +1,6 @@
 //! Refuses reads of an index that name attributes which the index does not project.
 //!
-//! `DynamoDB` refuses them; the emulator answers without the attributes. The messages are `DynamoDB`'s.
+//! `DynamoDB` refuses such reads; the emulator answers without the attributes. The messages are `DynamoDB`'s.
 
 use dynoxide::DynoxideError;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::request::Request;
 use crate::template;
 
-/// Words of a filter expression that are not attributes. Functions are recognised by their parenthesis.
+/// Keywords of a filter expression, to tell them from attributes. Functions are recognised by their parenthesis.
 const KEYWORDS: [&str; 5] = ["AND", "OR", "NOT", "BETWEEN", "IN"];
 
 /// Checks the projection of a query or scan of a global secondary index, and the filter of a query of any
@@ -49,7 +49,8 @@ struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// The index that a query or scan reads; `None` if it reads a table, or an index that projects every attribute.
+    /// Returns the index that a query or scan reads; `None` if it reads a table, or an index that projects every
+    /// attribute.
     fn of(request: &Request<'a>) -> Option<Self> {
         if !matches!(request.operation, "Query" | "Scan") {
             return None;
@@ -66,7 +67,7 @@ impl<'a> Index<'a> {
         Some(Self { name, is_global, projected })
     }
 
-    /// Returns those of `attributes` that the index does not project, separated by commas.
+    /// Returns the given attributes that the index does not project, separated by commas.
     fn missing(&self, attributes: Vec<String>) -> String {
         let mut missing = attributes;
         missing.retain(|name| !self.projected.contains(&name.as_str()));
@@ -75,7 +76,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The top-level attributes that an expression names.
+/// Returns the top-level attributes that an expression names.
 fn attributes(expression: &Value, request: &Value) -> Vec<String> {
     let text = expression.as_str().unwrap_or_default();
     let is_word = |c: char| c.is_alphanumeric() || "_#:.-$[]".contains(c);

@@ -11,14 +11,14 @@ use crate::{error::Error, template::Table};
 /// Maximum number of writes that a copy can lag behind.
 pub(super) const MAX_WRITES: usize = 10_000;
 
-/// The copy, and the writes that it has not applied.
+/// A copy of the tables, and the latest writes, which are not yet applied to it.
 pub(super) struct Replica {
     database: Database,
     behind: VecDeque<Vec<(ItemKey, Value)>>,
 }
 
 impl Replica {
-    /// A copy of `original` as it is.
+    /// Returns a copy of the present content of `original`.
     pub(super) fn of(original: &Database, tables: &[Table]) -> Result<Self, Error> {
         let failed = |error: DynoxideError| Error::new(error.to_string());
         let database = Database::memory().map_err(failed)?;
@@ -33,7 +33,7 @@ impl Replica {
         Ok(Self { database, behind: VecDeque::new() })
     }
 
-    /// Queues a write: the items at `keys` as they are in `original` after it.
+    /// Queues a write that was just made in `original`: the new content of the items at `keys`.
     pub(super) fn learn(&mut self, original: &Database, keys: &[ItemKey]) {
         let now_at = |key: &ItemKey| {
             let get = json!({"TableName": key.table, "Key": key.key, "ConsistentRead": true});
@@ -45,13 +45,13 @@ impl Replica {
         let _ = self.catch_up(MAX_WRITES);
     }
 
-    /// Answers a query as of `writes` writes ago.
+    /// Answers a query from the state of the tables `writes` writes ago.
     pub(super) fn query(&mut self, query: &Value, writes: usize) -> Result<Value, DynoxideError> {
         self.catch_up(writes)?;
         execute(&self.database, "Query", query)
     }
 
-    /// Applies all but the last `writes` writes.
+    /// Applies all queued writes but the latest `writes`.
     fn catch_up(&mut self, writes: usize) -> Result<(), DynoxideError> {
         while self.behind.len() > writes {
             for (key, item) in self.behind.front().into_iter().flatten() {

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 
 use crate::iam::Denied;
 
-/// Result of a call for its caller.
+/// Result of a call, as its caller experiences it.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Reply(Reply),
-    /// No reply ever comes.
+    /// The caller waits for a reply that never comes.
     Lost,
-    /// No reply: the calling process must be killed now.
+    /// The calling process must be killed now, without a reply.
     Crash,
 }
 
-/// A reply as it goes over the wire.
+/// An HTTP reply: status and body.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -23,24 +23,24 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// An error of the emulator.
+    /// Returns the reply for an error of the emulator.
     pub(super) fn error(error: &DynoxideError) -> Self {
         Self { status: error.status_code(), body: error.to_json() }
     }
 
-    /// A refusal by IAM.
+    /// Returns the reply for a refusal by IAM.
     pub(super) fn denied(Denied(kind, message): Denied) -> Self {
         let kind = format!("com.amazon.coral.service#{kind}");
         Self { status: 400, body: json!({"__type": kind, "message": message}).to_string() }
     }
 
-    /// An error of `DynamoDB`'s own, such as `InternalServerError`.
+    /// Returns the reply for an error of `DynamoDB` itself, such as `InternalServerError`.
     pub(super) fn exception(status: u16, kind: &str, message: &str) -> Self {
         let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
         Self { status, body: json!({"__type": kind, "message": message}).to_string() }
     }
 
-    /// A `TransactionCanceledException` with one reason per item, in the order of the request.
+    /// Returns a `TransactionCanceledException` with one reason per item, in the order of the request.
     pub(super) fn canceled(reasons: Vec<Value>) -> Self {
         let codes: Vec<_> = reasons.iter().filter_map(|reason| reason["Code"].as_str()).collect();
         let message = format!(

@@ -1,4 +1,4 @@
-//! Reads a call's request: the items, tables and indexes that it names.
+//! Finds the items, tables and indexes that a request names.
 //!
 //! A *leg* is one action of a transaction, one write of a batch, or the body of a call for a single item.
 
@@ -10,7 +10,7 @@ use crate::{
     template::{self, Table},
 };
 
-/// A call's request, and the tables of the template.
+/// A request to `DynamoDB`, with the tables of the template.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) operation: &'a str,
@@ -28,18 +28,18 @@ pub(super) struct ItemKey {
 /// One write of a request.
 pub(super) struct Write<'a> {
     pub(super) table: &'a str,
-    /// The item, or its key.
+    /// The item to put, or the key of the item to update or delete.
     pub(super) named: &'a Value,
-    /// The whole `Put`, `Update` or `Delete`.
+    /// The whole leg: a `Put`, `Update` or `Delete`.
     pub(super) leg: &'a Value,
 }
 
-/// The item, or its key, in `leg`: an action of a transaction, a write of a batch, or the body of a call for one item.
+/// Returns the item in a leg, or its key if the leg has only the key.
 fn named(leg: &Value) -> &Value {
     if leg["Key"].is_object() { &leg["Key"] } else { &leg["Item"] }
 }
 
-/// Key of `item`, which may have more attributes than its key; `None` for an unknown table.
+/// Returns the key of `item`, which may have further attributes; `None` for an unknown table.
 fn item_key(tables: &[Table], table: &str, item: &Value) -> Option<ItemKey> {
     let table = tables.iter().find(|one| one.name == table)?;
     let attribute = |name: &str| Some((name.to_owned(), item.get(name)?.clone()));
@@ -47,24 +47,24 @@ fn item_key(tables: &[Table], table: &str, item: &Value) -> Option<ItemKey> {
     Some(ItemKey { table: table.name.clone(), key: key.into() })
 }
 
-/// Key of the item that an entry of a `BatchWriteItem` writes.
+/// Returns the key of the item that an entry of a `BatchWriteItem` writes.
 pub(super) fn batch_item_key(tables: &[Table], table: &str, entry: &Value) -> Option<ItemKey> {
     let (_, leg) = entry.as_object()?.iter().next()?;
     item_key(tables, table, named(leg))
 }
 
-/// The keys that a batch reads of one table.
+/// Returns the keys that a `BatchGetItem` reads from one table.
 fn batch_keys(wanted: &Value) -> impl Iterator<Item = &Value> {
     wanted["Keys"].as_array().into_iter().flatten()
 }
 
-/// The writes of a batch to one table.
+/// Returns the writes of a `BatchWriteItem` to one table.
 fn batch_legs(requests: &Value) -> impl Iterator<Item = &Value> {
     let requests = requests.as_array().into_iter().flatten();
     requests.filter_map(Value::as_object).flatten().map(|(_, leg)| leg)
 }
 
-/// An action on a table, or on an index (`Orders/index/open`).
+/// Returns the access of an action on a table, or on an index (`Orders/index/open`).
 fn access<'a>(action: &str, resource: &str, partitions: Vec<&'a str>) -> Access<'a> {
     let resource = arn("dynamodb", &format!("table/{resource}"));
     Access { action: format!("dynamodb:{action}"), resource, partitions }
@@ -75,12 +75,13 @@ fn table(leg: &Value) -> &str {
 }
 
 impl<'a> Request<'a> {
-    /// The table that the request's `TableName` names; `None` if there is none, or the template lacks the table.
+    /// Returns the table that the request's `TableName` names; `None` if there is none, or the template lacks the
+    /// table.
     pub(super) fn table(&self) -> Option<&'a Table> {
         self.find_table(table(self.body))
     }
 
-    /// The description of what a query or scan reads: the table or one of its indexes.
+    /// Returns the description of the table or index that a query or scan reads.
     pub(super) fn source(&self) -> Option<&'a Value> {
         let table = self.table()?;
         match self.body["IndexName"].as_str() {
@@ -109,18 +110,18 @@ impl Request<'_> {
         self.body["ConsistentRead"] != true
     }
 
-    /// Name of the attribute by which a query's items are sorted.
+    /// Returns the name of the attribute by which a query's items are sorted.
     pub(super) fn sort_key(&self) -> Option<&str> {
         template::key_names(self.source()?).nth(1)
     }
 
-    /// Keys of the items that the request may change.
+    /// Returns the keys of the items that the request may change.
     pub(super) fn written(&self) -> Vec<ItemKey> {
         self.writes().iter().filter_map(|write| self.item_key(write.table, write.named)).collect()
     }
 
-    /// What the caller must be allowed. A transaction needs the permission of each of its actions, such as
-    /// `dynamodb:PutItem` for a `Put`.
+    /// Returns the accesses for which the caller needs permission. A transaction needs that of each of its actions,
+    /// such as `dynamodb:PutItem` for a `Put`.
     pub(super) fn accesses(&self) -> Vec<Access<'_>> {
         match self.operation {
             "TransactGetItems" | "TransactWriteItems" => {
@@ -164,7 +165,7 @@ impl Request<'_> {
         access(action, table, items.filter_map(|item| item[hash?]["S"].as_str()).collect())
     }
 
-    /// The writes of the request, without condition checks.
+    /// Returns the writes of the request, without condition checks.
     pub(super) fn writes(&self) -> Vec<Write<'_>> {
         let write = |leg| Write { table: table(leg), named: named(leg), leg };
         match self.operation {
@@ -182,25 +183,26 @@ impl Request<'_> {
         }
     }
 
-    /// Items that a transaction names, in the order of its actions, each with the kind of its action; `None` for a
-    /// table that the template lacks.
+    /// Returns the items that a transaction names, each with the kind of its action, in the order of the actions. The
+    /// item is `None` if the template lacks its table.
     pub(super) fn transaction_items(&self) -> impl Iterator<Item = (&str, Option<ItemKey>)> {
         self.legs().map(|(kind, leg)| (kind, self.item_key(table(leg), named(leg))))
     }
 
-    /// The actions of a transaction, each with its kind: `Put`, `Update`, `Delete`, `ConditionCheck`, `Get`.
+    /// Returns the actions of a transaction, each with its kind: `Put`, `Update`, `Delete`, `ConditionCheck`, `Get`.
     fn legs(&self) -> impl Iterator<Item = (&str, &Value)> {
         let legs = self.body["TransactItems"].as_array().into_iter().flatten();
         legs.filter_map(Value::as_object).flatten().map(|(kind, leg)| (kind.as_str(), leg))
     }
 
-    /// The parts of a batch, by table.
+    /// Returns the parts of a batch, each with the name of its table.
     fn batches(&self) -> impl Iterator<Item = (&str, &Value)> {
         let tables = self.body["RequestItems"].as_object().into_iter().flatten();
         tables.map(|(table, requests)| (table.as_str(), requests))
     }
 
-    /// Keys of the items that the request reads one by one, a transaction's condition checks included.
+    /// Returns the keys of the items that the request reads individually. For a transaction, these are all items that
+    /// it names, including those of condition checks.
     pub(super) fn read_keys(&self) -> Vec<ItemKey> {
         match self.operation {
             "GetItem" => self.item_key(table(self.body), &self.body["Key"]).into_iter().collect(),
@@ -214,13 +216,12 @@ impl Request<'_> {
         }
     }
 
-    /// Key of `item`, which may have more attributes than its key; `None` for a table that the template
-    /// lacks.
+    /// Returns the key of `item`, which may have further attributes; `None` if the template lacks the table.
     pub(super) fn item_key(&self, table: &str, item: &Value) -> Option<ItemKey> {
         item_key(self.tables, table, item)
     }
 
-    /// Value of the partition key that a query or scan names; `None` if its condition is not of the form
+    /// Returns the value of the partition key that a query or scan names; `None` if its condition is not of the form
     /// `key = :value AND …`.
     pub(super) fn partition(&self) -> Option<&Value> {
         let names = &self.body["ExpressionAttributeNames"];

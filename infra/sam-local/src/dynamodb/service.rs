@@ -1,4 +1,4 @@
-//! The service: takes a call in, holds its items, executes it and counts what it cost.
+//! The `DynamoDB` service: checks a call, locks its items, executes it, and counts its cost.
 
 use std::{
     path::Path,
@@ -43,28 +43,28 @@ pub(crate) struct DynamoDb {
     tables: Vec<Table>,
     stats: Arc<Stats>,
     permissions: Arc<Permissions>,
-    /// Rung after every write.
+    /// One per stream; all are rung after every write.
     doorbells: Vec<Arc<Doorbell>>,
-    /// How long each reply over HTTP is delayed.
+    /// Delay of each reply over HTTP.
     latency: Mutex<Duration>,
-    /// How long every transaction stays in flight and holds its items; zero: not at all.
+    /// Time for which every transaction stays in flight and locks its items; zero: not at all.
     contention: Mutex<Duration>,
     holds: Arc<Holds>,
     faults: Mutex<Faults>,
 }
 
-/// The part of a call that waits to be released, where a test holds calls.
+/// A point at which a call waits when a test holds calls.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
-    /// A call that waits once, and is then executed as a whole.
+    /// Before the call, which is then executed as a whole.
     Whole,
-    /// A transaction before its first phase, which locks its items.
+    /// Before the first phase of a transaction, which locks its items.
     Lock,
-    /// A transaction before its second phase, which writes its items and unlocks them.
+    /// Before the second phase of a transaction, which writes its items and unlocks them.
     Commit,
 }
 
-/// A call that was taken in and not yet executed.
+/// A call that was checked and accepted, but not yet executed.
 pub(crate) struct Admitted {
     function: Option<String>,
     operation: String,
@@ -75,7 +75,7 @@ pub(crate) struct Admitted {
 }
 
 impl DynamoDb {
-    /// Opens the database in `directory`, or one in memory, and creates the tables it lacks.
+    /// Opens the database in `directory`, or one in memory, and creates the tables that do not exist yet.
     pub(crate) fn open(
         tables: Vec<Table>,
         directory: Option<&Path>,
@@ -106,7 +106,7 @@ impl DynamoDb {
         }))
     }
 
-    /// Answers a call over HTTP, which is counted, and delays the reply by the latency. The call goes on if the client
+    /// Answers a call over HTTP: counts it, and delays the reply by the latency. The call goes on if the client
     /// disconnects.
     pub(crate) async fn dispatch(
         self: &Arc<Self>,
@@ -145,18 +145,18 @@ impl DynamoDb {
         }
     }
 
-    /// Begins a transaction in process: locks its items until [`DynamoDb::commit`]. `Err` is the answer to one
-    /// that is refused here.
+    /// Begins a transaction in process: locks its items until [`DynamoDb::commit`]. If the transaction is refused at
+    /// this point, its answer is returned as `Err`.
     pub(crate) fn begin(&self, caller: &Caller, body: &[u8]) -> Result<Admitted, Answer> {
         self.admit(Some(caller), "TransactWriteItems", body, Duration::MAX)
     }
 
-    /// Ends a transaction that has begun.
+    /// Commits a transaction that [`DynamoDb::begin`] has begun.
     pub(crate) fn commit(&self, begun: Admitted) -> Answer {
         self.carry_out(begun)
     }
 
-    /// Whether a call would be refused now, or leave something unprocessed, because a transaction in flight has locked
+    /// Whether a call would be refused now, or leave entries unprocessed, because a transaction in flight has locked
     /// one of its items.
     pub(crate) fn is_locked(&self, operation: &str, body: &Value) -> bool {
         let request = Request { operation, body, tables: &self.tables };
@@ -164,9 +164,9 @@ impl DynamoDb {
             || self.holds.withhold(operation, &mut body.clone(), &self.tables) != json!({})
     }
 
-    /// Takes a call in: checks that the caller may make it, chooses its fault, and locks the items of a transaction
-    /// that is to be held. It is held if a fault, the contention or `at_least` asks for it, for the longest of their
-    /// times. `Err` is the answer to a call that is refused here.
+    /// Accepts a call: checks the caller's permission, selects the call's fault, and locks the items of a transaction
+    /// that is to stay in flight. The time in flight is the longest that a fault, the contention or `at_least` asks
+    /// for. If the call is refused at this point, its answer is returned as `Err`.
     fn admit(
         &self,
         caller: Option<&Caller>,
@@ -200,7 +200,7 @@ impl DynamoDb {
         })
     }
 
-    /// Executes a call, with its fault if it has one. Locks end when its writes are done.
+    /// Executes an accepted call, with its fault if there is one, and unlocks its items afterwards.
     fn carry_out(&self, admitted: Admitted) -> Answer {
         let Admitted { function, operation, mut body, strike, hold } = admitted;
         if hold.is_none() {
@@ -295,19 +295,19 @@ impl DynamoDb {
         *lock(&self.contention) = time;
     }
 
-    /// Replaces the faults; `rules` is a list in JSON.
+    /// Replaces the rules of fault injection; `rules` is a list in JSON.
     pub(crate) fn set_faults(&self, rules: &[u8]) -> Result<(), Error> {
         let rules = faults::parse(rules, &self.stats.functions(), &self.table_ids())?;
         let copy = || Replica::of(&self.database, &self.tables);
         lock(&self.faults).set(rules, copy)
     }
 
-    /// The faults in JSON, each with `seen` and `hits`.
+    /// Returns the rules of fault injection in JSON, each with its counters `seen` and `hits`.
     pub(crate) fn faults(&self) -> Value {
         lock(&self.faults).report()
     }
 
-    /// Executes a call of the stack itself, which is neither counted nor held.
+    /// Executes a call of the stack itself, which is neither counted nor blocked by locked items.
     pub(crate) async fn blocking(
         self: &Arc<Self>,
         operation: &str,
@@ -320,7 +320,7 @@ impl DynamoDb {
             .unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
     }
 
-    /// All items of the table with this logical id; `None` if there is no such table.
+    /// Returns all items of the table with this logical id; `None` if there is no such table.
     pub(crate) async fn items(self: &Arc<Self>, id: &str) -> Option<Result<Vec<Value>, Error>> {
         let name = self.tables.iter().find(|table| table.id == id)?.name.clone();
         let this = Arc::clone(self);
@@ -335,7 +335,7 @@ impl DynamoDb {
         Some(items.map_err(|error| Error::new(error.to_string())))
     }
 
-    /// What a call, or a phase of it, reads and writes, as the tables are now.
+    /// Returns the footprint of a call, or of one phase of it, with the present content of the tables.
     pub(crate) fn footprint(&self, operation: &str, phase: Phase, body: &Value) -> Footprint {
         let item_at = |key: &ItemKey| {
             let get = json!({"TableName": key.table, "Key": key.key, "ConsistentRead": true});
@@ -374,7 +374,7 @@ impl DynamoDb {
         Ok(swept)
     }
 
-    /// Logical ids of all tables.
+    /// Returns the logical ids of all tables.
     pub(crate) fn table_ids(&self) -> Vec<&str> {
         self.tables.iter().map(|table| table.id.as_str()).collect()
     }
@@ -389,7 +389,7 @@ impl Admitted {
     }
 }
 
-/// The answer to a call whose task panicked.
+/// Returns the answer to a call whose task panicked.
 fn failed(error: tokio::task::JoinError) -> Answer {
     Answer::Reply(Reply::error(&DynoxideError::InternalServerError(error.to_string())))
 }

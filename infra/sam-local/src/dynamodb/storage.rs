@@ -1,4 +1,4 @@
-//! Whole tables: creating, scanning, copying and loading them, and expiring items.
+//! Operations on whole tables: create, scan, copy and load them, and delete expired items.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -34,9 +34,10 @@ pub(super) fn create(database: &Database, tables: &[Table]) -> Result<(), Error>
     Ok(())
 }
 
-/// Adds what the emulator's streams lack: an index, because at every write the emulator looks for the stream's last
-/// sequence number and would read all records; and a trigger that deletes old records, because it keeps them for ever.
-/// The latest `kept` records of all streams together stay, delivered or not, where AWS keeps those of a day.
+/// Improves the emulator's streams with an index and a trigger. The index serves the emulator's search for the stream's
+/// last sequence number at every write, which would read all records. The trigger deletes old records, which the
+/// emulator would keep for ever. The latest `kept` records of all streams together stay, delivered or not; AWS keeps
+/// the records of a day.
 pub(super) fn prepare_streams(database: &Database, kept: usize) -> Result<(), Error> {
     let script = format!(
         "CREATE INDEX IF NOT EXISTS _stream_records_in_order \
@@ -76,8 +77,8 @@ pub(super) fn scan(database: &Database, mut request: Value) -> Result<Vec<Value>
     }
 }
 
-/// Deletes the items that have expired by `now` (seconds since 1970), and returns their number. The emulator's own
-/// sweep goes by the machine's clock instead of virtual time.
+/// Deletes the items that have expired by `now` (seconds since 1970), and returns their number. It replaces the
+/// emulator's own sweep, which goes by the machine's clock instead of virtual time.
 pub(super) fn sweep(
     database: &Database,
     tables: &[Table],
@@ -135,7 +136,7 @@ pub(super) fn copy(database: &Database, tables: &[Table]) -> Result<Copy, Error>
     copy.map_err(|error| Error::new(error.to_string()))
 }
 
-/// Restores the items of `wanted`; writes only those that differ.
+/// Restores the items of `wanted`. Writes only the items that differ.
 pub(super) fn restore(database: &Database, tables: &[Table], wanted: &Copy) -> Result<(), Error> {
     let fails = |error: DynoxideError| Error::new(error.to_string());
     let nothing = BTreeMap::new();
@@ -167,7 +168,7 @@ fn key_of(item: &Value, table: &Value) -> Value {
     names.map(|name| (name.to_owned(), item[name].clone())).collect::<Map<_, _>>().into()
 }
 
-/// The parts of a table that cannot change without creating it anew.
+/// Returns the parts of a table's description that can change only if the table is created anew.
 fn shape(table: &Value) -> Value {
     let mut indexes: Vec<_> = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
         .iter()

@@ -1,4 +1,4 @@
-//! The service with one table, an index and faults.
+//! Tests of the service, with one table, an index and faults.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     template::Table,
 };
 
-/// A table with the items 1 to 4, each in its index too.
+/// Returns a service whose table has the items 1 to 4, each also in its index.
 fn open() -> Arc<DynamoDb> {
     let key = |hash: &str, range: &str| {
         json!([
@@ -97,7 +97,7 @@ fn kind(answer: &(u16, Value)) -> (u16, &str) {
     (answer.0, kind.rsplit('#').next().unwrap_or_default())
 }
 
-/// Sort keys of all that a query finds, page by page.
+/// Returns the sort keys of the items that a query finds, page by page.
 fn pages(dynamodb: &DynamoDb, query: &Value) -> Vec<Vec<String>> {
     let (mut query, mut pages) = (query.clone(), Vec::new());
     loop {
@@ -377,13 +377,13 @@ fn a_wrong_rule_is_explained() {
     assert_eq!(dynamodb.faults(), json!([]), "a bad list changes nothing");
 }
 
-/// A transaction that puts items with these numbers.
+/// Returns a transaction that puts items with these numbers.
 fn transaction(numbers: &[u8]) -> Value {
     let puts: Vec<_> = numbers.iter().map(|number| json!({"Put": put(*number)})).collect();
     json!({"TransactItems": puts})
 }
 
-/// Sends `first`, and `then` while it is in flight; returns both answers.
+/// Sends `first`, and `then` while `first` is in flight. Returns both answers.
 async fn meet(dynamodb: &DynamoDb, first: (&str, Value), then: (&str, Value)) -> [(u16, Value); 2] {
     let read = |answer| {
         let Answer::Reply(reply) = answer else { panic!("no answer") };
@@ -649,8 +649,8 @@ async fn errors_are_dynamodbs() {
     assert_eq!(status, 400);
 }
 
-/// Each call with the action that it lacks when only `GetItem` and `PutItem` on the table are granted. `None`: it lacks
-/// none.
+/// Each call is listed with the action for which it is refused when only `GetItem` and `PutItem` on the table are
+/// granted; `None` if it is allowed.
 #[tokio::test]
 async fn a_call_that_is_not_granted_is_refused() {
     let (dynamodb, _) = open_empty();

@@ -12,8 +12,7 @@ use crate::{aws::ACCOUNT, clock::unique_id};
 
 /// An incoming request.
 pub(super) struct Incoming<'a> {
-    /// The gateway's id of the request, which the response has in `apigw-requestid` and an access log of API Gateway
-    /// has.
+    /// The gateway's id of the request: in the response header `apigw-requestid`, and on AWS in the access log.
     pub(super) id: &'a str,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a [u8],
@@ -53,7 +52,7 @@ impl Incoming<'_> {
         event
     }
 
-    /// The path as HTTP APIs hand it on: decoded, and cut at an encoded `?`.
+    /// Returns the path in the form that HTTP APIs pass to functions: decoded, and cut at an encoded `?`.
     fn path(&self) -> String {
         let path = decode(self.parts.uri.path());
         path.split('?').next().unwrap_or_default().to_owned()
@@ -63,7 +62,8 @@ impl Incoming<'_> {
         self.parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// Headers by name, repeated ones joined by commas, with those that API Gateway adds and without cookies.
+    /// Returns the headers by name, with those that API Gateway adds and without cookies. Repeated headers are joined
+    /// by commas.
     fn headers(&self) -> BTreeMap<&str, String> {
         let headers = &self.parts.headers;
         let names = headers.keys().filter(|name| *name != HeaderName::from_static("cookie"));
@@ -114,7 +114,7 @@ impl Incoming<'_> {
         })
     }
 
-    /// The body as text; `None` if its content type is not text, or it is not UTF-8.
+    /// Returns the body as text; `None` if its content type is not text, or it is not UTF-8.
     fn text(&self) -> Option<&str> {
         let content_type = self.header("content-type")?.to_ascii_lowercase();
         let content_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -142,7 +142,7 @@ fn path_parameters(route: &Found<'_>) -> Option<Value> {
     (!parameters.is_empty()).then(|| json!(parameters))
 }
 
-/// Query parameters by name, decoded, repeated ones joined by commas.
+/// Returns the decoded query parameters by name. Repeated parameters are joined by commas.
 fn query_parameters(query: &str) -> Option<Value> {
     let mut parameters = BTreeMap::<String, Vec<String>>::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

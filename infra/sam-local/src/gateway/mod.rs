@@ -24,10 +24,10 @@ use crate::{
 use event::Incoming;
 use route::Routes;
 
-/// Maximum request body of API Gateway.
+/// Maximum size of a request body, in bytes, as on API Gateway.
 const MAX_BYTES: usize = 10 * 1024 * 1024;
 
-/// How long API Gateway waits for a function.
+/// Maximum time that the gateway waits for a function, as on API Gateway.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The API's routes and the functions behind them.
@@ -48,7 +48,7 @@ impl Gateway {
         Arc::new(Self { routes: Routes::new(routes), cors, functions, clock })
     }
 
-    /// Keys of all routes, such as `GET /pets/{id}` or `$default`.
+    /// Returns the keys of all routes, such as `GET /pets/{id}` or `$default`.
     pub(crate) fn routes(&self) -> Vec<String> {
         self.routes.keys()
     }

@@ -13,7 +13,7 @@ struct Route {
     key: String,
     method: String,
     function: String,
-    /// `None`: `$default`, which takes the requests of no other route.
+    /// Segments of the path; `None` for `$default`, the route for requests that match no other.
     segments: Option<Vec<Segment>>,
 }
 
@@ -66,7 +66,7 @@ impl Route {
         Self { key: format!("{method} {path}"), method, function, segments: Some(segments) }
     }
 
-    /// The path parameters if this route matches; else `None`.
+    /// Returns the path parameters if this route matches, otherwise `None`.
     fn matches(&self, method: &str, path: &str) -> Option<Vec<(&str, String)>> {
         if self.method != "ANY" && self.method != method {
             return None;
@@ -107,7 +107,7 @@ impl Segment {
         }
     }
 
-    /// Precedence; the highest wins.
+    /// Returns the precedence of the segment; the highest wins.
     fn rank(&self) -> u8 {
         match self {
             Self::Exact(_) => 2,

@@ -19,7 +19,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The error as Lambda returns it: `{"errorType", "errorMessage"}`.
+    /// Returns the error as Lambda returns it: `{"errorType", "errorMessage"}`.
     pub(crate) fn payload(&self) -> Value {
         let error =
             |kind: &str, message: String| json!({"errorType": kind, "errorMessage": message});

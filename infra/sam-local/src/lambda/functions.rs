@@ -43,13 +43,13 @@ pub(crate) struct Functions {
     surroundings: Surroundings,
 }
 
-/// Everything that the functions share.
+/// Settings and services that all functions share.
 pub(crate) struct Surroundings {
     /// Directory of the executables.
     pub(crate) binaries: PathBuf,
     /// Endpoint of the Runtime API, `DynamoDB`, `EventBridge`, KMS and SES.
     pub(crate) address: SocketAddr,
-    /// Variables of every function beside those of the template.
+    /// Environment variables of every function beside those of the template.
     pub(crate) environment: BTreeMap<String, String>,
     /// Name of the variable that tells a function the offset of virtual time, in seconds; `None`: functions
     /// have the machine's time.
@@ -58,7 +58,7 @@ pub(crate) struct Surroundings {
     pub(crate) stats: Arc<Stats>,
     pub(crate) console: Arc<Console>,
     pub(crate) activity: Arc<Activity>,
-    /// Ends every process once it is true, or its sender is gone.
+    /// Stop signal: every process ends once the value is true or the sender is dropped.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -126,8 +126,8 @@ impl Functions {
         }
     }
 
-    /// Ends idle processes after the clock moved, so that new ones start with the new time. `release` ends the
-    /// busy ones when they have answered.
+    /// Ends idle processes after the clock was moved, so that new ones start with the new time. Busy processes are
+    /// ended by `release` when they have answered.
     pub(crate) fn retire_idle(&self) {
         for function in self.by_id.values() {
             lock(&function.idle).drain(..).for_each(|process| process.kill());
@@ -195,7 +195,7 @@ impl Functions {
         }
     }
 
-    /// Keeps the process for the next invocation, unless the clock moved meanwhile.
+    /// Keeps the process for the next invocation, or ends it if the clock was moved meanwhile.
     fn release(&self, function: &Function, process: Arc<Process>) {
         if process.clock_offset() == self.surroundings.clock.offset_seconds() {
             lock(&function.idle).push(process);
@@ -269,7 +269,7 @@ impl Functions {
         }
     }
 
-    /// The running process with this id.
+    /// Returns the running process with this id.
     pub(super) fn process(&self, id: &str) -> Option<Arc<Process>> {
         let mut processes = lock(&self.processes);
         processes.retain(|_, process| !process.has_ended());

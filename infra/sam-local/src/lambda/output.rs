@@ -1,4 +1,4 @@
-//! Standard output and error of a process: each line goes to the console.
+//! Relays the standard output and error of a process to the console, line by line.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ pub(super) struct Output {
     pipe: Receiver,
     /// The same pipe, for reads before the runtime has noticed that it is readable.
     file: File,
-    /// A line whose end has not been written yet.
+    /// The beginning of a line that is not complete yet.
     unfinished: Mutex<Vec<u8>>,
     function: String,
     console: Arc<Console>,
@@ -109,7 +109,7 @@ mod tests {
         (console, its, output)
     }
 
-    /// Runs on one thread and never yields to the task that follows the pipe, so only `catch_up` reads.
+    /// The test runs on one thread and never yields to the task that follows the pipe, so only `catch_up` reads.
     #[tokio::test]
     async fn written_lines_are_relayed_at_once() {
         let (console, mut its, output) = followed();

@@ -20,7 +20,7 @@ const INIT_LIMIT: Duration = Duration::from_secs(10);
 
 type Answer = Result<Bytes, Bytes>;
 
-/// A running process, from its start to its end.
+/// A process of a function, with its inbox, its output and its state.
 pub(crate) struct Process {
     id: String,
     function: String,
@@ -36,11 +36,11 @@ pub(crate) struct Process {
     stats: Arc<Stats>,
 }
 
-/// Observers of a process, and the signal that ends it.
+/// Surroundings of a process: the console, the counters, and the signal that ends the process.
 pub(super) struct Watchers {
     pub(super) console: Arc<Console>,
     pub(super) stats: Arc<Stats>,
-    /// Ends the process once it is true or its sender is dropped.
+    /// Stop signal: the process ends once the value is true or the sender is dropped.
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Event {
 
 /// Reason why a process did not answer.
 pub(super) enum Refusal {
-    /// It ended while it was idle; the event was not touched.
+    /// The process ended while it was idle, before it took the event.
     DiedIdle,
     Failure(Failure),
 }
@@ -208,7 +208,7 @@ fn catch_up(outputs: &[Arc<Output>]) {
     }
 }
 
-/// Waits until the process ends, or ends it once it is to be killed or the stack stops; returns its exit status.
+/// Waits until the process ends, and kills it if this is requested or the stack stops. Returns the exit status.
 async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<bool>) -> String {
     tokio::select! {
         status = child.wait() => return status.map_or_else(|e| e.to_string(), |s| s.to_string()),

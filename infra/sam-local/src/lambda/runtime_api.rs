@@ -1,4 +1,4 @@
-//! The Lambda Runtime API; each process has a prefix of its own.
+//! The Lambda Runtime API. Each process calls it under a path prefix of its own.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 
 const VERSION: &str = "/{process}/2018-06-01/runtime";
 
-/// The Runtime API of all processes.
+/// Returns the routes of the Runtime API for all processes.
 pub(crate) fn router(functions: Arc<Functions>) -> Router {
     Router::new()
         .route(&format!("{VERSION}/invocation/next"), get(next))

@@ -5,17 +5,17 @@ use serde_json::Value;
 use super::node::Node;
 use crate::error::Error;
 
-/// What pages of other origins may do with the API.
+/// The access to the API that pages of other origins have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cors {
-    /// Allowed origins; `*` allows every one, `https://*` every one with that scheme.
+    /// Allowed origins; `*` allows every origin, `https://*` every origin with that scheme.
     pub(crate) origins: Vec<String>,
     pub(crate) methods: Vec<String>,
     /// Allowed request headers.
     pub(crate) headers: Vec<String>,
     /// Response headers that a page may read.
     pub(crate) exposed: Vec<String>,
-    /// How long a browser may keep the answer to a preflight, in seconds.
+    /// Number of seconds for which a browser may keep the answer to a preflight.
     pub(crate) max_age: Option<i64>,
     pub(crate) credentials: bool,
 }

@@ -1,16 +1,16 @@
-//! Parts of a template that the stack does not play, which are listed at start.
+//! Finds the parts of a template that the stack does not play. They are listed when the stack starts.
 
 use super::node::Node;
 use crate::error::Error;
 
-/// Properties of a resource type: what is played, and what changes nothing that a function or a client
-/// on one machine can see.
+/// Known properties of a resource type: those that the stack plays, and those without an effect that a function or a
+/// client on one machine can notice.
 struct Known {
     played: &'static [&'static str],
     without_effect: &'static [&'static str],
 }
 
-/// Properties of the resource types that are played; `None` for other types.
+/// Returns the known properties of a resource type; `None` if the stack does not play the type.
 fn known(kind: &str) -> Option<Known> {
     let (played, without_effect): (&[_], &[_]) = match kind {
         "AWS::Serverless::Function" => (
@@ -94,7 +94,7 @@ fn known(kind: &str) -> Option<Known> {
     Some(Known { played, without_effect })
 }
 
-/// Properties of the event sources that are played; `None` for other types.
+/// Returns the known properties of a type of event source; `None` if the stack does not play the type.
 fn known_source(kind: &str) -> Option<Known> {
     // The stack keeps dead letters itself, and never fails to hand an event to a function.
     let (played, without_effect): (&[_], &[_]) = match kind {
@@ -138,7 +138,7 @@ fn known_source(kind: &str) -> Option<Known> {
     Some(Known { played, without_effect })
 }
 
-/// Resource types that change nothing that a function or a client on one machine can see.
+/// Resource types without an effect that a function or a client on one machine can notice.
 const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::ApiGatewayV2::ApiMapping",
     "AWS::ApiGatewayV2::DomainName",
@@ -166,8 +166,8 @@ const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::SSM::Parameter",
 ];
 
-/// Names the parts of a resource that have an effect and are not played: `Files (AWS::S3::Bucket)` if it is the whole
-/// resource, `Api.Properties.Auth` if it is a property.
+/// Names the parts of a resource that have an effect but are not played: the whole resource as `Files
+/// (AWS::S3::Bucket)`, or a property as `Api.Properties.Auth`.
 pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>, Error> {
     match (known(kind), resource.get("Properties")?) {
         (Some(known), Some(properties)) => of_properties(&known, &properties),
@@ -178,7 +178,7 @@ pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>
     }
 }
 
-/// Names the parts of an event source that have an effect and are not played: the source, or some of its properties.
+/// Names the parts of an event source that have an effect but are not played: the whole source, or properties.
 pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Error> {
     match (known_source(kind), source.get("Properties")?) {
         (Some(known), Some(properties)) => of_properties(&known, &properties),
@@ -187,7 +187,7 @@ pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Er
     }
 }
 
-/// Names the parts of `Globals` that have an effect and are not played: `Globals.Function.Layers`.
+/// Names the parts of `Globals` that have an effect but are not played, such as `Globals.Function.Layers`.
 pub(super) fn of_globals(globals: &Node<'_>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for (section, properties) in globals.entries()? {

@@ -1,4 +1,4 @@
-//! Reads a SAM template: parameters and intrinsic functions are evaluated, resources become the model.
+//! Reads a SAM template: evaluates its parameters and intrinsic functions, and turns its resources into the model.
 
 mod cors;
 mod coverage;
@@ -75,7 +75,7 @@ fn add(template: &mut Template, scope: &Scope, id: &str, resource: &Value) -> Re
     Ok(())
 }
 
-/// Checks references between resources.
+/// Checks that each route is declared once, and that the event buses of rules and the tables of streams exist.
 fn check(template: &Template) -> Result<(), Error> {
     let Template { routes, rules, streams, buses, tables, .. } = template;
     for (i, route) in routes.iter().enumerate() {
@@ -100,8 +100,8 @@ fn check(template: &Template) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the resource with the template's `Globals` filled in, as SAM does: maps merge, lists append,
-/// anything else is the resource's own if it has it.
+/// Returns the resource with the template's `Globals` filled in, as SAM does: maps are merged and lists are joined; any
+/// other value of the resource replaces the global one.
 fn with_globals(resource: &Value, root: &Value) -> Value {
     let section = resource_type(resource).strip_prefix("AWS::Serverless::").unwrap_or_default();
     let globals = root.get("Globals").and_then(|globals| globals.get(section));

@@ -1,4 +1,4 @@
-//! The model of a template, as far as the local stack plays it.
+//! The model of a template: the resources that the local stack plays, in evaluated form.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{cors::Cors, pattern::Pattern, policy::Statement, schedule::Expressio
 pub(crate) struct Template {
     pub(crate) functions: Vec<Function>,
     pub(crate) routes: Vec<Route>,
-    /// `None`: answers of the HTTP API allow no other origin to read them.
+    /// CORS configuration of the HTTP API; `None`: its answers allow no other origin to read them.
     pub(crate) cors: Option<Cors>,
     pub(crate) tables: Vec<Table>,
     pub(crate) keys: Vec<Key>,
@@ -28,7 +28,7 @@ pub(crate) struct Template {
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) id: String,
-    /// File name of its executable.
+    /// File name of the function's executable.
     pub(crate) binary: String,
     pub(crate) handler: String,
     pub(crate) environment: BTreeMap<String, String>,
@@ -40,18 +40,18 @@ pub(crate) struct Function {
     pub(crate) concurrency: Option<usize>,
     /// Maximum number of retries of a failed asynchronous invocation.
     pub(crate) async_retries: u32,
-    /// Statements of its policies.
+    /// Statements of the function's policies.
     pub(crate) statements: Vec<Statement>,
 }
 
 /// A route of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// `GET`, …, or `ANY`.
+    /// HTTP method, such as `GET`, or `ANY`.
     pub(crate) method: String,
-    /// `/pets/{id}`, or `$default`.
+    /// Path, such as `/pets/{id}`, or `$default`.
     pub(crate) path: String,
-    /// Logical id of the function that handles it.
+    /// Logical id of the function that handles the route.
     pub(crate) function: String,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Description of the secondary index with this name, and whether it is a global one.
+    /// Returns the description of the secondary index with this name, and whether it is a global one.
     pub(crate) fn index(&self, name: &str) -> Option<(&Value, bool)> {
         let find = |kind: &str| {
             self.request[kind].as_array()?.iter().find(|index| index["IndexName"] == name)
@@ -75,7 +75,7 @@ impl Table {
     }
 }
 
-/// Names of the key attributes in the description of a table or an index, partition key first.
+/// Returns the names of the key attributes in the description of a table or an index, partition key first.
 pub(crate) fn key_names(described: &Value) -> impl Iterator<Item = &str> {
     let keys = described["KeySchema"].as_array().into_iter().flatten();
     keys.filter_map(|key| key["AttributeName"].as_str())
@@ -106,7 +106,7 @@ pub(crate) struct Schedule {
     pub(crate) function: String,
     /// Payload of the invocation; `None`: EventBridge's scheduled event.
     pub(crate) input: Option<Value>,
-    /// Whether it is run by EventBridge Scheduler (`ScheduleV2`) instead of a rule.
+    /// Whether the schedule belongs to EventBridge Scheduler (`ScheduleV2`) instead of an event rule.
     pub(crate) scheduler: bool,
 }
 
@@ -118,13 +118,15 @@ pub(crate) struct StreamMapping {
     pub(crate) stream_arn: String,
     pub(crate) function: String,
     pub(crate) batch_size: usize,
-    /// Maximum number of batches that are delivered at the same time. Records of one key are never in two of them.
+    /// Maximum number of batches that are delivered concurrently. Two concurrent batches never have records of the same
+    /// key.
     pub(crate) parallelization: usize,
     /// Maximum number of retries of a failed batch; `None`: it is retried until it succeeds.
     pub(crate) retries: Option<u32>,
     pub(crate) bisect: bool,
     pub(crate) reports_failures: bool,
-    /// A record passes if it matches any of these, or if there are none.
+    /// Patterns of the records to deliver: a record must match at least one. Without patterns, all records are
+    /// delivered.
     pub(crate) filters: Vec<Pattern>,
     /// ARN of the dead-letter queue.
     pub(crate) dead_letters: Option<String>,

@@ -19,7 +19,7 @@ impl<'a> Node<'a> {
         Self { scope, value, path: Cow::Borrowed(path) }
     }
 
-    /// Path from the resource's logical id: `Fn.Properties.Timeout`.
+    /// Returns the path, which begins with the resource's logical id: `Fn.Properties.Timeout`.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
@@ -28,7 +28,7 @@ impl<'a> Node<'a> {
         Error::at(&self.path, complaint)
     }
 
-    /// The child under `key`; `None` if it is absent or `AWS::NoValue`.
+    /// Returns the child under `key`; `None` if it is absent or `AWS::NoValue`.
     pub(super) fn get(&self, key: &str) -> Result<Option<Self>, Error> {
         let path = format!("{}.{key}", self.path);
         let Some(value) = self.scope.branch(self.value, &self.path)?.and_then(|v| v.get(key))
@@ -39,7 +39,7 @@ impl<'a> Node<'a> {
         Ok(value.map(|value| Self { scope: self.scope, value, path: path.into() }))
     }
 
-    /// The descendant under a path of keys; `None` if it is absent.
+    /// Returns the descendant under a path of keys; `None` if it is absent.
     pub(super) fn find(&self, keys: &[&str]) -> Result<Option<Self>, Error> {
         let start = Self { scope: self.scope, value: self.value, path: self.path.clone() };
         keys.iter().try_fold(Some(start), |node, key| match node {
@@ -48,12 +48,12 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The child under `key`, which must exist.
+    /// Returns the child under `key`, which must exist.
     pub(super) fn require(&self, key: &str) -> Result<Self, Error> {
         self.get(key)?.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
-    /// The children of a map, in alphabetical order.
+    /// Returns the children of a map, in alphabetical order.
     pub(super) fn entries(&self) -> Result<Vec<(&'a str, Self)>, Error> {
         let map = self.value.as_object().ok_or_else(|| self.error("expected a map"))?;
         let mut entries = Vec::new();
@@ -63,7 +63,7 @@ impl<'a> Node<'a> {
         Ok(entries)
     }
 
-    /// The items of a list.
+    /// Returns the items of a list.
     pub(super) fn items(&self) -> Result<Vec<Self>, Error> {
         let list = self.value.as_array().ok_or_else(|| self.error("expected a list"))?;
         let node = |(i, value)| Self {
@@ -74,12 +74,12 @@ impl<'a> Node<'a> {
         Ok(list.iter().enumerate().map(node).collect())
     }
 
-    /// The value with every intrinsic function evaluated.
+    /// Returns the value with every intrinsic function evaluated.
     pub(super) fn resolved(&self) -> Result<Value, Error> {
         Ok(self.scope.resolve(self.value, &self.path)?.unwrap_or_default())
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     pub(super) fn text(&self) -> Result<String, Error> {
         scope::text(&self.resolved()?, &self.path)
     }
@@ -100,7 +100,7 @@ impl<'a> Node<'a> {
         self.get(key)?.map(parse).transpose()
     }
 
-    /// Refuses properties that the stack cannot play and cannot ignore.
+    /// Fails if a property is set that the stack can neither play nor ignore.
     pub(super) fn refuse(&self, keys: &[&str]) -> Result<(), Error> {
         for key in keys {
             if let Some(node) = self.get(key)? {

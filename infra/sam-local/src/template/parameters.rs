@@ -113,7 +113,7 @@ impl Declaration<'_> {
         self.violated(format!("must be one of {}, not \"{text}\"", Value::from(allowed.clone())))
     }
 
-    /// A limit, which a template may write as a number or as text.
+    /// Returns a limit of the declaration, which the template may write as a number or as text.
     fn limit(&self, name: &str) -> Result<Option<f64>, String> {
         match &self.0[name] {
             Value::Null => Ok(None),
@@ -124,7 +124,8 @@ impl Declaration<'_> {
         }
     }
 
-    /// Returns the failure: in the words of the parameter's `ConstraintDescription` if it has one, or else `why`.
+    /// Returns the error for a violated constraint: the parameter's `ConstraintDescription` if it has one, otherwise
+    /// `why`.
     fn violated(&self, why: String) -> Result<(), String> {
         let described = self.0["ConstraintDescription"].as_str();
         Err(described.map_or(why, |text| format!("does not satisfy its constraint: {text}")))

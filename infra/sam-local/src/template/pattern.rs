@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// A parsed event pattern: every field that it names must meet one of its conditions.
+/// A parsed event pattern. Each field that it names must meet one of the field's conditions.
 #[derive(Debug)]
 pub(crate) struct Pattern(Vec<(String, Field)>);
 
@@ -10,7 +10,7 @@ pub(crate) struct Pattern(Vec<(String, Field)>);
 enum Field {
     Nested(Pattern),
     AnyOf(Vec<Condition>),
-    /// `$or`: any of these patterns, on the object that contains it.
+    /// `$or`: the object that contains this field must match one of these patterns.
     Either(Vec<Pattern>),
 }
 
@@ -35,7 +35,7 @@ enum Comparison {
 }
 
 impl Pattern {
-    /// Parses a pattern; the error names what is not played.
+    /// Parses a pattern. Fails for a condition that the stack does not play, and names it.
     pub(crate) fn parse(pattern: &Value) -> Result<Self, String> {
         let fields =
             pattern.as_object().ok_or("expected a map of fields to lists of conditions")?;
@@ -44,7 +44,7 @@ impl Pattern {
         fields.collect::<Result<_, String>>().map(Self)
     }
 
-    /// Whether `event` meets every condition.
+    /// Whether `event` matches the pattern.
     pub(crate) fn matches(&self, event: &Value) -> bool {
         self.0.iter().all(|(name, field)| match field {
             Field::Either(patterns) => patterns.iter().any(|pattern| pattern.matches(event)),

@@ -1,4 +1,4 @@
-//! Policies of a function: the actions it may take, and on which resources.
+//! Policies of a function: the actions that it may take, and the resources on which it may take them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,7 +44,7 @@ struct LeadingKeys {
     patterns: OneOrMany,
 }
 
-/// An inline policy.
+/// An inline policy: a list of statements.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Policy {
@@ -54,7 +54,7 @@ struct Policy {
 }
 
 impl OneOrMany {
-    /// Iterates over the strings, one or many.
+    /// Iterates over all strings, whether there is one or a list.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         let all = match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -78,7 +78,7 @@ impl Condition {
     }
 }
 
-/// Statements of the SAM property `Policies`.
+/// Returns the statements in a value of the SAM property `Policies`.
 pub(super) fn statements(policies: Value) -> Result<Vec<Statement>, String> {
     let policies = match policies {
         Value::Array(policies) => policies,

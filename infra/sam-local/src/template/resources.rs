@@ -75,7 +75,7 @@ pub(super) fn key(id: &str, properties: &Node<'_>) -> Result<Key, Error> {
     Ok(Key { id: id.to_owned(), spec, usage })
 }
 
-/// Physical id of the resource with this logical id: its name.
+/// Returns the physical id (the name) of the resource with this logical id.
 pub(super) fn physical_id(scope: &Scope, id: &str) -> Result<String, Error> {
     scope::text(&scope.resolve(&json!({"Ref": id}), id)?.unwrap_or_default(), id)
 }
@@ -93,7 +93,7 @@ pub(super) fn rule(
     Ok(Rule { id: id.to_owned(), bus, pattern, functions })
 }
 
-/// Reads a schedule, whose expression is at `key`.
+/// Reads a schedule; `key` is the property with its expression.
 pub(super) fn schedule(
     id: &str,
     function: &str,
@@ -110,7 +110,7 @@ pub(super) fn schedule(
     Ok(Schedule { id, expression, function, input, scheduler: false })
 }
 
-/// Logical id of the function whose ARN is at `node`.
+/// Returns the logical id of the function whose ARN is at `node`.
 fn function_of(node: &Node<'_>) -> Result<String, Error> {
     let arn = node.text()?;
     let id = arn.rsplit_once(":function:").map(|(_, id)| id.to_owned());

@@ -20,7 +20,7 @@ pub(crate) struct Cron {
     hours: Vec<i16>,
     days: Vec<i16>,
     months: Vec<i16>,
-    /// Sunday is 1.
+    /// Days of the week, from 1 for Sunday.
     weekdays: Vec<i16>,
     years: Vec<i16>,
 }
@@ -29,11 +29,11 @@ const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// Maximum number of days that are searched for the next due time: eight years.
+/// Number of days in which the next due time is looked for: eight years.
 const HORIZON_DAYS: usize = 366 * 8;
 
 impl Expression {
-    /// Parses an expression; the error says what is wrong with it.
+    /// Parses an expression. Fails with a message about the mistake in it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let inner = |name: &str| text.strip_prefix(name)?.strip_suffix(')');
         let parsed = match (inner("rate("), inner("cron(")) {
@@ -44,7 +44,7 @@ impl Expression {
         parsed.map_err(|why| format!("{text}: {why}"))
     }
 
-    /// The first due time after `now`; `None` if there is none within eight years.
+    /// Returns the first due time after `now`; `None` if there is none within eight years.
     pub(crate) fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Rate(period) => now.checked_add(*period).ok(),
@@ -120,7 +120,8 @@ fn days_since_sunday(weekday: Weekday) -> i8 {
     weekday.to_sunday_zero_offset()
 }
 
-/// Parses a field into the values it allows, ascending: `*`, `?`, `5`, `1-5`, `0/15`, `MON-FRI`, lists of these.
+/// Parses a field into the values that it allows, ascending. A field is `*`, `?`, `5`, `1-5`, `0/15`, `MON-FRI`, or a
+/// list of these.
 fn parse_field(text: &str, least: i16, most: i16, names: &[&str]) -> Result<Vec<i16>, String> {
     let mut values = Vec::new();
     for part in text.split(',') {

@@ -10,17 +10,18 @@ use crate::{
     error::Error,
 };
 
-/// A template in long form and the values of its parameters.
+/// A template without short-form tags, and the values of its parameters.
 pub(super) struct Scope {
     root: Value,
     parameters: Map<String, Value>,
 }
 
-/// The value of an expression; `None` is `AWS::NoValue`.
+/// The value of an expression; `None` stands for `AWS::NoValue`.
 type Resolved = Result<Option<Value>, Error>;
 
 impl Scope {
-    /// The template `root` with these parameters. Fails if they break a constraint or a rule.
+    /// Returns the scope of the template `root` with these parameters. Fails if a parameter violates a constraint or a
+    /// rule.
     pub(super) fn new(root: Value, given: &Parameters) -> Result<Self, Error> {
         let parameters = parameters::values(&root, given)?;
         let scope = Self { root, parameters };
@@ -45,12 +46,12 @@ impl Scope {
         Ok(())
     }
 
-    /// The whole template.
+    /// Returns the whole template.
     pub(super) fn root(&self) -> &Value {
         &self.root
     }
 
-    /// The resources whose condition holds, by logical id.
+    /// Returns the resources whose condition holds, by logical id.
     pub(super) fn resources(&self) -> Result<Vec<(&str, &Value)>, Error> {
         let mut present = Vec::new();
         for (id, resource) in self.section("Resources").into_iter().flatten() {
@@ -61,7 +62,7 @@ impl Scope {
         Ok(present)
     }
 
-    /// `value` with every function in it evaluated. `None` is `AWS::NoValue`.
+    /// Returns `value` with every intrinsic function in it evaluated; `None` stands for `AWS::NoValue`.
     pub(super) fn resolve(&self, value: &Value, path: &str) -> Resolved {
         match value {
             Value::Array(items) => self.resolve_list(items, path).map(|list| Some(list.into())),
@@ -73,7 +74,8 @@ impl Scope {
         }
     }
 
-    /// The branch of an `Fn::If` that applies, or `value` itself; `None` is `AWS::NoValue`.
+    /// Returns the branch of an `Fn::If` that applies, or `value` itself if it is no `Fn::If`; `None` stands for
+    /// `AWS::NoValue`.
     pub(super) fn branch<'a>(
         &self,
         value: &'a Value,
@@ -169,7 +171,8 @@ impl Scope {
         }
     }
 
-    /// What `!Ref` gives: the name the resource asks for, else its logical id.
+    /// Returns the value of `!Ref` to a resource: the name that the resource sets, otherwise its logical id. For a
+    /// queue it is a URL.
     fn physical_id(&self, id: &str, resource: &Value, path: &str) -> Result<String, Error> {
         let name = match resource_type(resource) {
             "AWS::DynamoDB::Table" => "TableName",
@@ -334,7 +337,7 @@ impl Scope {
         }
     }
 
-    /// A side of `Fn::Equals`: `CloudFormation` compares text, so `30` equals `"30"`.
+    /// Returns an operand of `Fn::Equals` as text, because CloudFormation compares text: `30` equals `"30"`.
     fn comparable(&self, value: &Value, path: &str) -> Result<String, Error> {
         text(&self.resolve(value, path)?.unwrap_or_default(), path)
     }
@@ -344,7 +347,7 @@ pub(super) fn resource_type(resource: &Value) -> &str {
     resource.get("Type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A scalar as text.
+/// Returns a text, number, boolean or null as text. Fails for any other value.
 pub(super) fn text(value: &Value, path: &str) -> Result<String, Error> {
     match value {
         Value::String(text) => Ok(text.clone()),

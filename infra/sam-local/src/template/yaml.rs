@@ -1,4 +1,4 @@
-//! `CloudFormation` YAML as JSON: short-form tags (`!Ref`) become their long form (`{"Ref": …}`).
+//! Converts `CloudFormation` YAML to JSON: short-form tags (`!Ref`) become their long form (`{"Ref": …}`).
 
 use saphyr::{LoadableYamlNode, Scalar, Tag, Yaml};
 use serde_json::{Map, Value};

@@ -1,4 +1,5 @@
-//! The template's functions, which speak the Lambda Runtime API and the wire format of AWS's services themselves.
+//! The functions of the test's template. They implement the Lambda Runtime API and the wire format of AWS's services
+//! without an SDK.
 
 use serde_json::{Value, json};
 

@@ -19,7 +19,7 @@ impl Answer {
         self.headers.iter().any(|header| header == line)
     }
 
-    /// Value of a header.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.headers.iter().filter_map(|line| line.split_once(": "));
         lines.find(|(header, _)| *header == name).map(|(_, value)| value)

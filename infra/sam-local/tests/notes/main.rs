@@ -1,4 +1,5 @@
-//! A template of another application, played from end to end: route, table, stream, bus, rule, schedule.
+//! Plays the template of a small application that stores notes, from end to end: route, table, stream, bus, rule,
+//! schedule.
 
 #![cfg(test)]
 
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Not a test: a process of one of the template's functions.
+/// Runs as a process of one of the template's functions; it tests nothing.
 #[test]
 #[ignore = "run by the stack, as a function's executable"]
 fn function_process() {
@@ -28,7 +29,7 @@ fn template() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/notes/template.yaml")
 }
 
-/// The functions' executables: scripts that run this very program as a function.
+/// Returns a directory with the functions' executables: scripts that run this very program as a function.
 fn binaries() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let program = std::env::current_exe().unwrap();
@@ -114,7 +115,8 @@ async fn a_preflight_is_answered_by_the_gateway() {
     stack.stop().await;
 }
 
-/// A page's own host name, pointed to this machine, makes the stack the page's own origin (DNS rebinding).
+/// In DNS rebinding, a page's own host name is pointed to this machine, so that the browser takes the stack for the
+/// page's own origin.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_refused_under_another_host_name() {
     let binaries = binaries();
@@ -152,8 +154,7 @@ async fn every_route_is_refused_under_another_host_name() {
     stack.stop().await;
 }
 
-/// A page of the stack is one that a function has answered with, or one of the stack itself, under any name of
-/// loopback.
+/// The stack's own pages are those that a function or the stack itself answers with, under any loopback name.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_the_stack_move_its_clock_and_nothing_else() {
     let binaries = binaries();

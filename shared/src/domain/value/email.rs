@@ -13,8 +13,8 @@ use super::{FromText, deserialize_from_text, deserialize_text, fold};
 use crate::domain::Error;
 use crate::domain::digest::sha256;
 
-/// Placeholder for a withheld address, as on the page that documents the original API. It is kept and shown like an
-/// address, but is none: any number of accounts may have it.
+/// Placeholder for a withheld address, as on the page that documents the original API. It is stored and shown like an
+/// address without being one: any number of accounts may have it.
 const WITHHELD: &str = "[email protected]";
 
 /// Maximum length of an address, in bytes: RFC 5321 section 4.5.3.1.3, without the angle brackets.
@@ -23,24 +23,24 @@ const MAX_BYTES: usize = 254;
 /// Maximum length of the local part, in bytes: RFC 5321 section 4.5.3.1.1.
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// An e-mail address as it was given, empty, or the text `[email protected]` for one that is withheld.
+/// An e-mail address as it was given. It may be empty, or the text `[email protected]` in place of a withheld address.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Email {
-    /// An address that was checked when it was stored; rules that came later do not apply to it.
+    /// Wraps an address that was checked when it was stored. Rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
 
-    /// The address itself.
+    /// Returns the address itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns the canonical form of the address, which all of its spellings share; see [`mailbox`]. `None` if it is
-    /// empty or withheld.
+    /// Returns the canonical form of the address, which all of its spellings share; see [`mailbox`]. `None` if the
+    /// address is empty or withheld.
     #[must_use]
     pub fn canonical(&self) -> Option<String> {
         mailbox(&self.0).ok()
@@ -58,7 +58,8 @@ impl Email {
         self.hash().ok_or_else(none)
     }
 
-    /// Whether both are the same mailbox, however spelt; empty and withheld ones are the same if their texts are.
+    /// Whether both addresses are of the same mailbox, in any spelling. Empty and withheld addresses are compared as
+    /// text.
     #[must_use]
     pub fn is_same_mailbox(&self, other: &Self) -> bool {
         self == other || self.canonical().is_some_and(|own| other.canonical() == Some(own))
@@ -71,7 +72,7 @@ impl Email {
 pub struct AddressHash(String);
 
 impl AddressHash {
-    /// The hash, in hexadecimal.
+    /// Returns the hash, in hexadecimal.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,13 +84,13 @@ impl AddressHash {
 pub enum EmailViolation {
     /// It has more than 254 bytes, or more than 64 before the `@`.
     TooLong,
-    /// It is text in brackets, and not the one that stands for a withheld address.
+    /// It is text in brackets other than `[email protected]`.
     Bracketed,
     /// It has an invisible character; contains the character and its class.
     Invisible(char, &'static str),
-    /// What is before the `@` is not dot-separated text without spaces and quotes.
+    /// The part before the `@` is not dot-separated text without spaces and quotes.
     LocalPart,
-    /// What is behind the `@` is no domain name.
+    /// The part after the `@` is not a domain name.
     Domain,
     /// It has no `@`, or more than one.
     NoAddress,
@@ -165,8 +166,8 @@ pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
     Ok(format!("{local}@{}", canonical_domain(domain).ok_or(EmailViolation::Domain)?))
 }
 
-/// Returns the domain in the Unicode form of UTS 46, without transitional processing; `None` if it is not a domain
-/// name, or if its Unicode form is not one or is that of another domain, such as `xn--xn--…`.
+/// Returns the domain in the Unicode form of UTS 46, without transitional processing. `None` if `domain` is not a
+/// domain name, or if its Unicode form is not a domain name or is that of another domain, such as for `xn--xn--…`.
 fn canonical_domain(domain: &str) -> Option<String> {
     let (uts46, ldh) = (Uts46::new(), AsciiDenyList::STD3);
     let ascii = |domain: &str| {
@@ -180,7 +181,7 @@ fn canonical_domain(domain: &str) -> Option<String> {
     is_same.then(|| shown.into_owned())
 }
 
-/// Whether a dot-separated part of a local part may have `c`: `atext` of RFC 5322, and every visible character that is
+/// Whether `c` is allowed between the dots of a local part: `atext` of RFC 5322, and every visible character that is
 /// not ASCII.
 fn is_atom(c: char) -> bool {
     if c.is_ascii() {
@@ -401,7 +402,7 @@ mod tests {
         }
     }
 
-    /// The label, decoded, begins with `xn--` and is not a valid label.
+    /// The label decodes to one that begins with `xn--` and is not valid.
     #[test]
     fn a_domain_that_is_shown_as_none_is_none() {
         let label = "xn--xn--bcbchepaxelmepaxco---bhcer-kkva";

@@ -5,12 +5,12 @@ use std::fmt;
 use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A whole number from zero, written as an integer or, as OpenAPI 3.1 and JSON Schema have it, as a number
-/// without a fractional part: `86400`, `86400.0`, `8.64e4`.
+/// A non-negative whole number, written as an integer or, as OpenAPI 3.1 and JSON Schema have it, as a number without a
+/// fractional part: `86400`, `86400.0`, `8.64e4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Integer(pub u64);
 
-/// Up to here every whole number has a double of its own: 2^53.
+/// Limit up to which a double represents every whole number exactly: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl<'de> Deserialize<'de> for Integer {

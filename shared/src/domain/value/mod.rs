@@ -30,13 +30,14 @@ pub use text::{
 
 /// A value that is parsed from text, such as a JSON string.
 pub trait FromText: Sized {
-    /// The rule that a text breaks. `Display` follows the field's name in a message: "must …".
+    /// The rule that a text breaks. `Display` writes the part of a message that follows the field's name: "must …".
     type Violation: Display;
 
     /// Returns the value, or the rule that `text` breaks.
     fn from_text(text: &str) -> Result<Self, Self::Violation>;
 
-    /// Returns what the text must be, as it follows "must be" in the message for a JSON value that is not a string.
+    /// Returns the rule in words, such as "an https URL, or empty". They follow "must be" in the message for a JSON
+    /// value that is not a string.
     fn rule() -> String;
 
     /// Whether `""` clears a field of this type.
@@ -66,7 +67,7 @@ pub fn deserialize_text<'de, T: FromText, D: Deserializer<'de>>(from: D) -> Resu
     from.deserialize_any(TextVisitor(PhantomData))
 }
 
-/// Deserializes a field that may be absent but not `null`, which would read like clearing the field.
+/// Deserializes a field that may be absent but not `null`, because `null` would read as if it cleared the field.
 pub fn deserialize_present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -91,25 +92,26 @@ pub(super) use deserialize_from_text;
 pub struct WebhookUri(String);
 
 impl WebhookUri {
-    /// Text that was checked when it was stored; rules that came later do not apply to it.
+    /// Wraps text that was checked when it was stored. Rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
 
-    /// The URL as it was given.
+    /// Returns the URL as it was given.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns where the URL leads by today's rules; `None` if it is empty or webhooks may not go there.
+    /// Returns the target that the URL leads to by today's rules; `None` if the URL is empty or webhooks may not go
+    /// there.
     #[must_use]
     pub fn target(&self, policy: &TargetPolicy) -> Option<WebhookTarget> {
         policy.target(&self.0).ok()
     }
 
-    /// Returns the host that the URL names, with its port if it is a loopback address. Empty if webhooks may go to no
-    /// such host.
+    /// Returns the host that the URL names, with its port if it is a loopback address. Empty if webhooks may not go to
+    /// that host.
     #[must_use]
     pub fn host(&self) -> String {
         let target = WebhookTarget::parse(&self.0, Loopback::Allowed);
@@ -166,7 +168,7 @@ pub enum WebhookMethod {
 impl WebhookMethod {
     const ALL: [Self; 5] = [Self::None, Self::Post, Self::Get, Self::Put, Self::Delete];
 
-    /// The method's name; empty for none.
+    /// Returns the method's name; empty for none.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

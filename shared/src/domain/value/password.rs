@@ -1,8 +1,8 @@
-//! Passwords, by the PRECIS profile `OpaqueString` (RFC 8265 section 4): composed (NFC), other spaces as space,
-//! case kept.
+//! Passwords, by the PRECIS profile `OpaqueString` (RFC 8265 section 4): text is composed (NFC), every Unicode space
+//! becomes an ASCII space, and case is kept.
 //!
-//! `precis-profiles` is not used for it: its tables treat characters since Unicode 6.3, among them half of all emoji,
-//! as unassigned.
+//! The crate `precis-profiles` is not used here: its tables treat characters since Unicode 6.3, among them half of all
+//! emoji, as unassigned.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ const COMMON: &str = include_str!("common_passwords.txt");
 pub struct Password(String);
 
 impl Password {
-    /// The bytes to hash: what all spellings of the password have in common.
+    /// Returns the bytes to hash, which all spellings of the password have in common.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
@@ -55,8 +55,8 @@ impl FromText for Password {
     }
 }
 
-/// A password that somebody wants to have: at least 8 characters, at most 1,024 bytes, and none of the most common
-/// ones. No mix of kinds of characters is required.
+/// A password that somebody chooses: at least 8 characters, at most 1,024 bytes, and none of the most common ones. No
+/// mix of kinds of characters is required.
 pub struct NewPassword(Password);
 
 impl NewPassword {
@@ -94,11 +94,11 @@ pub enum PasswordViolation {
     TooShort,
     /// It has more than 1,024 bytes.
     TooLong,
-    /// It has nothing but spaces.
+    /// It consists of spaces only.
     Blank,
-    /// It has a character that is no text, such as a control character.
+    /// It has a control character or an unassigned one.
     Characters,
-    /// It has a character that is not seen, and so cannot be typed again; the class of that character.
+    /// It has an invisible character, which cannot be seen and typed again; contains the character and its class.
     Invisible(char, &'static str),
     /// It is one of the most common passwords.
     Common,
@@ -197,13 +197,13 @@ impl fmt::Debug for NewPassword {
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// A hash as it was stored.
+    /// Wraps a hash that was stored.
     #[must_use]
     pub const fn stored(phc: String) -> Self {
         Self(phc)
     }
 
-    /// The PHC string to store or to verify with.
+    /// Returns the PHC string to store or to verify with.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -29,7 +29,7 @@ fn null_for_text_is_told_how_to_clear_it() {
     assert!(at_login.contains("not null at line"), "{at_login}");
 }
 
-/// A message about a value that is no text says what it must be.
+/// The message for a JSON value that is not a string says what the text must be.
 #[test]
 fn every_type_says_what_its_text_must_be() {
     use crate::domain::Username;

@@ -1,4 +1,4 @@
-//! Text that a client sent: what it may be made of, and how long it may be.
+//! Text that a client sent: which characters it may contain, and how long it may be.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use unicode_script::{Script, UnicodeScript as _};
 
 use super::{FromText, deserialize_text};
 
-/// Text of at most `MAX` characters, without control characters other than tab and line feed. Line breaks are
-/// kept as line feeds, however they were sent.
+/// Text of at most `MAX` characters, without control characters other than tab and line feed. Line breaks are stored as
+/// line feeds, however they were sent.
 ///
 /// It may identify a person, so `Debug` does not show it: code that needs the text calls [`expose`](Self::expose).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BoundedText<const MAX: usize>(String);
 
 impl<const MAX: usize> BoundedText<MAX> {
-    /// Text that was checked when it was stored; rules that came later do not apply to it.
+    /// Wraps text that was checked when it was stored. Rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself.
+    /// Returns the text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -37,7 +37,7 @@ pub enum TextViolation {
     Control(char),
     /// It has an invisible character or a bidirectional control. The fields are the character and its class.
     Deceptive(char, &'static str),
-    /// It has nothing but white space, where text is required.
+    /// It consists of white space only, and text is required.
     Blank,
 }
 
@@ -100,12 +100,12 @@ pub type Address = BoundedText<1024>;
 pub struct Name(BoundedText<255>);
 
 impl Name {
-    /// A name that was checked when it was stored; rules that came later do not apply to it.
+    /// Wraps a name that was checked when it was stored. Rules that came later do not apply to it.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(BoundedText::trusted(text))
     }
 
-    /// The name itself.
+    /// Returns the name itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
@@ -164,10 +164,9 @@ impl<'de, const MAX: usize> Deserialize<'de> for NonBlank<MAX> {
     }
 }
 
-/// Returns the first character of `text` that is invisible or changes the order in which others are shown, and its
-/// class. Such a character is accepted where it is part of a script or of a symbol: a joiner in Persian or Malayalam or
-/// within an emoji, a variation selector behind an ideograph or a symbol, the tags of a country in the emoji of its
-/// flag.
+/// Returns the first character of `text` that is invisible or a bidirectional control, and its class. Invisible
+/// characters that belong to a script or a symbol are accepted: a joiner in Persian or Malayalam or within an emoji, a
+/// variation selector behind an ideograph or a symbol, the tags of a country in the emoji of its flag.
 pub(super) fn deceptive(text: &str) -> Option<(char, &'static str)> {
     let mut chars = text.chars();
     // The last character that is seen.
@@ -198,8 +197,8 @@ const FLAGS: [&str; 3] = [
     "\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
 ];
 
-/// Returns the class of `c` if it is invisible or changes the order in which others are shown: Unicode's
-/// `Default_Ignorable_Code_Point`, separators of lines, and format characters.
+/// Returns the class of `c` if it is invisible or a bidirectional control: Unicode's `Default_Ignorable_Code_Point`,
+/// separators of lines, and format characters.
 pub(super) const fn invisible(c: char) -> Option<&'static str> {
     match c {
         '\u{061c}' | '\u{200e}' | '\u{200f}' => Some("a bidirectional mark"),
@@ -249,7 +248,7 @@ fn belongs(c: char, before: Option<char>, after: Option<char>) -> bool {
     }
 }
 
-/// Whether joiners are part of how words are written in the script of `c`.
+/// Whether the script of `c` uses joiners in the spelling of words.
 fn joins(c: char) -> bool {
     matches!(
         c.script(),

@@ -17,7 +17,7 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// The condition that `expression` states, with its values.
+    /// Returns the condition with this expression and these values.
     pub(crate) fn new<const N: usize>(
         expression: &str,
         values: [(&'static str, AttributeValue); N],
@@ -70,13 +70,14 @@ pub(crate) fn names(expression: &str) -> Option<HashMap<String, String>> {
     Some(names.collect()).filter(|names: &HashMap<_, _>| !names.is_empty())
 }
 
-/// Path of an element of a map, as a condition or an update names it. The name has ASCII letters, digits and `_` only.
+/// Returns the path of an element of a map, for a condition or an update. The name must have ASCII letters, digits and
+/// `_` only.
 pub(crate) fn element(map: &str, name: &str) -> String {
     format!("#{map}.#{name}")
 }
 
-/// An update expression, its names and its values. All attribute names are passed separately, as many words are
-/// reserved.
+/// An update expression, its names and its values. All attribute names are passed separately, as DynamoDB reserves many
+/// words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UpdateExpression {
     /// Path of the map element whose attributes are changed, with a dot at its end; empty to change attributes of the
@@ -89,7 +90,7 @@ pub(crate) struct UpdateExpression {
 }
 
 impl UpdateExpression {
-    /// An update of attributes of this element of a map. The element must be there.
+    /// Returns an empty update whose methods change attributes of this element of a map. The element must be there.
     pub(crate) fn within(map: &str, name: &str) -> Self {
         let (within, names) = (element(map, name) + ".", vec![map.to_owned(), name.to_owned()]);
         Self { within, names, ..Self::default() }
@@ -110,18 +111,18 @@ impl UpdateExpression {
         self.set_to(name, first, value)
     }
 
-    /// Increments an attribute, which begins at zero.
+    /// Increments an attribute, starting from zero if the item lacks it.
     pub(crate) fn increment(self, name: &'static str) -> Result<Self, Error> {
         self.add(name, 1)
     }
 
-    /// Adds to an attribute, which begins at zero.
+    /// Adds `change` to an attribute, starting from zero if the item lacks it.
     pub(crate) fn add(self, name: &'static str, change: i64) -> Result<Self, Error> {
         let sum = format!("if_not_exists({}, :zero) + :{name}", self.path(name));
         self.set_to(name, sum, change)?.value(":zero".to_owned(), 0)
     }
 
-    /// Adds to an element of a map, which begins at zero. The map must be there.
+    /// Adds `change` to an element of a map, starting from zero if the map lacks it. The map must be there.
     pub(crate) fn add_in(
         mut self,
         map: &'static str,
@@ -153,13 +154,13 @@ impl UpdateExpression {
         self
     }
 
-    /// Appends to a list, which begins empty.
+    /// Appends a value to a list, which is created if the item lacks it.
     pub(crate) fn append(self, name: &'static str, value: impl Serialize) -> Result<Self, Error> {
         let list = format!("list_append(if_not_exists({}, :empty), :{name})", self.path(name));
         self.set_to(name, list, [value])?.value(":empty".to_owned(), [(); 0])
     }
 
-    /// Doubles an attribute, which begins at `first`.
+    /// Doubles an attribute, starting from `first` if the item lacks it.
     pub(crate) fn double(self, name: &'static str, first: impl Serialize) -> Result<Self, Error> {
         let current = format!("if_not_exists({}, :{name})", self.path(name));
         self.set_to(name, format!("{current} + {current}"), first)
@@ -177,7 +178,7 @@ impl UpdateExpression {
         self.set_to(name, sum, value)
     }
 
-    /// Sets an attribute to `value`; removes it if that is `None`.
+    /// Sets an attribute to `value`, or removes the attribute if `value` is `None`.
     pub(crate) fn set_or_remove(
         self,
         name: &'static str,
@@ -209,7 +210,7 @@ impl UpdateExpression {
         update
     }
 
-    /// Whether it changes nothing.
+    /// Whether the update changes nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.set.is_empty() && self.removed.is_empty()
     }
@@ -232,7 +233,8 @@ impl UpdateExpression {
         self.value(format!(":{name}"), value)
     }
 
-    /// Path of an attribute that is changed.
+    /// Returns the path of an attribute of the item or, if the update is [`within`](Self::within) a map, of the map's
+    /// element.
     fn path(&self, name: &str) -> String {
         format!("{}#{name}", self.within)
     }
@@ -251,7 +253,8 @@ impl UpdateExpression {
         clause("SET", &self.set) + &clause("REMOVE", &self.removed)
     }
 
-    /// The names of this expression and of `condition`.
+    /// Returns the attribute names of this expression and of `condition`, by their placeholders; `None` if there are
+    /// none.
     pub(super) fn names(&self, condition: Option<&Condition>) -> Option<HashMap<String, String>> {
         let names = self.names.iter().map(|name| (format!("#{name}"), name.clone()));
         let others = condition.and_then(Condition::names).unwrap_or_default();
@@ -259,7 +262,7 @@ impl UpdateExpression {
         (!names.is_empty()).then_some(names)
     }
 
-    /// The values of this expression and of `condition`.
+    /// Returns the values of this expression and of `condition`, by their placeholders; `None` if there are none.
     pub(super) fn values(&self, condition: Option<&Condition>) -> Option<Item> {
         let others = condition.and_then(Condition::values).unwrap_or_default();
         let values: Item = self.values.clone().into_iter().chain(others).collect();

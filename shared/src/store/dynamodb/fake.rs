@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Fake {
-    /// Returns a store whose requests get these answers in turn, and the last one again and again, and its fake.
+    /// Returns a store and the fake behind it, which gives these answers in turn, and the last one again and again.
     pub(crate) fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (Store, Self) {
         let state = State { answers: answers.into_iter().collect(), requests: Vec::new() };
         let fake = Self(Arc::new(Mutex::new(state)));
@@ -49,7 +49,7 @@ impl Fake {
         self.0.lock().unwrap().requests.iter().map(|(operation, _)| operation.clone()).collect()
     }
 
-    /// The body of the request with this number.
+    /// Returns the body of the request with this number, counted from 0.
     pub(crate) fn body(&self, number: usize) -> Value {
         self.0.lock().unwrap().requests[number].1.clone()
     }
@@ -71,7 +71,7 @@ pub(crate) fn reason(code: &str) -> Value {
     json!({"Code": code})
 }
 
-/// Returns the answer to a single write of an item that a transaction is writing.
+/// Returns the answer to a single write of an item that a transaction is writing at the same moment: a conflict.
 pub(crate) fn held() -> (u16, Value) {
     let error = "com.amazonaws.dynamodb.v20120810#TransactionConflictException";
     (400, json!({"__type": error, "message": "held"}))

@@ -1,6 +1,6 @@
 //! DynamoDB: expressions, reads, writes and transactions, with retries until the deadline of the request.
 //!
-//! Uses no type of the domain but its error.
+//! The only type of the domain that it uses is the error.
 
 mod expression;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::platform::aws::{Call as _, dynamodb_failure};
 /// Result of probing an item: what it is now, or that a transaction in flight is writing it.
 #[derive(Debug)]
 pub(crate) enum Probe {
-    /// No transaction is writing it. `None` if there is no item.
+    /// No transaction is writing the item; `None` if there is no item.
     Free(Option<Item>),
     /// A transaction in flight is about to change it, or the read was throttled.
     Busy,
@@ -78,7 +78,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The keys per table, each once: a batch that names one twice is an error to DynamoDB.
+    /// Returns the keys to read, by table and without duplicates: DynamoDB refuses a batch that names a key twice.
     fn requests(&self, addresses: &[Address]) -> Result<HashMap<String, KeysAndAttributes>, Error> {
         let mut keys: HashMap<String, Vec<Item>> = HashMap::new();
         for address in addresses {
@@ -149,7 +149,7 @@ pub(crate) async fn first<T: DeserializeOwned>(
     }
 }
 
-/// Number of items that a query finds, and the read units that this takes.
+/// Counts the items that a query finds, and the read units that the query takes.
 pub(crate) async fn count(query: QueryFluentBuilder) -> Result<(u64, f64), Error> {
     let query = query.select(Select::Count).return_consumed_capacity(ReturnConsumedCapacity::Total);
     let (mut count, mut units, mut start) = (0, 0.0, None);

@@ -73,7 +73,7 @@ impl Store {
         }
     }
 
-    /// A query of a table, to be completed.
+    /// Starts a query of a table, which the caller completes.
     pub(in crate::store) fn query(&self, table: Table) -> QueryFluentBuilder {
         self.client.query().table_name(self.name(table))
     }

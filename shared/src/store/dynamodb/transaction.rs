@@ -26,7 +26,7 @@ const PASSING: [&str; 3] =
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
-    /// Index of each leg whose failure has an error of its own, and that error.
+    /// Legs whose failure ends the transaction with an error of their own: the index of each, and the error.
     fatal: Vec<(usize, fn() -> Error)>,
     guard: Option<Box<dyn Guard>>,
     witness: Option<Box<dyn Witness>>,
@@ -35,10 +35,11 @@ pub(crate) struct Transaction<'a> {
 /// A condition on an item that the transaction does not change. If it fails, its error takes precedence over the
 /// failures of other legs, except the witness's.
 pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
-    /// The item, and its condition.
+    /// Returns the item's address, and the condition on the item.
     fn check(&self) -> (Address, &Condition);
 
-    /// The error that the transaction ends with if the condition did not hold for this item; `None` if there is none.
+    /// Returns the error of a transaction whose condition did not hold for the item `found`, which is `None` if there
+    /// is no such item.
     fn refuse(&self, found: Option<Item>) -> Error;
 }
 
@@ -54,7 +55,7 @@ pub(crate) struct Requirement {
 /// The last action of a transaction: a put by which a retry recognises the transaction's own work. If DynamoDB has
 /// carried the transaction out and the answer was lost, the condition of this put refuses the retry.
 pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
-    /// The put, and its condition.
+    /// Returns the table and the item of the put, and its condition.
     fn leg(&self) -> (Table, Item, &Condition);
 
     /// Judges the item for which the condition did not hold: `Ok` if this very transaction has put it, otherwise the
@@ -95,7 +96,7 @@ pub(crate) enum Attempt {
     Conflict(Conflict),
 }
 
-/// Why another try may succeed: the cancellation reasons' codes, for the log.
+/// A conflict after which another try may succeed: the codes of the cancellation reasons, for the log.
 #[derive(Debug)]
 pub(crate) struct Conflict(String);
 
@@ -118,12 +119,12 @@ impl Transaction<'_> {
         self.store.mailing
     }
 
-    /// The tables that it writes to.
+    /// Returns access to the tables that the transaction writes to.
     pub(in crate::store) const fn store(&self) -> &Store {
         self.store
     }
 
-    /// Puts an item; without a condition, whatever was there before.
+    /// Adds the put of an item. Without a condition, the put replaces whatever was there before.
     pub(crate) fn put(
         self,
         table: Table,
@@ -142,7 +143,8 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().put(put).build()))
     }
 
-    /// Adds the update of an item, which is created if it does not exist, unless the condition requires that it does.
+    /// Adds the update of an item. The item is created if it does not exist, unless the condition requires that it
+    /// exists.
     pub(crate) fn update(
         self,
         address: Address,
@@ -162,7 +164,7 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().update(update).build()))
     }
 
-    /// Deletes an item; without a condition, it need not exist.
+    /// Adds the deletion of an item. Without a condition, the item need not exist.
     pub(crate) fn delete(
         self,
         address: Address,
@@ -289,8 +291,9 @@ impl Transaction<'_> {
         Err(Error::Unavailable(format!("DynamoDB: {}", codes(reasons))))
     }
 
-    /// Returns what a refused transaction results in: what the witness recognises if its condition failed, the error of
-    /// the guard or of a leg that has one of its own if theirs did, otherwise the results of all remaining legs.
+    /// Decides what a refused transaction results in, by the first of these that applies: the witness's judgement, if
+    /// its condition failed; the guard's error, if its condition failed; the error of a leg that has an error of its
+    /// own and failed; the results of all remaining legs.
     fn refused(&self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         if let Some(witness) = &self.witness
             && let Some(Leg::Failed(found)) = legs.pop()
@@ -331,7 +334,7 @@ fn changes(leg: &TransactWriteItem, table: &str, key: &Item) -> bool {
     update.or(delete) == Some((table, key))
 }
 
-/// Whether another try may succeed, as far as this reason goes.
+/// Whether this reason passes, so that another try may succeed: a conflict or throttling.
 pub(super) fn is_passing(reason: &CancellationReason) -> bool {
     reason.code().is_some_and(|code| PASSING.contains(&code))
 }

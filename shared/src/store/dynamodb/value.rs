@@ -30,7 +30,7 @@ pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
         .map_err(|_| Error::Internal(format!("unreadable {}", type_name::<T>())))
 }
 
-/// Attributes as an item.
+/// Serializes attributes into an item.
 pub(crate) fn to_item(attributes: impl Serialize) -> Result<Item, Error> {
     serde_dynamo::to_item(attributes).map_err(internal)
 }

@@ -51,7 +51,7 @@ impl Store {
         written(retried(self.update_request(address, update, condition)).await)
     }
 
-    /// Updates an item on a condition, once and within `limit`: a slow answer is a failure.
+    /// Tries once to update an item on a condition. An answer that takes longer than `limit` is a failure.
     pub(in crate::store) async fn update_within(
         &self,
         limit: Duration,

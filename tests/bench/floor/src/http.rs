@@ -7,7 +7,7 @@ use crate::Result;
 /// A persistent connection.
 pub(crate) struct Connection<S: Read + Write>(BufReader<S>);
 
-/// An HTTP response; `request_id` is that of the event if the Runtime API has answered with one.
+/// An HTTP response. `request_id` is the id of the event, if the response brings one from Lambda's Runtime API.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) request_id: Option<String>,
@@ -19,7 +19,7 @@ impl<S: Read + Write> Connection<S> {
         Self(BufReader::with_capacity(16 * 1024, stream))
     }
 
-    /// Sends a request, `head` being all of it before the length, and reads the response.
+    /// Sends a request and reads the response. `head` is everything before the header `content-length`.
     pub(crate) fn send(&mut self, head: &str, body: &str) -> Result<Response> {
         let stream = self.0.get_mut();
         let length = body.len();

@@ -1,4 +1,4 @@
-//! Clients that try again, as clients must.
+//! Clients of the API that try a request again after 429 or 503, as every client must.
 
 use std::time::{Duration, Instant};
 
@@ -49,9 +49,9 @@ impl<'a> Call<'a> {
 }
 
 impl Caller<'_> {
-    /// Sends a request, with the same idempotency key each time, until the answer is neither 429 nor 503. If all tries
-    /// are answered so, or the request is refused, records a problem and returns `None`. If a repeated try finds the
-    /// request already done by an earlier one, returns null.
+    /// Sends a request until the answer is neither 429 nor 503, with the same idempotency key each time. Returns the
+    /// answer's body, or null if an earlier try has already taken effect. If the request is refused, or all tries get
+    /// 429 or 503, records a problem and returns `None`.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Option<Value>> {
         let Call { name, method, path, body } = call;
         let key = format!("\"{:016x}\"", random()?);
@@ -82,7 +82,7 @@ impl Caller<'_> {
     }
 }
 
-/// Whether this answer says that an earlier try has created the access key: only that try's answer had the token.
+/// Whether this answer says that an earlier try has created the access key. Only the answer to that try had the token.
 fn is_issued(answer: &[u8]) -> bool {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     answer["error"]["reason"] == "TOKEN_ALREADY_ISSUED"

@@ -44,7 +44,7 @@ pub(crate) struct Life {
     pub(crate) is_sure: bool,
 }
 
-/// The accounts of a soak: the number of those begun, and those that are done, deleted or left to live on.
+/// The accounts of a soak: the number of accounts begun, and the accounts that are done (deleted, or left to live on).
 #[derive(Default)]
 pub(crate) struct Lives {
     begun: AtomicU64,
@@ -89,7 +89,8 @@ pub(crate) async fn live(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// Returns the address of an account's owner. Each has one of its own, as password attempts are limited by network.
+/// Returns the IP address of an account's owner. Each owner has an address of their own, since password attempts are
+/// limited by network.
 const fn address(number: u64) -> Ipv4Addr {
     let [.., high, middle, low] = number.to_be_bytes();
     Ipv4Addr::new(127, high | 128, middle, low)

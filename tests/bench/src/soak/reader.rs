@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Walks through the list of accounts: none is in it twice.
+    /// Walks through the list of accounts, and checks that it has each account only once.
     async fn walk(&self) -> Result<()> {
         let (mut seen, mut token) = (BTreeSet::new(), String::new());
         for _ in 0..PAGES {
@@ -132,8 +132,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Sends a `GET` as the operator and returns the answer's body. `None` if the status is 429 or 503, which is no
-    /// problem of a read, or another error, which is recorded as a problem.
+    /// Sends a `GET` as the operator and returns the answer's body. Returns `None` if the answer is 429 or 503, which a
+    /// read may get, or another error, which is recorded as a problem.
     async fn get(&self, name: &'static str, path: &str) -> Result<Option<Value>> {
         let Scene { api, operator, tally, .. } = self.scene;
         let started = Instant::now();

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::Result;
 use crate::resident::{Process, processes};
 
-/// Maximum growth of resident memory per call, in KiB, that is not taken for a leak. The runtime of a function keeps
-/// 0.15 KiB of each call, as the README of the bench says.
+/// Maximum growth of resident memory per call, in KiB; more is taken for a leak. The runtime of a function keeps 0.15
+/// KiB of each call, as the README of the bench says.
 pub(crate) const MAY_GROW: f64 = 0.5;
 
 /// Calls and resident memory at one time.
@@ -26,7 +26,7 @@ struct Sample {
 #[derive(Default)]
 pub(crate) struct Samples(Vec<Sample>);
 
-/// How memory has grown in the second half of the soak, when everything has been used.
+/// Growth of memory in the second half of the soak, when every part of the stack has been used before.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Growth {
     pub(crate) calls: f64,
@@ -74,7 +74,7 @@ impl Samples {
 }
 
 impl Growth {
-    /// Whether neither the stack nor the functions grew by more per call than they may.
+    /// Whether the stack and the functions each grew by no more than [`MAY_GROW`] per call.
     pub(crate) fn is_bounded(self) -> bool {
         self.per_call.0 <= MAY_GROW && self.per_call.1 <= MAY_GROW
     }

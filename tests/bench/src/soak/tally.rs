@@ -42,7 +42,7 @@ impl Tally {
         self.lock().runs.entry(function.to_owned()).or_default().add(status, wait);
     }
 
-    /// Counts a check, `what` being its name, and records a problem unless it `holds`.
+    /// Counts the check named `what`, and records a problem unless it `holds`.
     pub(crate) fn check(&self, what: &'static str, holds: bool, problem: impl FnOnce() -> String) {
         *self.lock().checks.entry(what).or_default() += 1;
         if !holds {
@@ -77,7 +77,7 @@ impl Tally {
 }
 
 impl Counters {
-    /// Number of requests that were sent.
+    /// Returns the number of requests that were sent.
     pub(crate) fn sent(&self) -> u64 {
         self.requests.values().map(Answers::count).sum()
     }
@@ -93,7 +93,7 @@ impl Answers {
         self.statuses.values().sum()
     }
 
-    /// Number of answers with a status in this range.
+    /// Returns the number of answers with a status in this range.
     pub(crate) fn within(&self, statuses: std::ops::Range<u16>) -> u64 {
         self.statuses.range(statuses).map(|(_, count)| count).sum()
     }

@@ -16,7 +16,7 @@ use crate::domain::value::{
     PhoneNumber, WaiverReason, WebhookUri,
 };
 
-/// Characters that a text may not have.
+/// Characters that a kind of text refuses.
 #[derive(Clone, Copy, PartialEq)]
 enum Refused {
     /// Control characters other than tab and line feed.
@@ -29,13 +29,13 @@ enum Refused {
     AllButVisibleAscii,
 }
 
-/// A kind of text.
+/// A kind of text, and the boundaries to test it at.
 struct Text {
     name: &'static str,
     accepts: fn(&str) -> bool,
     /// Minimum and maximum length, in repetitions of `unit`.
     lengths: RangeInclusive<usize>,
-    /// What is repeated between `start` and `end`.
+    /// Text that is repeated between `start` and `end`.
     unit: &'static str,
     start: &'static str,
     end: &'static str,
@@ -145,7 +145,7 @@ fn a_character_is_unseen_if_unicode_says_so() {
     }
 }
 
-/// Control characters of ASCII and of its extension (C0, DEL, C1).
+/// Returns the control characters of ASCII and of its extension (C0, DEL, C1).
 fn controls() -> impl Iterator<Item = char> {
     ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}')
 }
@@ -185,7 +185,7 @@ fn an_address_is_accepted_up_to_the_limit_of_each_part_and_of_the_whole() {
     }
 }
 
-/// Kinds whose form is fixed, and whose tests are beside them.
+/// Kinds of text that have a fixed form, and are tested in their own modules.
 const FIXED: [&str; 5] = ["LoginKey", "Password", "PresentedToken", "Time", "WebhookMethod"];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

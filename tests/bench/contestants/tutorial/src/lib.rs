@@ -66,7 +66,7 @@ impl App {
         }
     }
 
-    /// Authenticates the caller; `None` unless they are a project admin.
+    /// Returns the caller that the request's token authenticates; `None` unless they are a project admin.
     pub async fn authenticate(&self, request: &Request) -> Result<Option<Caller>, Error> {
         let header = request.headers().get("authorization");
         let token = header.and_then(|header| header.to_str().ok()?.strip_prefix("Bearer "));

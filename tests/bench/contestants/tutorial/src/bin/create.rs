@@ -1,4 +1,4 @@
-//! `POST /v1.0/customers`
+//! `POST /v1.0/customers`: creates a customer.
 
 use argon2::{Argon2, PasswordHasher};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};

@@ -1,4 +1,4 @@
-//! `GET /v1.0/customers/{id}`
+//! `GET /v1.0/customers/{id}`: returns a customer.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::{Body, Error, Request, RequestExt, Response, run, service_fn, tracing};

@@ -1,4 +1,4 @@
-//! `GET /v1.0/customers`
+//! `GET /v1.0/customers`: lists customers.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::{Body, Error, Request, RequestExt, Response, run, service_fn, tracing};
