@@ -25,7 +25,7 @@ impl Api {
     }
 
     /// Returns a client of the same stack whose requests come from this address of the loopback network.
-    pub(crate) fn from_address(&self, address: Ipv4Addr) -> Self {
+    pub(crate) fn at_address(&self, address: Ipv4Addr) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_local_address(Some(address.into()));
         Self {

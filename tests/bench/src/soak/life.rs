@@ -109,7 +109,7 @@ struct Living<'a> {
 impl<'a> Living<'a> {
     /// Creates an account, and logs its admin in; `None` if that fails, which is recorded as a problem.
     async fn begin(scene: &'a Scene, number: u64) -> Result<Option<Self>> {
-        let api = scene.api.from_address(address(number));
+        let api = scene.api.at_address(address(number));
         let operator = Caller { scene, api: &scene.api, token: &scene.operator };
         let username = format!("soak{number}");
         let body = json!({
