@@ -1,10 +1,19 @@
 //! The participants in erasures: a carrier that answers, and an archive that stops answering.
 
+use std::time::Duration;
+
 use sam_local::{Error, Stack};
 use serde_json::{Value, json};
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::{
+        broadcast::{
+            Receiver,
+            error::{RecvError, TryRecvError},
+        },
+        watch,
+    },
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::client::{Client, text};
@@ -24,27 +33,60 @@ pub(super) const ARCHIVE_DELETED: u32 = 3;
 const DAY: u32 = 24 * 60 * 60;
 const YEAR: u32 = 365 * DAY;
 
+/// Maximum time that the story waits for a program's answers. One that missed an event answers when it is repeated.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The program of a participant, which answers erasure requests. It goes on when this handle is dropped, until the
 /// stack ends.
-pub(super) struct Program(JoinHandle<()>);
+pub(super) struct Program {
+    name: &'static str,
+    task: JoinHandle<()>,
+    /// The events that the program hears, too.
+    events: Receiver<Value>,
+    /// Number of erasure requests among the events taken from `events`.
+    requested: u64,
+    /// Number of erasure requests that the program has answered.
+    answered: watch::Receiver<u64>,
+}
 
 impl Program {
+    /// Waits until the program has answered every erasure request that is on the bus. Returns whether there were new
+    /// ones.
+    pub(super) async fn catch_up(&mut self) -> bool {
+        let before = self.requested;
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => self.requested += u64::from(is_request(&event, self.name)),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        let requested = self.requested;
+        let _ = timeout(PATIENCE, self.answered.wait_for(|answered| *answered >= requested)).await;
+        requested > before
+    }
+
     /// Ends the program.
     pub(super) fn stop(self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
-/// Registers the carrier, and starts its program, which runs until the stack ends.
+/// Whether an event asks the participant `name` to erase what it keeps for an account.
+fn is_request(event: &Value, name: &str) -> bool {
+    event["detail-type"] == "erasure_requested" && event["detail"]["participant"] == name
+}
+
+/// Registers the carrier, and starts its program.
 pub(super) async fn start_carrier(
     stack: &Stack,
     client: &Client,
     operator: &str,
-) -> Result<(), Error> {
+) -> Result<Program, Error> {
     let about =
         json!({"required": true, "timeout": 7 * DAY, "detail": "Releases telephone numbers"});
     let answer = json!({"status": "completed", "found": 3, "deleted": 3});
-    start(stack, client, operator, CARRIER, about, answer).await.map(drop)
+    start(stack, client, operator, CARRIER, about, answer).await
 }
 
 /// Registers the archive, and starts its program.
@@ -71,17 +113,20 @@ async fn start(
     client.put(&format!("/v1.0/participants/{name}"), operator, about).await?;
     let body = json!({"name": name, "expire": YEAR, "participant": name});
     let key = text(&client.post("/v1.0/accesskeys", operator, body).await?, "token");
-    let (client, events) = (client.clone(), stack.listen());
-    Ok(Program(tokio::spawn(answer_all(client, events, name, key, answer))))
+    let (count, answered) = watch::channel(0);
+    let events = stack.listen();
+    let task = answer_all(client.clone(), events.resubscribe(), name, key, answer, count);
+    Ok(Program { name, task: tokio::spawn(task), events, requested: 0, answered })
 }
 
-/// Answers each erasure request to the participant, until the stack ends.
+/// Answers and counts the erasure requests to the participant, until the stack ends.
 async fn answer_all(
     client: Client,
     mut events: Receiver<Value>,
     name: &'static str,
     key: String,
     mut answer: Value,
+    count: watch::Sender<u64>,
 ) {
     loop {
         let event = match events.recv().await {
@@ -90,13 +135,14 @@ async fn answer_all(
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        let question = &event["detail"];
-        if event["detail-type"] == "erasure_requested" && question["participant"] == name {
-            let id = text(question, "customer_id");
-            answer["round"] = question["round"].clone();
+        if is_request(&event, name) {
+            let request = &event["detail"];
+            let id = text(request, "customer_id");
+            answer["round"] = request["round"].clone();
             let path = format!("/v1.0/erasures/{id}/acknowledgements/{name}");
             // A failure is ignored: a request without an answer is repeated, as for any participant.
             let _ = client.put(&path, &key, answer.clone()).await;
+            count.send_modify(|count| *count += 1);
         }
     }
 }

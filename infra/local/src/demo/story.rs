@@ -25,11 +25,12 @@ const EVENING: i64 = 10 * 60;
 /// Number of days between two progress messages.
 const PROGRESS: u32 = 15;
 
-/// The story in progress: the stack, the accounts, and the archive's program while it runs.
+/// The story in progress: the stack, the accounts, and the programs of participants while they run.
 pub(super) struct Story<'a> {
     stack: &'a Stack,
     client: &'a Client,
     customers: Vec<Customer>,
+    carrier: Option<Program>,
     archive: Option<Program>,
 }
 
@@ -52,7 +53,7 @@ impl<'a> Story<'a> {
     pub(super) fn new(stack: &'a Stack, client: &'a Client) -> Self {
         let customers = accounts().into_iter().enumerate();
         let customers = customers.map(|(index, account)| Customer::new(index, account)).collect();
-        Self { stack, client, customers, archive: None }
+        Self { stack, client, customers, carrier: None, archive: None }
     }
 
     /// Plays the story to its end, and reports progress by `say`.
@@ -63,10 +64,10 @@ impl<'a> Story<'a> {
             }
             let has_purged = day < FIRST_DAY && self.night_before(day).await?;
             self.play(day).await?;
-            self.stack.settle().await;
+            self.settle().await;
             if has_purged || self.erases_on(day) {
                 self.stack.advance_clock(EVENING).await?;
-                self.stack.settle().await;
+                self.settle().await;
             }
         }
         self.client.delete("/_local/faults", "").await.map(drop)
@@ -85,12 +86,24 @@ impl<'a> Story<'a> {
             self.crash_purges(json!({"operation": "BatchWriteItem", "nth": 3})).await?;
         }
         let report = self.stack.advance_clock(DAY).await?;
-        self.stack.settle().await;
+        self.settle().await;
         if day == PURGES_CRASH {
             self.crash_purges(json!({})).await?;
         }
         let claimed = &report["schedules"]["PurgeRunFunctionSchedule"]["claimed"];
         Ok(claimed.as_u64() > Some(0))
+    }
+
+    /// Waits until the stack has done its work, and the participants have answered.
+    async fn settle(&mut self) {
+        self.stack.settle().await;
+        let mut has_answers = false;
+        for program in self.carrier.iter_mut().chain(&mut self.archive) {
+            has_answers |= program.catch_up().await;
+        }
+        if has_answers {
+            self.stack.settle().await;
+        }
     }
 
     fn erases_on(&self, day: u32) -> bool {
@@ -108,7 +121,7 @@ impl<'a> Story<'a> {
         let today = Today { day, client: self.client, session: OnceCell::new() };
         if day == FIRST_DAY {
             let operator = today.operator().await?;
-            start_carrier(self.stack, self.client, operator).await?;
+            self.carrier = Some(start_carrier(self.stack, self.client, operator).await?);
             self.archive = Some(start_archive(self.stack, self.client, operator).await?);
         }
         if day == ARCHIVE_DELETED {
