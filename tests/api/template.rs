@@ -212,7 +212,7 @@ fn items_expire_by_the_attribute_that_the_program_writes() {
     assert_eq!(expires("ErasuresTable"), None);
 }
 
-/// The crate `sam-local`, which runs a template locally, is for any template: it names nothing of this one.
+/// The crate `sam-local` runs any SAM template: its sources name no function, table or other resource of this one.
 #[test]
 fn sam_local_names_nothing_of_this_template() {
     let text = Template::text();

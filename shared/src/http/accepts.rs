@@ -44,8 +44,8 @@ impl Accepts {
     }
 }
 
-/// Returns the first 64 characters of a name that a client sent, for an answer to repeat. `""` stands for an empty
-/// name.
+/// Returns the name of a parameter or field as an error message repeats it: its first 64 characters, or two quotation
+/// marks for an empty name.
 pub(super) fn echo(name: &str) -> String {
     if name.is_empty() { "\"\"".to_owned() } else { name.chars().take(64).collect() }
 }

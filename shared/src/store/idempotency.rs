@@ -1,7 +1,7 @@
 //! Idempotency records: the effects of requests with an `Idempotency-Key`.
 //!
-//! A request registers its key, and the transaction with its first event writes the record. The registration is kept in
-//! a task-local and not passed through the handler, so that no endpoint can forget it.
+//! At its start, a request registers its key in a task-local; the transaction that inserts the request's first event
+//! also inserts the record. No endpoint has to pass the key on, so none can forget it.
 
 use std::sync::OnceLock;
 

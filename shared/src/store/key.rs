@@ -442,7 +442,7 @@ pub fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
 /// The only partition of the accounts table's indexes `list` and `name`.
 pub(super) const LIST: &str = "CUSTOMERS";
 
-/// Sort key of an account in index `list`: when it was created, and its id.
+/// Returns the sort key of an account in index `list`: its creation time and its id.
 pub(super) fn list(tm_create: Timestamp, id: Id<Customer>) -> String {
     format!("{}#{id}", tm_create.fixed())
 }
