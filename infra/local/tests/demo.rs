@@ -34,7 +34,10 @@ impl World {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let options = local::options(root.join("template.yaml"), binaries()).unwrap();
         let stack = Stack::start(demo::options(options)).await.unwrap();
-        demo::make(&stack, &|_| {}).await.unwrap();
+        if let Err(error) = demo::make(&stack, &|_| {}).await {
+            let log = stack.logs();
+            panic!("{error}\n{}", log[log.len().saturating_sub(15)..].join("\n"));
+        }
         let client = Client::new(&stack);
         let operator = client.log_in(local::USERNAME, local::PASSWORD).await.unwrap();
         Self { stack, client, operator }

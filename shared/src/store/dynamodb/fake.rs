@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use super::tables::Store;
 
+/// `ClientRequestToken` that the SDK puts into a transaction that has none.
+pub(crate) const TOKEN_OF_THE_SDK: &str = "made-by-the-sdk";
+
 /// A fake DynamoDB: the scripted answers that it gives, and the requests that it received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fake(Arc<Mutex<State>>);
@@ -38,6 +41,7 @@ impl Fake {
             .allow_no_auth()
             .retry_config(RetryConfig::disabled())
             .http_client(fake.clone())
+            .idempotency_token_provider(TOKEN_OF_THE_SDK)
             .build();
         let names = ["accounts", "outbox", "erasures"].map(str::to_owned);
         let [accounts, outbox, erasures] = names;

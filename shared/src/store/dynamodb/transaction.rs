@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
 };
+use data_encoding::HEXLOWER;
 
 use super::expression::{Condition, UpdateExpression};
 use super::tables::{Address, Store, Table};
@@ -276,6 +277,7 @@ impl Transaction<'_> {
     async fn send(&self) -> Result<Attempt, Error> {
         let legs = self.legs.clone();
         let request = self.store.client.transact_write_items().set_transact_items(Some(legs));
+        let request = request.client_request_token(request_token()?);
         let Err(error) = request.call().await else {
             return Ok(Attempt::Ended(CommitResult::Written));
         };
@@ -312,6 +314,15 @@ impl Transaction<'_> {
         }
         Ok(CommitResult::Refused(legs))
     }
+}
+
+/// Returns a new `ClientRequestToken` with 128 random bits. The SDK's own tokens come from a generator that is seeded
+/// with the monotonic clock: processes that start at the same moment send the same ones, and DynamoDB refuses the
+/// second transaction with `IdempotentParameterMismatchException`.
+fn request_token() -> Result<String, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(unavailable)?;
+    Ok(HEXLOWER.encode(&random))
 }
 
 fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[CancellationReason]> {
@@ -354,12 +365,12 @@ fn leg(reason: &CancellationReason) -> Leg {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
     use std::time::Duration;
 
     use serde_json::Value;
 
-    use super::super::fake::{Fake, cancelled, reason, written};
+    use super::super::fake::{Fake, TOKEN_OF_THE_SDK, cancelled, reason, written};
     use super::*;
     use crate::patience;
 
@@ -391,6 +402,18 @@ mod tests {
         assert!(tries > 20, "{tries}");
         let cause = "DynamoDB: transaction cancelled [TransactionConflict, None]";
         assert_eq!(error.cause(), format!("{cause} ({tries} tries)"));
+    }
+
+    #[tokio::test]
+    async fn every_transaction_has_a_token_of_its_own_and_none_is_made_by_the_sdk() {
+        let (store, fake) = Fake::answering([written()]);
+        let mut tokens = HashSet::from([TOKEN_OF_THE_SDK.to_owned()]);
+        for number in 0..100 {
+            run(&store).await.unwrap();
+            let token = fake.body(number)["ClientRequestToken"].as_str().unwrap().to_owned();
+            assert!((1..=36).contains(&token.len()), "{token}");
+            assert!(tokens.insert(token), "used twice");
+        }
     }
 
     #[tokio::test]
