@@ -31,13 +31,14 @@ use crate::store::Store;
 pub struct App {
     /// The DynamoDB tables.
     pub store: Store,
-    /// Policy on the targets that webhooks may be sent to.
+    /// Which URIs webhooks may be sent to.
     pub targets: TargetPolicy,
-    /// Whether accounts whose address was never verified may have resources.
+    /// Whether accounts whose e-mail address was never verified may have resources (numbers, flows, …).
     pub unverified: Unverified,
     /// Whether the installation sends mail.
     pub sends_mail: bool,
-    /// Version of the terms that people accept who sign up; empty if the installation names none.
+    /// Version of the terms that people accept when they sign up; empty if the installation has configured
+    /// none.
     pub terms_version: String,
     /// Time from freezing an account until its deletion is due.
     pub grace: Duration,
@@ -49,29 +50,32 @@ pub struct App {
     pub quotas: Quotas,
     /// Maximum number of deletions by operators within an hour (the brake); `None` if there is no limit.
     pub brake: Option<Brake>,
-    /// Whether a deletion by an operator must name a plan: the digest of a count of what it will remove.
+    /// Whether an operator who deletes an account must send the digest of a plan: a count, made before, of
+    /// what the deletion will remove.
     pub requires_plan: bool,
     clock: Clock,
     exhausted: Mutex<ExhaustedNetworks>,
-    /// Latest hour whose limit of deletions by operators is known to be used up (the brake is on); 0 for none.
+    /// The latest hour in which operators are known to have used up their limit of deletions (the brake is
+    /// on), in hours since 1970; 0 if there is none.
     braked: AtomicI64,
     beside: Mutex<JoinSet<()>>,
 }
 
-/// A handler's context, built once per process.
+/// A handler's context: what the handler works with, such as store and clock. Built once per process.
 ///
-/// Its futures are boxed, so that they are compiled once and not in every function.
+/// The methods return boxed futures, so that those are compiled once and not in every function.
 pub trait Build: Sized + Send + Sync + 'static {
     /// Builds the context from the environment.
     fn build() -> Result<Self, Error>;
 
-    /// Prewarms at init, when Lambda gives the function a whole processor: opens connections that the first
-    /// request would have to wait for.
+    /// Prepares for the first request during Lambda's init phase, in which the function has a whole
+    /// processor: opens the connections that the request would otherwise have to wait for. By default, does
+    /// nothing.
     fn prepare(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
     }
 
-    /// Waits for the background work that the request started.
+    /// Waits for the background work that requests have started, such as by [`App::beside`].
     fn settle(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
     }
@@ -87,7 +91,8 @@ impl Build for Nothing {
     }
 }
 
-/// Context of the account pages, which read no table: the settings of the installation that they show.
+/// Context of the handlers of the account pages, which read no table: the settings of the installation that
+/// these pages show.
 #[derive(Debug)]
 pub struct Installation {
     /// Whether the installation sends mail.
@@ -119,13 +124,14 @@ impl Build for Installation {
 }
 
 impl Installation {
-    /// Refuses a request where the installation sends no mail.
+    /// Refuses the request if the installation sends no mail.
     pub const fn require_mail(&self) -> Result<(), Error> {
         if self.sends_mail { Ok(()) } else { Err(Error::MailDisabled) }
     }
 }
 
-/// Context of the handler of the console's page, which reads no table: whether the installation has the console.
+/// Context of the handler that serves the console page, which reads no table: whether the installation has
+/// the console.
 #[derive(Debug)]
 pub struct ConsoleSwitch {
     is_on: bool,
@@ -138,7 +144,8 @@ impl Build for ConsoleSwitch {
 }
 
 impl ConsoleSwitch {
-    /// Refuses a request where the installation has no console, as if there were no such route.
+    /// Refuses the request if the installation has no console, with the error for a route that does not
+    /// exist.
     pub const fn require(&self) -> Result<(), Error> {
         if self.is_on { Ok(()) } else { Err(Error::RouteNotFound) }
     }
@@ -181,7 +188,8 @@ impl Build for App {
 }
 
 impl App {
-    /// Returns a context with no rate limits that refuses loopback webhooks and needs no verified address.
+    /// Returns a context with default settings: there are no rate limits, webhooks to loopback addresses are
+    /// refused, and accounts may have resources without a verified address.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
         Self {
@@ -209,7 +217,7 @@ impl App {
         self.clock.now()
     }
 
-    /// Returns a new UUIDv7 of the time `now`.
+    /// Returns a new UUIDv7 with the time `now`.
     #[must_use]
     pub fn new_id<T>(&self, now: Timestamp) -> Id<T> {
         Id::new(now, random())
@@ -221,7 +229,7 @@ impl App {
         random()
     }
 
-    /// Returns a new ticket of an erasure.
+    /// Returns a new random ticket, by which its holder can follow an erasure.
     #[must_use]
     pub fn new_ticket(&self) -> Ticket {
         Ticket::new(random())
@@ -234,7 +242,7 @@ impl App {
         byte
     }
 
-    /// Refuses a request that needs mail where the installation sends none.
+    /// Refuses the request if the installation sends no mail.
     pub const fn require_mail(&self) -> Result<(), Error> {
         if self.sends_mail { Ok(()) } else { Err(Error::MailDisabled) }
     }
@@ -244,20 +252,21 @@ impl App {
         lock(&self.exhausted)
     }
 
-    /// Whether this process knows that the limit of deletions by operators within `hour` is used up (the brake is on).
-    /// A refusal then costs no write.
+    /// Whether this process knows that operators have used up their limit of deletions within `hour` (the
+    /// brake is on). It can then refuse a deletion without a write.
     #[must_use]
     pub fn is_braked(&self, hour: Hour) -> bool {
         self.braked.load(Ordering::Relaxed) == hour.0
     }
 
-    /// Remembers that the limit of deletions by operators within `hour` is used up (the brake is on).
+    /// Remembers that operators have used up their limit of deletions within `hour` (the brake is on).
     pub fn remember_brake(&self, hour: Hour) {
         self.braked.store(hour.0, Ordering::Relaxed);
     }
 
-    /// Runs `work` concurrently with the request. Its failure is logged and does not fail the request. The answer waits
-    /// for it, in the API for a second at most, because Lambda may freeze the process once the answer is sent.
+    /// Runs `work` concurrently with the request. If it fails, the failure is logged, and the request is not
+    /// affected. The response is sent only after `work` is done, because Lambda may freeze the process
+    /// afterwards; a response of the API waits for a second at most.
     pub fn beside(&self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
         lock(&self.beside).spawn(async move {
             if let Err(error) = work.await {

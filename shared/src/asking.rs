@@ -1,8 +1,9 @@
-//! Asks participants, by `erasure_requested` events on the bus, to erase what they keep for an account, until they have
-//! answered.
+//! Asks participants (systems that keep something for accounts) to erase what they keep for an account. Each
+//! is asked by `erasure_requested` events on the bus, again and again until it has answered.
 //!
-//! A participant's part in an erasure also serves as the outbox of these events: the index `open` lists the part by the
-//! time at which its next event is due. So the next event follows even if the bus loses one or a run dies.
+//! For each erasure and participant, a [`Participation`] is stored, the participant's part in the erasure. It
+//! also serves as the outbox of the events: the index `open` lists it by the time at which its next event is
+//! due. So the next event is sent even if the bus loses one or a run dies.
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -22,7 +23,7 @@ use crate::platform::{Deadline, metrics};
 use crate::store::participation::OpenPart;
 use crate::store::{Store, Update};
 
-/// Maximum number of participants' parts that are written at the same time.
+/// Maximum number of [`Participation`]s that are written concurrently.
 const CONCURRENT_WRITES: usize = 10;
 
 /// Context of the function that asks participants: store, signer and bus.
@@ -46,27 +47,31 @@ impl Asker {
     }
 }
 
-/// Result of one run of [`ask_due`].
+/// Result of one call of [`ask_due`].
 #[derive(Debug, Default, Serialize)]
 pub struct AskRun {
     /// Number of `erasure_requested` events that the bus has accepted.
     pub asked: u64,
     /// Number of `erasure_requested` events that the bus has refused; the next run sends them again.
     pub refused: u64,
-    /// Number of participants' parts taken out of the index `open`, as nothing is left to be done about them.
+    /// Number of [`Participation`]s that were removed from the index `open` because nothing is left to be
+    /// done about them.
     pub closed: u64,
-    /// Number of participants' parts that an erasure still waits for although their deadline has passed.
+    /// Number of answers that are overdue: the participant's deadline has passed, and the erasure still waits
+    /// for the answer.
     pub overdue: u64,
-    /// Number of participants' parts that could not be read or written; the next run tries again.
+    /// Number of [`Participation`]s that could not be read or written; the next run tries again.
     pub failed: u64,
-    /// Number of deleted participants that were removed from the registry, as no erasure asks them any more.
+    /// Number of deleted participants that were removed from the registry because no erasure asks them any
+    /// more.
     pub forgotten: u64,
-    /// Whether the deadline left work for the next run.
+    /// Whether the run stopped near its deadline and left work for the next run.
     pub unfinished: bool,
 }
 
-/// Asks the participants of `erasure` that have not been asked yet: inserts their parts and puts `erasure_requested`
-/// events on the bus. If the bus does not accept an event, the scheduled run sends it.
+/// Asks those participants of `erasure` that were not asked before: inserts a [`Participation`] for each, and
+/// puts an `erasure_requested` event on the bus. If the bus does not accept an event, the scheduled run sends
+/// it later.
 pub(crate) async fn ask_missing(
     store: &Store,
     bus: &Bus,
@@ -87,7 +92,7 @@ pub(crate) async fn ask_missing(
     Ok(())
 }
 
-/// Builds the `erasure_requested` event that asks a participant. Nothing in it is personal.
+/// Builds the `erasure_requested` event that asks a participant. It contains no personal data.
 fn question(part: &Participation) -> BusEvent<'static> {
     let detail = json!({
         "customer_id": part.customer,
@@ -99,8 +104,9 @@ fn question(part: &Participation) -> BusEvent<'static> {
     BusEvent { name: "erasure_requested", time: part.tm_question, detail }
 }
 
-/// Goes through the participants' parts that are due. Asks the participant again, closes the part if nothing is left to
-/// be done about it, or sets a later time. Stops near the deadline.
+/// Handles all [`Participation`]s that are due: for each, asks the participant again, takes the participation
+/// out of the index `open` if nothing is left to be done about it, or sets a later time. Stops near the
+/// deadline.
 pub async fn ask_due(asker: &Asker, deadline: Deadline) -> Result<AskRun, Error> {
     let (mut run, now) = (AskRun::default(), asker.completer.app.now());
     let registry = asker.store().get_registry().await?;
@@ -119,7 +125,8 @@ impl Asker {
         &self.completer.app.store
     }
 
-    /// Goes through the parts of the participant `name` that are due at `now`.
+    /// Handles all [`Participation`]s of the participant `name` that are due at `now`. Stops near the
+    /// deadline.
     async fn look_at_all(
         &self,
         name: &ParticipantName,
@@ -143,10 +150,11 @@ impl Asker {
         }
     }
 
-    /// Handles up to [`BATCH`] parts of the participant `name`. A part that fails does not affect the others.
+    /// Handles up to [`BATCH`] due [`Participation`]s of the participant `name`. One that fails does not
+    /// affect the others.
     ///
-    /// An event is recorded after the bus has accepted it: if a run dies in between, it is sent twice rather than
-    /// never.
+    /// An event is recorded as sent only after the bus has accepted it: if a run dies in between, the event
+    /// is sent twice rather than never.
     async fn look_at(
         &self,
         name: &ParticipantName,
@@ -176,8 +184,9 @@ impl Asker {
         }
     }
 
-    /// Decides what to do with a part, and completes its erasure if no answer is awaited any more. Returns `None` if
-    /// the part is not due: the index may lag behind the table.
+    /// Decides what to do about a [`Participation`], and completes its erasure if that waits for no answer
+    /// any more. Returns `None` if the participation is not due after all, because the index may lag behind
+    /// the table.
     async fn decide(
         &self,
         name: &ParticipantName,
@@ -201,8 +210,8 @@ impl Asker {
         }
     }
 
-    /// Removes participants from the registry that were deleted long ago and that no erasure asks. Returns their
-    /// number.
+    /// Removes participants from the registry that were deleted long ago and that no erasure asks any more.
+    /// Returns the number of removed ones.
     async fn forget(&self, registry: &Registry, now: Timestamp) -> Result<u64, Error> {
         let mut forgotten = Vec::new();
         for name in registry.forgettable(now) {
@@ -223,7 +232,7 @@ impl Asker {
 }
 
 impl AskRun {
-    /// Returns the value of a successful `result`. A failure is counted and logged.
+    /// Returns the value of `result`. If it is an error, counts and logs that, and returns `None`.
     fn succeeded<T>(
         &mut self,
         result: Result<T, Error>,

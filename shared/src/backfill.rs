@@ -1,5 +1,6 @@
-//! Backfill: adds the index keys and markers that this version of the program writes to accounts that an earlier
-//! version wrote last.
+//! Backfill: brings accounts up to date that an earlier version of the program wrote last. It adds the index
+//! keys and markers that this version writes; a marker is an item by which an account is in a list for
+//! operators.
 
 use serde::Serialize;
 
@@ -14,13 +15,15 @@ use crate::platform::Deadline;
 pub struct Backfill {
     /// Number of accounts that were read.
     pub checked: u64,
-    /// Number of accounts that had a missing or outdated index key, or lacked a marker, and were brought up to date.
+    /// Number of accounts that were changed because an index key was missing or outdated, or a marker was
+    /// missing.
     pub changed: u64,
     /// Where the next run continues, as the text of an [`Unvisited`]; `None` if every account was read.
     pub unfinished_from: Option<String>,
 }
 
-/// Completes the index keys and markers of the accounts in `unvisited`. Stops near the deadline.
+/// Writes the missing or outdated index keys and the missing markers of the accounts in `unvisited`. Stops
+/// near the deadline.
 pub async fn backfill(
     app: &App,
     unvisited: Unvisited,

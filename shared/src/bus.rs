@@ -1,4 +1,4 @@
-//! The EventBridge bus, and the publisher that puts the outbox's events on it.
+//! The EventBridge bus, and the publisher that puts the events of the outbox table on it.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
@@ -22,18 +22,18 @@ pub const SOURCE: &str = "tenure";
 /// Maximum number of entries in one `PutEvents` call: EventBridge's limit.
 pub const BATCH: usize = 10;
 
-/// Maximum number of `PutEvents` calls at the same time. Each is followed by a write per event, which takes a
-/// connection.
+/// Maximum number of concurrent `PutEvents` calls. After each, one write per event follows, and each write
+/// needs a connection.
 const CONCURRENT_CALLS: usize = 4;
 
-/// The event bus.
+/// An EventBridge event bus, with the client that puts events on it.
 #[derive(Debug)]
 pub struct Bus {
     client: Client,
     name: String,
 }
 
-/// An event as the bus takes it: its type, time and data.
+/// An event in the form that is put on the bus: its type, time and data.
 #[derive(Debug)]
 pub struct BusEvent<'a> {
     /// The event type: EventBridge's `detail-type`.
@@ -58,8 +58,8 @@ impl Bus {
         Self { client, name }
     }
 
-    /// Puts up to [`BATCH`] events on the bus. Returns for each whether the bus has accepted it. A call that fails is
-    /// logged; none of its events is accepted.
+    /// Puts up to [`BATCH`] events on the bus. Returns for each event whether the bus has accepted it. If the
+    /// call fails, that is logged, and none of the events is accepted.
     pub async fn put(&self, events: impl IntoIterator<Item = BusEvent<'_>>) -> Vec<bool> {
         let entries: Vec<_> = events.into_iter().map(|event| self.entry(event)).collect();
         let count = entries.len();
@@ -88,7 +88,7 @@ impl Bus {
     }
 }
 
-/// Publishes the outbox's events on the bus.
+/// Publishes the events of the outbox table on the bus.
 #[derive(Debug)]
 pub struct Publisher {
     /// Store, clock and randomness.
@@ -111,12 +111,12 @@ pub struct PublishRun {
     pub refused: u64,
     /// Age of the oldest overdue event, in seconds.
     pub oldest_seconds: u64,
-    /// Whether the deadline left work for the next run.
+    /// Whether the run stopped near its deadline and left work for the next run.
     pub unfinished: bool,
 }
 
-/// Publishes the events that are still unpublished a minute after they were written: the table's stream should have
-/// brought them by then.
+/// Publishes the events that are still unpublished a minute after they were written. Normally, the outbox
+/// table's stream has brought them to the publisher by then.
 pub async fn publish_overdue(
     publisher: &Publisher,
     deadline: Deadline,
@@ -154,8 +154,8 @@ impl Publisher {
         Self { app, bus }
     }
 
-    /// Publishes events and takes them out of the queue of unpublished ones. Returns the ids of those that the bus
-    /// refused; one that is refused does not hold up the others.
+    /// Publishes events, and removes those from the queue of unpublished events that the bus has accepted.
+    /// Returns the ids of the others; a refused event does not hold up the rest.
     pub async fn publish(&self, events: &[OutboxEntry]) -> Vec<Id<Event>> {
         let batches: Vec<_> = events.chunks(BATCH).map(|batch| self.publish_batch(batch)).collect();
         stream::iter(batches).buffer_unordered(CONCURRENT_CALLS).concat().await
@@ -171,8 +171,8 @@ impl Publisher {
         refused
     }
 
-    /// Takes published events out of the queue of unpublished ones. If that fails for one, the schedule publishes it
-    /// once more, which is better than a retry of the whole batch.
+    /// Removes published events from the queue of unpublished events. If that fails for an event, the
+    /// scheduled run publishes it once more, which is better than a retry of the whole batch.
     async fn record_published(&self, events: &[&OutboxEntry]) {
         let now = self.app.now();
         let records = events.iter().map(|event| async move {

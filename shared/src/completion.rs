@@ -1,5 +1,5 @@
-//! Completion of erasures: records participants' answers, and signs the final receipt once an erasure waits for no
-//! participant any more.
+//! Completion of erasures: records the answers of participants (other systems that erase what they keep for
+//! an account), and signs the final receipt once an erasure waits for none of them any more.
 
 use futures_util::future::BoxFuture;
 
@@ -19,7 +19,7 @@ pub struct Completer {
     /// Store, clock and randomness.
     pub app: App,
     signer: Signer,
-    /// Names of the account's own fields that the purge has blanked, for the receipt.
+    /// Names of the account's own fields that the purge has blanked; the receipt lists them.
     erased: Vec<&'static str>,
 }
 
@@ -44,11 +44,12 @@ impl Completer {
         Self { app, signer, erased: fields::blanked::<CustomerAttributes>() }
     }
 
-    /// Records a participant's answer, and completes the erasure if it waits for no other participant. Returns the part
-    /// as it is now.
+    /// Records a participant's answer, and completes the erasure if it waits for no other participant.
+    /// Returns the updated [`Participation`].
     ///
-    /// Unlike the write of a waiver, this one does not check the caller's authority again: whoever loses it meanwhile
-    /// could have sent the same answer a moment before, and the write changes nothing but this part (decision 71).
+    /// Unlike the write of a waiver, this write does not check again that the caller still has the needed
+    /// permission: a caller who has just lost it could have sent the same answer a moment before, and the
+    /// write changes nothing but this participation (decision 71).
     pub async fn answer(
         &self,
         part: Participation,
@@ -68,7 +69,8 @@ impl Completer {
         Ok(part)
     }
 
-    /// Records a waiver, and completes the erasure if it waits for no other participant. Returns the part as it is now.
+    /// Records a waiver, a project admin's decision that the erasure does not need this participant's answer,
+    /// and completes the erasure if it waits for no other participant. Returns the updated [`Participation`].
     pub async fn waive(
         &self,
         part: Participation,
@@ -88,24 +90,25 @@ impl Completer {
         Ok(part)
     }
 
-    /// Completes the erasure if `part` was the last that it waited for. If completing fails, the recorded answer or
-    /// waiver stands, and the next answer or the schedule completes the erasure.
+    /// Completes the erasure if it waited for nothing but `part`. If completing fails, the recorded answer or
+    /// waiver stands, and the next answer or the scheduled run completes the erasure.
     async fn complete_if_settled(&self, part: &Participation) {
         if part.required && !part.is_awaited() {
             complete_if_settled(&self.app, &self.signer, &self.erased, part.customer).await;
         }
     }
 
-    /// Signs and stores the final receipt of an erasure, if it is awaiting participants and each required one has
-    /// completed or was waived. Does no harm if another writer has done so already.
+    /// Signs and stores the final receipt of an erasure, if it is awaiting participants and each required one
+    /// has completed or was waived. Has no effect if another writer has done so already.
     pub async fn complete(&self, erasure: &Erasure, parts: &[Participation]) -> Result<(), Error> {
         complete(&self.app, &self.signer, &self.erased, erasure, parts).await
     }
 }
 
-/// Completes an account's erasure, if it is awaiting participants and each required one has completed or was waived. To
-/// be called after the change of a part is written: all parts are read afterwards, so whoever settles the last part
-/// sees that all are settled. A failure is logged: the next answer or the schedule completes the erasure.
+/// Completes an account's erasure, if it is awaiting participants and each required one has completed or was
+/// waived. To be called after a change of a participant's part, or the first receipt, is written: since all
+/// parts are read only then, the call after the last of these writes sees that the erasure is complete. A
+/// failure is logged; the next answer or the scheduled run completes the erasure.
 pub(crate) async fn complete_if_settled(
     app: &App,
     signer: &Signer,

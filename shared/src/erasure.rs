@@ -1,5 +1,5 @@
-//! Deletions bound to a plan, and the restore replay, which deletes erased accounts again after a restored table has
-//! brought them back.
+//! Deletions by operators, which can be bound to a plan (a count of what deleting would remove), and the
+//! restore replay, which deletes erased accounts again after a restored table has brought them back.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,8 +13,9 @@ use crate::http::Preconditions;
 use crate::lifecycle::{transition, transition_if};
 use crate::platform::Deadline;
 
-/// Deletes an account at once, for an operator, if it meets the request's preconditions and, given a `plan`, has not
-/// changed since the plan was made. Returns the account as it was before, and as it is now.
+/// Deletes an account at once, for an operator. Fails if the account does not meet the request's
+/// preconditions, or has changed since `plan` was made. Returns the account as it was before, and as it is
+/// now.
 pub async fn delete(
     app: &App,
     by: Actor,
@@ -22,7 +23,7 @@ pub async fn delete(
     plan: Option<Plan>,
     conditions: &Preconditions,
 ) -> Result<(Customer, Customer), Error> {
-    // Of a deleted account there is no plan, and nothing to protect.
+    // A deleted account has no plan, and nothing that a plan could protect.
     if app.requires_plan && plan.is_none() && customer.status != Status::Deleted {
         return Err(Error::PlanRequired);
     }
@@ -39,22 +40,22 @@ pub async fn delete(
     }
 }
 
-/// Accounts that a restore replay does not delete again, since their erasure was an attack or a mistake: the restore
-/// was made to bring them back.
+/// Accounts that a restore replay does not delete again. Their erasure was an attack or a mistake, and the
+/// restore was made to bring them back.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exceptions {
-    /// Ids of excepted accounts.
+    /// Ids of the excepted accounts.
     customers: Vec<Id<Customer>>,
-    /// Excepted accounts by who requested their erasure, and when.
+    /// Accounts are also excepted if their erasure was requested by one of these requesters within a period.
     requests: Vec<RequestsBy>,
 }
 
-/// The requests of one requester within a period.
+/// All erasure requests of one requester within a period.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestsBy {
-    /// Id of the agent or access key that requested the erasures, as the ledger has it.
+    /// Id of the agent or access key that requested the erasures, as recorded in the ledger.
     requester: Uuid,
     /// Start of the period, inclusive: the time of the first request.
     from: Timestamp,
@@ -74,23 +75,27 @@ impl Exceptions {
     }
 }
 
-/// Result of a restore replay.
+/// Result of one call of [`replay`].
 #[derive(Debug, Default, Serialize)]
 pub struct Replay {
     /// Number of finished erasures that were checked.
     pub checked: u64,
-    /// Number of accounts that the restore brought back and that are deleted again; the purge follows.
+    /// Number of accounts that the restore brought back and that are deleted again. The purge, which runs in
+    /// the background, then deletes what they own.
     pub erased_again: u64,
-    /// Number of accounts that the restore brought back with a hold and that therefore could not be deleted again.
+    /// Number of accounts that the restore brought back and that could not be deleted again, because a hold
+    /// forbids it.
     pub refused: u64,
-    /// Number of accounts that the restore brought back and that stay, because the call excepts them.
+    /// Number of accounts that the restore brought back and that stay, because they are among the
+    /// [`Exceptions`].
     pub excepted: u64,
-    /// Month to continue from; `None` if the replay is done.
+    /// Month from which the next call must continue; `None` if the replay is done.
     pub unfinished_from: Option<String>,
 }
 
-/// Deletes again every account whose erasure finished in the month `from` or later and that is not deleted now, except
-/// those that `except` names. Stops near the deadline.
+/// Deletes again every account whose erasure finished in the month `from` or later and that is not deleted
+/// now, except those that `except` names. Stops near the deadline; another call continues from
+/// [`unfinished_from`](Replay::unfinished_from).
 pub async fn replay(
     app: &App,
     from: Month,

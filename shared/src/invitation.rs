@@ -1,4 +1,4 @@
-//! Invitations: an agent who is created without a password chooses it by a mailed link.
+//! Invitations: an agent who is created without a password chooses one through a mailed link.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::domain::value::{NewPassword, PasswordHash};
 use crate::domain::{Agent, Customer, Error, Id};
 use crate::password;
 
-/// Credentials of a new agent: the hash of a password or, without one, an invitation to choose it.
+/// Credentials of a new agent: the hash of a password, or an invitation to choose one.
 pub struct FirstPassword {
     /// The password's hash; for an invited agent, a hash that no password matches.
     pub hash: PasswordHash,
@@ -23,9 +23,9 @@ impl fmt::Debug for FirstPassword {
 }
 
 impl FirstPassword {
-    /// Returns the credentials of `agent`, who is new in the account `customer`: the hash of `password` or, without
-    /// one, an invitation. Refuses to invite if the installation sends no mail, or if the agent's user name is no
-    /// e-mail address.
+    /// Returns the credentials of `agent`, a new agent of the account `customer`: the hash of `password` or,
+    /// if there is no password, an invitation to choose one. An invitation fails if the installation sends no
+    /// mail, or if the agent's user name is not an e-mail address.
     pub fn of(
         app: &App,
         customer: Id<Customer>,

@@ -7,21 +7,21 @@
 //! | [`password`] | argon2id hashes |
 //! | [`auth`] | who calls, with which permission, within which rate limits |
 //! | [`http`] | requests, replies, errors |
-//! | [`sign_up`] | makes the account of a sign-up whose address is proven |
+//! | [`sign_up`] | creates the account of a sign-up once its e-mail address is proven |
 //! | [`invitation`] | what a new agent logs in with: a password, or an invitation by mail |
-//! | [`lifecycle`] | lifecycle changes: decided, written, decided again if another writer came first |
+//! | [`lifecycle`] | carries out lifecycle changes, and decides again if another writer came first |
 //! | [`replay`] | answers to repeated idempotent requests |
-//! | [`erasure`] | deletions bound to a plan; the restore replay |
-//! | [`backfill`] | index keys for accounts that an earlier version wrote last |
-//! | [`completion`] | participants' answers, and the final receipt of an erasure that waits for none of them any more |
-//! | [`purge`] | deletes what a due account owns, until a tombstone and a signed receipt are left |
-//! | [`asking`] | asks participants to erase what they keep |
-//! | [`bus`] | the event bus; publishes the outbox to it |
-//! | [`mail`] | notifies account owners by mail, and carries out mail intents |
+//! | [`erasure`] | deletions as planned; repeats erasures that a restored table has undone |
+//! | [`backfill`] | adds index keys to accounts that an earlier version of the program wrote |
+//! | [`completion`] | records participants' answers, and signs the final receipt after the last one |
+//! | [`purge`] | deletes the data of accounts whose deletion is due, and signs a receipt |
+//! | [`asking`] | asks participants, systems that keep data of accounts, to erase it |
+//! | [`bus`] | publishes events from the outbox table to the event bus |
+//! | [`mail`] | notifies account owners by mail, and mails the links that they request |
 //! | [`webhook`] | signs events and delivers them to webhooks |
 //! | [`signature`] | signed erasure receipts and the public keys that verify them |
 //! | [`patience`] | how long conflicting calls are retried |
-//! | [`pages`] | what the account pages say of the installation, and of the erase rules |
+//! | [`pages`] | fills the installation's settings and the erase rules into the account pages |
 //! | [`platform`] | environment, clock, log, metrics, TLS, AWS SDK |
 //! | [`app`] | handler context: store, clock, randomness |
 //! | [`runtime`] | runs a handler as a Lambda function |

@@ -1,4 +1,5 @@
-//! Lifecycle changes: decided by the domain, written by the store, and decided again if another writer came first.
+//! Lifecycle changes of accounts (freeze, recover, delete, …): the domain decides on a change and the store
+//! writes it. If another writer came first, the domain decides again.
 
 use crate::app::App;
 use crate::domain::brake::{Brake, Hour};
@@ -9,8 +10,9 @@ use crate::http::{Preconditions, view};
 use crate::platform::metrics;
 use crate::store::{Update, revise};
 
-/// Carries out the `command` of an actor on an account, with its event and its ledger entry in one transaction. Returns
-/// the account before the change, and as it is now.
+/// Carries out `command` on the account `customer` on behalf of the actor `by`. One transaction writes the
+/// account, the event and the entry in the ledger of erasures. Returns the account before and after the
+/// change.
 pub async fn transition(
     app: &App,
     by: Actor,
@@ -20,7 +22,8 @@ pub async fn transition(
     transition_if(app, by, customer, command, &Preconditions::default()).await
 }
 
-/// Carries out `command` like [`transition`], if the account meets the request's preconditions.
+/// Carries out `command` like [`transition`], if the account meets the preconditions (such as `If-Match`) of
+/// the request.
 pub async fn transition_if(
     app: &App,
     by: Actor,
@@ -31,9 +34,9 @@ pub async fn transition_if(
     carry_out(app, by, customer, command, conditions, Beside::Nothing).await
 }
 
-/// Carries out the `command` to unregister an account like [`transition_if`], and issues a ticket of the erasure in the
-/// same transaction. If the account is unregistered already, issues another ticket, by a write of its own. Returns the
-/// account as it is now, and the ticket.
+/// Carries out `command`, which unregisters an account, like [`transition_if`]. The same transaction issues a
+/// ticket: a token with which the owner can follow the erasure. If the account is unregistered already, only
+/// issues another ticket. Returns the account as it is now, and the ticket.
 pub async fn unregister(
     app: &App,
     by: Actor,
@@ -48,8 +51,8 @@ pub async fn unregister(
     Ok((after, ticket))
 }
 
-/// Carries out `command` like [`transition`], and uses up the mailed token with this hash in the same transaction.
-/// Fails with [`Error::TokenInvalid`] if the token can no longer be used.
+/// Carries out `command` like [`transition`], and uses up the mailed token with the hash `token_hash` in the
+/// same transaction. Fails with [`Error::TokenInvalid`] if the token can no longer be used.
 pub async fn transition_by_token(
     app: &App,
     by: Actor,
@@ -61,8 +64,8 @@ pub async fn transition_by_token(
     carry_out(app, by, customer, command, &conditions, Beside::UseUp(token_hash)).await
 }
 
-/// Verifies the address of an account by the token that was mailed to it, if the account still has that address.
-/// Returns the account as it is now.
+/// Marks an account's e-mail address as verified and uses up the token that was mailed to it. Fails with
+/// [`Error::TokenInvalid`] if the account now has another address. Returns the account as it is now.
 pub async fn prove_email(
     app: &App,
     token: &PresentedToken,
@@ -78,7 +81,7 @@ pub async fn prove_email(
     Ok(after)
 }
 
-/// Additional write in the transaction of a lifecycle change.
+/// An additional write that is made in the transaction of a lifecycle change.
 #[derive(Clone, Copy)]
 enum Beside<'a> {
     Nothing,
@@ -152,7 +155,8 @@ async fn braked(
     update
 }
 
-/// Counts deletions for the alarms: those by operators, and those by owners who leave at once.
+/// Emits the metrics of deletions, which the alarms watch: deletions by operators, and deletions by owners
+/// without a grace period.
 fn count(command: &Command, now: Timestamp) {
     if matches!(command, Command::UnregisterNow) {
         metrics::emit(now, &[("DeletionsByOwners", "Count", 1)]);

@@ -1,5 +1,5 @@
-//! Fills in what the account pages say about the installation, and about what becomes of an account's data (the erase
-//! rules).
+//! Fills in the placeholders of the account pages: settings of the installation, and what becomes of an
+//! account's data when it is deleted (the erase rules).
 
 use std::time::Duration;
 

@@ -19,19 +19,20 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA
 /// Number of hashes computed by this process.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
-/// Memory in which hashes are computed, 19 MiB, reused from one hash to the next: to get it from the system takes
-/// longer than to fill it. What stays in it reveals no more about a password than its hash does.
+/// Working memory of argon2, 19 MiB. It is reused from one hash to the next, because getting it from the
+/// system takes longer than filling it. What stays in it reveals no more about a password than the password's
+/// hash does.
 static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
-/// Returns the number of hashes that this process has computed. They are what an attack on passwords costs, so the log
-/// has the number per request.
+/// Returns the number of hashes that this process has computed. Hashes are what password-guessing attacks
+/// cost the service, so the log has the number per request.
 #[must_use]
 pub fn computed() -> u64 {
     COMPUTED.load(Ordering::Relaxed)
 }
 
-/// Allocates the memory in which argon2 hashes. Functions that hash call it at init, when Lambda gives them a whole
-/// processor.
+/// Allocates the memory in which argon2 hashes. Functions that hash passwords call this during init, when
+/// Lambda gives them a whole CPU.
 pub fn prepare() {
     drop(memory(&PARAMS));
 }
@@ -93,8 +94,8 @@ pub fn hash(password: &Password) -> Result<PasswordHash, Error> {
         .map_err(|error: password_hash::Error| Error::Internal(format!("cannot hash: {error}")))
 }
 
-/// Returns a digest of a text that contains a password. To guess the text costs as much per try as to guess a hashed
-/// password.
+/// Returns an argon2 digest of a text that contains a password. Guessing the text from its digest costs as
+/// much per try as guessing a password from its hash.
 pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     let mut digest = [0; 32];
     let argon2 = Argon2::new(ALGORITHM, VERSION, PARAMS);
@@ -103,8 +104,8 @@ pub(crate) fn digest(text: &str, salt: &str) -> Result<[u8; 32], Error> {
     Ok(digest)
 }
 
-/// Returns the hash of an invited agent who has no password yet. No password matches it, and a login takes as long as
-/// with any other.
+/// Returns the hash that is stored for an invited agent who has no password yet. No password matches it, and
+/// checking one against it takes as long as against any other hash.
 #[must_use]
 pub fn of_nobody() -> PasswordHash {
     PasswordHash::stored(NOBODY.to_owned())
@@ -119,7 +120,8 @@ pub fn is_of_nobody(stored: &PasswordHash) -> bool {
     salt_and_hash(stored.expose()) == salt_and_hash(NOBODY)
 }
 
-/// Whether `stored` is a hash of `password`. Computes one hash even if there is nothing to compare with.
+/// Whether `stored` is a hash of `password`. Always computes one hash, so that the time taken does not reveal
+/// whether there is a `stored` hash.
 #[must_use]
 pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
     let phc = stored.map_or(NOBODY, PasswordHash::expose);
@@ -129,8 +131,8 @@ pub fn verify(password: &Password, stored: Option<&PasswordHash>) -> bool {
     valid.is_ok() && stored.is_some()
 }
 
-/// Returns a new hash of `password` if `stored` has weaker parameters than the current ones. One that is stronger in
-/// any parameter stays: a rehash never makes a password easier to guess.
+/// Returns a new hash of `password` if `stored` has weaker parameters than the current ones. A stored hash
+/// that is stronger in any parameter is kept: rehashing never makes a password easier to guess.
 pub fn rehash(password: &Password, stored: &PasswordHash) -> Result<Option<PasswordHash>, Error> {
     if is_weaker(stored.expose()) { hash(password).map(Some) } else { Ok(None) }
 }

@@ -1,33 +1,36 @@
 //! Retry limits: a call that conflicts with other writers or is throttled is retried until shortly before the
 //! deadline of its request.
 //!
-//! An item that one transaction is writing refuses every other write, whose writer retries when it is free. The
-//! longest pause between tries grows from 25 ms to 200 ms, so that few writers try at the same moment, and shrinks
-//! again with the age of the request, to 25 ms after three seconds, so that those who have waited longest try most
-//! often and succeed first. Changes of an account itself (freeze, delete, hold …) are rare and must not starve beside
-//! its many writers: they are eager, and never pause for more than 5 ms.
-//! `infra/decisions/0038-retry-conflicts-until-the-deadline.md` has the figures.
+//! While a transaction writes an item, DynamoDB refuses all other writes of the item, and their writers have
+//! to retry. The longest pause between tries grows from 25 ms to 200 ms, so that few writers try at the same
+//! moment. It shrinks again with the age of the request, to 25 ms after three seconds, so that those who have
+//! waited longest try most often and succeed first. Changes of an account itself (freeze, delete, hold …) are
+//! rare and must not be starved by the many other writers of the account's item: they retry eagerly, that is,
+//! they never pause for more than 5 ms. `infra/decisions/0038-retry-conflicts-until-the-deadline.md` has the
+//! figures.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Maximum pause before the second try, and before each try of a request that has waited for [`AGED`].
+/// Maximum pause before the second try, and before every further try of a request that is older than
+/// [`AGED`].
 const SHORT: Duration = Duration::from_millis(25);
 
 /// Maximum pause before any try.
 const LONG: Duration = Duration::from_millis(200);
 
-/// Age from which on a request pauses for at most [`SHORT`] again.
+/// Age of a request from which its pauses are at most [`SHORT`] again.
 const AGED: Duration = Duration::from_secs(3);
 
-/// Maximum pause of an eager writer, which changes the account itself.
+/// Maximum pause of eager retries, which are for changes of an account itself.
 const EAGER: Duration = Duration::from_millis(5);
 
-/// Time before a request's deadline in which nothing is retried: it is kept for the last try and the answer.
+/// Time before a request's deadline in which no more retries begin: it is reserved for the last try and the
+/// response.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long calls outside of a [request](scope) are retried, such as the purge's.
+/// How long calls that do not belong to a [request](scope) are retried, such as those of the purge.
 const DEFAULT: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
@@ -47,7 +50,8 @@ impl Span {
     }
 }
 
-/// Runs a request that must be answered within `left`: calls in it are retried until shortly before.
+/// Runs `request`, which must be answered within `left`. Calls that it makes are retried until shortly before
+/// that.
 pub async fn scope<T>(left: Duration, request: impl Future<Output = T>) -> T {
     REQUEST.scope(Span::of(left.saturating_sub(MARGIN)), request).await
 }
@@ -61,13 +65,13 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// Returns retries that go on until the request's deadline, with pauses that leave room for other writers.
+    /// Starts retries that last until the request's deadline, with pauses that leave room for other writers.
     pub(crate) fn new() -> Self {
         let span = REQUEST.try_with(|span| *span).unwrap_or_else(|_| Span::of(DEFAULT));
         Self { span, made: 0, is_eager: false }
     }
 
-    /// Returns retries that go on until the request's deadline, with pauses of at most [`EAGER`].
+    /// Starts retries that last until the request's deadline, with pauses of at most [`EAGER`].
     pub(crate) fn eager() -> Self {
         Self { is_eager: true, ..Self::new() }
     }
@@ -77,7 +81,7 @@ impl Tries {
         self.made
     }
 
-    /// Counts a failed try. Returns whether there is time for another, which may be made at once.
+    /// Counts a failed try without pausing. Returns whether there is time for another.
     pub(crate) fn again(&mut self) -> bool {
         self.made += 1;
         Instant::now() < self.span.ends

@@ -1,4 +1,5 @@
-//! Replays: answer a repeated idempotent request with the current state of what the first request created or changed.
+//! Replays: responses to repeated idempotent requests. They show the current state of what the first request
+//! created or changed.
 
 use std::future::{Ready, ready};
 
@@ -18,8 +19,8 @@ pub async fn customer(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
     Reply::state(view::CustomerView::from(&account(app, record.customer).await?))
 }
 
-/// Answers with the account that the request unregistered, and with another ticket of its erasure: of the first one,
-/// only the hash is stored.
+/// Answers with the account that the request unregistered, and with another ticket (a token to follow the
+/// erasure with), because of the first ticket only the hash is stored.
 pub async fn unregistered(app: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
     let ticket = app.new_ticket();
     let hash = ticket.hash();

@@ -10,8 +10,8 @@ use crate::domain::{
 use crate::password;
 use crate::store::customer::NewCustomer;
 
-/// Makes the account of a sign-up and its first agent, and uses up the token in the same transaction. The user name is
-/// the address unless another is chosen.
+/// Creates the account of a sign-up and its first agent, and uses up the mailed token in the same
+/// transaction. The agent's user name is the e-mail address, unless `username` is given.
 pub async fn complete(
     app: &App,
     token: &PresentedToken,

@@ -1,5 +1,5 @@
-//! Query parameters, and headers that would change a request's meaning: a route refuses those that its OpenAPI
-//! description does not have.
+//! Undocumented parameters: a route refuses query parameters that its OpenAPI description does not have, and
+//! headers that would change the meaning of the request.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure};
 
-/// Returns a route's method, and its path with an id that names nothing.
+/// Returns a route's method, and its path with an id that does not exist.
 fn path(route: &str) -> (&str, String) {
     let (method, path) = route.split_once(' ').unwrap();
     let path = path.replace("{kind}", "numbers");
     (method, path.replace("{id}", "01900000-0000-7000-8000-000000000000"))
 }
 
-/// Returns the names of an operation's documented parameters whose `in` is `place`: `query` or `header`.
+/// Returns the names of an operation's documented parameters in this place: `query` or `header`.
 fn described(
     description: &Description,
     route: &str,
@@ -102,8 +102,8 @@ async fn a_project_admin_names_the_account_of_a_new_resource() {
     tenure.call_with(&account.token, "POST", "/v1.0/numbers", json!({})).await.ok();
 }
 
-/// Outside of `/v1.0`, `token` and `accesskey` in the URL are no credentials: they are refused like any unknown query
-/// parameter.
+/// Outside of `/v1.0`, `token` and `accesskey` in the query are not credentials: they are refused like any
+/// unknown query parameter.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_in_the_url_of_auth_routes_are_refused_without_being_repeated() {
     let tenure = Tenure::start().await;

@@ -9,7 +9,7 @@ use crate::harness::{PASSWORD, Tenure, slow, uncounted};
 
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-/// Creates a key; returns its path and its token.
+/// Creates an access key; returns its path and its token.
 async fn create(tenure: &Tenure, token: &str, body: Value) -> (String, String) {
     let key = tenure.call_with(token, "POST", "/v1.0/accesskeys", body).await.ok();
     let path = format!("/v1.0/accesskeys/{}", key["id"].as_str().unwrap());
@@ -155,7 +155,7 @@ async fn rotated_token_works_until_the_overlap_ends() {
     assert_eq!(status(&tenure, fourth).await, 401);
     assert_eq!(status(&tenure, fifth.as_str().unwrap()).await, 200);
     assert_eq!(tenure.count_events(&account.id, "accesskey_updated").await, 4);
-    // Deletion ends all tokens.
+    // When a key is deleted, all its tokens end.
     let admin = tenure.login("test1", PASSWORD).await;
     tenure.call(&admin, "DELETE", &path).await.ok();
     assert_eq!(status(&tenure, fifth.as_str().unwrap()).await, 401);
@@ -186,7 +186,7 @@ async fn concurrent_rotations_keep_every_issued_token_valid() {
     for answer in lost {
         assert_eq!(answer.refused(409), "ALREADY_ROTATED");
     }
-    // Every issued token works, the one from before included.
+    // All tokens that were issued work, and so does the first one.
     assert_eq!(status(&tenure, &first).await, 200);
     for answer in &won {
         assert_eq!(status(&tenure, answer.body["token"].as_str().unwrap()).await, 200);
@@ -194,7 +194,8 @@ async fn concurrent_rotations_keep_every_issued_token_valid() {
     assert_eq!(tenure.call(&first, "GET", &path).await.ok()["name"], "n");
 }
 
-/// A key acts for the agent that created it or, after a rotation, for the one that rotated it.
+/// An access key belongs to the agent that created it or, after a rotation, to the agent that rotated it, and
+/// ends with that agent.
 #[tokio::test(flavor = "multi_thread")]
 async fn key_ends_with_its_agent_unless_another_agent_rotates_it() {
     let tenure = Tenure::start().await;
@@ -258,7 +259,7 @@ async fn last_use_of_a_key_is_written_once_a_day() {
     assert!(days.iter().all(|day| day.ends_with("T00:00:00Z")) && days[0] < days[1], "{days:?}");
 }
 
-/// The use is recorded concurrently with the request.
+/// In a request that writes, the first use of the access key is recorded concurrently with that write.
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_first_use_adds_no_round_trip_to_a_write() {
     let tenure = Tenure::start_with(slow(uncounted())).await;
@@ -276,7 +277,7 @@ async fn recording_first_use_adds_no_round_trip_to_a_write() {
     let function = "AccesskeyUpdateFunction";
     assert_eq!(steps(&key, function, "PUT", &path, rename.clone()).await, (2, 1));
     assert_eq!(steps(&key, function, "PUT", &path, rename).await, (2, 0));
-    // A read makes one call only, so there the record is a second step.
+    // A `GET` makes a single database call, so the record of the first use is a second step.
     let (path, key) = create(&tenure, &account.token, json!({"expire": 86_400})).await;
     let function = "AccesskeyGetFunction";
     assert_eq!(steps(&key, function, "GET", &path, json!({})).await, (2, 1));

@@ -1,5 +1,6 @@
-//! E-mail addresses: one is reserved for an account by proof or by an operator, and a search by address finds every
-//! account that has it, reserved or not.
+//! E-mail addresses. An account reserves an address by proving that it receives mail there, or because an
+//! operator set or verified the address. A search by address finds every account that has it, reserved or
+//! not.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -8,25 +9,25 @@ use serde_json::{Value, json};
 use crate::harness::{Account, Answer, PASSWORD, Tenure, counted, new_customer};
 
 impl Tenure {
-    /// Changes the address of an account as its owner.
+    /// Changes the account's e-mail address as its owner.
     async fn move_to(&self, account: &Account, email: &str) -> Answer {
         let body = json!({"email": email, "current_password": PASSWORD});
         self.call_with(&account.token, "PUT", "/v1.0/customer", body).await
     }
 
-    /// Changes the address of an account as an operator.
+    /// Changes the account's e-mail address as an operator.
     async fn assign(&self, admin: &str, account: &Account, email: &str) -> Answer {
         let path = format!("/v1.0/customers/{}", account.id);
         self.call_with(admin, "PUT", &path, json!({"email": email})).await
     }
 
-    /// Verifies, as an operator, the account's current address.
+    /// Records, as an operator, that the account's e-mail address is verified.
     async fn prove(&self, admin: &str, account: &Account) -> Answer {
         let path = format!("/v1.0/customers/{}/verification", account.id);
         self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await
     }
 
-    /// Finds accounts by their address, in pages of `size`. Returns their ids.
+    /// Searches for accounts by e-mail address, in pages of `size`; returns their ids.
     async fn find(&self, admin: &str, email: &str, size: usize) -> Vec<String> {
         let (mut found, mut token) = (Vec::new(), String::new());
         loop {
@@ -44,7 +45,8 @@ impl Tenure {
         }
     }
 
-    /// Returns the first letter of the sort key of each lock and entry that the account has under an e-mail address.
+    /// Returns the first letter of the sort key of each item that links the account to an e-mail address:
+    /// locks, which reserve the address, and entries, by which a search finds the account.
     async fn addressed(&self, account: &Account) -> Vec<String> {
         let items = self.accounts().await;
         let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
@@ -56,8 +58,8 @@ impl Tenure {
         own
     }
 
-    /// Deletes all entries under addresses and the attribute `email_unreserved`, so that the items are as an earlier
-    /// version wrote them, which had neither.
+    /// Deletes the entries by which a search finds accounts, and the attribute `email_unreserved`: an earlier
+    /// version of the service wrote neither.
     async fn forget_entries(&self) {
         for item in self.accounts().await {
             let key = |name: &str| AttributeValue::S(item[name]["S"].as_str().unwrap().to_owned());
@@ -81,7 +83,7 @@ async fn an_owners_unproven_address_neither_reveals_nor_blocks_another_account()
     let squatter = tenure.account(&admin, "test2").await;
     tenure.prove(&admin, &one).await.ok();
 
-    // Free, reserved, unproven: the answers and the work are the same.
+    // Whether an address is free, reserved or unproven makes no difference to responses and cost.
     tenure.move_to(&squatter, "start@example.com").await.ok();
     let mut answers = Vec::new();
     for email in ["free1@example.com", "test1@example.com", "free2@example.com"] {
@@ -98,7 +100,7 @@ async fn an_owners_unproven_address_neither_reveals_nor_blocks_another_account()
     }
     assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:?}");
 
-    // Whoever comes later gets the address.
+    // An account that sets the address later can reserve it.
     tenure.move_to(&squatter, "late@example.com").await.ok();
     let mut late = new_customer("test3");
     late["email"] = json!("Late@example.com");
@@ -106,7 +108,7 @@ async fn an_owners_unproven_address_neither_reveals_nor_blocks_another_account()
     assert_eq!(tenure.prove(&admin, &squatter).await.refused(409), "EMAIL_TAKEN");
     let found = tenure.find(&admin, "late@example.com", 100).await;
     assert_eq!(found, [late["id"].as_str().unwrap(), &squatter.id]);
-    // What the squatter had is free, and what the other has is theirs.
+    // The address that the squatter gave up is free, and the other account's is taken.
     for (email, status) in [("test1@example.com", 409), ("free1@example.com", 200)] {
         let answer = tenure.assign(&admin, &squatter, email).await;
         assert_eq!(answer.status, status, "{email}: {}", answer.text);
@@ -186,7 +188,7 @@ async fn a_verified_address_stays_reserved_and_found_until_the_next_is_proven() 
     tenure.assign(&admin, &other, "test1@example.com").await.ok();
     assert_eq!(tenure.assign(&admin, &other, "new@example.com").await.refused(409), "EMAIL_TAKEN");
 
-    // Another account may have both: all that hold an address are found.
+    // Several accounts may have one address: the search finds all of them.
     tenure.move_to(&one, "test1@example.com").await.ok();
     assert_eq!(find("test1@example.com").await, ids(&[&other, &one]));
     assert_eq!(find("new@example.com").await, ids(&[&one]));
@@ -213,7 +215,7 @@ async fn accounts_without_address_entries_still_work() {
     tenure.forget_entries().await;
     let newer = tenure.account(&admin, "test3").await;
 
-    // Found by the lock, beside those that came later.
+    // The old account is found by its lock, beside accounts that came later.
     let shared = "test1@example.com";
     assert_eq!(tenure.find(&admin, shared, 1).await, std::slice::from_ref(&old.id));
     tenure.move_to(&newer, shared).await.ok();
@@ -250,7 +252,7 @@ async fn an_owner_has_ten_addresses_an_hour_asked_for_a_proof() {
     assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
     assert_eq!(refused.body["error"]["details"][0]["limited_by"], "customer");
     assert_eq!(tenure.accounts().await, before);
-    // What asks nobody goes on: other fields, the verified address, and what operators do.
+    // What needs no proof by mail still works: other fields, the verified address, and changes by operators.
     let name = json!({"name": "New"});
     tenure.call_with(&account.token, "PUT", "/v1.0/customer", name).await.ok();
     assert_eq!(tenure.move_to(&account, "test1@example.com").await.ok()["email_verified"], true);

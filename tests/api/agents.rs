@@ -28,7 +28,7 @@ async fn create(tenure: &Tenure, token: &str, username: &str, permission: u64) -
     create_with(tenure, token, new_admin(username, permission, PASSWORD)).await
 }
 
-/// Creates an agent of the project account with the session of that account's first admin.
+/// Creates an agent of the project account, as that account's first admin.
 async fn create_operator(tenure: &Tenure, admin: &str, username: &str, permission: u64) -> String {
     create_with(tenure, admin, new_admin(username, permission, OPERATORS_PASSWORD)).await
 }
@@ -149,7 +149,8 @@ async fn agents_are_created_log_in_and_are_deleted() {
     assert_eq!((count("agent_created"), count("agent_deleted")), (3, 1), "{events:?}");
 }
 
-/// Every route of agents refuses every caller without permission: the answer reveals nothing, and nothing changes.
+/// Every agent route refuses every caller without permission. The refusals reveal nothing, and nothing
+/// changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_admins_manage_agents_and_only_in_their_account() {
     let tenure = Tenure::start().await;
@@ -398,7 +399,7 @@ async fn password_change_ends_the_other_sessions() {
     let elsewhere = tenure.login("agent", new).await;
     assert!(works(&tenure, &elsewhere).await);
 
-    // An admin sets another agent's password with their own.
+    // To set another agent's password, an admin sends their own password.
     let body = json!({"password": PASSWORD});
     let refused = set_password(&tenure, &account.token, &id, body).await;
     assert_eq!(refused.refused(400), "INVALID_ARGUMENT");
@@ -487,7 +488,7 @@ async fn concurrent_username_claims_in_two_accounts_have_one_winner() {
         (tenure.account(&admin, "ours").await, tenure.account(&admin, "theirs").await);
     let before = tenure.accounts().await.len();
     let mut calls = JoinSet::new();
-    // As many as an account may meet within an hour.
+    // Ten calls per account: an account may meet no more taken user names within an hour.
     for number in 0..20 {
         let account = if number % 2 == 0 { &ours } else { &theirs };
         let (tenure, token) = (Arc::clone(&tenure), account.token.clone());

@@ -19,7 +19,7 @@ fn new_admin(username: &str) -> Value {
     json!({"username": username, "password": PASSWORD, "permission": ADMIN, "current_password": PASSWORD})
 }
 
-/// Adds `current_password` to a request body, if there is one.
+/// Adds `current_password` to a request body, unless it is `None`.
 fn proved(mut body: Value, current_password: Option<&str>) -> Value {
     if let Some(password) = current_password {
         body["current_password"] = json!(password);
@@ -41,7 +41,7 @@ async fn me(tenure: &Tenure, token: &str) -> String {
     format!("/v1.0/agents/{}", me["id"].as_str().unwrap())
 }
 
-/// Returns the requests that change who may do what: method, path, body.
+/// Returns the requests that change who may act for an account: method, path, body.
 fn grants(other: &str, email: &str) -> [(&'static str, String, Value); 5] {
     let agent = json!({"username": "mallory", "password": PASSWORD, "permission": ADMIN});
     [
@@ -75,16 +75,16 @@ async fn a_key_changes_no_identity_and_makes_no_key() {
         ("PUT", format!("{own}/password"), json!({"password": "password of mallory"})),
         ("POST", "/v1.0/accesskeys".to_owned(), json!({"expire": DAY})),
         ("POST", "/v1.0/accesskeys".to_owned(), json!({"expire": DAY, "permission": 16})),
-        // Who administers the account.
+        // Requests that change who administers the account.
         ("PUT", format!("{second_admin}/permission"), json!({"permission": 16})),
         ("DELETE", second_admin, json!({})),
-        // Another key than itself.
+        // A key may rotate itself, but not another key.
         ("POST", spare, json!({})),
     ];
     for (method, path, body) in grants(&other, "mallory@example.com").into_iter().chain(more) {
         let token = if path.ends_with("/rotate") { &second } else { &key };
         for password in [None, Some(PASSWORD)] {
-            // Where the field is not known, that is an error of its own.
+            // These routes do not know the field `current_password`, and would refuse it with another error.
             if password.is_some() && (path.contains("accesskeys") || method == "DELETE") {
                 continue;
             }
@@ -96,7 +96,7 @@ async fn a_key_changes_no_identity_and_makes_no_key() {
     }
     assert_eq!(tenure.accounts().await, before);
 
-    // What is not identity stays possible.
+    // What does not change who may act for the account is still possible with a key.
     let body = json!({"username": "helper", "password": PASSWORD, "permission": 80});
     tenure.call_with(&key, "POST", "/v1.0/agents", body).await.ok();
     tenure
@@ -140,7 +140,7 @@ async fn a_key_rotates_itself_within_its_own_end() {
     assert_eq!(same["tm_expire"], key["tm_expire"]);
     let shorter = rotate(same["token"].as_str().unwrap(), json!({"expire": 2 * DAY})).await.ok();
     assert!(shorter["tm_expire"].as_str() < key["tm_expire"].as_str());
-    // A person prolongs it.
+    // A session, unlike a key, can prolong the key.
     let longer = rotate(&account.token, json!({"expire": 20 * DAY})).await.ok();
     assert!(longer["tm_expire"].as_str() > key["tm_expire"].as_str());
 }
@@ -161,13 +161,13 @@ async fn a_session_grants_authority_with_its_agents_password_only() {
         assert_eq!(call(Some(WRONG)).await.refused(403), "INVALID_PASSWORD", "{method} {path}");
         assert_eq!(tenure.accounts().await, before, "{method} {path}");
     }
-    // The wrong ones are counted, in the session.
+    // Wrong passwords are counted, per session.
     let (method, path, body) = grants(&other, "new@example.com").into_iter().next().unwrap();
     let refused =
         tenure.call_with(&account.token, method, &path, proved(body, Some(PASSWORD))).await;
     assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
     tenure.stack.advance_clock(3600).await.unwrap();
-    // Right ones are not held against anybody: more than may be wrong.
+    // Right passwords are not counted: more of them are sent than may be wrong.
     for (method, path, body) in grants(&other, "new@example.com").into_iter().chain([
         ("PUT", "/v1.0/customer".to_owned(), json!({"email": "newer@example.com"})),
         ("PUT", "/v1.0/customer".to_owned(), json!({"email": "newest@example.com"})),
@@ -177,7 +177,7 @@ async fn a_session_grants_authority_with_its_agents_password_only() {
     }
     let shown = tenure.call(&account.token, "GET", "/v1.0/customer").await.ok();
     assert_eq!(shown["email"], "newest@example.com");
-    // What grants nothing needs no password.
+    // Requests that give nobody more permissions need no password.
     let body = json!({"username": "ann", "password": PASSWORD, "permission": 64});
     tenure.call_with(&account.token, "POST", "/v1.0/agents", body).await.ok();
     tenure.call_with(&account.token, "PUT", "/v1.0/customer", shown).await.ok();
@@ -236,7 +236,7 @@ async fn changing_ones_own_password_ends_ones_keys_if_asked() {
     assert_eq!(told, keys.len());
 }
 
-/// How an admin is evicted.
+/// How an admin loses the right to act for an account.
 #[derive(Clone, Copy, Debug)]
 enum Eviction {
     Deleted,
@@ -264,7 +264,7 @@ async fn evict(tenure: &Tenure, account: &Account, victim: &str, session: &str, 
     };
 }
 
-/// A request that [`Self::send`] keeps from writing for a while: its transactions are refused, as if other writers had
+/// A request that [`Self::send`] holds back: until released, its transactions fail as if other writers had
 /// locked the items.
 struct Delayed {
     function: &'static str,
@@ -274,8 +274,8 @@ struct Delayed {
 }
 
 impl Delayed {
-    /// Sends the request, runs `meanwhile` once the request's first transaction was refused, then lets it write.
-    /// Returns its answer.
+    /// Sends the request, waits until its first transaction has been refused, runs `meanwhile`, and then lets
+    /// the transaction succeed. Returns the response.
     async fn send(
         self,
         tenure: &Arc<Tenure>,
@@ -305,7 +305,8 @@ impl Delayed {
     }
 }
 
-/// Returns one of five requests that grant or destroy authority, by its number.
+/// Returns one of five requests, selected by `number`, that change who may act for an account or unregister
+/// it.
 fn request(number: usize, own: &str, target: &str) -> Delayed {
     let proved = |body: Value| proved(body, Some(PASSWORD));
     let (function, method, path, body) = match number % 5 {
@@ -420,7 +421,8 @@ async fn a_project_admin_who_is_demoted_meanwhile_changes_no_participants() {
     assert_eq!(tenure.items("ErasuresTable").await, before);
 }
 
-/// Changes an agent's item directly in the table, since the function that would change it is the one kept from writing.
+/// Changes an agent's item directly in the table, because the function that would change it is being held
+/// back.
 async fn write_to_agent(
     tenure: &Tenure,
     account: &Account,
@@ -440,8 +442,8 @@ async fn write_to_agent(
         .unwrap();
 }
 
-/// Returns who may act for the account: its agents with their permissions, except those named `victim…`, and its access
-/// keys; then the account's status.
+/// Returns who may act for the account: its agents with their permissions (except those named `victim…`) and
+/// its access keys. The last element is the account's status.
 async fn authority(tenure: &Tenure, account: &Account) -> Vec<String> {
     let agents = tenure.call(&account.token, "GET", "/v1.0/agents").await.ok();
     let keys = tenure.call(&account.token, "GET", "/v1.0/accesskeys").await.ok();

@@ -1,5 +1,5 @@
-//! The brake (`DeletionsPerHour`), which limits deletions by operators within an hour, and `RequirePlan`, with which an
-//! installation refuses deletions without a plan.
+//! The brake (`DeletionsPerHour`), the limit of deletions by operators within an hour; and `RequirePlan`, the
+//! setting that refuses deletions whose request names no plan (a count of what would be deleted).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use shared::store::{Store, customer::NewCustomer};
 use crate::harness::{Account, Answer, PASSWORD, Tenure, options, quick, uncounted};
 use crate::store::store;
 
-/// Number of concurrent requests, each as if by another operator.
+/// Number of requests in flight, as if from that many operators.
 const TASKS: usize = 64;
 
-/// How long a transaction in flight locks its items, as in DynamoDB: other writers of them are refused meanwhile.
+/// How long a transaction locks its items, as in DynamoDB: transactions of other writers are refused
+/// meanwhile.
 const HOLD: Duration = Duration::from_millis(10);
 
 fn limited(limit: u64) -> Options {
@@ -32,7 +33,7 @@ fn limited(limit: u64) -> Options {
     options
 }
 
-/// Starts a stack whose clock is at least 20 minutes before the end of an hour, since the brake counts by hours of the
+/// Starts a stack with at least 20 minutes left in the hour of its clock: the brake counts by hours of the
 /// clock.
 async fn at_an_hour(options: Options) -> Tenure {
     let tenure = Tenure::start_with(options).await;
@@ -43,7 +44,7 @@ async fn at_an_hour(options: Options) -> Tenure {
     tenure
 }
 
-/// Creates an account directly in the store, without a request; returns its id.
+/// Creates an account directly in the store, not through the API; returns its id.
 async fn create(store: &Store, number: u64) -> String {
     let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
     let mut random = [0; 10];
@@ -68,7 +69,7 @@ async fn create(store: &Store, number: u64) -> String {
     customer.id.to_string()
 }
 
-/// Returns the items of each account's partition.
+/// Returns the items of each account's partition, by account id.
 async fn partitions(tenure: &Tenure) -> BTreeMap<String, Vec<Value>> {
     let mut partitions: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for item in tenure.items("AccountsTable").await {
@@ -83,8 +84,8 @@ async fn delete(tenure: &Tenure, token: &str, id: &str) -> Answer {
     tenure.call(token, "DELETE", &format!("/v1.0/customers/{id}")).await
 }
 
-/// Deletes all of the accounts, [`TASKS`] at a time, and checks that `limit` of them are wiped and the others
-/// unchanged.
+/// Creates `accounts` accounts and deletes all of them, with [`TASKS`] requests in flight. Checks that
+/// exactly `limit` accounts are deleted and the others unchanged.
 async fn all_at_once(accounts: u64, limit: usize) {
     let options = Options { contention: HOLD, ..quick(limited(limit as u64)) };
     let tenure = Arc::new(at_an_hour(options).await);
@@ -123,7 +124,7 @@ async fn all_at_once(accounts: u64, limit: usize) {
     }
 }
 
-/// `TENURE_BRAKE_ACCOUNTS` sets the number of accounts, 400 by default; 10,000 take some minutes.
+/// `TENURE_BRAKE_ACCOUNTS` sets the number of accounts; 400 by default, while 10,000 take some minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_delete_as_many_as_the_limit_and_the_rest_is_untouched() {
     #[expect(clippy::disallowed_methods, reason = "a longer run on request")]
@@ -142,7 +143,7 @@ async fn beyond_the_limit_operators_freeze_and_owners_leave() {
     }
     let [one, two, three, four, held] = accounts.as_slice() else { panic!() };
     let path = |account: &Account| format!("/v1.0/customers/{}", account.id);
-    // What deletes nothing takes no unit: a refusal, and deleting again what is deleted.
+    // A request that deletes nothing does not count towards the limit: a refused one, or a repeated deletion.
     let reason = json!({"reason": "Case 7"});
     tenure.call_with(&admin, "PUT", &format!("{}/hold", path(held)), reason).await.ok();
     assert_eq!(delete(&tenure, &admin, &held.id).await.refused(409), "LEGAL_HOLD");
@@ -155,7 +156,7 @@ async fn beyond_the_limit_operators_freeze_and_owners_leave() {
     let refused = delete(&tenure, &admin, &three.id).await;
     assert_eq!(refused.refused(429), "DELETION_LIMIT");
     assert!(refused.message().contains("freeze"), "{}", refused.text);
-    // A tombstone is still shown, and freezing is what is left.
+    // Deleting an account again still succeeds at the limit, and accounts can still be frozen.
     assert_eq!(delete(&tenure, &admin, &one.id).await.ok()["status"], "deleted");
     let frozen = tenure.call(&admin, "POST", &format!("{}/freeze", path(three))).await.ok();
     assert_eq!(frozen["status"], "frozen");
@@ -167,7 +168,7 @@ async fn beyond_the_limit_operators_freeze_and_owners_leave() {
     tenure.stack.advance_clock(wait).await.unwrap();
     assert_eq!(delete(&tenure, &admin, &three.id).await.ok()["status"], "deleted");
 
-    // Alarms watch what is deleted and refused.
+    // Alarms watch the numbers of deleted accounts and refused deletions.
     let logs = tenure.stack.logs();
     let emitted = |name: &str| {
         let metric = format!("\"{name}\":1");
@@ -189,7 +190,7 @@ async fn a_limit_of_zero_disables_the_brake() {
     assert!(!items.iter().any(|item| item["pk"]["S"].as_str().unwrap().starts_with("BRAKE#")));
 }
 
-/// A process that knows that the limit of the hour is reached refuses without a write.
+/// A process that knows that the hour's limit is reached refuses further deletions without a write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_knows_the_limit_refuses_without_a_transaction() {
     let tenure = at_an_hour(limited(1)).await;
@@ -216,7 +217,7 @@ async fn with_require_plan_a_deletion_without_one_is_428() {
     assert_eq!(refused.refused(428), "PLAN_REQUIRED");
     assert!(refused.message().starts_with("plan: is missing"), "{}", refused.text);
     assert_eq!(tenure.accounts().await, before);
-    // An owner, and an id that does not exist, are answered as ever.
+    // The setting changes nothing for owners and for ids that do not exist.
     let denied = delete(&tenure, &account.token, &account.id).await;
     assert_eq!(denied.refused(403), "PERMISSION_DENIED");
     let missing = delete(&tenure, &admin, "5e4a0680-804e-11ec-8477-2fea5968d85b").await;
@@ -226,7 +227,7 @@ async fn with_require_plan_a_deletion_without_one_is_428() {
     let plan = tenure.call(&admin, "POST", &format!("{path}/erasure/plan")).await.ok();
     let planned = format!("{path}?plan={}", plan["digest"].as_str().unwrap());
     assert_eq!(tenure.call(&admin, "DELETE", &planned).await.ok()["status"], "deleted");
-    // Of a deleted account there is no plan.
+    // A repeated deletion needs no plan: a deleted account has none.
     assert_eq!(tenure.call(&admin, "DELETE", &path).await.ok()["status"], "deleted");
 }
 
@@ -246,7 +247,7 @@ async fn operators_see_breaker_brake_and_the_purges_under_way() {
     let idle = json!({"enabled": true, "breaker": limit(1, 0, false), "brake": limit(2, 0, false), "running": []});
     assert_eq!(purge(&tenure, &admin).await, idle);
 
-    // The purge claims the first, cannot finish it, and may not begin the second.
+    // The purge begins with the first account, cannot finish it, and must not begin with the second.
     let stuck = json!([{"fault": "internal_error", "function": "PurgeRunFunction", "operation": "BatchWriteItem", "times": 1_000}]);
     tenure.send(tenure.request("POST", "/_local/faults").json(&stuck)).await.ok();
     delete(&tenure, &admin, &accounts[0].id).await.ok();

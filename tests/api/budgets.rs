@@ -1,4 +1,5 @@
-//! Database calls and capacity of every endpoint, counted and compared with `infra/budgets.md`.
+//! The number of database calls and the capacity of every endpoint, compared with the budgets in
+//! `infra/budgets.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,20 +17,21 @@ use crate::harness::{
 use crate::pages::{FILES, PAGES};
 use crate::{participants, participants_answers};
 
-/// Number of columns that are compared as text.
+/// Number of columns of the table in `infra/budgets.md` that are compared as text.
 const COLUMNS: usize = 5;
 
-/// Average cost of counting a request against its quota, in calls and in write units: one request in eight is counted.
+/// Average cost of counting a request against its quota, in calls and in write units: only one request in
+/// eight is counted.
 const COUNT: f64 = 0.125;
 
 /// Dollars per million read and write units.
 const RCU_PRICE: f64 = 0.125;
 const WCU_PRICE: f64 = 0.625;
 
-/// The budget of a request, or its measured cost.
+/// The budgeted or measured cost of a request.
 #[derive(PartialEq)]
 struct Cost {
-    /// The request, steps, calls, RCU, WCU.
+    /// The first columns of the table: request, steps, calls, RCU, WCU.
     cells: [String; COLUMNS],
     /// Write units by table and index.
     written: BTreeMap<String, f64>,
@@ -40,9 +42,9 @@ impl Cost {
         &self.cells[0]
     }
 
-    /// Returns the DynamoDB usage of `function` for a request. Only some requests are counted against their quota. The
-    /// cost of counting in this run, in calls and write units, is therefore replaced by its mean: `counted` by
-    /// `average`.
+    /// Returns the DynamoDB usage of `function` for a request. Whether a request is counted against its quota
+    /// is random, so the cost of counting in this run (`counted`, in calls and write units) is replaced by
+    /// the mean (`average`).
     fn measured(request: &str, function: &Value, counted: f64, average: f64) -> Self {
         let cost = &function["dynamodb"];
         let units = |value: &Value, is_counted: bool| {
@@ -83,7 +85,8 @@ impl Cost {
 /// A row of the table in `infra/budgets.md`.
 struct Budget {
     cost: Cost,
-    /// Dollars per million requests, as the row states them: of the measured units, and of the fewest possible ones.
+    /// Dollars per million requests, as the row states them: for the measured units, and for the fewest units
+    /// possible.
     prices: [f64; 2],
     /// The same two prices, computed from the row's units.
     computed: [f64; 2],
@@ -113,7 +116,8 @@ fn budgets() -> Vec<Budget> {
     .collect()
 }
 
-/// Parses a text like `accounts: account 2, agent 2`: a table or index, and the write units of each item written there.
+/// Parses a text like `accounts: account 2, agent 2`: the name of a table or index, and the write units of
+/// each item that is written there.
 fn parts(text: &str) -> (String, Vec<(&str, f64)>) {
     let (place, parts) = text.split_once(':').unwrap_or_else(|| panic!("{text}: no place"));
     let units = parts.split(',').map(|part| {
@@ -128,8 +132,8 @@ fn sum(parts: &[(&str, f64)]) -> f64 {
     parts.iter().map(|(_, units)| units).sum()
 }
 
-/// Returns the fewest write units that writing these items to a table or index could take: each is written once,
-/// outside a transaction (which doubles the units), and nothing is counted or checked.
+/// Returns the fewest write units that writing these items could take: if each were written once, outside a
+/// transaction (which doubles the units), without counters and condition checks.
 fn least_written((place, parts): &(String, Vec<(&str, f64)>)) -> f64 {
     let is_extra =
         |name: &str| name == "count" || name.contains("attempt") || name.ends_with("checked");
@@ -140,27 +144,27 @@ fn least_written((place, parts): &(String, Vec<(&str, f64)>)) -> f64 {
         .sum()
 }
 
-/// The requests made so far, each with its cost.
+/// The costs of all requests made so far, and the stack that they are sent to.
 struct Bill {
     tenure: Tenure,
-    /// Whether the first transaction of each request is refused, as by a conflict with another one.
+    /// Whether the first transaction of each request fails, as if it conflicted with another one.
     is_contended: bool,
     budgets: Vec<Budget>,
     costs: Vec<Cost>,
-    /// Ids of the operations that computed a password hash.
+    /// Names of the binaries that computed a password hash.
     hashing: BTreeSet<String>,
-    /// The ticket of the last unregistration; empty before it.
+    /// The ticket from the last unregistration; empty until there is one.
     ticket: String,
 }
 
 impl Bill {
-    /// Sends a request to `route` at `path`, and records its cost.
+    /// Sends a request to `path`, and records its cost in the row of `route`.
     async fn pay(&mut self, route: &str, token: &str, path: &str, body: Option<Value>) -> Value {
         self.pay_as(route, "", token, path, body).await
     }
 
-    /// Sends a request like [`Self::pay`], but records its cost in a row of its own: `variant` is appended to the
-    /// route.
+    /// Like [`Self::pay`], but records the cost in a row of its own, whose name is the route followed by
+    /// `variant`.
     async fn pay_as(
         &mut self,
         route: &str,
@@ -184,14 +188,14 @@ impl Bill {
         }
         let answer = answer.ok();
         let stats = tenure.stack.stats();
-        // Only this function: the publisher may be at work, too.
+        // Only this function's costs: the publisher may be working at the same time.
         let function = &stats["functions"][function(route)];
         if function["hashes"] != 0 {
             self.hashing.insert(binary(route));
         }
         let request = format!("{route}{variant}");
         let measured = |counted, average| Cost::measured(&request, function, counted, average);
-        // A request is counted by chance.
+        // Whether a request was counted against its quota is random.
         let either = [measured(0.0, COUNT), measured(1.0, COUNT)];
         let is_budget = |cost: &Cost| self.budgets.iter().any(|budget| budget.cost == *cost);
         let cost = either.into_iter().find(is_budget).unwrap_or_else(|| measured(0.0, 0.0));
@@ -212,7 +216,7 @@ fn function(route: &str) -> String {
     words.collect::<String>() + "Function"
 }
 
-/// Returns the name of a table or index as `infra/budgets.md` has it.
+/// Returns the name of a table or index as it appears in `infra/budgets.md`.
 fn label(place: &str) -> String {
     place.replace("Table", "").to_lowercase()
 }
@@ -223,7 +227,7 @@ fn id(thing: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_costs_its_budget() {
-    // Each part has its own stack, since they mostly wait for its slow tables.
+    // The groups of requests run concurrently, each on a stack of its own: they mostly wait for slow tables.
     let (sessions, owned, leaving, mailed) = tokio::join!(
         measure(sessions_and_accounts, false),
         measure(owned_items, false),
@@ -257,14 +261,14 @@ async fn every_endpoint_costs_its_budget() {
     let paid: BTreeSet<&str> = costs.iter().map(Cost::request).collect();
     let budgeted: BTreeSet<&str> = budgets.iter().map(|budget| budget.cost.request()).collect();
     assert_eq!(paid, budgeted, "every row has a request here, and every request a row");
-    // The fallback for unknown routes reads nothing.
+    // The fallback for unknown routes needs no budget: it makes no database calls.
     for route in routes.iter().filter(|route| *route != "$default") {
         assert!(paid.contains(route.as_str()), "add a row to infra/budgets.md for {route}");
     }
     assert_eq!(hashing, prepared_to_hash(), "exactly the functions that hash use hashing_main!");
 }
 
-/// No request fails because another one was quicker.
+/// No request fails because a concurrent transaction came first.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_succeeds_when_its_first_transaction_meets_another() {
     tokio::join!(
@@ -275,7 +279,8 @@ async fn every_endpoint_succeeds_when_its_first_transaction_meets_another() {
     );
 }
 
-/// Runs `part`, which sends requests, against a stack of its own, in which no scheduled purge disturbs the counts.
+/// Runs `part`, a series of requests, against a stack of its own. Its purge schedule is practically off, so
+/// that no purge adds to the counts.
 async fn measure(part: impl AsyncFnOnce(&mut Bill), is_contended: bool) -> Bill {
     let options = options_with("PurgeSchedule", "rate(365 days)");
     let options = if is_contended { quick(options) } else { slow(options) };
@@ -288,7 +293,7 @@ async fn measure(part: impl AsyncFnOnce(&mut Bill), is_contended: bool) -> Bill 
     bill
 }
 
-/// Returns the endpoints whose functions allocate the memory of a hash at start.
+/// Returns the names of the binaries that allocate the memory for password hashes when they start.
 fn prepared_to_hash() -> BTreeSet<String> {
     let files = read_dir(root().join("functions/src/bin")).unwrap();
     let files = files.map(|file| file.unwrap().path());
@@ -357,7 +362,7 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     bill.pay("GET /v1.0/erasure-keys", "", "/v1.0/erasure-keys", None).await;
     bill.pay("GET /ping", "", "/ping", None).await;
 
-    // By another account, since it ends all of the agent's sessions.
+    // Another account logs out: a logout everywhere ends all of an agent's sessions.
     let out = bill.tenure.account(&admin, "out").await.token;
     let everywhere = Some(json!({"everywhere": true}));
     bill.pay_as("POST /auth/logout", " everywhere", &out, "/auth/logout", everywhere).await;
@@ -461,7 +466,7 @@ async fn owned_items(bill: &mut Bill) {
     bill.pay_as("GET /v1.0/sessions", first, token, sessions, None).await;
 }
 
-/// Sends the requests that need mail, to a stack that sends it.
+/// Sends the requests that work only if the installation sends mail.
 async fn requests_for_mail(bill: &mut Bill) {
     let purge = ("PurgeSchedule", "rate(365 days)");
     let options = mailing_with([purge]);

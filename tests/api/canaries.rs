@@ -1,9 +1,10 @@
-//! Search for leaks: no token, password or personal data is in a log line, error, response header, event, dead letter
-//! or the outbox. Each stack of these tests is searched when it is dropped.
+//! Search for leaks. When a test's stack is dropped, its log, errors, response headers, events, dead letters
+//! and outbox are searched for tokens, passwords and personal data.
 //!
-//! A canary is any text that a test sends in a body or as a credential, and any token or ticket that it gets, unless it
-//! is too short or too common to be recognised. It is searched in any case, in hexadecimal, base 64, percent encoding
-//! and JSON escapes.
+//! A *canary* is a text that must not appear there: any text that a test sends in a body or as a credential,
+//! and any token or ticket that it receives, unless the text is too short or too common to be recognised.
+//! Canaries are searched for in upper and lower case, hexadecimal, base 64, percent encoding and JSON
+//! escapes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -18,18 +19,18 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Tenure, new_customer, options, quick, ticket_of};
 
-/// Fields whose values are no canaries: constants of the API, and the names of participants, which operators choose and
-/// events carry.
+/// Fields whose values are not canaries: constants of the API, and the names of participants, which appear in
+/// events.
 const OWN_WORDS: [&str; 4] = ["confirmation_phrase", "participant", "status", "webhook_method"];
 
-/// Fields of responses that hold secrets.
+/// Fields of responses whose values are secrets, and therefore canaries.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
-/// Maximum number of characters, from the beginning of a canary, that are searched for. The beginning of a token with
-/// this length includes enough of its secret.
+/// Only this many characters of a canary, from its beginning, are searched for. In a token, they include
+/// enough of the secret.
 const LONGEST: usize = 48;
 
-/// The canaries of a stack, and its output.
+/// The canaries of a stack, and the output in which they must not appear.
 pub(crate) struct Canaries {
     sinks: Sinks,
     seen: Mutex<Seen>,
@@ -38,7 +39,8 @@ pub(crate) struct Canaries {
 #[derive(Default)]
 struct Seen {
     canaries: BTreeSet<String>,
-    /// Bodies of errors, and the headers of all responses but for a `Link` that holds a ticket.
+    /// Bodies of error responses, and the headers of all responses. A `Link` header that holds a ticket is
+    /// left out.
     said: Vec<String>,
     request_ids: HashSet<String>,
 }
@@ -59,7 +61,7 @@ impl Canaries {
         let query = url::form_urlencoded::parse(query.as_bytes());
         let credentials = query.filter(|(name, _)| name == "token" || name == "accesskey");
         texts.extend(credentials.map(|(_, value)| value.into_owned()));
-        // Control endpoints of the stack take no secrets of clients.
+        // Requests to the stack's control endpoints hold no secrets of clients.
         let is_clients = !request.uri().path().starts_with("/_local/");
         if let Ok(body) = serde_json::from_slice(request.body())
             && is_clients
@@ -90,7 +92,7 @@ impl Canaries {
         seen.request_ids.extend(id.map(str::to_owned));
     }
 
-    /// Returns all output, by its sink.
+    /// Returns all output of the stack, by where it goes: log, responses, events, dead letters, outbox.
     fn sinks(&self) -> [(&'static str, Vec<String>); 5] {
         let texts = |values: Vec<Value>| values.iter().map(Value::to_string).collect();
         let mut outbox = self.sinks.items("OutboxTable").expect("the outbox can be read");
@@ -104,8 +106,8 @@ impl Canaries {
         ]
     }
 
-    /// Returns the log once it has a line for every request: a function writes it before it answers, but
-    /// the stack may read it later.
+    /// Returns the log once it has a line for every request, or after two seconds: a function logs before it
+    /// responds, but the stack may read the line later.
     fn all_logs(&self) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
@@ -135,15 +137,15 @@ impl Canaries {
     }
 }
 
-/// Removes events of AWS itself, namely of SES: a bounce names the e-mail address.
+/// Removes events that AWS itself emits: an SES event about a bounce includes the e-mail address.
 fn own_events(mut events: Vec<Value>) -> Vec<Value> {
     events.retain(|seen| seen["event"]["source"] != "aws.ses");
     events
 }
 
-/// Removes the attributes of an outbox item that may hold secrets or personal data for a day: the sealed webhook target
-/// of a deletion event (`webhooks.rs` tests that), the addresses that mail goes to, and what was sent with a sign-up
-/// (`signup.rs`).
+/// Removes the attributes of an outbox item that are allowed to hold secrets or personal data, for at most a
+/// day: webhook URI and secrets of a deleted account (tested in `webhooks.rs`), the addresses that mail goes
+/// to, and the fields of a sign-up (tested in `signup.rs`).
 pub(crate) fn break_seal(event: &mut Value) {
     for name in ["farewell_uri", "farewell_secrets", "mail_to", "sign_up", "email"] {
         event.as_object_mut().expect("an item").remove(name);
@@ -152,7 +154,7 @@ pub(crate) fn break_seal(event: &mut Value) {
 
 impl Drop for Canaries {
     fn drop(&mut self) {
-        // A failed test has its own message.
+        // A test that has failed already reports its own error.
         if !std::thread::panicking() {
             let leaks = self.leaks();
             assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
@@ -178,7 +180,7 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Whether an occurrence of `text` can only be a leak.
+/// Whether `text` is so long or unusual that its occurrence in the output can only be a leak.
 fn is_recognisable(text: &str) -> bool {
     let length = text.chars().count();
     let plain_word =
@@ -189,21 +191,21 @@ fn is_recognisable(text: &str) -> bool {
     length >= 5 && !plain_word && !plain_number && !known_anyway
 }
 
-/// Returns the part of a long text that is searched for.
+/// Returns the part of a canary that is searched for: its first [`LONGEST`] characters.
 fn beginning(text: String) -> String {
     text.chars().take(LONGEST).collect()
 }
 
-/// Whether `canary` occurs in `text` in any encoding.
+/// Whether `canary` occurs in `text`, plain or in any of the encodings that the search knows.
 pub(crate) fn shows(canary: &str, text: &str) -> bool {
     Needles::new(&[canary.to_owned()].into()).found_in(text).next().is_some()
 }
 
-/// Canaries in all their encodings.
+/// A set of canaries, prepared for the search in all encodings.
 struct Needles {
-    /// Plain and hexadecimal, in lower case.
+    /// Plain text and hexadecimal, in lower case: these are searched for without regard to case.
     folded: Forms,
-    /// Base 64, which is case-sensitive.
+    /// Base 64, which is searched for with regard to case.
     exact: Forms,
 }
 
@@ -249,8 +251,8 @@ impl Forms {
     }
 }
 
-/// Returns the part of `canary` in base 64 that does not depend on its neighbours, for each of three
-/// alignments.
+/// Returns the base 64 of `canary` within a longer text. The encoding depends on the position in the text
+/// modulo three, so there are three forms, each without the characters that depend on neighbouring bytes.
 fn base64(canary: &str) -> Vec<String> {
     let at = |shift: usize| {
         let bytes = [&[0; 2][..shift], canary.as_bytes()].concat();
@@ -261,7 +263,7 @@ fn base64(canary: &str) -> Vec<String> {
     (0..3).map(at).filter(|form| form.len() >= 8).collect()
 }
 
-/// Returns all strings of a JSON text, and of JSON texts nested in it, unescaped.
+/// Returns all strings of a JSON text, unescaped, one per line; and those of JSON texts inside its strings.
 fn unescaped(text: &str) -> String {
     fn push(value: &Value, into: &mut String) {
         match value {
@@ -309,8 +311,8 @@ fn canary_is_found_in_every_encoding() {
     assert!(!found("Zoë") && !found(r#"{"status":"PERMISSION_DENIED"}"#));
 }
 
-/// Sends canaries in every field, parameter and malformed body to every route. The search when the stack is
-/// dropped is the assertion.
+/// Sends canaries to every route: in every field and parameter, and in malformed bodies. The assertion is the
+/// search for leaks when the stack is dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn input_is_never_echoed_into_logs_events_or_errors() {
     let tenure = Tenure::start_with(quick(options())).await;

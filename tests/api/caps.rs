@@ -1,4 +1,4 @@
-//! Caps on the agents and access keys of an account: concurrent requests cannot exceed them.
+//! Caps, the maximum numbers of agents and access keys of an account: concurrent requests cannot exceed them.
 
 use futures_util::future::join_all;
 use serde_json::json;

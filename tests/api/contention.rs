@@ -1,5 +1,5 @@
-//! Contention: transactions in flight hold their items, as in DynamoDB, and writers that are refused meanwhile
-//! succeed in time.
+//! Contention: a transaction in progress locks its items, as in DynamoDB. Other writers of these items are
+//! refused meanwhile, retry, and succeed in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ async fn read(store: &Store, id: Id<Customer>) -> Customer {
     store.get_items(&[key.untyped()]).await.unwrap().get(&key).unwrap().unwrap()
 }
 
-/// Creates an access key on the condition of `account`, which was read earlier and may be outdated.
+/// Creates an access key, on the condition that the account is still as in `account`, which was read earlier.
 async fn create(store: &Store, account: &Customer, number: u8) -> Result<(), Error> {
     let (key, event) = (access_key(account.id, number), event(account.id, number));
     store.insert_access_key(to(account), &key, &event).await

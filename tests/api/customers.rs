@@ -9,8 +9,8 @@ use crate::harness::{Account, PASSWORD, Tenure};
 
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Creates two accounts. Returns for each a token and the path at which it updates the account: an operator's for the
-/// first, the owner's for the second.
+/// Creates two accounts. Returns a token and a path with which to update each: an operator's for the first
+/// account, the owner's for the second.
 async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     let (one, other) = (tenure.account(admin, "test1").await, tenure.account(admin, "test2").await);
     [
@@ -19,7 +19,8 @@ async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     ]
 }
 
-/// Returns the body that updates `field`, with the current password if an owner changes the e-mail address.
+/// Returns the body that updates `field`. An owner who changes the e-mail address also has to send the
+/// password.
 fn update(path: &str, field: &str, value: &Value) -> Value {
     let mut body = json!({field: value});
     if field == "email" && path == "/v1.0/customer" {
@@ -28,7 +29,7 @@ fn update(path: &str, field: &str, value: &Value) -> Value {
     body
 }
 
-/// Returns an account without the fields that only its owner is shown.
+/// Returns the representation of an account, without the fields that only its owner sees.
 async fn shown(tenure: &Tenure, token: &str, path: &str) -> Value {
     let mut shown = tenure.call(token, "GET", path).await.ok();
     for own in ["webhook_secret", "webhook_disabled"] {
@@ -105,7 +106,7 @@ async fn frozen_or_deleted_account_is_not_changed() {
     }
 }
 
-/// Tries to set an e-mail address; returns the status, which is 200 or a 409 `EMAIL_TAKEN`.
+/// Tries to set an e-mail address; returns the status: 200, or 409 with the reason `EMAIL_TAKEN`.
 async fn try_email(tenure: &Tenure, (token, path): (&str, &str), email: &str) -> u16 {
     let body = update(path, "email", &json!(email));
     let answer = tenure.call_with(token, "PUT", path, body).await;
@@ -123,7 +124,7 @@ async fn email_that_an_operator_sets_is_unique_while_an_account_has_it() {
     let other = format!("/v1.0/customers/{}", other.id);
     let (one, other) = ((admin.as_str(), path.as_str()), (admin.as_str(), other.as_str()));
 
-    // Case does not matter, and can be changed.
+    // Addresses that differ only in case are the same address; the owner of one may change its case.
     for (who, email, status) in [
         (other, "test1@example.com", 409),
         (other, "TEST1@Example.COM", 409),
@@ -272,7 +273,7 @@ async fn billing_account_must_exist_in_the_account() {
         set_to(NIL).await;
         delete(&other).await.ok();
 
-        // It does not block the deletion of the account.
+        // A billing account in use does not prevent the deletion of the account.
         let last = billing_account(&tenure, &account.token).await;
         set_to(&last).await;
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();

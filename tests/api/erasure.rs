@@ -1,4 +1,5 @@
-//! Erasures of accounts: plan, legal hold, circuit breaker, ledger, quarantine, and replay after a restore.
+//! Erasures of accounts: the plan before a deletion, legal holds, the circuit breaker, the ledger of
+//! erasures, quarantine of unknown items, and erasing accounts again after a restore.
 
 use serde_json::{Value, json};
 
@@ -183,7 +184,7 @@ async fn hold_blocks_the_purge_until_a_day_after_its_release() {
     assert_eq!(answer.refused(409), "STATE_INVALID");
 }
 
-/// Scheduled and immediate deletions count alike towards the limit.
+/// Purges of frozen accounts that are due and of accounts deleted at once count alike towards the limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn breaker_limits_purges_per_hour() {
     let tenure = Tenure::start_with(options_with("BreakerAccounts", "3")).await;
@@ -217,8 +218,8 @@ async fn breaker_limits_purges_per_hour() {
     assert_eq!((&run["finished"], &run["breaker_open"]), (&json!(3), &json!(false)), "{run}");
 }
 
-/// After a restore, the locks on an account's user name and e-mail address may belong to another account,
-/// which keeps them; the purge ends all the same.
+/// After a restore, the locks that reserve an account's user name and e-mail address may belong to another
+/// account. The purge leaves such locks to their account, and finishes all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_keeps_locks_of_other_accounts() {
     let tenure = Tenure::start().await;
@@ -262,8 +263,9 @@ async fn purge_keeps_locks_of_other_accounts() {
     }
 }
 
-/// An item of an unknown kind is not deleted. Once a version of the service knows its kind, it is counted and deleted
-/// like any other, wherever it is in the order of sort keys.
+/// The purge does not delete an item of a kind that it does not know. Once a later version of the service
+/// knows the kind, the item is counted and deleted like any other, whatever its place in the order of sort
+/// keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_items_are_quarantined_until_they_are_known() {
     let tenure = Tenure::start().await;
@@ -311,8 +313,8 @@ async fn kill_switch_stops_all_purges() {
     assert!(tenure.partition(&account.id).await.len() > 1);
 }
 
-/// The accounts table is restored from a backup, the erasures table is not. The first transaction of the purge and of
-/// the replay is refused, as by a conflict with another one.
+/// The accounts table is restored from a backup, the table of ledgers is not. The first transactions of the
+/// purge and of the replay fail, as if they conflicted with others.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_accounts_are_erased_again() {
     let tenure = Tenure::start().await;
@@ -352,8 +354,8 @@ async fn restored_accounts_are_erased_again() {
     assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
 }
 
-/// An attacker with an operator's key erases accounts. After a restore, the replay leaves out the erasures that its
-/// call excepts, and erases all other accounts again.
+/// An attacker with an operator's key deletes accounts. After a restore from a backup, the replay leaves
+/// alone the accounts whose erasures its invocation excepts, and erases all other deleted accounts again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     let tenure = Tenure::start().await;
@@ -365,14 +367,14 @@ async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     let backup = tenure.items("AccountsTable").await;
     let stolen = tenure.access_key(&admin).await;
     let [one, two, mistaken, gone, later] = accounts.as_slice() else { panic!() };
-    // During the attack, its victim deletes, too.
+    // During the attack, the operator whose key was stolen deletes accounts, too.
     for (by, account) in [(&stolen, one), (&admin, gone), (&stolen, two), (&admin, mistaken)] {
         delete(&tenure, by, account).await;
     }
     assert!(tenure.stack.settle().await);
     let attack = erasure(&tenure, &admin, two).await;
     let first = erasure(&tenure, &admin, one).await;
-    // After the attack's end, the same key may have deleted rightly.
+    // The attacker's key also deletes an account that is not excepted, after the attack.
     delete(&tenure, &stolen, later).await;
     assert!(tenure.stack.settle().await);
     crate::store::restore(&tenure, &backup).await;
@@ -401,7 +403,7 @@ async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     for account in [gone, later] {
         assert_eq!(tenure.partition(&account.id).await, ["A"]);
     }
-    // A later replay knows of it, without being told again.
+    // A later replay skips the excepted erasures without being told again.
     let again = replay(json!({})).await.ok();
     assert_eq!((&again["erased_again"], &again["checked"]), (&json!(0), &json!(2)), "{again}");
     // And they can be erased as any account.
@@ -411,10 +413,11 @@ async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     assert_eq!(tenure.partition(&one.id).await, ["A"]);
 }
 
-/// Every attribute of every stored item is declared with its erase rule.
+/// Every stored attribute is declared with its erase rule, which says what an erasure does with it. The lists
+/// below are the exceptions.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_stored_field_has_an_erase_rule() {
-    // Counters under hashed keys, which expire.
+    // Attributes of counters, whose keys are hashed and which expire.
     const COUNTS: [&str; 11] = [
         "requests",
         "attempts",

@@ -13,7 +13,7 @@ fn of(account: &Account) -> String {
     format!("/v1.0/customers/{}", account.id)
 }
 
-/// Returns all events that a list has, newest first, page by page.
+/// Returns all events of the list at the path `list`, newest first, read in pages of `page_size`.
 async fn events(tenure: &Tenure, token: &str, list: &str, page_size: usize) -> Vec<Value> {
     let (mut all, mut page_token) = (Vec::new(), String::new());
     let separator = if list.contains('?') { '&' } else { '?' };
@@ -76,7 +76,7 @@ async fn history_names_the_actor_of_every_transition() {
     tenure.call_with(program, "POST", "/v1.0/flows", json!({})).await.ok();
     let agents = format!("/v1.0/agents/{ann_id}");
     tenure.call(own, "DELETE", &agents).await.ok();
-    // The receiver says that it is gone.
+    // The receiver responds with 410 (gone), which disables the webhook.
     assert!(tenure.stack.settle().await);
     receiver.answer(410);
     tenure.call(own, "POST", "/v1.0/customer/webhook_test").await.ok();
@@ -132,7 +132,7 @@ async fn history_names_the_actor_of_every_transition() {
     expected.extend(purged.map(|name| [name, "purge", "system"]));
     let acts = acts(&history);
     assert_eq!(acts[..split], expected[..split]);
-    // The purge's events are of one time.
+    // The events of the purge have the same time, so their order is not defined.
     let sorted = |acts: &[[&str; 3]]| acts.iter().map(|act| act.join(" ")).collect::<BTreeSet<_>>();
     assert_eq!(sorted(&acts[split..]), sorted(&expected[split..]));
 
@@ -150,7 +150,7 @@ async fn history_names_the_actor_of_every_transition() {
     assert_eq!((&lifted["type"], &lifted["hold"]), (&json!("customer_released"), &json!("case-7")));
     let purge = json!({"type": "purge", "id": null, "role": "system", "customer_id": null});
     assert_eq!(*actor(split), purge);
-    // Of what was erased, there are ids only.
+    // The history holds only ids of what was erased.
     let text = Value::from(history).to_string();
     assert!(!text.contains("Ann") && !text.contains("Case 7") && !text.contains("/hook"), "{text}");
 }
@@ -174,7 +174,7 @@ async fn owner_sees_neither_holds_nor_which_operator_it_was() {
     let operator =
         json!({"type": "operator", "id": null, "role": "project_admin", "customer_id": null});
     assert_eq!(seen[3]["actor"], operator);
-    // Pages are full, so that none tells by its length of what is not shown.
+    // Pages are full, so that their length does not reveal events that are not shown.
     for size in 1..=3 {
         let page = tenure.call(own, "GET", &format!("/v1.0/events?page_size={size}")).await.ok();
         assert_eq!(page["result"].as_array().unwrap().len(), size);
@@ -261,8 +261,8 @@ async fn last_event_of_an_account_stays_without_what_was_sealed_into_it() {
     assert!(!items.contains("/hook") && !items.contains("whsec"), "{items}");
 }
 
-/// The list of event types is written in three places, which agree: the schema of the bus, the OpenAPI description, and
-/// the code that accepts `?type=`.
+/// The event types are listed in three places, which must agree: the schema of events on the bus, the OpenAPI
+/// description, and the values that the parameter `type` accepts.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_type_on_the_bus_is_described_and_can_be_asked_for() {
     let tenure = Tenure::start().await;
@@ -281,8 +281,8 @@ async fn every_event_type_on_the_bus_is_described_and_can_be_asked_for() {
     }
 }
 
-/// One page reads at most a thousand events, whatever their types, so a page of one type can be empty and have a next
-/// page.
+/// For one page, at most a thousand events are read, whatever their types. A page of events of one type can
+/// therefore be empty, and yet be followed by another.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_of_one_type_without_rows_leads_to_those_that_follow() {
     let tenure = Tenure::start_with(uncounted()).await;

@@ -1,4 +1,5 @@
-//! Fault injection through `/_local/faults`: what clients see, and the state afterwards.
+//! Fault injection through `/_local/faults`: what clients see of a fault, and the state of the tables
+//! afterwards.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ async fn set_faults(tenure: &Tenure, rules: Value) -> Answer {
     tenure.send(tenure.request("POST", "/_local/faults").json(&rules)).await
 }
 
-/// Returns the number of calls that the only rule struck.
+/// Returns how many calls met the fault. Exactly one fault rule must be set.
 async fn hits(tenure: &Tenure) -> u64 {
     let shown = tenure.send(tenure.request("GET", "/_local/faults")).await.ok();
     shown["faults"][0]["hits"].as_u64().unwrap()

@@ -1,4 +1,4 @@
-//! A deployment behind a proxy: `CloudFront` (`infra/front.yaml`), or any other.
+//! A deployment behind a front, that is, a proxy: `CloudFront` (`infra/front.yaml`), or any other.
 
 use sam_local::Options;
 use shared::domain::digest::sha256;
@@ -9,7 +9,7 @@ use crate::harness::{Answer, Tenure, options, options_with};
 
 const SECRET: &str = "front-secret-of-this-test";
 
-/// Starts a stack behind a front, with the template parameters `more` in addition.
+/// Starts a stack that expects a front, with `more` as additional template parameters.
 async fn start(more: &[(&str, &str)]) -> Tenure {
     let digest = sha256(SECRET);
     let parameters = [
@@ -24,8 +24,8 @@ async fn start(more: &[(&str, &str)]) -> Tenure {
     Tenure::start_with(Options { parameters, ..options() }).await
 }
 
-/// Requests `/v1.0/me` with a well-formed token of nobody, as `CloudFront` forwards it: with the origin's secret, and
-/// the address and port of the viewer.
+/// Requests `/v1.0/me` as `CloudFront` forwards it: with the secret that only the front knows, and the
+/// viewer's address and port. The token is well-formed, but nobody's.
 async fn me(tenure: &Tenure, secret: &str, viewer: &str) -> Answer {
     me_with(tenure, [("x-origin-secret", secret), ("cloudfront-viewer-address", viewer)]).await
 }
@@ -60,7 +60,7 @@ async fn behind_any_proxy_the_network_is_limited_that_its_own_header_names() {
     me("198.51.100.7").await.refused(401);
     assert_eq!(me("198.51.100.7").await.status, 429);
     me("198.51.100.8").await.refused(401);
-    // The headers of another kind of front are any client's there.
+    // Headers of another kind of front are worth nothing here: any client could send them.
     let answer =
         me_with(&tenure, [("x-origin-secret", SECRET), ("x-real-ip", "198.51.100.9")]).await;
     assert_eq!(answer.refused(404), "ROUTE_NOT_FOUND");
@@ -81,7 +81,7 @@ async fn requests_that_bypass_the_front_get_404() {
     }
 }
 
-/// Without a front, any client may send the headers of one.
+/// Without a front, the headers that a front would send are ignored: any client could send them.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_front_its_headers_are_ignored() {
     let tenure = Tenure::start_with(options_with("InvalidTokensPerMinute", "1")).await;

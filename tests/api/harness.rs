@@ -27,7 +27,8 @@ use crate::permissions::UsedPermissions;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The password of the local stack's project admin.
 pub(crate) const OPERATORS_PASSWORD: &str = local::PASSWORD;
-/// A loopback address other than the tests' own: a network that no user name is known to log in from.
+/// Another loopback address than the one that tests send from: to the service, a network that no user has
+/// logged in from.
 pub(crate) const STRANGER: [u8; 4] = [127, 0, 0, 66];
 const DAY: i64 = 24 * 60 * 60;
 
@@ -40,7 +41,8 @@ pub(crate) fn options() -> Options {
     local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
 }
 
-/// Returns options for the real template with mail on, as in [`options`], and with these parameters in addition.
+/// Returns options for the real template with mail on. `parameters` are template parameters to set in
+/// addition to those of [`options`].
 pub(crate) fn mailing_with<const N: usize>(parameters: [(&str, &str); N]) -> Options {
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut options = options();
@@ -48,13 +50,13 @@ pub(crate) fn mailing_with<const N: usize>(parameters: [(&str, &str); N]) -> Opt
     options
 }
 
-/// Returns options for the real template with one parameter set, and mail off.
+/// Returns options for the real template with this template parameter as the only one set, and mail off.
 pub(crate) fn options_with(name: &str, value: &str) -> Options {
     Options { parameters: [(name.to_owned(), value.to_owned())].into(), ..options() }
 }
 
-/// Returns options for the real template without limits on requests, deletions and mail: for tests that count writes or
-/// send many requests.
+/// Returns options for the real template without limits on requests, deletions and mail, for tests that count
+/// writes or send many requests.
 pub(crate) fn uncounted() -> Options {
     let quotas = [
         "RequestsPerMinute",
@@ -67,19 +69,19 @@ pub(crate) fn uncounted() -> Options {
     Options { parameters, ..options() }
 }
 
-/// Returns options for the real template with exact quotas, which count every request instead of a sample: for tests
-/// that count database calls.
+/// Returns options for the real template with exact quotas: every request is counted instead of a sample. For
+/// tests that count database calls.
 pub(crate) fn counted() -> Options {
     options_with("ExactQuota", "true")
 }
 
-/// Adds latency so that concurrent calls overlap, on a busy machine too.
+/// Adds latency to database calls, so that concurrent calls overlap even on a busy machine.
 pub(crate) fn slow(options: Options) -> Options {
     Options { latency: Duration::from_millis(200), ..options }
 }
 
-/// Makes each transaction lock its items for 10 ms, as AWS does for a while: other writers of them are refused
-/// meanwhile.
+/// Makes each transaction lock its items for 10 ms, much as DynamoDB does: transactions of other writers are
+/// refused meanwhile.
 pub(crate) fn contended(options: Options) -> Options {
     Options { contention: Duration::from_millis(10), ..options }
 }
@@ -98,7 +100,7 @@ impl Template {
         std::fs::read_to_string(root().join("template.yaml")).unwrap()
     }
 
-    /// Returns the name of each route's binary, by routes such as `GET /v1.0/me`.
+    /// Returns the name of the binary that serves each route; routes are written like `GET /v1.0/me`.
     pub(crate) fn functions() -> BTreeMap<String, String> {
         let mut functions = BTreeMap::new();
         for function in Self::text().split("Type: AWS::Serverless::Function").skip(1) {
@@ -109,7 +111,7 @@ impl Template {
             };
             let binary = after("Binary: ", function).unwrap();
             for event in function.split("Type: HttpApi").skip(1) {
-                // A path may have braces, so it is quoted where it does.
+                // A path with braces is quoted in the template.
                 let Some(method) = after("Method: ", event) else { continue };
                 let path = event.split("Path: ").nth(1).unwrap();
                 let path = path.strip_prefix('"').map_or_else(
@@ -122,7 +124,7 @@ impl Template {
         functions
     }
 
-    /// Returns the real template after `edit`, which must change it.
+    /// Returns a copy of the real template, edited by `edit`; fails if `edit` changes nothing.
     pub(crate) fn edited(edit: impl FnOnce(String) -> String) -> Self {
         let (before, file) = (Self::text(), tempfile::NamedTempFile::with_suffix(".yaml").unwrap());
         let after = edit(before.clone());
@@ -136,7 +138,8 @@ impl Template {
     }
 }
 
-/// A running stack and its client. Dropping it searches everything that it emitted for leaked data.
+/// A running local stack and an HTTP client for it. When it is dropped, its output is searched for leaked
+/// data ([`Canaries`]).
 pub(crate) struct Tenure {
     canaries: Canaries,
     _record: Option<UsedPermissions>,
@@ -169,7 +172,7 @@ impl Call {
     }
 }
 
-/// A response, its body also parsed as JSON; `Null` if it is none.
+/// A response. `body` is `text` parsed as JSON; `Null` if it is not JSON.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -178,21 +181,22 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// A customer's id, and a session of its admin.
+/// An account's id, and the token of a session of its admin.
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
 impl Answer {
-    /// Returns the body of a 200; fails on any other status.
+    /// Returns the body; fails unless the status is 200.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.body
     }
 
-    /// Returns the reason of an error with this status, having checked the envelope.
+    /// Returns the `reason` of an error response. Fails if the status is another, or the error object is
+    /// incomplete.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.text);
@@ -206,19 +210,20 @@ impl Answer {
         error["reason"].as_str().unwrap()
     }
 
-    /// Returns the ticket in the `Link` of an unregistration.
+    /// Returns the ticket in the `Link` header, with which an unregistration can be followed; fails if there
+    /// is none.
     #[track_caller]
     pub(crate) fn ticket(&self) -> String {
         ticket_of(&self.headers).unwrap_or_else(|| panic!("no ticket: {self:?}"))
     }
 
-    /// Returns the message of an error; empty for a success.
+    /// Returns the `message` of an error response; empty for a success.
     pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().unwrap_or_default()
     }
 }
 
-/// Returns the ticket in the `Link` of an answer; `None` if it has none.
+/// Returns the ticket in the `Link` header of a response; `None` if there is none.
 pub(crate) fn ticket_of(headers: &HeaderMap) -> Option<String> {
     let link = headers.get("link")?.to_str().ok()?;
     let target = link.strip_suffix(">; rel=\"status\"")?;
@@ -247,7 +252,7 @@ impl Tenure {
         self.send_by(&self.client, call).await
     }
 
-    /// Sends a request from another network than the tests' own: a loopback address, such as [`STRANGER`].
+    /// Sends a request from another network than usual: from a loopback address such as [`STRANGER`].
     pub(crate) async fn send_from(&self, network: [u8; 4], call: Call) -> Answer {
         let mut connector = HttpConnector::new();
         connector.set_local_address(Some(network.into()));
@@ -279,7 +284,8 @@ impl Tenure {
         self.send(self.request(method, path).bearer(token)).await
     }
 
-    /// Makes the next transaction of each of these functions fail once, as if another transaction had locked an item.
+    /// Makes the next transaction of each of these functions fail once, as if it conflicted with another
+    /// transaction.
     pub(crate) async fn meet_others(&self, functions: &[&str]) {
         let conflict = |function| json!({"fault": "conflict", "function": function, "operation": "TransactWriteItems", "nth": 1});
         let rules: Vec<_> = functions.iter().map(conflict).collect();
@@ -302,7 +308,7 @@ impl Tenure {
         self.send(self.request("POST", "/auth/login").json(&body)).await
     }
 
-    /// Tries to log in from another network.
+    /// Tries to log in from another network: see [`Self::send_from`].
     pub(crate) async fn try_login_from(
         &self,
         network: [u8; 4],
@@ -333,7 +339,7 @@ impl Tenure {
         self.login("admin@localhost", OPERATORS_PASSWORD).await
     }
 
-    /// Creates an account with every field filled, and logs in as its admin.
+    /// Creates an account with all fields set, and logs in as its admin.
     pub(crate) async fn account(&self, admin: &str, username: &str) -> Account {
         let body = new_customer(username);
         let created = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
@@ -352,7 +358,7 @@ impl Tenure {
         self.call_with(token, "POST", "/auth/unregister", body).await
     }
 
-    /// Returns the messages that were sent to an address, oldest first, once the stack is at rest.
+    /// Waits until all background work is done; returns the messages sent to an address, oldest first.
     pub(crate) async fn mail_to(&self, address: &str) -> Vec<Value> {
         assert!(self.stack.settle().await, "the stack does not settle");
         let to = json!([address]);
@@ -367,7 +373,7 @@ impl Tenure {
         token.split(['&', '\n']).next().unwrap().to_owned()
     }
 
-    /// Sends a public request with a JSON body.
+    /// Sends a `POST` request with a JSON body and without credentials.
     pub(crate) async fn ask(&self, path: &str, body: Value) -> Answer {
         self.send(self.request("POST", path).json(&body)).await
     }
@@ -380,7 +386,7 @@ impl Tenure {
         items
     }
 
-    /// Returns the sort keys in an account's partition.
+    /// Returns the sort keys of the items in an account's partition.
     pub(crate) async fn partition(&self, id: &str) -> Vec<String> {
         let query = self.database().query().table_name("AccountsTable").consistent_read(true);
         let query = query
@@ -391,7 +397,7 @@ impl Tenure {
         items.iter().map(|item| item["sk"].as_s().unwrap().clone()).collect()
     }
 
-    /// Returns a client of the stack's tables with all permissions.
+    /// Returns a client for the stack's tables that no permissions limit.
     pub(crate) fn database(&self) -> &aws_sdk_dynamodb::Client {
         self.database.get_or_init(|| {
             let config = aws_sdk_dynamodb::Config::builder()
@@ -411,8 +417,8 @@ impl Tenure {
         })
     }
 
-    /// Returns the items of the accounts table, without what even a refused request may write: counters of attempts and
-    /// requests, and the last use of a key or a session.
+    /// Returns the items of the accounts table without the data that refused requests may change as well:
+    /// counters of log-in attempts and requests, and the time at which a key or session was last used.
     pub(crate) async fn accounts(&self) -> Vec<Value> {
         assert!(self.stack.settle().await, "the stack does not settle");
         let items = self.items("AccountsTable").await;
@@ -430,14 +436,14 @@ impl Tenure {
         items
     }
 
-    /// Moves the clock by days, after all events are published: an event that expires in the outbox unpublished is
-    /// lost.
+    /// Moves the clock forward, once all events are published: events that are still unpublished would expire
+    /// in the outbox and be lost.
     pub(crate) async fn advance_days(&self, days: i64) -> Value {
         assert!(self.stack.settle().await, "the stack does not settle");
         self.stack.advance_clock(days * DAY).await.expect("the clock moves")
     }
 
-    /// Returns the number of events of this type that reached the bus about an account.
+    /// Returns how many events of this type about an account have reached the event bus.
     pub(crate) async fn count_events(&self, id: &str, name: &str) -> usize {
         self.events_of(id).await.iter().filter(|event| *event == name).count()
     }
@@ -448,7 +454,7 @@ impl Tenure {
         clock["now"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Returns the types of the events that reached the bus about an account, oldest first.
+    /// Returns the types of the events about an account that have reached the event bus, oldest first.
     pub(crate) async fn events_of(&self, id: &str) -> Vec<String> {
         assert!(self.stack.settle().await, "the stack does not settle");
         let events = self.stack.events();

@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: a repeated request has one effect, and its answer is replayed.
+//! `Idempotency-Key`: a request that is repeated with the same key has one effect, and gets the same response
+//! again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ impl Tenure {
         list["result"].as_array().unwrap().len()
     }
 
-    /// Returns the accounts table, and the ids of all events.
+    /// Returns the items of the accounts table and the ids of all events in the outbox.
     async fn state(&self) -> (Vec<Value>, BTreeSet<String>) {
         let accounts = self.accounts().await;
         let events = self.items("OutboxTable").await;
@@ -125,7 +126,7 @@ async fn key_expires_after_a_day() {
     assert_ne!(create().await, first);
 }
 
-/// A failure leaves the key unused.
+/// A request that fails does not use up its idempotency key.
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_request_is_not_recorded() {
     let tenure = Tenure::start().await;
@@ -156,8 +157,8 @@ async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
     }
 }
 
-/// Writes that take no key: they change nothing that lasts, begin or end a session, are public, or have one effect
-/// however often they are sent, in whatever order.
+/// Writes that accept no idempotency key: they change nothing that lasts, begin or end a session, are public,
+/// or have the same effect however often they are repeated.
 const WITHOUT_KEY: [&str; 12] = [
     "POST /auth/login",
     "POST /auth/logout",
@@ -189,7 +190,7 @@ fn moves(route: &str) -> bool {
     (route.starts_with("POST ") || route.starts_with("PUT ")) && !WITHOUT_KEY.contains(&route)
 }
 
-/// Sends every keyed write twice. A route that is missing in the list fails the test.
+/// Sends every write that accepts an idempotency key twice. Fails if the list lacks a route.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_replays_its_answer() {
     let tenure = Tenure::start().await;
@@ -234,7 +235,7 @@ async fn every_operation_replays_its_answer() {
         (&admin, "PUT", at("/metadata"), json!({"rtp_debug": false})),
         (&admin, "PUT", at("/billing_account_id"), none),
         (&admin, "PUT", at("/verification"), json!({"email_verified": true})),
-        // To the address that is verified now.
+        // The link is mailed to the address that is verified by now.
         (&own, "POST", format!("/v1.0/agents/{me}/password-reset"), nothing.clone()),
         (&admin, "POST", at("/freeze"), nothing.clone()),
         (&admin, "POST", at("/recover"), nothing.clone()),
@@ -317,7 +318,7 @@ async fn issued_token_is_not_replayed() {
     assert_eq!(tenure.count_events(&account.id, "accesskey_updated").await, 1);
 }
 
-/// A caller who has lost the permission does not get the replayed answer.
+/// A caller who has since lost the permission is refused instead of getting the first response again.
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_requires_current_permission() {
     let tenure = Tenure::start().await;
@@ -358,7 +359,8 @@ async fn faults_during_a_keyed_request_leave_one_effect() {
     }
 }
 
-/// The database's answer is lost, not the client's: the function recognises its own write.
+/// DynamoDB executes the write, but its response is lost. The function retries, and recognises the write as
+/// its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_database_answer_still_returns_the_token() {
     let tenure = Tenure::start().await;
@@ -369,7 +371,7 @@ async fn lost_database_answer_still_returns_the_token() {
     tenure.call(key["token"].as_str().unwrap(), "GET", "/v1.0/me").await.ok();
 }
 
-/// The record of an idempotency key holds nothing of the request, and of the answer only ids.
+/// What is stored of an idempotency key holds no data of the request, and only ids from the response.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotency_record_holds_no_request_data() {
     let tenure = Tenure::start().await;

@@ -1,4 +1,4 @@
-//! Invalid input: status, reason, the name of the field, and no write.
+//! Invalid input: the response's status, its reason, the field that it names, and that nothing is written.
 
 use serde_json::json;
 

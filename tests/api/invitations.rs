@@ -1,4 +1,5 @@
-//! Agents who are created without a password choose one by a mailed link, which admins and operators can send again.
+//! Invitations: agents who are created without a password choose one through a link that is mailed to them.
+//! Admins and operators can have the link mailed again.
 
 use serde_json::{Value, json};
 
@@ -11,15 +12,15 @@ const ANN: &str = "ann@example.org";
 const DAY: i64 = 24 * 60 * 60;
 
 impl Tenure {
-    /// Invites an agent who has no permission to administer; returns the agent's id.
+    /// Creates an agent without a password, who is not an admin; returns the agent's id.
     async fn invite(&self, token: &str, username: &str) -> String {
         let body = json!({"username": username, "permission": 64});
         let made = self.call_with(token, "POST", "/v1.0/agents", body).await.ok();
         made["id"].as_str().unwrap().to_owned()
     }
 
-    /// Requests that an agent is mailed a link to choose a password: as an admin, or as an operator with `query`, which
-    /// names the account.
+    /// Requests that a link to choose a password is mailed to an agent. An admin sends no `query`; an
+    /// operator names the account in it.
     async fn send_link(&self, token: &str, agent: &str, query: &str) -> Answer {
         self.call(token, "POST", &format!("/v1.0/agents/{agent}/password-reset{query}")).await
     }
@@ -51,7 +52,7 @@ async fn an_invitation_that_was_accepted_meanwhile_is_not_mailed() {
     let admin = tenure.admin().await;
     let account = tenure.account(&admin, "test1").await;
     tenure.invite(&account.token, ANN).await;
-    // The link comes by another way, before the invitation is looked at.
+    // The agent gets a link by another way, before the mail sender handles the invitation.
     tenure.forgot(ANN).await.ok();
     let entries = tenure.items("OutboxTable").await;
     let asked = entries.iter().find(|entry| entry["intent"]["S"] == "password_reset").unwrap();
@@ -134,7 +135,7 @@ async fn an_invitation_that_has_expired_is_followed_by_another() {
     let first = tenure.token_for(ANN).await;
     tenure.stack.advance_clock(DAY).await.unwrap();
     assert_eq!(tenure.choose(&first, NEW).await.refused(400), "TOKEN_INVALID");
-    // Whoever is invited may ask, and so may an admin.
+    // An invited agent may request the link again, and so may an admin.
     tenure.forgot(ANN).await.ok();
     tenure.send_link(&account.token, &id, "").await.ok();
     let links = tenure.password_links(ANN).await;
@@ -143,7 +144,7 @@ async fn an_invitation_that_has_expired_is_followed_by_another() {
     let token = tenure.token_for(ANN).await;
     tenure.choose(&token, NEW).await.ok();
     tenure.login(ANN, NEW).await;
-    // From then on, it is a password that was forgotten.
+    // Once a password was chosen, the link is for a forgotten password.
     tenure.send_link(&account.token, &id, "").await.ok();
     let links = tenure.password_links(ANN).await;
     assert_eq!(links.last().unwrap()["subject"], "Choose a new password");

@@ -1,5 +1,5 @@
-//! Known networks: a stranger's wrong passwords lock out neither a user with a session, nor one who logs in from a
-//! network from which this user name has logged in before.
+//! Known networks, from which a user name has logged in before: wrong passwords from elsewhere do not lock
+//! out a user who has a session or logs in from a known network.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::harness::{Account, Answer, PASSWORD, STRANGER, Tenure, contended, opt
 const WRONG: &str = "wrong password";
 const DAY: i64 = 86_400;
 
-/// Returns the seconds in `Retry-After` of an attempt that was refused with 429.
+/// Returns the seconds in the `Retry-After` of a log-in attempt; fails unless it was refused with 429.
 fn wait(answer: &Answer) -> i64 {
     assert_eq!(answer.refused(429), "RATE_LIMIT_EXCEEDED");
     assert_eq!(answer.body["error"]["details"], json!([{"limited_by": "username"}]));
     answer.headers["retry-after"].to_str().unwrap().parse().unwrap()
 }
 
-/// Guesses passwords from a network that the user name has never logged in from, until an attempt is refused with 429.
+/// Tries wrong passwords from a network that nobody has logged in from, until an attempt is refused with 429.
 async fn guess_until_refused(tenure: &Tenure, username: &str) {
     loop {
         let answer = tenure.try_login_from(STRANGER, username, WRONG).await;
@@ -34,7 +34,8 @@ async fn own_agent(tenure: &Tenure, account: &Account) -> String {
     me["id"].as_str().unwrap().to_owned()
 }
 
-/// Returns the known networks in the locks of all user names: the hash of each, and the data stored with it.
+/// Returns the known networks of all user names, which are stored in the user names' locks: the hash of each
+/// network, and the data stored with it.
 async fn networks(tenure: &Tenure) -> Vec<(String, Value)> {
     let items = tenure.items("AccountsTable").await.into_iter();
     let networks = items.filter_map(|mut item| match item["networks"]["M"].take() {
@@ -48,8 +49,8 @@ async fn hashes(tenure: &Tenure) -> Vec<String> {
     networks(tenure).await.into_iter().map(|(hash, _)| hash).collect()
 }
 
-/// For two days, a guesser tries a wrong password each time that the wait is over, alternately with the user name and
-/// with a lookalike of it.
+/// An attacker tries a wrong password as soon as each wait is over, for two days, alternately with the user
+/// name and with a lookalike of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
     let tenure = Tenure::start_with(uncounted()).await;
@@ -66,19 +67,19 @@ async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
         let name = ["paypal", "paypa1"][guesses % 2];
         let left = wait(&tenure.try_login_from(STRANGER, name, WRONG).await);
         waits.push(left);
-        // The owner, from where they have logged in before, and in a session.
+        // Meanwhile the owner logs in from a known network, and changes the password in a session.
         tenure.login("paypal", PASSWORD).await;
         if guesses % 8 == 0 {
             tenure.call_with(&account.token, "PUT", &path, same.clone()).await.ok();
         }
-        // From elsewhere, the right password has to wait as well: it may be a guess.
+        // Elsewhere, the right password has to wait as well: it might be a lucky guess.
         assert!(wait(&tenure.try_login_from(STRANGER, "paypal", PASSWORD).await) <= left);
         tenure.stack.advance_clock(left).await.unwrap();
         assert!(tenure.call(&account.token, "GET", "/v1.0/me").await.status == 200);
         tenure.try_login_from(STRANGER, name, WRONG).await.refused(401);
         guesses += 1;
     }
-    // As if the owner had done nothing.
+    // The attacker's waits are the same as if the owner had done nothing.
     let expected = |number: usize| (30_i64 << number.min(10)).min(3600);
     for (number, told) in waits.iter().enumerate() {
         assert!((expected(number) - 10..=expected(number)).contains(told), "{number}: {waits:?}");
@@ -87,7 +88,7 @@ async fn a_patient_guesser_keeps_nobody_out_and_gains_nothing() {
     tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
 }
 
-/// Hashing a password takes so long that all sixteen attempts are counted before the first succeeds.
+/// Hashing a password takes so long that all sixteen attempts are counted before the first of them succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_log_ins_at_once_from_a_known_network_all_succeed() {
     let tenure = Arc::new(Tenure::start_with(contended(options())).await);
@@ -101,7 +102,7 @@ async fn sixteen_log_ins_at_once_from_a_known_network_all_succeed() {
     for token in logins.join_all().await {
         tenure.call(&token, "GET", "/v1.0/me").await.ok();
     }
-    // Nothing is left of them that a next one would have to wait for.
+    // No count is left that would make the next log-in wait.
     let items = tenure.items("AccountsTable").await;
     let throttle =
         items.iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("THROTTLE#"));
@@ -166,7 +167,7 @@ async fn a_network_is_known_for_thirty_days_and_eight_at_a_time() {
     assert_eq!(hashes(&tenure).await.len(), 1 + 1);
 }
 
-/// Neither a deleted agent nor a deleted account leaves the hash of a network, in any table.
+/// The hash of a network is deleted from all tables together with the agent or the account.
 #[tokio::test(flavor = "multi_thread")]
 async fn hashes_of_networks_are_gone_with_the_agent() {
     let tenure = Tenure::start().await;

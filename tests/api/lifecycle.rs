@@ -1,4 +1,4 @@
-//! Unregistration, recovery and deletion, and who may request them.
+//! Unregistering, recovering and deleting accounts, and who may do so.
 
 use sam_local::Options;
 use serde_json::{Value, json};
@@ -136,8 +136,8 @@ async fn second_bootstrap_creates_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// Bootstrap with `add` is the operators' way back in when an attacker has the only project admin. Its transaction is
-/// refused once, as by a conflict with another one.
+/// `AdminBootstrapFunction`, invoked with `add`, gives operators back their access when an attacker has taken
+/// over the only project admin. Its transaction fails once, as if it conflicted with another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
     let tenure = Tenure::start().await;
@@ -146,7 +146,7 @@ async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
         let body = json!({"username": username, "password": PASSWORD, "add": true});
         tenure.send(tenure.request("POST", path).json(&body)).await
     };
-    // The first one only finds that there is an admin.
+    // The first transaction only finds that there is a project admin already.
     let conflict = json!({"fault": "conflict", "function": "AdminBootstrapFunction", "operation": "TransactWriteItems", "nth": 2});
     tenure.send(tenure.request("POST", "/_local/faults").json(&[conflict])).await.ok();
     let answer = add("rescuer").await.ok();
@@ -188,7 +188,7 @@ async fn deleting_twice_deletes_once() {
     assert_eq!(tenure.count_events(&account.id, "customer_deleted").await, 1);
 }
 
-/// Correct passwords do not add up to a lockout.
+/// Attempts with the right password are not counted against a limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_unregistration_is_not_throttled() {
     let tenure = Tenure::start().await;

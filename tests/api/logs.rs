@@ -1,4 +1,4 @@
-//! The log: its fields, and no input of clients.
+//! The log: which fields it has, and that no input of clients appears in it.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, PASSWORD, Tenure};
 
-/// Returns the log lines with this message and the request id of an answer.
+/// Returns the log lines with this message that belong to the request of this response.
 async fn lines_of(tenure: &Tenure, answer: &Answer, message: &str) -> Vec<Value> {
     let id = answer.headers["x-request-id"].to_str().unwrap();
     let deadline = Instant::now() + Duration::from_secs(2);

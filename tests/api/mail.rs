@@ -1,4 +1,4 @@
-//! Mail to account owners: when it is sent, what it says, and what is left of it.
+//! Mail to account owners: when it is sent, what it says, and what remains stored of it.
 
 use serde_json::{Value, json};
 use shared::domain::digest::sha256;
@@ -7,13 +7,14 @@ use crate::harness::{Account, PASSWORD, Template, Tenure, options_with};
 
 const SCHEDULE: &str = "/_local/schedules/MailSendFunctionSchedule/run";
 
-/// Returns the real template with mail sent by the schedule alone, not by the stream, so that a test can look at mail
-/// that waits.
+/// Returns the real template, edited so that only the schedule sends mail, and not the outbox stream at once.
+/// Tests can then look at mail that waits.
 pub(crate) fn by_schedule() -> Template {
     Template::edited(without_stream)
 }
 
-/// Returns the text of a template without the stream that starts the mail sender: the schedule alone sends mail.
+/// Returns a template's text without the stream that invokes the mail sender, so that only the schedule sends
+/// mail.
 pub(crate) fn without_stream(text: String) -> String {
     let (before, function) = text.split_once("  MailSendFunction:").unwrap();
     let (events, after) = function.split_once("        Outbox:\n").unwrap();
@@ -22,12 +23,12 @@ pub(crate) fn without_stream(text: String) -> String {
 }
 
 impl Tenure {
-    /// Starts a stack that sends mail by the schedule alone.
+    /// Starts a stack in which only the schedule sends mail.
     async fn start_by_schedule() -> Self {
         Self::start_with(by_schedule().options()).await
     }
 
-    /// Creates an account whose address an operator has verified.
+    /// Creates an account, and verifies its e-mail address as an operator.
     pub(crate) async fn verified(&self, admin: &str, username: &str) -> Account {
         let account = self.account(admin, username).await;
         let path = format!("/v1.0/customers/{}/verification", account.id);
@@ -35,12 +36,12 @@ impl Tenure {
         account
     }
 
-    /// Sends the mail that is due; returns the run's result.
+    /// Runs the schedule that sends the mail that is due; returns its result.
     async fn send_mail(&self) -> Value {
         self.send(self.request("POST", SCHEDULE)).await.ok()
     }
 
-    /// Invokes the mail sender for one entry of the outbox, as the stream does when the entry is written.
+    /// Invokes the mail sender for one outbox entry, as the stream does when the entry is written.
     pub(crate) async fn send_mail_of(&self, id: &str) {
         let record = json!({"dynamodb": {"Keys": {"id": {"S": id}}, "SequenceNumber": "1"}});
         let path = "/2015-03-31/functions/MailSendFunction/invocations";
@@ -55,7 +56,7 @@ impl Tenure {
         own.map(|message| message["subject"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Returns the outbox's entries of mail.
+    /// Returns the mail that waits in the outbox.
     async fn waiting_mail(&self) -> Vec<Value> {
         let items = self.items("OutboxTable").await;
         items
@@ -142,7 +143,7 @@ async fn the_last_address_waits_sealed_for_a_day_at_most() {
     assert!(tenure.stack.mail().is_empty());
 }
 
-/// Returns options for `template` with mail on and the purge switched off.
+/// Returns options for `template` with mail on and the purge off.
 fn without_purge(template: &Template) -> sam_local::Options {
     let mut options = template.options();
     options.parameters.insert("PurgeEnabled".to_owned(), "false".to_owned());
@@ -309,7 +310,7 @@ fn is_mark(row: &Value) -> bool {
     row["pk"]["S"].as_str().unwrap().starts_with("UNDELIVERABLE#")
 }
 
-/// Creates an account with this address, which an operator has verified.
+/// Creates an account with this e-mail address, and verifies it as an operator.
 async fn with_address(tenure: &Tenure, admin: &str, username: &str, address: &str) -> Account {
     let account = tenure.account(admin, username).await;
     let path = format!("/v1.0/customers/{}", account.id);

@@ -1,4 +1,4 @@
-//! Black-box tests of the API: HTTP to the real binaries, run as the real template says.
+//! Black-box tests of the API: they send HTTP requests to the real binaries, run as the real template says.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,6 +72,6 @@ mod verification;
 mod webhook_targets;
 mod webhooks;
 
-/// A fast global allocator, since the embedded store allocates memory for every attribute of every item.
+/// A fast allocator: the embedded database allocates memory for every attribute of every item.
 #[global_allocator]
 static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;

@@ -1,4 +1,4 @@
-//! Error messages: each says what was wrong, what is accepted, and what to do next.
+//! Error messages: each says what is wrong, what is accepted, and what to do next.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The OpenAPI description matches the API. The harness checks every response of these tests against it.
+//! The OpenAPI description matches the API. The test harness checks every response of every test against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,19 +21,19 @@ use uuid::Uuid;
 use crate::harness::{Answer, Template, Tenure};
 use crate::participants_answers;
 
-/// Paths of the stack's own endpoints, which are not part of the API.
+/// Paths that the local stack adds to those of the API; the description does not have them.
 const OF_THE_STACK: [&str; 4] = ["/_local", "/2015-03-31/", "/docs", "/openapi."];
 
 pub(crate) fn description() -> &'static Description {
     Description::of_api().expect("a description")
 }
 
-/// Fails if a response does not match the description.
+/// Fails if a response does not match the OpenAPI description.
 pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Answer) {
     if OF_THE_STACK.iter().any(|start| path.starts_with(start)) || method == Method::HEAD {
         return;
     }
-    // To who comes past a front, every path is one that no route takes.
+    // To a client that does not come through the front, the API pretends that it has no routes.
     let is_nowhere = answer.body["error"]["reason"] == "ROUTE_NOT_FOUND";
     let route = route_of(routes, method.as_str(), path);
     let route = if is_nowhere { "$default".to_owned() } else { route };
@@ -43,7 +43,7 @@ pub(crate) fn check(routes: &[String], method: &Method, path: &str, answer: &Ans
     }
 }
 
-/// Returns the route that a request matches. A literal segment wins over a parameter.
+/// Returns the route that a request matches. A literal path segment takes precedence over a parameter.
 pub(crate) fn route_of(routes: &[String], method: &str, path: &str) -> String {
     let segments: Vec<_> = path.split('/').collect();
     let places = |route: &str| {
@@ -69,7 +69,7 @@ fn documented_operations_are_the_deployed_routes() {
     assert!(deployed.len() >= 33);
 }
 
-/// Code generators derive the names of functions and types from these names, in the style of their language.
+/// Code generators turn these names into names of functions and types, in the style of their language.
 #[test]
 fn operations_are_named_in_camel_case_and_schemas_in_pascal_case() {
     let description = description();
@@ -85,7 +85,7 @@ fn operations_are_named_in_camel_case_and_schemas_in_pascal_case() {
     }
 }
 
-/// Code generators invent names for objects that have none, and drop everything beside `allOf`.
+/// Code generators invent names for unnamed objects, and ignore what stands beside `allOf`.
 #[test]
 fn every_object_with_fields_is_a_named_schema_written_out_in_full() {
     let document = description().document();
@@ -254,13 +254,13 @@ fn is_in_the_list(error: &Error) {
     }
 }
 
-/// Returns the reasons that a documented response lists.
+/// Returns the error reasons that the description lists for a response.
 fn reasons(response: &Value) -> Vec<String> {
     let reasons = response["x-reasons"].as_array().into_iter().flatten();
     reasons.map(|reason| reason.as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns every documented response: route, status, response.
+/// Returns every response in the description, with its route and status.
 fn answers() -> Vec<(String, u16, &'static Value)> {
     let description = description();
     let mut answers = Vec::new();
@@ -364,7 +364,7 @@ fn every_operation_documents_body_errors_and_tags() {
     }
 }
 
-/// Calls `look` on `value` and everything in it.
+/// Calls `look` on `value` and, recursively, on everything in it.
 fn walk<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
     look(value);
     match value {
@@ -389,8 +389,9 @@ fn every_component_is_used() {
     }
 }
 
-/// Schemas and fields that hold no personal data although a stored field of the same name does: the name of a stored
-/// field, of a hold or of a participant is no person's name, and the details about participants are kept for ever.
+/// Schemas and their fields that hold no personal data, although stored fields of the same name do: the name
+/// of a stored field, a hold or a participant is not a person's name, and the details about participants are
+/// kept for ever.
 const NOT_PERSONAL: [(&str, &str); 11] = [
     ("StoredField", "name"),
     ("Hold", "name"),
@@ -444,7 +445,7 @@ fn fields_marked_personal_are_those_stored_as_personal() {
     assert_eq!(marked, personal, "every personal field is marked in the description");
 }
 
-/// A page in a browser can send and read exactly the documented headers.
+/// Scripts in browsers can send and read exactly the documented headers.
 #[test]
 fn cors_lists_are_the_documented_methods_and_headers() {
     let template = Template::text();
@@ -526,8 +527,8 @@ fn request_examples(operation: &Value) -> Vec<Value> {
     content.get("example").cloned().into_iter().chain(several).collect()
 }
 
-/// Returns the operation's place in the order in which examples are sent: after the operations that create the items it
-/// needs, and before those that end the session or account it needs.
+/// Returns the operation's rank in the order in which the examples are sent: after the operations that create
+/// what it needs, and before those that end its session or account.
 fn turn(operation: &Value) -> u8 {
     match operation["operationId"].as_str().unwrap() {
         "createCustomer" | "signUp" => 0,
@@ -605,14 +606,14 @@ async fn request_examples_are_accepted_as_they_stand() {
     assert!(sent >= 20, "{sent}");
 }
 
-/// Returns the headers of the answer with this error.
+/// Returns the headers of the response to a request that fails with `error`.
 fn error_headers(error: &Error) -> http::HeaderMap {
     let mut headers = Reply::error(error, "x").into_response("x", false, &[]).headers().clone();
     headers.insert("apigw-requestid", "y".parse().unwrap());
     headers
 }
 
-/// Returns the headers that every response with this status has.
+/// Returns the headers that all responses with this status have.
 fn headers(status: u16) -> http::HeaderMap {
     let error = if status == 401 { Error::InvalidCredentials } else { Error::InvalidId };
     let mut headers = error_headers(&error);
@@ -622,7 +623,7 @@ fn headers(status: u16) -> http::HeaderMap {
     headers
 }
 
-/// The check that every test relies on detects deviations.
+/// The check of responses that all tests rely on does find deviations from the description.
 #[test]
 fn undocumented_answers_are_detected() {
     let description = description();

@@ -1,4 +1,4 @@
-//! The pages for owners of accounts, those that links in mail open, and the console.
+//! The web pages: those for account owners, which links in mail open, and the operators' console.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ pub(crate) const PAGES: [&str; 5] =
 pub(crate) const FILES: [&str; 4] =
     ["/account/script.js", "/account/account.js", "/account/receipt.js", "/account/timeline.js"];
 
-/// Maximum size in bytes of all account pages and their scripts together, with the shared style counted once: each
-/// loads over a slow connection within a second.
+/// Maximum size in bytes of all account pages and their scripts together, with the shared style counted once:
+/// small enough to load within a second over a slow connection.
 const MAX_BYTES: usize = 60_000;
 
 const SCRIPTS: [&str; 10] = [
@@ -39,20 +39,20 @@ async fn get(tenure: &Tenure, path: &str) -> Answer {
     answer
 }
 
-/// Returns the values of an attribute in HTML.
+/// Returns the values that an attribute has in an HTML text.
 fn attributes<'a>(html: &'a str, name: &str) -> BTreeSet<&'a str> {
     let beginning = format!(" {name}=\"");
     let quoted = html.split(beginning.as_str()).skip(1);
     quoted.map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-/// Returns the inline style of a file; `None` if it has none.
+/// Returns the inline style of an HTML text; `None` if it has none.
 fn style_in(text: &str) -> Option<&str> {
     text.split("<style>").nth(1)?.split("</style>").next()
 }
 
-/// Returns the `style-src` directive that the Content Security Policy of a file must have: the hash of its inline style
-/// or, without one, `'self'`.
+/// Returns the `style-src` directive that a page's Content Security Policy must have: the hash of its inline
+/// style or, without one, `'self'`.
 fn style_source(text: &str) -> String {
     let hash = |style: &str| {
         let digest = HEXLOWER.decode(sha256(style).as_bytes()).unwrap();
@@ -68,7 +68,7 @@ async fn pages_load_their_own_files_and_nothing_else() {
     for path in PAGES.into_iter().chain(FILES) {
         let Answer { headers, text, .. } = get(&tenure, path).await;
         bytes += text.len() - style_in(&text).map_or(0, str::len);
-        // The name of a namespace, which nobody asks for.
+        // The URL that names the SVG namespace is never requested.
         let others = text.replace("http://www.w3.org/2000/svg", "");
         assert!(!others.contains("://"), "{path} names another host");
         let policy = headers["content-security-policy"].to_str().unwrap();
@@ -123,7 +123,7 @@ async fn pages_can_be_used_by_screen_readers_and_without_script() {
         let (labelled, ids) = (attributes(&text, "for"), attributes(&text, "id"));
         for input in text.split("<input ").skip(1) {
             let input = input.split('>').next().unwrap();
-            // Those are inside their labels.
+            // Checkboxes and radio buttons are inside their labels.
             if input.contains("checkbox") || input.contains("radio") {
                 continue;
             }
@@ -199,7 +199,7 @@ async fn pages_name_the_app_and_say_what_is_deleted_and_kept_and_how_long() {
     }
 }
 
-/// Returns the names of the files of the console.
+/// Returns the paths of the console's scripts.
 fn console_files() -> impl Iterator<Item = String> {
     SCRIPTS.iter().map(|script| format!("/console/{script}"))
 }

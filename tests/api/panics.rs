@@ -1,5 +1,6 @@
-//! How a function that panics is handled. None of ours should panic, so these tests run programs that panic on purpose.
-//! `infra/check_runtime.py` has AWS's own Lambda runtime run the same programs.
+//! What happens when a function panics. The service's own functions should not panic, so these tests run
+//! programs that do so on purpose. `infra/check_runtime.py` runs the same programs in AWS's own Lambda
+//! runtime.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,8 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
-/// Blocks for ever, or allocates memory for ever, if the route says so. Only the runtime's limits of time and memory
-/// end that.
+/// On the routes `GET /block` and `GET /allocate`, blocks or allocates memory for ever: only the runtime's
+/// limits of time and memory end that.
 fn misbehave(how: &str) {
     match how {
         "GET /block" => loop {
@@ -34,14 +35,14 @@ fn misbehave(how: &str) {
     }
 }
 
-/// Panics if there is a token in the URL.
+/// Handles a request; panics if its URL holds a token.
 async fn handle(_: &'static Nothing, request: Request) -> Result<Reply, Error> {
     misbehave(request.route());
     assert!(!request.has_token_in_url(), "{SECRET}");
     Err(Error::AuthenticationRequired)
 }
 
-/// Panics unless the event has a route.
+/// Handles an event; panics if it has no `routeKey`.
 async fn handle_event(_: &'static Nothing, event: Value, _: Deadline) -> Result<Value, Error> {
     misbehave(event["routeKey"].as_str().expect(SECRET));
     Ok(event)
@@ -59,7 +60,7 @@ fn event_function() {
     serve_event(handle_event).unwrap();
 }
 
-/// Writes a script that runs a test of this file as the program of a function; returns its path.
+/// Writes a script that runs the test `test` of this file in place of a function's binary; returns its path.
 fn program(test: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (script, tests) = (directory.join(test), std::env::current_exe().unwrap());
@@ -72,7 +73,7 @@ fn program(test: &str) -> PathBuf {
     script
 }
 
-/// Returns options for the real functions, except `binary`, whose program is the test `test` of this file.
+/// Returns options for the real functions, except that `binary` is replaced by the test `test` of this file.
 fn options_with(binary: &str, test: &str, binaries: &Path) -> Options {
     let options = options();
     for program in std::fs::read_dir(&options.binaries).unwrap().map(Result::unwrap) {

@@ -1,5 +1,5 @@
-//! Participants (systems that take part in erasures): their registry, access keys that are bound to one, and the list
-//! of what a participant is asked to erase.
+//! Participants, the systems that take part in the erasure of accounts: the registry that lists them, the
+//! access keys that are bound to them, and the list of what each is asked to erase.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ impl Tenure {
         (format!("{KEYS}/{}", text("id")), text("token"))
     }
 
-    /// Creates another agent of the operators' account and logs in as it; returns its path and the session.
+    /// Creates another agent of the project account and logs in as it; returns the agent's path and the
+    /// session's token.
     async fn colleague(&self, admin: &str, username: &str, permission: u64) -> (String, String) {
         let agent = json!({"username": username, "password": PASSWORD, "permission": permission, "current_password": OPERATORS_PASSWORD});
         let agent = self.call_with(admin, "POST", "/v1.0/agents", agent).await.ok();
@@ -77,7 +78,7 @@ async fn a_participant_is_registered_changed_deleted_and_registered_again() {
         assert_eq!(changed["tm_create"], new["tm_create"]);
         assert_eq!(tenure.call(&admin, "GET", CARRIER).await.ok(), changed);
     }
-    // What GET shows can be sent back; of what is read-only, only as it is.
+    // What `GET` returns can be sent back; read-only fields must then be unchanged.
     let mut whole = tenure.call(&admin, "GET", CARRIER).await.ok();
     change(whole.clone()).await.ok();
     whole["name"] = json!("another");
@@ -92,7 +93,7 @@ async fn a_participant_is_registered_changed_deleted_and_registered_again() {
         assert_eq!(gone.refused(404), "PARTICIPANT_NOT_FOUND");
     }
     assert_eq!(tenure.participants(&admin).await, ["archive"]);
-    // It is a new one, with the defaults of one.
+    // A participant that is registered again after its deletion starts with the default values.
     let needed = change(json!({"timeout": 3_600})).await;
     assert_eq!(needed.refused(400), "INVALID_ARGUMENT");
     assert!(needed.message().starts_with("required: is missing"), "{}", needed.text);
@@ -156,7 +157,7 @@ async fn of_64_concurrent_registrations_20_succeed() {
             loop {
                 let body = json!({"required": number % 2 == 0});
                 let answer = tenure.call_with(&admin, "PUT", &path, body).await;
-                // Whoever is overtaken as long as a request may take tries again.
+                // A writer that is overtaken until its deadline gets 503, and tries again.
                 if answer.status != 503 {
                     return (number, answer);
                 }
@@ -174,7 +175,7 @@ async fn of_64_concurrent_registrations_20_succeed() {
     assert_eq!(registered.len(), 20);
     let listed: BTreeSet<_> = tenure.participants(&admin).await.into_iter().collect();
     assert_eq!(listed, registered);
-    // One that is there can be changed; another one needs room.
+    // A registered participant can still be changed; another one can be added only if one is deleted.
     let one = format!("{LIST}/{}", registered.first().unwrap());
     tenure.call_with(&admin, "PUT", &one, json!({"timeout": 3_600})).await.ok();
     tenure.call(&admin, "DELETE", &one).await.ok();
@@ -279,7 +280,7 @@ async fn only_project_admins_bind_keys_and_only_to_registered_participants() {
         assert_eq!((&key["participant"], &key["permission"]), (&json!("carrier"), &json!(0)));
     }
     assert!(listed.iter().any(|key| key["participant"].is_null() && key["permission"] != 0));
-    // Whoever may not speak for a participant gets no token that does.
+    // A caller who may not act for a participant cannot get a token of a key that is bound to it.
     let (_, colleague) = tenure.colleague(&admin, "colleague", 32).await;
     for (method, path) in [("POST", &rotate), ("PUT", &path), ("DELETE", &path)] {
         let denied = change(&colleague, method, path, json!({})).await;
@@ -301,7 +302,7 @@ async fn a_deleted_participant_gets_no_more_keys() {
     tenure.bound_key(&admin, "archive").await;
 }
 
-/// The isolation matrix sends a bound key in every state of its account, too.
+/// The isolation matrix also sends bound keys, in every state of their account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_key_can_do_nothing_but_its_participants_part() {
     let tenure = Tenure::start_with(crate::harness::uncounted()).await;
@@ -356,7 +357,8 @@ async fn a_bound_key_ends_with_the_project_admin_whom_it_acts_for_unless_another
     tenure.call(rotated["token"].as_str().unwrap(), "GET", &requests).await.ok();
 }
 
-/// Returns a participant's part, asked at `now`, in the erasure of an account whose id is made from `number`.
+/// Returns what is stored of a participant's part in an erasure: what it is asked and answers. It is asked at
+/// `now`; the account's id is made from `number`.
 fn part(number: u8, name: &str, required: bool, now: Timestamp) -> Participation {
     let customer: Id<Customer> = Id::new(now, [number; 10]);
     let name = ParticipantName::parse(name).unwrap();
@@ -364,7 +366,8 @@ fn part(number: u8, name: &str, required: bool, now: Timestamp) -> Participation
     Participation::new(customer, 1, &participating, now, now)
 }
 
-/// Writes a participant's part, and the ledger row of its account as it is once the purge has claimed the account.
+/// Writes a participant's part in an erasure, and the account's ledger (the item that records its erasure) as
+/// it is once the purge has begun.
 pub(crate) async fn insert(tenure: &Tenure, part: &Participation) {
     let customer = part.customer.to_string();
     let claimed = part.tm_ask.to_string();
@@ -453,7 +456,7 @@ async fn requests_are_the_open_parts_of_a_participant_page_by_page() {
     }
     let nobody = tenure.call(&admin, "GET", "/v1.0/participants/nobody/requests").await;
     assert_eq!(nobody.refused(404), "PARTICIPANT_NOT_FOUND");
-    // Erasures that have begun still ask it.
+    // A deleted participant is still asked about erasures that have begun.
     tenure.call(&admin, "DELETE", CARRIER).await.ok();
     for token in [&admin, &key] {
         assert_eq!(tenure.call(token, "GET", &requests).await.ok(), all);

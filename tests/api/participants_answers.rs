@@ -1,4 +1,5 @@
-//! Participants' answers and waivers, and the final receipt that the last of them brings.
+//! Answers of participants to the request to erase an account, waivers of such answers, and the final receipt
+//! that follows the last of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::store::store;
 
 const DAY: i64 = 86_400;
 
-/// Time in which the participants of these tests are to answer.
+/// Time that participants have to answer in these tests.
 const TIMEOUT: Duration = Duration::from_hours(24);
 
 /// An account that the purge has erased, whose participants have yet to answer.
@@ -30,7 +31,7 @@ struct Erased<'a> {
 }
 
 impl<'a> Erased<'a> {
-    /// Registers participants, each by name and whether it is required, then creates an account and deletes it.
+    /// Registers these participants (name, and whether required), then creates an account and deletes it.
     async fn new(tenure: &'a Tenure, username: &str, asked: &[(&str, bool)]) -> Self {
         let admin = tenure.admin().await;
         for (name, required) in asked {
@@ -44,14 +45,15 @@ impl<'a> Erased<'a> {
         Self { tenure, admin, id }
     }
 
-    /// Returns an access key that is bound to this participant.
+    /// Creates an access key that is bound to this participant; returns its token.
     async fn key(&self, name: &str) -> String {
         let body = json!({"expire": DAY, "participant": name});
         let key = self.tenure.call_with(&self.admin, "POST", "/v1.0/accesskeys", body).await.ok();
         key["token"].as_str().unwrap().to_owned()
     }
 
-    /// Records in the ledger that these participants are asked in this round.
+    /// Records in the ledger that these participants (name, and whether required) are asked. Each round of
+    /// requests has a number.
     async fn ask(&self, round: u64, asked: &[(&str, bool)]) {
         ask(self.tenure, &self.id, round, asked).await;
     }
@@ -76,7 +78,8 @@ impl<'a> Erased<'a> {
         self.tenure.call(&self.admin, "GET", &path).await.ok()
     }
 
-    /// Asserts that the erasure and the overview of the account show this stage; returns the erasure as it is shown.
+    /// Checks that the erasure and the account's overview show this stage; returns the erasure as the API
+    /// shows it.
     async fn at(&self, stage: &str) -> Value {
         let shown = self.show().await;
         assert_eq!(shown["stage"], stage, "{shown}");
@@ -86,15 +89,15 @@ impl<'a> Erased<'a> {
         shown
     }
 
-    /// Moves the clock, and logs in again.
+    /// Moves the clock, which may end the session, and logs in again.
     async fn advance(&mut self, seconds: i64) {
         self.tenure.stack.advance_clock(seconds).await.unwrap();
         self.admin = self.tenure.admin().await;
     }
 }
 
-/// Records in the ledger of an erased account that these participants, each by name and whether it is required, are
-/// asked in this round.
+/// Records in the ledger of an erased account that these participants (name, and whether required) are asked.
+/// Each round of requests has a number.
 pub(crate) async fn ask(tenure: &Tenure, id: &str, round: u64, asked: &[(&str, bool)]) {
     let (store, customer) = (store(tenure), Id::parse(id).unwrap());
     let row = store.get_erasure(customer).await.unwrap().unwrap();
@@ -127,7 +130,7 @@ fn done(count: u64) -> Value {
     json!({"status": "completed", "found": count, "deleted": count})
 }
 
-/// Returns the claims of a receipt.
+/// Returns the claims of a receipt, which is a JWS.
 fn claims(receipt: &Value) -> Value {
     claims_of(receipt.as_str().unwrap())
 }
@@ -174,7 +177,7 @@ async fn the_last_required_answer_brings_the_final_receipt() {
     assert_eq!(covered[0]["deleted"], 10);
     assert_eq!((&covered[2]["name"], &covered[2]["state"]), (&json!("tags"), &json!("asked")));
     assert_eq!(claims["retained"][0]["kind"], "invoices");
-    // Nobody waits for it, and it is heard all the same.
+    // The answer of an optional participant is recorded although the erasure is finished.
     let late = erased.answer("tags", done(1)).await.ok();
     let shown = erased.at("finished").await;
     assert_eq!(shown["participants"][2], late);
@@ -186,7 +189,7 @@ async fn answers_are_idempotent_and_completed_is_final() {
     let tenure = Tenure::start().await;
     let erased = Erased::new(&tenure, "test1", &[("carrier", true), ("files", true)]).await;
     let say = async |body: Value| erased.answer("carrier", body).await;
-    // Of the same status, the last counts; a lower one changes nothing.
+    // A later answer with the same status replaces the earlier one; one with a lower status changes nothing.
     say(json!({"status": "in_progress", "found": 1})).await.ok();
     let second = say(json!({"status": "in_progress", "found": 2})).await.ok();
     assert_eq!(second["found"], 2);
@@ -225,7 +228,7 @@ async fn a_late_answer_counts() {
     erased.at("finished").await;
 }
 
-/// However concurrent answers overlap, one of them sees that all are there, and makes the final receipt.
+/// However the concurrent answers overlap, one of them finds all answers there, and causes the final receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn last_answers_at_once_bring_one_final_receipt() {
     const NAMES: [&str; 8] = ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"];
@@ -284,11 +287,11 @@ async fn a_waiver_completes_an_erasure_with_its_actor_and_reason() {
         (&waived, &waived["waiver"]["since"])
     );
 
-    // Waived is waived, and what is completed need not be.
+    // A repeated waiver changes nothing, and a participant that has completed its part is not waived.
     assert_eq!(erased.waive("carrier", "again").await.ok(), waived);
     let completed = erased.waive("files", "closed").await.ok();
     assert_eq!((&completed["state"], &completed["waiver"]), (&json!("completed"), &Value::Null));
-    // It has the last word on itself, and the receipt stays.
+    // A participant may still answer after the waiver; the receipts do not change.
     let late = erased.answer("carrier", done(5)).await.ok();
     assert_eq!((&late["state"], &late["waiver"]), (&json!("completed"), &waived["waiver"]));
     assert_eq!(erased.at("finished").await["receipts"], shown["receipts"]);
@@ -424,8 +427,8 @@ async fn only_who_speaks_for_a_participant_answers() {
     assert_eq!(malformed.answer("carrier", done(1)).await.refused(400), "INVALID_ID");
 }
 
-/// An answer whose final receipt cannot be signed is recorded all the same; the next request about that participant's
-/// part signs it.
+/// An answer is recorded even if the final receipt that should follow cannot be signed. The next request
+/// about that participant's part in the erasure signs it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_stands_whose_receipt_cannot_be_signed() {
     let keyless = Template::edited(|text| {
@@ -440,13 +443,14 @@ async fn an_answer_stands_whose_receipt_cannot_be_signed() {
     assert_eq!(answer["state"], "completed");
     let shown = erased.at("awaiting").await;
     assert_eq!(shown["receipts"].as_array().unwrap().len(), 1);
-    // It needs none, and what it is asked for is complete.
+    // Waiving a completed answer changes nothing, but the request completes the erasure.
     assert_eq!(erased.waive("carrier", "closed").await.ok(), answer);
     let shown = erased.at("finished").await;
     assert_eq!(shown["tm_complete"], answer["tm_answer"]);
 }
 
-/// The participant does not answer again, so the schedule that asks participants makes the final receipt.
+/// The participant does not repeat its answer after the crash; the schedule that asks participants issues the
+/// final receipt instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schedule_completes_what_a_crash_left() {
     let tenure = Tenure::start_with(quick(uncounted())).await;
@@ -463,7 +467,7 @@ async fn the_schedule_completes_what_a_crash_left() {
     assert_eq!(tenure.count_events(&erased.id, "customer_erased").await, 2);
 }
 
-/// Wherever the first attempt fails, a repetition of the same answer completes the erasure.
+/// Whatever fails in the first attempt, repeating the same answer completes the erasure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_answer_completes_what_a_crash_left() {
     let tenure = Tenure::start_with(quick(uncounted())).await;

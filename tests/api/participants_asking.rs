@@ -1,4 +1,4 @@
-//! Participants are asked to erase what they keep, until they have answered.
+//! Participants are asked to erase what they keep for an account, until they have answered.
 
 use std::collections::HashMap;
 
@@ -24,11 +24,11 @@ fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// A participant as the registry has it: its name, whether it is required, its timeout in seconds, and when it was
-/// deleted.
+/// An entry of the registry of participants: name, whether required, timeout in seconds, and when the
+/// participant was deleted.
 type Participant<'a> = (&'a str, bool, i64, Option<&'a str>);
 
-/// Makes these the registered participants.
+/// Overwrites the registry with these participants.
 async fn register(tenure: &Tenure, version: u64, participants: &[Participant<'_>]) {
     let participant = |(name, required, timeout, deleted): &Participant<'_>| {
         let mut one = HashMap::from([
@@ -57,7 +57,8 @@ async fn delete(tenure: &Tenure, account: &Account) {
     assert!(tenure.stack.settle().await);
 }
 
-/// Returns the details of the events of this type about an account that the bus has received, oldest first.
+/// Returns the `detail` of the events of this type about an account that have reached the event bus, oldest
+/// first.
 async fn seen(tenure: &Tenure, account: &Account, name: &str) -> Vec<Value> {
     assert!(tenure.stack.settle().await);
     let events = tenure.stack.events().into_iter().map(|mut seen| seen["event"].take());
@@ -67,8 +68,8 @@ async fn seen(tenure: &Tenure, account: &Account, name: &str) -> Vec<Value> {
     events.filter(is_it).map(|mut event| event["detail"].take()).collect()
 }
 
-/// Returns the requests to participants that the bus has received for an account, sorted, each as
-/// `<name> <round> <number of the request>`.
+/// Returns the requests to participants about an account that have reached the event bus, sorted, each as
+/// `<participant> <round> <number of the request>`.
 async fn asked(tenure: &Tenure, account: &Account) -> Vec<String> {
     let shown = |question: &Value| {
         let name = question["participant"].as_str().unwrap();
@@ -80,7 +81,8 @@ async fn asked(tenure: &Tenure, account: &Account) -> Vec<String> {
     asked
 }
 
-/// Returns an account's row in the ledger, and the parts beside it.
+/// Returns an account's ledger (the item that records its erasure), and the items that record what each
+/// participant is asked and answers.
 async fn ledger(tenure: &Tenure, account: &Account) -> (Value, Vec<Value>) {
     let pk = format!("CUSTOMER#{}", account.id);
     let items = tenure.items("ErasuresTable").await.into_iter();
@@ -89,7 +91,7 @@ async fn ledger(tenure: &Tenure, account: &Account) -> (Value, Vec<Value>) {
     (row.pop().unwrap_or_default(), parts)
 }
 
-/// Returns the claims of an account's receipts, oldest first, and the receipts.
+/// Returns an account's receipts, oldest first: the claims of each, and the JWS itself.
 async fn receipts(tenure: &Tenure, account: &Account) -> Vec<(Value, String)> {
     let (row, _) = ledger(tenure, account).await;
     let receipts = row["receipts"]["L"].as_array().cloned().unwrap_or_default();
@@ -100,8 +102,8 @@ async fn receipts(tenure: &Tenure, account: &Account) -> Vec<(Value, String)> {
     receipts.iter().map(claims).collect()
 }
 
-/// Moves the clock and runs the schedule that asks participants. Moving the clock may start a run as well; returns the
-/// sum of the results of both.
+/// Moves the clock, and runs the schedule that asks participants. The clock may make the schedule run as
+/// well; returns the sum of both results.
 async fn wait(tenure: &Tenure, seconds: i64) -> Value {
     const SCHEDULE: &str = "ParticipantAskFunctionSchedule";
     assert!(tenure.stack.settle().await);
@@ -118,7 +120,7 @@ async fn wait(tenure: &Tenure, seconds: i64) -> Value {
     run
 }
 
-/// Writes a project admin's waiver of a participant's answer into the ledger, past the API.
+/// Writes a project admin's waiver of a participant's answer directly into the ledger.
 async fn waive(tenure: &Tenure, account: &Account, name: &str) {
     let by = HashMap::from([
         ("type".to_owned(), text("agent")),
@@ -139,7 +141,7 @@ async fn waive(tenure: &Tenure, account: &Account, name: &str) {
     update.expression_attribute_values(":one", number(1)).send().await.unwrap();
 }
 
-/// Returns the names of the participants whose parts the schedule is to look at.
+/// Returns the names of the participants that the schedule still has to ask or wait for.
 async fn open(tenure: &Tenure, account: &Account) -> Vec<String> {
     let (_, parts) = ledger(tenure, account).await;
     let open = parts.iter().filter(|part| part.get("open_sk").is_some());
@@ -190,7 +192,7 @@ async fn questions_follow_after_5_20_and_60_minutes_and_then_daily() {
     register(&tenure, 1, &[("carrier", true, HOUR, None)]).await;
     delete(&tenure, &account).await;
     let mut questions = 1;
-    // Minutes until the next look, and whether a question is due by then.
+    // Minutes until the schedule runs next, and whether it then has to ask the participant again.
     let looks = [
         (4, false),
         (1, true),
@@ -210,7 +212,7 @@ async fn questions_follow_after_5_20_and_60_minutes_and_then_daily() {
         assert_eq!(asked.len(), questions, "after {minutes} minutes: {run}");
         let cost = &tenure.stack.stats()["functions"]["ParticipantAskFunction"]["dynamodb"];
         if is_due {
-            // The part, and its index entry at another time.
+            // The item of the participant's part, and its entry in the index, which moves to another time.
             assert_eq!(cost["wcu"], 3.0, "{cost}");
         } else {
             assert_eq!(cost["wcu"], 0.0, "{cost}");
@@ -249,7 +251,7 @@ async fn purge_without_participants_writes_nothing_about_them() {
     let [(claims, jws)] = receipts(&tenure, &account).await.try_into().unwrap();
     assert_eq!((&claims["final"], &claims["round"]), (&json!(true), &json!(1)));
 
-    // The event that ends it.
+    // The event that ends the erasure.
     let [erased] = seen(&tenure, &account, "customer_erased").await.try_into().unwrap();
     let receipt =
         json!({"round": 1, "final": true, "digest": sha256(&jws), "counts": claims["counts"]});
@@ -279,7 +281,7 @@ async fn first_receipt_lists_participants_and_is_final_if_none_is_required() {
     assert_eq!(claims["final"], true);
     let (row, _) = ledger(&tenure, &two).await;
     assert_eq!(row["tm_complete"], row["tm_finish"]);
-    // It is still asked, until its deadline.
+    // The optional participant is still asked, until its deadline.
     wait(&tenure, 20 * MINUTE).await;
     assert_eq!(asked(&tenure, &two).await, ["files 1 1", "files 1 2"]);
     wait(&tenure, HOUR).await;
@@ -292,7 +294,7 @@ async fn purge_that_dies_between_claim_and_question_is_followed_by_one_that_asks
     let tenure = Tenure::start_with(uncounted()).await;
     let admin = tenure.admin().await;
     register(&tenure, 1, &[("carrier", true, DAY, None), ("files", true, DAY, None)]).await;
-    // The claim; the read of the parts; the first part.
+    // Crashes at the claim, at the read of the parts, and at the write of the first part.
     let deaths = [
         ("crash_after", "TransactWriteItems", 1),
         ("crash_before", "Query", 2),
@@ -371,7 +373,8 @@ async fn participants_are_asked_again_when_a_restored_account_is_erased_again() 
     let shown: Vec<_> = receipts.iter().map(|(claims, _)| &claims["round"]).collect();
     assert_eq!(shown, [1, 2]);
 
-    // Nobody is asked about the first round any more, and who polls does not see it, though it is in the index.
+    // Nobody is asked about the first round any more. A participant that polls does not see it either,
+    // although its part is still in the index.
     let shown = tenure.call(&admin, "GET", "/v1.0/participants/carrier/requests").await.ok();
     let requests = shown["result"].as_array().unwrap();
     assert_eq!((requests.len(), &requests[0]["round"]), (1, &json!(2)), "{shown}");

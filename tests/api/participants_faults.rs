@@ -1,5 +1,6 @@
-//! Erasures with participants of every kind, while three in ten calls fail at every hop: no answer is lost, no receipt
-//! is final without all required answers or a waiver, and nobody is asked after it has completed.
+//! Erasures with participants of every kind, while three in ten calls fail on every hop. No answer is lost;
+//! no receipt is final unless all required participants have answered or their answers are waived; and nobody
+//! is asked after that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,17 +25,18 @@ use crate::harness::{Answer, Tenure, quick, uncounted};
 use crate::receipt::claims_of;
 use crate::store::store;
 
-/// How a participant behaves.
+/// How a participant behaves in these tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Good,
     /// Sends each answer three times at once.
     Duplicating,
-    /// Answers `pending`, `in_progress` and `failed` before it completes, and `pending` again afterwards.
+    /// Sends `pending`, `in_progress` and `failed` before `completed`, and `pending` again after each of
+    /// them.
     Slow,
-    /// Completes twice, with different numbers.
+    /// Sends `completed` twice, with different numbers of deleted items.
     Lying,
-    /// Dies after it has deleted its items, or before it learns that its answer was recorded.
+    /// Crashes after it has deleted its items, or before it learns that its answer was recorded.
     Crashing,
     /// Never answers.
     Dead,
@@ -51,27 +53,28 @@ const PARTICIPANTS: [(&str, Kind, bool); 7] = [
     ("tags", Kind::Dead, false),
 ];
 
-/// Number of requests that one client has in flight.
+/// Number of requests that a client has in flight.
 const CONCURRENT: usize = 8;
 
-/// Maximum number of runs of the schedules, one per hour, within which every erasure has to be complete.
+/// Maximum number of hourly runs of the schedules until every erasure must be complete.
 const MAX_RUNS: usize = 100;
 
-/// A participant: polls, deletes, and answers, until it is stopped.
+/// A participant in the tests. It polls for accounts to erase, deletes their items, and sends its answers.
 struct Participant {
     name: &'static str,
     kind: Kind,
-    /// Its access key, which is bound to it.
+    /// Token of its access key, which is bound to it.
     key: String,
-    /// Number of items that it has deleted, by account: its own log, which survives.
+    /// Number of items that it has deleted, by account. This log survives crashes.
     deleted: Mutex<HashMap<String, u64>>,
-    /// How often it has looked at each account.
+    /// How often it has handled each account.
     looks: Mutex<HashMap<String, u32>>,
-    /// Number of deleted items in its answer `completed`, by account, where it knows that the answer was recorded.
+    /// Number of items in its `completed` answer, by account; only for answers that it knows to be recorded.
     completed: Mutex<BTreeMap<String, u64>>,
 }
 
-/// A stack whose clients lose three in ten requests: half of them on the way there, half of the answers.
+/// A stack whose clients lose three in ten calls: about half of them lose the request, the others the
+/// response.
 struct Faulty {
     tenure: Tenure,
     chance: AtomicU64,
@@ -80,7 +83,8 @@ struct Faulty {
 }
 
 impl Faulty {
-    /// Returns `true` with a probability of `percent`: xorshift64 (Marsaglia, 2003).
+    /// Returns `true` with a probability of `percent` per cent; the random numbers are xorshift64 (Marsaglia,
+    /// 2003).
     fn is(&self, percent: u64) -> bool {
         let next = |mut state: u64| {
             state ^= state << 13;
@@ -93,7 +97,7 @@ impl Faulty {
         next(drawn.unwrap()) % 100 < percent
     }
 
-    /// Sends a request. `None` if it, or its answer, was lost; or if the server has failed.
+    /// Sends a request. `None` if the request or its response was lost, or if the status is 500 or above.
     async fn send(&self, token: &str, method: &str, path: &str, body: Value) -> Option<Answer> {
         if self.is(15) {
             return None;
@@ -106,7 +110,7 @@ impl Faulty {
         (answer.status < 500 && !self.is(15)).then_some(answer)
     }
 
-    /// Sends a request until there is an answer to it.
+    /// Sends a request again and again until it gets a response.
     async fn insist(&self, token: &str, method: &str, path: &str, body: &Value) -> Answer {
         loop {
             if let Some(answer) = self.send(token, method, path, body.clone()).await {
@@ -115,7 +119,7 @@ impl Faulty {
         }
     }
 
-    /// Returns everything that a participant is asked, page by page.
+    /// Returns all open requests to a participant, read page by page.
     async fn requests(&self, token: &str, name: &str) -> Vec<Value> {
         let (mut requests, mut next) = (Vec::new(), String::new());
         loop {
@@ -185,8 +189,8 @@ impl Participant {
         }
     }
 
-    /// Deletes the items that it keeps for an account. Returns their number, which is the same if they were deleted
-    /// before.
+    /// Deletes the participant's items of an account. Returns their number: the same again if they were
+    /// deleted before.
     fn delete(&self, customer: &str) -> u64 {
         *self.looks.lock().unwrap().entry(customer.to_owned()).or_default() += 1;
         let mut deleted = self.deleted.lock().unwrap();
@@ -211,8 +215,8 @@ impl Participant {
         stack.send(&self.key, "PUT", &path, body).await
     }
 
-    /// Records that an answer `completed` was accepted. Checks that no different one was accepted before, and that only
-    /// an answer of the lying participant is refused.
+    /// Notes the response to a `completed` answer. Checks that no different answer was accepted before, and
+    /// that only the lying participant is ever refused.
     fn hear(&self, customer: &str, deleted: u64, answer: Option<Answer>) {
         let Some(answer) = answer else { return };
         if answer.status == 200 {
@@ -226,7 +230,7 @@ impl Participant {
     }
 }
 
-/// Creates accounts past the API, without passwords. Returns their ids.
+/// Creates accounts directly in the store, without passwords; returns their ids.
 async fn accounts(tenure: &Tenure, count: usize) -> Vec<String> {
     let start = Timestamp::from_micros(tenure.now().await.as_microsecond()).unwrap();
     let app = &App::new(store(tenure), Clock::showing(Arc::new(Mutex::new(start))));
@@ -248,7 +252,7 @@ async fn accounts(tenure: &Tenure, count: usize) -> Vec<String> {
     stream::iter(0..count).map(create).buffer_unordered(CONCURRENT).collect().await
 }
 
-/// Registers the participants; returns each with a key of its own.
+/// Registers the participants; returns each with an access key that is bound to it.
 async fn register(tenure: &Tenure, admin: &str) -> Vec<Arc<Participant>> {
     let mut participants = Vec::new();
     for (name, kind, required) in PARTICIPANTS {
@@ -269,12 +273,12 @@ async fn settle(tenure: &Tenure) {
 
 async fn run(tenure: &Tenure, schedule: &str) {
     let path = format!("/_local/schedules/{schedule}FunctionSchedule/run");
-    // A run that was killed is no failure of the test.
+    // A run that a fault has killed does not fail the test.
     tenure.send(tenure.request("POST", &path)).await;
 }
 
-/// Returns the requests to participants that the bus has seen from event number `from` on, each as participant and
-/// account, and the number of all events.
+/// Returns the requests to participants among the events on the bus, from the event with index `from` on:
+/// participant and account of each; and the number of all events so far.
 fn questions(tenure: &Tenure, from: usize) -> (Vec<(String, String)>, usize) {
     let events = tenure.stack.events();
     let is_question = |seen: &&Value| seen["event"]["detail-type"] == "erasure_requested";
@@ -286,7 +290,8 @@ fn questions(tenure: &Tenure, from: usize) -> (Vec<(String, String)>, usize) {
     (asked.collect(), events.len())
 }
 
-/// An account's row in the ledger, and the parts beside it by participant.
+/// What the erasures table has about an account: the item that records its erasure, and per participant the
+/// item that records what it is asked and answers.
 #[derive(Default)]
 struct Ledger {
     row: Value,
@@ -311,8 +316,8 @@ impl Ledger {
         !self.row["tm_complete"].is_null()
     }
 
-    /// Checks that the last receipt, and no other, is final, and shows an answer or a waiver of everybody who is
-    /// required.
+    /// Checks that only the last receipt is final, and that it shows an answer or a waiver for every required
+    /// participant.
     fn check_receipts(&self) {
         let receipts = self.row["receipts"]["L"].as_array().unwrap();
         let receipts: Vec<_> = receipts.iter().map(|jws| jws["S"].as_str().unwrap()).collect();
@@ -340,7 +345,7 @@ impl Ledger {
     }
 }
 
-/// Waives all open requests to the required participant that never answers.
+/// Waives the answers of the required participant that never answers, for all its open requests.
 async fn waive(stack: &Faulty) {
     let requests = stack.requests(&stack.admin, "archive").await;
     let waive = async |request: &Value| {
@@ -351,7 +356,7 @@ async fn waive(stack: &Faulty) {
     stream::iter(&requests).map(waive).buffer_unordered(CONCURRENT).collect::<()>().await;
 }
 
-/// Faults on every hop.
+/// Returns fault rules for the calls on every hop.
 fn faults() -> Value {
     json!([
         {"fault": "crash_before", "probability": 0.001, "seed": 1},
@@ -467,7 +472,8 @@ async fn erasures_complete_with_participants_of_every_kind_under_faults() {
     check_events(tenure, &ledgers, &accounts);
 }
 
-/// Checks that each receipt of these accounts was announced by one event, however often the bus delivered that event.
+/// Checks that one event announced each receipt of these accounts, however often the bus delivered that
+/// event.
 fn check_events(tenure: &Tenure, ledgers: &BTreeMap<String, Ledger>, accounts: &[String]) {
     let mut announced: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for seen in tenure.stack.events() {
@@ -483,7 +489,8 @@ fn check_events(tenure: &Tenure, ledgers: &BTreeMap<String, Ledger>, accounts: &
     }
 }
 
-/// Whoever has given the last answer dies before it signs the final receipt.
+/// The function that records the last answer crashes before it signs the final receipt; the schedule signs
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn schedule_completes_an_erasure_whose_last_answer_has_not() {
     let tenure = Tenure::start_with(uncounted()).await;

@@ -1,4 +1,5 @@
-//! Password reset by mail: a mailed link sets a new password for a forgotten one, and nobody learns who has an account.
+//! Password reset by mail: a mailed link sets a new password in place of a forgotten one. The responses do
+//! not reveal which user names exist.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ const TOLD_SUBJECT: &str = "A password of your account was changed";
 const HOUR: i64 = 60 * 60;
 
 impl Tenure {
-    /// Asks for a link with which to set a forgotten password.
+    /// Requests a link for a forgotten password.
     pub(crate) async fn forgot(&self, username: &str) -> Answer {
         self.ask("/auth/password-forgot", json!({"username": username})).await
     }
@@ -25,19 +26,21 @@ impl Tenure {
         self.ask("/auth/password-reset", json!({"token": token, "password": password})).await
     }
 
-    /// Returns the messages to an address with a link to choose a password, oldest first, once the stack is at rest.
+    /// Waits until all mail is sent; returns the messages to an address that have a link to choose a
+    /// password, oldest first.
     pub(crate) async fn password_links(&self, address: &str) -> Vec<Value> {
         let is_link =
             |message: &Value| message["text"].as_str().unwrap().contains("/account/reset#token=");
         self.mail_to(address).await.into_iter().filter(is_link).collect()
     }
 
-    /// Returns the token of the newest link to an address.
+    /// Returns the token of the newest link to choose a password that was mailed to an address.
     pub(crate) async fn token_for(&self, address: &str) -> String {
         token_in(self.password_links(address).await.last().expect("a mailed link"))
     }
 
-    /// Requests a link for the forgotten password of a user name that is an e-mail address; returns the link's token.
+    /// Requests a link for a forgotten password, by a user name that is an e-mail address; returns the link's
+    /// token.
     async fn token_after_forgetting(&self, username: &str) -> String {
         let address = username.to_lowercase();
         let before = self.password_links(&address).await.len();
@@ -47,7 +50,8 @@ impl Tenure {
         token_in(links.last().unwrap())
     }
 
-    /// Returns the records of mailed tokens and the mail intents that are stored.
+    /// Returns the outbox items that are mailed tokens or mail intents (requests that are answered by mail
+    /// and not yet carried out).
     async fn tokens_and_intents(&self) -> Vec<Value> {
         let items = self.items("OutboxTable").await;
         let is_either = |item: &Value| {
@@ -57,7 +61,7 @@ impl Tenure {
         items.into_iter().filter(is_either).collect()
     }
 
-    /// Creates an account without an e-mail address; its admin's user name is one.
+    /// Creates an account without an e-mail address. Its admin's user name is an address.
     pub(crate) async fn person(&self, admin: &str, username: &str) -> Account {
         let body = json!({"username": username, "password": PASSWORD});
         let made = self.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
@@ -75,14 +79,14 @@ impl Tenure {
         self.send(request).await.ok();
     }
 
-    /// Records, as an operator, that the account's address is verified.
+    /// Verifies the account's e-mail address as an operator.
     async fn vouch(&self, admin: &str, account: &Account) {
         let path = format!("/v1.0/customers/{}/verification", account.id);
         self.call_with(admin, "PUT", &path, json!({"email_verified": true})).await.ok();
     }
 }
 
-/// Returns the token in a message's link. Text and HTML must have the same link.
+/// Returns the token in a message's link, which must be the same in text and HTML.
 fn token_in(message: &Value) -> String {
     let [text, html] = ["text", "html"].map(|part| message[part].as_str().unwrap());
     let token = text.split("#token=").nth(1).and_then(|rest| rest.split(['&', '\n']).next());
@@ -111,7 +115,7 @@ async fn a_forgotten_password_is_set_by_the_mailed_link() {
         let text = message[part].as_str().unwrap();
         assert!(text.contains("one hour") && text.contains("/account/reset#token="), "{text}");
     }
-    // Until it is used, nothing has changed.
+    // The link does not change anything until it is used.
     tenure.login("ann@example.org", PASSWORD).await;
     tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
 
@@ -122,7 +126,7 @@ async fn a_forgotten_password_is_set_by_the_mailed_link() {
     let ended = tenure.call(&account.token, "GET", "/v1.0/me").await;
     assert_eq!(ended.refused(401), "INVALID_CREDENTIALS");
     tenure.call(&key, "GET", "/v1.0/me").await.ok();
-    // It works once, and nothing is left of it.
+    // A token works only once, and nothing remains stored of it.
     is_invalid(&tenure.choose(&token, "yet another password").await);
     tenure.login("ann@example.org", NEW).await;
     assert!(tenure.tokens_and_intents().await.is_empty());
@@ -163,7 +167,7 @@ async fn a_sole_admin_resets_the_password_by_the_accounts_verified_address() {
     let account = tenure.account(&admin, "test1").await;
     let manager = json!({"username": "manager", "password": PASSWORD, "permission": 64});
     tenure.call_with(&account.token, "POST", "/v1.0/agents", manager).await.ok();
-    // An address that nobody has proven may be a stranger's.
+    // An address that is not verified may be a stranger's.
     tenure.forgot("test1").await.ok();
     assert!(tenure.password_links("test1@example.com").await.is_empty());
 
@@ -171,7 +175,7 @@ async fn a_sole_admin_resets_the_password_by_the_accounts_verified_address() {
     for username in ["test1", "manager"] {
         tenure.forgot(username).await.ok();
     }
-    // The link of the agent who administers, not the other's.
+    // The link is for the agent who is an admin, not for the other agent.
     let [message] = tenure.password_links("test1@example.com").await.try_into().unwrap();
     tenure.choose(&token_in(&message), NEW).await.ok();
     let token = tenure.login("test1", NEW).await;
@@ -295,7 +299,8 @@ async fn a_refused_reset_keeps_the_link_and_computes_no_hash() {
         assert_eq!(refused.refused(400), "INVALID_ARGUMENT", "{body}");
         assert!(refused.message().starts_with(field), "{}", refused.text);
     }
-    // A scanner that opens the link does nothing: the token is behind the #, and the route is no page.
+    // Merely opening the link, as mail scanners do, has no effect: the token is behind the #, and the route
+    // is no page.
     for path in ["/auth/password-reset", &format!("/auth/password-reset?token={token}")] {
         assert_eq!(tenure.send(tenure.request("GET", path)).await.status, 404);
     }
@@ -359,8 +364,8 @@ async fn concurrent_resets_have_one_winner() {
     tenure.login("ann@example.org", &password(*winner)).await;
 }
 
-/// Requests a reset link. Returns everything that must be the same whether or not the user name exists: status, body,
-/// calls to DynamoDB with their cost, and names of the headers.
+/// Requests a reset link. Returns all that must not depend on whether the user name exists: status, body,
+/// DynamoDB calls and their cost, and the names of the headers.
 async fn cost_of(tenure: &Tenure, username: &str) -> (u16, String, Value, BTreeSet<String>) {
     assert!(tenure.stack.settle().await);
     tenure.stack.reset_stats();
@@ -368,7 +373,8 @@ async fn cost_of(tenure: &Tenure, username: &str) -> (u16, String, Value, BTreeS
     let stats = tenure.stack.stats();
     let headers = answer.headers.keys().map(ToString::to_string).collect();
     let mut database = stats["functions"]["AuthPasswordForgotFunction"]["dynamodb"].clone();
-    // Whether the two counts overlap is the machine's load.
+    // The number of steps varies with the machine's load: the two counters may be updated concurrently or
+    // not.
     database.as_object_mut().unwrap().remove("steps");
     (answer.status, answer.text, database, headers)
 }
@@ -379,17 +385,17 @@ async fn known_and_unknown_user_names_are_answered_and_recorded_alike() {
     let admin = tenure.admin().await;
     tenure.person(&admin, "ann@example.org").await;
     tenure.account(&admin, "test1").await;
-    // The first request of all finds the function cold.
+    // The very first request meets a cold start, which would differ.
     tenure.forgot("nobody").await.ok();
     let unknown = cost_of(&tenure, "nobody@example.org").await;
     assert_eq!((unknown.0, unknown.1.as_str()), (200, "{}"));
-    // "ann@examp1e.org" looks like a name that exists.
+    // "ann@examp1e.org" is a lookalike of an existing user name.
     for username in ["ann@example.org", "test1", "admin@localhost", "ann@examp1e.org", "test2"] {
         assert_eq!(cost_of(&tenure, username).await, unknown, "{username}");
     }
     assert_eq!(tenure.password_links("ann@example.org").await.len(), 1);
     assert_eq!(tenure.password_links("ann@examp1e.org").await.len(), 0);
-    // What is recorded names nobody, and is gone once it is carried out.
+    // What was stored of the requests names nobody, and is gone once the mail sender has carried them out.
     assert!(tenure.tokens_and_intents().await.iter().all(|item| !item.to_string().contains('@')));
 }
 

@@ -1,4 +1,4 @@
-//! Password guessing: throttles, hashing costs, and what answers reveal.
+//! Password guessing: limits on attempts, the cost of hashing, and what responses reveal.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const LOGIN: (&str, &str) = ("AuthLoginFunction", "POST /auth/login");
 const UNREGISTER: (&str, &str) = ("AuthUnregisterFunction", "POST /auth/unregister");
 const WRONG: &str = "wrong password";
 
-/// Returns the number of hashes that a function computed, once its log has a line for each call.
+/// Waits until a function's log has a line for each call; returns the number of password hashes it computed.
 async fn hashes(tenure: &Tenure, (function, route): (&str, &str)) -> u64 {
     let route = format!("\"route\":\"{route}\"");
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -51,7 +51,7 @@ async fn attempt(tenure: &Tenure, username: &str, password: &str) -> Answer {
     tenure.try_login_from(STRANGER, username, password).await
 }
 
-/// Everything observable that could tell one failure from another.
+/// Everything that a client could observe and use to tell one kind of failure from another.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     status: u16,
@@ -111,7 +111,7 @@ async fn failed_logins_are_indistinguishable() {
     let throttled = outcome(&tenure, "test1", PASSWORD).await;
     assert_eq!((throttled.status, throttled.hashes), (429, 0), "{throttled:?}");
     assert_eq!(outcome(&tenure, "nobody", WRONG).await, throttled);
-    // A success computes as many hashes.
+    // A successful log-in computes as many hashes as a failed one.
     let well = outcome(&tenure, "frozen", PASSWORD).await;
     assert_eq!((well.status, well.hashes), (200, 1));
 }
@@ -173,7 +173,7 @@ async fn concurrent_correct_logins_do_not_lock_the_account() {
     attempt(&tenure, "test1", PASSWORD).await.ok();
 }
 
-/// Calls the store with times of its own instead of waiting.
+/// Calls the store with made-up times instead of waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     let tenure = Tenure::start_with(quick(options())).await;
@@ -222,8 +222,8 @@ async fn lockout_grows_to_an_hour_and_to_a_day_after_a_hundred_attempts() {
     reserve(now).await.unwrap();
 }
 
-/// Anyone who knows a customer's ids can forge a token with a valid checksum. It must not count as a login
-/// attempt of the user that it names.
+/// Anyone who knows the ids of an account and an agent can forge a token with a valid checksum. Requests with
+/// such a token must not count as log-in attempts of that agent.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_token_counts_no_login_attempt() {
     let tenure = Tenure::start().await;
@@ -255,7 +255,7 @@ async fn forged_token_counts_no_login_attempt() {
     assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
 }
 
-/// Whether any attempt is counted for a user name or a session.
+/// Whether a log-in attempt is counted for any user name or session.
 async fn is_counted(tenure: &Tenure) -> bool {
     let items = tenure.items("AccountsTable").await;
     let is_count = |item: &Value| {
@@ -460,7 +460,8 @@ async fn invalid_password_is_neither_hashed_nor_counted() {
     assert_eq!((hashes(&tenure, LOGIN).await, tenure.items("AccountsTable").await), before);
 }
 
-/// The fingerprint of a keyed request with a password costs a hash.
+/// The fingerprint of a request with an idempotency key covers the password, and therefore costs a password
+/// hash.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyed_request_with_a_password_costs_a_hash_only_if_permitted() {
     const CREATE: (&str, &str) = ("CustomerCreateFunction", "POST /v1.0/customers");

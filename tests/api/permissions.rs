@@ -1,7 +1,7 @@
-//! Functions are limited to what their policies in the template grant.
+//! Functions can do only what their policies in the template grant.
 //!
-//! The permissions that all tests used are written to a file. `infra/check_permissions.py` compares them with
-//! those granted, and fails on one that was never used.
+//! All permissions that the tests have used are written to a file. `infra/check_permissions.py` compares them
+//! with the granted ones, and fails if one was never used.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Template, Tenure, options, options_with};
 
-/// Permissions of all stacks of this process: granted, used and refused.
+/// The permissions in all stacks of this process: granted, used and refused.
 static REPORT: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
 
-/// When dropped, adds the permissions that a stack's functions used to the report.
+/// Adds, when dropped, a stack's permissions to the report.
 pub(crate) struct UsedPermissions(Sinks);
 
 impl UsedPermissions {
-    /// Returns the recorder of a stack's permissions; `None` if the stack ran an edited template, which grants
-    /// something else.
+    /// Returns the recorder for a stack; `None` if its template is an edited one, whose grants may be
+    /// different.
     pub(crate) fn of(sinks: Sinks, ran: &Options) -> Option<Self> {
         (ran.template == options().template).then(|| Self(sinks))
     }
@@ -41,7 +41,7 @@ impl Drop for UsedPermissions {
     }
 }
 
-/// Returns the real template without the first grant of an action to a function.
+/// Returns the real template, without the first grant of this action to this function.
 pub(crate) fn without_action(function: &str, action: &str) -> Template {
     Template::edited(|text| {
         let start = text.find(&format!("  {function}:\n")).unwrap();
@@ -82,8 +82,8 @@ async fn ungranted_database_call_is_refused() {
     tenure.call_with(&admin, "PUT", &path, json!({"name": "New"})).await.ok();
 }
 
-/// Every function under /v1.0 that asks for a credential may be called with a token in the URL, and then marks the
-/// session.
+/// A token in the URL marks its session as exposed. Every function under /v1.0 that takes a credential must
+/// have the permission to write that mark.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_may_mark_a_session_exposed_in_a_url() {
     // One session for each: more than the default admits.
@@ -91,7 +91,7 @@ async fn every_function_may_mark_a_session_exposed_in_a_url() {
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;
     let routes = tenure.stack.routes().iter().filter_map(|route| route.split_once(' '));
-    // Nobody logs in for these.
+    // These routes take no session.
     let is_public = |path: &str| ["/v1.0/erasure-keys", "/v1.0/erasures/{ticket}"].contains(&path);
     let asks = |(_, path): &(&str, &str)| path.starts_with("/v1.0/") && !is_public(path);
     let mut marked = 0;
@@ -108,7 +108,8 @@ async fn every_function_may_mark_a_session_exposed_in_a_url() {
     assert!(marked > 25, "{marked}");
 }
 
-/// An operator's freeze has a condition check of the operator; without its grant the whole transaction is refused.
+/// When an operator freezes an account, the transaction includes a condition check of the operator. Without
+/// the grant for it, the whole transaction is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn transaction_needs_the_grant_of_every_action() {
     let template = without_action("CustomerFreezeFunction", "dynamodb:ConditionCheckItem");

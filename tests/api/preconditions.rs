@@ -86,11 +86,11 @@ async fn matching_if_none_match_gets_304() {
     assert_eq!(denied.refused(403), "PERMISSION_DENIED");
 }
 
-/// A write that changes what a path shows.
+/// A write that changes the representation at a path.
 struct Change<'a> {
     token: &'a str,
     method: &'a str,
-    /// Suffix of the path; a path of its own if it begins with `/auth`.
+    /// Suffix of the path; the whole path if it begins with `/auth`.
     below: &'a str,
     body: Option<Value>,
 }
@@ -113,8 +113,8 @@ async fn tables(tenure: &Tenure) -> Vec<Value> {
     items
 }
 
-/// Checks that `change` is refused and writes nothing with tags that do not match, and succeeds with the
-/// current one.
+/// Checks that `change` fails with 412 and writes nothing if the entity tag does not match, and succeeds with
+/// the current tag.
 async fn only_if_it_matches(tenure: &Tenure, token: &str, path: &str, change: &Change<'_>) {
     let tag = tag_of(tenure, token, path).await;
     let name = format!("{} {path}{}", change.method, change.below);
@@ -287,8 +287,8 @@ async fn preconditions_add_no_database_call() {
     assert_eq!(calls, json!({"BatchGetItem": 2, "UpdateItem": 2, "TransactWriteItems": 1}));
 }
 
-/// All writers have read the same tag before any of them writes, so the losers are refused by the condition of their
-/// write.
+/// All writers read the same tag before any of them writes. The losers are refused by the database condition
+/// of their writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_writes_with_one_etag_have_one_winner() {
     const WRITERS: usize = 64;
@@ -318,7 +318,8 @@ async fn concurrent_writes_with_one_etag_have_one_winner() {
     assert_eq!(tenure.count_events(&account.id, "customer_updated").await, 1);
 }
 
-/// Refused writers read the account again and retry until all have written: every state has exactly one successor.
+/// Each refused writer reads the account again and retries, until all have succeeded: no update overwrites
+/// another.
 #[tokio::test(flavor = "multi_thread")]
 async fn retried_writes_with_etags_lose_no_change() {
     const WRITERS: usize = 64;

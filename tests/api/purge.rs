@@ -1,4 +1,4 @@
-//! The purge leaves a tombstone of an account, and nothing else.
+//! The purge deletes everything of an account except its tombstone: ids, times, status and counters.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::canaries::break_seal;
 use crate::harness::{Account, PASSWORD, Template, Tenure};
 use crate::scale::fill;
 
-/// Checks that no credential of the account works, and that no data of it is left.
+/// Checks that the account's credentials are refused, and that of its data only the tombstone is left.
 async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str) {
     for token in [account.token.as_str(), key] {
         assert_eq!(
@@ -35,7 +35,7 @@ async fn assert_gone(tenure: &Tenure, admin: &str, account: &Account, key: &str)
     );
 }
 
-/// Checks that a run found nothing to do.
+/// Checks that a purge run had nothing to do: all its counters are zero.
 #[track_caller]
 fn assert_idle(run: &Value) {
     for (name, value) in run.as_object().expect("a run") {
@@ -108,7 +108,8 @@ async fn operator_deletion_is_purged_at_once() {
     assert_gone(&tenure, &admin, &account, &key).await;
 }
 
-/// The account has more items than one batch, and more than one page of the query: 1,104 items of 2 KB are over 1 MB.
+/// The account has more items than fit into one batch or one page of a query: 1,104 items of 2 KB are over 1
+/// MB.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_deletes_more_than_one_page() {
     let tenure = Tenure::start().await;
@@ -124,10 +125,10 @@ async fn purge_deletes_more_than_one_page() {
     assert_eq!(ledger["resources"]["files"], json!({"found": 1_104, "deleted": 1_104}));
 }
 
-/// A run ends within the function's timeout in the template, which is one second here.
+/// A run stops before its function's timeout in the template, here one second; the next run continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_continues_in_the_next_run_when_time_is_up() {
-    // A third of the second is held back.
+    // The run reserves a third of that second.
     let short = Template::edited(|text| text.replace("Timeout: 900", "Timeout: 1"));
     let tenure = Tenure::start_with(short.options()).await;
     let admin = tenure.admin().await;
@@ -150,7 +151,7 @@ async fn purge_continues_in_the_next_run_when_time_is_up() {
     }
 }
 
-/// The purge checks the status of accounts that an event names.
+/// The purge also checks the status of an account that the event which starts it names.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_ignores_named_accounts_that_are_not_due() {
     let tenure = Tenure::start().await;
@@ -170,7 +171,8 @@ async fn purge_ignores_named_accounts_that_are_not_due() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// The purge is late, since its rule matches no event; the schedule finds the account.
+/// The event that starts the purge is not matched by its rule, so the purge is late, until its schedule finds
+/// the account.
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_account_is_refused_before_its_purge() {
     let unheard = Template::edited(|text| {

@@ -14,7 +14,7 @@ use crate::harness::{Account, Answer, PASSWORD, Tenure, new_customer, options, o
 
 const ME: &str = "/v1.0/me";
 
-/// Starts a stack with this quota of requests per minute; returns it with an account.
+/// Starts a stack that allows `most` requests per minute; returns it with an account.
 async fn with_requests(most: u64) -> (Tenure, Account) {
     start(options_with("RequestsPerMinute", &most.to_string())).await
 }
@@ -27,7 +27,7 @@ async fn start(options: Options) -> (Tenure, Account) {
     (tenure, account)
 }
 
-/// Moves the clock to the beginning of the next minute, so that no window ends while a test counts.
+/// Moves the clock to the beginning of a minute, so that no quota's window ends while a test counts.
 async fn next_minute(tenure: &Tenure) {
     let second = tenure.now().await.as_second() % 60;
     tenure.stack.advance_clock(61 - second).await.unwrap();
@@ -37,8 +37,8 @@ fn field<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// Returns what is left of `quota`, the only one that the answer's header `RateLimit` reports, and the seconds until
-/// its window ends.
+/// Returns what the header `RateLimit` reports of `quota`, which must be the only one: the requests that are
+/// left, and the seconds until the window ends.
 fn left(answer: &Answer, quota: &str) -> (u64, u64) {
     let (name, values) = field(answer, "ratelimit").split_once(";r=").unwrap();
     assert_eq!(name, format!("\"{quota}\""));
@@ -115,7 +115,7 @@ async fn request_over_quota_changes_nothing() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// Whatever an account's programs have sent, its people can revoke a leaked key, leave and come back.
+/// Revoking a key, unregistering and recovering work even if an account's programs have used up its quota.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoking_leaving_and_recovering_pass_a_used_up_quota() {
     let (tenure, account) = with_requests(3).await;
@@ -135,7 +135,7 @@ async fn revoking_leaving_and_recovering_pass_a_used_up_quota() {
     tenure.call(token, "POST", "/auth/logout").await.ok();
 }
 
-/// Returns a well-formed token that names the account, but is invalid.
+/// Returns a forged token: well-formed, with the account's id, but invalid.
 async fn forged(tenure: &Tenure, account: &Account) -> String {
     let agent = tenure.partition(&account.id).await;
     let agent = agent.iter().find_map(|sk| sk.strip_prefix("AGENT#")).unwrap();
@@ -144,8 +144,8 @@ async fn forged(tenure: &Tenure, account: &Account) -> String {
     PlainToken::session(customer, agent, login, [7; 32]).expose().to_owned()
 }
 
-/// Anyone who knows a customer's ids can forge a token that names it. It must neither use up the quota nor
-/// reveal what is left of it.
+/// Anyone who knows an account's ids can forge a token that names it. Such a token must neither use up the
+/// account's quota nor reveal what is left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_tokens_do_not_use_up_an_accounts_quota() {
     let (tenure, account) = with_requests(3).await;
@@ -156,7 +156,7 @@ async fn forged_tokens_do_not_use_up_an_accounts_quota() {
         assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
     }
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 2);
-    // Nor when the quota is used up.
+    // Nor does a forged token reveal that the quota is used up.
     for _ in 0..2 {
         get(&tenure, &account.token).await.ok();
     }
@@ -175,7 +175,8 @@ async fn network_with_too_many_invalid_tokens_is_limited() {
     }
     get(&tenure, &account.token).await.ok();
     refused_by(&get(&tenure, &forged).await, "ip");
-    // From then on the process that found out refuses such tokens without a write. Who has a valid one pays for nobody.
+    // From now on, the process that found the limit reached refuses forged tokens without a write. Valid
+    // tokens from that network still work.
     tenure.stack.reset_stats();
     let answer = get(&tenure, &forged).await;
     refused_by(&answer, "ip");
@@ -186,7 +187,7 @@ async fn network_with_too_many_invalid_tokens_is_limited() {
     get(&tenure, &account.token).await.ok();
 }
 
-/// Returns what `MeGetFunction` has asked of DynamoDB since the counters were reset.
+/// Returns the database calls of `MeGetFunction` and their cost since the counters were last reset.
 fn cost(tenure: &Tenure) -> Value {
     tenure.stack.stats()["functions"]["MeGetFunction"]["dynamodb"].clone()
 }
@@ -201,7 +202,8 @@ async fn exact_quota_costs_one_wcu() {
     assert_eq!((&cost["rcu"], &cost["wcu"]), (&json!(3.0), &json!(1.0)));
 }
 
-/// The number of counts among 256 requests is within 4.5 standard deviations of 32.
+/// One request in eight is counted, at random: of 256 requests 32 on average. The test allows 4.5 standard
+/// deviations.
 #[tokio::test(flavor = "multi_thread")]
 async fn sampled_quota_counts_about_one_request_in_eight_as_eight() {
     const REQUESTS: u32 = 256;
@@ -216,7 +218,7 @@ async fn sampled_quota_counts_about_one_request_in_eight_as_eight() {
     assert_eq!(sent["wcu"], json!(counts));
     assert_eq!(sent["calls"]["BatchGetItem"], REQUESTS);
     assert_eq!(sent["rcu"], json!(4.0 * f64::from(REQUESTS)), "each reads the count");
-    // What is left is the limit less eight per count, whether this request is counted or not.
+    // Each count takes eight off the limit; the other requests take nothing.
     let (left, seconds) = left(&get(&tenure, &account.token).await, "requests");
     let counts = cost(&tenure)["calls"]["UpdateItem"].as_u64().unwrap();
     assert!(left == 600 - 8 * counts && seconds <= 60, "{left} after {counts} counts");
@@ -264,8 +266,8 @@ async fn quota_below_600_counts_each_request() {
     assert_eq!(cost(&tenure)["calls"], json!({"BatchGetItem": 20, "UpdateItem": 20}));
 }
 
-/// What a request with a forged token has counted is taken back, so that such requests do not use up a sampled quota
-/// either.
+/// A count that a request with a forged token has made is taken back, so that such requests do not use up a
+/// quota that counts only a sample either.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_tokens_leave_no_count_in_a_sampled_quota() {
     let (tenure, account) = with_requests(600).await;
@@ -310,7 +312,7 @@ async fn a_hanging_count_does_not_delay_its_request() {
     tenure.send(tenure.request("POST", "/_local/faults").json(&rule)).await.ok();
     let started = Instant::now();
     get(&tenure, &account.token).await.ok();
-    // An answer that does not come is otherwise waited for three times, for two seconds each.
+    // A call whose response is lost is otherwise tried three times, with a timeout of two seconds each.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let faults = tenure.send(tenure.request("GET", "/_local/faults")).await.ok();
     assert_eq!(faults["faults"][0]["hits"], 1);
@@ -331,7 +333,7 @@ async fn password_requests_report_both_quotas() {
     answer.ok();
 }
 
-/// Counters are stored outside the account and expire with their window.
+/// Counters are stored outside the account's partition, and expire with their window.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_expire_after_their_window() {
     let (tenure, account) = with_requests(5).await;
@@ -344,7 +346,7 @@ async fn counts_expire_after_their_window() {
     assert_eq!(counts().await.len(), 1);
     next_minute(&tenure).await;
     assert_eq!(counts().await, Vec::<Value>::new());
-    // Requests with the token of a purged account leave nothing that lasts.
+    // Requests with the token of a purged account leave only items that expire.
     let body = new_customer("test2");
     let admin = tenure.admin().await;
     let gone = tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();

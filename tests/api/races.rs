@@ -1,4 +1,4 @@
-//! Concurrent requests have one effect.
+//! Concurrent requests that compete for the same thing have one winner, and leave no inconsistent state.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ async fn concurrent_unregistrations_give_one_date_and_one_event() {
     assert_eq!(tenure.count_events(&account.id, "customer_frozen").await, 1);
 }
 
-/// Starts a stack whose purge runs only when it is called.
+/// Starts a stack whose purge practically never runs by schedule.
 async fn unscheduled() -> Tenure {
     Tenure::start_with(contended(options_with("PurgeSchedule", "rate(365 days)"))).await
 }
@@ -86,8 +86,8 @@ async fn recovery_after_the_due_date_is_rejected_though_the_purge_is_late() {
     );
 }
 
-/// Accounts recover while the purge runs, around the end of their grace period: each is recovered with
-/// everything it owns, or purged.
+/// Accounts are recovered while the purge runs, around the end of their grace period. Each account is either
+/// recovered with everything that it owns, or purged.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_recovery_and_purge_have_one_winner() {
     let tenure = Arc::new(unscheduled().await);
@@ -102,7 +102,7 @@ async fn concurrent_recovery_and_purge_have_one_winner() {
     for (_, key) in &accounts {
         tenure.unregister(key, json!({"confirmation_phrase": "DELETE"})).await.ok();
     }
-    // The accounts were frozen one after another; now their due dates are a second or two away.
+    // The accounts were frozen one after another; their deletions are now due within a second or two.
     tenure.stack.advance_clock(30 * 86_400 - 1).await.unwrap();
     let mut calls = JoinSet::new();
     for (id, key) in accounts {
@@ -161,7 +161,7 @@ async fn concurrent_deletions_of_every_kind_delete_once() {
     assert_eq!(tenure.partition(&account.id).await, ["A"]);
 }
 
-/// Logins and key creations go on while the account is deleted and purged.
+/// The account is deleted and purged while clients keep logging in and creating access keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_and_keys_during_the_purge_do_not_outlive_the_account() {
     let tenure = Arc::new(Tenure::start_with(contended(options())).await);
@@ -174,7 +174,7 @@ async fn logins_and_keys_during_the_purge_do_not_outlive_the_account() {
             let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
             calls.spawn(async move {
                 let body = json!({"expire": 86_400});
-                // Until the session ends with the account.
+                // Until the session ends together with the account.
                 while tenure
                     .call_with(&token, "POST", "/v1.0/accesskeys", body.clone())
                     .await

@@ -1,4 +1,4 @@
-//! Receipts are signed, and verify with the published keys.
+//! Receipts of erasures are signed, and can be verified with the published keys.
 
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
@@ -24,7 +24,7 @@ async fn keys(tenure: &Tenure) -> Value {
     tenure.send(tenure.request("GET", PATH)).await.ok()
 }
 
-/// Returns a signer with the purge's credentials, so that the stack counts its calls as the purge's.
+/// Returns a signer with the credentials of the purge, so that the stack counts its calls as the purge's.
 fn signer(url: &str, key: &str) -> Signer {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -37,7 +37,7 @@ fn signer(url: &str, key: &str) -> Signer {
     Signer::new(Client::from_conf(config), key.to_owned())
 }
 
-/// Returns the ledger of an erasure that is about to finish.
+/// Returns the ledger, the record of an erasure, shortly before the erasure finishes.
 fn ledger() -> Erasure {
     let at = |text| Timestamp::parse(text).unwrap();
     let customer = Id::parse("5e4a0680-804e-11ec-8477-2fea5968d85b").unwrap();
@@ -62,7 +62,7 @@ fn receipt(ledger: &Erasure) -> Receipt<'_> {
     Receipt::new(ledger, &[], &["name", "email"], tm_finish, Edition::First)
 }
 
-/// Splits a JWS into its signing input and signature.
+/// Splits a JWS into the text that is signed and the signature.
 fn parts(jws: &str) -> (&str, Vec<u8>) {
     let (signed, signature) = jws.rsplit_once('.').unwrap();
     (signed, BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap())
@@ -72,12 +72,13 @@ fn json_of(segment: &str) -> Value {
     serde_json::from_slice(&BASE64URL_NOPAD.decode(segment.as_bytes()).unwrap()).unwrap()
 }
 
-/// Returns the claims of a JWS, whose signature is not looked at.
+/// Returns the claims of a JWS without verifying its signature.
 pub(crate) fn claims_of(jws: &str) -> Value {
     json_of(jws.split('.').nth(1).unwrap())
 }
 
-/// Whether a JWS verifies with a key of a JWKS, by another implementation than the one that signs.
+/// Whether a key of a JWKS verifies the signature of a JWS, with another implementation than the one that
+/// signs.
 fn is_signed(jws: &str, key: &Value) -> bool {
     let coordinate = |name: &str| BASE64URL_NOPAD.decode(key[name].as_str().unwrap().as_bytes());
     let point = [vec![4], coordinate("x").unwrap(), coordinate("y").unwrap()].concat();

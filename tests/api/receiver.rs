@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::harness::{Tenure, contended, options_with};
 
-/// A received webhook.
+/// A webhook request that the receiver got.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub(crate) method: Method,
@@ -24,10 +24,10 @@ pub(crate) struct Arrival {
     pub(crate) body: Bytes,
 }
 
-/// The status and headers that a receiver answers with.
+/// The status and headers of the receiver's responses.
 type Answer = Arc<Mutex<(StatusCode, HeaderMap)>>;
 
-/// A path of receivers that never answers.
+/// A path at which receivers never respond.
 pub(crate) const DEAD: &str = "/dead";
 
 pub(crate) struct Receiver {
@@ -36,16 +36,16 @@ pub(crate) struct Receiver {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 }
 
-/// Starts a stack that allows webhooks to loopback, and in which transactions lock their items for a while.
+/// Starts a stack that allows webhooks to loopback, and whose transactions lock their items for a while.
 pub(crate) async fn tenure() -> Tenure {
     let mut options = options_with("WebhookAllowLoopback", "true");
-    // Deliveries are retried for days, and their accounts are looked at afterwards.
+    // Retries take days, and afterwards the sessions of the accounts are still needed.
     options.parameters.insert("SessionIdleHours".to_owned(), "168".to_owned());
     Tenure::start_with(contended(options)).await
 }
 
 impl Receiver {
-    /// Starts a receiver that answers 200.
+    /// Starts a receiver that responds with 200.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -75,12 +75,12 @@ impl Receiver {
         format!("{}{path}", self.url)
     }
 
-    /// Sets the status of all further answers, which have no `Retry-After`.
+    /// Sets the status of all further responses, without a `Retry-After`.
     pub(crate) fn answer(&self, status: u16) {
         *self.answer.lock().unwrap() = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
     }
 
-    /// Sets the status of all further answers and their `Retry-After`.
+    /// Sets the status and the `Retry-After` of all further responses.
     pub(crate) fn answer_retry_after(&self, status: u16, value: &str) {
         self.answer(status);
         self.answer.lock().unwrap().1.insert(RETRY_AFTER, value.parse().unwrap());
@@ -102,7 +102,7 @@ impl Arrival {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Whether one of the signatures is the one that an independent library makes with this secret.
+    /// Whether one of the signatures equals the one that an independent library computes with this secret.
     pub(crate) fn is_signed_by(&self, secret: &str) -> bool {
         let (id, seconds) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         let wanted = Webhook::new(secret).unwrap().sign(id, seconds.parse().unwrap(), &self.body);

@@ -1,4 +1,4 @@
-//! Killed functions and restarted stacks.
+//! Functions that are killed, and stacks that are restarted.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ async fn killed_function_fails_at_most_one_call() {
     }
 }
 
-/// Returns the ids of the processes that run `binary` with `mark` in their environment.
+/// Returns the ids of the processes that run `binary` and have `mark` in their environment.
 fn processes(mark: &str, binary: &str) -> Vec<String> {
     let entries =
         std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|entry| entry.path());

@@ -1,4 +1,4 @@
-//! Owned resources of every kind: create, list, read, delete.
+//! Resources, the items that accounts own: creating, listing, reading and deleting each kind.
 
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ async fn paging_is_complete_and_excludes_neighbours() {
     }
 }
 
-/// DynamoDB returns at most 1 MB per query.
+/// The page takes several queries, because DynamoDB returns at most 1 MB per query.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_larger_than_a_megabyte_is_complete() {
     let tenure = Arc::new(Tenure::start().await);
@@ -276,7 +276,7 @@ async fn agents_read_and_managers_write_only_in_their_account() {
     tenure.call(&manager, "DELETE", &one).await.ok();
 }
 
-/// Returns every request on numbers, with this query.
+/// Returns the requests that exist for numbers, all with this query.
 fn calls(number: &str, query: &str) -> [(&'static str, String); 4] {
     let (all, one) = (format!("/v1.0/numbers?{query}"), format!("/v1.0/numbers/{number}?{query}"));
     [("GET", all.clone()), ("GET", one.clone()), ("POST", all), ("DELETE", one)]
@@ -325,7 +325,7 @@ async fn only_project_admins_may_pass_customer_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_account_is_readable_and_deleted_account_is_empty() {
-    // The purge is never started, since its rule matches no event.
+    // The event that starts the purge is not matched by its rule, so the purge never starts.
     let unheard = Template::edited(|text| {
         text.replace("detail-type: [customer_deleted]", "detail-type: [nothing]")
     });
@@ -382,7 +382,7 @@ async fn concurrent_deletes_of_one_resource_have_one_winner() {
     assert_eq!(tenure.count_events(&account.id, "number_deleted").await, 1);
 }
 
-/// Resources of every kind are created while the account is deleted and purged.
+/// Resources of every kind keep being created while the account is deleted and purged.
 #[tokio::test(flavor = "multi_thread")]
 async fn resources_written_during_the_purge_do_not_outlive_the_account() {
     let tenure = Arc::new(Tenure::start().await);

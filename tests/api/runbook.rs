@@ -1,4 +1,4 @@
-//! The runbook: every call to the API that it tells an operator to make is made here, as it is written.
+//! The runbook for operators: this test makes every API call in it, as it is written there.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use crate::harness::{PASSWORD, Tenure, root};
 
 const METHODS: [&str; 4] = ["GET", "PUT", "POST", "DELETE"];
 
-/// Returns the calls in the runbook: `METHOD path` in backticks, `…` for the path of the account.
+/// Returns the API calls in the runbook: `METHOD path` in backticks, where `…` stands for the path of an
+/// account.
 fn calls() -> BTreeSet<String> {
     let text = std::fs::read_to_string(root().join("infra/RUNBOOK.md")).unwrap();
     let spans = text.split('`').skip(1).step_by(2);
@@ -19,7 +20,7 @@ fn calls() -> BTreeSet<String> {
     spans.filter(is_call).map(|call| call.replace('…', "/v1.0/customers/{id}")).collect()
 }
 
-/// Returns the body of a call; null if it has none.
+/// Returns the body that a call of the runbook needs; null if it needs none.
 fn body(call: &str, username: &str) -> Value {
     let path = call.split([' ', '?']).nth(1).unwrap_or_default();
     match (call.split(' ').next().unwrap_or_default(), path) {
@@ -34,7 +35,7 @@ fn body(call: &str, username: &str) -> Value {
     }
 }
 
-/// What the ids in a call stand for.
+/// The ids that replace the placeholders in a call.
 struct Ids {
     account: String,
     agent: String,
@@ -43,8 +44,8 @@ struct Ids {
 }
 
 impl Ids {
-    /// Creates an account, and an agent and an access key: of that account if `is_customers`, otherwise of the project
-    /// account.
+    /// Creates an account, an agent and an access key. Agent and key belong to that account if
+    /// `is_customers`, otherwise to the project account.
     async fn create(tenure: &Tenure, admin: &str, username: &str, is_customers: bool) -> Self {
         let account = tenure.account(admin, username).await;
         let owner = if is_customers { account.token.as_str() } else { admin };

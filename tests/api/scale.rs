@@ -1,13 +1,13 @@
-//! Purges of large accounts: that they are complete even if the purge is killed, and what they cost in calls and
-//! capacity units, which are counted, not timed.
+//! Purges of large accounts: they are complete even if the purge is killed. Their cost is measured in
+//! database calls and capacity units, not in time.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Value, json};
 
 use crate::harness::{Account, PASSWORD, Tenure, options, options_with, quick};
 
-/// Writes `count` items of about `bytes` each into an account, past the API. `kind` is the prefix of their
-/// sort keys.
+/// Writes `count` items of about `bytes` bytes each directly into an account's partition. `kind` is the
+/// prefix of their sort keys.
 pub(crate) async fn fill(
     tenure: &Tenure,
     account: &Account,
@@ -39,14 +39,13 @@ async fn lasting(tenure: &Tenure, account: &Account) -> Vec<Value> {
     items.filter(|item| item["pk"]["S"] == *pk && item.get("expires_at").is_none()).collect()
 }
 
-/// Removes an account's webhook. Its deliveries would fail, and after a while the account's root item would record
-/// that.
+/// Removes an account's webhook: failing deliveries would in time be recorded in the account's own item.
 async fn without_webhook(tenure: &Tenure, account: &Account) {
     let body = json!({"webhook_method": "", "webhook_uri": ""});
     tenure.call_with(&account.token, "PUT", "/v1.0/customer", body).await.ok();
 }
 
-/// Returns the ledger of an account's erasure.
+/// Returns the record of an account's erasure, as the API shows it.
 async fn ledger(tenure: &Tenure, account: &Account) -> Value {
     let admin = tenure.admin().await;
     tenure.call(&admin, "GET", &format!("/v1.0/customers/{}/erasure", account.id)).await.ok()
@@ -90,8 +89,8 @@ async fn purge_costs_about_one_wcu_per_item() {
     assert_eq!(ledger["resources"]["numbers"], json!({"found": count, "deleted": count}));
 }
 
-/// The six calls: read account and ledger, query a page, claim the account and count the page, delete the page's items,
-/// query an empty page, finish.
+/// The six calls: read the account and its ledger; query a page of items; claim the account for the purge and
+/// count the page; delete the items; query a page, which is empty; finish.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_of_a_small_account_takes_six_calls() {
     let tenure = Tenure::start().await;
@@ -108,8 +107,8 @@ async fn purge_of_a_small_account_takes_six_calls() {
     assert_eq!(cost["calls"], calls);
 }
 
-/// Accounts are purged whose number of items is around the limits of batches, pages and slices; another account keeps
-/// everything.
+/// Purges accounts whose number of items is just below, at or above the limits of a batch, a transaction or a
+/// page. Another account keeps all its items.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_counts_exactly_around_batch_and_page_limits() {
     let tenure = Tenure::start_with(quick(options())).await;
@@ -142,7 +141,8 @@ async fn purge_counts_exactly_around_batch_and_page_limits() {
     assert_eq!(lasting(&tenure, &neighbour).await, kept);
 }
 
-/// The purge is killed (`SIGKILL`) before and after random calls, and counts each item once.
+/// The purge is killed (`SIGKILL`) before or after random calls. It finishes in the end, and has counted each
+/// item once.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     const COUNT: usize = 3000;
@@ -156,7 +156,7 @@ async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     let kill = |fault: &str, seed: u64| json!({"fault": fault, "function": "PurgeRunFunction", "probability": 0.2, "seed": seed, "times": 25});
     let rules = json!([kill("crash_before", 1), kill("crash_after", 2)]);
     tenure.send(tenure.request("POST", "/_local/faults").body(rules.to_string())).await.ok();
-    // Invocations by the bus are killed, too.
+    // Invocations by events are killed as well as scheduled ones.
     let mut kills = 0;
     for _ in 0..200 {
         let run = tenure.request("POST", "/_local/schedules/PurgeRunFunctionSchedule/run");
@@ -181,8 +181,8 @@ async fn purge_killed_fifty_times_finishes_and_counts_exactly() {
     assert_eq!(tenure.count_events(&account.id, "customer_deleted").await, 1);
 }
 
-/// Every personal field of the accounts, and of items of every kind, holds one word. A day after the purge it
-/// occurs nowhere, in no encoding.
+/// Every personal field of the accounts, and of items of every kind, contains one certain word. A day after
+/// the purge, that word is stored nowhere, in no encoding.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
     const WORD: &str = "residue7q";
@@ -204,7 +204,7 @@ async fn no_personal_data_is_left_of_a_hundred_purged_accounts() {
     for account in &accounts {
         tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     }
-    // The targets of the deletion events are stored for a day, since no receiver answers.
+    // Webhook URIs and secrets are kept for the deletion events for a day, because no receiver responds.
     tenure.advance_days(1).await;
     assert!(tenure.stack.settle().await);
     for table in ["AccountsTable", "OutboxTable", "ErasuresTable"] {

@@ -1,5 +1,5 @@
-//! The contract with the seed, the API examples in `seed.txt`: every request is sent verbatim, and gets the answer that
-//! the seed shows.
+//! The seed (`seed.txt`) has examples of the API that this service must be compatible with. Each request is
+//! sent verbatim, and must get the response that the seed shows.
 
 use serde_json::{Value, json};
 
@@ -7,23 +7,23 @@ use crate::harness::{Answer, Tenure};
 
 const SEED: &str = include_str!("seed.txt");
 
-/// An example of the seed: a request and its answer.
+/// An example of the seed: a request and its response.
 struct Example {
     method: String,
     path: String,
     body: Option<String>,
-    /// The answer as the seed shows it.
+    /// The response's text, as in the seed.
     text: String,
     answer: Value,
 }
 
-/// Returns the examples of the seed in its order: list, get, create, delete, metadata, unregister,
-/// immediate, recover.
+/// Returns the examples in the order of the seed: list, get, create, delete, metadata, unregister, immediate
+/// (unregister at once), recover.
 fn examples() -> Vec<Example> {
     SEED.split("$ curl --location --request ").skip(1).map(example).collect()
 }
 
-/// Returns the answers that the seed shows.
+/// Returns the responses that the seed shows.
 pub(crate) fn answers() -> Vec<Value> {
     examples().into_iter().map(|example| example.answer).collect()
 }
@@ -48,8 +48,8 @@ fn example(text: &str) -> Example {
 }
 
 impl Example {
-    /// Sends the example's request with another host, id and token. The token goes where the example has it:
-    /// into the query under `/v1.0`, into the header under `/auth`.
+    /// Sends the example's request, but with this token, and with `id` in place of the id in the path. The
+    /// token goes into the query under `/v1.0` and into a header under `/auth`, as in the seed.
     async fn run(&self, tenure: &Tenure, token: &str, id: Option<&str>) -> Answer {
         let shown_id = self.path.strip_prefix("/v1.0/customers/");
         let path = match (shown_id, id) {
@@ -71,11 +71,11 @@ impl Example {
     }
 }
 
-/// The password in the seed's create example.
+/// The password of the example that creates an account.
 const PASSWORD: &str = "ee5f3d14-5ac6-11ed-808e-6f7d676a444b";
 
-/// Checks that both answers have the same keys in the same order and, but for times and `vary`, the same
-/// values.
+/// Checks that a response and the example's have the same keys in the same order, and the same values apart
+/// from times and the fields in `vary`.
 #[track_caller]
 fn assert_like(answer: &Answer, example: &Example, vary: &[&str]) {
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -106,7 +106,7 @@ fn compare(name: &str, ours: &Value, seeds: &Value, vary: &[&str]) {
     }
 }
 
-/// Returns the keys of a JSON text in their order, with repetitions.
+/// Returns all keys in a JSON text in their order, with repetitions.
 fn keys(json: &str) -> Vec<&str> {
     let parts: Vec<&str> = json.split('"').collect();
     let is_key =
@@ -114,7 +114,7 @@ fn keys(json: &str) -> Vec<&str> {
     (1..parts.len()).step_by(2).filter(is_key).map(|at| parts[at]).collect()
 }
 
-/// Creates, by an operator's API calls, an account like the one that the seed shows, and returns its id.
+/// Creates an account with the field values of `shown`, as an operator; returns its id.
 async fn make(tenure: &Tenure, admin: &str, username: &str, shown: &Value) -> String {
     let mut body = json!({"username": username, "password": PASSWORD});
     for field in
@@ -187,7 +187,7 @@ async fn seed_examples_get_the_answers_shown() {
     assert_like(&deleted, delete, &["id"]);
     assert_eq!(deleted.body["tm_update"], deleted.body["tm_create"]);
 
-    // Both ids are given by the service.
+    // The service assigns both ids.
     let vary = ["id", "billing_account_id"];
     let changed = metadata.run(&tenure, &token, None).await;
     assert_like(&changed, metadata, &vary);

@@ -1,4 +1,4 @@
-//! Sessions: throttles, expiry, exposure in URLs, caps, and isolation of accounts.
+//! Sessions: limits on wrong passwords, expiry, tokens exposed in URLs, caps, and separation of accounts.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn guesses_in_a_session_count_for_that_session_alone() {
     assert_eq!(refused.body["error"]["details"], json!([{"limited_by": "session"}]));
     let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=30).contains(&wait), "{wait}");
-    // Neither the user name has to wait, from anywhere, nor another session.
+    // No other session has to wait, nor does a log-in with the user name, even from elsewhere.
     tenure.try_login_from(STRANGER, "test1", PASSWORD).await.ok();
     tenure.unregister(&other, right.clone()).await.ok();
     tenure.call(&other, "DELETE", "/auth/unregister").await.ok();
@@ -163,7 +163,7 @@ async fn accounts_cannot_see_or_change_each_other() {
 
 const SESSIONS: &str = "/v1.0/sessions";
 
-/// Returns the sessions that a list shows.
+/// Returns the rows of a list of sessions.
 async fn list(tenure: &Tenure, token: &str, query: &str) -> Vec<Value> {
     let list = tenure.call(token, "GET", &format!("{SESSIONS}{query}")).await.ok();
     assert_eq!(list["next_page_token"], "");
@@ -184,14 +184,14 @@ async fn the_oldest_session_ends_when_an_agent_has_as_many_as_it_may() {
     }
     tokens.push(tenure.login("test1", PASSWORD).await);
     assert!(!tenure.is_valid(&tokens[0]).await && tenure.is_valid(&tokens[1]).await);
-    // Who logs out makes room; a session of somebody else takes none.
+    // A log-out makes room for another session; sessions of other agents do not count.
     tenure.call(&tokens[2], "POST", "/auth/logout").await.ok();
     tokens.push(tenure.login("test1", PASSWORD).await);
     tenure.account(&admin, "test2").await;
     for (number, is_live) in [(1, true), (2, false), (3, true), (4, true)] {
         assert_eq!(tenure.is_valid(&tokens[number]).await, is_live, "{number}");
     }
-    // Sessions that were ended otherwise go before those that go on.
+    // Sessions that have ended in another way make room before sessions that are still valid.
     tenure.call_with(&tokens[1], "POST", "/auth/logout", json!({"everywhere": true})).await.ok();
     let new = [tenure.login("test1", PASSWORD).await, tenure.login("test1", PASSWORD).await];
     let new = [&new[0], &new[1], &tenure.login("test1", PASSWORD).await];
@@ -247,14 +247,14 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     let (one, two) = (tenure.login("ann", PASSWORD).await, tenure.login("ann", PASSWORD).await);
     let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
 
-    // One's own, newest first; never the token or what is stored of it.
+    // The list has the caller's own sessions, newest first, without tokens and their hashes.
     let own = list(&tenure, &two, "").await;
     assert_eq!(own, list(&tenure, &two, &of_ann).await);
     let shown: Vec<_> = own.iter().map(|session| session["current"].as_bool().unwrap()).collect();
     assert_eq!(shown, [true, false]);
     assert!(own[0]["tm_create"].as_str() >= own[1]["tm_create"].as_str());
     assert!(own.iter().all(|session| session["agent_id"] == ann["id"]));
-    // An admin's own are others than those of another agent.
+    // By default an admin's list has the admin's own sessions; those of another agent have to be asked for.
     assert_eq!(list(&tenure, &account.token, "").await.len(), 1);
     let by_admin = list(&tenure, &account.token, &of_ann).await;
     assert!(by_admin.iter().all(|session| session["current"] == false));
@@ -310,7 +310,7 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     assert!(!tenure.is_valid(&account.token).await);
 }
 
-/// The item of a session that a logout everywhere has ended stays in the table until it expires.
+/// A logout everywhere ends sessions without deleting their items, which stay in the table until they expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_ended_shows_neither_in_lists_nor_by_its_id() {
     let tenure = Tenure::start().await;
@@ -382,7 +382,7 @@ async fn session_ends_a_day_after_its_token_was_in_a_url() {
     assert!(!tenure.is_valid(&kept).await);
 }
 
-/// DynamoDB deletes expired items up to days late.
+/// DynamoDB may delete expired items days late.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_session_is_rejected_before_ttl_deletes_it() {
     let tenure = Tenure::start().await;

@@ -1,4 +1,4 @@
-//! Sign-up and proof of addresses: from the request, by the mailed link, to the account.
+//! Sign-up, from the request to the account: a mailed link proves the address and creates the account.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const CONFIRM: &str = "Your new account: confirm your address";
 const KNOWN: &str = "You have an account already";
 const CONFIRM_ADDRESS: &str = "Confirm the address of your account";
 
-/// Returns options without the limits on mail.
+/// Returns options for a stack that sends mail without limits.
 fn unlimited() -> Options {
     mailing_with([("MailsPerAddressPerHour", "0"), ("MailRequestsPerNetworkPerHour", "0")])
 }
@@ -37,8 +37,8 @@ impl Tenure {
         mail.iter().map(|message| message["subject"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until every mail intent is carried out. Runs the schedule for intents that are left over: of two
-    /// concurrent intents for one address, one has to wait for the other.
+    /// Waits until every mail intent (a request that is answered by mail) is carried out. If two concurrent
+    /// intents are for one address, one has to wait; the schedule is run to carry it out, too.
     async fn carry_out(&self) {
         assert!(self.stack.settle().await);
         while self.traces().await.iter().any(|id| id.starts_with("INTENT#")) {
@@ -46,7 +46,7 @@ impl Tenure {
         }
     }
 
-    /// Returns the ids of the outbox items that are sign-ups, mail intents or mailed tokens.
+    /// Returns the ids of the outbox items that a sign-up leaves: sign-ups, mail intents and mailed tokens.
     async fn traces(&self) -> Vec<String> {
         let items = self.items("OutboxTable").await;
         let ids = items.iter().map(|item| item["id"]["S"].as_str().unwrap().to_owned());
@@ -73,7 +73,7 @@ async fn a_sign_up_becomes_an_account_by_the_mailed_link() {
     for part in ["text", "html"] {
         assert!(message[part].as_str().unwrap().contains(&link), "{message}");
     }
-    // Until then there is neither an account nor a log-in.
+    // Before the link is used, there is no account to log in to.
     assert_eq!(tenure.try_login(to, PASSWORD).await.refused(401), "INVALID_CREDENTIALS");
 
     let answer = tenure.ask(VERIFY, json!({"token": token, "password": PASSWORD})).await.ok();
@@ -132,7 +132,7 @@ async fn a_token_works_once_and_a_refused_request_does_not_use_it() {
     assert!(hashes.is_null() || *hashes == 0, "{hashes}");
     let body = json!({"token": token, "password": PASSWORD, "username": "taken"});
     assert_eq!(tenure.ask(VERIFY, body).await.refused(409), "USERNAME_TAKEN");
-    // A scanner that follows the link, or posts it without a password, does nothing.
+    // A mail scanner that follows the link, or posts the token without a password, has no effect.
     let scanned = tenure.send(tenure.request("GET", VERIFY)).await;
     assert!(scanned.status == 404 || scanned.status == 405, "{}", scanned.text);
 
@@ -195,7 +195,7 @@ async fn unexpired_tokens_are_kept_when_the_sender_looks_at_them() {
     let body = json!({"token": tenure.mailed_token(to).await, "password": PASSWORD});
     let traces = tenure.traces().await;
     assert_eq!(traces.len(), 2, "{traces:?}");
-    // As by an index that is older than the item.
+    // The mail sender is made to look at items that are not due, as it would with an index that lags behind.
     for id in &traces {
         tenure.send_mail_of(id).await;
     }
@@ -242,7 +242,7 @@ async fn a_known_and_an_unknown_address_make_equal_answers_and_store_calls() {
         Tenure::start_with(mailing_with([("MailRequestsPerNetworkPerHour", "1000")])).await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "known").await;
-    // A user name that is an address is known, too.
+    // A user name that is an e-mail address counts as known, too.
     let body = json!({"username": "agent@example.com", "password": PASSWORD});
     tenure.call_with(&admin, "POST", "/v1.0/customers", body).await.ok();
     for (path, function) in
@@ -267,7 +267,7 @@ async fn a_known_and_an_unknown_address_make_equal_answers_and_store_calls() {
         let wcu = seen[0].3["wcu"].as_f64().unwrap();
         assert!(wcu <= 5.0, "{path}: {wcu}");
     }
-    // The first came when the account was made.
+    // The first of these messages was sent when the account was created.
     let expected = [CONFIRM_ADDRESS, KNOWN, CONFIRM_ADDRESS];
     assert_eq!(tenure.subjects_to("known@example.com").await, expected);
     assert_eq!(tenure.subjects_to("agent@example.com").await, [KNOWN]);
@@ -413,7 +413,8 @@ async fn a_frozen_account_proves_nothing_and_keeps_its_link() {
     tenure.call(&admin, "DELETE", &path).await.ok();
 }
 
-/// Returns faults with which three in ten calls of the database fail, before or after they take effect.
+/// Returns fault rules with which three in ten database calls of the functions for sign-up fail, before or
+/// after they take effect.
 fn three_in_ten_fail() -> Value {
     let functions = ["AuthSignupFunction", "AuthEmailVerifyFunction", "MailSendFunction"];
     let faults = ["internal_error", "timeout_after_apply"];
@@ -422,7 +423,8 @@ fn three_in_ten_fail() -> Value {
     rules.enumerate().map(rule).collect()
 }
 
-/// With 30 % faults on every hop, each sign-up becomes one account. `TENURE_SIGN_UPS=1000` takes some minutes.
+/// Every sign-up becomes exactly one account although 30 % of the database calls fail. `TENURE_SIGN_UPS=1000`
+/// takes some minutes.
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "a longer run on request")]
 async fn every_sign_up_is_verified_once_in_spite_of_faults() {

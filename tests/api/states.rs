@@ -1,4 +1,5 @@
-//! The states of an account and what each lets through: status, who froze it, suspension, holds.
+//! The states of an account (its status, who froze it, suspension, holds), and which requests each state
+//! allows.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ enum State {
     Live,
     FrozenByOwner,
     FrozenByOperator,
-    /// Frozen by its owner, and then by an operator.
+    /// Frozen by its owner, and afterwards by an operator as well.
     TakenOver,
     Suspended,
     SuspendedAndFrozen,
@@ -61,14 +62,14 @@ impl State {
     }
 }
 
-/// A column of the table of states: what a caller does with their own account.
+/// A column of the table of states in `infra/ENDPOINTS.md`: a kind of request on the caller's own account.
 #[derive(Clone, Copy, Debug)]
 enum Column {
     LogIn,
     Credentials,
     Read,
     Write,
-    /// A write of what a hold preserves.
+    /// A write that would overwrite or delete what a hold preserves.
     Overwrite,
     Unregister,
     Leave,
@@ -80,7 +81,7 @@ const OK: Outcome = (200, "");
 const FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 const PRESERVED: Outcome = (409, "ACCOUNT_PRESERVED");
 
-/// Returns one cell of the table of states: the answer to a request of this column on an account in this state.
+/// Returns a cell of the table: the response to this kind of request on an account in this state.
 const fn expected(state: State, column: Column) -> Outcome {
     match (state, column) {
         (State::Deleted, _) => (401, "INVALID_CREDENTIALS"),
@@ -95,7 +96,7 @@ const fn expected(state: State, column: Column) -> Outcome {
     }
 }
 
-/// An account with an item of each sort, and its credentials.
+/// An account with one item of each kind that the requests need, and its credentials.
 struct Subject {
     id: String,
     username: String,
@@ -109,7 +110,7 @@ struct Subject {
 
 impl Subject {
     async fn create(tenure: &Tenure, admin: &str, username: String) -> Self {
-        // No webhook, so that what is delivered is what a test sends.
+        // Without a webhook: nothing is delivered but what a test asks for.
         let mut body = new_customer(&username);
         body["webhook_uri"] = json!("");
         let account = tenure.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
@@ -135,7 +136,7 @@ impl Subject {
         }
     }
 
-    /// Brings the account into a state. Returns the date on which its deletion is due.
+    /// Brings the account into a state; returns the time at which its deletion is due.
     async fn become_(&self, tenure: &Tenure, admin: &str, state: State) -> Value {
         let path = |below: &str| format!("/v1.0/customers/{}{below}", self.id);
         if matches!(
@@ -163,7 +164,7 @@ impl Subject {
         tenure.call(admin, "GET", &path("")).await.ok()["tm_deletion_scheduled"].clone()
     }
 
-    /// Returns requests on the account, each with its column, in an order in which each leaves the next one possible.
+    /// Returns requests on the account with their columns, ordered so that none prevents a later one.
     fn requests(&self) -> Vec<(Column, &'static str, String, Value)> {
         use Column::{Credentials, LogIn, Overwrite, Read, Write};
         let Self { agent, key_id, me, number, username, .. } = self;
@@ -204,8 +205,8 @@ impl Subject {
     }
 }
 
-/// Sends a request, with the account's session unless it is a log-in, and checks its answer against the table of
-/// states.
+/// Sends a request and checks its response against the table of states. All requests but a log-in have the
+/// account's session.
 async fn check(
     tenure: &Tenure,
     subject: &Subject,
@@ -230,7 +231,7 @@ async fn check(
             assert_eq!(leads_back, !state.is_frozen_by_operator(), "{context}");
             assert!(details["deletion_effective_at"].is_string(), "{context}");
         }
-        // An owner learns of no hold, no case and no operator's route.
+        // The owner must not learn of the hold, its reason, or the operators' routes.
         PRESERVED => {
             assert!(details.is_null(), "{context}");
             for word in ["hold", "held", "case", "court", "operator", "/customers"] {
@@ -242,7 +243,8 @@ async fn check(
     answer.body
 }
 
-/// Every state × every sort of request: the table of `infra/ENDPOINTS.md`.
+/// Sends every kind of request in every state, and compares the responses with the table in
+/// `infra/ENDPOINTS.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_state_lets_through_what_the_table_says() {
     let tenure = &Tenure::start_with(quick(uncounted())).await;
@@ -275,7 +277,8 @@ async fn each_state_lets_through_what_the_table_says() {
     }
 }
 
-/// An account that an operator has frozen cannot recover itself, by session or by access key.
+/// An owner cannot recover an account that an operator has frozen, neither with a session nor with an access
+/// key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_freeze_is_undone_by_operators_only() {
     let tenure = Tenure::start().await;
@@ -297,7 +300,7 @@ async fn an_operators_freeze_is_undone_by_operators_only() {
         assert_eq!((&ledger["reason"], &ledger["tm_due"]), (&json!("freeze"), &due), "{state:?}");
         tenure.call(&admin, "POST", &path("/recover")).await.ok();
         tenure.call(&subject.key, "GET", "/v1.0/accesskeys").await.ok();
-        // What the owner froze since, the owner recovers.
+        // If the owner has frozen the account since then, the owner can recover it.
         tenure.unregister(&subject.session, json!({"password": PASSWORD})).await.ok();
         tenure.call(&subject.session, "DELETE", "/auth/unregister").await.ok();
     }
@@ -318,7 +321,7 @@ async fn resuming_restores_the_state_before_and_emits_one_event() {
         let refused = tenure.call(token, "GET", "/v1.0/me").await;
         assert_eq!(refused.refused(403), "ACCOUNT_SUSPENDED");
     }
-    // Operators go on.
+    // Operators can still change the account.
     let number = format!("/v1.0/numbers/{}?customer_id={}", subject.number, subject.id);
     tenure.call_with(&admin, "PUT", &number, json!({"name": "seized"})).await.ok();
     for _ in 0..2 {
@@ -338,7 +341,8 @@ async fn resuming_restores_the_state_before_and_emits_one_event() {
     assert_eq!(deleted.refused(409), "STATE_INVALID");
 }
 
-/// A held account cannot delete or overwrite what is held, and its webhook says nothing of the hold.
+/// The owner of an account under a hold cannot delete or overwrite what it preserves, and learns nothing of
+/// the hold, not even from webhooks.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_add_up_preserve_and_are_hidden_from_the_owner() {
     let (tenure, receiver) = (receiver::tenure().await, Receiver::start().await);
@@ -357,7 +361,7 @@ async fn holds_add_up_preserve_and_are_hidden_from_the_owner() {
     };
     assert_eq!(names().await, ["case-8", "default"]);
 
-    // Preserved against operators, too, who learn why.
+    // A hold also binds operators, whose responses give the reason.
     let number = format!("/v1.0/numbers/{}?customer_id={}", subject.number, subject.id);
     for refused in [
         tenure.call(&admin, "DELETE", &number).await,
@@ -376,7 +380,7 @@ async fn holds_add_up_preserve_and_are_hidden_from_the_owner() {
     tenure.call(&admin, "DELETE", &path("/hold")).await.ok();
     assert_eq!(names().await, ["case-8"]);
     assert_eq!(preserved().await.refused(409), "ACCOUNT_PRESERVED");
-    // One that is not there stays so.
+    // Lifting a hold that does not exist succeeds.
     tenure.call(&admin, "DELETE", &path("/holds/nobody")).await.ok();
     tenure.call(&admin, "DELETE", &path("/holds/case-8")).await.ok();
     preserved().await.ok();
@@ -418,7 +422,7 @@ async fn hold_names_have_a_form_and_a_limit() {
     hold("case-7").await.ok();
 }
 
-/// Returns the milestones in an overview.
+/// Returns the names of the milestones in the timeline of an account's overview.
 fn milestones(overview: &Value) -> Vec<&str> {
     let timeline = overview["timeline"].as_array().unwrap();
     timeline.iter().map(|entry| entry["milestone"].as_str().unwrap()).collect()
@@ -481,10 +485,11 @@ async fn the_overview_shows_the_state_of_an_account() {
     assert_eq!((&gone["reason"], &gone["suspension"]), (&json!("delete"), &Value::Null));
 }
 
-/// Writes that are under way when the account is suspended or held: none gets through afterwards.
+/// Writes are in progress when the account is suspended or put under a hold: none of them succeeds after
+/// that.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_under_way_succeeds_after_a_suspension_or_a_hold() {
-    // What meets another transaction is tried again on the account as it is then.
+    // A write that conflicts with another transaction is retried on the account as it is then.
     let tenure = Arc::new(Tenure::start_with(contended(counted())).await);
     let admin = tenure.admin().await;
     for (round, below) in
@@ -513,7 +518,7 @@ async fn no_write_under_way_succeeds_after_a_suspension_or_a_hold() {
         } else {
             tenure.call_with(&admin, "PUT", &path, json!({"reason": "Case 7"})).await.ok();
         }
-        // Nothing that begins to be written now is written.
+        // From here on, no write may succeed.
         let after = item(&tenure, &subject).await;
         writers.join_all().await;
         assert_eq!(item(&tenure, &subject).await, after, "{below}");

@@ -1,5 +1,5 @@
-//! Conditions that refuse outdated and repeated writes. The store is called directly, since no client of the API can be
-//! made late at the right moment.
+//! Conditions of writes, which refuse writes that are based on outdated reads or repeated. These tests call
+//! the store directly, because a client of the API cannot be delayed at the right moment.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::json;
@@ -38,12 +38,12 @@ fn id<T>(number: u8) -> Id<T> {
     Id::new(now(), [number; 10])
 }
 
-/// Returns an account as an outdated reader has it.
+/// Returns an account as a reader would have it that read it earlier.
 fn as_read(id: Id<Customer>) -> Customer {
     Customer::blank(id, now())
 }
 
-/// Returns the account as the target of an operator's write.
+/// Returns the account with the right to write to it as an operator.
 pub(crate) fn to(customer: &Customer) -> Target<'_> {
     customer.writable(Party::Operator, Write::Change).unwrap()
 }
@@ -79,7 +79,7 @@ pub(crate) fn access_key(customer: Id<Customer>, number: u8) -> AccessKey {
     }
 }
 
-/// Reads the login of a user name.
+/// Reads the item by which an agent with this user name logs in.
 pub(crate) async fn login_of(store: &Store, username: &Username) -> Login {
     let key = key::login(username.login_key());
     store.get_items(&[key.untyped()]).await.unwrap().get(&key).unwrap().unwrap()
@@ -94,7 +94,7 @@ async fn deleted_account_rejects_late_writes() {
     let customer = Id::parse(&account.id).unwrap();
     let username = Username::from_text("test1").unwrap();
 
-    // While the account is live, each of these writes succeeds.
+    // While the account is not yet deleted, all these writes succeed.
     let before = access_key(customer, 1);
     store.insert_access_key(to(&as_read(customer)), &before, &event(customer, 1)).await.unwrap();
     let (key, login) = (username.login_key(), login_of(&store, &username).await);
@@ -129,7 +129,7 @@ async fn deleted_account_rejects_late_writes() {
     assert_eq!(tenure.items("OutboxTable").await.len(), events);
 }
 
-/// The account's state changes between the read of the account and the write, and the write is refused by its
+/// The account's state changes after it was read and before the write: the write fails, because of its
 /// condition.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_decided_before_a_suspension_hold_or_freeze_is_refused_by_it() {
@@ -168,7 +168,8 @@ async fn a_write_decided_before_a_suspension_hold_or_freeze_is_refused_by_it() {
         };
         let (owner, operator) = (deletes(Party::Owner).await, deletes(Party::Operator).await);
         let revokes = store.delete_access_key(on(Party::Owner), &key, &event(id, 15)).await;
-        // It takes no sequence number, which the change of state would have moved.
+        // Resending an event assigns no sequence number: its condition alone must refuse it after a change of
+        // the account's state.
         let sent = store.get_events(&[of_flow.id]).await.unwrap().pop().unwrap();
         let resends = store.resend(on(Party::Owner), sent, now()).await.map(drop);
         match below {
@@ -212,7 +213,7 @@ async fn late_purge_keeps_a_username_lock_of_its_new_owner() {
     assert!(tenure.stack.settle().await);
     tenure.account(&admin, "test1").await;
 
-    // A run that read its page before the deletion and deletes it only now, at the same epoch.
+    // A purge run of the same epoch read its page before the deletion, and counts and deletes it only now.
     let row = store.get_erasure(first_id).await.unwrap().unwrap();
     let ledger = row.with_slice(&Counts::new(), InventoryCursor::default());
     let late = CountedSlice { ledger, events: Vec::new(), logins };
@@ -251,7 +252,8 @@ async fn write_with_a_lost_answer_can_be_retried() {
     assert!(items.get(&key::customer(customer.id)).unwrap().is_some());
 }
 
-/// Each agent has a user name lock, which the purge deletes: there are more locks than connections.
+/// The purge also deletes the user name locks of the account's agents. Here there are more locks than
+/// database connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn account_with_1500_agents_is_purged() {
     const AGENTS: usize = 1500;
@@ -277,7 +279,7 @@ async fn account_with_1500_agents_is_purged() {
     assert!(tenure.stack.stats()["functions"]["PurgeRunFunction"]["errors"] == 0);
 }
 
-/// Writes items into the accounts table, as a restore from a backup does.
+/// Writes items into the accounts table, as if they were restored from a backup.
 pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
     let client = tenure.database();
     let value = |value: &serde_json::Value| {
@@ -297,7 +299,7 @@ pub(crate) async fn restore(tenure: &Tenure, items: &[serde_json::Value]) {
     }
 }
 
-/// Writes on outdated reads keep the count of admins correct.
+/// Writes that are based on outdated reads do not falsify the count of admins.
 #[tokio::test(flavor = "multi_thread")]
 async fn outdated_writes_keep_the_count_of_admins() {
     let tenure = Tenure::start().await;
@@ -367,7 +369,7 @@ async fn outdated_key_update_keeps_the_last_use() {
         .update_access_key(to(&as_read(customer)), &before, &after, &event(customer, 2))
         .await
         .unwrap();
-    // A late record brings back neither an earlier day nor a deleted key.
+    // A record that comes late overwrites no later day, and does not recreate a deleted key.
     let yesterday = Timestamp::parse("2025-12-31T00:00:00Z").unwrap();
     store.record_access_key_use(customer, before.id, yesterday).await.unwrap();
     let key = key::access_key(customer, before.id);

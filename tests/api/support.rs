@@ -1,5 +1,6 @@
-//! Support by operators: a project admin names a customer's account, looks at its agents, access keys and deliveries,
-//! and ends what harms it. No password and no token is among what they see or set.
+//! Support by operators: a project admin names a customer's account in the query, looks at its agents, access
+//! keys and webhook deliveries, and revokes those that do harm. Passwords and tokens are neither shown nor
+//! settable.
 
 use serde_json::{Value, json};
 
@@ -8,14 +9,14 @@ use crate::receiver::{self, Receiver};
 
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-/// A customer with an agent and an access key.
+/// A customer's account, with an agent and an access key.
 struct Customer {
     account: Account,
     /// Path of the agent.
     agent: String,
     /// Path of the access key.
     key: String,
-    /// The key's token.
+    /// Token of the access key.
     token: String,
 }
 
@@ -36,7 +37,7 @@ impl Customer {
         }
     }
 
-    /// Returns `path` with the account's id as `customer_id` in the query.
+    /// Returns `path` with a query that names the account.
     fn named(&self, path: &str) -> String {
         format!("{path}?customer_id={}", self.account.id)
     }
@@ -46,7 +47,7 @@ impl Customer {
         format!("/v1.0/customers/{}{below}", self.account.id)
     }
 
-    /// Returns the paths that an operator reads, each followed by `query`, which names an account.
+    /// Returns the paths that support may read, each followed by `query`, which names an account.
     fn reads(&self, query: &str) -> Vec<String> {
         let deliveries = "/v1.0/webhook_deliveries";
         ["/v1.0/agents", &self.agent, "/v1.0/accesskeys", &self.key, deliveries]
@@ -115,7 +116,7 @@ async fn only_operators_name_an_account_and_only_its_items_are_found_in_it() {
     let two = Customer::create(&tenure, &admin, "test2").await;
     let before = tenure.accounts().await;
     for path in one.reads(&one.named("")) {
-        // Not even its own.
+        // An account's own people and programs may not name an account, not even their own.
         for caller in [&one.account.token, &one.token, &two.account.token] {
             let refused = tenure.call(caller, "GET", &path).await;
             assert_eq!(refused.refused(403), "PERMISSION_DENIED", "{path}");
@@ -224,7 +225,7 @@ async fn an_operator_is_subject_to_holds_and_status_and_not_to_a_suspension() {
     for path in customer.reads(&customer.named("")) {
         tenure.call(&admin, "GET", &path).await.ok();
     }
-    // A leaked key is revoked in every state in which it could do harm.
+    // An operator can revoke a leaked key in every state of the account in which it could do harm.
     act("PUT", "/hold").await;
     delete(&customer.key).await.ok();
     act("DELETE", "/hold").await;
@@ -235,7 +236,7 @@ async fn an_operator_is_subject_to_holds_and_status_and_not_to_a_suspension() {
         assert_eq!(page, json!({"result": [], "next_page_token": ""}), "{list}");
     }
     assert_eq!(delete(&customer.agent).await.refused(404), "AGENT_NOT_FOUND");
-    // What was sent to its webhook is still known.
+    // The log of deliveries to the account's webhook is still there.
     let sent = customer.named("/v1.0/webhook_deliveries");
     let sent = tenure.call(&admin, "GET", &sent).await.ok();
     assert!(!sent["result"].as_array().unwrap().is_empty());
@@ -261,7 +262,7 @@ async fn an_operator_appoints_admins_with_a_password_and_no_project_admin() {
     let appointed = set(&admin, json!({"permission": 32, "current_password": password})).await;
     assert_eq!(appointed.ok()["permission"], 32);
 
-    // An account keeps an admin, whoever asks.
+    // An operator cannot remove the last admin of an account either.
     let me = tenure.call(&customer.account.token, "GET", "/v1.0/me").await.ok();
     let first = customer.named(&format!("/v1.0/agents/{}", me["id"].as_str().unwrap()));
     tenure.call(&admin, "DELETE", &first).await.ok();

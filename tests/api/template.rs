@@ -1,4 +1,4 @@
-//! Rules that `template.yaml` must keep, and tests that the local stack runs what it says.
+//! Rules for `template.yaml`, and tests that the local stack runs what the template says.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,7 +9,7 @@ use shared::store::backfill::INDEX_KEYS;
 
 use crate::harness::{Template, Tenure, options, root};
 
-/// Returns the template without the lines from `first` to the next blank one.
+/// Returns the template without the lines from `first` to the next blank line.
 fn without_block(text: &str, first: &str) -> String {
     let start = text.find(first).unwrap();
     let end = start + text[start..].find("\n\n").unwrap();
@@ -29,7 +29,7 @@ fn every_binary_is_a_function_and_every_function_a_binary() {
     assert_eq!(named, built);
 }
 
-/// Linking a test harness for each binary takes longer than all unit tests.
+/// Cargo would link a test harness for each binary, which takes longer than running all unit tests.
 #[test]
 fn no_binary_is_built_as_a_test_harness() {
     for binary in binaries() {
@@ -37,7 +37,7 @@ fn no_binary_is_built_as_a_test_harness() {
     }
 }
 
-/// Returns the binary targets of the package `functions`, as Cargo sees them.
+/// Returns the binary targets of the package `functions`, from `cargo metadata`.
 fn binaries() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
@@ -51,7 +51,8 @@ fn binaries() -> Vec<Value> {
     targets.filter(|target| target["kind"][0] == "bin").cloned().collect()
 }
 
-/// After an update that adds an index, accounts get its keys from the backfill.
+/// When an update adds an index, the backfill writes its key attributes into the accounts that exist already.
+/// It must know all of them.
 #[test]
 fn the_backfill_writes_every_index_key_of_the_accounts_table() {
     let text = Template::text();
@@ -74,7 +75,7 @@ fn no_policy_has_wildcards_or_scans() {
     }
 }
 
-/// Query strings hold credentials, names and addresses.
+/// Query strings, which hold credentials, names and addresses, must not appear in the access log.
 #[test]
 fn access_log_has_only_listed_fields() {
     let text = Template::text();
@@ -152,7 +153,7 @@ async fn removed_variable_breaks_only_its_function() {
     assert!(tenure.stack.logs().iter().any(|line| line.contains("BUS_NAME is not set")));
 }
 
-/// Returns the template's functions: for each, the name of its binary and the text of its resource.
+/// Returns the template's functions: each with the name of its binary and the text of its resource.
 fn functions(text: &str) -> Vec<(String, String)> {
     let resource = |block: &str| {
         let (_, rest) = block.split_once("Binary: ")?;
@@ -161,8 +162,8 @@ fn functions(text: &str) -> Vec<(String, String)> {
     text.split("\n\n").filter_map(resource).collect()
 }
 
-/// With `ReportBatchItemFailures` in the event source mapping, Lambda retries only the records that the function
-/// reports as failed. Exactly the functions that report failed records have this setting.
+/// With `ReportBatchItemFailures` in the event source mapping, Lambda retries only those records that the
+/// function reports as failed. Exactly the functions that report such records must have the setting.
 #[test]
 fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
     for (binary, resource) in functions(&Template::text()) {
@@ -173,8 +174,9 @@ fn batches_are_reported_in_part_where_the_function_says_what_has_failed() {
     }
 }
 
-/// Work that no caller waits for (an invocation, or events from a schedule, a rule or a stream) is retried and, if it
-/// fails for good, kept in a queue. Bounces are an exception: they hold addresses, which no queue may keep.
+/// An invocation that no caller waits for (asynchronous, or by a schedule, rule or stream) is retried and, if
+/// it keeps failing, kept in a queue. Bounces of mail are the exception: they hold addresses, which no queue
+/// may keep.
 #[test]
 fn what_a_background_function_cannot_do_is_kept_in_a_queue() {
     let mut background = 0;
@@ -195,8 +197,8 @@ fn what_a_background_function_cannot_do_is_kept_in_a_queue() {
     assert!(background >= 5, "{background} functions");
 }
 
-/// The program writes `expires_at`: a table with another TTL attribute would keep everything. The table of ledgers has
-/// no TTL.
+/// The program sets `expires_at` in items that expire. A table whose TTL attribute had another name would
+/// keep them for ever. The table of erasures has no TTL.
 #[test]
 fn items_expire_by_the_attribute_that_the_program_writes() {
     let text = Template::text();
@@ -212,7 +214,8 @@ fn items_expire_by_the_attribute_that_the_program_writes() {
     assert_eq!(expires("ErasuresTable"), None);
 }
 
-/// The crate `sam-local` runs any SAM template: its sources name no function, table or other resource of this one.
+/// The crate `sam-local` can run any SAM template: its sources do not mention functions, tables or other
+/// resources of this template.
 #[test]
 fn sam_local_names_nothing_of_this_template() {
     let text = Template::text();
@@ -224,9 +227,9 @@ fn sam_local_names_nothing_of_this_template() {
     let ids = lines("Parameters").chain(lines("Resources")).filter(is_id);
     let ids = ids.filter_map(|line| line.trim().strip_suffix(':'));
     let binaries = text.split("Binary: ").skip(1).map(|rest| rest.split('}').next().unwrap());
-    // Shorter names are words of any application, others are AWS's.
+    // Names of at most five characters are too general, and some names are AWS's own.
     let is_ours = |name: &&str| {
-        // Not those that begin the name of a property of AWS, either.
+        // `DeletionProtection` begins the name of an AWS property.
         name.len() > 5 && !text.contains(&format!("::{name}\n")) && *name != "DeletionProtection"
     };
     let names: BTreeSet<_> = ids.chain(binaries).chain(["tenure"]).filter(is_ours).collect();

@@ -1,4 +1,5 @@
-//! Tickets of erasures: who gets one, what it shows to whom, and what is stored of it.
+//! Tickets, with which the owner of a deleted account can follow its erasure: who gets one, what it shows,
+//! and what is stored of it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::harness::{self, Account, PASSWORD, STRANGER, Tenure, new_customer, op
 use crate::mail::by_schedule;
 use crate::store::store;
 
-/// Names of all fields that a ticket shows.
+/// All fields of the response to a ticket.
 const SHOWN: [&str; 9] = [
     "participants",
     "receipts",
@@ -30,12 +31,12 @@ const SHOWN: [&str; 9] = [
 ];
 
 impl Tenure {
-    /// Presents a ticket, as somebody without credentials.
+    /// Requests the erasure's status with a ticket, without credentials and from another network.
     async fn present(&self, ticket: &str) -> harness::Answer {
         self.send_from(STRANGER, self.request("GET", &format!("/v1.0/erasures/{ticket}"))).await
     }
 
-    /// Returns the status of the erasure, as the ticket shows it.
+    /// Returns the erasure's status as a ticket shows it; fails if the ticket is refused.
     async fn shown(&self, ticket: &str) -> Value {
         self.present(ticket).await.ok()
     }
@@ -45,7 +46,7 @@ impl Tenure {
         self.unregister(&account.token, json!({"password": PASSWORD})).await.ticket()
     }
 
-    /// Returns the hashes of all tickets.
+    /// Returns the hashes of all tickets; only these are stored.
     async fn stored_tickets(&self) -> BTreeSet<String> {
         let items = self.items("ErasuresTable").await;
         let hash =
@@ -73,9 +74,9 @@ async fn every_success_of_an_unregistration_has_a_ticket_of_its_own() {
     let at_once = json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true});
     let answers = [
         once().await,
-        // Replayed.
+        // The response to the repeated idempotency key is replayed.
         once().await,
-        // Repeated, by either kind of credential.
+        // Unregistering again, with a session or an access key.
         tenure.unregister(&account.token, password.clone()).await,
         tenure.unregister(&key, phrase).await,
         tenure.unregister(&account.token, at_once).await,
@@ -110,8 +111,8 @@ async fn a_refused_unregistration_has_no_ticket() {
     assert_eq!(tenure.stored_tickets().await, BTreeSet::new());
 }
 
-/// Writes participants into the ledger of a purged account, as a claim and the job after it do: one has completed,
-/// another is optional and was not asked.
+/// Adds two participants to the erasure of a purged account, as the purge does: one has completed its part,
+/// the other is optional and was not asked yet.
 async fn take_part(tenure: &Tenure, account: &Account) {
     let of = |name: &str, required| Participating {
         name: ParticipantName::parse(name).unwrap(),
@@ -152,7 +153,7 @@ async fn take_part(tenure: &Tenure, account: &Account) {
     store.update_answer(&asked, &done).await.unwrap();
 }
 
-/// Somebody who has only the ticket looks at the erasure before and after the account is purged.
+/// Somebody who has the ticket and nothing else looks at the erasure, before and after the account is purged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_sees_stage_dates_participants_and_receipts_and_nothing_else() {
     let tenure = Tenure::start().await;
@@ -188,7 +189,7 @@ async fn a_stranger_sees_stage_dates_participants_and_receipts_and_nothing_else(
     let payload = String::from_utf8(BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap()).unwrap();
     assert!(payload.contains(&account.id));
 
-    // Outside the receipts, not even ids; and nowhere anything personal, or what is for operators.
+    // Only receipts hold ids; personal data and what is meant for operators appear nowhere.
     let profile = new_customer("test1");
     let said = profile.as_object().unwrap().values().map(|value| value.as_str().unwrap());
     for canary in said.filter(|text| *text != "POST").chain(["a detail for operators"]) {
@@ -216,7 +217,7 @@ async fn a_ticket_outlives_a_recovery_and_shows_the_next_request_too() {
     assert_eq!(tenure.shown(&second).await, scheduled);
 }
 
-/// An owner does not learn of holds, and neither does anybody to whom the owner gives the ticket.
+/// The owner must not learn of a hold, and neither must anybody else who has the ticket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_shows_no_hold() {
     let tenure = Tenure::start().await;
@@ -286,14 +287,14 @@ async fn tickets_are_limited_per_network_whether_they_exist_or_not() {
         assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
         assert_eq!(refused.body["error"]["details"][0]["limited_by"], "ip");
     }
-    // Others, and log-ins from the same network, are not concerned.
+    // Other networks are not limited, and neither are log-ins from this network.
     tenure.send(tenure.request("GET", &format!("/v1.0/erasures/{ticket}"))).await.ok();
     tenure.try_login_from(STRANGER, "test1", PASSWORD).await.ok();
     tenure.stack.advance_clock(61).await.unwrap();
     tenure.shown(&ticket).await;
 }
 
-/// Checks that no table, event or log line of the stack holds the ticket, and that its hash is stored.
+/// Checks that no table, event or log line holds the ticket, and that only its hash is stored.
 async fn assert_kept_nowhere(tenure: &Tenure, ticket: &str) {
     assert!(tenure.stack.settle().await);
     for table in tenure.stack.tables() {
@@ -324,7 +325,7 @@ async fn a_ticket_is_in_no_log_and_no_table() {
     assert_kept_nowhere(&tenure, &ticket).await;
 }
 
-/// Returns the tickets in the mails to an address: the last mail about an erasure has one.
+/// Returns the tickets in the mail to an address: the last message about an erasure holds one.
 fn mailed_tickets(tenure: &Tenure, address: &str) -> Vec<String> {
     let mail = tenure.stack.mail().into_iter().filter(|message| message["to"] == json!([address]));
     let ticket = |message: Value| {
@@ -343,14 +344,14 @@ async fn the_last_mail_has_a_ticket_that_is_made_for_it() {
     let path = format!("/v1.0/customers/{}", account.id);
     let verified = json!({"email_verified": true});
     tenure.call_with(&admin, "PUT", &format!("{path}/verification"), verified).await.ok();
-    // What was asked for while the address was not verified is dropped.
+    // Mail for changes that were made while the address was not verified is dropped.
     let schedule = "/_local/schedules/MailSendFunctionSchedule/run";
     tenure.send(tenure.request("POST", schedule)).await.ok();
     tenure.call(&admin, "DELETE", &path).await.ok();
     assert!(tenure.stack.settle().await);
     assert_eq!(tenure.stored_tickets().await, BTreeSet::new(), "none waits with the mail");
 
-    // The first attempt dies after it has sent its message.
+    // The mail sender crashes after it has sent the message.
     let crash = json!([{"fault": "crash_before", "function": "MailSendFunction", "operation": "DeleteItem", "nth": 1}]);
     tenure.send(tenure.request("POST", "/_local/faults").json(&crash)).await.ok();
     tenure.send(tenure.request("POST", schedule)).await;

@@ -1,4 +1,5 @@
-//! Leaving without logging in: a mailed link schedules the deletion of an account, and nobody learns who has one.
+//! Unregistering without a log-in: a mailed link schedules the deletion of an account. The responses do not
+//! reveal which addresses have accounts.
 
 use serde_json::{Value, json};
 
@@ -10,12 +11,12 @@ const ADDRESS: &str = "test1@example.com";
 const HOUR: i64 = 60 * 60;
 
 impl Tenure {
-    /// Asks for a link that unregisters the account with this address.
+    /// Requests a link that unregisters the account with this address.
     async fn ask_to_leave(&self, email: &str) -> Answer {
         self.ask(LINK, json!({"email": email})).await
     }
 
-    /// Unregisters an account by the token of a link.
+    /// Unregisters an account with the token of a mailed link.
     async fn leave_by(&self, token: &str) -> Answer {
         self.ask("/auth/unregister-by-link", json!({"token": token})).await
     }
@@ -26,7 +27,7 @@ impl Tenure {
         self.mailed_token(email).await
     }
 
-    /// Returns how many links that unregister an account were mailed to an address.
+    /// Returns the number of messages to an address with a link that unregisters an account.
     async fn links(&self, email: &str) -> usize {
         let mail = self.mail_to(email).await;
         mail.iter().filter(|message| message["subject"] == SUBJECT).count()
@@ -47,7 +48,7 @@ async fn a_mailed_link_schedules_the_deletion_once_and_the_owner_can_stay_after_
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;
-    // However it is spelt, the mail goes to the address that was verified.
+    // However the address is spelt in the request, the mail goes to the address that was verified.
     assert_eq!(tenure.ask_to_leave("Test1@Example.com").await.ok(), json!({}));
     let message = tenure.mail_to(ADDRESS).await.pop().unwrap();
     assert_eq!(message["subject"], SUBJECT);
@@ -55,7 +56,7 @@ async fn a_mailed_link_schedules_the_deletion_once_and_the_owner_can_stay_after_
     assert!(text.contains("/account/unregister#token=") && text.contains("one hour"), "{text}");
     assert!(text.contains(&account.id), "{text}");
     let token = tenure.mailed_token(ADDRESS).await;
-    // Until it is used, nothing has changed.
+    // The link does not change anything until it is used.
     assert_eq!(tenure.customer_shown(&admin, &account.id).await["status"], "active");
 
     let scheduled = tenure.leave_by(&token).await.ok();
@@ -78,7 +79,7 @@ async fn a_mailed_link_schedules_the_deletion_once_and_the_owner_can_stay_after_
         "{subjects:?}"
     );
 
-    // Nothing is mailed for an account that is to be deleted already.
+    // No link is mailed for an account that is already scheduled for deletion.
     let before = tenure.links(ADDRESS).await;
     tenure.ask_to_leave(ADDRESS).await.ok();
     assert_eq!(tenure.links(ADDRESS).await, before);

@@ -1,4 +1,5 @@
-//! Updates: fields in the body are replaced, all others kept, and a representation from `GET` can be `PUT` back.
+//! Updates replace the fields in the body and keep all others; what `GET` returns can be sent back with
+//! `PUT`.
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,8 @@ impl Tenure {
     }
 }
 
-/// Creates an agent, a number and an access key. Returns the path of each, and the fields that an update may change.
+/// Creates an agent, a number and an access key; returns the path of each, and the fields that an update may
+/// change.
 async fn items(tenure: &Tenure, token: &str) -> [(String, Vec<&'static str>); 3] {
     let create = async |collection: &str, body: Value| {
         let created = tenure.call_with(token, "POST", collection, body).await.ok();
@@ -101,8 +103,8 @@ async fn a_representation_can_be_put_back_and_changed_read_only_fields_are_named
     }
 }
 
-/// A client puts back a representation that another client has changed meanwhile: the answer is 412, not a 400 about
-/// the read-only update time in its body.
+/// A client sends back a representation that another client has meanwhile changed. The status is 412, because
+/// of the entity tag, and not 400, because of the outdated read-only `tm_update` in the body.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outdated_representation_put_back_with_its_tag_is_412() {
     let tenure = Tenure::start().await;
@@ -124,8 +126,8 @@ async fn an_outdated_representation_put_back_with_its_tag_is_412() {
     }
 }
 
-/// Returns the fields that an update with the same values leaves unchanged, without those of the webhook that the
-/// answer to `PUT /v1.0/customer` lacks.
+/// Returns an account without the fields that the test must not compare: the time of the update, and two
+/// webhook fields that the response to `PUT /v1.0/customer` does not have.
 fn without_update(shown: &Value) -> Value {
     let mut shown = shown.clone();
     for field in ["tm_update", "webhook_secret", "webhook_disabled"] {

@@ -1,5 +1,5 @@
-//! Functions of this version run beside those of a later one, as during a deployment and after a rollback: in every
-//! item that they change, they keep the attributes that only the later version knows.
+//! Functions of this version run beside those of a later version during a deployment, and after it in a
+//! rollback. In every item that they change, they keep the attributes that only the later version knows.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,16 @@ use crate::harness::{Answer, PASSWORD, Template, Tenure, new_customer};
 use crate::mail::without_stream;
 use crate::receiver::Receiver;
 
-/// A table and its key attributes. Requests change items of the accounts and erasures tables. To the outbox they only
-/// add entries, which the functions of the outbox change later.
+/// A table and the names of its key attributes. Requests change items in the accounts and erasures tables; to
+/// the outbox they only add items, which background functions change later.
 const ACCOUNTS: (&str, &[&str]) = ("AccountsTable", &["pk", "sk"]);
 const ERASURES: (&str, &[&str]) = ("ErasuresTable", &["pk", "sk"]);
 const OUTBOX: (&str, &[&str]) = ("OutboxTable", &["id"]);
 
-/// The attribute of a later version.
+/// An attribute that only a later version knows.
 const LATER: &str = "of_a_later_version";
 
-/// An item's table and keys.
+/// An item's table, and the names and values of its key attributes.
 type Place = (&'static str, Vec<(&'static str, String)>);
 
 impl Tenure {
@@ -39,7 +39,7 @@ impl Tenure {
         places
     }
 
-    /// Writes a later version's attribute into every item.
+    /// Adds the attribute [`LATER`] to every item, as a later version would.
     async fn write_as_a_later_version(&self, tables: &[(&'static str, &'static [&'static str])]) {
         for (table, keys) in self.without_it(tables).await {
             let text = AttributeValue::S;
@@ -53,7 +53,7 @@ impl Tenure {
         }
     }
 
-    /// Fails if a change has erased the attribute from an item.
+    /// Checks that no item has lost the attribute [`LATER`]. `change` names the change that was made.
     async fn assert_kept(&self, tables: &[(&'static str, &'static [&'static str])], change: &str) {
         assert!(self.stack.settle().await, "the stack does not settle");
         let mut lost = self.without_it(tables).await;
@@ -62,8 +62,8 @@ impl Tenure {
     }
 }
 
-/// Whether an item counts attempts, requests, messages or hosts, or is a marker or a ticket: those come and go as whole
-/// items.
+/// Whether an item is a counter (of attempts, requests, messages or hosts), a marker or a ticket: these are
+/// written and deleted as a whole, so the attribute need not survive.
 fn is_count((_, keys): &Place) -> bool {
     let counts = ["THROTTLE#", "NETWORK#", "REQUESTS#", "HOST#", "MESSAGES#", "MARKED#", "TICKET#"];
     counts.iter().any(|kind| keys[0].1.starts_with(kind))
@@ -74,7 +74,7 @@ fn id(created: &Value) -> &str {
 }
 
 impl Tenure {
-    /// Removes attributes from an account, as if an earlier version had written it last.
+    /// Removes attributes that an earlier version did not write from an account.
     async fn write_as_an_earlier_version(&self, id: &str, attributes: &str) {
         let text = |value: &str| AttributeValue::S(value.to_owned());
         let update = self.database().update_item().table_name("AccountsTable");
@@ -82,7 +82,8 @@ impl Tenure {
         update.update_expression(format!("REMOVE {attributes}")).send().await.unwrap();
     }
 
-    /// Deletes an account's marker, which an earlier version would not have written.
+    /// Deletes the marker that enters an account in the list `mark`: an earlier version would not have
+    /// written it.
     async fn delete_marker(&self, mark: &str, id: &str) {
         let items = self.items("AccountsTable").await;
         let is_marker = |item: &&Value| {
@@ -100,7 +101,7 @@ impl Tenure {
         self.send(self.request("POST", path).json(&event)).await
     }
 
-    /// Returns the root item of an account, as it is stored.
+    /// Returns the account root, the item with the account's own data, as it is stored.
     async fn root(&self, id: &str) -> Value {
         let items = self.items("AccountsTable").await;
         let is_root =
@@ -228,7 +229,7 @@ async fn every_change_keeps_what_a_later_version_has_written_and_a_deletion_eras
         tenure.assert_kept(&[ACCOUNTS, ERASURES], &format!("{method} {path}")).await;
     }
 
-    // A session whose token was in a URL, and the first use of a key.
+    // The next requests mark a session whose token was in a URL, and record the first use of a key.
     let key = tenure.access_key(owner).await;
     tenure.write_as_a_later_version(&[ACCOUNTS, ERASURES]).await;
     tenure.send(tenure.request("GET", &format!("/v1.0/me?token={owner}"))).await.ok();
@@ -244,7 +245,8 @@ async fn every_change_keeps_what_a_later_version_has_written_and_a_deletion_eras
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publisher_deliverer_and_sender_keep_what_a_later_version_has_written() {
-    // Nothing gets on: events are not marked as published, the receiver fails, and no mail may be sent.
+    // Nothing leaves the outbox: events cannot be marked as published, the receiver fails, and no mail may be
+    // sent.
     let template = Template::edited(|text| {
         without_stream(text).replace("Action: [ses:SendEmail]", "Action: [ses:GetAccount]")
     });
@@ -263,7 +265,7 @@ async fn publisher_deliverer_and_sender_keep_what_a_later_version_has_written() 
     for (method, path, body) in [
         ("PUT", "verification", json!({"email_verified": true})),
         ("POST", "suspend", json!({})),
-        // No webhook is told of a hold: it is published only.
+        // An event about a hold is published on the bus, but sent to no webhook.
         ("PUT", "hold", json!({"reason": "Case 7"})),
     ] {
         tenure.call_with(&admin, method, &format!("{customer}/{path}"), body).await.ok();

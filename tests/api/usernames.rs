@@ -1,4 +1,4 @@
-//! User names: normalised, unique, without lookalikes.
+//! User names: they are normalised and unique, and no two of them may look alike.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ async fn lookalike_of_a_taken_username_is_rejected() {
     tenure.login("paypa1", PASSWORD).await;
 }
 
-/// Creates customers through the store: through the API, a password hash for each would take minutes.
+/// Creates customers directly in the store: through the API, hashing the passwords would take minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_creates_of_one_username_have_one_winner() {
     const TASKS: u16 = 64;
@@ -112,7 +112,7 @@ async fn create(store: &shared::store::Store, number: u16) -> bool {
     store.insert_customer(&new, &event).await.is_ok()
 }
 
-/// Creates customers through the API, as many at once as the hashing of passwords allows.
+/// Creates customers through the API; hashing the passwords limits how many are created at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_creates_of_lookalike_usernames_have_one_winner() {
     let tenure = Arc::new(Tenure::start().await);
@@ -142,13 +142,13 @@ async fn taken_usernames_are_limited_to_ten_an_hour_per_account() {
         let body = json!({"username": username, "password": PASSWORD});
         tenure.call_with(token, "POST", "/v1.0/agents", body).await
     };
-    // Those that are created are not counted.
+    // User names that are free do not count towards the limit.
     create(&account.token, "ann").await.ok();
     for _ in 0..10 {
         let taken = create(&account.token, "test2").await;
         assert_eq!(taken.refused(409), "USERNAME_TAKEN");
     }
-    // From now on, nobody learns whether a name is taken.
+    // Beyond the limit, the response does not reveal whether a name is taken.
     for username in ["test2", "free"] {
         let limited = create(&account.token, username).await;
         assert_eq!(limited.refused(429), "RATE_LIMIT_EXCEEDED", "{username}");

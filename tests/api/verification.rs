@@ -1,11 +1,12 @@
-//! What operators record about an account's address and identity, and what an unverified account may do.
+//! Verification: what operators record about an account's address and identity, and what an account may do
+//! without it.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Account, Answer, Tenure, options_with};
 
 impl Tenure {
-    /// Records a verification as an operator.
+    /// Sends a verification of the account as an operator.
     async fn verify(&self, admin: &str, account: &Account, body: Value) -> Answer {
         let path = format!("/v1.0/customers/{}/verification", account.id);
         self.call_with(admin, "PUT", &path, body).await
@@ -27,7 +28,7 @@ async fn an_operator_activates_an_account_without_mail_and_the_event_names_the_i
         assert_eq!(known["identity_verification_status"], *status);
         assert_eq!((&known["status"], &known["email_verified"]), (&json!("active"), &json!(true)));
     }
-    // Nothing new, nothing changes.
+    // A repetition changes nothing.
     let body = json!({"email_verified": true, "identity_verification_status": "verified"});
     let again = tenure.verify(&admin, &account, body).await.ok();
     assert_eq!(again, tenure.verify(&admin, &account, json!({})).await.ok());
@@ -36,7 +37,7 @@ async fn an_operator_activates_an_account_without_mail_and_the_event_names_the_i
         tenure.events_of(&account.id).await,
         ["customer_created", "customer_updated", changed, changed, changed]
     );
-    // An account that is found by its status.
+    // A list by status finds the account.
     let found = tenure.call(&admin, "GET", "/v1.0/customers?status=active").await.ok();
     assert_eq!(found["result"][0]["id"], account.id);
 }
@@ -54,7 +55,7 @@ async fn another_address_is_unverified_and_the_account_stays_active() {
         assert_eq!(changed["email_verified"], verified, "{email}");
         assert_eq!(changed["status"], "active");
     }
-    // Unregistering and recovering gives back what was.
+    // Unregistering and recovering restores the former status.
     tenure.unregister(&account.token, json!({"password": crate::harness::PASSWORD})).await.ok();
     let refused = tenure.verify(&admin, &account, json!({"email_verified": true})).await;
     assert_eq!(refused.refused(409), "STATE_INVALID");
@@ -127,7 +128,7 @@ async fn where_addresses_must_be_verified_an_initial_account_has_no_resources() 
         assert_eq!(refused.refused(403), "EMAIL_VERIFICATION_REQUIRED", "{method} {path}");
     }
     assert_eq!(tenure.accounts().await, before);
-    // The rest of the account is not concerned.
+    // Everything else in the account is still possible.
     tenure.call(&account.token, "GET", "/v1.0/customer").await.ok();
     tenure.access_key(&account.token).await;
 

@@ -70,7 +70,7 @@ async fn valid_webhook_uris_are_stored_as_sent() {
     }
 }
 
-/// Wherever an account's webhook is set, the API's own domain is refused.
+/// The API's own domain is refused as a webhook's host, by every route that sets a webhook.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_apis_own_domain_is_no_target() {
     let mut options = options_with("DomainName", "api.example.com");
@@ -103,7 +103,7 @@ async fn the_apis_own_domain_is_no_target() {
     }
 }
 
-/// The parameter allows loopback, and nothing else.
+/// The parameter `WebhookAllowLoopback` allows loopback addresses, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_webhooks_are_allowed_only_by_parameter() {
     let loopback = ["http://127.0.0.1:8080/hook", "http://[::1]:8080/", "http://localhost:8080/"];
@@ -135,7 +135,7 @@ async fn loopback_webhooks_are_allowed_only_by_parameter() {
     }
 }
 
-/// A webhook to the deployment itself would cause the next webhook.
+/// A webhook to the deployment itself is refused, because it could cause the next webhook, and so on.
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_of_the_deployment_itself_are_no_targets() {
     let mut options = options();
@@ -152,7 +152,8 @@ async fn hosts_of_the_deployment_itself_are_no_targets() {
     };
     assert_eq!(set("api.example.com").await.refused(400), "INVALID_WEBHOOK_URI");
     assert_eq!(set("API.Example.com.").await.refused(400), "INVALID_WEBHOOK_URI");
-    // The name that the gateway has given the API is known to the function that sends.
+    // The host name that API Gateway assigns is accepted here: only the function that sends webhooks knows
+    // it, and refuses to send.
     set("Api.execute-api.us-east-1.amazonaws.com").await.ok();
     tenure.call(&account.token, "POST", "/v1.0/customer/webhook_test").await.ok();
     assert!(tenure.stack.settle().await);

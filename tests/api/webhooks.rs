@@ -12,7 +12,8 @@ use crate::receiver::{Arrival, DEAD, Receiver, tenure};
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Longest time, in seconds, from each attempt to the next, including jitter and the wait for the schedule.
+/// Maximum time, in seconds, between each attempt and the next, including the random part and the wait for
+/// the schedule.
 const DELAYS: [i64; 9] = [
     5 + MINUTE,
     6 * MINUTE,
@@ -25,7 +26,7 @@ const DELAYS: [i64; 9] = [
     27 * HOUR,
 ];
 
-/// Creates a customer whose webhooks go to `url`, by `method`.
+/// Creates a customer whose webhooks are sent to `url` with `method`.
 async fn account(tenure: &Tenure, admin: &str, name: &str, method: &str, url: &str) -> Account {
     let body = json!({
         "username": name,
@@ -45,21 +46,21 @@ async fn secret(tenure: &Tenure, id: &str) -> String {
     root["webhook_secret"]["S"].as_str().unwrap().to_owned()
 }
 
-/// Returns the account's log of deliveries, oldest first.
+/// Returns the account's log of webhook deliveries, oldest first.
 async fn log(tenure: &Tenure, token: &str) -> Vec<Value> {
     assert!(tenure.stack.settle().await);
     let page = tenure.call(token, "GET", "/v1.0/webhook_deliveries").await.ok();
     page["result"].as_array().unwrap().iter().rev().cloned().collect()
 }
 
-/// Moves the clock, and waits until everything due is done.
+/// Moves the clock, and waits until everything that is then due is done.
 async fn wait(tenure: &Tenure, seconds: i64) {
     assert!(tenure.stack.settle().await);
     tenure.stack.advance_clock(seconds).await.unwrap();
     assert!(tenure.stack.settle().await);
 }
 
-/// A schema of `infra/events`.
+/// A compiled JSON Schema from `infra/events`.
 struct Schema(Schemas, SchemaIndex);
 
 impl Schema {
@@ -82,7 +83,8 @@ fn types(arrivals: &[Arrival]) -> Vec<String> {
     arrivals.iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns the number of outbox entries that hold a sealed target.
+/// Returns the number of outbox entries with a sealed webhook: URI and secrets of a deleted account, kept for
+/// its last event.
 async fn sealed(tenure: &Tenure) -> usize {
     let items = tenure.items("OutboxTable").await;
     let holds = |item: &&Value| {
@@ -136,7 +138,7 @@ async fn every_lifecycle_event_is_delivered_and_signed() {
         assert!(!arrival.is_signed_by("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
         assert!(arrival.header("x-voipbin-signature").starts_with("sha256="));
     }
-    // Of an operator, a receiver learns only that it was one.
+    // A receiver learns of an operator only that it was one.
     let actor = |number: usize| arrivals[number].json()["actor"].clone();
     let operator =
         json!({"type": "operator", "id": null, "role": "project_admin", "customer_id": null});
@@ -175,7 +177,7 @@ async fn every_lifecycle_event_is_delivered_and_signed() {
     }
 }
 
-/// Every kind that emits events has them in both schemas.
+/// If a kind of item emits events, both schemas list their types.
 #[test]
 fn every_kind_is_in_the_event_schemas() {
     for name in ["bus", "webhook"] {
@@ -239,7 +241,7 @@ async fn receiver_that_asks_for_a_later_attempt_gets_it() {
     wait(&tenure, 2 * HOUR - 5 * MINUTE).await;
     assert_eq!(receiver.arrivals("/hook").len(), 1, "not before that");
 
-    // Sooner than the retry schedule is not heeded, later than a day neither.
+    // A `Retry-After` shorter than the retry schedule is ignored; one longer than a day is cut to a day.
     receiver.answer_retry_after(429, "0");
     wait(&tenure, 6 * MINUTE).await;
     assert_eq!(receiver.arrivals("/hook").len(), 2);
@@ -328,7 +330,7 @@ async fn status_410_disables_the_webhook_until_it_is_set_again() {
     let own = account(&tenure, &admin, "test1", "POST", &receiver.url("/hook")).await;
     assert!(tenure.stack.settle().await);
     receiver.answer(410);
-    // What disables the webhook meets another transaction.
+    // The transaction that disables the webhook conflicts with another one, and is retried.
     tenure.meet_others(&["WebhookDeliverFunction"]).await;
     let test = tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await.ok();
     assert_eq!((&test["type"], &test["status"]), (&json!("webhook_test"), &json!("pending")));
@@ -336,7 +338,7 @@ async fn status_410_disables_the_webhook_until_it_is_set_again() {
     assert_eq!((&last["id"], &last["status"]), (&test["id"], &json!("gone")));
     assert_eq!(tenure.count_events(&own.id, "customer_webhook_disabled").await, 1);
 
-    // Nothing is sent any more, and a test is refused.
+    // Nothing more is sent, and a test webhook is refused.
     tenure.call_with(&own.token, "POST", "/v1.0/numbers", json!({})).await.ok();
     let refused = tenure.call(&own.token, "POST", "/v1.0/customer/webhook_test").await;
     assert_eq!(refused.refused(409), "WEBHOOK_NOT_CONFIGURED");
@@ -467,8 +469,8 @@ async fn hanging_receiver_does_not_delay_others() {
     assert!(pending.iter().all(|event| event["status"] == "pending"));
 }
 
-/// Waits until the receiver has received `count` webhooks at `path`; returns how long that took. Fails after ten
-/// seconds, since an attempt that is not answered takes 15.
+/// Waits until the receiver has got `count` webhooks at `path`; returns how long that took. Fails after ten
+/// seconds: an attempt that gets no response blocks for 15 s.
 async fn arrives(receiver: &Receiver, path: &str, count: usize) -> Duration {
     let started = Instant::now();
     let arrive = async {
@@ -481,13 +483,14 @@ async fn arrives(receiver: &Receiver, path: &str, count: usize) -> Duration {
     started.elapsed()
 }
 
-/// Sixty events of one account go to a path that never answers, at a host that another account uses, too.
+/// An account's webhook goes to a path that never responds, with sixty events. Another account uses a path at
+/// the same host.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_path_delays_no_other_account_at_its_host() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
     let admin = tenure.admin().await;
     let other = account(&tenure, &admin, "other", "POST", &receiver.url("/other")).await;
-    // Attempts are counted by the minute: no new minute begins during the test.
+    // The limits of attempts count by the minute, so the test begins with a new minute.
     wait(&tenure, 61 - tenure.now().await.as_second() % 60).await;
     let admin = tenure.admin().await;
     let dead = account(&tenure, &admin, "dead", "POST", &receiver.url(DEAD)).await;
@@ -499,7 +502,8 @@ async fn a_dead_path_delays_no_other_account_at_its_host() {
     tenure.call(&other.token, "POST", test).await.ok();
     let by_the_bus = arrives(&receiver, "/other", 2).await;
 
-    // What failed is due with all that was not even attempted, and comes in one run.
+    // The failed webhook is due together with all those of the dead path that were not even attempted; one
+    // run has to reach it.
     assert!(tenure.stack.settle().await);
     receiver.answer(204);
     let before = receiver.arrivals(DEAD).len();
@@ -513,7 +517,7 @@ async fn a_dead_path_delays_no_other_account_at_its_host() {
     assert_eq!((&last["status"], &last["attempts"]), (&json!("delivered"), &json!(2)));
 }
 
-/// The process is killed between any two steps of publisher and deliverer.
+/// The functions that publish and deliver events are killed between any two of their steps.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_survive_crashes_of_publisher_and_deliverer() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);
@@ -558,7 +562,7 @@ async fn events_survive_crashes_of_publisher_and_deliverer() {
     assert_eq!(heard, (1..=17).collect::<Vec<_>>(), "of {}", own.id);
 }
 
-/// Most scheduled runs find nothing to do. Their metrics are what alarms watch.
+/// Most scheduled runs find nothing to do. They have to emit their metrics all the same: alarms watch them.
 #[tokio::test(flavor = "multi_thread")]
 async fn schedules_with_nothing_to_do_succeed_and_emit_metrics() {
     let tenure = Tenure::start().await;
@@ -581,7 +585,7 @@ async fn schedules_with_nothing_to_do_succeed_and_emit_metrics() {
     }
 }
 
-/// A webhook that is directed at this API causes no other.
+/// A webhook whose URI is a route of this API does not cause another webhook.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_to_this_api_does_nothing() {
     let tenure = tenure().await;

@@ -22,12 +22,12 @@ pub(crate) struct Question {
     pub(crate) round: u64,
 }
 
-/// A kind of failure that a test can order of the bus.
+/// A kind of failure that a test can switch on in the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BusFault {
     /// Every call returns an error and has no effect.
     Failing,
-    /// Every entry is refused.
+    /// Every call succeeds, but reports each of its entries as refused.
     Refusing,
     /// Every call takes effect, but returns an error.
     Lossy,

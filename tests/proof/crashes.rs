@@ -1,5 +1,5 @@
-//! A crash before and after every database call, and again at every call of the rerun: the operation
-//! completes in the end, and no state in between breaks an invariant.
+//! Crash tests: a process crashes before or after each database call of an operation, and again at each call
+//! of the rerun. The operation must complete in the end, and no state in between may break an invariant.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Delivery of events while three in ten calls fail at every hop, the stream loses some, and the bus
-//! duplicates and reorders them: none is lost.
+//! Delivery of events to webhooks under faults: three in ten calls fail at every hop, the stream loses some
+//! events, and the bus duplicates and reorders them. No event may be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -98,7 +98,7 @@ async fn receiver(chance: Chance) -> (String, Arrivals) {
 #[derive(Clone)]
 struct Bus {
     chance: Chance,
-    /// Events that are not yet delivered to the rule.
+    /// Accepted events that have not yet reached the function that delivers webhooks.
     taken: Arc<Mutex<Vec<Value>>>,
     /// Ids of all events that the bus has ever accepted.
     told: Arc<Mutex<BTreeSet<String>>>,
@@ -287,7 +287,7 @@ fn empty() -> (Tables, Timestamp, Arc<Mutex<Timestamp>>) {
     (tables, start, dial)
 }
 
-/// Returns the delivery lane of a host and a numbered account.
+/// Returns the delivery lane (one account's deliveries to one host) of a host and a numbered account.
 fn lane(start: Timestamp, host: &str, account: u8) -> Lane {
     Lane { host: host.to_owned(), customer: Id::new(start, [account; 10]) }
 }
@@ -330,7 +330,8 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
     assert!(!begin(&one, next.plus(Duration::from_mins(1))).await.unwrap().is_lane_slow);
 }
 
-/// The limit of attempts per minute of a lane is a quarter of its host's: four lanes at their limit use up the host's.
+/// A lane (one account's deliveries to one host) may make a quarter of the attempts per minute that its host
+/// may get: four lanes at their limit use up the host's limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_within_a_minute_are_limited() {
     let (tables, start, dial) = empty();

@@ -1,5 +1,6 @@
-//! Every fault at every database call of every operation, once and permanently: the answer is a true success, a
-//! 409 or a 503, and a repetition without faults completes the operation.
+//! Injects every fault into every database call of every operation, once and permanently. The answer must be
+//! a success that has taken effect, a 409 or a 503, and a repetition without faults must complete the
+//! operation.
 
 use serde_json::json;
 
@@ -126,8 +127,8 @@ faults! {
     replay: [o::replay()], from restored;
 }
 
-/// The bus fails in every way while participants are asked: the operation succeeds all the same, and they are asked
-/// later.
+/// While an operation asks participants to erase what they keep, the bus fails in every way: the operation
+/// succeeds all the same, and the participants are asked later.
 #[tokio::test(start_paused = true)]
 async fn a_question_that_the_bus_does_not_take_is_asked_later() {
     let worlds = [World::new(), World::new(), World::new()];

@@ -44,7 +44,7 @@ enum Step {
     Time,
 }
 
-/// Concurrent operations from one scene.
+/// Operations that run concurrently from one scene, and what must hold in every interleaving.
 pub(crate) struct Race<'a> {
     world: &'a World,
     scene: &'a Scene,
@@ -68,7 +68,7 @@ pub(crate) struct Race<'a> {
 /// A point of the search at which a step was chosen.
 struct Choice {
     taken: Step,
-    /// Steps that were possible.
+    /// Steps that were possible at this point.
     enabled: Vec<Step>,
     /// The sleep set: steps whose interleavings have been run elsewhere.
     asleep: Vec<Step>,
@@ -225,7 +225,7 @@ impl<'a> Race<'a> {
                 }
             }
         }
-        // What operations have begun beside their answers ends here, or it would be retried in a later run.
+        // Ends background work of the operations, which would otherwise go on in a later run.
         drop(work);
         drop(world.tables.hold_calls());
         waiting.release_all().await;
@@ -371,7 +371,7 @@ fn are_dependent(one: &Taken, other: &Taken) -> bool {
     }
 }
 
-/// Calls that are held until they are released.
+/// Database calls that operations have made, held until they are released.
 struct Waiting<'a> {
     tables: &'a Tables,
     held: UnboundedReceiver<Held>,
@@ -453,9 +453,9 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// Explores every pair of operations, also of one with itself, from one scene. Two log-ins are left out: each counts
-/// its attempt by three updates at once, in tens of thousands of orders. `tests/api/known_networks.rs` has sixteen at
-/// once.
+/// Explores every pair of operations from one scene, each operation also with itself. The pair of two log-ins
+/// is left out: each log-in makes three concurrent updates to count its attempt, which gives tens of
+/// thousands of interleavings. `tests/api/known_networks.rs` tests sixteen concurrent log-ins.
 pub(crate) async fn every_pair(world: &World, scene: &Scene, operations: &[Operation]) {
     let mut sum = 0;
     for (index, one) in operations.iter().enumerate() {
@@ -631,7 +631,8 @@ async fn every_eviction_beside_a_request_of_the_evicted() {
     }
 }
 
-/// In every order, no key that acts for an agent outlives a password change that ends them.
+/// In every order, no access key that acts for an agent survives a password change that ends the agent's
+/// keys.
 #[tokio::test(start_paused = true)]
 async fn every_key_beside_a_password_change_that_ends_keys() {
     let world = World::new();
@@ -643,7 +644,7 @@ async fn every_key_beside_a_password_change_that_ends_keys() {
     }
 }
 
-/// In every order, the billing account in use exists.
+/// In every order, the billing account that an account has set as the one in use exists.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_the_billing_account() {
     let world = World::new();
@@ -744,7 +745,8 @@ async fn every_pair_on_an_address_of_two_accounts() {
     println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
 }
 
-/// Returns the operations on the parts of an erasure: participants' answers, and an operator's waiver.
+/// Returns the operations that change participants' parts of an erasure (what each is asked and answers):
+/// answers, and an operator's waiver of one.
 fn on_parts() -> Vec<Operation> {
     vec![o::acknowledge(), o::acknowledge_pending(), o::acknowledge_other(), o::waive()]
 }
@@ -757,9 +759,9 @@ async fn every_pair_with(world: &World, scene: &Scene, one: &Operation, others: 
     }
 }
 
-/// In every order, answers are kept, and one final receipt is made when all are there, even if the last two come at
-/// once or beside the schedule that asks participants. Two concurrent runs of that schedule are left out: each looks at
-/// many parts in any order.
+/// In every order, participants' answers are kept, and one final receipt is made once no required answer is
+/// missing, even if the last two arrive at the same time or while a scheduled run asks participants. Two
+/// concurrent runs of that schedule are left out: each reads many parts in any order.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_erasure_that_awaits_participants() {
     let world = World::new();
@@ -768,8 +770,8 @@ async fn every_pair_on_an_erasure_that_awaits_participants() {
     every_pair_with(&world, &scene, &o::ask(), &[o::acknowledge()]).await;
 }
 
-/// In every order, an answer after the deadline counts, too, and of two different answers of a participant only one
-/// counts.
+/// In every order, a participant's answer counts even after the deadline, and of two different answers of one
+/// participant only one counts.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_erasure_that_is_overdue() {
     let world = World::new();
@@ -779,7 +781,7 @@ async fn every_pair_on_an_erasure_that_is_overdue() {
     every_pair_with(&world, &scene, &o::acknowledge(), &[o::acknowledge_otherwise()]).await;
 }
 
-/// The participants' deadline passes at any point of a run of the schedule that asks them.
+/// Lets the participants' deadline pass at each point of a run of the schedule that asks them.
 #[tokio::test(start_paused = true)]
 async fn the_schedule_around_a_deadline() {
     let world = World::new();
@@ -801,7 +803,8 @@ async fn every_pair_with_the_purge_of_an_account_whose_participants_are_asked() 
     every_pair_with(&world, &Scene::asked(&world).await, &o::purge(), &others).await;
 }
 
-/// In every order, an answer counts for its own round, and participants are asked again in the next one.
+/// In every order, a participant's answer counts only for its own round of the erasure. In the next round, in
+/// which an account is erased again after a restore from a backup, participants are asked again.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_account_that_a_restore_has_brought_back() {
     let world = World::new();
@@ -820,7 +823,8 @@ async fn every_pair_on_an_account_that_a_restore_has_brought_back() {
     every_pair_with(&world, &Scene::erased_again(&world).await, &o::purge(), &answers).await;
 }
 
-/// Two operations settle the last two parts at once, and one may find the ledger's row locked by the other.
+/// Two concurrent operations settle the last two participants that an erasure waits for, and one may find the
+/// ledger's row locked by the other's transaction.
 #[tokio::test(start_paused = true)]
 async fn the_last_two_answers_contended() {
     let world = World::new();
@@ -832,8 +836,8 @@ async fn the_last_two_answers_contended() {
     }
 }
 
-/// In every order, a backfill writes the index key of the name that the account has at that time, and no key of a
-/// deleted account.
+/// In every order, a backfill (which completes index keys of stored accounts) writes the index key of the
+/// name that the account has at that time, and no key of a deleted account.
 #[tokio::test(start_paused = true)]
 async fn every_change_beside_a_backfill() {
     let world = World::new();
@@ -870,7 +874,7 @@ async fn every_pair_with_an_idempotency_key() {
     println!("create number once | admin delete | purge: {orders} interleavings");
 }
 
-/// DynamoDB deletes expired items late; the record is ignored from its expiry on.
+/// An idempotency record is ignored from its expiry on, since DynamoDB deletes expired items only later.
 #[tokio::test(start_paused = true)]
 async fn idempotency_key_expires_after_a_day_before_ttl_deletes_it() {
     let world = World::new();
@@ -888,7 +892,8 @@ async fn idempotency_key_expires_after_a_day_before_ttl_deletes_it() {
     assert_eq!(create().await, second);
 }
 
-/// The due date passes at any point: exactly one of recovery and purge wins.
+/// The due date of an account's deletion passes at any point: either the recovery or the purge takes effect,
+/// never both.
 #[tokio::test(start_paused = true)]
 async fn recover_and_purge_around_the_due_date() {
     let world = World::new();

@@ -1,4 +1,5 @@
-//! Changes that lose a race to another change of the same item: each is decided again on the changed item, or refused.
+//! Concurrent changes of the same item: one whose write conflicts with another is decided again on the
+//! changed item, or refused.
 
 use std::collections::BTreeSet;
 use std::fs;

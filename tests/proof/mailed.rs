@@ -1,4 +1,4 @@
-//! Makes mailed tokens in the way of the mail sender, but sends no mail.
+//! Issues mailed tokens (which mailed links carry) as the mail sender does, but sends no mail.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
@@ -29,7 +29,8 @@ pub(crate) struct Mailed {
     token: String,
 }
 
-/// Carries out a mail intent up to its claim, which writes the token's record. Returns the token.
+/// Stores a request for a mail and handles it as the mail sender does, up to the write that stores the
+/// token's record. Returns the token.
 pub(crate) async fn handle(app: &'static App, call: Call, _: Deadline) -> Result<Mailed, Error> {
     let (store, now) = (&app.store, app.now());
     let email = Email::from_text(&call.email).expect("an address");

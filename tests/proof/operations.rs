@@ -116,7 +116,8 @@ operations! {
         effect |_, scene, answer| answer.text("customer_id") == scene.customer;
     plan: erasure_plan, on_customer;
     get_erasure: erasure_get, on_customer;
-    /// Reads the status of an erasure as whoever has the ticket, in a scene in which the account has been unregistered.
+    /// Reads the status of an erasure without a session, by the ticket that the scene's unregistration
+    /// returned.
     get_status: erasure_status, |scene| without_token(Value::Null).ticket(&scene.ticket),
         effect |_, _, answer| !answer.text("stage").is_empty();
 
@@ -153,7 +154,7 @@ operations! {
     metadata: own_metadata_update,
         |scene| sent(&scene.session).body(json!({"rtp_debug": true})),
         effect |state, _, _| state.root["metadata"]["M"]["rtp_debug"]["BOOL"] == true;
-    /// Sets the scene's billing account.
+    /// Sets the scene's billing account as the one in use.
     set_billing: own_billing_account_update,
         |scene| sent(&scene.session).body(json!({"billing_account_id": scene.billing_account})),
         effect |state, scene, _| text(&state.root, "billing_account_id") == scene.billing_account;
@@ -244,7 +245,7 @@ operations! {
 }
 
 operations! {
-    // What the second admin does, whom the first one may evict meanwhile.
+    // Requests of the second admin, whom the first one may delete or demote meanwhile.
     agents_key: accesskey_create,
         |scene| sent(&scene.agent_session).body(json!({"expire": 86_400})),
         effect |state, _, answer| state.owns("KEY#", &answer.text("id"));
@@ -263,18 +264,18 @@ operations! {
     acknowledge: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(completed(3)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3"));
-    /// Answers for the same participant as `acknowledge`, with another number of deleted items.
+    /// Answers for the participant `files`, as `acknowledge` does, but with another number of deleted items.
     acknowledge_otherwise: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(completed(7)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "7"));
     acknowledge_pending: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(json!({"status": "pending"})),
         effect |state, _, _| state.rounds.has_answer("files", |_| true);
-    /// Answers for the other required participant.
+    /// Answers for `carrier`, the other required participant.
     acknowledge_other: erasure_acknowledge,
         |scene| on_customer(scene).name("carrier").body(completed(1)),
         effect |state, _, _| state.rounds.has_answer("carrier", |answer| is_completed_with(answer, "1"));
-    /// Answers in the first round, whichever round is current.
+    /// Answers for `files` in the first round of the erasure, also if a later round is current.
     acknowledge_first_round: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(with_round(completed(3), 1)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3")),
@@ -284,7 +285,8 @@ operations! {
         effect |state, _, _| state.rounds.is_settled("files");
 }
 
-/// Returns the body of a participant's answer that it has deleted this number of items.
+/// Returns the body of a participant's answer that its erasure is completed, with this number of deleted
+/// items.
 fn completed(deleted: u64) -> Value {
     json!({"status": "completed", "found": deleted, "deleted": deleted})
 }
@@ -298,7 +300,7 @@ fn is_completed_with(answer: &Value, deleted: &str) -> bool {
     text(answer, "status") == "completed" && text(answer, "deleted") == deleted
 }
 
-/// Returns the operation by which a participant answers that it has completed.
+/// Returns the operation by which the participant `name` answers that its erasure is completed.
 pub(crate) fn answer_of(name: String) -> Operation {
     let participant = name.clone();
     endpoint(
@@ -310,7 +312,7 @@ pub(crate) fn answer_of(name: String) -> Operation {
     .effect(move |state, _, _| state.rounds.has_answer(&name, |_| true))
 }
 
-/// Returns a run of the schedule that asks participants.
+/// Returns a run of the schedule that asks participants to erase what they keep for deleted accounts.
 pub(crate) fn ask() -> Operation {
     event("ask", "participant_ask", endpoints::participant_ask::handle, |_| json!({}))
 }
@@ -386,8 +388,8 @@ pub(crate) fn backfill() -> Operation {
         .effect(|state, _, _| state.is_indexed())
 }
 
-/// Returns a purge of the customer, as the bus starts it. If a purge of the customer has begun already, it is left to
-/// the schedule.
+/// Returns a purge of the scene's customer, as an event on the bus starts it. A purge of the customer that
+/// has begun already is left to the schedule.
 pub(crate) fn purge_one() -> Operation {
     event(
         "purge one",

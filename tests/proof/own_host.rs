@@ -1,4 +1,5 @@
-//! Webhooks to the API itself are refused: each delivery could cause the next.
+//! The API's own host is refused as the target of a webhook: each delivery could cause an event, and thereby
+//! the next delivery.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use crate::endpoints::{customer_create, customer_update, own_update};
 use crate::scene::Scene;
 use crate::world::{HOST, Operation, World, endpoint, sent};
 
-/// Returns the operations that set an account's webhook, with this URI.
+/// Returns the operations that can set an account's webhook, here to this URI.
 fn setting(uri: &str) -> [Operation; 3] {
     let body = json!({ "webhook_uri": uri });
     let (update, own) = (body.clone(), body.clone());

@@ -1,4 +1,6 @@
-//! The rounds of a customer's erasure in one state: participants' parts, receipts, and their invariants.
+//! The rounds of a customer's erasure in one state of the tables: participants' parts (what each is asked and
+//! answers in a round), receipts, and their invariants. An account that a restore from a backup has brought
+//! back is erased again in a new round.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +23,7 @@ pub(crate) struct Rounds {
     pub(crate) registered: BTreeSet<String>,
     /// The customer's ledger row in the erasures table; null if there is none.
     pub(crate) row: Value,
-    /// Parts by round and participant.
+    /// Participants' parts, by round and participant.
     parts: BTreeMap<(u64, String), Value>,
     pub(crate) receipts: Vec<Receipt>,
 }
@@ -47,7 +49,7 @@ impl Receipt {
         self.claims["final"] == true
     }
 
-    /// Checks that a final receipt shows an answer or a waiver of each participant that the erasure waits for.
+    /// Checks that a final receipt shows each required participant as completed or waived.
     fn check_participants(&self) {
         let participants = self.claims["covers"]["participants"].as_array().expect("a list");
         for participant in participants.iter().filter(|one| one["required"] == true) {
@@ -101,7 +103,7 @@ impl Rounds {
         !self.row[attribute].is_null()
     }
 
-    /// Returns the number of the current round. The first is not numbered.
+    /// Returns the number of the current round, which is 1 if the ledger's row has none.
     pub(crate) fn round(&self) -> u64 {
         if self.has("round") { number(&self.row, "round") } else { 1 }
     }
@@ -186,8 +188,9 @@ impl Rounds {
         }
     }
 
-    /// Checks that the index of open parts has every part that is awaited and, until the erasure is completed, at least
-    /// one part, so that a run of the schedule completes the erasure.
+    /// Checks the index by which the schedule finds open parts. It must have every part whose participant is
+    /// awaited and, until the erasure is complete, at least one part of a required participant, so that a run
+    /// of the schedule completes the erasure.
     fn check_index(&self) {
         for ((round, name), part) in &self.parts {
             let is_indexed = is_indexed(part);
@@ -214,7 +217,8 @@ impl Rounds {
         }
     }
 
-    /// Checks that every answer and waiver of the current round was given after the round's claim.
+    /// Checks that every answer and waiver of the current round was given after the purge claimed the account
+    /// in that round.
     fn check_times(&self) {
         let time = |item: &Value, name: &str| Timestamp::parse(text(item, name)).expect("a time");
         let claimed = time(&self.row, "tm_claim");
@@ -275,8 +279,7 @@ fn is_answered(part: &Value) -> bool {
     !part["answer"].is_null()
 }
 
-/// Returns the position of the answer's status in the order in which answers may follow each other; 0 without an
-/// answer.
+/// Returns the rank of the answer's status, which later answers may not lower; 0 without an answer.
 fn rank(part: &Value) -> usize {
     let status = text(&part["answer"]["M"], "status");
     ["", "pending", "in_progress", "failed", "completed"]

@@ -20,7 +20,7 @@ use crate::world::{ACCOUNTS, Answer, ENDLESS, ERASURES, OUTBOX, Operation, World
 /// Simulated duration of each database call. Concurrent calls overlap.
 const CALL: Duration = Duration::from_millis(100);
 
-/// A run of a function, with a scene in which it has more work than one step.
+/// A run of a function, and a scene in which it has more than one step of work.
 struct Work {
     world: World,
     scene: Scene,
@@ -87,7 +87,7 @@ fn is_unfinished(answer: &Answer) -> bool {
         || run["unfinished_from"].is_string()
 }
 
-/// Lets each call go on when it has waited for [`CALL`].
+/// Releases each held database call after [`CALL`].
 async fn delay(mut held: UnboundedReceiver<Held>) {
     let mut waiting = VecDeque::new();
     loop {
@@ -183,7 +183,7 @@ async fn ask() -> Work {
     work
 }
 
-/// Returns the functions that heed a deadline, by the names of their files.
+/// Returns the names of the source files of all functions whose handlers take a deadline.
 fn functions_with_a_deadline() -> BTreeSet<String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin");
     let files = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path());
@@ -215,7 +215,7 @@ async fn what_the_bus_does_not_take_goes_back_to_the_stream() {
     }
 }
 
-/// Every function that heeds a deadline is among these runs.
+/// Every function whose handler takes a deadline is among these runs.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_time_is_up_begins_nothing_and_says_so() {
     let (mut wrong, mut functions) = (Vec::new(), BTreeSet::new());
@@ -238,7 +238,7 @@ async fn a_run_with_half_the_time_it_needs_does_some_of_its_work_and_says_so() {
         let whole = work.run_within(ENDLESS).await;
         let needed = start.elapsed();
         assert!(!is_unfinished(&whole), "{}: {}", work.run.name, whole.body);
-        // A third of the time is kept for what was begun.
+        // A run keeps a third of its time to finish what it has begun.
         let half = work.run_within(needed / 2 * 3 / 2).await;
         if !is_unfinished(&half) || work.has_changed_nothing() {
             wrong.push(format!("{} within half of {needed:?}: {}", work.run.name, half.body));
@@ -247,11 +247,12 @@ async fn a_run_with_half_the_time_it_needs_does_some_of_its_work_and_says_so() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The claim counts the first slice. If time is up before that slice is deleted, the resumed run finds it already
-/// counted.
+/// The transaction by which a purge claims an account also counts the account's first slice (up to 500
+/// items). If the time is up before that slice is deleted, the next run finds it already counted.
 #[tokio::test(start_paused = true)]
 async fn a_purge_whose_time_is_up_after_its_claim_deletes_nothing() {
-    // The queue, the account, its first page, the claim. A third of the time is kept for what was begun.
+    // The calls read the purge queue, the account and its first page, and claim the account. A run keeps a
+    // third of its time to finish what it has begun.
     let answer = purge().await.run_within((3 * CALL + CALL / 2) * 3 / 2).await;
     let run = &answer.body;
     assert_eq!((&run["claimed"], &run["deleted"]), (&json!(1), &json!(0)), "{run}");

@@ -1,4 +1,4 @@
-//! Scenes: states that operations start from.
+//! Scenes: states of the tables, each at one time, from which operations start.
 
 use std::time::Duration;
 
@@ -25,31 +25,31 @@ const ADMIN: &str = "admin@localhost";
 pub(crate) const CUSTOMER: &str = "test1";
 /// E-mail address of the pending sign-up.
 pub(crate) const NEWCOMER: &str = "newcomer@example.com";
-/// The address that two customers have.
+/// E-mail address that two customers have in [`Scene::contested`].
 pub(crate) const SHARED: &str = "shared@example.com";
 
-/// Participants, and whether each is required.
+/// Registered participants (systems that take part in erasures), and whether each is required.
 pub(crate) const PARTICIPANTS: [(&str, bool); 3] =
     [("carrier", true), ("files", true), ("tags", false)];
 
-/// Time in which each participant is to answer.
+/// Time that each participant has to answer a request to erase.
 pub(crate) const TIMEOUT: Duration = Duration::from_hours(72);
 
-/// An index key, as an earlier version wrote it.
+/// Stands for the index key by name that an earlier version wrote.
 pub(crate) const OUTDATED: &str = "of an earlier version";
 
 /// A project and its customer in one state, at one time.
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
-    /// The project admin's session.
+    /// Token of the project admin: of a session, or of an access key.
     pub(crate) admin: String,
     /// The customer's id.
     pub(crate) customer: String,
-    /// The customer's session.
+    /// Token of a session of the customer's first agent.
     pub(crate) session: String,
-    /// The id of a key of the customer.
+    /// The id of an access key of the customer.
     pub(crate) key: String,
-    /// The id of a number of the customer.
+    /// The id of one of the customer's resources of the kind `numbers`.
     pub(crate) number: String,
     /// The id of a billing account of the customer; empty if there is none.
     pub(crate) billing_account: String,
@@ -57,7 +57,7 @@ pub(crate) struct Scene {
     pub(crate) first_agent: String,
     /// The id of the customer's second agent, who is no admin.
     pub(crate) agent: String,
-    /// The session of the second agent, or of the rival's agent; empty if there is none.
+    /// Token of a session of the second agent, or of the rival's agent; empty if there is none.
     pub(crate) agent_session: String,
     /// A token that was mailed to prove the customer's address, or to unregister the account; empty if there is none.
     pub(crate) mailed: String,
@@ -169,19 +169,21 @@ impl Scene {
         Self { agent_session, snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// Returns the customer whose first agent has forgotten the password and was mailed two links.
+    /// Returns the customer whose first agent has forgotten the password and was mailed two links to set a
+    /// new one.
     pub(crate) async fn forgotten(world: &World) -> Self {
         let scene = Self::active(world).await;
         Self::with_resets("forgotten", world, scene).await
     }
 
-    /// Returns the customer active, two minutes after its events were published.
+    /// Returns the active customer, two minutes after its events were published to the bus.
     pub(crate) async fn published(world: &World) -> Self {
         let scene = Self::active(world).await.later(2);
         scene.then("published", world, &operations::publish()).await.later(2)
     }
 
-    /// Returns the customer within its grace period, whose first agent was mailed two links.
+    /// Returns the customer frozen, within its grace period. Its first agent was mailed two links to set a
+    /// new password.
     pub(crate) async fn forgotten_and_frozen(world: &World) -> Self {
         let scene = Self::frozen(world).await;
         Self::with_resets("forgotten and frozen", world, scene).await
@@ -200,8 +202,8 @@ impl Scene {
         Self { name, resets, snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// Returns the customer with [`SHARED`] as its new address, in place of a verified one, and with a mailed token for
-    /// [`SHARED`], which another customer has, too.
+    /// Returns the customer after it has replaced its verified address by [`SHARED`], which another customer
+    /// has, too. A token to prove the new address was mailed to it.
     pub(crate) async fn contested(world: &World) -> Self {
         let mut scene =
             Self::active(world).await.then("verified", world, &operations::verify()).await;
@@ -227,14 +229,15 @@ impl Scene {
             |scene| json!({"email": SHARED, "customer": scene.customer}),
         );
         scene.mailed = scene.succeed(world, &mail).await.text("token");
-        // What the changes of address do beside their answers, or it would be taken for calls of the first race.
+        // Lets background work of the changes of address end, or its calls would be taken for calls of the
+        // first race.
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut snapshot = world.tables.snapshot().unwrap();
         cheapen_passwords(&mut snapshot);
         Self { name: "contested", snapshot, ..scene }
     }
 
-    /// Returns the customer as an earlier version wrote it, whose names had other index keys.
+    /// Returns the customer as an earlier version wrote it, with another index key by name.
     pub(crate) async fn outdated(world: &World) -> Self {
         let mut scene = Self::active(world).await;
         for item in scene.snapshot.items_mut(ACCOUNTS) {
@@ -245,12 +248,12 @@ impl Scene {
         Self { name: "outdated", ..scene }
     }
 
-    /// Returns the customer within its grace period.
+    /// Returns the customer frozen by its owner, within its grace period.
     pub(crate) async fn frozen(world: &World) -> Self {
         Self::active(world).await.then("frozen", world, &operations::unregister()).await
     }
 
-    /// Returns the customer frozen and held.
+    /// Returns the customer frozen, with a hold that keeps it from being deleted.
     pub(crate) async fn held(world: &World) -> Self {
         Self::frozen(world).await.then("held", world, &operations::hold()).await
     }
@@ -265,13 +268,13 @@ impl Scene {
         Self::active(world).await.then("suspended", world, &operations::suspend()).await
     }
 
-    /// Returns the customer active and held twice.
+    /// Returns the active customer with two holds, which keep it from being deleted.
     pub(crate) async fn preserved(world: &World) -> Self {
         let scene = Self::active(world).await.then("held", world, &operations::hold()).await;
         scene.then("preserved", world, &operations::second_hold()).await
     }
 
-    /// Returns the customer a microsecond before its due date, with a new session.
+    /// Returns the frozen customer a microsecond before its deletion is due, with a new session.
     pub(crate) async fn nearly_due(world: &World) -> Self {
         let mut scene = Self::frozen(world).await;
         let due = scene.now.plus(GRACE);
@@ -281,7 +284,7 @@ impl Scene {
         Self { name: "nearly due", snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// Returns the customer at its due date.
+    /// Returns the frozen customer at the time at which its deletion is due.
     pub(crate) async fn due(world: &World) -> Self {
         let scene = Self::nearly_due(world).await;
         Self { name: "due", now: scene.now.plus(Duration::from_micros(1)), ..scene }
@@ -352,8 +355,8 @@ impl Scene {
         scene.killed("settled", world, &operations::acknowledge(), is_settled).await.later(60)
     }
 
-    /// Returns the customer active again: after its purge, with one required answer missing, the accounts were restored
-    /// from a backup.
+    /// Returns the customer after the accounts were restored from a backup: it is active again, although it
+    /// was purged. One required answer of a participant is missing.
     pub(crate) async fn restored(world: &World) -> Self {
         let backup = Self::registered(world).await;
         world.set(&backup);
@@ -364,8 +367,8 @@ impl Scene {
         backup.recovered("restored", world)
     }
 
-    /// Returns the customer active again: during its purge, after one participant had answered, the accounts were
-    /// restored from a backup.
+    /// Returns the customer after the accounts were restored from a backup during its purge, after one
+    /// participant had answered: it is active again.
     pub(crate) async fn restored_midway(world: &World) -> Self {
         let backup = Self::registered(world).await;
         world.set(&backup);
@@ -376,8 +379,8 @@ impl Scene {
         backup.recovered("restored midway", world)
     }
 
-    /// Returns the scene after a restore: the accounts and the outbox are those of this scene, and the ledger is the
-    /// present one.
+    /// Returns the scene ten minutes after a restore from a backup: with the accounts and the outbox of this
+    /// scene, and the ledger that is now in the tables of `world`.
     fn recovered(self, name: &'static str, world: &World) -> Self {
         let mut snapshot = world.tables.snapshot().unwrap();
         for table in [ACCOUNTS, OUTBOX] {
@@ -386,7 +389,8 @@ impl Scene {
         Self { name, snapshot, ..self }.later(10)
     }
 
-    /// Returns the customer after the replay has deleted it again, not yet purged.
+    /// Returns the customer after a restore from a backup and the replay that has deleted it again. It is not
+    /// yet purged.
     pub(crate) async fn erased_again(world: &World) -> Self {
         let scene = Self::restored(world).await;
         scene.then("erased again", world, &operations::replay()).await.later(1)
@@ -426,7 +430,7 @@ impl Scene {
         world.tables.set_faults(&json!([])).unwrap();
     }
 
-    /// Replaces the session by a new one.
+    /// Logs the first agent in, and replaces the scene's session by the new one.
     async fn log_in(&mut self, world: &World) {
         self.session = self.succeed(world, &login(CUSTOMER)).await.text("token");
     }

@@ -135,7 +135,7 @@ impl State {
         self.events.get(name).copied().unwrap_or_default()
     }
 
-    /// Whether the ticket of an answer leads to the account, if the answer has one.
+    /// Whether the answer has no ticket, or one that is stored as a ticket of this account's erasure.
     pub(crate) fn knows_ticket_of(&self, answer: &Answer) -> bool {
         answer.ticket().is_none_or(|ticket| self.tickets.contains(&sha256(ticket)))
     }
@@ -160,7 +160,7 @@ impl State {
         self.count_others(kind, "/L", id)
     }
 
-    /// Returns the number of entries of the customer `id` under e-mail addresses.
+    /// Returns the number of items which record that the customer `id` has an e-mail address.
     pub(crate) fn entries(&self, id: &str) -> usize {
         self.count_others("EMAIL#", &format!("/M#{id}"), id)
     }
@@ -172,7 +172,8 @@ impl State {
         self.others.iter().filter(own).count()
     }
 
-    /// Checks that the live account has an entry under each of its addresses, and the locks of those that it reserves.
+    /// Checks that the live account has an entry (an item that records an e-mail address of an account) under
+    /// each of its addresses, and a lock on each address that it reserves.
     fn check_addresses(&self) {
         let retained = usize::from(self.has("retained_email"));
         let current = usize::from(!text(&self.root, "email").is_empty());
@@ -184,14 +185,16 @@ impl State {
         assert!(!is_verified || is_reserved && retained == 0, "a verified address is reserved");
     }
 
-    /// Returns a text of everything that the outcome of later runs, of the purge and of what follows it, depends on:
-    /// the root item, the sort keys of owned items, and the ledger.
+    /// Returns a text that tells states apart: everything that the outcome of the purge and of later runs
+    /// depends on, namely the root item, the sort keys of owned items, and the ledger.
     pub(crate) fn place(&self) -> String {
         let owned: Vec<_> = self.children.keys().collect();
         format!("{} {owned:?} {}", self.root, self.rounds.place())
     }
 
-    /// Checks that the account has a marker for each state by which it is listed, and no other.
+    /// Checks the account's markers, the items by which operators list accounts in certain states (scheduled
+    /// for deletion, held, suspended, failing webhook): it has one for each such state that it is in, and no
+    /// other.
     pub(crate) fn check_markers(&self) {
         let marked = [
             ("scheduled", "tm_deletion_scheduled", "tm_deletion_scheduled"),
@@ -228,7 +231,7 @@ impl State {
         assert_eq!(since("customer_erased"), signed, "receipts without events");
         let (frozen, recovered) =
             (self.events("customer_frozen"), self.events("customer_recovered"));
-        // An operator may have taken an owner's freeze over, which is told too.
+        // An operator may have frozen an account that its owner had frozen before, which emits another event.
         match status {
             "frozen" => assert!(frozen > recovered),
             "deleted" => assert!(frozen >= recovered),
@@ -317,7 +320,8 @@ impl State {
         }
     }
 
-    /// Checks the step from this state to `next`, made at `now` by one call of `function`.
+    /// Checks the change from this state to `next`, which one database call of `function` made, as decided at
+    /// `now`.
     pub(crate) fn check_step(&self, next: &Self, function: &str, now: Timestamp) {
         let changes = next.version() - self.version();
         assert!(changes <= 1, "{changes} changes by one call");

@@ -44,7 +44,7 @@ pub(crate) const ERASURES: &str = "ErasuresTable";
 /// Limit of the circuit breaker, in purges per hour: no proof reaches it.
 const BREAKER: u64 = 1_000;
 
-/// Time within which the participant of each open part is asked at least once.
+/// Time in which the schedule asks every awaited participant at least once.
 const INTERVAL: Duration = Duration::from_hours(25);
 
 /// Time until the deadline of a run that is not to be cut short: more than any run takes.
@@ -61,11 +61,11 @@ pub(crate) struct World {
     /// Time that each run has until its deadline.
     pub(crate) time_left: Cell<Duration>,
     parts: RefCell<HashMap<(usize, &'static str), Running>>,
-    /// States of erasures from which [`Self::conclude`] has led to the end.
+    /// States of erasures that [`Self::conclude`] has already led to the end.
     concluded: RefCell<BTreeSet<String>>,
 }
 
-/// The contexts of all handlers of a process.
+/// The contexts that handlers in one process of a function work with, one of each type.
 pub(crate) struct Parts {
     app: App,
     purger: Purger,
@@ -76,7 +76,7 @@ pub(crate) struct Parts {
     mailer: Mailer,
 }
 
-/// One of the handler contexts of a process.
+/// A type of handler context, such as [`App`] or [`Purger`].
 pub(crate) trait Part {
     fn of(parts: &'static Parts) -> &'static Self;
 }
@@ -101,20 +101,21 @@ parts! {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
-    /// `Link`; empty if there is none.
+    /// The header `Link`; empty if there is none.
     pub(crate) link: String,
-    /// `ETag`; empty if there is none.
+    /// The header `ETag`; empty if there is none.
     pub(crate) etag: String,
     pub(crate) body: Value,
 }
 
 impl Answer {
-    /// Returns the ticket in its `Link`; `None` if there is none.
+    /// Returns the ticket in the header `Link`, by which an erasure can be followed; `None` if there is none.
     pub(crate) fn ticket(&self) -> Option<&str> {
         self.link.strip_prefix("</v1.0/erasures/")?.strip_suffix(">; rel=\"status\"")
     }
 
-    /// Whether the answer has a ticket, or is no success and needs none.
+    /// Whether the answer has a ticket, by which the erasure can be followed, or is no success and needs
+    /// none.
     pub(crate) fn can_be_followed(&self) -> bool {
         self.status != 200 || self.ticket().is_some()
     }
@@ -135,7 +136,7 @@ type Work = LocalBoxFuture<'static, Answer>;
 /// An operation: an endpoint with a request, or a function with an event.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// The name of the function's file.
+    /// The name of the function's source file, without extension.
     pub(crate) function: &'static str,
     begin: Begin,
     effect: Effect,
@@ -245,7 +246,8 @@ impl World {
         for name in awaited {
             self.run(&operations::answer_of(name), scene, start).await;
         }
-        // A run completes, another closes what was looked at before that. No deadline is later.
+        // One run completes the erasure, another closes the parts that were looked at before that. No
+        // deadline is later.
         for _ in 0..2 {
             let asked = self.ask_after(TIMEOUT, scene, start).await;
             assert!(asked.is_empty(), "{asked:?} asked after they have answered");
@@ -361,7 +363,7 @@ fn ses_client() -> aws_sdk_sesv2::Client {
     aws_sdk_sesv2::Client::from_conf(config)
 }
 
-/// Returns the logical id in template.yaml of the function in this file.
+/// Returns the logical id in template.yaml of the function whose source file has this name.
 fn logical_id(file: &str) -> String {
     let words = file.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect::<String>() + "Function"
@@ -380,7 +382,7 @@ pub(crate) fn endpoint<P: Part + Build>(
         Box::pin(async move {
             let context = P::of(parts);
             let answer = answer(endpoint.answer(context, request).await);
-            // What goes on beside a request ends before its answer is sent.
+            // Background work of a request ends before its answer is sent.
             context.settle().await;
             answer
         })
@@ -456,7 +458,7 @@ pub(crate) struct Sent {
     token: Option<String>,
     /// The idempotency key of a POST.
     key: Option<&'static str>,
-    /// `If-Match`; empty if there is none.
+    /// The header `If-Match`; empty if there is none.
     if_match: String,
     /// Path parameters.
     path: HashMap<String, Vec<String>>,
@@ -513,7 +515,7 @@ impl Sent {
         Self { if_match: tag.to_owned(), ..self }
     }
 
-    /// Makes it a POST with an idempotency key.
+    /// Turns the request into a POST with this idempotency key.
     pub(crate) fn once(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
     }

@@ -1,6 +1,6 @@
-//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who needs a session for it. Only
-//! this answer shows the key's token. A project admin can bind the key to a participant: such a key has no permission,
-//! and can only list and acknowledge that participant's erasure requests.
+//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who must use a session. Only this
+//! response shows the key's token. A project admin can bind the key to a participant, an external system that takes
+//! part in erasures: such a key can only list and acknowledge the erasure requests to that participant.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -23,7 +23,7 @@ struct Body {
     detail: Detail,
     /// Lifetime of the key, in seconds.
     expire: Integer,
-    /// Permission of the key; if absent, the caller's own or, for a key bound to a participant, none.
+    /// Permission of the key, by default the caller's own. Must be absent with `participant`: such a key has none.
     #[serde(default, deserialize_with = "deserialize_present")]
     permission: Option<Grant>,
     /// The participant that the key is bound to, if any.

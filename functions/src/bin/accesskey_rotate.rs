@@ -1,5 +1,5 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: issues a new token, shown in this answer only, for an access key, which acts
-//! for the calling agent from then on. The old one stays valid for an overlap. A key cannot extend its own expiry.
+//! `POST /v1.0/accesskeys/{id}/rotate`: gives an access key a new token, which only this response shows. From then on,
+//! the key acts for the calling agent. The old token stays valid for an overlap. A key cannot extend its own expiry.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -12,7 +12,7 @@ use shared::http::{Reply, Request, view};
 use shared::store::{Update, revise};
 use shared::{replay, runtime, runtime::Endpoint};
 
-/// Durations in seconds. Without `expire`, the key's expiry stays; an `overlap` of 0 ends the old token at once.
+/// Durations in seconds. If `expire` is absent, the key's expiry stays; an `overlap` of 0 ends the old token at once.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -41,7 +41,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
             before.rotated(Rotation { token: plain.stored(), agent, lifetime, overlap }, now)?;
         let event = app.event(EventType::Updated(Kind::AccessKey), account.id, subjects, by, now);
         match app.store.update_access_key(account, &before, &after, &event).await? {
-            // Written by this request, if an answer from the database was lost.
+            // An earlier attempt of this request has written the token, but the database's response was lost.
             Update::Outdated(now) if now.token == after.token => Ok((Update::Written, after)),
             Update::Outdated(now) if now.token != *replaced => Err(Error::AlreadyRotated),
             update => Ok((update, after)),

@@ -1,7 +1,7 @@
 //! `GET /account…`: the pages for owners of accounts, including those that mailed links open, and their scripts. They
-//! are the same for everybody: a page does nothing until its reader presses a button, and then calls the API.
+//! are the same for every visitor: a page does nothing until its reader presses a button, and then calls the API.
 //!
-//! The pages' lists of the data that a deletion removes and keeps are generated from the erase rules.
+//! The lists of the data that a deletion removes and keeps are generated from the erase rules of the stored fields.
 
 use shared::app::Installation;
 use shared::domain::Error;

@@ -1,7 +1,7 @@
-//! Creates the project's own account and its first admin. Invoked by hand, with `{"username", "password"}`.
+//! Creates the project account (the operators') and its first admin. Invoked by hand with `{"username", "password"}`.
 //!
-//! Changes nothing if the project has an admin already, unless `"add": true` asks for another one. By that, whoever may
-//! invoke functions can get back in when no admin can log in.
+//! Changes nothing if the project account has an admin already, unless `"add": true` asks for another one. This lets
+//! whoever may invoke functions regain access when no admin can log in.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
@@ -26,7 +26,7 @@ pub(crate) struct Wanted {
 
 #[derive(Serialize)]
 pub(crate) struct Answer {
-    /// Whether this invocation created an admin; false if the project had one already.
+    /// Whether this invocation created an admin; false if there was one already and `add` was not set.
     created: bool,
     customer_id: String,
 }

@@ -1,4 +1,4 @@
-//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account, or of the one that a project admin names.
+//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account, or of the account that a project admin names.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

@@ -1,7 +1,7 @@
-//! `GET /v1.0/agents`: lists the agents of the caller's account, or of the one that a project admin names, newest
+//! `GET /v1.0/agents`: lists the agents of the caller's account, or of the account that a project admin names, newest
 //! first.
 //!
-//! One round trip: token and query name the account, so the caller and the page are read concurrently.
+//! One round trip: the token or the query contains the account's id, so the caller and the page are read concurrently.
 
 use shared::app::App;
 use shared::auth::account_and_page;

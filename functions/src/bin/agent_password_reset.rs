@@ -1,5 +1,5 @@
-//! `POST /v1.0/agents/{id}/password-reset`: mails an agent a link to choose a password with, at the request of an admin
-//! of the account, or of a project admin who names the account. Nobody chooses the password for them.
+//! `POST /v1.0/agents/{id}/password-reset`: mails an agent a link for choosing a new password, at the request of an
+//! admin of the account or of a project admin who names the account. The admin neither chooses nor sees the password.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;
@@ -29,7 +29,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::empty()
 }
 
-/// Answers a replay as the first request was answered: with an empty object.
+/// Returns the response to a replay (a repeated request with the same idempotency key): an empty object, as before.
 async fn replay(_: &'static App, _: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::empty()
 }

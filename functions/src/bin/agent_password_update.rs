@@ -1,6 +1,6 @@
-//! `PUT /v1.0/agents/{id}/password`: sets the caller's own password or, by an admin, that of another agent. The
-//! caller's current password is in `current_password`. All sessions of the agent end, except the calling one. With
-//! `keys`, which is for one's own password only, the access keys that act for the agent end, too.
+//! `PUT /v1.0/agents/{id}/password`: sets the caller's own password or, if the caller is an admin, another agent's. The
+//! caller's current password is in `current_password`. All sessions of the agent end, except the one that sends the
+//! request. With `keys`, allowed for one's own password only, the access keys that act for the agent are deleted.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -20,7 +20,7 @@ struct Body {
     #[serde(default, deserialize_with = "deserialize_present")]
     #[expect(dead_code, reason = "verified with the caller")]
     current_password: Option<Password>,
-    /// Whether the access keys that act for the agent end.
+    /// Whether to delete the access keys that act for the agent; allowed for the caller's own password only.
     #[serde(default)]
     keys: bool,
 }

@@ -1,8 +1,8 @@
-//! `POST /auth/email-verify`: proves an address with the token of a mailed link.
+//! `POST /auth/email-verify`: proves that an e-mail address is the sender's, with the token of a mailed link.
 //!
-//! | token of | sent with it | what happens |
+//! | the token is for | the request also contains | effect |
 //! |---|---|---|
-//! | a sign-up | `password`, and `username` unless it is the address | account and first agent are made, `active` |
+//! | a sign-up | `password`, and `username` unless it is the address | account (`active`) and first agent are created |
 //! | an account | nothing | the account's address is verified; an `initial` account becomes `active` |
 
 use serde::Deserialize;

@@ -1,7 +1,7 @@
-//! `POST /auth/email-verify/resend`: requests another mailed link that proves an address, for its pending sign-up and
-//! for every account that has it. The answer is the same whoever the address belongs to.
+//! `POST /auth/email-verify/resend`: requests new verification mail for an e-mail address: for its pending sign-up, and
+//! for every account that has the address. The response does not tell whether there is any.
 //!
-//! Two steps: count the request against the limits of its network and its address, then write.
+//! Two steps: count the request against the rate limits of its network and its address, then write.
 
 use serde::Deserialize;
 use shared::app::App;

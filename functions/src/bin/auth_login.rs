@@ -1,8 +1,8 @@
 //! `POST /auth/login`: creates a session for a user name and its password. If the agent then has too many sessions, the
 //! oldest ones end.
 //!
-//! Two round trips: the first counts the login attempt and reads the user name lock, the second writes the session.
-//! Reads and hashes are the same whether the user name exists or not.
+//! Two round trips: the first counts the login attempt and reads the item of the user name, the second writes the
+//! session. Reads and hashes are the same whether the user name exists or not, so timing does not reveal it.
 
 use futures_util::future::join3;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     let verified = VerifiedLogin { key, login, network: &network, rehash: rehash.as_ref() };
     let written = app.store.insert_session(&session, &verified);
     let others = app.store.list_sessions(customer, agent);
-    // If the attempts are not forgotten, or the other sessions not listed, that is no reason to refuse this log-in.
+    // A failure to reset the count of attempts, or to list the other sessions, is no reason to refuse this login.
     let (written, others, _) = join3(written, others, app.store.forget_attempts(&attempt)).await;
     written?;
     for ended in app.sessions.surplus(&session, others.unwrap_or_default(), now) {

@@ -1,5 +1,5 @@
-//! `POST /auth/password-forgot`: requests a mailed link that sets a new password. The answer, the work and the writes
-//! are the same whether the user name exists or not: its agent is looked up when the mail is sent.
+//! `POST /auth/password-forgot`: requests a mailed link for setting a new password. The response, the work and the
+//! writes are the same whether the user name exists or not: its agent is looked up later, when the mail is sent.
 
 use serde::Deserialize;
 use shared::app::App;

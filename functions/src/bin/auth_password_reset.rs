@@ -1,9 +1,9 @@
-//! `POST /auth/password-reset`: sets an agent's password by the token of a mailed link: a new password in place of a
+//! `POST /auth/password-reset`: sets an agent's password with the token of a mailed link: a new password in place of a
 //! forgotten one, or the first password of an invited agent. It works as long as the account's state allows the agent
 //! to log in. All sessions and all other mailed links of the agent end.
 //!
-//! Two round trips: count the attempt and read token, account and agent; then write. No password is hashed for a token
-//! that does not exist, and no refusal uses the token up.
+//! Two round trips: count the attempt and read token, account and agent; then write. A password is hashed only if the
+//! token exists, and a refused request does not use the token up.
 
 use serde::Deserialize;
 use shared::app::App;

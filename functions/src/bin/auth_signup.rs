@@ -1,7 +1,7 @@
-//! `POST /auth/signup`: requests an account, which is created once its owner follows the mailed link. The answer is the
-//! same whoever the address belongs to.
+//! `POST /auth/signup`: requests an account, which is created once its owner follows the mailed link. The response is
+//! the same whether or not the address belongs to an account already.
 //!
-//! Two steps: count the request against the limits of its network and its address, then write.
+//! Two steps: count the request against the rate limits of its network and its address, then write.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
 //! `POST /auth/unregister`: unregisters the caller's account, with the grace period or at once.
 //!
-//! What a caller has to send: see the table in [`shared::domain::consent`]. Every success returns a ticket, by which
-//! anybody can follow the erasure.
+//! The table in [`shared::domain::consent`] shows which of password and confirmation phrase the caller must send. Every
+//! successful response contains a ticket: a token with which anybody who has it can follow the erasure.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -38,7 +38,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
 
     let (by, command) = (caller.actor(), consent.command(app.grace));
     let conditions = request.preconditions()?;
-    // The password was right.
+    // The password, if one was needed, was right: the count of failed attempts starts again.
     caller.forget_attempts(app);
     let (after, ticket) = unregister(app, by, caller.customer, &command, &conditions).await?;
 

@@ -1,5 +1,5 @@
-//! `GET /console`: the operators' console, and the scripts that it loads. Static: what it shows and does goes through
-//! the API, with the rights of whoever signs in.
+//! `GET /console`: the operators' console, and the scripts that it loads. The files are static: the console reads and
+//! changes data only through the API, with the rights of the operator who signs in.
 
 use shared::app::ConsoleSwitch;
 use shared::domain::Error;
@@ -10,7 +10,7 @@ const PAGE: PageFile = PageFile::page(include_str!("../pages/console/page.html")
 const STYLE: &str =
     concat!(include_str!("../pages/console/style.css"), include_str!("../pages/timeline.css"));
 
-/// The scripts, by the name that the page loads them by.
+/// The scripts, each with the file name in its URL.
 const SCRIPTS: [(&str, PageFile); 10] = [
     ("app.js", PageFile::script(include_str!("../pages/console/app.js"))),
     ("api.js", PageFile::script(include_str!("../pages/console/api.js"))),

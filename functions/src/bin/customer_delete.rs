@@ -1,7 +1,7 @@
-//! `DELETE /v1.0/customers/{id}`: deletes an account at once; with `?plan=<digest>` only if that plan is current. The
-//! purge follows.
+//! `DELETE /v1.0/customers/{id}`: marks an account as deleted, without a grace period; a background purge then removes
+//! its data. With `?plan=<digest>`, fails if anything has changed since the plan with this digest was made.
 //!
-//! The answer shows the account as it was, with its new status. Deleting it again shows the tombstone.
+//! The response shows the account as it was, with its new status. Deleting it again returns its tombstone.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

@@ -1,5 +1,5 @@
-//! `GET /v1.0/customers/{id}/events`: lists the events of an account, a deleted one's too, newest first: what happened,
-//! when and who did it. `?type=` filters by event type.
+//! `GET /v1.0/customers/{id}/events`: lists the events of an account, even of a deleted one, newest first: what
+//! happened, when and who did it. `?type=` filters by event type.
 //!
 //! One round trip: the caller, the account and the page are read concurrently.
 

@@ -1,4 +1,4 @@
-//! `GET /v1.0/customers/{id}`: returns an account or, if it is deleted, its tombstone.
+//! `GET /v1.0/customers/{id}`: returns an account or, if it is deleted, its tombstone: the few fields that are kept.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

@@ -1,4 +1,4 @@
-//! `PUT /v1.0/customers/{id}/metadata`: sets whether an account's calls are captured for debugging.
+//! `PUT /v1.0/customers/{id}/metadata`: sets whether an account's phone calls are captured for debugging (`rtp_debug`).
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

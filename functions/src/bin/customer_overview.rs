@@ -1,7 +1,7 @@
 //! `GET /v1.0/customers/{id}/overview`: returns the state of an account at a glance.
 //!
-//! One round trip: account, ledger, sessions and deliveries are read while the caller is. If the account has an
-//! address, one more reads whether mail to it was stopped after a bounce or a complaint.
+//! One round trip reads the caller, the account, its erasure ledger, its sessions and its webhook deliveries. If the
+//! account has an e-mail address, a second one reads whether mail to it was stopped after a bounce or a complaint.
 
 use futures_util::future::{join, try_join3};
 use shared::app::App;

@@ -1,5 +1,5 @@
 //! `PUT /v1.0/customers/{id}/verification`: records what an operator knows about an account's address and identity. A
-//! verified address activates the account, and is sent mail again even after a bounce or a complaint.
+//! verified address activates the account, and mail to it resumes, even after a bounce or a complaint.
 
 use futures_util::future::join;
 use shared::app::App;

@@ -1,9 +1,9 @@
-//! `PUT /v1.0/erasures/{id}/acknowledgements/{name}`: records a participant's answer to the request to erase what it
-//! keeps for an account. The last answer that the erasure waits for leads to the final receipt; if signing it fails,
-//! the answer stands, and a scheduled run signs the receipt.
+//! `PUT /v1.0/erasures/{id}/acknowledgements/{name}`: records how far a participant (an external system that keeps data
+//! for accounts) has erased an account's data. The last answer that the erasure waits for completes it, and the final
+//! receipt is signed; if signing fails, the answer stands, and a scheduled run signs the receipt.
 //!
-//! `completed` is final. An answer does not replace one with a later status in the order `pending`, `in_progress`,
-//! `failed`, `completed`, so answers can be repeated, and arrive in any order.
+//! `completed` is final. An answer never replaces one with a later status in the order `pending`, `in_progress`,
+//! `failed`, `completed`, so a participant can repeat answers, and they can arrive in any order.
 
 use futures_util::future::join;
 use shared::auth::{caller_of_participant, credential};

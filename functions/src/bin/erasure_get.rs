@@ -1,7 +1,7 @@
 //! `GET /v1.0/customers/{id}/erasure`: returns an erasure's reason, actors and progress, what participants have
 //! answered, and its signed receipts.
 //!
-//! One round trip: the caller and the ledger are read concurrently.
+//! One round trip: the caller and the ledger, which records the erasure, are read concurrently.
 
 use futures_util::future::join;
 use shared::app::App;

@@ -1,6 +1,6 @@
 //! `POST /v1.0/customers/{id}/erasure/plan`: returns what the deletion of an account would do. Changes nothing.
 //!
-//! The digest binds a deletion to the plan: `DELETE /v1.0/customers/{id}?plan=<digest>`.
+//! With the plan's digest, `DELETE /v1.0/customers/{id}?plan=<digest>` fails if anything has changed since.
 
 use std::collections::BTreeMap;
 

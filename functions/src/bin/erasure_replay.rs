@@ -1,8 +1,8 @@
 //! Restore replay: deletes again the erased accounts that a restored accounts table brought back. Invoked by hand, with
-//! the month of the backup: `{"from": "2026-11"}`. `except` names accounts to keep, as the restore is to undo their
-//! erasure.
+//! the month of the backup: `{"from": "2026-11"}`. `except` names accounts to keep: those whose erasure the restore is
+//! meant to undo.
 //!
-//! The ledger is not restored with the accounts, so it knows what was erased since the backup.
+//! The ledger is in another table, which is not restored, so it still records what was erased since the backup.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,4 +1,4 @@
-//! `GET /v1.0/erasures/{ticket}`: returns an erasure's progress and receipts to whoever has a ticket of it.
+//! `GET /v1.0/erasures/{ticket}`: returns an erasure's progress and receipts to anybody who has a ticket for it.
 //!
 //! Two round trips: a ticket does not contain the account's id, so it is looked up before the ledger is read. A
 //! malformed ticket is looked up like any other.

@@ -1,5 +1,5 @@
-//! `POST /v1.0/erasures/{id}/waivers`: waives a participant's answer, so that the erasure completes without it. The
-//! ledger keeps which operator did so, and why. An answer that arrives later is still recorded.
+//! `POST /v1.0/erasures/{id}/waivers`: waives a participant's answer, so that the erasure can complete without it. The
+//! ledger records which operator waived it, and why. An answer that arrives later is still recorded.
 
 use futures_util::future::join;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use shared::runtime::{self, Endpoint};
 #[serde(deny_unknown_fields)]
 struct Body {
     participant: ParticipantName,
-    /// Reason, which the ledger keeps: it must not contain personal data.
+    /// Reason for the waiver. The ledger keeps it after the erasure, so it must not contain personal data.
     reason: WaiverReason,
 }
 

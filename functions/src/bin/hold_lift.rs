@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: lifts a hold. Once the last
-//! one is lifted, a frozen account is purged when its deletion is due, but at the earliest 24 hours later.
+//! `DELETE /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the hold named `default`: lifts a hold. When no hold is
+//! left, a frozen account is purged once its deletion is due, but at the earliest 24 hours after the last was lifted.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

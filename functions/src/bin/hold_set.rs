@@ -1,5 +1,5 @@
-//! `PUT /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the one named `default`: places a hold. Until the last one
-//! is lifted, the account is not erased, even if its deletion is due, and its profile, agents and resources are
+//! `PUT /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the hold named `default`: places a hold. Until the last
+//! hold is lifted, the account is not erased, even if its deletion is due, and its profile, agents and resources are
 //! preserved. It can still be frozen and recovered.
 
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use shared::runtime::{self, Endpoint};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// Reason, which the ledger keeps: it must not contain personal data.
+    /// Reason for the hold. The ledger keeps it after the erasure, so it must not contain personal data.
     reason: HoldReason,
 }
 

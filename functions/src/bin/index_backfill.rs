@@ -1,5 +1,5 @@
-//! Gives accounts the index keys and markers that an update of the stack has added. Invoked by hand after the update
-//! with `{}`. As long as the answer has an `unfinished_from`, it is invoked again with that value as `from`.
+//! Adds to existing accounts the index keys and marker items that a stack update has introduced. Invoked by hand after
+//! the update, with `{}`. While the response has an `unfinished_from`, it is invoked again with that value as `from`.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,5 +1,5 @@
-//! Stops mail to an address after a message to it bounced for good or was marked as spam. SES reports this by events on
-//! the bus.
+//! Stops mail to an address after a message to it bounced permanently or was marked as spam. SES reports both as events
+//! on the EventBridge bus.
 
 use serde::{Deserialize, Serialize};
 use shared::app::App;
@@ -8,7 +8,7 @@ use shared::mail::Feedback;
 use shared::platform::Deadline;
 use shared::runtime;
 
-/// Input of the function: the fields that it reads of an EventBridge event. Other fields are ignored.
+/// Input of the function: an EventBridge event, of which it reads only these fields.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     detail: Feedback,

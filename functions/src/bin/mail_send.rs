@@ -1,5 +1,5 @@
-//! Sends mail. The outbox's stream starts a run for new entries, whose keys it brings; the schedule starts a run for
-//! all that is due.
+//! Sends mail. The stream of the outbox table invokes the function with the keys of new entries; a schedule invokes it
+//! for all mail that is due.
 
 use serde::Deserialize;
 use shared::domain::Error;
@@ -7,8 +7,8 @@ use shared::mail::{MailRun, Mailer, send_due, send_new};
 use shared::platform::Deadline;
 use shared::runtime::{self, StreamRecord};
 
-/// Input of the function: a batch of stream records, or the schedule's event, which has no records. Other fields are
-/// ignored.
+/// Input of the function: a batch of DynamoDB stream records, or the schedule's event, which has no records. Other
+/// fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Call {

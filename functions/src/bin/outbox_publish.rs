@@ -1,7 +1,7 @@
-//! Publishes the outbox. The table's stream starts a run for new entries, whose keys it brings; the schedule starts a
-//! run for entries that the stream has lost.
+//! Publishes the outbox's events on the EventBridge bus. The outbox table's stream invokes the function with the keys
+//! of new entries; a schedule invokes it for entries that the stream has missed.
 //!
-//! Reports the records that the bus refused as partial batch failures, so Lambda retries them.
+//! Returns the records that the bus refused as partial batch failures, so Lambda retries them.
 
 use serde::{Deserialize, Serialize};
 use shared::bus::{PublishRun, Publisher, publish_overdue};
@@ -9,8 +9,8 @@ use shared::domain::{Error, Event, Id};
 use shared::platform::Deadline;
 use shared::runtime::{self, BatchFailures, StreamRecord};
 
-/// Input of the function: a batch of stream records, or the schedule's event, which has no records. Other fields are
-/// ignored.
+/// Input of the function: a batch of DynamoDB stream records, or the schedule's event, which has no records. Other
+/// fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Call {
@@ -24,7 +24,7 @@ pub(crate) enum Answer {
     Run(PublishRun),
 }
 
-/// Returns the id of a record's event; `None` for mail, which is not published.
+/// Returns the id of the event in a stream record; `None` for an entry of mail, which is not published.
 fn event_of(record: &StreamRecord) -> Option<Id<Event>> {
     Id::parse(record.id())
 }

@@ -1,4 +1,4 @@
-//! `PUT /v1.0/customer/metadata`: sets whether the calls of the caller's account are captured for debugging.
+//! `PUT /v1.0/customer/metadata`: sets whether the phone calls of the caller's account are captured for debugging.
 
 use shared::app::App;
 use shared::auth::caller;

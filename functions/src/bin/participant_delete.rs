@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/participants/{name}`: deletes a participant: new erasures do not ask it. Erasures that have begun
-//! still ask it and accept its answers.
+//! `DELETE /v1.0/participants/{name}`: deletes a participant: it is not part of new erasures. Erasures that have begun
+//! still send it requests and accept its answers.
 
 use shared::app::App;
 use shared::auth::caller_and_registry;

@@ -1,4 +1,4 @@
-//! `GET /v1.0/participants`: lists the participants that new erasures ask, by name; at most 20, so there are no pages.
+//! `GET /v1.0/participants`: lists the participants in new erasures, by name; at most 20, so there are no pages.
 
 use serde::Serialize;
 use shared::app::App;

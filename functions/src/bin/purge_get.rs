@@ -1,5 +1,5 @@
-//! `GET /v1.0/purge`: returns whether the purge is switched on, the purges under way, and how far two hourly limits are
-//! used up: of purges (the circuit breaker) and of deletions by operators (the brake).
+//! `GET /v1.0/purge`: returns whether the purge is switched on, the purges under way, and how much of two hourly limits
+//! is used up: the one on purges (circuit breaker) and the one on deletions by operators (brake).
 //!
 //! One round trip: the caller, the counts and the purge queue are read concurrently.
 

@@ -1,5 +1,5 @@
-//! Purges accounts. The schedule starts a run over all due accounts; the event `customer_deleted` on the bus starts a
-//! run over its account. Both are only hints: whether an account is due is read from the table.
+//! Purges accounts: removes the data of accounts whose deletion is due. A schedule invokes it for all of them, the
+//! event `customer_deleted` on the bus for one. Both are only hints: whether an account is due is read from the table.
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Id};
@@ -7,7 +7,7 @@ use shared::platform::Deadline;
 use shared::purge::{PurgeRun, Purger, purge_due, purge_one};
 use shared::runtime;
 
-/// Input of the function: the fields that it reads of an EventBridge event. Other fields are ignored.
+/// Input of the function: an EventBridge event, of which it reads only these fields.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     #[serde(default)]

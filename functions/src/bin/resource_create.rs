@@ -1,4 +1,4 @@
-//! `POST /v1.0/{kind}`: creates a resource of the caller's account, or of the one that a project admin names.
+//! `POST /v1.0/{kind}`: creates a resource of the caller's account, or of the account that a project admin names.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
 //! `GET /v1.0/{kind}`: lists resources of the caller's account, or of the one that a project admin names, newest first.
 //!
-//! One round trip: token and query name the account, so the caller and the page are read concurrently. A page larger
-//! than 1 MB needs another round trip for each further MB.
+//! One round trip: the token or the query contains the account's id, so the caller and the page are read concurrently.
+//! A page over 1 MB needs another round trip for each further MB.
 
 use shared::app::App;
 use shared::auth::account_and_page;

@@ -1,4 +1,4 @@
-//! `$default`: answers requests that match no route, in the same envelope as every other error.
+//! `$default`: returns the error for requests that match no route, in the same JSON form as every other error.
 
 use shared::app::Nothing;
 use shared::domain::Error;

@@ -1,6 +1,6 @@
 //! `DELETE /v1.0/sessions/{id}`: ends a session of the calling agent, or of the agent that an admin names with
-//! `agent_id`. To end another agent's session, the caller needs every permission that the agent has; an admin's can
-//! only be ended by a caller with a session, not by an access key.
+//! `agent_id`. To end another agent's session, the caller needs every permission that the agent has. The session of an
+//! admin can be ended only by a caller with a session, not with an access key.
 
 use shared::app::App;
 use shared::auth::caller_and_session;

@@ -1,5 +1,5 @@
-//! Delivers events to webhooks. The bus starts the first attempt at an event; the schedule starts a run over all
-//! attempts that are due.
+//! Sends events to webhooks. The EventBridge bus invokes the function with each new event for the first attempt; a
+//! schedule invokes it for all attempts that are due.
 
 use serde::Deserialize;
 use shared::domain::{Customer, Error, Event, Id};
@@ -7,7 +7,7 @@ use shared::platform::Deadline;
 use shared::runtime;
 use shared::webhook::{Deliverer, DeliveryRun, deliver_due, deliver_one};
 
-/// Input of the function: the fields that it reads of an EventBridge event. Other fields are ignored.
+/// Input of the function: an EventBridge event, of which it reads only these fields.
 #[derive(Deserialize)]
 pub(crate) struct Call {
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! `GET /v1.0/webhook_deliveries`: lists webhook deliveries with their results, newest first, as far back as events are
-//! kept. They are those of the caller's account, or of the account that a project admin names, which may be deleted.
+//! kept: those of the caller's account, or of the account, possibly deleted, that a project admin names.
 //!
-//! One round trip: token and query name the account, so the caller and the page are read concurrently.
+//! One round trip: the token or the query contains the account's id, so the caller and the page are read concurrently.
 
 use shared::app::App;
 use shared::auth::account_and_page;

@@ -1,5 +1,5 @@
-//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event again, within a minute, whatever its earlier results.
-//! The event is of the caller's account, or of the one that a project admin names.
+//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event of the caller's account, or of the account that a
+//! project admin names, to its webhook again, within a minute, whatever the results of earlier attempts.
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;
@@ -22,7 +22,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::ok(app.store.resend(target, event, now).await?)
 }
 
-/// Answers a replay with the delivery as it is now.
+/// Returns the response to a replay (a repeated request with the same idempotency key): the delivery as it is now.
 async fn replay(app: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
     let event = app.store.get_events(record.event.as_slice()).await?.pop();
     Reply::ok(Delivery::from(&event.ok_or(Error::NotFound(Entity::Delivery))?))

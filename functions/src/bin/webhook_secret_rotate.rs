@@ -1,5 +1,5 @@
 //! `POST /v1.0/customer/webhook_secret/rotate`: replaces the webhook secret of the caller's account. For an overlap,
-//! requests are also signed with the old one, so that receivers can be changed over one by one.
+//! webhook requests are signed with both secrets, so that receivers can switch to the new one at different times.
 
 use serde::Deserialize;
 use shared::app::App;
@@ -16,8 +16,8 @@ use shared::runtime::{self, Endpoint};
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// How long requests are signed with the old secret, too, in seconds; a day if absent. With 0, only the new secret
-    /// signs from now on.
+    /// How long webhook requests are signed with the old secret, too, in seconds; a day if absent. With 0, only the new
+    /// secret signs from now on.
     #[serde(default, deserialize_with = "deserialize_present")]
     overlap: Option<Integer>,
 }

@@ -1,4 +1,4 @@
-//! `POST /v1.0/customer/webhook_test`: delivers a test event to the webhook of the caller's account. The answer is its
+//! `POST /v1.0/customer/webhook_test`: delivers a test event to the webhook of the caller's account. Returns the new
 //! entry in the delivery log.
 
 use shared::app::App;
@@ -22,7 +22,7 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::ok(delivery)
 }
 
-/// Answers a replay with the delivery as the first answer showed it.
+/// Returns the response to a replay (a repeated request with the same idempotency key): the delivery as first shown.
 async fn replay(_: &'static App, record: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::ok(Delivery {
         id: record.event.ok_or(Error::NotFound(Entity::Delivery))?,

@@ -33,7 +33,8 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Number of rows per page: the API's maximum.
 const PAGE: usize = 100;
 
-/// Address of an API: `https`, or `http` on this machine, so that no token travels in the clear.
+/// Base URL of an API: `https`, or `http` to this machine only, so that no token crosses a network
+/// unencrypted.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Url(String);
@@ -186,7 +187,7 @@ pub(crate) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
     })
 }
 
-/// A failed attempt of a call: the error, and the wait before the next attempt. `None` means that a retry is useless.
+/// A failed attempt of a call: the error, and the wait before the next attempt; `None` if a retry is useless.
 struct Failure {
     error: Error,
     retry_after: Option<Duration>,
@@ -269,7 +270,8 @@ impl Client {
         }
     }
 
-    /// Gets the rows of a list page by page, at most `limit` of them. Returns whether more follow.
+    /// Gets the rows of a list page by page, at most `limit` of them, and passes each page to `show`. Returns
+    /// whether the list has more rows.
     pub(crate) fn pages(
         &self,
         path: &str,
@@ -350,7 +352,7 @@ impl Client {
     }
 }
 
-/// Returns the wait that the header `Retry-After` asks for, at least a second.
+/// Returns the wait that the header `Retry-After` asks for: at least a second, which is also the default.
 fn retry_after(response: &Response<Body>) -> Duration {
     let seconds =
         response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());

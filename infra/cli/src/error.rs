@@ -29,7 +29,7 @@ pub(crate) enum Error {
     SignedOut(String),
     /// An argument, a file or some input is invalid.
     Usage(String),
-    /// No answer has come, or it does not come from the API.
+    /// There was no response, or one that is not from the API.
     Unreachable(String),
     /// The API answered that it does not work at the moment: status 500 or 503.
     Broken(Refusal),

@@ -1,4 +1,5 @@
-//! Reads input that must stay out of arguments and of the shell's history: user names, passwords, personal data.
+//! Reads input that must stay out of command-line arguments and of the shell's history: user names,
+//! passwords, personal data.
 //!
 //! At a terminal, the user is prompted for each value; otherwise each is a line of stdin.
 

@@ -16,14 +16,14 @@ const ISSUER: &str = "tenure";
 /// Why a receipt is not genuine.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotGenuine {
-    /// The text is no JWS in compact serialization with ES256 and without critical extensions, or its claims cannot be
-    /// read.
+    /// The text is not a JWS in compact serialization, its algorithm is not ES256, it has critical extensions
+    /// (`crit`), or its header or claims cannot be read.
     Malformed,
-    /// The receipt names a key that is not among the given ones.
+    /// The receipt's key id (`kid`) is not among the given keys.
     Key,
     /// The signature does not match: the text was changed, or another key signed it.
     Signature,
-    /// The JWS is not a receipt: its `typ` is another.
+    /// The signature is valid, but the JWS is not a receipt: its `typ` is not `erasure-receipt+jwt`.
     Type,
     /// The issuer (`iss`) is not Tenure.
     Issuer,
@@ -68,8 +68,8 @@ struct Key {
 }
 
 impl Keys {
-    /// Reads a JSON Web Key Set (RFC 7517), as `GET /v1.0/erasure-keys` answers it. Keys of other kinds are skipped;
-    /// `None` if it is no key set, or none is left.
+    /// Reads a JSON Web Key Set (RFC 7517), as returned by `GET /v1.0/erasure-keys`. Skips keys that are not
+    /// P-256 keys with an id. `None` if the text is no key set, or if no key is left.
     pub(crate) fn read(set: &str) -> Option<Self> {
         let set: KeySet = serde_json::from_str(set).ok()?;
         let keys: BTreeMap<_, _> = set.keys.into_iter().filter_map(Key::point).collect();
@@ -141,14 +141,16 @@ const fn yes() -> bool {
     true
 }
 
-/// Systems beside the installation's tables that a receipt covers: the participants.
+/// The systems, besides the installation's own tables, whose erasure a receipt covers: the participants
+/// (external systems that keep data for accounts).
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Covers {
     #[serde(default)]
     pub(crate) participants: Vec<Covered>,
 }
 
-/// A participant's report of its part in the erasure: the state, and the numbers found and deleted.
+/// What a participant has reported about its erasure of the account's data: the state, and the numbers of
+/// items found and deleted.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Covered {
     pub(crate) name: String,
@@ -173,7 +175,8 @@ pub(crate) struct NotCovered {
     pub(crate) backups_until: Option<String>,
 }
 
-/// Verifies a receipt: one of the keys must have signed it, as a receipt, and its issuer must be Tenure.
+/// Verifies a receipt: one of the keys must have signed it, its type must be that of a receipt, and its
+/// issuer must be Tenure.
 pub(crate) fn verify(receipt: &str, keys: &Keys) -> Result<Receipt, NotGenuine> {
     let (signed, signature) = receipt.rsplit_once('.').ok_or(NotGenuine::Malformed)?;
     let (header, payload) = signed.split_once('.').ok_or(NotGenuine::Malformed)?;

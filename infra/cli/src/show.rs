@@ -86,7 +86,8 @@ fn line_of(cells: &[String], widths: &[usize]) -> String {
     line
 }
 
-/// Returns `text` with escapes for characters that a terminal would obey.
+/// Returns `text` with escapes for control characters and for invisible characters that change a terminal's
+/// layout.
 pub(crate) fn harmless(text: &str) -> String {
     let escaped = |character: char| {
         if is_obeyed(character) {
@@ -98,8 +99,8 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// Returns `document` in one line, with JSON's escapes for characters that a terminal would obey. The document's
-/// meaning stays: apart from white space, such characters occur in strings only.
+/// Returns `document` in one line, with JSON's escapes for characters that a terminal would obey. The JSON
+/// value stays the same: apart from white space, such characters can occur in strings only.
 fn harmless_json(document: &str) -> String {
     let escaped = |character: char| match character {
         '\n' | '\r' | '\t' => " ".to_owned(),
@@ -116,7 +117,7 @@ fn is_obeyed(character: char) -> bool {
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Returns a time of the API for people: without the fraction of a second.
+/// Returns a timestamp of the API without the fraction of a second, for people; a dash if there is none.
 pub(crate) fn time(time: Option<&str>) -> String {
     let Some(time) = time else { return "–".to_owned() };
     match time.split_once('.') {

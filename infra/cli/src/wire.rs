@@ -20,7 +20,7 @@ pub(crate) struct Refusal {
     details: Vec<Value>,
 }
 
-/// The JSON object of every error answer, which contains the error.
+/// The body of every error response: a JSON object that contains the error.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
     pub(crate) error: Refusal,
@@ -103,13 +103,13 @@ pub(crate) struct Overview {
     pub(crate) tm_webhook_failing: Option<String>,
 }
 
-/// A suspension: an operator's bar to an account's own callers.
+/// A suspension: an operator has barred an account's own people and programs.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Suspension {
     pub(crate) since: String,
 }
 
-/// A hold: an operator's order that an account is not deleted and that what it owns is preserved.
+/// A hold: an operator's order not to delete an account, and to preserve what it owns.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Hold {
     pub(crate) name: String,
@@ -174,14 +174,15 @@ pub(crate) struct Erasure {
     pub(crate) receipts: Vec<String>,
 }
 
-/// Progress of the purge with one kind of item: the numbers of items found and deleted.
+/// Progress of the purge for one kind of item: the numbers of items found and deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) found: u64,
     pub(crate) deleted: u64,
 }
 
-/// A participant's part in an erasure.
+/// What one participant (an external system that keeps data for accounts) has to do in an erasure: its state
+/// and deadline.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Part {
     pub(crate) name: String,
@@ -214,7 +215,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Whether the event is still undelivered after a failed last attempt.
+    /// Whether the event is undelivered, and the last attempt has failed.
     pub(crate) fn fails(&self) -> bool {
         self.status != "delivered"
             && self.last_result.as_deref().is_some_and(|result| result != "delivered")

@@ -13,13 +13,13 @@ use crate::docs;
 /// URI under which the validator knows the description. Nothing is fetched from it.
 const LOCATION: &str = "http://localhost/openapi.json";
 
-/// JSON pointer to the description of the answer to a request that matches no operation.
+/// JSON pointer to the description of the response to a request that matches no operation.
 const NO_ROUTE: &str = "/components/responses/NoRoute";
 
 /// Characters that are percent-encoded in the fragment of a URI: all but letters, digits, `/`, `~`, `.` and `-`.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'.').remove(b'-');
 
-/// Headers that HTTP and API Gateway add to every answer.
+/// Headers that HTTP and API Gateway add to every response.
 const ADDED: [&str; 4] = ["content-length", "content-type", "date", "apigw-requestid"];
 
 static DESCRIPTION: LazyLock<Result<Description, String>> =

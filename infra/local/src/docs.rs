@@ -31,7 +31,7 @@ pub(crate) fn router() -> Result<Router, Error> {
     let script = |text: &'static str| get(async move || file("text/javascript", text));
     Ok(Router::new()
         .route("/openapi.json", get(async move || (HEADERS, Json(description.clone()))))
-        // As written: the page shows operations, fields and examples in this order, which the JSON has lost.
+        // The page shows operations, fields and examples in the order of the YAML, which the JSON does not keep.
         .route(
             "/openapi.yaml",
             get(async || file("application/yaml", include_str!("../../openapi.yaml"))),

@@ -23,12 +23,13 @@ pub use description::Description;
 /// never sets it.
 const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// Environment variable with the host names that a function can resolve, and its value: a JSON object that maps each
-/// name to a list of addresses. The value is empty, so functions on this machine send to loopback addresses only.
+/// Environment variable that tells a function which host names it can resolve, and its value: a JSON object
+/// that maps each name to a list of addresses. The object is empty, so functions on this machine send to
+/// loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
-/// Values of the template's parameters that switch on the console and mail. The stack keeps the mail. Links lead to the
-/// default port.
+/// Values of the template's parameters that switch on the console and mail, which the stack keeps instead of
+/// sending it. Links in mail lead to the default port.
 const PARAMETERS: [(&str, &str); 4] = [
     ("ConsoleEnabled", "true"),
     ("MailFrom", "no-reply@tenure.example"),

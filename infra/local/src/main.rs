@@ -160,7 +160,7 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        // This program too, for one set of features over all: see its Cargo.toml.
+        // This program, too, so that Cargo resolves one set of features for all packages: see its Cargo.toml.
         .args(["build", "--package", "functions", "--package", "local", "--bins"])
         .current_dir(workspace())
         .stdin(Stdio::null())
@@ -179,8 +179,8 @@ async fn build() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Makes the demonstration, with the functions' log lines hidden meanwhile, and prints the addresses and logins to look
-/// at it.
+/// Makes the demonstration, without showing the functions' log lines, and then prints the addresses and
+/// logins for looking at it.
 async fn make_demo(stack: &Stack) -> Result<(), sam_local::Error> {
     say("making 75 days in the life of 40 accounts; this takes about half a minute");
     stack.set_echo(false);

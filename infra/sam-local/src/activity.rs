@@ -13,10 +13,11 @@ pub(crate) struct Activity {
     dead_letters: History<Value>,
 }
 
-/// A guard for a piece of background work: the work counts as running until the guard is dropped.
+/// An RAII guard for a piece of background work: the work counts as running until the guard is dropped.
 pub(crate) struct Busy(Arc<Activity>);
 
-/// Wakes a stream after a write. The stack counts as busy from a ring until the stream has delivered its records.
+/// Wakes a stream after a write. The stack counts as busy from a call of [`ring`](Self::ring) until the
+/// stream has delivered its records.
 pub(crate) struct Doorbell {
     activity: Arc<Activity>,
     busy: Mutex<Option<Busy>>,
@@ -75,7 +76,7 @@ impl Doorbell {
         self.bell.notify_one();
     }
 
-    /// Waits for the next ring; the stack stays busy until the result is dropped.
+    /// Waits for the next [`ring`](Self::ring). The stack counts as busy until the returned guard is dropped.
     pub(crate) async fn rung(&self) -> Option<Busy> {
         self.bell.notified().await;
         lock(&self.busy).take()

@@ -1,4 +1,4 @@
-//! Identity of the AWS account that the stack plays: region, account number, resource names.
+//! Identity of the AWS account that the stack emulates: region, account number, resource names.
 
 /// Region of every resource.
 pub(crate) const REGION: &str = "us-east-1";

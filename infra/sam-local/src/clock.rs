@@ -69,7 +69,7 @@ pub(crate) fn real_now() -> Timestamp {
 /// Returns a new request id for the gateway, in the form of API Gateway's ids: `JKJaXmPLvHcESHA=`.
 pub(crate) fn gateway_request_id() -> String {
     let id = uuid::Uuid::new_v7(timestamp());
-    // The bits at the beginning are the time.
+    // The first bytes, which are the time, are left out.
     URL_SAFE.encode(&id.as_bytes()[5..])
 }
 

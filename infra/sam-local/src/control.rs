@@ -23,7 +23,7 @@ use crate::{
 /// How long the stack waits for background work to end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The control endpoints. The answer to a request for an unknown one lists them.
+/// The control endpoints and Lambda's Invoke API, as the error for an unknown control endpoint lists them.
 const PATHS: [&str; 17] = [
     "GET /_local/stats",
     "POST /_local/stats/reset",
@@ -62,7 +62,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Moves virtual time, deletes expired items, runs the schedules that became due, and waits for them.
+    /// Moves virtual time forward, deletes expired items, runs the schedules that became due, and waits for
+    /// their functions. Returns the new time and what was done.
     pub(crate) async fn advance(&self, seconds: i64) -> Result<Value, Error> {
         let mut swept = Ok(0);
         let before_firing = async || {
@@ -239,7 +240,7 @@ async fn settle(State(control): Shared) -> Response {
     error(StatusCode::GATEWAY_TIMEOUT, "streams or asynchronous invocations are still running")
 }
 
-/// Plays Lambda's Invoke API.
+/// Emulates Lambda's Invoke API.
 async fn invoke(
     State(control): Shared,
     Path(function): Path<String>,

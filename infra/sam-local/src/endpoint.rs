@@ -1,5 +1,5 @@
-//! The endpoint for the functions' SDKs: `DynamoDB`, `EventBridge` and KMS are selected by the header `X-Amz-Target`,
-//! SES by its path.
+//! The HTTP endpoint that the functions' AWS SDKs call. The header `X-Amz-Target` selects `DynamoDB`,
+//! `EventBridge` or KMS; the path selects SES.
 
 use std::{future::pending, sync::Arc};
 
@@ -24,12 +24,12 @@ use crate::{
     stats::Stats,
 };
 
-/// Maximum size of a request body, in bytes: that of a `DynamoDB` request. The Runtime API, to which functions send
-/// their answers, has the same limit here.
+/// Maximum size of a request body, in bytes: `DynamoDB`'s limit. It also applies to the Runtime API here, to
+/// which functions send their results.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The state of the endpoint: the services, the callers' permissions and counters, and the functions, whose processes a
-/// fault may kill.
+/// State of the endpoint: the emulated services, the permissions and counters of their callers, and the
+/// functions, whose processes an injected fault may kill.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) dynamodb: Arc<DynamoDb>,
@@ -49,7 +49,7 @@ pub(crate) fn router(services: Services) -> Router {
         .with_state(services)
 }
 
-/// Answers `DynamoDB`'s health check.
+/// Responds to the health check of `DynamoDB`, `GET /`.
 async fn healthy() -> &'static str {
     "healthy"
 }
@@ -95,7 +95,7 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
     }
 }
 
-/// Answers `SendEmail` of SES.
+/// Handles SES's `SendEmail`.
 async fn send_email(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
     let (caller, _) = read(&headers);
     let may = services.permissions.check(caller.as_ref(), &ses::accesses(&body));
@@ -112,7 +112,7 @@ async fn send_email(State(services): State<Services>, headers: HeaderMap, body: 
     respond(reply, "application/json")
 }
 
-/// Answers a call of KMS.
+/// Handles a KMS call: checks the caller's permission and executes the operation.
 pub(crate) fn answer_kms(
     kms: &Kms,
     permissions: &Permissions,
@@ -127,8 +127,8 @@ pub(crate) fn answer_kms(
     }
 }
 
-/// Reads the caller and the target (service, operation) of a call from its headers. The access key names the
-/// function, the session token the process.
+/// Reads a call's caller and its target (service and operation) from the headers. The caller's access key id
+/// is the function's logical id, and its session token is the process id.
 pub(crate) fn read(headers: &HeaderMap) -> (Option<Caller>, Option<(&str, &str)>) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let target = text("x-amz-target").and_then(|target| target.split_once('.'));

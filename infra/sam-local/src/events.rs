@@ -19,7 +19,8 @@ use crate::{
 /// Maximum number of entries in one `PutEvents`.
 const MAX_ENTRIES: usize = 10;
 
-/// Maximum number of events by which a listener may lag behind. Beyond it, the listener misses the oldest.
+/// Number of events by which a receiver of [`Events::listen`] may lag behind. Beyond it, the receiver misses
+/// the oldest events.
 const MAX_BEHIND: usize = 1_024;
 
 /// The template's buses and rules.
@@ -51,10 +52,10 @@ struct Entry {
     resources: Vec<String>,
 }
 
-/// A refused entry: error code and message, as in the results of `PutEvents`.
+/// The refusal of an entry of `PutEvents`: error code and message, as in the call's response.
 struct Refusal(&'static str, String);
 
-/// Returns the accesses for which a caller of `PutEvents` needs permission.
+/// Returns the actions on event buses for which the caller of `PutEvents` with this body needs permission.
 pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let entries = request["Entries"].as_array().into_iter().flatten();
@@ -66,7 +67,8 @@ pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     entries.map(access).collect()
 }
 
-/// Returns the name of the bus that an entry gives as a name or an ARN; `default` if it gives none.
+/// Returns the bus name from the `EventBusName` of an entry, which may be a name or an ARN; `default` if
+/// there is none.
 fn bus_name(bus: Option<&str>) -> &str {
     bus.unwrap_or("default").rsplit("event-bus/").next().unwrap_or_default()
 }
@@ -84,17 +86,19 @@ impl Events {
         Arc::new(Self { buses, rules, functions, clock, seen, heard })
     }
 
-    /// Returns the events that reached a bus, oldest first: `{"bus", "rules", "event"}`.
+    /// Returns the events that were put on any bus, oldest first, as `{"bus", "rules", "event"}`; `rules` are
+    /// the ids of the rules that matched.
     pub(crate) fn seen(&self) -> Vec<Value> {
         self.seen.entries()
     }
 
-    /// Returns a receiver of the events that reach a bus from now on.
+    /// Returns a receiver of the events that are put on any bus from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Value> {
         self.heard.subscribe()
     }
 
-    /// Answers `PutEvents` with the result of each entry. Fails with a message if the request is malformed.
+    /// Handles `PutEvents`: returns the response, with a result for each entry. Fails with a message if the
+    /// request is malformed.
     pub(crate) fn put(&self, body: &[u8]) -> Result<Value, String> {
         let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if request.entries.is_empty() || request.entries.len() > MAX_ENTRIES {

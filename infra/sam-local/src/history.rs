@@ -1,4 +1,5 @@
-//! A list that keeps only its latest entries: a stack may run for weeks, so the entries it keeps to show are bounded.
+//! A list that keeps only its latest entries, such as log lines or events, so that a stack can run for weeks
+//! without filling the memory.
 
 use std::{collections::VecDeque, sync::Mutex};
 

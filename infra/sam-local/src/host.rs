@@ -1,5 +1,5 @@
-//! Accepts only requests that are addressed to a loopback host name. This protects the stack from DNS rebinding, by
-//! which a web page's own host name points to this machine.
+//! Accepts only requests that are addressed to a loopback host name. This protects the stack from DNS
+//! rebinding, in which a web page makes its own host name resolve to this machine.
 
 use axum::{
     Json,
@@ -10,8 +10,8 @@ use axum::{
 };
 use serde_json::json;
 
-/// Refuses a request whose `Host` is malformed or is no loopback host. AWS refuses both, too: it routes by
-/// `Host`.
+/// Refuses a request whose `Host` header is malformed or does not name a loopback host. AWS refuses such
+/// requests too, because it routes by `Host`.
 pub(crate) async fn refuse_others(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     match host.and_then(authority) {
@@ -25,7 +25,7 @@ fn is_loopback(host: &str) -> bool {
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|own| own.eq_ignore_ascii_case(host))
 }
 
-/// Returns host and port; `None` if they are malformed.
+/// Parses a `Host` header into host and port; `None` if it is malformed.
 fn authority(text: &str) -> Option<Authority> {
     let host: Authority = text.parse().ok()?;
     (host.port().is_some() == host.port_u16().is_some()).then_some(host)

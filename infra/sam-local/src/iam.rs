@@ -15,10 +15,10 @@ use crate::{
     template::{Function, Statement},
 };
 
-/// Access key of the owner of the AWS account, who may do everything.
+/// Access key id of the AWS account's owner, who may do everything.
 pub const OWNER: &str = "owner";
 
-/// The caller of a service, as its credentials name it.
+/// The caller of an emulated AWS service, as its credentials identify it.
 pub(crate) struct Caller {
     /// Logical id of the function, or [`OWNER`].
     pub(crate) function: String,
@@ -34,7 +34,7 @@ pub(crate) struct Permissions {
     refused: Mutex<BTreeSet<Permission>>,
 }
 
-/// An action that a function takes on a resource.
+/// An action on a resource that a function was granted, has used, or was refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Permission {
     /// The function's logical id.
@@ -51,7 +51,7 @@ pub(crate) struct Access<'a> {
     pub(crate) action: String,
     /// ARN of the resource.
     pub(crate) resource: String,
-    /// Partition keys that a call of `DynamoDB` names; empty for other services.
+    /// Partition keys of the items that a `DynamoDB` call names; empty for other services.
     pub(crate) partitions: Vec<&'a str>,
 }
 
@@ -98,7 +98,7 @@ impl Permissions {
         Ok(())
     }
 
-    /// Returns the refusal in AWS's words, and shows it on the console.
+    /// Returns the refusal in AWS's wording, and writes it to the console.
     fn denied(&self, function: &str, access: &Access<'_>) -> Denied {
         let Access { action, resource, .. } = access;
         let message = format!(
@@ -110,7 +110,7 @@ impl Permissions {
         Denied("AccessDeniedException", message)
     }
 
-    /// Returns the permissions granted, used and refused, in JSON.
+    /// Returns the permissions that were granted, used and refused, in JSON.
     pub(crate) fn report(&self) -> Value {
         json!({"granted": self.granted(), "used": *lock(&self.used), "refused": *lock(&self.refused)})
     }

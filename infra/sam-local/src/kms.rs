@@ -55,7 +55,7 @@ fn arn(id: &str) -> String {
 }
 
 impl Kms {
-    /// Opens the keys kept in `directory`, if one is given, and generates the keys that are missing.
+    /// Loads the keys that are kept in `directory`, if one is given, and generates the missing ones.
     pub(crate) fn open(
         definitions: Vec<template::Key>,
         directory: Option<&Path>,
@@ -81,7 +81,7 @@ impl Kms {
         Ok(kms)
     }
 
-    /// Answers one call: `operation` is its name, `body` its request in JSON.
+    /// Executes a call: `operation` is its name, `body` its request in JSON.
     pub(crate) fn call(&self, operation: &str, body: &[u8]) -> Result<Value, Refusal> {
         let request: Request = serde_json::from_slice(body)
             .map_err(|error| Refusal("SerializationException", error.to_string()))?;

@@ -1,7 +1,8 @@
-//! Plays an AWS SAM template on one machine: the real function binaries, an embedded `DynamoDB`, no AWS.
+//! Plays an AWS SAM template on one machine: runs the real function binaries, and emulates the AWS services
+//! that the template names, with an embedded `DynamoDB`.
 //!
-//! [`Stack::start`] reads a template and plays the services around its functions. A request takes this way
-//! through the modules:
+//! [`Stack::start`] reads a template and emulates the services around its functions. A request passes through
+//! the modules as follows:
 //!
 //! ```text
 //! client ─► gateway ─► lambda (processes, Runtime API) ─► binary
@@ -10,11 +11,12 @@
 //!                            └── streams ◄──────── writes ────────────────┘
 //! ```
 //!
-//! `control` inspects all of them, moves the `clock`, and waits until `activity` ends. Routes, variables,
-//! permissions, tables and rules come only from the template, so anything missing from the template is missing in
-//! the stack, too. The parts of the template that the stack does not play are listed at start.
+//! The module `control` inspects all these services, moves the virtual `clock`, and waits until background
+//! `activity` ends. Routes, variables, permissions, tables and rules come only from the template, so anything
+//! missing from the template is missing in the stack, too. At its start, the stack lists the parts of the
+//! template that it does not emulate.
 //!
-//! | Service | What is played |
+//! | Service | What is emulated |
 //! |---|---|
 //! | API Gateway | HTTP API with payload format 2.0, route precedence, CORS |
 //! | Lambda | Processes that speak the Runtime API, concurrency, timeouts, retries, the Invoke API |
@@ -25,8 +27,8 @@
 //! | IAM | Inline policies without wildcards: a call that is not granted is refused |
 //! | `CloudFormation` | Parameters, rules, conditions, mappings, intrinsic functions, `Globals` |
 //!
-//! [`Tables`] is the template's `DynamoDB` alone, for an SDK in the same process: no socket, no function
-//! processes; a test can hold every call and inject every fault.
+//! [`Tables`] emulates only the template's `DynamoDB` tables, for an SDK in the same process: without sockets
+//! or function processes. A test can hold each call until it releases it, and inject faults.
 
 mod activity;
 mod aws;

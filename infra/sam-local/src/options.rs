@@ -7,67 +7,68 @@ use serde_json::Value;
 
 use crate::data::Data;
 
-/// Default delay of a reply: the time that a table in the same region takes to answer.
+/// Default of [`Options::latency`]: about the time in which a table in the same region replies.
 const LATENCY: Duration = Duration::from_millis(4);
 
-/// Options of a stack: the template, its executables, the data, and the behaviour of the played services.
+/// Options of a stack: the template, its executables, the data, and the behaviour of the emulated services.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The SAM template.
     pub template: PathBuf,
-    /// Values for the template's parameters, by name; the others have their defaults.
+    /// Values for the template's parameters, by name. Parameters that are not listed have their defaults.
     pub parameters: BTreeMap<String, String>,
     /// Directory of the functions' executables. The template names each function's executable in
     /// `Metadata.BuildProperties.Binary`.
     pub binaries: PathBuf,
-    /// Environment variables of every function beside those of the template.
+    /// Environment variables that every function gets in addition to those of the template.
     pub environment: BTreeMap<String, String>,
-    /// Name of the environment variable that tells a function the seconds by which virtual time is ahead; `None`:
-    /// functions have the machine's time.
+    /// Name of the environment variable that tells a function by how many seconds virtual time is ahead of
+    /// the machine's clock; `None`: functions use the machine's time.
     pub clock_variable: Option<String>,
     /// Invocations that are made before the API is served, such as one that creates a first user.
     pub setup: Vec<Invocation>,
-    /// Routes beside those of the template, such as documentation.
+    /// Routes that the stack serves in addition to those of the template, such as documentation.
     pub routes: Router,
     /// Numeric fields of the functions' log lines that `GET /_local/stats` sums up.
     pub log_fields: Vec<String>,
     /// Place where the stack keeps its data.
     pub data: Data,
-    /// Whether the stack deletes the data of an earlier stack when it starts.
+    /// Whether the stack, when it starts, deletes the data that an earlier stack has kept.
     pub reset: bool,
     /// Port to listen on; 0: any.
     pub port: u16,
     /// Whether log lines are shown on stderr.
     pub echo: bool,
-    /// Maximum numbers of log lines, events, messages and dead letters that the stack keeps to be shown.
+    /// Maximum numbers of log lines, events, messages and dead letters that the stack keeps for display.
     pub kept: Kept,
-    /// Delay of each reply of `DynamoDB`. The embedded one replies within a fraction of a millisecond, a real
-    /// table within a few. Without the delay, parallel calls would be counted as sequential round trips.
+    /// Delay of each reply of `DynamoDB`. The embedded `DynamoDB` replies within a fraction of a millisecond,
+    /// a real table within a few milliseconds. Without the delay, calls made in parallel would often not
+    /// overlap, and be counted as sequential round trips.
     pub latency: Duration,
-    /// Time for which every transaction stays in flight and locks its items, so that concurrent writers conflict as on
-    /// AWS; zero: not at all.
+    /// Time for which every transaction stays in flight with its items locked, so that concurrent writers
+    /// conflict as on AWS. If zero, a transaction executes at once.
     pub contention: Duration,
 }
 
 /// An invocation of a function.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Logical id of the function. Nothing is invoked if the template lacks it.
+    /// Logical id of the function. If the template has no such function, nothing is invoked.
     pub function: String,
     /// The event that the function gets.
     pub payload: Value,
 }
 
-/// Maximum numbers of entries that a stack keeps to be shown; the oldest are dropped.
+/// Maximum number of entries of each kind that a stack keeps for display; the oldest are dropped.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
-    /// Lines that functions wrote.
+    /// Maximum number of log lines that functions wrote.
     pub log_lines: usize,
-    /// Events that reached a bus.
+    /// Maximum number of events that were put on a bus.
     pub events: usize,
-    /// Messages that were sent.
+    /// Maximum number of mail messages that functions sent.
     pub mail: usize,
-    /// Stream records and asynchronous invocations that failed after the last retry.
+    /// Maximum number of dead letters: stream batches and asynchronous invocations whose last retry failed.
     pub dead_letters: usize,
 }
 

@@ -36,7 +36,7 @@ impl Schedules {
         let by_id: BTreeMap<_, _> =
             schedules.into_iter().map(|schedule| (schedule.id.clone(), schedule)).collect();
         let now = clock.now();
-        // What came due while a stack with kept data was down is due at its start.
+        // A stack with kept data may have missed due times while it was down, so all are due at once.
         let next = |schedule: &template::Schedule| {
             if resumed { Some(now) } else { schedule.expression.next_after(now) }
         };
@@ -56,7 +56,8 @@ impl Schedules {
         }
     }
 
-    /// Moves the clock, then runs every schedule that is due, each once. Returns the functions' results by schedule.
+    /// Moves virtual time forward by `by`, awaits `before_firing`, and then runs every schedule that is due,
+    /// once each. Returns the functions' results by schedule id.
     pub(crate) async fn advance(
         &self,
         by: SignedDuration,
@@ -88,8 +89,8 @@ impl Schedules {
         self.by_id.keys().map(String::as_str).collect()
     }
 
-    /// Moves the clock, and takes the schedules that are due. A lock prevents `run` and `advance` from both taking the
-    /// same schedule.
+    /// Moves virtual time forward by `advance`, and returns the ids of the schedules that have become due. A
+    /// lock prevents `run` and `advance` from both taking the same schedule.
     fn take_due(&self, advance: SignedDuration) -> Result<Vec<String>, Error> {
         let mut times = lock(&self.due);
         let now = self.clock.advance(advance)?;

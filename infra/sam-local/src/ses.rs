@@ -1,8 +1,9 @@
-//! Plays Amazon SES: accepts `POST /v2/email/outbound-emails`, and keeps each message to be shown instead of delivering
-//! it.
+//! Emulates Amazon SES: accepts `POST /v2/email/outbound-emails`, and keeps each message for display instead
+//! of delivering it.
 //!
-//! A message to an address of SES's mailbox simulator causes a bounce or a complaint, if the request names a
-//! configuration set. SES's event about it is put on the default bus, as if the set had an event destination there.
+//! A message to the bounce or complaint address of SES's mailbox simulator puts a bounce or complaint event
+//! on the default bus, as if the message's configuration set had an event destination there. A message
+//! without a configuration set causes no event.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -26,7 +27,7 @@ struct Request {
     configuration_set_name: Option<String>,
 }
 
-/// An event that SES puts on the default bus about a message.
+/// A bounce or complaint event about a message, which SES puts on the default bus.
 #[derive(Debug)]
 pub(crate) struct Feedback {
     pub(crate) detail_type: &'static str,
@@ -68,8 +69,9 @@ struct Text {
     data: String,
 }
 
-/// Returns the accesses for which the caller of `SendEmail` needs permission: the action on the sender's identity, and
-/// on the configuration set if the request names one. The stack's identities are domains.
+/// Returns the accesses for which the caller of `SendEmail` needs permission: the action on the sender's
+/// identity, and on the configuration set if the request names one. The sender's identity is always a domain
+/// here.
 pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let from = request["FromEmailAddress"].as_str().unwrap_or_default();
@@ -85,8 +87,8 @@ pub(crate) fn accesses(body: &[u8]) -> Vec<Access<'static>> {
     names.into_iter().flatten().map(access).collect()
 }
 
-/// Returns the event about a bounce or complaint that a message to `address` with the configuration set `set` causes;
-/// `None` if it causes none. Two addresses of the mailbox simulator cause one.
+/// Returns the bounce or complaint event that a message to `address` with the configuration set `set` causes.
+/// Only two addresses of the mailbox simulator cause one; `None` for any other address.
 fn feedback(address: &str, set: &str) -> Option<Feedback> {
     let (name, domain) = address.split_once('@')?;
     if domain != SIMULATOR {
@@ -117,8 +119,8 @@ impl Ses {
         Arc::new(Self { clock, sent: History::new(kept) })
     }
 
-    /// Answers `SendEmail`. Returns the answer, and the events that SES emits about the message afterwards. Fails with
-    /// a message if the request is malformed or has no recipient.
+    /// Handles `SendEmail`. Returns the response, and the events that SES emits about the message afterwards.
+    /// Fails with a message if the request is malformed or has no recipient.
     pub(crate) fn send(&self, body: &[u8]) -> Result<(Value, Vec<Feedback>), String> {
         let request: Request = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if request.destination.to_addresses.is_empty() {

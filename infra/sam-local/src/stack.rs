@@ -1,4 +1,4 @@
-//! A running stack: puts its parts together, serves them, and ends them.
+//! A running stack: assembles the emulated services, serves them, and stops them.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -38,11 +38,11 @@ use crate::{
     template::{self, Template},
 };
 
-/// Maximum time that requests in progress get to end when the stack stops.
+/// Time that requests in progress have to finish when the stack stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Interval at which expired items are deleted; moving the clock deletes them, too. A sweep reads whole tables, so it
-/// is rare; DynamoDB itself may take days.
+/// Interval at which expired items are deleted. They are also deleted whenever virtual time is moved. The
+/// interval is long because each deletion reads whole tables; DynamoDB itself may take days.
 const SWEEP_PERIOD: Duration = Duration::from_hours(1);
 
 /// A running stack. Dropping it ends the stack and every process that it started.
@@ -52,16 +52,16 @@ pub struct Stack {
     routes: Vec<String>,
     control: Arc<Control>,
     api: JoinHandle<()>,
-    /// Ends the API once the value is true or the sender is dropped. Afterwards `stopping` ends the processes and their
-    /// endpoint.
+    /// Stop signal of the API: it ends once the value is true or the sender is dropped. After that,
+    /// `stopping` ends the function processes and the endpoint that they call.
     closing: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     background: JoinSet<()>,
     _directory: Option<DataDirectory>,
 }
 
-/// Access to the output of a stack's functions (logs, events, dead letters, items) and to the permissions that they
-/// used. It works also after the stack has ended.
+/// Access to the output of a stack's functions (logs, events, dead letters, items) and to the permissions
+/// that they used. It still works after the stack has ended.
 pub struct Sinks(Arc<Control>);
 
 impl Sinks {
@@ -71,7 +71,7 @@ impl Sinks {
         self.0.console.lines()
     }
 
-    /// Returns the events that reached a bus.
+    /// Returns the events that were put on a bus, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.0.events.seen()
@@ -96,7 +96,7 @@ impl Sinks {
     }
 }
 
-/// The parts of a stack, put together but not yet running.
+/// The parts of a stack, assembled but not yet running.
 struct Parts {
     control: Arc<Control>,
     gateway: Arc<Gateway>,
@@ -164,8 +164,8 @@ impl Stack {
         &self.url
     }
 
-    /// Returns the URL of DynamoDB, EventBridge, KMS and SES. The access key names the caller: a function by its
-    /// logical id, or [`OWNER`](crate::OWNER).
+    /// Returns the URL at which DynamoDB, EventBridge, KMS and SES are called. The access key id in a call's
+    /// credentials names the caller: a function by its logical id, or [`OWNER`](crate::OWNER).
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
@@ -183,7 +183,7 @@ impl Stack {
         self.control.dynamodb.table_ids()
     }
 
-    /// Returns access to the functions' output, which works also after the stack has ended.
+    /// Returns access to the functions' output, which still works after the stack has ended.
     #[must_use]
     pub fn sinks(&self) -> Sinks {
         Sinks(Arc::clone(&self.control))
@@ -206,14 +206,15 @@ impl Stack {
         self.control.stats.reset();
     }
 
-    /// Returns the events that reached a bus: `{"bus", "rules", "event"}`, oldest first.
+    /// Returns the events that were put on a bus, oldest first, as `{"bus", "rules", "event"}`; `rules` are
+    /// the ids of the rules that matched.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.control.events.seen()
     }
 
-    /// Returns a receiver of the events that reach a bus from now on, in the form that rules match. A receiver that
-    /// falls more than 1,024 events behind misses the oldest.
+    /// Returns a receiver of the events that are put on a bus from now on, each in the form that event
+    /// patterns are matched against. A receiver that falls more than 1,024 events behind misses the oldest.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Value> {
         self.control.events.listen()
@@ -230,7 +231,7 @@ impl Stack {
         self.control.console.set_echo(echo);
     }
 
-    /// Keeps every transaction in flight for `time` from now on; see [`Options::contention`].
+    /// From now on, keeps every transaction in flight for `time`; see [`Options::contention`].
     pub fn set_contention(&self, time: Duration) {
         self.control.dynamodb.set_contention(time);
     }
@@ -313,8 +314,8 @@ impl Parts {
         Ok(Self { control: Arc::new(control), gateway, kms, streams })
     }
 
-    /// Starts the background tasks: the endpoint of the functions, schedules, streams, and the deletion of expired
-    /// items.
+    /// Starts the background tasks: the endpoint that functions call, schedules, streams, and the deletion of
+    /// expired items.
     fn run(&mut self, inside: TcpListener, stopping: watch::Receiver<bool>) -> JoinSet<()> {
         let Control {
             functions, dynamodb, events, schedules, clock, stats, permissions, ses, ..
@@ -362,7 +363,7 @@ async fn set_up(functions: &Arc<Functions>, invocation: Invocation) -> Result<()
     })
 }
 
-/// Lists on the console the parts of the template that have an effect and are not played.
+/// Lists on the console the parts of the template that have an effect on AWS but are not emulated.
 fn report_not_played(template: &Template, console: &Console) {
     if !template.not_played.is_empty() {
         console.say(&format!("not played here: {}", template.not_played.join(", ")));

@@ -13,19 +13,20 @@ use crate::sync::lock;
 /// Counters per function.
 pub(crate) struct Stats {
     functions: Mutex<BTreeMap<String, Counters>>,
-    /// Numeric fields of log lines that are summed up.
+    /// Names of the numeric log-line fields whose values are summed up.
     log_fields: Vec<String>,
     /// Calls in progress, by process id, to tell parallel calls from sequential ones.
     chains: Mutex<HashMap<String, Chain>>,
 }
 
-/// The database calls of a process since the last moment without a call in progress. The depth of a call is one more
-/// than the greatest depth of the calls answered before it began. The greatest depth of all is the number of sequential
+/// Overlapping database calls of one process. A chain begins with a call while no other is in progress, and
+/// ends as soon as none is in progress any more. A call's depth is one more than the greatest depth among the
+/// calls of the chain that were answered before it began. So the greatest depth is the number of sequential
 /// round trips.
 #[derive(Default)]
 struct Chain {
     under_way: usize,
-    /// Greatest depth among the answered calls.
+    /// Greatest depth among the chain's answered calls.
     answered: u64,
     /// Depth of the latest call, which is also the greatest so far.
     last: u64,
@@ -55,8 +56,8 @@ pub(crate) struct DatabaseCounters {
     pub(crate) wcu: f64,
     /// Write units by table (`Orders`) and by index (`Orders/open`).
     pub(crate) written: BTreeMap<String, f64>,
-    /// Number of sequential round trips: the length of the longest chain of calls, each begun after the one before was
-    /// answered.
+    /// Number of sequential round trips. Parallel calls count as one; a call that begins after another was
+    /// answered counts as one more.
     pub(crate) steps: u64,
 }
 
@@ -68,7 +69,8 @@ pub(crate) struct Call {
 }
 
 impl Stats {
-    /// Returns counters at zero for these functions. The numeric fields `log_fields` of their log lines are summed up.
+    /// Returns counters at zero for these functions. `log_fields` are the numeric fields of their log lines
+    /// that are summed up.
     pub(crate) fn new(
         functions: impl IntoIterator<Item = String>,
         log_fields: Vec<String>,
@@ -91,7 +93,7 @@ impl Stats {
         }
     }
 
-    /// Counts a database call of `process`, which is under way until the result is dropped.
+    /// Counts a database call of `process`. The call is in progress until the returned [`Call`] is dropped.
     pub(crate) fn begin_call(self: &Arc<Self>, function: &str, process: &str, name: &str) -> Call {
         let (depth, is_step) = {
             let mut chains = lock(&self.chains);

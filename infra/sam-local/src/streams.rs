@@ -1,7 +1,7 @@
-//! Plays event source mappings of table streams: batches, filters, retries, dead letters.
+//! Emulates Lambda's event source mappings of table streams: batches, filters, retries, dead letters.
 //!
-//! A record is delivered at least once. The position in the stream is written after a batch is done. If the stack is
-//! killed in between, it delivers the batch again.
+//! Each record is delivered at least once: the position in the stream is saved only after delivery, so a
+//! stack that was killed in between delivers the same records again when it is started anew.
 
 use std::{
     collections::VecDeque,
@@ -53,7 +53,7 @@ struct Batch {
 /// Result of a delivery.
 enum Delivery {
     Done,
-    /// Some records failed: the index of the first, and the failure.
+    /// Delivery failed from the record at this index on; with the failure.
     FailedFrom(usize, Value),
 }
 
@@ -65,7 +65,7 @@ impl Stream {
 
     /// Delivers records as they come, for as long as the stack runs.
     pub(crate) async fn run(self) {
-        // For what an earlier run left undelivered.
+        // Delivers what an earlier stack left undelivered.
         self.doorbell.ring();
         let saved = self.file.as_deref().map(state::read).transpose();
         let mut position = match saved {
@@ -175,8 +175,8 @@ impl Stream {
     }
 }
 
-/// Distributes records to parallel queues, and divides each queue into batches. All records of a key are in the same
-/// queue, which keeps them in order.
+/// Distributes records to parallel queues, and divides each queue into batches. All records of one item are
+/// in the same queue, which keeps them in order.
 fn batches(records: Vec<Value>, mapping: &StreamMapping) -> Vec<VecDeque<Batch>> {
     let mut queues = vec![Vec::new(); mapping.parallelization];
     for record in records {

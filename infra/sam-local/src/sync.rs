@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks `mutex`. Succeeds also after a holder of the lock has panicked, so that the stack's data stays usable.
+/// Locks `mutex`, even if another thread has panicked while it held the lock, so that the stack's data stays
+/// usable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
-//! The template's tables without its functions. An SDK in the same process calls the tables through
-//! [`Process::http_client`], without a socket; other processes call them through [`Tables::router`], wherever that is
-//! served.
+//! Emulates a template's tables without running its functions. An SDK in the same process calls the tables
+//! through [`Process::http_client`], without a socket; other processes call them through [`Tables::router`],
+//! wherever that is served.
 
 use std::{
     collections::BTreeMap,
@@ -56,7 +56,7 @@ struct Inner {
     stats: Arc<Stats>,
     /// Environment variables of each function, from the template.
     environments: BTreeMap<String, BTreeMap<String, String>>,
-    /// KMS, whose calls are neither held nor struck by faults.
+    /// KMS. Its calls are not held, and faults do not affect them.
     kms: Kms,
     calls: Mutex<Vec<Call>>,
     /// The gate at which calls wait until a test releases them; `None`: calls do not wait.
@@ -72,8 +72,9 @@ struct Gate {
 }
 
 impl Gate {
-    /// Waits until the call is released. If the receiver of held calls is gone, the call goes on; if its [`Held`] is
-    /// dropped, the call is never answered.
+    /// Hands the call to the test as a [`Held`], and waits until the test releases it. If the test has
+    /// dropped its receiver of held calls, the call proceeds; if the test drops the [`Held`], the call never
+    /// gets a reply.
     async fn wait(&self, call: &Call, phase: Phase) {
         let (release, released) = oneshot::channel();
         let held = Held { call: call.clone(), phase, release };
@@ -95,19 +96,20 @@ pub struct Process {
     killed: watch::Sender<bool>,
 }
 
-/// A call of `DynamoDB`.
+/// A call to `DynamoDB`.
 #[derive(Clone)]
 pub struct Call {
-    /// Logical id of the function.
+    /// Logical id of the calling function.
     pub function: String,
-    /// Id of the process.
+    /// Id of the calling process.
     pub process: String,
     /// The operation, such as `GetItem`.
     pub operation: String,
     body: Value,
 }
 
-/// A call that waits to be released. Dropping it leaves the caller waiting for ever.
+/// A held call: it waits until the test [releases](Self::release) it. Dropping this leaves the caller waiting
+/// for ever.
 pub struct Held {
     /// The call that waits.
     pub call: Call,
@@ -119,7 +121,7 @@ pub struct Held {
 impl Held {
     /// Lets the call go on.
     pub fn release(self) {
-        // The caller may have left.
+        // Fails if the caller no longer waits.
         let _ = self.release.send(());
     }
 }
@@ -154,8 +156,9 @@ impl Tables {
         self.0.environments.get(function).cloned().unwrap_or_default()
     }
 
-    /// Returns routes for calling `DynamoDB` and KMS over HTTP. The access key names the caller: a function by its
-    /// logical id, or [`OWNER`]. These calls are counted, and `hold_calls` does not hold them.
+    /// Returns routes for calling `DynamoDB` and KMS over HTTP. The access key id in a call's credentials
+    /// names the caller: a function by its logical id, or [`OWNER`]. Calls over HTTP are counted, and
+    /// [`Tables::hold_calls`] does not hold them.
     pub fn router(&self) -> Router {
         let body = DefaultBodyLimit::max(MAX_BYTES);
         Router::new().route("/", post(call)).layer(body).with_state(self.clone())
@@ -185,12 +188,12 @@ impl Tables {
         Process { tables: self.clone(), function, id, killed: watch::Sender::new(false) }
     }
 
-    /// Replaces the faults, as `POST /_local/faults` does.
+    /// Replaces the fault-injection rules, as `POST /_local/faults` does.
     pub fn set_faults(&self, rules: &Value) -> Result<(), Error> {
         self.0.dynamodb.set_faults(rules.to_string().as_bytes())
     }
 
-    /// Returns the number of calls that each rule of fault injection struck.
+    /// Returns for each fault-injection rule the number of calls that got its fault.
     #[must_use]
     pub fn hits(&self) -> Vec<u64> {
         let faults = self.0.dynamodb.faults();
@@ -198,28 +201,30 @@ impl Tables {
         faults.as_array().into_iter().flatten().map(hits).collect()
     }
 
-    /// Returns the calls executed since the last call of this function, in the order of execution.
+    /// Returns the calls that were executed since `take_calls` was last called, in the order of execution. A
+    /// transaction that is held by phase appears once per phase.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.0.calls))
     }
 
-    /// Returns the footprint of a waiting call, with the present content of the tables.
+    /// Returns the [`Footprint`] of a held call: the data that it reads and writes, given the present content
+    /// of the tables.
     #[must_use]
     pub fn footprint(&self, held: &Held) -> Footprint {
         let Held { call, phase, .. } = held;
         self.0.dynamodb.footprint(&call.operation, *phase, &call.body)
     }
 
-    /// Whether a waiting call would be refused now, or leave entries unprocessed, because a transaction in flight has
-    /// locked one of its items.
+    /// Whether the held call, if released now, would be refused or would leave entries of a batch
+    /// unprocessed, because a transaction in flight has locked one of the call's items.
     #[must_use]
     pub fn is_locked(&self, Held { call, phase, .. }: &Held) -> bool {
         *phase != Phase::Commit && self.0.dynamodb.is_locked(&call.operation, &call.body)
     }
 
-    /// Holds every call from now on until the test releases it. Ends when the returned receiver of held calls is
-    /// dropped.
+    /// From now on, holds every call until the test releases it; the returned receiver gets the held calls.
+    /// Once the receiver is dropped, calls are no longer held.
     #[must_use]
     pub fn hold_calls(&self) -> mpsc::UnboundedReceiver<Held> {
         self.hold(false)
@@ -248,7 +253,7 @@ impl Tables {
         self.0.dynamodb.load(table, items)
     }
 
-    /// Restores the items of the snapshot. Faults stay as they are.
+    /// Restores all tables to the items of the snapshot. The fault-injection rules stay as they are.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
         self.0.dynamodb.restore(&snapshot.0)
     }
@@ -306,13 +311,14 @@ impl Process {
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// Runs `work` as the process; returns `None` if a fault has killed the process.
+    /// Runs `work` as this process. Returns `None` if an injected fault kills the process before `work` is
+    /// done.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.killed.send_replace(false);
         let mut killed = self.killed.subscribe();
         tokio::select! {
             biased;
-            // The sender is ours.
+            // Cannot fail: `self` has the sender.
             _ = killed.wait_for(|killed| *killed) => None,
             done = work => Some(done),
         }

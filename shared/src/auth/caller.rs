@@ -1,5 +1,6 @@
-//! Authentication and admission. One consistent round trip reads the account, the session or access key, and the agent:
-//! a revoked right is gone at the next request.
+//! Authenticates the callers of requests and checks what they may do. For each request, one round trip of
+//! consistent reads gets the account, the session or access key, and the agent, so that a revoked right ends
+//! with the next request.
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join};
 
@@ -34,13 +35,15 @@ pub struct Caller {
     pub customer: Customer,
     /// The agent who is logged in, or whom the access key acts for.
     pub agent: Agent,
-    /// What the caller may do: the permission of the agent, or the part of it that the access key has.
+    /// What the caller may do: the agent's permission or, for an access key, as much of the key's permission
+    /// as the agent's implies.
     pub permission: Permission,
     /// Kind and id of the credential.
     pub identity: Identity,
-    /// The participant that the access key is bound to; `None` for any other credential.
+    /// The participant (a system that takes part in erasures) that the access key is bound to; `None` for an
+    /// unbound key or a session.
     participant: Option<ParticipantName>,
-    /// Whether the request proves that the caller knows their password.
+    /// Whether the request has proved, by the right password, that the caller knows it.
     has_proved: bool,
 }
 
@@ -57,26 +60,28 @@ pub enum Identity {
 struct Gate {
     /// Permissions of which the caller needs at least one.
     permission: Permission,
-    /// Access that the state of the caller's account must allow.
+    /// Kind of access that the state of the caller's account must allow.
     access: Access,
-    /// The participant whose erasure requests the route is about: access keys that are bound to it are admitted. `None`
-    /// if no bound key is admitted.
+    /// For a route about the erasure requests to one participant: that participant, so that access keys bound
+    /// to it are admitted. `None` on other routes, which admit no bound key.
     participant: Option<ParticipantName>,
 }
 
 impl Gate {
-    /// Returns a gate that admits callers with any of these permissions, of an account whose state allows `access`.
+    /// Returns a gate that admits callers who have any of these permissions and whose account's state allows
+    /// `access`.
     const fn new(permission: Permission, access: Access) -> Self {
         Self { permission, access, participant: None }
     }
 
-    /// Returns a gate that admits callers with any of these permissions, of an account whose state allows the request:
-    /// reading or, for a method that changes something, writing.
+    /// Returns a gate that admits callers who have any of these permissions and whose account's state allows
+    /// reading or, if the request's method changes something, writing.
     fn of(request: &Request, permission: Permission) -> Self {
         Self::new(permission, if request.is_read() { Access::Read } else { Access::Write })
     }
 
-    /// Returns the gate of a route about the erasure requests of the participant that the path names.
+    /// Returns the gate of a route about the erasure requests to the participant that the path names. It
+    /// admits project admins, and access keys that are bound to this participant.
     fn of_participant(request: &Request) -> Self {
         let participant = request.path_participant().ok();
         Self { participant, ..Self::of(request, Permission::PROJECT_ADMIN) }
@@ -108,8 +113,9 @@ impl Caller {
         Self::require_any(self.permission, needed)
     }
 
-    /// Refuses a caller whose agent has none of these permissions. For bound access keys, which have no permission of
-    /// their own: they stop working when their agent loses its permission.
+    /// Refuses a caller whose agent has none of these permissions. Used for access keys bound to a
+    /// participant, which have no permission of their own: they stop working when their agent loses its
+    /// permission.
     const fn require_agent(&self, needed: Permission) -> Result<(), Error> {
         Self::require_any(self.agent.permission, needed)
     }
@@ -122,7 +128,7 @@ impl Caller {
         }
     }
 
-    /// Returns the caller as an actor, for events, ledger and log.
+    /// Returns the caller as the [`Actor`] that events, the erasure ledger and the log name.
     #[must_use]
     pub const fn actor(&self) -> Actor {
         let (kind, id) = match self.identity {
@@ -133,14 +139,15 @@ impl Caller {
         Actor { kind, id: Some(id), role, customer_id }
     }
 
-    /// Refuses a caller whose permission does not cover `wanted`: nobody changes an agent or a key that may do more
-    /// than they may.
+    /// Refuses a caller whose permission does not cover `wanted`: nobody may change an agent or access key
+    /// that may do more than they may themselves.
     pub fn require_all_of(&self, wanted: Permission) -> Result<(), Error> {
         if self.permission.covers(wanted) { Ok(()) } else { Err(self.exceeds(wanted)) }
     }
 
-    /// Refuses a caller who may not change `agent`: an agent whose permission exceeds the caller's, or the caller's
-    /// own agent if its permission or, for a session, its epoch has changed since the request was admitted.
+    /// Refuses a caller who may not change `agent`: because its permission exceeds the caller's, or because
+    /// it is the caller's own agent and has been changed since the request was admitted (its permission or,
+    /// for a session, its [epoch](Agent::epoch)).
     pub fn require_over(&self, agent: &Agent) -> Result<(), Error> {
         if agent.id == self.agent.id {
             if matches!(self.identity, Identity::Session(_)) && agent.epoch != self.agent.epoch {
@@ -153,15 +160,15 @@ impl Caller {
         self.require_all_of(agent.permission)
     }
 
-    /// Refuses a caller who may not delete `agent`, or change its permission or password: whoever
-    /// [`require_over`](Self::require_over) refuses and, if the agent is an admin, any access key, since only people
-    /// change admins.
+    /// Refuses a caller who may not delete `agent` or change its permission or password. These are the
+    /// callers that [`require_over`](Self::require_over) refuses and, if the agent is an admin, all access
+    /// keys, since only people may change admins.
     pub fn require_over_authority_of(&self, agent: &Agent) -> Result<(), Error> {
         self.require_over(agent)?;
         if agent.permission.allows(Permission::ADMIN) { self.require_session() } else { Ok(()) }
     }
 
-    /// Returns the permission of `grant`. Refuses one that the caller's own permission does not cover.
+    /// Returns the permission of `grant`. Refuses a grant that the caller's own permission does not cover.
     pub fn give(&self, grant: Grant) -> Result<Permission, Error> {
         grant.give(self.permission).ok_or_else(|| self.exceeds(grant.permission()))
     }
@@ -184,14 +191,14 @@ impl Caller {
         }
     }
 
-    /// Returns the caller's account as the target of `write`. Refuses the write if the account's state does not allow
-    /// it.
+    /// Returns the caller's account as the [`Target`] of a write of this kind. Refused if the account's state
+    /// does not allow such a write.
     pub fn own(&self, write: Write) -> Result<Target<'_>, Error> {
         self.customer.writable(Party::Owner, write)
     }
 
-    /// Returns the permission of `grant` for an agent, like [`give`](Self::give). Only people appoint admins, and prove
-    /// who they are with their password.
+    /// Returns the permission of `grant` for an agent, like [`give`](Self::give). To appoint an admin, the
+    /// caller must have a session and have sent their password.
     pub fn appoint(&self, grant: Grant) -> Result<Permission, Error> {
         let permission = self.give(grant)?;
         if permission.allows(Permission::ADMIN) {
@@ -200,8 +207,9 @@ impl Caller {
         Ok(permission)
     }
 
-    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address: the owner of
-    /// the address is to be invited, and chooses it. Operators may choose it.
+    /// Refuses a caller who would choose the password of an agent whose user name is an e-mail address. Such
+    /// an agent is to be invited, so that the owner of the address chooses the password. Operators may choose
+    /// it all the same.
     pub fn choose_password_of(&self, username: &Username) -> Result<(), Error> {
         if username.address().is_none() || self.permission.allows(Permission::PROJECT_ADMIN) {
             return Ok(());
@@ -230,7 +238,7 @@ impl Caller {
         Err(Error::invalid_field("current_password", rule))
     }
 
-    /// Refuses a caller with an access key, unless the request names that very key.
+    /// Refuses a caller with an access key, unless the request is about this key itself: `named` is its id.
     pub fn require_session_or_own(&self, named: Option<Id<AccessKey>>) -> Result<(), Error> {
         match self.identity {
             Identity::AccessKey(id) if named == Some(id) => Ok(()),
@@ -238,8 +246,8 @@ impl Caller {
         }
     }
 
-    /// Refuses an access key that rotates itself in order to last longer. `tm_expire` is the end that the request asks
-    /// for; `None` if the end stays.
+    /// Refuses a caller with an access key if the requested expiry `tm_expire` is later than that of `key`,
+    /// the key to be rotated: no key may prolong its own life. `None` leaves the expiry unchanged.
     pub fn require_within(
         &self,
         key: &AccessKey,
@@ -263,8 +271,8 @@ impl Caller {
         Ok(())
     }
 
-    /// Resets the count of password attempts in the caller's session, concurrently with the request, if the caller has
-    /// proved that they know the password.
+    /// If the caller has proved that they know the password, resets the count of password attempts in their
+    /// session, concurrently with the request.
     pub fn forget_attempts(&self, app: &App) {
         if let (true, Identity::Session(id)) = (self.has_proved, self.identity) {
             let session = key::session(self.customer.id, self.agent.id, id);
@@ -301,7 +309,7 @@ impl Caller {
                 let found = items
                     .get(&key::access_key(*customer, *key))?
                     .ok_or(Error::InvalidCredentials)?;
-                // The stored hash covers the whole token, so the agent that it names is the key's.
+                // The stored hash covers the whole token, so the agent named in the token is the key's.
                 let valid = found.accepts(hash, now);
                 let permission = found.permission.within(agent.permission);
                 participant = found.participant;
@@ -313,8 +321,9 @@ impl Caller {
     }
 }
 
-/// Returns the caller. Refuses an account whose state does not allow the request, a permission that does not suffice,
-/// and a query or header that the route does not accept, in this order.
+/// Authenticates the request and returns its caller. Refuses, in this order: an account whose state does not
+/// allow the request, a caller without the needed permission, and a query or header that the route does not
+/// accept.
 pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<Caller, Error> {
     let credential = credential(request)?;
     let (caller, _) =
@@ -322,8 +331,8 @@ pub async fn caller(app: &App, request: &Request, needed: Permission) -> Result<
     Ok(caller)
 }
 
-/// Returns the [caller] of a route about the erasure requests of the participant that the path names, and the
-/// participant's name. The caller is a project admin, or an access key that is bound to this participant; every other
+/// Returns the [caller] of a route about the erasure requests to the participant that the path names, and the
+/// participant's name. Admits project admins, and access keys that are bound to this participant. Every other
 /// route refuses bound keys.
 pub async fn caller_of_participant(
     app: &App,
@@ -335,7 +344,7 @@ pub async fn caller_of_participant(
     Ok((caller, request.path_participant()?))
 }
 
-/// Returns the [caller], a project admin, and the registry of participants.
+/// Returns the [caller], who must be a project admin, and the registry of participants.
 pub async fn caller_and_registry(
     app: &App,
     request: &Request,
@@ -367,7 +376,8 @@ pub async fn caller_and_access_key(
     Ok((caller, existing(found, Kind::AccessKey)))
 }
 
-/// Returns the same as [`caller_and_access_key`], for a request to revoke the key, which a frozen account allows, too.
+/// Returns the same as [`caller_and_access_key`], for a request to revoke the key. A frozen account allows
+/// that, too.
 pub async fn caller_and_revoked_key(
     app: &App,
     request: &Request,
@@ -391,7 +401,7 @@ pub async fn caller_and_agent(
 }
 
 /// Returns the [caller] and the account that the request is about: the caller's own, or the one that a project
-/// admin names in the query. Nobody else may name one, not even their own.
+/// admin names in the query. Other callers may not name an account, not even their own.
 pub async fn caller_and_account(
     app: &App,
     request: &Request,
@@ -402,8 +412,9 @@ pub async fn caller_and_account(
     caller_and(app, request, gate, key).await
 }
 
-/// Returns the account that the request is about, as [`caller_and_account`] does, and a page of a list of that account.
-/// `list` reads the page, by account, page size and cursor, concurrently with the caller.
+/// Returns the account that the request is about, as [`caller_and_account`] does, and a page of a list of
+/// what the account owns. `list` reads the page, given account, page size and cursor, while the caller is
+/// authenticated.
 pub async fn account_and_page<T, U, F>(
     app: &App,
     request: &Request,
@@ -438,8 +449,9 @@ pub async fn caller_and_resource(
     caller_and_owned(app, request, gate, |account, id| key::resource(account, kind, id)).await
 }
 
-/// Returns the [caller], the account that the request is about, and the account's item with the id in the path; `key`
-/// makes the item's key from account and id. A deleted account has no items.
+/// Returns the [caller], the account that the request is about, and the account's item with the id in the
+/// path. `key` makes the item's key from the ids of account and item. For a deleted account, the item is
+/// `None`.
 async fn caller_and_owned<T: Stored, U>(
     app: &App,
     request: &Request,
@@ -469,8 +481,8 @@ pub async fn caller_and_agent_of_sessions(
     Ok((caller, found))
 }
 
-/// Returns the same as [`caller_and_agent_of_sessions`], with the agent's session that the path names. Sessions can be
-/// ended in a frozen account, too.
+/// Returns the same as [`caller_and_agent_of_sessions`], with the agent's session that the path names. A
+/// frozen account allows that, too, so that its sessions can be ended.
 pub async fn caller_and_session(
     app: &App,
     request: &Request,
@@ -500,8 +512,8 @@ fn to_name_agent(wanted: &Result<Id<Agent>, Error>, credential: &Credential) -> 
     if is_own { Permission::NONE } else { Permission::ADMIN }
 }
 
-/// Returns the [caller], the account that the request is about, and the event that the path names; `None` unless that
-/// event is delivered to the account's webhook.
+/// Returns the [caller], the account that the request is about, and the event that the path names; `None`
+/// unless the event is one that is delivered to this account's webhook.
 pub async fn caller_and_delivery(
     app: &App,
     request: &Request,
@@ -516,7 +528,8 @@ pub async fn caller_and_delivery(
     Ok((caller, found))
 }
 
-/// Returns the [caller] and an account, whose key `key` makes from the id of the caller's account.
+/// Returns the [caller] and the account at the key that `key` returns, given the id of the caller's own
+/// account.
 async fn caller_and(
     app: &App,
     request: &Request,
@@ -574,12 +587,12 @@ fn to_name_account(request: &Request, needed: Permission) -> Permission {
     if request.names_account() { Permission::PROJECT_ADMIN } else { needed }
 }
 
-/// Returns the [caller], if the state of their account allows `access`, and checks `password`, if one was sent, against
-/// the session's agent. An access key has no password.
+/// Returns the [caller], if the state of their account allows `access`. If `password` is given and the caller
+/// has a session, verifies it against the session's agent. An access key has no password.
 ///
-/// The attempt is counted in the round trip that reads the caller, before the hash is computed. It counts against the
-/// session, if there is one, and not against the user name: so strangers who try that user name keep nobody from
-/// proving who they are.
+/// The attempt is counted in the round trip that reads the caller, before the hash is computed. It counts
+/// against the session and the request's network, not against the user name: so strangers who guess the
+/// password of that user name do not keep its owner from proving who they are.
 pub async fn caller_with_password(
     app: &App,
     request: &Request,
@@ -593,8 +606,8 @@ pub async fn caller_with_password(
     Ok(caller)
 }
 
-/// Returns the [caller]. If the body has a `current_password`, it is checked as by [`caller_with_password`]; if it is
-/// right, the caller passes [`Caller::require_step_up`].
+/// Returns the [caller]. If the body has a `current_password`, verifies it as [`caller_with_password`] does;
+/// once it is verified, the caller passes [`Caller::require_step_up`].
 pub async fn caller_with_step_up(
     app: &App,
     request: &Request,
@@ -621,9 +634,9 @@ pub async fn caller_and_agent_with_step_up(
     Ok((caller, existing(found, Kind::Agent)))
 }
 
-/// Returns, for a change of password, the [caller], the agent of their account that the path names and, if that agent
-/// is the caller, the caller's session. To change one's own password needs no permission, and is allowed while the
-/// account is frozen. `current_password` is checked in any case.
+/// For a change of password: returns the [caller], the agent of their account that the path names and, if
+/// that is the caller's own agent, the caller's session. Changing one's own password needs no permission, and
+/// is allowed while the account is frozen. In any case, `current_password` is verified if the body has it.
 pub async fn caller_and_agent_of_password(
     app: &App,
     request: &Request,
@@ -640,8 +653,8 @@ pub async fn caller_and_agent_of_password(
     Ok((caller, Ok(agent), Some(own_session)))
 }
 
-/// Admits the request of a live account, and checks the `current_password` in its body. If it is right, the count of
-/// password attempts is reset, concurrently with the request.
+/// Admits the request as [`Gate::of`] defines, and verifies the `current_password` in its body, if there is
+/// one. If it is right, resets the count of password attempts, concurrently with the request.
 async fn step_up(
     app: &App,
     request: &Request,
@@ -655,7 +668,8 @@ async fn step_up(
     Ok((caller, items))
 }
 
-/// Admits the request, reads the items at `also`, and verifies `password` if the caller has a session.
+/// Admits the request and reads the items with the keys `also`. Verifies `password`, if it is given and the
+/// caller has a session.
 async fn prove(
     app: &App,
     request: &Request,
@@ -672,7 +686,7 @@ async fn prove(
     let (lock, session) = (key::login(*login), key::session(*customer, *agent, *session));
     let in_session = app.store.reserve_attempt(&session, app.now()).boxed();
     also.push(lock.untyped());
-    // A replay ends here: the password was right at the first request, and may have changed since.
+    // A request to be replayed ends here, unverified: its password was right the first time.
     let read = admit(app, request, credential, gate, also);
     let both = async {
         let (in_session, read) = futures_util::join!(in_session, read);
@@ -687,9 +701,9 @@ async fn prove(
     }
 }
 
-/// Counts a login attempt three times: for the user name, for the user name with `network` if it is a known network,
-/// and for the request's network alone. Reads the user name's login in the same round trip. To be called before any
-/// hash is computed.
+/// Counts a login attempt three times: for the user name, for the user name and `network` together if the
+/// user name has recently logged in from that network, and for the request's network alone. Reads the user
+/// name's login in the same round trip. To be called before any hash is computed.
 pub async fn reserve_login(
     app: &App,
     request: &Request,
@@ -700,7 +714,8 @@ pub async fn reserve_login(
     quota::count_attempt(app, request, reserved).await
 }
 
-/// Returns the caller's session, if the path names the agent whose session it is; else `None`.
+/// Returns the session of the request's token, if the path names the agent whose session it is; `None`
+/// otherwise, and for an access key.
 fn own_session(request: &Request) -> Result<Option<Id<Session>>, Error> {
     let is_own = |id| request.path_id().is_ok_and(|named| named == id);
     Ok(match credential(request)? {
@@ -709,13 +724,13 @@ fn own_session(request: &Request) -> Result<Option<Id<Session>>, Error> {
     })
 }
 
-/// Parses the client's token.
+/// Parses the request's token into a [`Credential`], a session or an access key.
 pub fn credential(request: &Request) -> Result<Credential, Error> {
     Credential::parse(request.token()?).ok_or(Error::InvalidCredentials)
 }
 
-/// Reads the caller and the items at `also` in one round trip, and admits the request. Boxed, so that it is compiled
-/// once and not in every function.
+/// Reads the caller and the items with the keys `also` in one round trip, and admits the request. The future
+/// is boxed, so that it is compiled once and not in every function.
 fn admit<'a>(
     app: &'a App,
     request: &'a Request,
@@ -748,8 +763,9 @@ fn identifying_keys(credential: &Credential, key: Option<&RequestKey>) -> Vec<Ke
     keys
 }
 
-/// Authenticates the caller by `items` and admits the request: account status, permission, accepted input, and then
-/// a replay if the request was fulfilled before.
+/// Authenticates the caller by the `items` that were read, and admits the request: checks the rate limit, the
+/// account's state, the permission and the accepted input, in this order. Finally, refuses a request whose
+/// idempotency key was used before; an identical request is then answered by a replay.
 async fn identify(
     app: &App,
     request: &Request,
@@ -774,14 +790,14 @@ async fn identify(
     }
     gate.require(&caller)?;
     request.require_accepted()?;
-    // Its fingerprint may cost a hash, which only who may make the request gets.
+    // The fingerprint may cost a password hash, so it is computed only for a caller who may make the request.
     let earlier = key.map_or(Ok(None), |key| key.look_up(request, items, now))?;
     let has_session = matches!(caller.identity, Identity::Session(_));
     authority::register(caller.customer.id, &caller.agent, has_session);
     earlier.map_or(Ok(caller), |earlier| Err(earlier.refuse()))
 }
 
-/// Records the day on which an access key was last used, concurrently with the request and once a day.
+/// Records that an access key was used today, concurrently with the request and once a day.
 fn record_key_use(
     app: &App,
     caller: &Caller,
@@ -798,8 +814,8 @@ fn record_key_use(
     Ok(())
 }
 
-/// Records the use of a session if that [is due](SessionLimits::is_use_due). Shortens the life of a session whose token
-/// was sent in a URL, once. Both happen concurrently with the request.
+/// Records the use of a session if that [is due](SessionLimits::is_use_due). If the session's token was sent
+/// in a URL for the first time, makes the session expire sooner. Both happen concurrently with the request.
 fn record_session_use(
     app: &App,
     request: &Request,

@@ -1,4 +1,4 @@
-//! Idempotency keys of requests, and the records that earlier requests left under them.
+//! Idempotency keys of requests, and the records that earlier requests with the same key have left.
 
 use data_encoding::HEXLOWER;
 
@@ -11,14 +11,15 @@ use crate::store::Items;
 use crate::store::idempotency::{key_used, register};
 use crate::store::key::{self, Key};
 
-/// A request's `Idempotency-Key`, scoped to its agent and route.
+/// A request's `Idempotency-Key`, scoped to agent and route: the same text from another agent, or for another
+/// route, is another key.
 pub(super) struct RequestKey {
     key: idempotency::IdempotencyKey,
     hash: String,
     at: Key<IdempotencyRecord>,
 }
 
-/// Record of an earlier request with the same key.
+/// The record of an earlier request with the same idempotency key.
 pub(super) struct Earlier {
     record: IdempotencyRecord,
     /// Fingerprint of the present request.
@@ -26,8 +27,8 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Returns the error that ends the present request. If both requests have the same fingerprint, the replay then
-    /// answers.
+    /// Returns the error that ends the present request. If both requests have the same fingerprint, the
+    /// client gets the replay of the earlier request instead of the error.
     pub(super) fn refuse(self) -> Error {
         key_used(self.record, &self.fingerprint)
     }
@@ -47,8 +48,8 @@ impl RequestKey {
         self.at.untyped()
     }
 
-    /// Returns the record of an earlier request with this key, unless it has expired at `now`. Registers the key, so
-    /// that the present request's first event writes a record, too.
+    /// Returns the record of an earlier request with this key, unless it has expired at `now`. Also registers
+    /// the key, so that the transaction that writes the present request's first event writes a record, too.
     pub(super) fn look_up(
         self,
         request: &Request,
@@ -61,9 +62,9 @@ impl RequestKey {
         Ok(found.map(|record| Earlier { record, fingerprint }))
     }
 
-    /// Returns the request's fingerprint. It covers the key, which is not stored, so that a guess of the body
-    /// cannot be verified. With a password in the request, it costs as much as a password hash, because the key
-    /// itself may be guessable.
+    /// Returns the request's fingerprint, a hash of the whole request and its idempotency key. The key is not
+    /// stored, so nobody can verify a guess of the body by the stored fingerprint. If the request contains a
+    /// password, the fingerprint is as costly as a password hash, because the key itself may be guessable.
     fn fingerprint(&self, request: &Request) -> Result<String, Error> {
         let text = format!("{}\n{}", self.key.expose(), request.whole());
         if text.contains("password") {

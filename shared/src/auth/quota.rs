@@ -1,9 +1,9 @@
-//! Rate limits. A request counts against the account that its token names, in the round trip that reads its caller.
-//! A forged token can name any account: if the token is invalid, the count is taken back and the network that it
-//! came from is counted instead.
+//! Rate limits. A request counts against the account that its token names, in the round trip that reads its
+//! caller. A forged token can name any account: if the token is invalid, the count is taken back, and the
+//! network that the request came from is counted instead.
 //!
-//! Where requests are sampled, one in eight is counted, as eight, and every request reads the count: a quota that
-//! is used up refuses all of them.
+//! A large quota is sampled: one request in eight is counted, as eight. Every request reads the count, so
+//! once the quota is used up, all requests are refused.
 
 use crate::app::App;
 use crate::domain::gate::Access;
@@ -52,8 +52,9 @@ pub(super) async fn read_and_count<'a>(
 }
 
 impl Count<'_> {
-    /// Returns the caller, if the request was authenticated and the quota is not used up; some kinds of [`Access`] are
-    /// admitted even then. If counting fails, nobody is refused: the quota is for fairness, not access control.
+    /// Returns `caller`, if it is authenticated and the quota is not used up; some kinds of [`Access`] are
+    /// admitted even then. If counting has failed, the request is admitted: the quota is for fairness, not
+    /// access control.
     pub(super) async fn admit<T>(
         self,
         caller: Result<T, Error>,
@@ -87,9 +88,9 @@ impl Count<'_> {
     }
 }
 
-/// Counts a request with an invalid token against its network, and takes back the count against `customer`. Returns the
-/// error that refuses the request. It reveals nothing of the account's quota, as the sender may have nothing to do with
-/// the account.
+/// Counts a request with an invalid token against its network, and takes back its count against the account
+/// `customer`. Returns the error that refuses the request. The error reveals nothing about the account's
+/// quota, as the sender may have nothing to do with the account.
 async fn count_invalid(
     app: &App,
     request: &Request,
@@ -146,10 +147,11 @@ pub fn network(request: &Request) -> Network {
     Network::of(request.source_ip())
 }
 
-/// Counts a request for mail against its network and, per purpose, against its recipient: the `hash` of an address or
-/// a user name. Both are counted in one round trip, whoever the recipient is. Returns false if the recipient's limit
-/// is exhausted: the request is then answered like any other, and nothing is mailed. Refuses a network whose limit is
-/// exhausted, and every request where no mail is sent.
+/// Counts a request that is to be answered by mail, against its network and, per purpose, against its
+/// recipient: `hash` is that of an e-mail address or a user name. Both are counted in one round trip, whether
+/// or not the recipient exists. Returns false if the recipient's limit is exhausted: the response is then to
+/// be the usual one, but nothing is mailed. Refuses the request if the network's limit is exhausted, or if
+/// the installation sends no mail.
 pub async fn admit_mail(
     app: &App,
     request: &Request,
@@ -176,8 +178,9 @@ pub async fn admit_mail(
     by_network.and(by_recipient)
 }
 
-/// Counts an attempt to guess a secret against the password attempts of the request's network, and runs `read` in the
-/// same round trip, unless the network is known to be exhausted. To be called before any hash is computed.
+/// Counts an attempt to guess a password or another secret against the limit of the request's network, and
+/// runs `read` in the same round trip. If the network is already known to have exhausted the limit, refuses
+/// the request and does neither. To be called before any hash is computed.
 pub async fn count_attempt<T>(
     app: &App,
     request: &Request,
@@ -186,8 +189,9 @@ pub async fn count_attempt<T>(
     count_by_network(app, request, Quota::PASSWORD_ATTEMPTS, read).await
 }
 
-/// Counts a request with a ticket against the request's network, whether the ticket exists or not, and runs `read` in
-/// the same round trip, unless the network is known to be exhausted.
+/// Counts a request with a ticket (the secret by which an erasure is followed) against the limit of the
+/// request's network, whether or not the ticket exists, and runs `read` in the same round trip. If the
+/// network is already known to have exhausted the limit, refuses the request and does neither.
 pub async fn count_ticket<T>(
     app: &App,
     request: &Request,

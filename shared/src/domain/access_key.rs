@@ -29,9 +29,9 @@ pub struct AccessKey {
     /// The agent the key acts for: who created it or last rotated it. The key can do no more than the agent and
     /// is deleted with the agent.
     pub agent: Id<Agent>,
-    /// Its name, chosen by the owner.
+    /// The key's name, chosen by the owner.
     pub name: Name,
-    /// Its description, written by the owner.
+    /// The key's description, written by the owner.
     pub detail: Detail,
     /// The current token.
     pub token: StoredToken,
@@ -39,12 +39,12 @@ pub struct AccessKey {
     pub earlier: Vec<EarlierToken>,
     /// The permission that was granted to the key. The key may do only what its agent's permission also implies.
     pub permission: Permission,
-    /// The participant that the key is bound to: the key may then only list and acknowledge the participant's parts in
-    /// erasures. `None` if it is not bound.
+    /// The participant (a system that takes part in erasures) that the key is bound to: the key may then only
+    /// list and acknowledge the erasure requests to this participant. `None` if the key is not bound.
     pub participant: Option<ParticipantName>,
-    /// When it expires.
+    /// When the key expires.
     pub tm_expire: Timestamp,
-    /// The last day on which it was used; `None` if it never was.
+    /// The last day on which the key was used; `None` if it never was.
     pub tm_last_use: Option<Timestamp>,
     /// When it was created.
     pub tm_create: Timestamp,
@@ -70,7 +70,7 @@ pub struct StoredToken {
 pub struct EarlierToken {
     /// The token's SHA-256, in hexadecimal.
     pub hash: String,
-    /// When it expires.
+    /// When the token expires.
     pub tm_expire: Timestamp,
 }
 
@@ -79,11 +79,11 @@ pub struct EarlierToken {
 pub struct Rotation {
     /// The new token.
     pub token: StoredToken,
-    /// The agent who rotates the key, and whom it acts for from now on.
+    /// The agent who rotates the key. The key acts for this agent from now on.
     pub agent: Id<Agent>,
     /// New lifetime of the key, from now; `None` keeps its expiry.
     pub lifetime: Option<Duration>,
-    /// How long the tokens that are valid before the rotation stay valid, at most until the key expires.
+    /// How long the tokens that were valid before the rotation stay valid, at most until the key expires.
     pub overlap: Duration,
 }
 

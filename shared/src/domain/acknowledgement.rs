@@ -1,4 +1,5 @@
-//! Acknowledgements: the bodies of requests by which participants answer, and their limits.
+//! Acknowledgements: the request bodies in which [participants](super::participant) report how far they have
+//! erased their data about an account, and the limits of such a report.
 
 use serde::{Deserialize, Deserializer};
 
@@ -9,20 +10,23 @@ use super::value::{
 };
 use super::{Error, Timestamp};
 
-/// Maximum number of kinds of retained items that one answer reports.
+/// Maximum number of entries in `retained`: the kinds of items that a participant keeps despite the erasure.
 pub const MAX_RETAINED: usize = 10;
 
-/// Maximum length of all kinds and grounds of an answer together, in bytes. All receipts of an account are stored in
-/// one item of at most [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html), and
-/// contain the kinds and grounds of all participants.
+/// Maximum total length, in bytes, of the kinds of retained items and the grounds for keeping them in one
+/// acknowledgement. The kinds and grounds of all participants are copied into the account's erasure receipts,
+/// and all receipts of an account are stored in one item of at most
+/// [400 KB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 pub const MAX_RETAINED_BYTES: usize = 1_000;
 
-/// A participant's answer, as it is sent in the body of a request. It contains no personal data.
+/// A participant's report on its part in an account's erasure, as the body of a request. It contains no
+/// personal data.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
     status: AnswerStatus,
-    /// Round of the erasure that this answers; `None` for the current one.
+    /// Round of the erasure that the report is about (an account that a restore brought back is erased again
+    /// in a new round); `None` for the current round.
     #[serde(default, deserialize_with = "deserialize_present")]
     round: Option<Integer>,
     #[serde(default)]
@@ -45,7 +49,7 @@ struct RetainedItems {
     until: Option<Time>,
 }
 
-/// A time in any spelling of RFC 3339.
+/// A time in any format that RFC 3339 allows.
 #[derive(Debug)]
 struct Time(Timestamp);
 
@@ -67,8 +71,8 @@ impl<'de> Deserialize<'de> for Time {
 }
 
 impl Acknowledgement {
-    /// Returns the round that it answers, if it names one, and the answer. Refused if the retained items exceed
-    /// [`MAX_RETAINED`] or [`MAX_RETAINED_BYTES`].
+    /// Returns the round that the acknowledgement names, if any, and its content as an [`Answer`]. Fails if
+    /// the retained items exceed [`MAX_RETAINED`] or [`MAX_RETAINED_BYTES`].
     pub fn answer(self) -> Result<(Option<u64>, Answer), Error> {
         if self.retained.len() > MAX_RETAINED {
             let rule = format!("must have at most {MAX_RETAINED} entries");

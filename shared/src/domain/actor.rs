@@ -1,4 +1,5 @@
-//! Actors: who did something.
+//! Actors: who made a change (an agent, an access key, or a part of this system), as events and the log
+//! record it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,13 +14,16 @@ pub enum ActorType {
     Agent,
     /// A program with an access key.
     AccessKey,
-    /// An operator (an agent or an access key), as the owner of another account sees one: without ids.
+    /// An operator (a project admin who acts on another account), as that account's owner sees one: without
+    /// ids, and without telling an agent from an access key.
     Operator,
     /// The bootstrap function, invoked by whoever administers the AWS account.
     Bootstrap,
-    /// The purge, which deletes accounts that are due and what they own.
+    /// The purge: the background job that deletes accounts whose deletion is due, and everything that they
+    /// own.
     Purge,
-    /// The function that again erases accounts that a restored table brought back.
+    /// The function that, after a backup of the accounts table was restored, erases again the accounts that
+    /// had been erased before.
     ErasureReplay,
     /// The function that delivers webhooks.
     WebhookDelivery,
@@ -27,17 +31,17 @@ pub enum ActorType {
     MailedLink,
 }
 
-/// An actor's role: the highest one that is implied by the permission with which it acted.
+/// An actor's role: for an agent or access key, the highest role that its permission implies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// An operator.
+    /// An operator: an agent or access key with the project admin permission.
     ProjectAdmin,
     /// Administers the account.
     CustomerAdmin,
     /// Manages the account's resources.
     CustomerManager,
-    /// Agent of the account, without a permission to administer or manage.
+    /// An agent of the account without a permission to administer or manage, or somebody with a mailed link.
     Agent,
     /// A part of this system that acts without a request, such as the purge.
     System,
@@ -59,17 +63,18 @@ impl Role {
     }
 }
 
-/// Who did something. It contains ids only, which identify nobody once the agent is deleted.
+/// Who made a change. Contains only ids, no names: once the agent is deleted, the ids identify nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// Kind of the actor.
     #[serde(rename = "type")]
     pub kind: ActorType,
-    /// Id of the agent or access key; `None` for the system.
+    /// Id of the agent or access key; `None` for any other actor.
     pub id: Option<Uuid>,
-    /// Role in which it acted.
+    /// Role in which the actor acted.
     pub role: Role,
-    /// Account of the agent or access key; `None` for the system.
+    /// Account of the agent or access key, or the account that a mailed link is about; `None` for any other
+    /// actor.
     pub customer_id: Option<Uuid>,
 }
 
@@ -78,7 +83,7 @@ impl Actor {
     pub const BOOTSTRAP: Self = Self::system(ActorType::Bootstrap);
     /// The purge.
     pub const PURGE: Self = Self::system(ActorType::Purge);
-    /// The restore replay, which erases accounts again after a restore.
+    /// The restore replay: the function that erases accounts again after a backup was restored.
     pub const ERASURE_REPLAY: Self = Self::system(ActorType::ErasureReplay);
     /// The delivery of webhooks.
     pub const WEBHOOK_DELIVERY: Self = Self::system(ActorType::WebhookDelivery);
@@ -116,8 +121,8 @@ impl Actor {
         self.role == Role::ProjectAdmin && self.customer_id != Some(customer.uuid())
     }
 
-    /// Returns the actor as the owner of `customer` may see it: for an operator, only the type and the role, without
-    /// ids.
+    /// Returns the actor as the owner of `customer` may see it: an operator without ids, as
+    /// [`ActorType::Operator`]; any other actor unchanged.
     #[must_use]
     pub fn seen_by_owner_of<Account>(self, customer: Id<Account>) -> Self {
         if self.is_operator_of(customer) {

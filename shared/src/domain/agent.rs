@@ -11,15 +11,15 @@ pub struct Agent {
     pub id: Id<Agent>,
     /// The user name to log in with.
     pub username: Username,
-    /// Key of the user name's lock.
+    /// Key of the item that reserves the user name for this agent.
     pub login: LoginKey,
     /// The agent's name.
     pub name: Name,
     /// The agent's description.
     pub detail: Detail,
-    /// The agent's permission, read at every request.
+    /// The agent's permission. Every request reads it anew, so a change takes effect at once.
     pub permission: Permission,
-    /// Incremented to end all of the agent's sessions.
+    /// Counter that is incremented to end all of the agent's sessions.
     pub epoch: u64,
     /// When the agent was created.
     pub tm_create: Timestamp,
@@ -40,9 +40,9 @@ impl Agent {
         }
     }
 
-    /// Returns the address to which a link that sets the agent's password is mailed: the user name, if it is an
-    /// address; otherwise, if the agent administers the `account`, the account's verified address. `None` if there is
-    /// none, or if the account is deleted.
+    /// Returns the address to which a link for setting the agent's password is mailed: the user name if it is
+    /// an e-mail address, otherwise the account's verified address if the agent administers the `account`.
+    /// `None` if neither applies, or if the account is deleted.
     #[must_use]
     pub fn reset_address(&self, account: &Customer) -> Option<Email> {
         if account.status == Status::Deleted {

@@ -1,29 +1,32 @@
-//! The backfill gives accounts the index keys and markers that they lack. This module defines the order in which it
-//! visits accounts, and the position from which an interrupted backfill continues.
+//! The backfill: a job that adds index keys and markers (items that list an account under a
+//! [mark](super::mark)) to accounts that were last written by a version of this program that did not write
+//! them. This module defines the order in which the backfill visits accounts, and the position from which an
+//! interrupted backfill continues.
 
 use std::fmt;
 
 use super::Status;
 use super::find::{Cursor, Filter};
 
-/// Accounts that a backfill has not visited yet: first those that are not deleted, then the deleted ones, each newest
-/// first.
+/// Accounts that a backfill still has to visit: first all accounts that are not deleted, then the deleted
+/// ones. Within each of these two groups, the newest accounts come first.
 ///
-/// No account is missed: within each part, accounts are ordered by their time of creation, which never changes, and an
-/// account can move only from the first part to the second. [`Display`](fmt::Display) writes the text from which the
+/// No account is missed: each group is ordered by time of creation, which never changes, and an account can
+/// move only from the first group to the second. [`Display`](fmt::Display) writes the text from which the
 /// next call continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unvisited {
     filter: Filter,
-    /// Cursor of the next page; `None` for the first page of its part.
+    /// Cursor of the next page in the group that `filter` selects; `None` for the group's first page.
     after: Option<Cursor>,
 }
 
-/// The two parts, each with the text that stands for its first page and the status by which its accounts are filtered.
+/// The two groups of accounts, in order: the text that stands for the start of the group, and the status that
+/// selects its accounts (`None`: all that are not deleted).
 const PARTS: [(&str, Option<Status>); 2] = [("live", None), ("deleted", Some(Status::Deleted))];
 
 impl Unvisited {
-    /// Returns the start of a backfill, with all accounts to visit.
+    /// Returns the start of a backfill: all accounts are still to be visited.
     #[must_use]
     pub const fn all() -> Self {
         Self::part(None)
@@ -33,7 +36,7 @@ impl Unvisited {
         Self { filter: Filter::Created { status, after: None, before: None }, after: None }
     }
 
-    /// Returns the accounts left to visit, as an earlier call wrote them in `text`; `None` if `text` is malformed.
+    /// Reads the position that an earlier call wrote as `text`; `None` if `text` is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         PARTS.into_iter().find_map(|(word, status)| {
@@ -46,20 +49,21 @@ impl Unvisited {
         })
     }
 
-    /// Returns the filter of the part that is visited next.
+    /// Returns the filter that selects the group of accounts to visit next.
     #[must_use]
     pub const fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// Returns the cursor of the next page in that part; `None` for its first page.
+    /// Returns the cursor of the next page in the group that [`filter`](Self::filter()) selects; `None` for its
+    /// first page.
     #[must_use]
     pub const fn after(&self) -> Option<&Cursor> {
         self.after.as_ref()
     }
 
-    /// Returns the accounts left after a page; `next` is the token of the next page in the same part. `None` if no
-    /// accounts are left.
+    /// Returns the accounts left after a page was visited. `next` is the token of the next page in the same
+    /// group, if there is one. `None` if no accounts are left.
     #[must_use]
     pub fn beyond(&self, next: Option<&str>) -> Option<Self> {
         match next {

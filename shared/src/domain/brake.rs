@@ -1,38 +1,40 @@
-//! The brake: a limit of deletions by operators within an hour, in case an operator's credentials are stolen.
+//! The brake: a limit on the number of accounts that operators can delete within an hour, in case an
+//! operator's credentials are stolen.
 
 use std::time::Duration;
 
 use super::Timestamp;
 
-/// The brake: limits deletions by operators within an hour.
+/// The limit on deletions of accounts by operators within an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brake {
-    /// Maximum number of deletions within a [`Hour`], by all operators together.
+    /// Maximum number of deletions within one clock [`Hour`], by all operators together.
     pub per_hour: u64,
 }
 
-/// A clock hour in which the brake counts deletions, as the number of hours since 1970.
+/// A clock hour, as the number of hours since 1970. Hourly limits (deletions by operators, started purges,
+/// sent mail) are counted per clock hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hour(pub i64);
 
 impl Hour {
     const SECONDS: i64 = 3600;
 
-    /// Returns the hour of `now`.
+    /// Returns the clock hour that contains `now`.
     #[must_use]
     pub fn of(now: Timestamp) -> Self {
         Self(now.seconds().div_euclid(Self::SECONDS))
     }
 
-    /// Returns the time until the hour ends, at least a second.
+    /// Returns the time until the hour ends; at least one second.
     #[must_use]
     pub fn left(self, now: Timestamp) -> Duration {
         let end = (self.0 + 1) * Self::SECONDS;
         Duration::from_secs(u64::try_from(end - now.seconds()).unwrap_or_default().max(1))
     }
 
-    /// Returns when the hour's count expires, in seconds since 1970: a day after the hour began, so that it can be
-    /// looked up until then.
+    /// Returns when the item that holds the hour's count expires, in seconds since 1970: a day after the hour
+    /// began, so that the count can be looked up until then.
     #[must_use]
     pub const fn expires_at(self) -> i64 {
         (self.0 + 24) * Self::SECONDS

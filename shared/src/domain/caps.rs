@@ -3,7 +3,7 @@
 use super::owned::Kind;
 use super::{Customer, Error};
 
-/// Caps of an installation; `None` for no cap.
+/// Limits of an installation on what each account may own; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caps {
     /// Maximum number of agents.
@@ -13,7 +13,8 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// Refuses one more item of `kind` if the account has reached the cap.
+    /// Fails with [`Error::CapReached`] if the account already owns as many items of `kind` as the cap
+    /// allows.
     pub fn require_room(self, kind: Kind, account: &Customer) -> Result<(), Error> {
         let cap = match kind {
             Kind::Agent => self.agents,

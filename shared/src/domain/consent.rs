@@ -39,14 +39,15 @@ impl Consent {
         }
     }
 
-    /// Returns the access that the account gate must allow for this request: to leave at once, or to unregister.
+    /// Returns which [`Access`] the account gate must allow for this request: [`Access::Leave`] to delete the
+    /// account at once, otherwise [`Access::Unregister`].
     #[must_use]
     pub const fn access(self) -> Access {
         if self.immediate { Access::Leave } else { Access::Unregister }
     }
 
-    /// Returns the command that carries out the request: delete the account at once, or freeze it for this grace
-    /// period.
+    /// Returns the command that carries out the request: delete the account at once, or freeze it until the
+    /// grace period `grace` ends.
     #[must_use]
     pub const fn command(self, grace: Duration) -> Command {
         if self.immediate {
@@ -56,8 +57,9 @@ impl Consent {
         }
     }
 
-    /// Refuses consent that does not match the table of this module: a proof that this kind of caller must send is
-    /// missing, an access key sent a password, or an access key asks to leave at once.
+    /// Fails unless the consent is what this module's table demands of this kind of caller: if the password
+    /// or the phrase is missing, if an access key sent a password, or if an access key asks for deletion at
+    /// once.
     pub fn require_of(self, caller: ActorType) -> Result<(), Error> {
         let Self { has_password, has_phrase, immediate } = self;
         match (caller, immediate) {

@@ -13,7 +13,8 @@ use super::webhook::{EarlierWebhookSecret, Webhook, WebhookSecret};
 use super::webhook_target::TargetPolicy;
 use super::{Actor, Error, Id, Permission, Resource, Status, Timestamp};
 
-/// A customer account. All fields but the last are shown to clients.
+/// A customer account. The API shows all fields except `internals`, of which it shows only a few to owners or
+/// operators.
 #[derive(Clone, Debug)]
 pub struct Customer {
     /// The account's id.
@@ -22,7 +23,8 @@ pub struct Customer {
     pub name: Name,
     /// The customer's description.
     pub detail: Detail,
-    /// The contact e-mail address. Reserved for the account if an operator set it or somebody has proven it.
+    /// The contact e-mail address. It is reserved for this account, so that no other account can reserve it,
+    /// if an operator set it or if it was verified.
     pub email: Email,
     /// The contact phone number.
     pub phone_number: PhoneNumber,
@@ -32,8 +34,8 @@ pub struct Customer {
     pub webhook_method: WebhookMethod,
     /// URI of webhooks.
     pub webhook_uri: WebhookUri,
-    /// Id of the billing account that pays for this account: an item that the account owns, and that cannot be deleted
-    /// while it is named here. Nil for none.
+    /// Id of the billing account that pays for this account; nil for none. A billing account is an item that
+    /// the account owns, and it cannot be deleted while this field names it.
     pub billing_account_id: Uuid,
     /// Settings of the account.
     pub metadata: Metadata,
@@ -52,33 +54,38 @@ pub struct Customer {
     /// When the account was deleted; `None` unless it is.
     pub tm_delete: Option<Timestamp>,
 
-    /// Fields that no answer shows.
+    /// Fields that are not part of the account's public representation.
     pub internals: Internals,
 }
 
-/// Fields of an account that no answer shows.
+/// Fields of an account that are not part of its public representation. A few are shown in addition to it,
+/// such as the webhook secret to the account's own admins.
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 #[derive(Clone, Debug, Default)]
 pub struct Internals {
     /// Version, incremented by every change: a write succeeds only if the stored account still has the version that was
     /// read.
     pub version: u64,
-    /// Sequence number of the account's last event. Every change of the account or of an owned item other than a
-    /// session emits an event and is conditioned on this number: events are numbered without gaps, in the order of
-    /// the changes, and while the number is unchanged, so are the account and what it owns.
+    /// Sequence number of the account's last event that its owner may see. A transaction that emits such an
+    /// event increments the number, on the condition that the number is still the one that was read. So these
+    /// events are numbered without gaps, in the order of the changes. Every change of an owned item emits
+    /// such an event, unless the item is short-lived, such as a session: while this number and the version
+    /// stay the same, neither the account nor what it owns has changed.
     pub sequence: u64,
-    /// Number of agents who [administer](Customer::administers) the account. Changes, together with the version, in
-    /// the transaction that changes their permissions.
+    /// Number of agents who [administer](Customer::administers) the account. It changes, together with the
+    /// version, in the same transaction as those agents.
     pub admins: u64,
-    /// Number of owned items of each kind whose changes emit events. Counted in the transactions that create and delete
-    /// them.
+    /// Number of owned items, by kind, without short-lived kinds such as sessions. It changes in the
+    /// transactions that create and delete the items.
     pub owned: Counts,
-    /// Number of claims by the purge. It is the purge's fencing token: a run that claimed the account with another
-    /// number has lost it to a later run.
+    /// Number of times that the purge (the job that deletes what the account owns) has claimed the account.
+    /// It is the purge's fencing token: if a run claimed the account under another number, a later run has
+    /// taken the account over.
     pub epoch: u64,
     /// Whether this is the project's own account, which is never frozen or deleted.
     pub system: bool,
-    /// Status before the account was frozen, to which recovery returns it; `None` unless it is frozen.
+    /// Status that the account had before it was frozen, and gets back when it is recovered; `None` unless it
+    /// is frozen.
     pub frozen_from: Option<Status>,
     /// When the account was frozen; `None` unless it is.
     pub tm_freeze: Option<Timestamp>,
@@ -88,9 +95,10 @@ pub struct Internals {
     pub tm_purge: Option<Timestamp>,
     /// The holds that keep the account from being erased.
     pub holds: Holds,
-    /// The suspension that bars the account's own callers; `None` for none.
+    /// The suspension, by which an operator has barred the account's own agents and access keys; `None` if
+    /// the account is not suspended.
     pub suspension: Option<Suspension>,
-    /// The terms that were accepted at sign-up; `None` if an operator made the account.
+    /// The terms that were accepted at sign-up; `None` if an operator created the account.
     pub terms: Option<Terms>,
     /// The current secret that signs webhooks; `None` in the project's own account and in deleted ones.
     pub webhook_secret: Option<WebhookSecret>,
@@ -98,18 +106,19 @@ pub struct Internals {
     pub earlier_webhook_secret: Option<EarlierWebhookSecret>,
     /// Whether webhooks are disabled because the receiver answered 410.
     pub webhook_gone: bool,
-    /// Since when the webhook has been failing: the time of the first failed retry after the receiver last accepted a
-    /// webhook. `None` if the webhook does not fail, or if the account has none.
+    /// Since when the webhook has been failing: the time of the first failed retry after the receiver last
+    /// accepted a webhook. `None` if it is not failing, or if the account has no webhook.
     pub tm_webhook_failing: Option<Timestamp>,
-    /// Whether the current address is not reserved: the account's owner has set it, and nobody has proven it since.
+    /// Whether the current e-mail address is not reserved, so that another account can still reserve it: the
+    /// account's owner has set it, and it was not verified since.
     pub email_unreserved: bool,
-    /// The last verified address, as long as the current one is not verified. It stays reserved, and the account's mail
-    /// goes there; `None` for none.
+    /// The last verified e-mail address, kept while the current one is not verified; `None` if there is none.
+    /// It stays reserved, and the account's mail goes to it.
     pub retained_email: Option<Email>,
 }
 
-/// A suspension: an operator's bar to an account's own callers, whatever the account's status, until an operator ends
-/// it.
+/// A suspension: an operator bars an account's own agents and access keys, whatever the account's status,
+/// until an operator ends the suspension. The [gate](super::gate) defines what they may still do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
     /// Who suspended the account.
@@ -133,7 +142,8 @@ pub enum IdentityVerification {
     Rejected,
 }
 
-/// An operator's statement about an account's address and identity; absent fields are kept.
+/// What an operator states about whether an account's e-mail address and identity are verified; absent fields
+/// stay unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Verification {
@@ -145,7 +155,7 @@ pub struct Verification {
     pub identity_verification_status: Option<IdentityVerification>,
 }
 
-/// Changes to an account's profile; absent fields are kept.
+/// Changes to an account's profile; absent fields stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
@@ -173,17 +183,18 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Refuses a webhook URI that the installation does not admit.
+    /// Fails if `policy`, the installation's rules for webhook targets, does not allow the webhook URI.
     pub fn admit(&self, policy: &TargetPolicy) -> Result<(), Error> {
         self.webhook_uri.as_ref().map_or(Ok(()), |uri| uri.admit(policy))
     }
 }
 
-/// Change of the billing account.
+/// A request to set the billing account that pays for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Billing {
-    /// A billing account that the account owns; `None` (in JSON the nil UUID) for no billing account.
+    /// Id of the new billing account, which the account must own; `None` (in JSON the nil UUID) for no
+    /// billing account.
     #[serde(deserialize_with = "id_or_nil")]
     pub billing_account_id: Option<Id<Resource>>,
 }
@@ -198,7 +209,8 @@ fn id_or_nil<'de, T, D: Deserializer<'de>>(from: D) -> Result<Option<Id<T>>, D::
 }
 
 impl Customer {
-    /// Id of the project's own account, the same as in the original API.
+    /// Id of the project's own account, to which the operators belong. It is the same as in the original API
+    /// (`VoIPbin`).
     pub const PROJECT: Id<Self> = Id::from_uuid(Uuid::from_u128(2));
 
     /// Returns an account with an empty profile and status `initial`.
@@ -226,8 +238,8 @@ impl Customer {
         }
     }
 
-    /// Returns the account with the fields of `profile` replaced and the others kept. A webhook URI that
-    /// comes without a method gets `POST`, unless the account has a method.
+    /// Returns the account with the fields of `profile` replaced and the others kept. If a webhook URI is set
+    /// without a method, and the account has no method yet, the method becomes `POST`.
     #[must_use]
     pub fn with(self, profile: Profile) -> Self {
         let is_uri_set = profile.webhook_uri.as_ref().is_some_and(|uri| !uri.expose().is_empty());
@@ -263,7 +275,8 @@ impl Customer {
         std::iter::once(&self.email).chain(&self.internals.retained_email)
     }
 
-    /// Returns those of the account's [addresses](Self::addresses) that no other account can reserve.
+    /// Returns the account's [addresses](Self::addresses) that are reserved for it: no other account can
+    /// reserve them.
     pub fn reserved_addresses(&self) -> impl Iterator<Item = &Email> {
         self.addresses().skip(usize::from(self.internals.email_unreserved))
     }
@@ -274,9 +287,9 @@ impl Customer {
         self.addresses().any(|own| own.is_same_mailbox(email))
     }
 
-    /// Whether an agent with this permission administers the account: a customer admin or, in the project's own
-    /// account, a project admin, because only a project admin can appoint another. At least one agent always
-    /// administers the account.
+    /// Whether an agent with this permission administers the account. That takes the customer admin
+    /// permission or, in the project's own account, the project admin permission, because only a project
+    /// admin can appoint another one. Every account keeps at least one agent who administers it.
     #[must_use]
     pub const fn administers(&self, permission: Permission) -> bool {
         if self.internals.system {
@@ -286,8 +299,8 @@ impl Customer {
         }
     }
 
-    /// Refuses a permission that an agent of this account cannot have: only agents of the project's own account can be
-    /// project admins.
+    /// Fails if an agent of this account cannot have this permission: only agents of the project's own
+    /// account can be project admins.
     pub fn require_grantable(&self, permission: Permission) -> Result<(), Error> {
         if self.internals.system || !permission.allows(Permission::PROJECT_ADMIN) {
             return Ok(());
@@ -318,8 +331,8 @@ impl Customer {
             && !self.internals.webhook_gone
     }
 
-    /// Returns the account's webhook at `now`; `None` if it has no URI or method, or if the receiver answered 410 and
-    /// the URI was not set again since.
+    /// Returns the account's webhook, with the secrets that sign at `now`. `None` if the account has no
+    /// webhook URI, method or secret, or if the receiver answered 410 and the URI was not set again since.
     #[must_use]
     pub fn webhook(&self, now: Timestamp) -> Option<Webhook> {
         let internals = &self.internals;

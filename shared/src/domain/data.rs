@@ -20,7 +20,8 @@ pub const MAX_DEPTH: usize = 32;
 pub struct Data(String);
 
 impl Data {
-    /// Wraps text that was checked when it was stored. Rules that came later do not apply to it.
+    /// Wraps stored text without checking it again: rules that were added after it was stored do not apply to
+    /// it.
     pub(crate) const fn trusted(json: String) -> Self {
         Self(json)
     }
@@ -53,8 +54,8 @@ impl<'de> Deserialize<'de> for Data {
     }
 }
 
-/// Converts an error of the check: a broken rule of this module is kept as it is; a JSON error that `RawValue` does not
-/// detect is prefixed with "cannot be read".
+/// Converts an error that [`Value`] returned: the message of a broken rule of this module is kept as it is;
+/// any other JSON error, which `RawValue` did not detect, is prefixed with "cannot be read".
 fn explain<E: Error>(error: serde_json::Error) -> E {
     if error.is_data() { E::custom(error) } else { E::custom(format!("cannot be read: {error}")) }
 }
@@ -65,9 +66,10 @@ impl fmt::Debug for Data {
     }
 }
 
-/// A visitor that traverses a JSON value, and refuses whatever two parsers could read differently.
+/// A visitor that traverses a JSON value and refuses what parsers read differently: repeated keys, and
+/// nesting deeper than [`MAX_DEPTH`].
 struct Value {
-    /// Number of objects and arrays around this value.
+    /// Number of objects and arrays that enclose this value.
     depth: usize,
 }
 
@@ -106,7 +108,8 @@ impl<'de> Visitor<'de> for Value {
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
         Ok(())
     }
-    /// Accepts every number that the parser passes on: the parser itself refuses those beyond the range of a double.
+    /// Accepts every number that reaches this visitor: the parser has already refused numbers beyond the
+    /// range of a double.
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The delivery of an event to its account's webhook: retried for three days.
+//! The delivery of an event to its account's webhook: retry schedule, limits and state. A failed delivery is
+//! retried for about three days.
 
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Customer, DeliveryResult, Event, Id, Timestamp};
 
-/// Retry schedule: the minimum delay before each of ten attempts, to which up to a tenth of jitter is added; 75 to 83
-/// hours in total. A run once a minute makes the attempts that are due.
+/// Retry schedule: the minimum delay before each of ten attempts, to which up to a tenth of jitter is added;
+/// 75 to 83 hours in total. A run that starts once a minute makes the attempts that are due.
 const RETRY_SCHEDULE: [Duration; 10] = [
     Duration::ZERO,
     Duration::from_secs(5),
@@ -27,7 +28,7 @@ const RETRY_SCHEDULE: [Duration; 10] = [
 pub struct Lane {
     /// The receiver's host, with its port if it is a loopback address.
     pub host: String,
-    /// The account.
+    /// The account whose events are delivered.
     pub customer: Id<Customer>,
 }
 
@@ -47,13 +48,14 @@ pub const LANE_LIMITS: AttemptLimits = AttemptLimits { per_minute: 600, concurre
 /// lane can use up an eighth of the concurrent attempts and a quarter of the attempts per minute.
 pub const HOST_LIMITS: AttemptLimits = AttemptLimits { per_minute: 2_400, concurrent: 40 };
 
-/// How long the sealed webhook URI and secret of a deleted account are kept: 24 hours.
+/// How long the webhook URI and secrets of a deleted account are kept with its last events, so that these can
+/// still be delivered: 24 hours.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Longest wait that a receiver can ask for with `Retry-After`: 24 hours.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// A delivery of an event, as its account sees it.
+/// The delivery of one event to an account's webhook, as the API shows it to the account's owner.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
     /// Id of the event, which the receiver gets as `webhook-id`.
@@ -67,7 +69,7 @@ pub struct Delivery {
     pub tm_event: Timestamp,
     /// The delivery's state.
     pub status: DeliveryState,
-    /// Number of attempts.
+    /// Number of attempts so far.
     pub attempts: u64,
     /// The last attempt's result; `None` before the first.
     pub last_result: Option<DeliveryResult>,
@@ -81,21 +83,21 @@ pub struct Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
-    /// Attempts are being made.
+    /// Not accepted by the receiver yet; more attempts will be made.
     Pending,
     /// The receiver has accepted it.
     Delivered,
-    /// Every attempt of the schedule has failed. It can be resent by hand.
+    /// Every attempt of the retry schedule has failed. The event is sent again only on request.
     Failed,
     /// The receiver answered 410: nothing more is sent until the webhook URI is set again.
     Gone,
-    /// The account has no webhook any more.
+    /// Dropped, because the account no longer has a webhook.
     Discarded,
 }
 
-/// Returns when the next attempt is due after `made` attempts, of which the last was made at `now`; `None` if no
-/// further attempt is made. `jitter` is a random byte. With an `end`, an attempt that would be later is made at `end`,
-/// as the last one.
+/// Returns when the next attempt is due, if `made` attempts were made and the last of them at `now`; `None`
+/// if the schedule has no further attempt. `jitter` is a random byte, which determines the jitter. If `end`
+/// is given, an attempt that would be due later is made at `end`, as the last one.
 #[must_use]
 pub fn next_attempt(
     made: u64,
@@ -113,7 +115,7 @@ pub fn next_attempt(
     }
 }
 
-/// Returns when the next attempt is due: as the receiver `asked` by `Retry-After`, but no sooner than `scheduled` and
+/// Returns when the next attempt is due: as `asked` for in `Retry-After`, but no sooner than `scheduled` and
 /// no later than `end`.
 #[must_use]
 pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestamp>) -> Timestamp {
@@ -121,8 +123,8 @@ pub fn heed(scheduled: Timestamp, asked: Option<Timestamp>, end: Option<Timestam
     end.map_or(next, |end| next.min(end.max(scheduled)))
 }
 
-/// Whether a webhook counts as failing after this many failed attempts to deliver one event. It does after two, because
-/// a single attempt may fail while the receiver is being redeployed.
+/// Whether a webhook counts as failing once this many attempts to deliver one event have failed. Two are
+/// needed, because a single attempt may fail while the receiver is being redeployed.
 #[must_use]
 pub const fn is_failing(attempts: u64) -> bool {
     attempts > 1

@@ -2,32 +2,32 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Result of a delivery attempt, by class. Nobody is shown any details.
+/// Result of an attempt to deliver a webhook, as a coarse class. No further details are shown to anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryResult {
-    /// Delivered: 2xx.
+    /// Delivered: the receiver answered 2xx.
     Delivered,
-    /// The receiver is gone: 410.
+    /// The receiver is gone: it answered 410.
     Gone,
-    /// 3xx. Redirects are never followed.
+    /// The receiver answered 3xx. Redirects are never followed.
     #[serde(rename = "3xx")]
     Redirected,
-    /// 4xx other than 410.
+    /// The receiver answered 4xx other than 410.
     #[serde(rename = "4xx")]
     Refused,
-    /// 5xx.
+    /// The receiver answered 5xx.
     #[serde(rename = "5xx")]
     Failed,
-    /// No answer in time.
+    /// The receiver did not answer in time.
     Timeout,
     /// The host name does not resolve, or nothing accepts a connection at its address.
     Unreachable,
     /// The TLS handshake failed, or the certificate is not the host's.
     Tls,
-    /// Not sent: the rules of [webhook targets](super::webhook_target) do not allow the target.
+    /// Not sent: the webhook URI is not an allowed [webhook target](super::webhook_target).
     Blocked,
-    /// The answer is not HTTP, or the connection closed before it.
+    /// The answer is not HTTP or has a status outside 200 to 599, or the connection closed before it arrived.
     Protocol,
 }
 
@@ -46,7 +46,7 @@ impl DeliveryResult {
         Self::Protocol,
     ];
 
-    /// Returns the result of an answer with this status.
+    /// Returns the result of an attempt that the receiver answered with this HTTP status.
     #[must_use]
     pub const fn of_status(status: u16) -> Self {
         match status {

@@ -13,7 +13,7 @@ pub fn sha256(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The example of one block in FIPS 180-2, appendix B.1.
+    /// The one-block example of FIPS 180-2, appendix B.1.
     #[test]
     fn the_digest_is_that_of_the_standard() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

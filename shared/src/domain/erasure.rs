@@ -1,4 +1,5 @@
-//! Erasures: requests, plans, progress. The ledger keeps them, without personal data, when the account is gone.
+//! Erasures of accounts: requests, plans and progress. The ledger, a table of its own, records them without
+//! personal data and keeps them after the account is gone.
 
 use std::fmt::Write as _;
 
@@ -17,15 +18,15 @@ use super::{Actor, Customer, Error, Id, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Its owner unregistered, with a grace period.
+    /// The account's owner unregistered it, with a grace period.
     Unregister,
-    /// Its owner unregistered at once.
+    /// The account's owner unregistered it at once.
     Immediate,
-    /// An operator froze it.
+    /// An operator froze the account.
     Freeze,
-    /// An operator deleted it.
+    /// An operator deleted the account.
     Delete,
-    /// It had been erased before and came back with a restored table.
+    /// The account had been erased before and came back when a backup of its table was restored.
     Restored,
 }
 
@@ -40,39 +41,41 @@ pub struct ErasureRequest {
     pub tm_request: Timestamp,
     /// When the erasure is due.
     pub tm_due: Timestamp,
-    /// Hash of the plan that the deletion was bound to; `None` if it was bound to none.
+    /// Hash of the [plan](Plan) that the account had to match when an operator deleted it; `None` if no plan
+    /// was named.
     pub plan: Option<String>,
 }
 
-/// A change of an account's row in the ledger, written in the transaction that changes the account.
+/// A change of an account's row in the ledger, written in the same transaction as the change of the account.
 #[derive(Clone, Debug)]
 pub enum LedgerEntry {
     /// The erasure was requested.
     Requested(ErasureRequest),
-    /// The request was withdrawn, as the account was recovered: when, and by whom.
+    /// The account was recovered, which withdraws the request: when, and by whom.
     Withdrawn(Timestamp, Actor),
-    /// A hold was placed; contains all holds of the account, the new one included.
+    /// A hold was placed; contains all holds of the account, including the new one.
     Held(Holds),
     /// A hold was lifted.
     Lifted {
-        /// The holds that are left.
+        /// The holds that remain.
         left: Holds,
-        /// When it was lifted.
+        /// When the hold was lifted.
         now: Timestamp,
-        /// Who lifted it.
+        /// Who lifted the hold.
         by: Actor,
-        /// When the erasure is due from now on; `None` if none is requested, or if holds are left.
+        /// When the erasure is due now that the hold is lifted; `None` if no erasure is requested or other
+        /// holds remain.
         due: Option<Timestamp>,
     },
-    /// The purge claimed the account; contains when, and the round that this claim begins, `None` if it continues a
-    /// round.
+    /// The purge claimed the account: when, and the [`Round`] of asking participants that this claim begins,
+    /// or `None` if it continues one.
     Claimed(Timestamp, Option<Round>),
-    /// The purge claimed an account that had been erased before and came back with a restored table; contains when, and
-    /// the round that this claim begins.
+    /// The purge claimed an account that had been erased before and came back with a restored table: when,
+    /// and the [`Round`] of asking participants that this claim begins.
     ErasedAgain(Timestamp, Round),
 }
 
-/// The ledger's row of an account.
+/// An account's row in the ledger: the request to erase it, its holds, and the progress of the erasure.
 #[derive(Clone, Debug)]
 pub struct Erasure {
     /// The account.
@@ -88,23 +91,27 @@ pub struct Erasure {
     pub holds: Holds,
     /// When a hold was last lifted; `None` if none ever was, or if a hold was placed since.
     pub tm_lift: Option<Timestamp>,
-    /// Who lifted that hold.
+    /// Who lifted the hold at `tm_lift`; `None` if that is `None`.
     pub lifted_by: Option<Actor>,
-    /// When the purge first claimed the account; `None` until then.
+    /// When the purge first claimed the account for this erasure; `None` until then.
     pub tm_claim: Option<Timestamp>,
-    /// When the purge finished; `None` until then.
+    /// When the purge finished, so that nothing but the account's tombstone is left; `None` until then.
     pub tm_finish: Option<Timestamp>,
-    /// The account's epoch at the purge's last claim.
+    /// The account's [epoch](super::customer::Internals::epoch) since the purge's last claim: the number of
+    /// that claim.
     pub epoch: u64,
     /// Number of claims by the purge since the last request.
     pub attempts: u64,
-    /// Number of slices that the purge has counted, in all rounds.
+    /// Number of slices (batches of up to [`SLICE`] items) of the account that the purge has counted, in all
+    /// rounds.
     pub slices: u64,
-    /// Number of items found, by kind; items are counted before they are deleted.
+    /// Number of the account's items that the purge has found, by kind. Items are counted before they are
+    /// deleted.
     pub found: Counts,
     /// Number of items known to be deleted, by kind.
     pub deleted: Counts,
-    /// Position in the inventory up to which items are counted. Items of the last slice may not be deleted yet.
+    /// Position in the account's inventory (its owned items, in key order) up to which items are counted. The
+    /// items of the slice that was counted last may not be deleted yet.
     pub counted_to: InventoryCursor,
     /// Number of items of an unknown kind, which the purge leaves alone.
     pub quarantined: u64,
@@ -112,17 +119,20 @@ pub struct Erasure {
     pub last_error: Option<String>,
     /// The signed receipts (JWS) of the account's erasures, the newest last.
     pub receipts: Vec<String>,
-    /// Number of the current round: 1, and one more whenever the account is erased again after a restore.
+    /// Number of the current round: 1 at first, and one more whenever the account is erased again after a
+    /// restore.
     pub round: u64,
-    /// The participants that this round asks, as the claim copied them from the registry.
+    /// The participants (other systems that hold data about accounts) that this round asks to erase their
+    /// data, copied from the registry of participants when the purge claimed the account.
     pub participants: Vec<Participating>,
-    /// When the erasure was complete: the purge had finished, and the last participant that it waited for had completed
-    /// or been waived. `None` until the final receipt is signed.
+    /// When the erasure was complete: the purge had finished, and every required participant had completed or
+    /// been waived. `None` until the final receipt is signed, and always `None` if this round asks no
+    /// participants.
     pub tm_complete: Option<Timestamp>,
 }
 
-/// A position in an account's inventory, which is read and deleted in the order of sort keys. The default is the
-/// beginning.
+/// A position in an account's inventory: all items that it owns, which are read and deleted in the order of
+/// their sort keys. The default is the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InventoryCursor(String);
@@ -145,21 +155,23 @@ impl InventoryCursor {
 pub enum Stage {
     /// No erasure is requested, and no hold is left: the ledger has a row only because the account was held.
     None,
-    /// Requested, not due yet.
+    /// An erasure is requested and not due yet.
     Scheduled,
-    /// Withdrawn before it was due.
+    /// The request was withdrawn: the account was recovered, or it was erased, came back with a restored
+    /// table, and was then kept.
     Withdrawn,
     /// Holds keep the account from being erased, whether an erasure is requested or not.
     Held,
-    /// Due, not claimed yet.
+    /// The erasure is due, and the purge has not claimed the account yet.
     Due,
-    /// Claimed by the purge.
+    /// The purge has claimed the account and has not finished.
     Running,
-    /// The purge has finished: nothing but the tombstone is left. Participants have yet to answer.
+    /// The purge has finished, so that nothing but the account's tombstone is left, but a required
+    /// participant has yet to answer.
     Awaiting,
-    /// The purge has finished, and a participant that the erasure waits for has missed its deadline.
+    /// The purge has finished, but a required participant has missed its deadline to answer.
     Incomplete,
-    /// The purge has finished, and all participants that the erasure waits for have completed or been waived.
+    /// The purge has finished, and every required participant has completed or been waived.
     Finished,
 }
 
@@ -192,7 +204,8 @@ impl Erasure {
         }
     }
 
-    /// Returns the row with one more slice counted, which ends at `end`. All earlier slices are deleted.
+    /// Returns the row after one more slice was counted, which ends at `end`. The items of all earlier slices
+    /// are deleted by then.
     #[must_use]
     pub fn with_slice(&self, counts: &Counts, end: InventoryCursor) -> Self {
         let mut found = self.found.clone();
@@ -203,7 +216,8 @@ impl Erasure {
         Self { found, deleted, slices, counted_to: end, ..self.clone() }
     }
 
-    /// Returns the stage of the erasure at `now`, given the parts of its participants.
+    /// Returns the stage of the erasure at `now`, given the `parts` of its participants: what each was asked
+    /// and has answered.
     #[must_use]
     pub fn stage(&self, parts: &[Participation], now: Timestamp) -> Stage {
         match &self.request {
@@ -230,7 +244,7 @@ impl Erasure {
             && self.participants.iter().any(|one| one.required)
     }
 
-    /// Returns those `parts` of the account that belong to this round.
+    /// Returns those of the account's `parts` that belong to the current round.
     pub fn current<'a>(
         &self,
         parts: &'a [Participation],
@@ -239,8 +253,8 @@ impl Erasure {
         parts.iter().filter(move |part| part.round == round)
     }
 
-    /// Returns this round's part of the participant `name`; [`Error::NotFound`] if this round has not asked the
-    /// participant.
+    /// Returns the part of the participant `name` in the current round; [`Error::NotFound`] if this round has
+    /// not asked that participant.
     pub fn part(
         &self,
         name: &ParticipantName,
@@ -250,9 +264,9 @@ impl Erasure {
         part.cloned().ok_or(Error::NotFound(Entity::Participation))
     }
 
-    /// Returns when an erasure that [waits](Self::is_awaiting) for its final receipt became complete: when the last
-    /// required participant completed or was waived, or when the purge finished if that was later. `None` if a required
-    /// participant has done neither yet, or if the erasure does not wait for a final receipt.
+    /// Returns when an erasure that [awaits](Self::is_awaiting) required participants became complete: when
+    /// the last of them completed or was waived, or when the purge finished if that was later. `None` if one
+    /// has done neither yet, or if the erasure awaits none.
     #[must_use]
     pub fn completed_at(&self, parts: &[Participation]) -> Option<Timestamp> {
         let settled = |one| self.part_of(one, parts)?.settled_at();
@@ -261,7 +275,8 @@ impl Erasure {
         required.try_fold(finished, |last, one| Some(last.max(settled(one)?)))
     }
 
-    /// Refuses an answer that is meant for another `round` than this one; `None` means this one.
+    /// Fails with [`Error::RoundOutdated`] if a participant's answer names another `round` than the current
+    /// one; `None` stands for the current round.
     pub fn require_round(&self, round: Option<u64>) -> Result<(), Error> {
         match round {
             Some(round) if round != self.round => Err(Error::RoundOutdated(self.round)),
@@ -283,7 +298,7 @@ pub struct Plan {
     customer: Id<Customer>,
     version: u64,
     sequence: u64,
-    /// Number of items that would be deleted, by kind, without sessions and other short-lived ones.
+    /// Number of items that would be deleted, by kind, without short-lived kinds such as sessions.
     pub counts: Counts,
 }
 
@@ -307,7 +322,8 @@ impl Plan {
         (self.customer, self.version, self.sequence) == (*id, internals.version, internals.sequence)
     }
 
-    /// Returns how the account differs from the plan; its owned items are compared only if `counted` is given.
+    /// Returns how the account differs from the plan. Its items are compared only if `counted`, their current
+    /// number by kind, is given.
     #[must_use]
     pub fn difference(&self, customer: &Customer, counted: Option<&Counts>) -> PlanDifference {
         let count = |counts: &Counts, kind| counts.get(&kind).copied().unwrap_or_default();
@@ -322,8 +338,9 @@ impl Plan {
         }
     }
 
-    /// Returns the digest, `<version>.<sequence>.<count>.….<SHA-256>`: the account's version and sequence number when
-    /// the plan was made, the counts in the order of [`Kind::ALL`], and a hash that binds them to the account.
+    /// Returns the plan as text, `<version>.<sequence>.<count>.….<SHA-256>`: the account's version and
+    /// sequence number when the plan was made, the counts in the order of [`Kind::ALL`], and a hash that
+    /// binds them to the account.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut digest = self.numbers();
@@ -331,14 +348,15 @@ impl Plan {
         digest
     }
 
-    /// Returns the hash in the digest: 64 hexadecimal digits.
+    /// Returns the hash at the end of the [digest](Self::digest): 64 hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> String {
         let text = format!("erasure plan {} {}", self.customer, self.numbers());
         data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
     }
 
-    /// Returns the plan of this account with this digest; `None` if `digest` is malformed or of another account.
+    /// Returns the plan that has this [digest](Self::digest); `None` if `digest` is malformed or of another
+    /// account.
     #[must_use]
     pub fn parse(digest: &str, customer: Id<Customer>) -> Option<Self> {
         let (numbers, _) = digest.rsplit_once('.')?;
@@ -365,12 +383,12 @@ impl Plan {
     }
 }
 
-/// Returns the kinds that a plan counts.
+/// Returns the kinds of items that a plan counts: all but the short-lived ones.
 fn planned() -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(|kind| kind.is_announced())
 }
 
-/// Returns the reasons, as in errors, for which a deletion of the account would be refused now.
+/// Returns why a deletion of the account would be refused now, as the reason codes that errors have.
 #[must_use]
 pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     let system = customer.internals.system.then_some("LAST_PROJECT_ADMIN");
@@ -378,8 +396,9 @@ pub fn blockers(customer: &Customer) -> Vec<&'static str> {
     system.into_iter().chain(hold).collect()
 }
 
-/// Maximum size of a slice: the items that the purge counts in one transaction, announces by events, and deletes
-/// together. Larger slices cost less; after a crash, the next run repeats at most one.
+/// Maximum number of items in a slice: a batch that the purge counts in one transaction, together with the
+/// events that announce the deletion, and then deletes. Larger slices cost less; after a crash, the next run
+/// repeats at most one.
 pub const SLICE: usize = 500;
 
 #[cfg(test)]
@@ -404,7 +423,7 @@ mod tests {
         Holds::default().with(HoldName::default_name(), hold)
     }
 
-    /// Returns an erasure that is due after two hours.
+    /// Returns an erasure that is due two hours after it was requested.
     fn requested() -> Erasure {
         let request = ErasureRequest {
             reason: Reason::Freeze,
@@ -416,8 +435,8 @@ mod tests {
         Erasure { request: Some(request), ..Erasure::blank(customer().id) }
     }
 
-    /// Returns an erasure whose purge finished after an hour, and which asks these participants, each with whether it
-    /// is required.
+    /// Returns an erasure whose purge finished after an hour, and the parts of its participants; `asked` has
+    /// each participant's name and whether it is required.
     fn finished(asked: &[(&str, bool)]) -> (Erasure, Vec<Participation>) {
         let participating = |(name, required): &(&str, bool)| Participating {
             name: ParticipantName::parse(name).unwrap(),

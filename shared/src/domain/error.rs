@@ -29,19 +29,20 @@ pub enum Error {
     InvalidParameter(&'static str, String),
     /// The route does not accept this query parameter.
     UnknownParameter {
-        /// Its name, cut to 64 characters.
+        /// Name of the parameter, cut to 64 characters.
         name: String,
-        /// The names that the route accepts.
+        /// Names of the parameters that the route accepts.
         accepted: &'static [&'static str],
     },
     /// A query parameter was sent more than once: its name.
     RepeatedParameter(String),
-    /// The route does not evaluate this header, which would change what the request means: its name.
+    /// The request has a header that would change its meaning, but that the route does not evaluate; contains
+    /// the header's name.
     UnsupportedHeader(&'static str),
     /// The idempotency key was used for another request.
     IdempotencyKeyReused,
-    /// An earlier attempt of this request has issued the token of the access key with this id; it cannot be shown
-    /// again.
+    /// An earlier attempt of this request has returned the token of the access key with this id; the token
+    /// cannot be shown again.
     TokenAlreadyIssued(Uuid),
     /// The id in the path is not a UUID.
     InvalidId,
@@ -61,16 +62,17 @@ pub enum Error {
     InvalidPassword,
     /// The caller's account is frozen.
     AccountFrozen {
-        /// When it was frozen.
+        /// When the account was frozen.
         scheduled: Option<Timestamp>,
-        /// When it will be deleted.
+        /// When the deletion of the account is due.
         effective: Option<Timestamp>,
-        /// Whether its owner can recover it; otherwise only operators can.
+        /// Whether the account's owner can recover it; otherwise only operators can.
         recoverable: bool,
     },
     /// The caller's account is suspended.
     AccountSuspended,
-    /// The caller's account may not have resources until its e-mail address is verified, which makes it active.
+    /// The caller's account cannot have resources (numbers, flows, …) until its e-mail address is verified,
+    /// which makes it active.
     EmailVerificationRequired,
     /// The entity that the request names does not exist.
     NotFound(Entity),
@@ -78,16 +80,16 @@ pub enum Error {
     LoopDetected,
     /// No route has the request's method and path.
     RouteNotFound,
-    /// Another account's agent has the user name.
+    /// Another agent, perhaps of another account, has the user name.
     UsernameTaken,
-    /// Another account has the e-mail address.
+    /// Another account has reserved the e-mail address.
     EmailTaken,
     /// The account has no e-mail address that could be verified.
     EmailMissing,
     /// The token of a mailed link was used, has expired, was replaced, or is for another purpose or for an address that
     /// the account no longer has.
     TokenInvalid,
-    /// The route works by mail, which this installation does not send.
+    /// The request needs mail to be sent, and this installation sends none.
     MailDisabled,
     /// The agent has no address to which a link could be mailed.
     AgentUnreachable,
@@ -95,17 +97,19 @@ pub enum Error {
     StateInvalid(Status),
     /// The grace period is over: the account cannot be recovered.
     GracePeriodEnded,
-    /// The project's own account cannot be frozen or deleted, nor lose its last project admin.
+    /// The project's own account cannot be frozen, suspended or deleted, nor lose its last project admin.
     LastProjectAdmin,
     /// An account's last admin cannot be deleted or lose the permission.
     LastAdmin,
     /// The access key was rotated concurrently, or has too many valid tokens.
     AlreadyRotated,
-    /// The registry has the maximum number of participants.
+    /// The maximum number of participants (systems that take part in erasures) is registered.
     TooManyParticipants,
-    /// The participant has already reported that it has completed, and this answer differs from that report.
+    /// The participant has already reported that its part in the erasure is complete, and this answer differs
+    /// from that report.
     AlreadyAcknowledged,
-    /// The answer names another round of the erasure than the current one; contains the number of the current one.
+    /// A participant's answer names another round of the erasure than the current one; contains the current
+    /// round's number.
     RoundOutdated(u64),
     /// The account has no webhook.
     NoWebhook,
@@ -113,25 +117,30 @@ pub enum Error {
     EtagMismatch,
     /// The billing account is in use and cannot be deleted.
     BillingAccountInUse,
-    /// Holds keep the account, and what it owns, from being deleted or overwritten; for operators.
+    /// Holds forbid deleting the account, and deleting or overwriting what it owns. For operators only: an
+    /// owner gets [`AccountPreserved`](Self::AccountPreserved).
     LegalHold(Holds),
-    /// The account, or what it owns, cannot be deleted or overwritten; for its owner, who learns nothing of holds.
+    /// The account, or what it owns, cannot be deleted or overwritten: the error that an owner, who must not
+    /// learn of holds, gets instead of [`LegalHold`](Self::LegalHold).
     AccountPreserved,
     /// The account has the maximum number of holds.
     TooManyHolds,
     /// The account owns as many items of this kind as the cap allows; contains the kind and the cap.
     CapReached(Kind, u64),
-    /// The account has changed since the plan; contains how it differs.
+    /// The account has changed since the erasure [plan](super::erasure::Plan) was made; contains how it
+    /// differs.
     PlanOutdated(Box<PlanDifference>),
-    /// Operators have reached the limit of deletions within an hour; contains the time until the next one is possible.
+    /// Operators have deleted as many accounts as they may within an hour (see [`brake`](super::brake));
+    /// contains the time until the next deletion is possible.
     DeletionLimit(Duration),
-    /// An operator's deletion must name a plan, and does not.
+    /// An operator's deletion must name an erasure [plan](super::erasure::Plan), and this one names none.
     PlanRequired,
     /// Too many password attempts; contains what they are counted by, and the delay until the next one is possible.
     TooManyAttempts(Throttle, Duration),
-    /// A rate limit is exhausted; contains its status.
+    /// A rate limit is exhausted; contains the limit and when it resets.
     TooManyRequests(QuotaStatus),
-    /// A dependency does not answer, or writes conflict too often; contains the cause, for the log.
+    /// A dependency does not respond, or concurrent writes conflict too often; contains the cause, for the
+    /// log.
     Unavailable(String),
     /// A bug or broken configuration; contains the cause, for the log.
     Internal(String),
@@ -142,26 +151,27 @@ pub enum Error {
 pub enum Denial {
     /// The caller has none of the permissions that the request needs.
     Lacks {
-        /// Permissions of which any one would do.
+        /// The permissions, any one of which would suffice.
         needed: Permission,
         /// The caller's permission.
         has: Permission,
     },
-    /// The caller's permission does not cover the permission that the request grants, or that of the agent or access
-    /// key that it changes.
+    /// The request grants a permission that the caller's own does not include, or changes an agent or access
+    /// key that has such a permission.
     Exceeds {
-        /// The permission to be granted, or that of the agent or access key to be changed.
+        /// The permission that is to be granted, or that the agent or access key has.
         wanted: Permission,
         /// The caller's permission.
         has: Permission,
     },
-    /// Access keys may not do this; an agent who is logged in may.
+    /// Access keys may not do this; only an agent who is logged in may.
     SessionRequired,
-    /// The access key is bound to a participant, and may only list and acknowledge the participant's parts in erasures.
+    /// The access key is bound to a participant: it may only list what the participant is asked to erase, and
+    /// acknowledge it.
     Bound,
-    /// An access key that rotates itself asks for a later expiry than its own.
+    /// An access key rotates itself and asks for a later expiry than it has.
     OutlivesItself,
-    /// The caller's permission has changed since the request was admitted.
+    /// The caller's permission was changed while the request was being processed.
     Changed,
 }
 
@@ -176,11 +186,11 @@ pub enum Entity {
     Owned(Kind),
     /// The erasure of an account.
     Erasure,
-    /// A ticket of an erasure.
+    /// A ticket: the token by which an account's former owner follows its erasure.
     Ticket,
     /// A registered participant.
     Participant,
-    /// A participant's part in an erasure.
+    /// A participant's part in an erasure: what it was asked and has answered.
     Participation,
 }
 
@@ -285,8 +295,8 @@ impl Error {
         Self::NotFound(Entity::Owned(kind))
     }
 
-    /// Returns the refusal of the field `name`. If the violation is given as text, the message is the field's name
-    /// followed by that text.
+    /// Returns the error that refuses the field `name` of the body. If the violation is given as text, the
+    /// message is the field's name followed by that text.
     #[must_use]
     pub fn invalid_field(name: &str, violation: impl Into<Violation>) -> Self {
         Self::InvalidField(name.to_owned(), violation.into())

@@ -6,14 +6,15 @@ use super::hold::HoldName;
 use super::owned::Kind;
 use super::{Actor, Customer, Id, Timestamp};
 
-/// An event about an account, written to the outbox in the transaction of the change.
+/// An event about an account. It is written to the outbox, the table of events to be published, in the
+/// transaction of the change.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The event's id, the same in every retry.
     pub id: Id<Event>,
     /// The event type.
     pub event_type: EventType,
-    /// The account.
+    /// The account that the event is about.
     pub customer: Id<Customer>,
     /// Ids of the owned items concerned; empty if the event is about the account itself.
     pub subjects: Vec<Uuid>,
@@ -25,7 +26,7 @@ pub struct Event {
     pub time: Timestamp,
 }
 
-/// The type of an event. The names on the bus are those of the original API.
+/// The type of an event. Its names on the event bus are those of the original API (`VoIPbin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// An account was created.
@@ -40,8 +41,8 @@ pub enum EventType {
     CustomerRecovered,
     /// An account was deleted.
     CustomerDeleted,
-    /// A receipt of an account's erasure was signed. This happens when the purge finishes and, if participants still
-    /// had to answer then, once more after they have.
+    /// A receipt of an account's erasure was signed: when the purge finishes and, if required participants
+    /// had yet to answer then, once more after they have answered.
     CustomerErased,
     /// A hold was placed on an account.
     CustomerHeld,
@@ -55,7 +56,7 @@ pub enum EventType {
     WebhookDisabled,
     /// An account's owner requested a test webhook.
     WebhookTested,
-    /// An admin or an operator has requested that a link which sets an agent's password be mailed to the agent.
+    /// An admin or an operator requested that a link for setting a new password be mailed to an agent.
     AgentResetRequested,
     /// An owned item was created.
     Created(Kind),
@@ -76,7 +77,7 @@ pub enum Audience {
 }
 
 impl EventType {
-    /// Returns whom events of this type are for. An owner does not learn of holds.
+    /// Returns who gets events of this type. An owner does not learn of holds.
     #[must_use]
     pub const fn audience(self) -> Audience {
         match self {

@@ -22,8 +22,8 @@ pub enum Filter {
     Named(NamePrefix),
     /// Accounts whose current address, verified or not, or retained address is this one; newest first.
     Email(Email),
-    /// Accounts with a mark, newest first; those with [`Mark::Scheduled`] by the date of their deletion, earliest
-    /// first.
+    /// Accounts in a state such as held or suspended, newest first; those with [`Mark::Scheduled`] by the
+    /// date of their deletion, earliest first.
     Marked(Mark),
 }
 
@@ -34,11 +34,11 @@ pub struct NamePrefix(String);
 /// The position after which a page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// In the order of creation: the account's time of creation and its id; without an id, after all accounts that were
-    /// created at this time.
+    /// In a list by time of creation: the account's time of creation and its id; without an id, after all
+    /// accounts that were created at this time.
     Created(Timestamp, Option<Id<Customer>>),
-    /// In the order of names: the account's id and version. Its name is looked up, so that page tokens contain no
-    /// names; the cursor is invalid if the account has another version by now.
+    /// In a list by name: the account's id and version. Its name is looked up, so that page tokens contain no
+    /// names; the cursor becomes invalid when the account's version changes.
     Named(Id<Customer>, u64),
     /// In the list of accounts with an e-mail address: the account's id.
     Email(Id<Customer>),
@@ -163,7 +163,8 @@ impl Filter {
     }
 }
 
-/// Returns the error for a page token whose account has changed since and may therefore have moved in the order.
+/// Returns the error for a page token that has become invalid: the account at which its page ended has
+/// changed since, and may have moved within the list.
 #[must_use]
 pub fn moved() -> Error {
     let rule = "leads nowhere any more, as the account at which that page ended has changed; start again \
@@ -178,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns filters of every kind, without bounds of time.
+    /// Returns filters of every kind, without time bounds.
     fn filters() -> Vec<Filter> {
         let statuses = [Status::Initial, Status::Active, Status::Frozen, Status::Deleted];
         let of = |status| Filter::Created { status, after: None, before: None };

@@ -1,4 +1,4 @@
-//! The front: a proxy that all requests come through, such as `CloudFront`, where a deployment has one.
+//! The front: a proxy, such as `CloudFront`, through which all requests of a deployment come, if it has one.
 
 use std::net::IpAddr;
 
@@ -7,19 +7,20 @@ use super::digest::sha256;
 /// The header in which `CloudFront` sends the client's address, with its port at the end.
 const CLOUDFRONT: &str = "cloudfront-viewer-address";
 
-/// A front: the header in which it proves itself by a secret, and the header in which it names the client's address.
+/// A front: the header in which it sends a secret that proves that a request came through it, and the header
+/// in which it sends the client's address.
 #[derive(Debug)]
 pub struct Front {
-    /// SHA-256 digests of the secrets that it may send. While there are two, a secret can be replaced without refusing
-    /// requests.
+    /// SHA-256 digests of the secrets that are accepted. There are two while a secret is being replaced, so
+    /// that no request is refused meanwhile.
     digests: Vec<String>,
     secret_header: String,
     address_header: String,
 }
 
 impl Front {
-    /// Returns the front whose secrets have these SHA-256 digests, in lower-case hexadecimal and separated by commas.
-    /// `None` if one is malformed.
+    /// Returns the front whose secrets have these SHA-256 digests, in lower-case hexadecimal and separated by
+    /// commas. `None` if a digest is malformed.
     #[must_use]
     pub fn parse(digests: &str, secret_header: &str, address_header: &str) -> Option<Self> {
         let is_digest = |text: &str| {
@@ -33,8 +34,9 @@ impl Front {
         })
     }
 
-    /// Returns the address of the client whose request has these headers, by their names in lower case. `None` if it
-    /// did not come through the front, or the front names no single address.
+    /// Returns the address of the client whose request has these headers, which are looked up by lower-case
+    /// name. `None` if the request did not come through the front, or if the address header does not contain
+    /// exactly one address.
     #[must_use]
     pub fn client<'a>(&self, header: impl Fn(&str) -> Option<&'a str>) -> Option<IpAddr> {
         let secret = header(&self.secret_header)?;

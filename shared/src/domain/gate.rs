@@ -12,8 +12,8 @@
 //! | suspended, whatever its status | ✓ | suspended | suspended | ✓ | suspended | suspended |
 //! | deleted | – | – | – | – | – | – |
 //!
-//! Whoever may log in may reset a password by a mailed link: without it, an owner who forgot it could neither recover
-//! nor unregister the account.
+//! Whoever may log in may also reset a password by a mailed link. Otherwise an owner who has forgotten the
+//! password could neither recover nor unregister the account.
 //!
 //! ¹ The gate allows it, but there is nothing to recover: [`decide`](super::lifecycle::decide) refuses it. Holds apply
 //! in addition to these states: what a hold preserves is neither overwritten nor deleted, by anybody, and the account
@@ -24,19 +24,19 @@ use std::ops::Deref;
 use super::caps::Caps;
 use super::{Customer, Error, Kind, Status};
 
-/// The side that a request is on.
+/// On whose behalf a request acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
-    /// The account's own people and programs.
+    /// The account's owner: the account's own agents and access keys, or somebody with a mailed link.
     Owner,
-    /// The project: a project admin on an account that the request names.
+    /// An operator of this service: a project admin who acts on an account that the request names.
     Operator,
 }
 
 /// What a caller wants to do with their own account, in the cases that the gate distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Log in. Always allowed until the account is deleted, because nobody could unregister without it.
+    /// Log in. Allowed until the account is deleted, because otherwise nobody could unregister it.
     LogIn,
     /// Manage one's own credentials: log out, revoke sessions and keys, set one's own password.
     Credentials,
@@ -46,15 +46,16 @@ pub enum Access {
     Write,
     /// Unregister the account, with the grace period.
     Unregister,
-    /// Delete the account at once.
+    /// Delete the account at once, without a grace period.
     Leave,
-    /// Recover the account.
+    /// Recover the account after it was frozen.
     Recover,
 }
 
 impl Access {
-    /// Whether this access is allowed even if the account has used up its rate limit: however much an account's
-    /// programs have sent, its people can revoke credentials, leave and come back.
+    /// Whether this access is allowed even if the account has exhausted its rate limit. However many requests
+    /// an account's programs send, its people can still log in, revoke credentials, unregister and recover
+    /// the account.
     #[must_use]
     pub const fn passes_quota(self) -> bool {
         match self {
@@ -69,25 +70,25 @@ impl Access {
 /// What a write does to an account, in the cases that the gate distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Revokes a key, or sets the caller's own password. Such a write adds no items, so that the purge is certain to
-    /// end.
+    /// Revokes a key, or sets the caller's own password. It adds no items, so it cannot keep the purge from
+    /// ending.
     Credentials,
-    /// Sets an agent's password by a mailed link, or requests such a link. Such a write adds no items either.
+    /// Sets an agent's password by a mailed link, or requests such a link. It adds no items either.
     Reset,
-    /// Adds an item, or changes one that a hold does not preserve: an access key, a setting.
+    /// Adds an item, or changes something that a hold does not preserve, such as an access key or a setting.
     Change,
     /// Overwrites or deletes what a hold preserves: resources, agents, the profile.
     Overwrite,
 }
 
-/// The account that a write is for, as it was read, together with the side that writes and the kind of the write. The
-/// store writes only if the stored account still [admits](Self::admit) the write.
+/// The target of a write: the account as it was read, on whose behalf the write is made, and the kind of the
+/// write. The store writes only if the stored account still [admits](Self::admit) the write.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     customer: &'a Customer,
-    /// Side that writes: the account's owner or an operator.
+    /// On whose behalf the write is made: the account's owner or an operator.
     pub by: Party,
-    /// Kind of the write, on which the account's state decides.
+    /// Kind of the write; which kinds are allowed depends on the account's state.
     pub write: Write,
     caps: Caps,
 }
@@ -101,13 +102,13 @@ impl Deref for Target<'_> {
 }
 
 impl<'a> Target<'a> {
-    /// Returns the same account and side, for another kind of write.
+    /// Returns the target for another kind of write to the same account.
     #[must_use]
     pub const fn to(self, write: Write) -> Self {
         Self { write, ..self }
     }
 
-    /// Returns the same side and kind of write, for the account as it is now.
+    /// Returns the target with the account as it is now, after it was read again.
     #[must_use]
     pub const fn now(self, customer: &Customer) -> Target<'_> {
         Target { customer, by: self.by, write: self.write, caps: self.caps }
@@ -119,7 +120,8 @@ impl<'a> Target<'a> {
         Self { caps, ..self }
     }
 
-    /// Refuses one more item of this kind if the account has reached the cap.
+    /// Fails with [`Error::CapReached`] if the account already owns as many items of this kind as the cap
+    /// allows.
     pub fn require_room(self, kind: Kind) -> Result<(), Error> {
         self.caps.require_room(kind, self.customer)
     }
@@ -130,7 +132,7 @@ impl<'a> Target<'a> {
         self.customer
     }
 
-    /// Refuses a write that the account's state does not allow.
+    /// Returns the target if the account's state allows the write; otherwise fails.
     pub fn admit(self) -> Result<Self, Error> {
         let Self { customer, by, write, .. } = self;
         match (by, write) {
@@ -153,7 +155,7 @@ impl<'a> Target<'a> {
 }
 
 impl Customer {
-    /// Refuses `access` by the account's own callers if the account's state does not allow it.
+    /// Fails if the account's state does not allow this access to its own callers (agents and access keys).
     pub fn admit(&self, access: Access) -> Result<(), Error> {
         let recoverable = !self.internals.frozen_by_operator;
         match (self.status, access) {
@@ -175,7 +177,7 @@ impl Customer {
         Target { customer: self, by, write, caps: Caps::default() }.admit()
     }
 
-    /// Refuses an account that is held, with the error meant for `by`: an owner does not learn of holds.
+    /// Fails if the account has a hold, with the error that `by` may see: an owner does not learn of holds.
     pub fn require_not_held(&self, by: Party) -> Result<(), Error> {
         match (self.internals.holds.is_empty(), by) {
             (true, _) => Ok(()),
@@ -195,7 +197,7 @@ pub enum Unverified {
 }
 
 impl Customer {
-    /// Refuses an account that is not yet active if the installation requires a verified address for resources.
+    /// Fails if the account is not active yet and the installation requires a verified address for resources.
     pub fn admit_to_resources(&self, unverified: Unverified) -> Result<(), Error> {
         match (self.status, unverified) {
             (Status::Initial, Unverified::Refused) => Err(Error::EmailVerificationRequired),

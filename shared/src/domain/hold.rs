@@ -1,5 +1,5 @@
-//! Holds: operators' orders that an account is not erased, and that nothing in it is deleted or overwritten. An account
-//! can have several holds, each with a name.
+//! Holds (legal holds): orders of operators that an account must not be erased and that nothing in it may be
+//! deleted or overwritten. An account can have several holds, each with a name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ impl HoldName {
         is_slug(text).then(|| Self(text.to_owned()))
     }
 
-    /// Returns a name that was checked when it was stored.
+    /// Wraps a name that was checked when it was stored, without checking it again.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
@@ -43,14 +43,15 @@ impl fmt::Display for HoldName {
     }
 }
 
-/// An operator's order that an account is not deleted and that what it owns is preserved (a legal hold).
+/// An operator's order (a legal hold) that an account must not be deleted, and that what it owns must be
+/// preserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Reason: 1 to 500 characters, without personal data.
+    /// Reason for the hold: 1 to 500 characters, without personal data.
     pub reason: String,
-    /// Who placed it.
+    /// Who placed the hold.
     pub by: Actor,
-    /// When it was placed.
+    /// When the hold was placed.
     pub tm_hold: Timestamp,
 }
 

@@ -21,7 +21,8 @@ impl<T> Id<T> {
         Self::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// Returns the id in the form of RFC 9562, in either case; `None` if it is in another form, or nil.
+    /// Parses an id in the hyphenated form of RFC 9562, in upper or lower case. `None` for any other form,
+    /// and for the nil UUID.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let uuid = Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil())?;

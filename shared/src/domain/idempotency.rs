@@ -1,5 +1,5 @@
-//! Idempotent requests (draft-ietf-httpapi-idempotency-key-header): a request that is retried with its key has one
-//! effect.
+//! Idempotent requests (draft-ietf-httpapi-idempotency-key-header): a request that is sent again with the
+//! same idempotency key takes effect only once.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub const LIFETIME: Duration = Duration::from_hours(24);
 /// Maximum length of a key, in bytes.
 const MAX_LENGTH: usize = 255;
 
-/// An idempotency key, which a client gives to a request.
+/// An idempotency key: a text that a client sends with a request and repeats when it retries the request.
 #[derive(Clone)]
 pub struct IdempotencyKey(String);
 
@@ -34,7 +34,8 @@ impl IdempotencyKey {
         (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(Self(text))
     }
 
-    /// Returns the hash under which the store keeps this agent's use of the key for this operation.
+    /// Returns the hash that names, in the store, the record of this key's use by this agent for this
+    /// operation.
     #[must_use]
     pub fn of(&self, agent: Id<Agent>, operation: &str) -> String {
         sha256(&format!("{agent}\n{operation}\n{}", self.0))
@@ -47,25 +48,26 @@ impl IdempotencyKey {
     }
 }
 
-/// An idempotency record: the effect of a request with a key, identified by the first event that the request emitted.
-/// It suffices to answer the request again, and contains nothing secret or personal.
+/// An idempotency record: what a request with an idempotency key did, identified by the first event that the
+/// request emitted. It suffices to answer a retry of the request, and contains nothing secret or personal.
 #[derive(Clone, Debug)]
 pub struct IdempotencyRecord {
-    /// Fingerprint of the request.
+    /// Fingerprint of the request: a hash that tells a retry from a different request with the same key.
     pub fingerprint: String,
-    /// Id of the transaction.
+    /// Random id of the transaction that wrote the record, by which that transaction recognises its own
+    /// record if DynamoDB's response was lost.
     pub transaction: Uuid,
-    /// Id of the event; `None` if the request emitted none.
+    /// Id of the request's first event; `None` if it emitted none.
     pub event: Option<Id<Event>>,
-    /// The event type's name; empty if there is no event.
+    /// Name of the type of the request's first event; empty if it emitted none.
     pub event_name: String,
-    /// The account that the request changed; the caller's own if it changed none.
+    /// The account that the request changed, or the caller's own if it changed none.
     pub customer: Id<Customer>,
     /// The owned item that the request changed; `None` if it changed the account itself.
     pub subject: Option<Uuid>,
     /// The participant that the request registered or changed, which emits no event; `None` for any other request.
     pub participant: Option<ParticipantName>,
-    /// The event's sequence number.
+    /// Sequence number of the request's first event; 0 if it emitted none.
     pub sequence: u64,
     /// When the request made its change.
     pub tm_event: Timestamp,

@@ -61,7 +61,7 @@ impl FromIterator<(NetworkHash, i64)> for KnownNetworks {
 }
 
 impl KnownNetworks {
-    /// Returns the second since 1970 until which a network is known after a login at `now`.
+    /// Returns until when a network is known after a login at `now`, in seconds since 1970.
     #[must_use]
     pub fn until(now: Timestamp) -> i64 {
         now.plus(KNOWN_FOR).seconds()
@@ -79,8 +79,8 @@ impl KnownNetworks {
         self.0.get(network).is_some_and(|until| *until > now.seconds())
     }
 
-    /// Returns the networks to forget at a login from `network`: the outdated ones, and the oldest if there are more
-    /// than 8.
+    /// Returns the networks to forget at a login from `network`: those whose time is over, and those used
+    /// longest ago, so that at most 8 remain with `network`.
     #[must_use]
     pub fn forgotten_by(&self, network: &NetworkHash, now: Timestamp) -> Vec<&NetworkHash> {
         let mut others: Vec<_> = self.0.iter().filter(|(other, _)| *other != network).collect();

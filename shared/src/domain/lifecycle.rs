@@ -6,8 +6,10 @@
 //!        └──────── Recover ───────┘      Leave, Delete ──────────┘ (from initial, active, frozen)
 //! ```
 //!
-//! A hold blocks every transition to `deleted`, and none to `frozen` or back. A suspension is independent of the
-//! status. The [gate](super::gate) decides in which state who may change what.
+//! `Leave` stands for [`Command::UnregisterNow`]; `Claim` and `Finish`, the commands of the purge, stand for
+//! [`Command::ClaimPurge`] and [`Command::FinishPurge`]. A hold blocks every transition to `deleted`, and
+//! none to `frozen` or back. A suspension is independent of the status. The [gate](super::gate) decides who
+//! may change what in which state.
 
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ use super::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 /// Default grace period, in which a frozen account can be recovered: 30 days.
 pub const GRACE: Duration = Duration::from_hours(30 * 24);
 
-/// Minimum time from lifting the last hold to the deletion of an account that is due: 24 hours.
+/// Minimum time between lifting an account's last hold and deleting the account, even if it is due already:
+/// 24 hours.
 pub const GRACE_AFTER_HOLD: Duration = Duration::from_hours(24);
 
 /// A command that changes an account.
@@ -33,25 +36,28 @@ pub enum Command {
     Update(Profile, Party),
     /// Change settings.
     SetMetadata(Metadata, Party),
-    /// Record an operator's statement about the address and the identity; a verified address activates the account.
+    /// Record an operator's statement about the address and the identity; a verified address activates an
+    /// account that is `initial`.
     Verify(Verification),
     /// Record that the account's owner has proven this address by a token that was mailed to it. This reserves the
     /// address, and activates an account that is `initial`; [`Error::TokenInvalid`] if the account has another address
     /// by now.
     ProveEmail(Email),
-    /// Replace the secret that signs webhooks, on behalf of the account's owner. The previous secret signs too, for
-    /// this overlap.
+    /// Replace the secret that signs webhooks, on behalf of the account's owner. The previous secret also
+    /// signs for this duration.
     RotateWebhookSecret(WebhookSecret, Duration),
     /// Disable the webhook at this URI, whose receiver answered 410.
     DisableWebhook(WebhookUri),
-    /// Record that a retry of a delivery to this URI has failed.
+    /// Record that a retry of a delivery to this URI has failed, so that the webhook counts as failing.
     WebhookFails(WebhookUri),
-    /// Record that the receiver at this URI has accepted a webhook.
+    /// Record that the receiver at this URI has accepted a webhook, so that the webhook no longer counts as
+    /// failing.
     WebhookWorks(WebhookUri),
-    /// Set the billing account.
+    /// Set the billing account that pays for the account.
     SetBilling(Billing, Party),
-    /// Freeze the account; its deletion is due at the end of this grace period. If its owner has frozen the account
-    /// already, an operator's freeze takes over the owner's freeze and keeps the date of deletion.
+    /// Freeze the account; its deletion is due at the end of this grace period. If its owner has frozen it
+    /// already, an operator's freeze takes over: the date of the deletion stays, but only operators can
+    /// recover the account.
     Freeze(Reason, Duration),
     /// Return a frozen account to the status that it had before.
     Recover(Party),
@@ -83,8 +89,8 @@ impl Command {
         }
     }
 
-    /// Whether this is a deletion that an operator requests now, which the [brake](super::brake) counts. The erasure of
-    /// a restored account is not counted.
+    /// Whether this is a deletion that an operator requests, which counts toward the limit of the
+    /// [brake](super::brake). Erasing an account again after a restore does not count.
     #[must_use]
     pub const fn is_operators_deletion(&self) -> bool {
         matches!(self, Self::Delete(Reason::Delete, ..))
@@ -107,13 +113,14 @@ pub struct CustomerChange {
     pub after: Customer,
     /// The event to emit; `None` for none.
     pub event: Option<EventType>,
-    /// The entry for the ledger of erasures; `None` for none.
+    /// The change of the account's row in the ledger of erasures; `None` for none.
     pub entry: Option<LedgerEntry>,
-    /// A billing account that the account must own for the change to be written; `None` if the change depends on none.
+    /// A billing account that the account must own for the change to be written; `None` if there is no such
+    /// condition.
     pub billing_account: Option<Id<Resource>>,
 }
 
-/// Returns the effect of `command` of the actor `by` on `customer` at `now`, or why it is refused.
+/// Returns the effect on `customer` of a `command` that the actor `by` gives at `now`, or why it is refused.
 #[expect(
     clippy::too_many_lines,
     reason = "the table of commands and states reads best in one piece"
@@ -308,7 +315,7 @@ pub fn decide(
     }
 }
 
-/// Returns the transition to `after`, changed by its owner or an operator at `now`.
+/// Returns the transition to `after`, updated at `now`, with the event that the account's fields changed.
 fn updated(after: Customer, now: Timestamp) -> Transition {
     changed(Customer { tm_update: now, ..after }, EventType::CustomerUpdated)
 }
@@ -344,13 +351,14 @@ impl Transition {
         }
     }
 
-    /// Adds an entry for the ledger.
+    /// Adds a change of the account's row in the ledger of erasures.
     fn enter(self, entry: LedgerEntry) -> Self {
         self.with(|change| change.entry = Some(entry))
     }
 }
 
-/// Returns the transition that records since when the webhook has been failing, or with `None` that it works.
+/// Returns the transition that records that the webhook has been failing since then, or that it works if
+/// `since` is `None`.
 fn with_webhook_failing(customer: &Customer, since: Option<Timestamp>) -> Transition {
     if customer.internals.tm_webhook_failing == since {
         return Transition::Unchanged;
@@ -359,8 +367,8 @@ fn with_webhook_failing(customer: &Customer, since: Option<Timestamp>) -> Transi
     silently(Customer { internals, ..customer.clone() })
 }
 
-/// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same value, enables
-/// a webhook that was disabled, and resets one that was failing.
+/// Returns the account with the fields of `profile` replaced. Setting the webhook URI, even to the same
+/// value, enables a webhook that was disabled, and ends the record that it is failing.
 fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer {
     let is_set = profile.webhook_uri.is_some();
     let mut after = customer.clone().with(profile);
@@ -374,9 +382,10 @@ fn with_profile(customer: &Customer, profile: Profile, party: Party) -> Customer
     readdressed(after, customer.verified_address(), party)
 }
 
-/// Returns the account after its current address was replaced; `verified` is the verified address that it had before.
-/// The new address is unverified, and reserved only if an operator set it. The verified address is retained, unless it
-/// is set again as the new address, or an operator cleared the address. The status stays.
+/// Returns the account after its current address was replaced; `verified` is the verified address that it had
+/// before. If the new address is that verified one, it is verified and reserved. Otherwise it is unverified,
+/// and reserved only if an operator set it; the verified address is then retained, unless an operator cleared
+/// the address. The account's status does not change.
 fn readdressed(after: Customer, verified: Option<Email>, party: Party) -> Customer {
     let is_verified = verified.as_ref().is_some_and(|email| email.is_same_mailbox(&after.email));
     let is_cleared = party == Party::Operator && after.email.expose().is_empty();
@@ -393,8 +402,8 @@ fn has_address(customer: &Customer, email: &Email) -> bool {
     email.canonical().is_some() && customer.email.is_same_mailbox(email)
 }
 
-/// Returns the [`Write`] that the gate must allow for a verification. Verifying the address overwrites the retained
-/// address, which a hold preserves.
+/// Returns which kind of [`Write`] it is to record a verification. Verifying the address removes the retained
+/// address, which a hold preserves, so that is an overwrite.
 fn write_of(stated: Verification, customer: &Customer) -> Write {
     match (stated.email_verified, &customer.internals.retained_email) {
         (Some(true), Some(_)) => Write::Overwrite,
@@ -469,7 +478,8 @@ fn frozen(customer: &Customer, reason: Reason, now: Timestamp, due: Timestamp) -
     }
 }
 
-/// Returns the account after an operator has taken over its owner's freeze.
+/// Returns the account after an operator has taken over its owner's freeze, so that only operators can
+/// recover it.
 fn taken_over(customer: &Customer, now: Timestamp) -> Customer {
     let internals = Internals { frozen_by_operator: true, ..customer.internals.clone() };
     Customer { tm_update: now, internals, ..customer.clone() }
@@ -490,8 +500,8 @@ fn recovered(customer: &Customer, now: Timestamp) -> Customer {
     }
 }
 
-/// Returns the account without the hold of this name. If it was the last hold, the deletion is due after a day at the
-/// earliest.
+/// Returns the account without the hold of this name. If it was the last hold, a scheduled deletion is due a
+/// day after `now` at the earliest.
 fn lifted(customer: &Customer, name: &HoldName, now: Timestamp) -> Customer {
     let holds = customer.internals.holds.clone().without(name);
     let due = customer.tm_deletion_scheduled;
@@ -503,8 +513,8 @@ fn lifted(customer: &Customer, name: &HoldName, now: Timestamp) -> Customer {
     }
 }
 
-/// Returns the tombstone of a deleted account. The fields to keep are an allow-list: a new field is blank in the
-/// tombstone until it is listed here.
+/// Returns the tombstone of a deleted account: what is kept of it. The fields to keep are an allow-list: a
+/// new field is blank in the tombstone until it is listed here.
 fn tombstone(customer: &Customer, now: Timestamp) -> Customer {
     Customer {
         status: Status::Deleted,

@@ -9,13 +9,13 @@ use super::{Agent, Customer, Id};
 pub struct Login {
     /// The agent's account.
     pub customer: Id<Customer>,
-    /// The agent.
+    /// The agent who has the user name.
     pub agent: Id<Agent>,
-    /// The user name's [digest](super::Username::digest), which tells it from names that look alike.
+    /// The user name's [digest](super::Username::digest), which distinguishes it from names that look alike.
     pub username_digest: String,
     /// Hash of the agent's password.
     pub password_hash: PasswordHash,
-    /// The agent's epoch.
+    /// The agent's [epoch](Agent::epoch), which is incremented to end all of the agent's sessions.
     pub epoch: u64,
     /// Networks that the user name is known to log in from.
     pub networks: KnownNetworks,

@@ -1,6 +1,6 @@
-//! Mail intents: requests that are answered by mail, such as a sign-up or a forgotten password. A request records its
-//! intent without looking up whose address it is. The sender does so later, and therefore no response reveals who has
-//! an account here.
+//! Mail intents: requests to which the response comes by mail, such as a sign-up or a forgotten password. A
+//! request only records its intent. The mail sender later looks up whose address it is, so no HTTP response
+//! reveals who has an account here.
 
 use std::time::Duration;
 
@@ -13,44 +13,46 @@ use super::{Agent, Customer, Id, Status};
 /// Lifetime of an intent: 24 hours. An intent that was not carried out by then is dropped.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// A request that is answered by mail.
+/// A request to which the response comes by mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// A request for an account.
+    /// A request for an account, which is created once its address is proven.
     SignUp(SignUp),
-    /// A request for another link that proves this address, for a pending sign-up or for the accounts that have the
-    /// address. Anybody may make it.
+    /// A request for another link that proves this address, for a pending sign-up or for the accounts that
+    /// have the address. Anybody can send this request, without credentials.
     Resend(Email),
-    /// A request for a link that proves an account's address. Dropped if the account has another address when the mail
-    /// is sent.
+    /// A request for a link that proves an account's address. Dropped if the account has another address by
+    /// the time the mail is sent.
     Verification {
-        /// The account.
+        /// The account that has the address.
         customer: Id<Customer>,
-        /// The address.
+        /// Hash of the address to be proven.
         address: AddressHash,
     },
-    /// A request for a link that sets a forgotten password. Anybody may make it.
+    /// A request for a link that sets a new password in place of a forgotten one. Anybody can send this
+    /// request, without credentials.
     PasswordReset {
-        /// Key of the user name.
+        /// Key of the user name, shared by all names that look like it.
         login: LoginKey,
-        /// Digest of the user name, which tells it from those that look alike.
+        /// Digest of the user name, which distinguishes it from names that look alike.
         digest: String,
     },
     /// A request for a link that sets the first password of an agent.
     Invitation {
-        /// The account.
+        /// The agent's account.
         customer: Id<Customer>,
-        /// The agent.
+        /// The agent who gets the link.
         agent: Id<Agent>,
     },
-    /// A request for a link that unregisters the account with this verified address. Anybody may make it.
+    /// A request for a link that unregisters the account with this verified address. Anybody can send this
+    /// request, without credentials.
     Unregistration(Email),
 }
 
 impl Intent {
-    /// Returns the intent that asks for a proof of the account's address after a change from `before` (`None` if the
-    /// account is new) to `after`. `None` if the address is unchanged, verified, empty or withheld, or the account is
-    /// deleted.
+    /// Returns the intent to have the account's address proven after a change from `before` (`None` if the
+    /// account is new) to `after`. `None` if the address is unchanged, verified, empty or withheld, or if the
+    /// account is deleted.
     #[must_use]
     pub fn to_prove(before: Option<&Customer>, after: &Customer) -> Option<Self> {
         let is_new = before.is_none_or(|before| !before.email.is_same_mailbox(&after.email));

@@ -97,12 +97,12 @@ impl MailedToken {
     }
 }
 
-/// The content of a well-formed token that somebody presents, not yet verified.
+/// The content of a well-formed mailed token in a request. It is not yet compared with the stored record.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresentedToken {
-    /// The account that it is about; `None` if it is about none yet.
+    /// The account that the token is about; `None` if there is none yet.
     pub customer: Option<Id<Customer>>,
-    /// The agent that it is about; `None` if it is about none.
+    /// The agent that the token is about; `None` if it is about none.
     pub agent: Option<Id<Agent>>,
     /// The token's hash.
     pub hash: String,
@@ -145,18 +145,18 @@ fn id<T>(number: u128) -> Option<Id<T>> {
 pub struct IssuedToken {
     /// The token's purpose.
     pub purpose: Purpose,
-    /// The account that it is about; `None` if there is none yet.
+    /// The account that the token is about; `None` if there is none yet.
     pub customer: Option<Id<Customer>>,
-    /// The agent that it is about; `None` if it is about none.
+    /// The agent that the token is about; `None` if it is about none.
     pub agent: Option<Id<Agent>>,
-    /// The agent's epoch when the token was mailed; once the epoch is incremented, the token is invalid. `None` without
-    /// an agent.
+    /// The agent's [epoch](Agent::epoch) when the token was mailed: once the epoch is incremented, the token
+    /// is invalid. `None` if the token is about no agent.
     pub epoch: Option<u64>,
-    /// The address that it was mailed to.
+    /// Hash of the address that the token was mailed to.
     pub address: AddressHash,
-    /// The sign-up that it completes; `None` if it is for something else.
+    /// The sign-up that the token completes; `None` if it has another purpose.
     pub sign_up: Option<SignUp>,
-    /// When it expires.
+    /// When the token expires.
     pub tm_expire: Timestamp,
 }
 
@@ -179,8 +179,8 @@ impl IssuedToken {
         }
     }
 
-    /// Refuses a token unless it unregisters `customer`, is valid at `now`, and was mailed to the account's verified
-    /// address; also refuses it if the account is frozen or deleted.
+    /// Fails unless the token unregisters `customer`, is valid at `now`, and was mailed to the account's
+    /// verified address. Also fails if the account is frozen or deleted.
     pub fn require_unregistration_of(
         &self,
         customer: &Customer,

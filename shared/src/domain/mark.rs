@@ -1,8 +1,8 @@
-//! Marks: states of an account by which operators list accounts.
+//! Marks: states of an account, such as held or suspended, for each of which operators can list the accounts.
 
 use super::{Customer, Timestamp};
 
-/// A state by which operators list accounts.
+/// A state of an account for which operators can list the accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
     /// The account is frozen and has a date of deletion, whether it is held or not.
@@ -11,7 +11,7 @@ pub enum Mark {
     Held,
     /// The account is suspended.
     Suspended,
-    /// The account's webhook fails.
+    /// Retries of deliveries to the account's webhook have been failing.
     FailingWebhook,
 }
 
@@ -30,7 +30,8 @@ impl Mark {
         }
     }
 
-    /// Whether the list of accounts with this mark begins with the earliest time; otherwise it begins with the latest.
+    /// Whether the list of accounts with this mark is sorted from the earliest to the latest time; otherwise
+    /// it is sorted from the latest to the earliest.
     #[must_use]
     pub const fn is_ascending(self) -> bool {
         matches!(self, Self::Scheduled)

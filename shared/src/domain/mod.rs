@@ -1,4 +1,5 @@
-//! The domain: values, and the rules as pure functions of them. The current time, ids and randomness are arguments.
+//! The domain: types of values, and the rules as pure functions over them. The current time, new ids and
+//! random bytes are passed as arguments.
 
 pub mod access_key;
 pub mod acknowledgement;

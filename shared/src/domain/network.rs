@@ -1,5 +1,5 @@
-//! The sources that rate limits are counted for (accounts, networks and recipients of mail), and the networks that have
-//! exhausted a rate limit.
+//! The sources by which rate limits count (accounts, networks and recipients of mail), and the networks that
+//! have exhausted a rate limit.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,18 +9,19 @@ use super::digest::sha256;
 use super::quota::{Quota, QuotaKind, QuotaStatus};
 use super::{Customer, Error, Id, Purpose, Timestamp};
 
-/// The source that a rate limit is counted for.
+/// A source by which a rate limit counts: each account, network or recipient has a count of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// An account.
     Customer(Id<Customer>),
-    /// A network.
+    /// A network that requests come from.
     Network(Network),
-    /// The recipient of requested mail.
+    /// The recipient of mail that somebody has requested.
     Recipient(Recipient),
 }
 
-/// Recipient of mail for one purpose, as rate limits count it: a hash of the purpose and of the address or user name.
+/// Recipient of mail for one purpose, as rate limits count it: a hash of the purpose and of the mail's
+/// address or user name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Recipient(String);
 
@@ -69,13 +70,13 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Networks that have exhausted a rate limit, each until the window of that limit ends. Their requests are refused
-/// without a call to the store, so that they count against no other [`Source`].
+/// Networks that have exhausted a rate limit, each until that limit resets. Their requests are refused
+/// without a call to the store, and so are counted for no other [`Source`].
 #[derive(Debug, Default)]
 pub struct ExhaustedNetworks(HashMap<(QuotaKind, Network), Timestamp>);
 
 impl ExhaustedNetworks {
-    /// Refuses a network that has exhausted `quota`.
+    /// Fails with [`Error::TooManyRequests`] if the network has exhausted `quota`.
     pub fn check(&self, quota: Quota, network: &Network, now: Timestamp) -> Result<(), Error> {
         let until = self.0.get(&(quota.kind, network.clone()));
         match until.map(|until| now.until(*until)).filter(|wait| !wait.is_zero()) {

@@ -13,13 +13,14 @@ use super::{Customer, Status, Timestamp};
 /// Lifetime of a notice: 7 days. A notice that was not sent by then is dropped.
 pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// How long a former address is kept for a notice: 24 hours, like a deleted account's webhook.
+/// How long a notice that goes to a former address of the account keeps that address: 24 hours.
 pub const SEALED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Delay after which the sender tries the notice of an erasure again if there is no receipt yet: 5 minutes.
+/// Delay before the sender looks again for the receipt that the notice of an erasure contains, if there is
+/// none yet: 5 minutes.
 pub const RECEIPT_WAIT: Duration = Duration::from_mins(5);
 
-/// Retry schedule of mail: the delay after each failed attempt but the last.
+/// Retry schedule of mail: the delays after the first five failed attempts. The sixth attempt is the last.
 const RETRY_SCHEDULE: [Duration; 5] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
@@ -38,19 +39,19 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 pub enum NoticeType {
     /// The account was frozen and will be deleted.
     Frozen,
-    /// The account will be deleted within a week.
+    /// Reminder: the account will be deleted in a week.
     WeekLeft,
-    /// The account will be deleted within a day.
+    /// Reminder: the account will be deleted in a day.
     DayLeft,
     /// The account was recovered.
     Recovered,
-    /// The account was deleted and erased, with the receipt.
+    /// The account was deleted and erased. The notice contains the receipt.
     Erased,
-    /// The account has another address.
+    /// The account's e-mail address was changed.
     AddressChanged,
     /// An agent's password was changed.
     PasswordChanged,
-    /// An access key was created that administers the account.
+    /// An access key that can administer the account was created.
     AdminKeyCreated,
     /// An operator suspended the account.
     Suspended,
@@ -65,11 +66,11 @@ pub enum Occasion {
     Recovered,
     /// The account was deleted.
     Deleted,
-    /// The account has another address.
+    /// The account's e-mail address was changed.
     AddressChanged,
     /// An agent's password was changed.
     PasswordChanged,
-    /// An access key was created that administers the account.
+    /// An access key that can administer the account was created.
     AdminKeyCreated,
     /// An operator suspended the account.
     Suspended,
@@ -86,9 +87,9 @@ enum When {
 /// Which of the account's addresses a notice is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recipient {
-    /// The address that the account has when the notice is sent.
+    /// The verified address that the account has when the notice is sent.
     Current,
-    /// The address that the account had before, sealed into the notice.
+    /// The verified address that the account had before, which is stored in the notice.
     Former,
 }
 
@@ -128,7 +129,7 @@ pub struct Notice {
 pub enum Judgement {
     /// Send it to this address.
     Send(Email),
-    /// Look again later: the receipt does not exist yet.
+    /// Look again later: the notice must contain the erasure's receipt, which does not exist yet.
     Wait,
     /// Drop it: it is no longer true, is too old, or has no address to go to.
     Drop,
@@ -185,8 +186,8 @@ impl Notice {
         occasion.map(|occasion| Self::on(occasion, before, after, now)).unwrap_or_default()
     }
 
-    /// Returns the notices of an `occasion` at `now`; `before` is the account as it was until then. Omits notices that
-    /// would have been due by now. Returns none if the account had no verified address.
+    /// Returns the notices that an `occasion` at `now` causes; `before` is the account as it was until then.
+    /// Omits reminders whose time has passed. Returns none if the account had no verified address.
     #[must_use]
     pub fn on(
         occasion: Occasion,
@@ -216,9 +217,9 @@ impl Notice {
         .collect()
     }
 
-    /// Returns what is to be done with the notice at `now`, given its account and whether the erasure has a receipt. A
-    /// notice of a freeze is true only while the account is frozen with the same date of deletion. So a recovery or a
-    /// hold need not withdraw it.
+    /// Returns what is to be done with the notice at `now`, given its account and whether the erasure has a
+    /// receipt. Notices of a freeze are dropped unless the account is still frozen with the same date of
+    /// deletion, so a recovery or a hold need not withdraw them.
     #[must_use]
     pub fn judge(&self, account: &Customer, has_receipt: bool, now: Timestamp) -> Judgement {
         let is_true = match self.notice_type {

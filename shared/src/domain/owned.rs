@@ -14,7 +14,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$kind),+];
 
-            /// Returns the prefix of this kind's sort keys; the id follows.
+            /// Returns the prefix of this kind's sort keys, which an item's id follows.
             #[must_use]
             pub const fn prefix(self) -> &'static str {
                 match self { $(Self::$kind => concat!($prefix, "#")),+ }
@@ -32,25 +32,26 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $many),+ }
             }
 
-            /// Returns the event type of a created item, as named on the bus.
+            /// Returns the name that the event of a created item has on the event bus.
             #[must_use]
             pub const fn created(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_created")),+ }
             }
 
-            /// Returns the event type of an updated item, as named on the bus.
+            /// Returns the name that the event of an updated item has on the event bus.
             #[must_use]
             pub const fn updated(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_updated")),+ }
             }
 
-            /// Returns the event type of deleted items, as named on the bus.
+            /// Returns the name that the event of deleted items has on the event bus.
             #[must_use]
             pub const fn deleted(self) -> &'static str {
                 match self { $(Self::$kind => concat!($one, "_deleted")),+ }
             }
 
-            /// Returns the reason of the error for an item that does not exist, such as `NUMBER_NOT_FOUND`.
+            /// Returns the reason code of the error for an item that does not exist, such as
+            /// `NUMBER_NOT_FOUND`.
             #[must_use]
             pub const fn not_found(self) -> &'static str {
                 match self { $(Self::$kind => concat!($reason, "_NOT_FOUND")),+ }
@@ -65,12 +66,12 @@ macro_rules! kinds {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nature {
-    /// Has endpoints and rules of its own.
+    /// Agents and access keys: each kind has endpoints and rules of its own.
     Identity,
-    /// Short-lived: its changes emit no events, and erasure plans do not count it.
+    /// Short-lived items: their changes emit no events, and erasure plans do not count them.
     Passing,
-    /// A kind whose items have a name, a description and data: one of the ten of the original API's list, or
-    /// `outbound_configs`.
+    /// Items with a name, a description and data: the ten kinds in the list of resources of the original API
+    /// (`VoIPbin`), and `outbound_configs`.
     Resource,
 }
 
@@ -81,7 +82,7 @@ kinds! {
     AccessKey "KEY" "ACCESSKEY" "accesskey" "accesskeys" Identity;
     /// A session: a credential of an agent who has logged in.
     Session "SESSION" "SESSION" "session" "sessions" Passing;
-    /// An idempotency record.
+    /// An idempotency record: what a request with an `Idempotency-Key` did.
     IdempotencyKey "IDEMPOTENCY" "IDEMPOTENCY_KEY" "idempotency_key" "idempotency_keys" Passing;
     /// A phone number.
     Number "NUMBER" "NUMBER" "number" "numbers" Resource;
@@ -108,7 +109,7 @@ kinds! {
 }
 
 impl Kind {
-    /// Whether items of this kind are resources: a name, a description and data.
+    /// Whether items of this kind are resources, which have a name, a description and data.
     #[must_use]
     pub fn is_resource(self) -> bool {
         self.nature() == Nature::Resource
@@ -124,7 +125,7 @@ impl Kind {
         }
     }
 
-    /// Whether changes of this kind emit events.
+    /// Whether changes of items of this kind emit events.
     #[must_use]
     pub fn is_announced(self) -> bool {
         self.nature() != Nature::Passing

@@ -25,8 +25,8 @@ impl<T> Page<T> {
         if account.status == Status::Deleted { Self::empty() } else { self }
     }
 
-    /// Returns a page of the first `size` of `rows`; if there are more rows, `token` of the last one is the next page's
-    /// token.
+    /// Returns a page of the first `size` of `rows`. If there are more rows, `token` makes the next page's
+    /// token from the last row of this page.
     pub fn cut(mut rows: Vec<T>, size: usize, token: impl Fn(&T) -> String) -> Self {
         let follows = rows.len() > size;
         rows.truncate(size);

@@ -1,4 +1,4 @@
-//! Participants: systems that keep something for accounts, and take part in their erasure.
+//! Participants: other systems that keep something for accounts, and must erase it when an account is erased.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,20 +12,21 @@ use super::value::{
 };
 use super::{Error, Timestamp};
 
-/// Maximum number of participants.
+/// Maximum number of participants that are registered at once. Deleted participants do not count.
 pub const MAX_PARTICIPANTS: usize = 20;
 
-/// Default timeout, the time in which a participant is to answer: 7 days.
+/// Default time that a participant has to answer, its [timeout](Participant::timeout): 7 days.
 pub const TIMEOUT: Duration = Duration::from_hours(7 * 24);
 
-/// Minimum timeout: one hour.
+/// Minimum [timeout](Participant::timeout): one hour.
 pub const MIN_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// Maximum timeout: 30 days.
+/// Maximum [timeout](Participant::timeout): 30 days.
 pub const MAX_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 
-/// Minimum time for which a deleted participant stays in the registry: 30 days. A run may have copied the participant
-/// when it claimed an account just before the participant was deleted. If that run is resumed, it asks the participant.
+/// Minimum time for which a deleted participant stays in the registry: 30 days. An erasure that began just
+/// before the deletion has copied the participant, and may ask it only when an interrupted purge run is
+/// resumed.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// Name of a participant: 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end.
@@ -42,7 +43,7 @@ impl ParticipantName {
         is_slug(text).then(|| Self(text.to_owned()))
     }
 
-    /// Returns a name that was checked when it was stored.
+    /// Wraps a name that was checked when it was stored.
     pub(crate) const fn trusted(text: String) -> Self {
         Self(text)
     }
@@ -72,38 +73,42 @@ impl fmt::Display for ParticipantName {
     }
 }
 
-/// A registered participant.
+/// A registered participant: a system that keeps something for accounts, and is asked to erase it when an
+/// account is erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Whether an erasure waits for its answer.
+    /// Whether an erasure is complete only when this participant has completed or its answer was waived.
     pub required: bool,
-    /// Time in which it is to answer, counted from the claim of the account.
+    /// Time that the participant has to answer, counted from when the purge claims the account (begins to
+    /// erase it).
     pub timeout: Duration,
-    /// Its description, for operators.
+    /// The participant's description, for operators.
     pub detail: Detail,
-    /// When it was registered.
+    /// When the participant was registered.
     pub tm_create: Timestamp,
-    /// When it last changed.
+    /// When the participant last changed.
     pub tm_update: Timestamp,
-    /// When it was deleted: new erasures do not ask it, but those that had begun still do. `None` if it is not deleted.
+    /// When the participant was deleted; `None` if it was not. Only erasures that had begun by then still ask
+    /// it.
     pub tm_delete: Option<Timestamp>,
 }
 
 /// A client's changes to a participant; `None` keeps the present value.
 #[derive(Clone, Debug, Default)]
 pub struct ParticipantChange {
-    /// Whether erasures wait for its answer. Required to register a participant.
+    /// Whether erasures wait for the participant's answer. `None` is refused for a new participant.
     pub required: Option<bool>,
-    /// Time in which it is to answer, counted from the claim of the account.
+    /// Time that the participant has to answer, counted from when the purge claims an account (begins to
+    /// erase it).
     pub timeout: Option<Duration>,
-    /// Its description, for operators.
+    /// The participant's description, for operators.
     pub detail: Option<Detail>,
 }
 
-/// All participants, by name.
+/// The registry of participants: one item that lists all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
-    /// Participants by name. Deleted ones stay as long as an erasure may ask them.
+    /// Participants by name, including deleted ones that an erasure may still ask.
     pub participants: BTreeMap<ParticipantName, Participant>,
     /// Version, incremented by every change: a write succeeds only if the stored registry still has the version that
     /// was read.
@@ -111,13 +116,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Returns the participants that new erasures ask.
+    /// Returns the participants that are not deleted, which new erasures ask.
     pub fn active(&self) -> impl Iterator<Item = (&ParticipantName, &Participant)> {
         self.participants.iter().filter(|(_, participant)| participant.tm_delete.is_none())
     }
 
-    /// Returns the participants that may be removed as soon as no erasure asks them: those deleted at least 30 days
-    /// ago.
+    /// Returns the names of the participants that were deleted at least 30 days ago. Each may be removed from
+    /// the registry once no erasure asks it any more.
     pub fn forgettable(&self, now: Timestamp) -> impl Iterator<Item = &ParticipantName> {
         let is_old = move |one: &Participant| {
             one.tm_delete.is_some_and(|deleted| deleted.plus(REMEMBERED) <= now)
@@ -131,7 +136,7 @@ impl Registry {
         self.participants.get(name).filter(|participant| participant.tm_delete.is_none())
     }
 
-    /// Returns the participant of this name. Refused if there is none, or if it is deleted.
+    /// Returns the participant of this name. Fails if there is none, or if it is deleted.
     pub fn find(&self, name: &ParticipantName) -> Result<&Participant, Error> {
         self.get(name).ok_or(Error::NotFound(Entity::Participant))
     }
@@ -142,8 +147,9 @@ impl Registry {
         self.participants.contains_key(name)
     }
 
-    /// Registers or changes a participant, and returns the new registry and the participant. Refused if there are too
-    /// many participants.
+    /// Registers or changes a participant, and returns the new registry and the participant. A new
+    /// participant is refused if `change` does not say whether it is required, or if [`MAX_PARTICIPANTS`] are
+    /// registered.
     pub fn with(
         &self,
         name: &ParticipantName,
@@ -177,8 +183,8 @@ impl Registry {
         Ok((self.changed(name, participant.clone()), participant))
     }
 
-    /// Marks a participant as deleted, and returns the new registry and the participant. Refused if there is no such
-    /// participant.
+    /// Marks a participant as deleted, and returns the new registry and the participant. Fails if there is no
+    /// such participant.
     pub fn without(
         &self,
         name: &ParticipantName,
@@ -188,8 +194,8 @@ impl Registry {
         Ok((self.changed(name, deleted.clone()), deleted))
     }
 
-    /// Returns the registry without those of `names` that are deleted. To be called only for names that no erasure asks
-    /// any more.
+    /// Returns the registry without the deleted participants among `names`. Call this only for participants
+    /// that no erasure asks any more.
     #[must_use]
     pub fn forgetting(&self, names: &[ParticipantName]) -> Self {
         let mut participants = self.participants.clone();
@@ -204,7 +210,7 @@ impl Registry {
     }
 }
 
-/// Returns the timeout that a client has sent, in seconds. Refused unless it is between one hour and 30 days.
+/// Converts a timeout that a client sent, in seconds. Fails unless it is between one hour and 30 days.
 pub fn timeout(seconds: Integer) -> Result<Duration, Error> {
     let timeout = Duration::from_secs(seconds.0);
     if (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {

@@ -1,4 +1,5 @@
-//! Participations: the part that one participant has in one round of an account's erasure.
+//! Participations: what one participant is asked and answers in one round of an account's erasure. An account
+//! has more than one round if a restored table brings it back and it is erased again.
 
 use std::time::Duration;
 
@@ -7,19 +8,20 @@ use serde::{Deserialize, Serialize};
 use super::participant::{Participant, ParticipantName};
 use super::{Actor, Customer, Error, Id, Timestamp};
 
-/// A participant as the claim copied it into the ledger.
+/// A participant that an erasure asks: copied from the registry to the ledger (the record of erasures) when
+/// the purge claims the account, that is, begins to erase it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participating {
-    /// Its name.
+    /// The participant's name.
     pub name: ParticipantName,
-    /// Whether the erasure waits for its answer.
+    /// Whether the erasure waits for the participant's answer.
     pub required: bool,
-    /// Time in which it is to answer, counted from the claim of the account.
+    /// Time that the participant has to answer, counted from when the purge claimed the account.
     pub timeout: Duration,
 }
 
 impl Participating {
-    /// Returns the copy of a registered participant.
+    /// Copies what an erasure needs to know of a registered participant.
     #[must_use]
     pub fn of(name: &ParticipantName, participant: &Participant) -> Self {
         let Participant { required, timeout, .. } = *participant;
@@ -27,55 +29,55 @@ impl Participating {
     }
 }
 
-/// A round of an account's erasure, as the claim begins it.
+/// A round of an account's erasure, as it is when the purge claims the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {
-    /// 1, and one more whenever the account is erased again.
+    /// Number of the round: 1, and one more each time the account is erased again.
     pub number: u64,
-    /// The participants that it asks.
+    /// The participants that are asked in this round.
     pub participants: Vec<Participating>,
 }
 
-/// Status that a participant reports, in the terms of `OpenDSR`. An answer is ignored if the recorded answer has a
-/// status that comes later in this order.
+/// Status that a participant reports, in the terms of `OpenDSR`. The order matters: an answer is ignored if
+/// the recorded answer has a later status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerStatus {
-    /// The participant has taken note.
+    /// The participant has received the request, and reports nothing else yet.
     Pending,
-    /// The participant is deleting.
+    /// The participant is deleting what it keeps for the account.
     InProgress,
     /// The participant cannot delete, for now.
     Failed,
-    /// The participant is done. Final.
+    /// The participant is done. No other status can follow.
     Completed,
 }
 
-/// Items of one kind that a participant keeps, and why.
+/// Items of one kind that a participant does not delete, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retained {
     /// What is kept, such as `invoices`.
     pub kind: String,
-    /// How many there are.
+    /// Number of items kept.
     pub count: u64,
-    /// Ground on which they are kept, such as a law.
+    /// Why they are kept, such as the law that requires it.
     pub ground: String,
-    /// Until when; `None` if that is not known.
+    /// Until when they are kept; `None` if that is not known.
     pub until: Option<Timestamp>,
 }
 
-/// An answer of a participant. Nothing in it is personal.
+/// A participant's answer to the request to erase what it keeps for an account. It contains no personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Status that the participant reports.
     pub status: AnswerStatus,
-    /// Number of items found.
+    /// Number of items that the participant found for the account.
     pub found: u64,
-    /// Number of items deleted.
+    /// Number of items that the participant has deleted.
     pub deleted: u64,
-    /// Items that it keeps.
+    /// Items that the participant keeps.
     pub retained: Vec<Retained>,
-    /// Anything else, for operators.
+    /// Free text of the participant, for operators.
     pub detail: String,
 }
 
@@ -84,92 +86,97 @@ pub struct Answer {
 pub struct RecordedAnswer {
     /// The answer.
     pub answer: Answer,
-    /// Who gave it: the participant's key, or a project admin.
+    /// Who gave the answer: the participant's access key, or a project admin.
     pub by: Actor,
-    /// When it was given.
+    /// When the answer was given.
     pub tm_answer: Timestamp,
 }
 
-/// A waiver: a project admin's decision that an erasure is complete without a participant's answer.
+/// A waiver: a project admin's decision that an erasure does not wait for a participant's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {
     /// Why the answer is not needed.
     pub reason: String,
-    /// Who decided it.
+    /// The project admin who decided it.
     pub by: Actor,
     /// When it was decided.
     pub tm_waive: Timestamp,
 }
 
-/// A participant's part in a round of an erasure.
+/// A participant's part in one round of an account's erasure: what it is asked, and what it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participation {
-    /// The account.
+    /// The account that is erased.
     pub customer: Id<Customer>,
     /// Round of the erasure: 1, and one more whenever the account is erased again.
     pub round: u64,
-    /// The participant.
+    /// The participant's name.
     pub name: ParticipantName,
     /// Whether the erasure waits for the participant's answer.
     pub required: bool,
-    /// When it was first asked.
+    /// When the participant was first asked.
     pub tm_ask: Timestamp,
-    /// When it is to have answered.
+    /// When the participant's time to answer ends.
     pub tm_deadline: Timestamp,
-    /// Number of times that it was asked so far.
+    /// Number of times that the participant has been asked.
     pub questions: u64,
-    /// When it was last asked.
+    /// When the participant was last asked.
     pub tm_question: Timestamp,
-    /// When the scheduled run next looks at the part; `None` if it no longer does.
+    /// When the scheduled job, which asks participants again, next handles this part; `None` if nothing is
+    /// left to do.
     pub tm_next: Option<Timestamp>,
-    /// The last answer; `None` if there is none.
+    /// The participant's last answer; `None` if it has not answered.
     pub answer: Option<RecordedAnswer>,
-    /// The waiver; `None` if the answer was not waived.
+    /// The waiver of the answer; `None` if there is none.
     pub waiver: Option<Waiver>,
     /// Version, incremented by every change of the answer or waiver: such a write succeeds only if the version is still
     /// the one that was read.
     pub version: u64,
 }
 
-/// State of a participant's part.
+/// State of a participant's part in an erasure: the status of its last answer, or waived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartState {
-    /// Asked, without an answer.
+    /// The participant was asked, and has not answered.
     Asked,
-    /// It has taken note.
+    /// The participant has received the request, and reports nothing else yet.
     Pending,
-    /// It is deleting.
+    /// The participant is deleting what it keeps for the account.
     InProgress,
-    /// It cannot delete, for now.
+    /// The participant cannot delete, for now.
     Failed,
-    /// It is done.
+    /// The participant is done.
     Completed,
-    /// A project admin decided that the erasure is complete without the answer.
+    /// A project admin decided that the erasure does not wait for the participant's answer.
     Waived,
 }
 
-/// Effect of an answer or a waiver on a part.
+/// Effect of an answer or a waiver on a participant's part in an erasure.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// The part has changed; contains it as it is now.
+    /// The part has changed; contains the changed part.
     Changed(Box<Participation>),
-    /// Nothing has changed: this answer or one with a later status was already recorded, or the part needs no waiver.
+    /// Nothing has changed. An answer: it was recorded before, or one with a later status was. A waiver: the
+    /// participant had completed or was waived.
     Unchanged,
 }
 
-/// Times at which the participant is asked again at first, counted from the first question.
+/// When a participant that is not done is asked again at first, counted from the first question: after 5, 20
+/// and 60 minutes. Later questions follow at the [`INTERVAL`].
 const FIRST_QUESTIONS: [Duration; 3] =
     [Duration::from_mins(5), Duration::from_mins(20), Duration::from_hours(1)];
 
-/// Interval at which the participant is asked after the [first questions](FIRST_QUESTIONS): a day.
+/// Interval at which a participant is asked again after the [first questions](FIRST_QUESTIONS): a day.
 const INTERVAL: Duration = Duration::from_hours(24);
 
-/// Interval at which the scheduled run looks at a settled part that stays in the index until the erasure is complete.
+/// Interval at which the scheduled job handles a settled part (completed or waived) that stays in the job's
+/// index until the whole erasure is complete.
 const WAIT: Duration = Duration::from_hours(1);
 
 impl Participation {
-    /// Returns the part of a participant that is first asked at `now`, in an erasure that was claimed at `claimed`.
+    /// Returns the part of a participant that is first asked at `now`. Its time to answer is counted from
+    /// `claimed`, when the purge claimed the account.
     #[must_use]
     pub fn new(
         customer: Id<Customer>,
@@ -195,7 +202,7 @@ impl Participation {
         part.rescheduled(now)
     }
 
-    /// Whether the scheduled run is to look at the part at `now`.
+    /// Whether the scheduled job is due to handle this part at `now`.
     #[must_use]
     pub fn is_look_due(&self, now: Timestamp) -> bool {
         self.tm_next.is_some_and(|next| next <= now)
@@ -213,8 +220,8 @@ impl Participation {
         Self { questions: self.questions + 1, tm_question: now, ..self.clone() }.rescheduled(now)
     }
 
-    /// Returns the part with the next look scheduled for the time at which the participant is to be asked again, or for
-    /// the deadline if that comes first.
+    /// Sets when the scheduled job next handles this part: when the participant is to be asked again, or at
+    /// the deadline if that is still to come and earlier.
     #[must_use]
     pub fn rescheduled(self, now: Timestamp) -> Self {
         let next = self.next_question();
@@ -222,7 +229,7 @@ impl Participation {
         Self { tm_next: Some(next), ..self }
     }
 
-    /// Returns a settled part with the next look scheduled, for an erasure that is not complete yet.
+    /// Sets when the scheduled job next handles this settled part, for an erasure that is not complete yet.
     #[must_use]
     pub fn waiting(self, now: Timestamp) -> Self {
         Self { tm_next: Some(now.plus(WAIT)), ..self }
@@ -234,8 +241,8 @@ impl Participation {
         next.unwrap_or(self.tm_question.plus(INTERVAL))
     }
 
-    /// Returns the part with this answer. Refused if both it and the recorded answer are
-    /// [`Completed`](AnswerStatus::Completed) but differ.
+    /// Records an answer. Refused if it is [`Completed`](AnswerStatus::Completed) and differs from a recorded
+    /// answer that is, too.
     pub fn answered(&self, answer: Answer, by: Actor, now: Timestamp) -> Result<Answered, Error> {
         if let Some(RecordedAnswer { answer: before, .. }) = &self.answer {
             if *before == answer || answer.status < before.status {
@@ -249,7 +256,7 @@ impl Participation {
         Ok(Answered::Changed(Box::new(Self { answer, ..self.next_version() })))
     }
 
-    /// Returns the part with this waiver, or no change if the participant has completed or was waived before.
+    /// Records a waiver. Changes nothing if the participant has completed or was waived before.
     #[must_use]
     pub fn waived(&self, reason: String, by: Actor, now: Timestamp) -> Answered {
         if self.waiver.is_some() || self.is_completed() {
@@ -285,13 +292,14 @@ impl Participation {
         }
     }
 
-    /// Whether the erasure waits for the participant's answer.
+    /// Whether the erasure still waits for the participant's answer: it is required, and the part is neither
+    /// completed nor waived.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         self.required && self.settled_at().is_none()
     }
 
-    /// Whether the erasure waits for the participant's answer and the deadline has passed.
+    /// Whether the erasure still waits for the participant's answer although the deadline has passed.
     #[must_use]
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         self.is_awaited() && self.tm_deadline <= now

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::Integer;
 
-/// A set of permission bits, with the numbers that they have in the original API.
+/// A set of permission bits, with the numbers that they have in the original API (`VoIPbin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Permission(u64);
@@ -20,7 +20,7 @@ impl Permission {
     pub const ADMIN: Self = Self(32);
     /// Customer manager: manages a customer's resources.
     pub const MANAGER: Self = Self(64);
-    /// No permission: every caller has it.
+    /// No bits. Where this is required, every caller is allowed.
     pub const NONE: Self = Self(0);
 
     /// Names of the permissions.
@@ -50,8 +50,8 @@ impl Permission {
         other.within(self) == other
     }
 
-    /// Returns the bits of this permission that `limit` implies: what an access key with this permission may do if its
-    /// agent has `limit`.
+    /// Returns the bits of this permission that `limit` includes or implies: what an access key with this
+    /// permission may do if its agent has `limit`.
     #[must_use]
     pub fn within(self, limit: Self) -> Self {
         Self(self.0 & limit.extent().0)
@@ -96,7 +96,7 @@ impl Grant {
         self.0
     }
 
-    /// Returns the permission if a caller with `own` may grant it.
+    /// Returns the permission if a caller with the permission `own` may grant it; `None` otherwise.
     #[must_use]
     pub fn give(self, own: Permission) -> Option<Permission> {
         own.covers(self.0).then_some(self.0)

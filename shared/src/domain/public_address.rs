@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A block of addresses with a common prefix of this length.
+/// A CIDR block: an address in it, and the number of bits that all of its addresses share with that address.
 struct Block<A>(A, u32);
 
 impl Block<Ipv4Addr> {
@@ -53,8 +53,8 @@ const SPECIAL_V6: [Block<Ipv6Addr>; 5] = [
 
 /// Whether an address belongs to a single host on the public internet; `false` if that is not certain.
 ///
-/// Always `false` for an IPv6 address that embeds an IPv4 address, even a public one, because a gateway that we do not
-/// see decides where it leads.
+/// Always `false` for an IPv6 address that embeds an IPv4 address, even a public one: a gateway translates
+/// it, and we do not know to what.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
@@ -99,7 +99,8 @@ mod tests {
         range(address.parse::<IpAddr>().unwrap(), prefix.parse().unwrap())
     }
 
-    /// Returns every block of a registry, from its first column, which may name two blocks and have a footnote.
+    /// Reads the address blocks in the first column of a registry. A cell may contain two blocks, and
+    /// footnotes.
     fn registry(csv: &str) -> Vec<Range> {
         // A record's continuation lines are indented.
         let records = csv.lines().skip(1).filter(|line| !line.starts_with(' '));
@@ -114,7 +115,7 @@ mod tests {
         ranges
     }
 
-    /// Returns the same addresses as the fewest possible ranges, in order.
+    /// Sorts ranges, and merges those that overlap or adjoin.
     fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
         ranges.sort_by_key(|range| *range.start());
         let mut merged: Vec<Range> = Vec::new();
@@ -144,7 +145,8 @@ mod tests {
         merged(ranges)
     }
 
-    /// Returns the first and last address of each range, and their neighbours.
+    /// Returns the first and the last address of each range, and the addresses just before and after them, up
+    /// to `most`.
     fn edges(ranges: &[Range], most: u128) -> impl Iterator<Item = u128> {
         ranges
             .iter()
@@ -161,8 +163,9 @@ mod tests {
         ranges.iter().any(|range| range.contains(&bits))
     }
 
-    /// Returns the IPv6 addresses that embed an IPv4 address in any form: mapped, compatible, translated (of both
-    /// kinds), 6to4, Teredo (server, and the client's inverted), ISATAP (of both kinds).
+    /// Returns IPv6 addresses that embed an IPv4 address, one for each way to do so: mapped, compatible,
+    /// translated (NAT64, well-known and local prefix), 6to4, Teredo (as the server, and inverted as the
+    /// client), ISATAP (local and global).
     fn embeddings(address: Ipv4Addr) -> [Ipv6Addr; 9] {
         let [a, b, c, d] = address.octets();
         let [high, low] = [[a, b], [c, d]].map(u16::from_be_bytes);
@@ -190,7 +193,7 @@ mod tests {
         assert_eq!(parse("::1/128"), 1..=1);
     }
 
-    /// Compares ranges: if they are the same, so are the answers for all 2^32 and 2^128 addresses.
+    /// Compares the blocks as ranges, and thereby covers all 2^32 IPv4 and 2^128 IPv6 addresses.
     #[test]
     fn the_blocks_are_those_of_the_registries() {
         let own_v4 = SPECIAL_V4.iter().map(|block| range(block.0, block.1)).collect();

@@ -1,32 +1,36 @@
-//! The state of the purge as operators see it: the kill switch and the breaker, which stop it, and the brake, which
-//! limits operators' own deletions.
+//! The state of the purge, the background work that deletes accounts and what they own, as operators see it:
+//! the kill switch that stops it, and hourly limits on purges (circuit breaker) and on operators' deletions
+//! (brake).
 
 use super::{Customer, Id, Timestamp};
 
-/// The switch and the limits that stop the purge and operators' deletions, and the purges under way.
+/// State of the purge: the kill switch, the hourly limits, and the purges in progress.
 #[derive(Debug)]
 pub struct PurgeState {
     /// Whether purging is switched on: the kill switch.
     pub enabled: bool,
-    /// Limit and count of purges that begin within an hour: the circuit breaker.
+    /// Circuit breaker: the limit of purges that begin within an hour, and how many began in the current
+    /// hour.
     pub breaker: HourlyLimit,
-    /// Limit and count of deletions by operators within an hour: the brake.
+    /// Brake: the limit of deletions by operators within an hour, and how many there were in the current
+    /// hour.
     pub brake: HourlyLimit,
-    /// Purges that have begun and have not finished, those due longest first.
+    /// Purges that have begun and have not finished, the longest overdue first.
     pub running: Vec<RunningPurge>,
 }
 
-/// A limit per clock hour, and the count of the current hour.
+/// A limit per clock hour, and how much of it is used in the current hour.
 #[derive(Clone, Copy, Debug)]
 pub struct HourlyLimit {
     /// Maximum within an hour; `None` if there is no limit.
     pub limit: Option<u64>,
-    /// Count of the current hour.
+    /// Number counted in the current hour.
     pub used: u64,
 }
 
 impl HourlyLimit {
-    /// Whether the limit is reached, so that nothing more is admitted within this hour (an open circuit breaker).
+    /// Whether the limit is reached, so that nothing more is admitted in the current hour. The name is that
+    /// of a circuit breaker's state.
     #[must_use]
     pub fn is_open(self) -> bool {
         self.limit.is_some_and(|limit| self.used >= limit)
@@ -36,9 +40,9 @@ impl HourlyLimit {
 /// A purge that has begun and has not finished.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningPurge {
-    /// The account.
+    /// The account that is purged.
     pub customer: Id<Customer>,
-    /// When the account fell due.
+    /// When the account's deletion fell due.
     pub tm_due: Timestamp,
 }
 

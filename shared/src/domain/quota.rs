@@ -1,7 +1,8 @@
 //! Rate limits: how many requests are answered within a window of time.
 //!
-//! An authenticated request counts against its account, whatever network it comes from. Any other request counts
-//! against its network, whatever account it names. Windows begin at the same time for all.
+//! An authenticated request counts against its account, whatever network it comes from. Any other request
+//! counts against the network it comes from, whatever account it names. Windows are aligned to the clock, so
+//! they begin at the same time for all.
 
 use std::time::Duration;
 
@@ -10,21 +11,22 @@ use super::Timestamp;
 /// What a rate limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuotaKind {
-    /// Requests of an account, by all of its sessions and access keys.
+    /// Requests of an account, made with any of its sessions and access keys.
     Requests,
-    /// Requests from a network with a well-formed but invalid token.
+    /// Requests with a well-formed but invalid token, per network.
     InvalidTokens,
-    /// Password attempts from a network, with any user name.
+    /// Password attempts for any user name, per network.
     PasswordAttempts,
-    /// Requests from a network that ask for mail.
+    /// Requests for something that is sent by mail, such as another link, per network.
     MailRequests,
-    /// Requested mail of one purpose, per address or user name.
+    /// Requests for mail of one purpose, per address or user name that the mail is for.
     MailsPerAddress,
-    /// Attempts of an account's own callers to create an agent with a taken user name.
+    /// Attempts to create an agent with a user name that is taken, per account. Attempts by operators do not
+    /// count.
     TakenUsernames,
-    /// Changes of an account's e-mail address by its owner.
+    /// Changes of an account's e-mail address by its owner, per account.
     AddressChanges,
-    /// Requests from a network with a ticket of an erasure.
+    /// Requests with a [ticket](super::Ticket), which lets its owner follow an erasure, per network.
     Tickets,
 }
 
@@ -44,8 +46,9 @@ impl QuotaKind {
         }
     }
 
-    /// Whether a request waits until it is counted, and is refused if counting fails (fail closed), because the limit
-    /// protects from attacks and not only from an unfair share.
+    /// Whether the limit is strict: a request waits until it is counted, and is refused if counting fails
+    /// (fail closed). Limits are strict if they protect from attacks; the others only give each caller a fair
+    /// share.
     #[must_use]
     pub const fn is_strict(self) -> bool {
         match self {
@@ -76,7 +79,7 @@ impl QuotaKind {
 /// A rate limit: the kind of request that it counts, the maximum within a window, and whether requests are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// What is limited.
+    /// Kind of request that is limited.
     pub kind: QuotaKind,
     /// Maximum number within a window.
     pub limit: u64,
@@ -87,22 +90,23 @@ pub struct Quota {
 /// Sampling interval: if requests are sampled, one in this many is counted.
 const SAMPLE: u64 = 8;
 
-/// Lowest limit with which requests may be sampled. Below it, the estimate would be off by too much.
+/// Lowest limit for which requests may be sampled. Below it, the estimate would be too inaccurate.
 const SAMPLED_FROM: u64 = 600;
 
 impl Quota {
     /// Password attempts from one network: 1,000 in 10 minutes.
     pub const PASSWORD_ATTEMPTS: Self = Self::exact(QuotaKind::PasswordAttempts, 1000);
 
-    /// Attempts of an account to create an agent with a taken user name: 10 an hour, since each reveals that somebody
-    /// has the name.
+    /// Attempts to create an agent with a user name that is taken, per account: 10 an hour, since each
+    /// reveals that somebody has the name.
     pub const TAKEN_USERNAMES: Self = Self::exact(QuotaKind::TakenUsernames, 10);
 
-    /// Changes of an account's address by its owner: 10 an hour, since each mails a link to the new address.
+    /// Changes of an account's e-mail address by its owner: 10 an hour, since each mails a link to the new
+    /// address.
     pub const ADDRESS_CHANGES: Self = Self::exact(QuotaKind::AddressChanges, 10);
 
-    /// Requests with a ticket from one network: 600 a minute, since each costs a write and two reads. The 128 bits of a
-    /// ticket are protection enough from guessing.
+    /// Requests with a [ticket](super::Ticket) from one network: 600 a minute, since each costs a write and
+    /// two reads. The limit need not prevent guessing: a ticket has 128 random bits.
     pub const TICKETS: Self = Self::exact(QuotaKind::Tickets, 600);
 
     /// Returns a rate limit that counts every request.
@@ -111,8 +115,8 @@ impl Quota {
         Self { kind, limit, weight: 1 }
     }
 
-    /// Returns a rate limit that counts one in eight requests, chosen at random, as eight; below a limit of 600, every
-    /// request.
+    /// Returns a rate limit that counts a random one in eight requests, each as eight. If `limit` is below
+    /// 600, it counts every request instead.
     #[must_use]
     pub const fn sampled(kind: QuotaKind, limit: u64) -> Self {
         Self { kind, limit, weight: if limit < SAMPLED_FROM { 1 } else { SAMPLE } }
@@ -124,19 +128,19 @@ impl Quota {
         self.weight
     }
 
-    /// Whether requests are sampled, so that the number of remaining ones is an estimate.
+    /// Whether requests are sampled, so that the number of remaining requests is an estimate.
     #[must_use]
     pub const fn is_sampled(self) -> bool {
         self.weight > 1
     }
 
-    /// Whether a request is counted, given a random byte that was drawn for it.
+    /// Whether a request is counted. `random` is a random byte that was drawn for this request.
     #[must_use]
     pub fn counts(self, random: u8) -> bool {
         u64::from(random) % self.weight == 0
     }
 
-    /// Returns what is left at `now` after `count` requests in the window.
+    /// Returns what is left of the rate limit at `now`, after `count` requests in the current window.
     #[must_use]
     pub fn status(self, count: u64, now: Timestamp) -> QuotaStatus {
         QuotaStatus {
@@ -171,9 +175,9 @@ pub struct Quotas {
 /// A window of time, in seconds since 1970; the end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Its first second.
+    /// First second of the window.
     pub start: i64,
-    /// The first second after it.
+    /// First second after the window.
     pub end: i64,
 }
 

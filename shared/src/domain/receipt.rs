@@ -11,24 +11,25 @@ use super::erasure::{Erasure, Reason};
 use super::participation::{PartState, Participating, Participation};
 use super::{Customer, Id, Timestamp};
 
-/// The issuer of receipts.
+/// Issuer of receipts: the value of the claim `iss`.
 const ISSUER: &str = "tenure";
 
 /// How far back point-in-time recovery of the accounts table reaches: DynamoDB's maximum, 35 days. Deleted data can be
 /// restored for that long.
 pub const BACKUPS_KEPT: Duration = Duration::from_hours(35 * 24);
 
-/// Edition of a receipt within its round: the first receipt, or the one that supersedes it.
+/// Edition of a receipt. A round of an erasure has one receipt, or two, of which the second supersedes the
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edition<'a> {
-    /// The first: signed when the purge finishes.
+    /// The first receipt, signed when the purge finishes.
     First,
-    /// The receipt that supersedes the signed receipt `superseded`, because all participants that the erasure waited
-    /// for have completed or were waived by `tm_complete`.
+    /// The second receipt, which supersedes the receipt `superseded`: every participant that the erasure
+    /// waited for had completed, or its answer was waived, by `tm_complete`.
     Superseding {
-        /// The JWS of the receipt that it supersedes.
+        /// The superseded receipt, as a JWS.
         superseded: &'a str,
-        /// When the erasure was complete. This is the receipt's `iat`, no matter when it is signed.
+        /// When the erasure was complete. This is the receipt's `iat`, no matter when the receipt is signed.
         tm_complete: Timestamp,
     },
 }
@@ -42,10 +43,10 @@ pub enum Edition<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt<'a> {
     iss: &'static str,
-    /// The account.
+    /// The erased account, by its id.
     sub: Id<Customer>,
-    /// Id of the receipt: the account, the epoch in which the purge finished, and the time; `.final` follows if it
-    /// supersedes another one.
+    /// Id of the receipt: the account's id, its epoch (the number of the purge's last claim of the account)
+    /// and `iat`; a receipt that supersedes another ends in `.final`.
     jti: String,
     iat: i64,
     /// Number of deleted items, by kind.
@@ -58,13 +59,15 @@ pub struct Receipt<'a> {
     tm_finish: Timestamp,
     requested_by: Option<Role>,
     reason: Option<Reason>,
-    /// Hash of the plan that the deletion was bound to.
+    /// Hash of the plan (the count of what deleting would remove) that the deletion was bound to; `None` if
+    /// it was bound to none.
     plan: Option<&'a str>,
     /// Round of the erasure: 1, and one more whenever the account was erased again after a restore.
     round: u64,
-    /// Whether all required participants have completed or were waived: no other receipt of this round follows.
+    /// Whether this is the last receipt of the round: all required participants have completed or were
+    /// waived.
     r#final: bool,
-    /// SHA-256 of the receipt that it supersedes, in hexadecimal.
+    /// SHA-256 of the receipt that this one supersedes, in hexadecimal; `None` if it supersedes none.
     supersedes: Option<String>,
     covers: Covered<'a>,
     retained: Vec<RetainedItems<'a>>,
@@ -75,9 +78,9 @@ pub struct Receipt<'a> {
 /// Summary of a signed receipt, as the event [`CustomerErased`](super::EventType::CustomerErased) contains it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptSummary {
-    /// Round of the erasure.
+    /// Number of the erasure's round.
     pub round: u64,
-    /// Whether no other receipt of this round follows.
+    /// Whether this is the last receipt of the round.
     pub r#final: bool,
     /// SHA-256 of the signed receipt, in hexadecimal.
     pub digest: String,
@@ -88,9 +91,9 @@ pub struct ReceiptSummary {
 /// A signed receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedReceipt {
-    /// The JWS.
+    /// The receipt as a JWS.
     pub jws: String,
-    /// Its summary, for the event.
+    /// Summary of the receipt, for the event.
     pub summary: ReceiptSummary,
 }
 
@@ -116,8 +119,8 @@ struct Covered<'a> {
     participants: Vec<CoveredParticipant<'a>>,
 }
 
-/// Our tables. Accounts: their items are deleted. The outbox: its events hold nothing personal, and expire. The ledger:
-/// it holds nothing personal, and is kept.
+/// The tables of this system. The items of `accounts` are deleted. The events in `outbox` contain nothing
+/// personal, and expire. The entries of `ledger` contain nothing personal, and are kept.
 const TABLES: [&str; 3] = ["accounts", "outbox", "ledger"];
 
 /// A participant's report on its part of the erasure, which this system cannot verify.
@@ -125,7 +128,7 @@ const TABLES: [&str; 3] = ["accounts", "outbox", "ledger"];
 struct CoveredParticipant<'a> {
     name: &'a str,
     required: bool,
-    /// State of its part; `None` if it has not been asked.
+    /// State of the participant's part in the erasure; `None` if the participant has not been asked.
     state: Option<PartState>,
     found: Option<u64>,
     deleted: Option<u64>,
@@ -151,7 +154,7 @@ impl<'a> CoveredParticipant<'a> {
     }
 }
 
-/// Items that a participant keeps.
+/// Items that a participant keeps, as it has reported them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct RetainedItems<'a> {
     participant: &'a str,
@@ -180,9 +183,9 @@ struct Software {
 const SOFTWARE: Software = Software { name: ISSUER, version: env!("CARGO_PKG_VERSION") };
 
 impl<'a> Receipt<'a> {
-    /// Returns the receipt of an erasure that was verified to be complete at `tm_finish`: everything that the ledger
-    /// counted is deleted, and the fields `fields_erased` of the account are erased. Participants' reports are taken
-    /// from those `parts` that belong to the ledger's round.
+    /// Returns the receipt of an erasure that was verified to be complete at `tm_finish`: everything that the
+    /// ledger counted is deleted, and the fields `fields_erased` of the account are erased. Participants'
+    /// reports are taken from `parts`; parts of other rounds than the ledger's current one are ignored.
     #[must_use]
     pub fn new(
         ledger: &'a Erasure,
@@ -299,7 +302,8 @@ mod tests {
         Erasure { request: Some(request), ..ledger }
     }
 
-    /// Returns the ledger's row of an erasure that asks three participants, and their parts.
+    /// Returns an erasure in its second round that asks three participants, and their parts in both rounds.
+    /// The first of the three has not been asked in the second round.
     fn asked() -> (Erasure, Vec<Participation>) {
         let participating = |(name, required): (&str, bool)| Participating {
             name: ParticipantName::parse(name).unwrap(),
@@ -333,8 +337,8 @@ mod tests {
         serde_json::to_string(&Receipt::new(ledger, parts, FIELDS, finish(), edition)).unwrap()
     }
 
-    /// Checks that the receipt has exactly these claims, in this order: those of the account, those of the round, the
-    /// software.
+    /// Checks that the receipt has exactly these claims, in this order: the claims `account`, the claims
+    /// `round`, and the claim `software`.
     #[track_caller]
     fn assert_claims(claims: &str, account: &[&str], round: &[&str]) {
         let version = env!("CARGO_PKG_VERSION");

@@ -47,8 +47,8 @@ impl Customer {
         Registration { customer, admin: admin.appoint(Permission::ADMIN, now) }
     }
 
-    /// Returns the account that a sign-up creates once its address is proven, which is `active` from the start, and its
-    /// first admin.
+    /// Returns the account that a sign-up creates once its e-mail address is proven, and its first admin. The
+    /// account is `active` from the start.
     #[must_use]
     pub fn sign_up(
         id: Id<Self>,
@@ -66,8 +66,8 @@ impl Customer {
         Registration { customer, admin }
     }
 
-    /// Returns the project's own account and its first project admin. It is `active` from the start, emits
-    /// no event, and is never frozen or deleted.
+    /// Returns the operator's own account (the project account) and its first project admin. The account is
+    /// `active` from the start, emits no event, and is never frozen or deleted.
     #[must_use]
     pub fn register_project(admin: FirstAdmin, now: Timestamp) -> Registration {
         let internals = Internals {

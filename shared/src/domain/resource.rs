@@ -3,7 +3,7 @@
 use super::value::{Detail, Name};
 use super::{Data, Id, Timestamp};
 
-/// A resource that an account owns. Its kind is part of its key.
+/// A resource that an account owns. Its kind, such as number or flow, is part of its database key.
 #[derive(Clone, Debug)]
 pub struct Resource {
     /// The resource's id.
@@ -12,7 +12,7 @@ pub struct Resource {
     pub name: Name,
     /// Its description, written by the owner.
     pub detail: Detail,
-    /// Its data.
+    /// Its data: a JSON object.
     pub data: Data,
     /// When it was created.
     pub tm_create: Timestamp,

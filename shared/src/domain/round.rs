@@ -1,22 +1,23 @@
-//! Rounds of an account's erasure: which participants each asks, and what is done about their parts.
+//! Rounds of an account's erasure: which participants are asked in each, and what the scheduled job does
+//! about their answers. (The job asks participants until they have answered.)
 
 use super::participant::Registry;
 use super::participation::{Participating, Participation};
 use super::{Erasure, Timestamp};
 
-/// The scheduled run's action on a participant's part that it looks at.
+/// What the scheduled job does about a participant's part in an erasure once the part is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Takes the part out of the index, because nothing is left to be done about it.
+    /// Removes the part from the job's index, because nothing is left to be done about it.
     Close,
-    /// Asks the participant again, and records that.
+    /// Asks the participant again; contains the part to store afterwards.
     Ask(Participation),
-    /// Schedules the next look at the part.
+    /// Handles the part again later; contains the part with the time.
     Later(Participation),
 }
 
 impl Registry {
-    /// Returns the copy of the active participants, which a new erasure asks.
+    /// Copies the active participants from the registry, for a new erasure to ask.
     #[must_use]
     pub fn participating(&self) -> Vec<Participating> {
         self.active().map(|(name, participant)| Participating::of(name, participant)).collect()
@@ -35,19 +36,20 @@ impl Look {
 }
 
 impl Erasure {
-    /// Returns the number of the round that a claim of the account begins. `None` if a round has begun and not
-    /// finished, because the claim continues that round.
+    /// Returns the number of the round that begins when the purge claims the account now. `None` if the claim
+    /// continues a round that has begun and not finished.
     #[must_use]
     pub const fn next_round(&self) -> Option<u64> {
         if self.tm_claim.is_some() && self.tm_finish.is_none() {
             return None;
         }
-        // A new request clears the row but keeps the epoch. So an epoch above 0 shows that a claim has begun this
-        // round, even if a restore has undone the purge before it finished.
+        // A new request to delete the account clears `tm_claim`, but keeps the epoch. So an epoch above 0 shows
+        // that a claim has begun this round, even if a restore has undone the purge before it finished.
         Some(if self.epoch == 0 { self.round } else { self.round + 1 })
     }
 
-    /// Returns the part of this participant in this round, among all `parts` of the account; `None` if it is missing.
+    /// Returns the participant's part in the current round, out of all `parts` of the account; `None` if it
+    /// is missing.
     #[must_use]
     pub fn part_of<'a>(
         &self,
@@ -57,7 +59,8 @@ impl Erasure {
         parts.iter().find(|part| (part.round, &part.name) == (self.round, &participating.name))
     }
 
-    /// Returns new parts, first asked at `now`, for those participants of this round that have none among `parts`.
+    /// Returns new parts, first asked at `now`, for those participants of the current round that have none
+    /// among `parts`.
     #[must_use]
     pub fn missing_parts(&self, parts: &[Participation], now: Timestamp) -> Vec<Participation> {
         let claimed = self.tm_claim.unwrap_or(now);
@@ -66,26 +69,26 @@ impl Erasure {
         missing.map(part).collect()
     }
 
-    /// Whether every participant that this round waits for has completed or was waived, according to its part among
-    /// `parts`.
+    /// Whether every participant that the current round waits for has completed or was waived, according to
+    /// its part in `parts`.
     #[must_use]
     pub fn is_complete_with(&self, parts: &[Participation]) -> bool {
         let is_settled = |one| self.part_of(one, parts).is_some_and(|part| !part.is_awaited());
         self.participants.iter().filter(|one| one.required).all(is_settled)
     }
 
-    /// Whether this erasure still asks for `part`: the part belongs to the current round, and the account has been
-    /// claimed since it was last reinstated.
+    /// Whether `part` still matters to this erasure: it belongs to the current round, and the purge has
+    /// claimed the account since the account was last reinstated (brought back on purpose by a restore).
     #[must_use]
     pub fn asks_for(&self, part: &Participation) -> bool {
         part.round == self.round && self.tm_claim.is_some()
     }
 
-    /// Decides what the scheduled run does at `now` with `part`, which is due.
+    /// Decides what the scheduled job does about `part`, which is due at `now`.
     ///
-    /// Until the erasure is complete, one of its required parts, the last by name, stays in the index even if it is
-    /// settled. So if a call recorded the last answer but failed to complete the erasure, the scheduled run completes
-    /// it.
+    /// Until the erasure is complete, one of its required parts, the last by name, stays in the job's index
+    /// even if it is settled (completed or waived). So if a request recorded the last answer but failed to
+    /// complete the erasure, the job completes it.
     #[must_use]
     pub fn look_at(&self, part: &Participation, now: Timestamp) -> Look {
         if !self.asks_for(part) {
@@ -129,7 +132,8 @@ mod tests {
         Participating { name, required, timeout: Duration::from_hours(1) }
     }
 
-    /// Returns an erasure that was claimed and asks `a` and `b`, which are required, and `c`, which is not.
+    /// Returns an erasure whose account is claimed, with two required participants, `a` and `b`, and an
+    /// optional one, `c`.
     fn claimed() -> Erasure {
         let participants =
             vec![participating("a", true), participating("b", true), participating("c", false)];

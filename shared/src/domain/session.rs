@@ -15,7 +15,8 @@ pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// keep URLs.
 pub const EXPOSED_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Interval at which uses of a session are recorded: one hour, or less if unused sessions end after less than 12 hours.
+/// Interval at which uses of a session are recorded: one hour, or a twelfth of [`SessionLimits::idle`] if
+/// that is less.
 const PRECISION: Duration = Duration::from_hours(1);
 
 /// A session of an agent.
@@ -23,13 +24,13 @@ const PRECISION: Duration = Duration::from_hours(1);
 pub struct Session {
     /// Its id, which is derived from its token.
     pub id: Id<Session>,
-    /// The agent.
+    /// The agent who logged in.
     pub agent: Id<Agent>,
     /// The agent's epoch at login; the session ends when the agent's epoch increments.
     pub epoch: u64,
     /// When the agent logged in.
     pub tm_create: Timestamp,
-    /// When it was last used, to the hour.
+    /// When it was last used, accurate to an hour.
     pub tm_last_use: Timestamp,
     /// When it expires.
     pub tm_expire: Timestamp,
@@ -62,7 +63,7 @@ impl Session {
         Id::from_uuid(Builder::from_custom_bytes(bytes).into_uuid())
     }
 
-    /// Returns the session after its token was sent in a URL at `now`: it expires within 24 hours.
+    /// Returns the session as it is after its token was sent in a URL at `now`: it expires within 24 hours.
     #[must_use]
     pub fn exposed(&self, now: Timestamp) -> Self {
         let tm_expire = self.tm_expire.min(now.plus(EXPOSED_LIFETIME));
@@ -86,8 +87,8 @@ impl Default for SessionLimits {
 }
 
 impl SessionLimits {
-    /// Whether a session is valid at `now`: it has been used recently, has not expired, and the agent's `epoch` is
-    /// still that of its login.
+    /// Whether a session is valid at `now`: it has been used recently, has not expired, and began at the
+    /// agent's current `epoch`.
     #[must_use]
     pub fn admit(self, session: &Session, epoch: u64, now: Timestamp) -> bool {
         session.epoch == epoch
@@ -102,7 +103,8 @@ impl SessionLimits {
         session.tm_last_use.plus(PRECISION.min(self.idle / 12)) <= now
     }
 
-    /// Returns those of an agent's sessions that are valid at `now`, newest first. `epoch` is the agent's.
+    /// Returns the sessions that are valid at `now`, newest first. All belong to one agent, whose current
+    /// epoch is `epoch`.
     #[must_use]
     pub fn active(self, sessions: Vec<Session>, epoch: u64, now: Timestamp) -> Page<Session> {
         let mut rows: Vec<_> =
@@ -111,8 +113,8 @@ impl SessionLimits {
         Page { rows, next: None }
     }
 
-    /// Returns those of an agent's `others` that are to be deleted so that the sessions, with `new`, do not exceed the
-    /// maximum: first those that have ended anyway, then the oldest.
+    /// Returns which of an agent's `others` to delete so that the agent's sessions, including `new`, do not
+    /// exceed the maximum: first sessions that are no longer valid, then the oldest.
     #[must_use]
     pub fn surplus(self, new: &Session, others: Vec<Session>, now: Timestamp) -> Vec<Session> {
         let mut others: Vec<_> = others.into_iter().filter(|other| other.id != new.id).collect();

@@ -1,24 +1,24 @@
-//! Sign-ups: requests for an account, which is created when the address is proven.
+//! Sign-ups: requests for an account, which is created once the e-mail address is proven.
 
 use super::terms::Terms;
 use super::value::{Email, FromText as _, Name};
 use super::{Error, Username};
 
-/// A sign-up: the account that is created once its address is proven.
+/// A sign-up: a request for an account, which is created once the e-mail address is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignUp {
-    /// The address.
+    /// The e-mail address to prove.
     pub email: Email,
     /// The account's name; empty if none was given.
     pub name: Name,
-    /// The terms that were accepted.
+    /// The terms of service that were accepted.
     pub terms: Terms,
 }
 
 impl SignUp {
-    /// Returns the user name of the first agent: `chosen`, or the address if none is chosen. Refuses a chosen user name
-    /// that is another e-mail address than the proven one, since somebody else may own it, and an address that cannot
-    /// be a user name.
+    /// Returns the user name of the account's first agent: `chosen` or, if none is chosen, the proven e-mail
+    /// address. Refuses a chosen name that is any other e-mail address, since it may be somebody else's. If
+    /// none is chosen, refuses an address that cannot be a user name.
     pub fn username(&self, chosen: Option<Username>) -> Result<Username, Error> {
         let refused = |rule: &str| Err(Error::invalid_field("username", rule));
         let Some(chosen) = chosen else {

@@ -2,10 +2,10 @@
 
 use super::Timestamp;
 
-/// The terms that somebody accepted.
+/// Terms of service that somebody accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The version of the terms that the installation had then; empty if the installation names none.
+    /// Version of the terms that was in force in the installation; empty if the installation configures none.
     pub version: String,
     /// When they were accepted.
     pub tm_accept: Timestamp,

@@ -1,25 +1,27 @@
 //! The throttle: how fast passwords can be tried.
 //!
-//! The first attempts are free: five, or 20 from a known network. After the last free one the delay is 30 s, and
-//! doubles with each further attempt, up to one hour. After 100 attempts, none is possible until a day after the last
-//! one. A success resets the count, which the store updates atomically.
+//! The first attempts are free: five, or 20 from a network that the user name has recently logged in from (a
+//! known network). After the last free one the delay is 30 s, and doubles with each further attempt, up to
+//! one hour. After 100 attempts, none is possible until a day after the last one. A correct password resets
+//! the count. The store updates the count atomically.
 
 use std::time::Duration;
 
 /// What password attempts are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttle {
-    /// The user name, from any network that it is not known to log in from.
+    /// The user name, for attempts from networks that it has not recently logged in from.
     Username,
-    /// The user name and a network that it is known to log in from.
+    /// The user name and the network, for attempts from a network that the user name has recently logged in
+    /// from.
     KnownNetwork,
-    /// The session that the password is sent with.
+    /// The session, for attempts at the agent's current password within it.
     Session,
 }
 
 impl Throttle {
-    /// Returns the number of attempts without delay. There are more from a known network, where an agent's devices may
-    /// log in at once.
+    /// Returns the number of attempts without delay. It is greater for a known network, where several devices
+    /// of an agent may log in at the same time.
     #[must_use]
     pub const fn free_attempts(self) -> u32 {
         match self {
@@ -28,7 +30,8 @@ impl Throttle {
         }
     }
 
-    /// Returns the initial delay, in milliseconds. It doubles with each attempt, and is 30 s after the last free one.
+    /// Returns the delay after the first attempt, in milliseconds. It doubles with each attempt, so that it
+    /// is 30 s after the last free one; until then it is not enforced.
     #[must_use]
     pub fn base_delay(self) -> f64 {
         const FIRST_DELAY: f64 = 30_000.0;

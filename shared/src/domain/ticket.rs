@@ -1,8 +1,8 @@
-//! Tickets, `vbt_…`: whoever presents a ticket sees how far an account's erasure is, and its receipts, as long as the
-//! ledger has them.
+//! Tickets, `vbt_…`: whoever presents a ticket sees the progress of an account's erasure, and its receipts. A
+//! ticket is valid as long as the ledger, the record of erasures, is kept.
 //!
-//! A ticket is 128 random bits in base 62, as in [other tokens](super::token). It names nobody, and is no credential:
-//! it shows nothing personal, and changes nothing. The tables have its hash only.
+//! A ticket is 128 random bits in base 62, as in [other tokens](super::token). It identifies nobody, and is
+//! no credential: it gives no access to personal data, and changes nothing. The tables contain only its hash.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::token::{self, DIGITS};
 
 const PREFIX: &str = "vbt_";
 
-/// A ticket in plain text, which its owner sees once.
+/// A ticket in plain text, which is shown to the account's owner once.
 pub struct Ticket(String);
 
 impl fmt::Debug for Ticket {
@@ -29,14 +29,14 @@ impl Ticket {
         Self(text)
     }
 
-    /// Returns the path at which the API answers with the erasure's status. The path contains the ticket itself.
+    /// Returns the path at which the API shows the erasure's status. The path contains the ticket itself.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/v1.0/erasures/{}", self.0)
     }
 
-    /// Returns the path of the page that shows the status to people. It has the ticket in its fragment, which no server
-    /// and no log sees.
+    /// Returns the path of the page that shows the status to people. The ticket is in the fragment, so that
+    /// no server or log sees it.
     #[must_use]
     pub fn page(&self) -> String {
         format!("/account#ticket={}", self.0)

@@ -15,26 +15,27 @@ impl Timestamp {
     /// The latest time that can be represented: 9999-12-30T22:00:00.999999999Z.
     pub const MAX: Self = Self(jiff::Timestamp::MAX);
 
-    /// The beginning of the year 0: earlier times have no RFC 3339 form.
+    /// The beginning of the year 0. Earlier times cannot be written in RFC 3339.
     const START: Self = Self(jiff::Timestamp::constant(-62_167_219_200, 0));
 
-    /// Returns the time `micros` microseconds after 1970; `None` if it is later than [`MAX`](Self::MAX) or earlier than
-    /// [`jiff::Timestamp::MIN`], in the year -9999.
+    /// Returns the time `micros` microseconds after the Unix epoch; `None` if it is later than
+    /// [`MAX`](Self::MAX) or earlier than [`jiff::Timestamp::MIN`], in the year -9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
-    /// Returns the time that `text` gives in the form that [`Display`](fmt::Display) writes; `None` for any other
-    /// spelling, or before the year 0.
+    /// Parses a time in the form that [`Display`](fmt::Display) writes; `None` for any other spelling, or for
+    /// a time before the year 0.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let moment = Self(text.parse().ok()?);
         (Self::START <= moment && moment.to_string() == text).then_some(moment)
     }
 
-    /// Returns the time that `text` gives in any spelling of RFC 3339, rounded to the microsecond; `None` if `text` has
-    /// another form. Times after 9999-12-30T22:00:00Z become that time; times before the year 0 become its beginning.
+    /// Parses a time in any spelling of RFC 3339, and rounds it to the microsecond; `None` if `text` has
+    /// another form. Times after 9999-12-30T22:00:00Z become that time; times before the year 0 become its
+    /// beginning.
     #[must_use]
     pub fn parse_rfc3339(text: &str, round: Round) -> Option<Self> {
         let (civil, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
@@ -80,13 +81,13 @@ impl Timestamp {
         Self::from_micros(seconds * 1_000_000).unwrap_or(self)
     }
 
-    /// Returns the time as text of 27 characters, always with six decimals. Such texts sort in the order of time.
+    /// Returns the time as text of 27 characters, always with six decimals. Such texts sort chronologically.
     #[must_use]
     pub fn fixed(self) -> String {
         format!("{:.6}", self.0)
     }
 
-    /// Returns the time in the form that [`fixed`](Self::fixed) writes; `None` for any other.
+    /// Parses a time in the form that [`fixed`](Self::fixed) writes; `None` for any other text.
     #[must_use]
     pub fn parse_fixed(text: &str) -> Option<Self> {
         let moment = Self(text.parse().ok()?);
@@ -99,13 +100,13 @@ impl Timestamp {
         self.0.duration_since(earlier.0).try_into().unwrap_or_default()
     }
 
-    /// Returns the whole seconds since 1970, the unit of DynamoDB's time to live.
+    /// Returns the whole seconds since the Unix epoch, the unit of DynamoDB's time to live.
     #[must_use]
     pub fn seconds(self) -> i64 {
         self.0.as_second()
     }
 
-    /// Returns the milliseconds since 1970.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub fn millis(self) -> i64 {
         self.0.as_millisecond()
@@ -115,16 +116,16 @@ impl Timestamp {
 /// Direction in which a time with more than six decimals is rounded to a microsecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
-    /// To the microsecond before.
+    /// To the earlier microsecond.
     Down,
-    /// To the microsecond after.
+    /// To the later microsecond.
     Up,
 }
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// Whether `text` has the form of `form`: a digit for each zero, and otherwise the same characters; a `t` or a space
-/// may stand for a `T`.
+/// Whether `text` matches the pattern `form`: a digit for each `0`, and the same character for any other; a
+/// `t` or a space may stand for a `T`.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -149,7 +150,7 @@ fn offset_seconds(offset: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
-/// Returns the whole microseconds that the decimal digits `fraction` of a second amount to, rounded as `round` says.
+/// Converts the decimal digits of a fraction of a second to microseconds, rounded as `round` says.
 fn microseconds(fraction: &str, round: Round) -> i64 {
     let (first, finer) = fraction.split_at(fraction.len().min(6));
     let micros: i64 = format!("{first:0<6}").parse().unwrap_or_default();
@@ -162,13 +163,13 @@ fn microseconds(fraction: &str, round: Round) -> i64 {
 pub struct Month(jiff::civil::Date);
 
 impl Month {
-    /// Returns the month of `moment`.
+    /// Returns the month that `moment` is in.
     #[must_use]
     pub fn of(moment: Timestamp) -> Self {
         Self(jiff::tz::Offset::UTC.to_datetime(moment.0).date().first_of_month())
     }
 
-    /// Returns the month in the form that [`Display`](fmt::Display) writes; `None` for any other text.
+    /// Parses a month in the form that [`Display`](fmt::Display) writes; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let month = Self(format!("{text}-01").parse().ok()?);

@@ -7,7 +7,7 @@ use super::notice::{NoticeType, reminders};
 use super::receipt::BACKUPS_KEPT;
 use super::{Customer, Status, Timestamp};
 
-/// Milestone of a deletion.
+/// A milestone of an account's deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Milestone {
@@ -23,15 +23,16 @@ pub enum Milestone {
     Deleted,
     /// The purge finished.
     Finished,
-    /// The last participant that the erasure waited for had completed or been waived.
+    /// The erasure was complete: the last of the participants (other systems that keep something for the
+    /// account) that it waited for had completed or been waived.
     Complete,
     /// The end of the time in which deleted data can be restored from backups.
     BackupsEnd,
 }
 
-/// Returns the milestones of an account's deletion, the earliest first; none if no deletion is requested, or if the
-/// request was withdrawn. While an account is held, nothing is due. For an account that has not been purged, the end of
-/// backups is the earliest possible time.
+/// Returns the milestones of an account's deletion, the earliest first; none if no deletion is requested, or
+/// if the request was withdrawn. While a hold prevents the deletion, no due date is included. Until the purge
+/// has finished, the end of backups is the earliest that is possible.
 #[must_use]
 pub fn timeline(customer: &Customer, erasure: Option<&Erasure>) -> Vec<(Milestone, Timestamp)> {
     let erasure = erasure.filter(|erasure| erasure.tm_withdraw.is_none());

@@ -1,9 +1,10 @@
 //! Tokens: `vbs_…` for a session, `vb_…` for an access key.
 //!
-//! A token contains the ids of everything that is read to verify it, so that one round trip suffices: the account, the
-//! agent, and the access key or, for a session, the user name's [`LoginKey`]. It also contains 32 random bytes, the
-//! secret, and a checksum by which a mistyped token is refused without a read. Base 62, 22 digits per 16 bytes; the
-//! secret comes first, so that tokens differ in their first characters.
+//! A token contains the ids of everything that is read to verify it, so that one round trip to the database
+//! suffices: the account, the agent, and the access key or, for a session, the user name's [`LoginKey`]. It
+//! also contains a secret of 32 random bytes, and a checksum by which a mistyped token is refused without a
+//! read. All are in base 62, with 22 digits for every 16 bytes. The secret comes first, so that tokens differ
+//! in their first characters.
 
 use std::fmt::Write as _;
 
@@ -20,7 +21,7 @@ pub(super) const DIGITS: usize = 22;
 pub(super) const CHECKSUM_DIGITS: usize = 6;
 const PREFIX_LENGTH: usize = 11;
 
-/// A token in plain text, which its owner sees once.
+/// A token in plain text, which is shown to its owner once.
 pub struct PlainToken(String);
 
 impl PlainToken {
@@ -140,7 +141,8 @@ impl Credential {
         }
     }
 
-    /// Returns the agent who calls or, for an access key, whom the key acts for.
+    /// Returns the agent that the token authenticates: the one who logged in or, for an access key, the one
+    /// for whom the key acts.
     #[must_use]
     pub const fn agent(&self) -> Id<Agent> {
         match self {
@@ -160,7 +162,8 @@ pub(super) fn halves(secret: [u8; 32]) -> [u128; 2] {
     [number(high), number(low)]
 }
 
-/// Parses `digits` as exactly `N` numbers in base 62, of [`DIGITS`] digits each; `None` if they are anything else.
+/// Parses `digits` as exactly `N` numbers in base 62, of [`DIGITS`] digits each; `None` if they have another
+/// form.
 pub(super) fn numbers<const N: usize>(digits: &str) -> Option<[u128; N]> {
     if digits.len() != N * DIGITS || !digits.is_ascii() {
         return None;

@@ -1,4 +1,5 @@
-//! Undeliverable addresses: after a bounce or a complaint, an address gets no mail for a time.
+//! Undeliverable addresses: after a message to it bounced or was marked as spam, an address gets no mail for
+//! a while.
 
 use std::time::Duration;
 
@@ -6,28 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// Why an address gets no mail.
+/// Why an address gets no mail for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UndeliverableReason {
-    /// The recipient's mail server refused a message for good: there is no such mailbox.
+    /// The recipient's mail server refused a message permanently: there is no such mailbox.
     Bounced,
     /// The recipient marked a message as spam.
     Complained,
 }
 
-/// Record that an address gets no mail for a while.
+/// What is recorded of an address that gets no mail for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undeliverable {
     /// Why the address gets no mail.
     pub reason: UndeliverableReason,
-    /// Time of the bounce or complaint.
+    /// When the message bounced or was marked as spam.
     pub tm: Timestamp,
 }
 
 impl UndeliverableReason {
-    /// Returns how long the address gets no mail: after a bounce 90 days, since a mailbox may be created again; after a
-    /// complaint a year.
+    /// Returns how long the address gets no mail: 90 days after a bounce, since the mailbox may be created
+    /// again, and a year after a complaint.
     #[must_use]
     pub const fn lifetime(self) -> Duration {
         match self {

@@ -17,10 +17,10 @@ use super::value::{Email, FromText, deserialize_from_text, deserialize_text, mai
 /// Maximum number of combining marks in a row: UTS #39 section 5.4.
 const MARKS_IN_A_ROW: usize = 4;
 
-/// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3), so that spellings
-/// which differ in case or width are one name. At most 255 bytes, in one script (UTS #39 section 5.1): a Cyrillic
-/// letter among Latin ones is there to deceive. In a name that is an e-mail address, each part between `@` and dots is
-/// checked by itself.
+/// A name to log in with, in its canonical form: PRECIS `UsernameCaseMapped` (RFC 8265 section 3.3), so that
+/// spellings that differ only in case or width are one name. A name has at most 255 bytes, and letters of one
+/// script only (UTS #39 section 5.1), since a Cyrillic letter among Latin ones could pass for one of them. If
+/// the name is an e-mail address, each part between dots and the `@` is checked by itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -36,15 +36,15 @@ impl Username {
         &self.0
     }
 
-    /// Returns the SHA-256 of the name, which stands in for the name where the name is confidential. Names that look
-    /// alike have different digests; all spellings of one e-mail address have the same digest.
+    /// Returns the SHA-256 of the name, which stands for it where the name itself is confidential. Names that
+    /// merely look alike have different digests; all spellings of one e-mail address have the same digest.
     #[must_use]
     pub fn digest(&self) -> String {
         sha256(&self.key())
     }
 
-    /// Returns the key under which the name's lock and throttle are stored. Names that look alike share it, so that
-    /// only one of them can be taken.
+    /// Returns the key under which two items are stored: the lock that makes the name unique, and the count
+    /// of password attempts. Names that look alike have the same key, so that only one of them can be taken.
     #[must_use]
     pub fn login_key(&self) -> LoginKey {
         let looks: String = skeleton(&self.key()).collect();
@@ -58,15 +58,16 @@ impl Username {
         Email::from_text(&self.0).ok().filter(|email| email.canonical().is_some())
     }
 
-    /// Returns the form that all spellings of the name share: the canonical form of an e-mail address, otherwise the
+    /// Returns one form for all spellings of the name: the canonical form of an e-mail address, or else the
     /// name itself.
     fn key(&self) -> Cow<'_, str> {
         mailbox(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned)
     }
 }
 
-/// A key that stands for a user name and all names that look like it, in keys, tokens and logs, where the name itself
-/// must not be seen. It is the first 128 bits of the SHA-256 of the name's skeleton (UTS #39 section 4).
+/// A key that stands for a user name and all names that look like it, in database keys, tokens and logs,
+/// where the name itself must not be seen. It is the first 128 bits of the SHA-256 of the name's skeleton
+/// (UTS #39 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginKey(pub u128);
 
@@ -101,7 +102,7 @@ pub enum UsernameViolation {
     Space,
     /// It has a character that is not a letter, digit or ASCII symbol, or that is invisible.
     Characters,
-    /// It mixes scripts.
+    /// It has letters of more than one script.
     MixedScripts,
     /// It has more combining marks in a row than any language uses.
     Marks,
@@ -134,7 +135,7 @@ impl FromText for Username {
             canonical.map(Cow::into_owned).map_err(|_| UsernameViolation::Characters)
         };
         let canonical = enforce(text)?;
-        // If the canonical form had another canonical form, one name would be two.
+        // If the canonical form had yet another canonical form, one name could be taken twice.
         if enforce(&canonical)? != canonical {
             return Err(UsernameViolation::Characters);
         }
@@ -243,7 +244,7 @@ mod tests {
             assert_ne!(name(one).digest(), name(other).digest());
         }
         assert_ne!(name("ann").login_key(), name("bob").login_key());
-        // Locks are stored under this key.
+        // The locks that make names unique are stored under this key.
         assert_eq!(name("paypa1").login_key().to_string(), sha256("paypal")[..32]);
     }
 
@@ -295,7 +296,7 @@ mod tests {
         }
     }
 
-    /// A name whose canonical form had another canonical form would be two names, each with a lock.
+    /// If a canonical form had yet another canonical form, one name could be taken twice.
     #[test]
     fn the_canonical_form_is_its_own_canonical_form() {
         let mut accepted = 0;
@@ -318,8 +319,9 @@ mod tests {
         assert!((80_000..140_000).contains(&accepted), "{accepted}");
     }
 
-    /// Locks are stored under keys that depend on these Unicode tables. With other tables some names would have other
-    /// locks: see the decision record before changing a version here.
+    /// The locks that make user names unique are stored under keys that depend on these Unicode tables. With
+    /// other tables, some names would have other keys: read the decision record before changing a version
+    /// here.
     #[test]
     fn the_tables_are_the_ones_that_locks_were_made_with() {
         assert_eq!(precis_profiles::UNICODE_VERSION, (17, 0, 0));

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Why a field is refused. `Display` writes the part of a message that follows the field's name.
+/// Why a field is refused. `Display` writes it so that it can follow the field's name in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// The field is required but absent.
     Missing,
-    /// The field is there more than once.
+    /// The field was sent more than once.
     Duplicate,
     /// The field is unknown; contains the list of known fields.
     Unknown(String),

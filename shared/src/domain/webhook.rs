@@ -8,10 +8,11 @@ use data_encoding::BASE64;
 use super::value::{Integer, WebhookMethod, WebhookUri};
 use super::{Error, Timestamp};
 
-/// Default overlap of a rotation, the time for which the old secret signs beside the new one: one day.
+/// Default overlap when a signing secret is rotated (replaced), the time for which webhooks are signed with
+/// the old secret, too: one day.
 pub const OVERLAP: Duration = Duration::from_hours(24);
 
-/// Maximum overlap of a rotation: 30 days.
+/// Maximum overlap when a signing secret is rotated: 30 days.
 pub const MAX_OVERLAP: Duration = Duration::from_hours(24 * 30);
 
 /// A secret that signs webhooks: `whsec_` and 32 random bytes in base 64, as in Standard Webhooks
@@ -40,8 +41,8 @@ impl WebhookSecret {
         &self.0
     }
 
-    /// Returns the secret's bytes, which are the key of signatures; `None` if the text does not have the form of a
-    /// secret.
+    /// Returns the secret's bytes, the key with which webhooks are signed; `None` if the text does not have
+    /// the form of a secret.
     #[must_use]
     pub fn key(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.0.strip_prefix(PREFIX)?.as_bytes()).ok()
@@ -54,12 +55,12 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// A secret that a rotation has replaced and that signs until it expires.
+/// A secret that was replaced in a rotation. It still signs webhooks until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierWebhookSecret {
     /// The secret.
     pub secret: WebhookSecret,
-    /// When it stops signing.
+    /// When webhooks are no longer signed with it.
     pub tm_expire: Timestamp,
 }
 
@@ -70,12 +71,12 @@ pub struct Webhook {
     pub method: WebhookMethod,
     /// URI that events are sent to.
     pub uri: WebhookUri,
-    /// Secrets, the newest first; each of them signs every webhook.
+    /// Secrets, the newest first. Each webhook is signed with all of them.
     pub secrets: Vec<WebhookSecret>,
 }
 
-/// Returns the overlap that a client requests for a rotation, in seconds, or the default if none is requested. Refused
-/// if it is longer than 30 days.
+/// Converts the overlap that a client requests for a rotation, in seconds; returns the default if none is
+/// requested. Fails if it is longer than 30 days.
 pub fn overlap(seconds: Option<Integer>) -> Result<Duration, Error> {
     let overlap = seconds.map_or(OVERLAP, |seconds| Duration::from_secs(seconds.0));
     if overlap > MAX_OVERLAP {

@@ -1,8 +1,8 @@
 //! Webhook targets: the only parser of webhook URIs, used when a URI is set and again at every delivery.
 //!
-//! A URI must mean the same to every parser; otherwise it could be used for SSRF. So it is ASCII (a host in another
-//! script is written as `xn--…` and cannot look like another), contains nothing that parsers disagree about, and spells
-//! its host in the form that the URL Standard serialises.
+//! A URI must mean the same to every parser; otherwise it could be used for SSRF. So it must be ASCII (a host
+//! in another script is written as `xn--…` and cannot look like another), must contain nothing that parsers
+//! disagree about, and must spell its host in the form that the URL Standard serialises.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,33 +14,35 @@ use super::public_address::is_public;
 /// Maximum length of a URI, in bytes.
 pub const MAX_BYTES: usize = 1023;
 
-/// Whether webhooks may be sent to loopback addresses. Only the local stack allows it.
+/// Whether webhooks may be sent to loopback addresses. Only the local stack (for development and tests)
+/// allows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loopback {
     /// Webhooks may not be sent to loopback addresses.
     #[default]
     Refused,
-    /// `http` to `127.0.0.1`, `[::1]` and `localhost` is accepted too, on any port.
+    /// Webhooks may also be sent by `http` to `127.0.0.1`, `[::1]` and `localhost`, on any port.
     Allowed,
 }
 
-/// An installation's own rules for targets, in addition to those that always apply.
+/// An installation's own rules for webhook targets, in addition to those that always apply.
 #[derive(Clone, Debug, Default)]
 pub struct TargetPolicy {
     loopback: Loopback,
-    /// Names of the API's own hosts: a webhook that is sent to one could cause the next webhook.
+    /// Names of the hosts of this API. They are refused: a webhook that is sent to one could cause the next
+    /// webhook.
     own_hosts: Vec<String>,
 }
 
 impl TargetPolicy {
-    /// Returns the policy of an API that has these hosts.
+    /// Returns the policy of an installation whose API has the hosts `own_hosts`.
     #[must_use]
     pub fn new(loopback: Loopback, own_hosts: impl IntoIterator<Item = String>) -> Self {
         let own_hosts = own_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
         Self { loopback, own_hosts }
     }
 
-    /// Returns the same policy with `host` added to the API's own hosts.
+    /// Returns the same policy with `host`, at which the API is reached too, added to the API's own hosts.
     #[must_use]
     pub fn reached_at(&self, host: &str) -> Self {
         let own_hosts = self.own_hosts.iter().cloned().chain([host.to_owned()]);
@@ -88,7 +90,7 @@ pub enum TargetViolation {
     HostName,
     /// Its host is not public.
     HostNotPublic,
-    /// Its host is this API's own.
+    /// Its host is one of this API's own.
     OwnHost,
 }
 
@@ -157,8 +159,9 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether `text` spells host and port in their parsed form. A number for an address, and an escaped letter, are
-    /// other spellings.
+    /// Whether `text` spells the host and the port in the form that the URL Standard serialises; the case of
+    /// letters may differ, and the default port may be given. An IPv4 address as a single number and an
+    /// escaped letter, for example, are other spellings.
     fn is_spelled(&self, text: &str) -> bool {
         let default_port = if self.is_loopback { ":80" } else { ":443" };
         let rest = text[self.url.scheme().len()..].strip_prefix("://").unwrap_or_default();
@@ -177,7 +180,7 @@ impl WebhookTarget {
         }
     }
 
-    /// Whether a webhook to this target may connect to this address.
+    /// Whether a webhook to this target may connect to `address`, as one of the addresses of its host.
     #[must_use]
     pub fn admits(&self, address: IpAddr) -> bool {
         if self.is_loopback {
@@ -199,7 +202,8 @@ impl WebhookTarget {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// Returns the addresses that the host stands for; `None` if it is a name that must be resolved.
+    /// Returns the addresses of the host if they are known without DNS; `None` if the host is a name that
+    /// must be resolved.
     #[must_use]
     pub fn addresses(&self) -> Option<Vec<IpAddr>> {
         match self.url.host()? {
@@ -230,7 +234,7 @@ impl WebhookTarget {
         &self.url[Position::BeforePath..Position::AfterQuery]
     }
 
-    /// Returns the URL as serialised.
+    /// Returns the URL as the URL Standard serialises it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.url.as_str()
@@ -244,11 +248,13 @@ impl fmt::Debug for WebhookTarget {
     }
 }
 
-/// Top-level domains that are never public (RFC 6761 and its registry). `example` is accepted: it has no hosts.
+/// Top-level domains whose hosts are never public (RFC 6761 and the registry that it created). `example` is
+/// not among them, because it has no hosts.
 const NEVER_PUBLIC: [&str; 8] =
     ["alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "test"];
 
-/// Whether a name in lower case can be a public host's: at least two DNS labels.
+/// Whether `name`, in lower case, can be the name of a public host: it has at least two DNS labels, and its
+/// top-level domain is not in [`NEVER_PUBLIC`].
 fn may_be_public(name: &str) -> bool {
     let top = name.rsplit_once('.').map(|(_, top)| top);
     is_host_name(name) && top.is_some_and(|top| !NEVER_PUBLIC.contains(&top))

@@ -1,5 +1,5 @@
-//! Query parameters and headers that a route accepts: the one declaration that the check, its error message and
-//! the API description share.
+//! Query parameters and headers that a route accepts. They are declared once, for the check, its error
+//! message and the API description.
 
 use crate::domain::Error;
 
@@ -11,7 +11,8 @@ pub(super) const AGENT_ID: &str = "agent_id";
 
 /// Query parameters of a list: page size and page token.
 pub const PAGE: &[&str] = &[PAGE_SIZE, PAGE_TOKEN];
-/// Query parameters of a list of what an account owns, where a project admin may name the account.
+/// Query parameters of a list of what an account owns: page size, page token and, for project admins, the
+/// account.
 pub const PAGE_OF_ACCOUNT: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, CUSTOMER_ID];
 /// Query parameters of a list of events: page size, page token and event type.
 pub const PAGE_OF_EVENTS: &[&str] = &[PAGE_SIZE, PAGE_TOKEN, TYPE];
@@ -20,12 +21,12 @@ pub const AGENT: &[&str] = &[AGENT_ID];
 /// Query parameter by which a project admin names the account that a request is about.
 pub const ACCOUNT: &[&str] = &[CUSTOMER_ID];
 
-/// What a route accepts beside path and body. A request with anything else is refused.
+/// What a route accepts besides the path and the body. A request with anything else is refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accepts {
     /// Names of the query parameters.
     pub query: &'static [&'static str],
-    /// Whether `If-Match` and `If-None-Match` are evaluated.
+    /// Whether the route evaluates `If-Match` and `If-None-Match`.
     pub preconditions: bool,
 }
 
@@ -44,7 +45,7 @@ impl Accepts {
     }
 }
 
-/// Returns the name of a parameter or field as an error message repeats it: its first 64 characters, or two quotation
+/// Returns the name of a parameter or field for an error message: its first 64 characters, or two quotation
 /// marks for an empty name.
 pub(super) fn echo(name: &str) -> String {
     if name.is_empty() { "\"\"".to_owned() } else { name.chars().take(64).collect() }

@@ -4,12 +4,14 @@ use super::view::Tagged;
 use crate::domain::Error;
 use crate::domain::digest::sha256;
 
-/// A strong entity tag: a digest of the representation. A change of internals that no answer shows does not change it.
+/// A strong entity tag: a digest of the representation. A change of fields that no response shows does not
+/// change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ETag(String);
 
 impl ETag {
-    /// Number of hexadecimal digits of the digest: 128 bits, so that nobody can find two states with the same tag.
+    /// Number of hexadecimal digits of the digest: 128 bits, too many for anybody to find two states with the
+    /// same tag.
     const DIGITS: usize = 32;
 
     pub(super) fn of(shown: &impl Tagged) -> Result<Self, Error> {
@@ -24,14 +26,14 @@ impl ETag {
     }
 }
 
-/// The `If-Match` and `If-None-Match` preconditions of a request. Every state meets an absent one.
+/// The `If-Match` and `If-None-Match` preconditions of a request. A header that is absent is always met.
 #[derive(Debug, Default)]
 pub struct Preconditions {
     if_match: Option<Tags>,
     if_none_match: Option<Tags>,
 }
 
-/// Entity tags of a header.
+/// Entity tags that a precondition header lists.
 #[derive(Debug, PartialEq, Eq)]
 enum Tags {
     /// `*`: any tag.
@@ -66,8 +68,9 @@ impl Preconditions {
 
     /// Refuses a change unless the current state, represented by `shown`, meets the preconditions.
     ///
-    /// To be called again for each state that the change is decided on. The change is written on the condition that
-    /// this state is still current, so a state in between cannot escape the check.
+    /// If the change is decided again because the state has changed meanwhile, call this again for the new
+    /// state. The change is only written if the checked state is still current, so no state escapes the
+    /// check.
     pub fn require(&self, shown: &impl Tagged) -> Result<(), Error> {
         if self.if_match.is_none() && self.if_none_match.is_none() {
             return Ok(());
@@ -76,18 +79,18 @@ impl Preconditions {
         if self.takes(&tag) && !self.knows(&tag) { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 
-    /// Refuses a creation if there is an `If-Match`: as nothing exists yet, no state can match it. `If-None-Match` is
-    /// always met.
+    /// Refuses a creation if there is an `If-Match`, which no state can match as nothing exists yet.
+    /// `If-None-Match` is always met.
     pub fn require_absent(&self) -> Result<(), Error> {
         if self.if_match.is_none() { Ok(()) } else { Err(Error::EtagMismatch) }
     }
 
-    /// Whether `If-Match` is absent or lists the tag. Weak tags do not match.
+    /// Whether `If-Match` is absent, is `*`, or lists the tag. Weak tags do not match.
     pub(super) fn takes(&self, tag: &ETag) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.has(tag, |tag| !tag.is_weak))
     }
 
-    /// Whether `If-None-Match` lists the tag, weak or strong.
+    /// Whether `If-None-Match` is `*` or lists the tag, weak or strong.
     pub(super) fn knows(&self, tag: &ETag) -> bool {
         self.if_none_match.as_ref().is_some_and(|tags| tags.has(tag, |_| true))
     }

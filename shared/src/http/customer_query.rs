@@ -1,4 +1,4 @@
-//! The query of the list of customers: its parameters, and the filter that they make.
+//! The query of the list of accounts: its parameters, and the filter that they form.
 
 use super::accepts::{PAGE_SIZE, PAGE_TOKEN};
 use crate::domain::find::{Filter, NamePrefix};
@@ -34,7 +34,7 @@ const ALONE: [&str; 5] = ["email", "name", HOLD, SUSPENDED, WEBHOOKS];
 const COMBINABLE: &str = "status, deleted, created_after and created_before can be combined with each \
                           other, status=frozen with sort=due, the others with nothing";
 
-/// Returns the filter that the query asks for; `value` returns a parameter's value if it was sent.
+/// Returns the filter that the query asks for. `value` returns the value of a parameter, if it was sent.
 pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filter, Error> {
     for alone in ALONE {
         let others =
@@ -58,7 +58,8 @@ pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filte
     if let Some(mark) = mark(&value)? {
         return Ok(Filter::Marked(mark));
     }
-    // Bounds are exclusive: rounded towards the accounts that they exclude, they lose and repeat none.
+    // The bounds are exclusive, and accounts' times are whole microseconds. So a bound with more decimals
+    // excludes the same accounts if it is rounded away from those that it includes.
     let time = |name, round| {
         let rule = "must be an RFC 3339 time such as 2024-01-15T10:30:00Z";
         let read = |text: &str| {
@@ -74,7 +75,8 @@ pub(super) fn parse<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Filte
     Ok(Filter::Created { status: status(value("status"), value("deleted"))?, after, before })
 }
 
-/// Returns the mark that the query filters by, if any.
+/// Returns the [`Mark`] that the query filters by (held, suspended, failing webhook, or scheduled for
+/// deletion), if any.
 fn mark<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Mark>, Error> {
     let flags = [
         (HOLD, "true", Mark::Held),
@@ -108,7 +110,8 @@ fn only_frozen<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<(), Error>
     }
 }
 
-/// Returns `time` with the `+` of its offset restored: unless it is escaped, it arrives as a space.
+/// Returns `time` with the `+` of its UTC offset restored: a `+` that the client has not escaped as `%2B` is
+/// decoded as a space.
 fn with_plus(time: &str) -> String {
     let is_offset = time.len().checked_sub("+00:00".len());
     match is_offset.and_then(|at| time.split_at_checked(at)) {

@@ -19,17 +19,17 @@ pub(super) struct Description {
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) details: Option<Value>,
-    /// Seconds after which another try makes sense.
+    /// Seconds to wait before another try, for the header `Retry-After`.
     pub(super) retry_after: Option<u64>,
 }
 
-/// Returns the message of an error, for a person.
+/// Returns the message of an error, for people.
 #[must_use]
 pub fn message(error: &Error) -> String {
     describe(error).message
 }
 
-/// Returns the reason of an error, for a program.
+/// Returns the reason of an error, for programs.
 #[must_use]
 pub fn reason(error: &Error) -> &'static str {
     describe(error).reason
@@ -41,7 +41,7 @@ pub(super) fn describe(error: &Error) -> Description {
     Description { http, status, reason, message, details, retry_after }
 }
 
-/// Returns the name that messages use for items of this kind, in the plural.
+/// Returns the plural name of a kind of item, for messages.
 const fn in_words(kind: Kind) -> &'static str {
     match kind {
         Kind::AccessKey => "access keys",
@@ -342,8 +342,8 @@ fn details(error: &Error) -> Option<Value> {
                 | QuotaKind::PasswordAttempts
                 | QuotaKind::MailRequests
                 | QuotaKind::Tickets => "ip",
-                // Of this kind, only a link that an admin requests for an agent is refused with an error; for others,
-                // nothing is mailed.
+                // This limit leads to an error only if an admin requests a link for an agent. Otherwise nothing is
+                // mailed, and the caller sees no error.
                 QuotaKind::MailsPerAddress => "agent",
             },
         })),
@@ -387,7 +387,8 @@ fn denial_message(denial: Denial) -> String {
     }
 }
 
-/// Returns the permission's bits with their names, such as `32 (admin) or 64 (manager)`.
+/// Returns the permission's bits with their names, separated by `between`, such as `32 (admin) or 64
+/// (manager)`.
 fn named(permission: Permission, between: &str) -> String {
     let bits: Vec<_> = permission.bits().map(|(bit, name)| format!("{bit} ({name})")).collect();
     if bits.is_empty() { "0 (none)".to_owned() } else { bits.join(between) }

@@ -3,7 +3,7 @@
 use crate::domain::Error;
 use crate::domain::idempotency::IdempotencyKey;
 
-/// Returns the key in the header. It is a quoted string of visible characters (RFC 8941), or a token without quotes.
+/// Parses the header. The key is a quoted string of visible characters (RFC 8941), or a token without quotes.
 /// Unlike a token of RFC 8941, it may begin with any token character.
 pub(super) fn parse(header: &str) -> Result<IdempotencyKey, Error> {
     let header = header.trim_matches([' ', '\t']);
@@ -18,7 +18,7 @@ pub(super) fn parse(header: &str) -> Result<IdempotencyKey, Error> {
     })
 }
 
-/// Returns the text of a quoted string without its escapes; `None` if it is malformed. `quoted` is the part between the
+/// Removes the escapes from a quoted string; `None` if it is malformed. `quoted` is the text between the
 /// quotes.
 fn unescape(quoted: &str) -> Option<String> {
     let (mut text, mut rest) = (String::new(), quoted.chars());

@@ -1,4 +1,5 @@
-//! Strict parsing of JSON bodies: size is checked before parsing; a body is an object of known fields, each sent once.
+//! Strict parsing of JSON bodies. A body's size is checked before it is parsed. It must be an object of known
+//! fields, each sent once.
 
 use std::fmt;
 
@@ -14,10 +15,11 @@ use crate::domain::{Error, Violation};
 /// Maximum size of a body, in bytes: 64 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Rule for the whole body. It is checked first, since serde would read a struct from an array too.
+/// What the message says about a body that is not an object. The check comes first, because serde would also
+/// read a struct from an array.
 const OBJECT: &str = "it must be an object";
 
-/// Reads `body` as a `T`.
+/// Parses `body` as a `T`.
 pub(super) fn parse<T: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -65,7 +67,8 @@ fn foreign_encoding(body: &[u8]) -> Option<String> {
     Some(format!("it is not UTF-8, beginning with byte {}; send UTF-8", error.valid_up_to() + 1))
 }
 
-/// Reads `body` as a `T`. A field that `T` lacks is accepted, too, if `shown` has it with the same value.
+/// Parses `body` as a `T`. Fields that `T` lacks are accepted if `shown`, the resource as `GET` shows it, has
+/// them with the same values.
 pub(super) fn parse_over<T: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -75,8 +78,8 @@ pub(super) fn parse_over<T: DeserializeOwned>(
     over(parse(content_type, content_encoding, body)?, shown)
 }
 
-/// Reads `body` as an `A` and a `B`: the fields of `A` as an `A`, and the rest as a `B`, by the rules of
-/// [`parse_over`].
+/// Parses `body` into two structs: an `A` from the fields that `A` has, and a `B` from the rest. For the
+/// rest, `shown` means the same as in [`parse_over`].
 pub(super) fn parse_both_over<A: DeserializeOwned, B: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -106,7 +109,7 @@ fn over<T: DeserializeOwned>(sent: Fields, shown: &impl Serialize) -> Result<T, 
     rest.parse()
 }
 
-/// Reads `body` as an `A` and a `B`: the fields of `A` as an `A`, and the rest as a `B`.
+/// Parses `body` into two structs: an `A` from the fields that `A` has, and a `B` from the rest.
 pub(super) fn parse_both<A: DeserializeOwned, B: DeserializeOwned>(
     content_type: Option<&str>,
     content_encoding: Option<&str>,
@@ -127,7 +130,7 @@ impl Fields {
         (Self(chosen), Self(rest))
     }
 
-    /// Reads the fields as a `T`.
+    /// Parses the fields as a `T`.
     fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let json = serde_json::to_vec(self).map_err(|error| Error::Internal(error.to_string()))?;
         parse(Some("application/json"), None, &json)
@@ -160,9 +163,9 @@ impl Serialize for Fields {
     }
 }
 
-/// Returns the names of the fields that a `T` is read from.
+/// Returns the names of the fields of the struct `T`; none if `T` is not a struct.
 fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
-    /// Deserializer that takes down the names of a struct's fields, and stops before it reads a value.
+    /// A deserializer that only records the names of a struct's fields, and fails before it reads a value.
     struct Names<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Names<'_> {
@@ -189,12 +192,13 @@ fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
     }
 
     let mut names: &'static [&'static str] = &[];
-    // It always stops with an error.
+    // This always fails, after the names have been recorded.
     let _ = T::deserialize(Names(&mut names));
     names
 }
 
-/// Reads an event that did not come through the API. An error repeats no value, which may be a secret.
+/// Parses the event of a Lambda function that is not called through the API. An error does not repeat any
+/// value, which may be a secret.
 pub fn event<T: DeserializeOwned>(event: Value) -> Result<T, Error> {
     if !event.is_object() {
         return Err(Error::InvalidJson(OBJECT.to_owned()));
@@ -203,8 +207,8 @@ pub fn event<T: DeserializeOwned>(event: Value) -> Result<T, Error> {
         .map_err(|error| explain(&error.path().to_string(), error.inner()))
 }
 
-/// Whether a `Content-Type` is JSON (RFC 9110 §8.3, RFC 6839 §3.1), with any parameters but a charset that is not
-/// UTF-8.
+/// Whether a `Content-Type` is JSON (RFC 9110 §8.3, RFC 6839 §3.1). Its parameters are ignored, except that a
+/// charset must be UTF-8 or US-ASCII.
 fn is_json(content_type: &str) -> bool {
     let content_type = content_type.to_ascii_lowercase();
     let mut parts = content_type.split(';').map(str::trim);
@@ -219,8 +223,8 @@ fn is_json(content_type: &str) -> bool {
     is_json && parts.filter_map(charset).all(is_utf8)
 }
 
-/// Returns the error for a body that cannot be read. It says what is wrong without repeating a value, which may be a
-/// secret.
+/// Returns the error for a body that cannot be parsed. It says what is wrong without repeating a value, which
+/// may be a secret.
 fn explain(path: &str, error: &serde_json::Error) -> Error {
     let message = error.to_string();
     if error.classify() != Category::Data {
@@ -238,7 +242,8 @@ fn explain(path: &str, error: &serde_json::Error) -> Error {
     {
         return Error::invalid_field(&echo(name), Violation::Unknown(known.to_owned()));
     }
-    // What is expected is ours to word and comes last; what came instead is the client's.
+    // serde's message ends with what is expected, which this code has worded. What comes before may repeat the
+    // client's value.
     match message.rsplit_once(", expected ") {
         Some((_, rule)) => Error::invalid_field(path, format!("must be {rule}")),
         None => Error::invalid_field(path, message),

@@ -1,4 +1,4 @@
-//! Requests, replies and errors. Knows nothing of the store.
+//! HTTP requests, replies and errors. Independent of the database.
 
 mod accepts;
 mod conditional;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
 
-/// Content security policy of pages: they load files and call the API of this origin only, have nothing inline, and are
-/// not embedded.
+/// Content security policy of pages: they load files from and call the API of their own origin only, have no
+/// inline scripts or styles, and cannot be embedded in other pages.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Directives of the content security policy by which scripts cannot turn text into markup or script (Trusted Types).
+/// Directives of the content security policy that keep scripts from turning text into markup or script
+/// (Trusted Types).
 const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The tag by which a page links to its style sheet.
@@ -23,14 +24,14 @@ const FRESH: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug)]
 pub struct PageFile {
     pub(super) content_type: &'static str,
-    /// How long caches may keep it; `None` if no cache may.
+    /// How long caches may keep the file; `None` if no cache may keep it.
     pub(super) max_age: Option<Duration>,
     pub(super) policy: Cow<'static, str>,
     pub(super) text: Cow<'static, str>,
 }
 
 impl PageFile {
-    /// Returns an HTML page, which no cache keeps.
+    /// Returns an HTML page, which no cache may keep.
     #[must_use]
     pub const fn page(text: &'static str) -> Self {
         Self::of("text/html; charset=utf-8", None, text)
@@ -47,8 +48,8 @@ impl PageFile {
         Self { content_type, max_age, policy, text }
     }
 
-    /// Returns the page with `style` in the page itself, in place of the link to the style sheet, so that it can be
-    /// painted as soon as it has arrived. Its policy admits this one style, by its hash, and no other.
+    /// Returns the page with `style` inline instead of the link to the style sheet, so that a browser can
+    /// paint the page as soon as it has arrived. The page's policy then allows only this style, by its hash.
     #[must_use]
     pub fn styled(self, style: &str) -> Self {
         let hash = BASE64.encode(&Sha256::digest(style));
@@ -57,35 +58,37 @@ impl PageFile {
         Self { policy: policy.into(), text: text.into(), ..self }
     }
 
-    /// Returns the page with a policy by which its scripts cannot turn text into markup or script.
+    /// Returns the page with a policy that keeps its scripts from turning text into markup or script.
     #[must_use]
     pub fn with_trusted_types(self) -> Self {
         let policy = format!("{}; {TRUSTED_TYPES}", self.policy);
         Self { policy: policy.into(), ..self }
     }
 
-    /// Returns the page with `html` in the place of `{{ name }}`.
+    /// Returns the page with the placeholder of this name, written `{{ … }}`, replaced by `html`.
     #[must_use]
     pub fn with_part(self, name: &str, html: &str) -> Self {
         let text = self.text.replace(&format!("{{{{ {name} }}}}"), html);
         Self { text: text.into(), ..self }
     }
 
-    /// Returns the page with `text`, escaped, in the place of `{{ name }}`.
+    /// Returns the page with the placeholder of this name, written `{{ … }}`, replaced by `text`, which is
+    /// escaped.
     #[must_use]
     pub fn with_text(self, name: &str, text: &str) -> Self {
         self.with_part(name, &escaped(text))
     }
 
-    /// Returns the page with a list item for each of the `rows` in the place of `{{ name }}`.
+    /// Returns the page with the placeholder of this name, written `{{ … }}`, replaced by a list item for
+    /// each of `rows`.
     #[must_use]
     pub fn with_list(self, name: &str, rows: &[&str]) -> Self {
         let items: Vec<_> = rows.iter().map(|row| format!("<li>{}</li>", escaped(row))).collect();
         self.with_part(name, &items.join("\n"))
     }
 
-    /// Returns the script without comment lines and indentation: an eighth less to load. No string in it may span
-    /// lines.
+    /// Returns the script without comment lines, empty lines and indentation, an eighth less to load. The
+    /// script must not contain a string that spans lines.
     #[must_use]
     pub fn compact(self) -> Self {
         let lines = self.text.lines().map(str::trim_start);
@@ -95,7 +98,7 @@ impl PageFile {
     }
 }
 
-/// Returns text as HTML, for contents of elements and values of attributes.
+/// Escapes text for HTML, both for the contents of elements and for the values of attributes.
 fn escaped(text: &str) -> String {
     let characters =
         [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];

@@ -1,4 +1,4 @@
-//! Replies: status, headers and body of an answer.
+//! Replies to requests: status, headers and body.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,12 +18,13 @@ use crate::domain::{Error, Ticket};
 
 const JSON: &str = "application/json";
 
-/// `Deprecation` of tokens in URLs (RFC 9745): since 1 January 2026.
+/// Value of the header `Deprecation` (RFC 9745) if a token was sent in the URL: deprecated since 1 January
+/// 2026.
 const DEPRECATION: &str = "@1767225600";
-/// `Link` to the reason of the deprecation: URLs are logged and cached.
+/// Value of the header `Link` that names the reason for this deprecation: URLs are logged and cached.
 const DEPRECATION_LINK: &str = "<https://www.rfc-editor.org/rfc/rfc9700.html#section-4.3.2>; rel=\"deprecation\"; type=\"text/html\"";
 
-/// An answer to a request: status, headers and body.
+/// A reply to a request: status, headers and body.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -32,10 +33,10 @@ pub struct Reply {
     refused_by: Option<QuotaStatus>,
     max_age: Option<Duration>,
     etag: Option<String>,
-    /// `Link` to a resource that belongs to the answer.
+    /// Value of the header `Link`, to a resource that belongs to the reply.
     link: Option<String>,
     content_type: &'static str,
-    /// `Content-Security-Policy`; `None` for an answer that no browser shows as a page.
+    /// Value of the header `Content-Security-Policy`; `None` for a reply that no browser shows as a page.
     policy: Option<Cow<'static, str>>,
     body: String,
 }
@@ -82,7 +83,7 @@ impl Reply {
         Self::ok(Empty {})
     }
 
-    /// Returns a static file: a page, or its script.
+    /// Returns 200 with a static file: a page, or a script that a page loads.
     #[must_use]
     pub fn file(file: PageFile) -> Self {
         Self {
@@ -99,13 +100,14 @@ impl Reply {
         }
     }
 
-    /// Returns a 200 with a representation and its entity tag.
+    /// Returns 200 with a representation of a resource, and its entity tag.
     pub fn state(shown: impl Tagged) -> Result<Self, Error> {
         let etag = Some(ETag::of(&shown)?.quoted());
         Ok(Self { etag, ..Self::ok(shown)? })
     }
 
-    /// Returns the [state](Self::state), or a 304 without body if the request's `If-None-Match` lists its tag.
+    /// Returns the [state](Self::state), or 304 without a body if the request's `If-None-Match` lists its
+    /// entity tag. Fails if the request's `If-Match` does not.
     pub fn state_unless_known(request: &Request, shown: impl Tagged) -> Result<Self, Error> {
         let (conditions, tag) = (request.preconditions()?, ETag::of(&shown)?);
         if !conditions.takes(&tag) {
@@ -118,19 +120,20 @@ impl Reply {
         Ok(reply)
     }
 
-    /// Returns the reply with a link to the status of the ticket's erasure (RFC 8631).
+    /// Returns the reply with a `Link` to the status of the erasure that the ticket belongs to (RFC 8631).
     #[must_use]
     pub fn with_ticket(self, ticket: &Ticket) -> Self {
         Self { link: Some(format!("<{}>; rel=\"status\"", ticket.path())), ..self }
     }
 
-    /// Returns the reply with permission for any cache to keep it for `max_age`. Without this, no cache may keep it.
+    /// Returns the reply with a header that lets any cache keep it for `max_age`. Without this, no cache may
+    /// keep it.
     #[must_use]
     pub fn cacheable(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }
     }
 
-    /// Returns the error envelope, which is the same for every error of every route.
+    /// Returns the reply for an error. Its body has the same form for every error of every route.
     #[must_use]
     pub fn error(error: &Error, request_id: &str) -> Self {
         let description = describe(error);
@@ -166,14 +169,14 @@ impl Reply {
         self.status.as_u16()
     }
 
-    /// Returns the error's reason; empty on success.
+    /// Returns the error's reason, a constant for programs; empty on success.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         self.reason
     }
 
-    /// Returns the response, with the headers that every response has and the `statuses` of the quotas that the request
-    /// counted against.
+    /// Returns the HTTP response, with the headers that every response has, and with `statuses`: what is left
+    /// of the rate limits that the request counted against.
     #[must_use]
     pub fn into_response(
         self,
@@ -217,7 +220,7 @@ impl Reply {
     }
 }
 
-/// Returns the `RateLimit-Policy` and `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers-09).
+/// Returns the header fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-09).
 fn rate_limit<'a>(
     statuses: impl Iterator<Item = &'a QuotaStatus>,
 ) -> impl Iterator<Item = (&'static str, header::HeaderValue)> {

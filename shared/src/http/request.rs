@@ -1,4 +1,4 @@
-//! Requests, as the gateway passes them on.
+//! Requests, as the API gateway passes them on.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,8 +24,9 @@ use crate::domain::quota::QuotaStatus;
 use crate::domain::value::Password;
 use crate::domain::{Actor, Agent, Customer, Error, Id, TicketHash};
 
-/// Headers that change what a request means, and that no route evaluates. A request with one is refused: if it were
-/// ignored, a condition on a date would lose an update, and a request for another method would do something else.
+/// Headers that change what a request means, and that no route evaluates. A request with one of them is
+/// refused. If they were ignored, an update with a condition on a date could overwrite another update, and a
+/// request that stands for another method would do something else than the client meant.
 const UNSUPPORTED_HEADERS: [&str; 5] = [
     "Prefer",
     "If-Unmodified-Since",
@@ -34,7 +35,7 @@ const UNSUPPORTED_HEADERS: [&str; 5] = [
     "X-Method-Override",
 ];
 
-/// A request. Credentials are taken out of header and query, so that nothing else sees them.
+/// A request. Credentials are removed from the headers and the query, so that no other code sees them.
 pub struct Request {
     id: String,
     client_id: Option<String>,
@@ -44,7 +45,7 @@ pub struct Request {
     host: String,
     source_ip: String,
     is_past_front: bool,
-    /// Whether it is one of the webhooks that this system sends.
+    /// Whether the request has the header `webhook-id`, as the webhooks that this system sends do.
     is_webhook: bool,
     path_id: Option<String>,
     path_kind: Option<String>,
@@ -68,13 +69,13 @@ pub struct Request {
 
 /// A credential that the client sent.
 enum SentCredential {
-    /// A token, as `Bearer` or in the query.
+    /// A token, sent as `Bearer` or in the query.
     Token(String),
     /// An `Authorization` header with no scheme, or with a scheme other than `Bearer`.
     OtherScheme,
 }
 
-/// Statuses of the quotas that a request counted against.
+/// What is left of each rate limit that a request counted against.
 pub type QuotaStatuses = Arc<Mutex<Vec<QuotaStatus>>>;
 
 /// Page of a list that the query asks for.
@@ -87,7 +88,8 @@ pub struct PageQuery<'a> {
 }
 
 impl<'a> PageQuery<'a> {
-    /// Returns the cursor, parsed by `parse`.
+    /// Returns the cursor, the position after which the page begins, parsed by `parse`; `None` for the first
+    /// page.
     pub fn cursor<T>(&self, parse: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>, Error> {
         let invalid = || {
             Error::InvalidParameter(
@@ -100,7 +102,8 @@ impl<'a> PageQuery<'a> {
 }
 
 impl Request {
-    /// Builds a request from what the gateway sent, for a route that accepts what `accepts` declares.
+    /// Builds a request from what the gateway sent, for a route that accepts the parameters and headers in
+    /// `accepts`.
     #[must_use]
     pub fn new(request: lambda_http::Request, accepts: Accepts) -> Self {
         let header = |name: &str| {
@@ -142,7 +145,8 @@ impl Request {
             let in_query = sent_in_query.into_iter();
             credentials.extend(in_query.map(|(_, token)| SentCredential::Token(token)));
         } else {
-            // Elsewhere they are parameters like any other, and refused. Their values are dropped all the same.
+            // Outside `/v1.0/`, `token` and `accesskey` are unknown parameters, and refused as such. Their values
+            // are dropped all the same.
             query.extend(sent_in_query.into_iter().map(|(name, _)| (name, String::new())));
         }
         Self {
@@ -178,32 +182,35 @@ impl Request {
         }
     }
 
-    /// Returns the request with `client`, the address that the front names, as the client's address in place of the
-    /// gateway's peer. `None` marks the request as one that has bypassed the front.
+    /// Returns the request as received behind a front, a proxy that all requests of the deployment must come
+    /// through. `client` is the client's address according to the front, and replaces the address that the
+    /// gateway saw; `None` marks the request as one that has bypassed the front.
     #[must_use]
     pub fn through_front(self, client: Option<IpAddr>) -> Self {
         let source_ip = client.map(|client| client.to_string()).unwrap_or_default();
         Self { is_past_front: client.is_none(), source_ip, ..self }
     }
 
-    /// Refuses a request that has bypassed the front of a deployment that has one, as if there were no route.
+    /// Refuses a request that has bypassed the deployment's [front](Self::through_front), as if the route did
+    /// not exist.
     pub fn require_front(&self) -> Result<(), Error> {
         if self.is_past_front { Err(Error::RouteNotFound) } else { Ok(()) }
     }
 
-    /// Refuses a webhook of this service that somebody has directed at this API: each one handled could cause the next.
+    /// Refuses a request that is one of this service's webhooks: handling it could cause the next webhook,
+    /// and so on.
     pub const fn require_no_webhook(&self) -> Result<(), Error> {
         if self.is_webhook { Err(Error::LoopDetected) } else { Ok(()) }
     }
 
-    /// Returns the request's id: the gateway's, which its access log has too.
+    /// Returns the request's id, which the gateway has assigned and also writes to its access log.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Returns the client's own id of the request, its `X-Request-Id`. `None` if it sent none, or anything but 1 to 64
-    /// letters, digits, `-` and `_`.
+    /// Returns the id that the client has given the request in `X-Request-Id`. `None` if it sent none, or
+    /// anything but 1 to 64 letters, digits, `-` and `_`.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.client_id.as_deref()
@@ -211,11 +218,12 @@ impl Request {
 
     /// Records who sent the request, for the log.
     pub fn identified(&self, actor: Actor) {
-        // A request has one credential: a second call would name the same.
+        // A request has one credential, so a second call would name the same actor.
         let _ = self.actor.set(actor);
     }
 
-    /// Returns the shared slot for the actor that sent the request; it is empty until the caller is authenticated.
+    /// Returns the shared slot for the actor (the agent or access key) that sent the request. It is empty
+    /// until the caller is authenticated.
     #[must_use]
     pub fn actor(&self) -> Arc<OnceLock<Actor>> {
         Arc::clone(&self.actor)
@@ -227,36 +235,38 @@ impl Request {
         &self.route
     }
 
-    /// Returns the name of the API's host that the request came to.
+    /// Returns the host name at which the request reached the API.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Records the status of a quota that the request counted against, for the `RateLimit` fields of the answer.
+    /// Records what is left of a rate limit that the request counted against, for the `RateLimit` headers of
+    /// the reply.
     pub fn counted(&self, status: QuotaStatus) {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status);
     }
 
-    /// Returns the statuses of the quotas that the request has counted against so far.
+    /// Returns what is left of each rate limit that the request has counted against so far.
     #[must_use]
     pub fn quota_statuses(&self) -> QuotaStatuses {
         Arc::clone(&self.statuses)
     }
 
-    /// Whether the request only reads, by its method.
+    /// Whether the request's method only reads.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.method.is_safe()
     }
 
-    /// Returns the side that the request is on: an operator's, if the query names an account.
+    /// Returns on whose behalf the request acts: an operator's if the query names an account, otherwise the
+    /// owner's.
     #[must_use]
     pub fn party(&self) -> Party {
         if self.names_account() { Party::Operator } else { Party::Owner }
     }
 
-    /// Returns the name of the hold in the path; the default name if the path has none.
+    /// Returns the name of the hold in the path, or the default name if the path has none.
     pub fn path_hold(&self) -> Result<HoldName, Error> {
         let invalid = || Error::InvalidParameter("name", HoldName::RULE.to_owned());
         match self.path_name.as_deref() {
@@ -271,15 +281,17 @@ impl Request {
         self.path_name.as_deref().and_then(ParticipantName::parse).ok_or_else(invalid)
     }
 
-    /// Returns the `Idempotency-Key` of a POST or PUT. Other methods are idempotent without one.
+    /// Returns the `Idempotency-Key` of a POST or PUT. For other methods, which are idempotent without one,
+    /// returns `None`.
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Error> {
         let counts = matches!(self.method, Method::POST | Method::PUT);
         let sent = self.idempotency_key.as_deref().filter(|_| counts);
         sent.map(idempotency_key::parse).transpose()
     }
 
-    /// Returns method, path, query and body without credentials, for the fingerprint. Bodies that are the same JSON
-    /// value in different spellings give the same text.
+    /// Returns the method, path, query and body, without credentials. Their hash, the fingerprint, tells
+    /// whether two requests with one idempotency key are the same. Bodies that are the same JSON value in
+    /// different spellings give the same text.
     #[must_use]
     pub fn whole(&self) -> String {
         let query =
@@ -291,14 +303,15 @@ impl Request {
         format!("{} {}?{query}\n{body}", self.method, self.path)
     }
 
-    /// Returns the client's IP address: the gateway's peer or, behind a [front](Self::through_front), the address that
-    /// the front names. Other headers are not consulted.
+    /// Returns the client's IP address: the one that the gateway saw or, behind a
+    /// [front](Self::through_front), the one that the front sent. Other headers are ignored.
     #[must_use]
     pub fn source_ip(&self) -> &str {
         &self.source_ip
     }
 
-    /// Returns the one token that the client sent, in header or query.
+    /// Returns the token that the client sent, in the header or the query. Fails unless it sent exactly one
+    /// credential, and that is a token.
     pub fn token(&self) -> Result<&str, Error> {
         match self.credentials.as_slice() {
             [] => Err(Error::AuthenticationRequired),
@@ -319,7 +332,8 @@ impl Request {
         self.path_id.as_deref().and_then(Id::parse).ok_or(Error::InvalidId)
     }
 
-    /// Returns the hash of the ticket in the path, which may be malformed or missing.
+    /// Returns the hash of the ticket in the path. The ticket may be malformed or missing: no stored hash
+    /// equals its hash then.
     #[must_use]
     pub fn path_ticket(&self) -> TicketHash {
         TicketHash::of(self.path_ticket.as_deref().unwrap_or_default())
@@ -335,12 +349,12 @@ impl Request {
         json::parse_both(self.content_type.as_deref(), self.content_encoding.as_deref(), &self.body)
     }
 
-    /// Parses the body of an update as JSON, if `shown`, the resource as `GET` shows it, meets the preconditions.
-    /// Fields of `shown` that `T` lacks are read-only: they are accepted if unchanged, so that a client can send back
-    /// what it got.
+    /// Parses the body of an update as JSON. Fails if `shown`, the resource as `GET` shows it, does not meet
+    /// the preconditions. Fields of `shown` that `T` lacks are read-only: they are accepted if unchanged, so
+    /// that a client can send back what it got.
     ///
-    /// Preconditions are checked first: a client that sends back an outdated representation gets 412, and not an
-    /// error about a read-only field that has changed meanwhile.
+    /// Preconditions are checked first, so that a client that sends back an outdated representation gets 412,
+    /// and not an error about a read-only field that has changed meanwhile.
     pub fn json_over<T: DeserializeOwned>(&self, shown: &impl Tagged) -> Result<T, Error> {
         self.preconditions()?.require(shown)?;
         let (media_type, encoding) =
@@ -348,8 +362,8 @@ impl Request {
         json::parse_over(media_type, encoding, &self.body, shown)
     }
 
-    /// Parses the body of an update as JSON into two structs: an `A` from the fields that `A` has, and a `B` from the
-    /// rest, as [`json_over`](Self::json_over) does.
+    /// Parses the body of an update as JSON into two structs: an `A` from the fields that `A` has, and a `B`
+    /// from the rest. Checks preconditions and read-only fields as [`json_over`](Self::json_over) does.
     pub fn json_both_over<A: DeserializeOwned, B: DeserializeOwned>(
         &self,
         shown: &impl Tagged,
@@ -360,8 +374,8 @@ impl Request {
         json::parse_both_over(media_type, encoding, &self.body, shown)
     }
 
-    /// Returns the field `current_password` of the body; `None` if there is none, or if the body is malformed, which
-    /// the handler refuses when it parses the whole of it.
+    /// Returns the field `current_password` of the body. `None` if there is none, or if the body is
+    /// malformed; the handler refuses a malformed body when it parses all of it.
     #[must_use]
     pub fn current_password(&self) -> Option<Password> {
         #[derive(Deserialize)]
@@ -376,8 +390,8 @@ impl Request {
         Preconditions::parse(self.if_match.as_deref(), self.if_none_match.as_deref())
     }
 
-    /// Refuses a query parameter that the route does not accept, one that is sent twice, and a header that would
-    /// change what the request means and is not evaluated here.
+    /// Refuses a query parameter that the route does not accept, one that is sent twice, and a header that
+    /// would change what the request means but that the route does not evaluate.
     pub fn require_accepted(&self) -> Result<(), Error> {
         self.accepts.check_query(&self.query)?;
         if let Some(name) = self.unsupported_header {
@@ -406,7 +420,7 @@ impl Request {
         self.path_file.as_deref()
     }
 
-    /// Parses the body as JSON; an empty body gives the default of `T`.
+    /// Parses the body as JSON; returns the default of `T` if the body is empty.
     pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
         if self.body.trim_ascii().is_empty() { Ok(T::default()) } else { self.json() }
     }
@@ -429,30 +443,31 @@ impl Request {
         Ok(EventQuery { event_type, size: page.size, after: page.cursor(Id::parse)? })
     }
 
-    /// Returns the filter of accounts and the page that the query asks for.
+    /// Returns the filter for a list of accounts, and the page, that the query asks for.
     pub fn page_of_filter(&self) -> Result<(Filter, PageQuery<'_>), Error> {
         Ok((customer_query::parse(|name| self.parameter(name))?, self.page()?))
     }
 
-    /// Returns the account that the request is about: `own`, unless the query names another.
+    /// Returns the id of the account that the request is about: the one that the query names, otherwise
+    /// `own`.
     pub fn account(&self, own: Id<Customer>) -> Result<Id<Customer>, Error> {
         let invalid = || Error::InvalidParameter(CUSTOMER_ID, "must be a UUID".to_owned());
         self.parameter(CUSTOMER_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
     }
 
-    /// Returns the agent that the request is about: `own`, unless the query names another.
+    /// Returns the id of the agent that the request is about: the one that the query names, otherwise `own`.
     pub fn agent(&self, own: Id<Agent>) -> Result<Id<Agent>, Error> {
         let invalid = || Error::InvalidParameter(AGENT_ID, "must be a UUID".to_owned());
         self.parameter(AGENT_ID).map_or(Ok(own), |text| Id::parse(text).ok_or_else(invalid))
     }
 
-    /// Whether the query names an account, well formed or not.
+    /// Whether the query names an account, by a well-formed id or not.
     #[must_use]
     pub fn names_account(&self) -> bool {
         self.parameter(CUSTOMER_ID).is_some()
     }
 
-    /// Returns the value of a query parameter that the route accepts. `None` if it was not sent.
+    /// Returns the value of a query parameter. `None` if it was not sent, or if the route does not accept it.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let sent = self.query.iter().find(|(sent, _)| sent == name);
@@ -480,7 +495,7 @@ fn page_size(text: &str) -> Result<usize, Error> {
     Ok(size.min(MAX_PAGE_SIZE))
 }
 
-/// Returns the credential of an `Authorization` header.
+/// Parses one credential of the `Authorization` header.
 fn bearer(value: &str) -> SentCredential {
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {

@@ -1,4 +1,4 @@
-//! Representations: what answers show of each entity, field by field.
+//! JSON representations: which fields API responses show of each entity.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,8 @@ pub struct CustomerView<'a> {
     owners_part: OwnersPart<'a>,
 }
 
-/// Representation of an account whose deletion is scheduled, for whoever has a mailed link: it shows only the date.
+/// Representation of an account whose deletion is scheduled, for a caller who has only a mailed link: shows
+/// nothing but the time of the deletion.
 #[derive(Debug, Serialize)]
 pub struct ScheduledDeletionView {
     tm_deletion_scheduled: Option<Timestamp>,
@@ -58,7 +59,7 @@ impl From<&domain::Customer> for ScheduledDeletionView {
     }
 }
 
-/// Answer of a request that has proven an address: the account that has it.
+/// Response to a request that proves an e-mail address: the account with that address.
 #[derive(Serialize)]
 pub struct ProvenView<'a> {
     /// The account.
@@ -118,10 +119,10 @@ impl<'a> From<&'a domain::Customer> for OwnCustomerView<'a> {
     }
 }
 
-/// A representation that has an entity tag.
+/// A representation with an entity tag (`ETag`).
 pub trait Tagged: Serialize {
-    /// Returns the content that the tag covers: this representation, and the fields that only other representations of
-    /// the entity show.
+    /// Returns what the entity tag is computed from: this representation, and the fields that only other
+    /// representations of the same entity show.
     fn whole(&self) -> impl Serialize {
         self
     }
@@ -144,7 +145,7 @@ impl Tagged for AgentView<'_> {}
 impl Tagged for ParticipantView<'_> {}
 impl Tagged for ResourceView<'_> {}
 
-/// Representation of an access key. Only the answer that issues a token shows it.
+/// Representation of an access key. `token` is set only in the response that issues the token.
 #[derive(Debug, Serialize)]
 pub struct AccessKeyView<'a> {
     id: Id<domain::AccessKey>,
@@ -225,14 +226,16 @@ impl<'a> From<&'a PastEvent> for EventView<'a> {
 }
 
 impl<'a> EventView<'a> {
-    /// Returns the representation for the owner of `customer`, who sees of an operator only that it was one.
+    /// Returns the representation for the owner of `customer`. If an operator acted, the representation shows
+    /// that, but not which operator.
     #[must_use]
     pub fn for_owner_of(customer: Id<domain::Customer>, event: &'a PastEvent) -> Self {
         Self { actor: event.actor.seen_by_owner_of(customer), ..Self::from(event) }
     }
 }
 
-/// Representation of the purge's kill switch and hourly limits, and of the purges under way.
+/// Representation of the purge, which deletes the data of accounts whose deletion is due: its kill switch,
+/// the hourly limits, and the purges in progress.
 #[derive(Debug, Serialize)]
 pub struct PurgeView {
     enabled: bool,
@@ -241,7 +244,7 @@ pub struct PurgeView {
     running: Vec<RunningView>,
 }
 
-/// Representation of a limit within an hour, and of what was counted in the current one.
+/// Representation of a limit per clock hour, and of the count in the current hour.
 #[derive(Debug, Serialize)]
 struct LimitView {
     limit: Option<u64>,
@@ -249,7 +252,7 @@ struct LimitView {
     open: bool,
 }
 
-/// Representation of a purge under way.
+/// Representation of the purge of one account, which has begun and has not finished.
 #[derive(Debug, Serialize)]
 struct RunningView {
     customer_id: Id<domain::Customer>,
@@ -281,7 +284,8 @@ impl From<HourlyLimit> for LimitView {
 pub struct ParticipantView<'a> {
     name: &'a str,
     required: bool,
-    /// Time that the participant has for its answer, from the claim of the account, in seconds.
+    /// Time in which the participant is to answer, in seconds, counted from the moment when the purge of an
+    /// account begins.
     timeout: u64,
     detail: &'a str,
     tm_create: Timestamp,
@@ -305,7 +309,8 @@ impl<'a> ParticipantView<'a> {
     }
 }
 
-/// Fields that every representation of a participant's part in an erasure shows.
+/// Fields that all representations of a participant's part in an erasure have in common: when the participant
+/// was asked to erase its data, and what it answered.
 #[derive(Debug, Serialize)]
 struct PartView<'a> {
     round: u64,
@@ -341,7 +346,8 @@ impl<'a> From<&'a Participation> for PartView<'a> {
     }
 }
 
-/// Representation of an erasure request that a participant has not finally answered yet: its part in an erasure.
+/// Representation of an erasure request, for the participant that it is addressed to and that has not given
+/// its final answer yet.
 #[derive(Debug, Serialize)]
 pub struct RequestView<'a> {
     customer_id: Id<domain::Customer>,
@@ -376,12 +382,12 @@ pub struct ErasureView<'a> {
     attempts: u64,
     quarantined: u64,
     last_error: Option<&'a str>,
-    /// The latest receipt of the account's erasures.
+    /// The latest signed receipt; `None` before the first one.
     receipt: Option<&'a str>,
     round: u64,
     participants: Vec<ParticipationView<'a>>,
     tm_complete: Option<Timestamp>,
-    /// All receipts of the account's erasures, the oldest first.
+    /// All signed receipts of the account, also those of an earlier erasure, oldest first.
     receipts: &'a [String],
 }
 
@@ -395,7 +401,8 @@ pub struct ParticipationView<'a> {
     waiver: Option<WaiverView<'a>>,
 }
 
-/// Representation of a waiver: a project admin's decision that an erasure does without a participant's answer.
+/// Representation of a waiver: a project admin's decision that an erasure is complete without a participant's
+/// answer.
 #[derive(Debug, Serialize)]
 struct WaiverView<'a> {
     reason: &'a str,
@@ -427,7 +434,8 @@ pub struct HoldView<'a> {
     since: Timestamp,
 }
 
-/// Representation of a hold in a refusal. It omits the reason, since a refusal repeats no text of a client.
+/// Representation of a hold in the error response to a request that the hold blocks. Omits the reason,
+/// because error responses never repeat text that a client sent.
 #[derive(Debug, Serialize)]
 pub(super) struct PlacedHoldView {
     name: String,
@@ -435,7 +443,7 @@ pub(super) struct PlacedHoldView {
     since: Timestamp,
 }
 
-/// Returns the representations of the holds that refuse a request.
+/// Returns the representations of the holds that block a request.
 pub(super) fn placed_holds(holds: &Holds) -> Vec<PlacedHoldView> {
     let view = |(name, hold): (&HoldName, &Hold)| PlacedHoldView {
         name: name.to_string(),
@@ -445,7 +453,7 @@ pub(super) fn placed_holds(holds: &Holds) -> Vec<PlacedHoldView> {
     holds.iter().map(view).collect()
 }
 
-/// Returns the representations of an account's holds, in the order of their names.
+/// Returns the representations of an account's holds, sorted by name.
 #[must_use]
 pub fn holds(holds: &Holds) -> Vec<HoldView<'_>> {
     holds
@@ -459,7 +467,8 @@ pub fn holds(holds: &Holds) -> Vec<HoldView<'_>> {
         .collect()
 }
 
-/// Number of owned items of a kind that the purge has found, and of those that it has deleted.
+/// Progress of the purge with one kind of item that the account owns: how many it has found, and how many of
+/// these it has deleted.
 #[derive(Debug, Serialize)]
 struct Progress {
     found: u64,
@@ -467,7 +476,8 @@ struct Progress {
 }
 
 impl<'a> ErasureView<'a> {
-    /// Returns the representation of the erasure at `now`, with these parts of participants.
+    /// Returns the representation of the erasure at `now`. `parts` has what each participant was asked and
+    /// has answered.
     #[must_use]
     pub fn at(erasure: &'a domain::Erasure, parts: &'a [Participation], now: Timestamp) -> Self {
         let request = erasure.request.as_ref();
@@ -503,7 +513,8 @@ impl<'a> ErasureView<'a> {
     }
 }
 
-/// Representation of an account's erasure for whoever has a ticket of it: nothing that says whose it is, or who acted.
+/// Representation of an account's erasure for the holder of a ticket, a token to follow the erasure with.
+/// Shows neither whose account it is nor who acted.
 #[derive(Debug, Serialize)]
 pub struct ErasureStatusView<'a> {
     stage: Stage,
@@ -517,16 +528,17 @@ pub struct ErasureStatusView<'a> {
     receipts: &'a [String],
 }
 
-/// Representation of how far a participant is with an erasure.
+/// Representation of a participant's progress with an erasure.
 #[derive(Debug, Serialize)]
 struct ParticipantStateView<'a> {
     name: &'a str,
-    /// State of the participant's part in the erasure; `None` if it has not been asked.
+    /// State of the participant's work on the erasure; `None` if the participant has not been asked yet.
     state: Option<PartState>,
 }
 
 impl<'a> ErasureStatusView<'a> {
-    /// Returns the representation at `now` of the erasure in which participants have these parts.
+    /// Returns the representation of the erasure at `now`. `parts` has what each participant was asked and
+    /// has answered.
     #[must_use]
     pub fn at(erasure: &'a domain::Erasure, parts: &[Participation], now: Timestamp) -> Self {
         let request = erasure.request.as_ref();
@@ -556,9 +568,11 @@ pub struct OverviewView<'a> {
     tm_create: Timestamp,
     tm_deletion_scheduled: Option<Timestamp>,
     tm_delete: Option<Timestamp>,
-    /// Whether only operators can recover the account.
+    /// Whether an operator froze the account or took over its owner's freeze: only operators can then undo
+    /// the freeze.
     frozen_by_operator: bool,
-    /// Stage of the erasure; `None` if none was ever requested.
+    /// Stage of the account's erasure; `None` if the ledger, which records erasures, has no row for the
+    /// account.
     stage: Option<Stage>,
     reason: Option<Reason>,
     requested_by: Option<Actor>,
@@ -574,11 +588,12 @@ pub struct OverviewView<'a> {
     tm_last_login: Option<Timestamp>,
     /// Whether the webhook is disabled because its receiver answered 410.
     webhook_disabled: bool,
-    /// Since when the webhook fails; `None` if it does not.
+    /// Since when deliveries to the webhook have been failing; `None` if they are not.
     tm_webhook_failing: Option<Timestamp>,
     failing_webhooks: u64,
     mail: MailView,
-    /// What has happened and what is to happen, the earliest first; empty if no deletion is requested.
+    /// Past and future milestones of the account's deletion, earliest first; empty if no deletion is
+    /// requested.
     timeline: Vec<MilestoneView>,
 }
 
@@ -589,21 +604,22 @@ struct MilestoneView {
     tm: Timestamp,
 }
 
-/// Representation of what is known about mail to an account's address.
+/// Representation of whether mail is sent to an account's address.
 #[derive(Debug, Default, Serialize)]
 struct MailView {
-    /// Why the address gets no mail; `None` if it does.
+    /// Why no mail is sent to the address; `None` if mail is sent.
     undeliverable: Option<UndeliverableView>,
 }
 
-/// Representation of an address that gets no mail.
+/// Representation of an address to which no mail is sent: why not, and since when.
 #[derive(Debug, Serialize)]
 struct UndeliverableView {
     reason: UndeliverableReason,
     since: Timestamp,
 }
 
-/// Representation of a suspension: an operator's bar to the account's own callers.
+/// Representation of a suspension: an operator has barred the account's own agents and access keys from using
+/// it.
 #[derive(Debug, Serialize)]
 struct SuspensionView {
     by: Actor,
@@ -611,8 +627,8 @@ struct SuspensionView {
 }
 
 impl<'a> OverviewView<'a> {
-    /// Returns the overview of `customer` at `now`, with its erasure in the ledger, if any, and the participants' parts
-    /// in that.
+    /// Returns the overview of `customer` at `now`. `erasure` is the account's row in the ledger, if it has
+    /// one, and `parts` has what each participant was asked and has answered.
     #[must_use]
     pub fn new(
         customer: &'a domain::Customer,
@@ -620,7 +636,7 @@ impl<'a> OverviewView<'a> {
         now: Timestamp,
     ) -> Self {
         let internals = &customer.internals;
-        // Not one that was withdrawn.
+        // The request for an erasure that was withdrawn is not shown.
         let pending = erasure.filter(|erasure| erasure.tm_withdraw.is_none());
         let request = pending.and_then(|erasure| erasure.request.as_ref());
         let suspension = internals.suspension.as_ref();
@@ -656,7 +672,8 @@ impl<'a> OverviewView<'a> {
         }
     }
 
-    /// Returns the overview with the reason why the account's address gets no mail; `None` if it gets mail.
+    /// Returns the overview with the reason why no mail is sent to the account's address; `None` if mail is
+    /// sent.
     #[must_use]
     pub fn with_mail(self, undeliverable: Option<Undeliverable>) -> Self {
         let undeliverable =
@@ -671,7 +688,8 @@ impl<'a> OverviewView<'a> {
     }
 }
 
-/// Representation of a plan: what deleting an account would remove, and the digest that binds a deletion to it.
+/// Representation of a plan: what deleting an account would remove, and a digest. A deletion that names the
+/// digest is refused if the account has changed since.
 #[derive(Debug, Serialize)]
 pub struct PlanView<F, C> {
     customer_id: Id<domain::Customer>,
@@ -683,8 +701,8 @@ pub struct PlanView<F, C> {
 }
 
 impl<F, C> PlanView<F, C> {
-    /// Returns the plan of the erasure of `customer`, who owns `counts`; `fields` says what becomes of each stored
-    /// field, `capacity` what the erasure costs.
+    /// Returns the plan for deleting `customer`. `counts` is how many items of each kind the account owns,
+    /// `fields` says what becomes of each stored field, and `capacity` is what the erasure costs.
     #[must_use]
     pub fn new(customer: &domain::Customer, counts: &Counts, capacity: C, fields: F) -> Self {
         Self {
@@ -698,7 +716,7 @@ impl<F, C> PlanView<F, C> {
     }
 }
 
-/// Representation of a session with its token, in the answer that issues it.
+/// Representation of a new session with its token, in the response that issues the token.
 #[derive(Serialize)]
 pub struct NewSessionView<'a> {
     username: &'a str,
@@ -719,7 +737,7 @@ impl<'a> NewSessionView<'a> {
     }
 }
 
-/// Representation of a session to those who may end it.
+/// Representation of a session for callers who may end it.
 #[derive(Debug, Serialize)]
 pub struct SessionView {
     id: Id<domain::Session>,
@@ -733,8 +751,8 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    /// Returns the representation of a session. `current` is the session that the request was sent with; `None` for an
-    /// access key.
+    /// Returns the representation of a session. `current` is the session that the request was sent with;
+    /// `None` if it was sent with an access key.
     #[must_use]
     pub fn new(session: &domain::Session, current: Option<Id<domain::Session>>) -> Self {
         Self {
@@ -843,7 +861,7 @@ pub struct PageView<T> {
 }
 
 impl<T> PageView<T> {
-    /// Returns the representation of a page, each row by `view`.
+    /// Returns the representation of a page, with each row converted by `view`.
     pub fn new<'a, R>(page: &'a Page<R>, view: impl FnMut(&'a R) -> T) -> Self {
         Self {
             result: page.rows.iter().map(view).collect(),

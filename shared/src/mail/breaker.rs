@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::domain::{Error, Timestamp};
 use crate::store::Store;
 
-/// The mail breaker, as one run of the sender sees it. Once it is open, it stays so until the run ends.
+/// State of the mail breaker during one run of the function that sends mail. The breaker is open when the
+/// hour's limit is used up and nothing more is sent. Once open, it stays open until the run ends.
 pub(super) struct Breaker<'a> {
     store: &'a Store,
     /// Maximum number of messages within an hour; `None` if there is no limit.
@@ -14,7 +15,7 @@ pub(super) struct Breaker<'a> {
 }
 
 impl<'a> Breaker<'a> {
-    /// Returns a closed breaker.
+    /// Returns a closed breaker, which lets messages through.
     pub(super) const fn new(store: &'a Store, per_hour: Option<u64>) -> Self {
         Self { store, per_hour, is_open: AtomicBool::new(false) }
     }

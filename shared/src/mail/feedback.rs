@@ -1,4 +1,4 @@
-//! Bounces and complaints, as SES puts them on the event bus
+//! Bounces and complaints, as SES publishes them to the event bus
 //! (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>).
 
 use std::fmt;
@@ -11,7 +11,8 @@ use crate::domain::undeliverable::{Undeliverable, UndeliverableReason};
 use crate::domain::value::{Email, FromText as _};
 use crate::platform::metrics::{self, Metric};
 
-/// Notification of SES about a message: a bounce or a complaint. Other fields are ignored.
+/// Notification from SES that a message bounced or that a recipient complained, that is, marked it as spam.
+/// Other fields are ignored.
 #[derive(Deserialize)]
 pub struct Feedback {
     bounce: Option<Bounce>,
@@ -44,8 +45,8 @@ impl fmt::Debug for Feedback {
 }
 
 impl Feedback {
-    /// Returns why the message's recipients get no more mail; `None` if they still do: a mailbox that is full, or a
-    /// server that does not answer, may take the next message.
+    /// Returns why no more mail is to be sent to the message's recipients. `None` if the failure may pass: a
+    /// full mailbox or an unreachable server may accept the next message.
     fn reason(&self) -> Option<UndeliverableReason> {
         match (&self.complaint, &self.bounce) {
             (Some(_), _) => Some(UndeliverableReason::Complained),
@@ -64,7 +65,8 @@ impl Feedback {
         recipients.filter_map(|one| Email::from_text(&one.email_address).ok())
     }
 
-    /// Stops mail to the recipients of a message that bounced for good or that they marked as spam.
+    /// Records that no more mail is to be sent to the recipients, if the message bounced permanently or was
+    /// marked as spam.
     pub async fn record(&self, app: &App) -> Result<(), Error> {
         let Some(reason) = self.reason() else { return Ok(()) };
         let now = app.now();

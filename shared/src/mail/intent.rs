@@ -1,4 +1,5 @@
-//! Carries out mail intents. Recipients are looked up when mail is sent, so that no request tells who has an account.
+//! Carries out mail intents: requests that are answered by mail, such as a sign-up or a forgotten password.
+//! Recipients are looked up here and not during the request, so that no response reveals who has an account.
 
 use super::message::{Letter, Message};
 use super::{Disposition, Mailer, Sending};
@@ -11,17 +12,18 @@ use crate::password::is_of_nobody;
 use crate::store::login::AgentWithLogin;
 use crate::store::mail_intent::NewToken;
 
-/// How to carry out an intent, decided after its recipient was looked up.
+/// How to carry out a mail intent, decided after its recipient was looked up.
 enum Answer {
     /// Send this message.
     Message(Box<Addressed>),
-    /// Replace it by these intents.
+    /// Replace the intent by these.
     Others(Vec<Intent>),
-    /// Drop it: what was asked for does not exist, or has been done since.
+    /// Drop the intent: what it is about does not exist, or it has been fulfilled since.
     Nothing,
 }
 
-/// A letter to an address, with the account that it is about, if any, and the token in its link, if it has one.
+/// A [`Letter`] with its recipient, the account that it is about (if any), and the token in its link (if it
+/// has a link).
 struct Addressed {
     to: Email,
     letter: Letter,
@@ -30,7 +32,7 @@ struct Addressed {
 }
 
 impl Mailer {
-    /// Attempts an intent: sends its message, replaces it by others, or drops it.
+    /// Tries to carry out an intent: sends its message, replaces it by other intents, or drops it.
     pub(super) async fn attempt_intent(
         &self,
         id: &str,
@@ -38,7 +40,7 @@ impl Mailer {
     ) -> Result<Disposition, Error> {
         let (store, now) = (&self.app.store, self.app.now());
         let Some(entry) = store.get_intent(id).await? else { return Ok(Disposition::NotDue) };
-        // The index may be older than the entry, which another run may be carrying out.
+        // The index may be older than the entry: another run may already be carrying it out.
         if !entry.is_due(now) {
             return Ok(Disposition::NotDue);
         }
@@ -95,8 +97,8 @@ impl Mailer {
         }
     }
 
-    /// Returns the letter with a link by which the agent sets a password: an invitation if the agent has none yet, else
-    /// a reset. `None` if there is no address to mail it to.
+    /// Returns the letter with the link through which an agent sets a password: an invitation for an agent
+    /// without a password, a reset for any other. `None` if there is no address to mail it to.
     fn password_link(&self, found: AgentWithLogin) -> Option<Answer> {
         let AgentWithLogin { customer, agent, login } = found;
         let to = agent.reset_address(&customer)?;
@@ -128,8 +130,8 @@ impl Mailer {
         Ok(Answer::of(Addressed { to, letter: Letter::SignUp, account: None, token }))
     }
 
-    /// Replaces a request for another link by intents for the pending sign-up of the address and for accounts that have
-    /// it.
+    /// Replaces a request to mail a link again by new intents: one for the pending sign-up with this address,
+    /// if there is one, and one each for up to three accounts that have the address.
     async fn answer_resend(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         let (store, now) = (&self.app.store, self.app.now());
@@ -164,7 +166,7 @@ impl Mailer {
     /// there is no such account, if its deletion is already under way, or if it is the project's own account.
     async fn answer_unregistration(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
-        // A verified address is reserved, and its holder comes first.
+        // A verified address is reserved for its account, which comes first in the list.
         let Some(&customer) = self.app.store.list_carriers(&address).await?.first() else {
             return Ok(Answer::Nothing);
         };
@@ -190,7 +192,7 @@ impl Mailer {
         Answer::of(Addressed { to, letter, account, token })
     }
 
-    /// Returns the record of a new token, without account and agent.
+    /// Returns the record of a new token that names no account or agent yet.
     fn token(&self, purpose: Purpose, address: AddressHash) -> IssuedToken {
         IssuedToken {
             purpose,
@@ -203,8 +205,9 @@ impl Mailer {
         }
     }
 
-    /// Returns the link with this token, which is in the URL's fragment, so that no server and no log sees it. `for`
-    /// chooses what the page shows.
+    /// Returns the link to the page where the token is used. The token is in the URL's fragment, which
+    /// browsers do not send, so no server and no log sees it. The fragment's `for` tells the page what to
+    /// show.
     fn link(&self, token: &NewToken) -> String {
         let (page, shown) = match token.issued.purpose {
             Purpose::SignUp => ("verify", "&for=signup"),

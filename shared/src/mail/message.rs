@@ -1,4 +1,4 @@
-//! The words of a message: subject, plain text, and the same as HTML.
+//! Builds mail messages: subject, plain text, and the same text as HTML.
 
 use askama::Template;
 
@@ -29,12 +29,12 @@ struct Text<'a> {
     page: &'a str,
 }
 
-/// Proof of the erasure in an account's last mail.
+/// Proof of an account's erasure, for the last mail to its owner.
 #[derive(Default)]
 pub(super) struct Proof {
     /// The signed receipt.
     pub(super) receipt: String,
-    /// URL of the page that shows the erasure's status, with a ticket.
+    /// URL of the page that shows the erasure's status; contains a ticket, which gives access to it.
     pub(super) status_url: String,
 }
 
@@ -50,7 +50,7 @@ struct Paragraph<'a> {
     is_link: bool,
 }
 
-/// A message that carries out a mail intent.
+/// Kind of message that carries out a mail intent, which is a request that is answered by mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Letter {
     /// Has the link that completes a sign-up.
@@ -76,8 +76,8 @@ struct LetterText<'a> {
 }
 
 impl Message {
-    /// Returns the message of a notice about `account`. The notice of the erasure has the `proof`, and says where to
-    /// get the keys that verify its receipt.
+    /// Returns the message for a notice, which tells the owner of `account` about a change. `proof` is set
+    /// for the notice of the erasure, which also says where to get the keys that verify the receipt.
     pub(super) fn new(
         notice: &Notice,
         account: Id<Customer>,
@@ -101,8 +101,8 @@ impl Message {
         Self::laid_out(subject(notice_type), text.render().map_err(internal)?, link)
     }
 
-    /// Returns the message of a letter about `account`, with its `link`. In letters without a link, `account` is `None`
-    /// and `link` is empty.
+    /// Returns the message for a letter. `account` is `None` in letters that name no account, and `link` is
+    /// empty in letters without a link.
     pub(super) fn letter(
         letter: Letter,
         account: Option<Id<Customer>>,

@@ -1,11 +1,13 @@
-//! Mail: notifies account owners of changes of their account, and carries out mail intents.
+//! Mail: notifies owners of changes to their accounts, and carries out mail intents: requests that are
+//! answered by mail, such as a sign-up or a forgotten password.
 //!
-//! A change writes its notices to the outbox in its own transaction; a request that is answered by mail writes its
-//! intent. The outbox's stream starts a run for new entries, and the schedule one for all that is due. A notice that is
-//! not true any more is dropped. An attempt is claimed before it is made: two runs never make the same one, and a run
-//! that dies is followed by one more attempt, which may send the message a second time. An address that bounced or
-//! complained gets nothing, and a breaker limits the messages of an hour. Tokens that have expired are deleted here,
-//! too.
+//! The transaction that changes an account also writes the notices about the change to the outbox table; a
+//! request that is answered by mail writes its intent there. The table's stream starts a run of the sender
+//! for new entries, and a schedule starts one for everything that is due. A notice that is no longer true is
+//! dropped. A run claims an attempt by a conditional write before it sends, so two runs never make the same
+//! attempt. If a run dies after that, the next attempt may send the message a second time. Nothing is sent to
+//! an address that bounced or complained, and a breaker limits the messages per hour. The sender also deletes
+//! expired tokens.
 
 mod breaker;
 mod feedback;
@@ -36,7 +38,7 @@ use message::{Message, Proof};
 /// Maximum number of messages that a run sends at the same time.
 const CONCURRENT_MESSAGES: usize = 4;
 
-/// Context of the function that sends mail: store, SES client and sender.
+/// Context of the function that sends mail: store, SES client and settings.
 #[derive(Debug)]
 pub struct Mailer {
     /// Store, clock and randomness.
@@ -46,7 +48,7 @@ pub struct Mailer {
     from: Option<String>,
     /// Base URL at which clients reach the API; empty if none is configured.
     public_url: String,
-    /// Name of SES's configuration set, which passes bounces and complaints on; `None` if there is none.
+    /// Name of the SES configuration set that publishes bounces and complaints; `None` if there is none.
     configuration_set: Option<String>,
     /// Maximum number of messages within an hour; `None` if there is no limit.
     per_hour: Option<u64>,
@@ -64,17 +66,18 @@ impl Build for Mailer {
     }
 }
 
-/// Result of one run of the sender of mail.
+/// Result of one run of the function that sends mail.
 #[derive(Debug, Default, Serialize)]
 pub struct MailRun {
     /// Number of messages that SES has accepted.
     pub sent: u64,
-    /// Number of notices and intents that were dropped: not true any more, too old, without an address, or replaced by
-    /// other intents.
+    /// Number of notices and intents that were dropped unsent: no longer true, too old, without an address to
+    /// send to, or replaced by other intents.
     pub dropped: u64,
     /// Number of messages that were dropped because their address bounced or complained.
     pub suppressed: u64,
-    /// Number of last mails of deleted accounts that wait for the receipt that they are to contain.
+    /// Number of mails that wait for a receipt: the last mail to the owner of a deleted account contains the
+    /// receipt of the erasure.
     pub waiting: u64,
     /// Number of attempts that failed.
     pub failed: u64,
@@ -86,11 +89,11 @@ pub struct MailRun {
     pub oldest_overdue_seconds: u64,
     /// Whether the hour's limit of messages is used up; what is due waits for the next hour.
     pub breaker_open: bool,
-    /// Whether the deadline left work for the next run.
+    /// Whether the run stopped at its deadline and left work for the next run.
     pub unfinished: bool,
 }
 
-/// What a run has done with one item.
+/// What a run has done with one due item: a notice, an intent or an expired token.
 enum Disposition {
     Sent,
     Dropped,
@@ -99,9 +102,9 @@ enum Disposition {
     Failed,
     GivenUp,
     Expired,
-    /// Still due: the deadline is near.
+    /// Left for the next run, as the deadline is near.
     Unfinished,
-    /// Nothing: another run was faster, or no more may be sent within the hour.
+    /// Nothing done: another run was faster, or no more may be sent within the hour.
     NotDue,
 }
 
@@ -218,7 +221,7 @@ impl Mailer {
         let Some((entry, account, erasure)) = store.get_mail(id).await? else {
             return Ok(Disposition::NotDue);
         };
-        // The index may be older than the entry, which another run may be sending.
+        // The index may be older than the entry: another run may already be sending it.
         if !entry.is_due(now) {
             return Ok(Disposition::NotDue);
         }
@@ -252,16 +255,17 @@ impl Mailer {
         self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Returns the proof of the erasure for the last mail: the receipt, and a link to the erasure's status with a new
-    /// ticket. Each attempt to send the mail issues a ticket, as only the hashes of earlier ones are stored.
+    /// Returns the proof of the erasure for the last mail to the owner: the receipt, and a link with a new
+    /// ticket to the erasure's status. Each attempt to send the mail issues a new ticket, because of earlier
+    /// tickets only the hashes are stored.
     async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
         let ticket = self.app.new_ticket();
         self.app.store.insert_ticket(&ticket.hash(), account).await?;
         Ok(Proof { receipt, status_url: format!("{}{}", self.public_url, ticket.page()) })
     }
 
-    /// Drops a message to an address that bounced or complained, and holds one beyond the hour's limit back until the
-    /// next hour. `None` if the message is to be sent.
+    /// Checks whether a message may be sent now. Drops it if its address bounced or complained, and leaves it
+    /// for the next hour if this hour's limit is used up. `None` if the message is to be sent.
     async fn hold_back(
         &self,
         id: &str,
@@ -325,7 +329,7 @@ impl Mailer {
     }
 }
 
-/// Whether SES refuses the message itself, which no later attempt changes.
+/// Whether SES rejects the message itself, so that every later attempt would fail too.
 fn is_final(error: &SendEmailError) -> bool {
     matches!(error.code(), Some("MessageRejected" | "BadRequestException"))
 }

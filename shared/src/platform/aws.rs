@@ -14,9 +14,9 @@ pub(crate) trait Call {
     /// Result of the call.
     type Output;
 
-    /// Sends the request. The future is boxed, as the SDK's futures take many kilobytes and are moved with whatever
-    /// holds them; it is boxed here, per operation, so that it is compiled in this crate and not in every function
-    /// again.
+    /// Sends the request. The future is boxed because the SDK's futures are many kilobytes large and would be
+    /// moved with whatever holds them. It is boxed here, once per operation, so that it is compiled in this
+    /// crate only and not again in every function.
     fn call(self) -> BoxFuture<'static, Self::Output>;
 }
 

@@ -11,7 +11,7 @@ use crate::domain::{Error, Timestamp};
 /// Environment variable with the clock's offset in seconds, set by the local stack only; a test checks the template.
 const OFFSET: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// Source of the current time: the system's clock, or a dial that a test sets.
+/// Source of the current time: the system's clock or, in tests, a time that the test sets (the dial).
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -54,7 +54,8 @@ impl Clock {
     }
 }
 
-/// Returns the time until `epoch_ms` milliseconds after 1970, by the system's clock without offset.
+/// Returns the time left until `epoch_ms`, a Unix time in milliseconds, by the system's clock without the
+/// offset.
 pub(crate) fn time_until(epoch_ms: u64) -> Duration {
     Duration::from_millis(epoch_ms).saturating_sub(system_time())
 }
@@ -64,7 +65,7 @@ fn system_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The time at which a scheduled run stops starting work, well before Lambda ends the invocation.
+/// The time from which on an invocation begins no more work, well before Lambda ends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,
@@ -74,7 +75,7 @@ impl Deadline {
     /// Time before Lambda's deadline in which no work is started: 20 s, or a third of the remaining time if less.
     const MARGIN: Duration = Duration::from_secs(20);
 
-    /// Returns the deadline of an invocation that Lambda ends `epoch_ms` milliseconds after 1970.
+    /// Returns the deadline of an invocation that Lambda ends at `epoch_ms`, a Unix time in milliseconds.
     #[must_use]
     pub fn at(epoch_ms: u64) -> Self {
         Self::within(time_until(epoch_ms))
@@ -87,7 +88,7 @@ impl Deadline {
         Self { at: Instant::now() + left.saturating_sub(margin) }
     }
 
-    /// Whether no more work is to be started.
+    /// Whether the deadline has come, so that no more work is to be started.
     #[must_use]
     pub fn is_near(&self) -> bool {
         Instant::now() >= self.at

@@ -12,8 +12,9 @@ use crate::domain::quota::{Quota, QuotaKind, Quotas};
 use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::{Loopback, TargetPolicy};
 
-/// Environment variable with the host names that webhooks can be sent to on the local stack, and their addresses: a
-/// JSON object of lists of addresses. No deployment sets it; a test checks the template.
+/// Environment variable with the host names that webhooks can be sent to on the local stack, each with its
+/// addresses: a JSON object that maps names to lists of addresses. No deployment sets it; a test checks the
+/// template.
 pub const LOCAL_HOSTS: &str = "LOCAL_HOSTS";
 
 /// Returns the value of a variable that template.yaml or Lambda sets. Fails if it is unset or empty.
@@ -32,7 +33,8 @@ pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Reads the policy on webhook targets. It refuses the API's own hosts, as far as the environment names them.
+/// Reads the policy on where webhooks may be sent. The policy refuses the API's own hosts, as far as the
+/// environment names them.
 pub fn targets() -> Result<TargetPolicy, Error> {
     let own_hosts = ["DOMAIN_NAME", "API_HOST"].into_iter().filter_map(optional);
     Ok(TargetPolicy::new(loopback()?, own_hosts))
@@ -50,7 +52,8 @@ fn loopback() -> Result<Loopback, Error> {
     }
 }
 
-/// Returns the front that all requests come through; `None` if clients call the API itself.
+/// Returns the front, a proxy that all requests must come through (such as `CloudFront`); `None` if clients
+/// call the API directly.
 pub fn front() -> Result<Option<Front>, Error> {
     const NAME: &str = "ORIGIN_SECRET_DIGESTS";
     let Some(digests) = optional(NAME) else { return Ok(None) };
@@ -65,7 +68,7 @@ pub fn event_retention() -> Result<Duration, Error> {
     days(NAME, &required(NAME)?)
 }
 
-/// Reads the grace period of accounts that are frozen.
+/// Reads the grace period: the time from the freeze of an account until its deletion is due.
 pub fn grace() -> Result<Duration, Error> {
     const NAME: &str = "GRACE_DAYS";
     optional(NAME).map_or(Ok(GRACE), |text| days(NAME, &text))
@@ -98,7 +101,8 @@ pub fn mail_per_hour() -> Result<Option<u64>, Error> {
     limit("MAIL_PER_HOUR")
 }
 
-/// Returns SES's configuration set, which passes bounces and complaints on. `None` if the installation has none.
+/// Returns the name of the SES configuration set that publishes bounces and complaints. `None` if the
+/// installation has none.
 #[must_use]
 pub fn mail_configuration_set() -> Option<String> {
     optional("MAIL_CONFIGURATION_SET")
@@ -119,18 +123,18 @@ pub fn quotas() -> Result<Quotas, Error> {
     })
 }
 
-/// Returns whether the installation has the console.
+/// Returns whether the installation serves the console, the operators' web page.
 #[must_use]
 pub fn console_enabled() -> bool {
     optional("CONSOLE_ENABLED").as_deref() == Some("true")
 }
 
-/// Returns whether purging is switched on.
+/// Returns whether purging is switched on (the kill switch).
 pub fn purge_enabled() -> Result<bool, Error> {
     Ok(required("PURGE_ENABLED")? == "true")
 }
 
-/// Reads how many purges may begin within an hour.
+/// Reads how many purges may begin within an hour (the circuit breaker).
 pub fn breaker() -> Result<u64, Error> {
     const NAME: &str = "BREAKER_ACCOUNTS";
     required(NAME)?.parse().map_err(|_| Error::Internal(format!("{NAME} is not a number")))

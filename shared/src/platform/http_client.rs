@@ -1,4 +1,5 @@
-//! The AWS SDK's HTTP client: HTTP/1.1 only. The SDK's own client includes HTTP/2, a ninth of every package.
+//! The AWS SDK's HTTP client: HTTP/1.1 only. The SDK's own client includes HTTP/2, which would make up a
+//! ninth of every function's package.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::domain::Error;
 /// Root certificates of Amazon Trust Services.
 const AMAZON: &[u8] = include_bytes!("amazon_roots.pem");
 
-/// Connect timeout; an attempt has two seconds in all.
+/// Timeout for connecting; a whole attempt has two seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// HTTPS client with a connection pool, adapted to the SDK's traits.
@@ -49,8 +50,9 @@ pub fn http_client() -> Result<SharedHttpClient, Error> {
     Ok(SharedHttpClient::new(Https(client)))
 }
 
-/// Returns the root certificates that AWS endpoints chain to: parsing the system's 140 would be half of a cold start.
-/// If `SSL_CERT_FILE` is set, returns the system's, which are read from there.
+/// Returns the root certificates that AWS endpoints chain to. The system's 140 root certificates are not
+/// used, since parsing them would take half of a cold start. If `SSL_CERT_FILE` is set, returns the
+/// certificates in that file.
 fn roots() -> Result<RootCertStore, Error> {
     if config::optional("SSL_CERT_FILE").is_some() {
         return Ok(tls::system_roots());
@@ -90,8 +92,8 @@ impl HttpConnector for Https {
         };
         let answer = self.0.request(request);
         HttpConnectorFuture::new(async move {
-            // The answer is read to its end here, so that one which breaks off is an error of the connection, like all
-            // others on the way: the SDK tries again.
+            // The whole response is read here, so that a response that breaks off counts as a connection
+            // error, like all other failures on the way: the SDK tries again.
             let (head, body) = answer.await.map_err(broken)?.into_parts();
             let body = body.collect().await.map_err(broken)?;
             HttpResponse::try_from(Response::from_parts(head, SdkBody::from(body.to_bytes())))
@@ -113,8 +115,8 @@ mod tests {
 
     const BROKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"Tab";
 
-    /// Accepts the `connections` one after the other and sends the answers of each. Then closes the connection without
-    /// announcing it, as happens while a function is frozen.
+    /// Accepts one connection for each element of `connections` and sends its responses, one per request.
+    /// Then closes the connection without notice, as happens while Lambda has frozen a function.
     async fn serve(listener: TcpListener, connections: &[&[&str]]) {
         for answers in connections {
             let (stream, _) = listener.accept().await.unwrap();
@@ -135,8 +137,8 @@ mod tests {
         }
     }
 
-    /// Makes this number of `calls`, and checks that all succeed and that the client opens exactly these `connections`,
-    /// each with the listed answers.
+    /// Makes `calls` calls to a server that sends the responses in `connections`, one list per connection.
+    /// Checks that all calls succeed and that the client opens exactly these connections.
     async fn every_call_succeeds(calls: usize, connections: &'static [&'static [&'static str]]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

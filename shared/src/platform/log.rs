@@ -1,7 +1,7 @@
 //! The log: one JSON object per line on standard error.
 //!
-//! What this crate logs is a [`LogEntry`], so a message or field that is not declared here does not compile. Events of
-//! libraries may hold anything: of those, only level and source location are logged.
+//! What this crate logs is a [`LogEntry`], so a message or field that is not declared here does not compile.
+//! `tracing` events of libraries may contain anything, so only their level and source location are logged.
 
 use serde::{Serialize, Serializer};
 use tracing::{Event as LibraryEvent, Subscriber};
@@ -19,7 +19,7 @@ const MAX_TEXT: usize = 512;
 #[derive(Serialize)]
 #[serde(tag = "message")]
 pub(crate) enum LogEntry<'a> {
-    /// A function cannot build its context.
+    /// A function cannot start, because it cannot build its handler context.
     #[serde(rename = "cannot start")]
     CannotStart {
         /// What is missing or malformed.
@@ -44,7 +44,7 @@ pub(crate) enum LogEntry<'a> {
         reason: &'a str,
         /// Time from the function's call to its answer, in milliseconds.
         duration_ms: u64,
-        /// Number of password hashes computed: they are what an attack on passwords costs.
+        /// Number of password hashes computed: what password-guessing attacks cost the service.
         hashes: u64,
     },
     /// An authenticated caller lacks the permission that the request needs.
@@ -79,7 +79,7 @@ pub(crate) enum LogEntry<'a> {
         /// Source location. The panic's own message may hold anything.
         at: &'a str,
     },
-    /// A write made concurrently with a request failed; the request did not depend on it.
+    /// A background write failed: a write that runs beside a request and that the request does not depend on.
     #[serde(rename = "background write failed")]
     BackgroundWriteFailed {
         /// Error that the work ended with.
@@ -91,7 +91,8 @@ pub(crate) enum LogEntry<'a> {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// A batch of events could not be put on the bus; the stream or the schedule retries it.
+    /// A batch of events could not be published to the event bus; the DynamoDB stream or the scheduled run
+    /// tries again.
     #[serde(rename = "events not published")]
     EventsNotPublished {
         /// Number of events in the batch.
@@ -99,7 +100,8 @@ pub(crate) enum LogEntry<'a> {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// A published event could not be taken out of the queue; it is published once more.
+    /// A published event could not be removed from the queue of unpublished events; it will be published once
+    /// more.
     #[serde(rename = "event not dequeued")]
     EventNotDequeued {
         /// The event.
@@ -107,19 +109,19 @@ pub(crate) enum LogEntry<'a> {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// Due deliveries could not be listed to the end; the next run lists the rest.
+    /// The list of due webhook deliveries could not be read to its end; the next run reads the rest.
     #[serde(rename = "due deliveries not listed")]
     DueDeliveriesNotListed {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// Due events could not be read; the next run reads them.
+    /// Events that are due for delivery to webhooks could not be read; the next run reads them.
     #[serde(rename = "due events not read")]
     DueEventsNotRead {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// The attempt to deliver an event failed on our side.
+    /// An attempt to deliver an event to a webhook failed on the side of this service, not of the receiver.
     #[serde(rename = "delivery failed")]
     DeliveryFailed {
         /// The event.
@@ -129,7 +131,8 @@ pub(crate) enum LogEntry<'a> {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// Mail could not be read, sent or taken out of the queue; a later run tries again, unless its attempts are over.
+    /// A mail could not be read, sent or removed from the queue; a later run tries again, unless no attempts
+    /// are left.
     #[serde(rename = "mail not sent")]
     MailNotSent {
         /// Error that the work ended with.
@@ -143,7 +146,8 @@ pub(crate) enum LogEntry<'a> {
         /// The participant's name.
         participant: &'a str,
     },
-    /// A participant's part in an erasure could not be read or written; the next run tries again.
+    /// The record of a participant's part in an erasure could not be read or written; the next run tries
+    /// again.
     #[serde(rename = "participant failed")]
     ParticipantFailed {
         /// The account.
@@ -161,7 +165,8 @@ pub(crate) enum LogEntry<'a> {
         /// Error that the work ended with.
         cause: Cause<'a>,
     },
-    /// The purge found items of a kind that it does not know, and quarantined the account.
+    /// The purge found items of a kind that it does not know. It keeps them and quarantines the account: the
+    /// purge of the account does not finish.
     #[serde(rename = "unknown items")]
     UnknownItems {
         /// The account.

@@ -12,8 +12,8 @@ const NAMESPACE: &str = "Tenure";
 /// A metric: its name, its CloudWatch unit, and its value.
 pub type Metric = (&'static str, &'static str, u64);
 
-/// Emits metrics with the time `now`. The only dimension is the stage. Without the variable `STAGE`, outside Lambda,
-/// nothing is written.
+/// Emits metrics with the timestamp `now` and the single dimension `Stage`. Writes nothing if the environment
+/// variable `STAGE` is not set, as is the case outside Lambda.
 #[expect(clippy::print_stdout, reason = "CloudWatch reads metrics from stdout")]
 pub fn emit(now: Timestamp, metrics: &[Metric]) {
     let Some(stage) = config::optional("STAGE") else { return };

@@ -45,8 +45,8 @@ pub(crate) fn kms_config() -> Result<aws_sdk_kms::Config, Error> {
     config!(aws_sdk_kms, "AWS_ENDPOINT_URL_KMS")
 }
 
-/// Returns the configuration of SES, without retries: a message may have been sent although the answer was lost, so
-/// that its sender decides whether to send it again.
+/// Returns the configuration of SES, without retries by the SDK: if the response is lost, the message may
+/// have been sent nevertheless, so the calling code decides whether to send it again.
 pub(crate) fn ses_config() -> Result<aws_sdk_sesv2::Config, Error> {
     config!(aws_sdk_sesv2, "AWS_ENDPOINT_URL_SESV2", RetryConfig::disabled())
 }
@@ -55,17 +55,17 @@ fn region() -> Result<Region, Error> {
     Ok(Region::new(config::required("AWS_REGION")?))
 }
 
-/// Returns the role's credentials. Lambda renews them by starting another process.
+/// Returns the credentials of the function's execution role. Lambda renews them by starting another process.
 fn credentials() -> Result<Credentials, Error> {
     let id = config::required("AWS_ACCESS_KEY_ID")?;
     let secret = config::required("AWS_SECRET_ACCESS_KEY")?;
     Ok(Credentials::new(id, secret, config::optional("AWS_SESSION_TOKEN"), None, "environment"))
 }
 
-/// Retry policy: up to four tries of a request that was throttled or not answered, the second after up to 50 ms,
-/// since the SDK's default of a second would keep the caller waiting. Connections are kept whatever happened, as the
-/// client does not tell the SDK which one a request went by; looking for it, the SDK would log an error after each
-/// timeout.
+/// Retry policy: up to four tries of a request that was throttled or not answered. The second try follows
+/// after up to 50 ms, since the SDK's default of a second would keep the caller waiting. Connections are
+/// reused even after errors: to drop one, the SDK would have to know which connection the request used, which
+/// this client does not tell it, so it would only log an error after each timeout.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(4)

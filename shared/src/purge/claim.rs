@@ -1,4 +1,4 @@
-//! Claims: how a run becomes the one that purges an account.
+//! Claims: the transactions by which a run of the purge takes an account, so that only this run purges it.
 
 use super::Worker;
 use super::job::{Job, JobState};
@@ -12,8 +12,9 @@ use crate::store::purge::Claim;
 use crate::store::purge::PurgeStage;
 use crate::store::{Update, revise};
 
-/// Returns the account's row in the ledger as of the round that a claim belongs to. The second value is that round if
-/// the claim begins it; `None` if it has begun already.
+/// Returns the account's row in the ledger for the [`Round`] (one erasure of the account, of which a restore
+/// of the table may require another) that a claim belongs to. The second value is the round if the claim
+/// begins it; `None` if the round has begun already.
 fn begin(ledger: Erasure, registry: &Registry) -> (Erasure, Option<Round>) {
     let Some(number) = ledger.next_round() else { return (ledger, None) };
     let participants = registry.participating();
@@ -22,9 +23,9 @@ fn begin(ledger: Erasure, registry: &Registry) -> (Erasure, Option<Round>) {
 }
 
 impl Worker<'_> {
-    /// Claims account `id`, which deletes it if it is frozen. Returns the job, or the state that keeps this
-    /// run from purging the account. An account that another run has claimed is taken over only from stage
-    /// [`PurgeStage::Claimed`].
+    /// Claims account `id` for this run. If the account is frozen, the claim deletes it. Returns the job, or
+    /// the reason why this run does not purge the account. An account that another run has claimed is taken
+    /// over only if `stage` is [`PurgeStage::Claimed`].
     pub(super) async fn claim(
         &self,
         id: Id<Customer>,
@@ -74,7 +75,8 @@ impl Worker<'_> {
         .await
     }
 
-    /// Claims an account for the first time and, in the same transaction, counts its first slice.
+    /// Claims an account for the first time and, in the same transaction, counts the first slice of its
+    /// items.
     async fn claim_first(
         &self,
         before: &Customer,
@@ -87,7 +89,7 @@ impl Worker<'_> {
         // The claim is refused if anything was added after the account was read, so this page is complete but for
         // sessions, which the next pass finds.
         let page = store.list_owned(before.id, &InventoryCursor::default()).await?;
-        // An account that came back with a restored table: its earlier erasure has counted already.
+        // If the account came back with a restored table, its earlier erasure has already counted its items.
         let is_in_ledger = ledger.tm_claim.is_some();
         let claimed = Erasure {
             tm_claim: Some(now),

@@ -1,4 +1,5 @@
-//! Jobs: the purge of one account, turn by turn.
+//! Jobs: a job is the purge of one account within one run. It is done in turns, between which other accounts
+//! get theirs.
 
 use futures_util::future::try_join;
 
@@ -16,7 +17,8 @@ use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
 
-/// Maximum number of pages of owned items that a job deletes before it yields its lane.
+/// Maximum number of pages of owned items that a job deletes in one turn, after which it yields its lane to
+/// another job.
 const PAGES_PER_TURN: usize = 8;
 
 /// The purge of one account that this run has claimed.
@@ -27,8 +29,8 @@ pub(super) struct Job {
     /// The next page, if it has been read already.
     prefetched: Option<OwnedPage>,
     pass: Pass,
-    /// The webhook that the account had, if this run has deleted the account. Apart from here, it is kept only in the
-    /// event `customer_deleted`, until that is delivered.
+    /// The webhook that the account had, if this run has deleted the account. The only other copy is in the
+    /// outbox entry of the event `customer_deleted`, until that event is delivered.
     farewell: Option<Webhook>,
     /// Whether this run has made sure that every participant was asked; true if there are none.
     has_asked: bool,
@@ -56,7 +58,7 @@ impl Job {
 pub(super) enum JobState {
     /// Purged: the receipt is written and nothing but the tombstone is left.
     Finished,
-    /// Nothing but items of an unknown kind is left.
+    /// Nothing is left but items of an unknown kind, which the purge does not delete.
     Quarantined,
     /// More pages are left than one turn deletes.
     Yielded(Box<Job>),
@@ -64,7 +66,7 @@ pub(super) enum JobState {
     DeadlineNear,
     /// Not to be purged: not due, purged already, or left to the run that has claimed it.
     NotDue,
-    /// Another run has claimed the account since; the writes of this one are refused.
+    /// Another run has claimed the account since, so this run's writes are refused.
     Fenced,
     /// Not claimed: as many purges as are allowed within an hour have begun.
     BreakerOpen,
@@ -73,7 +75,7 @@ pub(super) enum JobState {
 /// One pass over everything an account owns, from the first page to the last.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Pass {
-    /// Whether the pass met items that it deletes.
+    /// Whether the pass has found items and deleted them.
     has_deleted: bool,
     /// Number of items of an unknown kind, which are never deleted.
     unknown: u64,
@@ -84,9 +86,10 @@ struct Pass {
 enum PassEnd {
     /// Items were deleted: another pass shows whether all are gone.
     Repeat,
-    /// The pass met nothing: the purge finishes.
+    /// The pass found nothing: the purge finishes.
     Finish,
-    /// The pass met nothing but items of an unknown kind: the account is quarantined.
+    /// The pass found only items of an unknown kind: the account is quarantined, that is, its purge does not
+    /// finish.
     Quarantine,
 }
 
@@ -113,14 +116,16 @@ impl Worker<'_> {
             Ok(None) => Ok(JobState::Yielded(job)),
             Err(error) => {
                 job.ledger.last_error = Some(error.code().to_owned());
-                // Returned is the error itself; a ledger that cannot be written has the same cause.
+                // The error itself is returned. If the ledger cannot be written either, that has the same
+                // cause.
                 let _ = self.store().record_failure(&job.ledger, self.now()).await;
                 Err(error)
             }
         }
     }
 
-    /// Asks participants, once, and deletes the pages of one turn. `None` if more are left.
+    /// Asks participants to erase what they keep for the account, unless this run has done so, and deletes
+    /// the pages of one turn. `None` if more pages are left.
     async fn run_turn_of(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
         if !job.has_asked {
             ask_missing(self.store(), &self.purger.bus, &job.ledger, self.now()).await?;
@@ -129,7 +134,7 @@ impl Worker<'_> {
         self.delete_pages(job).await
     }
 
-    /// Deletes the pages of one turn. `None` if more are left.
+    /// Deletes the pages of one turn. `None` if more pages are left.
     async fn delete_pages(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
         let id = job.account();
         for _ in 0..PAGES_PER_TURN {
@@ -164,7 +169,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Counts and deletes the items of a page, slice by slice. `None` if all are deleted.
+    /// Counts and deletes the items of a page, slice by slice. `None` if all are deleted; otherwise why the
+    /// turn ends before.
     async fn delete_page(&self, job: &mut Job, items: &[Owned]) -> Result<Option<JobState>, Error> {
         let (counted, rest) = split_counted(&job.ledger, items);
         if !counted.is_empty() {
@@ -241,15 +247,16 @@ impl Worker<'_> {
             return Ok(JobState::Fenced);
         }
         if !receipt.summary.r#final {
-            // Participants may have answered between the first receipt and its being written: none of them found the
-            // purge finished.
+            // A participant may have answered after the first receipt was made and before it was written.
+            // Such an answer did not complete the erasure, as the purge had not finished.
             let purger = self.purger;
             complete_if_settled(&purger.app, &purger.signer, &purger.erased, account.id).await;
         }
         Ok(JobState::Finished)
     }
 
-    /// Reads the participants' parts in an erasure. Without participants, reads nothing.
+    /// Reads what the participants were asked and have answered. Reads nothing if the erasure has no
+    /// participants.
     async fn parts(&self, ledger: &Erasure) -> Result<Vec<Participation>, Error> {
         if ledger.participants.is_empty() {
             return Ok(Vec::new());

@@ -1,4 +1,5 @@
-//! The lanes: several accounts are purged at the same time, and large ones do not hold up small ones.
+//! Lanes: a run purges several accounts at the same time, one per lane, and large accounts do not hold up
+//! small ones.
 
 use std::collections::VecDeque;
 
@@ -35,13 +36,13 @@ impl<J> LongJobs<J> {
         self.waiting.push_back(job);
     }
 
-    /// Takes the next job for a free lane while the queue may hold accounts. `None` if a lane runs a long
-    /// job already.
+    /// Takes the next long job for a free lane while accounts may be left in the queue. `None` if a lane runs
+    /// a long job already.
     fn take_reserved(&mut self) -> Option<J> {
         if self.running > 0 { None } else { self.take_any() }
     }
 
-    /// Takes the next job for a free lane when the queue is empty.
+    /// Takes the next long job for a free lane when the queue is empty.
     fn take_any(&mut self) -> Option<J> {
         let job = self.waiting.pop_front();
         self.running += usize::from(job.is_some());
@@ -88,7 +89,7 @@ struct EndedTurn {
 
 impl Worker<'_> {
     /// Purges the accounts of `queue` until none is left or the deadline is near, and counts them in `run`.
-    /// Fails if the queue cannot be read; jobs under way still end.
+    /// Fails if the queue cannot be read, but only after the jobs in progress have ended.
     pub(super) async fn drain(
         &self,
         queue: &mut PurgeQueue,
@@ -174,7 +175,7 @@ impl PurgeRun {
 mod tests {
     use super::*;
 
-    /// A job that takes this many turns.
+    /// A job: its name, and the number of turns that it takes.
     #[derive(Debug, PartialEq)]
     struct Turns(char, usize);
 

@@ -1,15 +1,20 @@
-//! The purge: deletes everything a due account owns, until a tombstone and a signed receipt are left.
+//! The purge: deletes everything that an account owns once the account's deletion is due. All that is left is
+//! a tombstone (the few fields that are kept of a deleted account) and a signed receipt.
 //!
-//! The work queue is the sparse index `due`. An account enters it when it is frozen or deleted and leaves
-//! it in the last transaction of its purge, so the next run resumes whatever a run left behind:
+//! The work queue is the sparse index `due`. An account enters it when it is frozen or deleted and leaves it
+//! in the last transaction of its purge, so each run resumes whatever an earlier run left unfinished. The
+//! purge of an account has three steps:
 //!
-//! 1. *Claim*: one transaction deletes a frozen account that is due, wipes it to its tombstone and emits
-//!    the event. From here on nothing can be added to the account. The claim increments the account's
-//!    epoch, the fencing token of the purge: each later write is conditioned on it, so a run that claimed the
-//!    account earlier can no longer count anything. The breaker limits how many purges may begin within
-//!    an hour; it does not stop those that have begun. The claim copies the list of participants, which the run then asks.
-//! 2. *Cascade*: each *slice*, the items that fit into one transaction, is first counted (ledger, outbox
-//!    entries, user names of its agents), then deleted. The claim itself counts the first slice. The
+//! 1. *Claim*: one transaction takes the account for this run. If the account is frozen, the transaction
+//!    deletes it: it reduces the account to its tombstone and emits the event. From here on nothing can be
+//!    added to the account. The claim increments the account's epoch, a fencing token on which each later
+//!    write of the ledger is conditioned, so a run that claimed the account earlier can no longer count
+//!    anything. A circuit breaker limits how many purges may begin within an hour; it does not stop those
+//!    that have begun. The claim also copies the list of participants (other systems that keep data for
+//!    accounts), which the run then asks to erase their data.
+//! 2. *Cascade*: the account's items are deleted in slices. A *slice* is what one transaction can count: it
+//!    writes the counts to the ledger (the record of the erasure), puts the events into the outbox, and frees
+//!    the user names of agents. Then the items are deleted. The claim itself counts the first slice. The
 //!    ledger keeps the cursor up to which everything is counted; a run that resumes deletes what is left
 //!    below the cursor without counting it again, so each item is counted once.
 //! 3. *Verify*: another pass finds nothing but the tombstone. One transaction writes the receipt and takes
@@ -18,8 +23,8 @@
 //! All reads are consistent and nothing can be added after the claim, so a page holds everything up to
 //! its end.
 //!
-//! A *job* is the purge of one account within one run. A *lane* runs one job at a time; a run has several.
-//! A job that is not done after one *turn*, a fixed number of pages, yields its lane.
+//! A *job* is the purge of one account within one run. A *lane* runs one job at a time; a run has several
+//! lanes. A job that is not done after one *turn*, a fixed number of pages, yields its lane to another job.
 
 mod claim;
 pub mod controls;
@@ -98,13 +103,14 @@ pub struct PurgeRun {
     pub stopped: bool,
 }
 
-/// Purges every due account, until none is left or `deadline` is near.
+/// Purges every account whose deletion is due, until none is left or `deadline` is near.
 pub async fn purge_due(purger: &Purger, deadline: Deadline) -> Result<PurgeRun, Error> {
     let queue = PurgeQueue::open(&purger.app.store, purger.app.now()).await?;
     purge(purger, queue, deadline).await
 }
 
-/// Purges account `id` if it is due and unclaimed. A claimed account is left to [`purge_due`].
+/// Purges account `id` if its deletion is due and no run has claimed it yet. A claimed account is left to
+/// [`purge_due`].
 pub async fn purge_one(
     purger: &Purger,
     id: Id<Customer>,

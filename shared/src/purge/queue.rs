@@ -1,4 +1,4 @@
-//! The purge's work queue: due accounts, those with a purge under way first.
+//! The purge's work queue: accounts whose deletion is due, those whose purge has already begun first.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct PurgeQueue {
     due: u64,
 }
 
-/// Due accounts of one stage.
+/// Due accounts of one stage: those that a run has claimed, or those that none has.
 #[derive(Debug)]
 struct Section {
     stage: PurgeStage,
@@ -32,7 +32,7 @@ struct Section {
     next_page: QueueCursor,
 }
 
-/// The front of the queue: the next account to take, or the page to read before.
+/// What is at the front of the queue: the next account to take, or a page that must be read first.
 #[derive(Debug)]
 enum Front {
     Account(Id<Customer>, PurgeStage),

@@ -1,4 +1,5 @@
-//! Slices: owned items that one transaction counts before they are deleted.
+//! Slices: a slice is a sequence of items that an account owns, which one transaction counts before they are
+//! deleted.
 
 use std::collections::BTreeMap;
 use std::iter::from_fn;

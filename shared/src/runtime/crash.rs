@@ -1,7 +1,8 @@
 //! Panics: the request under way is answered with 500, and the process starts anew.
 //!
-//! Panics do not unwind (`infra/decisions/0037-abort-on-panic-and-link-without-lto.md`): the panic hook answers the
-//! request under way, and the process begins anew. Without a request it ends, and Lambda starts another.
+//! Panics do not unwind (`infra/decisions/0037-abort-on-panic-and-link-without-lto.md`), so the panic hook
+//! answers the request in progress and replaces the process by a new one. If there is no request, the process
+//! ends, and Lambda starts another.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -15,8 +16,8 @@ use lambda_runtime_api_client::{PooledClient, body, build_request};
 
 use crate::platform::log::LogEntry;
 
-/// The answer to send if the latest request panics. It stays here after the request is answered, without effect: Lambda
-/// refuses a second answer.
+/// The response to send if the latest request panics. It is kept even after the request is answered, which
+/// does no harm: Lambda refuses a second response to the same request.
 static LAST_WORD: Mutex<Option<LastWord>> = Mutex::new(None);
 
 struct LastWord {
@@ -43,12 +44,14 @@ fn crash(panic: &PanicHookInfo<'_>) {
     // A panic's message may contain anything; its location does not.
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
     LogEntry::Panic { at: &at }.log();
-    // Taken, so that a panic in here finds none; not waited for, as the holder may be this very thread.
+    // The response is taken out, so that a panic in this hook finds none. The lock is not waited for, as this
+    // very thread may hold it.
     let last_word = LAST_WORD.try_lock().ok().and_then(|mut last_word| last_word.take());
     if let Some(last_word) = last_word
         && last_word.say().is_ok()
     {
-        // Returns only if it fails. If the process ended, Lambda might report that instead of the answer.
+        // Returns only if it fails. The process is replaced and not ended, because Lambda might report the
+        // end of the process instead of the response.
         let _ = begin_anew();
     }
     abort();

@@ -7,14 +7,16 @@ use crate::domain::idempotency::IdempotencyRecord;
 use crate::http::{Accepts, Reply, Request};
 use crate::store::{authority, idempotency};
 
-/// A handler or a replay. Boxed, so that what calls it is compiled once.
+/// A handler or a replay. Boxed, so that the code that calls it is compiled once and not once per handler.
 type Handler<P, I> =
     Box<dyn Fn(&'static P, I) -> BoxFuture<'static, Result<Reply, Error>> + Send + Sync>;
 
-/// An API route with context `P`. Unless declared, it accepts no query parameter and no precondition.
+/// An API route whose handler gets the context `P`. The route accepts only those query parameters and
+/// preconditions that are declared.
 pub struct Endpoint<P: 'static> {
     accepts: Accepts,
-    /// Whether the handler authenticates nobody, so that query and headers are checked before it is called.
+    /// Whether the handler does not authenticate its caller. If so, query and headers are checked before it
+    /// is called.
     is_public: bool,
     handle: Handler<P, Request>,
     replay: Option<Handler<P, IdempotencyRecord>>,

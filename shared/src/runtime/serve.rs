@@ -1,4 +1,4 @@
-//! The edge: turns Lambda's invocations into calls of handlers, and every outcome into an answer.
+//! Turns Lambda's invocations into calls of handlers, and every outcome into a response.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -24,11 +24,11 @@ use crate::platform::clock::{Deadline, time_until};
 use crate::platform::config;
 use crate::platform::log::{self, Cause, LogEntry};
 
-/// Maximum time that an answer waits for background writes.
+/// Maximum time that a response waits for background writes to end.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Serves an endpoint. Every error, and a panic too, becomes an answer and is logged here, once: an error that went
-/// further would become the gateway's opaque 500, without a request id.
+/// Serves an endpoint. Turns every error, and every panic, into a response and logs it once. An error that
+/// was returned to Lambda instead would reach the client as the gateway's generic 500, without a request id.
 pub fn serve<P: Build>(endpoint: Endpoint<P>) -> super::Result {
     let parts = start::<P>()?;
     let front = front()?;
@@ -109,8 +109,8 @@ impl Asked {
     }
 }
 
-/// An answer that `lambda_http` passes on unchanged. For other answers it looks up the charset, which needs the tables
-/// of every encoding.
+/// A response that `lambda_http` passes on unchanged. For other types of response, `lambda_http` looks up the
+/// charset, which would link the tables of every encoding into the program.
 struct Answered(Response<Body>);
 
 impl IntoResponse for Answered {
@@ -119,8 +119,8 @@ impl IntoResponse for Answered {
     }
 }
 
-/// Defines the `main` of an endpoint that hashes passwords. It prewarms the memory of the hash at init, and allocates
-/// by mimalloc, which asks for huge pages and so causes fewer page faults.
+/// Defines the `main` of an endpoint that hashes passwords. It allocates the memory for hashing during init,
+/// and uses the allocator mimalloc, which asks for huge pages and so causes fewer page faults.
 #[macro_export]
 macro_rules! hashing_main {
     ($endpoint:ident) => {
@@ -136,8 +136,9 @@ macro_rules! hashing_main {
     };
 }
 
-/// Serves a function that is not called by the API. After an error, Lambda retries asynchronous invocations; the
-/// error's type is its reason, as in answers of the API.
+/// Serves a function that is not called by the API but, for example, by a schedule or a stream. Returns
+/// errors to Lambda, which retries asynchronous invocations. Their error type is the reason that a response
+/// of the API would have.
 pub fn serve_event<P, E, R, H, F>(handle: H) -> super::Result
 where
     P: Build,
@@ -169,7 +170,8 @@ where
     listen_for_events(parts.prepare(), Box::new(move |event| Box::pin(answer(event))))
 }
 
-/// A function that answers an invocation. Boxed, so that the runtime behind it is compiled once.
+/// A function that handles an invocation. Boxed, so that the Lambda runtime, which is generic over it, is
+/// compiled once and not once per handler.
 type Answer<C, R, E> = Box<dyn Fn(C) -> BoxFuture<'static, Result<R, E>> + Send + Sync>;
 
 fn listen_for_requests(
@@ -186,7 +188,8 @@ fn listen_for_events(
     block_on(prepared, lambda_runtime::run(service_fn(answer)))
 }
 
-/// Builds the request that the gateway sent; behind a front, with the client's address that the front names.
+/// Builds the request from what the gateway sent. Behind a front, a proxy such as `CloudFront`, the client's
+/// address is the one that the front reports.
 fn received<P>(
     endpoint: &Endpoint<P>,
     front: Option<&Front>,
@@ -223,7 +226,7 @@ fn start<P: Build>() -> Result<&'static P, String> {
     Ok(Box::leak(Box::new(P::build().map_err(cannot_start)?)))
 }
 
-/// Returns the front of this deployment, if it has one.
+/// Returns the front of this deployment, a proxy that all requests come through, if it has one.
 fn front() -> Result<Option<&'static Front>, String> {
     let front = config::front().map_err(cannot_start)?;
     Ok(front.map(|front| &*Box::leak(Box::new(front))))
@@ -239,7 +242,8 @@ fn block_on<E: Into<lambda_runtime::Error>>(
     prepared: BoxFuture<'static, ()>,
     run: impl Future<Output = Result<(), E>>,
 ) -> super::Result {
-    /// Maximum time of prewarming; the first request does what is left.
+    /// Maximum time of prewarming, the work done at init so that the first request need not wait for it. The
+    /// first request does what is left.
     const PATIENCE: Duration = Duration::from_secs(1);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,10 +1,11 @@
-//! Batches of a `DynamoDB` stream of keys only (`KEYS_ONLY`), as Lambda passes them on, and the answer that says which
-//! of their records failed. Source:
+//! Batches of records from a `DynamoDB` stream that has only keys (`KEYS_ONLY`), as Lambda passes them to a
+//! function, and the response that names the records that failed. Source:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>.
 
 use serde::{Deserialize, Serialize};
 
-/// A record of the stream of a table whose partition key is the text `id`. Other fields are ignored.
+/// A record from the stream of a table whose partition key is the string attribute `id`. Other fields are
+/// ignored.
 #[derive(Deserialize)]
 pub struct StreamRecord {
     dynamodb: Change,
@@ -36,8 +37,8 @@ impl StreamRecord {
     }
 }
 
-/// The answer to a batch of stream records: lists the records that failed. Lambda passes the batch on again, starting
-/// with the first of them.
+/// The response to a batch of stream records: lists the records that failed. Lambda retries the batch from
+/// the first of them on.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchFailures {

@@ -48,7 +48,8 @@ impl Build for Signer {
 }
 
 impl Signer {
-    /// Returns a signer that uses the KMS key with id `key`: `ECC_NIST_P256`, `SIGN_VERIFY`.
+    /// Returns a signer that uses the KMS key with the id `key`. Its key spec must be `ECC_NIST_P256` and its
+    /// key usage `SIGN_VERIFY`.
     #[must_use]
     pub const fn new(kms: Client, key: String) -> Self {
         Self { kms, key, kid: OnceCell::const_new() }
@@ -76,14 +77,15 @@ impl Signer {
         Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature.to_bytes())))
     }
 
-    /// Returns the key id. KMS is asked once per process.
+    /// Returns the key id for the JWS header `kid`: the thumbprint of the public key. KMS is asked once per
+    /// process.
     async fn kid(&self) -> Result<&str, Error> {
         let ask = || async { Ok(public_key(&self.kms, &self.key).await?.kid().to_owned()) };
         self.kid.get_or_try_init(ask).await.map(String::as_str)
     }
 }
 
-/// Public keys of the KMS keys that sign receipts, and of those that did earlier.
+/// Public keys of the KMS keys that sign receipts now or did so earlier.
 #[derive(Debug)]
 pub struct PublicKeys {
     kms: Client,

@@ -1,4 +1,5 @@
-//! Agents. An agent has two items: its own, which every request reads, and its user name's lock, which log-ins read.
+//! Storage of agents, the people who work with an account. An agent has two items: its own, which every
+//! request reads, and the lock on its user name, which makes the name unique and which log-ins read.
 
 use std::ops::ControlFlow;
 
@@ -33,8 +34,8 @@ use crate::domain::{
 };
 use crate::patience::Tries;
 
-/// Returns the update that increments an agent's epoch, which ends the agent's sessions. Both items of an agent have
-/// the epoch, and change together.
+/// Returns the update that increments an agent's epoch, which ends the agent's sessions. Both items of an
+/// agent store the epoch and are updated in the same transaction.
 fn next_epoch() -> Result<UpdateExpression, Error> {
     UpdateExpression::default().increment("epoch")
 }
@@ -111,7 +112,7 @@ impl Stored for Agent {
 pub struct NewPasswordHash {
     /// The new password's hash.
     pub hash: PasswordHash,
-    /// The session that stays valid; `None` for none.
+    /// The session that stays valid; `None` if all sessions end.
     pub kept_session: Option<Id<Session>>,
     /// Whether the access keys that act for the agent end.
     pub ends_keys: bool,
@@ -144,9 +145,9 @@ impl std::fmt::Debug for MailedPassword<'_> {
 pub struct ResetRequest {
     /// The mail intent to record.
     pub intent: Intent,
-    /// The agent.
+    /// The agent whose password the link sets.
     pub agent: Id<Agent>,
-    /// Rate limit of these requests per agent; `None` for none.
+    /// Rate limit of such requests per agent; `None` if there is no limit.
     pub quota: Option<Quota>,
 }
 
@@ -168,7 +169,8 @@ impl Transaction<'_> {
         let transaction =
             self.replace_password(customer.id, agent, &new.hash, conditions, event)?;
         let transaction = match new.kept_session {
-            // What strangers send with the user name is not in the way of a session, and goes on waiting.
+            // Failed log-ins by strangers do not impede a session, so their count stays; only the session's
+            // own is deleted.
             Some(session) => {
                 let session = key::session(customer.id, agent.id, session).address();
                 let goes_on = without_attempts(next_epoch()?);
@@ -208,9 +210,9 @@ impl Store {
     /// Creates an agent and the lock on its user name, if the account's state allows it, and records the `invitation`
     /// to be mailed, if there is one.
     ///
-    /// A request for a taken name counts against a quota of the account. Once that quota is used up, every request
-    /// fails with [`Error::TooManyRequests`], even if its name is free. Operators are exempt, so that nobody can block
-    /// their way back into the account.
+    /// Requests for taken user names count against a rate limit of the account. Once that limit is reached,
+    /// every request to create an agent fails with [`Error::TooManyRequests`], even if its name is free.
+    /// Operators are exempt, so that nobody can keep them from adding an agent to the account.
     pub async fn insert_agent(
         &self,
         target: Target<'_>,
@@ -302,10 +304,10 @@ impl Store {
     /// agent's sessions end, except `new.kept_session`: the caller's own, when callers change their own password.
     /// Without a kept session, the count of the agent's login attempts is deleted.
     ///
-    /// If `new.ends_keys` is set, the agent's access keys are deleted too, and `ended` makes the event of their
-    /// deletion from their ids. The keys are listed after the account was read, and deleted on the condition that the
-    /// account has emitted no event since: a key that is being created at the same moment is either deleted too or not
-    /// created.
+    /// If `new.ends_keys` is set, the agent's access keys are deleted too, and `ended` builds the event of
+    /// their deletion, given the keys' ids. The keys are listed after the account was read, and deleted on
+    /// the condition that the account has emitted no event since: a key that is being created at the same
+    /// moment is either deleted too or not created.
     pub async fn update_agent_password(
         &self,
         target: Target<'_>,
@@ -423,8 +425,8 @@ impl Store {
         loop {
             let target = target.now(&current);
             let mut keys = self.list_keys_of(target.id, agent.id).await?;
-            // Keys beyond one transaction end before the password does. They write no idempotency record: that
-            // belongs to the change of the password.
+            // Keys for which one transaction has no room are deleted before it. Their deletions write no
+            // idempotency record, as that belongs to the change of the password.
             for key in keys.drain(KEYS_AT_ONCE.min(keys.len())..) {
                 let event = ended(vec![key.id.uuid()]);
                 let (deleted, _) =
@@ -530,9 +532,10 @@ fn same_epoch(agent: &Agent) -> Condition {
     Condition::new("epoch = :read_epoch", [(":read_epoch", number(agent.epoch))])
 }
 
-/// Returns whether a transaction has changed an agent, or the newer state of the agent that refused it; an error if the
-/// agent is gone, or if the account would have no admin left. The transaction's first two actions are those of
-/// [`emit_permission`](super::dynamodb::Transaction), and its third is on the agent.
+/// Returns the result of a transaction that changes an agent: written, or outdated with the agent's newer
+/// state. Fails if the agent is gone, or if the account would have no admin left. The transaction's first two
+/// actions must be those of [`emit_permission`](super::dynamodb::Transaction), and its third must be on the
+/// agent.
 fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Error> {
     let CommitResult::Refused(legs) = result else {
         return Ok(Update::Written);

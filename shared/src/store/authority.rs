@@ -1,10 +1,11 @@
-//! The caller's authority, checked again in the transactions that grant or destroy authority.
+//! Checks the caller's authority again in the transactions that grant or remove authority.
 //!
-//! A request is admitted by the state in which it reads the caller's agent. Before the request writes, somebody may
-//! evict the caller: delete the agent, change its permission or end its sessions. So the request registers its caller,
-//! and each transaction that changes agents, access keys or the life of an account checks that the caller's agent still
-//! is what it was. The registration is kept in a task-local and not passed through the handler, so that no endpoint can
-//! forget it.
+//! A request reads the caller's agent at its beginning and is admitted because of what it finds. Before the
+//! request writes, somebody else may take away the caller's authority: delete the agent, change its
+//! permission or end its sessions. So the request registers its caller, and each transaction that changes
+//! agents, access keys or the lifecycle of an account requires that the caller's agent has not changed in
+//! these respects. The registration is kept in a task-local and not passed through the handler, so that no
+//! endpoint can forget it.
 
 use std::sync::OnceLock;
 
@@ -19,7 +20,8 @@ struct Authority {
     customer: Id<Customer>,
     agent: Id<Agent>,
     permission: Permission,
-    /// The agent's epoch; `None` if the caller has an access key, which does not end with the agent's sessions.
+    /// The agent's epoch, a number that is incremented to end the agent's sessions. `None` if the caller has
+    /// an access key, which stays valid when the sessions end.
     epoch: Option<u64>,
 }
 
@@ -32,8 +34,8 @@ pub async fn scope<T>(request: impl Future<Output = T>) -> T {
     CALLER.scope(OnceLock::new(), request).await
 }
 
-/// Registers `agent` of `customer` as the one that the request acts for: its permission and, if the caller has a
-/// session, its epoch.
+/// Registers `agent` of `customer` as the agent that the request acts for, with its permission and, if the
+/// caller has a session, its epoch.
 pub fn register(customer: Id<Customer>, agent: &Agent, has_session: bool) {
     let authority = Authority {
         customer,

@@ -1,5 +1,6 @@
-//! Backfill of accounts that earlier versions of the program wrote: adds the index keys and markers that this version
-//! writes.
+//! Backfill of accounts that earlier versions of the program wrote: adds the index keys and markers that this
+//! version writes. A marker is an item that enters an account in a list for operators, such as that of
+//! suspended accounts.
 
 use super::dynamodb::{CommitResult, Item, Leg, Store, UpdateExpression, to_item};
 use super::key;
@@ -24,8 +25,9 @@ impl Store {
         Ok(changed)
     }
 
-    /// Writes the missing or outdated index keys and the missing markers of one account. Also returns whether the
-    /// account was changed. Its version stays as it is, as other requests decide on nothing that changes here.
+    /// Writes the missing or outdated index keys and the missing markers of one account. Also returns whether
+    /// the account was changed. The account's version is not incremented, because no other request's decision
+    /// depends on what changes here.
     async fn complete(&self, root: Item) -> Result<(Update<Item>, bool), Error> {
         let customer: Customer = read(root.clone())?;
         let complete = to_item(CustomerAttributes::from(&customer))?;

@@ -31,7 +31,7 @@ pub struct NewCustomer<'a> {
     pub agent: &'a Agent,
     /// The agent's login.
     pub login: &'a Login,
-    /// The mail that invites the agent; `None` if there is none.
+    /// The mail that invites the agent to choose a password; `None` if the agent has one.
     pub invitation: Option<&'a Intent>,
 }
 
@@ -42,15 +42,17 @@ impl Store {
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
-    /// Creates an account with its agent, the lock on the user name, the entry (and the lock, if it is reserved) of its
-    /// e-mail address, the mail intents that follow from it, and the event.
+    /// Creates an account in one transaction: the account itself, its first agent, the lock on the agent's
+    /// user name, the entry of its e-mail address (and a lock, if the address is reserved for the account),
+    /// the mails that follow, and the event.
     pub async fn insert_customer(&self, new: &NewCustomer<'_>, event: &Event) -> Result<(), Error> {
         // The id is new: if it exists already, an answer was lost and this is a second try.
         self.insert(new, Some(event), None).await.map(drop)
     }
 
-    /// Creates the account of a sign-up like [`insert_customer`](Self::insert_customer), and uses up the mailed token
-    /// with this hash in the same transaction; [`Error::TokenInvalid`] if the token has no record any more.
+    /// Creates the account of a sign-up like [`insert_customer`](Self::insert_customer), and uses up the
+    /// mailed token with the hash `token_hash` in the same transaction. Fails with [`Error::TokenInvalid`] if
+    /// the token is no longer stored.
     pub async fn insert_signed_up(
         &self,
         new: &NewCustomer<'_>,
@@ -104,8 +106,9 @@ impl Store {
         }
     }
 
-    /// Changes an account, if it is unchanged since `before` was read, together with the locks and entries of its
-    /// e-mail addresses, its markers, its event and its row in the ledger.
+    /// Changes an account, if it is unchanged since `before` was read. The same transaction writes the locks
+    /// and entries of its e-mail addresses, its markers (items by which operators list accounts), the event,
+    /// and the account's row in the ledger of erasures.
     pub async fn update_customer(
         &self,
         before: &Customer,
@@ -115,8 +118,9 @@ impl Store {
         self.commit_change(before, change, event, None).await
     }
 
-    /// Deletes an account for an operator like [`update_customer`](Self::update_customer), and counts the deletion
-    /// against the brake in the same transaction; [`Error::DeletionLimit`] if the limit of this hour is reached.
+    /// Deletes an account for an operator like [`update_customer`](Self::update_customer), and counts the
+    /// deletion in the same transaction. Fails with [`Error::DeletionLimit`] if the limit of such deletions
+    /// within the hour, the brake, is reached.
     pub async fn update_customer_with_brake(
         &self,
         before: &Customer,
@@ -128,8 +132,9 @@ impl Store {
         self.commit_change(before, change, event, Some((brake, now))).await
     }
 
-    /// Changes an account like [`update_customer`](Self::update_customer), and uses up the mailed token with this hash
-    /// in the same transaction; [`Error::TokenInvalid`] if the token has no record any more.
+    /// Changes an account like [`update_customer`](Self::update_customer), and uses up the mailed token with
+    /// the hash `token_hash` in the same transaction. Fails with [`Error::TokenInvalid`] if the token is no
+    /// longer stored.
     pub async fn update_customer_by_token(
         &self,
         before: &Customer,
@@ -145,8 +150,8 @@ impl Store {
         self.changed(self.commit_with_addresses(before, change, commit).await?, before, change)
     }
 
-    /// Changes an account like [`update_customer`](Self::update_customer), and issues a ticket of its erasure in the
-    /// same transaction.
+    /// Changes an account like [`update_customer`](Self::update_customer), and in the same transaction issues
+    /// a ticket, a token with which the owner can follow the erasure.
     pub async fn update_customer_with_ticket(
         &self,
         before: &Customer,
@@ -192,7 +197,8 @@ impl Store {
         change: &CustomerChange,
     ) -> Result<Update<Customer>, Error> {
         match result {
-            // A change that asks for proof reserves nothing, so it was the rate limit that refused it, and no lock.
+            // A change to an address that has yet to be proven takes no lock, so it was the rate limit that
+            // refused the change.
             CommitResult::Refused(legs)
                 if !legs.first().is_some_and(Leg::failed)
                     && self.transaction().sends_mail()
@@ -208,8 +214,8 @@ impl Store {
         }
     }
 
-    /// Carries out the transaction of a change. If it is refused because it would release locks on addresses that
-    /// another account holds, carries it out without releasing those.
+    /// Carries out the transaction of a change. If it is refused because it would release locks on addresses
+    /// that by now belong to another account, carries it out again without releasing those.
     async fn commit_with_addresses<'a>(
         &'a self,
         before: &Customer,
@@ -224,10 +230,10 @@ impl Store {
         Ok(result)
     }
 
-    /// Carries out a transaction whose first action requires that the account is unchanged since `before` was read.
-    /// Retries with hardly any pause, as changes of an account must not starve beside changes of what it owns: see
-    /// [`crate::patience`]. If the root has changed after a conflict, returns the refusal that the transaction would
-    /// end with.
+    /// Carries out a transaction whose first action requires that the account is unchanged since `before` was
+    /// read. Retries almost without pause, so that changes of an account are not starved by changes of what
+    /// it owns: see [`crate::patience`]. If the account turns out to have changed after a conflict, returns
+    /// at once the refusal that another try would end with.
     pub(super) async fn commit_on_root<'a>(
         &'a self,
         before: &Customer,
@@ -280,7 +286,7 @@ impl Store {
             .notify(&notices, event)?
             .intend_to_prove(Some(before), &change.after, event)?
             .emit(&entry)?;
-        // Whoever has the verified address can set the passwords of those who administer.
+        // Whoever has the account's verified address can reset the passwords of the account's admins.
         let moves = !before.email.is_same_mailbox(&change.after.email)
             || before.verified_address() != change.after.verified_address();
         let is_of_authority = moves || event.event_type.is_of_authority();
@@ -309,7 +315,8 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Counts a deletion by an operator, if the brake allows one more within the hour.
+    /// Adds the action that counts a deletion by an operator, on the condition that the limit of such
+    /// deletions within the hour (the brake) allows one more.
     fn count_deletion(self, brake: Brake, now: Timestamp) -> Result<Self, Error> {
         let hour = Hour::of(now);
         let counted = UpdateExpression::default()
@@ -348,8 +355,9 @@ fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
     after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }
 
-/// Returns whether a transaction has changed an account, or the newer state of the account that refused it. The
-/// transaction's first action is on the account's root; [`Error::EmailTaken`] if another action refused it.
+/// Returns the result of a transaction that changes an account: written, or outdated with the account's newer
+/// state. The transaction's first action must be on the account's root item. Fails with [`Error::EmailTaken`]
+/// if any other action was refused.
 pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     match result {
         CommitResult::Written => Ok(Update::Written),
@@ -361,14 +369,16 @@ pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     }
 }
 
-/// Whether a change was refused only because the account does not own the billing account that is to pay for it. Such a
-/// change leaves e-mail addresses as they are, so that the check of the billing account is its second action.
+/// Whether a change was refused only because the account does not own the billing account that is to pay for
+/// it. Such a change never changes e-mail addresses, so the check of the billing account is the transaction's
+/// second action.
 fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };
     change.billing_account.is_some() && !root.failed() && billing_account.failed()
 }
 
-/// Whether the brake refused the deletion of an account that is unchanged. The brake's count is the last action.
+/// Whether a deletion by an operator was refused only because of the hourly limit (the brake), whose count is
+/// the transaction's last action, and not because the account has changed.
 fn is_braked(legs: &[Leg]) -> bool {
     let [root, .., brake] = legs else { return false };
     !root.failed() && brake.failed()

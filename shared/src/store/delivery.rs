@@ -1,4 +1,4 @@
-//! Deliveries of events to webhooks. A delivery is part of its event in the outbox.
+//! Storage of webhook deliveries. A delivery is stored in the outbox entry of the event that it delivers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -88,8 +88,9 @@ impl Store {
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
-    /// Ends a delivery after this number of attempts, and removes the webhook that was sealed for it. The event is kept
-    /// as long as all others; if the delivery failed, at least until a week after `now`, so that it can be sent again.
+    /// Ends a delivery after this number of attempts, and removes the copy of the webhook that the entry may
+    /// have, for an account that is deleted. The event is kept as long as all others; if the delivery failed,
+    /// at least until a week after `now`, so that it can be sent again.
     pub async fn end_delivery(
         &self,
         event: &OutboxEntry,
@@ -141,8 +142,8 @@ impl Store {
         }
     }
 
-    /// Starts the delivery of an event again, from the first attempt on, if the account's state allows it. An attempt
-    /// under way goes on.
+    /// Starts the delivery of an event again, from the first attempt on, if the account's state allows it.
+    /// Does not stop an attempt that is in progress.
     pub async fn resend(
         &self,
         target: Target<'_>,

@@ -1,5 +1,6 @@
-//! E-mail addresses of accounts. The partition of an address has an entry of every account that has it, and the lock of
-//! the account for which it is reserved. All are written in the transaction that changes the account.
+//! E-mail addresses of accounts. Each address has a partition, which has an entry for every account with this
+//! address and, if the address is reserved for one account, that account's lock. Entries and locks are
+//! written in the transaction that changes the account.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,8 @@ stored! {
 }
 
 stored! {
-    /// Entry under an e-mail address: says that an account has the address. An account that was written before entries
-    /// were introduced has none until its address changes.
+    /// Item in the partition of an e-mail address: says that an account has the address. An account that was
+    /// written before such entries were introduced has none until its address changes.
     #[derive(Serialize, Deserialize)]
     pub struct EmailEntry {
         customer_id: Id<Customer> => Deleted,
@@ -38,7 +39,7 @@ impl Stored for Id<Customer> {
     type Attributes = EmailLock;
 }
 
-/// Locks and entries of e-mail addresses that a change of an account writes and deletes, by their keys.
+/// Keys of the locks and entries of e-mail addresses that a change of an account writes or deletes.
 #[derive(Debug)]
 pub(super) struct AddressChange {
     customer: Id<Customer>,
@@ -70,8 +71,9 @@ impl AddressChange {
         Self::of(&Customer::blank(customer.id, customer.tm_create), customer)
     }
 
-    /// Leaves out the release of locks that belong to another account, as may be after a restore, if that release is
-    /// why the transaction was refused. Returns whether any were left out: the transaction without them may succeed.
+    /// Leaves out the deletion of locks that belong to another account, which can happen after a restore, if
+    /// such a deletion is why the transaction was refused. Returns whether any were left out: the transaction
+    /// may succeed without them.
     pub(super) fn leave_foreign_locks(&mut self, result: &CommitResult) -> bool {
         let CommitResult::Refused(legs) = result else { return false };
         if legs.first().is_some_and(Leg::failed) {
@@ -85,7 +87,8 @@ impl AddressChange {
 }
 
 impl Store {
-    /// Accounts that have this address, at most three: first the one for which it is reserved, then the newest.
+    /// Returns at most three accounts that have this address: first the one for which it is reserved, then
+    /// the newest.
     pub async fn list_carriers(&self, address: &AddressHash) -> Result<Vec<Id<Customer>>, Error> {
         const MOST: usize = 3;
         let partition = key::email_of(address);
@@ -101,7 +104,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The accounts that have an entry in the partition of an address, newest first.
+    /// Returns up to `most` accounts that have an entry in the partition of an address, newest first.
     async fn list_newest(&self, partition: &str, most: usize) -> Result<Vec<Id<Customer>>, Error> {
         let query = self
             .query(Table::Accounts)
@@ -116,8 +119,8 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Adds the actions of a change of e-mail addresses. Those that release locks come first, directly after the action
-    /// on the account's root.
+    /// Adds the writes and deletions of `change`. The deletions of locks come first, directly after the
+    /// action on the account's root, as [`AddressChange::leave_foreign_locks`] expects.
     pub(super) fn change_addresses(mut self, change: &AddressChange) -> Result<Self, Error> {
         let customer_id = change.customer;
         let own = held_by(customer_id);
@@ -138,7 +141,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Returns the partitions of addresses. Text that is no address is left out.
+/// Returns the partitions of addresses. Text that is no valid address is left out.
 fn partitions<'a>(addresses: impl Iterator<Item = &'a Email>) -> Vec<String> {
     addresses.filter_map(key::email).collect()
 }

@@ -1,12 +1,13 @@
-//! The fate of an account's data when the account is erased, in words for people. Whether an item is listed as deleted,
-//! erased or kept is derived from the erase rules of `stored!`; only the words for it are written here.
+//! What happens to an account's data when the account is erased, in words for people. Which items and fields
+//! are deleted, erased or kept is derived from the rules that `stored!` declares; only the words are written
+//! here.
 
 use super::fields::{Declared as _, Field, Rule};
 use super::items::ITEMS;
 use super::root::CustomerAttributes;
 
-/// Words for each item of [`ITEMS`], from the account owner's point of view; `None` for items that are about no
-/// account.
+/// Words for each type of item in [`ITEMS`], from the account owner's point of view; `None` for types that
+/// are about no account.
 const WORDS: &[(&str, Option<&str>)] = &[
     (
         "customer",
@@ -40,7 +41,7 @@ const WORDS: &[(&str, Option<&str>)] = &[
     ("ticket", Some("the hashes of the tickets by which the deletion can be followed")),
 ];
 
-/// Words for the personal fields of the account that become blank.
+/// Words for the personal fields of the account's own item, which become blank when the account is erased.
 const FIELD_WORDS: &[(&str, &str)] = &[
     ("name", "name"),
     ("detail", "description"),
@@ -52,7 +53,7 @@ const FIELD_WORDS: &[(&str, &str)] = &[
     ("name_key", "the key by which the name is searched"),
 ];
 
-/// The fate of an account's data when the account is erased, in words.
+/// What happens to an account's data when the account is erased, in words for people.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fates {
     /// Items that are deleted.
@@ -64,7 +65,7 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Returns the words for the fates that the erase rules give.
+    /// Derives the lists from the erase rules of all stored fields.
     #[must_use]
     pub fn by_the_rules() -> Self {
         let (kept, deleted): (Vec<_>, Vec<_>) =

@@ -1,4 +1,5 @@
-//! Stored fields, each declared with its fate when its account is erased: a field without one does not compile.
+//! Stored fields. Each is declared with what happens to it when its account is erased; a field without that
+//! does not compile.
 
 use serde::Serialize;
 
@@ -6,9 +7,10 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// It stays in the tombstone or the ledger, and is not personal.
+    /// The field is not personal, and stays: in the tombstone (what is kept of a deleted account) or in the ledger
+    /// of erasures.
     Kept,
-    /// The item stays, and the field in it becomes blank: as in a new account without a profile.
+    /// The item stays, but the field becomes blank, as in a new account without a profile.
     Blanked,
     /// The whole item is deleted.
     Deleted,
@@ -19,13 +21,13 @@ pub enum Rule {
 pub struct Field {
     /// Name of the attribute.
     pub name: &'static str,
-    /// Its fate when its account is erased.
+    /// What happens to the field when its account is erased.
     pub rule: Rule,
     /// Whether it may hold personal data.
     pub personal: bool,
 }
 
-/// Attributes of an item, each with its fate. Implemented by `stored!`.
+/// The attributes of an item, each with what happens to it when its account is erased. Implemented by `stored!`.
 pub trait Declared {
     /// All fields of the item.
     const FIELDS: &'static [Field];
@@ -61,12 +63,12 @@ pub(super) const fn personal() -> bool {
     true
 }
 
-/// Names of all fields.
+/// Returns the names of all fields of `T`.
 pub(super) fn names<T: Declared>() -> Vec<&'static str> {
     T::FIELDS.iter().map(|field| field.name).collect()
 }
 
-/// Names of the fields that become blank when the account is erased.
+/// Returns the names of the fields of `T` that become blank when the account is erased.
 #[must_use]
 pub fn blanked<T: Declared>() -> Vec<&'static str> {
     let blanked = T::FIELDS.iter().filter(|field| field.rule == Rule::Blanked);

@@ -8,7 +8,9 @@
 //! | by e-mail address | none: the address's partition has an entry of each account | read by key |
 //! | by a mark | none: the mark's partition has a marker of each account | read by key |
 //!
-//! An account that is read by key is left out if it no longer matches the index, entry or marker that led to it.
+//! An entry is an item that says that an account has an e-mail address. A mark is a state by which operators list
+//! accounts, such as held or suspended; a marker is the item that enters an account in that list. An account that is
+//! read by key is left out if it no longer matches the index, entry or marker that led to it.
 
 use std::collections::HashMap;
 
@@ -27,13 +29,14 @@ use crate::domain::value::Email;
 use crate::domain::{Customer, Error, Id, Page, Status, Timestamp};
 use crate::patience::Tries;
 
-/// Attributes that are read from index `list` for a row. The index's keys, a fifth of its data, are left out.
+/// Attributes that are read for each account from index `list`. The index's keys, a fifth of its data, are
+/// left out.
 const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_method, webhook_uri, \
     billing_account_id, metadata, email_verified, #status, identity_verification_status, \
     tm_deletion_scheduled, tm_create, tm_update, tm_delete";
 
-/// Maximum number of accounts on a page of a search by e-mail address: they are read in one batch of up to 100 items,
-/// together with the account that holds the address's lock and that account's entry.
+/// Maximum number of accounts on a page of a search by e-mail address. They are read in one batch of up to
+/// 100 items, together with the account that holds the address's lock and that account's entry.
 const MOST_BY_EMAIL: usize = MAX_PAGE_SIZE - 2;
 
 /// Key attributes of an account in an index whose projection is `KEYS_ONLY`.
@@ -58,7 +61,7 @@ struct Range {
 }
 
 impl Store {
-    /// A page of the accounts that `filter` matches, after the cursor `after`.
+    /// Returns a page of the accounts that match `filter`, starting after the cursor `after`.
     pub async fn find_customers(
         &self,
         filter: &Filter,
@@ -84,8 +87,8 @@ impl Store {
         }
     }
 
-    /// A page of the accounts whose names have the prefix `begin`. The last account of a page is always one whose index
-    /// entry is up to date, as the next page starts after that account's name.
+    /// Returns a page of the accounts whose names have the prefix `begin`. The next page starts after the
+    /// name of the last account with an up-to-date index entry; while there is none, the index is read again.
     async fn find_by_name(
         &self,
         begin: &NamePrefix,
@@ -115,8 +118,8 @@ impl Store {
         }
     }
 
-    /// Returns an account's key in index `name`, after which the next page starts; an error if the account is no longer
-    /// at `version`, or its name no longer has the prefix `begin`.
+    /// Returns the key, in index `name`, of the account after which the next page starts; an error if the
+    /// account is no longer at `version`, or its name no longer has the prefix `begin`.
     async fn start_by_name(
         &self,
         begin: &NamePrefix,
@@ -136,8 +139,8 @@ impl Store {
     }
 
     /// Returns a page of the accounts that have an e-mail address: first those with an entry in the address's
-    /// partition, newest first, and last the account that holds the address's lock, if it has no entry. That is an
-    /// account written before entries were introduced.
+    /// partition, newest first; last, the account that holds the address's lock, if it has no entry because
+    /// it was written before entries were introduced.
     async fn find_by_email(
         &self,
         email: &Email,
@@ -176,8 +179,8 @@ impl Store {
         Ok(Page { rows, next })
     }
 
-    /// A page of the accounts that have a mark. An account whose state has changed since its marker was read is left
-    /// out.
+    /// Returns a page of the accounts that have a mark, a state such as held or suspended. Accounts that have
+    /// lost the mark since their markers were read are left out.
     async fn find_by_mark(
         &self,
         mark: Mark,
@@ -244,8 +247,8 @@ impl Store {
     }
 }
 
-/// Returns the accounts that have entries among these items, and the account that holds the lock, if it has no entry
-/// among them.
+/// Splits items of an e-mail address's partition: returns the accounts that have entries among them, and the
+/// account that holds the lock, if it has no entry among them.
 fn entries_and_holder(items: &[EmailItem]) -> (Vec<Id<Customer>>, Option<Id<Customer>>) {
     let ids: Vec<_> = items.iter().filter_map(|item| key::customer_of_entry(&item.sk)).collect();
     let lock = items.iter().find(|item| key::customer_of_entry(&item.sk).is_none());
@@ -253,15 +256,15 @@ fn entries_and_holder(items: &[EmailItem]) -> (Vec<Id<Customer>>, Option<Id<Cust
     (ids, holder)
 }
 
-/// Returns the first `size` entries, and whether there were more: then another page follows.
+/// Returns the first `size` entries, and whether there were more; if so, another page follows.
 fn cut(mut entries: Vec<Entry>, size: usize) -> (Vec<Entry>, bool) {
     let follows = entries.len() > size;
     entries.truncate(size);
     (entries, follows)
 }
 
-/// Returns the range of the accounts, of one `status` if it is given, that were created after `later` and before
-/// `before`: newest first, starting after the cursor `after`.
+/// Returns the range of the accounts that were created after `later` and before `before`, newest first,
+/// starting after the cursor `after`. If `status` is given, only accounts in this status.
 fn created(
     status: Option<Status>,
     later: Option<Timestamp>,
@@ -292,8 +295,8 @@ fn created(
     Range { index, is_ascending: false, condition, projection, values, start }
 }
 
-/// Returns the range of the accounts whose names have the prefix `begin`: in the order of names, starting after the key
-/// `start`.
+/// Returns the range of the accounts whose names have the prefix `begin`, in the order of names, starting
+/// after the key `start`.
 fn named(begin: &NamePrefix, start: Option<Item>) -> Range {
     Range {
         index: "name",
@@ -309,7 +312,8 @@ fn values<const N: usize>(values: [(&str, &str); N]) -> HashMap<String, Attribut
     values.into_iter().map(|(name, value)| (name.to_owned(), string(value))).collect()
 }
 
-/// Returns an account's key in an index, after which a page starts. The account need not be in the index any more.
+/// Returns the key of an account in an index, for a page that starts after it. The account need not be in the
+/// index any more.
 fn start<const N: usize>(id: Id<Customer>, keys: [(&str, String); N]) -> Item {
     let keys = keys.into_iter().map(|(name, value)| (name.to_owned(), string(value)));
     key::customer(id).address().key.into_iter().chain(keys).collect()

@@ -1,7 +1,7 @@
 //! The history of an account: its events, which the outbox keeps after they are published and delivered.
 //!
-//! Events that only operators may see have a partition of their own. So an owner's pages neither show them nor reveal,
-//! by being short, that there are any.
+//! Events that only operators may see are in a partition of their own, so that an owner's pages neither show
+//! them nor reveal that there are any, by having fewer rows.
 
 use std::collections::HashMap;
 
@@ -44,10 +44,11 @@ impl From<Row> for PastEvent {
 }
 
 impl Store {
-    /// A page of an account's events that `reader` may see and that are kept at `now`, newest first.
+    /// Returns a page of an account's events, newest first: those that `reader` may see and that are still
+    /// kept at `now`.
     ///
-    /// For one event type, a page may be short or empty although another page follows: it ends after `MOST_READ` events
-    /// of any type.
+    /// If only one event type is asked for, a page may be short or empty although another page follows: it
+    /// ends after `MOST_READ` events of any type.
     pub async fn list_history(
         &self,
         customer: Id<Customer>,
@@ -59,7 +60,7 @@ impl Store {
             Some(wanted) if wanted.audience() == Audience::Owner || wanted.audience() == reader => {
                 self.list_history_of_type(customer, query, wanted.audience()).await?
             }
-            // Operators' events, for an owner.
+            // An owner asks for events that only operators may see.
             Some(_) => Page::empty(),
             None => self.list_whole_history(customer, query, reader).await?,
         };
@@ -105,7 +106,8 @@ impl Store {
         Ok(Page { next: page.next.or(read_to), ..page })
     }
 
-    /// The query of an account's events for `audience`, newest first, that come after the one with the id `after`.
+    /// Returns the query for an account's events with this `audience`, newest first, starting after the
+    /// event `after`.
     fn history(
         &self,
         customer: Id<Customer>,
@@ -128,13 +130,13 @@ impl Store {
     }
 }
 
-/// Returns the token of the page after this event.
+/// Returns the token of the page that starts after this event.
 fn token(event: &PastEvent) -> String {
     event.id.to_string()
 }
 
-/// Returns the page without events from before `since`, which have expired but may not be deleted for a few days. If
-/// there are any, no page follows.
+/// Returns the page without events from before `since`: they have expired, but DynamoDB may take a few days
+/// to delete them. If there are any, no page follows.
 fn within(page: Page<PastEvent>, since: Timestamp) -> Page<PastEvent> {
     let is_kept = |event: &PastEvent| event.time >= since;
     if page.rows.iter().all(is_kept) {

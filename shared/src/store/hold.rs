@@ -1,11 +1,12 @@
-//! Holds as they are stored, in an account's root and in its row in the ledger.
+//! Holds (operators' orders that an account is not deleted) as they are stored: in the account's root, and in
+//! its row in the ledger of erasures.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::hold::{Hold, HoldName, Holds};
 use crate::domain::{Actor, Timestamp};
 
-/// A hold as an element of a list.
+/// A hold as it is stored: an element of the attribute that lists an account's holds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HoldAttributes {
     name: String,
@@ -14,7 +15,8 @@ pub struct HoldAttributes {
     tm_hold: Timestamp,
 }
 
-/// Returns the holds as a list; `None` if there are none, so that a condition can test whether the attribute exists.
+/// Returns the holds in their stored form; `None` if there are none, so that conditions can test whether the
+/// attribute exists.
 pub(super) fn list(holds: &Holds) -> Option<Vec<HoldAttributes>> {
     let attributes = |(name, hold): (&HoldName, &Hold)| HoldAttributes {
         name: name.to_string(),
@@ -25,7 +27,7 @@ pub(super) fn list(holds: &Holds) -> Option<Vec<HoldAttributes>> {
     (!holds.is_empty()).then(|| holds.iter().map(attributes).collect())
 }
 
-/// The holds in a list.
+/// Returns the holds in a stored list.
 pub(super) fn holds(list: Option<Vec<HoldAttributes>>) -> Holds {
     let hold = |stored: HoldAttributes| {
         let hold = Hold { reason: stored.reason, by: stored.by, tm_hold: stored.tm_hold };

@@ -1,7 +1,8 @@
-//! Idempotency records: the effects of requests with an `Idempotency-Key`.
+//! Idempotency records: what requests with an `Idempotency-Key` have done, so that a repeated request is
+//! answered again without a second effect.
 //!
-//! At its start, a request registers its key in a task-local; the transaction that inserts the request's first event
-//! also inserts the record. No endpoint has to pass the key on, so none can forget it.
+//! When a request begins, it registers its key in a task-local. The transaction that inserts the request's
+//! first event then also inserts the record. So no endpoint has to pass the key on, and none can forget it.
 
 use std::sync::OnceLock;
 
@@ -84,11 +85,12 @@ struct Registered {
     now: Timestamp,
 }
 
-/// The current request's idempotency key: its registration, and an earlier use of it.
+/// The current request's idempotency key as it was registered, and the record of an earlier request with the
+/// same key.
 #[derive(Debug, Default)]
 struct Scope {
     registered: OnceLock<Registered>,
-    /// Record of the identical request that used the key before.
+    /// Record of the identical request that used the key before; empty if no such record was found.
     earlier: OnceLock<IdempotencyRecord>,
 }
 
@@ -96,8 +98,9 @@ tokio::task_local! {
     static SCOPE: Scope;
 }
 
-/// Runs a request, which may [register] a key. Returns the request's outcome and, if an identical request has used the
-/// key before, the record of that request: then the outcome is an error, and the request is to be replayed.
+/// Runs a request, which may [register] an idempotency key, and returns its outcome. If an identical request
+/// has used the key before, the outcome is an error, and the second value is the record of that earlier
+/// request, by which the caller answers this one.
 pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<IdempotencyRecord>) {
     let work = async {
         let outcome = request.await;
@@ -106,15 +109,16 @@ pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<Idempotenc
     SCOPE.scope(Scope::default(), work).await
 }
 
-/// Registers the request's idempotency key, whose record is stored at `at`: the transaction with the request's first
-/// event writes the record, on the condition that no record that is unexpired at `now` is there.
+/// Registers the request's idempotency key. The transaction that writes the request's first event also writes
+/// the record of the key, at `at`, on the condition that there is no record that is unexpired at `now`.
 pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp) {
     // Outside of a scope there is no request that could be sent again.
     let _ = SCOPE.try_with(|scope| scope.registered.set(Registered { at, fingerprint, now }));
 }
 
-/// Returns the error that ends a request whose idempotency key already has a `record`. If `fingerprint`, the request's
-/// own, is that of the record, the requests are identical: the [scope] then returns the record for the replay.
+/// Returns the error that ends a request whose idempotency key already has a `record`. If the record has the
+/// same `fingerprint` (the hash of a request's content), the requests are identical: the [scope] then returns
+/// the record, so that the earlier answer can be given again.
 #[must_use]
 pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
     if record.fingerprint == fingerprint {
@@ -127,12 +131,14 @@ pub fn key_used(record: IdempotencyRecord, fingerprint: &str) -> Error {
 }
 
 impl Transaction<'_> {
-    /// Adds an event of the request: to the outbox, and to its idempotency record if the request has registered a key.
+    /// Adds an event to the outbox and, if the request has registered an idempotency key, to the request's
+    /// idempotency record.
     pub(super) fn emit(self, event: &OutboxEntry) -> Result<Self, Error> {
         self.put_event(event)?.record(event)
     }
 
-    /// Adds the idempotency record of a request whose effect `event` describes, if it has registered a key.
+    /// Adds the idempotency record of a request that had the effect `event`, if the request has registered a
+    /// key.
     pub(super) fn record(self, event: &OutboxEntry) -> Result<Self, Error> {
         self.record_as(|record| IdempotencyRecord {
             event: Some(event.id),
@@ -151,7 +157,7 @@ impl Transaction<'_> {
         self.record_as(|record| IdempotencyRecord { participant, ..record })
     }
 
-    /// Adds the idempotency record that `fill` makes of a blank one, if the request has registered a key.
+    /// Adds an idempotency record, which `fill` makes from a blank one, if the request has registered a key.
     fn record_as(
         self,
         fill: impl FnOnce(IdempotencyRecord) -> IdempotencyRecord,
@@ -214,8 +220,8 @@ impl Witness for RecordWrite {
         (Table::Accounts, self.item.clone(), &self.condition)
     }
 
-    /// Returns an error if another request has written the record meanwhile. A record that this very transaction has
-    /// written shows that the transaction was committed and its answer lost.
+    /// Returns `Ok` if this very transaction has written the record that was found: it was committed, and
+    /// only the response was lost. If another request has written the record, returns an error.
     fn recognise(&self, found: Option<Item>) -> Result<(), Error> {
         let found = found.ok_or_else(|| unavailable("an idempotency record came and went"))?;
         let found: IdempotencyRecord = read(found)?;
@@ -248,7 +254,8 @@ mod tests {
         RecordWrite { record, item, condition: Condition::default() }
     }
 
-    /// Runs a request whose transaction finds the record of `other`. Returns its outcome, and the record to replay.
+    /// Runs a request that would write the record `own` and finds the record `other`. Returns the request's
+    /// outcome, and the record to answer by.
     async fn outcome(
         own: RecordWrite,
         other: RecordWrite,

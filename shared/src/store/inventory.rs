@@ -1,4 +1,5 @@
-//! The inventory of an account: all items that it owns, of whatever kind. The purge lists and deletes them by it.
+//! The inventory of an account: all items that it owns, of any kind. The purge uses it to list and delete
+//! them.
 
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -24,11 +25,12 @@ const PAGE: i32 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Owned {
     sk: String,
-    /// Its kind.
+    /// Kind of the item.
     pub kind: Kind,
-    /// Its id; `None` for sessions and idempotency keys, whose sort keys do not end in a single UUID.
+    /// Id of the item; `None` for sessions and idempotency keys, whose sort keys do not end in a single UUID.
     pub id: Option<Uuid>,
-    /// The login key of an agent, which names its user name's lock; `None` for other kinds.
+    /// For an agent, its login key: the hash under which the lock on its user name is stored. `None` for
+    /// other kinds.
     pub login: Option<String>,
 }
 
@@ -44,7 +46,7 @@ pub struct OwnedPage {
 }
 
 impl Owned {
-    /// Reads an owned item. `None` if its kind is unknown: attributes of such an item may be of any type.
+    /// Reads an owned item; `None` if its kind is unknown. The attributes of such an item may be of any type.
     fn of(item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         Self::new(text("sk")?, text("login"))
@@ -56,7 +58,7 @@ impl Owned {
         Some(Self { sk, kind, id: Uuid::from_slice(&bytes).ok(), login })
     }
 
-    /// The cursor after this item.
+    /// Returns the cursor after this item.
     #[must_use]
     pub fn position(&self) -> InventoryCursor {
         InventoryCursor::of(self.sk.clone())
@@ -64,7 +66,7 @@ impl Owned {
 }
 
 impl Store {
-    /// A page of an account's inventory, read consistently, after `cursor`.
+    /// Returns a page of an account's inventory that starts after `cursor`, read consistently.
     pub async fn list_owned(
         &self,
         customer: Id<Customer>,
@@ -89,7 +91,7 @@ impl Store {
         })
     }
 
-    /// Counts what an account owns by kind, and its size in kilobytes.
+    /// Counts the items that an account owns, by kind, and their size in kilobytes.
     pub async fn count_owned(&self, customer: Id<Customer>) -> Result<(Counts, u64), Error> {
         let counting = Kind::ALL.iter().map(|kind| self.count_kind(customer, *kind));
         let counted = try_join_all(counting).await?;
@@ -109,7 +111,7 @@ impl Store {
         Ok((count, if count == 0 { 0 } else { kilobytes(units) }))
     }
 
-    /// Deletes items of an account. Those that are gone already are no error.
+    /// Deletes items of an account. Items that are gone already are ignored.
     pub async fn delete_owned(&self, customer: Id<Customer>, owned: &[Owned]) -> Result<(), Error> {
         let partition = key::partition(customer);
         let keys: Vec<Item> =

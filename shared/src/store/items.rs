@@ -6,9 +6,9 @@ use super::{
     outbox, participant, participation, resource, root, session, throttle, ticket,
 };
 
-/// Every type of item that says something about an account, and the registry of participants, by name, with its fields.
-/// All other items in the tables expire: counts, and records of e-mail addresses that take no mail, under the
-/// addresses' hashes.
+/// All types of items that say something about an account, and the registry of participants (systems that
+/// take part in erasures), each by name with its fields. Items of all other types expire: counts, and the
+/// records that mail to an address bounced or was marked as spam, which are stored under the address's hash.
 pub const ITEMS: &[(&str, &[Field])] = &[
     ("customer", root::CustomerAttributes::FIELDS),
     ("email_lock", email::EmailLock::FIELDS),

@@ -13,17 +13,17 @@
 //! | requests of an account | `REQUESTS#<id>` | `<quota>#<seconds since 1970>` |
 //! | requests from a network | `NETWORK#<hash>` | `<quota>#<seconds since 1970>` |
 //! | requests for mail to one address or user name | `RECIPIENT#<hash>` | `<quota>#<seconds since 1970>` |
-//! | deletions by operators within an hour | `BRAKE#<hours since 1970>` | `B` |
-//! | purges begun within an hour | `BREAKER#<hours since 1970>` | `B` |
+//! | deletions by operators within an hour, which the brake limits | `BRAKE#<hours since 1970>` | `B` |
+//! | purges begun within an hour, which the circuit breaker limits | `BREAKER#<hours since 1970>` | `B` |
 //! | delivery attempts at a webhook's host | `HOST#<hash>` | `<minutes since 1970>` |
 //! | … of one account | `HOST#<hash>` | `<minutes since 1970>#<id>` |
 //!
-//! In the ledger:
+//! In the ledger of erasures, in which a participant is another system that takes part in an erasure:
 //!
 //! | item | pk | sk |
 //! |---|---|---|
 //! | an account's erasure | `CUSTOMER#<id>` | `E` |
-//! | a participant's part in it | `CUSTOMER#<id>` | `P#<round>#<name>` |
+//! | a participant's part: what it is asked and answers | `CUSTOMER#<id>` | `P#<round>#<name>` |
 //! | registry of participants | `PARTICIPANTS` | `R` |
 //! | ticket | `TICKET#<hash>` | `T` |
 //!
@@ -32,8 +32,8 @@
 //! | item | id |
 //! |---|---|
 //! | event | the event's id |
-//! | notice | `MAIL#<event id>#<notice>` |
-//! | mail intent | `INTENT#<id>#<type>` |
+//! | notice: a message about a change of an account | `MAIL#<event id>#<notice>` |
+//! | mail intent: a request that is answered by mail | `INTENT#<id>#<type>` |
 //! | mailed token's record | `TOKEN#<hash>` |
 //! | pending sign-up | `SIGNUP#<hash of its address>` |
 //! | messages sent within an hour | `MESSAGES#<hours since 1970>` |
@@ -73,7 +73,7 @@ use crate::domain::{
 #[derive(Debug)]
 pub struct Key<T> {
     pub(super) table: Table,
-    /// Partition key; in the outbox, the whole key.
+    /// Partition key; in the outbox, which has no sort key, the id.
     pub(super) pk: String,
     pub(super) sk: String,
     kind: PhantomData<fn() -> T>,
@@ -110,10 +110,11 @@ pub(super) fn attributes(pk: &str, sk: &str) -> Item {
     HashMap::from([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))])
 }
 
-/// Sort key of an account's root, which comes before all that the account owns.
+/// Sort key of an account's root, which sorts before everything that the account owns.
 pub(super) const ROOT: &str = "A";
 const LOCK: &str = "L";
-/// Prefix of the sort keys of accounts' entries in an e-mail address's partition.
+/// Prefix of the sort keys of entries in an e-mail address's partition. An entry says that an account has the
+/// address.
 pub(super) const MAILBOX: &str = "M#";
 
 /// Partition of an account and of all that it owns.
@@ -126,7 +127,7 @@ pub(super) fn owned(kind: Kind, id: impl std::fmt::Display) -> String {
     format!("{}{id}", kind.prefix())
 }
 
-/// Sort key of an owned item, by the bytes of its id.
+/// Sort key of an owned item whose id is given in bytes.
 pub(super) fn owned_by_bytes(kind: Kind, id: &[u8]) -> String {
     match Uuid::from_slice(id) {
         Ok(uuid) => owned(kind, uuid),
@@ -171,7 +172,7 @@ pub fn resource(customer: Id<Customer>, kind: Kind, id: Id<Resource>) -> Key<Res
     Key::new(partition(customer), owned(kind, id))
 }
 
-/// Key of a session. The sessions of an agent are beside each other.
+/// Key of a session. The keys of one agent's sessions are adjacent.
 #[must_use]
 pub fn session(customer: Id<Customer>, agent: Id<Agent>, id: Id<Session>) -> Key<Session> {
     let bytes = [*agent.uuid().as_bytes(), *id.uuid().as_bytes()].concat();
@@ -189,18 +190,18 @@ pub fn idempotency(customer: Id<Customer>, hash: &str) -> Key<IdempotencyRecord>
     Key::new(partition(customer), owned(Kind::IdempotencyKey, hash))
 }
 
-/// Key of a user name's lock.
+/// Key of the lock that keeps a user name for one agent.
 #[must_use]
 pub fn login(login: LoginKey) -> Key<Login> {
     lock(&login.to_string())
 }
 
-/// Key of a user name's lock, by the text of its login key.
+/// Key of a user name's lock, by the text of the login key (a hash of the user name).
 pub(super) fn lock(login: &str) -> Key<Login> {
     Key::new(format!("USERNAME#{login}"), LOCK.to_owned())
 }
 
-/// Partition of an e-mail address; `None` if this is no address.
+/// Partition of an e-mail address; `None` if `email` is no valid address.
 pub(super) fn email(email: &Email) -> Option<String> {
     email.hash().map(|address| email_of(&address))
 }
@@ -215,8 +216,8 @@ pub(super) fn email_lock(partition: &str) -> Key<Id<Customer>> {
     Key::new(partition.to_owned(), LOCK.to_owned())
 }
 
-/// Key of an account's entry in an e-mail address's `partition`. In descending order, entries come before the lock,
-/// those of the newest accounts first.
+/// Key of an account's entry in an e-mail address's `partition`. In descending order of keys, the entries of
+/// the newest accounts come first, and the lock last.
 pub(super) fn email_entry(partition: &str, customer: Id<Customer>) -> Key<()> {
     Key::new(partition.to_owned(), format!("{MAILBOX}{customer}"))
 }
@@ -226,23 +227,26 @@ pub(super) fn customer_of_entry(sk: &str) -> Option<Id<Customer>> {
     sk.strip_prefix(MAILBOX).and_then(Id::parse)
 }
 
-/// Partition of the markers of all accounts that have a mark.
+/// Partition of all markers of a mark. A mark is a state by which operators list accounts, such as held or
+/// suspended; a marker is the item that enters an account in that list.
 pub(super) fn marked(mark: Mark) -> String {
     format!("MARKED#{}", mark.name())
 }
 
-/// Key of an account's marker, the item that lists the account by `mark`: at `time` in the order of that list.
+/// Key of an account's marker, the item that enters the account in the list of accounts with `mark`. The list
+/// is sorted by `time`.
 pub(super) fn marker(mark: Mark, time: Timestamp, customer: Id<Customer>) -> Key<()> {
     Key::new(marked(mark), format!("{}#{customer}", time.fixed()))
 }
 
-/// The time and the account in a marker's sort key; `None` if it has another form.
+/// Returns the time and the account in a marker's sort key; `None` if the key has another form.
 pub(super) fn entry_of_marker(sk: &str) -> Option<(Timestamp, Id<Customer>)> {
     let (time, id) = sk.split_once('#')?;
     Some((Timestamp::parse_fixed(time)?, Id::parse(id)?))
 }
 
-/// Key of the record that an e-mail address takes no mail; `None` if this is no address.
+/// Key of the record that mail to an address bounced or was marked as spam; `None` if `email` is no valid
+/// address.
 pub(super) fn undeliverable(email: &Email) -> Option<Key<()>> {
     let address = email.hash()?;
     Some(Key::new(format!("UNDELIVERABLE#{}", address.as_str()), "U".to_owned()))
@@ -265,12 +269,13 @@ pub fn registry() -> Key<Registry> {
     Key::of(Table::Erasures, "PARTICIPANTS".to_owned(), "R".to_owned())
 }
 
-/// Key of a ticket of an erasure.
+/// Key of a ticket, by its hash. Whoever has the ticket can follow an account's erasure.
 pub(super) fn ticket<T>(hash: &TicketHash) -> Key<T> {
     Key::of(Table::Erasures, format!("TICKET#{}", hash.as_str()), "T".to_owned())
 }
 
-/// Key of a participant's part in a round of an account's erasure.
+/// Key of the item that records what a participant (another system that keeps data of accounts) is asked and
+/// answers in one round of an account's erasure: the participant's part.
 #[must_use]
 pub fn participation(
     customer: Id<Customer>,
@@ -280,30 +285,32 @@ pub fn participation(
     Key::of(Table::Erasures, partition(customer), format!("P#{round:06}#{name}"))
 }
 
-/// Partition of a participant's open parts in the ledger's index `open`.
+/// Partition of a participant in the ledger's index `open`, which lists the participant's parts in erasures
+/// that the scheduled run still has to look at.
 pub(super) fn open(name: &ParticipantName) -> String {
     format!("OPEN#{name}")
 }
 
-/// Sort key of a part in the index `open`.
+/// Sort key, in the index `open`, of a part that the scheduled run is to look at when `next` comes.
 pub(super) fn open_entry(next: Timestamp, customer: Id<Customer>, round: u64) -> String {
     format!("{}#{customer}#{round}", next.fixed())
 }
 
-/// A sort key before every entry of the index `open`, for queries from the beginning: DynamoDB refuses an empty key.
+/// Text that sorts before every sort key in index `open`, for queries from the beginning: DynamoDB refuses an
+/// empty key.
 pub(super) const OPEN_START: &str = "#";
 
-/// A sort key after every entry of the index `open`.
+/// Text that sorts after every sort key in index `open`.
 pub(super) const OPEN_END: &str = "~";
 
-/// The time, account and round in a sort key of the index `open`; `None` if it has another form.
+/// Returns the time, account and round in a sort key of the index `open`; `None` if the key has another form.
 pub(super) fn part_of_entry(sk: &str) -> Option<(Timestamp, Id<Customer>, u64)> {
     let (time, rest) = sk.split_once('#')?;
     let (id, round) = rest.split_once('#')?;
     Some((Timestamp::parse_fixed(time)?, Id::parse(id)?, round.parse().ok()?))
 }
 
-/// Partition of an account's events for `audience` in the outbox's index `history`.
+/// Partition of an account's events with this `audience`, in the outbox's index `history`.
 pub(super) fn history(customer: Id<Customer>, audience: Audience) -> String {
     match audience {
         Audience::Owner => partition(customer),
@@ -311,23 +318,23 @@ pub(super) fn history(customer: Id<Customer>, audience: Audience) -> String {
     }
 }
 
-/// Partition of the erasures that finished within a month, in the ledger's index `finished`.
+/// Partition, in the ledger's index `finished`, of the erasures that finished within a month.
 pub(super) fn finished(month: Month) -> String {
     format!("FINISHED#{month}")
 }
 
-/// The account whose partition this is.
+/// Returns the account whose partition has this key; an error if it is no account's partition.
 pub(super) fn customer_of(pk: &str) -> Result<Id<Customer>, Error> {
     let id = pk.strip_prefix("CUSTOMER#").and_then(Id::parse);
     id.ok_or_else(|| Error::Internal("a key names no account".to_owned()))
 }
 
-/// Key of the breaker's count of purges begun within an hour.
+/// Key of the count of purges that began within an hour, which the circuit breaker limits.
 pub(super) fn breaker(hour: i64) -> Key<()> {
     Key::new(format!("BREAKER#{hour}"), "B".to_owned())
 }
 
-/// Key of the brake's count of deletions by operators within an hour.
+/// Key of the count of deletions by operators within an hour, which the brake limits.
 pub(super) fn brake(hour: Hour) -> Key<()> {
     Key::new(format!("BRAKE#{}", hour.0), "B".to_owned())
 }
@@ -361,18 +368,19 @@ pub(super) const DELIVER: [&str; 16] = [
 /// Partitions of the outbox's index `due` with mail that is to be sent.
 pub(super) const MAIL: [&str; 4] = ["MAIL#0", "MAIL#1", "MAIL#2", "MAIL#3"];
 
-/// Returns the id, in the outbox, of the notice of this type about an event.
+/// Returns the id, in the outbox, of a notice: a message of this type to the account's owner about an event.
 pub(super) fn mail_id(event: Id<Event>, notice: NoticeType) -> String {
     format!("MAIL#{event}#{}", notice.name())
 }
 
-/// Key of an item in the mail queue, by its id in the outbox: a notice, a mail intent, or a mailed token or pending
-/// sign-up that waits to expire.
+/// Key of an item in the mail queue, by its id in the outbox: a notice, a mail intent, or a mailed token or
+/// pending sign-up, which is in the queue to be deleted when it expires.
 pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }
 
-/// Returns the id, in the outbox, of the mail intent with this UUID and type name.
+/// Returns the id, in the outbox, of a mail intent (a request that is answered by mail) with this UUID and
+/// type name.
 pub(super) fn intent_id(id: Uuid, name: &str) -> String {
     format!("INTENT#{id}#{name}")
 }
@@ -383,7 +391,7 @@ pub fn mailed_token(hash: &str) -> Key<IssuedToken> {
     Key::of(Table::Outbox, format!("TOKEN#{hash}"), String::new())
 }
 
-/// Key of the pending sign-up with an e-mail address, by the address's hash.
+/// Key of the pending sign-up for an e-mail address, by the address's hash.
 #[must_use]
 pub fn pending_sign_up<T>(address: &AddressHash) -> Key<T> {
     Key::of(Table::Outbox, format!("SIGNUP#{}", address.as_str()), String::new())
@@ -405,13 +413,13 @@ pub(super) fn is_due(due_sk: &str, now: Timestamp) -> bool {
     due.is_none_or(|due| due <= now)
 }
 
-/// Returns the partition, among `partitions`, of the item with this hash in hexadecimal.
+/// Returns the one of `partitions` to which the item with this hexadecimal hash belongs.
 pub(super) fn shard_of_hash(partitions: &[&'static str], hash: &str) -> &'static str {
     let last = hash.bytes().last().unwrap_or_default();
     partitions[usize::from(last) % partitions.len()]
 }
 
-/// Returns the partition, among `partitions`, of the item with this id.
+/// Returns the one of `partitions` to which the item with this id belongs.
 pub(super) fn shard(partitions: &[&'static str], id: Uuid) -> &'static str {
     // The last bits are random; the first are the time.
     partitions[usize::from(id.as_bytes()[15]) % partitions.len()]
@@ -422,13 +430,14 @@ pub(super) fn due_event(when: Timestamp, id: Id<Event>) -> String {
     format!("{}#{id}", when.fixed())
 }
 
-/// Key of the count of login attempts with a user name, by the text of its login key.
+/// Key of the count of login attempts with a user name, by the text of the login key (a hash of the user
+/// name).
 pub(super) fn throttle(login: &str) -> Key<()> {
     Key::new(format!("THROTTLE#{login}"), "T".to_owned())
 }
 
-/// Key of a quota's count of requests within a window. The count is not in the account's own partition: a request that
-/// names an erased account must leave nothing there.
+/// Key of the count of requests from a source against a quota within a window. The count is not in the
+/// account's own partition, as a request that names an erased account must leave nothing there.
 #[must_use]
 pub fn count(counted: QuotaKind, source: &Source, window: Window) -> Key<()> {
     let pk = match source {
@@ -463,19 +472,20 @@ pub(super) fn list_after(tm_create: Timestamp) -> String {
     format!("{}$", tm_create.fixed())
 }
 
-/// Sort key of index `name`. The separator sorts before all characters of names, so that Acme comes before Acme Corp.
+/// Sort key of index `name`: the beginning of the account's name, and its id. The separator between them
+/// sorts before all characters of names, so that Acme comes before Acme Corp.
 pub(super) fn name(name: &NamePrefix, id: Id<Customer>) -> String {
     format!("{}\u{1f}{id}", name.expose())
 }
 
-/// Partitions of index `due` with accounts whose purge has begun. They are read first.
+/// Partitions of index `due` with accounts whose purge has begun. The purge reads them first.
 pub(super) const BEGUN: [&str; 4] = ["BEGUN#0", "BEGUN#1", "BEGUN#2", "BEGUN#3"];
 
-/// Partitions of index `due` with accounts whose purge has not begun. More than one, so that a wave of
-/// deletions is not one hot partition.
+/// Partitions of index `due` with accounts whose purge has not begun. There are several, so that many
+/// deletions at once do not make one partition hot.
 pub(super) const DUE: [&str; 4] = ["DUE#0", "DUE#1", "DUE#2", "DUE#3"];
 
-/// The partition of index `due` that an account belongs to.
+/// Returns the partition of index `due` that an account belongs to.
 pub(super) fn due_partition(customer: &Customer) -> &'static str {
     shard(if customer.internals.epoch == 0 { &DUE } else { &BEGUN }, customer.id.uuid())
 }

@@ -27,7 +27,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<CountedAttempt>, Error> {
         let minute = now.seconds().div_euclid(MINUTE);
-        // The lane first: an attempt that its limit refuses takes nothing of the host's limit from other lanes.
+        // The lane comes first, so that an attempt that the lane's limit refuses does not count against the host's.
         let Some(row) = self.begin_counted(key::lane(lane, minute), LANE_LIMITS, minute).await?
         else {
             return Ok(None);

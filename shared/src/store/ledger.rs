@@ -70,12 +70,13 @@ const fn first_round() -> u64 {
     1
 }
 
-/// A participant as the purge's claim copies it from the registry into the ledger.
+/// A participant (another system that takes part in the erasure), as it is copied from the registry into the
+/// ledger when the purge claims the account.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ParticipatingAttributes {
     name: String,
     required: bool,
-    /// Time in which it is to answer, in seconds.
+    /// Time that the participant has to answer, in seconds.
     timeout: u64,
 }
 
@@ -138,7 +139,7 @@ impl Stored for Erasure {
     type Attributes = ErasureAttributes;
 }
 
-/// Attributes of an earlier erasure, which a new erasure request removes.
+/// Attributes of an earlier erasure, which a new request to erase the account removes.
 const EARLIER: [&str; 11] = [
     "tm_withdraw",
     "withdrawn_by",
@@ -162,7 +163,8 @@ pub(super) struct LedgerUpdate {
 }
 
 impl LedgerUpdate {
-    /// Returns the update that writes the ledger entry of a change of an account; `None` if the change has none.
+    /// Returns the update of the ledger that belongs to a change of an account; `None` if the ledger does not
+    /// record the change.
     pub(super) fn of(change: &CustomerChange) -> Result<Option<Self>, Error> {
         let Some(entry) = &change.entry else { return Ok(None) };
         let customer = change.after.id;
@@ -171,7 +173,8 @@ impl LedgerUpdate {
     }
 }
 
-/// The update that writes `entry` into the row of `customer`, whose purge is at `epoch`.
+/// Returns the update that records `entry` in the ledger row of `customer`. `epoch` is the number of the
+/// purge's latest claim of the account.
 fn update(
     customer: Id<Customer>,
     entry: &LedgerEntry,
@@ -218,8 +221,8 @@ fn update(
     }
 }
 
-/// Adds the beginning of a round of participants to an update. The number of the first round is not stored, so that an
-/// account without participants costs nothing.
+/// Adds the beginning of a [`Round`] of the erasure, with its participants, to an update. The number of the
+/// first round is not stored, so that an account without participants costs nothing.
 fn begin(row: UpdateExpression, round: &Round) -> Result<UpdateExpression, Error> {
     let participants: Vec<_> =
         round.participants.iter().map(ParticipatingAttributes::from).collect();
@@ -232,8 +235,8 @@ fn set_holds(row: UpdateExpression, holds: &Holds) -> Result<UpdateExpression, E
     row.set_or_remove("holds", hold::list(holds))
 }
 
-/// The condition that the purge has finished in this round, and there is no final receipt yet. The number of the first
-/// round is not stored.
+/// The condition that the purge has finished in this round of the erasure, and that there is no final receipt
+/// yet. A row without a round number is in the first round.
 fn awaiting(round: u64) -> Condition {
     let first = if round == first_round() { " OR attribute_not_exists(#round)" } else { "" };
     let current = [(":round", number(round))];
@@ -241,7 +244,7 @@ fn awaiting(round: u64) -> Condition {
     Condition::new(&format!("(#round = :round{first}) AND {unsigned}"), current)
 }
 
-/// A cursor among the erasures that finished within a month.
+/// A position among the erasures that finished within a month, after which a page starts.
 #[derive(Debug)]
 pub struct FinishedCursor(Item);
 
@@ -260,8 +263,8 @@ impl Store {
         self.get_stored(&key::erasure(customer)).await
     }
 
-    /// Appends the final receipt of an erasure that was complete at `when`, and puts `event` into the outbox, unless
-    /// there is a final receipt already or the account was restored since.
+    /// Appends the final receipt of an erasure that was complete at `when`, and puts `event` into the outbox.
+    /// Changes nothing if there is a final receipt already, or if the account was restored meanwhile.
     pub async fn complete_erasure(
         &self,
         erasure: &Erasure,
@@ -280,8 +283,9 @@ impl Store {
         self.transaction().update_ledger(row)?.put_event(&event)?.run().await.map(drop)
     }
 
-    /// Records that a finished erasure was undone by a restore: the account exists again, and no later restore replay
-    /// erases it. The ledger keeps the request and the receipts.
+    /// Records that a restore has undone a finished erasure: the account exists again, and later restore
+    /// replays, which erase restored accounts once more, leave it alone. The ledger keeps the request and the
+    /// receipts.
     pub async fn reinstate(
         &self,
         customer: Id<Customer>,
@@ -301,8 +305,8 @@ impl Store {
         self.update(address, &undone, &Condition::present()).await.map(drop)
     }
 
-    /// A page of the accounts whose erasure finished within a month, and the cursor of the next page; `None` after the
-    /// last.
+    /// Returns a page of the accounts whose erasure finished within a month, and the cursor of the next page;
+    /// `None` after the last page.
     pub async fn list_finished(
         &self,
         month: Month,
@@ -395,7 +399,7 @@ mod tests {
         assert_eq!(erasure.tm_complete, time(15));
     }
 
-    /// A stored request that lacks one of its parts is read as no request.
+    /// A stored erasure request that lacks a field is read as no request.
     #[test]
     fn a_request_is_whole_or_none_and_has_a_plan_or_none() {
         let whole = json!({

@@ -1,4 +1,5 @@
-//! User names. The lock that keeps a name for one agent holds all that a log-in needs.
+//! User names. A user name's lock, the item that keeps the name for one agent, holds all that a log-in needs,
+//! such as the hash of the password.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::PasswordHash;
 use crate::domain::{Agent, Customer, Error, Id, Login, Timestamp};
 
-/// Attribute of a user name's lock: the known networks, which the user name has logged in from.
+/// Attribute of a user name's lock that holds the known networks: those that somebody has logged in from with
+/// this name.
 pub(super) const NETWORKS: &str = "networks";
 
 stored! {
@@ -25,14 +27,14 @@ stored! {
         username_digest: String => Deleted personal,
         password_hash: String => Deleted personal,
         epoch: u64 => Deleted,
-        /// Known networks, by their hashes. Absent from the lock of a name that nobody has logged in with.
+        /// Known networks, by their hashes. Absent until somebody has logged in with the name.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         networks: BTreeMap<String, NetworkAttributes> => Deleted personal,
     }
 }
 
-/// A known network of a user name. The same element of the map has the count of attempts from the network, which only
-/// the throttle reads.
+/// A known network of a user name, as an element of the map `networks`. The element also holds the count of
+/// password attempts from the network, which only [`throttle`](super::throttle) reads.
 #[derive(Serialize, Deserialize)]
 struct NetworkAttributes {
     /// The second since 1970 at which the network is forgotten.
@@ -74,14 +76,14 @@ impl Stored for Login {
     type Attributes = LoginAttributes;
 }
 
-/// The condition that a user name's lock is this agent's.
+/// The condition that a user name's lock belongs to this agent.
 pub(super) fn of_agent(agent: Id<Agent>) -> Condition {
     Condition::new("agent_id = :agent", [(":agent", string(agent.to_string()))])
 }
 
-/// Returns the update of a user name's lock for a log-in at `now`: adds the network to the known ones, resets the count
-/// of attempts from there, and removes networks that are outdated or too many. `known` are the lock's networks as they
-/// were read.
+/// Returns the update of a user name's lock after a log-in from `network` at `now`: makes the network known,
+/// resets the count of attempts from it, and removes known networks that are outdated or too many. `known`
+/// are the networks in the lock as it was read.
 pub(super) fn logged_in_from(
     network: &NetworkHash,
     known: &KnownNetworks,
@@ -106,20 +108,21 @@ pub(super) fn held_by(customer: Id<Customer>) -> Condition {
     )
 }
 
-/// An agent with its login and its account.
+/// An agent with its account and its login.
 #[derive(Debug)]
 pub struct AgentWithLogin {
-    /// The account.
+    /// The agent's account.
     pub customer: Customer,
     /// The agent.
     pub agent: Agent,
-    /// The login.
+    /// The login: what the lock of the agent's user name holds.
     pub login: Login,
 }
 
 impl Store {
-    /// Reads the agent that a user name belongs to, with the login and the account; `None` if it belongs to nobody. The
-    /// user name is given by its login key and its digest.
+    /// Reads the agent that has a user name, with its login and account; `None` if no agent has the name. The
+    /// name is given by its login key, which names that look alike share, and its digest, which they do not
+    /// share.
     pub async fn get_agent_of_login(
         &self,
         login: LoginKey,
@@ -137,7 +140,7 @@ impl Store {
         Ok(found.map(|(customer, agent)| AgentWithLogin { customer, agent, login }))
     }
 
-    /// Reads an agent with the login and the account; `None` if there is no such agent.
+    /// Reads an agent with its login and account; `None` if there is no such agent.
     pub async fn get_agent_with_login(
         &self,
         customer: Id<Customer>,

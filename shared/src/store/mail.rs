@@ -15,13 +15,13 @@ use crate::domain::value::Email;
 use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 
 stored! {
-    /// A notice in the outbox. It holds an e-mail address only if the account no longer has that address, and only
-    /// until the notice is sent.
+    /// A notice in the outbox: a message to an account's owner about a change of the account. It holds an
+    /// e-mail address only if the account no longer has that address, and only until the notice is sent.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct MailEntry {
-        /// Its key, `MAIL#<event id>#<notice>`.
+        /// Key of the item, `MAIL#<event id>#<notice>`.
         pub id: String => Deleted,
-        /// The account.
+        /// The account that the notice is about.
         pub customer_id: Id<Customer> => Deleted,
         /// Type of the notice.
         notice: NoticeType => Deleted,
@@ -34,10 +34,11 @@ stored! {
         not_before: Timestamp => Deleted,
         /// Time at which the message is dropped if it has not been sent.
         tm_until: Timestamp => Deleted,
-        /// The address that the account no longer has, sealed.
+        /// The former address that the notice is sent to; absent if it is sent to the address that the
+        /// account has.
         #[serde(skip_serializing_if = "Option::is_none")]
         mail_to: Option<String> => Deleted personal,
-        /// Number of attempts.
+        /// Number of attempts to send the notice.
         #[serde(default)]
         pub attempts: u64 => Deleted,
         due_pk: String => Deleted,
@@ -87,7 +88,7 @@ impl MailEntry {
 }
 
 impl MailEntry {
-    /// Whether its next attempt is due at `now`.
+    /// Whether the next attempt to send the notice is due at `now`.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         key::is_due(&self.due_sk, now)
@@ -103,7 +104,7 @@ impl Stored for MailEntry {
 pub enum DueItem {
     /// A notice about an event.
     Notice(String),
-    /// A mail intent.
+    /// A mail intent: a request that is answered by mail.
     Intent(String),
     /// A mailed token or a pending sign-up that has expired.
     Expired(String),
@@ -135,8 +136,8 @@ pub struct DueMail {
 /// A notice's entry, its account, and the account's row in the ledger if there is one.
 pub type MailAndAccount = (MailEntry, Customer, Option<Erasure>);
 
-/// The condition that no other function has attempted to send an entry since it was read: its count of attempts is the
-/// same.
+/// The condition that the number of attempts to send an entry is still `attempts`: no other function has made
+/// one since the entry was read.
 pub(super) fn attempted(attempts: u64) -> Condition {
     Condition::new("attempts = :made", [(":made", number(attempts))])
 }
@@ -160,8 +161,8 @@ impl Transaction<'_> {
 }
 
 impl Transaction<'_> {
-    /// Puts the notices of an occasion into the outbox, such as a changed password of an agent. Does nothing if there
-    /// is no occasion, or if the installation sends no mail.
+    /// Puts the notices about an occasion, such as a changed password of an agent, into the outbox. Does
+    /// nothing if there is no occasion, or if the installation sends no mail.
     pub(super) fn tell(
         self,
         occasion: Option<Occasion>,
@@ -178,13 +179,13 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// The cursor of the first page of the mail that is due.
+    /// Returns the cursor of the first page of the mail that is due.
     #[must_use]
     pub fn beginning_of_mail() -> QueueCursor {
         QueueCursor::beginning(&key::MAIL)
     }
 
-    /// A page of the mail that is due at `now`.
+    /// Returns a page of the mail that is due at `now`.
     pub async fn list_due_mail(
         &self,
         cursor: QueueCursor,
@@ -224,20 +225,21 @@ impl Store {
         Ok(customer.map(|customer| (entry, customer, erasure)))
     }
 
-    /// Claims an attempt to send a notice before it is made, so that no two functions make the same one. If the
-    /// function dies during the attempt, the next attempt is due at `next`. Returns whether the attempt was claimed;
-    /// false if another function was faster.
+    /// Reserves the next attempt to send a notice, so that no two functions make the same one. Returns false
+    /// if another function came first. If the function dies during the attempt, the notice is due again at
+    /// `next`.
     pub async fn claim_mail(&self, entry: &MailEntry, next: Timestamp) -> Result<bool, Error> {
         self.update_mail(entry, &claimed(&entry.id, next)?).await
     }
 
-    /// Postpones a notice until `until` without an attempt.
+    /// Postpones a notice until `until`, without counting an attempt.
     pub async fn postpone_mail(&self, entry: &MailEntry, until: Timestamp) -> Result<(), Error> {
         let waits = UpdateExpression::default().set("due_sk", key::due_mail(until, &entry.id))?;
         self.update_mail(entry, &waits).await.map(drop)
     }
 
-    /// Deletes a notice or an intent that was sent or is dropped, and so the personal data in it.
+    /// Deletes a notice or a mail intent once it is sent or dropped, and with it the personal data that it
+    /// holds.
     pub async fn delete_mail(&self, id: &str) -> Result<(), Error> {
         self.delete(key::mail::<()>(id).address()).await
     }

@@ -1,4 +1,5 @@
-//! Mail intents in the outbox: requests that are answered by mail, in the queue of mail until they are carried out.
+//! Mail intents: requests that are answered by mail, such as a sign-up or a forgotten password. They wait in
+//! the outbox's queue of mail until they are carried out.
 
 use std::fmt;
 
@@ -53,10 +54,10 @@ impl IntentType {
 }
 
 stored! {
-    /// A mail intent as it is stored in the outbox. Its type decides which of the optional fields it has.
+    /// A mail intent as an item of the outbox. Its type decides which of the optional fields are set.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct IntentEntry {
-        /// Its key, `INTENT#<id>#<type>`.
+        /// Key of the item, `INTENT#<id>#<type>`.
         pub id: String => Deleted,
         intent: IntentType => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,9 +74,9 @@ stored! {
         login_key: Option<String> => Deleted,
         #[serde(skip_serializing_if = "Option::is_none")]
         username_digest: Option<String> => Deleted personal,
-        /// Time at which the intent is dropped if it was not carried out.
+        /// Time at which the intent is dropped if it has not been carried out.
         tm_until: Timestamp => Deleted,
-        /// Number of attempts.
+        /// Number of attempts to carry out the intent.
         #[serde(default)]
         pub attempts: u64 => Deleted,
         due_pk: String => Deleted,
@@ -131,7 +132,7 @@ impl IntentEntry {
         }
     }
 
-    /// Returns the intent that is stored; an error if a field of its type is missing.
+    /// Returns the intent that the item stores; an error if a field that its type needs is missing.
     pub fn intent(&self) -> Result<Intent, Error> {
         self.read().ok_or_else(|| Error::Internal("an intent lacks a field".to_owned()))
     }
@@ -157,13 +158,13 @@ impl IntentEntry {
         })
     }
 
-    /// Whether its next attempt is due at `now`.
+    /// Whether the next attempt to carry out the intent is due at `now`.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         key::is_due(&self.due_sk, now)
     }
 
-    /// Returns the time at which the intent is dropped if it was not carried out.
+    /// Returns the time at which the intent is dropped if it has not been carried out.
     #[must_use]
     pub const fn until(&self) -> Timestamp {
         self.tm_until
@@ -174,20 +175,21 @@ impl Stored for IntentEntry {
     type Attributes = Self;
 }
 
-/// A token that is about to be mailed, with its record.
+/// A token that is about to be mailed, and the record of it.
 #[derive(Debug)]
 pub struct NewToken {
     /// The token in plain text.
     pub plain: MailedToken,
-    /// Its record.
+    /// The record of the token.
     pub issued: IssuedToken,
-    /// For a sign-up, the pending sign-up of the same address that it replaces; `None` if there is none.
+    /// For a sign-up, the pending sign-up of the same address, which the new token replaces; `None` if there
+    /// is none.
     pub pending: Option<PendingSignUp>,
 }
 
 impl Transaction<'_> {
-    /// Puts an intent into the outbox, if the installation sends mail. `id` is the id of the event that is written with
-    /// it, or a new one.
+    /// Puts a mail intent into the outbox, if the installation sends mail. `id` is the id of the event in the
+    /// same transaction, or a new one.
     pub(super) fn intend(self, intent: &Intent, id: Uuid, now: Timestamp) -> Result<Self, Error> {
         if !self.sends_mail() {
             return Ok(self);
@@ -195,8 +197,8 @@ impl Transaction<'_> {
         self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?, None)
     }
 
-    /// Puts an intent into the outbox to mail a link that proves the account's address, if the change from `before`
-    /// (`None` if the account is new) to `after` needs a proof.
+    /// Puts a mail intent into the outbox for a link that proves the account's address, if the account's
+    /// change from `before` (`None` if the account is new) to `after` makes a proof necessary.
     pub(super) fn intend_to_prove(
         self,
         before: Option<&Customer>,
@@ -217,7 +219,8 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Puts an intent into the outbox with a single write, whatever its type and whoever it is about. `id` must be new.
+    /// Puts a mail intent into the outbox with a single write, which is the same for all types of intents and
+    /// for all recipients. `id` must be new.
     pub async fn insert_intent(
         &self,
         intent: &Intent,
@@ -227,15 +230,15 @@ impl Store {
         self.put(Table::Outbox, to_item(IntentEntry::of(intent, id.uuid(), now))?).await
     }
 
-    /// Reads an intent consistently; `None` if it was carried out or dropped since.
+    /// Reads a mail intent consistently; `None` if it was carried out or dropped since.
     pub async fn get_intent(&self, id: &str) -> Result<Option<IntentEntry>, Error> {
         let key = key::mail::<IntentEntry>(id);
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
-    /// Claims an attempt to carry out an intent before it is made, so that no two functions make the same one. If the
-    /// function dies during the attempt, the next attempt is due at `next`. Records the `token` that is to be mailed in
-    /// the same transaction. Returns whether the attempt was claimed; false if another function was faster.
+    /// Reserves the next attempt to carry out a mail intent, so that no two functions make the same one, and
+    /// records the `token` that is to be mailed in the same transaction. Returns false if another function
+    /// came first. If the function dies during the attempt, the intent is due again at `next`.
     pub async fn claim_intent(
         &self,
         entry: &IntentEntry,
@@ -253,8 +256,8 @@ impl Store {
         Ok(matches!(transaction.run().await?, CommitResult::Written))
     }
 
-    /// Replaces an intent, for which nothing was sent yet, by the intents that the sender has derived from it. Returns
-    /// whether it was replaced; false if another function was faster.
+    /// Replaces a mail intent, for which nothing was sent yet, by intents that the sender of mail has derived
+    /// from it. Returns false if another function came first.
     pub async fn replace_intent(
         &self,
         entry: &IntentEntry,

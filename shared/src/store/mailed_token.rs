@@ -1,5 +1,6 @@
-//! Mailed tokens: their records in the outbox, which has no backup, and the pending sign-ups that such tokens complete.
-//! Records and pending sign-ups are in the queue of mail until they expire; then the sender deletes them.
+//! Mailed tokens, which mailed links carry: their records, and the pending sign-ups that such tokens
+//! complete. Both are in the outbox, which has no backup, and in its queue of mail until they expire; then
+//! the sender of mail deletes them.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::domain::{
     Agent, Customer, Error, Id, IssuedToken, Login, PresentedToken, Purpose, Timestamp, Username,
 };
 
-/// One hour: the time from the expiry of a token or sign-up, when the sender deletes its item, to the end of the item's
-/// time to live, when DynamoDB does so if the sender has not.
+/// How long DynamoDB keeps the item of an expired token or pending sign-up, in case the sender of mail has
+/// not deleted it: one hour.
 const NET: Duration = Duration::from_hours(1);
 
 /// Attributes of a sign-up, as a map within the item of a mail intent or a mailed token.
@@ -92,10 +93,11 @@ impl Stored for IssuedToken {
 }
 
 stored! {
-    /// A pending sign-up as an item under the hash of its address: says which token completes the sign-up.
+    /// A pending sign-up (one whose link was mailed), as an item under the hash of its address: says which
+    /// token completes the sign-up.
     #[derive(Debug, Serialize, Deserialize)]
     pub struct PendingSignUp {
-        /// Hash of the token that completes it. The token's record has the data of the sign-up.
+        /// Hash of the token that completes the sign-up. The token's record has the data of the sign-up.
         pub token_hash: String => Deleted,
         due_pk: String => Deleted,
         due_sk: String => Deleted,
@@ -109,22 +111,24 @@ impl Stored for PendingSignUp {
 }
 
 impl Transaction<'_> {
-    /// Uses up the mailed token with this hash; [`Error::TokenInvalid`] if there is no record of it: it was used, was
-    /// replaced, or was deleted after its expiry. The transaction's result does not include this action.
+    /// Uses up the mailed token with this hash, by deleting its record. The transaction returns
+    /// [`Error::TokenInvalid`] if there is no record: the token was used, was replaced, or was deleted after
+    /// its expiry. The transaction's result does not list this action.
     pub(super) fn use_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         let token = key::mailed_token(hash).address();
         self.delete_or_fail(token, &exists, || Error::TokenInvalid)
     }
 
-    /// Uses up a mailed token like [`use_token`](Self::use_token), but with an action that the transaction's result
-    /// includes. For a transaction that has to recognise its own work after an answer from the database was lost.
+    /// Uses up a mailed token like [`use_token`](Self::use_token), but a missing record is no error: the
+    /// transaction's result lists this action. For a transaction that has to recognise its own work after a
+    /// response was lost.
     pub(super) fn delete_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         self.delete(key::mailed_token(hash).address(), Some(&exists))
     }
 
-    /// Deletes the pending sign-up of the account's address, which its token has completed.
+    /// Deletes the pending sign-up of the account's address, as its token has completed it.
     pub(super) fn end_pending(self, customer: &Customer) -> Result<Self, Error> {
         match customer.email.hash() {
             Some(address) => {
@@ -152,8 +156,8 @@ impl Transaction<'_> {
         self.put(Table::Outbox, item(&key, attributes)?, None)
     }
 
-    /// Makes the token with this hash the one that completes the pending sign-up of its address, if the sign-up is
-    /// unchanged since `pending` was read. The token of `pending` is deleted.
+    /// Makes the token with this hash the one that completes the pending sign-up of its address, if that
+    /// sign-up is unchanged since `pending` was read. Deletes the token that `pending` names.
     pub(super) fn replace_pending(
         self,
         pending: Option<&PendingSignUp>,

@@ -1,5 +1,6 @@
-//! Markers: items that list the accounts that have a [`Mark`]. Each mark has a partition, in which its markers are in
-//! the order of the list. A marker is written or deleted in the transaction that changes the account's state.
+//! Markers: items by which operators list the accounts that have a [`Mark`], a state such as held or
+//! suspended. Each mark has a partition, whose markers are sorted like the list. A marker is written or
+//! deleted in the transaction that changes the account's state.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use crate::domain::mark::Mark;
 use crate::domain::{Customer, Error, Id, Timestamp};
 
 stored! {
-    /// Attributes of the item that is a marker.
+    /// Attributes of a marker.
     #[derive(Serialize, Deserialize)]
     pub struct MarkerAttributes {
         customer_id: Id<Customer> => Deleted,
@@ -39,8 +40,8 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Adds the put of an account's marker for a mark. The mark's list is sorted by the time that is given with the
-    /// mark.
+    /// Adds the put of an account's marker. The time that is given with the mark is the marker's place in the
+    /// list.
     pub(super) fn put_marker(
         self,
         mark: (Mark, Timestamp),
@@ -52,7 +53,7 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Returns those marks of an account for which the marker is missing.
+    /// Returns those marks of an account whose markers are missing.
     pub(super) async fn list_unmarked(
         &self,
         customer: &Customer,

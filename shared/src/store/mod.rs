@@ -1,4 +1,4 @@
-//! The DynamoDB tables, in layers. Each module uses only those above it in this table.
+//! Access to the DynamoDB tables, in layers. Each module uses only those above it in this table.
 //!
 //! | layer | modules |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | inventory of all stored items, and their fate in words | [`items`], [`fates`] |
 //!
 //! A change is one transaction. The first word of a method's name tells its condition on the item. `insert_`: it must
-//! not exist. `get_`: it need not exist. `update_`: it must be at the version that was decided on. `delete_`: it may be
+//! not exist. `get_`: it need not exist. `update_`: it must be as it was read. `delete_`: it may be
 //! gone already.
 
 pub mod access_key;

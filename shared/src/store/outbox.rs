@@ -1,8 +1,8 @@
-//! The outbox: events on their way to the bus, and from there to the account's webhook.
+//! The outbox: a table of events on their way to the event bus, and from there to the account's webhook.
 //!
-//! An event is in index `due` of its table until it is published and, if its account has a webhook, delivered. Usually
-//! the table's stream and the bus bring it to the functions that publish and deliver; the scheduled runs of these
-//! functions take up events that stream and bus have lost.
+//! An event is in the table's index `due` until it is published and, if its account has a webhook, delivered.
+//! Usually the table's stream brings it to the function that publishes it, and the bus to the one that
+//! delivers it; scheduled runs of these functions take up events that were lost on the way.
 
 use std::time::Duration;
 
@@ -23,18 +23,19 @@ use crate::domain::value::{FromText as _, WebhookMethod, WebhookUri};
 use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Actor, Customer, DeliveryResult, Error, Event, Id, Status, Timestamp};
 
-/// Minimum time that an event stays in the outbox: 7 days, and another 7 days from the failure of its delivery.
+/// Minimum time that an event stays in the outbox: 7 days; if its delivery fails, 7 days from the failure.
 pub(super) const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// Maximum number of events that are read in one batch, with their accounts: DynamoDB reads up to 100 items.
 pub const BATCH: usize = 50;
 
-/// Time that the stream and the bus have before a scheduled run takes an event up: one minute.
+/// Time that the stream and the bus have to bring an event to its function before a scheduled run takes it
+/// up: one minute.
 const HEAD_START: Duration = Duration::from_mins(1);
 
 stored! {
-    /// An event in the outbox. Only the last event of an account may hold personal data (the sealed webhook), and only
-    /// until it is delivered.
+    /// An event in the outbox. Only the last events of an account may hold personal data (the webhook of the
+    /// deleted account), and only until they are delivered.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct OutboxEntry {
         /// The event's id.
@@ -42,52 +43,55 @@ stored! {
         /// Its event type, such as `customer_created`.
         #[serde(rename = "type")]
         pub name: String => Deleted,
-        /// The account.
+        /// The account that the event is about.
         pub customer_id: Id<Customer> => Deleted,
-        /// Ids of the owned items that it is about (its subjects), 16 bytes each, one after the other.
+        /// Ids of the owned items that the event is about (its subjects), 16 bytes each, one after the other.
         #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
         subjects: Vec<u8> => Deleted,
-        /// Name of the hold that it is about; `None` for any other event.
+        /// Name of the hold that the event is about; `None` for any other event.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hold: Option<String> => Deleted,
-        /// The receipt that it announces; `None` for any other event.
+        /// The erasure receipt that the event announces; `None` for any other event.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub receipt: Option<ReceiptSummary> => Deleted,
         /// Actor that caused the event.
         pub actor: Actor => Deleted,
         /// Time of the event.
         pub tm_event: Timestamp => Deleted,
-        /// Its sequence number within the account; `None` if the account's erasure had begun, or if the owner does not
-        /// learn of it.
+        /// Sequence number of the event within its account; `None` if the account's erasure had begun, or if
+        /// the owner does not learn of the event.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub sequence: Option<u64> => Deleted,
-        /// The account's status after it; `None` if it is about owned items.
+        /// The account's status after the event; `None` if the event is about owned items.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub status: Option<Status> => Deleted,
-        /// When the account's deletion was due after it; `None` if none was scheduled, or if it is about owned items.
+        /// When the account's deletion was due after the event; `None` if none was scheduled, or if the event
+        /// is about owned items.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_deletion_scheduled: Option<Timestamp> => Deleted,
 
-        /// Partition of the delivery log that it is in; `None` if it is not delivered.
+        /// Partition of the delivery log that lists the event; `None` if the event is not delivered to a
+        /// webhook.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub log_pk: Option<String> => Deleted,
-        /// State of its delivery; `None` if it is not delivered.
+        /// State of the event's delivery to the webhook; `None` if it is not delivered.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub delivery: Option<DeliveryState> => Deleted,
         /// Number of delivery attempts.
         #[serde(default)]
         pub attempts: u64 => Deleted,
-        /// Result of the last attempt.
+        /// Result of the last delivery attempt.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub outcome: Option<DeliveryResult> => Deleted,
-        /// When the last attempt was.
+        /// When the last delivery attempt was made.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_attempt: Option<Timestamp> => Deleted,
-        /// When the next attempt is due.
+        /// When the next delivery attempt is due.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_next: Option<Timestamp> => Deleted,
 
-        /// Partition of the history that it is in. Rows of index `log` lack it.
+        /// Partition of index `history` that lists the event. Absent from rows that are read from index
+        /// `log`.
         #[serde(skip_serializing_if = "Option::is_none")]
         history_pk: Option<String> => Deleted,
 
@@ -130,13 +134,15 @@ impl OutboxEntry {
         if is_delivered { item.for_delivery() } else { item }
     }
 
-    /// The entry of the next event of a live account, with the sequence number after the account's.
+    /// Returns the entry of the next event of a live account, with the sequence number after that of
+    /// `customer`.
     pub(super) fn next(event: &Event, customer: &Customer) -> Self {
         let item = Self::of(event, customer);
         Self { sequence: item.sequence.map(|last| last + 1), ..item }
     }
 
-    /// The entry of an event of an account whose erasure has begun: it is published, but not delivered.
+    /// Returns the entry of an event without a sequence number, of an account whose erasure has begun: the
+    /// event is published, but not delivered.
     pub(super) fn unnumbered(event: &Event) -> Self {
         let id = event.id;
         Self {
@@ -167,20 +173,21 @@ impl OutboxEntry {
         }
     }
 
-    /// The entry of the event that announces a signed receipt.
+    /// Returns the entry of the event that announces a signed receipt.
     pub(super) fn erased(event: &Event, receipt: ReceiptSummary) -> Self {
         let status = Some(Status::Deleted);
         Self { status, receipt: Some(receipt), ..Self::unnumbered(event) }
     }
 
-    /// Keeps the account's webhook in the entry (seals it), if the event deletes an account that had a webhook.
+    /// Seals the account's webhook in the entry (keeps it there after the account has lost it), if the event
+    /// deletes an account that had a webhook.
     pub(super) fn with_farewell(self, before: &Customer) -> Self {
         let ends = self.status == Some(Status::Deleted) && before.status != Status::Deleted;
         let webhook = before.webhook(self.tm_event).filter(|_| ends);
         self.sealed_for(webhook.as_ref())
     }
 
-    /// Keeps in the entry (seals) a webhook that the account no longer has, so that the event is delivered to it.
+    /// Seals a webhook in the entry: the event is delivered to it although the account no longer has it.
     /// Changes nothing if `webhook` is `None`.
     pub(super) fn sealed_for(self, webhook: Option<&Webhook>) -> Self {
         let Some(webhook) = webhook else { return self };
@@ -205,20 +212,20 @@ impl OutboxEntry {
         ids(&self.subjects)
     }
 
-    /// Returns the entry as it is stored where events are kept for `retention`. An entry with a sealed webhook expires
-    /// earlier, should nobody deliver it, as the webhook is personal data.
+    /// Returns the entry as it is stored by an installation that keeps events for `retention`. An entry with
+    /// a sealed webhook, which is personal data, expires after 7 days in any case.
     fn kept_for(&self, retention: Duration) -> Self {
         let kept = if self.farewell_uri.is_some() { LIFETIME } else { retention.max(LIFETIME) };
         Self { expires_at: self.tm_event.plus(kept).seconds(), ..self.clone() }
     }
 
-    /// Whether it is delivered to this account.
+    /// Whether the event is delivered to a webhook of this account.
     #[must_use]
     pub fn is_delivered_to(&self, customer: Id<Customer>) -> bool {
         self.log_pk.is_some() && self.customer_id == customer
     }
 
-    /// Whether its delivery is pending.
+    /// Whether the delivery of the event is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.delivery == Some(DeliveryState::Pending)
@@ -289,10 +296,10 @@ impl OutboxQueue {
     }
 }
 
-/// An event in a queue, and its account.
+/// The id of an event in a queue, and the id of its account.
 pub type PendingEvent = (Id<Event>, Id<Customer>);
 
-/// A page of a queue.
+/// A page of a queue of events.
 #[derive(Debug)]
 pub struct QueuedEvents {
     /// The events, sorted within each partition by the time at which they were due.
@@ -325,7 +332,7 @@ pub(super) fn queue_for_delivery(
 }
 
 impl Transaction<'_> {
-    /// Puts an event into the outbox, where it stays as long as events are kept.
+    /// Adds the put of an event into the outbox, which keeps it as long as the installation keeps events.
     pub(super) fn put_event(self, event: &OutboxEntry) -> Result<Self, Error> {
         let kept = event.kept_for(self.store().event_retention());
         self.put(Table::Outbox, to_item(kept)?, None)
@@ -347,8 +354,9 @@ impl Store {
         Ok(events)
     }
 
-    /// Takes a published event out of the queue, or moves it to the queue for delivery: the bus has a minute to bring
-    /// it to the deliverer before a scheduled run takes it up.
+    /// Takes a published event out of the queue for publishing. If it is to be delivered, moves it to the
+    /// queue for delivery, due in a minute: until then, the bus has time to bring it to the function that
+    /// delivers it.
     pub async fn record_published(&self, event: &OutboxEntry, now: Timestamp) -> Result<(), Error> {
         let change = if event.is_pending() {
             queue_for_delivery(event.id, now.plus(HEAD_START))?
@@ -357,7 +365,7 @@ impl Store {
         };
         let queued = key::shard(&key::PUBLISH, event.id.uuid());
         let condition = Condition::new("due_pk = :queued", [(":queued", string(queued))]);
-        // If it is not, a deliverer was faster.
+        // If the condition does not hold, the function that delivers the event was faster.
         self.update_event(event.id, &change, &condition).await.map(drop)
     }
 
@@ -372,7 +380,7 @@ impl Store {
         Ok(updated.written().is_some())
     }
 
-    /// A page of the events that are overdue to be published: the stream has lost them.
+    /// Returns a page of the events that are overdue to be published, as the table's stream has lost them.
     pub async fn list_unpublished(
         &self,
         cursor: QueueCursor,
@@ -381,7 +389,7 @@ impl Store {
         self.list_events(cursor, now.minus(HEAD_START)).await
     }
 
-    /// A page of the events whose next delivery attempt is due.
+    /// Returns a page of the events whose next delivery attempt is due.
     pub async fn list_undelivered(
         &self,
         cursor: QueueCursor,

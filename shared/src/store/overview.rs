@@ -10,10 +10,10 @@ use crate::domain::delivery::DeliveryState;
 use crate::domain::owned::Kind;
 use crate::domain::{Customer, Error, Id, Timestamp};
 
-/// Maximum number of sessions that are read to find the latest log-in. They are in no order of time.
+/// Maximum number of sessions that are read to find the latest log-in. They are not sorted by time.
 const SESSIONS: i32 = 1_000;
 
-/// Maximum number of deliveries, the newest ones, among which failing ones are counted.
+/// Maximum number of deliveries, newest first, that are read to count the failing ones.
 const DELIVERIES: i32 = 100;
 
 impl Store {

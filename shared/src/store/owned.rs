@@ -1,5 +1,6 @@
-//! Changes of what an account owns. Each change has an action on the account's root: its condition assures the purge
-//! that nothing is added to a deleted account, and its update takes the sequence number of the change's event.
+//! Changes of the items that an account owns. Each change also updates the account's root. The condition of
+//! this update ensures that nothing is added to a deleted account, on which the purge relies; the update
+//! itself takes the next sequence number, for the event of the change.
 
 use std::ops::ControlFlow;
 
@@ -20,10 +21,10 @@ use crate::domain::{Customer, Error, Event, Id, Page, Permission};
 use crate::patience::Tries;
 
 impl Store {
-    /// Carries out a change of what an account owns; an error if the account's state no longer allows it. `change`
-    /// makes the transaction for the account's current state, beginning with the actions of
-    /// [`Transaction::emit_owned`]. It is called again, for the new state, when another event has taken the sequence
-    /// number.
+    /// Carries out a change of what an account owns; an error if the account's state does not allow it any
+    /// more. `change` makes the transaction for a given state of the account; the transaction must begin with
+    /// the actions of [`Transaction::emit_owned`]. If another event has taken the sequence number, `change`
+    /// is called again for the account's new state.
     pub(super) async fn change_owned<'a>(
         &'a self,
         target: Target<'_>,
@@ -40,9 +41,9 @@ impl Store {
         }
     }
 
-    /// Decides what follows after one try of a change: `Break` with the result if it has ended, `Continue` with the
-    /// account as it is now if the change is to be tried again. An error if the account's state no longer allows the
-    /// change.
+    /// Decides what follows one try of a change: `Break` with the result if the change has ended, `Continue`
+    /// with the account as it is now if the change is to be tried again. An error if the account's state no
+    /// longer allows the change.
     pub(super) async fn next_try(
         &self,
         attempt: Attempt,
@@ -54,7 +55,7 @@ impl Store {
                 let Some(newer) = moved_on(&result, target)? else {
                     return Ok(ControlFlow::Break(result));
                 };
-                // What was found is true for an instant only: it is used at once.
+                // The state that was found may soon be outdated, so the next try follows without a pause.
                 if !tries.again() {
                     let cause = "the account's sequence number moves too fast";
                     return Err(Error::Unavailable(cause.to_owned()));
@@ -64,7 +65,7 @@ impl Store {
             Attempt::Conflict(conflict) => {
                 let root = self.free_root(target.id, conflict, tries).await?;
                 let newer: Option<Customer> = root.map(read).transpose()?;
-                // One that does not admit the change is refused by the next try.
+                // If this state does not allow the change, the next try refuses it.
                 Ok(ControlFlow::Continue(newer.unwrap_or_else(|| target.customer().clone())))
             }
         }
@@ -152,7 +153,8 @@ impl Store {
         }
     }
 
-    /// A page of an account's items of one kind, newest first, that come after the one with the id `after`.
+    /// Returns a page of an account's items of one kind, newest first, starting after the item with the id
+    /// `after`.
     pub(super) async fn list_kind<T: Stored>(
         &self,
         customer: Id<Customer>,
@@ -177,8 +179,8 @@ impl Store {
     }
 }
 
-/// Returns the account as the transaction's first action found it, if the account has emitted events since `decided_on`
-/// was read; `None` otherwise. An error if the account's state no longer allows the change.
+/// If the account has emitted events since `decided_on` was read, returns the account as the transaction's
+/// first action found it; otherwise `None`. An error if the account's state no longer allows the change.
 fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
@@ -201,11 +203,12 @@ impl Transaction<'_> {
         self.emit_with(target, event, UpdateExpression::default(), None)
     }
 
-    /// Adds the actions of [`emit_owned`](Self::emit_owned) for a change of an agent's permission from `before` to
-    /// `after`, `None` where the agent does not exist, on the condition that the account keeps an admin.
+    /// Adds the actions of [`emit_owned`](Self::emit_owned) for a change of an agent's permission from
+    /// `before` (`None` for a new agent) to `after` (`None` for a deleted one), on the condition that the
+    /// account keeps an admin.
     ///
-    /// When the number of admins changes, the account's version is incremented too: a deletion plan that was made
-    /// before is outdated.
+    /// If the number of admins changes, the account's version is incremented too, so that a deletion plan
+    /// that was made before is outdated.
     pub(super) fn emit_permission(
         self,
         target: Target<'_>,
@@ -224,9 +227,9 @@ impl Transaction<'_> {
         self.emit_with(target, event, counted, condition.as_ref())
     }
 
-    /// Adds the actions of [`emit_owned`](Self::emit_owned) for the second of two events of one transaction. The first
-    /// event, which the transaction puts as [`OutboxEntry::next`] of the same account, is the deletion of `count` items
-    /// of one kind; the second takes the sequence number after it.
+    /// Adds the actions of [`emit_owned`](Self::emit_owned) for the second event of a transaction with two
+    /// events. The caller puts the first one, as [`OutboxEntry::next`] of the same account: it is the
+    /// deletion of `count` items of one kind. The second `event` takes the sequence number after it.
     pub(super) fn emit_second(
         self,
         target: Target<'_>,
@@ -251,7 +254,7 @@ impl Transaction<'_> {
     ) -> Result<Self, Error> {
         let update = match event.event_type {
             EventType::Created(kind) => {
-                // Exact: the transaction is for this sequence number, with which the count moves.
+                // Exact: the count changes only with the sequence number, which the transaction requires.
                 target.require_room(kind)?;
                 update.add_in("owned", kind.plural(), 1)?
             }
@@ -310,7 +313,7 @@ mod tests {
         store.insert_owned(target, &key, json!({"name": "new"}), &event, None, None).await
     }
 
-    /// The sequence number that a transaction takes.
+    /// Returns the sequence number that a transaction takes for its event.
     fn sequence(transaction: &Value) -> &Value {
         &transaction["TransactItems"][0]["Update"]["ExpressionAttributeValues"][":sequence"]["N"]
     }

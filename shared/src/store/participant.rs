@@ -1,4 +1,4 @@
-//! The registry of participants: one item of the ledger's table.
+//! The registry of participants, the systems that take part in erasures: one item of the ledger's table.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,8 @@ stored! {
     #[derive(Serialize, Deserialize)]
     pub struct RegistryAttributes {
         participants: BTreeMap<String, ParticipantAttributes> => Kept,
-        /// Names of the participants that are not deleted, so that a condition can test for one.
+        /// Names of the participants that are not deleted. A list, so that a condition can test whether it
+        /// contains a name.
         active: Vec<String> => Kept,
         version: u64 => Kept,
     }
@@ -32,7 +33,7 @@ stored! {
 #[derive(Serialize, Deserialize)]
 struct ParticipantAttributes {
     required: bool,
-    /// Time in which it is to answer, in seconds.
+    /// Time that the participant has to answer, in seconds.
     timeout: u64,
     detail: String,
     tm_create: Timestamp,

@@ -1,5 +1,6 @@
-//! Participants' parts in erasures (what each is asked and answers): items beside the account's row in the ledger, in
-//! the same partition. Parts that the scheduled run is still to look at are in the ledger's sparse index `open`.
+//! Participants' parts in erasures: what each of these systems is asked and answers. A part is an item beside
+//! the account's row in the ledger, in the same partition. Parts that the scheduled run still has to look at
+//! are in the ledger's sparse index `open`.
 
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use crate::domain::participation::{
 use crate::domain::{Actor, Customer, Erasure, Error, Id, Timestamp};
 
 stored! {
-    /// Attributes of the item that stores a participant's part.
+    /// Attributes of the item that stores a participant's part in an erasure.
     #[derive(Serialize, Deserialize)]
     pub struct ParticipationAttributes {
         customer_id: Id<Customer> => Kept,
@@ -128,26 +129,27 @@ impl Stored for Participation {
     type Attributes = ParticipationAttributes;
 }
 
-/// An open part of a participant, as an entry of the index `open`.
+/// A part that the scheduled run still has to look at, as an entry of the index `open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenPart {
     /// Time at which the scheduled run is to look at the part.
     pub tm_next: Timestamp,
-    /// The account.
+    /// The account that is erased.
     pub customer: Id<Customer>,
-    /// The round of its erasure.
+    /// Number of the round of the account's erasure.
     pub round: u64,
 }
 
 impl OpenPart {
-    /// Reads the entry from a page token that [`token`](Self::token) wrote; `None` if the text is no such token.
+    /// Reads an entry from the page token that [`token`](Self::token) made of it; `None` if the text is no
+    /// such token.
     #[must_use]
     pub fn cursor(token: &str) -> Option<Self> {
         let (tm_next, customer, round) = key::part_of_entry(&token.replace('~', "#"))?;
         Some(Self { tm_next, customer, round })
     }
 
-    /// Returns the page token after this entry.
+    /// Returns the token of the page that starts after this entry.
     #[must_use]
     pub fn token(&self) -> String {
         key::open_entry(self.tm_next, self.customer, self.round).replace('#', "~")
@@ -155,7 +157,8 @@ impl OpenPart {
 }
 
 impl Store {
-    /// Creates a part that the scheduled run is to look at, unless the part exists. Returns whether it was created.
+    /// Creates a participant's part in an erasure, for the scheduled run to look at. Returns false if the
+    /// part exists already.
     pub async fn insert_participation(&self, part: &Participation) -> Result<bool, Error> {
         let mut attributes = to_item(ParticipationAttributes::from(part))?;
         attributes.extend(open_keys(part));
@@ -165,7 +168,8 @@ impl Store {
         Ok(written.written().is_some())
     }
 
-    /// Records the answer of the part `after`, if neither answer nor waiver has changed since `before` was read.
+    /// Records the participant's answer in `after`, if neither answer nor waiver has changed since `before`
+    /// was read.
     pub async fn update_answer(
         &self,
         before: &Participation,
@@ -178,8 +182,9 @@ impl Store {
         }
     }
 
-    /// Records the waiver of the part `after` like [`update_answer`](Self::update_answer), on the further condition
-    /// that the caller still has the authority that the request was admitted with.
+    /// Records the waiver in `after` (a project admin's decision not to wait for the participant) like
+    /// [`update_answer`](Self::update_answer), on the further condition that the caller still has the
+    /// authority that the request was admitted with.
     pub async fn update_waiver(
         &self,
         before: &Participation,
@@ -198,9 +203,9 @@ impl Store {
         }
     }
 
-    /// Records from `after` that a participant was asked again, or when the scheduled run is to look at its part next.
-    /// Changes nothing if the time at which the run is to look at the part is no longer that of `before`. An answer
-    /// that is recorded meanwhile stays.
+    /// Records that a participant was asked again, or when the scheduled run is to look at its part next, as
+    /// `after` says. Changes nothing if the time of that look has changed since `before` was read. Keeps an
+    /// answer that is recorded meanwhile.
     pub async fn reschedule(
         &self,
         before: &Participation,
@@ -223,9 +228,9 @@ impl Store {
         self.update(address(part), &closed, &Condition::present()).await.map(drop)
     }
 
-    /// Returns up to `most` of a participant's open parts, starting after the entry `after`, in the order in which the
-    /// scheduled run is to look at them. If `until` is given, only parts that are due at that time or before are
-    /// returned.
+    /// Returns up to `most` of a participant's parts in the index `open`, starting after the entry `after`,
+    /// in the order in which the scheduled run is to look at them. If `until` is given, only parts that are
+    /// due by then.
     pub async fn list_open(
         &self,
         name: &ParticipantName,
@@ -258,9 +263,9 @@ impl Store {
         entries.iter().map(part).collect()
     }
 
-    /// Returns a page of the requests to a participant, starting after the entry `after`: its parts that are open at
-    /// `now`. A page may have fewer rows than `size` although more follow: parts are left out that are settled, or that
-    /// the erasure no longer asks for.
+    /// Returns a page of the erasures that a participant is to answer at `now`, as its parts in them,
+    /// starting after the entry `after`. A page may have fewer rows than `size` although more follow: parts
+    /// are left out that are settled, or that the erasure no longer asks for.
     pub async fn list_requests(
         &self,
         name: &ParticipantName,
@@ -276,7 +281,7 @@ impl Store {
         let untyped: Vec<_> = keys.iter().map(Key::untyped).collect();
         let ledger: Vec<_> =
             entries.rows.iter().map(|part| key::erasure(part.customer).untyped()).collect();
-        // Two batches: one has as many keys as DynamoDB takes.
+        // Two batches, as each may have as many keys as DynamoDB takes in one.
         let (items, ledger) = try_join(self.get_items(&untyped), self.get_items(&ledger)).await?;
         let mut rows = Vec::new();
         for key in &keys {
@@ -322,8 +327,8 @@ fn recorded(part: &Participation) -> Result<UpdateExpression, Error> {
         .set("version", version)
 }
 
-/// Returns the result of an update that was refused because another writer came first: the part as it is now; an error
-/// if there is no part.
+/// Returns the result of an update that was refused because another writer came first: the part as it is now,
+/// or an error if there is no part.
 fn outdated(now: Option<Item>) -> Result<Update<Participation>, Error> {
     let now = now.ok_or(Error::NotFound(Entity::Participation))?;
     Ok(Update::Outdated(Box::new(read(now)?)))

@@ -1,5 +1,5 @@
-//! Storage operations of the purge: its queue, and the transactions by which it claims an account, counts what it is
-//! about to delete, and finishes.
+//! Storage operations of the purge, the background work that erases accounts: its queue, and the transactions
+//! by which it claims an account, counts the items that it is about to delete, and finishes.
 
 use serde::Deserialize;
 
@@ -26,18 +26,18 @@ use crate::domain::{Customer, Erasure, Error, Event, Id, Timestamp};
 /// An account that is due in the purge queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
-    /// The account.
+    /// Id of the account.
     pub id: Id<Customer>,
-    /// When it fell due.
+    /// When the account fell due.
     pub since: Timestamp,
 }
 
-/// Stage of a due account's purge. Each has partitions of its own in index `due`.
+/// Whether the purge of a due account has begun. Each stage has partitions of its own in index `due`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PurgeStage {
-    /// A run has claimed the account.
+    /// A run of the purge has claimed the account: has begun to erase it.
     Claimed,
-    /// No run has claimed the account.
+    /// No run has claimed the account yet.
     Unclaimed,
 }
 
@@ -52,7 +52,8 @@ impl PurgeStage {
     }
 }
 
-/// Counts of the circuit breaker and of the brake within an hour.
+/// Counts within an hour, which the circuit breaker (of purges) and the brake (of deletions by operators)
+/// limit.
 #[derive(Clone, Copy, Debug)]
 pub struct HourCounts {
     /// Number of purges that have begun.
@@ -61,31 +62,31 @@ pub struct HourCounts {
     pub deletions: u64,
 }
 
-/// Result of claiming an account for a run of the purge.
+/// Result of claiming an account, the transaction by which a run of the purge takes it.
 #[derive(Debug)]
 pub enum Claim<T> {
-    /// The run has claimed it.
+    /// The run has claimed the account.
     Taken(T),
-    /// Another writer came first: the account as it is now.
+    /// Another writer has changed the account. Holds the account as it is now.
     Outdated(Box<Customer>),
-    /// The breaker is open: as many purges as may begin within an hour have begun.
+    /// The circuit breaker is open: as many purges have begun within the hour as may begin.
     BreakerOpen,
 }
 
-/// A slice of what an account owns: up to 500 items that are counted together before they are deleted. It is counted
-/// once, whichever run deletes it.
+/// A slice of what an account owns: up to 500 items that one transaction counts before they are deleted. Each
+/// slice is counted once, whichever run of the purge deletes it.
 #[derive(Clone, Debug)]
 pub struct CountedSlice {
-    /// The account's row in the ledger, with the slice counted.
+    /// The account's row in the ledger as it is once the slice is counted.
     pub ledger: Erasure,
-    /// Events that announce the deletion.
+    /// Events that announce the deletion of the slice's items.
     pub events: Vec<Event>,
-    /// Login keys of the agents in it.
+    /// Login keys of the agents in the slice, which name the locks of their user names.
     pub logins: Vec<String>,
 }
 
 impl CountedSlice {
-    /// Adds the slice's counts to an update of the row.
+    /// Adds the counts, with this slice included, to an update of the account's row in the ledger.
     fn count(&self, row: UpdateExpression) -> Result<UpdateExpression, Error> {
         row.set("found", named(&self.ledger.found))?
             .set("deleted", named(&self.ledger.deleted))?
@@ -94,14 +95,15 @@ impl CountedSlice {
     }
 }
 
-/// The condition that the ledger's row of the account has this epoch as that of the latest claim. The epoch is the
-/// fencing token of the purge: a run that was overtaken writes nothing more.
+/// The condition that the latest claim recorded in the account's row in the ledger has this epoch. The epoch
+/// is the purge's fencing token: after another run has claimed the account, the earlier run can write nothing
+/// more.
 fn epoch(epoch: u64) -> Condition {
     Condition::new("epoch = :held_epoch", [(":held_epoch", number(epoch))])
 }
 
-/// The condition that, in the ledger's row of the account, this run's claim is the latest, and all slices but the last
-/// have been counted.
+/// The condition on the account's row in the ledger that this run's claim is the latest, and that all slices
+/// but the last of `erasure` have been counted.
 fn lacks_last_slice(erasure: &Erasure) -> Condition {
     let before = [(":before", number(erasure.slices.saturating_sub(1)))];
     let none = if erasure.slices == 1 { " OR attribute_not_exists(slices)" } else { "" };
@@ -114,8 +116,8 @@ fn below(most: u64) -> Condition {
 }
 
 impl Transaction<'_> {
-    /// Puts the events of a slice into the outbox, frees the user names of its agents, and deletes their counts of
-    /// login attempts.
+    /// Puts the events of a slice into the outbox, frees the user names of the agents in it, and deletes
+    /// these names' counts of login attempts.
     fn announce(mut self, counted: &CountedSlice, logins: &[&String]) -> Result<Self, Error> {
         for event in &counted.events {
             self = self.put_event(&OutboxEntry::unnumbered(event))?;
@@ -130,7 +132,7 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Counts the beginning of a purge, if fewer than `most` have begun within the same hour.
+    /// Counts a purge that begins, on the condition that fewer than `most` have begun within the same hour.
     fn count_claim(self, most: u64, now: Timestamp) -> Result<Self, Error> {
         const HOUR: i64 = 3600;
         let hour = now.seconds().div_euclid(HOUR);
@@ -142,7 +144,7 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Returns a page of the accounts that were due at `until`, those due longest first, and the cursor of the next
+    /// Returns a page of the accounts that were due at `until`, longest due first, and the cursor of the next
     /// page. A page may be empty although more follow.
     pub async fn list_due(
         &self,
@@ -155,7 +157,7 @@ impl Store {
         Ok((found, next))
     }
 
-    /// Reads what breaker and brake have counted within the hour of `now`.
+    /// Reads the counts that the circuit breaker and the brake limit, for the hour of `now`.
     pub async fn get_hour_counts(&self, now: Timestamp) -> Result<HourCounts, Error> {
         let hour = Hour::of(now);
         let (breaker, brake) = (key::breaker(hour.0), key::brake(hour));
@@ -189,8 +191,9 @@ impl Store {
         Ok((items.get(&customer)?, items.get(&erasure)?, registry))
     }
 
-    /// Claims an account for its first purge, and counts that against the breaker. The `first` slice is counted in the
-    /// same transaction, unless that makes the transaction fail; the result tells whether it was counted.
+    /// Claims an account for its first purge, if fewer than `most` purges have begun within the hour (the
+    /// circuit breaker), and counts the `first` slice in the same transaction. If that transaction fails,
+    /// tries again without the slice; [`Claim::Taken`] tells whether the slice was counted.
     pub async fn claim_customer(
         &self,
         before: &Customer,
@@ -235,8 +238,9 @@ impl Store {
         }
     }
 
-    /// Counts a slice that is about to be deleted, announces it, and frees the user names of its agents. This takes
-    /// effect once, however often it is tried. Returns false if another run has claimed the account.
+    /// Counts a slice that is about to be deleted, puts its events into the outbox, and frees the user names
+    /// of its agents. However often this is tried, it takes effect once. Returns false if another run has
+    /// claimed the account.
     pub async fn count_slice(&self, counted: &CountedSlice) -> Result<bool, Error> {
         let CountedSlice { ledger, events, logins } = counted;
         // A user name that is another account's by now keeps its lock.
@@ -259,15 +263,15 @@ impl Store {
         }
     }
 
-    /// Whether this very run has counted the slice, and the answer was lost.
+    /// Whether this very run has counted the slice in an earlier try, whose response was lost.
     async fn has_counted(&self, after: &Erasure) -> Result<bool, Error> {
         let row = self.get_erasure(after.customer).await?;
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Finishes the purge of an account, if no other run has claimed it: takes the account out of the purge queue,
-    /// writes its first receipt and emits `event`. The event is also delivered to the account's former webhook, if
-    /// `farewell` has it.
+    /// Finishes the purge of an account, if no other run has claimed it: takes the account out of the purge
+    /// queue, writes the first receipt of this erasure, and puts `event` into the outbox. If `farewell` is
+    /// given, the account's former webhook, the event is delivered there, too.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
@@ -301,16 +305,16 @@ impl Store {
         updated(self.commit_on_root(before, finish).await?)
     }
 
-    /// Writes the error of a purge into the ledger, if no other run has claimed the account.
+    /// Writes the error of a failed purge into the ledger, if no other run has claimed the account.
     pub async fn record_failure(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
         let row =
             UpdateExpression::default().set_or_remove("last_error", erasure.last_error.as_ref())?;
         self.note(erasure, row, now).await
     }
 
-    /// Writes into the ledger that nothing is left but items of unknown kinds, if no other run has claimed the account.
-    /// Records everything counted so far as deleted, and lets the next run count from the beginning, so that items
-    /// whose kinds are known by then are counted wherever they are.
+    /// Records in the ledger that only items of unknown kinds are left (a quarantine), if no other run has
+    /// claimed the account. Records all items counted so far as deleted, and lets the next run count from the
+    /// beginning, so that items whose kinds are known by then are counted wherever they are.
     pub async fn quarantine(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
         let row = UpdateExpression::default()
             .set("quarantined", erasure.quarantined)?
@@ -333,17 +337,19 @@ impl Store {
     }
 }
 
-/// Whether the account has changed since it was read, going by its root, which is the item of the first action.
+/// Whether the account has changed since it was read: the transaction's first action, on the account's root,
+/// failed.
 fn is_outdated(legs: &[Leg]) -> bool {
     legs.first().is_some_and(Leg::failed)
 }
 
-/// Whether the breaker refused a claim, going by its count, which is the last action.
+/// Whether the circuit breaker refused a claim: the transaction's last action, on the breaker's count,
+/// failed.
 fn is_breaker_open(legs: &[Leg]) -> bool {
     legs.last().is_some_and(Leg::failed)
 }
 
-/// Sort key of an account in the purge queue: when it fell due, and its id.
+/// Sort key of an account in the purge queue: when the account fell due, and its id.
 #[derive(Deserialize)]
 struct DueKey {
     due_sk: String,
@@ -368,8 +374,9 @@ mod tests {
     use crate::domain::owned::Kind;
     use crate::store::dynamodb::fake::{Fake, written};
 
-    /// Without these conditions, a run that was overtaken could count a slice before the run that overtook it. The
-    /// latter would then take itself for the overtaken one, and neither would go on.
+    /// Without these conditions, a run that has lost the account to another run could still count a slice.
+    /// The other run would find the slice counted, take itself for the one that has lost the account, and
+    /// stop: neither would go on.
     #[tokio::test]
     async fn a_slice_is_counted_by_the_run_that_holds_the_account_and_after_the_slice_before() {
         let (store, fake) = Fake::answering([written()]);

@@ -7,7 +7,7 @@ use super::dynamodb::{Item, Store, Table, page, string};
 use super::key;
 use crate::domain::{Error, Timestamp};
 
-/// Page size of one partition.
+/// Maximum number of items that a page has from one partition.
 const BATCH: i32 = 100;
 
 /// A cursor of a queue: for each partition that has more, the key after which its next page starts; `None` for its

@@ -20,9 +20,9 @@ const COUNT: &str = "requests";
 const LIMIT: Duration = Duration::from_millis(250);
 
 impl Store {
-    /// Counts a request, as many times as its quota's weight. Returns what is left of the quota;
-    /// [`Error::TooManyRequests`] if nothing was left. Tries only once, and no longer than `LIMIT`, unless the quota is
-    /// strict.
+    /// Counts a request against a quota, as many times as the quota's weight. Returns what is left of the
+    /// quota; [`Error::TooManyRequests`] if nothing was left. Tries only once, and no longer than `LIMIT`,
+    /// unless the quota is strict.
     pub async fn count(
         &self,
         quota: Quota,
@@ -42,7 +42,7 @@ impl Store {
         }
     }
 
-    /// Takes back a count that was made at `now`. Tried once.
+    /// Takes back the count of a request that was counted at `now`. Tries only once.
     pub async fn take_back(
         &self,
         quota: Quota,
@@ -57,7 +57,7 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Adds the condition that a quota is not used up at `now`, without counting.
+    /// Adds the condition that a quota is not used up at `now`. Nothing is counted.
     pub(super) fn check_quota(
         self,
         quota: Quota,

@@ -115,7 +115,7 @@ impl Store {
         self.delete_owned_if(target.to(Write::Overwrite), kind, &key, conditions, event).await
     }
 
-    /// A page of an account's resources of `kind`, newest first, that come after the resource `after`.
+    /// Returns a page of an account's resources of `kind`, newest first, starting after the resource `after`.
     pub async fn list_resources(
         &self,
         customer: Id<Customer>,

@@ -7,18 +7,18 @@ use crate::patience::Tries;
 /// Result of a write on the condition that the item is unchanged since it was read.
 #[derive(Debug)]
 pub enum Update<T> {
-    /// It was written.
+    /// The item was written.
     Written,
-    /// Another writer came first: what the item is now.
+    /// Another writer came first. Holds the item as it is now.
     Outdated(Box<T>),
 }
 
-/// Changes `current` optimistically: `change` decides on it and writes. If another writer came first, `change` is
-/// called again with the item as it is now, until the request's deadline. Returns the result of the call whose write
-/// succeeds.
+/// Changes `current` optimistically: `change` decides on it and writes. If another writer came first,
+/// `change` is called again with the item as it is now, until the request's deadline. Returns the result of
+/// the call whose write succeeds.
 ///
-/// Each conflict means that another writer has succeeded, so there is no pause, and no limit but the deadline: whoever
-/// writes without end must not keep an account from being frozen or deleted.
+/// Each conflict means that another writer has succeeded, so there is no pause, and no limit but the
+/// deadline: a client that writes incessantly must not keep an account from being frozen or deleted.
 pub async fn revise<T, R, F>(mut current: T, change: impl Fn(T) -> F) -> Result<R, Error>
 where
     F: Future<Output = Result<(Update<T>, R), Error>>,

@@ -1,4 +1,5 @@
-//! The root of an account: its attributes, and the conditions that changes put on it.
+//! The root of an account, the item with the account's own attributes, and the conditions that changes put on
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +24,9 @@ use crate::domain::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 use crate::patience::Tries;
 
 impl Store {
-    /// Pauses after a conflict until no transaction is writing the account's root, and then reads the root. A change
-    /// made for an older root would be refused because of its sequence number, and keep other writers out until then.
+    /// After a conflict, waits until no transaction is writing the account's root, and returns the root. A
+    /// retry that is based on an older root would be refused because of its sequence number, and until then
+    /// keep other writers out.
     pub(super) async fn free_root(
         &self,
         customer: Id<Customer>,
@@ -71,7 +73,8 @@ stored! {
         sequence: u64 => Kept,
         #[serde(default)]
         admins: u64 => Kept,
-        /// Numbers of owned items, by the plural of their kind. Negative if some were not counted.
+        /// Number of owned items of each kind, by the kind's plural. Negative if some were not counted when
+        /// they were created.
         #[serde(default)]
         owned: BTreeMap<String, i64> => Blanked,
         #[serde(default)]
@@ -253,7 +256,7 @@ impl Stored for Customer {
 /// Every write of an owned item is conditional on this.
 ///
 /// Most writes are also conditional on the sequence number, which a freeze or a suspension increments. That does not
-/// suffice: a hold takes no sequence number, and resending a delivery is not conditional on it.
+/// suffice: placing a hold does not increment it, and resending a delivery is not conditional on it.
 pub(super) fn admits(target: Target<'_>) -> Condition {
     let status = |name: &'static str, status: Status| (name, string(status.name()));
     let live = [status(":initial", Status::Initial), status(":active", Status::Active)];
@@ -275,7 +278,8 @@ pub(super) fn admits(target: Target<'_>) -> Condition {
     }
 }
 
-/// The condition that the account is as it was decided on: at the same version, status and sequence number.
+/// The condition that the account is as it was when the change was decided on: at the same version, status
+/// and sequence number.
 pub(super) fn decided_on(customer: &Customer) -> Condition {
     let status = [(":read_status", string(customer.status.name()))];
     Condition::version(customer.internals.version)
@@ -294,7 +298,7 @@ pub(super) fn another_admin() -> Condition {
     Condition::new("admins > :last", [(":last", number(1))])
 }
 
-/// The condition that the account is not paid for by this billing account.
+/// The condition that this billing account does not pay for the account.
 pub(super) fn not_paid_by(billing_account: Id<Resource>) -> Condition {
     let values = [(":billing_account", string(billing_account.to_string()))];
     Condition::new("billing_account_id <> :billing_account", values)
@@ -337,7 +341,7 @@ pub(super) mod tests {
         item.into()
     }
 
-    /// The answer to a probe that finds an account's root.
+    /// The response to `Store::probe` that finds an account's root.
     pub(crate) fn found(customer: &Customer) -> (u16, Value) {
         (200, json!({"Responses": [{"Item": root(customer)}]}))
     }
@@ -375,7 +379,8 @@ pub(super) mod tests {
         }
     }
 
-    /// The tombstone is an allow-list: a field that is not declared as kept is as in a blank account.
+    /// The tombstone (what is kept of a deleted account) is an allow-list: a field that is not declared as
+    /// kept is as in a blank account.
     #[test]
     fn a_tombstone_has_no_fields_but_those_declared_as_kept() {
         let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();

@@ -1,4 +1,4 @@
-//! Limits on sending mail: suppressed addresses, and the number of messages within an hour.
+//! Limits on sending mail: addresses that get no mail for a while, and the number of messages within an hour.
 
 use super::dynamodb::{Condition, Store, UpdateExpression, number, read, string};
 use super::key;
@@ -8,8 +8,8 @@ use crate::domain::value::Email;
 use crate::domain::{Error, Timestamp};
 
 impl Store {
-    /// Records that an address takes no mail. A complaint stands until it expires: a bounce does not replace it, nor
-    /// does the same complaint again.
+    /// Records that an address gets no mail for a while, as a message to it bounced or was marked as spam (a
+    /// complaint). A complaint stands until it expires: neither a bounce nor another complaint replaces it.
     pub async fn record_undeliverable(
         &self,
         email: &Email,
@@ -28,7 +28,8 @@ impl Store {
         self.update(key.address(), &recorded, &is_weaker).await.map(drop)
     }
 
-    /// Returns the record that an address takes no mail at `now`; `None` if the address takes mail, or is no address.
+    /// Returns why an address gets no mail at `now`; `None` if it does get mail, or if `email` is no valid
+    /// address.
     pub async fn get_undeliverable(
         &self,
         email: &Email,
@@ -40,7 +41,7 @@ impl Store {
         Ok(found.filter(|undeliverable| undeliverable.until() > now))
     }
 
-    /// Lets an address get mail again.
+    /// Deletes the record that an address gets no mail.
     pub async fn clear_undeliverable(&self, email: &Email) -> Result<(), Error> {
         match key::undeliverable(email) {
             Some(key) => self.delete(key.address()).await,

@@ -73,13 +73,14 @@ impl Stored for Session {
 
 /// A log-in whose password was right.
 pub struct VerifiedLogin<'a> {
-    /// Key of the user name.
+    /// Login key of the user name: a hash, under which the name's lock is stored.
     pub key: LoginKey,
-    /// The user name's login, as it was read.
+    /// The login (what the user name's lock holds), as it was read.
     pub login: &'a Login,
-    /// Where the agent logs in from.
+    /// Network that the agent logs in from.
     pub network: &'a NetworkHash,
-    /// A stronger hash of the password, to replace the login's; `None` if the login's is strong enough.
+    /// A stronger hash of the password, which replaces the one in the login; `None` if that one is strong
+    /// enough.
     pub rehash: Option<&'a PasswordHash>,
 }
 
@@ -95,14 +96,14 @@ pub(super) fn unexpired(now: Timestamp) -> Condition {
 }
 
 impl Store {
-    /// Writes a session, if its account is not deleted, and adds the network to those that the user name is known to
-    /// log in from. If there is a stronger hash of the password, replaces the login's hash with it, on the condition
-    /// that the password is unchanged since it was verified.
+    /// Writes a session, if its account is not deleted, and makes the network one of the user name's known
+    /// networks. If there is a stronger hash of the password, also replaces the hash in the login, on the
+    /// condition that the password is unchanged since it was verified.
     ///
-    /// The account's root is read in parallel with the transaction and is not part of it, as many other writers contend
-    /// for it. So a session may be written while its account is being deleted. The account's status makes it invalid,
-    /// and it is not left behind: the transaction requires the user name's lock, which the purge deletes before its
-    /// last pass over the account.
+    /// The account's root is read in parallel with the transaction and is not part of it, as many other
+    /// writers contend for it. So a session may be written while its account is being deleted. Because of the
+    /// account's status, it is not valid; nor does it stay: the transaction requires the user name's lock,
+    /// which the purge deletes before it goes through the account's items for the last time.
     pub async fn insert_session(
         &self,
         session: &Session,
@@ -133,7 +134,7 @@ impl Store {
         let account: Option<Customer> = account;
         let admitted = account.map(|account| account.admit(Access::LogIn));
         if let Err(refused) = admitted.unwrap_or(Err(Error::InvalidCredentials)) {
-            // It works for nobody, and need not wait for the purge.
+            // The session works for nobody, so it is deleted now and not left to the purge.
             self.delete_session(login.customer, session.agent, session.id).await?;
             return Err(refused);
         }
@@ -161,8 +162,8 @@ impl Store {
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
-    /// Records that a session's token was sent in a URL, and shortens the session's lifetime to that of `exposed`,
-    /// unless this was recorded before.
+    /// Records that a session's token was sent in a URL, and shortens the session's lifetime to that of
+    /// `exposed`. Changes nothing if this was recorded before.
     pub async fn expose_session(&self, key: &Key<Session>, exposed: &Session) -> Result<(), Error> {
         let change = UpdateExpression::default()
             .set("url_exposed", true)?

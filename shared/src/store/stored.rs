@@ -1,4 +1,4 @@
-//! Conversion of items into values of the domain, for all types of items, and reads of them.
+//! Conversion between stored items and the domain's values, for all types of items, and reads of such values.
 
 use std::collections::HashMap;
 
@@ -22,19 +22,20 @@ pub trait Stored: Sized {
 pub struct Items(HashMap<(Table, String, String), Item>);
 
 impl Items {
-    /// The value at `key`; `None` if there was no item.
+    /// Returns the value at `key`; `None` if there was no item.
     pub fn get<T: Stored>(&self, key: &Key<T>) -> Result<Option<T>, Error> {
         self.find(key).cloned().map(read).transpose()
     }
 
-    /// The item at `key`.
+    /// Returns the item at `key`; `None` if there was none.
     pub(super) fn find<T>(&self, key: &Key<T>) -> Option<&Item> {
         self.0.get(&(key.table, key.pk.clone(), key.sk.clone()))
     }
 }
 
 impl Store {
-    /// Reads the items at `keys`, consistently and in one round trip. Boxed, as every function calls it.
+    /// Reads the items at `keys`, consistently and in one round trip. The future is boxed, as every Lambda
+    /// function has this call.
     #[must_use]
     pub fn get_items<'a>(&'a self, keys: &'a [Key<()>]) -> BoxFuture<'a, Result<Items, Error>> {
         async move {

@@ -1,9 +1,9 @@
-//! Password attempts. Each is counted before the password is verified.
+//! Throttling of password attempts. Each attempt is counted before the password is verified.
 //!
 //! | attempts | counted in |
 //! |---|---|
 //! | to log in | an item of the user name's [login key](LoginKey) |
-//! | to log in from a known network | that item, and the network's entry in the user name's lock; the entry decides |
+//! | to log in from a known network | that item, and the network's entry in the user name's lock; the latter decides |
 //! | within a session, at its agent's current password | the session |
 
 use std::time::Duration;
@@ -67,15 +67,15 @@ impl AttemptAttributes {
 
 /// Result of counting an attempt.
 enum Counted {
-    /// It is counted, and may be made: the item as it is now.
+    /// The attempt was counted, and may be made. Holds the item as it is now.
     Yes(Item),
-    /// Refused: the item, the throttle that refuses it, and how long to wait.
+    /// The attempt was refused. Holds the item, the throttle that refuses the attempt, and how long to wait.
     No(Item, Throttle, Duration),
-    /// The attempt is not to be counted in this item; `None` if there is no item.
+    /// The attempt does not count in this item. Holds the item; `None` if it does not exist.
     NotHere(Option<Item>),
 }
 
-/// Place where attempts are counted.
+/// Where attempts are counted: in an item, or in an element of a map in it.
 struct Counter {
     throttle: Throttle,
     address: Address,
@@ -110,7 +110,7 @@ impl Counter {
         }
     }
 
-    /// Returns the update that counts an attempt and doubles the delay.
+    /// Returns the update that counts an attempt and doubles the delay before the next one.
     fn next(&self, now: Timestamp) -> Result<UpdateExpression, Error> {
         self.update(now)?
             .increment("attempts")?
@@ -139,7 +139,7 @@ impl Counter {
         }
     }
 
-    /// Path of an attribute of the count, as conditions name it.
+    /// Returns the path of one of the count's attributes, for use in a condition.
     fn path(&self, name: &str) -> String {
         match &self.within {
             Some((map, within)) => format!("{}.{name}", element(map, within)),
@@ -147,8 +147,9 @@ impl Counter {
         }
     }
 
-    /// The condition that an attempt may be made: either nothing is counted yet, or the count has not expired, and the
-    /// attempt is free or its wait is over.
+    /// The condition that an attempt may be made: either nothing is counted yet, or the count has not
+    /// expired, and the attempt is one of the first, which are free, or its wait is over and the maximum
+    /// number of attempts is not reached.
     fn allowed(&self, now: Timestamp) -> Condition {
         let [attempts, next, last] = ["attempts", "next_at", "last_at"].map(|name| self.path(name));
         let allowed = format!(
@@ -178,7 +179,7 @@ impl Counter {
         }
     }
 
-    /// The attempts that `item` has counted; `None` if it has counted none.
+    /// Returns the count of attempts in `item`; `None` if none were counted.
     fn attempts(&self, item: &Item) -> Result<Option<AttemptAttributes>, Error> {
         let element = |item: &Item, name: &str| item.get(name)?.as_m().ok().cloned();
         let counts = match &self.within {
@@ -189,26 +190,29 @@ impl Counter {
     }
 }
 
-/// An attempt to log in that is counted, and may be made.
+/// An attempt to log in that was counted, and may be made.
 #[derive(Debug)]
 pub struct LoginAttempt {
-    /// The user name's login; `None` if nobody has the user name, or if only a name that looks like it is taken.
+    /// The user name's login; `None` if nobody has the user name, or if only a name that looks like it is
+    /// taken.
     pub login: Option<Login>,
     key: LoginKey,
-    /// Whether the attempt was counted by user name. That count may refuse an attempt that the count of a known network
-    /// allows.
+    /// Whether the attempt was counted by user name. That count may refuse an attempt from a known network,
+    /// which the network's own count allows.
     is_counted: bool,
-    /// Whether it comes from a known network.
+    /// Whether the attempt comes from a known network: one that somebody has logged in from with this user
+    /// name.
     is_known: bool,
 }
 
 impl Store {
-    /// Counts an attempt to log in with `username` from `network`, and reads the user name's login in the same round
-    /// trip. [`Error::TooManyAttempts`] tells how long to wait.
+    /// Counts an attempt to log in with `username` from `network`, and reads the user name's login in the
+    /// same round trip. [`Error::TooManyAttempts`] tells how long to wait.
     ///
-    /// Each count is one atomic update, on the condition that the last wait is over, so that concurrent attempts are
-    /// counted exactly. The count by user name includes attempts from any network; the user name's lock tells whether
-    /// the network is known, and thus whether that count or the network's own decides.
+    /// Each count is one atomic update, on the condition that the last wait is over, so that concurrent
+    /// attempts are counted exactly. All attempts are counted by user name, and those from a known network
+    /// also by network, in the user name's lock. From a known network, that network's count decides; from any
+    /// other, the count by user name.
     pub async fn reserve_login(
         &self,
         username: &Username,
@@ -237,8 +241,8 @@ impl Store {
     }
 
     /// Counts an attempt at an agent's password in one of the agent's sessions, as
-    /// [`reserve_login`](Self::reserve_login) does by user name. A made-up token counts against nobody: the session's
-    /// key names the agent, and such a token has no session.
+    /// [`reserve_login`](Self::reserve_login) does by user name. An attempt with a made-up token counts
+    /// against no agent, as there is no session of that token.
     pub async fn reserve_attempt(
         &self,
         session: &Key<Session>,
@@ -257,7 +261,7 @@ impl Store {
         }
     }
 
-    /// Counts an attempt in the counter's item, if `is_here` says that the attempt is to be counted in that item.
+    /// Counts an attempt in the counter's item, if `is_here` says that the stored item is one to count it in.
     async fn count_attempt(
         &self,
         counter: Counter,
@@ -292,9 +296,9 @@ impl Store {
         }
     }
 
-    /// Deletes the count of attempts by user name after a successful attempt. If the attempt came from a known network,
-    /// the count is deleted only if it is within the free attempts: a guesser elsewhere, who has to wait, goes on
-    /// waiting.
+    /// Deletes the count of attempts by user name after a successful attempt. If the attempt came from a
+    /// known network, deletes the count only if it does not exceed the free attempts, so that somebody who
+    /// guesses from another network and has to wait goes on waiting.
     pub async fn forget_attempts(&self, successful: &LoginAttempt) -> Result<(), Error> {
         let address = key::throttle(&successful.key.to_string()).address();
         if !successful.is_known {
@@ -315,7 +319,8 @@ impl Store {
 }
 
 impl Counted {
-    /// The throttle that refuses the attempt, and how long to wait; `None` if the attempt was counted.
+    /// Returns the throttle that refuses the attempt, and how long to wait; `None` if the attempt was not
+    /// refused.
     const fn wait(&self) -> Option<(Throttle, Duration)> {
         match self {
             Self::No(_, throttle, wait) => Some((*throttle, *wait)),

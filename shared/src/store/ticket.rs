@@ -1,5 +1,5 @@
-//! Tickets, by which an account's erasure can be followed: items of the ledger's table, each under a ticket's hash,
-//! that name the account. They are kept as long as the ledger is.
+//! Tickets: whoever has one can follow an account's erasure. A ticket is an item of the ledger's table, under
+//! the ticket's hash, that names the account. It is kept as long as the ledger is.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Issues a ticket of the account's erasure, which has been requested before.
+    /// Issues a ticket of an account's erasure that was requested before.
     pub async fn insert_ticket(
         &self,
         ticket: &TicketHash,
@@ -46,8 +46,8 @@ impl Store {
         self.update(at.address(), &issued(customer)?, &Condition::absent()).await.map(drop)
     }
 
-    /// Reads the row in the ledger that a ticket leads to, and the parts of all participants; `None` if no such ticket
-    /// was issued.
+    /// Reads the row in the ledger that a ticket leads to, and the parts of all participants (what each is
+    /// asked and answers); `None` if no such ticket was issued.
     pub async fn get_erasure_by_ticket(
         &self,
         ticket: &TicketHash,

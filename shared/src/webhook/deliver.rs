@@ -1,13 +1,14 @@
 //! Delivers events to webhooks, at least once, until the retry schedule ends.
 //!
-//! The bus triggers the first attempt at once; the schedule triggers those that are due. Each attempt is
-//! claimed in the event's outbox entry before it is made and recorded there after it, so an attempt that
-//! dies is followed by the next one, and no two runs make the same one.
+//! The event bus triggers the first attempt at once; scheduled runs make the attempts that are due. Each
+//! attempt is claimed (reserved) in the event's outbox entry before it is made, and its result is recorded
+//! there, so that an attempt that dies is followed by the next one, and no two runs make the same one.
 //!
-//! A host cannot hold up the others, nor an account the others at the same host: a run sends to many hosts at
-//! the same time, and at each host in many lanes, one per account. A lane and a host have a limited time, and the
-//! bus makes no attempts in a lane that has timed out within the last minute. What the run itself has no time for
-//! stays due, so that the alarm on overdue events sees it.
+//! A slow host does not hold up other hosts, nor an account other accounts at the same host: a run sends to
+//! many hosts at the same time, and at each host in many lanes. A lane is one account's deliveries to one
+//! host. Each lane and each host has a limited time in a run; after that, their events are postponed. The
+//! first attempt is postponed in a lane in which an attempt has just timed out. Events for which the run
+//! itself has no time stay due, so that the alarm on overdue events sees them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,28 +36,29 @@ use crate::store::outbox::{BATCH, OutboxEntry, OutboxQueue, PendingEvent};
 /// Maximum number of hosts that a run sends to at the same time.
 const CONCURRENT_HOSTS: usize = 128;
 
-/// Maximum number of lanes of one host (one per account) in which a run sends at the same time. With
-/// [`CONCURRENT_ATTEMPTS`] in each, a run stays below [`HOST_LIMITS`](crate::domain::delivery::HOST_LIMITS), so that
-/// first attempts, which the bus triggers, find room.
+/// Maximum number of lanes of one host in which a run sends at the same time. With [`CONCURRENT_ATTEMPTS`] in
+/// each, a run stays below [`HOST_LIMITS`](crate::domain::delivery::HOST_LIMITS), which leaves room for first
+/// attempts, triggered by the bus.
 const CONCURRENT_LANES: usize = 8;
 
 /// Maximum number of attempts that a run makes in one lane at the same time: one less than
-/// [`LANE_LIMITS`](crate::domain::delivery::LANE_LIMITS) allow, so that first attempts find room here, too.
+/// [`LANE_LIMITS`](crate::domain::delivery::LANE_LIMITS) allow, which leaves room for first attempts.
 const CONCURRENT_ATTEMPTS: usize = 4;
 
-/// How long a run sends in one lane before it postpones the lane's other events: less than the timeout of an attempt.
+/// How long a run sends in one lane (one account's deliveries to one host) before it postpones the lane's
+/// other events: less than the timeout of an attempt.
 const LANE_TIME: Duration = Duration::from_secs(10);
 
 /// How long a run sends to one host before it postpones the events of all its lanes.
 const HOST_TIME: Duration = Duration::from_secs(30);
 
-/// Number of due events from which on a run reads no further page. It is exceeded by one page at most.
+/// Number of due events after which a run reads no further page. The last page may exceed it.
 const MAX_EVENTS: usize = 10_000;
 
 /// Maximum number of batches of events that a run reads at the same time.
 const CONCURRENT_READS: usize = 4;
 
-/// How long a postponed event waits.
+/// How long an event is postponed.
 const POSTPONEMENT: Duration = Duration::from_mins(1);
 
 /// Delivers events to webhooks.
@@ -96,17 +98,18 @@ pub struct DeliveryRun {
     pub oldest_overdue_seconds: u64,
 }
 
-/// What a run has done with one event.
+/// What became of one event in a run.
 enum Disposition {
-    /// The receiver accepted it.
+    /// The receiver accepted the event.
     Delivered,
-    /// An attempt failed; another follows.
+    /// An attempt failed; another will follow.
     Failed,
     /// The delivery has ended: its last attempt failed, or there is no webhook to send the event to.
     Ended(DeliveryState),
-    /// Left to a later run, without an attempt, because the lane or host is busy, slow or out of time.
+    /// The event is left to a later run, without an attempt, because its lane or host is busy, slow or out of
+    /// time.
     Postponed,
-    /// Still due: the deadline is near.
+    /// The event stays due, as the run's deadline is near.
     Unfinished,
     /// Nothing to do: the event is not pending, or another run has claimed the attempt.
     NotDue,
@@ -118,13 +121,13 @@ type DueEvents = Vec<(OutboxEntry, Customer)>;
 /// What started an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trigger {
-    /// The event on the bus.
+    /// The event arrived on the event bus.
     Bus,
-    /// The schedule, for what is due.
+    /// The schedule started a run for the events that are due.
     Schedule,
 }
 
-/// Makes the first attempt at an event that the bus has brought.
+/// Makes the first attempt to deliver an event that the bus has brought.
 pub async fn deliver_one(
     deliverer: &Deliverer,
     pending: PendingEvent,
@@ -138,7 +141,7 @@ pub async fn deliver_one(
     Ok(run)
 }
 
-/// Makes the attempts that are due, until none is left or `deadline` is near.
+/// Makes the delivery attempts that are due, until none is left or `deadline` is near.
 pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<DeliveryRun, Error> {
     let now = deliverer.app.now();
     let (pending, oldest) = deliverer.list_due(now).await?;
@@ -150,7 +153,7 @@ pub async fn deliver_due(deliverer: &Deliverer, deadline: Deadline) -> Result<De
     let mut by_host: HashMap<String, HashMap<Id<Customer>, DueEvents>> = HashMap::new();
     for (event, account) in deliverer.read(&pending).await {
         let webhook = webhook(&event, &account, now);
-        // Without a webhook there is no host to spare.
+        // An event without a webhook burdens no host, so it gets a group of its own.
         let host = webhook.map_or_else(|| event.id.to_string(), |webhook| webhook.uri.host());
         let lanes = by_host.entry(host).or_default();
         lanes.entry(account.id).or_default().push((event, account));
@@ -174,8 +177,8 @@ impl Deliverer {
         Self { app, sender }
     }
 
-    /// Lists the events that are due at `now`. Also returns the due time of the longest-waiting event. A page that
-    /// cannot be read is left to the next run; if it is the first page, the call fails.
+    /// Lists the events that are due at `now`, and returns since when the longest-waiting one has been due. A
+    /// page that cannot be read is left to the next run; if it is the first page, the call fails.
     async fn list_due(
         &self,
         now: Timestamp,
@@ -243,8 +246,8 @@ impl Deliverer {
         dispositions
     }
 
-    /// Makes the next attempt at an event, or postpones the event if its lane's time, which ends at `end`, is over.
-    /// Returns `None` on failure.
+    /// Makes the next attempt to deliver an event, or postpones the event if its lane's time, which ends at
+    /// `end`, is over. Logs a failure, and returns `None` for it.
     async fn deliver(
         &self,
         event: OutboxEntry,
@@ -266,7 +269,8 @@ impl Deliverer {
         disposition.inspect_err(failed).ok()
     }
 
-    /// Makes the next attempt at an event, if one is due and the limits of its lane and host allow it now.
+    /// Makes the next attempt to deliver an event, if one is due and the limits of its lane and host allow it
+    /// now.
     async fn attempt(
         &self,
         event: &OutboxEntry,
@@ -302,7 +306,7 @@ impl Deliverer {
         disposition
     }
 
-    /// Claims an attempt, makes it and records its result.
+    /// Claims an attempt, so that no other run makes it, then makes it and records its result.
     async fn send(
         &self,
         event: &OutboxEntry,
@@ -372,8 +376,8 @@ impl Deliverer {
     }
 }
 
-/// Returns the webhook to send an event to: the one sealed into the event, or else the one that its
-/// account has now. `None` if neither is set; a deleted account has none.
+/// Returns the webhook to send an event to: the one that is sealed in the event, because a deleted account
+/// has lost it, or else the one that the account has now. `None` if there is neither.
 fn webhook(event: &OutboxEntry, account: &Customer, now: Timestamp) -> Option<Webhook> {
     event.farewell().or_else(|| account.webhook(now))
 }

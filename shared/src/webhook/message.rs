@@ -1,6 +1,6 @@
-//! The message of a webhook and its signatures: Standard Webhooks
-//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>) and
-//! `X-VoIPBIN-Signature`.
+//! Builds webhook requests and signs them: as Standard Webhooks prescribes
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>), and in the
+//! header `X-VoIPBIN-Signature`.
 
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -13,7 +13,7 @@ use crate::domain::webhook::{Webhook, WebhookSecret};
 use crate::domain::{Actor, Error, Timestamp};
 use crate::store::outbox::OutboxEntry;
 
-/// Headers and body of one attempt.
+/// Headers and body of one webhook request.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) headers: Vec<(&'static str, String)>,
@@ -28,14 +28,14 @@ struct Payload<'a> {
     /// Position in the account's sequence of events, which has no gaps. `None` for an event of an erased
     /// account.
     sequence: Option<u64>,
-    /// Actor that caused the event, as the owner may see it.
+    /// Actor that caused the event; of an operator only the type and the role, without ids.
     actor: Actor,
     data: Value,
 }
 
 impl Message {
-    /// Builds and signs the message of `event` for an attempt at `now`. The body is the same at every
-    /// attempt; `GET` has none.
+    /// Builds and signs the request that delivers `event` to `webhook`. `now` is the time in the signature;
+    /// the body is the same at every attempt, and empty with the method `GET`.
     pub(super) fn new(
         event: &OutboxEntry,
         webhook: &Webhook,
@@ -71,7 +71,7 @@ impl Message {
     }
 }
 
-/// Returns the `webhook-signature` header: one signature per secret, the newest first.
+/// Returns the value of the header `webhook-signature`: one signature per secret, the newest first.
 fn signatures(
     secrets: &[WebhookSecret],
     id: &str,
@@ -99,7 +99,7 @@ fn hmac(key: &[u8], parts: &[&str]) -> Result<Vec<u8>, Error> {
 mod tests {
     use super::*;
 
-    /// The example of the Standard Webhooks specification's reference implementations.
+    /// The example is from the reference implementations of the Standard Webhooks specification.
     #[test]
     fn signature_matches_the_standard_webhooks_example() {
         let secret = WebhookSecret::trusted("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());

@@ -1,4 +1,4 @@
-//! Name resolution and TCP connections.
+//! The network as the webhook sender uses it: name resolution and TCP connections.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,9 +14,9 @@ use crate::platform::config::{self, LOCAL_HOSTS};
 pub(super) enum Network {
     /// Resolver and connector of the operating system.
     System,
-    /// Resolves these names and no others, and connects to loopback only: for the local stack.
+    /// For the local stack: resolves only the names in this map, and connects to loopback addresses only.
     Local(BTreeMap<String, Vec<IpAddr>>),
-    /// Resolver and connector that a test scripts.
+    /// For unit tests: returns the addresses and connections that a test has scripted.
     #[cfg(test)]
     Scripted(std::sync::Arc<super::tests::Script>),
 }
@@ -30,7 +30,7 @@ impl Network {
         })
     }
 
-    /// Returns all addresses of a name. Empty if it has none or the look-up fails.
+    /// Returns all addresses of a name; none if the name has no address or the look-up fails.
     pub(super) async fn resolve(&self, name: &str) -> Vec<IpAddr> {
         match self {
             // The final dot makes the name absolute, so no search domain is appended.

@@ -7,18 +7,18 @@ use http::{Response, StatusCode};
 
 use crate::domain::Timestamp;
 
-/// When a receiver asks to be tried again.
+/// The value of a `Retry-After` header: when a webhook receiver asks for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// After this delay, counted from the answer.
+    /// After this delay, counted from the receipt of the response.
     Delay(Duration),
     /// At this time.
     At(SystemTime),
 }
 
 impl RetryAfter {
-    /// Reads the header of an answer with 429 or 503. `None` for any other status, and if the header is
-    /// missing or malformed.
+    /// Reads the `Retry-After` header of a response with status 429 or 503. `None` for any other status, and
+    /// if the header is missing or malformed.
     pub(super) fn of<B>(answer: &Response<B>) -> Option<Self> {
         let is_heeded = matches!(
             answer.status(),
@@ -30,14 +30,14 @@ impl RetryAfter {
 
     fn parse(text: &str) -> Option<Self> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More digits than a u64 has are still a long time.
+            // A number that is too large for a u64 is a very long delay, not an error.
             let seconds = text.parse().unwrap_or(u64::MAX);
             return Some(Self::Delay(Duration::from_secs(seconds)));
         }
         httpdate::parse_http_date(text).ok().map(Self::At)
     }
 
-    /// Returns the time that an answer received at `now` asks for, at most `cap` later.
+    /// Converts the header of a response that was received at `now` to a time, at most `cap` after `now`.
     #[must_use]
     pub fn time(self, now: Timestamp, cap: Duration) -> Timestamp {
         match self {
@@ -58,7 +58,8 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    /// Seconds until the next attempt that an answer at Sun, 06 Nov 1994 08:49:37 GMT asks for.
+    /// Returns the number of seconds that a response with this status and this `Retry-After` asks to wait. It
+    /// is received at Sun, 06 Nov 1994 08:49:37 GMT.
     fn seconds(status: u16, value: &str) -> Option<u64> {
         let now = Timestamp::from_micros(784_111_777_000_000).unwrap();
         let answer =

@@ -1,5 +1,6 @@
-//! The HTTP client of webhooks: one request per connection, to an address that was checked for this very
-//! attempt. Of the answer only the status class and `Retry-After` come back.
+//! The HTTP client of webhooks. Each request has its own connection, to an IP address that was checked after
+//! the name was resolved for this attempt. Callers learn only the class of the response's status and its
+//! `Retry-After`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -28,22 +29,22 @@ use crate::domain::webhook_target::{Loopback, TargetPolicy, WebhookTarget};
 use crate::domain::{DeliveryResult, Error};
 use crate::platform::{config, tls};
 
-/// Timeout of an attempt, from the look-up of the name to the last byte that is read: 15 seconds.
+/// Timeout of an attempt, from resolving the name to reading the last byte: 15 seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Timeout of a connection to one address: 4 seconds.
+/// Timeout for connecting to one address: 4 seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Maximum number of addresses of a name that an attempt tries to connect to.
+/// Maximum number of a name's addresses to which one attempt tries to connect.
 const MAX_ADDRESSES: usize = 3;
 
-/// Maximum number of bytes that an attempt reads in all, TLS handshake and body included.
+/// Maximum number of bytes that one attempt reads, including the TLS handshake and the body.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
-/// Maximum size of the head of an answer (status line and header fields), in bytes.
+/// Maximum size of a response's head (status line and header fields), in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// Maximum number of header fields in an answer.
+/// Maximum number of header fields in a response.
 const MAX_HEADERS: usize = 1_000;
 
 const USER_AGENT_VALUE: &str = concat!("Tenure-Webhook/", env!("CARGO_PKG_VERSION"));
@@ -60,9 +61,9 @@ pub struct Sender {
 /// Result of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Class of the answer's status, or why there is no answer.
+    /// Class of the response's status, or why there was no response.
     pub result: DeliveryResult,
-    /// When the receiver asks to be tried again. `None` if it does not, or not with 429 or 503.
+    /// The `Retry-After` of a response with status 429 or 503; `None` if there is none.
     pub retry_after: Option<RetryAfter>,
 }
 
@@ -82,7 +83,7 @@ impl<B> From<&Response<B>> for Attempt {
 }
 
 impl Sender {
-    /// Returns a sender that resolves no name and connects to loopback addresses only.
+    /// Returns a sender that resolves no names and connects to loopback addresses only.
     #[must_use]
     pub fn loopback_only() -> Self {
         Self {
@@ -92,7 +93,7 @@ impl Sender {
         }
     }
 
-    /// Builds the sender that the environment describes.
+    /// Builds a sender from the environment variables of the function.
     pub fn from_environment() -> Result<Self, Error> {
         Ok(Self {
             network: Network::from_environment()?,
@@ -101,11 +102,11 @@ impl Sender {
         })
     }
 
-    /// Sends one request. `headers` are those of the message, with names in lower case; those that HTTP
+    /// Sends one request. `headers` are the webhook's own, with names in lower case; the headers that HTTP
     /// needs are added.
     ///
-    /// The head of the answer decides the result. Its body is read within the limits and dropped, because
-    /// some receivers stop working when nobody reads.
+    /// The head of the response decides the result. The body is read, up to the limits, and dropped: some
+    /// receivers fail if nobody reads it.
     pub async fn send(
         &self,
         method: WebhookMethod,
@@ -126,8 +127,8 @@ impl Sender {
         }
     }
 
-    /// Connects, sends the request and reads the answer. Sets `attempt` as soon as the head of the answer is read, and
-    /// fails only before that.
+    /// Connects, sends the request and reads the response. Sets `attempt` as soon as the head of the response
+    /// has been read; returns an error only if that does not happen.
     async fn attempt(
         &self,
         target: &WebhookTarget,
@@ -144,7 +145,8 @@ impl Sender {
         exchange(connection.map_err(|_| DeliveryResult::Tls)?, request, attempt).await
     }
 
-    /// Resolves the target. One address that webhooks may not go to blocks the attempt.
+    /// Resolves the target's host. Fails with `Blocked` if any of its addresses is one that webhooks must not
+    /// be sent to.
     async fn addresses(&self, target: &WebhookTarget) -> Result<Vec<IpAddr>, DeliveryResult> {
         let addresses = match target.addresses() {
             Some(addresses) => addresses,
@@ -182,8 +184,8 @@ impl Sender {
     }
 }
 
-/// Builds the TLS configuration. Sessions are not resumed, because a resumed session would identify the
-/// sender to the receiver.
+/// Builds the TLS configuration. Session resumption is off, because it would let a receiver recognise the
+/// sender.
 pub(super) fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let mut config = tls::trusting(roots)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -198,7 +200,8 @@ fn server_name(target: &WebhookTarget) -> Result<ServerName<'static>, DeliveryRe
     }
 }
 
-/// Builds the request. `None` if the method is empty or a header has a value that HTTP cannot carry.
+/// Builds the HTTP request. `None` if the webhook's method is `None` (webhooks are off), or if the path or a
+/// header value is not valid in HTTP.
 pub(super) fn request(
     method: WebhookMethod,
     target: &WebhookTarget,
@@ -221,13 +224,14 @@ pub(super) fn request(
     request.body(Full::from(body.to_owned())).ok()
 }
 
-/// Returns `stream` with a reading half that ends after [`MAX_BYTES`].
+/// Limits what can be read from `stream` to [`MAX_BYTES`]: the reading half then reports the end of the
+/// stream.
 pub(super) fn bounded(stream: impl AsyncRead + AsyncWrite) -> impl AsyncRead + AsyncWrite + Unpin {
     let (read, write) = tokio::io::split(stream);
     tokio::io::join(read.take(MAX_BYTES), write)
 }
 
-/// Sends a request and reads its answer. The connection is not used again.
+/// Sends a request over a new connection and reads the response. The connection is not reused.
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
@@ -249,8 +253,8 @@ pub(super) async fn exchange(
     }
 }
 
-/// Builds an HTTP/1 client that understands old and careless servers: their status is a valid answer, and
-/// what cannot be read of their headers does not matter. Folded lines are RFC 9112, section 5.2.
+/// Builds an HTTP/1 client that tolerates the responses of old and careless servers: it ignores malformed
+/// headers, and accepts folded header lines (RFC 9112, section 5.2). Only the status has to be valid.
 fn client() -> http1::Builder {
     let mut client = http1::Builder::new();
     client

@@ -1,5 +1,5 @@
-//! The sender against receivers of every kind, on loopback: a script maps names to addresses, and public
-//! addresses to listeners.
+//! Tests of the webhook sender against receivers of every kind, all on loopback. A [`Script`] says to which
+//! addresses a name resolves, and which listener stands for a public address.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -29,8 +29,8 @@ const PUBLIC: &str = "93.184.216.34";
 const HOSTILE: &str = include_str!("../../../tests/data/webhook_uris_hostile.json");
 const GOOD: &str = include_str!("../../../tests/data/webhook_uris_good.json");
 
-/// Network of a test: the addresses that each look-up of a name returns (the last ones for all further look-ups), and
-/// the listener behind each address.
+/// A scripted network. Each look-up of a name returns the next of `answers` (the last one again and again),
+/// and a connection to an address goes to its listener.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
@@ -109,7 +109,8 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// A listener on loopback, the requests that it was sent, and the number of its connections.
+/// A receiver of webhooks: its address on loopback, the requests that it received, and the number of its
+/// connections.
 #[derive(Clone)]
 struct Receiver {
     address: SocketAddr,
@@ -118,7 +119,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Starts a receiver that answers every request with what `answer` writes.
+    /// Starts a receiver that calls `answer` to respond to each request.
     async fn start<F, Answered>(tls: Option<TlsAcceptor>, answer: F) -> Self
     where
         F: Fn(Box<dyn Io>) -> Answered + Send + Sync + 'static,
@@ -153,7 +154,7 @@ impl Receiver {
         receiver
     }
 
-    /// Starts a receiver that answers every request with these bytes and closes the connection.
+    /// Starts a receiver that responds to every request with these bytes and closes the connection.
     async fn answering(tls: Option<TlsAcceptor>, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(tls, move |mut stream| {
@@ -199,8 +200,8 @@ fn addresses(list: &[&str]) -> Vec<IpAddr> {
     list.iter().map(|address| address.parse().unwrap()).collect()
 }
 
-/// Returns a script in which the look-ups of a name return `answers`, one after the other, and `listener` is behind
-/// every public address in them.
+/// Returns a script in which successive look-ups of a name return `answers`, and every public address among
+/// them leads to `listener`.
 fn script(answers: &[&[&str]], listener: SocketAddr) -> Arc<Script> {
     let answers: VecDeque<_> = answers.iter().map(|list| addresses(list)).collect();
     let all = answers.iter().flatten().filter(|address| is_public(**address));
@@ -216,13 +217,13 @@ async fn post(sender: &Sender, to: &str) -> &'static str {
     sender.send(WebhookMethod::Post, &uri(to), &[], "{}").await.result.name()
 }
 
-/// Returns the result of one request over TLS to `https://hook.example/`, which `receiver` answers.
+/// Sends one request over TLS to `https://hook.example/`, which leads to `receiver`; returns its result.
 async fn result_over_tls(authority: &Authority, receiver: &Receiver) -> &'static str {
     let script = script(&[&[PUBLIC]], receiver.address);
     post(&authority.sender(&script), "https://hook.example/").await
 }
 
-/// Returns the result of one request to a loopback receiver, as on the local stack.
+/// Sends one request without TLS to a receiver on loopback, as on the local stack; returns its result.
 async fn local_result(receiver: &Receiver) -> &'static str {
     post(&local(&[]), &format!("http://{}/", receiver.address)).await
 }
@@ -236,7 +237,7 @@ fn local(hosts: &[(&str, &[&str])]) -> Sender {
     }
 }
 
-/// Starts a receiver to which no connection may be made.
+/// Starts a receiver that must never get a connection: tests check that it got none.
 async fn canary() -> Receiver {
     Receiver::answering(None, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
 }
@@ -334,7 +335,7 @@ fn every_accepted_uri_makes_a_request() {
     }
 }
 
-/// Such URIs may have been stored before there were rules, or by bypassing them.
+/// URIs like these may be stored: from before there were rules, or written past the API.
 #[tokio::test]
 async fn hostile_uris_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
@@ -361,7 +362,7 @@ async fn hostile_uris_are_blocked_before_dns_is_asked() {
     assert_eq!(canary.connections(), 0);
 }
 
-/// Such URIs may have been stored when the API had another host, or by bypassing the rules.
+/// URIs like these may be stored: from when the API had another host name, or written past the API.
 #[tokio::test]
 async fn the_apis_own_hosts_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
@@ -416,7 +417,7 @@ async fn each_attempt_resolves_anew_and_connects_to_the_checked_address() {
     let authority = Authority::new();
     let tls = authority.acceptor("hook.example");
     let receiver = Receiver::answering(Some(tls), "HTTP/1.1 200 OK\r\n\r\n").await;
-    // The address is public when it is checked, and would be private if it were looked up once more.
+    // The address is public when it is checked; a second look-up would return a private one.
     let script = script(&[&[PUBLIC], &["127.0.0.1"]], receiver.address);
     let sender = authority.sender(&script);
     assert_eq!(post(&sender, "https://hook.example/").await, "delivered");
@@ -445,7 +446,7 @@ async fn dead_names_and_addresses_are_unreachable() {
     let script = with_dead(2);
     assert_eq!(post(&authority.sender(&script), "https://hook.example/").await, "delivered");
     assert_eq!(script.connected().len(), 3);
-    // A name with a thousand addresses is no reason to connect to a thousand.
+    // Of a name with a thousand addresses, only a few are tried.
     let script = with_dead(3);
     assert_eq!(post(&authority.sender(&script), "https://hook.example/").await, "unreachable");
     assert_eq!(script.connected().len(), 3);
@@ -615,7 +616,7 @@ async fn retry_after_comes_back_whole_and_folded() {
     }
 }
 
-/// Writes `start`, and then `more` until nobody reads any more; counts the bytes.
+/// Writes `start`, and then `more` again and again until the reader closes the connection; counts the bytes.
 async fn flood(mut stream: Box<dyn Io>, start: &str, more: Vec<u8>, written: Arc<AtomicUsize>) {
     let mut next = start.as_bytes().to_vec();
     while stream.write_all(&next).await.is_ok() {
@@ -625,7 +626,8 @@ async fn flood(mut stream: Box<dyn Io>, start: &str, more: Vec<u8>, written: Arc
     }
 }
 
-/// Returns the result of an answer without end. The kernel buffers a few MB of what is never read.
+/// Returns the result of a request whose response never ends. The kernel buffers a few MB that are never
+/// read.
 async fn result_of_flood(start: &'static str, more: Vec<u8>) -> &'static str {
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
@@ -658,7 +660,8 @@ async fn endless_answers_are_cut_off() {
     assert_eq!(result_of_flood("", vec![b'x'; 4096]).await, "protocol");
 }
 
-/// Over a pipe in memory: no kernel buffers what is not read, so that the bytes can be counted.
+/// Uses a pipe in memory: with a socket, the kernel would buffer bytes that are never read, and falsify the
+/// count.
 #[tokio::test]
 async fn reads_end_at_the_byte_limit() {
     let (near, far) = tokio::io::duplex(512);
@@ -680,7 +683,7 @@ async fn reads_end_at_the_byte_limit() {
     assert!((most - 1024..=most).contains(&written), "{written}");
 }
 
-/// Starts a receiver that sends `start` and then one byte of `trickle` per second.
+/// Starts a receiver that sends `start`, and then the bytes of `trickle` over and over, one per second.
 async fn slow(start: &'static str, trickle: &'static [u8]) -> Receiver {
     Receiver::start(None, move |mut stream| async move {
         let _ = stream.write_all(start.as_bytes()).await;
@@ -702,7 +705,7 @@ async fn slow_receivers_time_out_after_fifteen_seconds() {
         ("", b"HTTP/1.1 200 OK\r\nx: yyyyyyyyyyyyyy", "timeout"),
         ("HTTP/1.1 200 OK\r\n", b"a", "timeout"),
         ("HTTP/1.1 103 Early Hints\r\n\r\n", b"", "timeout"),
-        // The head has said all that counts.
+        // The result is already known from the head.
         ("HTTP/1.1 200 OK\r\n\r\n", b"a", "delivered"),
         ("HTTP/1.1 503 Busy\r\n\r\n", b"", "5xx"),
     ] {

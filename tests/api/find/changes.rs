@@ -1,4 +1,4 @@
-//! Accounts that change while they are listed, and an index that lags behind.
+//! Lists of accounts that change while they are listed, and an index that lags behind its table.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{create, delete, ids, list, try_walk};
 use crate::harness::Tenure;
 
-/// An index may lag behind the table: outdated rows are dropped.
+/// An index may lag behind its table: the list leaves out rows that no longer match the account.
 #[tokio::test(flavor = "multi_thread")]
 async fn stale_index_rows_are_not_listed() {
     let tenure = Tenure::start().await;
@@ -54,7 +54,7 @@ async fn stale_index_rows_are_not_listed() {
     assert_eq!(ids(&list("deleted=true").await.ok()), made[2..]);
 }
 
-/// Accounts change their status while they are listed by it.
+/// Accounts change their status while a list of accounts by status is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_listed_by_status_have_that_status() {
     let tenure = Arc::new(Tenure::start().await);

@@ -1,4 +1,4 @@
-//! Database calls and capacity of lists and their indexes.
+//! Database calls and capacity that lists of accounts and their indexes cost.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ async fn page_cost_does_not_grow_with_the_number_of_accounts() {
     }
 }
 
-/// Returns the write units of each kind of change.
+/// Returns the write units that each kind of request consumes, by a short name such as `rename`.
 async fn costs(options: sam_local::Options) -> BTreeMap<&'static str, f64> {
     let tenure = Tenure::start_with(options).await;
     let admin = tenure.admin().await;
@@ -108,8 +108,8 @@ async fn costs(options: sam_local::Options) -> BTreeMap<&'static str, f64> {
     costs
 }
 
-/// Measures the cost of the indexes by status and by name: the write units of each change, minus those of the same
-/// change with a template that lacks the two indexes.
+/// Measures what the indexes by status and by name cost: the write units of each change, minus those of the
+/// same change with a template without these indexes.
 #[tokio::test(flavor = "multi_thread")]
 async fn index_writes_happen_only_where_keys_change() {
     let without = Template::edited(|text| {

@@ -1,4 +1,4 @@
-//! Filters: by status, creation time, name and e-mail address.
+//! Filters of the list of accounts: status, creation time, name and e-mail address.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! Lists of accounts by state: due, held, suspended, or with a webhook that fails.
+//! Lists of accounts by state: due for deletion, held, suspended, or with a failing webhook. For each of the
+//! last three states, the accounts table has an item, the *marker*, that enters an account in the list.
 
 use std::slice::from_ref;
 
@@ -47,19 +48,19 @@ async fn frozen_accounts_are_listed_in_the_order_of_their_dates() {
     for size in [1, 2, 3, 100] {
         assert_eq!(listed(size).await, [&c, &a, &d, &b].map(Clone::clone), "{size}");
     }
-    // Held accounts keep their date.
+    // Accounts under a hold keep the date on which their deletion is due.
     act(&tenure, &admin, "PUT", &c, "/hold").await;
     act(&tenure, &admin, "POST", &d, "/recover").await;
     assert_eq!(listed(1).await, [&c, &a, &b].map(Clone::clone));
 
-    // Purged, or held beyond the date.
+    // By now the accounts are purged, except the one under a hold.
     tenure.advance_days(31).await;
     assert!(tenure.stack.settle().await);
     let admin = tenure.admin().await;
     let page = list(&tenure, &admin, SCHEDULED).await.ok();
     assert_eq!(ids(&page), from_ref(&c));
     let date = page["result"][0]["tm_deletion_scheduled"].clone();
-    // Whose last hold is lifted late has a day more.
+    // If the last hold is lifted only after the date, the account gets another day.
     act(&tenure, &admin, "DELETE", &c, "/hold").await;
     let page = list(&tenure, &admin, SCHEDULED).await.ok();
     assert_eq!(ids(&page), [c]);
@@ -107,8 +108,8 @@ async fn held_and_suspended_accounts_are_listed_until_they_are_released_or_delet
     assert_eq!(markers(&tenure).await, Vec::<String>::new());
 }
 
-/// A change of an account's state deletes its marker in the same transaction. A marker that an earlier version left
-/// behind lists no account, since each account is compared with its marker.
+/// A change of an account's state also deletes its marker, in the same transaction. A marker that is left
+/// over from an earlier version has no effect, because the list compares each account with its marker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_marker_that_is_out_of_date_shows_no_account() {
     let tenure = Tenure::start().await;
@@ -164,13 +165,13 @@ async fn an_account_is_listed_while_its_webhook_fails() {
         let number = format!("/v1.0/numbers?customer_id={id}");
         tenure.call_with(&admin, "POST", &number, json!({})).await.ok();
     }
-    // One failure tells little.
+    // A single failure does not count as failing.
     assert!(tenure.stack.settle().await);
     assert_eq!(failing().await, Vec::<String>::new());
     pass(65).await;
     assert_eq!(failing().await, [b.clone(), a.clone()]);
     assert!(!since(&a).await.is_null());
-    // Not for one URI more than for another.
+    // Failures count per URI: with another URI, the webhook no longer counts as failing.
     set(&b, &receiver.url("/other")).await;
     assert_eq!(failing().await, from_ref(&a));
     assert!(since(&b).await.is_null());

@@ -1,4 +1,4 @@
-//! Lists of accounts: filters, pages, changes meanwhile, cost.
+//! Lists of accounts: filters, pages, changes while a list is read, and cost.
 
 mod changes;
 mod cost;
@@ -23,12 +23,12 @@ fn ids(page: &Value) -> Vec<String> {
     rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns the ids of the accounts on all pages of this size, in order.
+/// Reads all pages of a list, with `size` accounts per page; returns the ids of the accounts in order.
 async fn walk(tenure: &Tenure, admin: &str, query: &str, size: usize) -> Vec<String> {
     try_walk(tenure, admin, query, size).await.unwrap_or_else(|refusal| panic!("{}", refusal.text))
 }
 
-/// Returns the ids of the accounts on all pages of this size, or the first refusal.
+/// Like [`walk`], but returns the response if a page is refused.
 async fn try_walk(
     tenure: &Tenure,
     admin: &str,
@@ -65,15 +65,15 @@ async fn delete(tenure: &Tenure, admin: &str, id: &str) {
     tenure.call(admin, "DELETE", &format!("/v1.0/customers/{id}")).await.ok();
 }
 
-/// Returns the root item of an account.
+/// Returns the account root, the item with the account's own data.
 async fn item(tenure: &Tenure, id: &str) -> Value {
     let pk = format!("CUSTOMER#{id}");
     let items = tenure.items("AccountsTable").await;
     items.into_iter().find(|item| item["pk"]["S"] == *pk && item["sk"]["S"] == "A").unwrap()
 }
 
-/// Writes copies of the account `one` past the API, numbered `from..to`: they tie in creation time and name.
-/// Returns their ids in ascending order.
+/// Writes copies of the account `one` directly to the table, numbered `from..to`, all with the same creation
+/// time and name. Returns their ids in ascending order.
 async fn fill(tenure: &Tenure, one: &Value, from: usize, to: usize) -> Vec<String> {
     let client = tenure.database();
     let mut made = Vec::new();

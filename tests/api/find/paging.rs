@@ -1,4 +1,4 @@
-//! Page tokens, and pages over ties.
+//! Page tokens, and pages of accounts with the same sort value.
 
 use serde_json::json;
 
@@ -62,8 +62,8 @@ async fn a_page_size_with_a_zero_fraction_is_a_whole_number() {
     }
 }
 
-/// URLs are logged, so a page token of a list by name holds the id of an account instead of its name, and becomes
-/// invalid when that account is renamed.
+/// The page token of a list by name holds an account's id instead of its name, because URLs are logged. It
+/// becomes invalid when that account is renamed.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_token_holds_no_name_and_is_rejected_after_a_rename() {
     let tenure = Tenure::start().await;

@@ -1,4 +1,4 @@
-//! The cells of the matrix, and the answer that each must get.
+//! The cells of the isolation matrix, that is, its single requests, and the response that each must get.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::rows::{
     NO_CREDENTIALS, NOT_VALID, OK, ONESELF, Outcome, PROJECT, Row,
 };
 
-/// The permission of the calling agent and its keys.
+/// The permission of the calling agent and of its access keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Agent,
@@ -16,18 +16,18 @@ pub(super) enum Level {
     ProjectAdmin,
 }
 
-/// The state of the caller's account: a status, or one of the states beside it, held and suspended.
+/// The state of the caller's account: its status, or a hold or a suspension in addition to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Initial,
     Active,
-    /// Active and held.
+    /// Active and under a hold.
     Held,
     /// Active and suspended.
     Suspended,
     /// Frozen by its owner.
     Frozen,
-    /// Deleted and not yet purged: everything it owned is still there.
+    /// Deleted and not yet purged: everything that the account owned is still stored.
     Deleted,
     Purged,
 }
@@ -41,7 +41,7 @@ pub(super) enum Holder {
     BoundKey,
 }
 
-/// Where the credential is sent, or what is wrong with it.
+/// How the credential is sent, or what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
     /// No credential.
@@ -49,7 +49,7 @@ pub(super) enum Form {
     Bearer,
     QueryToken,
     QueryAccesskey,
-    /// Expired, and not yet deleted.
+    /// Past its expiry, but still stored.
     Expired,
     Revoked,
     /// With an invalid checksum.
@@ -59,23 +59,23 @@ pub(super) enum Form {
     TwoInQuery,
 }
 
-/// What the request's path or query names, seen from the caller's account.
+/// The object that the request's path or query names, in relation to the caller's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
     Own,
     Foreign,
-    /// An item of another account, with that account as `customer_id=` in the query.
+    /// An item of another account, with `customer_id=` in the query to name that account.
     Named,
     Missing,
     Deleted,
-    /// The id of another account, or of an item of it, without hyphens.
+    /// An id without hyphens: that of another account, or of one of its items.
     Malformed,
 }
 
 impl Level {
     pub(super) const ALL: &[Self] = &[Self::Agent, Self::Manager, Self::Admin, Self::ProjectAdmin];
 
-    /// Returns the permission bits, as the API numbers them.
+    /// Returns the permission's bits as the API defines them.
     pub(super) const fn bits(self) -> u64 {
         match self {
             Self::ProjectAdmin => 1,
@@ -98,7 +98,7 @@ impl Status {
     ];
 }
 
-/// A request of the matrix: a route with one combination of credential, caller, account status and target.
+/// One request of the matrix: a route with one combination of credential, caller, account state and target.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     pub(super) row: &'static Row,
@@ -120,7 +120,8 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Returns every cell of a row. The calling account varies fastest.
+/// Returns all cells of a row, except those that [`Cell::is_one_of_its_kind`] drops. The account varies
+/// fastest.
 pub(super) fn cells(row: &'static Row) -> Vec<Cell> {
     let mut cells = Vec::new();
     for form in forms(row) {
@@ -188,7 +189,7 @@ fn holders(row: &Row) -> &'static [Holder] {
 }
 
 impl Cell {
-    /// Returns the answer that the cell must get.
+    /// Returns the response that the cell must get, as status and reason.
     pub(super) fn expected(&self) -> Outcome {
         let Self { row, form, holder, level, status, .. } = self;
         if row.looks != Looks::Nowhere {
@@ -229,16 +230,16 @@ impl Cell {
         }
     }
 
-    /// Whether the request may count as a login attempt of a user name or a session: it has a password, and its route
-    /// is public or its session valid.
+    /// Whether the request may be counted as a log-in attempt against a user name or a session: it has a
+    /// password, and its route is public or its session valid.
     pub(super) fn tries_a_password(&self) -> bool {
         let has_session = self.holder == Holder::Session && self.credentials_sent() == 1;
         let may_count = self.row.looks == Looks::Nowhere || (has_session && !self.is_dead());
         self.row.has_password() && may_count
     }
 
-    /// Whether the request may count as a login attempt of its network only: it has a password, but its session is not
-    /// valid.
+    /// Whether the request may be counted as a log-in attempt against its network only: it has a password,
+    /// but an invalid session.
     pub(super) fn counts_for_its_network(&self) -> bool {
         self.row.has_password() && self.holder == Holder::Session && self.is_dead()
     }
@@ -247,7 +248,7 @@ impl Cell {
         matches!(self.form, Form::Expired | Form::Revoked | Form::Garbage)
     }
 
-    /// Whether the query has only what the route accepts, and all that it needs.
+    /// Whether the query has only parameters that the route accepts, and all that the route requires.
     fn sends_what_is_accepted(&self) -> bool {
         let Self { row, form, level, .. } = self;
         let names = !self.names_another() || row.names.is_some();
@@ -262,28 +263,28 @@ impl Cell {
         self.target == if in_path { Target::Named } else { Target::Foreign }
     }
 
-    /// Whether a successful request changes another account.
+    /// Whether the request, if it succeeds, may change another account.
     pub(super) fn gets_across(&self) -> bool {
         self.row.who == PROJECT || (self.names_another() && self.row.names == Some(PROJECT))
     }
 
-    /// Whether the cell is kept: `false` if an equivalent cell is sent in its place.
+    /// Whether the cell is sent. `false` if another cell that is sent is equivalent to it.
     fn is_one_of_its_kind(&self) -> bool {
         let Self { row, form, holder, level, status, .. } = self;
         let is_unread = self.credentials_sent() != 1 || *form == Form::Garbage;
         match form {
             _ if row.looks == Looks::Nowhere => true,
-            // Only project admins make such keys, and how they are sent makes no difference to them.
+            // Only project admins create such keys, and bound keys are treated alike however they are sent.
             _ if *holder == Holder::BoundKey => {
                 (*form, *level) == (Form::Bearer, Level::ProjectAdmin)
             }
-            // Without a credential the caller does not matter.
+            // Without a credential, it makes no difference who the caller is.
             Form::Nothing => {
                 (*holder, *level, *status) == (Holder::Session, Level::Admin, Status::Active)
             }
-            // Refused before anything is read: the account does not matter.
+            // The request is refused before anything is read, so the account makes no difference.
             _ if is_unread => matches!(status, Status::Active | Status::Deleted),
-            // Where the credential is sent does not matter to what stands beside the status.
+            // Holds and suspensions are handled alike however the credential is sent.
             _ if matches!(status, Status::Held | Status::Suspended) => *form == Form::Bearer,
             // A purged account has no credentials left.
             Form::Expired | Form::Revoked => *status != Status::Purged,
@@ -291,7 +292,7 @@ impl Cell {
         }
     }
 
-    /// Returns the number of credentials that the route reads.
+    /// Returns the number of credentials in the request that the route reads.
     fn credentials_sent(&self) -> usize {
         let (in_header, in_query) = match self.form {
             Form::Nothing => (0, 0),

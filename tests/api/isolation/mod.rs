@@ -32,14 +32,15 @@ use world::World;
 /// Maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
 
-/// Number of requests with a password between two resets of the throttle: so few that no account reaches its limit.
+/// Number of requests with a password after which the counts of log-in attempts are deleted: too few for any
+/// account to reach the limit.
 const PASSWORDS_IN_A_ROW: usize = 10;
 
-/// Number of requests that count for their network only, between two resets of the throttle: so few that the network
-/// does not reach its limit.
+/// Number of requests that count as log-in attempts of their network only, after which the counts are
+/// deleted: too few for the network to reach the limit.
 const ATTEMPTS_OF_A_NETWORK: usize = 500;
 
-/// Largest number of failures that are printed.
+/// Maximum number of failures to print.
 const SHOWN: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +62,7 @@ async fn every_cell_gets_its_answer_and_refusals_write_nothing() {
         ROWS.iter().flat_map(cells).partition(|cell| cell.expected() == OK);
     matrix.refuse(&refused).await;
 
-    // Requests on the own account change no other; those of project admins do.
+    // Requests on the caller's own account must not change any other; requests of project admins may.
     let (project, own): (Vec<_>, Vec<_>) = allowed.into_iter().partition(Cell::gets_across);
     let before = matrix.world.foreign_partition().await;
     matrix.ask(&own).await;
@@ -72,7 +73,7 @@ async fn every_cell_gets_its_answer_and_refusals_write_nothing() {
     matrix.report("isolation matrix");
 }
 
-/// The end of a session or key is stored, so that no restart revives it.
+/// Ended sessions and keys are refused after a restart, too: that they have ended is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn ended_credentials_stay_ended_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -89,7 +90,7 @@ async fn ended_credentials_stay_ended_after_a_restart() {
     matrix.report("isolation matrix, before and after a restart");
 }
 
-/// A run through the matrix: its accounts, the number of cells sent so far, and the failures.
+/// One run of the matrix: its accounts, the number of requests sent so far, and the failures.
 struct Matrix {
     world: World,
     count: usize,
@@ -101,7 +102,7 @@ impl Matrix {
         Self { world, count: 0, failures: Vec::new() }
     }
 
-    /// Sends cells that must be refused, and checks that they write nothing.
+    /// Sends cells that must be refused, and checks that they write nothing but counts of log-in attempts.
     async fn refuse(&mut self, cells: &[Cell]) {
         let (guessing, others): (Vec<Cell>, Vec<Cell>) =
             cells.iter().partition(|cell| cell.tries_a_password());
@@ -112,12 +113,12 @@ impl Matrix {
         let known = self.failures.len();
         self.ask(&plain).await;
         let writes = self.world.take_writes().await;
-        // A wrong answer already explains a write.
+        // If a response was wrong, that already explains the write.
         if self.failures.len() == known && !writes.is_empty() {
             self.find_writers(&plain, &writes).await;
         }
 
-        // Login attempts are counted, which is all that they may write.
+        // These are counted as log-in attempts, and may write nothing else.
         let before = self.world.tables_without_attempts().await;
         let batches = dead.chunks(ATTEMPTS_OF_A_NETWORK).chain(guessing.chunks(PASSWORDS_IN_A_ROW));
         for cells in batches {
@@ -137,7 +138,8 @@ impl Matrix {
         }
     }
 
-    /// Finds by bisection which of the refused cells write, and adds them to the failures.
+    /// Finds by bisection which of these cells write although they are refused, and adds them to the
+    /// failures.
     async fn find_writers(&mut self, cells: &[Cell], writes: &BTreeMap<String, f64>) {
         let mut suspects = vec![cells];
         while let Some(part) = suspects.pop() {
@@ -157,7 +159,7 @@ impl Matrix {
         }
     }
 
-    /// Sends cells, and adds wrong answers to the failures.
+    /// Sends cells, and adds each wrong response to the failures.
     async fn ask(&mut self, cells: &[Cell]) {
         let answers = self.answers(cells).await;
         let judged =
@@ -187,8 +189,8 @@ impl Matrix {
     }
 }
 
-/// Whether two states of the tables differ at most in items that have expired at `now`, in Unix seconds: DynamoDB may
-/// delete those at any time.
+/// Whether two snapshots of the tables are the same apart from items that have expired at `now` (Unix time in
+/// seconds): DynamoDB may delete those at any time.
 fn same(before: &[Vec<Value>], after: &[Vec<Value>], now: i64) -> bool {
     let lasting = |items: &Vec<Value>| -> Vec<Value> {
         let expiry = |item: &Value| item["expires_at"]["N"].as_str()?.parse::<i64>().ok();

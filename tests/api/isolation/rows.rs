@@ -5,7 +5,7 @@ use Status::{Active, Frozen, Held, Initial, Suspended};
 
 use super::cell::{Level, Status};
 
-/// HTTP status and reason.
+/// The response that a request must get: HTTP status, and the reason of an error (empty for 200).
 pub(super) type Outcome = (u16, &'static str);
 
 pub(super) const OK: Outcome = (200, "");
@@ -18,8 +18,8 @@ pub(super) const NOT_VALID: Outcome = (401, "INVALID_CREDENTIALS");
 pub(super) const DENIED: Outcome = (403, "PERMISSION_DENIED");
 pub(super) const IS_FROZEN: Outcome = (403, "ACCOUNT_FROZEN");
 pub(super) const IS_SUSPENDED: Outcome = (403, "ACCOUNT_SUSPENDED");
-/// The answer of routes that need mail, which is off in the stack of the matrix. The console is off, too: its routes
-/// answer [`NO_ROUTE`].
+/// The response of routes that need mail, which is off in the stack of the matrix. The console is off, too:
+/// its routes respond with [`NO_ROUTE`].
 const NO_MAIL: Outcome = (403, "MAIL_DISABLED");
 const NO_CUSTOMER: Outcome = (404, "CUSTOMER_NOT_FOUND");
 const NO_KEY: Outcome = (404, "ACCESSKEY_NOT_FOUND");
@@ -45,22 +45,22 @@ const NOT_SUSPENDED: &[Status] = &[Initial, Active, Held, Frozen];
 const NOT_DELETED: &[Status] = &[Initial, Active, Held, Frozen, Suspended];
 const ANY_STATUS: &[Status] = Status::ALL;
 
-/// Where a route looks for a credential.
+/// Where a route accepts a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looks {
-    /// In header and query.
+    /// In the `Authorization` header or in the query.
     Everywhere,
-    /// In the header only.
+    /// In the `Authorization` header only.
     AtHeader,
     /// Nowhere: the route is public.
     Nowhere,
 }
 
-/// What a success uses up: the next request needs a new one.
+/// What a successful request uses up, so that the next request needs a new one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum UsesUp {
     Nothing,
-    /// What the path names.
+    /// The item that the path names.
     Target,
     /// The calling account, or the one that the path names.
     Account,
@@ -68,7 +68,7 @@ pub(super) enum UsesUp {
     Participant,
 }
 
-/// A collection of items that a path's `{id}` may name.
+/// A collection of items, one of which a path's `{id}` names.
 #[derive(PartialEq, Eq)]
 pub(super) struct Thing {
     /// Path of the collection.
@@ -90,69 +90,76 @@ pub(super) const AGENT: Thing = Thing {
     new: r#"{"username": "$unique", "password": "password of its own"}"#,
 };
 
-/// The calling agent, or the agent that the key acts for.
+/// The agent that calls, or for which an access key calls: it stands for itself in the path.
 pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
-/// The numbers, which stand for every kind of resource: all kinds share their code.
+/// The collection of numbers. It stands for all kinds of resources, which share their code.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
 
-/// A body that sets no billing account: the nil UUID.
+/// A body that removes the account's billing account: the nil UUID stands for none.
 const NO_BILLING: &str = r#"{"billing_account_id": "00000000-0000-0000-0000-000000000000"}"#;
 
-/// Collections of items that an account owns.
+/// The collections of items that every account of the matrix owns.
 pub(super) const OWNED: &[&Thing] = &[&ACCESS_KEY, &AGENT, &NUMBER];
 
-/// A route, and its answers.
+/// A route, who may call it, and the responses that it must give.
 pub(super) struct Row {
     /// Method and path as in template.yaml.
     pub(super) route: &'static str,
     pub(super) looks: Looks,
     pub(super) who: &'static [Level],
-    /// Permissions with which an access key may call the route; `None` if the same as in [`Self::who`].
+    /// Permissions with which an access key may call the route; `None` if they are those of [`Self::who`].
     pub(super) who_by_key: Option<&'static [Level]>,
-    /// Whether an access key that is bound to the participant in the path is admitted. Any other route refuses it.
+    /// Whether the route accepts an access key that is bound to the participant in the path. All other routes
+    /// refuse it.
     pub(super) is_participants: bool,
-    /// Account statuses that are accepted; others are refused with `ACCOUNT_FROZEN` or `ACCOUNT_SUSPENDED`.
+    /// Account statuses in which the route may be called; in others it fails with `ACCOUNT_FROZEN` or
+    /// `ACCOUNT_SUSPENDED`.
     pub(super) lets_in: &'static [Status],
-    /// Account statuses in which access keys are accepted; `None` if the same as in [`Self::lets_in`].
+    /// Account statuses in which an access key may call the route; `None` if they are those of
+    /// [`Self::lets_in`].
     pub(super) lets_in_by_key: Option<&'static [Status]>,
-    /// Account statuses in which the operation is possible, and the answer in any other.
+    /// Account statuses in which the operation is possible, and the response in any other status.
     pub(super) works_in: (&'static [Status], Outcome),
-    /// The answer to a request with a session that has the permission.
+    /// The response to a session that has the permission. If it is not [`OK`], sessions are refused.
     pub(super) session: Outcome,
-    /// The answer to a request with an access key that has the permission.
+    /// The response to an access key that has the permission. If it is not [`OK`], keys are refused.
     pub(super) key: Outcome,
-    /// What `{id}` names.
+    /// The collection of the item that `{id}` in the path names; `None` if the path has no `{id}`.
     pub(super) target: Option<&'static Thing>,
-    /// The answer for an item of the caller's account; if the path has no `{id}`, the answer to a valid request.
+    /// The response if `{id}` names an item of the caller's account; without `{id}`, the response to any
+    /// valid request.
     pub(super) own: Outcome,
-    /// The answer in place of [`Self::own`] if the caller's account is held; `None` if that makes no difference.
+    /// The response instead of [`Self::own`] if the caller's account is under a hold; `None` if a hold
+    /// changes nothing.
     pub(super) held: Option<Outcome>,
-    /// Whether the state of the caller's account is looked at before the item.
+    /// Whether a hold on the caller's account is checked before the item is looked up.
     pub(super) state_first: bool,
-    /// The answer for an item of another account; without `{id}`, for `customer_id=<another account>` in the
-    /// query.
+    /// The response if `{id}` names an item of another account; without `{id}`, the response to
+    /// `customer_id=<another account>` in the query.
     pub(super) foreign: Outcome,
-    /// The answer for an item of another account with `customer_id=<that account>` in the query.
+    /// The response if `{id}` names an item of another account, and `customer_id=` in the query names that
+    /// account.
     pub(super) named: Outcome,
-    /// Who may send `customer_id=<another account>`; anyone else is refused. `None` if the route does not accept the
-    /// parameter.
+    /// Who may name another account by `customer_id=` in the query; anyone else is refused. `None` if the
+    /// route does not accept the parameter.
     pub(super) names: Option<&'static [Level]>,
-    /// Whether a project admin has to send `customer_id`.
+    /// Whether a project admin must name an account by `customer_id=` in the query.
     pub(super) must_name: bool,
-    /// The answer for an id that never existed.
+    /// The response if `{id}` is an id that never existed.
     pub(super) missing: Outcome,
-    /// The answer for a deleted item.
+    /// The response if `{id}` names an item that was deleted.
     pub(super) deleted: Outcome,
-    /// A valid body. `$username` and `$password` are the caller's, `$unique` differs each time.
+    /// A valid body. `$username` and `$password` stand for the caller's own, `$unique` for a text that
+    /// differs each time.
     pub(super) body: &'static str,
     pub(super) uses_up: UsesUp,
-    /// Status of a new account before the request, where `uses_up` is `Account`.
+    /// If [`Self::uses_up`] is `Account`: the status of the new account to which the request is sent.
     pub(super) from: Status,
 }
 
 impl Row {
-    /// Whether the body has the caller's password.
+    /// Whether the body holds the caller's password.
     pub(super) fn has_password(&self) -> bool {
         self.body.contains("$password")
     }
@@ -185,22 +192,23 @@ const OWN: Row = Row {
     from: Active,
 };
 
-/// A route on the webhook of the caller's account, which has none.
+/// A route on the webhook of the caller's account; the accounts of the matrix have no webhook.
 const WITHOUT_WEBHOOK: Row = Row { own: NO_WEBHOOK, foreign: NO_WEBHOOK, ..OWN };
 
-/// A route for project admins.
+/// A route that only project admins may call.
 const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 
-/// A route for project admins on the account that the path names.
+/// A route on the account that the path names, for project admins only.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
-/// A route on a participant's part in an erasure. Only a deleted account has one: participants are asked when an
-/// account is deleted.
+/// A route on what one participant is asked and answers in an account's erasure. Only a deleted account has
+/// that: participants are asked when an account is deleted.
 const ANY_PART: Row = Row {
     own: NO_ERASURE,
     foreign: NO_ERASURE,
     missing: NO_ERASURE,
-    // A hold opens the ledger, and so does a deletion.
+    // A hold creates the account's ledger, as a deletion does; so the erasure is found, but no participant in
+    // it.
     held: Some(NOT_ASKED),
     deleted: OK,
     ..ANY_ACCOUNT
@@ -226,13 +234,13 @@ const OWN_AGENT: Row = Row {
     ..OWN
 };
 
-/// A route on an access key of the caller's account, or of one that a project admin names.
+/// A route on an access key of the caller's account, or of another account if a project admin names it.
 const KEY: Row = Row { named: OK, names: Some(PROJECT), ..OWN_KEY };
 
-/// A route on an agent of the caller's account, or of one that a project admin names.
+/// A route on an agent of the caller's account, or of another account if a project admin names it.
 const ANY_AGENT: Row = Row { named: OK, names: Some(PROJECT), ..OWN_AGENT };
 
-/// A route on resources of the caller's account, or of one that a project admin names.
+/// A route on resources of the caller's account, or of another account if a project admin names it.
 const RESOURCES: Row = Row { who: MANAGERS, names: Some(PROJECT), ..OWN };
 
 /// A route on one resource.
@@ -245,7 +253,7 @@ const RESOURCE: Row = Row {
     ..RESOURCES
 };
 
-/// A route of unregistration, which accepts frozen accounts.
+/// A route to unregister or recover an account; it may be called for frozen accounts.
 const LEAVING: Row =
     Row { looks: Looks::AtHeader, lets_in: NOT_SUSPENDED, uses_up: UsesUp::Account, ..OWN };
 
@@ -260,7 +268,7 @@ pub(super) const ROWS: &[Row] = &[
         body: r#"{"username": "$username", "password": "$password"}"#,
         ..PUBLIC
     },
-    // Whoever has the user name, the answer is the same.
+    // The response is the same whether or not anybody has the user name.
     Row {
         route: "POST /auth/password-forgot",
         body: r#"{"username": "$username"}"#,
@@ -291,7 +299,7 @@ pub(super) const ROWS: &[Row] = &[
         own: BAD_FIELD,
         ..PUBLIC
     },
-    // Whoever has the address, the answer is the same.
+    // The response is the same whether or not anybody has the address.
     Row {
         route: "POST /auth/unregister-link",
         body: r#"{"email": "$unique@example.com"}"#,

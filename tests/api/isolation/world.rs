@@ -1,4 +1,4 @@
-//! The accounts of the matrix, and its requests.
+//! Creates the accounts of the isolation matrix, and sends its requests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,13 +17,14 @@ use crate::harness::{Answer, Call, PASSWORD, Tenure, new_customer};
 /// An id that does not exist.
 const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-/// The participant in a path, to whom every bound key is bound.
+/// The name of the participant in paths. Every bound key is bound to it.
 const PARTICIPANT: &str = "carrier";
 
-/// Part of every field of the foreign account.
+/// A text in every field of the foreign account (the account that is not the caller's), by which a leak is
+/// recognised.
 const FOREIGN: &str = "foreign-account";
 
-/// The calling accounts and their targets.
+/// A running stack with the accounts that call, and the accounts and items that they try to reach.
 pub(super) struct World {
     pub(super) tenure: Tenure,
     admin: String,
@@ -31,7 +32,7 @@ pub(super) struct World {
     foreign: Account,
     /// Id of a purged account.
     gone: String,
-    /// A ticket of the erasure of an account that has left.
+    /// A ticket, with which anybody may follow the erasure of an account that has unregistered.
     ticket: String,
     unique: AtomicUsize,
 }
@@ -66,14 +67,14 @@ impl World {
         world
     }
 
-    /// Returns the same accounts on a restarted stack.
+    /// Restarts the stack; the accounts are the same.
     pub(super) async fn restarted(self, start: impl AsyncFnOnce() -> Tenure) -> Self {
         drop(self.tenure);
         Self { tenure: start().await, ..self }
     }
 
-    /// Uses every valid token once in each form, so that the writes of a first use are not taken for those of a request
-    /// that must be refused.
+    /// Uses every valid token once in each form: the first use of a token writes, and would otherwise be
+    /// blamed on a request that must write nothing.
     async fn use_every_credential(&self) {
         let tokens = self
             .callers
@@ -94,8 +95,8 @@ impl World {
         uses.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     }
 
-    /// Returns the write units that each function consumed since the last call, once all work in the background is
-    /// done. Functions that wrote nothing are left out.
+    /// Waits until all background work is done; returns the write units that each function has consumed since
+    /// the last call. Functions that wrote nothing are left out.
     pub(super) async fn take_writes(&self) -> BTreeMap<String, f64> {
         let stack = &self.tenure.stack;
         assert!(stack.settle().await, "the stack does not settle");
@@ -107,7 +108,7 @@ impl World {
         units.filter(|(_, units)| *units > 0.0).collect()
     }
 
-    /// Returns all items of all tables but the counts of login attempts.
+    /// Returns the items of all tables, without the counts of log-in attempts.
     pub(super) async fn tables_without_attempts(&self) -> Vec<Vec<Value>> {
         assert!(self.tenure.stack.settle().await, "the stack does not settle");
         let mut tables = Vec::new();
@@ -151,7 +152,7 @@ impl World {
         let mut own_thing = None;
         let fresh = match (used_up, target) {
             (UsesUp::Account, Target::Own) => Some(self.fresh_account(level, status).await),
-            // Nothing can be created in a frozen account.
+            // In a frozen account, nothing can be created any more.
             (UsesUp::Target, Target::Own) if status == Status::Frozen => {
                 let account = Account::create(&self.tenure, &self.admin, &self.unique()).await;
                 if let Some(thing) = row.target {
@@ -202,7 +203,7 @@ impl World {
             Form::Garbage => broken(&tokens.valid),
             _ => tokens.valid.clone(),
         };
-        // None of these may identify the caller.
+        // None of these headers may identify the caller.
         let request = with_credential(&self.tenure, method, &path, &query, form, &token)
             .header("x-customer-id", &self.foreign.id)
             .header("cookie", &format!("customer_id={}; token={}", self.foreign.id, self.admin))
@@ -210,7 +211,7 @@ impl World {
         self.tenure.send(self.with_body(request, row.body, &caller.username)).await
     }
 
-    /// Returns what is wrong with an answer; `None` if it is the expected one.
+    /// Compares a response with the expected one; returns what is wrong with it, or `None`.
     pub(super) fn judge(&self, cell: &Cell, answer: &Answer) -> Option<String> {
         let (expected, error) = (cell.expected(), &answer.body["error"]);
         let reason = error["reason"].as_str().unwrap_or_default();
@@ -278,17 +279,17 @@ impl World {
     }
 }
 
-/// An account with one agent, its credentials, and items of every collection.
+/// An account with one agent, its credentials, and the items that it owns.
 struct Account {
     id: String,
     username: String,
     session: Tokens,
     key: Tokens,
-    /// An access key that is bound to a participant. Only the valid token is set, none that is expired or revoked.
+    /// An access key that is bound to a participant. Only its valid token is used here.
     bound: Tokens,
     /// Sort keys of the items that store a permission: the agent and its access key.
     permitted: Vec<String>,
-    /// Ids by collection: an existing item, and a deleted one.
+    /// Ids of the account's items by collection: first an existing item, then a deleted one.
     things: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -300,10 +301,10 @@ struct Tokens {
 }
 
 impl Account {
-    /// Creates an account, whose agent is an admin.
+    /// Creates an account whose only agent is an admin.
     async fn create(tenure: &Tenure, admin: &str, username: &str) -> Self {
         let mut body = new_customer(username);
-        // No deliveries, whose writes would be mistaken for those of a cell.
+        // Without a webhook: its deliveries would write, and be mistaken for writes of a request.
         body["webhook_uri"] = json!("");
         let created = tenure.call_with(admin, "POST", "/v1.0/customers", body).await.ok();
         let id = created["id"].as_str().unwrap().to_owned();
@@ -316,7 +317,7 @@ impl Account {
         Self { id, username: username.to_owned(), session, key, bound, permitted, things }
     }
 
-    /// Creates two items of every collection, and deletes the second.
+    /// Creates two items in every collection, and deletes the second one of each.
     async fn own_everything(&mut self, tenure: &Tenure) {
         let token = &self.session.valid;
         for thing in OWNED {
@@ -332,13 +333,13 @@ impl Account {
         }
     }
 
-    /// Returns the id of the agent.
+    /// Returns the id of the account's agent.
     fn agent(&self) -> String {
         let mut ids = self.permitted.iter().filter_map(|sk| sk.strip_prefix("AGENT#"));
         ids.next().expect("an agent").to_owned()
     }
 
-    /// Adds expired credentials, whose items still exist, and revoked ones.
+    /// Adds credentials that have expired but are still stored, and credentials that are revoked.
     async fn add_dead_credentials(&mut self, tenure: &Tenure) {
         let session = async || {
             let token = tenure.login(&self.username, PASSWORD).await;
@@ -368,8 +369,8 @@ impl Account {
         (self.key.expired, self.key.revoked) = (key_expired, key_revoked);
     }
 
-    /// Adds an access key that is bound to a participant, by changing its item: in the API, only project admins create
-    /// such keys.
+    /// Adds an access key that is bound to a participant, by editing the item of an ordinary key: only
+    /// project admins can create bound keys through the API.
     async fn add_bound_key(&mut self, tenure: &Tenure) {
         let key = create(tenure, &self.session.valid, &ACCESS_KEY, "").await;
         let sk = format!("KEY#{}", key["id"].as_str().unwrap());
@@ -379,7 +380,7 @@ impl Account {
         key["token"].as_str().unwrap().clone_into(&mut self.bound.valid);
     }
 
-    /// Sets the permission of agent and key, and the status of the account.
+    /// Sets the permission of the agent and its key, and the state of the account.
     async fn become_(&self, tenure: &Tenure, admin: &str, level: Level, status: Status) {
         if status == Status::Frozen {
             tenure.unregister(&self.session.valid, json!({"password": PASSWORD})).await.ok();
@@ -399,7 +400,7 @@ impl Account {
         }
         match status {
             Status::Initial | Status::Frozen => {}
-            // Addresses cannot be verified here.
+            // In this stack, which sends no mail, no address can be verified.
             Status::Active | Status::Held | Status::Suspended => {
                 set(tenure, &self.id, "A", "status", text("active")).await;
             }
@@ -464,8 +465,8 @@ fn is_count(item: &Value) -> bool {
     ["THROTTLE#", "REQUESTS#", "NETWORK#"].iter().any(|kind| pk.starts_with(kind))
 }
 
-/// Removes the counts of login attempts from an item that is no counter: those of a session, and a user name's known
-/// networks, which hold their counts.
+/// Removes the counts of log-in attempts from an item that is more than a counter: a session, or the lock of
+/// a user name, which counts them per known network.
 fn strip_attempts(item: &mut Value) {
     let is_session = item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("SESSION#"));
     let Some(item) = item.as_object_mut() else { return };
@@ -500,12 +501,12 @@ async fn register(tenure: &Tenure, admin: &str, name: &str) {
     tenure.call_with(admin, "PUT", &path, json!({"required": true})).await.ok();
 }
 
-/// Changes an attribute of an item, which must have it.
+/// Changes an attribute that the item has.
 async fn set(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeValue) {
     update(tenure, [id, sk], "attribute_exists(#name)", name, value).await;
 }
 
-/// Adds an attribute to an item, which must not have it.
+/// Adds an attribute that the item does not have.
 async fn put(tenure: &Tenure, id: &str, sk: &str, name: &str, value: AttributeValue) {
     let is_new = "attribute_exists(pk) AND attribute_not_exists(#name)";
     update(tenure, [id, sk], is_new, name, value).await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 
-/// Calls the API of a stack. Clones share their connections.
+/// Calls the HTTP API of a local stack. Clones share a connection pool.
 #[derive(Clone)]
 pub(crate) struct Api {
     url: String,
@@ -24,7 +24,7 @@ impl Api {
         Self { url: url.to_owned(), client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// Returns a client of the same stack whose requests come from this address of the loopback network.
+    /// Returns a client of the same stack that connects from the loopback address `address` (127.0.0.0/8).
     pub(crate) fn at_address(&self, address: Ipv4Addr) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_local_address(Some(address.into()));
@@ -34,7 +34,8 @@ impl Api {
         }
     }
 
-    /// Sends a request and returns its status and body. An empty token sends none.
+    /// Sends a request and returns the status and body of the answer. If `token` is empty, sends no
+    /// `authorization` header.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -85,7 +86,7 @@ impl Api {
         Ok(session["token"].as_str().ok_or("no token")?.to_owned())
     }
 
-    /// Logs in as the local stack's project admin.
+    /// Logs in as the local stack's project admin (its operator) and returns the session's token.
     pub(crate) async fn log_in_as_operator(&self) -> Result<String> {
         self.log_in(local::USERNAME, local::PASSWORD).await
     }

@@ -1,5 +1,5 @@
-//! Compares contestants (implementations of the same endpoints) in rounds: each is started, called once, and then
-//! called repeatedly.
+//! Compares contestants (implementations of the same endpoints). In each round, each contestant's process is
+//! started, called once (cold), and then called repeatedly (warm).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(crate) const SCENES: [Scene; 5] = [
 ];
 
 impl Scene {
-    /// Returns the scene of a function with `memory` MB.
+    /// Returns a scene for a function with `memory` MB: over TLS, without simulated latency.
     pub(crate) const fn of_size(memory: u32) -> Self {
         Self { name: "size", memory: Some(memory), ..SCENES[1] }
     }
@@ -101,7 +101,7 @@ pub(crate) struct Sample {
     pub(crate) init_cpu_ms: f64,
     pub(crate) cold_ms: f64,
     pub(crate) cold_cpu_ms: f64,
-    /// Duration of each warm call.
+    /// Duration of each measured call after the warm-up.
     pub(crate) warm_ms: Vec<f64>,
     pub(crate) warm_cpu_ms: Vec<f64>,
     pub(crate) rss_mib: f64,
@@ -109,11 +109,11 @@ pub(crate) struct Sample {
     pub(crate) asked: Asked,
 }
 
-/// DynamoDB usage of one call.
+/// DynamoDB usage: of one call on average, or a running total.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) calls: f64,
-    /// Number of sequential round trips; parallel calls are one.
+    /// Number of sequential round trips to DynamoDB; calls in parallel count as one.
     pub(crate) steps: f64,
     pub(crate) rcu: f64,
     pub(crate) wcu: f64,
@@ -125,7 +125,8 @@ pub(crate) struct Asked {
 /// A cell of the comparison: one endpoint of one contestant in one scene.
 pub(crate) type Cell = (Scene, Endpoint, Contestant);
 
-/// What a function needs in order to be started and called: the tables, their endpoints, and their contents.
+/// The local environment that functions are measured in: the tables, the servers that expose them, and the
+/// tables' contents.
 pub(crate) struct Stage {
     pub(crate) tables: Tables,
     pub(crate) front: Front,
@@ -142,7 +143,8 @@ impl Stage {
         Ok(Self { tables, front, world, _directory: directory })
     }
 
-    /// Sets the environment variables that Lambda, the template and the scene give a function.
+    /// Sets the environment variables of a function's process: those that Lambda and template.yaml set, and
+    /// the memory size and table URL of the scene.
     pub(crate) fn equip(
         &self,
         command: &mut Command,
@@ -189,7 +191,8 @@ impl Stage {
         self.tables.set_latency(scene.delay);
     }
 
-    /// Returns the DynamoDB usage of `caller` so far.
+    /// Returns the DynamoDB usage so far: calls, steps and units of `caller`; bytes and events of all callers
+    /// together.
     pub(crate) fn asked(&self, caller: &str) -> Asked {
         let stats = self.tables.stats();
         let counters = &stats["functions"][caller]["dynamodb"];
@@ -226,7 +229,7 @@ impl Stage {
         let mut process = Process::start(command, held).await?;
         let init = process.init;
         let (cold, answer) = self.call(&mut process, endpoint).await?;
-        // A just-in-time compiler, a cache, an allocator: they get a little time.
+        // Unmeasured calls, in which just-in-time compilers, caches and allocators warm up.
         let warming = calls.div_ceil(5);
         for _ in 0..warming {
             self.call(&mut process, endpoint).await?;
@@ -235,7 +238,7 @@ impl Stage {
         let mut asked = Asked::default();
         for _ in 0..calls {
             let request = self.world.request(endpoint).await?;
-            // Making the request may have asked for something, too.
+            // Making the request may itself have called DynamoDB.
             let before = self.asked(caller);
             warm.push(invoke(&mut process, &request).await?.0);
             asked = asked.and(self.asked(caller).since(before));
@@ -260,7 +263,7 @@ impl Stage {
     }
 }
 
-/// Makes one call, which must succeed; returns the answer's body.
+/// Invokes the function once and returns the cost and the answer's body. Fails unless the status is 200.
 pub(crate) async fn invoke(process: &mut Process, event: &Value) -> Result<(Cost, Value)> {
     let (cost, answer) = process.invoke(event, TIMEOUT).await?;
     match answer["body"].as_str() {
@@ -315,8 +318,8 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
                 let players: Vec<_> =
                     contestants.iter().copied().filter(|one| one.plays(endpoint)).collect();
                 if endpoint == Endpoint::List {
-                    // A page of rows that nobody has written but ourselves: fractions of seconds have
-                    // more than one spelling.
+                    // The page must have only rows that this bench has written: contestants write fractions
+                    // of seconds in different ways, and the answers are compared.
                     stage.world.fill(20).await?;
                 }
                 let mut expected = None;
@@ -327,7 +330,7 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
                     let (sample, answer) = taken.map_err(|error| {
                         format!("{} {}: {error}", contestant.name(), endpoint.name())
                     })?;
-                    // What is read is the same for all, and so must be what is answered.
+                    // All contestants read the same items, so their answers must be equal.
                     if !endpoint.writes() && *expected.get_or_insert(answer.clone()) != answer {
                         let (who, what) = (contestant.name(), endpoint.name());
                         return Err(format!("{who} {what}: another answer: {answer}").into());
@@ -340,22 +343,22 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
     report::write(&samples, &report::About { rounds, warm, mechanism }, places, &arguments.out)
 }
 
-/// Returns the order of contestants in a round. A program that fills the processor's caches slows the start of the next
-/// one, so the order varies: in twice as many rounds as there are contestants, each contestant follows every other
-/// equally often (a Williams design).
+/// Returns the order in which contestants run in a round. The order varies, since a program that fills the
+/// processor's caches slows the start of the next one. Over twice as many rounds as there are contestants,
+/// each contestant comes right after every other equally often (a Williams design).
 fn order(players: &[Contestant], round: usize) -> Vec<Contestant> {
     let count = players.len();
     let place =
         |turn: usize| if turn.is_multiple_of(2) { turn / 2 } else { count - turn.div_ceil(2) };
     let mut order: Vec<_> = (0..count).map(|turn| players[(place(turn) + round) % count]).collect();
-    // Of an odd number, each neighbour would come on one side only.
+    // With an odd number of contestants, only the reversed orders as well make neighbours balanced.
     if !count.is_multiple_of(2) && !round.is_multiple_of(2) {
         order.reverse();
     }
     order
 }
 
-/// Returns the contestants that can be started. Prints, for each of the others, what is missing.
+/// Returns the contestants whose files are all present. For each of the others, prints which file is missing.
 fn ready(contestants: Vec<Contestant>, places: &Places) -> Vec<Contestant> {
     let is_ready = |one: &Contestant| match one.command(places, Endpoint::Get) {
         Ok(_) => true,

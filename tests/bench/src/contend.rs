@@ -1,5 +1,5 @@
-//! Writers that contend for the items of one account: the local stack holds each item of a transaction for a
-//! while, as DynamoDB does, and refuses other writes of it.
+//! Measures contention: many clients write to the items of one account. The local stack locks a transaction's
+//! items for some time, as DynamoDB does, and meanwhile refuses other writes to them.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::{Contend, Result, say};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Number of accounts in the scene of many accounts.
+/// Number of accounts that clients write to in the scene with several accounts.
 const ACCOUNTS: usize = 16;
 
 /// Number of concurrent writers while an [`Act`] is measured.
@@ -29,14 +29,15 @@ const BESIDE: usize = 32;
 /// Time that writers are at work before the measurement begins.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// Numbers of concurrent log-ins of one agent. The largest is within the free attempts of a known network.
+/// Numbers of clients that log the same agent in at the same time. From a network that the agent has used
+/// before, password attempts are throttled only after 20, more than the largest number here.
 const LOG_INS: [usize; 3] = [1, 4, 16];
 
 /// Functions whose transactions are counted.
 const CREATE: &str = "ResourceCreateFunction";
 const LOG_IN: &str = "AuthLoginFunction";
 
-/// Measurements of one scene.
+/// Measurements of one scene with one number of clients.
 #[derive(Serialize)]
 struct Row {
     scene: String,
@@ -46,23 +47,24 @@ struct Row {
     succeeded: u64,
     /// Number of answers with status 503.
     refused: u64,
-    /// Number of other answers that are not a success.
+    /// Number of answers with another status than 2xx or 503.
     other: u64,
-    /// Transactions sent to `DynamoDB` per success. `None` if they are not counted.
+    /// Transactions sent to `DynamoDB`, retries included, per successful request. `None` if they are not
+    /// counted.
     tries: Option<f64>,
-    /// Write units per success. `None` if they are not counted.
+    /// Write units per successful request. `None` if they are not counted.
     wcu: Option<f64>,
     p50_ms: f64,
     p99_ms: f64,
 }
 
-/// Answers to the requests of one or many clients.
+/// Numbers and response times of the answers that one or many clients got.
 #[derive(Default)]
 struct Answers {
     succeeded: u64,
     refused: u64,
     other: u64,
-    /// Time of each answer, in milliseconds.
+    /// Response time of each request, in milliseconds.
     waits: Vec<f64>,
 }
 
@@ -102,7 +104,7 @@ impl Answers {
     }
 }
 
-/// What a function has written since the counters were reset.
+/// Transactions and write units of a function since the counters were reset.
 #[derive(Clone, Copy)]
 struct Cost {
     transactions: f64,
@@ -128,7 +130,7 @@ struct Account {
     token: String,
 }
 
-/// A request about an account that is measured while other clients write to the account.
+/// A request that is measured while other clients write to the same account.
 #[derive(Clone, Copy)]
 enum Act {
     Unregister,
@@ -173,7 +175,7 @@ struct Scenes<'a> {
 /// Runs every scene and writes `contend.md` and `contend.json`.
 pub(crate) async fn run(arguments: &Contend, places: &Places) -> Result<()> {
     let options = Options {
-        // What is measured is not how many requests one account may make, or how many may be deleted.
+        // The limits on requests of an account and on purges are not what is measured.
         parameters: [("RequestsPerMinute", "0"), ("BreakerAccounts", "1000000")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
@@ -216,7 +218,8 @@ impl Scenes<'_> {
         Ok(Account { id, username, token })
     }
 
-    /// Creates numbers, with `writers` clients spread over `accounts`.
+    /// Measures `writers` concurrent clients that create resources of the kind `numbers`, spread over
+    /// `accounts` accounts.
     async fn writers(
         &mut self,
         scene: &str,
@@ -228,7 +231,7 @@ impl Scenes<'_> {
         for _ in 0..accounts {
             owners.push(self.account().await?);
         }
-        // Starts the processes.
+        // Lets the functions' processes start before the measurement.
         self.write(&owners, writers, HEAD_START).await?;
         self.settle().await?;
         self.stack.reset_stats();
@@ -248,7 +251,7 @@ impl Scenes<'_> {
         collect(writing).await
     }
 
-    /// Logs one agent in with `clients` concurrent clients, each `rounds` times.
+    /// Measures log-ins: `clients` concurrent clients log the same agent in, each `rounds` times.
     async fn log_ins(&mut self, clients: usize, rounds: usize) -> Result<()> {
         let account = self.account().await?;
         self.settle().await?;
@@ -273,7 +276,8 @@ impl Scenes<'_> {
         Ok(())
     }
 
-    /// Sends the request of `act` once per round, about a new account that other clients write to at the same time.
+    /// Measures `act`: in each round, creates an account, lets [`BESIDE`] clients write to it, and meanwhile
+    /// sends the request of `act` once.
     async fn beside(&mut self, act: Act, rounds: usize) -> Result<()> {
         let mut answers = Answers::default();
         for _ in 0..rounds {
@@ -305,7 +309,7 @@ impl Scenes<'_> {
     }
 }
 
-/// Starts clients that create numbers until `stop`.
+/// Starts clients that create resources of the kind `numbers` until `stop` is set.
 fn spawn_writers(
     api: &Api,
     owners: &[Account],

@@ -15,7 +15,7 @@ pub(crate) enum Contestant {
     Tenure,
     /// The same functions as they are deployed: each request counts against its account's quota.
     Counting,
-    /// No SDK, no framework: a lower bound.
+    /// Rust without an SDK or a framework: a lower bound for the others.
     Floor,
     /// Rust as in the tutorials: `lambda_http` and the SDK with default features.
     Tutorial,
@@ -47,13 +47,13 @@ impl Contestant {
         }
     }
 
-    /// Returns the contestant whose name begins with this word.
+    /// Returns the contestant whose name has `name` as its first word, in upper or lower case.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         let first = |one: &Self| one.name().split(' ').next().unwrap_or_default();
         Self::ALL.into_iter().find(|one| first(one).eq_ignore_ascii_case(name))
     }
 
-    /// Whether it implements this endpoint.
+    /// Whether the contestant implements this endpoint.
     pub(crate) fn plays(self, endpoint: Endpoint) -> bool {
         match self {
             Self::Tenure | Self::Counting | Self::Node | Self::Python | Self::Go => true,
@@ -63,13 +63,14 @@ impl Contestant {
         }
     }
 
-    /// Whether it loads all of the system's root certificates, as it would on Lambda.
+    /// Whether the contestant's TLS client loads all root certificates of the system, as it would on Lambda.
     pub(crate) const fn trusts_system(self) -> bool {
         !matches!(self, Self::Tenure | Self::Counting | Self::Floor)
     }
 
-    /// Returns the name under which its calls to DynamoDB are counted. Our functions call under their own names, within
-    /// their policies. The other contestants have no policies, and call as the account's owner.
+    /// Returns the caller under whose name the contestant's DynamoDB calls are counted. Our functions call
+    /// under their own names, with their IAM policies. The other contestants have no policies, and call as
+    /// the account's owner.
     pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
         match self {
             Self::Tenure | Self::Counting => endpoint.function(),
@@ -77,7 +78,8 @@ impl Contestant {
         }
     }
 
-    /// Returns the files that make up its package, without those of Lambda's runtime.
+    /// Returns the files of the contestant's deployment package, without those that Lambda's runtime
+    /// provides.
     pub(crate) fn package(self, places: &Places, endpoint: Endpoint) -> Vec<PathBuf> {
         let name = endpoint.name();
         match self {
@@ -108,8 +110,8 @@ impl Contestant {
         }
     }
 
-    /// Returns the command that starts it. If a file of its package is missing, fails with an error that names the
-    /// file.
+    /// Returns the command that starts the contestant's process. If a file of its package is missing, fails
+    /// with an error that names the file.
     pub(crate) fn command(self, places: &Places, endpoint: Endpoint) -> Result<Command> {
         for file in self.package(places, endpoint) {
             if !file.is_file() {
@@ -128,13 +130,13 @@ impl Contestant {
     }
 }
 
-/// Directories of the contestants.
+/// Directories in which the contestants' programs are found.
 pub(crate) struct Places {
     /// The root of the repository.
     pub(crate) root: PathBuf,
     /// Release builds of the workspace.
     pub(crate) release: PathBuf,
-    /// Directory that `prepare` fills.
+    /// Directory into which the script `tests/bench/prepare` builds the contestants other than ours.
     pub(crate) prepared: PathBuf,
 }
 

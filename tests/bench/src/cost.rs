@@ -18,10 +18,10 @@ const READ_UNIT: f64 = 0.125 / 1e6;
 const WRITE_UNIT: f64 = 0.625 / 1e6;
 const BUS_EVENT: f64 = 1.00 / 1e6;
 
-/// Share of calls that are the first of their process. Lambda bills the initialisation, too.
+/// Share of calls that are cold starts. Lambda bills their initialisation, too.
 const COLD: f64 = 0.01;
 
-/// Memory in MB that gives one processor.
+/// Memory in MB with which Lambda gives a function one whole processor.
 const WHOLE: f64 = 1769.0;
 
 /// Cost of a million calls of an endpoint, in US dollars.
@@ -38,7 +38,7 @@ pub(crate) struct Line {
     total: f64,
 }
 
-/// Returns a line for each endpoint and contestant.
+/// Returns the cost of each endpoint of each contestant, as measured in the scene `tls-4ms`.
 pub(crate) fn sheet(rows: &Rows) -> Vec<Line> {
     let lines = Endpoint::ALL.into_iter().flat_map(|endpoint| {
         Contestant::ALL
@@ -51,7 +51,7 @@ pub(crate) fn sheet(rows: &Rows) -> Vec<Line> {
 fn line(endpoint: Endpoint, row: &Row) -> Line {
     let memory_mb = if endpoint.hashes() { WHOLE } else { 256.0 };
     let share = memory_mb / WHOLE;
-    // What is not computed is waited for, which a smaller share does not make longer.
+    // Time off the processor is spent waiting, which a smaller share of a processor does not prolong.
     let stretched = |wall: f64, cpu: f64| (wall - cpu).max(0.0) + cpu / share;
     let warm = stretched(row.warm_p50_ms, row.warm_cpu_ms);
     let cold = row.init_ms + stretched(row.cold_ms, row.cold_cpu_ms);
@@ -79,7 +79,7 @@ pub(crate) fn lambda(billed_ms: f64, memory_mb: f64) -> f64 {
     1e6 * (LAMBDA_REQUEST + LAMBDA_GB_SECOND * billed_ms / 1e3 * memory_mb / 1024.0)
 }
 
-/// Returns the lines as Markdown.
+/// Returns the costs as a Markdown table.
 pub(crate) fn markdown(rows: &Rows) -> String {
     let mut text = format!(
         "\n## A million calls, in US dollars\n\n\
@@ -103,7 +103,8 @@ pub(crate) fn markdown(rows: &Rows) -> String {
     text
 }
 
-/// Returns the price of a purge in US dollars: its units, and its time at 256 MB.
+/// Returns the price of a purge in US dollars: its read and write units, its events, and Lambda's price for
+/// its processor time with 256 MB.
 pub(crate) fn purge(rcu: f64, wcu: f64, cpu_ms: f64, events: f64) -> f64 {
     const RESET_AFTER: f64 = 256.0;
     let seconds = cpu_ms / 1e3 * (WHOLE / RESET_AFTER);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// An endpoint that every contestant, or most, implements.
+/// An endpoint that is measured. Every contestant, or most of them, implement it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
     Get,
@@ -26,7 +26,7 @@ impl Endpoint {
         }
     }
 
-    /// Name of our function's binary.
+    /// Name of the binary of this repository's function.
     pub(crate) const fn binary(self) -> &'static str {
         match self {
             Self::Get => "customer_get",
@@ -37,7 +37,7 @@ impl Endpoint {
         }
     }
 
-    /// The logical id of our function.
+    /// Logical id in template.yaml of this repository's function.
     pub(crate) const fn function(self) -> &'static str {
         match self {
             Self::Get => "CustomerGetFunction",
@@ -59,7 +59,8 @@ impl Endpoint {
     }
 }
 
-/// A request, to be sent as the gateway would: in Lambda's payload format 2.0.
+/// A request to an endpoint. [`Request::event`] turns it into the event that API Gateway would send (payload
+/// format 2.0).
 #[derive(Default)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,

@@ -1,4 +1,5 @@
-//! The embedded DynamoDB as processes reach it: over HTTP, and over TLS with a certificate of our own.
+//! Servers through which functions' processes reach the embedded DynamoDB: over HTTP, and over TLS with a
+//! certificate of our own.
 
 use std::fs;
 use std::io;
@@ -38,16 +39,16 @@ pub(crate) struct Front {
     http: SocketAddr,
     https: SocketAddr,
     meter: Arc<Meter>,
-    /// File with only the root certificate of our own.
+    /// PEM file with only the bench's own root certificate, which signs the TLS server's certificate.
     pub(crate) root: PathBuf,
-    /// File with the same root certificate, and the few others that our functions trust.
+    /// PEM file with the bench's own root certificate and the few of Amazon that our functions trust.
     pub(crate) few: PathBuf,
-    /// File with the same root certificate, and all others that the system trusts: for processes that load the
-    /// system's.
+    /// PEM file with the bench's own root certificate and all that the system trusts, for processes that load
+    /// the system's certificates.
     pub(crate) roots: PathBuf,
 }
 
-/// Bytes transferred, without TLS and headers, and events written.
+/// Counters of the bytes transferred, without TLS and headers, and of the events written to the outbox.
 #[derive(Default)]
 pub(crate) struct Meter {
     sent: AtomicU64,
@@ -55,7 +56,7 @@ pub(crate) struct Meter {
     events: AtomicU64,
 }
 
-/// Readings of the meter: bytes to DynamoDB, bytes from it, events written.
+/// Values of a [`Meter`]: bytes sent to DynamoDB, bytes received from it, events written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) sent: u64,
@@ -134,7 +135,7 @@ async fn count(State(meter): State<Arc<Meter>>, request: Request, next: Next) ->
     let (mut parts, body) = response.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     add(&meter.received, body.len() as u64);
-    // DynamoDB sends it with every answer, and Go's SDK looks at it.
+    // DynamoDB sends this checksum with every answer, and Go's SDK verifies it.
     parts.headers.insert("x-amz-crc32", crc32fast::hash(&body).into());
     Response::from_parts(parts, Body::from(body))
 }

@@ -34,7 +34,7 @@ struct Target {
     token: String,
 }
 
-/// Result of one run.
+/// Result of one run of `oha`: one request, sent repeatedly over a number of connections.
 #[derive(Serialize)]
 struct Run {
     request: &'static str,
@@ -46,7 +46,7 @@ struct Run {
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Resident memory of the stack and its functions, after a warm-up and at the end, in MiB.
+    /// Resident memory of the stack and its functions in MiB: after a quarter of the run, and at its end.
     rss_mib: (f64, f64),
 }
 
@@ -54,7 +54,7 @@ struct Run {
 pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
     let oha = oha(places)?;
     let options = Options {
-        // What is measured is not how many requests one account may make.
+        // The limit on the requests of an account is not what is measured.
         parameters: [("RequestsPerMinute".to_owned(), "1000000000".to_owned())].into(),
         latency: Duration::ZERO,
         kept: Kept { log_lines: LOG_LINES, ..Kept::ALL },
@@ -83,7 +83,7 @@ fn oha(places: &Places) -> Result<PathBuf> {
     if oha.is_file() { Ok(oha) } else { Err("there is no oha: run tests/bench/prepare".into()) }
 }
 
-/// Returns the requests to send, on an installation with fifty accounts.
+/// Creates fifty accounts and returns the requests to send.
 async fn targets(api: &Api) -> Result<Vec<Target>> {
     const PASSWORD: &str = "correct horse battery staple";
     let admin = api.log_in_as_operator().await?;

@@ -1,5 +1,5 @@
-//! The bench: runs functions as Lambda does, in several implementations that do the same work on the same tables, and
-//! compares what each costs.
+//! The bench: runs this repository's functions locally, as Lambda would, and measures their speed, memory and
+//! cost; compares them with other implementations that do the same work on the same tables.
 
 mod client;
 mod compare;
@@ -35,10 +35,10 @@ use endpoint::Endpoint;
 #[global_allocator]
 static ALLOCATOR: shared::runtime::MiMalloc = shared::runtime::MiMalloc;
 
-/// Result with an error message for people.
+/// Result whose error is a message for the person who runs the bench.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Compares the functions with others that do the same work, over the embedded `DynamoDB`.
+/// Measures the functions, and compares them with others that do the same work, over the embedded `DynamoDB`.
 #[derive(Parser)]
 #[command(name = "cargo tenure-bench", bin_name = "cargo tenure-bench")]
 struct Arguments {
@@ -70,10 +70,10 @@ struct Compare {
     /// How often each contestant is started in each scene
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Calls of a process after its first
+    /// Measured calls of each process after its first
     #[arg(long, default_value_t = 30)]
     warm: usize,
-    /// Three rounds of ten calls, to check that it works
+    /// Three rounds of ten calls only, to check that the bench works
     #[arg(long)]
     quick: bool,
     /// Only these contestants, such as tenure,node
@@ -118,7 +118,7 @@ struct Memory {
 /// Options of `load`.
 #[derive(clap::Args)]
 struct Load {
-    /// Seconds of the long run, at a number of connections that keeps every process busy
+    /// Seconds of the long run of each request, at a number of connections that keeps every process busy
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Seconds of each short run, one for each number of connections, before the long run
@@ -135,13 +135,13 @@ struct Contend {
     /// For how many milliseconds a transaction holds its items
     #[arg(long, default_value_t = 10)]
     hold: u64,
-    /// For how many seconds at each number of writers
+    /// Seconds of measurement at each number of writers
     #[arg(long, default_value_t = 15)]
     seconds: u64,
     /// Numbers of concurrent writers
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 8, 16, 32, 64])]
     writers: Vec<usize>,
-    /// How often to log in, unregister and delete
+    /// How often each of the requests to log in, unregister and delete is measured
     #[arg(long, default_value_t = 12)]
     rounds: usize,
     /// Where results go
@@ -155,7 +155,7 @@ struct Outbox {
     /// Events per second
     #[arg(long, default_value_t = 1_000)]
     rate: u64,
-    /// How many of the events per second are delivered to a webhook, too
+    /// How many of the events per second are of accounts with a webhook
     #[arg(long, default_value_t = 10)]
     delivered: u64,
     /// For how many seconds
@@ -169,7 +169,7 @@ struct Outbox {
 /// Options of `soak`.
 #[derive(clap::Args)]
 struct Soak {
-    /// For how many minutes
+    /// Duration in minutes, without the purges and checks at the end
     #[arg(long, default_value_t = 20.0)]
     minutes: f64,
     /// How many accounts live at the same time
@@ -181,7 +181,7 @@ struct Soak {
     /// Percentage of the calls to the tables that fail
     #[arg(long, default_value_t = 1.0)]
     faults: f64,
-    /// Directory of the functions' executables; those that are shipped if absent
+    /// Directory of the functions' executables; target/release if absent
     #[arg(long)]
     binaries: Option<PathBuf>,
     /// Where results go

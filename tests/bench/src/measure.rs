@@ -13,7 +13,7 @@ use crate::Result;
 use crate::runtime_api::{Asked, RuntimeApi};
 use crate::share::{Mechanism, Share};
 
-/// A process that waits for an event.
+/// A running process of a function.
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
     pub(crate) init: Cost,
 }
 
-/// Time that a step of a process took.
+/// Elapsed time and processor time of one step of a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,

@@ -1,5 +1,5 @@
-//! Which memory size a function that hashes passwords should have: a larger one gets more of a processor, and costs
-//! more per second.
+//! Compares memory sizes for log-in, a function that hashes passwords: with more memory, Lambda gives it more
+//! of a processor, and charges more per second.
 
 use std::fmt::Write as _;
 
@@ -13,13 +13,13 @@ use crate::report::{date, machine, percentile, save};
 use crate::share::Mechanism;
 use crate::{Memory, Result, cost, say};
 
-/// Sizes in MB. 1769 is a whole processor.
+/// Memory sizes in MB. Lambda gives a function with 1769 MB a whole processor.
 const SIZES: [u32; 8] = [128, 256, 384, 512, 640, 768, 1024, 1769];
 
-/// Number of calls of each process after its first.
+/// Number of measured calls of each process, after its first.
 const CALLS: usize = 8;
 
-/// Measurements of one size.
+/// Measurements at one memory size.
 #[derive(Serialize)]
 struct Line {
     megabytes: u32,
@@ -31,7 +31,7 @@ struct Line {
     product: f64,
 }
 
-/// Measures each size.
+/// Measures log-in at each memory size, and writes `memory.md` and `memory.json`.
 pub(crate) async fn run(arguments: &Memory, places: &Places) -> Result<()> {
     let (stage, mechanism) = (Stage::set(places).await?, Mechanism::find());
     let mut waits = vec![(Vec::new(), Vec::new()); SIZES.len()];

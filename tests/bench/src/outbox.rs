@@ -1,5 +1,5 @@
-//! A soak of publisher and deliverer: events of many accounts at a steady rate, and how long the oldest of them
-//! waits in the outbox.
+//! A long test of the functions that publish events and deliver them to webhooks: events of many accounts are
+//! written at a steady rate, and the test measures how long the oldest of them waits in the outbox.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -38,31 +38,33 @@ use crate::{Outbox, Result, say};
 const TABLES: [&str; 3] = ["AccountsTable", "OutboxTable", "ErasuresTable"];
 const PUBLISHER: &str = "OutboxPublishFunction";
 
-/// Items in one `BatchWriteItem` call: DynamoDB's limit.
+/// Number of items in one `BatchWriteItem` call: DynamoDB's maximum.
 const BATCH: u64 = 25;
 const STEP: usize = 25;
 
-/// Maximum number of concurrent calls of the writer.
+/// Maximum number of concurrent `BatchWriteItem` calls.
 const CONCURRENT_WRITES: usize = 16;
 
 /// Number of accounts with a webhook.
 const SUBSCRIBERS: u32 = 50;
 
-/// Maximum number of events per second for one receiver: an eighth of what a host may get.
+/// Number of events per second that one receiver is planned for: an eighth of the limit of webhook requests
+/// to one host.
 const PER_RECEIVER: u64 = 5;
 
-/// Time that the stream has to bring an event from the outbox to the bus before the scheduled publisher takes it up.
+/// Time after which the scheduled publisher takes up an event in the outbox that the table's stream has not
+/// caused to be published.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Seconds per row of the table.
+/// Number of seconds that one row of the report covers.
 const INTERVAL: usize = 10;
 
-/// One second of the soak.
+/// A sample, taken once a second.
 #[derive(Clone, Copy, Serialize)]
 struct Second {
     /// Number of events written since the start.
     written: u64,
-    /// Age of the oldest event that is not on the bus, in milliseconds.
+    /// Age of the oldest event that is not yet published to the bus, in milliseconds.
     age_ms: u64,
     /// Time for which the oldest delivery has been overdue, in milliseconds.
     overdue_ms: u64,
@@ -75,7 +77,7 @@ struct Second {
 struct Processors {
     all: u64,
     idle: u64,
-    /// Time taken by other machines of the same host.
+    /// Steal time: processor time that the host gave to other virtual machines.
     stolen: u64,
 }
 
@@ -91,7 +93,8 @@ impl Processors {
         Ok(Self { all: times.iter().sum(), idle: idle + wait, stolen })
     }
 
-    /// Returns the shares of the time since `before`, in percent: used by this machine, and stolen by others.
+    /// Returns percentages of the processor time since `before`: used by this machine, and stolen by others
+    /// on the host.
     fn shares_since(self, before: Self) -> (u64, u64) {
         let all = (self.all - before.all).max(1);
         let percent = |part: u64| 100 * part / all;
@@ -112,7 +115,7 @@ struct Soak<'a> {
 pub(crate) async fn run(arguments: &Outbox, places: &Places) -> Result<()> {
     let options = Options {
         parameters: [("WebhookAllowLoopback".to_owned(), "true".to_owned())].into(),
-        // As `cargo local` keeps: all events would take 4 GB.
+        // As many as `cargo local` keeps: all events would take 4 GB of memory.
         kept: Kept { log_lines: 1_000, events: 10_000, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
             .map_err(|error| error.to_string())?
@@ -189,7 +192,8 @@ impl Soak<'_> {
         (first..first + BATCH).map(put).collect()
     }
 
-    /// Returns an event of an account with a webhook or, unless it is to be delivered, of a new account without one.
+    /// Returns the event with this number. Of each second's events, the first `delivered` belong to accounts
+    /// with a webhook, the others each to a new account without one.
     fn entry(&self, number: u64) -> OutboxEntry {
         let now = self.app.now();
         let is_delivered = number % self.arguments.rate < self.arguments.delivered;
@@ -264,7 +268,7 @@ fn client(stack: &Stack) -> Result<Client> {
     Ok(Client::from_conf(config))
 }
 
-/// Time from each event to its arrival at a receiver, in milliseconds.
+/// Delay of each delivery, from the event to its arrival at a receiver, in milliseconds.
 #[derive(Clone, Default)]
 struct Arrivals(Arc<Mutex<Vec<f64>>>);
 
@@ -299,7 +303,8 @@ impl Arrivals {
     }
 }
 
-/// Creates accounts with a webhook, spread over enough receivers.
+/// Creates [`SUBSCRIBERS`] accounts with a webhook, and receivers for them: so many that each gets about
+/// [`PER_RECEIVER`] events per second.
 async fn subscribe(api: &Api, arguments: &Outbox, arrivals: &Arrivals) -> Result<Vec<Customer>> {
     let operator = api.log_in_as_operator().await?;
     let mut urls = Vec::new();

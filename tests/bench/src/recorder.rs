@@ -1,5 +1,5 @@
-//! A substitute for `DynamoDB` that only records writes. The items are then loaded into the tables many at a time,
-//! which is far quicker.
+//! A substitute for `DynamoDB` that only records the items that transactions put. They are then loaded into
+//! the local tables many at a time, which is far quicker than writing them one by one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -22,7 +22,7 @@ pub(crate) struct About {
     pub(crate) mechanism: Mechanism,
 }
 
-/// One cell of the comparison, over all rounds: medians, and percentiles of all warm calls.
+/// Results of one [`Cell`] over all rounds: medians of its samples, and percentiles of all its warm calls.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) scene: &'static str,
@@ -44,7 +44,8 @@ pub(crate) struct Row {
     pub(crate) asked: Asked,
 }
 
-/// A limit and the measured value, which is a ratio of ours to another contestant's, or a number of ours alone.
+/// A measured value and its limit. The value is a ratio of Tenure's metric to another contestant's, or a
+/// metric of Tenure alone.
 #[derive(Serialize)]
 struct Verdict {
     what: String,
@@ -54,10 +55,10 @@ struct Verdict {
     kept: bool,
 }
 
-/// A metric: its value in a sample.
+/// A metric: a function that returns its value in a sample.
 type Metric = fn(&Sample) -> f64;
 
-/// Limits of a metric, as maximum ratios of ours to others.
+/// Maximum ratios of Tenure's value of a metric to other contestants' values.
 struct Limits {
     what: &'static str,
     metric: Metric,

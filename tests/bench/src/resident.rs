@@ -22,7 +22,7 @@ pub(crate) fn processes() -> Result<BTreeMap<u32, Process>> {
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(id) = entry.file_name().to_str().and_then(|id| id.parse().ok()) else { continue };
-        // One that has just ended has none.
+        // A process that has just ended has no status file.
         let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,4 +1,4 @@
-//! Lambda's Runtime API for one process.
+//! A local server of Lambda's Runtime API, for one process of a function.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(crate) struct RuntimeApi {
     server: JoinHandle<()>,
 }
 
-/// A process that has asked for an event, and waits for it.
+/// A process's pending request for its next event.
 pub(crate) struct Asked {
     pub(crate) at: Instant,
     event: oneshot::Sender<Event>,
@@ -82,7 +82,7 @@ impl RuntimeApi {
         asked.ok_or_else(|| "the runtime API has ended".into())
     }
 
-    /// Waits for the answer to the event that the process has.
+    /// Waits for the process's answer to the event that it was given.
     pub(crate) async fn answered(&mut self) -> Result<Answered> {
         let answered = tokio::time::timeout(PATIENCE, self.answered.recv()).await?;
         answered.ok_or_else(|| "the runtime API has ended".into())
@@ -96,7 +96,7 @@ impl Drop for RuntimeApi {
 }
 
 impl Asked {
-    /// Hands the process the event. `timeout` is the time in which the function must answer it.
+    /// Gives the process the event, with a deadline `timeout` from now.
     pub(crate) fn give(self, payload: &Value, timeout: Duration) -> Result<()> {
         let deadline_ms = u64::try_from(now()?.plus(timeout).millis())?;
         let event = Event { payload: payload.to_string(), deadline_ms };

@@ -45,7 +45,7 @@ struct Purge {
     wcu_per_item: f64,
     rcu_per_item: f64,
     calls: f64,
-    /// Maximum number of calls: `6 + items / 20`.
+    /// Maximum number of DynamoDB calls that the purge may make: `6 + items / 20`.
     calls_limit: f64,
     events: f64,
     rss_mib: f64,
@@ -77,7 +77,8 @@ pub(crate) async fn run(arguments: &Scale, places: &Places) -> Result<()> {
     save(&arguments.out, "scale", json!({"requests": requests, "purges": purges}), &text)
 }
 
-/// Returns the scene with latency, in which parallel calls are recognised as such.
+/// Returns the scene with 4 ms of latency per call, in which parallel calls overlap and are counted as one
+/// step.
 const fn near() -> Scene {
     SCENES[2]
 }
@@ -197,7 +198,7 @@ fn markdown(requests: &[Request], purges: &[Purge]) -> String {
         let Purge { items, runs, seconds, cpu_seconds, wcu_per_item, rcu_per_item, .. } = purge;
         let Purge { calls, calls_limit, events, rss_mib, dollars_per_thousand, .. } = purge;
         let speed = purge.items_per_second_of_cpu;
-        // Few things hardly weigh against what every purge costs.
+        // With few items, the fixed cost of every purge dominates.
         let is_dear = *items >= 1_000 && *wcu_per_item > WCU_PER_ITEM;
         let dear = if is_dear { " **missed**" } else { "" };
         let mark = if calls <= calls_limit { "kept" } else { "**missed**" };

@@ -19,10 +19,10 @@ use crate::measure::cpu_time;
 /// Memory in MB that gives one processor.
 const WHOLE: u32 = 1769;
 
-/// Period in which the share is given.
+/// Period over which the share is enforced: in each, the process may run for its quota of processor time.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// How processes are held to a share on this machine.
+/// How a process is limited to a share of a processor on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mechanism {
     /// `cpu.max` of a control group, version 2.
@@ -59,7 +59,7 @@ impl Mechanism {
     }
 }
 
-/// The limit on a process. Drop it when the process has ended.
+/// An active limit on a process. Drop it when the process has ended.
 pub(crate) enum Share {
     Group(Group),
     Stopped(Stopper),
@@ -75,7 +75,7 @@ impl Share {
     }
 }
 
-/// A control group of our own.
+/// A Linux control group that the bench has created; removed when dropped.
 pub(crate) struct Group(PathBuf);
 
 impl Group {
@@ -93,7 +93,7 @@ impl Group {
         let group = Self(Path::new(parent).join(name));
         fs::create_dir_all(&group.0)?;
         for (file, text) in files {
-            // The kernel makes the files; in a directory that is no group there are none.
+            // The kernel creates these files; in a directory that is no control group they are missing.
             fs::OpenOptions::new()
                 .write(true)
                 .open(group.0.join(file))?
@@ -157,6 +157,6 @@ impl Drop for Stopper {
 
 /// Returns the processor time that a function with `memory` MB has in each period.
 fn quota(memory: u32) -> Duration {
-    // The kernel gives out no less than a millisecond.
+    // The kernel accepts no quota below a millisecond.
     (PERIOD * memory / WHOLE).max(Duration::from_millis(1))
 }

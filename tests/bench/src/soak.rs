@@ -32,8 +32,8 @@ use crate::contestants::Places;
 use crate::report::save;
 use crate::{Result, Soak, say};
 
-/// Scheduled functions, which the soak runs more often than their schedules, every [`EVERY`]: a purge every quarter of
-/// an hour would leave little to see.
+/// Scheduled functions, which the soak runs every [`EVERY`] instead of at their schedules' intervals: with a
+/// purge every quarter of an hour, there would be little to see.
 const SCHEDULED: [&str; 4] =
     ["PurgeRunFunction", "OutboxPublishFunction", "WebhookDeliverFunction", "MailSendFunction"];
 const EVERY: Duration = Duration::from_secs(5);
@@ -44,11 +44,13 @@ const SAMPLE: Duration = Duration::from_secs(5);
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_mins(1);
 
-/// Maximum number of times that the scheduled functions run at the end: by then, all that is due must be purged.
+/// Maximum number of times that each scheduled function is run after the soak. By then, all accounts that are
+/// due must be purged.
 const LAST_RUNS: u32 = 200;
 
-/// Faults that strike calls of every function. [`CRASHES`] strike scheduled functions only: for a function that is
-/// killed while a client waits, the gateway answers 500, as on AWS.
+/// Faults that are injected into DynamoDB calls of every function. [`CRASHES`] are injected into those of
+/// scheduled functions only: for a function that is killed while a client waits, the gateway answers 500, as
+/// on AWS.
 const FAULTS: [&str; 4] = ["throttle", "internal_error", "conflict", "timeout_after_apply"];
 const CRASHES: [&str; 2] = ["crash_before", "crash_after"];
 
@@ -187,7 +189,7 @@ async fn run_schedules(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// Runs a function as its schedule does; it may be killed meanwhile.
+/// Runs a scheduled function once, as its schedule would. An injected crash may kill it.
 async fn run_schedule(scene: &Scene, function: &str) -> Result<()> {
     let path = format!("/_local/schedules/{function}Schedule/run");
     let started = Instant::now();

@@ -15,7 +15,8 @@ const TOP: f64 = 44.0;
 
 type Metric = fn(&Row) -> f64;
 
-/// A panel: its title and unit, and the endpoint, scene and metric of the values that it shows for each contestant.
+/// A panel of the chart: its title and unit, and the endpoint, scene and metric whose value is drawn for each
+/// contestant.
 type Panel = (&'static str, &'static str, Endpoint, &'static str, Metric);
 
 const PANELS: [Panel; 6] = [

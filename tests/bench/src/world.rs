@@ -1,4 +1,4 @@
-//! The contents of the tables before functions are called, and the requests.
+//! The accounts that are in the tables before functions are measured, and the requests to the functions.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -41,13 +41,13 @@ pub(crate) struct World {
     tables: Tables,
     app: App,
     client: Client,
-    /// Store whose writes go to the recorder, and from there into the tables.
+    /// Store whose writes go to the recorder, from which they are loaded into the tables in bulk.
     loading: Store,
     recorder: Recorder,
     hash: PasswordHash,
-    /// The project's admin, who sends the requests.
+    /// The project admin, who sends the requests to get, list and create customers.
     admin: Account,
-    /// The customer that is read, and whose admin logs in.
+    /// The customer that the requests to [`Endpoint::Get`] read.
     customer: Account,
     count: AtomicU32,
 }
@@ -236,8 +236,8 @@ impl World {
         Ok((customer, agent))
     }
 
-    /// Stores an agent's session in two forms: as our functions keep it, and for the other contestants, which find a
-    /// session by the hash of its token, and a password by the hash of the user name.
+    /// Logs an agent in. Stores the session as our functions keep it, and items for the other contestants,
+    /// which find a session by the hash of its token, and a password by the hash of the user name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
         let session = Session::new(token.session_id(), agent.id, agent.epoch, self.app.now());
@@ -308,7 +308,7 @@ fn new_customer(number: u32) -> Value {
     })
 }
 
-/// Converts an error to text.
+/// Returns an error's cause as text.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn told(error: shared::domain::Error) -> String {
     error.cause().to_owned()

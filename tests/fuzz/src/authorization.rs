@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{refusal, request};
 
-/// Checks the header `Authorization` and the token in it, and tokens that are made of the same bytes.
+/// Checks the header `Authorization` and the token in it, and valid tokens that are made of the same bytes.
 pub fn authorization(bytes: &[u8]) {
     if let Some(request) = request::with_headers(&[("authorization", bytes)]) {
         match request.token() {

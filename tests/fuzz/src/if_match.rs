@@ -16,7 +16,8 @@ pub fn if_match(bytes: &[u8]) {
     check_none_match(other, &tag, &customer);
 }
 
-/// Checks that a list of tags matches exactly if it contains the current tag, whatever else it contains.
+/// Checks `If-Match`: a list of entity tags is met if and only if it contains the current tag, not as a weak
+/// one, whatever else it contains.
 fn check_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";
@@ -29,7 +30,8 @@ fn check_match(list: &[u8], tag: &[u8], customer: &Customer) {
     }
 }
 
-/// Checks that a list of tags is refused exactly if it contains the current tag, weak or not.
+/// Checks `If-None-Match`: a request is refused if and only if the list contains the current entity tag, weak
+/// or not.
 fn check_none_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-none-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";

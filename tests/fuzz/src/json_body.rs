@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::{refusal, request};
 
-/// The first admin in the request that creates an account: the body of `customer_create`, beside the profile.
+/// The fields of the first admin in the body of `customer_create`, which has the account's profile beside
+/// them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Admin {

@@ -3,7 +3,8 @@ use pure::domain::mark::Mark;
 use pure::domain::value::{Email, FromText};
 use pure::domain::{Event, Id, Status};
 
-/// Checks a page token with every list: a list accepts only tokens that it writes itself, and none of another list.
+/// Checks a page token with the filter of every list: a list accepts only tokens that it writes itself, and
+/// no two lists accept the same token.
 pub fn page_token(bytes: &[u8]) {
     let Ok(token) = std::str::from_utf8(bytes) else { return };
     let read: Vec<Cursor> = filters()

@@ -2,7 +2,7 @@ use http::Uri;
 use pure::domain::value::{FromText, WebhookUri};
 use pure::domain::webhook_target::{Loopback, MAX_BYTES, TargetPolicy, WebhookTarget};
 
-/// Checks a webhook URI, and the target that it leads to.
+/// Checks a webhook URI, and the [`WebhookTarget`] that is parsed from it.
 pub fn webhook_uri(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match WebhookUri::from_text(text) {
@@ -16,8 +16,8 @@ pub fn webhook_uri(bytes: &[u8]) {
     }
 }
 
-/// Checks that a target is on the public internet, and is the same for every parser: the one that checks it, and the
-/// one that sends the request.
+/// Checks that a target is on the public internet or, if that is allowed, on this machine, and that its host
+/// is the same for the parser that checks it and the one of the HTTP client that sends the request.
 fn check_target(text: &str, target: &WebhookTarget, loopback: Loopback) {
     assert!(text.is_ascii() && text.len() <= MAX_BYTES);
     let again = WebhookTarget::parse(target.expose(), loopback).unwrap();

@@ -29,8 +29,8 @@ pub(crate) enum Customers {
     Create(Create),
 }
 
-/// The filters can be combined as the API combines them: --status, --deleted, --created-after and --created-before in
-/// any way, each of the others alone.
+/// Filters of the list. As in the API, --status, --deleted, --created-after and --created-before can be
+/// combined with each other; every other filter is used alone.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only accounts with this status
@@ -181,8 +181,8 @@ fn described(customer: &Customer, overview: &Overview) -> Table {
     table
 }
 
-/// Asks for the fields at the terminal; otherwise reads a JSON object with them, as `POST /v1.0/customers` takes it,
-/// from stdin.
+/// At a terminal, prompts for the fields of the account; otherwise reads them from stdin, as the JSON object
+/// that `POST /v1.0/customers` accepts.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// Read the JSON object from this file instead

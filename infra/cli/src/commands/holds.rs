@@ -16,10 +16,10 @@ pub(crate) enum Holds {
     Set {
         /// Id of the account
         customer: Id,
-        /// Name of the hold; one of the same name is replaced
+        /// Name of the hold; replaces a hold of the same name
         #[arg(long, default_value = "default")]
         name: HoldName,
-        /// Why; it is kept after the erasure, so it must not contain personal data
+        /// Reason; it is kept after the erasure, so it must not contain personal data
         #[arg(long)]
         reason: String,
     },

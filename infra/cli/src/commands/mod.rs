@@ -21,10 +21,10 @@ use crate::show;
 #[derive(Debug, Parser)]
 #[command(name = "tenure", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// Use this profile: an installation, and a token for it
+    /// Use this profile: the address of an installation, and a token for it
     #[arg(long, global = true, default_value = "default", value_name = "NAME")]
     profile: Name,
-    /// Print JSON on stdout: one document, or for a list one per row
+    /// Print JSON on stdout: one document or, for a list, one per row
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -40,7 +40,7 @@ enum Command {
     /// List, show and create accounts
     #[command(subcommand)]
     Customers(customers::Customers),
-    /// List the accounts that are frozen, those first whose deletion is due first
+    /// List frozen accounts, in the order in which their deletion is due
     Due(customers::Due),
     /// Show what deleting an account would do; changes nothing
     Plan(erasures::Plan),
@@ -60,7 +60,7 @@ enum Command {
     /// Show failing webhooks, and resend deliveries
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
-    /// Print a script that completes commands in a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,

@@ -91,9 +91,9 @@ impl Watch {
         }
     }
 
-    /// Returns the number of items of each kind that the account owns, as the lengths of the progress bars; empty once
-    /// the purge is done. The ledger's own counts grow while the purge runs, so a bar drawn from them alone would keep
-    /// changing its length.
+    /// Returns the number of items of each kind that the account owns: the lengths of the progress bars.
+    /// Empty unless the purge is due or running. The counts in the erasure itself grow while the purge runs,
+    /// so a bar drawn from them alone would keep changing its length.
     fn totals(&self, client: &Client, erasure: &Erasure) -> BTreeMap<String, u64> {
         if !matches!(erasure.stage.as_str(), "due" | "running") {
             return BTreeMap::new();
@@ -113,7 +113,7 @@ impl Watch {
 enum Course {
     /// The erasure is complete.
     Complete,
-    /// The erasure is in progress. This is the longest wait before the next request.
+    /// The erasure is in progress: ask again after at most this time.
     UnderWay(Duration),
     /// The erasure does not proceed, for this reason, so the watch ends.
     Stopped(String),
@@ -142,8 +142,8 @@ fn course(erasure: &Erasure) -> Course {
     }
 }
 
-/// Verifies the last receipt of an erasure. If it claims to supersede an earlier receipt, checks that this is the
-/// receipt before it. Returns its text and the verified receipt.
+/// Verifies the last receipt of an erasure. If it claims to supersede an earlier receipt, checks that this is
+/// the next-to-last one. Returns the last receipt's text and its verified form.
 fn verified<'a>(
     customer: &Id,
     receipts: &'a [String],

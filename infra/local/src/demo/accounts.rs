@@ -9,7 +9,8 @@ use super::participants::{ARCHIVE, ARCHIVE_STOPS};
 /// Number of days before day 0 on which the story begins.
 pub(super) const FIRST_DAY: u32 = 75;
 
-/// Day from which every purge run is killed: on day 2 in the middle of an account, and afterwards as soon as it begins.
+/// Day from which the demonstration kills every run of the purge: the first run in the middle of an account, each
+/// later run at its first DynamoDB call.
 pub(super) const PURGES_CRASH: u32 = 2;
 
 /// An account of the demonstration, and its story.
@@ -20,7 +21,7 @@ pub(super) struct Account {
     pub(super) since: u32,
     pub(super) entry: Entry,
     pub(super) webhook: Option<Receiver>,
-    /// Later acts, in order, each with its day.
+    /// What happens to the account later, in chronological order: each act with its day.
     pub(super) acts: Vec<(u32, Act)>,
 }
 
@@ -38,7 +39,7 @@ pub(super) enum Entry {
 /// The program that an account's webhooks are sent to.
 #[derive(Clone, Copy)]
 pub(super) enum Receiver {
-    /// Accepts every webhook.
+    /// Accepts every webhook request.
     Works,
     /// Cannot be reached: its host no longer exists.
     Fails,
@@ -61,11 +62,11 @@ pub(super) enum Act {
     Suspend,
     /// An operator ends the suspension.
     Resume,
-    /// An operator places a hold: name and reason.
+    /// An operator places a hold with this name, for this reason.
     Hold(&'static str, &'static str),
     /// An operator lifts the hold of this name.
     Lift(&'static str),
-    /// An operator waives the answer of a participant: name and reason.
+    /// An operator waives the answer of this participant, for this reason.
     Waive(&'static str, &'static str),
     /// The owner invites this number of agents.
     Invite(u32),
@@ -139,14 +140,14 @@ pub(super) fn accounts() -> Vec<Account> {
             .on(35, Act::Hold("case-12", CASE))
             .on(30, Act::Hold("audit-2026", AUDIT))
             .on(17, Act::Lift("audit-2026")),
-        // Due since today and since yesterday, as no purge run has got anywhere for two days.
+        // Due since today and since yesterday, but not purged: for two days, every purge run has been killed.
         signs_up("Driftwood Rentals", "Paul Greene", 60).on(30, Act::Leave),
         made("Elmwood Printing", "Nadia Sorel", 67).on(31, Act::Leave),
-        // Half purged: its agents do not fit into one slice of the purge.
+        // Half purged: it has more agents than the purge deletes in one step, and the purge is killed after the first.
         signs_up("Firefly Events", "Oscar Lund", 65)
             .on(40, Act::Invite(60))
             .on(PURGES_CRASH + GRACE, Act::Leave),
-        // Quarantined.
+        // Quarantined: the purge does not end, because of an item of a kind that it does not know.
         made("Goldcrest Opticians", "Emma Reyes", 62)
             .on(45, Act::StoreUnknownKind)
             .on(36, Act::Leave),

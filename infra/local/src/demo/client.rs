@@ -32,8 +32,8 @@ impl Client {
         &self.url
     }
 
-    /// Sends a request and returns the body of the answer. An empty `token` sends no bearer token, a null `body` no
-    /// body. Fails if the answer's status is an error.
+    /// Sends a request and returns the body of the response. Sends no bearer token if `token` is empty, and
+    /// no body if `body` is null. Fails if the status of the response is an error.
     pub async fn send(
         &self,
         method: Method,
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// Returns a text field of an answer; empty if there is none.
+/// Returns a text field of a response body; empty if there is none.
 pub(super) fn text(answer: &Value, field: &str) -> String {
     answer[field].as_str().unwrap_or_default().to_owned()
 }

@@ -61,9 +61,9 @@ impl Customer {
         format!("/v1.0/customers/{}{below}", self.id())
     }
 
-    /// Stores the account's id, which is in the answer that created the account.
+    /// Stores the account's id; `account` is the account as the API returned it when it was created.
     pub(super) fn made(&self, account: &Value) {
-        // An account is made once.
+        // Fails only for a second id, and an account is created once.
         let _ = self.id.set(text(account, "id"));
     }
 
@@ -104,7 +104,7 @@ impl Customer {
         }
         let body = json!({"name": "Production", "expire": YEAR, "permission": 64});
         let key = client.post("/v1.0/accesskeys", session, body).await?;
-        // An account settles in once.
+        // Fails only for a second key, and an account settles in once.
         let _ = self.key.set(text(&key, "token"));
         let billing = json!({"name": "Main account", "data": {"currency": "EUR"}});
         let billing = client.post("/v1.0/billing_accounts", session, billing).await?;

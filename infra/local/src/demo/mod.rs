@@ -35,7 +35,8 @@ const AT_ONCE: usize = 2;
 const PARAMETERS: [(&str, &str); 2] =
     [("WebhookAllowLoopback", "true"), ("SessionIdleHours", "168")];
 
-/// Adds to `options` what the demonstration needs of its stack: parameters, and the route that receives webhooks.
+/// Adds to `options` what the demonstration requires: parameters of the template, and the route that receives
+/// webhooks.
 #[must_use]
 pub fn options(mut options: Options) -> Options {
     let parameters = PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned()));

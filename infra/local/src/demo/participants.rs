@@ -24,24 +24,27 @@ pub(super) const CARRIER: &str = "carrier";
 /// The participant that stops answering.
 pub(super) const ARCHIVE: &str = "archive";
 
-/// Day from which the archive's program no longer runs, so the archive does not answer.
+/// Day from which the archive's program no longer runs, so the archive does not answer: 8 days before the
+/// demonstration is shown.
 pub(super) const ARCHIVE_STOPS: u32 = 8;
 
-/// Day on which operators delete the archive: later erasures do not ask it.
+/// Day on which operators delete the archive, 3 days before the demonstration is shown: later erasures do not
+/// ask it.
 pub(super) const ARCHIVE_DELETED: u32 = 3;
 
 const DAY: u32 = 24 * 60 * 60;
 const YEAR: u32 = 365 * DAY;
 
-/// Maximum time that the story waits for a program's answers. One that missed an event answers when it is repeated.
+/// Maximum time that the story waits for a participant's program to answer. A program that missed a request
+/// answers when the request is repeated.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The program of a participant, which answers erasure requests. It goes on when this handle is dropped, until the
-/// stack ends.
+/// A running program of a participant, which answers erasure requests. It keeps running when this handle is
+/// dropped, until the stack ends.
 pub(super) struct Program {
     name: &'static str,
     task: JoinHandle<()>,
-    /// The events that the program hears, too.
+    /// The events on the bus, which the program receives, too: `catch_up` counts the requests among them.
     events: Receiver<Value>,
     /// Number of erasure requests among the events taken from `events`.
     requested: u64,
@@ -50,8 +53,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Waits until the program has answered every erasure request that is on the bus. Returns whether there were new
-    /// ones.
+    /// Waits until the program has answered every erasure request on the bus so far, but at most
+    /// [`PATIENCE`]. Returns whether there were new requests.
     pub(super) async fn catch_up(&mut self) -> bool {
         let before = self.requested;
         loop {

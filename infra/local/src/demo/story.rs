@@ -18,8 +18,8 @@ use crate::bootstrap;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Seconds by which the clock moves after an erasure. By then the receipt is signed, and the last mail, which waits for
-/// it, is sent.
+/// Seconds by which the clock advances after an erasure, so that its receipt is signed, and the account's
+/// last mail, which waits for the receipt, is sent.
 const EVENING: i64 = 10 * 60;
 
 /// Number of days between two progress messages.
@@ -34,7 +34,7 @@ pub(super) struct Story<'a> {
     archive: Option<Program>,
 }
 
-/// A day of the story, with a session of the operator that begins at its first use.
+/// A day of the story. The operator's session of that day is created at its first use.
 struct Today<'a> {
     day: u32,
     client: &'a Client,
@@ -82,7 +82,8 @@ impl<'a> Story<'a> {
             archive.stop();
         }
         if day == PURGES_CRASH {
-            // Two batches delete the first slice of 40 agents; the run is killed before the first of the second slice.
+            // Two batch writes delete the first 40 agents, a slice of the purge. The run is killed before the first
+            // batch write of the next slice.
             self.crash_purges(json!({"operation": "BatchWriteItem", "nth": 3})).await?;
         }
         let report = self.stack.advance_clock(DAY).await?;

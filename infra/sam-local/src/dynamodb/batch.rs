@@ -28,7 +28,7 @@ pub(super) fn withhold(
     unprocessed
 }
 
-/// Adds the entries that `withhold` took out of a batch to its answer, as unprocessed.
+/// Adds the entries that [`withhold`] took out of a batch to the batch's response, as unprocessed.
 pub(super) fn add_unprocessed(operation: &str, response: &mut Value, unprocessed: Value) {
     let reads = operation == "BatchGetItem";
     let name = if reads { "UnprocessedKeys" } else { "UnprocessedItems" };

@@ -48,7 +48,8 @@ pub(super) fn by_table_and_index(capacity: &Value) -> Vec<(String, f64)> {
     indexes.chain([(table.to_owned(), units(&capacity["Table"]))]).collect()
 }
 
-/// Returns the capacity without the share of each index, as `ReturnConsumedCapacity: TOTAL` reports it.
+/// Returns the capacity without the breakdown by table and index, as `ReturnConsumedCapacity: TOTAL` reports
+/// it.
 pub(super) fn total(mut capacity: Value) -> Value {
     let tables: Vec<&mut Value> = match &mut capacity {
         Value::Array(tables) => tables.iter_mut().collect(),

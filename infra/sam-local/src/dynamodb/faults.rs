@@ -1,4 +1,5 @@
-//! Fault injection: rules that say which calls fail, and how.
+//! Fault injection: rules that say which calls fail, and how. A rule *strikes* a call when its fault is
+//! injected into the call.
 //!
 //! [`Faults::strike`] chooses the fault of a call; `inject` carries it out.
 
@@ -48,7 +49,7 @@ pub(super) enum Fault {
     StaleIndex,
 }
 
-/// A rule: a fault, and conditions on the calls. The rule can strike a call that meets all of them.
+/// A rule: a fault, and conditions. The fault is injected only into calls that meet all conditions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
@@ -61,8 +62,8 @@ pub(super) struct Rule {
     /// Logical id of a table that the call names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<String>,
-    /// Number of the first call that the rule strikes, counted from 1. Without `times`, the rule strikes only this
-    /// call.
+    /// Number of the first call that the rule strikes, counted from 1 among those that meet the conditions.
+    /// Without `times`, the rule strikes only this call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
     /// Maximum number of calls that the rule strikes.
@@ -120,10 +121,11 @@ pub(super) struct Strike {
     pub(super) replica: Option<Arc<Mutex<Replica>>>,
 }
 
-/// Maximum number of rules at a time.
+/// Maximum number of rules that can be in force at once.
 const MAX_RULES: usize = 1_000;
 
-/// Maximum number of rules at a time for stale queries. Each of these rules has a copy of the tables.
+/// Maximum number of `stale_index` rules that can be in force at once. Each of them has its own copy of the
+/// tables.
 const MAX_COPIES: usize = 10;
 
 /// Parses a list of rules in JSON; `functions` and `tables` are the template's logical ids.
@@ -229,7 +231,7 @@ impl Rule {
 }
 
 impl Faults {
-    /// Replaces the rules. `copy` makes the copy of the tables for each rule of stale queries.
+    /// Replaces the rules. `copy` makes a copy of the tables; it is called for each `stale_index` rule.
     pub(super) fn set(
         &mut self,
         rules: Vec<Rule>,
@@ -257,8 +259,8 @@ impl Faults {
         self.0.iter().map(shown).collect()
     }
 
-    /// Returns the fault of a call: that of the first rule that strikes it. Every rule whose conditions the call meets
-    /// counts the call.
+    /// Returns the fault to inject into a call: that of the first rule that strikes it. Every rule whose
+    /// conditions the call meets counts the call. Rules for `conflict_hold` are left to [`hold`](Self::hold).
     pub(super) fn strike(
         &mut self,
         function: Option<&str>,
@@ -279,7 +281,8 @@ impl Faults {
         strike
     }
 
-    /// Returns the time for which a call stays in flight and locks its items; `None` if no rule asks for it.
+    /// Returns the time for which `conflict_hold` rules keep a transaction in flight, with its items locked:
+    /// the longest time of the rules that strike it; `None` if none does.
     pub(super) fn hold(
         &mut self,
         function: Option<&str>,
@@ -296,7 +299,8 @@ impl Faults {
         longest
     }
 
-    /// Returns the copies that stale queries read. Each copy must be told of every write.
+    /// Returns the copies of the tables that stale queries read. The caller must pass every write to each of
+    /// them.
     pub(super) fn replicas(&self) -> Vec<Arc<Mutex<Replica>>> {
         self.0.iter().filter_map(|armed| armed.replica.clone()).collect()
     }

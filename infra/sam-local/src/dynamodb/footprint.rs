@@ -13,7 +13,7 @@ use crate::template;
 pub struct Footprint {
     reads: BTreeSet<String>,
     writes: BTreeSet<String>,
-    /// Items that a phase of a transaction locks or unlocks; empty for a call that is executed as a whole.
+    /// Items that a phase of a transaction locks or unlocks; empty for a call that runs in a single phase.
     locks: BTreeSet<String>,
 }
 
@@ -48,7 +48,8 @@ impl Footprint {
         Self { locks: Self::of_lock(request).locks, ..Self::of(request, item_at) }
     }
 
-    /// Returns the footprint of a request; `item_at` returns the present item with a key, or null.
+    /// Returns the footprint of a request; `item_at` returns the item that is stored under a key now, or
+    /// null.
     pub(super) fn of(request: &Request<'_>, item_at: impl Fn(&ItemKey) -> Value) -> Self {
         let mut writes = BTreeSet::new();
         for write in request.writes() {
@@ -93,8 +94,8 @@ fn range_path(request: &Request<'_>) -> String {
     }
 }
 
-/// Returns the partitions of global indexes that a write may change: those that hold the present item `before`, and
-/// those into which the write may move it.
+/// Returns the partitions of global secondary indexes that a write may change: those that contain the item as
+/// it is now (`before`), and those into which the write may move it.
 fn index_partitions(
     request: &Request<'_>,
     write: &Write<'_>,

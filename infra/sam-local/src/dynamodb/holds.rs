@@ -1,9 +1,10 @@
-//! Items of transactions in flight, which other writers may not touch.
+//! Locks the items of transactions in flight, so that other calls conflict with them as on AWS.
 //!
 //! `DynamoDB` commits a transaction in two phases: it first locks every item that the transaction names
-//! and checks the conditions, then writes. The emulator does both at once, so two transactions never meet
-//! there. Here a transaction that is to be held locks its items when it arrives, stays in flight for a
-//! while, then commits atomically in the emulator and unlocks. Until then
+//! and checks the conditions, then writes. The embedded emulator does both at once, so its transactions
+//! never conflict. This module adds the first phase, for transactions that a fault, the stack's option
+//! `contention` or `DynamoDb::begin` keeps in flight: such a transaction locks its items when it arrives,
+//! waits, commits atomically in the emulator, and unlocks the items. Until then
 //!
 //! - another transaction that names one of the items is refused at once, `TransactGetItems` included:
 //!   `TransactionCanceledException` with the reason `TransactionConflict` for each such item. Condition
@@ -12,7 +13,7 @@
 //!   `TransactionInProgressException`;
 //! - a single write is refused with `TransactionConflictException`;
 //! - `BatchWriteItem` leaves the items out and returns them as `UnprocessedItems`;
-//! - every other read passes, and sees the item as it was before the transaction.
+//! - every other read (all but `TransactGetItems`) passes, and sees the items as before the transaction.
 
 use std::{
     collections::HashMap,
@@ -42,7 +43,7 @@ struct Holder {
     token: Option<String>,
 }
 
-/// The locks of one transaction. Dropping this unlocks the items.
+/// An RAII guard of one transaction's locks: dropping it unlocks the items.
 pub(super) struct Hold {
     holds: Arc<Holds>,
     items: Vec<ItemKey>,

@@ -1,4 +1,5 @@
-//! Carries out a call that a fault strikes. The answers are those that real tables give in such a case.
+//! Carries out calls into which a fault is injected. The replies are those that real DynamoDB gives in such a
+//! case.
 
 use dynoxide::DynoxideError;
 use serde_json::{Value, json};
@@ -12,7 +13,8 @@ use super::{
 };
 use crate::sync::lock;
 
-/// Answers a call with the fault `strike`; `carry_out` executes a request.
+/// Carries out a call with the fault of `strike`, and returns its outcome; `carry_out` executes a request on
+/// the tables.
 pub(super) fn inject(
     strike: &Strike,
     request: Request<'_>,
@@ -41,7 +43,7 @@ pub(super) fn inject(
             Some(replica) => Reply::from(lock(replica).query(body, strike.writes)),
             None => Reply::from(carry_out(body.clone())),
         },
-        // Held by the caller.
+        // The caller of `inject` keeps the transaction in flight.
         Fault::ConflictHold => Reply::from(carry_out(body.clone())),
     };
     Answer::Reply(reply)
@@ -83,8 +85,8 @@ fn canceled(request: &Value, code: &str, message: &str) -> Reply {
     Reply::canceled(reasons)
 }
 
-/// Processes the first `most` entries of a batch (`None`: the first half). If this is no entry at all, the call is
-/// throttled, as on real tables.
+/// Processes only the first `most` entries of a batch (`None`: the first half). If this leaves no entry at
+/// all, the call is throttled, as on real tables.
 fn process_some(
     operation: &str,
     mut request: Value,

@@ -1,6 +1,6 @@
 //! Refuses queries whose key condition compares with an empty string.
 //!
-//! `DynamoDB` refuses such queries, since no key is empty; the emulator answers them.
+//! `DynamoDB` refuses such queries, since no key is empty; the embedded emulator accepts them.
 
 use dynoxide::DynoxideError;
 

@@ -1,7 +1,7 @@
 //! `DynamoDB`: a layer in front of an embedded emulator. It checks permissions, index projections and key
-//! conditions, counts calls and capacity, holds the items of transactions in flight, and injects faults.
+//! conditions, counts calls and capacity, locks the items of transactions in flight, and injects faults.
 //!
-//! Every call of a caller, over HTTP or in process, goes through `DynamoDb::admit` and `DynamoDb::carry_out`.
+//! Every call, over HTTP or in process, goes through `DynamoDb::admit` and `DynamoDb::carry_out`.
 
 mod batch;
 mod capacity;

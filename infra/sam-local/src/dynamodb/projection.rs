@@ -1,6 +1,7 @@
 //! Refuses reads of an index that name attributes which the index does not project.
 //!
-//! `DynamoDB` refuses such reads; the emulator answers without the attributes. The messages are `DynamoDB`'s.
+//! `DynamoDB` refuses such reads; the embedded emulator returns the items without these attributes. The error
+//! messages are `DynamoDB`'s.
 
 use dynoxide::DynoxideError;
 use serde_json::Value;
@@ -20,7 +21,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), DynoxideError> {
     let named = body["AttributesToGet"].as_array().into_iter().flatten();
     projected.extend(named.filter_map(|name| name.as_str().map(str::to_owned)));
     let missing = index.missing(projected);
-    // A local index reads what it lacks from the table.
+    // A query of a local index fetches attributes that the index lacks from the table.
     if index.is_global && !missing.is_empty() {
         let name = index.name;
         return Err(invalid(format!("Global secondary index {name} does not project [{missing}]")));

@@ -41,17 +41,17 @@ impl Replica {
             Some((key.clone(), found["Item"].take()))
         };
         self.behind.push_back(keys.iter().filter_map(now_at).collect());
-        // No rule asks for more. What cannot be applied here fails the next query.
+        // No rule reads further back. If a write cannot be applied, the next query fails, too.
         let _ = self.catch_up(MAX_WRITES);
     }
 
-    /// Answers a query from the state of the tables `writes` writes ago.
+    /// Executes a query on the tables as they were `writes` writes ago.
     pub(super) fn query(&mut self, query: &Value, writes: usize) -> Result<Value, DynoxideError> {
         self.catch_up(writes)?;
         execute(&self.database, "Query", query)
     }
 
-    /// Applies all queued writes but the latest `writes`.
+    /// Applies all queued writes except the latest `writes`.
     fn catch_up(&mut self, writes: usize) -> Result<(), DynoxideError> {
         while self.behind.len() > writes {
             for (key, item) in self.behind.front().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Answers to a call, and `DynamoDB`'s errors.
+//! Outcomes of a call to the tables, and `DynamoDB`'s errors.
 
 use dynoxide::DynoxideError;
 use serde_json::{Value, json};

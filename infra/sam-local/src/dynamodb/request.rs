@@ -64,7 +64,7 @@ fn batch_legs(requests: &Value) -> impl Iterator<Item = &Value> {
     requests.filter_map(Value::as_object).flatten().map(|(_, leg)| leg)
 }
 
-/// Returns the access of an action on a table, or on an index (`Orders/index/open`).
+/// Returns what IAM checks for an action on a table, or on an index (`Orders/index/open`).
 fn access<'a>(action: &str, resource: &str, partitions: Vec<&'a str>) -> Access<'a> {
     let resource = arn("dynamodb", &format!("table/{resource}"));
     Access { action: format!("dynamodb:{action}"), resource, partitions }
@@ -120,8 +120,8 @@ impl Request<'_> {
         self.writes().iter().filter_map(|write| self.item_key(write.table, write.named)).collect()
     }
 
-    /// Returns the accesses for which the caller needs permission. A transaction needs that of each of its actions,
-    /// such as `dynamodb:PutItem` for a `Put`.
+    /// Returns the accesses for which the caller needs permission. A transaction needs the permission for
+    /// each of its actions, such as `dynamodb:PutItem` for a `Put`.
     pub(super) fn accesses(&self) -> Vec<Access<'_>> {
         match self.operation {
             "TransactGetItems" | "TransactWriteItems" => {
@@ -153,7 +153,7 @@ impl Request<'_> {
         }
     }
 
-    /// Returns the access of `action` on these items of a table, with their partition keys.
+    /// Returns what IAM checks for `action` on these items of a table: with the items' partition keys.
     fn access<'a>(
         &self,
         action: &str,
@@ -195,7 +195,7 @@ impl Request<'_> {
         legs.filter_map(Value::as_object).flatten().map(|(kind, leg)| (kind.as_str(), leg))
     }
 
-    /// Returns the parts of a batch, each with the name of its table.
+    /// Returns the tables that a batch names, each with the batch's requests to it.
     fn batches(&self) -> impl Iterator<Item = (&str, &Value)> {
         let tables = self.body["RequestItems"].as_object().into_iter().flatten();
         tables.map(|(table, requests)| (table.as_str(), requests))

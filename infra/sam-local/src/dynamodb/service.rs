@@ -1,4 +1,5 @@
-//! The `DynamoDB` service: checks a call, locks its items, executes it, and counts its cost.
+//! The emulated `DynamoDB`: checks each call, locks the items of transactions, executes the call, and counts
+//! the capacity that it consumes.
 
 use std::{
     path::Path,
@@ -33,34 +34,36 @@ use crate::{
     template::Table,
 };
 
-/// Maximum number of records that the streams of all tables keep together.
+/// Maximum number of records kept in the streams of all tables together.
 const STREAM_RECORDS: usize = 100_000;
 
-/// The stack's `DynamoDB`: the template's tables in the embedded emulator, with permissions, counters, locks and
-/// faults.
+/// The stack's `DynamoDB`: the template's tables in an embedded emulator (Dynoxide), with permission checks,
+/// counters, transaction locks and injected faults.
 pub(crate) struct DynamoDb {
     database: Database,
     tables: Vec<Table>,
     stats: Arc<Stats>,
     permissions: Arc<Permissions>,
-    /// One per stream; all are rung after every write.
+    /// One [`Doorbell`] per table stream. After every write all are rung, so that each stream looks for new
+    /// records.
     doorbells: Vec<Arc<Doorbell>>,
     /// Delay of each reply over HTTP.
     latency: Mutex<Duration>,
-    /// Time for which every transaction stays in flight and locks its items; zero: not at all.
+    /// Time for which every transaction stays in flight with its items locked. If zero, a transaction
+    /// executes at once.
     contention: Mutex<Duration>,
     holds: Arc<Holds>,
     faults: Mutex<Faults>,
 }
 
-/// A point at which a call waits when a test holds calls.
+/// The point at which a call waits when a test [holds calls](crate::Tables::hold_calls).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
-    /// Before the call, which is then executed as a whole.
+    /// Before a call that is executed in one step.
     Whole,
-    /// Before the first phase of a transaction, which locks its items.
+    /// Before a transaction's first phase, in which it locks its items.
     Lock,
-    /// Before the second phase of a transaction, which writes its items and unlocks them.
+    /// Before a transaction's second phase, in which it writes its items and unlocks them.
     Commit,
 }
 
@@ -70,7 +73,7 @@ pub(crate) struct Admitted {
     operation: String,
     body: Value,
     strike: Option<Strike>,
-    /// Locks of a transaction, and how long it stays in flight.
+    /// For a transaction that stays in flight: its locks, and the time in flight.
     hold: Option<(Hold, Duration)>,
 }
 
@@ -106,8 +109,8 @@ impl DynamoDb {
         }))
     }
 
-    /// Answers a call over HTTP: counts it, and delays the reply by the latency. The call goes on if the client
-    /// disconnects.
+    /// Handles a call over HTTP: counts it, and delays the reply by the configured latency. The call is
+    /// executed even if the client disconnects.
     pub(crate) async fn dispatch(
         self: &Arc<Self>,
         caller: Option<Caller>,
@@ -129,7 +132,7 @@ impl DynamoDb {
         answer
     }
 
-    /// Answers a call in process, on this task.
+    /// Handles a call that is made within this process, on the current task and without added latency.
     pub(crate) async fn answer(
         &self,
         caller: Option<&Caller>,
@@ -145,8 +148,8 @@ impl DynamoDb {
         }
     }
 
-    /// Begins a transaction in process: locks its items until [`DynamoDb::commit`]. If the transaction is refused at
-    /// this point, its answer is returned as `Err`.
+    /// Begins a transaction that is made within this process: locks its items until [`DynamoDb::commit`]. If
+    /// the transaction is refused already here, returns the error response as `Err`.
     pub(crate) fn begin(&self, caller: &Caller, body: &[u8]) -> Result<Admitted, Answer> {
         self.admit(Some(caller), "TransactWriteItems", body, Duration::MAX)
     }
@@ -156,17 +159,18 @@ impl DynamoDb {
         self.carry_out(begun)
     }
 
-    /// Whether a call would be refused now, or leave entries unprocessed, because a transaction in flight has locked
-    /// one of its items.
+    /// Whether the call, if executed now, would be refused or would leave entries of a batch unprocessed,
+    /// because a transaction in flight has locked one of the call's items.
     pub(crate) fn is_locked(&self, operation: &str, body: &Value) -> bool {
         let request = Request { operation, body, tables: &self.tables };
         self.holds.check(&request).is_err()
             || self.holds.withhold(operation, &mut body.clone(), &self.tables) != json!({})
     }
 
-    /// Accepts a call: checks the caller's permission, selects the call's fault, and locks the items of a transaction
-    /// that is to stay in flight. The time in flight is the longest that a fault, the contention or `at_least` asks
-    /// for. If the call is refused at this point, its answer is returned as `Err`.
+    /// Accepts a call: checks the caller's permission, selects the fault to inject, if any, and locks the
+    /// items of a transaction that is to stay in flight. The time in flight is the longest of three: the one
+    /// set by a fault rule, the contention time, and `at_least`. If the call is refused here, returns the
+    /// response as `Err`.
     fn admit(
         &self,
         caller: Option<&Caller>,
@@ -200,7 +204,8 @@ impl DynamoDb {
         })
     }
 
-    /// Executes an accepted call, with its fault if there is one, and unlocks its items afterwards.
+    /// Executes an accepted call, injecting its fault if there is one, and then unlocks the items of a
+    /// transaction.
     fn carry_out(&self, admitted: Admitted) -> Answer {
         let Admitted { function, operation, mut body, strike, hold } = admitted;
         if hold.is_none() {
@@ -290,24 +295,26 @@ impl DynamoDb {
         *lock(&self.latency) = latency;
     }
 
-    /// Keeps every transaction in flight for `time` from now on, and holds its items meanwhile.
+    /// From now on, keeps every transaction in flight for `time`, with its items locked.
     pub(crate) fn set_contention(&self, time: Duration) {
         *lock(&self.contention) = time;
     }
 
-    /// Replaces the rules of fault injection; `rules` is a list in JSON.
+    /// Replaces the fault-injection rules with `rules`, a list in JSON.
     pub(crate) fn set_faults(&self, rules: &[u8]) -> Result<(), Error> {
         let rules = faults::parse(rules, &self.stats.functions(), &self.table_ids())?;
         let copy = || Replica::of(&self.database, &self.tables);
         lock(&self.faults).set(rules, copy)
     }
 
-    /// Returns the rules of fault injection in JSON, each with its counters `seen` and `hits`.
+    /// Returns the fault-injection rules in JSON, each with its counters `seen` (calls that met the rule's
+    /// conditions) and `hits` (calls that got the fault).
     pub(crate) fn faults(&self) -> Value {
         lock(&self.faults).report()
     }
 
-    /// Executes a call of the stack itself, which is neither counted nor blocked by locked items.
+    /// Executes a call that the stack itself makes. Such a call is neither counted nor blocked by locked
+    /// items.
     pub(crate) async fn blocking(
         self: &Arc<Self>,
         operation: &str,
@@ -328,14 +335,16 @@ impl DynamoDb {
         Some(join(tokio::task::spawn_blocking(scan).await))
     }
 
-    /// Returns the same as `items`, without an async runtime; blocks this thread.
+    /// Returns all items of the table with this logical id, like [`DynamoDb::items`], but needs no async
+    /// runtime and blocks the calling thread.
     pub(crate) fn items_blocking(&self, id: &str) -> Option<Result<Vec<Value>, Error>> {
         let name = self.tables.iter().find(|table| table.id == id)?.name.clone();
         let items = storage::scan(&self.database, json!({"TableName": name}));
         Some(items.map_err(|error| Error::new(error.to_string())))
     }
 
-    /// Returns the footprint of a call, or of one phase of it, with the present content of the tables.
+    /// Returns the [`Footprint`] of a call, or of one phase of it: the data that it reads and writes, given
+    /// the present content of the tables.
     pub(crate) fn footprint(&self, operation: &str, phase: Phase, body: &Value) -> Footprint {
         let item_at = |key: &ItemKey| {
             let get = json!({"TableName": key.table, "Key": key.key, "ConsistentRead": true});
@@ -350,12 +359,12 @@ impl DynamoDb {
         }
     }
 
-    /// Returns a copy of all items.
+    /// Returns a copy of all items of all tables.
     pub(crate) fn copy(&self) -> Result<storage::Copy, Error> {
         storage::copy(&self.database, &self.tables)
     }
 
-    /// Restores the items of `copy`.
+    /// Restores all tables to the items in `copy`.
     pub(crate) fn restore(&self, copy: &storage::Copy) -> Result<(), Error> {
         storage::restore(&self.database, &self.tables, copy)
     }
@@ -381,7 +390,7 @@ impl DynamoDb {
 }
 
 impl Admitted {
-    /// Waits for as long as the transaction stays in flight.
+    /// Waits while the transaction is to stay in flight. Returns at once for any other call.
     async fn in_flight(&self) {
         if let Some((_, time)) = self.hold {
             tokio::time::sleep(time).await;
@@ -389,7 +398,7 @@ impl Admitted {
     }
 }
 
-/// Returns the answer to a call whose task panicked.
+/// Returns the error response to a call whose task panicked.
 fn failed(error: tokio::task::JoinError) -> Answer {
     Answer::Reply(Reply::error(&DynoxideError::InternalServerError(error.to_string())))
 }

@@ -11,7 +11,8 @@ use crate::{
     template::{self, Table},
 };
 
-/// Creates the tables that do not exist, and checks that the others are as the template declares them.
+/// Creates the tables that do not exist yet. Checks that the existing ones have the keys, indexes and streams
+/// that the template declares.
 pub(super) fn create(database: &Database, tables: &[Table]) -> Result<(), Error> {
     for table in tables {
         let fails = |error: &dyn std::fmt::Display| Error::at(&table.id, error.to_string());
@@ -34,10 +35,10 @@ pub(super) fn create(database: &Database, tables: &[Table]) -> Result<(), Error>
     Ok(())
 }
 
-/// Improves the emulator's streams with an index and a trigger. The index serves the emulator's search for the stream's
-/// last sequence number at every write, which would read all records. The trigger deletes old records, which the
-/// emulator would keep for ever. The latest `kept` records of all streams together stay, delivered or not; AWS keeps
-/// the records of a day.
+/// Adds an index and a trigger to the emulator's table of stream records. At every write, the emulator looks
+/// up a stream's last sequence number; with the index it need not read all records. The trigger deletes old
+/// records, which the emulator would keep for ever: only the latest `kept` records of all streams together
+/// remain, delivered or not. AWS keeps records for 24 hours.
 pub(super) fn prepare_streams(database: &Database, kept: usize) -> Result<(), Error> {
     let script = format!(
         "CREATE INDEX IF NOT EXISTS _stream_records_in_order \
@@ -62,7 +63,7 @@ pub(super) fn prepare_streams(database: &Database, kept: usize) -> Result<(), Er
     database.restore_from(&path.to_string_lossy()).map_err(|error| fails(&error))
 }
 
-/// Returns all items that a scan finds.
+/// Runs a `Scan` page by page to its end, and returns all items found.
 pub(super) fn scan(database: &Database, mut request: Value) -> Result<Vec<Value>, DynoxideError> {
     let mut items = Vec::new();
     loop {
@@ -77,8 +78,8 @@ pub(super) fn scan(database: &Database, mut request: Value) -> Result<Vec<Value>
     }
 }
 
-/// Deletes the items that have expired by `now` (seconds since 1970), and returns their number. It replaces the
-/// emulator's own sweep, which goes by the machine's clock instead of virtual time.
+/// Deletes the items whose TTL has passed at `now` (seconds since 1970), and returns their number. It
+/// replaces the emulator's own TTL deletion, which goes by the machine's clock instead of virtual time.
 pub(super) fn sweep(
     database: &Database,
     tables: &[Table],
@@ -122,10 +123,10 @@ fn sweep_table(
     Ok(swept)
 }
 
-/// Items by table and primary key.
+/// A copy of tables: table name to primary key (as JSON text) to item.
 pub(crate) type Copy = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// Returns a copy of all items.
+/// Returns a copy of all items of these tables.
 pub(super) fn copy(database: &Database, tables: &[Table]) -> Result<Copy, Error> {
     let items = |table: &Table| {
         let items = scan(database, json!({"TableName": table.name}))?;
@@ -136,7 +137,7 @@ pub(super) fn copy(database: &Database, tables: &[Table]) -> Result<Copy, Error>
     copy.map_err(|error| Error::new(error.to_string()))
 }
 
-/// Restores the items of `wanted`. Writes only the items that differ.
+/// Makes the items of these tables the same as in the copy `wanted`; deletes and writes only what differs.
 pub(super) fn restore(database: &Database, tables: &[Table], wanted: &Copy) -> Result<(), Error> {
     let fails = |error: DynoxideError| Error::new(error.to_string());
     let nothing = BTreeMap::new();
@@ -168,7 +169,8 @@ fn key_of(item: &Value, table: &Value) -> Value {
     names.map(|name| (name.to_owned(), item[name].clone())).collect::<Map<_, _>>().into()
 }
 
-/// Returns the parts of a table's description that can change only if the table is created anew.
+/// Returns the parts of a table's description that a kept table must share with the template: its keys, its
+/// indexes and its stream view type.
 fn shape(table: &Value) -> Value {
     let mut indexes: Vec<_> = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
         .iter()

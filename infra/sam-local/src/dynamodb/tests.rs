@@ -1,4 +1,4 @@
-//! Tests of the service, with one table, an index and faults.
+//! Tests of the emulated `DynamoDB`: calls to one table and its indexes, with injected faults.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     template::Table,
 };
 
-/// Returns a service whose table has the items 1 to 4, each also in its index.
+/// Returns an emulated `DynamoDB` with one table, which has the items 1 to 4; its indexes list all of them.
 fn open() -> Arc<DynamoDb> {
     let key = |hash: &str, range: &str| {
         json!([
@@ -383,7 +383,7 @@ fn transaction(numbers: &[u8]) -> Value {
     json!({"TransactItems": puts})
 }
 
-/// Sends `first`, and `then` while `first` is in flight. Returns both answers.
+/// Sends `first`, and sends `then` while `first` is in flight. Returns both replies.
 async fn meet(dynamodb: &DynamoDb, first: (&str, Value), then: (&str, Value)) -> [(u16, Value); 2] {
     let read = |answer| {
         let Answer::Reply(reply) = answer else { panic!("no answer") };
@@ -649,8 +649,8 @@ async fn errors_are_dynamodbs() {
     assert_eq!(status, 400);
 }
 
-/// Each call is listed with the action for which it is refused when only `GetItem` and `PutItem` on the table are
-/// granted; `None` if it is allowed.
+/// Only `GetItem` and `PutItem` on the table are granted. Each case names the missing permission for which
+/// the call is refused; `None` if the call is allowed.
 #[tokio::test]
 async fn a_call_that_is_not_granted_is_refused() {
     let (dynamodb, _) = open_empty();

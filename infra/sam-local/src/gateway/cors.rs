@@ -1,8 +1,8 @@
-//! Cross-origin requests, answered as API Gateway answers them for an HTTP API.
+//! Cross-origin requests (CORS), handled as API Gateway handles them for an HTTP API.
 //!
-//! The gateway answers a preflight itself: no function runs, and the answer is a 204 with or without the headers that
-//! allow the request. From the answers to all other requests it drops the CORS headers that the function set, and adds
-//! its own if the request comes from an allowed origin.
+//! The gateway itself responds to a preflight request, and no function runs: the response is a 204, which has
+//! the headers that allow the request only if the origin is allowed. In responses to other requests, the
+//! gateway removes the CORS headers that the function set, and adds its own if the origin is allowed.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
@@ -11,7 +11,7 @@ use axum::{
 
 use crate::template::Cors;
 
-/// Answers a preflight request; `None` if the request is not one.
+/// Returns the response to a preflight request; `None` if the request is not a preflight.
 pub(super) fn preflight(cors: &Cors, request: &Parts) -> Option<Response> {
     let asks = request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let origin = request.headers.get(header::ORIGIN)?;
@@ -29,7 +29,7 @@ pub(super) fn preflight(cors: &Cors, request: &Parts) -> Option<Response> {
     Some(response)
 }
 
-/// Replaces the CORS headers of a function's answer by the gateway's.
+/// Replaces the CORS headers of a function's response with the gateway's own.
 pub(super) fn apply(cors: &Cors, request: &Parts, response: &mut Response) {
     let headers = response.headers_mut();
     let is_cors = |name: &HeaderName| name.as_str().starts_with("access-control-");
@@ -44,7 +44,7 @@ pub(super) fn apply(cors: &Cors, request: &Parts, response: &mut Response) {
     }
 }
 
-/// Adds the headers that allow an origin; false if it is not allowed.
+/// Adds the headers that allow `origin`. Returns false, and adds none, if the origin is not allowed.
 fn allow_origin(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) -> bool {
     let text = origin.to_str().unwrap_or_default();
     let matches = |allowed: &String| match allowed.as_str() {

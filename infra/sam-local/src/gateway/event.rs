@@ -1,4 +1,4 @@
-//! Converts an HTTP request to the event that the function gets, in payload format 2.0.
+//! Converts an HTTP request to the event that is passed to the function, in API Gateway's payload format 2.0.
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
@@ -12,7 +12,8 @@ use crate::{aws::ACCOUNT, clock::unique_id};
 
 /// An incoming request.
 pub(super) struct Incoming<'a> {
-    /// The gateway's id of the request: in the response header `apigw-requestid`, and on AWS in the access log.
+    /// Request id, assigned by the gateway. The response header `apigw-requestid` shows it, as does the
+    /// access log on AWS.
     pub(super) id: &'a str,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a [u8],
@@ -52,7 +53,8 @@ impl Incoming<'_> {
         event
     }
 
-    /// Returns the path in the form that HTTP APIs pass to functions: decoded, and cut at an encoded `?`.
+    /// Returns the path in the form that HTTP APIs pass to functions: percent-decoded, and cut off at an
+    /// encoded `?`.
     fn path(&self) -> String {
         let path = decode(self.parts.uri.path());
         path.split('?').next().unwrap_or_default().to_owned()
@@ -62,8 +64,8 @@ impl Incoming<'_> {
         self.parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// Returns the headers by name, with those that API Gateway adds and without cookies. Repeated headers are joined
-    /// by commas.
+    /// Returns the headers by name: those of the request except cookies, and those that API Gateway adds.
+    /// Repeated headers are joined by commas.
     fn headers(&self) -> BTreeMap<&str, String> {
         let headers = &self.parts.headers;
         let names = headers.keys().filter(|name| *name != HeaderName::from_static("cookie"));

@@ -25,7 +25,8 @@ struct Answer {
     is_base64_encoded: bool,
 }
 
-/// Reads a function's answer to the request with the gateway's `id`; `None` if API Gateway cannot read it.
+/// Converts a function's answer to the HTTP response for the request with the gateway's request id `id`;
+/// `None` if API Gateway would reject the answer as malformed.
 pub(super) fn from_function(answer: &[u8], id: &str) -> Option<Response> {
     let value: Value = serde_json::from_slice(answer).ok()?;
     let answer = if value.get("statusCode").is_some() {

@@ -107,7 +107,7 @@ impl Segment {
         }
     }
 
-    /// Returns the precedence of the segment; the highest wins.
+    /// Returns the precedence of this kind of segment: of several matching routes, the highest wins.
     fn rank(&self) -> u8 {
         match self {
             Self::Exact(_) => 2,

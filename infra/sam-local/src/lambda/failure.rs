@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 /// Reason why an invocation has no result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The function answered with an error of its own.
+    /// The function itself reported an error; contains it.
     Function(Bytes),
-    /// The process ended before it answered.
+    /// The process ended before it answered; contains its exit status.
     Exited(String),
     TimedOut(Duration),
-    /// The process could not be started, or did not ask for its first event.
+    /// The process could not be started, or ended before it asked for its first event; contains the reason.
     NotStarted(String),
     NoSuchFunction(String),
 }

@@ -32,7 +32,8 @@ use crate::{
 /// Maximum number of processes of one function, unless the template reserves fewer.
 const MAX_PROCESSES: usize = 8;
 
-/// Pause before the first retry of an asynchronous invocation, doubled each time. AWS waits minutes.
+/// Pause before the first retry of an asynchronous invocation; it doubles before each further one. AWS waits
+/// minutes.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The functions and their processes.
@@ -49,10 +50,10 @@ pub(crate) struct Surroundings {
     pub(crate) binaries: PathBuf,
     /// Endpoint of the Runtime API, `DynamoDB`, `EventBridge`, KMS and SES.
     pub(crate) address: SocketAddr,
-    /// Environment variables of every function beside those of the template.
+    /// Environment variables that every function gets in addition to those of the template.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Name of the variable that tells a function the offset of virtual time, in seconds; `None`: functions
-    /// have the machine's time.
+    /// Name of the environment variable that tells a function by how many seconds virtual time is ahead of
+    /// the machine's clock; `None`: functions use the machine's time.
     pub(crate) clock_variable: Option<String>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) stats: Arc<Stats>,
@@ -69,7 +70,7 @@ struct Function {
 }
 
 impl Functions {
-    /// Prepares the functions; their processes start when they are called.
+    /// Checks that the functions' binaries exist. Processes start later, when functions are invoked.
     pub(crate) fn new(
         functions: Vec<template::Function>,
         surroundings: Surroundings,
@@ -89,7 +90,8 @@ impl Functions {
         self.by_id.contains_key(function)
     }
 
-    /// Invokes a function and waits for its answer. As on AWS, the invocation goes on if the caller leaves.
+    /// Invokes a function and waits for its answer. As on AWS, the invocation continues if the caller stops
+    /// waiting.
     pub(crate) async fn invoke(
         self: &Arc<Self>,
         function: &str,
@@ -100,8 +102,8 @@ impl Functions {
         call.await.unwrap_or_else(|error| Err(Failure::NotStarted(error.to_string())))
     }
 
-    /// Invokes a function asynchronously: if it fails, it is retried; after the last retry the event is kept as a dead
-    /// letter, with `cause` (such as a rule).
+    /// Invokes a function asynchronously, and retries if that fails. If the last retry fails too, keeps the
+    /// event as a dead letter. The dead letter names `cause`, which led to the invocation, such as a rule.
     pub(crate) fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes, cause: &str) {
         let (functions, busy) = (Arc::clone(self), self.surroundings.activity.begin());
         let (function, cause) = (function.to_owned(), cause.to_owned());
@@ -126,8 +128,8 @@ impl Functions {
         }
     }
 
-    /// Ends idle processes after the clock was moved, so that new ones start with the new time. Busy processes are
-    /// ended by `release` when they have answered.
+    /// Ends the idle processes after virtual time was moved, since a process learns the time offset only at
+    /// its start. Busy processes are ended by `release` when they have answered.
     pub(crate) fn retire_idle(&self) {
         for function in self.by_id.values() {
             lock(&function.idle).drain(..).for_each(|process| process.kill());
@@ -172,7 +174,7 @@ impl Functions {
                 None => self.start(function)?,
             };
             match process.handle(payload.clone(), function.definition.timeout).await {
-                // The event was not touched: another process takes it.
+                // This process did not take the event: another process gets it.
                 Err(Refusal::DiedIdle) => {}
                 Err(Refusal::Failure(failure)) => {
                     self.after_failure(function, process, &failure);
@@ -186,7 +188,8 @@ impl Functions {
         }
     }
 
-    /// Keeps the process after a function's own error, and ends it after any other failure.
+    /// Keeps a process for reuse if the function itself reported the error, and ends it after any other
+    /// failure.
     fn after_failure(&self, function: &Function, process: Arc<Process>, failure: &Failure) {
         if matches!(failure, Failure::Function(_)) {
             self.release(function, process);
@@ -195,7 +198,7 @@ impl Functions {
         }
     }
 
-    /// Keeps the process for the next invocation, or ends it if the clock was moved meanwhile.
+    /// Keeps the process for the next invocation, or ends it if virtual time was moved since it started.
     fn release(&self, function: &Function, process: Arc<Process>) {
         if process.clock_offset() == self.surroundings.clock.offset_seconds() {
             lock(&function.idle).push(process);
@@ -219,8 +222,8 @@ impl Functions {
         Ok(process)
     }
 
-    /// Returns the command that starts a process. Its environment has the template's variables, those that Lambda sets,
-    /// and the stack's endpoints.
+    /// Returns the command that starts a process. Its environment has the variables of the template, those
+    /// that Lambda sets, and the endpoints of the stack.
     fn command(&self, function: &template::Function, process: &str, offset: i64) -> Command {
         let Surroundings { binaries, address, environment, clock_variable, .. } =
             &self.surroundings;

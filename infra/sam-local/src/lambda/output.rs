@@ -12,14 +12,14 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::{console::Console, stats::Stats, sync::lock};
 
-/// Maximum length of a line, in bytes: the maximum that `CloudWatch` once had for a log event. A longer line is relayed
+/// Maximum length of a line, in bytes: `CloudWatch`'s former limit for a log event. A longer line is relayed
 /// in parts.
 const MAX_LINE: usize = 256 * 1024;
 
 /// The reading end of a pipe that a process writes to.
 pub(super) struct Output {
     pipe: Receiver,
-    /// The same pipe, for reads before the runtime has noticed that it is readable.
+    /// A second handle to the pipe, for reading before Tokio has noticed that the pipe is readable.
     file: File,
     /// The beginning of a line that is not complete yet.
     unfinished: Mutex<Vec<u8>>,
@@ -49,7 +49,8 @@ impl Output {
         Ok(output)
     }
 
-    /// Relays everything written so far: an answer must not overtake the lines before it.
+    /// Relays everything written so far. To be called before an answer is passed on, so that it does not
+    /// overtake the lines written before it.
     pub(super) fn catch_up(&self) {
         // The task that follows the pipe notices its end.
         let _ = self.read();
@@ -64,7 +65,7 @@ impl Output {
         }
     }
 
-    /// Reads until the end of the pipe, or until it has nothing more yet (`WouldBlock`).
+    /// Reads and relays lines until the pipe ends or has no more data for now (`WouldBlock`).
     fn read(&self) -> Result<()> {
         let mut unfinished = lock(&self.unfinished);
         let mut chunk = [0; 8 * 1024];

@@ -44,7 +44,7 @@ pub(super) struct Watchers {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-/// An event for the process.
+/// An event that a process is to handle.
 pub(super) struct Event {
     pub(super) request_id: String,
     pub(super) payload: Bytes,
@@ -158,7 +158,8 @@ impl Process {
         Err(Refusal::Failure(failure))
     }
 
-    /// Waits for the next event. The first call ends the init phase.
+    /// Waits for the next event on behalf of the process, which has asked for it. The first such request ends
+    /// the init phase.
     pub(super) async fn next(&self) -> Option<Event> {
         if self.init.set(self.started.elapsed()).is_ok() {
             let init = self.started.elapsed().as_secs_f64() * 1_000.0;
@@ -168,14 +169,16 @@ impl Process {
         self.waiting.lock().await.recv().await
     }
 
-    /// Marks the event as taken: from now on, the invocation fails if the process ends.
+    /// Marks the event as taken by the process. If the process ends from now on, the invocation fails;
+    /// before, another process would have got the event.
     pub(super) fn take(&self, event: Event) {
         *lock(&self.current) = Some((event.request_id, event.answer));
         // The caller may have left; the process handles the event all the same.
         let _ = event.taken.send(());
     }
 
-    /// Hands the answer to the caller; false if the process handles no such event, or the caller no longer waits.
+    /// Passes the process's answer to whoever invoked the function. Returns false if the process is not
+    /// handling the event with this id, or if nobody waits for the answer any more.
     pub(super) fn answer(&self, request_id: &str, answer: Answer) -> bool {
         catch_up(&self.outputs);
         let mut current = lock(&self.current);
@@ -208,7 +211,7 @@ fn catch_up(outputs: &[Arc<Output>]) {
     }
 }
 
-/// Waits until the process ends, and kills it if this is requested or the stack stops. Returns the exit status.
+/// Waits until the process ends; kills it on request or when the stack stops. Returns the exit status.
 async fn attend(mut child: Child, kill: &Notify, mut stopping: watch::Receiver<bool>) -> String {
     tokio::select! {
         status = child.wait() => return status.map_or_else(|e| e.to_string(), |s| s.to_string()),

@@ -1,4 +1,4 @@
-//! The Lambda Runtime API. Each process calls it under a path prefix of its own.
+//! The Lambda Runtime API. Each process calls it under its own path prefix, the process id.
 
 use std::sync::Arc;
 
@@ -68,7 +68,8 @@ async fn error(
     accept(&functions, &process, &request, Err(body))
 }
 
-/// Accepts the report of a failed init. The process ends afterwards, which fails the invocation that waits for it.
+/// Accepts a process's report that its init failed. Nothing more is to be done: the process then ends, and so
+/// the waiting invocation fails.
 async fn init_error(Path(_process): Path<String>) -> Response {
     accepted()
 }

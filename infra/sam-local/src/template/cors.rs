@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::node::Node;
 use crate::error::Error;
 
-/// The access to the API that pages of other origins have.
+/// What pages of other origins may do with the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cors {
     /// Allowed origins; `*` allows every origin, `https://*` every origin with that scheme.

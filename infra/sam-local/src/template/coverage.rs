@@ -1,16 +1,16 @@
-//! Finds the parts of a template that the stack does not play. They are listed when the stack starts.
+//! Finds the parts of a template that the stack does not emulate. They are listed when the stack starts.
 
 use super::node::Node;
 use crate::error::Error;
 
-/// Known properties of a resource type: those that the stack plays, and those without an effect that a function or a
-/// client on one machine can notice.
+/// The properties of a resource type that are not reported: those that the stack emulates, and those that
+/// make no difference to a function or a client on one machine.
 struct Known {
     played: &'static [&'static str],
     without_effect: &'static [&'static str],
 }
 
-/// Returns the known properties of a resource type; `None` if the stack does not play the type.
+/// Returns the known properties of a resource type; `None` if the stack does not emulate the type.
 fn known(kind: &str) -> Option<Known> {
     let (played, without_effect): (&[_], &[_]) = match kind {
         "AWS::Serverless::Function" => (
@@ -94,7 +94,7 @@ fn known(kind: &str) -> Option<Known> {
     Some(Known { played, without_effect })
 }
 
-/// Returns the known properties of a type of event source; `None` if the stack does not play the type.
+/// Returns the known properties of a type of event source; `None` if the stack does not emulate the type.
 fn known_source(kind: &str) -> Option<Known> {
     // The stack keeps dead letters itself, and never fails to hand an event to a function.
     let (played, without_effect): (&[_], &[_]) = match kind {
@@ -138,7 +138,8 @@ fn known_source(kind: &str) -> Option<Known> {
     Some(Known { played, without_effect })
 }
 
-/// Resource types without an effect that a function or a client on one machine can notice.
+/// Resource types that are not reported because they make no difference to a function or a client on one
+/// machine.
 const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::ApiGatewayV2::ApiMapping",
     "AWS::ApiGatewayV2::DomainName",
@@ -166,8 +167,8 @@ const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::SSM::Parameter",
 ];
 
-/// Names the parts of a resource that have an effect but are not played: the whole resource as `Files
-/// (AWS::S3::Bucket)`, or a property as `Api.Properties.Auth`.
+/// Returns the names of the parts of a resource that have an effect on AWS but are not emulated: the whole
+/// resource as `Files (AWS::S3::Bucket)`, or a property as `Api.Properties.Auth`.
 pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>, Error> {
     match (known(kind), resource.get("Properties")?) {
         (Some(known), Some(properties)) => of_properties(&known, &properties),
@@ -178,7 +179,8 @@ pub(super) fn of_resource(kind: &str, resource: &Node<'_>) -> Result<Vec<String>
     }
 }
 
-/// Names the parts of an event source that have an effect but are not played: the whole source, or properties.
+/// Returns the names of the parts of an event source that have an effect on AWS but are not emulated: the
+/// whole source, or properties of it.
 pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Error> {
     match (known_source(kind), source.get("Properties")?) {
         (Some(known), Some(properties)) => of_properties(&known, &properties),
@@ -187,7 +189,8 @@ pub(super) fn of_source(kind: &str, source: &Node<'_>) -> Result<Vec<String>, Er
     }
 }
 
-/// Names the parts of `Globals` that have an effect but are not played, such as `Globals.Function.Layers`.
+/// Returns the names of the parts of `Globals` that have an effect on AWS but are not emulated, such as
+/// `Globals.Function.Layers`.
 pub(super) fn of_globals(globals: &Node<'_>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for (section, properties) in globals.entries()? {

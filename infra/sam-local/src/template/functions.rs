@@ -14,7 +14,8 @@ use super::{
 };
 use crate::error::Error;
 
-/// Adds a function, its routes, rules, schedules and streams.
+/// Adds a function to `template`, together with the routes, rules, schedules and streams of its event
+/// sources.
 pub(super) fn add(template: &mut Template, id: &str, node: &Node<'_>) -> Result<(), Error> {
     let properties = node.require("Properties")?;
     template.functions.push(function(id, node, &properties)?);

@@ -1,4 +1,5 @@
-//! Reads a SAM template: evaluates its parameters and intrinsic functions, and turns its resources into the model.
+//! Reads a SAM template: evaluates its parameters and intrinsic functions, and builds a [`Template`] from its
+//! resources.
 
 mod cors;
 mod coverage;

@@ -1,4 +1,5 @@
-//! The model of a template: the resources that the local stack plays, in evaluated form.
+//! The model of a template: the resources that the local stack emulates, with all intrinsic functions
+//! evaluated.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,12 +7,12 @@ use serde_json::Value;
 
 use super::{cors::Cors, pattern::Pattern, policy::Statement, schedule::Expression};
 
-/// The resources of a template that the stack plays.
+/// The resources of a template that the stack emulates.
 #[derive(Debug, Default)]
 pub(crate) struct Template {
     pub(crate) functions: Vec<Function>,
     pub(crate) routes: Vec<Route>,
-    /// CORS configuration of the HTTP API; `None`: its answers allow no other origin to read them.
+    /// CORS configuration of the HTTP API; `None`: pages of other origins cannot read its responses.
     pub(crate) cors: Option<Cors>,
     pub(crate) tables: Vec<Table>,
     pub(crate) keys: Vec<Key>,
@@ -20,7 +21,7 @@ pub(crate) struct Template {
     pub(crate) rules: Vec<Rule>,
     pub(crate) schedules: Vec<Schedule>,
     pub(crate) streams: Vec<StreamMapping>,
-    /// Paths of the parts of the template that have an effect and are not played.
+    /// Paths of the parts of the template that have an effect on AWS but are not emulated.
     pub(crate) not_played: Vec<String>,
 }
 
@@ -104,9 +105,10 @@ pub(crate) struct Schedule {
     pub(crate) id: String,
     pub(crate) expression: Expression,
     pub(crate) function: String,
-    /// Payload of the invocation; `None`: EventBridge's scheduled event.
+    /// Payload of the invocation; `None`: the event that EventBridge sends by default.
     pub(crate) input: Option<Value>,
-    /// Whether the schedule belongs to EventBridge Scheduler (`ScheduleV2`) instead of an event rule.
+    /// Whether the schedule belongs to EventBridge Scheduler (`ScheduleV2`); otherwise it belongs to an event
+    /// rule.
     pub(crate) scheduler: bool,
 }
 
@@ -118,8 +120,8 @@ pub(crate) struct StreamMapping {
     pub(crate) stream_arn: String,
     pub(crate) function: String,
     pub(crate) batch_size: usize,
-    /// Maximum number of batches that are delivered concurrently. Two concurrent batches never have records of the same
-    /// key.
+    /// Maximum number of batches that are delivered concurrently. Two concurrent batches never have records
+    /// of the same item.
     pub(crate) parallelization: usize,
     /// Maximum number of retries of a failed batch; `None`: it is retried until it succeeds.
     pub(crate) retries: Option<u32>,

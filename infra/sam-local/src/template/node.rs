@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::scope::{self, Scope};
 use crate::error::Error;
 
-/// A value in the template, whose intrinsic functions are evaluated when it is read.
+/// A value in the template. Its intrinsic functions are evaluated when it is read.
 pub(super) struct Node<'a> {
     scope: &'a Scope,
     value: &'a Value,
@@ -100,7 +100,8 @@ impl<'a> Node<'a> {
         self.get(key)?.map(parse).transpose()
     }
 
-    /// Fails if a property is set that the stack can neither play nor ignore.
+    /// Fails if one of the properties `keys` is set. They are properties that the stack can neither emulate
+    /// nor ignore.
     pub(super) fn refuse(&self, keys: &[&str]) -> Result<(), Error> {
         for key in keys {
             if let Some(node) = self.get(key)? {

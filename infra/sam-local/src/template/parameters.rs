@@ -12,8 +12,8 @@ pub(crate) type Parameters = BTreeMap<String, String>;
 
 /// Returns the value of every parameter that the template declares, as `Ref` resolves it.
 ///
-/// Fails for a value without a declaration, a parameter without a value, and a value that violates a
-/// constraint of its parameter.
+/// Fails if a value is given for a parameter that is not declared, if a parameter has neither a value nor a
+/// default, or if a value violates a constraint.
 pub(super) fn values(template: &Value, given: &Parameters) -> Result<Map<String, Value>, Error> {
     let empty = Map::new();
     let declared = template["Parameters"].as_object().unwrap_or(&empty);
@@ -113,7 +113,8 @@ impl Declaration<'_> {
         self.violated(format!("must be one of {}, not \"{text}\"", Value::from(allowed.clone())))
     }
 
-    /// Returns a limit of the declaration, which the template may write as a number or as text.
+    /// Returns a limit of the declaration, such as `MinValue`, which the template may write as a number or as
+    /// text.
     fn limit(&self, name: &str) -> Result<Option<f64>, String> {
         match &self.0[name] {
             Value::Null => Ok(None),

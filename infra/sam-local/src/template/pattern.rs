@@ -1,4 +1,4 @@
-//! `EventBridge` event patterns, of rules and of stream filters.
+//! `EventBridge` event patterns, as rules and stream filters use them.
 
 use serde_json::{Map, Value};
 
@@ -35,7 +35,8 @@ enum Comparison {
 }
 
 impl Pattern {
-    /// Parses a pattern. Fails for a condition that the stack does not play, and names it.
+    /// Parses a pattern. Fails if it has a condition that the stack does not support; the message names the
+    /// condition.
     pub(crate) fn parse(pattern: &Value) -> Result<Self, String> {
         let fields =
             pattern.as_object().ok_or("expected a map of fields to lists of conditions")?;
@@ -97,7 +98,7 @@ impl Condition {
         match (self, value) {
             (Self::Exists(wanted), value) => value.is_some() == *wanted,
             (_, None) => false,
-            // Of a list, any element may meet the condition.
+            // For a list, one element that meets the condition is enough.
             (_, Some(Value::Array(items))) => items.iter().any(|item| self.holds_for(item)),
             (_, Some(value)) => self.holds_for(value),
         }

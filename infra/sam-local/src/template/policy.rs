@@ -29,7 +29,8 @@ pub(crate) enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// Restricts a statement to partitions: `ForAllValues:StringLike` on `dynamodb:LeadingKeys`.
+/// A condition that restricts a statement to certain partition keys: `ForAllValues:StringLike` on
+/// `dynamodb:LeadingKeys`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Condition {

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::error::Error;
 
-/// Adds an `AWS::Events::Rule`, which has either an event pattern or a schedule.
+/// Adds an `AWS::Events::Rule` to `template`: as a rule if it has an event pattern, otherwise as a schedule
+/// for each target function.
 pub(super) fn add_rule(
     template: &mut Template,
     id: &str,
@@ -80,7 +81,7 @@ pub(super) fn physical_id(scope: &Scope, id: &str) -> Result<String, Error> {
     scope::text(&scope.resolve(&json!({"Ref": id}), id)?.unwrap_or_default(), id)
 }
 
-/// Reads a rule that sends events of `pattern` to `functions`.
+/// Reads a rule that sends the events that match `pattern` to `functions`.
 pub(super) fn rule(
     id: &str,
     properties: &Node<'_>,

@@ -29,7 +29,7 @@ const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// Number of days in which the next due time is looked for: eight years.
+/// Number of days in which the next due time is searched for: eight years.
 const HORIZON_DAYS: usize = 366 * 8;
 
 impl Expression {

@@ -10,7 +10,8 @@ use crate::{
     error::Error,
 };
 
-/// A template without short-form tags, and the values of its parameters.
+/// A parsed template, whose short-form tags (`!Ref`) are written in long form, and the values of its
+/// parameters.
 pub(super) struct Scope {
     root: Value,
     parameters: Map<String, Value>,

@@ -1,4 +1,4 @@
-//! E-mail addresses: RFC 5321 and, for other scripts than Latin, RFC 6531 and 6532.
+//! E-mail addresses: RFC 5321 and, for scripts other than Latin, RFC 6531 and 6532.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,8 +13,8 @@ use super::{FromText, deserialize_from_text, deserialize_text, fold};
 use crate::domain::Error;
 use crate::domain::digest::sha256;
 
-/// Placeholder for a withheld address, as on the page that documents the original API. It is stored and shown like an
-/// address without being one: any number of accounts may have it.
+/// Placeholder for an address that is withheld, as on the page that documents the original API (`VoIPbin`).
+/// It is stored and shown like an address but is none: any number of accounts may have it.
 const WITHHELD: &str = "[email protected]";
 
 /// Maximum length of an address, in bytes: RFC 5321 section 4.5.3.1.3, without the angle brackets.
@@ -23,7 +23,8 @@ const MAX_BYTES: usize = 254;
 /// Maximum length of the local part, in bytes: RFC 5321 section 4.5.3.1.1.
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// An e-mail address as it was given. It may be empty, or the text `[email protected]` in place of a withheld address.
+/// An e-mail address as it was given. It may be empty, or the placeholder `[email protected]` for an address
+/// that is withheld.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -46,27 +47,30 @@ impl Email {
         mailbox(&self.0).ok()
     }
 
-    /// Returns the hash that stands in for the address where it is confidential; `None` if it is empty or withheld.
+    /// Returns a hash that stands for the address where the address itself is confidential; `None` if it is
+    /// empty or withheld.
     #[must_use]
     pub fn hash(&self) -> Option<AddressHash> {
         self.canonical().map(|mailbox| AddressHash(sha256(&mailbox)))
     }
 
-    /// Returns the [hash](Self::hash) of the address in a request's field `email`; refuses an empty or withheld one.
+    /// Returns the [hash](Self::hash) of the address. If the address is empty or withheld, fails with an
+    /// error that names the request's field `email`.
     pub fn require_hash(&self) -> Result<AddressHash, Error> {
         let none = || Error::invalid_field("email", EmailViolation::NoAddress.to_string());
         self.hash().ok_or_else(none)
     }
 
-    /// Whether both addresses are of the same mailbox, in any spelling. Empty and withheld addresses are compared as
-    /// text.
+    /// Whether both addresses belong to the same mailbox, in any spelling. Empty and withheld addresses are
+    /// compared as text.
     #[must_use]
     pub fn is_same_mailbox(&self, other: &Self) -> bool {
         self == other || self.canonical().is_some_and(|own| other.canonical() == Some(own))
     }
 }
 
-/// A hash that stands in for a mailbox where its address is confidential: the SHA-256 of its canonical form.
+/// A hash that stands for a mailbox where its address is confidential: the SHA-256 of the address's canonical
+/// form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AddressHash(String);
@@ -84,11 +88,11 @@ impl AddressHash {
 pub enum EmailViolation {
     /// It has more than 254 bytes, or more than 64 before the `@`.
     TooLong,
-    /// It is text in brackets other than `[email protected]`.
+    /// It begins with `[` and is not the placeholder `[email protected]`.
     Bracketed,
     /// It has an invisible character; contains the character and its class.
     Invisible(char, &'static str),
-    /// The part before the `@` is not dot-separated text without spaces and quotes.
+    /// The part before the `@` is not letters, digits and symbols separated by single dots.
     LocalPart,
     /// The part after the `@` is not a domain name.
     Domain,
@@ -143,10 +147,11 @@ impl fmt::Debug for Email {
     }
 }
 
-/// Returns the canonical form of an address, which all spellings of one mailbox share: the local part composed (NFC)
-/// and with its case folded, the domain as UTS 46 shows it.
+/// Returns the canonical form of an address, which all spellings of one mailbox share: the local part
+/// composed (NFC) and with its case folded, and the domain in its Unicode form (UTS 46).
 ///
-/// Quoted local parts and address literals are refused: they would be second spellings of other addresses.
+/// Quoted local parts and address literals such as `[192.0.2.1]` are refused, because they could be other
+/// spellings of ordinary addresses.
 pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
     let address: String = address.nfc().collect();
     if let Some((c, class)) = address.chars().find_map(|c| Some((c, invisible(c)?))) {
@@ -166,8 +171,8 @@ pub fn mailbox(address: &str) -> Result<String, EmailViolation> {
     Ok(format!("{local}@{}", canonical_domain(domain).ok_or(EmailViolation::Domain)?))
 }
 
-/// Returns the domain in the Unicode form of UTS 46, without transitional processing. `None` if `domain` is not a
-/// domain name, or if its Unicode form is not a domain name or is that of another domain, such as for `xn--xn--…`.
+/// Returns the domain in the Unicode form of UTS 46, without transitional processing. `None` if `domain` is
+/// not a domain name, or if its Unicode form does not convert back to the same domain, as for `xn--xn--…`.
 fn canonical_domain(domain: &str) -> Option<String> {
     let (uts46, ldh) = (Uts46::new(), AsciiDenyList::STD3);
     let ascii = |domain: &str| {
@@ -315,8 +320,8 @@ mod tests {
         assert_eq!(ann.hash().unwrap().as_str(), sha256("ann@example.com"));
     }
 
-    /// Locks are stored under keys that depend on these Unicode tables. With other tables some addresses would have
-    /// other locks: see the decision record before changing a version here.
+    /// The locks that reserve addresses are stored under keys that depend on these Unicode tables. With other
+    /// tables, some addresses would have other keys: read the decision record before changing a version here.
     #[test]
     fn the_tables_are_the_ones_that_locks_were_made_with() {
         let mut forms = String::new();
@@ -330,8 +335,8 @@ mod tests {
         );
     }
 
-    /// Letters of local parts, each with several spellings (case, Unicode normalization) of one canonical form. No
-    /// spelling belongs to two letters.
+    /// Letters of local parts, each with several spellings (case, Unicode normalization) that have one
+    /// canonical form. No spelling belongs to two letters.
     const LETTERS: [&[&str]; 12] = [
         &["a", "A"],
         &["k", "K", "\u{212a}"],
@@ -402,7 +407,7 @@ mod tests {
         }
     }
 
-    /// The label decodes to one that begins with `xn--` and is not valid.
+    /// The label decodes to another label that begins with `xn--` and is invalid.
     #[test]
     fn a_domain_that_is_shown_as_none_is_none() {
         let label = "xn--xn--bcbchepaxelmepaxco---bhcer-kkva";

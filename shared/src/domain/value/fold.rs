@@ -1,9 +1,9 @@
-//! Case folding: one form for spellings of a text that differ in case or composition.
+//! Case folding: one form for all spellings of a text that differ only in case or composition.
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Returns the form that all spellings of `text` share which differ only in case or composition: its full case
+/// Returns one form for all spellings of `text` that differ only in case or composition: the full case
 /// folding, decomposed (Unicode D145, canonical caseless matching).
 ///
 /// A prefix of `text` folds to a prefix of the result, unless it ends just before a combining mark.

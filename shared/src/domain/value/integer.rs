@@ -1,16 +1,17 @@
-//! Whole numbers as writers of JSON print them.
+//! Whole numbers, in all the forms in which programs write them in JSON.
 
 use std::fmt;
 
 use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A non-negative whole number, written as an integer or, as OpenAPI 3.1 and JSON Schema have it, as a number without a
-/// fractional part: `86400`, `86400.0`, `8.64e4`.
+/// A non-negative whole number, written as an integer or, as OpenAPI 3.1 and JSON Schema allow, with a zero
+/// fraction or an exponent: `86400`, `86400.0`, `8.64e4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Integer(pub u64);
 
-/// Limit up to which a double represents every whole number exactly: 2^53.
+/// Limit up to which a double represents every whole number exactly: 2^53. Greater numbers with a fraction or
+/// exponent are refused.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl<'de> Deserialize<'de> for Integer {
@@ -93,7 +94,8 @@ mod tests {
     }
 
     proptest! {
-        /// Greater numbers with a fraction or exponent are read as the nearest double, which may be another number.
+        /// Only numbers far below 2^53, up to which a double is exact: numbers with a fraction or exponent
+        /// are read as doubles.
         #[test]
         fn every_spelling_of_a_number_is_that_number(number in 0..=1_u64 << 40, zeros in 0..5_usize) {
             prop_assert_eq!(read(&number.to_string()), Ok(number));

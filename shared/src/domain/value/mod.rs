@@ -28,27 +28,28 @@ pub use text::{
     WaiverReason,
 };
 
-/// A value that is parsed from text, such as a JSON string.
+/// A type that is parsed from text, such as a JSON string.
 pub trait FromText: Sized {
-    /// The rule that a text breaks. `Display` writes the part of a message that follows the field's name: "must …".
+    /// The rule that a text breaks. `Display` writes it so that it can follow the field's name in a message:
+    /// "must …".
     type Violation: Display;
 
-    /// Returns the value, or the rule that `text` breaks.
+    /// Parses `text`, or returns the rule that it breaks.
     fn from_text(text: &str) -> Result<Self, Self::Violation>;
 
-    /// Returns the rule in words, such as "an https URL, or empty". They follow "must be" in the message for a JSON
-    /// value that is not a string.
+    /// Describes the texts that are accepted, such as "an https URL, or empty". The description follows "must
+    /// be" in the message for a JSON value that is not a string.
     fn rule() -> String;
 
-    /// Whether `""` clears a field of this type.
+    /// Whether a client can clear a field of this type by sending `""`.
     #[must_use]
     fn can_be_cleared() -> bool {
         Self::from_text("").is_ok()
     }
 }
 
-/// Deserializes a [`FromText`]. An error names the rule that is broken and never the text, which may be a
-/// secret.
+/// Deserializes a type that implements [`FromText`]. An error names the rule that is broken and never the
+/// text, which may be a secret.
 pub fn deserialize_text<'de, T: FromText, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     struct TextVisitor<T>(PhantomData<T>);
     impl<T: FromText> Visitor<'_> for TextVisitor<T> {
@@ -67,7 +68,8 @@ pub fn deserialize_text<'de, T: FromText, D: Deserializer<'de>>(from: D) -> Resu
     from.deserialize_any(TextVisitor(PhantomData))
 }
 
-/// Deserializes a field that may be absent but not `null`, because `null` would read as if it cleared the field.
+/// Deserializes a field that may be absent but not `null`, because `null` would look as if it cleared the
+/// field.
 pub fn deserialize_present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -86,8 +88,8 @@ macro_rules! deserialize_from_text {
 }
 pub(super) use deserialize_from_text;
 
-/// The URI that a customer's webhooks are sent to, or an empty text for no webhooks: a [`WebhookTarget`] that the
-/// installation [admits](Self::admit).
+/// The URI that a customer's webhooks are sent to, or an empty text for no webhooks. Parsing it checks the
+/// rules that hold everywhere, and [`admit`](Self::admit) those of this installation.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WebhookUri(String);
 
@@ -103,22 +105,22 @@ impl WebhookUri {
         &self.0
     }
 
-    /// Returns the target that the URL leads to by today's rules; `None` if the URL is empty or webhooks may not go
-    /// there.
+    /// Returns the target that the URL names, if the present rules of the installation allow webhooks to be
+    /// sent there; `None` otherwise, or if the URL is empty.
     #[must_use]
     pub fn target(&self, policy: &TargetPolicy) -> Option<WebhookTarget> {
         policy.target(&self.0).ok()
     }
 
-    /// Returns the host that the URL names, with its port if it is a loopback address. Empty if webhooks may not go to
-    /// that host.
+    /// Returns the host that the URL names, with the port if the host is a loopback address on another port
+    /// than 80. Empty if webhooks may not be sent to that host.
     #[must_use]
     pub fn host(&self) -> String {
         let target = WebhookTarget::parse(&self.0, Loopback::Allowed);
         target.map(|target| target.authority().to_owned()).unwrap_or_default()
     }
 
-    /// Refuses a target that the installation does not admit.
+    /// Refuses a URL to which the installation does not send webhooks. An empty URL is accepted.
     pub fn admit(&self, policy: &TargetPolicy) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
@@ -194,7 +196,7 @@ impl FromText for WebhookMethod {
 
 deserialize_from_text!(WebhookUri, WebhookMethod);
 
-/// Changes to the name and the description of what an account owns; absent fields are kept.
+/// Changes to the name and the description of something that an account owns; absent fields are kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Labels {

@@ -20,18 +20,18 @@ const MIN_CHARACTERS: usize = 8;
 /// Maximum length of a new password, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// The product's name, which anybody would try first.
+/// The product's name. A new password must not consist of it, since anybody would try it first.
 const PRODUCT: &str = "tenure";
 
-/// The 3,000 most common passwords that are long enough to be chosen: ASVS 5.0, 6.2.4.
+/// The 3,000 most common passwords among those that are long enough to be accepted: ASVS 5.0, 6.2.4.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password that a client sent to authenticate. Any text is accepted; the stored hash decides whether it is right.
-/// Never shown, never stored.
+/// A password that a client sent to authenticate. Any text is accepted; the stored hash decides whether it is
+/// right. The text is never shown and never stored.
 pub struct Password(String);
 
 impl Password {
-    /// Returns the bytes to hash, which all spellings of the password have in common.
+    /// Returns the bytes to hash, which are the same for all Unicode spellings of the password.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
@@ -55,13 +55,14 @@ impl FromText for Password {
     }
 }
 
-/// A password that somebody chooses: at least 8 characters, at most 1,024 bytes, and none of the most common ones. No
-/// mix of kinds of characters is required.
+/// A password that somebody chooses: at least 8 characters, at most 1,024 bytes, and none of the most common
+/// ones. It need not mix letters, digits and symbols.
 pub struct NewPassword(Password);
 
 impl NewPassword {
-    /// Returns the password for the agent who logs in with `username`. Refuses one that consists of the user name or of
-    /// the product's name, with only digits and punctuation added.
+    /// Returns the password for the agent who logs in with `username`. Refuses one that consists of the user
+    /// name, of the part of it before an `@`, or of the product's name, with only digits and punctuation
+    /// added.
     pub fn for_agent(&self, username: &Username) -> Result<&Password, Error> {
         let name = username.expose();
         let local = name.split_once('@').map_or(name, |(local, _)| local);
@@ -102,7 +103,8 @@ pub enum PasswordViolation {
     Invisible(char, &'static str),
     /// It is one of the most common passwords.
     Common,
-    /// It consists of the user name, with only digits and punctuation added.
+    /// It consists of the user name or, if that is an e-mail address, of the part before the `@`, with only
+    /// digits and punctuation added.
     Username,
     /// It consists of the product's name, with only digits and punctuation added.
     Product,
@@ -157,7 +159,7 @@ impl FromText for NewPassword {
     }
 }
 
-/// Returns the ASCII space for a Unicode space of any width, and any other character unchanged.
+/// Returns the ASCII space if `c` is a Unicode space of any width, and `c` itself otherwise.
 const fn plain_space(c: char) -> char {
     match c {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
@@ -337,7 +339,7 @@ mod tests {
     }
 
     proptest! {
-           /// The profile's own definition: NFC and spaces, nothing else.
+           /// Compares with the definition of the PRECIS profile: NFC and spaces, nothing else.
            #[test]
            fn spellings_are_one_password_and_two_passwords_stay_two(one in "\\PC{1,12}", other in "\\PC{1,12}") {
                let form = |text: &str| -> String {

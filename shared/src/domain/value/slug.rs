@@ -1,6 +1,6 @@
-//! Names of holds and of participants.
+//! Slugs: the form of the names of holds and participants.
 
-/// The rule of [`is_slug`], to follow a field's name in a message.
+/// The rule that [`is_slug`] checks, worded so that it can follow a field's name in a message.
 pub const SLUG_RULE: &str =
     "must be 1 to 40 lower-case letters, digits and hyphens, with no hyphen at either end";
 

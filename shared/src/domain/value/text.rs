@@ -8,10 +8,11 @@ use unicode_script::{Script, UnicodeScript as _};
 
 use super::{FromText, deserialize_text};
 
-/// Text of at most `MAX` characters, without control characters other than tab and line feed. Line breaks are stored as
-/// line feeds, however they were sent.
+/// Text of at most `MAX` characters, without control characters other than tab and line feed. A line break
+/// that was sent as CR LF is stored as LF.
 ///
-/// It may identify a person, so `Debug` does not show it: code that needs the text calls [`expose`](Self::expose).
+/// The text may identify a person, so `Debug` does not show it: code that needs the text calls
+/// [`expose`](Self::expose).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BoundedText<const MAX: usize>(String);
 
@@ -35,9 +36,10 @@ pub enum TextViolation {
     TooLong(usize),
     /// It has a control character.
     Control(char),
-    /// It has an invisible character or a bidirectional control. The fields are the character and its class.
+    /// It has an invisible character or one that changes the direction of writing; contains the character and
+    /// its class.
     Deceptive(char, &'static str),
-    /// It consists of white space only, and text is required.
+    /// It is empty or consists of white space, where text is required.
     Blank,
 }
 
@@ -132,13 +134,14 @@ super::deserialize_from_text!(Name);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonBlank<const MAX: usize>(BoundedText<MAX>);
 
-/// Reason of a hold, without personal data.
+/// Reason of a hold (an operator's order not to delete an account). It must not contain personal data.
 pub type HoldReason = NonBlank<500>;
-/// Reason of a waiver, without personal data.
+/// Reason of a waiver (an operator's decision that an erasure does not wait for another system's answer). It
+/// must not contain personal data.
 pub type WaiverReason = NonBlank<500>;
 
 impl<const MAX: usize> NonBlank<MAX> {
-    /// Returns the text itself, which is not to be logged.
+    /// Returns the text itself, which must not be logged.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
@@ -164,9 +167,10 @@ impl<'de, const MAX: usize> Deserialize<'de> for NonBlank<MAX> {
     }
 }
 
-/// Returns the first character of `text` that is invisible or a bidirectional control, and its class. Invisible
-/// characters that belong to a script or a symbol are accepted: a joiner in Persian or Malayalam or within an emoji, a
-/// variation selector behind an ideograph or a symbol, the tags of a country in the emoji of its flag.
+/// Returns the first character of `text` that is invisible or controls the direction of writing, and its
+/// class. Invisible characters that belong to a script or a symbol are accepted: a joiner in Persian or
+/// Malayalam or within an emoji, a variation selector after an ideograph or a symbol, and the tag characters
+/// that make a flag emoji the flag of a country.
 pub(super) fn deceptive(text: &str) -> Option<(char, &'static str)> {
     let mut chars = text.chars();
     // The last character that is seen.
@@ -187,18 +191,18 @@ pub(super) fn deceptive(text: &str) -> Option<(char, &'static str)> {
     None
 }
 
-/// The black flag, which is shown as the flag of the country that the tags behind it spell.
+/// The black flag emoji. Tag characters after it spell the country whose flag is shown instead.
 const BLACK_FLAG: char = '\u{1f3f4}';
 
-/// Tags of the flags that Unicode recommends: England, Scotland, Wales.
+/// Tag characters of the country flags that Unicode recommends: England, Scotland, Wales.
 const FLAGS: [&str; 3] = [
     "\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
     "\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
     "\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
 ];
 
-/// Returns the class of `c` if it is invisible or a bidirectional control: Unicode's `Default_Ignorable_Code_Point`,
-/// separators of lines, and format characters.
+/// Returns the class of `c` if it is invisible or controls the direction of writing: Unicode's
+/// `Default_Ignorable_Code_Point`, line and paragraph separators, and interlinear annotation characters.
 pub(super) const fn invisible(c: char) -> Option<&'static str> {
     match c {
         '\u{061c}' | '\u{200e}' | '\u{200f}' => Some("a bidirectional mark"),
@@ -248,7 +252,7 @@ fn belongs(c: char, before: Option<char>, after: Option<char>) -> bool {
     }
 }
 
-/// Whether the script of `c` uses joiners in the spelling of words.
+/// Whether the script of `c` uses zero-width joiners to spell words.
 fn joins(c: char) -> bool {
     matches!(
         c.script(),

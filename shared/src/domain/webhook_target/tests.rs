@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Returns the URIs that must never be a target (`hostile`), or those that must be one.
+/// Returns a list of URIs: `hostile`, those that must be refused, or else those that must be accepted.
 fn list(name: &str) -> Vec<String> {
     let text = match name {
         "hostile" => include_str!("../../../../tests/data/webhook_uris_hostile.json"),
@@ -182,7 +182,7 @@ fn debug_shows_no_path() {
     assert!(!format!("{target:?}").contains("secret"));
 }
 
-/// Returns texts that look like a URL, with what parsers often get wrong.
+/// Generates texts that look like a URL and contain what parsers often get wrong.
 fn url_like() -> impl Strategy<Value = String> {
     let scheme =
         prop_oneof!["https://", "http://", "HTTPS:", "https:/", "https:\\\\\\\\", "[a-z]{1,5}://"];

@@ -40,7 +40,7 @@ impl Condition {
         Self::new("version = :read_version", [(":read_version", number(version))])
     }
 
-    /// Returns the condition that both conditions hold. Their values must have different names.
+    /// Returns the condition that both conditions hold. The placeholders of their values must differ.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.expression = format!("({}) AND ({})", self.expression, other.expression);
         self.values.extend(other.values);
@@ -90,7 +90,8 @@ pub(crate) struct UpdateExpression {
 }
 
 impl UpdateExpression {
-    /// Returns an empty update whose methods change attributes of this element of a map. The element must be there.
+    /// Returns an empty update whose methods change attributes of the element `name` of the map `map`, and
+    /// not of the item. The element must exist.
     pub(crate) fn within(map: &str, name: &str) -> Self {
         let (within, names) = (element(map, name) + ".", vec![map.to_owned(), name.to_owned()]);
         Self { within, names, ..Self::default() }
@@ -101,7 +102,7 @@ impl UpdateExpression {
         self.set_to(name, format!(":{name}"), value)
     }
 
-    /// Sets an attribute, unless the item has it already.
+    /// Sets an attribute, unless the item already has it.
     pub(crate) fn set_first(
         self,
         name: &'static str,
@@ -122,7 +123,8 @@ impl UpdateExpression {
         self.set_to(name, sum, change)?.value(":zero".to_owned(), 0)
     }
 
-    /// Adds `change` to an element of a map, starting from zero if the map lacks it. The map must be there.
+    /// Adds `change` to an element of a map, starting from zero if the map lacks the element. The map must
+    /// exist.
     pub(crate) fn add_in(
         mut self,
         map: &'static str,
@@ -135,7 +137,7 @@ impl UpdateExpression {
         self.value(format!(":{map}"), change)?.value(":zero".to_owned(), 0)
     }
 
-    /// Sets an element of a map. The map must be there.
+    /// Sets an element of a map. The map must exist.
     pub(crate) fn set_in(
         mut self,
         map: &str,
@@ -147,7 +149,7 @@ impl UpdateExpression {
         self.value(format!(":{map}"), value)
     }
 
-    /// Removes an element of a map. The map must be there.
+    /// Removes an element of a map. The map must exist.
     pub(crate) fn remove_in(mut self, map: &str, name: &str) -> Self {
         self.removed.push(element(map, name));
         self.names.extend([map.to_owned(), name.to_owned()]);
@@ -160,7 +162,7 @@ impl UpdateExpression {
         self.set_to(name, list, [value])?.value(":empty".to_owned(), [(); 0])
     }
 
-    /// Doubles an attribute, starting from `first` if the item lacks it.
+    /// Doubles an attribute. If the item lacks the attribute, sets it to twice `first`.
     pub(crate) fn double(self, name: &'static str, first: impl Serialize) -> Result<Self, Error> {
         let current = format!("if_not_exists({}, :{name})", self.path(name));
         self.set_to(name, format!("{current} + {current}"), first)

@@ -31,7 +31,8 @@ struct State {
 }
 
 impl Fake {
-    /// Returns a store and the fake behind it, which gives these answers in turn, and the last one again and again.
+    /// Returns a store and the fake behind it, which gives these answers in turn and then repeats the last
+    /// one.
     pub(crate) fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (Store, Self) {
         let state = State { answers: answers.into_iter().collect(), requests: Vec::new() };
         let fake = Self(Arc::new(Mutex::new(state)));

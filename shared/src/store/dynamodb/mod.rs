@@ -1,6 +1,6 @@
 //! DynamoDB: expressions, reads, writes and transactions, with retries until the deadline of the request.
 //!
-//! The only type of the domain that it uses is the error.
+//! The only type of the domain that this module uses is the error.
 
 mod expression;
 #[cfg(test)]

@@ -17,12 +17,12 @@ use crate::domain::Error;
 use crate::patience::Tries;
 use crate::platform::aws::{Call as _, dynamodb_failure};
 
-/// Result of probing an item: what it is now, or that a transaction in flight is writing it.
+/// Result of [`Store::probe`]: the item, or that a transaction is writing it at the moment.
 #[derive(Debug)]
 pub(crate) enum Probe {
     /// No transaction is writing the item; `None` if there is no item.
     Free(Option<Item>),
-    /// A transaction in flight is about to change it, or the read was throttled.
+    /// A transaction is writing the item, or the read was throttled.
     Busy,
 }
 
@@ -37,8 +37,9 @@ impl Store {
         Ok(get.call().await.map_err(dynamodb_failure)?.item)
     }
 
-    /// Reads an item unless a transaction is writing it: `DynamoDB` refuses to read such an item in a transaction,
-    /// while other reads return a state that is about to be outdated. Costs two read units per 4 KB.
+    /// Reads an item, unless a transaction is writing it at the moment. Reads by `TransactGetItems`, which
+    /// `DynamoDB` refuses for such an item; other reads would return a state that is about to be outdated.
+    /// Costs two read units per 4 KB.
     pub(in crate::store) async fn probe(&self, address: Address) -> Result<Probe, Error> {
         let get = Get::builder().table_name(self.name(address.table));
         let get = get.set_key(Some(address.key)).build().map_err(unavailable)?;
@@ -53,8 +54,8 @@ impl Store {
         }
     }
 
-    /// Reads up to 100 items consistently, in one round trip unless DynamoDB leaves some for another. Items that do
-    /// not exist are left out.
+    /// Reads up to 100 items consistently, in one call, or in more if DynamoDB leaves some of the keys
+    /// unprocessed. Items that do not exist are left out.
     pub(in crate::store) async fn batch_get(
         &self,
         addresses: &[Address],
@@ -149,7 +150,7 @@ pub(crate) async fn first<T: DeserializeOwned>(
     }
 }
 
-/// Counts the items that a query finds, and the read units that the query takes.
+/// Returns the number of items that a query finds and the read units that the query consumes.
 pub(crate) async fn count(query: QueryFluentBuilder) -> Result<(u64, f64), Error> {
     let query = query.select(Select::Count).return_consumed_capacity(ReturnConsumedCapacity::Total);
     let (mut count, mut units, mut start) = (0, 0.0, None);

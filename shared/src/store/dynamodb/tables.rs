@@ -78,8 +78,9 @@ impl Store {
         self.client.query().table_name(self.name(table))
     }
 
-    /// Opens a connection, so that the first request need not wait for it. Sends `GET /`, which DynamoDB answers to
-    /// anybody: it needs no permission and takes no capacity. A failure is ignored: the first request will meet it.
+    /// Opens a connection, so that the first request need not wait for it. Sends `GET /`, which DynamoDB
+    /// answers to anybody: it needs no permission and consumes no capacity. A failure is ignored, as the
+    /// first request will run into it.
     pub async fn connect(&self) {
         let ask = self.client.batch_get_item().customize().mutate_request(|request| {
             // GET is a method: this cannot fail.
@@ -90,7 +91,7 @@ impl Store {
             *request.body_mut() = SdkBody::empty();
         });
         let once = Config::builder().retry_config(RetryConfig::disabled());
-        // The SDK does not understand the answer, which is no table's.
+        // The SDK cannot parse the response, since it is not that of an operation; the error is ignored.
         let _ = ask.config_override(once).send().await;
     }
 }

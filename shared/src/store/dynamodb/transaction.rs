@@ -17,35 +17,38 @@ use crate::platform::aws::{Call as _, dynamodb_failure};
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
-/// Cancellation reasons after which a retry may succeed: a conflict with another writer, or throttling.
+/// Codes of the cancellation reasons after which a retry may succeed: a conflict with another writer, or
+/// throttling.
 const PASSING: [&str; 3] =
     ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
-/// Writes and condition checks to be carried out together or not at all. Each action is called a leg; results are in
-/// the order of the legs.
+/// A DynamoDB transaction: writes and condition checks that are carried out together or not at all. Each
+/// action is called a leg; results are in the order of the legs.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
     store: &'a Store,
     legs: Vec<TransactWriteItem>,
-    /// Legs whose failure ends the transaction with an error of their own: the index of each, and the error.
+    /// Legs with an error of their own: the index of each, and the error that the transaction returns if the
+    /// leg's condition fails.
     fatal: Vec<(usize, fn() -> Error)>,
     guard: Option<Box<dyn Guard>>,
     witness: Option<Box<dyn Witness>>,
 }
 
-/// A condition on an item that the transaction does not change. If it fails, its error takes precedence over the
-/// failures of other legs, except the witness's.
+/// A condition on an item that the transaction does not change, such as that the caller still has its
+/// permission. If it fails, the transaction returns the guard's error, whatever other legs failed; only the
+/// [`Witness`] takes precedence.
 pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
-    /// Returns the item's address, and the condition on the item.
+    /// Returns the address of the item to check, and the condition on it.
     fn check(&self) -> (Address, &Condition);
 
-    /// Returns the error of a transaction whose condition did not hold for the item `found`, which is `None` if there
-    /// is no such item.
+    /// Returns the error of a transaction that failed because this condition did not hold. `found` is the
+    /// item as it is; `None` if it does not exist.
     fn refuse(&self, found: Option<Item>) -> Error;
 }
 
-/// A condition on an item that a transaction does not change, and the error that the transaction ends with if the
-/// condition does not hold.
+/// A condition on an item that a transaction does not change, and the error that the transaction returns if
+/// the condition does not hold.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub(crate) address: Address,
@@ -53,32 +56,34 @@ pub(crate) struct Requirement {
     pub(crate) error: fn() -> Error,
 }
 
-/// The last action of a transaction: a put by which a retry recognises the transaction's own work. If DynamoDB has
-/// carried the transaction out and the answer was lost, the condition of this put refuses the retry.
+/// The last action of a transaction: a put that shows, after a response was lost, whether DynamoDB has
+/// committed the transaction. If it has, the put's condition fails on the retry, and the item tells that this
+/// very transaction wrote it.
 pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
-    /// Returns the table and the item of the put, and its condition.
+    /// Returns the put's table, item and condition.
     fn leg(&self) -> (Table, Item, &Condition);
 
-    /// Judges the item for which the condition did not hold: `Ok` if this very transaction has put it, otherwise the
-    /// error that the transaction ends with.
+    /// Judges the item `found` on which the put's condition failed: `Ok` if this very transaction has written
+    /// it, otherwise the error that the transaction returns.
     fn recognise(&self, found: Option<Item>) -> Result<(), Error>;
 }
 
 /// Result of a transaction.
 #[derive(Debug)]
 pub(crate) enum CommitResult {
-    /// All of it was written.
+    /// Everything was written.
     Written,
-    /// None of it was written. Has the result of each leg.
+    /// Nothing was written, as a condition did not hold. Holds the results of the legs, without those whose
+    /// failure is an error of its own: guard, witness, `delete_or_fail` and `check_or_fail`.
     Refused(Vec<Leg>),
 }
 
-/// Result of one action (leg) of a transaction that was refused.
+/// Result of one leg of a transaction that was refused.
 #[derive(Debug)]
 pub(crate) enum Leg {
-    /// Its condition did not refuse the transaction.
+    /// The leg's condition did not fail.
     Held,
-    /// Its condition did not hold for this item; `None` if there is none.
+    /// The leg's condition did not hold for this item; `None` if the item does not exist.
     Failed(Option<Item>),
 }
 
@@ -91,18 +96,18 @@ impl Leg {
 /// Result of one try of a transaction.
 #[derive(Debug)]
 pub(crate) enum Attempt {
-    /// It was written, or refused by a condition.
+    /// The transaction was written, or a condition refused it.
     Ended(CommitResult),
-    /// It conflicted with another writer, or was throttled.
+    /// The transaction conflicted with another writer, or was throttled: another try may succeed.
     Conflict(Conflict),
 }
 
-/// A conflict after which another try may succeed: the codes of the cancellation reasons, for the log.
+/// Why a try failed that may be repeated: the codes of DynamoDB's cancellation reasons, for the log.
 #[derive(Debug)]
 pub(crate) struct Conflict(String);
 
 impl Conflict {
-    /// Returns the error of a request whose time is up after these tries.
+    /// Returns the error of a request that ran out of time, with the number of its `tries`.
     pub(crate) fn after(self, tries: &Tries) -> Error {
         Error::Unavailable(format!("DynamoDB: {} ({} tries)", self.0, tries.failed()))
     }
@@ -183,8 +188,8 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().delete(delete).build()))
     }
 
-    /// Adds the deletion of an item. If the condition does not hold, the transaction ends with `error`; its result does
-    /// not include this action.
+    /// Adds the deletion of an item. If the condition does not hold, the transaction returns `error`;
+    /// [`CommitResult::Refused`] does not list this leg.
     pub(crate) fn delete_or_fail(
         mut self,
         address: Address,
@@ -195,8 +200,8 @@ impl Transaction<'_> {
         self.delete(address, Some(condition))
     }
 
-    /// Adds a condition check for `requirement`. If it does not hold, the transaction ends with the requirement's
-    /// error; its result does not include this action.
+    /// Adds a condition check for `requirement`. If it does not hold, the transaction returns the
+    /// requirement's error; [`CommitResult::Refused`] does not list this leg.
     pub(crate) fn check_or_fail(mut self, requirement: &Requirement) -> Result<Self, Error> {
         self.fatal.push((self.legs.len(), requirement.error));
         self.check(requirement.address.clone(), &requirement.condition)
@@ -216,12 +221,13 @@ impl Transaction<'_> {
         Ok(self.leg(TransactWriteItem::builder().condition_check(check).build()))
     }
 
-    /// Adds the condition check of `guard`, unless another action changes the item that it checks.
+    /// Adds the condition check of `guard`, unless another leg updates or deletes the same item: DynamoDB
+    /// accepts only one action per item.
     pub(crate) fn guarded(self, guard: Box<dyn Guard>) -> Self {
         Self { guard: Some(guard), ..self }
     }
 
-    /// Adds `witness` as the last action.
+    /// Adds the put of `witness` as the last action.
     pub(crate) fn witnessed(self, witness: Box<dyn Witness>) -> Self {
         Self { witness: Some(witness), ..self }
     }
@@ -251,7 +257,7 @@ impl Transaction<'_> {
         self.complete()?.send().await
     }
 
-    /// Adds the actions of the guard and the witness, if there are any.
+    /// Adds the guard's condition check and the witness's put, if there are any.
     fn complete(self) -> Result<Self, Error> {
         self.complete_guard()?.complete_witness()
     }
@@ -282,7 +288,8 @@ impl Transaction<'_> {
             return Ok(Attempt::Ended(CommitResult::Written));
         };
         let Some(reasons) = reasons(&error) else { return Err(dynamodb_failure(error)) };
-        // As long as the witness's leg is in doubt, so is whether the others failed on this transaction's own work.
+        // While the witness's leg is in conflict, nothing tells whether the other legs failed only because an
+        // earlier try of this very transaction was committed.
         let in_doubt = self.witness.is_some() && reasons.last().is_some_and(is_passing);
         if reasons.iter().any(is_failed) && !in_doubt {
             return self.refused(reasons.iter().map(leg).collect()).map(Attempt::Ended);
@@ -293,9 +300,9 @@ impl Transaction<'_> {
         Err(Error::Unavailable(format!("DynamoDB: {}", codes(reasons))))
     }
 
-    /// Decides what a refused transaction results in, by the first of these that applies: the witness's judgement, if
-    /// its condition failed; the guard's error, if its condition failed; the error of a leg that has an error of its
-    /// own and failed; the results of all remaining legs.
+    /// Decides the result of a transaction that a condition refused. The first of these applies: the
+    /// witness's judgement, if its put failed; the guard's error, if its check failed; the error of a failed
+    /// leg that has an error of its own; otherwise, the results of the remaining legs.
     fn refused(&self, mut legs: Vec<Leg>) -> Result<CommitResult, Error> {
         if let Some(witness) = &self.witness
             && let Some(Leg::Failed(found)) = legs.pop()
@@ -345,12 +352,13 @@ fn changes(leg: &TransactWriteItem, table: &str, key: &Item) -> bool {
     update.or(delete) == Some((table, key))
 }
 
-/// Whether this reason passes, so that another try may succeed: a conflict or throttling.
+/// Whether the cause of a cancellation is temporary (a conflict or throttling), so that another try may
+/// succeed.
 pub(super) fn is_passing(reason: &CancellationReason) -> bool {
     reason.code().is_some_and(|code| PASSING.contains(&code))
 }
 
-/// Returns the reasons' codes, one per action, as DynamoDB's own message lists them.
+/// Returns the codes of the cancellation reasons, one per action, in the form of DynamoDB's own message.
 fn codes(reasons: &[CancellationReason]) -> String {
     let codes: Vec<_> = reasons.iter().map(|reason| reason.code().unwrap_or("None")).collect();
     format!("transaction cancelled [{}]", codes.join(", "))

@@ -1,4 +1,4 @@
-//! Items and attribute values.
+//! DynamoDB items and attribute values.
 
 use std::any::type_name;
 use std::collections::HashMap;
@@ -23,9 +23,9 @@ pub(crate) fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Deserializes an item. Attributes that `T` does not have may be of any type.
+/// Deserializes an item. Attributes for which `T` has no field are ignored, whatever their type.
 pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
-    // What serde says may repeat a value of the item.
+    // serde's own message is dropped, as it may contain a value of the item.
     serde_dynamo::from_item(item)
         .map_err(|_| Error::Internal(format!("unreadable {}", type_name::<T>())))
 }
@@ -35,12 +35,12 @@ pub(crate) fn to_item(attributes: impl Serialize) -> Result<Item, Error> {
     serde_dynamo::to_item(attributes).map_err(internal)
 }
 
-/// Returns the error for a defect of this program.
+/// Returns an internal error, whose cause is a defect of this program.
 pub(crate) fn internal(error: impl Display) -> Error {
     Error::Internal(error.to_string())
 }
 
-/// The error of a failure of DynamoDB: the caller may try again.
+/// Returns the error for a failure of DynamoDB, after which the caller may try again.
 pub(crate) fn unavailable(error: impl Display) -> Error {
     Error::Unavailable(error.to_string())
 }
@@ -52,7 +52,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Returns values of every type that DynamoDB has: an item of an unknown kind may have any.
+    /// Returns values of the DynamoDB types other than text: an item of an unknown kind may have any of them.
     pub(crate) fn any_values() -> Vec<AttributeValue> {
         let text = |text: &str| text.to_owned();
         vec![

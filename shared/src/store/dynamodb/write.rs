@@ -21,17 +21,17 @@ use crate::domain::Error;
 use crate::patience::Tries;
 use crate::platform::aws::{Call, dynamodb_failure};
 
-/// Result of a write on a condition.
+/// Result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Write {
-    /// It was written: the item as it is now.
+    /// The item was written. Holds the item as it is now.
     Written(Item),
-    /// The condition did not hold for this item; `None` if there is none.
+    /// The condition did not hold for this item; `None` if the item does not exist.
     Refused(Option<Item>),
 }
 
 impl Write {
-    /// The item as it is now; `None` if the condition did not hold.
+    /// Returns the item as it is now; `None` if the condition did not hold.
     pub(crate) fn written(self) -> Option<Item> {
         match self {
             Self::Written(item) => Some(item),
@@ -51,7 +51,7 @@ impl Store {
         written(retried(self.update_request(address, update, condition)).await)
     }
 
-    /// Tries once to update an item on a condition. An answer that takes longer than `limit` is a failure.
+    /// Updates an item on a condition, without retries. Fails if DynamoDB takes longer than `limit`.
     pub(in crate::store) async fn update_within(
         &self,
         limit: Duration,

@@ -1,4 +1,4 @@
-//! DynamoDB over one connection, with requests signed by hand (Signature Version 4).
+//! A DynamoDB client with one connection, which signs its requests itself (Signature Version 4).
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ const SIGNED: &str = "host;x-amz-date;x-amz-security-token;x-amz-target";
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// A client of DynamoDB: one connection, and the credentials.
+/// A DynamoDB client: its connection and credentials.
 pub(crate) struct DynamoDb {
     connection: Connection<Box<dyn Stream>>,
     host: String,
@@ -29,12 +29,12 @@ pub(crate) struct DynamoDb {
     id: String,
     secret: String,
     token: String,
-    /// The current day (`YYYYMMDD`) and its signing key.
+    /// The day (`YYYYMMDD`) and the signing key of that day, reused until the day ends.
     key: (String, Option<Key>),
 }
 
 impl DynamoDb {
-    /// Connects, TLS handshake included.
+    /// Connects to DynamoDB; includes the TLS handshake.
     pub(crate) fn connect() -> Result<Self> {
         let url = variable("AWS_ENDPOINT_URL_DYNAMODB")?;
         let (scheme, host) = url.split_once("://").ok_or("no URL")?;
@@ -53,7 +53,7 @@ impl DynamoDb {
         })
     }
 
-    /// Calls `operation` and returns the response. Fails unless its status is 200.
+    /// Calls a DynamoDB operation and returns the response. Fails unless the status is 200.
     pub(crate) fn call(&mut self, operation: &str, request: &Value) -> Result<Value> {
         let body = request.to_string();
         let moment = Moment::now();

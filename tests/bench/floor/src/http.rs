@@ -1,4 +1,4 @@
-//! HTTP/1.1, as far as the two servers that this program talks to need it.
+//! The part of HTTP/1.1 that this program needs for its two servers, DynamoDB and Lambda's Runtime API.
 
 use std::io::{BufRead, BufReader, Read, Write};
 
@@ -7,7 +7,8 @@ use crate::Result;
 /// A persistent connection.
 pub(crate) struct Connection<S: Read + Write>(BufReader<S>);
 
-/// An HTTP response. `request_id` is the id of the event, if the response brings one from Lambda's Runtime API.
+/// An HTTP response. `request_id` is the event's id, in responses of Lambda's Runtime API that bring an
+/// event.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) request_id: Option<String>,
@@ -19,7 +20,8 @@ impl<S: Read + Write> Connection<S> {
         Self(BufReader::with_capacity(16 * 1024, stream))
     }
 
-    /// Sends a request and reads the response. `head` is everything before the header `content-length`.
+    /// Sends a request and reads the response. `head` is the request up to the `content-length` header, which
+    /// is added.
     pub(crate) fn send(&mut self, head: &str, body: &str) -> Result<Response> {
         let stream = self.0.get_mut();
         let length = body.len();

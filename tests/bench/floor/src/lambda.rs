@@ -1,4 +1,4 @@
-//! Lambda's Runtime API.
+//! A client of Lambda's Runtime API.
 
 use std::net::TcpStream;
 
@@ -9,7 +9,8 @@ use crate::http::Connection;
 
 const PATH: &str = "/2018-06-01/runtime/invocation";
 
-/// Reads one event after another from the Runtime API at `api`, and answers each with what `handle` returns.
+/// Gets events from the Runtime API at `api`, one after another, and responds to each with what `handle`
+/// returns.
 pub(crate) fn serve(api: &str, mut handle: impl FnMut(&Value) -> Value) -> Result<()> {
     let stream = TcpStream::connect(api)?;
     stream.set_nodelay(true)?;

@@ -1,5 +1,5 @@
-//! A lower bound for the benchmark: the same work without SDK, framework or async runtime, its requests signed by
-//! hand. Not something to copy.
+//! A lower bound for the benchmark: the same endpoints without AWS SDK, framework or async runtime, with
+//! requests signed by hand. It is not an example to follow.
 
 mod dynamodb;
 mod http;
@@ -34,12 +34,12 @@ const SHOWN: [&str; 17] = [
     "tm_delete",
 ];
 
-/// Context of an endpoint.
+/// What an endpoint works with: the database client, and the names of the tables.
 struct App {
     tables: DynamoDb,
     accounts: String,
     outbox: String,
-    /// Memory of the password hash, reused between calls.
+    /// Working memory of the password hash function, reused between calls.
     memory: Vec<Block>,
 }
 
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
         "create" => create,
         _ => return Err("no such endpoint".into()),
     };
-    // The pages of the memory are taken now, not in the first request.
+    // Touches every block, so that the pages of memory are allocated now and not in the first request.
     for block in &mut app.memory {
         block.as_mut()[0] = 1;
     }
@@ -178,7 +178,7 @@ fn authenticate(app: &mut App, event: &Value) -> Result<bool> {
     Ok(is_admin(&app.tables.call("GetItem", &get)?["Item"]))
 }
 
-/// Returns the key of the caller's session.
+/// Returns the key of the item that stores the caller's session; `None` without a bearer token.
 fn caller_key(event: &Value) -> Option<Value> {
     let token = event["headers"]["authorization"].as_str()?.strip_prefix("Bearer ")?;
     Some(json!({"pk": {"S": format!("TOKEN#{}", sha256(token))}, "sk": {"S": "L"}}))
@@ -191,7 +191,7 @@ fn is_admin(session: &Value) -> bool {
     permission & 1 != 0 && session["tm_expire"]["S"].as_str().is_some_and(|until| *until > *now)
 }
 
-/// Returns the representation of an account.
+/// Returns an account as the API shows it.
 fn shown(item: &Value) -> Value {
     let plain = |name: &str| match item[name].as_object().and_then(|typed| typed.iter().next()) {
         Some((kind, _)) if kind == "M" => {

@@ -1,4 +1,5 @@
-//! The audit: checks the items in the tables, above all at the end, when nothing changes them any more.
+//! The audit: checks the stored items against what the soak has done, above all at the end, when nothing
+//! changes them any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub(crate) struct Audit {
 struct Tables {
     /// Sort keys and items of each account's partition.
     partitions: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Keys of items outside an account's partition that name the account (`customer_id`).
+    /// By account, the keys of items outside its partition that name it in `customer_id`.
     elsewhere: BTreeMap<String, Vec<String>>,
     /// Sequence numbers of each account's events in the outbox.
     sequences: BTreeMap<String, Vec<u64>>,
@@ -108,7 +109,8 @@ impl Tables {
         });
     }
 
-    /// Checks that the counts in the root of a live account are those of the items that it has created and still owns.
+    /// Checks that the counters in a live account's root item equal the numbers of items that the soak has
+    /// created and not deleted.
     fn check_live(&self, scene: &Scene, life: &Life) {
         let root = self.root(life);
         for (kind, owned) in life.owns.iter().filter(|_| life.is_sure) {
@@ -119,7 +121,7 @@ impl Tables {
         }
     }
 
-    /// Checks that nothing but the tombstone is left of a deleted account.
+    /// Checks that a deleted account is purged, with nothing left but its root item.
     fn check_deleted(&self, scene: &Scene, life: &Life) {
         let partition = self.partitions.get(&life.id).cloned().unwrap_or_default();
         let left: Vec<_> = partition.keys().filter(|sk| *sk != "A").collect();
@@ -141,7 +143,8 @@ impl Tables {
     }
 }
 
-/// Checks sequence numbers while accounts change. The outbox is read after the accounts, so it may have newer events.
+/// Checks, while accounts change, that each account's events are numbered without gaps. The outbox is read
+/// after the accounts, so it may have newer events.
 pub(crate) async fn check_sequences(scene: &Scene) -> Result<()> {
     let accounts = items(&scene.sinks, ACCOUNTS).await?;
     let outbox = items(&scene.sinks, OUTBOX).await?;

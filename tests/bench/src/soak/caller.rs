@@ -14,7 +14,7 @@ use crate::client::Api;
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// A client with a token.
+/// A client of the API that sends its token with each request.
 pub(crate) struct Caller<'a> {
     pub(crate) scene: &'a Scene,
     pub(crate) api: &'a Api,
@@ -23,7 +23,7 @@ pub(crate) struct Caller<'a> {
 
 /// A request that a [`Caller`] sends.
 pub(crate) struct Call<'a> {
-    /// Name under which it is counted.
+    /// Name under which the request is counted in the report.
     pub(crate) name: &'static str,
     pub(crate) method: Method,
     pub(crate) path: &'a str,
@@ -49,9 +49,9 @@ impl<'a> Call<'a> {
 }
 
 impl Caller<'_> {
-    /// Sends a request until the answer is neither 429 nor 503, with the same idempotency key each time. Returns the
-    /// answer's body, or null if an earlier try has already taken effect. If the request is refused, or all tries get
-    /// 429 or 503, records a problem and returns `None`.
+    /// Sends a request until the answer is neither 429 nor 503; a POST or PUT has the same idempotency key
+    /// each time. Returns the answer's body, or null if an earlier try has already taken effect. If the
+    /// request is refused, or all tries get 429 or 503, records a problem and returns `None`.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Option<Value>> {
         let Call { name, method, path, body } = call;
         let key = format!("\"{:016x}\"", random()?);
@@ -82,7 +82,8 @@ impl Caller<'_> {
     }
 }
 
-/// Whether this answer says that an earlier try has created the access key. Only the answer to that try had the token.
+/// Whether an answer 409 says that an earlier try has already created the access key. The key's token was
+/// only in the answer to that try, which was lost.
 fn is_issued(answer: &[u8]) -> bool {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     answer["error"]["reason"] == "TOKEN_ALREADY_ISSUED"

@@ -14,7 +14,7 @@ use crate::client::Api;
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Kinds of resources that accounts own, in turn.
+/// Kinds of resources that an account creates, one kind per step.
 const KINDS: [&str; 4] = ["numbers", "flows", "tags", "contacts"];
 
 /// One of this many accounts is never deleted.
@@ -37,7 +37,8 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) id: String,
-    /// Number of items that it owns or, once it is deleted, owned before: by the kind's plural name, without sessions.
+    /// Number of items, except sessions, that the account owns or, if it is deleted, owned until then; by the
+    /// kind's plural name.
     pub(crate) owns: BTreeMap<&'static str, u64>,
     pub(crate) end: End,
     /// Whether every request succeeded, so that `owns` and `end` are certain.
@@ -203,7 +204,7 @@ impl<'a> Living<'a> {
         Ok(())
     }
 
-    /// Checks that the lists of resources show as many as the account owns.
+    /// Checks that each list of resources has as many rows as the account owns.
     async fn list(&mut self) -> Result<()> {
         for kind in KINDS {
             let path = format!("/v1.0/{kind}");

@@ -1,4 +1,5 @@
-//! The reader: while accounts are created, used, deleted and purged, it checks what must hold at any time.
+//! The reader: while accounts are created, used, deleted and purged, it checks through the API what must hold
+//! at any time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -46,7 +47,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Checks one account: a live one as it is shown, a deleted one by its erasure.
+    /// Checks what the API shows of one account: its status and, if it is deleted, that it shows nothing
+    /// personal and that its erasure is correct.
     pub(crate) async fn check(&self, life: &Life) -> Result<()> {
         let path = format!("/v1.0/customers/{}", life.id);
         let Some(account) = self.get("get an account", &path).await? else { return Ok(()) };
@@ -132,8 +134,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Sends a `GET` as the operator and returns the answer's body. Returns `None` if the answer is 429 or 503, which a
-    /// read may get, or another error, which is recorded as a problem.
+    /// Sends a `GET` as the operator and returns the answer's body. Returns `None` if the answer is 429 or
+    /// 503, which are allowed, or another error, which is recorded as a problem.
     async fn get(&self, name: &'static str, path: &str) -> Result<Option<Value>> {
         let Scene { api, operator, tally, .. } = self.scene;
         let started = Instant::now();

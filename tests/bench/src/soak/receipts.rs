@@ -1,4 +1,5 @@
-//! Signed receipts, checked with the published keys by another implementation than the one that signs.
+//! Verification of signed receipts with the published keys, by another implementation than the one that signs
+//! them.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ring::digest::{SHA256, digest};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::client::Api;
 
-/// The published keys, as points of the curve.
+/// The published public keys, as uncompressed points of the curve P-256.
 pub(crate) struct Keys(Vec<Vec<u8>>);
 
 impl Keys {
@@ -38,7 +39,7 @@ impl Keys {
     }
 }
 
-/// Returns the hash by which a receipt names the one that it supersedes.
+/// Returns the SHA-256 hash of a receipt, in hex. The receipt that supersedes it refers to it by this hash.
 pub(crate) fn hash(receipt: &str) -> String {
     HEXLOWER.encode(digest(&SHA256, receipt.as_bytes()).as_ref())
 }

@@ -18,7 +18,7 @@ struct Sample {
     calls: f64,
     /// Resident KiB of the stack itself.
     stack: f64,
-    /// Resident KiB by process of a function.
+    /// Resident KiB of each process of a function, by process id.
     functions: BTreeMap<u32, f64>,
 }
 
@@ -26,15 +26,17 @@ struct Sample {
 #[derive(Default)]
 pub(crate) struct Samples(Vec<Sample>);
 
-/// Growth of memory in the second half of the soak, when every part of the stack has been used before.
+/// Growth of memory in the second half of the soak, before which every part of the stack has already been
+/// used.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Growth {
     pub(crate) calls: f64,
-    /// MiB of the stack itself, at the beginning and at the end of the half.
+    /// Resident MiB of the stack itself, at the beginning and at the end of the soak's second half.
     pub(crate) stack: (f64, f64),
-    /// MiB of all functions together, at the beginning and at the end of the half.
+    /// Resident MiB of all functions together, at the beginning and at the end of the soak's second half.
     pub(crate) functions: (f64, f64),
-    /// KiB per call: of the stack, and of all processes of functions that lived through the half, together.
+    /// Growth in KiB per call: of the stack, and of all functions' processes that ran throughout the second
+    /// half.
     pub(crate) per_call: (f64, f64),
 }
 
@@ -61,7 +63,7 @@ impl Samples {
         };
         let calls = (last.calls - first.calls).max(1.0);
         let mib = |sample: &Sample| sample.functions.values().sum::<f64>() / 1_024.0;
-        // A process that began or ended meanwhile is no growth.
+        // A process that began or ended meanwhile does not count as growth.
         let grown =
             last.functions.iter().filter_map(|(id, kib)| Some(kib - first.functions.get(id)?));
         Growth {

@@ -68,7 +68,7 @@ impl<'a> Verdict<'a> {
         text
     }
 
-    /// Fails if there was a problem.
+    /// Returns an error if the soak found a problem.
     pub(crate) fn result(&self) -> Result<()> {
         let problems = self.counters.problems.len() as u64 + self.counters.further;
         if problems == 0 { Ok(()) } else { Err(format!("{problems} problems").into()) }

@@ -16,7 +16,7 @@ pub(crate) struct Tally(Mutex<Counters>);
 pub(crate) struct Answers {
     /// Number of answers by HTTP status.
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// Response time of each, in milliseconds.
+    /// Response time of each request, in milliseconds.
     pub(crate) waits: Vec<f64>,
 }
 

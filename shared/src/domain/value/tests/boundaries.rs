@@ -1,4 +1,5 @@
-//! The boundaries of every kind of text: lengths at each limit and one past it, and each character that is refused.
+//! Tests the boundaries of every type of text: lengths at each limit and one past it, and each character that
+//! is refused.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +17,7 @@ use crate::domain::value::{
     PhoneNumber, WaiverReason, WebhookUri,
 };
 
-/// Characters that a kind of text refuses.
+/// Characters that a type of text refuses.
 #[derive(Clone, Copy, PartialEq)]
 enum Refused {
     /// Control characters other than tab and line feed.
@@ -29,13 +30,13 @@ enum Refused {
     AllButVisibleAscii,
 }
 
-/// A kind of text, and the boundaries to test it at.
+/// A type of text, and the boundaries at which to test it.
 struct Text {
     name: &'static str,
     accepts: fn(&str) -> bool,
     /// Minimum and maximum length, in repetitions of `unit`.
     lengths: RangeInclusive<usize>,
-    /// Text that is repeated between `start` and `end`.
+    /// Text that is repeated between `start` and `end` to reach a length.
     unit: &'static str,
     start: &'static str,
     end: &'static str,
@@ -110,7 +111,8 @@ fn every_text_is_accepted_up_to_its_limit_and_refused_one_past_it() {
     }
 }
 
-/// Unicode's `Default_Ignorable_Code_Point`, separators of lines, and annotations.
+/// Invisible characters: Unicode's `Default_Ignorable_Code_Point`, line and paragraph separators, and
+/// interlinear annotation characters.
 const UNSEEN: [RangeInclusive<char>; 20] = [
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -145,7 +147,7 @@ fn a_character_is_unseen_if_unicode_says_so() {
     }
 }
 
-/// Returns the control characters of ASCII and of its extension (C0, DEL, C1).
+/// Returns the control characters: ASCII's (C0 and DEL), and those from U+0080 to U+009F (C1).
 fn controls() -> impl Iterator<Item = char> {
     ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}')
 }
@@ -168,7 +170,7 @@ fn every_text_refuses_each_character_that_it_must_not_have() {
     }
 }
 
-/// The other limits of an address: of its domain, and of both parts together.
+/// Tests limits of an e-mail address that are not in [`texts`]: of its domain, and of the whole address.
 #[test]
 fn an_address_is_accepted_up_to_the_limit_of_each_part_and_of_the_whole() {
     let accepts = |text: &str| Email::from_text(text).is_ok();
@@ -185,7 +187,7 @@ fn an_address_is_accepted_up_to_the_limit_of_each_part_and_of_the_whole() {
     }
 }
 
-/// Kinds of text that have a fixed form, and are tested in their own modules.
+/// Types of text with a fixed form, which are tested in their own modules.
 const FIXED: [&str; 5] = ["LoginKey", "Password", "PresentedToken", "Time", "WebhookMethod"];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
