@@ -28,7 +28,8 @@ fn misbehave(how: &str) {
         "GET /allocate" => {
             let mut kept: Vec<Vec<u8>> = Vec::new();
             loop {
-                kept.push(Vec::with_capacity(1 << 20));
+                // Large blocks are not touched by the allocator: many small ones take longer than the timeout.
+                kept.push(Vec::with_capacity(64 << 20));
             }
         }
         _ => {}
